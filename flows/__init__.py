@@ -1,0 +1,1 @@
+"""Order, settings and the command line. No music, no maths."""

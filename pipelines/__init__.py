@@ -1,0 +1,1 @@
+"""The verbs of Obbligato: one stage per file, pure functions on records."""

@@ -1,0 +1,1 @@
+"""Annotators: one library per file, registered by name."""

@@ -1,0 +1,1 @@
+"""The only folder that imports apache_beam: it runs stages over buckets."""

@@ -1,0 +1,1 @@
+"""Small pieces of music with exact truth, for the demo and the tests."""

@@ -1,0 +1,105 @@
+"""Songs and clips: what ingest finds and every later stage refers to."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.errors import SchemaError
+from schemas.identity import ClipKey, SongId, Split
+from schemas.record import PositiveSeconds, Record, Seconds
+
+
+class Source(Record):
+    """Where a clip comes from, with what the source says of it; empty text where it says nothing."""
+
+    uri: str
+    member: str = ""  # the name inside, where `uri` is a shard
+    licence: str = ""
+    title: str = ""
+    artist: str = ""
+    album: str = ""
+    genre: str = ""
+    metadata: str = "{}"  # every other column, as one JSON object
+
+
+class Song(Record):
+    """A file of audio by its content."""
+
+    song_id: SongId
+    rate_hz: int = Field(gt=0)
+    channels: int = Field(gt=0)
+    duration_s: PositiveSeconds
+
+
+class Clip(Record):
+    """A window of a song, the captions that came with it, its split and group.
+
+    `extended_end_s` is how far annotation and sped-up variants may reach past `end_s`.
+    """
+
+    clip_key: ClipKey
+    song: Song
+    source: Source
+    start_s: Seconds
+    end_s: PositiveSeconds
+    extended_end_s: PositiveSeconds
+    split: Split
+    group: str
+    captions: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.start_s < self.end_s <= self.extended_end_s + 1e-6:
+            raise SchemaError(f"clip {self.clip_key}: start {self.start_s} s, end {self.end_s} s, extended end {self.extended_end_s} s must ascend")
+        return self
+
+    @property
+    def length_s(self) -> float:
+        """Length of the clip itself."""
+        return round(self.end_s - self.start_s, 6)
+
+
+class Change(Record):
+    """What a variant did to its clip. The neutral values describe the original."""
+
+    variant: str = "orig"
+    semitones: int = 0
+    speed: float = Field(default=1.0, gt=0)
+    gain_start: float = Field(default=1.0, gt=0, le=1.0)  # amplitude factor at the variant's start
+    gain_end: float = Field(default=1.0, gt=0, le=1.0)  # and at its end; straight between
+
+
+class Outcome(StrEnum):
+    """What became of an input or a sample."""
+
+    USED = "used"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    DEAD = "dead"
+    IGNORED = "ignored"
+    WRITTEN = "written"
+
+
+class Unit(StrEnum):
+    """What a ledger row counts."""
+
+    INPUT = "input"
+    SAMPLE = "sample"
+
+
+class LedgerRow(Record):
+    """One input or sample that did not simply go through, or an input that did.
+
+    A rejection names its rule and the figure that broke it; a death its stage and error code.
+    """
+
+    unit: Unit
+    key: str  # an input's row in the listing, or a sample's key
+    uri: str
+    stage: str
+    outcome: Outcome
+    code: str = ""  # rule or error code
+    figure: str = ""  # what was measured, beside what was allowed
+    message: str = ""  # what to do
+    clips: int = 0  # how many clips an input gave

@@ -1,0 +1,183 @@
+"""The recipe: every knob of a build, typed, with a default and its source. Unknown keys are refused."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.errors import SchemaError
+from schemas.record import Confidence, Record
+
+Share = Confidence
+
+
+class Window(StrEnum):
+    """What a manifest's start_s and end_s mean."""
+
+    CROP = "crop"
+    ALREADY_CUT = "already_cut"
+
+
+class Clips(StrEnum):
+    """Which windows of a song become clips."""
+
+    ALL = "all"
+    FIRST = "first"
+    SPACED = "spaced"
+
+
+class Group(StrEnum):
+    """What never parts between splits."""
+
+    SONG = "song"
+    ALBUM = "album"
+    ARTIST = "artist"
+
+
+class Engine(StrEnum):
+    """How Rubber Band is reached."""
+
+    PEDALBOARD = "pedalboard"
+    PYRUBBERBAND = "pyrubberband"
+
+
+class FilterAction(StrEnum):
+    """What a filter rule does to a clip that breaks it."""
+
+    KEEP_ORIGINAL = "keep_original"  # the original is written, its variants are rejected
+    REJECT = "reject"
+    OFF = "off"
+
+
+class CorpusRecipe(Record):
+    """What holds for the whole corpus."""
+
+    name: str = Field("corpus", description="Name on the dataset card.")
+    seed: int = Field(0, ge=0, description="Every draw is keyed by this seed, the sample's key and the purpose.")
+
+
+class IngestRecipe(Record):
+    """Which audio becomes clips, and where they go."""
+
+    clips: Clips = Field(Clips.ALL, description="Windows of a song that become clips: all, first, or spaced (`spaced_clips` of them, evenly).")
+    clip_s: float = Field(10.0, gt=0.5, le=600, description="Clip length. MusicCaps and MusicBench: 10 s.")
+    spaced_clips: int = Field(6, ge=1, description="Clips of a song where clips = spaced. Noise2Music: 6 (of 30 s).")
+    keep_last: bool = Field(False, description="Keep a last window shorter than clip_s. A song shorter than one window is always one clip.")
+    min_clip_s: float = Field(0.5, gt=0, description="Shorter audio is dead: under two beats at 240 BPM there is nothing to label.")
+    window: Window = Field(Window.CROP, description="A manifest's start_s and end_s: cut there (crop), or the file is that window already (already_cut).")
+    extend: float = Field(1.25, ge=1, le=2, description="Annotation covers this many clip lengths where the file allows, so that sped-up variants keep full length. 1 + the largest speed-up.")
+    licence: str = Field("", description="Licence of all inputs that state none. Empty: unknown.")
+    uri_template: str = Field("", description="Makes a URI of a manifest's id: '/data/{ytid}.wav', or any column in braces.")
+    column_map: dict[str, str] = Field(default_factory=dict, description="Our column = theirs, as --map writes it: uri = 'ytid'.")
+    group: Group = Field(Group.SONG, description="What never parts between splits: song, album or artist.")
+    validation: Share = Field(0.1, description="Share of groups in validation. MusicBench holds out 5 to 10 %.")
+    test: Share = Field(0.1, description="Share of groups in test.")
+    bucket_clips: int = Field(32, ge=1, description="Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB.")
+    small_buckets: int = Field(8, ge=1, description="A small corpus fills at least this many buckets (at most one a song), so that workers can share it.")
+    max_file_mb: float = Field(2048, gt=0, description="Larger files are dead by `stat`, unread.")
+    max_duration_s: float = Field(7200, gt=0, description="Longer songs are dead: two hours hold any album side.")
+    min_rate_hz: int = Field(4000, ge=1, description="Lower sample rates are dead: telephone speech has 8 kHz.")
+    max_rate_hz: int = Field(384_000, description="Higher sample rates are dead: studio converters end there.")
+    max_channels: int = Field(32, ge=1, description="More channels are dead.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.validation + self.test > 1:
+            raise SchemaError(f"ingest.validation {self.validation} and ingest.test {self.test} together exceed 1")
+        return self
+
+
+class LimitsRecipe(Record):
+    """Limits that kill a worker's child. Not part of any marker: they change no output of a good clip."""
+
+    cpu_s: float = Field(60, gt=0, description="CPU seconds for one clip in one stage; the slowest honest clip takes about 5.")
+    memory_mb: float = Field(3072, gt=0, description="Private memory of a worker's child.")
+    wall_s: float = Field(300, gt=0, description="Wall-clock seconds for one clip: on a hit it is run again alone.")
+
+
+class AnnotateRecipe(Record):
+    """Which annotators label the clips, and below which confidence a label stays empty."""
+
+    beats: str = Field("madmom", description="Annotator of beats, downbeats and meter. madmom: Böck et al., ISMIR 2016.")
+    chords: str = Field("deep_chroma", description="Annotator of chords. deep_chroma: Korzeniowski and Widmer, ISMIR 2016.")
+    key: str = Field("essentia", description="Annotator of the key.")
+    meters: tuple[int, ...] = Field((3, 4), description="Beats per bar that are looked for. With 2 as well, the meter is right in 0.87 of clips instead of 1.00.")
+    key_profile: str = Field("krumhansl", description="Essentia's key profile: krumhansl and temperley 0.68 exact, bgate and edma 0.64, on rendered clips.")
+    min_bpm: float = Field(55, gt=0, description="Slowest tempo looked for. madmom: 55.")
+    max_bpm: float = Field(215, gt=0, description="Fastest tempo looked for. madmom: 215.")
+
+
+class FilterRecipe(Record):
+    """Rules that keep a clip from augmentation or from the corpus."""
+
+    words: tuple[str, ...] = Field(("quality", "low fidelity"), description="Words in a source caption that break the rule. MusicBench: these two.")
+    words_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="MusicBench keeps such clips and does not augment them.")
+    silent_share: Share = Field(0.9, description="Share of silent frames above which a clip is silence.")
+    silent_action: FilterAction = Field(FilterAction.REJECT, description="On silence.")
+    clipped_share: Share = Field(0.02, description="Share of clipped samples above which a clip is distorted.")
+    clipped_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On clipping.")
+    short_s: float = Field(3.0, ge=0, description="Clips under this length break the rule: three beats at 60 BPM.")
+    short_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On short clips.")
+    min_confidence: Confidence = Field(0.0, description="A clip whose beats, chords and key are all below this breaks the rule.")
+    confidence_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On low confidence.")
+
+
+class VaryRecipe(Record):
+    """Copies of each kept clip: pitch, speed, volume. MusicBench makes these eleven."""
+
+    semitones: tuple[int, ...] = Field((-3, -2, -1, 1, 2, 3), description="Pitch shifts. MusicBench: ±1 to ±3.")
+    speeds: int = Field(4, ge=0, description="Speed changes: the first half slower, the rest faster. MusicBench: 4.")
+    speed_min: float = Field(0.05, gt=0, lt=1, description="Least change of speed. MusicBench: 5 %.")
+    speed_max: float = Field(0.25, gt=0, lt=1, description="Largest change of speed. MusicBench: 25 %.")
+    volumes: int = Field(1, ge=0, description="Crescendos or decrescendos. MusicBench: 1.")
+    volume_min: float = Field(0.1, gt=0, le=1, description="Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1.")
+    volume_max: float = Field(0.5, gt=0, le=1, description="Largest low end. MusicBench: 0.5.")
+    all_splits: bool = Field(False, description="Vary validation and test too.")
+    engine: Engine = Field(Engine.PEDALBOARD, description="pedalboard (in process) or pyrubberband (one process a change); both are Rubber Band R2, equal within 3e-5.")
+    rate_hz: int = Field(16_000, ge=4000, le=192_000, description="Sample rate of the shards. MusicBench: 16 kHz.")
+    channels: int = Field(1, ge=1, le=2, description="1, or 2 for stereo where the source has it.")
+
+
+class CaptionRecipe(Record):
+    """Control sentences about the labels, and their paraphrases."""
+
+    sentences: tuple[Share, ...] = Field((0.25, 0.30, 0.20, 0.15, 0.10), description="Chances of 0, 1, 2, … control sentences. Mustango: 25/30/20/15/10 %.")
+    bpm_share: Share = Field(0.5, description="Chance that a tempo sentence gives the number; else an Italian word, or both.")
+    paraphrases: int = Field(1, ge=0, le=8, description="Paraphrases of each control caption.")
+    paraphraser: str = Field("rules", description="Who paraphrases: rules (offline).")
+    min_beats_confidence: Confidence = Field(0.3, description="No sentence states a tempo or meter below this confidence.")
+    min_chords_confidence: Confidence = Field(0.3, description="Nor chords below this.")
+    min_key_confidence: Confidence = Field(0.5, description="Nor a key below this.")
+    max_chords: int = Field(16, ge=1, description="Longer chord sequences are not put in a sentence.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.sentences) > 5 or abs(sum(self.sentences) - 1) > 1e-6:
+            raise SchemaError(f"caption.sentences must be at most five chances that add up to 1, not {self.sentences}")
+        return self
+
+
+class PackRecipe(Record):
+    """The shards."""
+
+    keep_variants: bool = Field(True, description="Keep variants/ once packed; pack can take the bytes back from the shard.")
+
+
+class VerifyRecipe(Record):
+    """How closely the output is looked at."""
+
+    relabel_clips: int = Field(8, ge=0, description="Clips whose variants are annotated again and compared with their moved labels.")
+
+
+class Recipe(Record):
+    """One build, whole."""
+
+    corpus: CorpusRecipe = CorpusRecipe()
+    ingest: IngestRecipe = IngestRecipe()
+    limits: LimitsRecipe = LimitsRecipe()
+    annotate: AnnotateRecipe = AnnotateRecipe()
+    filter: FilterRecipe = FilterRecipe()
+    vary: VaryRecipe = VaryRecipe()
+    caption: CaptionRecipe = CaptionRecipe()
+    pack: PackRecipe = PackRecipe()
+    verify: VerifyRecipe = VerifyRecipe()

@@ -1,0 +1,49 @@
+"""The sample contract: what stands in the JSON beside each audio file of a shard."""
+
+from typing import Final
+
+from schemas.caption import Caption
+from schemas.corpus import Change, Source
+from schemas.identity import ClipKey, SampleKey, SongId, Split
+from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
+from schemas.record import PositiveSeconds, Record, Seconds
+from schemas.shape import features_of
+
+SCHEMA_VERSION: Final = 1
+
+
+class Sample(Record):
+    """One training sample. Every field is always present; unknown metadata is one JSON string."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: SampleKey
+    song_id: SongId
+    clip_key: ClipKey
+    split: Split
+    change: Change
+    source: Source
+    start_s: Seconds  # of the clip in its source
+    end_s: PositiveSeconds
+    duration_s: PositiveSeconds  # of this sample's audio
+    rate_hz: int
+    channels: int
+    beats: Beats
+    meter: Meter
+    tempo: Tempo
+    chords: Chords
+    key_label: KeyLabel
+    captions: tuple[Caption, ...]
+
+
+def sample_features() -> dict[str, object]:
+    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess types.
+
+    >>> sample_features()["flac"]["_type"]
+    'Audio'
+    """
+    return {
+        "__key__": {"dtype": "string", "_type": "Value"},
+        "__url__": {"dtype": "string", "_type": "Value"},
+        "flac": {"_type": "Audio"},
+        "json": features_of(Sample),
+    }

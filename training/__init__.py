@@ -1,0 +1,1 @@
+"""Shards to model: the room is here, the model is not built yet."""
