@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.caption import Caption
 from schemas.errors import SchemaError
-from schemas.identity import ClipKey, SongId, Split
+from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.record import PositiveSeconds, Record, Seconds
 
 
@@ -15,6 +16,8 @@ class Source(Record):
 
     uri: str
     member: str = ""  # the name inside, where `uri` is a shard
+    member_offset: int = 0  # and where its bytes stand there
+    member_bytes: int = 0
     licence: str = ""
     title: str = ""
     artist: str = ""
@@ -60,6 +63,45 @@ class Clip(Record):
         return round(self.end_s - self.start_s, 6)
 
 
+class Outcome(StrEnum):
+    """What became of an input or a sample."""
+
+    USED = "used"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    DEAD = "dead"
+    IGNORED = "ignored"
+    WRITTEN = "written"
+
+
+class InputRow(Record):
+    """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was decided without opening it."""
+
+    place: int = 0  # in the sorted listing
+    row: str  # what the reader knows it by: the file, or the manifest and its line
+    source: Source
+    size: int = 0
+    modified: str = ""  # time or tag, only to notice that a file has changed
+    start_s: float | None = None
+    end_s: float | None = None
+    captions: tuple[str, ...] = ()
+    split: Split | None = None
+    outcome: Outcome | None = None
+    code: str = ""
+    message: str = ""
+    figure: str = ""
+
+
+class Probed(Record):
+    """What probing an input gave: a song, or why it is dead."""
+
+    place: int
+    song: Song | None = None
+    code: str = ""
+    message: str = ""
+    figure: str = ""
+
+
 class Change(Record):
     """What a variant did to its clip. The neutral values describe the original."""
 
@@ -70,15 +112,41 @@ class Change(Record):
     gain_end: float = Field(default=1.0, gt=0, le=1.0)  # and at its end; straight between
 
 
-class Outcome(StrEnum):
-    """What became of an input or a sample."""
+class Dead(Record):
+    """A clip or sample that a stage could not do."""
 
-    USED = "used"
-    DUPLICATE = "duplicate"
-    REJECTED = "rejected"
-    DEAD = "dead"
-    IGNORED = "ignored"
-    WRITTEN = "written"
+    key: str
+    code: str
+    message: str
+    figure: str = ""
+
+
+class Verdict(Record):
+    """What the filter decided on a clip: the first rule that it broke, with the figure, and what follows."""
+
+    clip_key: ClipKey
+    keep: bool
+    vary: bool
+    rule: str = ""
+    figure: str = ""
+
+
+class Varied(Record):
+    """One sample's audio: the change made, its length, and where its FLAC stands in the bucket's tar of variants."""
+
+    sample_key: SampleKey
+    clip_key: ClipKey
+    change: Change
+    duration_s: PositiveSeconds
+    offset: int
+    bytes: int
+
+
+class Captioned(Record):
+    """A sample's captions."""
+
+    sample_key: SampleKey
+    captions: tuple[Caption, ...]
 
 
 class Unit(StrEnum):

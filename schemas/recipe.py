@@ -99,12 +99,17 @@ class AnnotateRecipe(Record):
     """Which annotators label the clips, and below which confidence a label stays empty."""
 
     beats: str = Field("madmom", description="Annotator of beats, downbeats and meter. madmom: Böck et al., ISMIR 2016.")
-    chords: str = Field("deep_chroma", description="Annotator of chords. deep_chroma: Korzeniowski and Widmer, ISMIR 2016.")
+    chords: str = Field("madmom", description="Annotator of chords. madmom: deep chroma, Korzeniowski and Widmer, ISMIR 2016.")
     key: str = Field("essentia", description="Annotator of the key.")
     meters: tuple[int, ...] = Field((3, 4), description="Beats per bar that are looked for. With 2 as well, the meter is right in 0.87 of clips instead of 1.00.")
     key_profile: str = Field("krumhansl", description="Essentia's key profile: krumhansl and temperley 0.68 exact, bgate and edma 0.64, on rendered clips.")
     min_bpm: float = Field(55, gt=0, description="Slowest tempo looked for. madmom: 55.")
     max_bpm: float = Field(215, gt=0, description="Fastest tempo looked for. madmom: 215.")
+    min_beats_confidence: Confidence = Field(0.1, description="Below this, beats, meter and tempo stay empty. White noise: 0.07; quiet strings: 0.12.")
+    min_beats_alone: Confidence = Field(0.35, description="The same where there are no chords beside them. Speech: 0.22; drums alone: over 0.5.")
+    min_chords_confidence: Confidence = Field(0.2, description="Below this, chords and key stay empty. Noise and speech: 0; music: over 0.45.")
+    min_key_confidence: Confidence = Field(0.4, description="Below this, the key stays empty.")
+    silence_db: float = Field(-60, le=0, description="Audio below this level is silence, and all its labels stay empty.")
 
 
 class FilterRecipe(Record):

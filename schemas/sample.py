@@ -5,7 +5,7 @@ from typing import Final
 from schemas.caption import Caption
 from schemas.corpus import Change, Source
 from schemas.identity import ClipKey, SampleKey, SongId, Split
-from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
+from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
@@ -33,6 +33,13 @@ class Sample(Record):
     chords: Chords
     key_label: KeyLabel
     captions: tuple[Caption, ...]
+
+    @property
+    def labels(self) -> Labels:
+        """All labels of this sample's audio."""
+        return Labels(
+            duration_s=self.duration_s, beats=self.beats, meter=self.meter, tempo=self.tempo, chords=self.chords, key=self.key_label
+        )
 
 
 def sample_features() -> dict[str, object]:

@@ -1,1 +1,23 @@
-"""Annotators: one library per file, registered by name."""
+"""Annotators: one library per file.
+
+An annotator is a module of this folder (or any importable module, by its dotted name) with one or more of
+``annotate_beats``, ``annotate_chords`` and ``annotate_key``: each takes a list of mono float32 waves at 44.1 kHz and the
+recipe's annotate section, and returns one label per wave. Adding a file here adds an annotator.
+"""
+
+import importlib
+from typing import Any, Final, Literal
+
+from pipelines.errors import PipelineError
+
+RATE_HZ: Final = 44_100  # every annotator hears this rate
+Role = Literal["beats", "chords", "key"]
+
+
+def annotator(role: Role, name: str) -> Any:
+    """The function of annotator `name` for a role; names without a dot are modules of this folder."""
+    module_name = name if "." in name else f"{__name__}.{name}"
+    try:
+        return getattr(importlib.import_module(module_name), f"annotate_{role}")
+    except (ImportError, AttributeError) as error:
+        raise PipelineError(f"no annotator of {role} called {name!r} ({error}); see pipelines/annotators for the ones there are") from error

@@ -1,0 +1,119 @@
+"""A build from sources to a verified dataset, stage by stage, in this process."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from flows.errors import UsageError
+from flows.order import ORDER
+from flows.settings import recipe_toml, validated
+from pipelines import clips, ingest
+from pipelines.dataset import close_dataset
+from pipelines.errors import PipelineError
+from pipelines.isolation import CHILDREN
+from pipelines.listing import list_inputs
+from pipelines.settling import settle_corpus, write_listing
+from pipelines.stage import Job, Stage, finished, fingerprint
+from pipelines.store import Store
+from schemas.corpus import InputRow
+from schemas.recipe import Recipe
+
+SOURCES: Final = "sources.json"
+RECIPE: Final = "recipe.toml"
+
+
+class Engine(NamedTuple):
+    """How stages are run: worker count, Beam runner and its own options."""
+
+    workers: int = 1
+    runner: str = "FnApiRunner"
+    options: tuple[str, ...] = ()
+
+
+class StageProgress(NamedTuple):
+    """What a build reports while it runs: the stage, work done so far and in all (clips, or inputs for ingest)."""
+
+    stage: str
+    done: int
+    total: int
+
+
+Watch = Callable[[StageProgress], None]
+
+
+def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
+    store = Store(out)
+    started = time.time()
+    run_folder = f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    store.write_json(SOURCES, list(sources))
+    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
+    times: dict[str, float] = {}
+    try:
+        plan = _ingest(sources, store, recipe, engine, run_folder, watch, times)
+        for stage in ORDER:
+            jobs = [Job(store.url, name, recipe) for name in sorted(plan["clips"], key=lambda name: (-plan["clips"][name], name))]
+            _run(stage, jobs, plan["clips"], engine, run_folder, watch, times)
+        return close_dataset(store, recipe, ORDER)
+    finally:
+        clips.listen(None)
+        CHILDREN.close()
+        store.write_json(f"{run_folder}/run.json", {"started": started, "seconds": round(time.time() - started, 3), "stages_s": times, "workers": engine.workers, "runner": engine.runner})
+
+
+def _ingest(
+    sources: Sequence[str], store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, times: dict[str, float]
+) -> dict[str, Any]:
+    began = time.time()
+    rows = list_sources(sources, store, recipe)
+    slices = write_listing(store, rows, recipe)
+    times["list"] = round(time.time() - began, 3)
+    if not slices:
+        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
+    jobs = [Job(store.url, name, recipe) for name in slices]
+    _run(ingest.STAGE, jobs, {name: min(ingest.SLICE, len(rows) - place * ingest.SLICE) for place, name in enumerate(slices)}, engine, run_folder, watch, times)
+    plan = settle_corpus(store, slices, recipe)
+    if not plan["buckets"]:
+        raise PipelineError(f"none of the {plan['inputs']['in']} inputs can be used; `obbligato dead ls {store.url}` says why for each")
+    return plan
+
+
+def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> list[InputRow]:
+    """The listing of all sources, without what lies in the build's own folder."""
+    rows = [row for row in list_inputs(sources, recipe.ingest) if not (store.is_local and row.source.uri.startswith(f"{store.root}/"))]
+    return [row.replaced(place=place) for place, row in enumerate(rows)]
+
+
+def _run(
+    stage: Stage, jobs: Sequence[Job], sizes: dict[str, int], engine: Engine, run_folder: str, watch: Watch, times: dict[str, float]
+) -> None:
+    from pipelines.beam.run import run_stage
+
+    began = time.time()
+    waiting = [job for job in jobs if finished(stage, job, fingerprint(stage, job)) is None]
+    total = sum(sizes.values())
+    done = [total - sum(sizes[job.bucket] for job in waiting)]
+
+    def count(number: int) -> None:
+        done[0] += number
+        watch(StageProgress(stage.name, min(done[0], total), total))
+
+    watch(StageProgress(stage.name, done[0], total))
+    clips.listen(count)
+    if waiting:
+        unfinished = [(bucket, why) for bucket, _, why in run_stage(stage, waiting, run_folder, engine.workers, engine.runner, engine.options) if why]
+        if unfinished:
+            raise PipelineError(f"stage {stage.name}: {len(unfinished)} of {len(jobs)} buckets are unfinished, {unfinished[0][0]} first: {unfinished[0][1]}")
+    times[stage.name] = round(time.time() - began, 3)
+    watch(StageProgress(stage.name, total, total))
+
+
+def stored_build(out: str) -> tuple[list[str], Recipe]:
+    """Sources and recipe of a build that was begun in a folder; raises `UsageError` where there is none."""
+    import tomllib
+
+    store = Store(out)
+    if not store.exists(SOURCES):
+        raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")
+    return list(store.read_json(SOURCES)), validated(tomllib.loads(store.read_bytes(RECIPE).decode()))

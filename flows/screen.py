@@ -1,0 +1,56 @@
+"""What the terminal shows: progress with time left per stage, and tables."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from flows.build import StageProgress, Watch
+
+console = Console(highlight=False)
+_FIGURES = ("beats", "downbeats", "meter", "tempo", "chords", "key")
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """A progress bar per stage; where there is no terminal, one line per finished stage."""
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+        finished: set[str] = set()
+
+        def watch(state: StageProgress) -> None:
+            if state.stage not in tasks:
+                tasks[state.stage] = bars.add_task(state.stage, total=state.total)
+            bars.update(tasks[state.stage], completed=state.done)
+            if state.done == state.total and state.stage not in finished and not console.is_terminal:
+                finished.add(state.stage)
+                console.print(f"{state.stage}: {state.total}")
+
+        yield watch
+
+
+def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
+    """What a build holds, in a few lines."""
+    table = Table("split", "samples", "hours", "shards", box=None)
+    for name, row in dataset["splits"].items():
+        table.add_row(name, str(row["samples"]), f"{row['hours']:.2f}", str(row["shards"]))
+    console.print(table)
+    inputs, samples = dataset["inputs"], dataset["samples"]
+    console.print("inputs:  " + f"{inputs['in']} = " + " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in"))
+    console.print(f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead")
+    if dataset["agreement"]:
+        console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
+        console.print(agreement_table(dataset["agreement"]))
+    console.print(f"look into it:  obbligato shards stats {out}", soft_wrap=True)
+
+
+def agreement_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Mean figures per row name."""
+    table = Table("", "samples", *_FIGURES, box=None)
+    for name, row in rows.items():
+        table.add_row(name, str(row["samples"]), *("–" if row[figure] is None else f"{row[figure]:.2f}" for figure in _FIGURES))
+    return table

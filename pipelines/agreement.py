@@ -1,0 +1,83 @@
+"""How far two sets of labels of the same audio agree: the figures that verify and the benchmarks report."""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Final
+
+import mir_eval
+import numpy as np
+
+from schemas.chord import NO_CHORD, Chord, ChordQuality
+from schemas.labels import Chords, Labels
+from schemas.record import Record
+
+BEAT_WINDOW_S: Final = 0.07  # what MIREX and mir_eval count as a hit
+TEMPO_TOLERANCE: Final = 0.04  # MIREX tempo task
+_MINOR: Final = frozenset((ChordQuality.MIN, ChordQuality.MIN7, ChordQuality.MIN6, ChordQuality.DIM, ChordQuality.DIM7, ChordQuality.HDIM7))
+
+
+class Agreement(Record):
+    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference has one is a miss."""
+
+    beats: float | None = None
+    downbeats: float | None = None
+    meter: float | None = None
+    tempo: float | None = None
+    chords: float | None = None
+    key: float | None = None
+
+
+def agreement(reference: Labels, estimate: Labels) -> Agreement:
+    """Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share of time with the same root and third."""
+    ref_key, est_key = (reference.key.tonic, reference.key.mode), (estimate.key.tonic, estimate.key.mode)
+    meter = reference.meter.beats_per_bar
+    return Agreement(
+        beats=f_measure(reference.beats.times_s, estimate.beats.times_s),
+        downbeats=f_measure(reference.beats.downbeats_s, estimate.beats.downbeats_s),
+        meter=None if meter is None else float(meter == estimate.meter.beats_per_bar),
+        tempo=_tempo(reference.tempo.bpm, estimate.tempo.bpm),
+        chords=majmin_overlap(reference.chords, estimate.chords),
+        key=None if ref_key[0] is None else float(ref_key == est_key),
+    )
+
+
+def f_measure(reference_s: Sequence[float], estimate_s: Sequence[float]) -> float | None:
+    """F-measure of beat times within 70 ms; none without reference beats."""
+    if not reference_s:
+        return None
+    if not estimate_s:
+        return 0.0
+    return float(mir_eval.beat.f_measure(np.asarray(reference_s), np.asarray(estimate_s), f_measure_threshold=BEAT_WINDOW_S))
+
+
+def _tempo(reference_bpm: float | None, estimate_bpm: float | None) -> float | None:
+    if reference_bpm is None:
+        return None
+    return float(estimate_bpm is not None and abs(estimate_bpm / reference_bpm - 1) <= TEMPO_TOLERANCE)
+
+
+def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
+    """Share of the reference's chord time (no-chord left out) in which the estimate has the same root and third."""
+    edges = sorted({time for chords in (reference, estimate) for segment in chords.segments for time in (segment.start_s, segment.end_s)})
+    right = total = 0.0
+    for start_s, end_s in zip(edges, edges[1:], strict=False):
+        wanted = _majmin(reference, (start_s + end_s) / 2)
+        if wanted is not None:
+            total += end_s - start_s
+            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == wanted)
+    return right / total if total else None
+
+
+def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
+    for segment in chords.segments:
+        if segment.start_s <= time_s < segment.end_s and segment.label != NO_CHORD:
+            chord = Chord.parse(segment.label)
+            return chord.root, chord.quality in _MINOR
+    return None
+
+
+def mean_agreement(rows: Iterable[Agreement]) -> Agreement:
+    """Mean of each figure over the rows that have it."""
+    found = list(rows)
+    means = {name: [value for row in found if (value := getattr(row, name)) is not None] for name in Agreement.model_fields}
+    return Agreement(**{name: round(fmean(values), 4) if values else None for name, values in means.items()})

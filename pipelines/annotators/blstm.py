@@ -1,0 +1,105 @@
+"""madmom's ensemble of peephole LSTMs as one batched torch scan: all networks, both directions, many clips at once.
+
+The equations are those of Graves, "Supervised Sequence Labelling with RNNs" (2012), ch. 4.6, as madmom's layers use them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Features = npt.NDArray[np.float32]  # (frames, features)
+_GATES: Final = ("input_gate", "forget_gate", "output_gate", "cell")
+
+
+class StackedBlstm(torch.nn.Module):
+    """An ensemble of networks of the same shape: bidirectional LSTM layers, then a softmax; outputs are averaged.
+
+    Shapes: D directions × networks (forward and backward of each network in turn), N networks, B clips, T frames,
+    F features in, H hidden units, C classes.
+    """
+
+    weights_NHC: torch.Tensor
+    bias_NC: torch.Tensor
+
+    def __init__(self, networks: Sequence[Any]) -> None:
+        super().__init__()
+        self.networks = len(networks)
+        self.layers = torch.nn.ModuleList(
+            _Layer([network.layers[depth] for network in networks]) for depth in range(len(networks[0].layers) - 1)
+        )
+        last = [network.layers[-1] for network in networks]
+        self.register_buffer("weights_NHC", _stack([layer.weights for layer in last]))
+        self.register_buffer("bias_NC", _stack([layer.bias for layer in last]))
+
+    @torch.inference_mode()
+    def forward(self, clips: Sequence[Features]) -> list[Features]:
+        """Class probabilities (frames, classes) of each clip; clips may differ in length."""
+        lengths = [len(clip) for clip in clips]
+        x_NBTF = torch.zeros(1, len(clips), max(lengths), clips[0].shape[1])
+        for place, clip in enumerate(clips):
+            x_NBTF[0, place, : lengths[place]] = torch.from_numpy(clip)
+        for layer in self.layers:
+            x_NBTF = layer(x_NBTF, lengths)
+        logits_NBTC = torch.einsum("nbth,nhc->nbtc", x_NBTF, self.weights_NHC) + self.bias_NC[:, None, None]
+        mean_BTC = torch.softmax(logits_NBTC, dim=-1).mean(dim=0).numpy()
+        return [mean_BTC[place, :length] for place, length in enumerate(lengths)]
+
+
+class _Layer(torch.nn.Module):
+    """One bidirectional layer of every network."""
+
+    weights_DFG: torch.Tensor
+    recurrent_DHG: torch.Tensor
+    bias_DG: torch.Tensor
+    peepholes_3DH: torch.Tensor
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        super().__init__()
+        cells = [direction for layer in layers for direction in (layer.fwd_layer, layer.bwd_layer)]
+        gates = [[getattr(cell, name) for name in _GATES] for cell in cells]
+        self.register_buffer("weights_DFG", _stack([np.hstack([gate.weights for gate in row]) for row in gates]))
+        self.register_buffer("recurrent_DHG", _stack([np.hstack([gate.recurrent_weights for gate in row]) for row in gates]))
+        self.register_buffer("bias_DG", _stack([np.hstack([gate.bias for gate in row]) for row in gates]))
+        self.register_buffer("peepholes_3DH", torch.stack([_stack([row[gate].peephole_weights for row in gates]) for gate in range(3)]))
+
+    def forward(self, x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """Hidden states of both directions side by side, (N, B, T, 2H). The first layer's input has N = 1: all networks share it."""
+        networks = len(self.bias_DG) // 2
+        ahead_DBTF = x_NBTF.expand(networks, -1, -1, -1)
+        both = torch.stack([ahead_DBTF, _reversed(ahead_DBTF, lengths)], dim=1).flatten(0, 1)
+        gates_TDBG = torch.einsum("dbtf,dfg->tdbg", both, self.weights_DFG) + self.bias_DG[:, None]
+        h_DBTH = self._scan(gates_TDBG).permute(1, 2, 0, 3)
+        return torch.cat([h_DBTH[0::2], _reversed(h_DBTH[1::2], lengths)], dim=-1)
+
+    def _scan(self, gates_TDBG: torch.Tensor) -> torch.Tensor:
+        frames, directions, batch, width = gates_TDBG.shape
+        hidden = width // 4
+        peep_in, peep_forget, peep_out = (self.peepholes_3DH[gate][:, None] for gate in range(3))
+        peep_both = torch.cat([peep_in, peep_forget], dim=-1)
+        h_DBH = c_DBH = gates_TDBG.new_zeros(directions, batch, hidden)
+        out_TDBH = gates_TDBG.new_empty(frames, directions, batch, hidden)
+        for frame in range(frames):
+            gates_DBG = torch.baddbmm(gates_TDBG[frame], h_DBH, self.recurrent_DHG)
+            opened = torch.sigmoid_(torch.cat([c_DBH, c_DBH], dim=-1).mul_(peep_both).add_(gates_DBG[..., : 2 * hidden]))
+            candidate = torch.tanh(gates_DBG[..., 3 * hidden :])
+            c_DBH = candidate.mul_(opened[..., :hidden]).addcmul_(c_DBH, opened[..., hidden:])
+            released = torch.sigmoid_(torch.addcmul(gates_DBG[..., 2 * hidden : 3 * hidden], c_DBH, peep_out))
+            h_DBH = torch.mul(torch.tanh(c_DBH), released, out=out_TDBH[frame])
+        return out_TDBH
+
+
+def _reversed(x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Each clip back to front within its own length, so that padding stays behind."""
+    if len(set(lengths)) == 1:
+        return x_NBTF.flip(2)
+    out = torch.zeros_like(x_NBTF)
+    for place, length in enumerate(lengths):
+        out[:, place, :length] = x_NBTF[:, place, :length].flip(1)
+    return out
+
+
+def _stack(arrays: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(array, np.float32) for array in arrays]))

@@ -1,0 +1,202 @@
+"""The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a worker's child."""
+
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from pipelines.errors import DeadInput
+from schemas.labels import Downmix
+from schemas.recipe import IngestRecipe
+
+Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within [-1, 1]
+_BLOCK: Final = 1 << 20
+_LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
+_CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
+# Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
+_FFMPEG_FORMATS: Final = ((4, b"ftyp", "mov"), (0, b"\x1aE\xdf\xa3", "matroska"), (0, b"0&\xb2u\x8ef\xcf\x11", "asf"), (0, b"\xff\xf1", "aac"),
+                          (0, b"\xff\xf9", "aac"), (0, b"wvpk", "wv"), (0, b"MAC ", "ape"), (0, b"TTA1", "tta"), (0, b"OggS", "ogg"))  # fmt: skip
+
+
+class Probe(NamedTuple):
+    """What a file is: SHA-256 of its bytes in hex, sample rate, channels, length in seconds."""
+
+    sha256: str
+    rate_hz: int
+    channels: int
+    duration_s: float
+
+
+class Excerpt(NamedTuple):
+    """A window as decoded: mono wave within [-1, 1], the peak before scaling, and how channels were mixed."""
+
+    wave: Wave
+    rate_hz: int
+    peak: float
+    downmix: Downmix
+
+
+def probe(path: str, recipe: IngestRecipe) -> Probe:
+    """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the figure."""
+    _check_file(path, recipe.max_file_mb)
+    with _opened(path, recipe.max_duration_s) as sound:
+        _check_format(sound, recipe)
+        duration_s = _counted_s(sound, recipe)
+        rate_hz, channels = sound.samplerate, sound.channels
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return Probe(digest.hexdigest(), rate_hz, channels, duration_s)
+
+
+def _check_file(path: str, max_file_mb: float) -> None:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DeadInput("unreadable", f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DeadInput("not_a_file", "is a pipe, socket, device or folder, not a regular file")
+    if status.st_size > max_file_mb * 2**20:
+        raise DeadInput("too_large", "raise ingest.max_file_mb to use it", f"{status.st_size / 2**20:.0f} MiB, limit {max_file_mb:g} MiB")
+    if status.st_size == 0:
+        raise DeadInput("empty", "has no bytes")
+
+
+def _check_format(sound: soundfile.SoundFile, recipe: IngestRecipe) -> None:
+    if not recipe.min_rate_hz <= sound.samplerate <= recipe.max_rate_hz:
+        raise DeadInput("sample_rate", "outside ingest.min_rate_hz and max_rate_hz", f"{sound.samplerate} Hz")
+    if not 1 <= sound.channels <= recipe.max_channels:
+        raise DeadInput("channels", "more than ingest.max_channels", f"{sound.channels} channels, limit {recipe.max_channels}")
+
+
+def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
+    """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly large."""
+    frames, limit = 0, int(recipe.max_duration_s * sound.samplerate)
+    buffer = np.empty((max(1, _BLOCK // 4 // sound.channels), sound.channels), np.float32)
+    while True:
+        try:
+            block = sound.read(out=buffer, always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            if frames:
+                break  # damaged from here on: what came before is used, and every later read stops there too
+            raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+        if not len(block):
+            break
+        frames += len(block)
+        if not np.isfinite(block).all():
+            raise DeadInput("not_finite", "has NaN or infinite samples")
+        if np.abs(block).max() > _LOUD:
+            raise DeadInput("absurd_level", "has samples far above full scale", f"peak {np.abs(block).max():.3g}")
+        if frames > limit:
+            raise DeadInput("too_long", "raise ingest.max_duration_s to use it", f"over {recipe.max_duration_s:g} s")
+    duration_s = float(frames / sound.samplerate)
+    if duration_s < recipe.min_clip_s:
+        raise DeadInput("too_short", "shorter than ingest.min_clip_s", f"{duration_s:.3f} s, limit {recipe.min_clip_s:g} s")
+    return duration_s
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rsplit(": ", 1)[-1].strip()
+
+
+def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
+    """A file open for reading by its content, never by its name: libsndfile first, else ffmpeg with the format forced."""
+    try:
+        return soundfile.SoundFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK), closefd=True)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        with open(path, "rb") as file:
+            head = file.read(64)
+        for place, magic, name in _FFMPEG_FORMATS:
+            if head[place : place + len(magic)] == magic:
+                return soundfile.SoundFile(io.BytesIO(_transcoded(path, name, max_duration_s)))
+        raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+
+
+def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
+    """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe may be opened."""
+    with tempfile.TemporaryFile() as out:
+        command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-protocol_whitelist", "file,pipe", "-f", container, "-i", f"file:{Path(path).absolute()}",
+                   "-map", "0:a:0", "-t", f"{max_duration_s + 1:g}", "-fs", str(2 << 30), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]  # fmt: skip
+        try:
+            done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
+        except FileNotFoundError as error:
+            raise DeadInput("undecodable", "needs ffmpeg, which is not installed: apt-get install ffmpeg") from error
+        out.seek(0)
+        wave = out.read()
+    if done.returncode and len(wave) < 100:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeadInput("undecodable", f"ffmpeg: {lines[-1].split('file:')[-1] if lines else done.returncode}")
+    return wave
+
+
+@lru_cache(maxsize=2)
+def _reader(path: str, modified_ns: int) -> soundfile.SoundFile:
+    """The last files opened stay open: clips come in order of their song, and MP3 seeks forward cheaply."""
+    return _opened(path, float(2**30))
+
+
+def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
+    """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full scale.
+
+    Raises `DeadInput` where the window lies past the end of what can be decoded.
+    """
+    try:
+        sound = _reader(path, os.stat(path).st_mtime_ns)
+        first = round(start_s * sound.samplerate)
+        frames = round(end_s * sound.samplerate) - first
+        sound.seek(first)
+        block = sound.read(frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        raise DeadInput("undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}") from error
+    if not len(block):
+        raise DeadInput("past_end", f"window {start_s:g}-{end_s:g} s lies past the end of what can be decoded")
+    if not np.isfinite(block).all():
+        raise DeadInput("not_finite", "has NaN or infinite samples")
+    peak = float(np.abs(block).max())
+    wave, downmix = (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else _mono(block)
+    return Excerpt(wave / peak if peak > 1 else wave, sound.samplerate, peak, downmix)
+
+
+def _mono(block: Wave) -> tuple[Wave, Downmix]:
+    if block.shape[1] == 1:
+        return np.ascontiguousarray(block[:, 0]), Downmix.NONE
+    mean = block.mean(axis=1, dtype=np.float32)
+    levels = np.sqrt(np.mean(block.astype(np.float64) ** 2, axis=0))
+    if np.sqrt(np.mean(mean.astype(np.float64) ** 2)) < _CANCELS * levels.max():
+        return np.ascontiguousarray(block[:, int(levels.argmax())]), Downmix.LOUDEST
+    return mean, Downmix.MEAN
+
+
+def resampled(wave: Wave, from_hz: int, to_hz: int) -> Wave:
+    """A wave at another rate (soxr, high quality)."""
+    if from_hz == to_hz:
+        return wave
+    out: Wave = soxr.resample(wave, from_hz, to_hz, quality="HQ").astype(np.float32)
+    return out
+
+
+def flac(wave: Wave, rate_hz: int) -> bytes:
+    """16-bit FLAC of a wave; samples beyond full scale are clipped."""
+    out = io.BytesIO()
+    pcm = np.round(np.clip(wave, -1.0, 32767 / 32768) * 32768).astype(np.int16)
+    soundfile.write(out, pcm, rate_hz, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def decoded(content: bytes) -> Excerpt:
+    """A whole small file from memory, as our shards hold it."""
+    with soundfile.SoundFile(io.BytesIO(content)) as sound:
+        block = sound.read(dtype="float32", always_2d=True)
+        wave, downmix = _mono(block)
+        return Excerpt(wave, sound.samplerate, float(np.abs(block).max(initial=0.0)), downmix)

@@ -1,0 +1,80 @@
+"""One stage over its buckets as a Beam pipeline that ends in one combined summary."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.errors import PipelineError
+from pipelines.isolation import Unfinished
+from pipelines.stage import Job, Stage, run_bucket
+from pipelines.store import Store
+
+
+class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Does one bucket; a bucket that a slow machine left undecided is reported, and the others go on."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def process(self, job: Job) -> Any:
+        """Yield the bucket's name, whether it was run, and why it is unfinished ("" where it is done)."""
+        try:
+            summary = run_bucket(self._stage, job)
+            yield job.bucket, summary.ran, ""
+        except Unfinished as error:
+            yield job.bucket, True, str(error)
+
+
+class WriteSummary(beam.DoFn):  # type: ignore[misc]
+    """Publishes what became of every bucket: the one end that the whole pipeline must reach."""
+
+    def __init__(self, out: str, name: str) -> None:
+        self._out, self._name = out, name
+
+    def process(self, rows: list[tuple[str, bool, str]]) -> None:
+        """Write the rows in the order of their buckets' names."""
+        Store(self._out).write_json(self._name, sorted(rows))
+
+
+def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, runner: str, options: Sequence[str]) -> list[tuple[str, bool, str]]:
+    """Run a stage over `jobs`, the largest first, and return (bucket, ran, why unfinished) of each.
+
+    Locally each of `workers` threads drives its own child process (see `pipelines.isolation`), so a worker that dies is
+    replaced on the spot and no Beam worker can be lost. Raises `PipelineError` where a bucket failed or is missing.
+    """
+    summary = f"{run_folder}/{stage.name}.json"
+    arguments = [f"--runner={runner}", *options]
+    if runner == "FnApiRunner":
+        mode = "multi_threading" if workers > 1 else "in_memory"
+        arguments += [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    try:
+        with beam.Pipeline(options=PipelineOptions(arguments)) as pipeline:
+            (
+                pipeline
+                | "Buckets" >> beam.Create([(place, job) for place, job in enumerate(jobs)], reshuffle=False)
+                | "Share" >> beam.GroupByKey()  # a runner shares keys among its workers, in this order
+                | "Take" >> beam.FlatMap(lambda row: row[1])
+                | stage.name >> beam.ParDo(RunBucket(stage))
+                | "Gather" >> beam.combiners.ToList()
+                | "Summary" >> beam.ParDo(WriteSummary(jobs[0].out, summary))
+            )
+    except Exception as error:  # whatever a runner wraps it in
+        raise _unwrapped(error, stage) from error
+    rows = [(str(bucket), bool(ran), str(why)) for bucket, ran, why in Store(jobs[0].out).read_json(summary)]
+    missing = {job.bucket for job in jobs} - {row[0] for row in rows}
+    if missing:
+        raise PipelineError(f"stage {stage.name}: {runner} reported success but {len(missing)} buckets are missing, {min(missing)} first")
+    return rows
+
+
+def _unwrapped(error: BaseException, stage: Stage) -> Exception:
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, PipelineError):
+            return PipelineError(f"stage {stage.name}: {inner}")
+        inner = inner.__cause__ or inner.__context__
+    return PipelineError(f"stage {stage.name} failed: {error}")

@@ -1,0 +1,98 @@
+"""What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.isolation import CHILDREN, Child, Death, Limits
+from pipelines.stage import Job
+from pipelines.store import Published
+from schemas.corpus import Clip, Dead, Source
+from schemas.recipe import LimitsRecipe
+
+T = TypeVar("T")
+_BLOCK: Final = 1 << 20
+_listeners: list[Callable[[int], None]] = []  # of the process that shows progress; none on a cluster
+
+
+def read(job: Job) -> list[Clip]:
+    """A bucket's clips, in key order."""
+    return job.store.read_records(f"clips/{job.bucket}.parquet", Clip)
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Consecutive runs of up to `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+@contextmanager
+def child(limits: LimitsRecipe) -> Iterator[Child]:
+    """A worker's child with the recipe's limits, handed back afterwards."""
+    taken = CHILDREN.take(Limits(limits.cpu_s, limits.memory_mb, limits.wall_s))
+    try:
+        yield taken
+    finally:
+        CHILDREN.give_back(taken)
+
+
+@contextmanager
+def local_files() -> Iterator[Callable[[Source], str]]:
+    """A function from a source to a local path; what is remote, or inside a shard, is fetched once and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="obbligato-"))
+    fetched: dict[tuple[str, int], str] = {}
+
+    def local(source: Source) -> str:
+        fs, path = fsspec.core.url_to_fs(source.uri)
+        if isinstance(fs, LocalFileSystem) and not source.member:
+            return str(path)
+        at = (source.uri, source.member_offset)
+        if at not in fetched:
+            fetched[at] = str(folder / f"{len(fetched):06d}")
+            with fs.open(path, "rb") as opened, Path(fetched[at]).open("wb") as out:
+                if source.member:
+                    opened.seek(source.member_offset)
+                    out.write(opened.read(source.member_bytes))
+                else:
+                    shutil.copyfileobj(opened, out, _BLOCK)
+        return fetched[at]
+
+    try:
+        yield local
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_dead(job: Job, folder: str, dead: Sequence[tuple[str, Death]]) -> list[Published]:
+    """Publish what died in a bucket of a stage; a bucket without any has no such file."""
+    name = f"{folder}/{job.bucket}.dead.parquet"
+    if not dead:
+        job.store.delete(name)
+        return []
+    rows = [Dead(key=key, code=death.code, message=death.message, figure=death.figure) for key, death in dead]
+    return [job.store.write_records(name, Dead, rows)]
+
+
+def read_dead(job: Job, folder: str) -> list[Dead]:
+    """What died in a bucket of a stage."""
+    name = f"{folder}/{job.bucket}.dead.parquet"
+    return job.store.read_records(name, Dead) if job.store.exists(name) else []
+
+
+def listen(listener: Callable[[int], None] | None) -> None:
+    """Be told of every clip done in this process, or (with none) no longer."""
+    _listeners.clear()
+    if listener is not None:
+        _listeners.append(listener)
+
+
+def progress(clips: int) -> None:
+    """Say that so many clips are done."""
+    for listener in _listeners:
+        listener(clips)

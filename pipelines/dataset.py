@@ -1,0 +1,134 @@
+"""The end of a build: both identities checked, no group in two splits, then dataset.json and the dataset card."""
+
+import importlib.metadata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pipelines import clips, rubberband
+from pipelines.agreement import Agreement, mean_agreement
+from pipelines.annotators import Role, annotator
+from pipelines.errors import PipelineError
+from pipelines.settling import PLAN, check_inputs
+from pipelines.stage import Job, Stage, marker_name
+from pipelines.store import Store
+from pipelines.verify import Relabelled
+from schemas.identity import Bucket, VariantKind, variant_kind
+from schemas.recipe import Recipe
+from schemas.sample import SCHEMA_VERSION
+
+DATASET: Final = "dataset.json"
+_UNKNOWN: Final = "unknown"
+
+
+def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
+    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an identity does not hold."""
+    plan = store.read_json(PLAN)
+    counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
+    check_inputs(plan["inputs"])
+    check_samples(counts["pack"])
+    sources = _sources(store, plan["buckets"], recipe)
+    shards = [_shard(store, name) for name in plan["buckets"] if store.exists(f"shards/{name}.json")]
+    dataset = {
+        "name": recipe.corpus.name,
+        "obbligato": importlib.metadata.version("obbligato"),
+        "schema_version": SCHEMA_VERSION,
+        "inputs": plan["inputs"],
+        "samples": {name: counts["pack"].get(name, 0) for name in ("planned", "written", "rejected", "dead")},
+        "splits": _splits(shards),
+        "stages": counts,
+        "groups": {**sources["groups"], "disagreeing": plan["disagreeing_groups"]},
+        "licences": {"sources": sources["licences"], "tools": _tool_licences(recipe)},
+        "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
+        "agreement": agreement_by_kind(store, plan["buckets"]),
+        "shards": shards,
+    }
+    store.write_json(DATASET, dataset)
+    store.write_bytes("README.md", card(dataset).encode())
+    return dataset
+
+
+def check_samples(counts: Mapping[str, int]) -> None:
+    """Raise unless planned = written + rejected + dead."""
+    planned, written = counts.get("planned", 0), counts.get("written", 0)
+    rejected, dead = counts.get("rejected", 0), counts.get("dead", 0)
+    if planned != written + rejected + dead:
+        raise PipelineError(f"samples: {planned} planned, but {written} written + {rejected} rejected + {dead} dead; this is a defect, please report it")
+
+
+def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for name in buckets:
+        total.update(store.read_json(marker_name(stage.folder, name))["counts"])
+    return dict(sorted(total.items()))
+
+
+def _sources(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, Any]:
+    """Licences of the sources by number of clips, and groups per split; raises where a group stands in two splits."""
+    licences: Counter[str] = Counter()
+    split_of: dict[str, str] = {}
+    groups: dict[str, set[str]] = defaultdict(set)
+    for name in buckets:
+        for clip in clips.read(Job(store.url, name, recipe)):
+            licences[clip.source.licence or _UNKNOWN] += 1
+            if split_of.setdefault(clip.group, clip.split.value) != clip.split.value:
+                raise PipelineError(f"group {clip.group} stands in {clip.split} and in {split_of[clip.group]}; this is a defect, please report it")
+            groups[clip.split.value].add(clip.group)
+    return {"licences": dict(sorted(licences.items())), "groups": {name: len(groups[name]) for name in sorted(groups)}}
+
+
+def _shard(store: Store, bucket: str) -> dict[str, Any]:
+    index = store.read_json(f"shards/{bucket}.json")
+    return {
+        "file": f"shards/{bucket}.tar", "split": Bucket.parse(bucket).split.value, "count": index["count"], "bytes": index["bytes"],
+        "duration_s": index["duration_s"], "sha256": index["sha256"],
+    }  # fmt: skip
+
+
+def _splits(shards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for shard in shards:
+        total = found.setdefault(shard["split"], {"samples": 0, "hours": 0.0, "shards": 0})
+        total["samples"] += shard["count"]
+        total["hours"] += shard["duration_s"] / 3600
+        total["shards"] += 1
+    return {name: {**total, "hours": round(total["hours"], 4)} for name, total in sorted(found.items())}
+
+
+def _tool_licences(recipe: Recipe) -> dict[str, str]:
+    roles: tuple[tuple[Role, str], ...] = (("beats", recipe.annotate.beats), ("chords", recipe.annotate.chords), ("key", recipe.annotate.key))
+    found = {"rubberband": rubberband.LICENCE}
+    for role, name in roles:
+        found[name] = annotator(role, name).__globals__.get("LICENCE", _UNKNOWN)
+    return dict(sorted(found.items()))
+
+
+def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
+    """Mean agreement of labels extracted again with the ones carried, per kind of variant."""
+    rows: dict[str, list[Agreement]] = defaultdict(list)
+    for name in buckets:
+        for row in store.read_records(f"verified/{name}.parquet", Relabelled):
+            rows[variant_kind(row.variant).value].append(row.agreement)
+    order = [kind.value for kind in VariantKind if kind.value in rows]
+    return {kind: {"samples": len(rows[kind]), **mean_agreement(rows[kind]).model_dump()} for kind in order}
+
+
+def card(dataset: Mapping[str, Any]) -> str:
+    """The dataset card, in Markdown."""
+    lines = [f"# {dataset['name']}", "", f"Built by Obbligato {dataset['obbligato']}, schema version {dataset['schema_version']}.", ""]
+    lines += ["| split | samples | hours | shards |", "|---|---:|---:|---:|"]
+    lines += [f"| {name} | {row['samples']} | {row['hours']:.2f} | {row['shards']} |" for name, row in dataset["splits"].items()]
+    inputs, samples = dataset["inputs"], dataset["samples"]
+    ended = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
+    lines += ["", f"Inputs: {inputs['in']} = {ended or 0}.", ""]
+    lines += [f"Samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead.", ""]
+    if dataset["agreement"]:
+        lines += ["## Labels extracted again", "", "| variants | samples | beats | downbeats | meter | tempo | chords | key |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+        for kind, row in dataset["agreement"].items():
+            figures = " | ".join("–" if row[name] is None else f"{row[name]:.2f}" for name in Agreement.model_fields)
+            lines.append(f"| {kind} | {row['samples']} | {figures} |")
+        lines += ["", "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,", "tempo within 4 %, chords by root and third over time."]
+    lines += ["", "## Licences", ""]
+    lines += [f"- sources, {name}: {count} clips" for name, count in dataset["licences"]["sources"].items()]
+    lines += [f"- {name}: {licence}" for name, licence in dataset["licences"]["tools"].items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,227 @@
+"""Calls that may crash, hang or eat memory, run in one persistent child process that is replaced when it dies.
+
+The caller hands over a function by name and a list of items. A child that dies takes the batch with it; the batch is
+tried again whole, then each item alone, so that one bad item costs itself and nothing else.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import psutil
+
+from pipelines.errors import PipelineError
+
+_OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+# A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="child-starter")
+
+
+class Limits(NamedTuple):
+    """What one call may use: CPU seconds, private memory in MiB, wall-clock seconds."""
+
+    cpu_s: float
+    memory_mb: float
+    wall_s: float
+
+
+class Death(NamedTuple):
+    """Why an item has no result: an error code, what to do, and the figure behind it."""
+
+    code: str
+    message: str
+    figure: str = ""
+
+
+class Unfinished(PipelineError):
+    """A call ran into the wall-clock limit twice while working: the machine was too slow to tell, so nothing is decided."""
+
+
+class _Died(Exception):
+    def __init__(self, code: str, message: str, figure: str = "", *, busy: bool = False, outside: bool = False) -> None:
+        super().__init__(message)
+        self.death, self.busy, self.outside = Death(code, message, figure), busy, outside
+
+
+class Child:
+    """A child process that runs `module:function` on a list of items, under limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+        self._errors = tempfile.TemporaryFile()
+
+    def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
+        """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
+
+        Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice.
+        """
+        try:
+            return self._try(function, items, context, tries=2 if len(items) > 1 else 1)
+        except _Died as died:
+            if died.death.code == "raised":
+                raise PipelineError(f"{function} failed: {died.death.message}") from died
+        return [self._alone(function, item, context) for item in items]
+
+    def _alone(self, function: str, item: Any, context: Any) -> Any:
+        try:
+            return self._try(function, [item], context, tries=2)[0]
+        except _Died as died:
+            if died.busy:
+                raise Unfinished(f"{died.death.message}; the bucket stays unfinished: run again, or raise limits.wall_s") from died
+            if died.death.code == "raised":
+                raise PipelineError(f"{function} failed: {died.death.message}") from died
+            return died.death
+
+    def _try(self, function: str, items: Sequence[Any], context: Any, tries: int) -> list[Any]:
+        deaths = kills = 0
+        while True:
+            try:
+                return self._call(function, items, context)
+            except _Died as died:
+                if died.outside and kills < _OUTSIDE_KILLS:
+                    kills += 1
+                    continue
+                deaths += 1
+                if deaths >= tries or died.death.code in ("cpu_limit", "memory_limit", "raised"):
+                    raise
+
+    def _call(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
+        pipe = self._started()
+        assert self._process is not None  # started just above
+        watched = psutil.Process(self._process.pid)
+        before_s = _cpu_s(watched)
+        try:
+            pipe.send((function, list(items), context, self.limits))
+            if not pipe.poll(self.limits.wall_s):
+                used_s = _cpu_s(watched) - before_s
+                self.close()
+                busy = used_s > 0.01 * self.limits.wall_s
+                raise _Died("hung", f"no answer within limits.wall_s = {self.limits.wall_s:g} s", f"{used_s:.1f} CPU s used", busy=busy)
+            kind, value = pipe.recv()
+        except (EOFError, ConnectionError, BrokenPipeError):
+            raise self._buried() from None
+        if kind == "done":
+            return list(value)
+        self.close()
+        raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
+
+    def _started(self) -> Connection:
+        if self._pipe is not None and self._process is not None and self._process.poll() is None:
+            return self._pipe
+        self.close()
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "pipelines.isolation", str(theirs.fileno())]
+        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = _STARTER.submit(
+            subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, env=environment
+        ).result()
+        theirs.close()
+        self._pipe = Connection(ours.detach())
+        return self._pipe
+
+    def _buried(self) -> _Died:
+        assert self._process is not None  # only a started child can die
+        code = self._process.wait()
+        self._errors.seek(0)
+        last = self._errors.read()[-400:].decode(errors="replace").strip().splitlines()
+        self.close()
+        if code == -signal.SIGXCPU:
+            return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return _Died("crashed", f"the worker's child died of {name}{': ' + last[-1] if last else ''}", name, outside=code == -signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the child."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+        self._errors.seek(0)
+        self._errors.truncate()
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+class ChildPool:
+    """Idle children of this process, handed out one per caller."""
+
+    def __init__(self) -> None:
+        self._idle: list[Child] = []
+        self._lock = threading.Lock()
+
+    def take(self, limits: Limits) -> Child:
+        """A child with these limits, a warm one if there is."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else Child(limits)
+        child.limits = limits
+        return child
+
+    def give_back(self, child: Child) -> None:
+        """Hand a child back for the next caller."""
+        with self._lock:
+            self._idle.append(child)
+
+    def close(self) -> None:
+        """End all idle children."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.close()
+
+
+CHILDREN = ChildPool()
+
+
+def _serve(descriptor: int) -> None:
+    """The child's loop: receive a call, answer it, until the parent goes."""
+    import ctypes
+    import importlib
+    import resource
+    import traceback
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    pipe = Connection(descriptor)
+    while select.select([pipe], [], []):
+        try:
+            function, items, context, limits = pipe.recv()
+        except EOFError:
+            return
+        used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used_s + limits.cpu_s) + 1, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limits.memory_mb * 2**20), resource.RLIM_INFINITY))
+        try:
+            module, _, name = function.partition(":")
+            answer = ("done", getattr(importlib.import_module(module), name)(items, context))
+        except MemoryError:
+            answer = ("memory_limit", f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB")
+        except Exception:
+            answer = ("raised", traceback.format_exc(limit=-6))
+        pipe.send(answer)
+
+
+if __name__ == "__main__":
+    from pipelines.isolation import _serve as serve  # the importable module, so that what is pickled has its name
+
+    serve(int(sys.argv[1]))

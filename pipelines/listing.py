@@ -1,0 +1,140 @@
+"""What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and shards."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import fsspec
+
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.manifests import MANIFESTS, manifest_rows
+from pipelines.shard_inputs import shard_rows
+from schemas.corpus import InputRow, Outcome, Source
+from schemas.recipe import IngestRecipe
+
+AUDIO: Final = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .w64 .rf64 .caf .au .snd .m4a .mp4 .aac .wma .wv .ape .tta .mka .webm".split()
+)
+SHARD: Final = ".tar"
+_LITTER: Final = "._"  # side files that macOS puts into archives
+
+
+def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> list[InputRow]:
+    """One row per file, manifest row or shard member, in a fixed order. What is no input at all is a row too, ignored.
+
+    Raises `PipelineError` where a source does not exist.
+    """
+    rows = [row for source in sources for row in _listed(source, recipe)]
+    unique = {(row.source.uri, row.source.member_offset, row.row): row for row in rows}
+    return [unique[key].replaced(place=place) for place, key in enumerate(sorted(unique))]
+
+
+def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+    if "://" in source and not source.startswith("file://"):
+        yield from _remote(source, recipe)
+        return
+    path = os.path.abspath(source.removeprefix("file://"))
+    if os.path.isdir(path):
+        for found in _walk(path):
+            yield from _file(found, recipe, named=False)
+    elif os.path.lexists(path):
+        yield from _file(path, recipe, named=True)
+    else:
+        matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/"))) if any(sign in path for sign in "*?[") else []
+        if not matches:
+            raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
+        for match in matches:
+            yield from _file(match, recipe, named=True) if not os.path.isdir(match) else _listed(match, recipe)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the walk."""
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        else:
+            yield entry.path
+
+
+def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
+    """Rows of one local file. A manifest counts as one only where it is named: in a folder it lies beside the audio."""
+    name = os.path.basename(path)
+    suffix = os.path.splitext(name)[1].lower()
+    uri = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if os.path.islink(path) and os.path.isdir(path):
+        yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
+    elif name.startswith(_LITTER) or suffix not in AUDIO and suffix != SHARD and not (named and suffix in MANIFESTS):
+        yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
+    elif uri.encode() != os.fsencode(path):
+        yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it")
+    else:
+        yield from _opened(uri, path, suffix, recipe)
+
+
+def _opened(uri: str, path: str, suffix: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+    try:
+        status = os.stat(path)
+        if suffix in AUDIO:
+            yield _plain(uri, status.st_size, str(status.st_mtime_ns), recipe)
+        elif not stat.S_ISREG(status.st_mode):
+            yield _ended(uri, Outcome.DEAD, "not_a_file", "is a pipe, socket, device or folder, not a regular file")
+        else:
+            with open(path, "rb") as opened:
+                yield from _container(uri, opened, suffix, str(status.st_mtime_ns), recipe)
+    except OSError as error:
+        yield _ended(uri, Outcome.DEAD, "unreadable", f"cannot be opened: {error.strerror}")
+
+
+def _container(uri: str, opened: IO[bytes], suffix: str, modified: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+    """Rows of what a shard or manifest holds; one that cannot be read is one dead row."""
+    try:
+        rows = shard_rows(uri, opened, modified, recipe) if suffix == SHARD else manifest_rows(uri, opened, recipe)
+        yield from (_stated(row) for row in rows)
+    except DeadInput as error:
+        yield _ended(uri, Outcome.DEAD, error.code, error.message)
+
+
+def _stated(row: InputRow) -> InputRow:
+    """A manifest's row with its file's size and time, so that a changed file is noticed."""
+    if row.outcome or row.source.member or "://" in row.source.uri:
+        return row
+    try:
+        status = os.stat(row.source.uri)
+    except (OSError, ValueError):
+        return row.replaced(outcome=Outcome.DEAD, code="not_found", message="the row's file does not exist or cannot be opened")
+    return row.replaced(size=status.st_size, modified=str(status.st_mtime_ns))
+
+
+def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+    fs, path = fsspec.core.url_to_fs(source)
+    if any(sign in path for sign in "*?["):
+        found = fs.glob(path, detail=True)
+    elif fs.isdir(path):
+        found = fs.find(path, detail=True)
+    elif fs.exists(path):
+        found = {path: fs.info(path)}
+    else:
+        raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
+    for name, info in sorted(found.items()):
+        uri = fs.unstrip_protocol(name)
+        suffix = os.path.splitext(name)[1].lower()
+        version = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
+        if suffix in AUDIO:
+            yield _plain(uri, int(info.get("size") or 0), version, recipe)
+        elif suffix == SHARD or len(found) == 1 and suffix in MANIFESTS:
+            with fs.open(name, "rb") as opened:
+                yield from _container(uri, opened, suffix, version, recipe)
+        else:
+            yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
+
+
+def _plain(uri: str, size: int, modified: str, recipe: IngestRecipe) -> InputRow:
+    return InputRow(row=uri, source=Source(uri=uri, licence=recipe.licence), size=size, modified=modified)
+
+
+def _ended(uri: str, outcome: Outcome, code: str, message: str) -> InputRow:
+    return InputRow(row=uri, source=Source(uri=uri), outcome=outcome, code=code, message=message)

@@ -1,0 +1,168 @@
+"""Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines, Parquet."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import DeadInput
+from schemas.corpus import InputRow, Outcome, Source
+from schemas.identity import Split
+from schemas.recipe import IngestRecipe
+
+MANIFESTS: Final = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
+_COLUMNS: Final = ("uri", "caption", "licence", "title", "artist", "album", "genre", "start_s", "end_s", "split")
+_ALIASES: Final = {"uri": ("uri", "audio", "path", "location", "file", "file_name"), "caption": ("caption", "main_caption", "text"), "licence": ("licence", "license")}
+_NOTHING: Final = ("", "nan", "null", "none", "n/a")
+_FIELD_LIMIT: Final = 1 << 24  # a longer cell is no caption
+csv.field_size_limit(_FIELD_LIMIT)
+
+
+def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
+    """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`."""
+    base = uri.rpartition("/")[0]
+    table = _table(uri, opened)
+    first = True
+    for number, cells in table:
+        name = f"{uri}#{number}"
+        if first and not recipe.uri_template:
+            _require_uri_column(cells, recipe)
+        first = False
+        try:
+            yield _row(name, cells, base, recipe)
+        except DeadInput as error:
+            yield InputRow(row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure)
+
+
+def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    suffix = os.path.splitext(uri)[1].lower()
+    try:
+        if suffix == ".parquet":
+            for number, row in enumerate(pq.read_table(io.BytesIO(opened.read())).to_pylist(), start=1):
+                yield number, row
+            return
+        text = opened.read().decode("utf-8-sig")
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise DeadInput("bad_table", f"cannot be read as {suffix[1:]}: {error}") from error
+    if "\0" in text:
+        raise DeadInput("bad_table", "holds NUL bytes: it is no text table")
+    yield from _json_lines(text) if suffix in (".jsonl", ".ndjson") else _separated(text, "\t" if suffix == ".tsv" else ",")
+
+
+def _separated(text: str, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        if not reader.fieldnames:
+            raise DeadInput("bad_table", "is empty: a first line with column names is needed")
+        for row in reader:
+            extra = row.pop(None, None)  # where a row has more cells than the header
+            yield reader.line_num, {**row, **({"_cells": extra} if extra else {})}
+    except csv.Error as error:
+        raise DeadInput("bad_table", f"cannot be read as a table: {error}") from error
+
+
+def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line, parse_constant=lambda _: None)
+            except (json.JSONDecodeError, RecursionError) as error:
+                row = {"_broken": f"is not JSON: {error}"}
+            yield number, row if isinstance(row, dict) else {"_broken": f"is no JSON object but {type(row).__name__}"}
+
+
+def _names(column: str, recipe: IngestRecipe) -> tuple[str, ...]:
+    mapped = recipe.column_map.get(column)
+    return (mapped,) if mapped else _ALIASES.get(column, (column,))
+
+
+def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
+    names = _names("uri", recipe)
+    if "_broken" not in cells and not any(name in cells for name in names):
+        raise DeadInput("no_uri_column", f"has no column {' or '.join(names)}; map one with --map uri=NAME or set ingest.uri_template")
+
+
+def _row(name: str, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -> InputRow:
+    if "_broken" in cells:
+        raise DeadInput("bad_row", str(cells["_broken"]))
+    if "_cells" in cells:
+        raise DeadInput("bad_row", f"has {len(cells['_cells'])} cells more than the header has columns")
+    found = {column: next((cells[alias] for alias in _names(column, recipe) if _said(cells.get(alias))), None) for column in _COLUMNS}
+    used = {alias for column in _COLUMNS for alias in _names(column, recipe)}
+    unknown = {key: value for key, value in cells.items() if key not in used and _said(value)}
+    start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
+    if start_s is not None and end_s is not None and not 0 <= start_s < end_s:
+        raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"{start_s:g}-{end_s:g} s")
+    texts = {column: _text(column, found[column]) for column in ("licence", "title", "artist", "album", "genre")}
+    texts["licence"] = texts["licence"] or recipe.licence
+    source = Source(uri=_uri(found["uri"], cells, base, recipe), metadata=_metadata(unknown), **texts)
+    caption = _text("caption", found["caption"])
+    return InputRow(row=name, source=source, start_s=start_s, end_s=end_s, captions=(caption,) if caption else (), split=_split(found["split"]))
+
+
+def _said(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value)) and str(value).strip().lower() not in _NOTHING
+
+
+def _text(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | float):
+        raise DeadInput("bad_row", f"column {column} holds {type(value).__name__}, not text")
+    text = str(value).strip()
+    if any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+        raise DeadInput("bad_row", f"column {column} holds half a Unicode character (a lone surrogate)")
+    return text
+
+
+def _number(column: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise DeadInput("bad_row", f"{column} is no number of seconds: {value!r}") from error
+    if not math.isfinite(number):
+        raise DeadInput("bad_row", f"{column} is not finite: {value!r}")
+    return number
+
+
+def _split(value: Any) -> Split | None:
+    if value is None:
+        return None
+    plain = {"valid": "validation", "val": "validation", "dev": "validation", "eval": "test"}.get(str(value).strip().lower(), str(value).strip().lower())
+    try:
+        return Split(plain)
+    except ValueError as error:
+        raise DeadInput("bad_row", f"split is {value!r}: expected train, validation or test") from error
+
+
+def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -> str:
+    if recipe.uri_template:
+        try:
+            text = recipe.uri_template.format_map({key: "" if cell is None else cell for key, cell in cells.items()})
+        except (KeyError, ValueError, IndexError, AttributeError) as error:
+            raise DeadInput("bad_row", f"ingest.uri_template {recipe.uri_template!r} does not fit the row: {error}") from error
+    else:
+        text = _text("uri", value)
+    if not text:
+        raise DeadInput("bad_row", "names no audio")
+    if "://" in text and not text.startswith("file://"):
+        return text
+    path = text.removeprefix("file://")
+    return os.path.normpath(path if os.path.isabs(path) else f"{base}/{path}")
+
+
+def _metadata(unknown: Mapping[str, Any]) -> str:
+    try:
+        text = json.dumps(unknown, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        raise DeadInput("bad_row", f"an unknown column cannot be kept as JSON: {error}") from error
+    return text

@@ -1,0 +1,99 @@
+"""Labels move with the audio: the one module where times, chords and keys of a variant come from its original's.
+
+Nothing is changed in place; every function returns new labels.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Final
+
+from schemas.chord import NO_CHORD, Chord
+from schemas.corpus import Change
+from schemas.labels import TIME_DECIMALS, Beats, Chords, ChordSegment, KeyLabel, Labels, Origin
+from schemas.pitch import Key
+
+_LEAST_S: Final = 0.001  # one stored millisecond: a shorter piece of a chord is not kept
+_BPM_DECIMALS: Final = 2
+
+
+def tempo_bpm(times_s: Sequence[float]) -> float | None:
+    """Mean of 60 / interval after a 3-point median of the intervals; none under three beats.
+
+    >>> tempo_bpm([0.0, 0.5, 1.0, 1.5, 2.9, 3.4, 3.9])
+    120.0
+    """
+    if len(times_s) < 3:
+        return None
+    gaps = [later - earlier for earlier, later in zip(times_s, times_s[1:], strict=False)]
+    padded = [gaps[0], *gaps, gaps[-1]]
+    smooth = [median(padded[place : place + 3]) for place in range(len(gaps))]
+    return round(fmean(60 / gap for gap in smooth), _BPM_DECIMALS)
+
+
+def cut(labels: Labels, end_s: float) -> Labels:
+    """Labels of the first `end_s` seconds: later beats go, the last chord closes at the cut."""
+    end_s = round(min(end_s, labels.duration_s), TIME_DECIMALS)
+    kept = [(time, number) for time, number in zip(labels.beats.times_s, labels.beats.numbers, strict=True) if time < end_s]
+    beats = labels.beats.replaced(times_s=tuple(time for time, _ in kept), numbers=tuple(number for _, number in kept))
+    return labels.replaced(duration_s=end_s, beats=beats, chords=_cut_chords(labels.chords, end_s))
+
+
+def _cut_chords(chords: Chords, end_s: float) -> Chords:
+    inside = [segment for segment in chords.segments if segment.start_s < end_s - _LEAST_S]
+    closed = [segment if segment.end_s <= end_s and segment is not inside[-1] else segment.replaced(end_s=end_s) for segment in inside]
+    return chords.replaced(segments=tuple(closed))
+
+
+def sped_up(labels: Labels, rate: float) -> Labels:
+    """Labels as heard at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM become 125."""
+    times = tuple(_ms(time / rate) for time in labels.beats.times_s)
+    segments = [segment.replaced(start_s=_ms(segment.start_s / rate), end_s=_ms(segment.end_s / rate)) for segment in labels.chords.segments]
+    bpm = None if labels.tempo.bpm is None else round(labels.tempo.bpm * rate, _BPM_DECIMALS)
+    return labels.replaced(
+        duration_s=_ms(labels.duration_s / rate),
+        beats=labels.beats.replaced(times_s=times),
+        tempo=labels.tempo.replaced(bpm=bpm),
+        chords=labels.chords.replaced(segments=tuple(segments)),
+    )
+
+
+def transposed(labels: Labels, semitones: int) -> Labels:
+    """Labels as heard `semitones` higher: key, chord roots and basses move; times stay."""
+    segments = tuple(segment.replaced(label=_transposed_chord(segment, semitones)) for segment in labels.chords.segments)
+    return labels.replaced(chords=labels.chords.replaced(segments=segments), key=_transposed_key(labels.key, semitones))
+
+
+def _transposed_chord(segment: ChordSegment, semitones: int) -> str:
+    return NO_CHORD if segment.label == NO_CHORD else Chord.parse(segment.label).transposed(semitones).harte
+
+
+def _transposed_key(label: KeyLabel, semitones: int) -> KeyLabel:
+    if label.tonic is None or label.mode is None:
+        return label
+    return label.replaced(tonic=Key(tonic=label.tonic, mode=label.mode).transposed(semitones).tonic)
+
+
+def clip_labels(extended: Labels, length_s: float) -> Labels:
+    """The clip's own labels: the cut of the extended ones, with the tempo of its own beats."""
+    own = cut(extended, length_s)
+    return own.replaced(tempo=own.tempo.replaced(bpm=tempo_bpm(own.beats.times_s)))
+
+
+def variant_labels(extended: Labels, length_s: float, change: Change, duration_s: float) -> Labels:
+    """Labels of a variant of `duration_s`: a sped-up one also needs what lies past the clip's own end.
+
+    The tempo is the clip's own, times the speed; beats and chords are the extended ones, moved, then cut.
+    """
+    own = clip_labels(extended, length_s)
+    if change.variant == "orig":
+        return own
+    moved = transposed(cut(sped_up(extended.replaced(tempo=own.tempo), change.speed), duration_s), change.semitones)
+    return moved.replaced(**{name: _as_moved(getattr(moved, name)) for name in ("beats", "meter", "tempo", "chords", "key")})
+
+
+def _as_moved(label: Beats) -> Beats:
+    return label.replaced(origin=Origin.MOVED)
+
+
+def _ms(time_s: float) -> float:
+    return round(time_s, TIME_DECIMALS)

@@ -1,0 +1,124 @@
+"""What a stage is, and how one bucket of it is done: skipped where its marker matches, else run and marked last."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.store import Published, Store
+from schemas.recipe import Recipe
+
+
+class Job(NamedTuple):
+    """One bucket of one build. A reference: small, and the same on every worker."""
+
+    out: str  # the build's folder, a URL
+    bucket: str
+    recipe: Recipe
+
+    @property
+    def store(self) -> Store:
+        """The build's folder."""
+        return Store(self.out)
+
+
+class Done(NamedTuple):
+    """What a stage did with a bucket: files published, and counts by name."""
+
+    files: list[Published]
+    counts: dict[str, int]
+
+
+class Stage(NamedTuple):
+    """A stage over buckets, as data. `version` is raised when our code changes its output."""
+
+    name: str
+    folder: str
+    version: int
+    sections: tuple[str, ...]  # recipe sections that change its output
+    needs: tuple[str, ...]  # folders of the stages whose files it reads
+    run: Callable[[Job], Done]
+    tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
+
+
+class Summary(NamedTuple):
+    """One bucket's report: whether it was run or skipped, and its counts."""
+
+    bucket: str
+    ran: bool
+    counts: dict[str, int]
+
+
+def marker_name(folder: str, bucket: str) -> str:
+    """File that says a bucket is done."""
+    return f"{folder}/{bucket}.done.json"
+
+
+def fingerprint(stage: Stage, job: Job) -> str:
+    """Hash of all that decides a bucket's output: recipe sections, versions, and the input files' hashes."""
+    recipe = job.recipe.model_dump(mode="json")
+    markers = {folder: job.store.read_json(marker_name(folder, job.bucket)) for folder in stage.needs}
+    inputs = {folder: {name: facts["sha256"] for name, facts in marker["files"].items()} for folder, marker in markers.items()}
+    decisive = {
+        "stage": stage.name,
+        "version": stage.version,
+        "recipe": {name: recipe[name] for name in stage.sections} | {"seed": recipe["corpus"]["seed"]},
+        "tools": dict(stage.tools(job.recipe)),
+        "inputs": inputs,
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
+    """Counts of a bucket whose marker matches and whose files are whole, else none."""
+    name = marker_name(stage.folder, job.bucket)
+    if not job.store.exists(name):
+        return None
+    marker = job.store.read_json(name)
+    if marker["fingerprint"] != expected:
+        return None
+    if any(job.store.size(file) != facts["bytes"] for file, facts in marker["files"].items() if not facts.get("dropped")):
+        return None
+    return dict(marker["counts"])
+
+
+def run_bucket(stage: Stage, job: Job) -> Summary:
+    """Do one bucket of a stage, or skip it where nothing that decides its output has changed."""
+    expected = fingerprint(stage, job)
+    counts = finished(stage, job, expected)
+    if counts is not None:
+        return Summary(job.bucket, ran=False, counts=counts)
+    job.store.delete(marker_name(stage.folder, job.bucket))
+    job.store.sweep(stage.folder, job.bucket)
+    done = stage.run(job)
+    write_marker(stage.folder, job, expected, done)
+    return Summary(job.bucket, ran=True, counts=done.counts)
+
+
+def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
+    """Say that a bucket is done: always the last file written."""
+    files = {file.name: {"bytes": file.bytes, "sha256": file.sha256} for file in done.files}
+    marker = {"fingerprint": expected, "files": files, "counts": done.counts, "cpu": cpu_capability()}
+    job.store.write_json(marker_name(folder, job.bucket), marker)
+
+
+def drop_file(job: Job, folder: str, name: str) -> None:
+    """Remove a file that a later stage has taken over; its marker remembers what it was."""
+    marker = job.store.read_json(marker_name(folder, job.bucket))
+    marker["files"][name]["dropped"] = True
+    job.store.write_json(marker_name(folder, job.bucket), marker)
+    job.store.delete(name)
+
+
+@lru_cache(maxsize=1)
+def cpu_capability() -> str:
+    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded, never matched."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()
+    except (OSError, IndexError):
+        return platform.machine()
+    best = next((name for name in ("avx512f", "avx2", "avx", "sse4_2") if name in flags), "baseline")
+    return f"{platform.machine()} {best}"

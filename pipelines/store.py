@@ -1,0 +1,178 @@
+"""Files of a build on any fsspec URL: published whole or not at all, tables of records, fixed bytes."""
+
+import hashlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple, TypeVar
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.errors import PipelineError
+from schemas.record import Record
+from schemas.shape import Shape, shape_of
+
+R = TypeVar("R", bound=Record)
+_TEMPORARY = ".part-"  # a name no reader looks at; strays are swept when a bucket is done again
+_ARROW = {"float": pa.float64(), "int": pa.int64(), "string": pa.string(), "bool": pa.bool_()}
+
+
+class Published(NamedTuple):
+    """A file that was published: its name in the store, bytes and SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Writer:
+    """A file being written, counted and hashed as it goes."""
+
+    def __init__(self, name: str, out: IO[bytes]) -> None:
+        self._name, self._out, self._digest, self._bytes = name, out, hashlib.sha256(), 0
+
+    def write(self, content: bytes) -> None:
+        """Append bytes."""
+        self._out.write(content)
+        self._digest.update(content)
+        self._bytes += len(content)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._bytes
+
+    def published(self) -> Published:
+        """What was written; to be asked after the writer's block has ended."""
+        return Published(self._name, self._bytes, self._digest.hexdigest())
+
+
+class Store:
+    """One folder, local or remote, by its fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.fs, self.root = fsspec.core.url_to_fs(self.url)
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    def path(self, name: str) -> str:
+        """Path of a file of this store, as its file system wants it."""
+        return f"{self.root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there, whole."""
+        return bool(self.fs.exists(self.path(name)))
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, or none where it is missing."""
+        try:
+            return int(self.fs.size(self.path(name)))
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted; none where there is no folder."""
+        if not self.fs.isdir(self.path(folder)):
+            return []
+        self.fs.invalidate_cache(self.path(folder))
+        found = (path.rsplit("/", 1)[-1] for path in self.fs.ls(self.path(folder), detail=False))
+        return sorted(name for name in found if not name.startswith(_TEMPORARY))
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it is there."""
+        if self.exists(name):
+            self.fs.rm_file(self.path(name))
+
+    def read_bytes(self, name: str) -> bytes:
+        """A file's bytes."""
+        return bytes(self.fs.cat_file(self.path(name)))
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read from, seekable."""
+        opened: IO[bytes] = self.fs.open(self.path(name), "rb")
+        return opened
+
+    def write_bytes(self, name: str, content: bytes) -> Published:
+        """Publish a file whole: readers see the old one or the new one."""
+        with self.writer(name) as out:
+            out.write(content)
+        return out.published()
+
+    @contextmanager
+    def writer(self, name: str) -> Iterator[Writer]:
+        """A file to write to, published when the block ends without an error.
+
+        Locally: a temporary name in the same folder, flushed to disk, then renamed. Object stores publish on close.
+        """
+        path = self.path(name)
+        folder, _, last = path.rpartition("/")
+        self.fs.makedirs(folder, exist_ok=True)
+        if not self.is_local:
+            buffer = io.BytesIO()
+            yield Writer(name, buffer)
+            self.fs.pipe_file(path, buffer.getvalue())
+            return
+        temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
+        try:
+            with open(temporary, "wb") as out:
+                yield Writer(name, out)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+            raise
+
+    def sweep(self, folder: str, bucket: str) -> None:
+        """Remove temporary files that a killed writer of `bucket` left in a folder."""
+        if self.is_local and os.path.isdir(self.path(folder)):
+            for name in os.listdir(self.path(folder)):
+                if name.startswith(f"{_TEMPORARY}{bucket}"):
+                    os.unlink(self.path(f"{folder}/{name}"))
+
+    def write_json(self, name: str, value: Any) -> Published:
+        """Publish a value as JSON with sorted keys."""
+        return self.write_bytes(name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    def read_json(self, name: str) -> Any:
+        """A value from JSON; an unreadable file is named."""
+        try:
+            return json.loads(self.read_bytes(name))
+        except json.JSONDecodeError as error:
+            raise PipelineError(f"{self.url}/{name} is not JSON ({error}); delete it and build again") from error
+
+    def write_records(self, name: str, kind: type[Record], records: Iterable[Record]) -> Published:
+        """Publish records as one parquet file. Same records, same bytes."""
+        rows = [record.model_dump(mode="json") for record in records]
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), buffer, compression="zstd")
+        return self.write_bytes(name, buffer.getvalue())
+
+    def read_records(self, name: str, kind: type[R]) -> list[R]:
+        """Records of a parquet file that `write_records` made."""
+        with self.open(name) as opened:
+            rows = pq.read_table(opened).to_pylist()
+        return [kind.model_validate(row) for row in rows]
+
+
+def arrow_schema(kind: type[Record]) -> pa.Schema:
+    """Columns of a record, so that empty lists and nulls have the same type in every file."""
+    shape = shape_of(kind)
+    if not isinstance(shape, dict):
+        raise PipelineError(f"{kind.__name__} is no record")
+    return pa.schema([(name, _arrow(inner)) for name, inner in shape.items()])
+
+
+def _arrow(shape: Shape) -> pa.DataType:
+    if isinstance(shape, dict):
+        return pa.struct([(name, _arrow(inner)) for name, inner in shape.items()])
+    if isinstance(shape, list):
+        return pa.list_(_arrow(shape[0]))
+    return _ARROW[shape]
+
