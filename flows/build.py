@@ -1,6 +1,7 @@
 """A build from sources to a verified dataset, stage by stage, in this process."""
 
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -13,8 +14,9 @@ from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
 from pipelines.listing import list_inputs
-from pipelines.settling import settle_corpus, write_listing
-from pipelines.stage import Job, Stage, finished, fingerprint
+from pipelines.ledger import mark_for_retry
+from pipelines.settling import PLAN, settle_corpus, write_listing
+from pipelines.stage import Job, Stage, fingerprint, finished, marker_name
 from pipelines.store import Store
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
@@ -46,7 +48,7 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
     store = Store(out)
     started = time.time()
-    run_folder = f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    run_folder = _run_folder()
     store.write_json(SOURCES, list(sources))
     store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
     times: dict[str, float] = {}
@@ -109,10 +111,35 @@ def _run(
     watch(StageProgress(stage.name, total, total))
 
 
+def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
+    _, recipe = stored_build(out)
+    store = Store(out)
+    plan = store.read_json(PLAN)
+    for name in plan["buckets"]:
+        store.delete(marker_name(ORDER[-1].folder, name))
+    jobs = [Job(store.url, name, recipe) for name in plan["buckets"]]
+    try:
+        _run(ORDER[-1], jobs, plan["clips"], engine, _run_folder(), watch, {})
+        return close_dataset(store, recipe, ORDER)
+    finally:
+        clips.listen(None)
+        CHILDREN.close()
+
+
+def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
+    sources, recipe = stored_build(out)
+    mark_for_retry(Store(out), recipe, ORDER, keys)
+    return build(sources, out, recipe, engine, watch)
+
+
+def _run_folder() -> str:
+    return f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+
 def stored_build(out: str) -> tuple[list[str], Recipe]:
     """Sources and recipe of a build that was begun in a folder; raises `UsageError` where there is none."""
-    import tomllib
-
     store = Store(out)
     if not store.exists(SOURCES):
         raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")

@@ -1,11 +1,13 @@
 """The command line: `obbligato build`, `annotate`, `verify`, `recipe`, `plan`, `shards`, `dead`, `demo`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.cli_dead import app as dead_app
 from flows.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Music in, training data whose text can be trusted out.")
@@ -13,7 +15,11 @@ Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML; `obbligato recipe` prints the default.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
 Columns = Annotated[list[str] | None, typer.Option("--map", help="A manifest's column, as ours=theirs, such as uri=ytid. Repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+
+
+app.add_typer(dead_app, name="dead")
 
 
 def _settings(settings: list[str] | None, columns: list[str] | None) -> list[str]:
@@ -53,6 +59,69 @@ def recipe(file: Annotated[Path | None, typer.Argument(help="A recipe to complet
     from flows.settings import load_recipe, recipe_toml
 
     typer.echo(recipe_toml(load_recipe(file, settings or []), comments=True))
+
+
+@app.command()
+def plan(
+    sources: Annotated[list[str], typer.Argument(help="As for build.")],
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    columns: Columns = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a build would do, from file headers, without doing it."""
+    from flows.screen import print_plan
+    from flows.settings import load_recipe
+    from pipelines.listing import list_inputs
+    from pipelines.planning import plan_build
+
+    chosen = load_recipe(recipe, _settings(settings, columns))
+    found = plan_build(list_inputs(sources, chosen.ingest), chosen)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        print_plan(found)
+
+
+@app.command()
+def annotate(
+    files: Annotated[list[str], typer.Argument(help="Audio files; each is labelled whole.")],
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Print the labels of audio files, as a lead sheet or as JSON lines."""
+    from flows.leadsheet import heading, lead_sheet
+    from flows.settings import load_recipe
+    from pipelines.annotate_files import annotate_files
+
+    failed = False
+    for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
+        failed = failed or labels is None
+        if as_json:
+            said = f'"labels": {labels.model_dump_json()}' if labels else f'"error": {json.dumps(problem)}'
+            typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
+        elif labels is None:
+            typer.echo(f"{path}: {problem}", err=True)
+        else:
+            typer.echo("\n".join((path, f"     {heading(labels)}", *lead_sheet(labels), "")))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")], workers: Workers = 1, as_json: Json = False) -> None:
+    """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
+    from flows.build import Engine, verify_build
+    from flows.screen import print_dataset, watching
+
+    with watching() as watch:
+        dataset = verify_build(out, Engine(workers), watch)
+    if as_json:
+        typer.echo(json.dumps(dataset))
+    else:
+        print_dataset(dataset, out)
+        typer.echo("verified: every shard is whole, every sample keeps the contract, both identities hold, no group stands in two splits")
 
 
 def main() -> None:

@@ -1,16 +1,20 @@
 """What the terminal shows: progress with time left per stage, and tables."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from flows.build import StageProgress, Watch
+from pipelines.planning import Plan
+from schemas.corpus import LedgerRow
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _FIGURES = ("beats", "downbeats", "meter", "tempo", "chords", "key")
 
 
@@ -48,9 +52,31 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     console.print(f"look into it:  obbligato shards stats {out}", soft_wrap=True)
 
 
+def print_plan(plan: Plan) -> None:
+    """A plan, in a few lines."""
+    console.print(f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read")
+    console.print(f"source:  {plan.source_hours:.2f} hours")
+    console.print(f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, {plan.sample_hours:.2f} hours")
+    console.print(f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk")
+
+
 def agreement_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     """Mean figures per row name."""
     table = Table("", "samples", *_FIGURES, box=None)
     for name, row in rows.items():
         table.add_row(name, str(row["samples"]), *("–" if row[figure] is None else f"{row[figure]:.2f}" for figure in _FIGURES))
     return table
+
+
+def print_ledger(rows: Sequence[LedgerRow]) -> None:
+    """Ledger rows, one a line."""
+    table = Table("outcome", "stage", "code", "figure", "key", "message", box=None)
+    for row in rows:
+        table.add_row(*(plain(text) for text in (row.outcome.value, row.stage, row.code, row.figure, row.key, row.message)))
+    console.print(table)
+    console.print(f"{len(rows)} rows")
+
+
+def plain(text: str) -> Text:
+    """Text from outside as it may be shown: control characters escaped, no markup read from it."""
+    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))

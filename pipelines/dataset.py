@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from pipelines import clips, rubberband
 from pipelines.agreement import Agreement, mean_agreement
-from pipelines.annotators import Role, annotator
 from pipelines.errors import PipelineError
 from pipelines.settling import PLAN, check_inputs
 from pipelines.stage import Job, Stage, marker_name
 from pipelines.store import Store
 from pipelines.verify import Relabelled
 from schemas.identity import Bucket, VariantKind, variant_kind
+from schemas.labels import Annotation
 from schemas.recipe import Recipe
 from schemas.sample import SCHEMA_VERSION
 
@@ -38,7 +38,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         "splits": _splits(shards),
         "stages": counts,
         "groups": {**sources["groups"], "disagreeing": plan["disagreeing_groups"]},
-        "licences": {"sources": sources["licences"], "tools": _tool_licences(recipe)},
+        "licences": {"sources": sources["licences"], "tools": _tool_licences(store, plan["buckets"])},
         "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
@@ -95,11 +95,13 @@ def _splits(shards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return {name: {**total, "hours": round(total["hours"], 4)} for name, total in sorted(found.items())}
 
 
-def _tool_licences(recipe: Recipe) -> dict[str, str]:
-    roles: tuple[tuple[Role, str], ...] = (("beats", recipe.annotate.beats), ("chords", recipe.annotate.chords), ("key", recipe.annotate.key))
+def _tool_licences(store: Store, buckets: Sequence[str]) -> dict[str, str]:
+    """Licence of each tool that the labels name, and of Rubber Band; one clip of each bucket tells."""
     found = {"rubberband": rubberband.LICENCE}
-    for role, name in roles:
-        found[name] = annotator(role, name).__globals__.get("LICENCE", _UNKNOWN)
+    for name in buckets:
+        for row in store.read_records(f"annotations/{name}.parquet", Annotation)[:1]:
+            labels = row.labels
+            found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
     return dict(sorted(found.items()))
 
 

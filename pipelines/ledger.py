@@ -1,0 +1,54 @@
+"""The dead: inputs and samples that a build could not use, and doing them again."""
+
+from collections.abc import Sequence
+
+from pipelines.clips import read_dead
+from pipelines.errors import PipelineError
+from pipelines.settling import INPUT_LEDGER, PLAN
+from pipelines.stage import Job, Stage, marker_name
+from pipelines.store import Store
+from schemas.corpus import InputRow, LedgerRow, Outcome, Unit
+from schemas.recipe import Recipe
+
+
+def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
+    """Rows of the whole ledger with one of these outcomes, inputs first."""
+    if not store.exists(INPUT_LEDGER):
+        raise PipelineError(f"{store.url} holds no ledger: build something there first")
+    names = [INPUT_LEDGER, *(f"ledger/{name}.parquet" for name in store.read_json(PLAN)["buckets"])]
+    rows = [row for name in names if store.exists(name) for row in store.read_records(name, LedgerRow)]
+    return [row for row in rows if row.outcome in outcomes]
+
+
+def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]) -> list[str]:
+    """Make the next build do the dead again: all, or those with these keys. Returns what will be done again.
+
+    Raises `PipelineError` for a key that is not dead.
+    """
+    dead = {row.key: row for row in ledger_rows(store, [Outcome.DEAD])}
+    unknown = [key for key in keys if key not in dead]
+    if unknown:
+        raise PipelineError(f"{unknown[0]} is not dead in {store.url}; `obbligato dead ls` lists what is")
+    wanted = [dead[key] for key in keys] if keys else list(dead.values())
+    again = []
+    inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
+    again += _forget(store, "probed", _slices_of(store, inputs))
+    samples = {row.key for row in wanted if row.unit is Unit.SAMPLE}
+    for stage in stages:
+        for bucket in store.read_json(PLAN)["buckets"] if samples else ():
+            rows = read_dead(Job(store.url, bucket, recipe), stage.folder)
+            if any(key == row.key or key.startswith(f"{row.key}-") for row in rows for key in samples):
+                again += _forget(store, stage.folder, [bucket])
+    return again
+
+
+def _slices_of(store: Store, inputs: set[str]) -> list[str]:
+    """Slices of the listing that hold these inputs."""
+    slices = [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")] if inputs else []
+    return [name for name in slices if any(row.row in inputs for row in store.read_records(f"listing/{name}.parquet", InputRow))]
+
+
+def _forget(store: Store, folder: str, buckets: Sequence[str]) -> list[str]:
+    for bucket in buckets:
+        store.delete(marker_name(folder, bucket))
+    return [f"{folder}/{bucket}" for bucket in buckets]
