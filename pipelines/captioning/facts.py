@@ -1,0 +1,54 @@
+"""The facts that a text states: the checker of everything that we or a language model write."""
+
+from functools import lru_cache
+from typing import Final
+
+from pipelines.captioning.mention import Mention
+from pipelines.captioning.mentions_harmony import harmony_mentions
+from pipelines.captioning.mentions_rhythm import dynamics_mentions, meter_mentions, time_mentions
+from pipelines.captioning.mentions_tempo import tempo_mentions
+from pipelines.captioning.splitting import split_sentences
+from schemas.caption import Fact, FactKind
+
+__all__ = ["facts_of", "mentions", "parse_facts", "split_sentences", "stated"]
+
+_ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}
+
+
+def parse_facts(text: str) -> tuple[Fact, ...]:
+    """Facts that a text states about tempo, meter, key, chords, dynamics and times, by sentence, then by kind.
+
+    A key without a tonic ("in a minor key") is stated by its mode alone: "minor".
+
+    >>> [(fact.kind.value, fact.value, fact.sentence) for fact in parse_facts("A slow waltz. It is in F# minor.")]
+    [('tempo_word', 'slow', 0), ('meter', '3', 0), ('key', 'F# minor', 1)]
+    """
+    return facts_of(split_sentences(text))
+
+
+def facts_of(sentences: tuple[str, ...]) -> tuple[Fact, ...]:
+    """Facts of a text whose sentences are known."""
+    return tuple(
+        Fact(kind=kind, value=value, sentence=place) for place, sentence in enumerate(sentences) for kind, value in stated(sentence)
+    )
+
+
+@lru_cache(maxsize=8192)
+def stated(sentence: str) -> tuple[tuple[FactKind, str], ...]:
+    """Kinds and values of one sentence's facts, each once, by kind and then by place."""
+    return tuple(dict.fromkeys((mention.kind, mention.value) for mention in mentions(sentence)))
+
+
+@lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip
+def mentions(sentence: str) -> tuple[Mention, ...]:
+    """Facts of one sentence with the words that state them, by kind and then by place."""
+    lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)
+    found = [
+        *tempo_mentions(sentence, lower),
+        *meter_mentions(sentence, lower),
+        *harmony_mentions(sentence, lower),
+        *dynamics_mentions(sentence, lower),
+        *time_mentions(sentence, lower),
+    ]
+    return tuple(sorted(found, key=lambda mention: (_RANK[mention.kind], mention.span)))

@@ -1,0 +1,180 @@
+"""Keys and chord sequences in a sentence."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from pipelines.captioning.mention import Mention, Span
+from pipelines.captioning.symbols import BEFORE_NOTE, CHORD, CHORD_LIST, chord_tokens
+from schemas.caption import FactKind
+from schemas.pitch import Key, Mode, parse_note
+
+_SIGN: Final = r"(?:##?|♯|♭|b(?![a-zA-Z])|b(?=m(?:in|aj)?\b|M\b|minor|major)|[ -]?(?:sharp|flat)\b)"
+_MODE: Final = r"(?:major|minor|maj\b\.?|min\b\.?)"
+_NOT_KEY: Final = r"(?![\s-]+(?:chords?|triads?|arpeggi\w+|7ths?|sevenths?|thirds?|sixths?|seconds?|intervals?|third|labels?))"
+_TONIC_MODE: Final = re.compile(rf"{BEFORE_NOTE}([A-G]{_SIGN}?)[\s-]?([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}")
+_LOWER_TONIC_MODE: Final = re.compile(
+    rf"(?:\b(?:in|key of|key is|key|keys of)[: ]+|(?<=\bor ))(?!a )([b-g]{_SIGN}?)[\s-](major|minor|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
+)
+_SIGNED_TONIC_MODE: Final = re.compile(rf"{BEFORE_NOTE}([a-g][#♯♭]|[b-g][ -](?:sharp|flat)\b)[\s-]?(major|minor|maj\b|min\b){_NOT_KEY}")
+_KEY_OF: Final = re.compile(  # "in the key of F#m", "Key: D", "The key is EM", "the key of d sharp"
+    r"\b[Kk]eys?\b(?: signature| center| centre)?(?:\s+(?:of|for|to)\s+(?:the|this|that)\s+[\w-]+)?(?:\s+(?:is|of"
+    r"|in|was|being|either|in the key of|probably|likely))*\s*[:=]?\s*"
+    rf"({BEFORE_NOTE}(?:[A-G]{_SIGN}?|[a-g](?:[#♯♭]|[ -](?:sharp|flat)\b)?))[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])"
+)
+_OR_KEY: Final = re.compile(rf",?\s+or\s+(?:in\s+)?({BEFORE_NOTE}[A-G]{_SIGN}?)[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])(?!-)")
+_SONG_IN: Final = re.compile(
+    r"\b(?:[Ss]ong|[Pp]iece|[Mm]usic|[Tt]rack|[Tt]une|[Ii]t|[Rr]ecording|[Cc]omposition|[Mm]elody|[Tt]his)(?:['’]s"
+    r"|\s+is)(?:\s+(?:played|written|set|composed|performed|sung))?\s+in\s+"
+    r"([A-G](?:[#♯♭]|b(?![a-z])|b(?=m\b)|[ -](?:sharp|flat)\b)?)(m|M)?(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))"
+)
+_IN_MINOR_SYMBOL: Final = re.compile(r"\bin ([A-G](?:[#♯♭]|b)?)(m)(?![\w#♯♭°ø+/'’-])")
+_LOWER_A: Final = re.compile(
+    r"\b(?:key of|key is|key:|key) (a)[ -](major|minor)\b|\b(?:in|or) (a) (major|minor)(?=\s*(?:$|[.,;!)—–]"
+    r"|(?:and|with|at|throughout|or)\b(?! (?:minor|major))))"
+)
+_BARE_MODE: Final = re.compile(
+    r"\b(major|minor)(?:[ -](?:pentatonic|harmonic|melodic|natural|blues|musical))?[ -](?:keys?|scales?|mode|tonality|tonal|scaled|keyed)\b"
+    r"|\bin (?:a |the |an? \w+ )?(major|minor)(?=\s*(?:$|[.,;!)]|(?:along|and|with|throughout|while)\b))",
+    re.I,
+)
+_OTHER_MODE: Final = re.compile(r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $")  # "major and minor keys" are both, or neither
+_ARTICLE_NOUN: Final = re.compile(r"\s+(?!(?:is|was|for|throughout|and|to|with|in|as|at|or|key of|makes|gives|sets)\b)[a-z]")
+
+
+def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
+    """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its value."""
+    chords = list(_chords(sentence, lower))
+    yield from chords
+    if "m" not in lower and "key" not in lower and " in " not in lower:
+        return
+    taken = [mention.span for mention in chords]
+    for mention in _keys(sentence, lower):
+        if not any(mention.span.start < span.end and span.start < mention.span.end for span in taken):
+            taken.append(mention.span)
+            yield mention
+
+
+def _keys(sentence: str, lower: str) -> Iterator[Mention]:
+    """Keys, the most explicit first: a later one at the same place is the same claim again."""
+    is_mode = "maj" in lower or "min" in lower
+    if is_mode:
+        yield from _with_mode(sentence)
+    if "key" in lower:
+        for found in _KEY_OF.finditer(sentence):
+            if not _is_loose(sentence, found):
+                yield from _with_others(sentence, found)
+    if "in " in lower:
+        for pattern in (_SONG_IN, _IN_MINOR_SYMBOL):
+            for found in pattern.finditer(sentence):
+                yield from _with_others(sentence, found)
+    if is_mode:
+        for found in _BARE_MODE.finditer(sentence):
+            if not _OTHER_MODE.search(lower, 0, found.start()):
+                yield Mention(FactKind.KEY, (found[1] or found[2]).lower(), Span(*found.span()))
+
+
+def _with_mode(sentence: str) -> Iterator[Mention]:
+    """Keys written as note and mode."""
+    for pattern in (_TONIC_MODE, _LOWER_TONIC_MODE, _SIGNED_TONIC_MODE):
+        for found in pattern.finditer(sentence):
+            if not _is_article(sentence, found):
+                yield from _with_others(sentence, found)
+    for found in _LOWER_A.finditer(sentence):
+        note = 1 if found[1] else 3
+        yield Mention(FactKind.KEY, f"A {found[note + 1]}", Span(*found.span()), (Span(*found.span(note)),))
+
+
+def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
+    """The key of a match, and those that "or" adds to it."""
+    yield _key(found)
+    other = _OR_KEY.match(sentence, found.end())
+    while other:
+        yield _key(other)
+        other = _OR_KEY.match(sentence, other.end())
+
+
+def _key(found: re.Match[str]) -> Mention:
+    mode = Mode.MINOR if found[2] and (found[2] == "m" or found[2][:3].lower() == "min") else Mode.MAJOR
+    key = Key(tonic=read_note(found[1]), mode=mode)
+    return Mention(FactKind.KEY, key.name, Span(found.start(1), found.end()), (Span(*found.span(1)),))
+
+
+def read_note(text: str) -> int:
+    """Pitch class of a note as prose writes it.
+
+    >>> read_note("E flat"), read_note("d sharp"), read_note("B♭")
+    (3, 3, 10)
+    """
+    name = text.lower().replace("-", " ")
+    if name.endswith(("sharp", "flat")):
+        return parse_note(name[0].upper() + ("#" if name.endswith("sharp") else "b"))
+    return parse_note(text)
+
+
+def _is_article(sentence: str, found: re.Match[str]) -> bool:
+    """Whether the A of "A minor key" is the article that opens a sentence, or one in capitals throughout."""
+    if found[1] != "A" or sentence[found.start(1) + 1 : found.start(1) + 2] != " ":
+        return False
+    if found[2].isupper():
+        return bool(re.match(r"\s+(?:KEY|SCALE|MODE)", sentence[found.end() :]))
+    return not sentence[: found.start(1)].strip("\"'“( ") and bool(_ARTICLE_NOUN.match(sentence, found.end()))
+
+
+def _is_loose(sentence: str, found: re.Match[str]) -> bool:
+    """Whether a single letter after "key" is a word ("key a step higher", "keys B3 organ"), not a tonic."""
+    if found[2] or len(found[1]) > 1:
+        return False
+    between = sentence[found.start() : found.start(1)]
+    if not re.search(r"\b(?:is|of|in|was|being|either)\b|[:=]", between):
+        return True
+    after = sentence[found.end() : found.end() + 12]
+    if found[1] in ("a", "A") and re.match(r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after):
+        return True
+    return found[1].islower() and bool(re.match(r"\s+\w", after))
+
+
+_CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
+_CHORD_AFTER: Final = re.compile(r"\s+(?:major |minor )?(?:chords?|chord progression|progression|vamp|changes)\b")
+_SINGLE_ANCHOR: Final = re.compile(
+    r"(?:\bchord|\bchords|\bprogression|\bsequence|\bharmony|\bchanges|\bchord (?:progression"
+    r"|sequence))(?:\s+(?:in|of|for)\s+(?:the|this|that)\s+\w+)?(?:\s+\w+ly)?"
+    r"(?:\s+(?:is|are|goes|stays on|stays with|remains on|rests on|of|remains|consists of|follows|heard|played|used))*\s*[:,=]?\s*$"
+)
+_HARMONY_WORD: Final = re.compile(r"chord|progression|harmon")
+_MODE_WORD: Final = re.compile(r"major|minor")
+_QUALIFIED: Final = re.compile(r"[A-G][#♯♭b]?(?:m|[679]|maj|dim|aug|sus|add)")
+_NOT_A_FORM: Final = re.compile(r"[EFG]|[A-G][#♯♭b]")
+_DASH: Final = re.compile(r"-|–|—|→|\|")
+_NOT_CHORDS: Final = re.compile(r"\s*(?:form\b|structure|section|strings?\b|tuning|keys?\b|grade)", re.I)
+
+
+def _chords(sentence: str, lower: str) -> Iterator[Mention]:
+    """Chord sequences: lists of symbols near a word for chords, or joined by dashes."""
+    if not CHORD.search(sentence):
+        return
+    for found in CHORD_LIST.finditer(sentence):
+        tokens = chord_tokens(sentence, found.start(), found.end())
+        if not tokens or _NOT_CHORDS.match(sentence, found.end()):
+            continue
+        before, after = lower[: found.start()], lower[found.end() :]
+        if "key" in before and _MODE_WORD.search(found[0]) and not _HARMONY_WORD.search(before + after[:20]):
+            continue  # "the key changes from C major to D major"
+        if len(tokens) == 1:
+            is_article = found[0] == "A" and not before.endswith(("the ", "an "))  # "A chord melody is played"
+            told = bool((_CHORD_AFTER.match(after) and not is_article) or _SINGLE_ANCHOR.search(before))
+        else:
+            told = bool(_CHORD_WORD.search(before) or _CHORD_AFTER.match(after) or _looks_like_chords(found[0], len(tokens)))
+        if told:
+            labels: list[str] = []
+            for token in tokens:
+                if not labels or labels[-1] != token.chord.harte:
+                    labels.append(token.chord.harte)
+            parts = tuple(note for token in tokens for note in token.notes)
+            yield Mention(FactKind.CHORDS, " ".join(labels), Span(*found.span()), parts)
+
+
+def _looks_like_chords(text: str, count: int) -> bool:
+    """Whether a list needs no word for chords: three or more, one with its quality, or joined by dashes and not all of A to D (a form)."""
+    dashes = len(_DASH.findall(text))
+    return count > 2 and bool(_QUALIFIED.search(text) or (dashes > 1 and _NOT_A_FORM.search(text)))

@@ -1,0 +1,94 @@
+"""Captions as clean text, and text as sentences."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+MAX_CHARS: Final = 2000  # longer source texts are cut at a sentence's end
+
+# A full stop after these ends no sentence; after the others only where no figure follows ("Nos. 3", "approx. 90").
+_NEVER_LAST: Final = frozenset(["feat", "ft", "vs", "mr", "mrs", "ms", "dr", "st", "e.g", "i.e", "b.b"])
+_BEFORE_FIGURE: Final = frozenset(["no", "nos", "op", "approx", "ca", "cf", "vol", "arr", "pt", "min", "sec"])
+_BEFORE_INITIAL: Final = frozenset(["by", "from", "composer"])
+_SHORTENED: Final = frozenset(["approx", "prod", "orig", "instr", "perc", "perf", "comp", "dept", "incl"])
+_DOTTED: Final = re.compile(r"[a-z](?:\.[a-z])+$")  # A.B. Smith
+_END: Final = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
+_WORD_BEFORE: Final = re.compile(r"[^\s(\[\"“]+$")
+_SPACE: Final = re.compile(r"\s+")
+
+
+@lru_cache(maxsize=2048)  # a clip's caption comes back for each of its variants
+def clean_text(text: str, max_chars: int = MAX_CHARS) -> str:
+    """`text` with single spaces, without control characters, cut at the last sentence end within `max_chars`.
+
+    Full-width and other compatibility forms stay as they are; only invisible characters go.
+
+    >>> clean_text(" A tune\\nfor\\x00 flute. ")
+    'A tune for flute.'
+    """
+    kept = text if text.isascii() and text.isprintable() else "".join(_visible(sign) for sign in text)
+    plain = _SPACE.sub(" ", kept).strip()
+    if len(plain) <= max_chars:
+        return plain
+    sentences = split_sentences(plain[:max_chars])
+    whole = " ".join(sentences[:-1])
+    if not whole:  # one endless sentence
+        return plain[:max_chars].rpartition(" ")[0] or plain[:max_chars]
+    return whole
+
+
+def _visible(sign: str) -> str:
+    if sign in "\n\r\t\x0b\x0c\x85\u2028\u2029":
+        return " "
+    # Cc control, Cf format (zero-width, direction marks), Cs lone surrogates, Co and Cn without meaning
+    return "" if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn") else sign
+
+
+@lru_cache(maxsize=2048)
+def split_sentences(text: str) -> tuple[str, ...]:
+    """Sentences of a text, in order; joined by one space they are the text with single spaces.
+
+    A stop ends a sentence where white space follows, except after an abbreviation or an initial.
+
+    >>> split_sentences("Nos. 3 by B.B. King. It runs at 120.5 BPM!")
+    ('Nos. 3 by B.B. King.', 'It runs at 120.5 BPM!')
+    """
+    out: list[str] = []
+    start = 0
+    for found in _END.finditer(text):
+        if found[0][0] != "\n" and not _ends_here(text, found, start):
+            continue
+        out.append(text[start : found.end()])
+        start = found.end()
+    out.append(text[start:])
+    return tuple(sentence for sentence in (_SPACE.sub(" ", piece).strip() for piece in out) if sentence)
+
+
+def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
+    """Whether the stop at this place ends a sentence."""
+    after = text[stop.end() :].lstrip()[:1]
+    if not after:
+        return True
+    if stop[0][0] != ".":
+        return not after.islower()
+    before = _WORD_BEFORE.search(text, start, stop.start())
+    word = before[0].lower() if before else ""
+    if after.islower():  # a sentence that forgot its capital, unless the stop shortens a word or trails off
+        return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
+    earlier = text[start : stop.start() - len(word)].rstrip()
+    if len(word) == 1 and word.isalpha() and before:
+        return not _is_initial(before[0], earlier)
+    if _DOTTED.match(word) and word not in _NEVER_LAST:
+        return bool(earlier) and earlier.rpartition(" ")[2].lower() not in _BEFORE_INITIAL
+    return not (word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit()))
+
+
+def _is_initial(letter: str, earlier: str) -> bool:
+    """Whether a single letter with a stop is a name's initial ("J. S. Bach"), not a chord or key that ends its sentence."""
+    if not letter.isupper() or earlier[-1:] in (",", "-", "–", "—", ":", "|", "→"):
+        return False
+    last = earlier.rpartition(" ")[2]
+    if letter not in "ABCDEFG":
+        return letter != "I"
+    return not last or last.lower() in _BEFORE_INITIAL or (len(last) == 2 and last[0].isupper() and last[1] == ".")

@@ -1,0 +1,100 @@
+"""Chord symbols in running text."""
+
+import re
+from typing import Final, NamedTuple
+
+from pipelines.captioning.mention import Span
+from schemas.chord import Chord, ChordQuality
+from schemas.pitch import parse_note
+
+Q = ChordQuality
+# Suffixes as lead sheets and prose write them. Ninths and up are read as the seventh chord under them, as mir_eval's "sevenths" does.
+SUFFIXES: Final[dict[str, ChordQuality]] = {
+    "": Q.MAJ, "maj": Q.MAJ, "M": Q.MAJ, "add9": Q.MAJ, "add2": Q.MAJ, "(add9)": Q.MAJ, "add4": Q.MAJ, "add11": Q.MAJ,
+    "Maj": Q.MAJ, "Min": Q.MIN, "Maj7": Q.MAJ7, "Maj9": Q.MAJ7, "Min7": Q.MIN7, "Min9": Q.MIN7,
+    "Dim": Q.DIM, "Aug": Q.AUG, "Sus2": Q.SUS2, "Sus4": Q.SUS4,
+    "m": Q.MIN, "min": Q.MIN, "madd9": Q.MIN, "mmaj7": Q.MIN, "mM7": Q.MIN, "m(maj7)": Q.MIN,
+    "7": Q.DOM7, "9": Q.DOM7, "11": Q.DOM7, "13": Q.DOM7, "7b9": Q.DOM7, "7#9": Q.DOM7, "7#11": Q.DOM7,
+    "7b5": Q.DOM7, "7#5": Q.DOM7, "aug7": Q.DOM7,
+    "maj7": Q.MAJ7, "M7": Q.MAJ7, "Δ": Q.MAJ7, "Δ7": Q.MAJ7, "maj9": Q.MAJ7, "M9": Q.MAJ7, "maj11": Q.MAJ7, "maj13": Q.MAJ7,
+    "m7": Q.MIN7, "min7": Q.MIN7, "m9": Q.MIN7, "min9": Q.MIN7, "m11": Q.MIN7, "m13": Q.MIN7,
+    "dim": Q.DIM, "°": Q.DIM, "dim7": Q.DIM7, "°7": Q.DIM7,
+    "m7b5": Q.HDIM7, "min7b5": Q.HDIM7, "m7(b5)": Q.HDIM7, "ø": Q.HDIM7, "ø7": Q.HDIM7,
+    "aug": Q.AUG, "+": Q.AUG,
+    "sus2": Q.SUS2, "sus4": Q.SUS4, "sus": Q.SUS4, "7sus4": Q.SUS4, "9sus4": Q.SUS4,
+    "6": Q.MAJ6, "maj6": Q.MAJ6, "6/9": Q.MAJ6, "69": Q.MAJ6,
+    "m6": Q.MIN6, "min6": Q.MIN6,
+}  # fmt: skip
+_SPOKEN: Final[dict[str, ChordQuality]] = {
+    "major": Q.MAJ, "minor": Q.MIN, "diminished": Q.DIM, "augmented": Q.AUG, "major seventh": Q.MAJ7,
+    "major 7th": Q.MAJ7, "major 7": Q.MAJ7,
+    "minor seventh": Q.MIN7, "minor 7th": Q.MIN7, "minor 7": Q.MIN7, "seventh": Q.DOM7, "7th": Q.DOM7,
+    "dominant seventh": Q.DOM7, "dominant 7th": Q.DOM7,
+    "dominant 7": Q.DOM7, "diminished seventh": Q.DIM7, "diminished 7th": Q.DIM7,
+    "half-diminished": Q.HDIM7, "half-diminished seventh": Q.HDIM7,
+    "suspended second": Q.SUS2, "suspended fourth": Q.SUS4, "major sixth": Q.MAJ6, "sixth": Q.MAJ6, "minor sixth": Q.MIN6,
+}  # fmt: skip
+
+
+def _either(words: list[str]) -> str:
+    """A pattern for any of these, the longest first; sharps and flats in either writing."""
+    return "|".join(re.escape(word).replace("b", "[b♭]").replace(r"\#", "[#♯]") for word in sorted(words, key=len, reverse=True))
+
+
+# The b of "sus", "dim" and so on is no flat: only digits follow one inside a suffix, and no other suffix holds the letter b.
+BEFORE_NOTE: Final = r"(?<![\w#♯♭'’])"
+_NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
+_AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"
+# "A" before a lower-case word is an article, unless the word goes on about the harmony.
+_NO_ARTICLE: Final = (
+    r"(?!A\s+(?!(?:and|then|to|in|with|over|from|is|are|as|before|throughout|follow|follows|followed|sounds|chords?"
+    r"|progression|going|leading|moving|into|for|or)\b)[a-z])"
+)
+_SPOKEN_CHORD: Final = (
+    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b(?![ -](?:key|scale|mode|tonality))"
+)
+_SYMBOL: Final = rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"
+_TOKEN: Final = rf"{BEFORE_NOTE}(?:{_SPOKEN_CHORD}|{_SYMBOL})"
+_REST: Final = r"(?<!\w)(?:N\.C\.|NC|N)(?![\w.])"
+_BETWEEN: Final = (
+    r"(?:\s*,\s*(?:(?:and|then|to|finally|and then)\s+)?|\s*(?:->|→|–|—|\||;|>)\s*|\s*-\s*|\s+(?:and|then|to"
+    r"|into|and then|followed by|moving to|going to|before)\s+|\s+)"
+)
+CHORD: Final = re.compile(_TOKEN)
+CHORD_LIST: Final = re.compile(rf"(?:{_REST}{_BETWEEN})?{_TOKEN}(?:{_BETWEEN}(?:{_TOKEN}|{_REST}))*")
+_PARTS: Final = re.compile(
+    rf"{BEFORE_NOTE}(?:(?P<spoken_root>[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)[ -](?P<spoken>{_either(list(_SPOKEN))})\b"
+    rf"|(?P<root>{_NOTE})(?P<suffix>{_either(list(SUFFIXES)[1:])})?(?:/(?P<bass>{_NOTE}))?{_AFTER})"
+)
+
+
+class ChordToken(NamedTuple):
+    """One chord in a text and where its root and bass are named."""
+
+    chord: Chord
+    notes: tuple[Span, ...]
+
+
+def chord_tokens(text: str, start: int, end: int) -> tuple[ChordToken, ...]:
+    """The chords that a list holds between two places of a text; "N.C." is none.
+
+    >>> [token.chord.harte for token in chord_tokens("C♯m7, E minor and A/C#", 0, 22)]
+    ['Db:min7', 'E:min', 'A:maj/3']
+    """
+    return tuple(_token(found) for found in _PARTS.finditer(text, start, end))
+
+
+def _token(found: re.Match[str]) -> ChordToken:
+    if found["spoken"]:
+        root_name = found["spoken_root"].replace("-", " ")
+        sign = {"sharp": "#", "flat": "b"}.get(root_name.rpartition(" ")[2], root_name[1:])
+        chord = Chord(root=parse_note(root_name[0] + sign), quality=_SPOKEN[found["spoken"]])
+        return ChordToken(chord, (Span(*found.span("spoken_root")),))
+    root = parse_note(found["root"])
+    quality = SUFFIXES[(found["suffix"] or "").replace("♭", "b").replace("♯", "#")]
+    if not found["bass"]:
+        return ChordToken(Chord(root=root, quality=quality), (Span(*found.span("root")),))
+    bass = parse_note(found["bass"])
+    return ChordToken(
+        Chord(root=root, quality=quality, bass=None if bass == root else bass), (Span(*found.span("root")), Span(*found.span("bass")))
+    )
