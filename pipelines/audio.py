@@ -106,9 +106,7 @@ def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
         try:
             block = sound.read(out=buffer, always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            if frames:
-                break  # damaged from here on: what came before is used, and every later read stops there too
-            raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+            raise DeadInput("undecodable", f"libsndfile: {_reason(error)}", f"after {frames / sound.samplerate:.1f} s") from error
         if not len(block):
             break
         frames += len(block)

@@ -63,7 +63,7 @@ def _walk(folder: str) -> Iterator[str]:
 def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
     """Rows of one local file. A manifest counts as one only where it is named: in a folder it lies beside the audio."""
     name = os.path.basename(path)
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = _suffix(name)
     uri = os.fsencode(path).decode("utf-8", "backslashreplace")
     if os.path.islink(path) and os.path.isdir(path):
         yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
@@ -73,6 +73,12 @@ def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]
         yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it")
     else:
         yield from _opened(uri, path, suffix, recipe)
+
+
+def _suffix(name: str) -> str:
+    """The last dot and what follows it, also where a name starts with dots."""
+    _, dot, last = name.rpartition(".")
+    return f"{dot}{last}".lower() if dot else ""
 
 
 def _opened(uri: str, path: str, suffix: str, recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -121,7 +127,7 @@ def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
         raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
     for name, info in sorted(found.items()):
         uri = fs.unstrip_protocol(name)
-        suffix = os.path.splitext(name)[1].lower()
+        suffix = _suffix(name)
         version = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
         if suffix in AUDIO:
             yield _plain(uri, int(info.get("size") or 0), version, recipe)
