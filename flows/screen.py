@@ -52,6 +52,12 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     console.print(f"look into it:  obbligato shards stats {out}", soft_wrap=True)
 
 
+def print_recovery(means: Mapping[str, Any]) -> None:
+    """How well the labels of composed pieces were recovered."""
+    console.print("labels of the original clips against the exact truth of the pieces (F within 70 ms, shares otherwise):")
+    console.print(agreement_table({"truth": means}))
+
+
 def print_plan(plan: Plan) -> None:
     """A plan, in a few lines."""
     console.print(f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read")

@@ -38,6 +38,22 @@ def cut(labels: Labels, end_s: float) -> Labels:
     return labels.replaced(duration_s=end_s, beats=beats, chords=_cut_chords(labels.chords, end_s))
 
 
+def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
+    """Labels of the window from `start_s` to `end_s`, with times from the window's start."""
+    upto = cut(labels, end_s)
+    beats = [(time - start_s, number) for time, number in zip(upto.beats.times_s, upto.beats.numbers, strict=True) if time >= start_s]
+    segments = tuple(
+        segment.replaced(start_s=_ms(max(0.0, segment.start_s - start_s)), end_s=_ms(segment.end_s - start_s))
+        for segment in upto.chords.segments
+        if segment.end_s > start_s + _LEAST_S
+    )
+    return upto.replaced(
+        duration_s=_ms(upto.duration_s - start_s),
+        beats=upto.beats.replaced(times_s=tuple(_ms(time) for time, _ in beats), numbers=tuple(number for _, number in beats)),
+        chords=upto.chords.replaced(segments=segments),
+    )
+
+
 def _cut_chords(chords: Chords, end_s: float) -> Chords:
     inside = [segment for segment in chords.segments if segment.start_s < end_s - _LEAST_S]
     closed = [segment if segment.end_s <= end_s and segment is not inside[-1] else segment.replaced(end_s=end_s) for segment in inside]

@@ -13,7 +13,7 @@ class FactKind(StrEnum):
     BPM = "bpm"  # a number of beats per minute: "92"
     TEMPO_WORD = "tempo_word"  # an Italian or plain tempo word, lower case: "andante", "fast"
     METER = "meter"  # beats per bar: "3"
-    KEY = "key"  # tonic as its signature spells it, and mode: "Ab major"
+    KEY = "key"  # tonic as its signature spells it, and mode: "Ab major"; a mode alone: "minor"
     CHORDS = "chords"  # Harte labels in order, one space between: "A:min F:maj"
     DYNAMICS = "dynamics"  # "crescendo" or "decrescendo"
     TIME = "time"  # a time in the clip that the text names, in seconds: "5"

@@ -1,0 +1,26 @@
+"""How well a build's labels recover the exact truth of the pieces it was built from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines import clips
+from pipelines.agreement import Agreement, agreement
+from pipelines.moving import clip_labels, excerpt
+from pipelines.stage import Job
+from schemas.corpus import Clip
+from schemas.labels import Annotation, Labels
+
+
+def recovered(jobs: Sequence[Job]) -> list[Agreement]:
+    """Agreement of every clip's extracted labels with its piece's truth, cut to the clip."""
+    rows: list[Agreement] = []
+    for job in jobs:
+        labels = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+        rows += [agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s)) for clip in clips.read(job) if clip.clip_key in labels]
+    return rows
+
+
+def clip_truth(clip: Clip) -> Labels:
+    """Truth of a clip of a composed piece, from the file beside the audio."""
+    whole = Labels.model_validate_json(Path(clip.source.uri).with_suffix(".truth.json").read_text())
+    return excerpt(whole, clip.start_s, clip.end_s)
