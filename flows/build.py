@@ -10,6 +10,7 @@ from flows.errors import UsageError
 from flows.order import ORDER
 from flows.settings import recipe_toml, validated
 from pipelines import clips, ingest
+from pipelines.annotators import check_annotators
 from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
@@ -46,6 +47,7 @@ Watch = Callable[[StageProgress], None]
 
 def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
+    check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
     store = Store(out)
     started = time.time()
     run_folder = _run_folder()

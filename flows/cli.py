@@ -1,6 +1,7 @@
 """The command line: `obbligato build`, `annotate`, `verify`, `recipe`, `plan`, `shards`, `dead`, `demo`."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -147,6 +148,7 @@ def main() -> None:
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
 
+    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
     try:
         app()
     except UsageError as error:

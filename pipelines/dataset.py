@@ -27,6 +27,8 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
     counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
     check_inputs(plan["inputs"])
     check_samples(counts["pack"])
+    if not counts["pack"].get("written"):
+        raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
     sources = _sources(store, plan["buckets"], recipe)
     shards = [_shard(store, name) for name in plan["buckets"] if store.exists(f"shards/{name}.json")]
     dataset = {

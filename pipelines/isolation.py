@@ -70,8 +70,7 @@ class Child:
         try:
             return self._try(function, items, context, tries=2 if len(items) > 1 else 1)
         except _Died as died:
-            if died.death.code == "raised":
-                raise PipelineError(f"{function} failed: {died.death.message}") from died
+            _reraise_refused(died)
         return [self._alone(function, item, context) for item in items]
 
     def _alone(self, function: str, item: Any, context: Any) -> Any:
@@ -80,8 +79,7 @@ class Child:
         except _Died as died:
             if died.busy:
                 raise Unfinished(f"{died.death.message}; the bucket stays unfinished: run again, or raise limits.wall_s") from died
-            if died.death.code == "raised":
-                raise PipelineError(f"{function} failed: {died.death.message}") from died
+            _reraise_refused(died)
             return died.death
 
     def _try(self, function: str, items: Sequence[Any], context: Any, tries: int) -> list[Any]:
@@ -94,7 +92,7 @@ class Child:
                     kills += 1
                     continue
                 deaths += 1
-                if deaths >= tries or died.death.code in ("cpu_limit", "memory_limit", "raised"):
+                if deaths >= tries or died.death.code in ("cpu_limit", "memory_limit", "raised", "refused"):
                     raise
 
     def _call(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
@@ -152,6 +150,12 @@ class Child:
         self._process = self._pipe = None
         self._errors.seek(0)
         self._errors.truncate()
+
+
+def _reraise_refused(died: _Died) -> None:
+    """Wrong settings are no fault of an item: they go to the reader as they are."""
+    if died.death.code == "refused":
+        raise PipelineError(died.death.message) from died
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -216,8 +220,11 @@ def _serve(descriptor: int) -> None:
             answer = ("done", getattr(importlib.import_module(module), name)(items, context))
         except MemoryError:
             answer = ("memory_limit", f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB")
-        except Exception:
-            answer = ("raised", traceback.format_exc(limit=-6))
+        except PipelineError as error:  # wrong settings: the message is for the reader
+            answer = ("refused", str(error))
+        except Exception:  # a library's error on this input
+            traceback.print_exc()
+            answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send(answer)
 
 

@@ -154,6 +154,8 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
     if not text:
         raise DeadInput("bad_row", "names no audio")
     if "://" in text and not text.startswith("file://"):
+        if text.partition("://")[0] not in recipe.protocols:
+            raise DeadInput("protocol", "not among ingest.protocols; fetch the file, or allow the protocol", text.partition("://")[0])
         return text
     path = text.removeprefix("file://")
     return os.path.normpath(path if os.path.isabs(path) else f"{base}/{path}")

@@ -69,6 +69,7 @@ class IngestRecipe(Record):
     licence: str = Field("", description="Licence of all inputs that state none. Empty: unknown.")
     uri_template: str = Field("", description="Makes a URI of a manifest's id: '/data/{ytid}.wav', or any column in braces.")
     column_map: dict[str, str] = Field(default_factory=dict, description="Our column = theirs, as --map writes it: uri = 'ytid'.")
+    protocols: tuple[str, ...] = Field(("s3", "gs", "memory"), description="Remote protocols that a manifest's rows may name; a table from outside must not make us call anywhere.")
     group: Group = Field(Group.SONG, description="What never parts between splits: song, album or artist.")
     validation: Share = Field(0.1, description="Share of groups in validation. MusicBench holds out 5 to 10 %.")
     test: Share = Field(0.1, description="Share of groups in test.")

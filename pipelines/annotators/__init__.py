@@ -6,6 +6,8 @@ recipe's annotate section, and returns one label per wave. Adding a file here ad
 """
 
 import importlib
+import importlib.util
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from pipelines.errors import PipelineError
@@ -16,8 +18,22 @@ Role = Literal["beats", "chords", "key"]
 
 def annotator(role: Role, name: str) -> Any:
     """The function of annotator `name` for a role; names without a dot are modules of this folder."""
-    module_name = name if "." in name else f"{__name__}.{name}"
     try:
-        return getattr(importlib.import_module(module_name), f"annotate_{role}")
+        return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
     except (ImportError, AttributeError) as error:
         raise PipelineError(f"no annotator of {role} called {name!r} ({error}); see pipelines/annotators for the ones there are") from error
+
+
+def check_annotators(names: Iterable[str]) -> None:
+    """Raise `PipelineError` for a name that no module stands behind, without importing any."""
+    for name in names:
+        try:
+            found = importlib.util.find_spec(_module(name))
+        except ImportError:
+            found = None
+        if found is None:
+            raise PipelineError(f"no annotator called {name!r}: expected one of pipelines/annotators (essentia, madmom) or a module's dotted name")
+
+
+def _module(name: str) -> str:
+    return name if "." in name else f"{__name__}.{name}"

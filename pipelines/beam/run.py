@@ -50,7 +50,7 @@ def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, 
     if runner == "FnApiRunner":
         mode = "multi_threading" if workers > 1 else "in_memory"
         arguments += [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
     try:
         with beam.Pipeline(options=PipelineOptions(arguments)) as pipeline:
             (

@@ -1,0 +1,202 @@
+"""The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of these."""
+
+import gzip
+import json
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import IO, Any, Final, NamedTuple, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.errors import DeadInput, PipelineError
+from schemas.errors import SchemaError
+from schemas.identity import Bucket, Split
+from schemas.record import Record
+
+SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
+UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+_IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
+_BLOCK: Final = 1 << 20
+
+
+class Problem(Record):
+    """Something in a shard that is not as it should be. `key` is empty where it concerns the shard as a whole."""
+
+    shard: str
+    key: str
+    code: str
+    message: str
+
+
+class Shard(NamedTuple):
+    """A shard by its place; `name` is the path within the target, as it is shown."""
+
+    fs: fsspec.AbstractFileSystem
+    path: str
+    name: str
+
+    @property
+    def split(self) -> Split | None:
+        """The split that our names state; none for any other name."""
+        try:
+            return Bucket.parse(self.stem).split
+        except SchemaError:
+            return None
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and suffix: ``train-00000``."""
+        last = PurePosixPath(self.name).name
+        return next((last.removesuffix(suffix) for suffix in SUFFIXES if last.endswith(suffix)), last)
+
+    @property
+    def url(self) -> str:
+        """The URL, or the path of a local file."""
+        return readable(self.path if isinstance(self.fs, LocalFileSystem) else self.fs.unstrip_protocol(self.path))
+
+
+class Found(NamedTuple):
+    """The shards of a target in order, and what is wrong with the set of them."""
+
+    shards: tuple[Shard, ...]
+    problems: tuple[Problem, ...]
+
+
+def readable(name: str) -> str:
+    """A file's name as valid text: bytes that are no UTF-8 become ``\\udcXX``."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def find_shards(target: str) -> Found:
+    """The shards of a target. Of a build, those that its dataset.json lists; others beside them are a problem.
+
+    Raises `PipelineError` where there is nothing, or no shard in it.
+    """
+    fs, path = _located(target)
+    is_local = isinstance(fs, LocalFileSystem)
+    if not is_local and path.endswith(SUFFIXES) and "*" not in path:  # an HTTP server would send the shard to say whether it is a folder
+        paths = [path]
+    elif any(sign in path for sign in "*?[") and not fs.exists(path):
+        paths = [str(found) for found in fs.glob(path)]
+    elif fs.isdir(path):
+        folder = f"{path}/shards" if fs.isdir(f"{path}/shards") else path
+        paths = _listed(fs, folder)
+        if folder != path and fs.exists(f"{path}/dataset.json"):
+            return _in_force(fs, path, paths)
+    elif fs.exists(path) or (is_local and os.path.lexists(path)):
+        paths = [path]
+    else:
+        raise PipelineError(
+            f"{readable(target)} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of these"
+        )
+    if not paths:
+        below = f"for shards in folders below, name a glob such as '{readable(target)}/**/*.tar'"
+        raise PipelineError(f"{readable(target)} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
+    return Found(_named(fs, paths), ())
+
+
+def _located(target: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        fs, path = fsspec.core.url_to_fs(target)
+    except (ValueError, ImportError) as error:
+        raise PipelineError(f"{readable(target)} cannot be reached: {error}") from error
+    return fs, path.rstrip("/") or "/"
+
+
+def _listed(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    """Shards right in a folder. Hidden files are a writer's unfinished work."""
+    rows = [row for row in fs.ls(folder, detail=True) if row["type"] != "directory"]
+    names = [str(row["name"]) for row in rows]
+    return [name for name in names if name.endswith(SUFFIXES) and not name.rpartition("/")[2].startswith(".")]
+
+
+def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]:
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return tuple(Shard(fs, path, readable(os.path.relpath(path, common) if common else path)) for path in sorted(paths))
+
+
+def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
+    try:
+        files = [str(row["file"]) for row in json.loads(fs.cat_file(f"{root}/dataset.json"))["shards"]]
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise PipelineError(
+            f"{readable(root)}/dataset.json cannot be read ({why}); name the folder {readable(root)}/shards instead"
+        ) from error
+    listed = {f"{root}/{file}" for file in files if "/" in file and ".." not in file}
+    shards = _named(fs, sorted(listed | set(paths)))
+    left = "is not in dataset.json: the build is unfinished, or the file is left over from another"
+    problems = tuple(Problem(shard=shard.name, key="", code="unlisted", message=left) for shard in shards if shard.path not in listed)
+    return Found(tuple(shard for shard in shards if shard.path in listed), problems)
+
+
+class Opened(NamedTuple):
+    """A shard's tar, seekable, and why it ends early where a gzip did."""
+
+    file: IO[bytes]
+    cut: str
+
+
+@contextmanager
+def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Opened]:
+    """A shard to read from; a gzip is unpacked up to a limit in bytes, as far as it is whole.
+
+    Raises `DeadInput` for what is no regular file or cannot be opened.
+    """
+    with _file(shard) as file:
+        magic = file.read(2)
+        file.seek(0)
+        if magic != b"\x1f\x8b":
+            yield Opened(file, "")
+            return
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as out:
+            whole = cast("IO[bytes]", out)
+            yield Opened(whole, _unpacked(file, whole, unpacked_limit))
+
+
+def _file(shard: Shard) -> IO[bytes]:
+    """The file; a FIFO or device is refused without waiting on it."""
+    try:
+        if not isinstance(shard.fs, LocalFileSystem):
+            return cast("IO[bytes]", shard.fs.open(shard.path, "rb"))
+        file = os.fdopen(os.open(shard.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DeadInput("unreadable", f"cannot be opened: {reason}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DeadInput("not_a_file", "is a pipe, socket, device or folder, not a regular file")
+    return file
+
+
+def _unpacked(file: IO[bytes], out: IO[bytes], limit: int) -> str:
+    """Unpack a gzip; gives why it ended early, or nothing."""
+    left = limit
+    try:
+        with gzip.GzipFile(fileobj=file) as packed:
+            while block := packed.read1(_BLOCK):
+                left -= len(block)
+                if left < 0:
+                    return f"unpacks to more than {limit / 2**30:g} GiB; what follows is not read. Unpack it first (gunzip)"
+                out.write(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return f"is a damaged gzip ({error}): only what comes before is read"
+    return ""
+
+
+def index_of(shard: Shard) -> dict[str, Any] | None:
+    """The JSON beside one of our shards (count, bytes, sha256, keys), or none. Raises `DeadInput` where it cannot be read."""
+    path = f"{os.path.dirname(shard.path)}/{shard.stem}.json"
+    if not shard.fs.exists(path):
+        return None
+    try:
+        found = json.loads(shard.fs.cat_file(path))
+    except (ValueError, RecursionError, OSError) as error:
+        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be read: {error}") from error
+    return found if isinstance(found, dict) and "sha256" in found else None
