@@ -106,9 +106,12 @@ def _run(
     watch(StageProgress(stage.name, done[0], total))
     clips.listen(count)
     if waiting:
-        unfinished = [(bucket, why) for bucket, _, why in run_stage(stage, waiting, run_folder, engine.workers, engine.runner, engine.options) if why]
+        rows = run_stage(stage, waiting, run_folder, engine.workers, engine.runner, engine.options)
+        unfinished = [row for row in rows if row.unfinished]
         if unfinished:
-            raise PipelineError(f"stage {stage.name}: {len(unfinished)} of {len(jobs)} buckets are unfinished, {unfinished[0][0]} first: {unfinished[0][1]}")
+            first = unfinished[0]
+            raise PipelineError(f"stage {stage.name}: {len(unfinished)} of {len(jobs)} buckets are unfinished, {first.bucket} first: {first.unfinished}")
+        times[f"{stage.name}_work"] = round(sum(row.work_s for row in rows), 3)
     times[stage.name] = round(time.time() - began, 3)
     watch(StageProgress(stage.name, total, total))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_dead import app as dead_app
+from flows.cli_shards import app as shards_app
 from flows.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Music in, training data whose text can be trusted out.")
@@ -21,6 +22,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 
 app.add_typer(dead_app, name="dead")
+app.add_typer(shards_app, name="shards")
 
 
 def _settings(settings: list[str] | None, columns: list[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -100,6 +101,7 @@ class Child:
         assert self._process is not None  # started just above
         watched = psutil.Process(self._process.pid)
         before_s = _cpu_s(watched)
+        began = time.perf_counter()
         try:
             pipe.send((function, list(items), context, self.limits))
             if not pipe.poll(self.limits.wall_s):
@@ -107,10 +109,11 @@ class Child:
                 self.close()
                 busy = used_s > 0.01 * self.limits.wall_s
                 raise _Died("hung", f"no answer within limits.wall_s = {self.limits.wall_s:g} s", f"{used_s:.1f} CPU s used", busy=busy)
-            kind, value = pipe.recv()
+            kind, value, worked_s = pipe.recv()
         except (EOFError, ConnectionError, BrokenPipeError):
             raise self._buried() from None
         if kind == "done":
+            WAITED.seconds += time.perf_counter() - began - worked_s
             return list(value)
         self.close()
         raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
@@ -156,6 +159,14 @@ def _reraise_refused(died: _Died) -> None:
     """Wrong settings are no fault of an item: they go to the reader as they are."""
     if died.death.code == "refused":
         raise PipelineError(died.death.message) from died
+
+
+class _Waited(threading.local):
+    """Seconds that this thread has waited for children beyond their work: starting them, and handing things over."""
+
+    seconds = 0.0
+
+WAITED = _Waited()
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -215,6 +226,7 @@ def _serve(descriptor: int) -> None:
         used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         resource.setrlimit(resource.RLIMIT_CPU, (int(used_s + limits.cpu_s) + 1, resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_DATA, (int(limits.memory_mb * 2**20), resource.RLIM_INFINITY))
+        began = time.perf_counter()
         try:
             module, _, name = function.partition(":")
             answer = ("done", getattr(importlib.import_module(module), name)(items, context))
@@ -225,7 +237,7 @@ def _serve(descriptor: int) -> None:
         except Exception:  # a library's error on this input
             traceback.print_exc()
             answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
-        pipe.send(answer)
+        pipe.send((*answer, time.perf_counter() - began))
 
 
 if __name__ == "__main__":

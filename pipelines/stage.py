@@ -3,11 +3,13 @@
 import hashlib
 import json
 import platform
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
 from schemas.recipe import Recipe
 
@@ -45,11 +47,12 @@ class Stage(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One bucket's report: whether it was run or skipped, and its counts."""
+    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the stage's own work."""
 
     bucket: str
     ran: bool
     counts: dict[str, int]
+    work_s: float = 0.0
 
 
 def marker_name(folder: str, bucket: str) -> str:
@@ -93,9 +96,11 @@ def run_bucket(stage: Stage, job: Job) -> Summary:
         return Summary(job.bucket, ran=False, counts=counts)
     job.store.delete(marker_name(stage.folder, job.bucket))
     job.store.sweep(stage.folder, job.bucket)
+    began, waited_s = time.perf_counter(), WAITED.seconds
     done = stage.run(job)
+    work_s = time.perf_counter() - began - (WAITED.seconds - waited_s)
     write_marker(stage.folder, job, expected, done)
-    return Summary(job.bucket, ran=True, counts=done.counts)
+    return Summary(job.bucket, ran=True, counts=done.counts, work_s=round(work_s, 3))
 
 
 def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:

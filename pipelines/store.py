@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,17 @@ class Store:
         """A file to read from, seekable."""
         opened: IO[bytes] = self.fs.open(self.path(name), "rb")
         return opened
+
+    @contextmanager
+    def at_hand(self, name: str) -> Iterator[str]:
+        """A local path of a file: its own, or that of a copy which is removed afterwards."""
+        if self.is_local:
+            yield self.path(name)
+            return
+        with tempfile.TemporaryDirectory(prefix="obbligato-") as folder:
+            local = f"{folder}/{name.rpartition('/')[2]}"
+            self.fs.get_file(self.path(name), local)
+            yield local
 
     def write_bytes(self, name: str, content: bytes) -> Published:
         """Publish a file whole: readers see the old one or the new one."""

@@ -71,17 +71,17 @@ def check_sum(job: Job, shard_name: str, index: dict[str, Any]) -> None:
 
 def read_back(job: Job, shard_name: str) -> Iterator[Read]:
     """Samples of a shard as stock webdataset reads them, each checked against the contract and its own audio."""
-    url = job.store.path(shard_name) if job.store.is_local else f"pipe:python -m fsspec.cat {job.out}/{shard_name}"
-    for raw in webdataset.WebDataset(url, shardshuffle=False, empty_check=False):
-        key = raw["__key__"]
-        try:
-            sample = Sample.model_validate_json(raw["json"])
-        except (ValidationError, KeyError) as error:
-            raise PipelineError(f"{shard_name}: sample {key} breaks the contract: {error}") from error
-        heard = decoded(raw["flac"])
-        if key != sample.key or heard.rate_hz != sample.rate_hz or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S:
-            raise PipelineError(f"{shard_name}: sample {key}: its audio is not the one its JSON describes")
-        yield Read(sample, raw["flac"])
+    with job.store.at_hand(shard_name) as path:
+        for raw in webdataset.WebDataset(path, shardshuffle=False, empty_check=False):
+            key = raw["__key__"]
+            try:
+                sample = Sample.model_validate_json(raw["json"])
+            except (ValidationError, KeyError) as error:
+                raise PipelineError(f"{shard_name}: sample {key} breaks the contract: {error}") from error
+            heard = decoded(raw["flac"])
+            if key != sample.key or heard.rate_hz != sample.rate_hz or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S:
+                raise PipelineError(f"{shard_name}: sample {key}: its audio is not the one its JSON describes")
+            yield Read(sample, raw["flac"])
 
 
 def _check_keys(job: Job, read: int, index: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -13,6 +13,14 @@ from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
 
 
+class BucketRun(NamedTuple):
+    """What became of a bucket: seconds of the stage's own work, and why it is unfinished ("" where it is done)."""
+
+    bucket: str
+    work_s: float
+    unfinished: str
+
+
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Does one bucket; a bucket that a slow machine left undecided is reported, and the others go on."""
 
@@ -20,12 +28,12 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._stage = stage
 
     def process(self, job: Job) -> Any:
-        """Yield the bucket's name, whether it was run, and why it is unfinished ("" where it is done)."""
+        """Yield what became of the bucket."""
         try:
             summary = run_bucket(self._stage, job)
-            yield job.bucket, summary.ran, ""
+            yield BucketRun(job.bucket, summary.work_s, "")
         except Unfinished as error:
-            yield job.bucket, True, str(error)
+            yield BucketRun(job.bucket, 0.0, str(error))
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
@@ -34,13 +42,13 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
     def __init__(self, out: str, name: str) -> None:
         self._out, self._name = out, name
 
-    def process(self, rows: list[tuple[str, bool, str]]) -> None:
+    def process(self, rows: list[BucketRun]) -> None:
         """Write the rows in the order of their buckets' names."""
         Store(self._out).write_json(self._name, sorted(rows))
 
 
-def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, runner: str, options: Sequence[str]) -> list[tuple[str, bool, str]]:
-    """Run a stage over `jobs`, the largest first, and return (bucket, ran, why unfinished) of each.
+def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, runner: str, options: Sequence[str]) -> list[BucketRun]:
+    """Run a stage over `jobs`, the largest first, and return what became of each.
 
     Locally each of `workers` threads drives its own child process (see `pipelines.isolation`), so a worker that dies is
     replaced on the spot and no Beam worker can be lost. Raises `PipelineError` where a bucket failed or is missing.
@@ -64,8 +72,8 @@ def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, 
             )
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stage) from error
-    rows = [(str(bucket), bool(ran), str(why)) for bucket, ran, why in Store(jobs[0].out).read_json(summary)]
-    missing = {job.bucket for job in jobs} - {row[0] for row in rows}
+    rows = [BucketRun(*row) for row in Store(jobs[0].out).read_json(summary)]
+    missing = {job.bucket for job in jobs} - {row.bucket for row in rows}
     if missing:
         raise PipelineError(f"stage {stage.name}: {runner} reported success but {len(missing)} buckets are missing, {min(missing)} first")
     return rows
