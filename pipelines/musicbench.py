@@ -10,19 +10,21 @@ is JSON lines with sixteen fields. What we decided where the card leaves room:
   (number or word) and key; "" where the caption has none. A sentence of the source's own words is never one.
 - `beats`: [times, numbers], both lists of floats; [[], []] where no beats were found.
 - `bpm`: a float, or null (which pandas and `datasets` read as missing) where no tempo was found; never 0.
-- `chords`, `chords_time`: lead-sheet symbols in ASCII as the key spells them, and when each begins in seconds. No-chord is left out, and so is
-  a chord that comes back after it unchanged: both lists hold changes only.
+- `chords`, `chords_time`: lead-sheet symbols in ASCII as the key spells them, and when each begins in seconds. No-chord is left out,
+  and so is a chord that comes back after it unchanged: both lists hold changes only.
 - `key`: tonic and mode, ["F#", "minor"], and `keyprob`: one float, our confidence; both [] where no key was found.
 - `is_audioset_eval_mcaps`: what the source's own metadata says (`is_audioset_eval`, `is_audioset_eval_mcaps`), else false.
 """
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
+from pipelines.errors import PipelineError
 from pipelines.shard_extract import safe_name
 from pipelines.shard_finding import Found, Problem
 from pipelines.shard_reading import as_ours, read_shard
+from pipelines.store import Store
 from schemas.caption import Caption, CaptionKind, FactKind
 from schemas.identity import Split
 from schemas.pitch import Key
@@ -119,13 +121,38 @@ def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):
-            sample: Any = entry if isinstance(entry, Problem) else as_ours(entry)
+            if isinstance(entry, Problem):
+                yield entry
+                continue
+            sample = as_ours(entry)
             if isinstance(sample, Problem):
                 yield sample
-            elif isinstance(sample, Sample):
-                if split in (None, sample.split) and not isinstance(entry, Problem) and entry.audio is not None:
-                    yield musicbench_row(sample, safe_name(entry.audio.name), dataset)
-            elif not isinstance(entry, Problem) and entry.facts is not None:
+            elif sample is None and (entry.facts is not None or entry.texts):  # else its JSON is a problem already
                 yield Problem(
-                    shard=entry.shard, key=entry.key, code="foreign", message="is no sample of Obbligato and has no labels to export"
+                    shard=entry.shard, key=entry.key, code="foreign", message="is no sample of Obbligato: it has no labels to export"
                 )
+            elif sample and entry.audio and split in (None, sample.split):
+                yield musicbench_row(sample, safe_name(entry.audio.name), dataset)
+
+
+def export(found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False) -> Iterator[MusicBenchRow | Problem]:
+    """Write the rows to a file or URL, published whole at the end; gives each as it goes, and problems.
+
+    Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
+    """
+    folder, _, name = to.rpartition("/")
+    store = Store(folder or ("/" if to.startswith("/") else "."))
+    if not force and store.exists(name):
+        raise PipelineError(f"{to} exists: name another file, or --force to replace it")
+    rows = 0
+    try:
+        with store.writer(name) as out:
+            for row in musicbench_rows(found, dataset, split):
+                if not isinstance(row, Problem):
+                    out.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                    rows += 1
+                yield row
+            if not rows:
+                raise PipelineError(f"nothing to export: no sample of Obbligato{f' in split {split}' if split else ''}")
+    except OSError as error:
+        raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pipelines.errors import DeadInput
 from pipelines.shard_audio import Depth, Sound, listened
-from pipelines.shard_finding import Found, Problem, Shard, index_of
+from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from schemas.identity import stable_hash
 from schemas.sample import Sample
@@ -44,6 +44,7 @@ def _check_shard(shard: Shard) -> Iterator[Problem | Checked | str]:
         index = None
         yield Problem(shard=shard.name, key="", code=error.code, message=error.message)
     keys: list[str] = []
+    samples = 0
     duration_s = 0.0
     must_be_ours = index is not None or shard.split is not None
     for entry, sound in listened(read_shard(shard), lambda raw: True, Depth.WHOLE):
@@ -52,11 +53,12 @@ def _check_shard(shard: Shard) -> Iterator[Problem | Checked | str]:
             continue
         yield from _check_sample(shard, entry, sound, must_be_ours)
         duration_s += sound.duration_s if sound else 0.0
+        samples += entry.audio is not None
         keys.append(entry.key)
         yield entry.key
     if index is not None:
         yield from _check_index(shard, index, keys)
-    yield Checked(1, len(keys), duration_s)
+    yield Checked(1, samples, duration_s)
 
 
 def _check_sample(shard: Shard, raw: RawSample, sound: Sound | None, must_be_ours: bool) -> Iterator[Problem]:
@@ -84,16 +86,15 @@ def _check_index(shard: Shard, index: dict[str, Any], keys: list[str]) -> Iterat
 
     try:
         digest = hashlib.sha256()
-        with shard.fs.open(shard.path, "rb") as file:
+        with open_file(shard) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    except OSError as error:
-        yield problem("unreadable", f"cannot be read: {error}")
-        return
+    except (OSError, DeadInput):
+        return  # a problem of the reading already
     if digest.hexdigest() != index["sha256"]:
         yield problem("checksum", f"its SHA-256 is not the one in {shard.stem}.json: the file was changed or damaged")
     if index.get("keys") != keys:
         stated = index["keys"] if isinstance(index.get("keys"), list) else []
         missing = [str(key) for key in stated if key not in set(keys)]
-        named = f"; first missing: {missing[0]}" if missing else ""
+        named = f"; first missing: {readable(missing[0])}" if missing else ""
         yield problem("index_keys", f"{shard.stem}.json lists {len(stated)} keys, {len(keys)} samples were read{named}")

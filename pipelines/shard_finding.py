@@ -23,6 +23,7 @@ SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
 UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
 _BLOCK: Final = 1 << 20
+_SMALL: Final = 64 << 20  # an index of a million keys
 
 
 class Problem(Record):
@@ -79,11 +80,18 @@ def find_shards(target: str) -> Found:
     Raises `PipelineError` where there is nothing, or no shard in it.
     """
     fs, path = _located(target)
+    try:
+        return _found(fs, path, readable(target))
+    except OSError as error:
+        raise PipelineError(f"{readable(target)} cannot be read: {error}") from error
+
+
+def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     is_local = isinstance(fs, LocalFileSystem)
     if not is_local and path.endswith(SUFFIXES) and "*" not in path:  # an HTTP server would send the shard to say whether it is a folder
         paths = [path]
     elif any(sign in path for sign in "*?[") and not fs.exists(path):
-        paths = [str(found) for found in fs.glob(path)]
+        paths = [str(found) for found in fs.glob(path) if not _hidden(str(found))]
     elif fs.isdir(path):
         folder = f"{path}/shards" if fs.isdir(f"{path}/shards") else path
         paths = _listed(fs, folder)
@@ -92,12 +100,10 @@ def find_shards(target: str) -> Found:
     elif fs.exists(path) or (is_local and os.path.lexists(path)):
         paths = [path]
     else:
-        raise PipelineError(
-            f"{readable(target)} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of these"
-        )
+        raise PipelineError(f"{target} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of these")
     if not paths:
-        below = f"for shards in folders below, name a glob such as '{readable(target)}/**/*.tar'"
-        raise PipelineError(f"{readable(target)} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
+        below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
+        raise PipelineError(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
     return Found(_named(fs, paths), ())
 
 
@@ -113,7 +119,11 @@ def _listed(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
     """Shards right in a folder. Hidden files are a writer's unfinished work."""
     rows = [row for row in fs.ls(folder, detail=True) if row["type"] != "directory"]
     names = [str(row["name"]) for row in rows]
-    return [name for name in names if name.endswith(SUFFIXES) and not name.rpartition("/")[2].startswith(".")]
+    return [name for name in names if name.endswith(SUFFIXES) and not _hidden(name)]
+
+
+def _hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(".")
 
 
 def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]:
@@ -123,8 +133,8 @@ def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]
 
 def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
     try:
-        files = [str(row["file"]) for row in json.loads(fs.cat_file(f"{root}/dataset.json"))["shards"]]
-    except (ValueError, KeyError, TypeError) as error:
+        files = [str(row["file"]) for row in json.loads(_small(Shard(fs, f"{root}/dataset.json", "dataset.json")))["shards"]]
+    except (ValueError, KeyError, TypeError, RecursionError, DeadInput) as error:
         why = f"{type(error).__name__}: {error}"
         raise PipelineError(
             f"{readable(root)}/dataset.json cannot be read ({why}); name the folder {readable(root)}/shards instead"
@@ -149,19 +159,19 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
 
     Raises `DeadInput` for what is no regular file or cannot be opened.
     """
-    with _file(shard) as file:
+    with open_file(shard) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+        out = cast("IO[bytes]", spooled)
         magic = file.read(2)
-        file.seek(0)
-        if magic != b"\x1f\x8b":
+        if magic == b"\x1f\x8b":
+            yield Opened(out, _unpacked(magic, file, out, unpacked_limit))
+        elif _can_seek(file):
             yield Opened(file, "")
-            return
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as out:
-            whole = cast("IO[bytes]", out)
-            yield Opened(whole, _unpacked(file, whole, unpacked_limit))
+        else:
+            yield Opened(out, _copied(magic, file, out, unpacked_limit))
 
 
-def _file(shard: Shard) -> IO[bytes]:
-    """The file; a FIFO or device is refused without waiting on it."""
+def open_file(shard: Shard) -> IO[bytes]:
+    """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on it."""
     try:
         if not isinstance(shard.fs, LocalFileSystem):
             return cast("IO[bytes]", shard.fs.open(shard.path, "rb"))
@@ -175,28 +185,63 @@ def _file(shard: Shard) -> IO[bytes]:
     return file
 
 
-def _unpacked(file: IO[bytes], out: IO[bytes], limit: int) -> str:
-    """Unpack a gzip; gives why it ended early, or nothing."""
-    left = limit
+def _can_seek(file: IO[bytes]) -> bool:
+    """Whether a file can be read in any order: an HTTP server without ranges gives a stream."""
     try:
-        with gzip.GzipFile(fileobj=file) as packed:
-            while block := packed.read1(_BLOCK):
-                left -= len(block)
-                if left < 0:
-                    return f"unpacks to more than {limit / 2**30:g} GiB; what follows is not read. Unpack it first (gunzip)"
-                out.write(block)
+        file.seek(0, os.SEEK_END)
+        file.seek(0)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _unpacked(magic: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
+    """Unpack a gzip whose first bytes were read; gives why it ended early, or nothing."""
+    try:
+        with gzip.GzipFile(fileobj=cast("IO[bytes]", _Rejoined(magic, file))) as packed:
+            return _copied(b"", cast("IO[bytes]", packed), out, limit)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         return f"is a damaged gzip ({error}): only what comes before is read"
+
+
+def _copied(start: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
+    """Copy a stream; gives why it ended early, or nothing."""
+    out.write(start)
+    read = getattr(file, "read1", file.read)  # what is whole before damage, and not an error for the block around it
+    while block := read(_BLOCK):
+        if out.tell() + len(block) > limit:
+            return f"unpacks to more than {limit / 2**30:.3g} GiB; what follows is not read. Unpack or fetch it first"
+        out.write(block)
     return ""
+
+
+class _Rejoined:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, start: bytes, file: IO[bytes]) -> None:
+        self._start, self._file = start, file
+
+    def read(self, size: int = -1) -> bytes:
+        """The first bytes alone, then the rest."""
+        start, self._start = self._start, b""
+        return start or self._file.read(size)
+
+
+def _small(shard: Shard) -> bytes:
+    """A small file whole; a larger one is cut, and then no JSON."""
+    with open_file(shard) as file:
+        return file.read(_SMALL)
 
 
 def index_of(shard: Shard) -> dict[str, Any] | None:
     """The JSON beside one of our shards (count, bytes, sha256, keys), or none. Raises `DeadInput` where it cannot be read."""
-    path = f"{os.path.dirname(shard.path)}/{shard.stem}.json"
-    if not shard.fs.exists(path):
+    beside = shard._replace(path=f"{os.path.dirname(shard.path)}/{shard.stem}.json")
+    if not shard.fs.exists(beside.path):
         return None
     try:
-        found = json.loads(shard.fs.cat_file(path))
-    except (ValueError, RecursionError, OSError) as error:
-        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be read: {error}") from error
+        found = json.loads(_small(beside))
+    except (ValueError, RecursionError, OSError, DeadInput) as error:
+        if shard.split is None:  # another's file, of another purpose
+            return None
+        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be read: {readable(str(error))}") from error
     return found if isinstance(found, dict) and "sha256" in found else None

@@ -15,7 +15,9 @@ def json_object(content: bytes) -> dict[str, Any]:
     {'caption': 'A flute plays.'}
     """
     try:
-        found = json.loads(content.decode("utf-8-sig"), parse_constant=_number, parse_float=_number, object_pairs_hook=_once)
+        found = json.loads(
+            content.decode("utf-8-sig"), parse_constant=_number, parse_float=_number, parse_int=_whole, object_pairs_hook=_once
+        )
     except (ValueError, RecursionError) as error:
         message = f"its JSON cannot be read: {error}".encode("utf-8", "backslashreplace").decode()
         raise DeadInput("bad_json", message) from error
@@ -37,6 +39,12 @@ def _number(text: str) -> float:
     if not abs(value) < float("inf"):
         raise ValueError(f"{text} is no JSON number")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+        raise ValueError(f"a whole number of {len(text)} signs is more than 64 bits hold")
+    return int(text)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

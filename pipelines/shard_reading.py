@@ -3,6 +3,7 @@
 Grouping is the stock reader's: neighbouring members with the same name up to the first dot are a sample.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final, NamedTuple, cast
@@ -13,6 +14,7 @@ from pipelines.errors import DeadInput
 from pipelines.shard_finding import UNPACKED_LIMIT, Problem, Shard, opened_shard, readable
 from pipelines.shard_json import json_object
 from pipelines.tars import Member, read_members
+from schemas.identity import variant_kind
 from schemas.sample import Sample
 
 AUDIO: Final = frozenset(("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"))
@@ -222,13 +224,16 @@ def as_ours(raw: RawSample) -> Sample | Problem | None:
     if raw.facts is None or not {"schema_version", "clip_key"} <= raw.facts.keys():
         return None
     try:
+        json.dumps(raw.facts, ensure_ascii=False).encode()  # half a Unicode character could not be written anywhere
         sample = Sample.model_validate(raw.facts)
-    except (ValidationError, UnicodeEncodeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "half a Unicode character"}
+        variant_kind(sample.change.variant)
+    except ValidationError as error:
+        first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        return Problem(
-            shard=raw.shard, key=raw.key, code="contract", message=readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
-        )
+        said = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
+        return Problem(shard=raw.shard, key=raw.key, code="contract", message=said)
+    except ValueError as error:
+        return Problem(shard=raw.shard, key=raw.key, code="contract", message=readable(f"breaks the contract: {error}"))
     if sample.key != raw.key:
         return Problem(shard=raw.shard, key=raw.key, code="contract", message=f"breaks the contract: its JSON is of {sample.key}")
     return sample

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pipelines.shard_audio import Depth, listened
-from pipelines.shard_finding import Found, Problem, Shard
+from pipelines.shard_finding import Found, Problem, Shard, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from schemas.chord import NO_CHORD
 from schemas.identity import variant_kind
@@ -18,6 +18,7 @@ CAPTION_FIELDS: Final = ("caption", "main_caption", "text", "description", "prom
 _TEMPO_BIN: Final = 10  # BPM
 _WORDS_BIN: Final = 10
 _MOST_WORDS: Final = 100  # longer captions share the last bin
+_LONGEST_NAME: Final = 80  # of a licence or extension that is counted
 UNKNOWN: Final = "unknown"
 NO_CHORD_SYMBOL: Final = "N.C."
 
@@ -38,7 +39,7 @@ def read_all(shard: Shard) -> Iterator[Read | Problem]:
         found = as_ours(raw)
         if isinstance(found, Sample):
             records[raw.key] = found
-        return found is None
+        return not isinstance(found, Sample)
 
     for entry, sound in listened(read_shard(shard), is_foreign, Depth.HEADER):
         if isinstance(entry, Problem):
@@ -85,7 +86,7 @@ def size_of(shard: Shard) -> int | None:
     """Bytes of a shard's file, or none where it is missing."""
     try:
         return int(shard.fs.size(shard.path) or 0)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -104,8 +105,8 @@ class Stats:
     keys: Counter[str | None] = field(default_factory=Counter)
     tempos: Counter[int | None] = field(default_factory=Counter)  # by the lower end of a bin of 10 BPM
     meters: Counter[int | None] = field(default_factory=Counter)
-    chords_s: Counter[str] = field(default_factory=Counter)  # type: ignore[type-arg] # seconds, by symbol
-    caption_words: Counter[int] = field(default_factory=Counter)  # by the lower end of a bin of 10 words
+    chords_s: dict[str, float] = field(default_factory=dict)  # seconds by symbol
+    caption_words: Counter[int | None] = field(default_factory=Counter)  # by the lower end of a bin of 10 words
     captions: Counter[str] = field(default_factory=Counter)  # by kind, or by field of a foreign JSON
     licences: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
@@ -114,7 +115,7 @@ class Stats:
         """The counts as plain data; nothing found is "none"."""
         plain: dict[str, Any] = {}
         for name, value in vars(self).items():
-            ordered = sorted(value.items(), key=lambda row: (row[0] is None, row[0])) if isinstance(value, Counter) else None
+            ordered = sorted(value.items(), key=lambda row: (row[0] is None, row[0])) if isinstance(value, dict) else None
             plain[name] = value if ordered is None else {"none" if key is None else str(key): round(count, 3) for key, count in ordered}
         return {**plain, "duration_s": round(self.duration_s, 3)}
 
@@ -135,13 +136,13 @@ def _count(stats: Stats, read: Read) -> None:
     stats.samples += 1
     stats.duration_s += read.duration_s or 0.0
     stats.unmeasured += read.duration_s is None
-    stats.extensions.update(part.extension for part in read.raw.parts)
+    stats.extensions.update(readable(part.extension[:_LONGEST_NAME]) for part in read.raw.parts)
     if read.ours:
         _count_ours(stats, read.ours)
     else:
         facts = read.raw.facts or {}
         _count_captions(stats, ((name, facts[name]) for name in CAPTION_FIELDS if isinstance(facts.get(name), str)))
-        stats.licences[str(facts.get("licence") or facts.get("license") or UNKNOWN)] += 1
+        stats.licences[str(facts.get("licence") or facts.get("license") or UNKNOWN)[:_LONGEST_NAME]] += 1
 
 
 def _count_ours(stats: Stats, sample: Sample) -> None:
@@ -154,7 +155,7 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
     stats.meters[sample.meter.beats_per_bar] += 1
     for segment in sample.chords.segments:
         symbol = NO_CHORD_SYMBOL if segment.label == NO_CHORD or segment.chord is None else segment.chord.symbol()
-        stats.chords_s[symbol] += segment.end_s - segment.start_s
+        stats.chords_s[symbol] = stats.chords_s.get(symbol, 0.0) + segment.end_s - segment.start_s
     _count_captions(stats, ((caption.kind.value, caption.text) for caption in sample.captions))
     stats.licences[sample.source.licence or UNKNOWN] += 1
 

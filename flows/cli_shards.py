@@ -1,0 +1,165 @@
+"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset, ours or another's."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schemas.identity import Split
+
+if TYPE_CHECKING:
+    from pipelines.shard_finding import Problem
+
+app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
+Target = Annotated[str, typer.Argument(help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@app.command("ls")
+def list_shards(target: Target, as_json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False) -> None:
+    """List shards: split, samples, hours, size, problems, and totals."""
+    from flows.screen import console
+    from flows.shard_screen import print_shards
+    from pipelines import shard_stats
+    from pipelines.shard_finding import find_shards
+
+    rows = shard_stats.list_shards(find_shards(target))
+    if as_json:
+        for row in rows:
+            typer.echo(row.model_dump_json())
+        return
+    with console.status("reading shards"):
+        collected = list(rows)
+    print_shards(console, collected)
+
+
+@app.command()
+def show(
+    target: Target,
+    key: Annotated[str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show one sample: a lead sheet with captions, change and provenance, or what is known of a foreign one."""
+    from flows.screen import console
+    from flows.shard_screen import print_sample
+    from pipelines.shard_finding import find_shards
+    from pipelines.shard_picking import pick
+
+    picked = pick(find_shards(target), key)
+    if not as_json:
+        print_sample(console, picked)
+        return
+    shown = {
+        "shard": picked.raw.shard,
+        "key": picked.raw.key,
+        "ours": picked.ours is not None,
+        "members": [{"extension": part.extension, "bytes": part.size} for part in picked.raw.parts],
+        "audio": picked.sound._asdict() if picked.sound else None,
+        "json": picked.raw.facts,
+        "texts": {part.extension: text for part, text in picked.texts},
+        "problems": [problem.model_dump() for problem in picked.problems],
+    }
+    typer.echo(json.dumps(shown))
+
+
+@app.command()
+def stats(target: Target, as_json: Json = False) -> None:
+    """Count samples, hours, splits, changes, keys, tempi, meters, chords, captions, licences."""
+    from flows.screen import console
+    from flows.stats_screen import print_stats
+    from pipelines.shard_finding import find_shards
+    from pipelines.shard_stats import count_all
+
+    with console.status("reading shards"):
+        counted = count_all(find_shards(target))
+    if as_json:
+        typer.echo(json.dumps(counted.as_json()))
+    else:
+        print_stats(console, counted)
+
+
+@app.command()
+def verify(target: Target, as_json: Json = False) -> None:
+    """Check shards: one line per problem and exit status 1, or one line that says what was checked."""
+    from flows.shard_screen import problem_line
+    from pipelines.shard_check import Checked, check
+    from pipelines.shard_finding import Problem, find_shards
+
+    checked = Checked(0, 0, 0.0)
+    problems: list[Problem] = []
+    for result in check(find_shards(target)):
+        if isinstance(result, Problem):
+            problems.append(result)
+            if not as_json:
+                typer.echo(problem_line(result))
+        else:
+            checked = Checked(checked.shards + result.shards, checked.samples + result.samples, checked.duration_s + result.duration_s)
+    if as_json:
+        typer.echo(json.dumps({**checked._asdict(), "problems": [problem.model_dump() for problem in problems]}))
+    else:
+        read = (
+            f"{checked.samples:,} samples in {checked.shards:,} shard{'s' * (checked.shards != 1)}, {checked.duration_s / 3600:.2f} hours"
+        )
+        typer.echo(f"{len(problems):,} problems; read {read}" if problems else f"OK: {read}", err=bool(problems))
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def extract(
+    target: Target,
+    to: Annotated[str, typer.Option("--to", help="Folder or URL to write into.")],
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys, or starts of keys; none for all samples.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write samples' audio and indented JSON as files, under safe names."""
+    from pipelines import shard_extract
+    from pipelines.shard_finding import Problem, find_shards
+
+    files, problems = [], []
+    for result in shard_extract.extract(find_shards(target), to, keys or [], force=force):
+        if isinstance(result, Problem):
+            problems.append(result)
+        else:
+            files.append(result)
+    _tell({"to": to, "files": files}, f"{len(files):,} files written to {to}", problems, as_json)
+
+
+@app.command()
+def export(
+    target: Target,
+    *,
+    to: Annotated[str, typer.Option("--to", help="The file of JSON lines to write.")],
+    split: Annotated[Split | None, typer.Option(help="Only this split.")] = None,
+    dataset: Annotated[str, typer.Option(help="What stands in each row's field `dataset`.")] = "obbligato",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the audio they name."""
+    from pipelines import musicbench
+    from pipelines.shard_finding import Problem, find_shards
+
+    rows, problems = 0, []
+    for result in musicbench.export(find_shards(target), to, dataset=dataset, split=split, force=force):
+        if isinstance(result, Problem):
+            problems.append(result)
+        else:
+            rows += 1
+    _tell({"file": to, "rows": rows}, f"{rows:,} rows written to {to}", problems, as_json)
+
+
+def _tell(done: dict[str, Any], line: str, problems: "Sequence[Problem]", as_json: bool) -> None:
+    """Say what was written; problems go to standard error and make the exit status 1."""
+    from flows.shard_screen import problem_line
+
+    if as_json:
+        typer.echo(json.dumps({**done, "problems": [problem.model_dump() for problem in problems]}))
+    else:
+        for problem in problems:
+            typer.echo(problem_line(problem), err=True)
+        typer.echo(line)
+    if problems:
+        raise typer.Exit(1)

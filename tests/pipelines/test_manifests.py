@@ -1,0 +1,224 @@
+"""Tables are read as their writers meant them; a bad row costs itself and no other."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import DeadInput
+from pipelines.manifests import manifest_rows
+from schemas.corpus import InputRow
+from schemas.recipe import IngestRecipe
+
+
+def read(name: str, content: str | bytes, **recipe: Any) -> list[InputRow]:
+    opened = io.BytesIO(content.encode() if isinstance(content, str) else content)
+    return list(manifest_rows(f"/tables/{name}", opened, IngestRecipe(**recipe)))
+
+
+def one(content: str, name: str = "t.csv", **recipe: Any) -> InputRow:
+    [row] = read(name, content, **recipe)
+    assert row.outcome is None, (row.code, row.message)
+    return row
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_a_row_with_every_column_is_read_whole() -> None:
+    row = one(
+        "uri,caption,licence,title,artist,album,genre,start_s,end_s,split\n"
+        "a.wav,A song.,CC0-1.0,T,Ar,Al,jazz,1.5,11.5,test\n"
+    )  # fmt: skip
+    source = row.source
+    assert (source.uri, source.licence, source.title, source.artist, source.album, source.genre) == (
+        "/tables/a.wav",
+        "CC0-1.0",
+        "T",
+        "Ar",
+        "Al",
+        "jazz",
+    )
+    assert (row.captions, row.start_s, row.end_s, row.split, source.metadata) == (("A song.",), 1.5, 11.5, "test", "{}")
+
+
+@pytest.mark.parametrize("column", ["uri", "audio", "path", "location", "file", "file_name"])
+def test_other_names_of_the_file_column_are_known(column: str) -> None:
+    assert one(f"{column},caption\na.wav,x\n").source.uri == "/tables/a.wav"
+
+
+@pytest.mark.parametrize(("column", "found"), [("caption", ("x",)), ("main_caption", ("x",)), ("text", ("x",)), ("words", ())])
+def test_other_names_of_the_caption_column_are_known(column: str, found: tuple[str, ...]) -> None:
+    assert one(f"uri,{column}\na.wav,x\n").captions == found
+
+
+def test_both_spellings_of_licence_are_read_and_the_recipes_stands_in() -> None:
+    assert one("uri,license\na.wav,MIT\n").source.licence == "MIT"
+    assert one("uri\na.wav\n", licence="CC0-1.0").source.licence == "CC0-1.0"
+
+
+def test_a_mapped_column_replaces_ours_and_leaves_the_others_as_metadata() -> None:
+    row = one("ytid,uri,description\nabc,http://x,Words\n", column_map={"uri": "ytid", "caption": "description"})
+    assert (row.source.uri, row.captions, json.loads(row.source.metadata)) == ("/tables/abc", ("Words",), {"uri": "http://x"})
+
+
+def test_a_template_makes_the_uri_of_any_columns() -> None:
+    row = one("ytid,start_s,end_s\nabc,30,40\n", uri_template="/data/{ytid}-{start_s}.wav")
+    assert (row.source.uri, row.start_s, row.end_s) == ("/data/abc-30.wav", 30.0, 40.0)
+
+
+def test_a_template_that_does_not_fit_costs_the_row() -> None:
+    [row] = read("t.csv", "ytid\nabc\n", uri_template="/data/{id}.wav")
+    assert (row.outcome, row.code, "'/data/{id}.wav'" in row.message) == ("dead", "bad_row", True)
+
+
+def test_unknown_columns_are_kept_as_one_json_object() -> None:
+    row = one('uri,bpm,tags\na.wav,120,"[""x"", ""y""]"\n')
+    assert json.loads(row.source.metadata) == {"bpm": "120", "tags": '["x", "y"]'}
+    [row] = read("t.jsonl", jsonl({"uri": "a.wav", "beats": [[0.1, 1], [0.6, 2]], "aspects": {"mood": "♭"}, "none": None}))
+    assert json.loads(row.source.metadata) == {"beats": [[0.1, 1], [0.6, 2]], "aspects": {"mood": "♭"}}
+
+
+def test_a_second_caption_column_is_kept_too() -> None:
+    """MusicBench has main_caption beside others; what is not used as the caption is metadata, not lost."""
+    row = one("uri,caption,text\na.wav,First,Second\n")
+    assert row.captions == ("First",)
+    assert json.loads(row.source.metadata) == {"text": "Second"}
+
+
+def test_a_byte_order_mark_quotes_commas_and_line_breaks_are_read() -> None:
+    row = one('\ufeffuri,caption\r\na.wav,"He said ""go"",\r\nthen left."\r\n')
+    assert (row.source.uri, row.captions) == ("/tables/a.wav", ('He said "go",\r\nthen left.',))
+    assert one('\ufeff{"uri": "a.wav"}\n', name="t.jsonl").source.uri == "/tables/a.wav"
+
+
+@pytest.mark.parametrize("nothing", ["", "NaN", "null", "None", "N/A", "  "])
+def test_words_for_nothing_are_nothing(nothing: str) -> None:
+    row = one(f"uri,caption,start_s,split,mood\na.wav,{nothing},{nothing},{nothing},{nothing}\n")
+    assert (row.captions, row.start_s, row.split, row.source.metadata) == ((), None, None, "{}")
+
+
+@pytest.mark.parametrize(
+    ("said", "split"),
+    [("train", "train"), ("VALID", "validation"), ("val", "validation"), ("dev", "validation"), ("eval", "test"), (" Test ", "test")],
+)
+def test_splits_by_their_usual_names(said: str, split: str) -> None:
+    assert one(f"uri,split\na.wav,{said}\n").split == split
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "said"),
+    [
+        ({"start_s": "x"}, "bad_row", "start_s is no number of seconds: 'x'"),
+        ({"end_s": "inf"}, "bad_row", "end_s is not finite: 'inf'"),
+        ({"start_s": "10", "end_s": "5"}, "bad_window", "end_s must lie after start_s"),
+        ({"start_s": "-1", "end_s": "5"}, "bad_window", "not before 0"),
+        ({"start_s": "-1"}, "bad_window", "not before 0"),
+        ({"split": "holdout"}, "bad_row", "split is 'holdout': expected train, validation or test"),
+        ({"uri": ""}, "bad_row", "names no audio"),
+        ({"uri": "https://example.org/a.wav"}, "protocol", "ingest.protocols"),
+        ({"caption": ["a", "b"]}, "bad_row", "column caption holds list"),
+        ({"title": "\ud800"}, "bad_row", "half a Unicode character"),
+        ({"mood": "\ud800"}, "bad_row", "cannot be kept as JSON"),
+        ({"uri": {"bytes": "x"}}, "bad_row", "column uri holds dict"),
+        ({"start_s": [1]}, "bad_row", "start_s is no number"),
+        ({"start_s": 10**400}, "bad_row", "start_s"),
+    ],
+)
+def test_a_bad_row_is_dead_by_name_and_the_rest_is_used(cells: dict[str, Any], code: str, said: str) -> None:
+    rows = read("t.jsonl", jsonl({"uri": "a.wav"}, {"uri": "b.wav", **cells}, {"uri": "c.wav"}))
+    assert [row.outcome for row in rows] == [None, "dead", None]
+    assert (rows[1].row, rows[1].code) == ("/tables/t.jsonl#2", code)
+    assert said in rows[1].message
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[1, 2]", "null", '"text"', "[" * 100_000, '{"uri": "x", "n": ' + "9" * 5000 + "}"], ids=lambda line: line[:12]
+)
+def test_a_line_that_is_no_json_object_is_dead_and_the_rest_is_used(line: str) -> None:
+    rows = read("t.jsonl", f'{{"uri": "a.wav"}}\n{line}\n\n{{"uri": "c.wav"}}\n')
+    assert [(row.row[-1], row.outcome) for row in rows if row.row[-1] != "2"] == [("1", None), ("4", None)]
+    assert [row.code for row in rows if row.row[-1] == "2"] == ["bad_row"]
+
+
+def test_not_a_number_in_json_is_nothing() -> None:
+    row = one('{"uri": "a.wav", "start_s": NaN, "x": Infinity}\n', name="t.jsonl")
+    assert (row.start_s, row.source.metadata) == (None, "{}")
+
+
+def test_a_row_with_too_many_cells_is_dead_and_one_with_too_few_is_used() -> None:
+    rows = read("t.csv", "uri,caption\na.wav,x,more\nb.wav\nc.wav,y\n")
+    assert [(row.outcome, row.code) for row in rows] == [("dead", "bad_row"), (None, ""), (None, "")]
+    assert "1 cells more" in rows[0].message
+
+
+def test_rows_are_known_by_the_line_they_end_on() -> None:
+    rows = read("t.csv", 'uri,caption\na.wav,"x\ny"\nb.wav,z\n')
+    assert [row.row for row in rows] == ["/tables/t.csv#3", "/tables/t.csv#4"]
+
+
+def test_tab_separated_json_lines_and_parquet_say_the_same() -> None:
+    plain = [
+        {"uri": "a.wav", "caption": "x, y", "start_s": 1.0, "end_s": 2.0, "split": "test", "mood": "calm"},
+        {"uri": "b.wav", "caption": "z"},
+    ]
+    columns = list(plain[0])
+    tsv = "\n".join("\t".join(str(row.get(name, "")) for name in columns) for row in [dict(zip(columns, columns)), *plain])
+    table = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(plain), table)
+    expected = [
+        (row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata) for row in read("t.jsonl", jsonl(*plain))
+    ]
+    assert expected[0] == ("/tables/a.wav", ("x, y",), 1.0, 2.0, "test", '{"mood": "calm"}')
+    for name, content in (("t.tsv", tsv.encode()), ("t.parquet", table.getvalue()), ("T.NDJSON", jsonl(*plain).encode())):
+        found = [(row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata) for row in read(name, content)]
+        assert found == expected, name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.csv", b""), ("t.csv", b"uri\n\xff\xfe.wav\n"), ("t.csv", b"uri\n\0\n"), ("t.parquet", b"PAR1 not really"), ("t.jsonl", b"\x80")],
+)
+def test_a_table_that_cannot_be_read_is_refused_whole(name: str, content: bytes) -> None:
+    with pytest.raises(DeadInput) as dead:
+        read(name, content)
+    assert dead.value.code == "bad_table"
+
+
+def test_a_table_without_a_file_column_says_how_to_map_one() -> None:
+    with pytest.raises(DeadInput, match=r"no column uri or audio or .*--map uri=NAME") as dead:
+        read("t.csv", "ytid,caption\nabc,x\n")
+    assert dead.value.code == "no_uri_column"
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("sub/../a.wav", "/tables/a.wav"),
+        ("../a.wav", "/a.wav"),
+        ("/abs/a.wav", "/abs/a.wav"),
+        ("file:///abs/a b.wav", "/abs/a b.wav"),
+        ("s3://bucket/a.wav", "s3://bucket/a.wav"),
+        ("-rf.wav", "/tables/-rf.wav"),
+        ("~/a.wav", "/tables/~/a.wav"),
+    ],
+)
+def test_uris_stand_relative_to_their_table(uri: str, path: str) -> None:
+    assert one(f"uri\n{uri}\n").source.uri == path
+
+
+@pytest.mark.parametrize("uri", ["http://x/a.wav", "ftp://x/a", "S3://b/a.wav", "simplecache::s3://b/a", "github://o:r@/x"])
+def test_a_table_cannot_make_us_call_anywhere(uri: str) -> None:
+    [row] = read("t.csv", f"uri\n{uri}\n")
+    assert (row.outcome, row.code) == ("dead", "protocol")
+    assert one("uri\nhttps://x/a.wav\n", protocols=("https",)).source.uri == "https://x/a.wav"
+
+
+def test_a_manifest_of_ten_thousand_rows_keeps_their_order(tmp_path: Path) -> None:
+    rows = read("t.csv", "uri\n" + "".join(f"{number}.wav\n" for number in range(10_000)))
+    assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(10_000)]
