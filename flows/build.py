@@ -14,8 +14,8 @@ from pipelines.annotators import check_annotators
 from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
-from pipelines.listing import list_inputs
 from pipelines.ledger import mark_for_retry
+from pipelines.listing import list_inputs
 from pipelines.settling import PLAN, settle_corpus, write_listing
 from pipelines.stage import Job, Stage, fingerprint, finished, marker_name
 from pipelines.store import Store
@@ -63,7 +63,16 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     finally:
         clips.listen(None)
         CHILDREN.close()
-        store.write_json(f"{run_folder}/run.json", {"started": started, "seconds": round(time.time() - started, 3), "stages_s": times, "workers": engine.workers, "runner": engine.runner})
+        store.write_json(
+            f"{run_folder}/run.json",
+            {
+                "started": started,
+                "seconds": round(time.time() - started, 3),
+                "stages_s": times,
+                "workers": engine.workers,
+                "runner": engine.runner,
+            },
+        )
 
 
 def _ingest(
@@ -76,7 +85,15 @@ def _ingest(
     if not slices:
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
     jobs = [Job(store.url, name, recipe) for name in slices]
-    _run(ingest.STAGE, jobs, {name: min(ingest.SLICE, len(rows) - place * ingest.SLICE) for place, name in enumerate(slices)}, engine, run_folder, watch, times)
+    _run(
+        ingest.STAGE,
+        jobs,
+        {name: min(ingest.SLICE, len(rows) - place * ingest.SLICE) for place, name in enumerate(slices)},
+        engine,
+        run_folder,
+        watch,
+        times,
+    )
     plan = settle_corpus(store, slices, recipe)
     if not plan["buckets"]:
         raise PipelineError(f"none of the {plan['inputs']['in']} inputs can be used; `obbligato dead ls {store.url}` says why for each")
@@ -110,7 +127,9 @@ def _run(
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             first = unfinished[0]
-            raise PipelineError(f"stage {stage.name}: {len(unfinished)} of {len(jobs)} buckets are unfinished, {first.bucket} first: {first.unfinished}")
+            raise PipelineError(
+                f"stage {stage.name}: {len(unfinished)} of {len(jobs)} buckets are unfinished, {first.bucket} first: {first.unfinished}"
+            )
         times[f"{stage.name}_work"] = round(sum(row.work_s for row in rows), 3)
     times[stage.name] = round(time.time() - began, 3)
     watch(StageProgress(stage.name, total, total))

@@ -12,7 +12,12 @@ from flows.cli_dead import app as dead_app
 from flows.cli_shards import app as shards_app
 from flows.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Music in, training data whose text can be trusted out.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Music in, training data whose text can be trusted out.",
+)
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML; `obbligato recipe` prints the default.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
@@ -57,7 +62,10 @@ def build(
 
 
 @app.command()
-def recipe(file: Annotated[Path | None, typer.Argument(help="A recipe to complete and print; none for the default.")] = None, settings: Settings = None) -> None:
+def recipe(
+    file: Annotated[Path | None, typer.Argument(help="A recipe to complete and print; none for the default.")] = None,
+    settings: Settings = None,
+) -> None:
     """Print a recipe with a comment per knob."""
     from flows.settings import load_recipe, recipe_toml
 

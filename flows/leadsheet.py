@@ -30,7 +30,11 @@ def heading(labels: Labels) -> str:
     key = key_of(labels.key)
     tempo = "–" if labels.tempo.bpm is None else f"{labels.tempo.bpm:g} BPM"
     meter = "–" if labels.meter.beats_per_bar is None else f"{labels.meter.beats_per_bar}/4"
-    parts = (("key", pretty(key.name) if key else "–", labels.key.confidence), ("tempo", tempo, labels.tempo.confidence), ("meter", meter, labels.meter.confidence))
+    parts = (
+        ("key", pretty(key.name) if key else "–", labels.key.confidence),
+        ("tempo", tempo, labels.tempo.confidence),
+        ("meter", meter, labels.meter.confidence),
+    )
     said = "   ".join(f"{name} {value} ({confidence:.2f})" for name, value, confidence in parts)
     return f"{said}   chords ({labels.chords.confidence:.2f})   {labels.duration_s:g} s"
 

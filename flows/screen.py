@@ -1,18 +1,21 @@
 """What the terminal shows: progress with time left per stage, and tables."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from flows.build import StageProgress, Watch
-from pipelines.planning import Plan
-from schemas.corpus import LedgerRow
+if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
+    from flows.build import StageProgress, Watch
+    from pipelines.planning import Plan
+    from schemas.corpus import LedgerRow
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _FIGURES = ("beats", "downbeats", "meter", "tempo", "chords", "key")
@@ -21,7 +24,14 @@ _FIGURES = ("beats", "downbeats", "meter", "tempo", "chords", "key")
 @contextmanager
 def watching() -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
@@ -45,7 +55,9 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     console.print(table)
     inputs, samples = dataset["inputs"], dataset["samples"]
     console.print("inputs:  " + f"{inputs['in']} = " + " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in"))
-    console.print(f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead")
+    console.print(
+        f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead"
+    )
     if dataset["agreement"]:
         console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
         console.print(agreement_table(dataset["agreement"]))
@@ -60,7 +72,9 @@ def print_recovery(means: Mapping[str, Any]) -> None:
 
 def print_plan(plan: Plan) -> None:
     """A plan, in a few lines."""
-    console.print(f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read")
+    console.print(
+        f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read"
+    )
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, {plan.sample_hours:.2f} hours")
     console.print(f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk")

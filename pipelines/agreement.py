@@ -1,6 +1,7 @@
 """How far two sets of labels of the same audio agree: the figures that verify and the benchmarks report."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
@@ -28,7 +29,10 @@ class Agreement(Record):
 
 
 def agreement(reference: Labels, estimate: Labels) -> Agreement:
-    """Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share of time with the same root and third."""
+    """Figures of `estimate` against `reference`.
+
+    Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share of time with the same root and third.
+    """
     ref_key, est_key = (reference.key.tonic, reference.key.mode), (estimate.key.tonic, estimate.key.mode)
     meter = reference.meter.beats_per_bar
     return Agreement(
@@ -60,7 +64,7 @@ def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
     """Share of the reference's chord time (no-chord left out) in which the estimate has the same root and third."""
     edges = sorted({time for chords in (reference, estimate) for segment in chords.segments for time in (segment.start_s, segment.end_s)})
     right = total = 0.0
-    for start_s, end_s in zip(edges, edges[1:], strict=False):
+    for start_s, end_s in pairwise(edges):
         wanted = _majmin(reference, (start_s + end_s) / 2)
         if wanted is not None:
             total += end_s - start_s

@@ -13,10 +13,11 @@ from pipelines.errors import DeadInput
 from pipelines.isolation import Death
 from pipelines.moving import tempo_bpm
 from pipelines.stage import Done, Job, Stage
-from schemas.labels import TIME_DECIMALS, Annotation, Beats, Chords, KeyLabel, Labels, Measures, Meter, Tempo
+from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures, Tempo
 from schemas.recipe import AnnotateRecipe, Recipe
 
 BATCH: Final = 8  # clips per call: the networks' cost per clip is flat from here on, and a crash costs few
+_LEAST_BEATS: Final = 3  # one click is no beat: fewer have no tempo either
 _FRAME_S: Final = 0.05
 _FLOOR_DB: Final = -120.0
 _RUN: Final = 3  # samples in a row at the peak that count as clipped
@@ -46,7 +47,9 @@ def annotate_bucket(job: Job) -> Done:
                     found.append(result)
             clips.progress(len(batch))
     file = job.store.write_records(f"annotations/{job.bucket}.parquet", Annotation, found)
-    return Done([file, *clips.write_dead(job, "annotations", dead)], {"clips": len(bucket_clips), "annotated": len(found), "dead": len(dead)})
+    return Done(
+        [file, *clips.write_dead(job, "annotations", dead)], {"clips": len(bucket_clips), "annotated": len(found), "dead": len(dead)}
+    )
 
 
 def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[Annotation | Death]:
@@ -79,8 +82,11 @@ def _gated(wave: Wave, rhythm: Any, chords: Chords, key: KeyLabel, recipe: Annot
     beats, meter = rhythm
     audible = level_db(wave - wave.mean()) > recipe.silence_db
     tonal = audible and chords.confidence >= recipe.min_chords_confidence
-    if not (audible and beats.confidence >= (recipe.min_beats_confidence if tonal else recipe.min_beats_alone)):
-        beats, meter = _emptied_beats(beats), meter.replaced(beats_per_bar=None, confidence=min(meter.confidence, recipe.min_beats_alone))
+    enough = len(beats.times_s) >= _LEAST_BEATS and beats.confidence >= (recipe.min_beats_confidence if tonal else recipe.min_beats_alone)
+    if not (audible and enough):
+        confidence = min(beats.confidence, recipe.min_beats_confidence)
+        beats = beats.replaced(times_s=(), numbers=(), confidence=confidence)
+        meter = meter.replaced(beats_per_bar=None, confidence=confidence)
     if not tonal:
         chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence))
     if not tonal or key.confidence < recipe.min_key_confidence:
@@ -88,10 +94,6 @@ def _gated(wave: Wave, rhythm: Any, chords: Chords, key: KeyLabel, recipe: Annot
     bpm = tempo_bpm(beats.times_s)
     tempo = Tempo(bpm=bpm, confidence=beats.confidence, tool=beats.tool, version=beats.version, licence=beats.licence)
     return Labels(duration_s=round(len(wave) / RATE_HZ, TIME_DECIMALS), beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
-
-
-def _emptied_beats(beats: Beats) -> Beats:
-    return beats.replaced(times_s=(), numbers=())
 
 
 def level_db(wave: Wave) -> float:
@@ -133,4 +135,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {name: importlib.metadata.version(distributions[name]) if name in distributions else name for name in sorted(names)}
 
 
-STAGE: Final = Stage("annotate", "annotations", 1, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 2, ("annotate",), ("clips",), annotate_bucket, tools)

@@ -24,8 +24,17 @@ _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
-_FFMPEG_FORMATS: Final = ((4, b"ftyp", "mov"), (0, b"\x1aE\xdf\xa3", "matroska"), (0, b"0&\xb2u\x8ef\xcf\x11", "asf"), (0, b"\xff\xf1", "aac"),
-                          (0, b"\xff\xf9", "aac"), (0, b"wvpk", "wv"), (0, b"MAC ", "ape"), (0, b"TTA1", "tta"), (0, b"OggS", "ogg"))  # fmt: skip
+_FFMPEG_FORMATS: Final = (
+    (4, b"ftyp", "mov"),
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "asf"),
+    (0, b"\xff\xf1", "aac"),
+    (0, b"\xff\xf9", "aac"),
+    (0, b"wvpk", "wv"),
+    (0, b"MAC ", "ape"),
+    (0, b"TTA1", "tta"),
+    (0, b"OggS", "ogg"),
+)
 
 
 class Probe(NamedTuple):
@@ -142,8 +151,9 @@ def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
 def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
     """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe may be opened."""
     with tempfile.TemporaryFile() as out:
-        command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-protocol_whitelist", "file,pipe", "-f", container, "-i", f"file:{Path(path).absolute()}",
-                   "-map", "0:a:0", "-t", f"{max_duration_s + 1:g}", "-fs", str(2 << 30), "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]  # fmt: skip
+        opening = f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
+        writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
+        command = ["ffmpeg", *opening, f"file:{Path(path).absolute()}", *writing]
         try:
             done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
         except FileNotFoundError as error:
@@ -171,7 +181,7 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
         sound = _reader(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)
         frames = round(end_s * sound.samplerate) - first
-        sound.seek(first)
+        sound.seek(min(first, sound.frames))
         block = sound.read(frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise DeadInput("undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}") from error

@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.isolation import CHILDREN, Child, Death, Limits
 from pipelines.stage import Job
@@ -49,13 +48,12 @@ def local_files() -> Iterator[Callable[[Source], str]]:
     fetched: dict[tuple[str, int], str] = {}
 
     def local(source: Source) -> str:
-        fs, path = fsspec.core.url_to_fs(source.uri)
-        if isinstance(fs, LocalFileSystem) and not source.member:
-            return str(path)
+        if "://" not in source.uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
+            return source.uri
         at = (source.uri, source.member_offset)
         if at not in fetched:
             fetched[at] = str(folder / f"{len(fetched):06d}")
-            with fs.open(path, "rb") as opened, Path(fetched[at]).open("wb") as out:
+            with _opened(source.uri) as opened, Path(fetched[at]).open("wb") as out:
                 if source.member:
                     opened.seek(source.member_offset)
                     out.write(opened.read(source.member_bytes))
@@ -67,6 +65,14 @@ def local_files() -> Iterator[Callable[[Source], str]]:
         yield local
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _opened(uri: str) -> IO[bytes]:
+    if "://" not in uri:
+        return open(uri, "rb")
+    fs, path = fsspec.core.url_to_fs(uri)
+    remote: IO[bytes] = fs.open(path, "rb")
+    return remote
 
 
 def write_dead(job: Job, folder: str, dead: Sequence[tuple[str, Death]]) -> list[Published]:

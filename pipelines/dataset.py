@@ -55,7 +55,9 @@ def check_samples(counts: Mapping[str, int]) -> None:
     planned, written = counts.get("planned", 0), counts.get("written", 0)
     rejected, dead = counts.get("rejected", 0), counts.get("dead", 0)
     if planned != written + rejected + dead:
-        raise PipelineError(f"samples: {planned} planned, but {written} written + {rejected} rejected + {dead} dead; this is a defect, please report it")
+        raise PipelineError(
+            f"samples: {planned} planned, but {written} written + {rejected} rejected + {dead} dead; this is a defect, please report it"
+        )
 
 
 def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
@@ -74,7 +76,9 @@ def _sources(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, 
         for clip in clips.read(Job(store.url, name, recipe)):
             licences[clip.source.licence or _UNKNOWN] += 1
             if split_of.setdefault(clip.group, clip.split.value) != clip.split.value:
-                raise PipelineError(f"group {clip.group} stands in {clip.split} and in {split_of[clip.group]}; this is a defect, please report it")
+                raise PipelineError(
+                    f"group {clip.group} stands in {clip.split} and in {split_of[clip.group]}; this is a defect, please report it"
+                )
             groups[clip.split.value].add(clip.group)
     return {"licences": dict(sorted(licences.items())), "groups": {name: len(groups[name]) for name in sorted(groups)}}
 
@@ -125,13 +129,25 @@ def card(dataset: Mapping[str, Any]) -> str:
     inputs, samples = dataset["inputs"], dataset["samples"]
     ended = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
     lines += ["", f"Inputs: {inputs['in']} = {ended or 0}.", ""]
-    lines += [f"Samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead.", ""]
+    lines += [
+        f"Samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead.",
+        "",
+    ]
     if dataset["agreement"]:
-        lines += ["## Labels extracted again", "", "| variants | samples | beats | downbeats | meter | tempo | chords | key |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+        lines += [
+            "## Labels extracted again",
+            "",
+            "| variants | samples | beats | downbeats | meter | tempo | chords | key |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
+        ]
         for kind, row in dataset["agreement"].items():
             figures = " | ".join("–" if row[name] is None else f"{row[name]:.2f}" for name in Agreement.model_fields)
             lines.append(f"| {kind} | {row['samples']} | {figures} |")
-        lines += ["", "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,", "tempo within 4 %, chords by root and third over time."]
+        lines += [
+            "",
+            "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,",
+            "tempo within 4 %, chords by root and third over time.",
+        ]
     lines += ["", "## Licences", ""]
     lines += [f"- sources, {name}: {count} clips" for name, count in dataset["licences"]["sources"].items()]
     lines += [f"- {name}: {licence}" for name, licence in dataset["licences"]["tools"].items()]

@@ -70,7 +70,11 @@ def filter_bucket(job: Job) -> Done:
     verdicts = [verdict(clip, annotations[clip.clip_key], job.recipe.filter) for clip in clips.read(job) if clip.clip_key in annotations]
     clips.progress(len(verdicts))
     file = job.store.write_records(f"verdicts/{job.bucket}.parquet", Verdict, verdicts)
-    counts = {"clips": len(verdicts), "rejected": sum(not row.keep for row in verdicts), "original_only": sum(row.keep and not row.vary for row in verdicts)}
+    counts = {
+        "clips": len(verdicts),
+        "rejected": sum(not row.keep for row in verdicts),
+        "original_only": sum(row.keep and not row.vary for row in verdicts),
+    }
     return Done([file], counts)
 
 

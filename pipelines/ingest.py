@@ -6,7 +6,8 @@ Probing works on slices of the sorted listing; settling needs them all, and is t
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pipelines import clips
@@ -31,6 +32,13 @@ class Settled(NamedTuple):
     buckets: dict[str, list[Clip]]
     ledger: list[LedgerRow]
     disagreeing_groups: int
+
+
+class Before(NamedTuple):
+    """What an earlier ingest of the same corpus decided: buckets per split, and the split of each group."""
+
+    bucket_counts: Mapping[str, int] = MappingProxyType({})
+    splits: Mapping[str, Split] = MappingProxyType({})
 
 
 def probe_slice(job: Job) -> Done:
@@ -88,9 +96,13 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
         end_s = song.duration_s if row.end_s is None else row.end_s
         if end_s > song.duration_s + _TOLERANCE_S or start_s >= song.duration_s:
             figure = f"window {start_s:g}-{end_s:g} s, file {song.duration_s:g} s"
-            raise DeadInput("past_end", "the window lies past the file's end; if the file is that window already, set ingest.window = 'already_cut'", figure)
+            raise DeadInput(
+                "past_end",
+                "the window lies past the file's end; if the file is that window already, set ingest.window = 'already_cut'",
+                figure,
+            )
         return [(start_s, min(end_s, song.duration_s))]
-    return _cut_song(song.duration_s, recipe)
+    return [(start_s, min(end_s, song.duration_s)) for start_s, end_s in _cut_song(song.duration_s, recipe)]  # windows are rounded
 
 
 def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, float]]:
@@ -114,36 +126,45 @@ def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, floa
     return [*found, (whole * size, duration_s)] if recipe.keep_last and rest >= recipe.min_clip_s else found
 
 
-def settle(rows: Iterable[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: int, buckets_before: dict[str, int]) -> Settled:
+def settle(rows: Iterable[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: int, before: Before) -> Settled:
     """Merge duplicates, decide splits by group and buckets by song. Pure: the same rows give the same buckets.
 
-    `buckets_before` holds the number of buckets per split of an earlier ingest of this corpus: songs never move.
+    What an earlier ingest of this corpus decided stands: songs never move.
     """
     found: dict[str, Clip] = {}
+    groups: dict[str, str] = {}
     ledger: list[LedgerRow] = []
     stated: dict[str, set[Split]] = defaultdict(set)
     for row, probed in rows:
-        outcome, new_clips = _clips_of(row, probed, recipe, found)
+        outcome, new_clips = _clips_of(row, probed, recipe, found, groups)
         ledger.append(outcome)
         for clip in new_clips:
             if row.split is not None:
-                stated[clip.group].add(row.split)
-    splits = split_groups({clip.group for clip in found.values()}, stated, recipe, seed)
-    return Settled(_bucketed(found.values(), splits, recipe, buckets_before), ledger, sum(len(said) > 1 for said in stated.values()))
+                stated[found[clip.clip_key].group].add(row.split)
+    splits = split_groups({clip.group for clip in found.values()}, stated, before.splits, recipe, seed)
+    return Settled(_bucketed(found.values(), splits, recipe, before.bucket_counts), ledger, sum(len(said) > 1 for said in stated.values()))
 
 
-def _clips_of(row: InputRow, probed: Probed, recipe: IngestRecipe, found: dict[str, Clip]) -> tuple[LedgerRow, list[Clip]]:
-    """Clips of one input, added to `found`; the same audio and window merge and keep every caption."""
+def _clips_of(
+    row: InputRow, probed: Probed, recipe: IngestRecipe, found: dict[str, Clip], groups: dict[str, str]
+) -> tuple[LedgerRow, list[Clip]]:
+    """Clips of one input, added to `found`; the same audio and window merge and keep every caption.
+
+    A song that two rows put into different groups follows the first: it must not part.
+    """
     if probed.song is None:
         outcome = row.outcome or Outcome.DEAD
         return _ledger(row, outcome, probed.code, probed.message, probed.figure), []
     try:
         spans = windows(row, probed.song, recipe)
         if spans[0][1] - spans[0][0] < recipe.min_clip_s:
-            raise DeadInput("too_short", "shorter than ingest.min_clip_s", f"{spans[0][1] - spans[0][0]:.3f} s, limit {recipe.min_clip_s:g} s")
+            raise DeadInput(
+                "too_short", "shorter than ingest.min_clip_s", f"{spans[0][1] - spans[0][0]:.3f} s, limit {recipe.min_clip_s:g} s"
+            )
     except DeadInput as error:
         return _ledger(row, Outcome.DEAD, error.code, error.message, error.figure), []
-    made = [_clip(row, probed.song, start_s, end_s, recipe) for start_s, end_s in spans]
+    group = groups.setdefault(probed.song.song_id, group_of(row.source, probed.song, recipe.group))
+    made = [_clip(row, probed.song, start_s, end_s, group, recipe) for start_s, end_s in spans]
     fresh = sum(clip.clip_key not in found for clip in made)
     for clip in made:
         known = found.get(clip.clip_key)
@@ -155,16 +176,24 @@ def _clips_of(row: InputRow, probed: Probed, recipe: IngestRecipe, found: dict[s
 
 def _ledger(row: InputRow, outcome: Outcome, code: str, message: str, figure: str, clips_made: int = 0) -> LedgerRow:
     return LedgerRow(
-        unit=Unit.INPUT, key=row.row, uri=row.source.uri, stage="ingest", outcome=outcome, code=code, message=message, figure=figure, clips=clips_made
+        unit=Unit.INPUT,
+        key=row.row,
+        uri=row.source.uri,
+        stage="ingest",
+        outcome=outcome,
+        code=code,
+        message=message,
+        figure=figure,
+        clips=clips_made,
     )
 
 
-def _clip(row: InputRow, song: Song, start_s: float, end_s: float, recipe: IngestRecipe) -> Clip:
+def _clip(row: InputRow, song: Song, start_s: float, end_s: float, group: str, recipe: IngestRecipe) -> Clip:
     given = row.start_s is not None or row.end_s is not None
     reach_s = end_s if given else min(song.duration_s, start_s + (end_s - start_s) * recipe.extend)
     return Clip(
         clip_key=clip_key(song.song_id, start_s, end_s - start_s), song=song, source=_with_window(row), start_s=start_s, end_s=end_s,
-        extended_end_s=round(reach_s, 6), split=Split.TRAIN, group=group_of(row.source, song, recipe.group), captions=row.captions,
+        extended_end_s=round(reach_s, 6), split=Split.TRAIN, group=group, captions=row.captions,
     )  # fmt: skip
 
 
@@ -187,10 +216,9 @@ def group_of(source: Source, song: Song, group: Group) -> str:
     return f"song:{song.song_id}"
 
 
-def _bucketed(found: Iterable[Clip], splits: SplitOf, recipe: IngestRecipe, before: dict[str, int]) -> dict[str, list[Clip]]:
+def _bucketed(found: Iterable[Clip], splits: SplitOf, recipe: IngestRecipe, before: Mapping[str, int]) -> dict[str, list[Clip]]:
     by_split: dict[Split, list[Clip]] = defaultdict(list)
     for clip in found:
-        # One song under two groups (say, two artists claim it) follows the first group by name.
         by_split[splits[clip.group]].append(clip.replaced(split=splits[clip.group]))
     buckets: dict[str, list[Clip]] = defaultdict(list)
     for split, members in by_split.items():

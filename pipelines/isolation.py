@@ -23,7 +23,7 @@ import psutil
 from pipelines.errors import PipelineError
 
 _OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 # A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="child-starter")
 
@@ -61,7 +61,7 @@ class Child:
         self.limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
         """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
@@ -100,15 +100,13 @@ class Child:
         pipe = self._started()
         assert self._process is not None  # started just above
         watched = psutil.Process(self._process.pid)
-        before_s = _cpu_s(watched)
         began = time.perf_counter()
         try:
             pipe.send((function, list(items), context, self.limits))
-            if not pipe.poll(self.limits.wall_s):
-                used_s = _cpu_s(watched) - before_s
-                self.close()
-                busy = used_s > 0.01 * self.limits.wall_s
-                raise _Died("hung", f"no answer within limits.wall_s = {self.limits.wall_s:g} s", f"{used_s:.1f} CPU s used", busy=busy)
+            if not pipe.poll(self.limits.wall_s / 2):
+                half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
+                if not pipe.poll(self.limits.wall_s / 2):
+                    raise self._hung(_cpu_s(watched) - half_s)
             kind, value, worked_s = pipe.recv()
         except (EOFError, ConnectionError, BrokenPipeError):
             raise self._buried() from None
@@ -118,6 +116,13 @@ class Child:
         self.close()
         raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
 
+    def _hung(self, used_s: float) -> _Died:
+        """A child that let the wall-clock limit pass: hung where it idled, busy where it was still at work."""
+        self.close()
+        limit_s = self.limits.wall_s
+        figure = f"{used_s:.2f} CPU s in the last {limit_s / 2:g} s"
+        return _Died("hung", f"no answer within limits.wall_s = {limit_s:g} s", figure, busy=used_s > 0.01 * limit_s)
+
     def _started(self) -> Connection:
         if self._pipe is not None and self._process is not None and self._process.poll() is None:
             return self._pipe
@@ -126,7 +131,13 @@ class Child:
         command = [sys.executable, "-m", "pipelines.isolation", str(theirs.fileno())]
         environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self._process = _STARTER.submit(
-            subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, env=environment
+            subprocess.Popen,
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            env=environment,
         ).result()
         theirs.close()
         self._pipe = Connection(ours.detach())
@@ -141,7 +152,9 @@ class Child:
         if code == -signal.SIGXCPU:
             return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return _Died("crashed", f"the worker's child died of {name}{': ' + last[-1] if last else ''}", name, outside=code == -signal.SIGKILL)
+        return _Died(
+            "crashed", f"the worker's child died of {name}{': ' + last[-1] if last else ''}", name, outside=code == -signal.SIGKILL
+        )
 
     def close(self) -> None:
         """End the child."""
@@ -165,6 +178,7 @@ class _Waited(threading.local):
     """Seconds that this thread has waited for children beyond their work: starting them, and handing things over."""
 
     seconds = 0.0
+
 
 WAITED = _Waited()
 
@@ -234,7 +248,7 @@ def _serve(descriptor: int) -> None:
             answer = ("memory_limit", f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB")
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
-        except Exception:  # a library's error on this input
+        except Exception:  # noqa: BLE001  a library's error on this input
             traceback.print_exc()
             answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send((*answer, time.perf_counter() - began))

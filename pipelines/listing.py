@@ -15,7 +15,10 @@ from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
 
 AUDIO: Final = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .w64 .rf64 .caf .au .snd .m4a .mp4 .aac .wma .wv .ape .tta .mka .webm".split()
+    f".{name}"
+    for name in (
+        "wav flac ogg oga opus mp3 aif aiff aifc w64 rf64 caf au snd m4a mp4 aac wma wv ape tta mka webm"  # what the two decoders open
+    ).split()
 )
 SHARD: Final = ".tar"
 _LITTER: Final = "._"  # side files that macOS puts into archives
@@ -67,10 +70,10 @@ def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]
     uri = os.fsencode(path).decode("utf-8", "backslashreplace")
     if os.path.islink(path) and os.path.isdir(path):
         yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
-    elif name.startswith(_LITTER) or suffix not in AUDIO and suffix != SHARD and not (named and suffix in MANIFESTS):
+    elif name.startswith(_LITTER) or (suffix not in AUDIO and suffix != SHARD and not (named and suffix in MANIFESTS)):
         yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
     elif uri.encode() != os.fsencode(path):
-        yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it")
+        yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it").replaced(row=f"{uri} (bytes escaped)")
     else:
         yield from _opened(uri, path, suffix, recipe)
 
@@ -131,7 +134,7 @@ def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
         version = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
         if suffix in AUDIO:
             yield _plain(uri, int(info.get("size") or 0), version, recipe)
-        elif suffix == SHARD or len(found) == 1 and suffix in MANIFESTS:
+        elif suffix == SHARD or (len(found) == 1 and suffix in MANIFESTS):
             with fs.open(name, "rb") as opened:
                 yield from _container(uri, opened, suffix, version, recipe)
         else:

@@ -18,7 +18,11 @@ from schemas.recipe import IngestRecipe
 
 MANIFESTS: Final = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
 _COLUMNS: Final = ("uri", "caption", "licence", "title", "artist", "album", "genre", "start_s", "end_s", "split")
-_ALIASES: Final = {"uri": ("uri", "audio", "path", "location", "file", "file_name"), "caption": ("caption", "main_caption", "text"), "licence": ("licence", "license")}
+_ALIASES: Final = {
+    "uri": ("uri", "audio", "path", "location", "file", "file_name"),
+    "caption": ("caption", "main_caption", "text"),
+    "licence": ("licence", "license"),
+}
 _NOTHING: Final = ("", "nan", "null", "none", "n/a")
 _FIELD_LIMIT: Final = 1 << 24  # a longer cell is no caption
 csv.field_size_limit(_FIELD_LIMIT)
@@ -37,15 +41,16 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
         try:
             yield _row(name, cells, base, recipe)
         except DeadInput as error:
-            yield InputRow(row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure)
+            yield InputRow(
+                row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
+            )
 
 
 def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     suffix = os.path.splitext(uri)[1].lower()
     try:
         if suffix == ".parquet":
-            for number, row in enumerate(pq.read_table(io.BytesIO(opened.read())).to_pylist(), start=1):
-                yield number, row
+            yield from enumerate(pq.read_table(io.BytesIO(opened.read())).to_pylist(), start=1)
             return
         text = opened.read().decode("utf-8-sig")
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
@@ -72,7 +77,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if line.strip():
             try:
                 row = json.loads(line, parse_constant=lambda _: None)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 row = {"_broken": f"is not JSON: {error}"}
             yield number, row if isinstance(row, dict) else {"_broken": f"is no JSON object but {type(row).__name__}"}
 
@@ -93,17 +98,20 @@ def _row(name: str, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -
         raise DeadInput("bad_row", str(cells["_broken"]))
     if "_cells" in cells:
         raise DeadInput("bad_row", f"has {len(cells['_cells'])} cells more than the header has columns")
-    found = {column: next((cells[alias] for alias in _names(column, recipe) if _said(cells.get(alias))), None) for column in _COLUMNS}
-    used = {alias for column in _COLUMNS for alias in _names(column, recipe)}
+    taken = {column: next((alias for alias in _names(column, recipe) if _said(cells.get(alias))), None) for column in _COLUMNS}
+    found = {column: None if alias is None else cells[alias] for column, alias in taken.items()}
+    used = set(taken.values())
     unknown = {key: value for key, value in cells.items() if key not in used and _said(value)}
     start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
-    if start_s is not None and end_s is not None and not 0 <= start_s < end_s:
-        raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"{start_s:g}-{end_s:g} s")
+    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
+        raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"start_s {start_s}, end_s {end_s}")
     texts = {column: _text(column, found[column]) for column in ("licence", "title", "artist", "album", "genre")}
     texts["licence"] = texts["licence"] or recipe.licence
     source = Source(uri=_uri(found["uri"], cells, base, recipe), metadata=_metadata(unknown), **texts)
     caption = _text("caption", found["caption"])
-    return InputRow(row=name, source=source, start_s=start_s, end_s=end_s, captions=(caption,) if caption else (), split=_split(found["split"]))
+    return InputRow(
+        row=name, source=source, start_s=start_s, end_s=end_s, captions=(caption,) if caption else (), split=_split(found["split"])
+    )
 
 
 def _said(value: Any) -> bool:
@@ -126,7 +134,7 @@ def _number(column: str, value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DeadInput("bad_row", f"{column} is no number of seconds: {value!r}") from error
     if not math.isfinite(number):
         raise DeadInput("bad_row", f"{column} is not finite: {value!r}")
@@ -136,7 +144,9 @@ def _number(column: str, value: Any) -> float | None:
 def _split(value: Any) -> Split | None:
     if value is None:
         return None
-    plain = {"valid": "validation", "val": "validation", "dev": "validation", "eval": "test"}.get(str(value).strip().lower(), str(value).strip().lower())
+    plain = {"valid": "validation", "val": "validation", "dev": "validation", "eval": "test"}.get(
+        str(value).strip().lower(), str(value).strip().lower()
+    )
     try:
         return Split(plain)
     except ValueError as error:

@@ -4,6 +4,7 @@ Nothing is changed in place; every function returns new labels.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
 
@@ -24,7 +25,7 @@ def tempo_bpm(times_s: Sequence[float]) -> float | None:
     """
     if len(times_s) < 3:
         return None
-    gaps = [later - earlier for earlier, later in zip(times_s, times_s[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times_s)]
     padded = [gaps[0], *gaps, gaps[-1]]
     smooth = [median(padded[place : place + 3]) for place in range(len(gaps))]
     return round(fmean(60 / gap for gap in smooth), _BPM_DECIMALS)
@@ -56,14 +57,16 @@ def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
 
 def _cut_chords(chords: Chords, end_s: float) -> Chords:
     inside = [segment for segment in chords.segments if segment.start_s < end_s - _LEAST_S]
-    closed = [segment if segment.end_s <= end_s and segment is not inside[-1] else segment.replaced(end_s=end_s) for segment in inside]
+    # A last chord within a millisecond of the cut reaches it: both were rounded.
+    closed = [segment if segment.end_s < end_s - 2 * _LEAST_S else segment.replaced(end_s=end_s) for segment in inside]
     return chords.replaced(segments=tuple(closed))
 
 
 def sped_up(labels: Labels, rate: float) -> Labels:
     """Labels as heard at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM become 125."""
     times = tuple(_ms(time / rate) for time in labels.beats.times_s)
-    segments = [segment.replaced(start_s=_ms(segment.start_s / rate), end_s=_ms(segment.end_s / rate)) for segment in labels.chords.segments]
+    spans = [(segment, _ms(segment.start_s / rate), _ms(segment.end_s / rate)) for segment in labels.chords.segments]
+    segments = [segment.replaced(start_s=start_s, end_s=end_s) for segment, start_s, end_s in spans if end_s > start_s]
     bpm = None if labels.tempo.bpm is None else round(labels.tempo.bpm * rate, _BPM_DECIMALS)
     return labels.replaced(
         duration_s=_ms(labels.duration_s / rate),

@@ -90,7 +90,11 @@ def _audio(job: Job) -> Iterator[Callable[[Varied], bytes]]:
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
     """A ledger row for every planned sample that was not made."""
     verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    deaths = {row.key: (stage, row) for stage, folder in (("annotate", "annotations"), ("vary", "variants")) for row in clips.read_dead(job, folder)}
+    deaths = {
+        row.key: (stage, row)
+        for stage, folder in (("annotate", "annotations"), ("vary", "variants"))
+        for row in clips.read_dead(job, folder)
+    }
     for clip in bucket_clips:
         for variant in planned_variants(clip, job.recipe.vary):
             key = sample_key(clip.clip_key, variant)
@@ -106,7 +110,9 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
 
 
 def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str) -> LedgerRow:
-    return LedgerRow(unit=Unit.SAMPLE, key=key, uri=clip.source.uri, stage=stage, outcome=outcome, code=code, figure=figure, message=message)
+    return LedgerRow(
+        unit=Unit.SAMPLE, key=key, uri=clip.source.uri, stage=stage, outcome=outcome, code=code, figure=figure, message=message
+    )
 
 
 STAGE: Final = Stage("pack", "shards", 1, ("pack",), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pipelines.clips import batches
 from pipelines.errors import PipelineError
-from pipelines.ingest import SLICE, Settled, bucket_count, settle
+from pipelines.ingest import SLICE, Before, Settled, bucket_count, settle
 from pipelines.stage import Done, Job, marker_name, write_marker
 from pipelines.store import Store
 from schemas.corpus import Clip, InputRow, LedgerRow, Probed
-from schemas.identity import Bucket
+from schemas.identity import Bucket, Split
 from schemas.recipe import Recipe
 
 PLAN: Final = "clips/plan.json"
@@ -47,16 +47,19 @@ def settle_corpus(store: Store, slices: Sequence[str], recipe: Recipe) -> dict[s
     if before.get("fingerprint") == expected and all(_finished(store, "clips", name) for name in before["buckets"]):
         return dict(before)
     rules = _hash([recipe.ingest.model_dump(mode="json"), recipe.corpus.seed])
-    counts_before = before.get("bucket_counts", {}) if before.get("rules") == rules else {}
-    settled = settle(_rows(store, slices), recipe.ingest, recipe.corpus.seed, counts_before)
+    decided = Before(before["bucket_counts"], _splits(store, before["buckets"])) if before.get("rules") == rules else Before()
+    settled = settle(_rows(store, slices), recipe.ingest, recipe.corpus.seed, decided)
     totals = Counter(row.outcome.value for row in settled.ledger)
     plan: dict[str, Any] = {
         "fingerprint": expected,
         "rules": rules,
         "buckets": list(settled.buckets),
-        "bucket_counts": {**_counts(settled, recipe), **counts_before},
+        "bucket_counts": {**_counts(settled, recipe), **decided.bucket_counts},
         "clips": {name: len(found) for name, found in settled.buckets.items()},
-        "inputs": {"in": sum(store.read_json(marker_name("listing", name))["counts"]["rows"] for name in slices), **dict(sorted(totals.items()))},
+        "inputs": {
+            "in": sum(store.read_json(marker_name("listing", name))["counts"]["rows"] for name in slices),
+            **dict(sorted(totals.items())),
+        },
         "disagreeing_groups": settled.disagreeing_groups,
     }
     check_inputs(plan["inputs"])
@@ -71,6 +74,12 @@ def check_inputs(totals: dict[str, int]) -> None:
     ended = sum(count for name, count in totals.items() if name != "in")
     if totals["in"] != ended:
         raise PipelineError(f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a defect, please report it")
+
+
+def _splits(store: Store, buckets: Sequence[str]) -> dict[str, Split]:
+    """Split of every group of an earlier ingest."""
+    names = (f"clips/{name}.parquet" for name in buckets)
+    return {clip.group: clip.split for name in names if store.exists(name) for clip in store.read_records(name, Clip)}
 
 
 def _counts(settled: Settled, recipe: Recipe) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pipelines.tars import Member, read_members
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
 
-_AUDIO: Final = frozenset("wav flac ogg oga opus mp3 aif aiff m4a aac w64 caf au".split())
+_AUDIO: Final = frozenset(["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"])
 _JSON_LIMIT: Final = 1 << 24
 
 
@@ -21,6 +21,11 @@ class _Parts:
         self.audio: list[Member] = []
         self.facts: dict[str, Any] = {}
         self.problem = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether both its audio and its JSON have been seen."""
+        return bool(self.audio and self.facts)
 
 
 def shard_rows(uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -34,6 +39,8 @@ def shard_rows(uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe)
         if not parts:
             raise
         damage = error.message
+    if damage and parts and not list(parts.values())[-1].complete:
+        list(parts.values())[-1].problem = "was cut off by the damage that follows it"
     for key, part in parts.items():
         yield _row(f"{uri}#{key}", uri, part, modified, recipe)
     if damage:
@@ -70,7 +77,9 @@ def _facts(opened: IO[bytes], member: Member) -> tuple[dict[str, Any], str]:
 def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe) -> InputRow:
     name = name.encode("utf-8", "backslashreplace").decode()
     if part.problem or len(part.audio) != 1:
-        message = part.problem or ("has no audio beside its JSON" if not part.audio else f"has {len(part.audio)} audio members under one key")
+        message = part.problem or (
+            "has no audio beside its JSON" if not part.audio else f"has {len(part.audio)} audio members under one key"
+        )
         return InputRow(row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code="bad_sample", message=message)
     audio = part.audio[0]
     caption = next((part.facts[key] for key in ("caption", "main_caption", "text") if isinstance(part.facts.get(key), str)), "")
@@ -79,7 +88,9 @@ def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe)
         metadata = json.dumps({key: value for key, value in part.facts.items() if key != "caption"}, sort_keys=True, ensure_ascii=False)
         "".join((metadata, caption, *texts.values())).encode()
     except (UnicodeEncodeError, RecursionError):
-        return InputRow(row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code="bad_sample", message="its JSON holds half a Unicode character")
+        return InputRow(
+            row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code="bad_sample", message="its JSON holds half a Unicode character"
+        )
     member = audio.name.encode("utf-8", "backslashreplace").decode()
     source = Source(
         uri=uri, member=member, member_offset=audio.offset, member_bytes=audio.size,

@@ -187,4 +187,3 @@ def _arrow(shape: Shape) -> pa.DataType:
     if isinstance(shape, list):
         return pa.list_(_arrow(shape[0]))
     return _ARROW[shape]
-

@@ -11,8 +11,8 @@ _BLOCK: Final = 512
 
 
 class _Out(Protocol):
-    def write(self, content: bytes) -> object: ...  # noqa: D102
-    def tell(self) -> int: ...  # noqa: D102
+    def write(self, content: bytes) -> object: ...
+    def tell(self) -> int: ...
 
 
 class TarWriter:
@@ -57,7 +57,7 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
         raise DeadInput("compressed_shard", "is compressed: members of a gzip cannot be read in place; unpack it first (gunzip)")
     opened.seek(0)
     try:
-        tar = tarfile.open(fileobj=opened, mode="r:", errors="surrogateescape")
+        tar = tarfile.open(fileobj=opened, mode="r:", errors="surrogateescape")  # noqa: SIM115  the file is the caller's
     except (tarfile.TarError, EOFError) as error:
         raise DeadInput("not_a_tar", f"is no tar file: {error}") from error
     while True:
@@ -69,6 +69,7 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
             break
         if info.isreg() and info.offset_data + info.size > end:
             raise DeadInput("damaged_shard", f"ends at byte {end}, inside {info.name!r}: it was cut off, or a size in it is wrong")
+        tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has read
         yield Member(info.name, info.offset_data, info.size, info.isreg() and not info.issparse())
     opened.seek(tar.offset)
     rest = opened.read(_BLOCK)

@@ -153,7 +153,11 @@ def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequenc
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of what makes the audio."""
-    return {**rubberband.tools(recipe.vary.engine), "soundfile": importlib.metadata.version("soundfile"), "soxr": importlib.metadata.version("soxr")}
+    return {
+        **rubberband.tools(recipe.vary.engine),
+        "soundfile": importlib.metadata.version("soundfile"),
+        "soxr": importlib.metadata.version("soxr"),
+    }
 
 
-STAGE: Final = Stage("vary", "variants", 1, ("vary",), ("clips", "verdicts"), vary_bucket, tools)
+STAGE: Final = Stage("vary", "variants", 2, ("vary",), ("clips", "verdicts"), vary_bucket, tools)

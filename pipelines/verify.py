@@ -66,7 +66,9 @@ def check_sum(job: Job, shard_name: str, index: dict[str, Any]) -> None:
         while block := opened.read(1 << 20):
             digest.update(block)
     if digest.hexdigest() != index["sha256"]:
-        raise PipelineError(f"{job.out}/{shard_name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it")
+        raise PipelineError(
+            f"{job.out}/{shard_name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
+        )
 
 
 def read_back(job: Job, shard_name: str) -> Iterator[Read]:
@@ -79,20 +81,28 @@ def read_back(job: Job, shard_name: str) -> Iterator[Read]:
             except (ValidationError, KeyError) as error:
                 raise PipelineError(f"{shard_name}: sample {key} breaks the contract: {error}") from error
             heard = decoded(raw["flac"])
-            if key != sample.key or heard.rate_hz != sample.rate_hz or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S:
+            if (
+                key != sample.key
+                or heard.rate_hz != sample.rate_hz
+                or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S
+            ):
                 raise PipelineError(f"{shard_name}: sample {key}: its audio is not the one its JSON describes")
             yield Read(sample, raw["flac"])
 
 
 def _check_keys(job: Job, read: int, index: dict[str, Any]) -> None:
     if read != index["count"] or index["count"] != len(set(index["keys"])):
-        raise PipelineError(f"shards/{job.bucket}.tar: {read} samples read, its index has {index['count']}, {len(set(index['keys']))} of them different")
+        raise PipelineError(
+            f"shards/{job.bucket}.tar: {read} samples read, its index has {index['count']}, {len(set(index['keys']))} of them different"
+        )
 
 
 def chosen_clips(job: Job) -> set[str]:
     """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
     plan = job.store.read_json("clips/plan.json")
-    varied = sorted({row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"})
+    varied = sorted(
+        {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
+    )
     places = [name for name in plan["buckets"] if name.startswith("train")] or plan["buckets"]
     if job.bucket not in places:
         return set()
@@ -120,6 +130,4 @@ def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
     ]
 
 
-STAGE: Final = Stage(
-    "verify", "verified", 1, ("verify", "annotate"), ("clips", "variants", "shards"), verify_bucket, annotator_tools
-)
+STAGE: Final = Stage("verify", "verified", 1, ("verify", "annotate"), ("clips", "variants", "shards"), verify_bucket, annotator_tools)

@@ -112,7 +112,9 @@ class Chord(Record):
             step = _DEGREES.index(degree) if degree else 0
         except ValueError as error:
             allowed = ", ".join(ChordQuality)
-            raise SchemaError(f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], quality one of {allowed}") from error
+            raise SchemaError(
+                f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], quality one of {allowed}"
+            ) from error
         return cls(root=root, quality=quality, bass=(root + step) % 12 if step else None)
 
     @classmethod
@@ -126,7 +128,9 @@ class Chord(Record):
         head, slash, bass_name = plain.partition("/")
         split = 2 if head[1:2] in ("#", "b") else 1
         if head[split:] not in _QUALITY_OF:
-            raise SchemaError(f"{symbol!r} is no chord symbol: expected a note and one of {', '.join(s or 'nothing' for s in SUFFIX.values())}")
+            raise SchemaError(
+                f"{symbol!r} is no chord symbol: expected a note and one of {', '.join(s or 'nothing' for s in SUFFIX.values())}"
+            )
         root = parse_note(head[:split])
         bass = parse_note(bass_name) if slash else None
         return cls(root=root, quality=_QUALITY_OF[head[split:]], bass=None if bass == root else bass)

@@ -54,7 +54,9 @@ class Clip(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.start_s < self.end_s <= self.extended_end_s + 1e-6:
-            raise SchemaError(f"clip {self.clip_key}: start {self.start_s} s, end {self.end_s} s, extended end {self.extended_end_s} s must ascend")
+            raise SchemaError(
+                f"clip {self.clip_key}: start {self.start_s} s, end {self.end_s} s, extended end {self.extended_end_s} s must ascend"
+            )
         return self
 
     @property

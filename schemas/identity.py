@@ -36,7 +36,7 @@ class VariantKind(StrEnum):
 
 def variant_kind(variant: str) -> VariantKind:
     """Kind of a variant's name: ``orig``, ``pd3`` … ``pu3``, ``s1`` …, ``v1``."""
-    found = _VARIANT.match(variant)
+    found = _VARIANT.fullmatch(variant)
     if not found:
         raise SchemaError(f"{variant!r} is no variant: expected orig, pd1…, pu1…, s1… or v1…")
     return {None: VariantKind.ORIGINAL, "s": VariantKind.SPEED, "v": VariantKind.VOLUME}.get(found[1], VariantKind.PITCH)
@@ -48,7 +48,7 @@ def variant_semitones(variant: str) -> int:
     >>> [variant_semitones(v) for v in ("pd3", "orig", "pu1")]
     [-3, 0, 1]
     """
-    found = _VARIANT.match(variant)
+    found = _VARIANT.fullmatch(variant)
     if not found or found[1] not in ("pd", "pu"):
         return 0
     return int(found[2]) * (1 if found[1] == "pu" else -1)
@@ -95,7 +95,7 @@ class Bucket(Record):
     @classmethod
     def parse(cls, name: str) -> "Bucket":
         """The bucket of a name."""
-        found = _BUCKET.match(name)
+        found = _BUCKET.fullmatch(name)
         if not found:
             raise SchemaError(f"{name!r} is no bucket: expected split[-gNNNN]-NNNNN")
         return cls(split=Split(found[1]), generation=int(found[2] or 0), number=int(found[3]))

@@ -25,7 +25,7 @@ def parse_note(name: str) -> PitchClass:
     (10, 6, 11)
     """
     letter, accidentals = name[:1].upper(), name[1:].replace("♯", "#").replace("♭", "b")
-    if letter not in _PLAIN or accidentals.strip("#") and accidentals.strip("b"):
+    if letter not in _PLAIN or (accidentals.strip("#") and accidentals.strip("b")):
         raise SchemaError(f"{name!r} is not a note name: expected a letter A to G, then sharps (#, ♯) or flats (b, ♭)")
     return (_PLAIN[letter] + accidentals.count("#") - accidentals.count("b")) % 12
 
@@ -116,6 +116,6 @@ def pretty(text: str) -> str:
     for place, sign in enumerate(text):
         before = text[place - 1] if place else ""
         after = text[place + 1 : place + 2]
-        is_flat = sign == "b" and (before in "ABCDEFG♭" and before != "" or after.isdigit())
+        is_flat = sign == "b" and (before in tuple("ABCDEFG") or (bool(out) and out[-1] == "♭") or after.isdigit())
         out.append("♯" if sign == "#" else "♭" if is_flat else sign)
     return "".join(out)

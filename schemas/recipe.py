@@ -49,6 +49,11 @@ class FilterAction(StrEnum):
     OFF = "off"
 
 
+def _ascending(low_name: str, low: float, high_name: str, high: float) -> None:
+    if low > high:
+        raise SchemaError(f"{low_name} {low:g} exceeds {high_name} {high:g}")
+
+
 class CorpusRecipe(Record):
     """What holds for the whole corpus."""
 
@@ -59,22 +64,36 @@ class CorpusRecipe(Record):
 class IngestRecipe(Record):
     """Which audio becomes clips, and where they go."""
 
-    clips: Clips = Field(Clips.ALL, description="Windows of a song that become clips: all, first, or spaced (`spaced_clips` of them, evenly).")
+    clips: Clips = Field(
+        Clips.ALL, description="Windows of a song that become clips: all, first, or spaced (`spaced_clips` of them, evenly)."
+    )
     clip_s: float = Field(10.0, gt=0.5, le=600, description="Clip length. MusicCaps and MusicBench: 10 s.")
     spaced_clips: int = Field(6, ge=1, description="Clips of a song where clips = spaced. Noise2Music: 6 (of 30 s).")
     keep_last: bool = Field(False, description="Keep a last window shorter than clip_s. A song shorter than one window is always one clip.")
     min_clip_s: float = Field(0.5, gt=0, description="Shorter audio is dead: under two beats at 240 BPM there is nothing to label.")
-    window: Window = Field(Window.CROP, description="A manifest's start_s and end_s: cut there (crop), or the file is that window already (already_cut).")
-    extend: float = Field(1.25, ge=1, le=2, description="Annotation covers this many clip lengths where the file allows, so that sped-up variants keep full length. 1 + the largest speed-up.")
+    window: Window = Field(
+        Window.CROP, description="A manifest's start_s and end_s: cut there (crop), or the file is that window already (already_cut)."
+    )
+    extend: float = Field(
+        1.25,
+        ge=1,
+        le=2,
+        description="Annotation covers this many clip lengths where the file allows, so that sped-up variants keep full length. So much + 1 is the largest speed-up.",
+    )
     licence: str = Field("", description="Licence of all inputs that state none. Empty: unknown.")
     uri_template: str = Field("", description="Makes a URI of a manifest's id: '/data/{ytid}.wav', or any column in braces.")
     column_map: dict[str, str] = Field(default_factory=dict, description="Our column = theirs, as --map writes it: uri = 'ytid'.")
-    protocols: tuple[str, ...] = Field(("s3", "gs", "memory"), description="Remote protocols that a manifest's rows may name; a table from outside must not make us call anywhere.")
+    protocols: tuple[str, ...] = Field(
+        ("s3", "gs", "memory"),
+        description="Remote protocols that a manifest's rows may name; a table from outside must not make us call anywhere.",
+    )
     group: Group = Field(Group.SONG, description="What never parts between splits: song, album or artist.")
     validation: Share = Field(0.1, description="Share of groups in validation. MusicBench holds out 5 to 10 %.")
     test: Share = Field(0.1, description="Share of groups in test.")
     bucket_clips: int = Field(32, ge=1, description="Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB.")
-    small_buckets: int = Field(8, ge=1, description="A small corpus fills at least this many buckets (at most one a song), so that workers can share it.")
+    small_buckets: int = Field(
+        8, ge=1, description="A small corpus fills at least this many buckets (at most one a song), so that workers can share it."
+    )
     max_file_mb: float = Field(2048, gt=0, description="Larger files are dead by `stat`, unread.")
     max_duration_s: float = Field(7200, gt=0, description="Longer songs are dead: two hours hold any album side.")
     min_rate_hz: int = Field(4000, ge=1, description="Lower sample rates are dead: telephone speech has 8 kHz.")
@@ -85,6 +104,7 @@ class IngestRecipe(Record):
     def _check(self) -> Self:
         if self.validation + self.test > 1:
             raise SchemaError(f"ingest.validation {self.validation} and ingest.test {self.test} together exceed 1")
+        _ascending("ingest.min_rate_hz", self.min_rate_hz, "ingest.max_rate_hz", self.max_rate_hz)
         return self
 
 
@@ -102,21 +122,38 @@ class AnnotateRecipe(Record):
     beats: str = Field("madmom", description="Annotator of beats, downbeats and meter. madmom: Böck et al., ISMIR 2016.")
     chords: str = Field("madmom", description="Annotator of chords. madmom: deep chroma, Korzeniowski and Widmer, ISMIR 2016.")
     key: str = Field("essentia", description="Annotator of the key.")
-    meters: tuple[int, ...] = Field((3, 4), description="Beats per bar that are looked for. With 2 as well, the meter is right in 0.87 of clips instead of 1.00.")
-    key_profile: str = Field("krumhansl", description="Essentia's key profile: krumhansl and temperley 0.68 exact, bgate and edma 0.64, on rendered clips.")
+    meters: tuple[int, ...] = Field(
+        (3, 4), description="Beats per bar that are looked for. With 2 as well, the meter is right in 0.87 of clips instead of 1.00."
+    )
+    key_profile: str = Field(
+        "krumhansl", description="Essentia's key profile: krumhansl and temperley 0.68 exact, bgate and edma 0.64, on rendered clips."
+    )
     min_bpm: float = Field(55, gt=0, description="Slowest tempo looked for. madmom: 55.")
     max_bpm: float = Field(215, gt=0, description="Fastest tempo looked for. madmom: 215.")
-    min_beats_confidence: Confidence = Field(0.1, description="Below this, beats, meter and tempo stay empty. White noise: 0.07; quiet strings: 0.12.")
-    min_beats_alone: Confidence = Field(0.35, description="The same where there are no chords beside them. Speech: 0.22; drums alone: over 0.5.")
-    min_chords_confidence: Confidence = Field(0.2, description="Below this, chords and key stay empty. Noise and speech: 0; music: over 0.45.")
+    min_beats_confidence: Confidence = Field(
+        0.1, description="Below this, beats, meter and tempo stay empty. White noise: 0.07; quiet strings: 0.12."
+    )
+    min_beats_alone: Confidence = Field(
+        0.35, description="The same where there are no chords beside them. Speech: 0.22; drums alone: over 0.5."
+    )
+    min_chords_confidence: Confidence = Field(
+        0.2, description="Below this, chords and key stay empty. Noise and speech: 0; music: over 0.45."
+    )
     min_key_confidence: Confidence = Field(0.4, description="Below this, the key stays empty.")
     silence_db: float = Field(-60, le=0, description="Audio below this level is silence, and all its labels stay empty.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ascending("annotate.min_bpm", self.min_bpm, "annotate.max_bpm", self.max_bpm)
+        return self
 
 
 class FilterRecipe(Record):
     """Rules that keep a clip from augmentation or from the corpus."""
 
-    words: tuple[str, ...] = Field(("quality", "low fidelity"), description="Words in a source caption that break the rule. MusicBench: these two.")
+    words: tuple[str, ...] = Field(
+        ("quality", "low fidelity"), description="Words in a source caption that break the rule. MusicBench: these two."
+    )
     words_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="MusicBench keeps such clips and does not augment them.")
     silent_share: Share = Field(0.9, description="Share of silent frames above which a clip is silence.")
     silent_action: FilterAction = Field(FilterAction.REJECT, description="On silence.")
@@ -136,18 +173,33 @@ class VaryRecipe(Record):
     speed_min: float = Field(0.05, gt=0, lt=1, description="Least change of speed. MusicBench: 5 %.")
     speed_max: float = Field(0.25, gt=0, lt=1, description="Largest change of speed. MusicBench: 25 %.")
     volumes: int = Field(1, ge=0, description="Crescendos or decrescendos. MusicBench: 1.")
-    volume_min: float = Field(0.1, gt=0, le=1, description="Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1.")
+    volume_min: float = Field(
+        0.1, gt=0, le=1, description="Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1."
+    )
     volume_max: float = Field(0.5, gt=0, le=1, description="Largest low end. MusicBench: 0.5.")
     all_splits: bool = Field(False, description="Vary validation and test too.")
-    engine: Engine = Field(Engine.PEDALBOARD, description="pedalboard (in process) or pyrubberband (one process a change); both are Rubber Band R2, equal within 3e-5.")
+    engine: Engine = Field(
+        Engine.PEDALBOARD,
+        description="pedalboard (in process) or pyrubberband (one process a change); both are Rubber Band R2, equal within 3e-5.",
+    )
     rate_hz: int = Field(16_000, ge=4000, le=192_000, description="Sample rate of the shards. MusicBench: 16 kHz.")
     channels: int = Field(1, ge=1, le=2, description="1, or 2 for stereo where the source has it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ascending("vary.speed_min", self.speed_min, "vary.speed_max", self.speed_max)
+        _ascending("vary.volume_min", self.volume_min, "vary.volume_max", self.volume_max)
+        if len(set(self.semitones)) != len(self.semitones) or 0 in self.semitones:
+            raise SchemaError(f"vary.semitones must be different and none of them 0, not {self.semitones}")
+        return self
 
 
 class CaptionRecipe(Record):
     """Control sentences about the labels, and their paraphrases."""
 
-    sentences: tuple[Share, ...] = Field((0.25, 0.30, 0.20, 0.15, 0.10), description="Chances of 0, 1, 2, … control sentences. Mustango: 25/30/20/15/10 %.")
+    sentences: tuple[Share, ...] = Field(
+        (0.25, 0.30, 0.20, 0.15, 0.10), description="Chances of 0, 1, 2, … control sentences. Mustango: 25/30/20/15/10 %."
+    )
     bpm_share: Share = Field(0.5, description="Chance that a tempo sentence gives the number; else an Italian word, or both.")
     paraphrases: int = Field(1, ge=0, le=8, description="Paraphrases of each control caption.")
     paraphraser: str = Field("rules", description="Who paraphrases: rules (offline).")

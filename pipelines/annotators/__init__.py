@@ -32,7 +32,9 @@ def check_annotators(names: Iterable[str]) -> None:
         except ImportError:
             found = None
         if found is None:
-            raise PipelineError(f"no annotator called {name!r}: expected one of pipelines/annotators (essentia, madmom) or a module's dotted name")
+            raise PipelineError(
+                f"no annotator called {name!r}: expected one of pipelines/annotators (essentia, madmom) or a module's dotted name"
+            )
 
 
 def _module(name: str) -> str:

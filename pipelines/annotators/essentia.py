@@ -28,4 +28,6 @@ def annotate_key(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[KeyLabel
 def _key(found: tuple[str, str, float]) -> KeyLabel:
     tonic, mode, strength = found
     confidence = round(min(1.0, max(0.0, float(strength))), 3)
-    return KeyLabel(tonic=parse_note(tonic), mode=mode, confidence=confidence, tool="essentia KeyExtractor", version=VERSION, licence=LICENCE)
+    return KeyLabel(
+        tonic=parse_note(tonic), mode=mode, confidence=confidence, tool="essentia KeyExtractor", version=VERSION, licence=LICENCE
+    )

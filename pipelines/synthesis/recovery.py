@@ -16,7 +16,11 @@ def recovered(jobs: Sequence[Job]) -> list[Agreement]:
     rows: list[Agreement] = []
     for job in jobs:
         labels = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
-        rows += [agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s)) for clip in clips.read(job) if clip.clip_key in labels]
+        rows += [
+            agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s))
+            for clip in clips.read(job)
+            if clip.clip_key in labels
+        ]
     return rows
 
 

@@ -35,7 +35,7 @@ FIGURES = tuple(Agreement.model_fields)
 
 
 def truth_of(path: Path) -> Labels:
-    """Labels from a truth file: beats [[time, number]], meter [n, 4], tempo_bpm, chords [{start, end, label}], key {tonic, mode} or null."""
+    """Labels from a truth file: beats [[time, number]], meter [n, 4], tempo_bpm, chords [{start, end, label}], key or null."""
     found = json.loads(path.read_text())
     claim = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0-1.0", "origin": "stated"}
     segments = [ChordSegment(start_s=chord["start"], end_s=chord["end"], label=known(chord["label"])) for chord in found["chords"]]
@@ -79,7 +79,9 @@ def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
                 truth = truths[Path(sample.source.uri).stem]
                 moved = transposed(cut(sped_up(truth, sample.change.speed), sample.duration_s), sample.change.semitones)
                 kind = variant_kind(sample.change.variant).value
-                rows.append({"clip": sample.clip_key, "kind": kind, "moved": agreement(sample.labels, labels), "truth": agreement(moved, labels)})
+                rows.append(
+                    {"clip": sample.clip_key, "kind": kind, "moved": agreement(sample.labels, labels), "truth": agreement(moved, labels)}
+                )
     return rows
 
 
@@ -115,7 +117,11 @@ def main() -> None:
     for kind, found in by_kind.items():
         figures = [fmean(value for row in found if (value := getattr(row["moved"], name)) is not None) for name in FIGURES]
         print(f"| {kind} | {len(found)} | " + " | ".join(f"{value:.3f}" for value in figures) + " |")
-    print("\nre-extracted against the moved truth: mean, and paired difference from the originals [95 %]\n| kind | " + " | ".join(FIGURES) + " |")
+    print(
+        "\nre-extracted against the moved truth: mean, and paired difference from the originals [95 %]\n| kind | "
+        + " | ".join(FIGURES)
+        + " |"
+    )
     for kind, found in by_kind.items():
         cells = []
         for name in FIGURES:

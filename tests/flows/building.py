@@ -25,7 +25,9 @@ def started(sources: list[str], out: Path, recipe: Recipe, *options: str) -> sub
     recipe_file = out.parent / f"{out.name}.toml"
     recipe_file.write_text(recipe_toml(recipe, comments=False))
     command = [sys.executable, "-m", "flows.cli", "build", *sources, "--out", str(out), "--recipe", str(recipe_file), *options]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

@@ -37,7 +37,10 @@ def times(out: Path, folder: str) -> dict[str, int]:
 
 
 def test_counts_are_those_of_the_pieces(built: Built) -> None:
-    clips = {split: sum(row["samples"] for name, row in built.dataset["splits"].items() if name == split) for split in ("train", "validation", "test")}
+    clips = {
+        split: sum(row["samples"] for name, row in built.dataset["splits"].items() if name == split)
+        for split in ("train", "validation", "test")
+    }
     written = built.dataset["samples"]["written"]
     assert built.dataset["inputs"] == {"in": 4, "used": 4}
     assert built.dataset["samples"] == {"planned": written, "written": written, "rejected": 0, "dead": 0}
@@ -148,7 +151,9 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(b
     dead = {Path(row.uri).stem: row.code for row in ledger_rows(Store(out), [Outcome.DEAD])}
     assert dead == {"1000": "crashed", "2000": "cpu_limit", "3000": "memory_limit"}
     assert dataset["samples"] == {"planned": 5, "written": 2, "rejected": 0, "dead": 3}
-    (tmp_path / "out" / "recipe.toml").write_text((tmp_path / "out" / "recipe.toml").read_text().replace("tests.flows.hostile_annotator", "essentia"))
+    (tmp_path / "out" / "recipe.toml").write_text(
+        (tmp_path / "out" / "recipe.toml").read_text().replace("tests.flows.hostile_annotator", "essentia")
+    )
     again = retry(out, [], Engine(), lambda _: None)
     assert again["samples"] == {"planned": 5, "written": 5, "rejected": 0, "dead": 0}
 

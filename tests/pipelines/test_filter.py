@@ -14,7 +14,8 @@ SONG = Song(song_id="0" * 16, rate_hz=44_100, channels=1, duration_s=60)
 
 def clip(length_s: float = 10.0, *captions: str) -> Clip:
     return Clip(
-        clip_key=f"{'0' * 16}-0-{round(length_s * 1000)}", song=SONG, source=Source(uri="a"), start_s=0, end_s=length_s, extended_end_s=length_s,
+        clip_key=f"{'0' * 16}-0-{round(length_s * 1000)}", song=SONG, source=Source(uri="a"), start_s=0, end_s=length_s,
+        extended_end_s=length_s,
         split="train", group="g", captions=captions,
     )  # fmt: skip
 

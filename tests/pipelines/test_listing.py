@@ -20,9 +20,9 @@ from schemas.recipe import IngestRecipe
 
 RECIPE = IngestRecipe()
 HOSTILE_NAMES = [
-    "new\nline.wav", "\x1b[31mred.wav", "-rf.wav", "--help.wav", "...wav", "..dots.wav", " lead.wav", "trail .wav", "quo'te\".wav", "semi;colon.wav", "$(id).wav",
-    "a::b.wav", "s3::c.wav", "http:c.wav", "~.wav", "%20.wav", "a#b.wav", "a?b.wav", "[x].wav", "*.wav", "back\\slash.wav", "tab\t.wav", "ümlaut♭.wav", "x" * 250 + ".wav",
-    "UPPER.WAV", "{brace}.wav",
+    "new\nline.wav", "\x1b[31mred.wav", "-rf.wav", "--help.wav", "...wav", "..dots.wav", " lead.wav", "trail .wav",
+    "quo'te\".wav", "semi;colon.wav", "$(id).wav", "a::b.wav", "s3::c.wav", "http:c.wav", "~.wav", "%20.wav", "a#b.wav",
+    "a?b.wav", "[x].wav", "*.wav", "back\\slash.wav", "tab\t.wav", "ümlaut♭.wav", "x" * 250 + ".wav", "UPPER.WAV", "{brace}.wav",
 ]  # fmt: skip
 
 
@@ -68,7 +68,9 @@ def test_loops_of_links_and_dangling_links_trap_nobody(tmp_path: Path) -> None:
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     (tmp_path / "alias.wav").symlink_to(tmp_path / "a.wav")
     assert fates(listed(tmp_path)) == {
-        "a.wav": "", "alias.wav": "", "loop": "linked_folder", "loop.wav": "linked_folder", "self.wav": "unreadable", "gone.wav": "unreadable",
+        "a.wav": "", "alias.wav": "",
+        "loop": "linked_folder", "loop.wav": "linked_folder",
+        "self.wav": "unreadable", "gone.wav": "unreadable",
     }  # fmt: skip
 
 
@@ -246,7 +248,8 @@ def test_remote_folders_and_files_are_listed_as_local_ones() -> None:
 def test_the_same_folder_is_listed_the_same_in_another_process(tmp_path: Path) -> None:
     for name in HOSTILE_NAMES:
         (tmp_path / name).touch()
-    program = "import sys; from pipelines.listing import list_inputs; from schemas.recipe import IngestRecipe\nfor r in list_inputs(sys.argv[1:], IngestRecipe()): print(repr(r.row))"
+    program = "import sys; from pipelines.listing import list_inputs; from schemas.recipe import IngestRecipe\n"
+    program += "for row in list_inputs(sys.argv[1:], IngestRecipe()): print(repr(row.row))"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "LC_ALL": "C"}
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines() == [repr(row.row) for row in listed(tmp_path)]

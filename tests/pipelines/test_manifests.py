@@ -163,7 +163,7 @@ def test_rows_are_known_by_the_line_they_end_on() -> None:
 
 
 def test_tab_separated_json_lines_and_parquet_say_the_same() -> None:
-    plain = [
+    plain: list[dict[str, Any]] = [
         {"uri": "a.wav", "caption": "x, y", "start_s": 1.0, "end_s": 2.0, "split": "test", "mood": "calm"},
         {"uri": "b.wav", "caption": "z"},
     ]

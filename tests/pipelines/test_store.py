@@ -33,9 +33,13 @@ class _BrokenError(Exception):
 
 
 def fail_midway(store: Store, name: str) -> None:
-    with pytest.raises(_BrokenError), store.writer(name) as out:
-        out.write(b"half of the new")
-        raise _BrokenError
+    def write_half() -> None:
+        with store.writer(name) as out:
+            out.write(b"half of the new")
+            raise _BrokenError
+
+    with pytest.raises(_BrokenError):
+        write_half()
 
 
 def varied(place: int) -> Varied:

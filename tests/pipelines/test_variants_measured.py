@@ -204,7 +204,9 @@ def test_a_source_without_any_treble_is_moved_as_well(tmp_path: Path, change: Ch
 
 def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: Path) -> None:
     order = Order("clip", str(source), START_S, LENGTH_S, LENGTH_S, (Change(variant="s1", speed=1.25),))
-    [[copy]] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ))
+    [copies] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ))
+    assert not isinstance(copies, Death)
+    [copy] = copies
     wave, _ = soundfile.read(io.BytesIO(copy.content))
     check_length(Heard(wave, copy.duration_s), 8.0)
     check_clicks(Heard(wave, copy.duration_s), 1.25)

@@ -24,9 +24,11 @@ def sample() -> Sample:
     """A sample in which no list is empty and no value null."""
     return Sample(
         key=f"{KEY}-pu1", song_id=KEY[:16], clip_key=KEY, split="train", change=Change(variant="pu1", semitones=1),
-        source=Source(uri="/a.wav", licence="CC0-1.0", title="♭", metadata='{"bpm": 3}'), start_s=0, end_s=10, duration_s=10, rate_hz=16_000, channels=1,
+        source=Source(uri="/a.wav", licence="CC0-1.0", title="♭", metadata='{"bpm": 3}'),
+        start_s=0, end_s=10, duration_s=10, rate_hz=16_000, channels=1,
         beats=Beats(times_s=(0.5,), numbers=(1,), **CLAIM), meter=Meter(beats_per_bar=4, **CLAIM), tempo=Tempo(bpm=120, **CLAIM),
-        chords=Chords(segments=(ChordSegment(start_s=0, end_s=10, label="C:maj"),), **CLAIM), key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
+        chords=Chords(segments=(ChordSegment(start_s=0, end_s=10, label="C:maj"),), **CLAIM),
+        key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
         captions=(Caption(text="In C.", kind="control", sentences=("In C.",), facts=(Fact(kind="key", value="C major", sentence=0),)),),
     )  # fmt: skip
 
