@@ -94,11 +94,11 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
             return [(0.0, song.duration_s)]
         start_s = row.start_s or 0.0
         end_s = song.duration_s if row.end_s is None else row.end_s
-        if end_s > song.duration_s + _TOLERANCE_S or start_s >= song.duration_s:
+        if start_s < 0 or end_s > song.duration_s + _TOLERANCE_S or start_s >= song.duration_s:
             figure = f"window {start_s:g}-{end_s:g} s, file {song.duration_s:g} s"
             raise DeadInput(
                 "past_end",
-                "the window lies past the file's end; if the file is that window already, set ingest.window = 'already_cut'",
+                "the window lies outside the file; if the file is that window already, set ingest.window = 'already_cut'",
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]

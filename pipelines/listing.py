@@ -15,10 +15,11 @@ from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
 
 AUDIO: Final = frozenset(
-    f".{name}"
-    for name in (
-        "wav flac ogg oga opus mp3 aif aiff aifc w64 rf64 caf au snd m4a mp4 aac wma wv ape tta mka webm"  # what the two decoders open
-    ).split()
+    f".{name}"  # of what the two decoders open
+    for name in [
+        *("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "w64", "rf64", "caf", "au", "snd"),
+        *("m4a", "mp4", "aac", "wma", "wv", "ape", "tta", "mka", "webm"),
+    ]
 )
 SHARD: Final = ".tar"
 _LITTER: Final = "._"  # side files that macOS puts into archives

@@ -57,9 +57,11 @@ def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
 
 def _cut_chords(chords: Chords, end_s: float) -> Chords:
     inside = [segment for segment in chords.segments if segment.start_s < end_s - _LEAST_S]
-    # A last chord within a millisecond of the cut reaches it: both were rounded.
-    closed = [segment if segment.end_s < end_s - 2 * _LEAST_S else segment.replaced(end_s=end_s) for segment in inside]
-    return chords.replaced(segments=tuple(closed))
+    if not inside:
+        return chords.replaced(segments=())
+    # The last chord closes at the cut; one that ended earlier stays, but for a millisecond of rounding.
+    last = inside[-1] if inside[-1].end_s < end_s - 2 * _LEAST_S else inside[-1].replaced(end_s=end_s)
+    return chords.replaced(segments=(*inside[:-1], last))
 
 
 def sped_up(labels: Labels, rate: float) -> Labels:

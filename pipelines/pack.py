@@ -65,9 +65,10 @@ def _write_shard(job: Job, varied: list[Varied], bucket_clips: dict[str, Clip]) 
 
 def build_sample(clip: Clip, row: Varied, labels: Labels, captions: tuple[Caption, ...], vary: VaryRecipe) -> Sample:
     """The record that stands beside a sample's audio."""
+    channels = min(vary.channels, clip.song.channels)
     return Sample(
         key=row.sample_key, song_id=clip.song.song_id, clip_key=clip.clip_key, split=clip.split, change=row.change, source=clip.source,
-        start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=vary.rate_hz, channels=min(vary.channels, clip.song.channels),
+        start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=vary.rate_hz, channels=channels,
         beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key, captions=captions,
     )  # fmt: skip
 

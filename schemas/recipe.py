@@ -78,7 +78,7 @@ class IngestRecipe(Record):
         1.25,
         ge=1,
         le=2,
-        description="Annotation covers this many clip lengths where the file allows, so that sped-up variants keep full length. So much + 1 is the largest speed-up.",
+        description="Annotation covers this many clip lengths where the file allows: the largest speed-up, which then keeps full length.",
     )
     licence: str = Field("", description="Licence of all inputs that state none. Empty: unknown.")
     uri_template: str = Field("", description="Makes a URI of a manifest's id: '/data/{ytid}.wav', or any column in braces.")

@@ -29,9 +29,7 @@ class Captioned(Record):
     counts: dict[str, int] = Field(default_factory=dict)
 
 
-def compose_captions(  # noqa: PLR0917 - in the order of the stage's own inputs
-    sources: tuple[str, ...], labels: Labels, change: Change, recipe: CaptionRecipe, seed: int, key: str
-) -> Captioned:
+def compose_captions(sources: tuple[str, ...], labels: Labels, change: Change, recipe: CaptionRecipe, seed: int, key: str) -> Captioned:
     """Captions of the sample `key`, which is its clip under `change`; `labels` are the sample's own, already moved.
 
     Every source caption is listed as it holds after the change. The control caption is one of them, drawn, followed by

@@ -120,7 +120,7 @@ def test_a_name_that_is_not_utf8_is_dead_and_the_rest_is_used(tmp_path: Path) ->
     with open(os.fsencode(tmp_path) + b"/b\xff.wav", "wb"):
         pass
     rows = listed(tmp_path)
-    assert [(row.row.rpartition("/")[2], row.code) for row in rows] == [("a.wav", ""), ("b\\xff.wav", "name_not_utf8")]
+    assert [(row.row.rpartition("/")[2], row.code) for row in rows] == [("a.wav", ""), ("b\\xff.wav (bytes escaped)", "name_not_utf8")]
     assert all(row.row.encode() for row in rows)
 
 
