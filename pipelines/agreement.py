@@ -5,9 +5,6 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
-import mir_eval
-import numpy as np
-
 from schemas.chord import NO_CHORD, Chord, ChordQuality
 from schemas.labels import Chords, Labels
 from schemas.record import Record
@@ -51,6 +48,9 @@ def f_measure(reference_s: Sequence[float], estimate_s: Sequence[float]) -> floa
         return None
     if not estimate_s:
         return 0.0
+    import mir_eval.beat  # late: it loads half of scipy
+    import numpy as np
+
     return float(mir_eval.beat.f_measure(np.asarray(reference_s), np.asarray(estimate_s), f_measure_threshold=BEAT_WINDOW_S))
 
 

@@ -4,12 +4,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-import webdataset
 from pydantic import ValidationError
 
 from pipelines import clips
 from pipelines.agreement import Agreement, agreement
-from pipelines.annotate import annotate_waves
+from pipelines.annotate import BATCH, annotate_waves
 from pipelines.annotate import tools as annotator_tools
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
@@ -40,64 +39,83 @@ class Read(NamedTuple):
     flac: bytes
 
 
+class ShardFile(NamedTuple):
+    """A shard to read back: its name, a local path, what its index says, and the clips whose samples are handed on."""
+
+    name: str
+    path: str
+    stated: dict[str, Any]
+    chosen: frozenset[str]
+
+
 def verify_bucket(job: Job) -> Done:
     """Read a bucket's shard back whole, and extract the labels of some of its clips' samples again."""
-    index_name, shard_name = f"shards/{job.bucket}.json", f"shards/{job.bucket}.tar"
+    shard_name = f"shards/{job.bucket}.tar"
+    counts = {"clips": len(clips.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []
-    counts = {"samples": 0, "clips": len(clips.read(job))}
     if job.store.exists(shard_name):
-        check_sum(job, shard_name, job.store.read_json(index_name))
-        chosen = chosen_clips(job)
-        kept: list[Read] = []
-        for read in read_back(job, shard_name):
-            counts["samples"] += 1
-            kept += [read] if read.sample.clip_key in chosen else []
-        _check_keys(job, counts["samples"], job.store.read_json(index_name))
-        relabelled = _relabelled(job, kept)
+        index = job.store.read_json(f"shards/{job.bucket}.json")
+        with clips.child(job.recipe.limits) as child, job.store.at_hand(shard_name) as path:
+            [chosen] = child.run("pipelines.verify:check_shards", [ShardFile(shard_name, path, index, chosen_clips(job))], None)
+            if isinstance(chosen, Death):
+                raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
+            for batch in clips.batches(chosen, BATCH):
+                relabelled += [
+                    row for row in child.run("pipelines.verify:relabel", batch, job.recipe.annotate) if not isinstance(row, Death)
+                ]
+        counts["samples"] = index["count"]
     clips.progress(counts["clips"])
     file = job.store.write_records(f"verified/{job.bucket}.parquet", Relabelled, relabelled)
     return Done([file], {**counts, "relabelled": len(relabelled)})
 
 
-def check_sum(job: Job, shard_name: str, index: dict[str, Any]) -> None:
-    """Raise where a shard is not the file that its index describes."""
+def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
+    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises `PipelineError` naming what is wrong."""
+    return [_checked(shard) for shard in shards]
+
+
+def _checked(shard: ShardFile) -> list[Read]:
     digest = hashlib.sha256()
-    with job.store.open(shard_name) as opened:
+    with open(shard.path, "rb") as opened:
         while block := opened.read(1 << 20):
             digest.update(block)
-    if digest.hexdigest() != index["sha256"]:
+    if digest.hexdigest() != shard.stated["sha256"]:
         raise PipelineError(
-            f"{job.out}/{shard_name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
+            f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
         )
-
-
-def read_back(job: Job, shard_name: str) -> Iterator[Read]:
-    """Samples of a shard as stock webdataset reads them, each checked against the contract and its own audio."""
-    with job.store.at_hand(shard_name) as path:
-        for raw in webdataset.WebDataset(path, shardshuffle=False, empty_check=False):
-            key = raw["__key__"]
-            try:
-                sample = Sample.model_validate_json(raw["json"])
-            except (ValidationError, KeyError) as error:
-                raise PipelineError(f"{shard_name}: sample {key} breaks the contract: {error}") from error
-            heard = decoded(raw["flac"])
-            if (
-                key != sample.key
-                or heard.rate_hz != sample.rate_hz
-                or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S
-            ):
-                raise PipelineError(f"{shard_name}: sample {key}: its audio is not the one its JSON describes")
-            yield Read(sample, raw["flac"])
-
-
-def _check_keys(job: Job, read: int, index: dict[str, Any]) -> None:
-    if read != index["count"] or index["count"] != len(set(index["keys"])):
+    keys: list[str] = []
+    chosen: list[Read] = []
+    for read in read_back(shard.path):
+        keys.append(read.sample.key)
+        chosen += [read] if read.sample.clip_key in shard.chosen else []
+    if keys != shard.stated["keys"] or len(set(keys)) != shard.stated["count"]:
         raise PipelineError(
-            f"shards/{job.bucket}.tar: {read} samples read, its index has {index['count']}, {len(set(index['keys']))} of them different"
+            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated['count']}"
         )
+    return chosen
 
 
-def chosen_clips(job: Job) -> set[str]:
+def read_back(path: str) -> Iterator[Read]:
+    """Samples of a local shard as stock webdataset reads them, each checked against the contract and its own audio."""
+    import webdataset
+
+    for raw in webdataset.WebDataset(path, shardshuffle=False, empty_check=False):
+        key = raw["__key__"]
+        try:
+            sample = Sample.model_validate_json(raw["json"])
+        except (ValidationError, KeyError) as error:
+            raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
+        heard = decoded(raw["flac"])
+        if (
+            key != sample.key
+            or heard.rate_hz != sample.rate_hz
+            or abs(len(heard.wave) / heard.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S
+        ):
+            raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
+        yield Read(sample, raw["flac"])
+
+
+def chosen_clips(job: Job) -> frozenset[str]:
     """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
     plan = job.store.read_json("clips/plan.json")
     varied = sorted(
@@ -105,17 +123,9 @@ def chosen_clips(job: Job) -> set[str]:
     )
     places = [name for name in plan["buckets"] if name.startswith("train")] or plan["buckets"]
     if job.bucket not in places:
-        return set()
+        return frozenset()
     share, rest = divmod(job.recipe.verify.relabel_clips, len(places))
-    return set(sorted(varied, key=stable_hash)[: share + (places.index(job.bucket) < rest)])
-
-
-def _relabelled(job: Job, reads: Sequence[Read]) -> list[Relabelled]:
-    found: list[Relabelled] = []
-    with clips.child(job.recipe.limits) as child:
-        for batch in clips.batches(reads, 8):
-            found += [row for row in child.run("pipelines.verify:relabel", batch, job.recipe.annotate) if not isinstance(row, Death)]
-    return found
+    return frozenset(sorted(varied, key=stable_hash)[: share + (places.index(job.bucket) < rest)])
 
 
 def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:

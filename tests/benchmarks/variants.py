@@ -72,7 +72,7 @@ def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
     """Both agreements of every sample of a bucket."""
     rows: list[dict[str, object]] = []
     with clips.child(LimitsRecipe()) as child:
-        for batch in clips.batches(list(read_back(job, f"shards/{job.bucket}.tar")), 8):
+        for batch in clips.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
             found = child.run("tests.benchmarks.variants:relabel", [read.flac for read in batch], job.recipe.annotate)
             for read, labels in zip(batch, found, strict=True):
                 sample = read.sample
