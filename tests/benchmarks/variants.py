@@ -21,6 +21,7 @@ from pipelines.agreement import Agreement, agreement
 from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
+from pipelines.isolation import CHILDREN
 from pipelines.moving import cut, sped_up, transposed
 from pipelines.stage import Job
 from pipelines.store import Store
@@ -112,6 +113,7 @@ def main() -> None:
     names = [name.removesuffix(".tar") for name in Store(arguments.build).names("shards") if name.endswith(".tar")]
     with ThreadPoolExecutor(arguments.workers) as pool:
         rows = [row for part in pool.map(lambda name: measure(Job(arguments.build, name, Recipe()), truths), names) for row in part]
+    CHILDREN.close()
     by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in ("original", "pitch", "speed", "volume")}
     print("re-extracted against the moved labels\n| kind | samples | " + " | ".join(FIGURES) + " |")
     for kind, found in by_kind.items():
