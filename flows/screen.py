@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -61,7 +62,8 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     if dataset["agreement"]:
         console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
         console.print(agreement_table(dataset["agreement"]))
-    console.print(f"look into it:  obbligato shards stats {out}", soft_wrap=True)
+    command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
+    console.print(f"look into it:  {command} shards stats {out}", soft_wrap=True)
 
 
 def print_recovery(means: Mapping[str, Any]) -> None:

@@ -135,4 +135,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {name: importlib.metadata.version(distributions[name]) if name in distributions else name for name in sorted(names)}
 
 
-STAGE: Final = Stage("annotate", "annotations", 3, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 4, ("annotate",), ("clips",), annotate_bucket, tools)
