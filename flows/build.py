@@ -1,5 +1,6 @@
 """A build from sources to a verified dataset, stage by stage, in this process."""
 
+import os
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
 from pipelines.listing import list_inputs
 from pipelines.settling import PLAN, settle_corpus, write_listing
-from pipelines.stage import Job, Stage, fingerprint, finished, marker_name
+from pipelines.stage import Job, Stage, fingerprint, finished, marker_name, missing_inputs
 from pipelines.store import Store
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
@@ -51,8 +52,6 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     store = Store(out)
     started = time.time()
     run_folder = _run_folder()
-    store.write_json(SOURCES, list(sources))
-    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
     times: dict[str, float] = {}
     try:
         plan = _ingest(sources, store, recipe, engine, run_folder, watch, times)
@@ -80,10 +79,12 @@ def _ingest(
 ) -> dict[str, Any]:
     began = time.time()
     rows = list_sources(sources, store, recipe)
+    if not rows:
+        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
+    store.write_json(SOURCES, [source if "://" in source else os.path.abspath(source) for source in sources])
+    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
     slices = write_listing(store, rows, recipe)
     times["list"] = round(time.time() - began, 3)
-    if not slices:
-        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
     jobs = [Job(store.url, name, recipe) for name in slices]
     _run(
         ingest.STAGE,
@@ -94,15 +95,13 @@ def _ingest(
         watch,
         times,
     )
-    plan = settle_corpus(store, slices, recipe)
-    if not plan["buckets"]:
-        raise PipelineError(f"none of the {plan['inputs']['in']} inputs can be used; `obbligato dead ls {store.url}` says why for each")
-    return plan
+    return settle_corpus(store, slices, recipe)
 
 
 def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> list[InputRow]:
     """The listing of all sources, without what lies in the build's own folder."""
-    rows = [row for row in list_inputs(sources, recipe.ingest) if not (store.is_local and row.source.uri.startswith(f"{store.root}/"))]
+    own = f"{store.root if store.is_local else store.fs.unstrip_protocol(store.root)}/"
+    rows = [row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own)]
     return [row.replaced(place=place) for place, row in enumerate(rows)]
 
 
@@ -139,10 +138,15 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
     _, recipe = stored_build(out)
     store = Store(out)
+    if not store.exists(PLAN):
+        raise PipelineError(f"{out}: ingest is unfinished; run `obbligato build` again before it is verified")
     plan = store.read_json(PLAN)
+    jobs = [Job(store.url, name, recipe) for name in plan["buckets"]]
+    for stage in ORDER[:-1]:
+        if any(missing_inputs(stage, job) or finished(stage, job, fingerprint(stage, job)) is None for job in jobs):
+            raise PipelineError(f"{out}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified")
     for name in plan["buckets"]:
         store.delete(marker_name(ORDER[-1].folder, name))
-    jobs = [Job(store.url, name, recipe) for name in plan["buckets"]]
     try:
         _run(ORDER[-1], jobs, plan["clips"], engine, _run_folder(), watch, {})
         return close_dataset(store, recipe, ORDER)

@@ -164,7 +164,7 @@ def main() -> None:
     except UsageError as error:
         typer.echo(f"obbligato: {error}", err=True)
         sys.exit(2)
-    except (PipelineError, SchemaError) as error:
+    except (PipelineError, SchemaError, OSError) as error:
         typer.echo(f"obbligato: {error}", err=True)
         sys.exit(1)
 

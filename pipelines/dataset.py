@@ -31,6 +31,9 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
     sources = _sources(store, plan["buckets"], recipe)
     shards = [_shard(store, name) for name in plan["buckets"] if store.exists(f"shards/{name}.json")]
+    in_shards = sum(shard["count"] for shard in shards)
+    if in_shards != counts["pack"]["written"]:
+        raise PipelineError(f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; build again")
     dataset = {
         "name": recipe.corpus.name,
         "obbligato": importlib.metadata.version("obbligato"),

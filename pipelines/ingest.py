@@ -7,16 +7,15 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pipelines import clips
+from pipelines import audio, clips
 from pipelines.audio import probe
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death
-from pipelines.splits import SplitOf, split_groups
+from pipelines.splits import split_groups
 from pipelines.stage import Done, Job, Stage
-from schemas.corpus import Clip, InputRow, LedgerRow, Outcome, Probed, Song, Source, Unit
+from schemas.corpus import Assigned, Clip, InputRow, LedgerRow, Outcome, Probed, Song, Source, Unit
 from schemas.identity import Bucket, Split, clip_key, stable_hash
 from schemas.recipe import Clips, Group, IngestRecipe, Window
 
@@ -27,18 +26,12 @@ _LEAST_BUCKET: Final = 8  # clips that a bucket of a small corpus should hold: o
 
 
 class Settled(NamedTuple):
-    """What settling gives: clips by bucket, a ledger row per input, and how many groups had rows that disagreed on their split."""
+    """What settling gives: clips by bucket, where each song stands, a row per input, and how many groups' rows disagreed on their split."""
 
     buckets: dict[str, list[Clip]]
+    assigned: list[Assigned]  # songs of earlier ingests too, by song_id
     ledger: list[LedgerRow]
     disagreeing_groups: int
-
-
-class Before(NamedTuple):
-    """What an earlier ingest of the same corpus decided: buckets per split, and the split of each group."""
-
-    bucket_counts: Mapping[str, int] = MappingProxyType({})
-    splits: Mapping[str, Split] = MappingProxyType({})
 
 
 def probe_slice(job: Job) -> Done:
@@ -126,10 +119,10 @@ def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, floa
     return [*found, (whole * size, duration_s)] if recipe.keep_last and rest >= recipe.min_clip_s else found
 
 
-def settle(rows: Iterable[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: int, before: Before) -> Settled:
+def settle(rows: Iterable[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: int, before: Mapping[str, Assigned]) -> Settled:
     """Merge duplicates, decide splits by group and buckets by song. Pure: the same rows give the same buckets.
 
-    What an earlier ingest of this corpus decided stands: songs never move.
+    What earlier ingests of this corpus decided (`before`, by song_id) stands: songs never move. New ones get buckets of their own.
     """
     found: dict[str, Clip] = {}
     groups: dict[str, str] = {}
@@ -141,8 +134,15 @@ def settle(rows: Iterable[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: 
         for clip in new_clips:
             if row.split is not None:
                 stated[found[clip.clip_key].group].add(row.split)
-    splits = split_groups({clip.group for clip in found.values()}, stated, before.splits, recipe, seed)
-    return Settled(_bucketed(found.values(), splits, recipe, before.bucket_counts), ledger, sum(len(said) > 1 for said in stated.values()))
+    known = {assigned.group: assigned.split for assigned in before.values()}
+    splits = split_groups({clip.group for clip in found.values()}, stated, known, recipe, seed)
+    placed = [clip.replaced(split=splits[clip.group]) for clip in found.values()]
+    assigned = {**before, **_assigned(placed, recipe, before)}
+    buckets: dict[str, list[Clip]] = defaultdict(list)
+    for clip in placed:
+        buckets[assigned[clip.song.song_id].bucket].append(clip)
+    ordered = {name: sorted(buckets[name], key=lambda clip: clip.clip_key) for name in sorted(buckets)}
+    return Settled(ordered, [assigned[name] for name in sorted(assigned)], ledger, sum(len(said) > 1 for said in stated.values()))
 
 
 def _clips_of(
@@ -216,16 +216,17 @@ def group_of(source: Source, song: Song, group: Group) -> str:
     return f"song:{song.song_id}"
 
 
-def _bucketed(found: Iterable[Clip], splits: SplitOf, recipe: IngestRecipe, before: Mapping[str, int]) -> dict[str, list[Clip]]:
-    by_split: dict[Split, list[Clip]] = defaultdict(list)
-    for clip in found:
-        by_split[splits[clip.group]].append(clip.replaced(split=splits[clip.group]))
-    buckets: dict[str, list[Clip]] = defaultdict(list)
-    for split, members in by_split.items():
-        count = before.get(split) or bucket_count(len(members), recipe)
-        for clip in members:
-            buckets[Bucket(split=split, number=stable_hash("bucket", clip.song.song_id) % count).name].append(clip)
-    return {name: sorted(buckets[name], key=lambda clip: clip.clip_key) for name in sorted(buckets)}
+def _assigned(placed: Sequence[Clip], recipe: IngestRecipe, before: Mapping[str, Assigned]) -> dict[str, Assigned]:
+    """Songs that are new, or whose split a manifest has changed, in buckets of a new generation."""
+    generation = 1 + max((Bucket.parse(assigned.bucket).generation for assigned in before.values()), default=-1)
+    new = [clip for clip in placed if (known := before.get(clip.song.song_id)) is None or known.split != clip.split]
+    counts = {split: bucket_count(sum(clip.split is split for clip in new), recipe) for split in Split}
+    found: dict[str, Assigned] = {}
+    for clip in new:
+        song_id = clip.song.song_id
+        bucket = Bucket(split=clip.split, generation=generation, number=stable_hash("bucket", song_id) % counts[clip.split])
+        found[song_id] = Assigned(song_id=song_id, group=clip.group, split=clip.split, bucket=bucket.name)
+    return found
 
 
 def bucket_count(clips_in_split: int, recipe: IngestRecipe) -> int:
@@ -237,4 +238,4 @@ def bucket_count(clips_in_split: int, recipe: IngestRecipe) -> int:
     return max(math.ceil(clips_in_split / recipe.bucket_clips), min(recipe.small_buckets, math.ceil(clips_in_split / _LEAST_BUCKET)), 1)
 
 
-STAGE: Final = Stage("ingest", "probed", 1, ("ingest",), ("listing",), probe_slice)
+STAGE: Final = Stage("ingest", "probed", 1, ("ingest",), ("listing",), probe_slice, lambda _: audio.tools())

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -61,7 +60,6 @@ class Child:
         self.limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
         """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
@@ -120,8 +118,8 @@ class Child:
         """A child that let the wall-clock limit pass: hung where it idled, busy where it was still at work."""
         self.close()
         limit_s = self.limits.wall_s
-        figure = f"{used_s:.2f} CPU s in the last {limit_s / 2:g} s"
-        return _Died("hung", f"no answer within limits.wall_s = {limit_s:g} s", figure, busy=used_s > 0.01 * limit_s)
+        message = f"no answer within limits.wall_s = {limit_s:g} s"
+        return _Died("hung", message, f"limit {limit_s:g} s", busy=used_s > 0.01 * limit_s)
 
     def _started(self) -> Connection:
         if self._pipe is not None and self._process is not None and self._process.poll() is None:
@@ -136,7 +134,7 @@ class Child:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self._errors,
+            stderr=subprocess.DEVNULL,
             env=environment,
         ).result()
         theirs.close()
@@ -146,15 +144,11 @@ class Child:
     def _buried(self) -> _Died:
         assert self._process is not None  # only a started child can die
         code = self._process.wait()
-        self._errors.seek(0)
-        last = self._errors.read()[-400:].decode(errors="replace").strip().splitlines()
         self.close()
         if code == -signal.SIGXCPU:
             return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return _Died(
-            "crashed", f"the worker's child died of {name}{': ' + last[-1] if last else ''}", name, outside=code == -signal.SIGKILL
-        )
+        return _Died("crashed", f"the worker's child died of {name}", name, outside=code == -signal.SIGKILL)
 
     def close(self) -> None:
         """End the child."""
@@ -164,8 +158,6 @@ class Child:
         if self._pipe is not None:
             self._pipe.close()
         self._process = self._pipe = None
-        self._errors.seek(0)
-        self._errors.truncate()
 
 
 def _reraise_refused(died: _Died) -> None:
@@ -249,7 +241,6 @@ def _serve(descriptor: int) -> None:
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
         except Exception:  # noqa: BLE001  a library's error on this input
-            traceback.print_exc()
             answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send((*answer, time.perf_counter() - began))
 

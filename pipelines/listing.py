@@ -55,8 +55,12 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
 
 def _walk(folder: str) -> Iterator[str]:
     """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the walk."""
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+    except PermissionError:
+        yield f"{folder}/"
+        return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
@@ -68,6 +72,9 @@ def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]
     """Rows of one local file. A manifest counts as one only where it is named: in a folder it lies beside the audio."""
     name = os.path.basename(path)
     suffix = _suffix(name)
+    if not name:
+        yield _ended(path, Outcome.DEAD, "unreadable", "the folder may not be read")
+        return
     uri = os.fsencode(path).decode("utf-8", "backslashreplace")
     if os.path.islink(path) and os.path.isdir(path):
         yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")

@@ -1,5 +1,6 @@
 """Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -8,7 +9,7 @@ from pipelines import clips
 from pipelines.errors import PipelineError
 from pipelines.moving import variant_labels
 from pipelines.planned import planned_variants
-from pipelines.stage import Done, Job, Stage, drop_file
+from pipelines.stage import Done, Job, Stage, drop_file, marker_name
 from pipelines.store import Published
 from pipelines.tars import TarWriter, read_members
 from schemas.caption import Caption
@@ -78,6 +79,11 @@ def _audio(job: Job) -> Iterator[Callable[[Varied], bytes]]:
     """A function from a sample to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself."""
     variants = f"variants/{job.bucket}.tar"
     kept = job.store.exists(variants)
+    if not kept and not _whole(job):
+        job.store.delete(marker_name("variants", job.bucket))
+        raise PipelineError(
+            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
+        )
     with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
@@ -86,6 +92,18 @@ def _audio(job: Job) -> Iterator[Callable[[Varied], bytes]]:
             return opened.read(row.bytes)
 
         yield read
+
+
+def _whole(job: Job) -> bool:
+    """Whether a bucket's shard is there and is the file its index describes."""
+    name = f"shards/{job.bucket}"
+    if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
+        return False
+    digest = hashlib.sha256()
+    with job.store.open(f"{name}.tar") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return bool(digest.hexdigest() == job.store.read_json(f"{name}.json")["sha256"])
 
 
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
@@ -106,6 +124,8 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 yield _ledger(key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message)
             else:
                 found = verdicts[clip.clip_key]
+                if found.keep and (found.vary or variant == "orig"):
+                    raise PipelineError(f"{key} was planned, but neither made nor died; this is a defect, please report it")
                 message = "kept as it is, not varied" if found.keep else "not kept"
                 yield _ledger(key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message)
 
@@ -116,4 +136,4 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
     )
 
 
-STAGE: Final = Stage("pack", "shards", 1, ("pack",), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)
+STAGE: Final = Stage("pack", "shards", 1, ("vary", "pack"), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from pipelines.clips import batches
 from pipelines.errors import PipelineError
-from pipelines.ingest import SLICE, Before, Settled, bucket_count, settle
+from pipelines.ingest import SLICE, Settled, settle
 from pipelines.stage import Done, Job, marker_name, write_marker
 from pipelines.store import Store
-from schemas.corpus import Clip, InputRow, LedgerRow, Probed
-from schemas.identity import Bucket, Split
+from schemas.corpus import Assigned, Clip, InputRow, LedgerRow, Probed
 from schemas.recipe import Recipe
 
 PLAN: Final = "clips/plan.json"
@@ -41,32 +40,42 @@ def settle_corpus(store: Store, slices: Sequence[str], recipe: Recipe) -> dict[s
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for.
     """
-    inputs = {name: store.read_json(marker_name("probed", name))["files"] for name in slices}
+    inputs = {
+        f"{folder}/{name}": store.read_json(marker_name(folder, name))["files"] for name in slices for folder in ("listing", "probed")
+    }
     expected = _hash([inputs, recipe.ingest.model_dump(mode="json"), recipe.corpus.seed])
     before = store.read_json(PLAN) if store.exists(PLAN) else {}
-    if before.get("fingerprint") == expected and all(_finished(store, "clips", name) for name in before["buckets"]):
+    if before.get("fingerprint") == expected and all(_finished(store, "clips", name) == mark for name, mark in before["markers"].items()):
         return dict(before)
-    rules = _hash([recipe.ingest.model_dump(mode="json"), recipe.corpus.seed])
-    decided = Before(before["bucket_counts"], _splits(store, before["buckets"])) if before.get("rules") == rules else Before()
-    settled = settle(_rows(store, slices), recipe.ingest, recipe.corpus.seed, decided)
+    known_name = _assigned_name(recipe)
+    known = {row.song_id: row for row in store.read_records(known_name, Assigned)} if store.exists(known_name) else {}
+    settled = settle(_rows(store, slices), recipe.ingest, recipe.corpus.seed, known)
     totals = Counter(row.outcome.value for row in settled.ledger)
+    listed = sum(store.read_json(marker_name("listing", name))["counts"]["rows"] for name in slices)
+    inputs_found = {"in": listed, **dict(sorted(totals.items()))}
+    check_inputs(inputs_found)
+    store.write_records(INPUT_LEDGER, LedgerRow, settled.ledger)
+    if not settled.buckets:  # an outage of the sources must not cost what was built from them
+        raise PipelineError(
+            f"none of the {listed} inputs can be used; `obbligato dead ls {store.url}` says why for each. Nothing else was changed"
+        )
+    store.write_records(known_name, Assigned, settled.assigned)
     plan: dict[str, Any] = {
         "fingerprint": expected,
-        "rules": rules,
         "buckets": list(settled.buckets),
-        "bucket_counts": {**_counts(settled, recipe), **decided.bucket_counts},
         "clips": {name: len(found) for name, found in settled.buckets.items()},
-        "inputs": {
-            "in": sum(store.read_json(marker_name("listing", name))["counts"]["rows"] for name in slices),
-            **dict(sorted(totals.items())),
-        },
+        "markers": _write_buckets(store, settled, recipe),
+        "inputs": inputs_found,
         "disagreeing_groups": settled.disagreeing_groups,
     }
-    check_inputs(plan["inputs"])
-    _write_buckets(store, settled, recipe)
-    store.write_records(INPUT_LEDGER, LedgerRow, settled.ledger)
     store.write_json(PLAN, plan)
     return plan
+
+
+def _assigned_name(recipe: Recipe) -> str:
+    """File of where songs stand, one per way of dividing them: another recipe divides anew."""
+    deciding = recipe.ingest.model_dump(mode="json", include={"group", "validation", "test", "bucket_clips", "small_buckets"})
+    return f"assigned/{_hash([deciding, recipe.corpus.seed])[:16]}.parquet"
 
 
 def check_inputs(totals: dict[str, int]) -> None:
@@ -76,35 +85,24 @@ def check_inputs(totals: dict[str, int]) -> None:
         raise PipelineError(f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a defect, please report it")
 
 
-def _splits(store: Store, buckets: Sequence[str]) -> dict[str, Split]:
-    """Split of every group of an earlier ingest."""
-    names = (f"clips/{name}.parquet" for name in buckets)
-    return {clip.group: clip.split for name in names if store.exists(name) for clip in store.read_records(name, Clip)}
-
-
-def _counts(settled: Settled, recipe: Recipe) -> dict[str, int]:
-    clips_in: Counter[str] = Counter()
-    for name, found in settled.buckets.items():
-        clips_in[Bucket.parse(name).split.value] += len(found)
-    return {split: bucket_count(count, recipe.ingest) for split, count in clips_in.items()}
-
-
 def _rows(store: Store, slices: Sequence[str]) -> Iterator[tuple[InputRow, Probed]]:
     for name in slices:
         listed = store.read_records(f"listing/{name}.parquet", InputRow)
         yield from zip(listed, store.read_records(f"probed/{name}.parquet", Probed), strict=True)
 
 
-def _write_buckets(store: Store, settled: Settled, recipe: Recipe) -> None:
+def _write_buckets(store: Store, settled: Settled, recipe: Recipe) -> dict[str, str]:
+    """Publish clips by bucket and drop what belongs to buckets no longer in force; returns each bucket's fingerprint."""
+    marks = {}
     for name, found in settled.buckets.items():
-        job = Job(store.url, name, recipe)
-        expected = _hash([clip.model_dump(mode="json") for clip in found])
-        if _finished(store, "clips", name) != expected:
+        marks[name] = _hash([clip.model_dump(mode="json") for clip in found])
+        if _finished(store, "clips", name) != marks[name]:
             store.delete(marker_name("clips", name))
             file = store.write_records(f"clips/{name}.parquet", Clip, found)
-            write_marker("clips", job, expected, Done([file], {"clips": len(found)}))
+            write_marker("clips", Job(store.url, name, recipe), marks[name], Done([file], {"clips": len(found)}))
     for folder in _BUCKET_FOLDERS:
         _remove_others(store, folder, {*settled.buckets, "plan", "inputs"})
+    return marks
 
 
 def _finished(store: Store, folder: str, bucket: str) -> str:

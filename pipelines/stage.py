@@ -75,6 +75,11 @@ def fingerprint(stage: Stage, job: Job) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
+def missing_inputs(stage: Stage, job: Job) -> bool:
+    """Whether a bucket's earlier stages are not done."""
+    return any(not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.needs)
+
+
 def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
     name = marker_name(stage.folder, job.bucket)

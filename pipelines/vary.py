@@ -1,12 +1,11 @@
 """Stage *vary*: the original and its copies in other pitches, speeds and volumes, as FLAC."""
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines import clips, rubberband
+from pipelines import audio, clips, rubberband
 from pipelines.audio import Wave, flac, read_window, resampled
 from pipelines.draws import generator
 from pipelines.errors import DeadInput
@@ -153,11 +152,7 @@ def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequenc
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of what makes the audio."""
-    return {
-        **rubberband.tools(recipe.vary.engine),
-        "soundfile": importlib.metadata.version("soundfile"),
-        "soxr": importlib.metadata.version("soxr"),
-    }
+    return {**rubberband.tools(recipe.vary.engine), **audio.tools()}
 
 
-STAGE: Final = Stage("vary", "variants", 2, ("vary",), ("clips", "verdicts"), vary_bucket, tools)
+STAGE: Final = Stage("vary", "variants", 3, ("vary",), ("clips", "verdicts"), vary_bucket, tools)

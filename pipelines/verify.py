@@ -14,7 +14,7 @@ from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Done, Job, Stage, marker_name
 from schemas.corpus import Varied
 from schemas.identity import stable_hash
 from schemas.recipe import AnnotateRecipe
@@ -56,7 +56,12 @@ def verify_bucket(job: Job) -> Done:
     if job.store.exists(shard_name):
         index = job.store.read_json(f"shards/{job.bucket}.json")
         with clips.child(job.recipe.limits) as child, job.store.at_hand(shard_name) as path:
-            [chosen] = child.run("pipelines.verify:check_shards", [ShardFile(shard_name, path, index, chosen_clips(job))], None)
+            shard = ShardFile(shard_name, path, index, chosen_clips(job))
+            try:
+                [chosen] = child.run("pipelines.verify:check_shards", [shard], None)
+            except PipelineError:
+                forget(job)
+                raise
             if isinstance(chosen, Death):
                 raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
             for batch in clips.batches(chosen, BATCH):
@@ -67,6 +72,14 @@ def verify_bucket(job: Job) -> Done:
     clips.progress(counts["clips"])
     file = job.store.write_records(f"verified/{job.bucket}.parquet", Relabelled, relabelled)
     return Done([file], {**counts, "relabelled": len(relabelled)})
+
+
+def forget(job: Job) -> None:
+    """Make the next build pack a damaged shard again, from variants made again where they were dropped."""
+    job.store.delete(marker_name("shards", job.bucket))
+    variants = marker_name("variants", job.bucket)
+    if any(facts.get("dropped") for facts in job.store.read_json(variants)["files"].values()):
+        job.store.delete(variants)
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:

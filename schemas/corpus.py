@@ -104,6 +104,15 @@ class Probed(Record):
     figure: str = ""
 
 
+class Assigned(Record):
+    """Where a song was put when it first came: it never moves again."""
+
+    song_id: SongId
+    group: str
+    split: Split
+    bucket: str
+
+
 class Change(Record):
     """What a variant did to its clip. The neutral values describe the original."""
 

@@ -8,11 +8,21 @@ recipe's annotate section, and returns one label per wave. Adding a file here ad
 import importlib
 import importlib.util
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pipelines.errors import PipelineError
+from schemas.labels import Beats, Meter
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
+
+
+class BeatsAndMeter(NamedTuple):
+    """What ``annotate_beats`` gives for each wave."""
+
+    beats: Beats
+    meter: Meter
+
+
 Role = Literal["beats", "chords", "key"]
 
 

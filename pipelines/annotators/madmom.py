@@ -7,13 +7,13 @@ F. Korzeniowski and G. Widmer, "Feature learning for chord recognition: the deep
 import importlib.metadata
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
 import torch
 
-from pipelines.annotators import RATE_HZ
+from pipelines.annotators import RATE_HZ, BeatsAndMeter
 from pipelines.annotators.blstm import StackedBlstm
 from pipelines.audio import Wave, resampled
 from pipelines.moving import tempo_bpm
@@ -39,13 +39,6 @@ _DOUBTFUL: Final = 0.92
 _FAINT_BPM, _FAINT = (140.0, 165.0), (0.7, 0.3)
 _FASTER: Final = 1.28
 _SLOWER: Final = 0.72  # the slower reading may go down to 40 BPM where the tracker's own range begins at 55
-
-
-class BeatsAndMeter(NamedTuple):
-    """What one pass over the beats gives."""
-
-    beats: Beats
-    meter: Meter
 
 
 @lru_cache(maxsize=1)

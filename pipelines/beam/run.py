@@ -8,7 +8,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.errors import PipelineError
-from pipelines.isolation import Unfinished
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
 
@@ -22,7 +21,7 @@ class BucketRun(NamedTuple):
 
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Does one bucket; a bucket that a slow machine left undecided is reported, and the others go on."""
+    """Does one bucket; one that cannot be done now is reported, and the others go on."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -32,7 +31,7 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         try:
             summary = run_bucket(self._stage, job)
             yield BucketRun(job.bucket, summary.work_s, "")
-        except Unfinished as error:
+        except (PipelineError, OSError) as error:
             yield BucketRun(job.bucket, 0.0, str(error))
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pipelines.errors import DeadInput
-from pipelines.ingest import Before, Settled, bucket_count, group_of, settle, windows
-from schemas.corpus import Clip, InputRow, Outcome, Probed, Song, Source
-from schemas.identity import Split
+from pipelines.ingest import Settled, bucket_count, group_of, settle, windows
+from schemas.corpus import Assigned, Clip, InputRow, Outcome, Probed, Song, Source
+from schemas.identity import Bucket, Split
 from schemas.recipe import Clips, Group, IngestRecipe, Window
 
 
@@ -20,9 +20,9 @@ def row(number: int = 0, place: int = 0, *, artist: str = "", album: str = "", *
     return InputRow(place=place, row=f"table.csv#{place}", source=Source(uri=f"/music/{number}.wav", artist=artist, album=album), **fields)
 
 
-def settled(*inputs: tuple[InputRow, Song], before: Before | None = None, seed: int = 0, **recipe: Any) -> Settled:
+def settled(*inputs: tuple[InputRow, Song], before: dict[str, Assigned] | None = None, seed: int = 0, **recipe: Any) -> Settled:
     probed = [(listed, Probed(place=listed.place, song=found)) for listed, found in inputs]
-    return settle(probed, IngestRecipe(**recipe), seed, before or Before())
+    return settle(probed, IngestRecipe(**recipe), seed, before or {})
 
 
 def clips_of(result: Settled) -> list[Clip]:
@@ -88,7 +88,7 @@ def test_a_window_too_short_to_label_is_dead_with_the_figure() -> None:
 def test_what_probing_killed_is_dead_by_its_code_and_what_was_ignored_stays_so() -> None:
     dead = (row(0, 0), Probed(place=0, code="not_finite", message="has NaN", figure="f"))
     ignored = (row(1, 1, outcome=Outcome.IGNORED, code="not_audio"), Probed(place=1, code="not_audio"))
-    result = settle([dead, ignored], IngestRecipe(), 0, Before())
+    result = settle([dead, ignored], IngestRecipe(), 0, {})
     assert [(entry.outcome, entry.code, entry.figure) for entry in result.ledger] == [
         ("dead", "not_finite", "f"),
         ("ignored", "not_audio", ""),
@@ -203,10 +203,10 @@ def buckets_of(result: Settled) -> dict[str, str]:
 @pytest.mark.parametrize(("songs", "added"), [(250, 150), (40, 10), (150, 100)], ids=["by hash", "by rank", "from rank to hash"])
 def test_songs_that_are_added_move_no_older_song(songs: int, added: int) -> None:
     first = settled(*[(row(n, n), song(n)) for n in range(songs)])
-    counts = {split.value: bucket_count(sum(clip.split is split for clip in clips_of(first)), IngestRecipe()) for split in Split}
-    before = Before(counts, {clip.group: clip.split for clip in clips_of(first)})
+    before = {assigned.song_id: assigned for assigned in first.assigned}
     later = settled(*[(row(n, n), song(n)) for n in range(songs + added)], before=before)
     assert {key: buckets_of(later)[key] for key in buckets_of(first)} == buckets_of(first)
+    assert {Bucket.parse(name).generation for key, name in buckets_of(later).items() if key not in buckets_of(first)} == {1}
 
 
 @pytest.mark.parametrize(
