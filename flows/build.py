@@ -56,7 +56,7 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     try:
         plan = _ingest(sources, store, recipe, engine, run_folder, watch, times)
         for stage in ORDER:
-            jobs = [Job(store.url, name, recipe) for name in sorted(plan["clips"], key=lambda name: (-plan["clips"][name], name))]
+            jobs = [Job(store.url, name, recipe) for name in plan["buckets"]]
             _run(stage, jobs, plan["clips"], engine, run_folder, watch, times)
         return close_dataset(store, recipe, ORDER)
     finally:
@@ -122,7 +122,7 @@ def _run(
     watch(StageProgress(stage.name, done[0], total))
     clips.listen(count)
     if waiting:
-        rows = run_stage(stage, waiting, run_folder, engine.workers, engine.runner, engine.options)
+        rows = run_stage(stage, waiting, sizes, run_folder, engine.workers, engine.runner, engine.options)
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             first = unfinished[0]

@@ -1,7 +1,8 @@
 """One stage over its buckets as a Beam pipeline that ends in one combined summary."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -46,8 +47,21 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
         Store(self._out).write_json(self._name, sorted(rows))
 
 
-def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, runner: str, options: Sequence[str]) -> list[BucketRun]:
-    """Run a stage over `jobs`, the largest first, and return what became of each.
+def shared(jobs: Sequence[Job], sizes: Mapping[str, int], workers: int) -> list[Job | None]:
+    """Jobs in an order in which every `workers`-th belongs to one worker, largest first to the least busy; gaps are none.
+
+    Beam's local runner deals keys out in turn, so the order is the schedule.
+    """
+    hands: list[list[Job]] = [[] for _ in range(workers)]
+    for job in sorted(jobs, key=lambda job: (-sizes[job.bucket], job.bucket)):
+        min(hands, key=lambda hand: sum(sizes[held.bucket] for held in hand)).append(job)
+    return [job for turn in zip_longest(*hands) for job in turn]
+
+
+def run_stage(
+    stage: Stage, jobs: Sequence[Job], sizes: Mapping[str, int], run_folder: str, workers: int, runner: str, options: Sequence[str]
+) -> list[BucketRun]:
+    """Run a stage over `jobs`, whose `sizes` are in clips, and return what became of each.
 
     Locally each of `workers` threads drives its own child process (see `pipelines.isolation`), so a worker that dies is
     replaced on the spot and no Beam worker can be lost. Raises `PipelineError` where a bucket failed or is missing.
@@ -62,9 +76,9 @@ def run_stage(stage: Stage, jobs: Sequence[Job], run_folder: str, workers: int, 
         with beam.Pipeline(options=PipelineOptions(arguments)) as pipeline:
             (
                 pipeline
-                | "Buckets" >> beam.Create([(place, job) for place, job in enumerate(jobs)], reshuffle=False)
+                | "Buckets" >> beam.Create(list(enumerate(shared(jobs, sizes, workers))), reshuffle=False)
                 | "Share" >> beam.GroupByKey()  # a runner shares keys among its workers, in this order
-                | "Take" >> beam.FlatMap(lambda row: row[1])
+                | "Take" >> beam.FlatMap(lambda row: [job for job in row[1] if job is not None])
                 | stage.name >> beam.ParDo(RunBucket(stage))
                 | "Gather" >> beam.combiners.ToList()
                 | "Summary" >> beam.ParDo(WriteSummary(jobs[0].out, summary))
