@@ -53,8 +53,14 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     started = time.time()
     run_folder = _run_folder()
     times: dict[str, float] = {}
+    rows = list_sources(sources, store, recipe)
+    if not rows:
+        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
+    times["list"] = round(time.time() - started, 3)
+    store.write_json(SOURCES, [source if "://" in source else os.path.abspath(source) for source in sources])
+    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
     try:
-        plan = _ingest(sources, store, recipe, engine, run_folder, watch, times)
+        plan = _ingest(rows, store, recipe, engine, run_folder, watch, times)
         for stage in ORDER:
             jobs = [Job(store.url, name, recipe) for name in plan["buckets"]]
             _run(stage, jobs, plan["clips"], engine, run_folder, watch, times)
@@ -75,16 +81,9 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
 
 
 def _ingest(
-    sources: Sequence[str], store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, times: dict[str, float]
+    rows: Sequence[InputRow], store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, times: dict[str, float]
 ) -> dict[str, Any]:
-    began = time.time()
-    rows = list_sources(sources, store, recipe)
-    if not rows:
-        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
-    store.write_json(SOURCES, [source if "://" in source else os.path.abspath(source) for source in sources])
-    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
     slices = write_listing(store, rows, recipe)
-    times["list"] = round(time.time() - began, 3)
     jobs = [Job(store.url, name, recipe) for name in slices]
     _run(
         ingest.STAGE,

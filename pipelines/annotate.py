@@ -136,4 +136,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {**named, "torch": importlib.metadata.version("torch"), **audio.tools()}
 
 
-STAGE: Final = Stage("annotate", "annotations", 5, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 6, ("annotate",), ("clips",), annotate_bucket, tools)

@@ -35,7 +35,7 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("build", "nowhere", "--out", "x"), "nowhere does not exist: name a folder, file, glob, manifest or URL"),
+        (("build", "nowhere", "--out", "never-made"), "nowhere does not exist: name a folder, file, glob, manifest or URL"),
         (("recipe", "--set", "ingest.clip_seconds=3"), "ingest.clip_seconds: Extra inputs are not permitted"),
         (("recipe", "--set", "clip_s=3"), "expected section.key=value"),
         (("dead", "ls", "nowhere"), "holds no ledger: build something there first"),
@@ -48,6 +48,7 @@ def test_wrong_use_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], 
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
     assert done.stdout == ""
+    assert not (ROOT / "never-made").exists()
 
 
 def test_annotate_prints_labels_and_names_what_it_cannot_read(built: Built, tmp_path: Path) -> None:
