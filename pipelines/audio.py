@@ -1,6 +1,5 @@
 """The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a worker's child."""
 
-import hashlib
 import io
 import os
 import stat
@@ -16,6 +15,7 @@ import soundfile
 import soxr
 
 from pipelines.errors import DeadInput
+from pipelines.store import sha256_of
 from schemas.labels import Downmix
 from schemas.recipe import IngestRecipe
 
@@ -72,11 +72,8 @@ def probe(path: str, recipe: IngestRecipe) -> Probe:
         _check_format(sound, recipe)
         duration_s = _counted_s(sound, recipe)
         rate_hz, channels = sound.samplerate, sound.channels
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return Probe(digest.hexdigest(), rate_hz, channels, duration_s)
+        return Probe(sha256_of(file), rate_hz, channels, duration_s)
 
 
 class Header(NamedTuple):

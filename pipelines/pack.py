@@ -1,6 +1,5 @@
 """Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -10,7 +9,7 @@ from pipelines.errors import PipelineError
 from pipelines.moving import variant_labels
 from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage, drop_file, marker_name
-from pipelines.store import Published
+from pipelines.store import Published, sha256_of
 from pipelines.tars import TarWriter, read_members
 from schemas.caption import Caption
 from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Unit, Varied, Verdict
@@ -99,11 +98,8 @@ def _whole(job: Job) -> bool:
     name = f"shards/{job.bucket}"
     if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
         return False
-    digest = hashlib.sha256()
     with job.store.open(f"{name}.tar") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return bool(digest.hexdigest() == job.store.read_json(f"{name}.json")["sha256"])
+        return bool(sha256_of(opened) == job.store.read_json(f"{name}.json")["sha256"])
 
 
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:

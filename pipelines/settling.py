@@ -9,7 +9,7 @@ from typing import Any, Final
 from pipelines.clips import batches
 from pipelines.errors import PipelineError
 from pipelines.ingest import SLICE, Settled, settle
-from pipelines.stage import Done, Job, marker_name, write_marker
+from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store
 from schemas.corpus import Assigned, Clip, InputRow, LedgerRow, Probed
 from schemas.recipe import Recipe
@@ -107,12 +107,8 @@ def _write_buckets(store: Store, settled: Settled, recipe: Recipe) -> dict[str, 
 
 def _finished(store: Store, folder: str, bucket: str) -> str:
     """Fingerprint of a marker whose files are there, else empty."""
-    name = marker_name(folder, bucket)
-    if not store.exists(name):
-        return ""
-    marker = store.read_json(name)
-    whole = all(store.size(file) == facts["bytes"] for file, facts in marker["files"].items())
-    return str(marker["fingerprint"]) if whole else ""
+    marker = whole_marker(store, folder, bucket)
+    return str(marker["fingerprint"]) if marker is not None else ""
 
 
 def _remove_others(store: Store, folder: str, kept: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -88,10 +89,8 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
         file.flush()
         try:
             if depth is Depth.HEADER:
-                try:
+                with suppress(DeadInput):  # containers that only ffmpeg reads are probed
                     return Sound(*header(file.name))
-                except DeadInput:
-                    pass  # containers that only ffmpeg reads
             found = probe(file.name, _LIMITS)
             return Sound(found.rate_hz, found.channels, found.duration_s)
         except DeadInput as error:

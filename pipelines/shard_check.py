@@ -1,6 +1,5 @@
 """Shards checked: checksum and keys against the index beside, our own samples against the contract, audio to its end."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ from pipelines.errors import DeadInput
 from pipelines.shard_audio import Depth, Sound, listened
 from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
+from pipelines.store import sha256_of
 from schemas.identity import stable_hash
 from schemas.sample import Sample
 
@@ -85,13 +85,11 @@ def _check_index(shard: Shard, index: dict[str, Any], keys: list[str]) -> Iterat
         return Problem(shard=shard.name, key="", code=code, message=message)
 
     try:
-        digest = hashlib.sha256()
         with open_file(shard) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            sha256 = sha256_of(file)
     except (OSError, DeadInput):
         return  # a problem of the reading already
-    if digest.hexdigest() != index["sha256"]:
+    if sha256 != index["sha256"]:
         yield problem("checksum", f"its SHA-256 is not the one in {shard.stem}.json: the file was changed or damaged")
     if index.get("keys") != keys:
         stated = index["keys"] if isinstance(index.get("keys"), list) else []

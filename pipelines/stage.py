@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
@@ -82,15 +82,18 @@ def missing_inputs(stage: Stage, job: Job) -> bool:
 
 def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
-    name = marker_name(stage.folder, job.bucket)
-    if not job.store.exists(name):
+    marker = whole_marker(job.store, stage.folder, job.bucket)
+    return dict(marker["counts"]) if marker is not None and marker["fingerprint"] == expected else None
+
+
+def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | None:
+    """A bucket's marker, where it stands and every file it names is there in its full size, or was dropped on purpose."""
+    name = marker_name(folder, bucket)
+    if not store.exists(name):
         return None
-    marker = job.store.read_json(name)
-    if marker["fingerprint"] != expected:
-        return None
-    if any(job.store.size(file) != facts["bytes"] for file, facts in marker["files"].items() if not facts.get("dropped")):
-        return None
-    return dict(marker["counts"])
+    marker: dict[str, Any] = store.read_json(name)
+    whole = all(facts.get("dropped") or store.size(file) == facts["bytes"] for file, facts in marker["files"].items())
+    return marker if whole else None
 
 
 def run_bucket(stage: Stage, job: Job) -> Summary:

@@ -21,6 +21,7 @@ from schemas.shape import Shape, shape_of
 
 R = TypeVar("R", bound=Record)
 _TEMPORARY = ".part-"  # a name no reader looks at; strays are swept when a bucket is done again
+_BLOCK = 1 << 20
 _ARROW = {"float": pa.float64(), "int": pa.int64(), "string": pa.string(), "bool": pa.bool_()}
 
 
@@ -174,6 +175,14 @@ class Store:
         with self.open(name) as opened:
             rows = pq.read_table(opened).to_pylist()
         return [kind.model_validate(row) for row in rows]
+
+
+def sha256_of(opened: IO[bytes]) -> str:
+    """SHA-256 in hex of what is left to read of a file, a block at a time."""
+    digest = hashlib.sha256()
+    while block := opened.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def arrow_schema(kind: type[Record]) -> pa.Schema:

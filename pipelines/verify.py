@@ -1,6 +1,5 @@
 """Stage *verify*: shards read back and checked, and labels of variants extracted again from their audio."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from pipelines.audio import decoded, resampled
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
 from pipelines.stage import Done, Job, Stage, marker_name
+from pipelines.store import sha256_of
 from schemas.corpus import Varied
 from schemas.identity import stable_hash
 from schemas.recipe import AnnotateRecipe
@@ -88,11 +88,9 @@ def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
 
 
 def _checked(shard: ShardFile) -> list[Read]:
-    digest = hashlib.sha256()
     with open(shard.path, "rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != shard.stated["sha256"]:
+        sha256 = sha256_of(opened)
+    if sha256 != shard.stated["sha256"]:
         raise PipelineError(
             f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
         )
