@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_dead import app as dead_app
+from flows.cli_run import step, unlock
 from flows.cli_shards import app as shards_app
 from flows.errors import UsageError
 
@@ -28,6 +29,8 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 app.add_typer(dead_app, name="dead")
 app.add_typer(shards_app, name="shards")
+app.command()(step)
+app.command()(unlock)
 
 
 def _settings(settings: list[str] | None, columns: list[str] | None) -> list[str]:
@@ -50,12 +53,12 @@ def build(
     beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
-    from flows.build import Engine
-    from flows.build import build as run_build
+    from flows.local import build as run_build
     from flows.screen import print_dataset, watching
     from flows.settings import load_recipe
+    from pipelines.beam.options import engine_of
 
-    engine = Engine(workers, "FnApiRunner" if runner == "local" else runner, tuple(f"--{option}" for option in beam or []))
+    engine = engine_of(workers, runner, beam or [])
     with watching() as watch:
         dataset = run_build(sources, out, load_recipe(recipe, _settings(settings, columns)), engine, watch)
     print_dataset(dataset, out)
@@ -123,8 +126,9 @@ def annotate(
 @app.command()
 def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")], workers: Workers = 1, as_json: Json = False) -> None:
     """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
-    from flows.build import Engine, verify_build
+    from flows.local import verify_build
     from flows.screen import print_dataset, watching
+    from pipelines.beam.options import Engine
 
     with watching() as watch:
         dataset = verify_build(out, Engine(workers), watch)
@@ -143,9 +147,9 @@ def demo(
     workers: Workers = 1,
 ) -> None:
     """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered. Needs no download."""
-    from flows.build import Engine
     from flows.demo import run_demo
     from flows.screen import print_dataset, print_recovery, watching
+    from pipelines.beam.options import Engine
 
     with watching() as watch:
         made = run_demo(out, songs, seed, Engine(workers), watch)

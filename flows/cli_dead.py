@@ -50,9 +50,9 @@ def retry(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Do the dead again with the stored recipe and sources; their rows in the ledger are replaced."""
-    from flows.build import Engine
-    from flows.build import retry as run_retry
+    from flows.local import retry as run_retry
     from flows.screen import print_dataset, watching
+    from pipelines.beam.options import Engine
 
     with watching() as watch:
         dataset = run_retry(out, keys or [], Engine(workers), watch)

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from flows.build import Engine, Watch, build
+from flows.local import build
+from flows.steps import Watch
 from pipelines.agreement import mean_agreement
+from pipelines.beam.options import Engine
 from pipelines.settling import PLAN
 from pipelines.stage import Job
 from pipelines.store import Store

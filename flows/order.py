@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pipelines import annotate, caption, filter, pack, vary, verify
+from pipelines import annotate, caption, cut, filter, ingest, pack, vary, verify
 from pipelines.stage import Stage
 
-ORDER: Final[tuple[Stage, ...]] = (annotate.STAGE, filter.STAGE, vary.STAGE, caption.STAGE, pack.STAGE, verify.STAGE)  # after ingest
+BEFORE: Final[tuple[Stage, ...]] = (ingest.STAGE, cut.STAGE)  # over slices of the listing; then clips are settled in buckets
+ORDER: Final[tuple[Stage, ...]] = (annotate.STAGE, filter.STAGE, vary.STAGE, caption.STAGE, pack.STAGE, verify.STAGE)  # over buckets

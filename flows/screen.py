@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
-    from flows.build import StageProgress, Watch
+    from flows.steps import StepProgress, Watch
     from pipelines.planning import Plan
     from schemas.corpus import LedgerRow
 
@@ -37,13 +37,13 @@ def watching() -> Iterator[Watch]:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
 
-        def watch(state: StageProgress) -> None:
-            if state.stage not in tasks:
-                tasks[state.stage] = bars.add_task(state.stage, total=state.total)
-            bars.update(tasks[state.stage], completed=state.done)
-            if state.done == state.total and state.stage not in finished and not console.is_terminal:
-                finished.add(state.stage)
-                console.print(f"{state.stage}: {state.total}")
+        def watch(state: StepProgress) -> None:
+            if state.step not in tasks:
+                tasks[state.step] = bars.add_task(state.step, total=state.total)
+            bars.update(tasks[state.step], completed=state.done)
+            if state.done == state.total and state.step not in finished and not console.is_terminal:
+                finished.add(state.step)
+                console.print(f"{state.step}: {state.total}")
 
         yield watch
 
@@ -77,6 +77,8 @@ def print_plan(plan: Plan) -> None:
     console.print(
         f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read"
     )
+    if plan.sampled < plan.inputs - plan.ignored:
+        console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, {plan.sample_hours:.2f} hours")
     console.print(f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk")

@@ -3,13 +3,12 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-import fsspec
-
 from pipelines.isolation import CHILDREN, Child, Death, Limits
+from pipelines.remote import located, remote_errors
 from pipelines.stage import Job
 from pipelines.store import Published
 from schemas.corpus import Clip, Dead, Source
@@ -53,12 +52,8 @@ def local_files() -> Iterator[Callable[[Source], str]]:
         at = (source.uri, source.member_offset)
         if at not in fetched:
             fetched[at] = str(folder / f"{len(fetched):06d}")
-            with _opened(source.uri) as opened, Path(fetched[at]).open("wb") as out:
-                if source.member:
-                    opened.seek(source.member_offset)
-                    out.write(opened.read(source.member_bytes))
-                else:
-                    shutil.copyfileobj(opened, out, _BLOCK)
+            with Path(fetched[at]).open("wb") as out:
+                _fetch(source, out)
         return fetched[at]
 
     try:
@@ -67,10 +62,20 @@ def local_files() -> Iterator[Callable[[Source], str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _fetch(source: Source, out: IO[bytes]) -> None:
+    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached."""
+    with remote_errors(source.uri) if "://" in source.uri else nullcontext(), _opened(source.uri) as opened:
+        if source.member:
+            opened.seek(source.member_offset)
+            out.write(opened.read(source.member_bytes))
+        else:
+            shutil.copyfileobj(opened, out, _BLOCK)
+
+
 def _opened(uri: str) -> IO[bytes]:
     if "://" not in uri:
         return open(uri, "rb")
-    fs, path = fsspec.core.url_to_fs(uri)
+    fs, path = located(uri)
     remote: IO[bytes] = fs.open(path, "rb")
     return remote
 

@@ -5,12 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pipelines import clips, rubberband
+from pipelines import rubberband
 from pipelines.agreement import Agreement, mean_agreement
 from pipelines.errors import PipelineError
+from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
-from pipelines.stage import Job, Stage, marker_name
+from pipelines.stage import Stage, marker_name
 from pipelines.store import Store
+from pipelines.tables import read_table
 from pipelines.verify import Relabelled
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
@@ -29,7 +31,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
     check_samples(counts["pack"])
     if not counts["pack"].get("written"):
         raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
-    sources = _sources(store, plan["buckets"], recipe)
+    sources = _sources(store, plan["buckets"])
     shards = [_shard(store, name) for name in plan["buckets"] if store.exists(f"shards/{name}.json")]
     in_shards = sum(shard["count"] for shard in shards)
     if in_shards != counts["pack"]["written"]:
@@ -70,20 +72,16 @@ def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int
     return dict(sorted(total.items()))
 
 
-def _sources(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, Any]:
+def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
     """Licences of the sources by number of clips, and groups per split; raises where a group stands in two splits."""
-    licences: Counter[str] = Counter()
-    split_of: dict[str, str] = {}
-    groups: dict[str, set[str]] = defaultdict(set)
-    for name in buckets:
-        for clip in clips.read(Job(store.url, name, recipe)):
-            licences[clip.source.licence or _UNKNOWN] += 1
-            if split_of.setdefault(clip.group, clip.split.value) != clip.split.value:
-                raise PipelineError(
-                    f"group {clip.group} stands in {clip.split} and in {split_of[clip.group]}; this is a defect, please report it"
-                )
-            groups[clip.split.value].add(clip.group)
-    return {"licences": dict(sorted(licences.items())), "groups": {name: len(groups[name]) for name in sorted(groups)}}
+    with scratch() as found:
+        found.fill("clips", (read_table(store, f"clips/{name}.parquet", ["source.licence", "group", "split"]) for name in buckets))
+        parted = found.rows('select "group", min(split), max(split) from clips group by all having min(split) <> max(split) limit 1')
+        if parted:
+            raise PipelineError("group {} stands in {} and in {}; this is a defect, please report it".format(*parted[0]))
+        licences = found.rows("select licence, count(*) from clips group by all")
+        groups = found.rows('select split, count(distinct "group") from clips group by split')
+    return {"licences": dict(sorted((name or _UNKNOWN, count) for name, count in licences)), "groups": dict(sorted(groups))}
 
 
 def _shard(store: Store, bucket: str) -> dict[str, Any]:

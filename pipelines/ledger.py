@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.clips import read_dead
 from pipelines.errors import PipelineError
 from pipelines.settling import INPUT_LEDGER, PLAN
 from pipelines.stage import Job, Stage, marker_name
 from pipelines.store import Store
+from pipelines.tables import read_table
 from schemas.corpus import InputRow, LedgerRow, Outcome, Unit
 from schemas.recipe import Recipe
 
@@ -16,8 +20,10 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
     if not store.exists(INPUT_LEDGER):
         raise PipelineError(f"{store.url} holds no ledger: build something there first")
     names = [INPUT_LEDGER, *(f"ledger/{name}.parquet" for name in store.read_json(PLAN)["buckets"])]
-    rows = [row for name in names if store.exists(name) for row in store.read_records(name, LedgerRow)]
-    return [row for row in rows if row.outcome in outcomes]
+    wanted = pa.array([outcome.value for outcome in outcomes])
+    tables = (read_table(store, name) for name in names if store.exists(name))
+    found = (table.filter(pc.is_in(table.column("outcome"), wanted)) for table in tables)
+    return [LedgerRow.model_validate(row) for table in found for row in table.to_pylist()]
 
 
 def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]) -> list[str]:

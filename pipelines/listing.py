@@ -2,14 +2,14 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Final
-
-import fsspec
+from typing import IO, Any, Final
 
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.manifests import MANIFESTS, manifest_rows
+from pipelines.remote import located, remote_errors
 from pipelines.shard_inputs import shard_rows
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
@@ -25,14 +25,14 @@ SHARD: Final = ".tar"
 _LITTER: Final = "._"  # side files that macOS puts into archives
 
 
-def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> list[InputRow]:
-    """One row per file, manifest row or shard member, in a fixed order. What is no input at all is a row too, ignored.
+def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
+    """One row per file, manifest row or shard member. What is no input at all is a row too, ignored.
 
     Raises `PipelineError` where a source does not exist.
     """
-    rows = [row for source in sources for row in _listed(source, recipe)]
-    unique = {(row.source.uri, row.source.member_offset, row.row): row for row in rows}
-    return [unique[key].replaced(place=place) for place, key in enumerate(sorted(unique))]
+    _remote_folder.cache_clear()  # what an earlier listing saw may have changed since
+    for source in sources:
+        yield from _listed(source, recipe)
 
 
 def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -110,43 +110,81 @@ def _container(uri: str, opened: IO[bytes], suffix: str, modified: str, recipe: 
     """Rows of what a shard or manifest holds; one that cannot be read is one dead row."""
     try:
         rows = shard_rows(uri, opened, modified, recipe) if suffix == SHARD else manifest_rows(uri, opened, recipe)
-        yield from (_stated(row) for row in rows)
+        yield from (_stated(row, recipe) for row in rows)
     except DeadInput as error:
         yield _ended(uri, Outcome.DEAD, error.code, error.message)
 
 
-def _stated(row: InputRow) -> InputRow:
+def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
     """A manifest's row with its file's size and time, so that a changed file is noticed."""
-    if row.outcome or row.source.member or "://" in row.source.uri:
+    uri = row.source.uri
+    if row.outcome or row.source.member or ("://" in uri and not recipe.check_remote):
         return row
     try:
-        status = os.stat(row.source.uri)
-    except (OSError, ValueError):
+        size, modified = _remote_facts(uri) if "://" in uri else _local_facts(uri)
+    except (OSError, ValueError, KeyError):
         return row.replaced(outcome=Outcome.DEAD, code="not_found", message="the row's file does not exist or cannot be opened")
-    return row.replaced(size=status.st_size, modified=str(status.st_mtime_ns))
+    return row.model_copy(update={"size": size, "modified": modified})
+
+
+def _local_facts(path: str) -> tuple[int, str]:
+    status = os.stat(path)
+    return status.st_size, str(status.st_mtime_ns)
+
+
+def _remote_facts(uri: str) -> tuple[int, str]:
+    folder, _, name = uri.rpartition("/")
+    return _remote_folder(folder)[name]
+
+
+@lru_cache(maxsize=16)
+def _remote_folder(url: str) -> Mapping[str, tuple[int, str]]:
+    """Size and version of the files in a remote folder: one request says as much as a thousand single ones."""
+    fs, path = located(url)
+    try:
+        with remote_errors(url):
+            found = fs.ls(path, detail=True)
+    except FileNotFoundError:
+        found = []
+    return {info["name"].rpartition("/")[2]: (int(info.get("size") or 0), _version(info)) for info in found}
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    return str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
 
 
 def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
-    fs, path = fsspec.core.url_to_fs(source)
-    if any(sign in path for sign in "*?["):
-        found = fs.glob(path, detail=True)
-    elif fs.isdir(path):
-        found = fs.find(path, detail=True)
-    elif fs.exists(path):
-        found = {path: fs.info(path)}
-    else:
-        raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
-    for name, info in sorted(found.items()):
-        uri = fs.unstrip_protocol(name)
-        suffix = _suffix(name)
-        version = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
-        if suffix in AUDIO:
-            yield _plain(uri, int(info.get("size") or 0), version, recipe)
-        elif suffix == SHARD or (len(found) == 1 and suffix in MANIFESTS):
-            with fs.open(name, "rb") as opened:
-                yield from _container(uri, opened, suffix, version, recipe)
+    fs, path = located(source)
+    with remote_errors(source):
+        if any(sign in path for sign in "*?["):
+            found = iter(fs.glob(path, detail=True).items())
+        elif fs.isdir(path):
+            found = _remote_walk(fs, path)
+        elif fs.exists(path):
+            yield from _remote_file(fs, path, fs.info(path), recipe, named=True)
+            return
         else:
-            yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
+            raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
+        for name, info in found:
+            yield from _remote_file(fs, name, info, recipe, named=False)
+
+
+def _remote_walk(fs: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Files below a prefix, a folder at a time: a bucket may hold more names than memory does."""
+    for _, _, files in fs.walk(path, detail=True):
+        yield from ((info["name"], info) for info in files.values())
+
+
+def _remote_file(fs: Any, name: str, info: Mapping[str, Any], recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
+    uri = fs.unstrip_protocol(name)
+    suffix = _suffix(name)
+    if suffix in AUDIO:
+        yield _plain(uri, int(info.get("size") or 0), _version(info), recipe)
+    elif suffix == SHARD or (named and suffix in MANIFESTS):
+        with fs.open(name, "rb") as opened:
+            yield from _container(uri, opened, suffix, _version(info), recipe)
+    else:
+        yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
 
 
 def _plain(uri: str, size: int, modified: str, recipe: IngestRecipe) -> InputRow:

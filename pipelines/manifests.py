@@ -23,7 +23,7 @@ _ALIASES: Final = {
     "caption": ("caption", "main_caption", "text"),
     "licence": ("licence", "license"),
 }
-_NOTHING: Final = ("", "nan", "null", "none", "n/a")
+_NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
 _FIELD_LIMIT: Final = 1 << 24  # a longer cell is no caption
 csv.field_size_limit(_FIELD_LIMIT)
 
@@ -32,6 +32,7 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
     """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`."""
     base = uri.rpartition("/")[0]
     table = _table(uri, opened)
+    aliases = _aliases(recipe)
     first = True
     for number, cells in table:
         name = f"{uri}#{number}"
@@ -39,7 +40,7 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
             _require_uri_column(cells, recipe)
         first = False
         try:
-            yield _row(name, cells, base, recipe)
+            yield _row(name, cells, base, aliases, recipe)
         except DeadInput as error:
             yield InputRow(
                 row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
@@ -87,21 +88,31 @@ def _names(column: str, recipe: IngestRecipe) -> tuple[str, ...]:
     return (mapped,) if mapped else _ALIASES.get(column, (column,))
 
 
+def _aliases(recipe: IngestRecipe) -> dict[str, tuple[str, ...]]:
+    return {column: _names(column, recipe) for column in _COLUMNS}
+
+
 def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
     names = _names("uri", recipe)
     if "_broken" not in cells and not any(name in cells for name in names):
         raise DeadInput("no_uri_column", f"has no column {' or '.join(names)}; map one with --map uri=NAME or set ingest.uri_template")
 
 
-def _row(name: str, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -> InputRow:
+def _row(name: str, cells: Mapping[str, Any], base: str, aliases: Mapping[str, tuple[str, ...]], recipe: IngestRecipe) -> InputRow:
     if "_broken" in cells:
         raise DeadInput("bad_row", str(cells["_broken"]))
     if "_cells" in cells:
         raise DeadInput("bad_row", f"has {len(cells['_cells'])} cells more than the header has columns")
-    taken = {column: next((alias for alias in _names(column, recipe) if _said(cells.get(alias))), None) for column in _COLUMNS}
-    found = {column: None if alias is None else cells[alias] for column, alias in taken.items()}
-    used = set(taken.values())
-    unknown = {key: value for key, value in cells.items() if key not in used and _said(value)}
+    said = {key: value for key, value in cells.items() if _said(value)}
+    found = dict.fromkeys(aliases)
+    used = set()
+    for column, names in aliases.items():
+        for alias in names:
+            if alias in said:
+                found[column] = said[alias]
+                used.add(alias)
+                break
+    unknown = {key: value for key, value in said.items() if key not in used}
     start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
     if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
         raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"start_s {start_s}, end_s {end_s}")
@@ -115,7 +126,9 @@ def _row(name: str, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -
 
 
 def _said(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and math.isnan(value)) and str(value).strip().lower() not in _NOTHING
+    if isinstance(value, str):
+        return value.strip().lower() not in _NOTHING
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _text(column: str, value: Any) -> str:
@@ -124,7 +137,7 @@ def _text(column: str, value: Any) -> str:
     if not isinstance(value, str | int | float):
         raise DeadInput("bad_row", f"column {column} holds {type(value).__name__}, not text")
     text = str(value).strip()
-    if any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+    if not text.isascii() and any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
         raise DeadInput("bad_row", f"column {column} holds half a Unicode character (a lone surrogate)")
     return text
 
@@ -172,6 +185,8 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
 
 
 def _metadata(unknown: Mapping[str, Any]) -> str:
+    if not unknown:
+        return "{}"
     try:
         text = json.dumps(unknown, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)
         text.encode()

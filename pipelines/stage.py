@@ -40,7 +40,7 @@ class Stage(NamedTuple):
     name: str
     folder: str
     version: int
-    sections: tuple[str, ...]  # recipe sections that change its output
+    sections: tuple[str, ...]  # what of the recipe changes its output: a section, or one knob as section.key
     needs: tuple[str, ...]  # folders of the stages whose files it reads
     run: Callable[[Job], Done]
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
@@ -68,11 +68,16 @@ def fingerprint(stage: Stage, job: Job) -> str:
     decisive = {
         "stage": stage.name,
         "version": stage.version,
-        "recipe": {name: recipe[name] for name in stage.sections} | {"seed": recipe["corpus"]["seed"]},
+        "recipe": {name: _knobs(recipe, name) for name in stage.sections} | {"seed": recipe["corpus"]["seed"]},
         "tools": dict(stage.tools(job.recipe)),
         "inputs": inputs,
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _knobs(recipe: Mapping[str, Any], name: str) -> Any:
+    section, _, key = name.partition(".")
+    return recipe[section][key] if key else recipe[section]
 
 
 def missing_inputs(stage: Stage, job: Job) -> bool:

@@ -7,15 +7,17 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO, Any, NamedTuple, TypeVar
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
+from pipelines import remote
 from pipelines.errors import PipelineError
+from pipelines.remote import OBJECT_STORES, RemoteFile, located, remote_errors
 from schemas.record import Record
 from schemas.shape import Shape, shape_of
 
@@ -55,52 +57,80 @@ class Writer:
 
 
 class Store:
-    """One folder, local or remote, by its fsspec URL."""
+    """One folder, local or remote, by its fsspec URL. Threads may share one; processes make their own from the URL, forked ones too."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
-            raise PipelineError(f"{url}: {error}") from error
-        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self.url = url.rstrip("/") or "/"
+        self._fs, root = located(self.url)
+        self.root = root.rstrip("/")
+        self._pid = os.getpid()
+        self.is_local = isinstance(self._fs, LocalFileSystem)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        """Pickled as its URL."""
+        return Store, (self.url,)
+
+    @property
+    def fs(self) -> Any:
+        """The file system; a forked process makes a new one, because the thread that serves the connections stayed with its parent."""
+        if self._pid != os.getpid():
+            self._fs, self._pid = located(self.url)[0], os.getpid()
+        return self._fs
 
     def path(self, name: str) -> str:
         """Path of a file of this store, as its file system wants it."""
         return f"{self.root}/{name}"
 
+    def _border(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext() if self.is_local else remote_errors(f"{self.url}/{name}")
+
     def exists(self, name: str) -> bool:
         """Whether a file is there, whole."""
-        return bool(self.fs.exists(self.path(name)))
+        with self._border(name):
+            return bool(self.fs.exists(self.path(name)))
 
     def size(self, name: str) -> int | None:
         """Bytes of a file, or none where it is missing."""
         try:
-            return int(self.fs.size(self.path(name)))
+            with self._border(name):
+                return int(self.fs.size(self.path(name)))
         except FileNotFoundError:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted; none where there is no folder."""
-        if not self.fs.isdir(self.path(folder)):
+        """Names of the files in a folder, sorted; none where there is no folder. On object stores only files make a folder."""
+        inside = f"{self.path(folder)}/"
+        if self.is_local and not os.path.isdir(inside):
             return []
-        self.fs.invalidate_cache(self.path(folder))
-        found = (path.rsplit("/", 1)[-1] for path in self.fs.ls(self.path(folder), detail=False))
-        return sorted(name for name in found if not name.startswith(_TEMPORARY))
+        try:
+            with self._border(folder):
+                self.fs.invalidate_cache(self.path(folder))
+                found = self.fs.ls(self.path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        names = (path.removeprefix(inside) for path in found if path != inside and path.startswith(inside))
+        return sorted(name for name in names if not name.startswith(_TEMPORARY))
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
-        if self.exists(name):
-            self.fs.rm_file(self.path(name))
+        try:
+            with self._border(name):
+                self.fs.rm_file(self.path(name))
+        except FileNotFoundError:
+            return
 
     def read_bytes(self, name: str) -> bytes:
         """A file's bytes."""
-        return bytes(self.fs.cat_file(self.path(name)))
+        with self._border(name):
+            return bytes(self.fs.cat_file(self.path(name)))
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read from, seekable."""
-        opened: IO[bytes] = self.fs.open(self.path(name), "rb")
-        return opened
+        if isinstance(self.fs, MemoryFileSystem):  # its files have one position for all who read them
+            return io.BytesIO(self.read_bytes(name))
+        with self._border(name):
+            opened: IO[bytes] = self.fs.open(self.path(name), "rb")
+        return opened if self.is_local else io.BufferedReader(RemoteFile(opened, f"{self.url}/{name}"), _BLOCK)
 
     @contextmanager
     def at_hand(self, name: str) -> Iterator[str]:
@@ -110,7 +140,8 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="obbligato-") as folder:
             local = f"{folder}/{name.rpartition('/')[2]}"
-            self.fs.get_file(self.path(name), local)
+            with self._border(name):
+                self.fs.get_file(self.path(name), local)
             yield local
 
     def write_bytes(self, name: str, content: bytes) -> Published:
@@ -123,16 +154,18 @@ class Store:
     def writer(self, name: str) -> Iterator[Writer]:
         """A file to write to, published when the block ends without an error.
 
-        Locally: a temporary name in the same folder, flushed to disk, then renamed. Object stores publish on close.
+        Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a nameless local file, uploaded at
+        the end; object stores show an upload only once it is complete. Memory use does not grow with the file.
         """
+        if not self.is_local:
+            with tempfile.TemporaryFile() as out:  # nameless: nothing is left of it when this process is killed
+                yield Writer(name, out)
+                out.flush()
+                self._upload(out, name)
+            return
         path = self.path(name)
         folder, _, last = path.rpartition("/")
-        self.fs.makedirs(folder, exist_ok=True)
-        if not self.is_local:
-            buffer = io.BytesIO()
-            yield Writer(name, buffer)
-            self.fs.pipe_file(path, buffer.getvalue())
-            return
+        os.makedirs(folder or "/", exist_ok=True)
         temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
         try:
             with open(temporary, "wb") as out:
@@ -144,6 +177,23 @@ class Store:
             if os.path.exists(temporary):
                 os.unlink(temporary)
             raise
+
+    def _upload(self, content: IO[bytes], name: str) -> None:
+        path, size, local = self.path(name), content.seek(0, io.SEEK_END), f"/proc/self/fd/{content.fileno()}"
+        content.seek(0)
+        is_object_store = self.url.partition("://")[0] in OBJECT_STORES
+        try:
+            with self._border(name):
+                if not is_object_store:  # those have no folders, and s3fs would make the bucket
+                    self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                if size < _BLOCK or isinstance(self.fs, MemoryFileSystem):
+                    self.fs.pipe_file(path, content.read())
+                elif is_object_store:
+                    self.fs.put_file(local, path, chunksize=remote.part_bytes(size))
+                else:
+                    self.fs.put_file(local, path)
+        except FileNotFoundError as error:
+            raise PipelineError(f"{self.url}/{name} cannot be written: {error}; check the URL, or create the bucket first") from error
 
     def sweep(self, folder: str, bucket: str) -> None:
         """Remove temporary files that a killed writer of `bucket` left in a folder."""

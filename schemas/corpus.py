@@ -79,7 +79,7 @@ class Outcome(StrEnum):
 class InputRow(Record):
     """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was decided without opening it."""
 
-    place: int = 0  # in the sorted listing
+    place: int = 0  # in the listing: earlier ones came first, and keep theirs
     row: str  # what the reader knows it by: the file, or the manifest and its line
     source: Source
     size: int = 0
@@ -102,6 +102,14 @@ class Probed(Record):
     code: str = ""
     message: str = ""
     figure: str = ""
+
+
+class Candidate(Record):
+    """A clip as one input gives it: equal ones are not merged yet, its split not decided (`stated` is what its table says)."""
+
+    place: int  # of the input
+    stated: Split | None
+    clip: Clip
 
 
 class Assigned(Record):
@@ -182,3 +190,10 @@ class LedgerRow(Record):
     figure: str = ""  # what was measured, beside what was allowed
     message: str = ""  # what to do
     clips: int = 0  # how many clips an input gave
+
+
+class CutInput(Record):
+    """What cutting made of an input. Whether its clips were there before is not known yet."""
+
+    place: int
+    ledger: LedgerRow

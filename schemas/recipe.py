@@ -87,12 +87,20 @@ class IngestRecipe(Record):
         ("s3", "gs", "memory"),
         description="Remote protocols that a manifest's rows may name; a table from outside must not make us call anywhere.",
     )
+    check_remote: bool = Field(
+        True,
+        description="Look up size and version of each remote file that a manifest names, a folder at a time, so that a changed file is "
+        "noticed. Off: a manifest of files that never change is listed without a request.",
+    )
     group: Group = Field(Group.SONG, description="What never parts between splits: song, album or artist.")
     validation: Share = Field(0.1, description="Share of groups in validation. MusicBench holds out 5 to 10 %.")
     test: Share = Field(0.1, description="Share of groups in test.")
     bucket_clips: int = Field(32, ge=1, description="Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB.")
     small_buckets: int = Field(
         8, ge=1, description="A small corpus fills at least this many buckets (at most one a song), so that workers can share it."
+    )
+    max_buckets: int = Field(
+        16_384, ge=1, description="A split has at most this many buckets; beyond, they grow: 10 million clips make shards of about 1.3 GB."
     )
     max_file_mb: float = Field(2048, gt=0, description="Larger files are dead by `stat`, unread.")
     max_duration_s: float = Field(7200, gt=0, description="Longer songs are dead: two hours hold any album side.")

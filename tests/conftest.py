@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows.build import Engine, build
+from flows.local import build
+from pipelines.beam.options import Engine
 from pipelines.synthesis.songs import write_songs
 from schemas.recipe import CorpusRecipe, IngestRecipe, Recipe, VaryRecipe, VerifyRecipe
 

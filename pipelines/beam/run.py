@@ -1,22 +1,27 @@
 """One stage over its buckets as a Beam pipeline that ends in one combined summary."""
 
+import heapq
 import logging
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.beam.options import LOCAL, Engine
 from pipelines.errors import PipelineError
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
+from schemas.recipe import Recipe
+
+_MOST_HANDS: Final = 256  # elements that a pipeline starts from, however many buckets there are
 
 
 class BucketRun(NamedTuple):
-    """What became of a bucket: seconds of the stage's own work, and why it is unfinished ("" where it is done)."""
+    """What became of a bucket: whether it was run, seconds of the stage's own work, and why it is unfinished ("" where it is done)."""
 
     bucket: str
+    ran: bool
     work_s: float
     unfinished: str
 
@@ -24,16 +29,27 @@ class BucketRun(NamedTuple):
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Does one bucket; one that cannot be done now is reported, and the others go on."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, out: str, recipe: Recipe) -> None:
+        self._stage, self._out, self._recipe = stage, out, recipe
 
-    def process(self, job: Job) -> Any:
+    def process(self, bucket: str) -> Any:
         """Yield what became of the bucket."""
         try:
-            summary = run_bucket(self._stage, job)
-            yield BucketRun(job.bucket, summary.work_s, "")
+            summary = run_bucket(self._stage, Job(self._out, bucket, self._recipe))
+            yield BucketRun(bucket, summary.ran, summary.work_s, "")
         except (PipelineError, OSError) as error:
-            yield BucketRun(job.bucket, 0.0, str(error))
+            yield BucketRun(bucket, True, 0.0, str(error))
+
+
+class Deal(beam.DoFn):  # type: ignore[misc]
+    """Reads the names of the buckets that one hand was dealt."""
+
+    def __init__(self, out: str, name: str) -> None:
+        self._out, self._name = out, name
+
+    def process(self, hand: int) -> Iterator[str]:
+        """Yield them, in order."""
+        yield from Store(self._out).read_json(self._name)[hand]
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
@@ -47,49 +63,58 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
         Store(self._out).write_json(self._name, sorted(rows))
 
 
-def shared(jobs: Sequence[Job], sizes: Mapping[str, int], workers: int) -> list[Job | None]:
-    """Jobs in an order in which every `workers`-th belongs to one worker, largest first to the least busy; gaps are none.
+def dealt(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
+    """Buckets by hand, the largest first to the hand with the least work."""
+    held: list[list[str]] = [[] for _ in range(hands)]
+    heap = [(0, hand) for hand in range(hands)]
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        work, hand = heapq.heappop(heap)
+        held[hand].append(name)
+        heapq.heappush(heap, (work + sizes[name], hand))
+    return held
 
-    Beam's local runner deals keys out in turn, so the order is the schedule.
+
+def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, int], run_folder: str, engine: Engine) -> list[BucketRun]:
+    """Run a stage over the buckets in `sizes` (their clips) and return what became of each.
+
+    Locally each of the engine's workers is a thread that drives its own child process (see `pipelines.isolation`), so a worker
+    that dies is replaced on the spot and no Beam worker can be lost. Other runners get references too: the buckets' names lie
+    in the run's folder. Raises `PipelineError` where a bucket is missing.
     """
-    hands: list[list[Job]] = [[] for _ in range(workers)]
-    for job in sorted(jobs, key=lambda job: (-sizes[job.bucket], job.bucket)):
-        min(hands, key=lambda hand: sum(sizes[held.bucket] for held in hand)).append(job)
-    return [job for turn in zip_longest(*hands) for job in turn]
-
-
-def run_stage(
-    stage: Stage, jobs: Sequence[Job], sizes: Mapping[str, int], run_folder: str, workers: int, runner: str, options: Sequence[str]
-) -> list[BucketRun]:
-    """Run a stage over `jobs`, whose `sizes` are in clips, and return what became of each.
-
-    Locally each of `workers` threads drives its own child process (see `pipelines.isolation`), so a worker that dies is
-    replaced on the spot and no Beam worker can be lost. Raises `PipelineError` where a bucket failed or is missing.
-    """
-    summary = f"{run_folder}/{stage.name}.json"
-    arguments = [f"--runner={runner}", *options]
-    if runner == "FnApiRunner":
-        mode = "multi_threading" if workers > 1 else "in_memory"
-        arguments += [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+    hands = engine.workers if engine.runner == LOCAL else min(len(sizes), _MOST_HANDS)
+    deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
+    store.write_json(deal, dealt(sizes, hands))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
     try:
-        with beam.Pipeline(options=PipelineOptions(arguments)) as pipeline:
+        with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
+            hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
+            if engine.runner == LOCAL:  # it deals keys out in turn: each hand is one worker's
+                hand = hand | beam.Map(lambda hand: (hand, None)) | "Share" >> beam.GroupByKey() | beam.Keys()
+            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal))
+            if engine.runner != LOCAL:
+                buckets = buckets | "Share" >> beam.Reshuffle()
             (
-                pipeline
-                | "Buckets" >> beam.Create(list(enumerate(shared(jobs, sizes, workers))), reshuffle=False)
-                | "Share" >> beam.GroupByKey()  # a runner shares keys among its workers, in this order
-                | "Take" >> beam.FlatMap(lambda row: [job for job in row[1] if job is not None])
-                | stage.name >> beam.ParDo(RunBucket(stage))
+                buckets
+                | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
                 | "Gather" >> beam.combiners.ToList()
-                | "Summary" >> beam.ParDo(WriteSummary(jobs[0].out, summary))
+                | "Summary" >> beam.ParDo(WriteSummary(store.url, summary))
             )
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stage) from error
-    rows = [BucketRun(*row) for row in Store(jobs[0].out).read_json(summary)]
-    missing = {job.bucket for job in jobs} - {row.bucket for row in rows}
+    rows = [BucketRun(*row) for row in store.read_json(summary)]
+    missing = set(sizes) - {row.bucket for row in rows}
     if missing:
-        raise PipelineError(f"stage {stage.name}: {runner} reported success but {len(missing)} buckets are missing, {min(missing)} first")
+        raise PipelineError(
+            f"stage {stage.name}: {engine.runner} reported success but {len(missing)} buckets are missing, {min(missing)} first"
+        )
     return rows
+
+
+def arguments(engine: Engine) -> list[str]:
+    """The engine as Beam's own options."""
+    mode = "multi_threading" if engine.workers > 1 else "in_memory"
+    local = [f"--direct_running_mode={mode}", f"--direct_num_workers={engine.workers}"] if engine.runner == LOCAL else []
+    return [f"--runner={engine.runner}", *engine.options, *local]
 
 
 def _unwrapped(error: BaseException, stage: Stage) -> Exception:

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import webdataset
 
-from flows.build import Engine, build, retry
+from flows.local import build, retry
+from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.store import Store
@@ -159,7 +160,7 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(b
 
 
 def test_a_damaged_shard_is_named(built: Built, tmp_path: Path) -> None:
-    from flows.build import verify_build
+    from flows.local import verify_build
 
     out = copied(built, tmp_path / "out")
     shard = next((out / "shards").glob("train*.tar"))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.build import Engine, build, verify_build
+from flows.local import build, verify_build
 from pipelines.audio import read_window
+from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
 from pipelines.verify import read_back
 from schemas.recipe import Recipe

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.build import Engine, build
+from flows.local import build
+from pipelines.beam.options import Engine
 from schemas.sample import sample_features
 from tests.conftest import SMALL, Built
 

@@ -1,13 +1,17 @@
 """Inputs become clips: windows, merged duplicates, groups that never part, and buckets in which songs stay."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from pipelines import placing
+from pipelines.cut import cut, group_of, windows
 from pipelines.errors import DeadInput
-from pipelines.ingest import Settled, bucket_count, group_of, settle, windows
-from schemas.corpus import Assigned, Clip, InputRow, Outcome, Probed, Song, Source
+from pipelines.placing import bucket_count
+from pipelines.scratch import scratch
+from pipelines.tables import runs, table_of
+from schemas.corpus import Assigned, Candidate, Clip, CutInput, InputRow, LedgerRow, Outcome, Probed, Song, Source
 from schemas.identity import Bucket, Split
 from schemas.recipe import Clips, Group, IngestRecipe, Window
 
@@ -20,9 +24,29 @@ def row(number: int = 0, place: int = 0, *, artist: str = "", album: str = "", *
     return InputRow(place=place, row=f"table.csv#{place}", source=Source(uri=f"/music/{number}.wav", artist=artist, album=album), **fields)
 
 
+class Settled(NamedTuple):
+    buckets: dict[str, list[Clip]]
+    assigned: list[Assigned]
+    ledger: list[LedgerRow]
+    disagreeing_groups: int
+
+
 def settled(*inputs: tuple[InputRow, Song], before: dict[str, Assigned] | None = None, seed: int = 0, **recipe: Any) -> Settled:
     probed = [(listed, Probed(place=listed.place, song=found)) for listed, found in inputs]
     return settle(probed, IngestRecipe(**recipe), seed, before or {})
+
+
+def settle(probed: list[tuple[InputRow, Probed]], recipe: IngestRecipe, seed: int, before: dict[str, Assigned]) -> Settled:
+    made = [(row.place, *cut(row, probe, recipe)) for row, probe in probed]
+    inputs = [CutInput(place=place, ledger=ledger) for place, ledger, _ in made]
+    candidates = [candidate for _, _, found in made for candidate in found]
+    with scratch() as held:
+        placing.load(held, [table_of(Candidate, candidates)], [table_of(CutInput, inputs)], [table_of(Assigned, list(before.values()))])
+        placing.settle(held, recipe, seed)
+        buckets = {name: [Clip.model_validate(clip) for clip in table.to_pylist()] for name, table in runs(placing.clips(held), "bucket")}
+        assigned = [Assigned.model_validate(line) for table in placing.assigned(held) for line in table.to_pylist()]
+        ledger = [LedgerRow.model_validate(line) for table in placing.ledger(held) for line in table.to_pylist()]
+        return Settled(buckets, assigned, ledger, placing.disagreeing_groups(held))
 
 
 def clips_of(result: Settled) -> list[Clip]:

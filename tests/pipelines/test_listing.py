@@ -15,8 +15,10 @@ import pytest
 from pipelines.clips import local_files
 from pipelines.errors import PipelineError
 from pipelines.listing import list_inputs
+from pipelines.slicing import write_listing
+from pipelines.store import Store
 from schemas.corpus import InputRow, Source
-from schemas.recipe import IngestRecipe
+from schemas.recipe import IngestRecipe, Recipe
 
 RECIPE = IngestRecipe()
 HOSTILE_NAMES = [
@@ -27,7 +29,9 @@ HOSTILE_NAMES = [
 
 
 def listed(*sources: Path | str) -> list[InputRow]:
-    return list_inputs([str(source) for source in sources], RECIPE)
+    store = Store(f"memory://listing-{uuid.uuid4().hex}")
+    slices = write_listing(store, list_inputs([str(source) for source in sources], RECIPE), Recipe())
+    return [row for name in slices for row in store.read_records(f"listing/{name}.parquet", InputRow)]
 
 
 def fates(rows: list[InputRow]) -> dict[str, str]:

@@ -4,11 +4,15 @@ from collections import Counter
 
 import pytest
 
-from pipelines.splits import split_groups
+from pipelines.splits import SMALL, by_hash, by_rank
 from schemas.identity import Split
 from schemas.recipe import IngestRecipe
 
 TRAIN, VALIDATION, TEST = Split.TRAIN, Split.VALIDATION, Split.TEST
+
+
+def split_groups(groups: list[str], recipe: IngestRecipe, seed: int) -> dict[str, Split]:
+    return by_rank(groups, recipe, seed) if len(groups) < SMALL else {group: by_hash(group, recipe, seed) for group in groups}
 
 
 def named(count: int) -> list[str]:
@@ -16,7 +20,7 @@ def named(count: int) -> list[str]:
 
 
 def shares(count: int, seed: int = 0, **recipe: float) -> Counter[Split]:
-    return Counter(split_groups(named(count), {}, {}, IngestRecipe(**recipe), seed).values())
+    return Counter(split_groups(named(count), IngestRecipe(**recipe), seed).values())
 
 
 @pytest.mark.parametrize(
@@ -44,33 +48,12 @@ def test_from_200_groups_on_shares_are_near_what_was_asked(seed: int) -> None:
 
 
 def test_from_200_groups_on_a_groups_split_does_not_depend_on_the_others() -> None:
-    few = split_groups(named(200), {}, {}, IngestRecipe(), 0)
-    many = split_groups(named(3000), {}, {}, IngestRecipe(), 0)
+    few = split_groups(named(200), IngestRecipe(), 0)
+    many = split_groups(named(3000), IngestRecipe(), 0)
     assert all(many[group] is split for group, split in few.items())
 
 
 def test_order_of_groups_changes_nothing_and_the_seed_does() -> None:
-    forward = split_groups(named(60), {}, {}, IngestRecipe(), 0)
-    assert split_groups(named(60)[::-1], {}, {}, IngestRecipe(), 0) == forward
-    assert split_groups(named(60), {}, {}, IngestRecipe(), 1) != forward
-
-
-@pytest.mark.parametrize(
-    ("said", "split"),
-    [
-        ((TRAIN,), TRAIN),
-        ((TRAIN, TEST), TEST),
-        ((VALIDATION, TRAIN), VALIDATION),
-        ((TRAIN, VALIDATION, TEST), TEST),
-        ((TEST, VALIDATION), TEST),
-    ],
-)
-def test_a_group_whose_rows_disagree_goes_whole_to_the_strictest(said: tuple[Split, ...], split: Split) -> None:
-    assert split_groups(named(30), {"song:0003": said}, {}, IngestRecipe(), 0)["song:0003"] is split
-
-
-def test_stated_splits_win_and_the_rest_is_filled_among_itself() -> None:
-    stated = {group: [TEST] for group in named(30)[:10]}
-    found = split_groups(named(30), stated, {}, IngestRecipe(), 0)
-    assert all(found[group] is TEST for group in stated)
-    assert Counter(found[group] for group in named(30)[10:]) == {TRAIN: 16, VALIDATION: 2, TEST: 2}
+    forward = split_groups(named(60), IngestRecipe(), 0)
+    assert split_groups(named(60)[::-1], IngestRecipe(), 0) == forward
+    assert split_groups(named(60), IngestRecipe(), 1) != forward

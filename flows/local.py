@@ -1,0 +1,69 @@
+"""A build from sources to a verified dataset, step by step, in this process."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from flows.order import ORDER
+from flows.steps import STEPS, Report, Watch, begin, check, new_run, run_stage, run_step, stored_build, write_run
+from pipelines.beam.options import Engine
+from pipelines.dataset import DATASET, close_dataset
+from pipelines.errors import PipelineError
+from pipelines.isolation import CHILDREN
+from pipelines.ledger import mark_for_retry
+from pipelines.lock import hold
+from pipelines.settling import PLAN
+from pipelines.stage import Job, fingerprint, finished, marker_name, missing_inputs
+from pipelines.store import Store
+from schemas.recipe import Recipe
+
+
+def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
+    check(sources, out, recipe, engine)
+    store, run_folder = Store(out), new_run()
+    with hold(store, "obbligato build") as lock:
+        begin(sources, out, recipe)
+        reports: list[Report] = []
+        started = time.time()
+        try:
+            for step in STEPS:
+                lock.check()
+                reports.append(run_step(step, out, engine, run_folder, watch))
+            return dict(store.read_json(DATASET))
+        finally:
+            CHILDREN.close()
+            write_run(store, run_folder, engine, started, reports)
+
+
+def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
+    _, recipe = stored_build(out)
+    with hold(Store(out), "obbligato verify"):
+        return _verified(Store(out), recipe, engine, watch)
+
+
+def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    if not store.exists(PLAN):
+        raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
+    jobs = [Job(store.url, name, recipe) for name in store.read_json(PLAN)["buckets"]]
+    for stage in ORDER[:-1]:
+        if any(missing_inputs(stage, job) or finished(stage, job, fingerprint(stage, job)) is None for job in jobs):
+            raise PipelineError(
+                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified"
+            )
+    for job in jobs:
+        store.delete(marker_name(ORDER[-1].folder, job.bucket))
+    try:
+        run_stage(ORDER[-1], store, recipe, engine, new_run(), watch)
+        return close_dataset(store, recipe, ORDER)
+    finally:
+        CHILDREN.close()
+
+
+def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
+    sources, recipe = stored_build(out)
+    with hold(Store(out), "obbligato dead retry"):
+        mark_for_retry(Store(out), recipe, ORDER, keys)
+    return build(sources, out, recipe, engine, watch)

@@ -1,0 +1,121 @@
+"""Which engine runs the stages, checked before anything is submitted."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from pipelines.errors import PipelineError
+
+LOCAL: Final = "FnApiRunner"
+_DASK: Final = (
+    "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
+    "use slices instead: --slices N --dask ADDRESS"
+)
+_REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
+_OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")  # options that --runner and --workers stand for
+# Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77, FlinkPipelineOptions, SparkPipelineOptions).
+_SERVERS: Final = {
+    "FlinkRunner": ("parallelism", "max_parallelism", "checkpointing_interval", "execution_mode_for_batch", "object_reuse", "savepoint_path"),
+    "SparkRunner": ("spark_master_url", "bundle_size", "storage_level"),
+}  # fmt: skip
+_NEEDED: Final = {
+    "PortableRunner": ("job_endpoint",),
+    "FlinkRunner": ("flink_master",),
+    "DataflowRunner": ("project", "region", "temp_location"),
+}
+_FOREIGN: Final = {  # what says that another runner was meant
+    "job_endpoint": ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner"),
+    "environment_type": _REMOTE,
+    "environment_config": _REMOTE,
+    "flink_master": ("FlinkRunner",),
+    "spark_master_url": ("SparkRunner",),
+    "dataflow_endpoint": ("DataflowRunner",),
+}
+
+
+class Engine(NamedTuple):
+    """How stages are run: worker count, Beam runner and its own options."""
+
+    workers: int = 1
+    runner: str = LOCAL
+    options: tuple[str, ...] = ()
+
+
+def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
+    """An engine as the command line names it: "local" or a Beam runner, options as name=value."""
+    return Engine(workers, LOCAL if runner == "local" else runner, tuple(f"--{option.removeprefix('--')}" for option in options))
+
+
+def check_engine(engine: Engine, out: str) -> None:
+    """Raise `PipelineError` for a runner that cannot be trusted, and for options that are unknown or contradict each other."""
+    runner = engine.runner
+    if "dask" in runner.lower():
+        raise PipelineError(_DASK)
+    if runner != LOCAL and runner not in _REMOTE and "." not in runner:
+        raise PipelineError(f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by its dotted path")
+    given = _given(engine)
+    _check_names(engine, given)
+    for name in _NEEDED.get(runner, ()):
+        if not given.get(name):
+            raise PipelineError(f"runner {runner} needs --beam {name}=…")
+    for name, runners in _FOREIGN.items():
+        if given.get(name) and "." not in runner and runner not in runners:
+            raise PipelineError(f"--beam {name} does not go with runner {_said(runner)}, but with {' or '.join(runners)}")
+    if str(given.get("environment_type", "")).upper() in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
+        raise PipelineError(
+            "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
+        )
+    if runner != LOCAL:
+        _check_elsewhere(engine, out)
+
+
+def _check_elsewhere(engine: Engine, out: str) -> None:
+    if engine.workers > 1:
+        raise PipelineError(f"--workers counts workers of this machine; runner {engine.runner} has options of its own for that")
+    if out.startswith("memory://"):
+        raise PipelineError(f"{out} lies in this process's memory, which workers of {engine.runner} cannot reach; name a folder or URL")
+    if engine.runner == "DataflowRunner" and "://" not in out:
+        raise PipelineError(f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL")
+
+
+def _said(runner: str) -> str:
+    return "local" if runner == LOCAL else runner
+
+
+def _given(engine: Engine) -> dict[str, Any]:
+    """The options by name, as they were written."""
+    pairs = (option.removeprefix("--").partition("=") for option in engine.options)
+    return {name.replace("-", "_"): value if equals else True for name, equals, value in pairs}
+
+
+def _check_names(engine: Engine, given: dict[str, Any]) -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    for name in _OURS:
+        if name in given:
+            raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    try:
+        _, unknown = parsers[0].parse_known_args(list(engine.options))
+    except SystemExit as error:  # argparse ends the program where a value does not fit
+        raise PipelineError(f"runner {engine.runner}: an option in {' '.join(engine.options)} has a value that Beam refuses") from error
+    allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") and unknown else ())}
+    names = [option.removeprefix("--").partition("=")[0] for option in unknown]
+    wrong = [name for name in names if name not in allowed]
+    if wrong:
+        raise PipelineError(f"--beam {wrong[0]} is no option of Beam, nor of runner {_said(engine.runner)}; nothing was submitted")
+
+
+def _asked(endpoint: str) -> set[str]:
+    """Names of the options that a job server says it has; none where it cannot be reached."""
+    import grpc
+    from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+
+    try:
+        with grpc.insecure_channel(endpoint) as channel:
+            stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
+            said = stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest(), timeout=10, wait_for_ready=True)
+            return {option.name for option in said.options}
+    except grpc.RpcError:
+        return set()

@@ -1,0 +1,93 @@
+"""The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as long as they are listed."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+from pipelines.scratch import Scratch, scratch
+from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
+from pipelines.store import Store, arrow_schema
+from pipelines.tables import parquet_bytes, read_table, runs, tables_of
+from schemas.corpus import InputRow
+from schemas.recipe import Recipe
+
+LISTING: Final = "listing/plan.json"
+_SLICE: Final = 64  # input rows of a slice
+_MOST_SLICES: Final = 4096  # of one listing; beyond, they grow
+_IDENTITY: Final = "uri, member_offset, row"
+
+
+def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dict[str, int]:
+    """Publish the listing in slices; returns the number of rows of each. A slice that has not changed is left alone.
+
+    Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a corpus that grows is not
+    probed again, and a duplicate that comes later stays the duplicate.
+    """
+    before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
+    with scratch() as found:
+        found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
+        found.load("old", InputRow, [])
+        found.run("alter table old add column slice bigint")
+        for name in before:
+            if whole_marker(store, "listing", name) is not None:
+                found.append("old", _sliced(read_table(store, f"listing/{name}.parquet"), _number(name)))
+        counts = {_name(number): _write(store, _name(number), table, recipe) for number, table in runs(_placed(found), "slice")}
+    store.write_json(LISTING, {"slices": counts})
+    return counts
+
+
+def _placed(found: Scratch) -> Iterator[pa.Table]:
+    """All rows with their slice and place, in order. Of rows that are listed twice the last counts."""
+    found.run(
+        f"""create table listed as select unnest(arg_max(each, seat)) from (select rows as each, place as seat, source.uri as uri,
+                source.member_offset as member_offset, "row" as "row" from rows) group by {_IDENTITY};
+            create table held as select source.uri as uri, source.member_offset as member_offset, "row", place, slice from old;
+            create table fresh as select *, row_number() over (order by {_IDENTITY}) - 1 as rank from
+                (select source.uri as uri, source.member_offset as member_offset, "row" from listed) anti join held using ({_IDENTITY})"""
+    )
+    [(count, place, slice_number)] = found.rows(
+        """select (select count(*) from fresh), (select coalesce(max(place), -1) + 1 from held),
+                  (select coalesce(max(slice), -1) + 1 from held)"""
+    )
+    size = max(_SLICE, -(-count // _MOST_SLICES))
+    names = ", ".join(f'each."{name}"' for name in arrow_schema(InputRow).names if name != "place")
+    yield from found.stream(
+        f"""select seats.place as place, {names}, slice from (select listed as each, source.uri as uri,
+                source.member_offset as member_offset, "row" as "row" from listed)
+            join (select {_IDENTITY}, place, slice from held
+                  union all select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size} from fresh) as seats using ({_IDENTITY})
+            order by slice, seats.place"""
+    )
+
+
+def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> int:
+    """Publish a slice unless it stands there already."""
+    content = table.select(arrow_schema(InputRow).names).cast(arrow_schema(InputRow))
+    file = f"listing/{name}.parquet"
+    if whole_marker(store, "listing", name) is None or not read_table(store, file).equals(content):
+        store.delete(marker_name("listing", name))
+        published = store.write_bytes(file, parquet_bytes(content))
+        write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
+    return int(content.num_rows)
+
+
+def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables whose rows are numbered through, in `place`."""
+    start = 0
+    for table in tables:
+        places = pa.array(range(start, start + table.num_rows), pa.int64())
+        yield table.set_column(table.schema.get_field_index("place"), "place", places)
+        start += table.num_rows
+
+
+def _sliced(table: pa.Table, number: int) -> pa.Table:
+    return table.append_column("slice", pa.array([number] * table.num_rows, pa.int64()))
+
+
+def _name(number: int) -> str:
+    return f"slice-{number:05d}"
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("slice-"))
