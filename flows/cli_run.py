@@ -29,14 +29,14 @@ def step(
     if name not in STEPS:
         raise UsageError(f"{name} is no step: expected {', '.join(STEPS)}")
 
+    share = Share.parse(part) if part else WHOLE
+
     def watch(state: StepProgress) -> None:
         typer.echo(json.dumps({"progress": state._asdict()}))
 
     with hold(Store(out), f"obbligato step {name}"):
         try:
-            report = run_step(
-                name, out, engine_of(workers, runner, beam or []), run or new_run(), watch, Share.parse(part) if part else WHOLE
-            )
+            report = run_step(name, out, engine_of(workers, runner, beam or []), run or new_run(), watch, share)
         finally:
             CHILDREN.close()
     typer.echo(json.dumps({"report": report._asdict()}))

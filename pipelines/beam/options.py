@@ -15,8 +15,8 @@ _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunne
 _OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")  # options that --runner and --workers stand for
 # Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77, FlinkPipelineOptions, SparkPipelineOptions).
 _SERVERS: Final = {
-    "FlinkRunner": ("parallelism", "max_parallelism", "checkpointing_interval", "execution_mode_for_batch", "object_reuse", "savepoint_path"),
-    "SparkRunner": ("spark_master_url", "bundle_size", "storage_level"),
+    "FlinkRunner": ("checkpointing_interval", "execution_mode_for_batch", "object_reuse", "savepoint_path"),
+    "SparkRunner": ("bundle_size", "storage_level"),
 }  # fmt: skip
 _NEEDED: Final = {
     "PortableRunner": ("job_endpoint",),
@@ -96,10 +96,11 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
             raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
     parsers: list[argparse.ArgumentParser] = []
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    parsers[0].exit_on_error = False
     try:
         _, unknown = parsers[0].parse_known_args(list(engine.options))
-    except SystemExit as error:  # argparse ends the program where a value does not fit
-        raise PipelineError(f"runner {engine.runner}: an option in {' '.join(engine.options)} has a value that Beam refuses") from error
+    except argparse.ArgumentError as error:
+        raise PipelineError(f"--beam {' '.join(engine.options).replace('--', '')}: {error}") from error
     allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") and unknown else ())}
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
