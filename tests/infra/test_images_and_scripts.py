@@ -1,0 +1,138 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.infra import manifests as m
+
+ROOT = m.INFRA.parent
+DOCKERFILE = (m.INFRA / "container/Dockerfile").read_text()
+
+
+def test_beam_has_one_version_everywhere() -> None:
+    assert f"ARG BEAM_VERSION={m.BEAM}\n" in DOCKERFILE
+    servers = [image for images in m.images().values() for image in images if "job_server" in image]
+    servers += re.findall(r"apache/beam_\S*job_server:\S+", (m.INFRA / "spark/run.sh").read_text())
+    assert sorted(servers) == [f"apache/beam_flink1.20_job_server:{m.BEAM}", f"apache/beam_spark3_job_server:{m.BEAM}"]
+
+
+def test_the_job_server_speaks_the_clusters_flink() -> None:
+    flinks = {image for images in m.images().values() for image in images if image.startswith("flink:")}
+    assert len(flinks) == 1
+    assert re.match(r"flink:1\.20\.\d+-", flinks.pop())
+    deployment = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")["spec"]
+    assert (deployment["flinkVersion"], deployment["image"][:10]) == ("v1_20", "flink:1.20")
+
+
+def test_every_image_has_a_fixed_tag_and_ours_is_the_projects_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    images = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", image) for found in m.images().values() for image in found]
+    assert all(re.search(r":[^:/]*\d", image) and not image.endswith(":latest") for image in images)
+    assert {image for image in images if "obbligato" in image} == {f"obbligato:{version}"}
+    assert not [path for path in m.INFRA.rglob("*") if path.is_file() and re.search(r"image: \S+:latest", path.read_text())]
+
+
+def test_compose_opens_its_ports_to_this_machine_only() -> None:
+    published = [port for service in m.compose()["services"].values() for port in service.get("ports", [])]
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_compose_waits_for_health_and_takes_every_secret_from_the_environment() -> None:
+    services = m.compose()["services"]
+    assert all("healthcheck" in service for service in services.values())
+    assert {name for service in services.values() for name in service.get("depends_on", {})} <= services.keys()
+    secrets = [
+        value for service in services.values() for key, value in service["environment"].items() if re.search("PASSWORD|AUTH|KEY|USER$", key)
+    ]
+    assert all(re.fullmatch(r"\$\{\w+:\?.+\}", secret) for secret in secrets if secret != "prefect")
+    assert len(secrets) == 8
+    named = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])}
+    assert named == m.compose()["volumes"].keys()
+
+
+def test_pins_of_the_image_do_not_contradict_the_constraints() -> None:
+    names = [
+        line.split("==")[0].lower().replace("_", "-") for line in (m.INFRA / "container/pins.txt").read_text().splitlines() if "==" in line
+    ]
+    assert {"gcsfs", "prefect-docker", "prefect-kubernetes"} <= set(names)
+    assert not set(names) & {name.lower().replace("_", "-") for name in m.CONSTRAINTS}
+
+
+@pytest.mark.parametrize("script", m.SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_scripts_can_be_run_and_parsed(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    shell = script.read_text().partition("\n")[0].split("/")[-1].split()[-1]
+    subprocess.run([shell, "-n", script], check=True)
+    if checker := shutil.which("shellcheck"):
+        subprocess.run([checker, script], check=True)
+
+
+def test_the_entrypoint_hands_beams_flags_to_boot_and_runs_anything_else(tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.write_text("#!/bin/sh\necho boot $*\n")
+    boot.chmod(0o755)
+    entrypoint = tmp_path / "entrypoint.sh"
+    entrypoint.write_text((m.INFRA / "container/entrypoint.sh").read_text().replace("/opt/apache/beam/boot", str(boot)))
+
+    def said(*args: str) -> str:
+        return subprocess.run(["sh", entrypoint, *args], capture_output=True, text=True, check=True).stdout.strip()
+
+    assert said("--id=1", "--control_endpoint=localhost:1") == "boot --id=1 --control_endpoint=localhost:1"
+    assert said("echo", "prefect worker start") == "prefect worker start"
+
+
+def _dataflow(*args: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    good = {"PROJECT": "p", "REGION": "r", "BUCKET": "gs://b", "IMAGE": "i/obbligato:0.1.0", "DRY_RUN": "1"}
+    return subprocess.run(
+        [m.INFRA / "dataflow/run.sh", *args], env={**os.environ, **good, **settings}, capture_output=True, text=True, check=False
+    )
+
+
+def test_dataflow_options_are_ones_that_beam_knows() -> None:
+    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
+
+    words = _dataflow("gs://b/music", "--out", "gs://b/corpus", SUBNETWORK="regions/r/subnetworks/s", SERVICE_ACCOUNT="a").stdout.split()
+    options = [f"--{word}" for flag, word in pairwise(words) if flag == "--beam"]
+    parsed = PipelineOptions([*options, "--runner=DataflowRunner"])
+    assert parsed.get_all_options(drop_default=True).keys() >= {option[2:].split("=")[0] for option in options} - {"no_use_public_ips"}
+    assert parsed.view_as(WorkerOptions).use_public_ips is False
+    assert parsed.view_as(WorkerOptions).sdk_container_image == "i/obbligato:0.1.0"
+    assert parsed.view_as(GoogleCloudOptions).service_account_email == "a"
+
+
+def test_dataflow_refuses_local_outputs_and_floating_images() -> None:
+    assert "--out must be a gs:// URL" in _dataflow("gs://b/music", "--out", "corpus").stderr
+    assert "IMAGE needs a fixed tag" in _dataflow("gs://b/music", "--out", "gs://b/c", IMAGE="i/obbligato:latest").stderr
+    assert _dataflow("gs://b/music", "--out", "gs://b/c", BUCKET="b").returncode == 2
+
+
+def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Path) -> None:
+    module = tmp_path / "opens_a_port.py"
+    module.write_text(
+        "import grpc, socket\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "server = grpc.server(ThreadPoolExecutor(1))\nport = server.add_insecure_port('[::]:0')\nserver.start()\n"
+        "import psutil\nprint({c.laddr.ip for c in psutil.Process().net_connections() if c.laddr.port == port})\nserver.stop(0)\n"
+    )
+    command = [sys.executable, m.INFRA / "portable/loopback.py", "opens_a_port"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("{'127.0.0.1'}", "{'::ffff:127.0.0.1'}")
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_four_packages_and_no_tests(tmp_path: Path) -> None:
+    subprocess.run(
+        [m.INFRA / "container/layers.sh", "wheel", tmp_path],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("obbligato-*.whl")
+    top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"schemas", "pipelines", "training", "flows"}
