@@ -1,1 +1,7 @@
-"""Order, settings and the command line. No music, no maths."""
+"""Order, settings, schedules and the command line."""
+
+import os
+
+# Prefect reports usage to its makers unless told not to; it reads these when it is imported.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")

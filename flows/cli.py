@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_dead import app as dead_app
-from flows.cli_run import step, unlock
+from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
 from flows.errors import UsageError
 
@@ -30,6 +30,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 app.add_typer(dead_app, name="dead")
 app.add_typer(shards_app, name="shards")
 app.command()(step)
+app.command(hidden=True)(serve_steps)
 app.command()(unlock)
 
 

@@ -1,7 +1,10 @@
 """`obbligato step` and `obbligato unlock`: single steps of a build for schedulers, and a lock that must go."""
 
 import json
-from typing import Annotated
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -20,26 +23,58 @@ def step(
     part: Annotated[str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")] = "",
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
-    from flows.steps import STEPS, WHOLE, Share, StepProgress, new_run, run_step
-    from pipelines.beam.options import engine_of
     from pipelines.isolation import CHILDREN
+
+    try:
+        _take(name, out, run, workers, runner, beam or [], part)
+    finally:
+        CHILDREN.close()
+
+
+def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
+    """Take the steps that come as JSON lines; what a flow starts."""
+    from flows.processes import Order
+    from pipelines.errors import PipelineError
+    from pipelines.isolation import die_with
+    from pipelines.lock import VARIABLE
+    from schemas.errors import SchemaError
+
+    die_with(parent)
+    for line in sys.stdin:
+        told: dict[str, Any] = json.loads(line)
+        name, share = told.pop("step"), told.pop("share")
+        order = Order(**told)
+        os.environ[VARIABLE] = order.lock
+        try:
+            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share)
+        except UsageError as error:
+            _say({"error": str(error), "final": True})
+        except (PipelineError, SchemaError, OSError) as error:
+            _say({"error": str(error), "final": False})
+
+
+def _take(name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str) -> None:
+    from flows.steps import STEPS, WHOLE, Share, StepProgress, new_run, run_step
+    from pipelines.beam.options import check_engine, engine_of
     from pipelines.lock import hold
     from pipelines.store import Store
 
     if name not in STEPS:
         raise UsageError(f"{name} is no step: expected {', '.join(STEPS)}")
-
-    share = Share.parse(part) if part else WHOLE
+    share, engine = Share.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
+    check_engine(engine, out)
 
     def watch(state: StepProgress) -> None:
-        typer.echo(json.dumps({"progress": state._asdict()}))
+        _say({"progress": state._asdict()})
 
     with hold(Store(out), f"obbligato step {name}"):
-        try:
-            report = run_step(name, out, engine_of(workers, runner, beam or []), run or new_run(), watch, share)
-        finally:
-            CHILDREN.close()
-    typer.echo(json.dumps({"report": report._asdict()}))
+        report = run_step(name, out, engine, run or new_run(), watch, share)
+    _say({"report": report._asdict()})
+
+
+def _say(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build.")]) -> None:

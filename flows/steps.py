@@ -3,6 +3,7 @@
 import os
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ from pipelines.settling import PLAN, settle_corpus
 from pipelines.slicing import LISTING, write_listing
 from pipelines.stage import Job, Stage, fingerprint, finished
 from pipelines.store import Store
+from pipelines.versions import publish_version
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
 
@@ -95,7 +97,8 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
     elif name == "settle":
         report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe)["inputs"])
     elif name == "close":
-        report = Report(name, close_dataset(store, recipe, ORDER)["samples"])
+        dataset = close_dataset(store, recipe, ORDER)
+        report = Report(name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number})
     else:
         report = run_stage(STAGES[name], store, recipe, engine, run_folder, watch, share)
     return report._replace(seconds=round(time.time() - began, 3))
@@ -121,7 +124,9 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
 
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
-    waiting = [name for name in sizes if not _is_done(stage, Job(store.url, name, recipe))]
+    found = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
+    waiting = [name for name, done_before in found.items() if done_before is None]
+    counts = sum((Counter(done_before) for done_before in found.values() if done_before), Counter[str]())
     total = sum(sizes.values())
     done = [total - sum(sizes[name] for name in waiting)]
 
@@ -146,17 +151,19 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
             f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, {first.bucket} first: {first.unfinished}"
         )
     watch(StepProgress(stage.name, total, total))
+    for row in rows:
+        counts.update(row.counts)
     ran = sum(row.ran for row in rows)
-    return Report(stage.name, {}, len(sizes), ran, work_s=round(sum(row.work_s for row in rows), 3))
+    return Report(stage.name, dict(sorted(counts.items())), len(sizes), ran, work_s=round(sum(row.work_s for row in rows), 3))
 
 
 def _reports(run_folder: str, share: Share) -> str:
     return run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
 
 
-def _is_done(stage: Stage, job: Job) -> bool:
-    """Whether a unit can be left out. On an object store every look costs a request: there the workers find out, side by side."""
-    return job.store.is_local and finished(stage, job, fingerprint(stage, job)) is not None
+def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:
+    """Counts of a unit that can be left out. On an object store every look costs a request: there the workers look, side by side."""
+    return finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
 
 
 def write_run(store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]) -> None:

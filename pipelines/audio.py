@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from pipelines.errors import DeadInput
+from pipelines.isolation import tie
 from pipelines.store import sha256_of
 from schemas.labels import Downmix
 from schemas.recipe import IngestRecipe
@@ -162,7 +163,9 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
         command = ["ffmpeg", *opening, f"file:{Path(path).absolute()}", *writing]
         try:
-            done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
+            done = subprocess.run(
+                command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, preexec_fn=tie
+            )  # fmt: skip
         except FileNotFoundError as error:
             raise DeadInput("undecodable", "needs ffmpeg, which is not installed: apt-get install ffmpeg") from error
         out.seek(0)

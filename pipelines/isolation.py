@@ -4,6 +4,7 @@ The caller hands over a function by name and a list of items. A child that dies 
 tried again whole, then each item alone, so that one bad item costs itself and nothing else.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -24,7 +25,26 @@ from pipelines.errors import PipelineError
 _OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 # A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
+_LIBC = ctypes.CDLL(None)
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="child-starter")
+
+
+def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
+    """A process that may ask to die with this one (`die_with`); options as of `subprocess.Popen`."""
+    process: subprocess.Popen[Any] = _STARTER.submit(lambda: subprocess.Popen(command, **options)).result()
+    return process
+
+
+def tie() -> None:
+    """Have the kernel kill this process when the thread that started it is gone, whatever ends that; holds through exec."""
+    _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def die_with(parent: int) -> None:
+    """Tie this process to the one that started it, also where that is gone already."""
+    tie()
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Limits(NamedTuple):
@@ -126,17 +146,16 @@ class Child:
             return self._pipe
         self.close()
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "pipelines.isolation", str(theirs.fileno())]
+        command = [sys.executable, "-m", "pipelines.isolation", str(theirs.fileno()), str(os.getpid())]
         environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = _STARTER.submit(
-            subprocess.Popen,
+        self._process = started(
             command,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
-        ).result()
+        )
         theirs.close()
         self._pipe = Connection(ours.detach())
         return self._pipe
@@ -213,14 +232,13 @@ class ChildPool:
 CHILDREN = ChildPool()
 
 
-def _serve(descriptor: int) -> None:
+def _serve(descriptor: int, parent: int) -> None:
     """The child's loop: receive a call, answer it, until the parent goes."""
-    import ctypes
     import importlib
     import resource
     import traceback
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the parent
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pipe = Connection(descriptor)
@@ -248,4 +266,4 @@ def _serve(descriptor: int) -> None:
 if __name__ == "__main__":
     from pipelines.isolation import _serve as serve  # the importable module, so that what is pickled has its name
 
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -43,12 +43,11 @@ python_packages() {
     "${pip[@]}" 'setuptools==81.0.0' wheel
     [[ -z $torch_index ]] || index=(--index-url "$torch_index")
     "${pip[@]}" "${index[@]}" "$(grep '^torch==' "$constraints")"
-    local loose='^torch==' packages=("obbligato[s3,gcs,dask] @ file://$(realpath "$wheel")" prefect-docker prefect-kubernetes)
+    local packages=("obbligato[s3,gcs,dask] @ file://$(realpath "$wheel")" prefect-docker prefect-kubernetes)
     if [[ -n ${WITH_GCP:-} ]]; then
-        loose='^(torch|cachetools)=='
         packages+=("$(sed -n 's/^apache-beam==/apache-beam[gcp]==/p' "$constraints")")
     fi
-    "${pip[@]}" --constraint <(grep -vE "$loose" "$constraints") --constraint "$pins" "${packages[@]}"
+    "${pip[@]}" --constraint <(grep -v '^torch==' "$constraints") --constraint "$pins" "${packages[@]}"
     "$prefix/bin/python3" -m pip check
 }
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from pipelines.errors import PipelineError
 
 LOCAL: Final = "FnApiRunner"
+_ANSWERS_WITHIN_S: Final = 10
 _DASK: Final = (
     "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
     "use slices instead: --slices N --dask ADDRESS"
@@ -18,6 +19,14 @@ _SERVERS: Final = {
     "FlinkRunner": ("checkpointing_interval", "execution_mode_for_batch", "object_reuse", "savepoint_path"),
     "SparkRunner": ("bundle_size", "storage_level"),
 }  # fmt: skip
+_UNFIT: Final = {  # every stage is a batch pipeline that must have ended before the next one starts
+    "streaming": "makes a pipeline that never ends",
+    "no_wait_until_finish": "does not wait for a stage's end",
+    "output_executable_path": "writes a pipeline to a file and does not run it",
+    "template_location": "stores a pipeline and does not run it",
+    "help": "is no setting: https://beam.apache.org/documentation/runners/ lists each runner's",
+    "h": "is no setting: https://beam.apache.org/documentation/runners/ lists each runner's",
+}
 _NEEDED: Final = {
     "PortableRunner": ("job_endpoint",),
     "FlinkRunner": ("flink_master",),
@@ -94,6 +103,9 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     for name in _OURS:
         if name in given:
             raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
+    for name, reason in _UNFIT.items():
+        if name in given:
+            raise PipelineError(f"--beam {name} {reason}")
     parsers: list[argparse.ArgumentParser] = []
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     parsers[0].exit_on_error = False
@@ -101,7 +113,7 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
         _, unknown = parsers[0].parse_known_args(list(engine.options))
     except argparse.ArgumentError as error:
         raise PipelineError(f"--beam {' '.join(engine.options).replace('--', '')}: {error}") from error
-    allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") and unknown else ())}
+    allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") else ())}
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
@@ -109,14 +121,20 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
 
 
 def _asked(endpoint: str) -> set[str]:
-    """Names of the options that a job server says it has; none where it cannot be reached."""
+    """Names of the options that a job server says it has. Raises `PipelineError` where it does not answer."""
     import grpc
     from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
+    if endpoint == "embed":  # a job server inside this process
+        return set()
     try:
         with grpc.insecure_channel(endpoint) as channel:
             stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
-            said = stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest(), timeout=10, wait_for_ready=True)
-            return {option.name for option in said.options}
-    except grpc.RpcError:
-        return set()
+            asked = beam_job_api_pb2.DescribePipelineOptionsRequest()
+            return {option.name for option in stub.DescribePipelineOptions(asked, timeout=_ANSWERS_WITHIN_S).options}
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return set()
+        raise PipelineError(
+            f"no Beam job server answers at {endpoint} ({error.details()}); start it, or correct --beam job_endpoint=…"
+        ) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam.options import LOCAL, Engine
@@ -18,12 +19,13 @@ _MOST_HANDS: Final = 256  # elements that a pipeline starts from, however many b
 
 
 class BucketRun(NamedTuple):
-    """What became of a bucket: whether it was run, seconds of the stage's own work, and why it is unfinished ("" where it is done)."""
+    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished ("" where it is done), its counts."""
 
     bucket: str
     ran: bool
     work_s: float
     unfinished: str
+    counts: dict[str, int]
 
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
@@ -36,9 +38,9 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Yield what became of the bucket."""
         try:
             summary = run_bucket(self._stage, Job(self._out, bucket, self._recipe))
-            yield BucketRun(bucket, summary.ran, summary.work_s, "")
+            yield BucketRun(bucket, summary.ran, summary.work_s, "", summary.counts)
         except (PipelineError, OSError) as error:
-            yield BucketRun(bucket, True, 0.0, str(error))
+            yield BucketRun(bucket, True, 0.0, str(error), {})
 
 
 class Deal(beam.DoFn):  # type: ignore[misc]
@@ -60,7 +62,7 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
 
     def process(self, rows: list[BucketRun]) -> None:
         """Write the rows in the order of their buckets' names."""
-        Store(self._out).write_json(self._name, sorted(rows))
+        Store(self._out).write_json(self._name, sorted(rows, key=lambda row: row.bucket))
 
 
 def dealt(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
@@ -85,6 +87,7 @@ def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, 
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
     store.write_json(deal, dealt(sizes, hands))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
+    logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
             hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
@@ -123,4 +126,28 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
         if isinstance(inner, PipelineError):
             return PipelineError(f"stage {stage.name}: {inner}")
         inner = inner.__cause__ or inner.__context__
-    return PipelineError(f"stage {stage.name} failed: {error}")
+    said = str(error.details()) if isinstance(error, grpc.Call) else str(error) or type(error).__name__
+    return PipelineError(f"stage {stage.name} failed: {first_cause(said)}")
+
+
+def first_cause(said: str) -> str:
+    """The one line of a runner's message that says what went wrong: runners send whole stack traces, one inside another.
+
+    >>> first_cause("Job failed\\nTraceback (most recent call last):\\n  File 'a.py', line 1\\n    go()\\nKeyError: 'C'\\n\\tat org.apache…")
+    "KeyError: 'C'"
+    """
+    lines = said.strip().splitlines() or [""]
+    last_frame = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    if last_frame >= 0:
+        cause = next((line for line in lines[last_frame + 1 :] if line and not line[0].isspace()), lines[0])
+    else:
+        cause = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
+    if "Channel closed prematurely" in cause:
+        return "a worker has died, or lost its connection; what it has finished is kept: run again"
+    return cause
+
+
+def _unheard(record: logging.LogRecord) -> bool:
+    """Whether a line of the root log is not Beam's copy of what its runner says: that is raised, once."""
+    return record.module != "portable_runner"

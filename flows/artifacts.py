@@ -1,0 +1,85 @@
+"""What a run shows on Prefect's page: progress while it works; counts, agreement, the card and a link when it ends."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from pipelines.agreement import Agreement
+from pipelines.store import Store
+
+_EVERY_S: Final = 2.0  # between two looks at a step's progress: each is a request
+
+
+class StepProgressBar:
+    """The progress artifact of one step; a step that ends at once has none."""
+
+    def __init__(self, corpus: str, step: str) -> None:
+        self._key, self._step = key("progress", corpus, step), step
+        self._artifact: UUID | None = None
+        self._shown_at = time.monotonic()
+
+    def show(self, done: int, total: int) -> None:
+        """Show that so many of all inputs or clips are done."""
+        ended = done >= total
+        if not total or (time.monotonic() - self._shown_at < _EVERY_S and not (ended and self._artifact)):
+            return
+        self._shown_at, percent = time.monotonic(), round(100.0 * done / total, 1)
+        said = f"{self._step}: {done} of {total}"
+        if self._artifact is None:
+            made = create_progress_artifact(percent, key=self._key, description=said)
+            self._artifact = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._artifact, progress=percent, description=said)
+
+
+def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
+    """The counts of every step as a table."""
+    rows = [
+        {
+            "step": report["step"],
+            "buckets": report["buckets"] or "",
+            "run now": report["run"] if report["buckets"] else "",
+            "seconds": report["seconds"],
+            "own work, s": report["work_s"],
+            "counts": ", ".join(f"{name} {count}" for name, count in report["counts"].items()),
+        }
+        for report in reports
+    ]
+    create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {corpus} did")
+
+
+def show_dataset(corpus: str, store: Store, dataset: dict[str, Any]) -> None:
+    """The agreement of labels as a table, the dataset card, and where the output is."""
+    figures = list(Agreement.model_fields)
+    rows = [
+        {"variants": kind, "samples": row["samples"], **{name: "–" if row[name] is None else f"{row[name]:.3f}" for name in figures}}
+        for kind, row in dataset["agreement"].items()
+    ]
+    create_table_artifact(rows, key=key("agreement", corpus), description="Labels extracted again, compared with the ones carried")
+    create_markdown_artifact(store.read_bytes("README.md").decode(), key=key("card", corpus), description=f"Dataset card of {corpus}")
+    url = store.url if "://" in store.url else f"file://{store.url}"
+    create_link_artifact(url, link_text=store.url, key=key("output", corpus), description=f"Output of {corpus}")
+
+
+def show_changes(corpus: str, text: str) -> None:
+    """What a new version changed."""
+    create_markdown_artifact(text, key=key("changes", corpus), description=f"What changed in {corpus}")
+
+
+def key(*parts: str) -> str:
+    """An artifact's key: Prefect takes lower-case letters, digits and dashes.
+
+    >>> key("steps", "My corpus_2")
+    'steps-my-corpus-2'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")

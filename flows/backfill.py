@@ -1,0 +1,36 @@
+"""The flow that does stages of a whole corpus again, in slices side by side: after a new recipe, a new annotator, a fixed defect."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.build import EngineSettings, finished_run, started_run, take
+from flows.errors import UsageError
+from flows.steps import STEPS, begin, stored_build
+from pipelines.beam.options import check_engine
+from schemas.recipe import Recipe
+
+
+@flow(name="backfill", flow_run_name="backfill {out}", retries=0)
+def backfill(
+    out: str,
+    recipe: Recipe | None = None,
+    engine: EngineSettings = EngineSettings(slices=8),
+    until: str = STEPS[-1],
+    max_dead_share: float = 0.05,
+) -> dict[str, Any]:
+    """Bring a build that stands up to date with a recipe (its own, or a new one), without looking for new inputs.
+
+    Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side` run at a time, or as many as the
+    Dask cluster has room for. Buckets that nothing touches are left alone. `until` ends it after that step.
+    """
+    if until not in STEPS[1:]:
+        raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
+    check_engine(engine.engine, out)
+    sources, stored = stored_build(out)
+    chosen = recipe or stored
+    with started_run(out, chosen, engine) as run:
+        begin(sources, out, chosen)
+        for step in STEPS[1 : STEPS.index(until) + 1]:
+            take(run, step)
+        return finished_run(run, max_dead_share) if until == STEPS[-1] else {"out": out, "steps": len(run.reports)}

@@ -1,0 +1,147 @@
+"""Steps in a process of their own, which ends with the one that started it, whatever ends that. It stays warm for the next step."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any, Final, NamedTuple
+
+import psutil
+
+from pipelines.isolation import started
+
+_LAST_LINES: Final = 5  # of the error output of a process that died, for the message
+
+
+class StepFailed(Exception):
+    """A step ended without success. `final` says that trying again is of no use."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Order(NamedTuple):
+    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; and how long it may take."""
+
+    out: str
+    run_folder: str
+    workers: int
+    runner: str
+    beam: tuple[str, ...]
+    lock: str  # id of its holder
+    timeout_s: float
+    warm: bool  # whether the process is kept for the next step
+
+
+class StepProcess:
+    """A process that takes one step after the other."""
+
+    def __init__(self) -> None:
+        self._process = started(
+            [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        self._heard: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        for name in ("stdout", "stderr"):
+            threading.Thread(target=self._listen, args=(name,), daemon=True).start()
+
+    def _listen(self, name: str) -> None:
+        stream: IO[str] = getattr(self._process, name)
+        with suppress(ValueError):  # closed while it was read
+            for line in stream:
+                self._heard.put((name, line.rstrip("\n")))
+        self._heard.put((name, ""))
+
+    def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
+        """Take a step, or a share of it, and return its report. Raises `StepFailed`."""
+        stdin: IO[str] = self._process.stdin  # type: ignore[assignment]  # a pipe
+        try:
+            stdin.write(json.dumps({"step": step, "share": share, **order._asdict()}) + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise StepFailed(f"step {step}: its process ended before it began") from None
+        errors: list[str] = []
+        for name, line in self._lines(step, order.timeout_s):
+            if name == "stderr":
+                errors = [*errors, line][-_LAST_LINES:]
+                on_line(line)
+                continue
+            said = json.loads(line)
+            if "progress" in said:
+                on_progress(said["progress"]["done"], said["progress"]["total"])
+            if "error" in said:
+                raise StepFailed(f"step {step}: {said['error']}", final=said["final"])
+            if "report" in said:
+                return said["report"]
+        status = self._process.wait()
+        raise StepFailed(f"step {step}: its process died with status {status}: {'; '.join(errors) or 'without a word'}")
+
+    def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
+        deadline, ended = time.monotonic() + timeout_s, 0
+        while ended < 2:
+            try:
+                name, line = self._heard.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
+                raise StepFailed(message, final=True) from None
+            if line:
+                yield name, line
+            else:
+                ended += 1
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another step."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Kill the process and all below it, and wait until they are gone."""
+        try:
+            tree = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            tree = []
+        self._process.kill()
+        for member in tree:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        self._process.wait()
+        psutil.wait_procs(tree, timeout=10)
+
+
+class StepProcesses:
+    """Idle step processes of this process."""
+
+    def __init__(self) -> None:
+        self._idle: list[StepProcess] = []
+
+    def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
+        """Take a step in an idle process or a new one; a process in which it failed is not used again."""
+        process = self._idle.pop() if self._idle else StepProcess()
+        try:
+            report = process.take(step, share, order, on_progress, on_line)
+        except BaseException:
+            process.close()
+            raise
+        if order.warm and process.alive:
+            self._idle.append(process)
+        else:
+            process.close()
+        return report
+
+    def close(self) -> None:
+        """End all idle processes."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+PROCESSES: Final = StepProcesses()
