@@ -12,35 +12,36 @@ from typing import Any, Final
 from prefect.automations import Automation
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
 from flows.build import DEAD_EVENT
+from pipelines.lock import LEASE_S
 
-HEARTBEAT_S: Final = 30  # as in infra/prefect/prefect.yaml; Prefect allows no less
+SILENCE_S: Final = LEASE_S + 60  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+_TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
 _ENDS: Final = frozenset(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
 _FLOWS: Final = ("build-corpus", "nightly", "backfill")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 _OURS: Final = [ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})]
-LEASE_S: Final = 150  # a run that is started again elsewhere waits until the dead one's lock has lapsed
 
 
-def automations(block: str = "", heartbeat_s: float = HEARTBEAT_S) -> list[Automation]:
+def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
     """The automations; `block` names a notification block as ``type/name``, such as ``slack-webhook/alerts``."""
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.heartbeat", *_ENDS}, match=_RUNS, match_related=_OURS,
-            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=3 * heartbeat_s),
+            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=silence_s),
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeats have stopped")],
     )  # fmt: skip
     again = Automation(
         name="obbligato: a crashed run starts again",
-        trigger=_on({"prefect.flow-run.Crashed"}),
-        actions=[RunDeployment(source="inferred", schedule_after=timedelta(seconds=LEASE_S))],
+        trigger=_on({"prefect.flow-run.Crashed"}, runs=[str(number) for number in range(_TRIES)]),
+        actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="starts again where it was", force=True)],
     )
     if not block:
         return [vanished, again]
@@ -71,9 +72,11 @@ def automations(block: str = "", heartbeat_s: float = HEARTBEAT_S) -> list[Autom
     return [vanished, again, failed, dead]
 
 
-def _on(events: set[str]) -> EventTrigger:
+def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
+    """States of our flows' runs; `runs` limits them to these counts of earlier tries."""
+    which = ResourceSpecification({**_RUNS.root, "prefect.run-count": list(runs)}) if runs else _RUNS
     return EventTrigger(
-        expect=events, match=_RUNS, match_related=_OURS, posture=Posture.Reactive, threshold=1, within=timedelta(0),
+        expect=events, match=which, match_related=_OURS, posture=Posture.Reactive, threshold=1, within=timedelta(0),
         for_each={"prefect.resource.id"},
     )  # fmt: skip
 

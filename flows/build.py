@@ -101,7 +101,7 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Ru
     """A run that holds its output folder's lock; what its steps reported is shown at the end, however it ends."""
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         run_folder, holder = new_run(), lock.holder.holder_id
-        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, warm=not engine.dask)
+        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s)
         run = Run(recipe.corpus.name, order, engine, lock, [])
         try:
             yield run

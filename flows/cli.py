@@ -52,16 +52,27 @@ def build(
     workers: Workers = 1,
     runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
     beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster.")] = 1,
+    dask: Annotated[str, typer.Option(help="Address of a Dask scheduler whose workers take the slices.")] = "",
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
     from flows.local import build as run_build
     from flows.screen import print_dataset, watching
     from flows.settings import load_recipe
     from pipelines.beam.options import engine_of
+    from pipelines.dataset import DATASET
+    from pipelines.store import Store
 
-    engine = engine_of(workers, runner, beam or [])
-    with watching() as watch:
-        dataset = run_build(sources, out, load_recipe(recipe, _settings(settings, columns)), engine, watch)
+    chosen = load_recipe(recipe, _settings(settings, columns))
+    if slices > 1 or dask:
+        from flows.build import EngineSettings, build_corpus
+
+        engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
+        build_corpus(sources, out, chosen, engine)
+        dataset = Store(out).read_json(DATASET)
+    else:
+        with watching() as watch:
+            dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch)
     print_dataset(dataset, out)
 
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+import select
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from flows.errors import UsageError
 
+_IDLE_S: Final = 120.0  # after which a process that is kept for the next step goes: it holds models in memory
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 
 
@@ -40,7 +42,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
     from schemas.errors import SchemaError
 
     die_with(parent)
-    for line in sys.stdin:
+    while select.select([sys.stdin], [], [], _IDLE_S)[0] and (line := sys.stdin.readline()):
         told: dict[str, Any] = json.loads(line)
         name, share = told.pop("step"), told.pop("share")
         order = Order(**told)

@@ -36,7 +36,6 @@ class Order(NamedTuple):
     beam: tuple[str, ...]
     lock: str  # id of its holder
     timeout_s: float
-    warm: bool  # whether the process is kept for the next step
 
 
 class StepProcess:
@@ -126,17 +125,22 @@ class StepProcesses:
 
     def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
         """Take a step in an idle process or a new one; a process in which it failed is not used again."""
-        process = self._idle.pop() if self._idle else StepProcess()
+        process = self._ready()
         try:
             report = process.take(step, share, order, on_progress, on_line)
         except BaseException:
             process.close()
             raise
-        if order.warm and process.alive:
-            self._idle.append(process)
-        else:
-            process.close()
+        self._idle.append(process)
         return report
+
+    def _ready(self) -> StepProcess:
+        while self._idle:
+            process = self._idle.pop()
+            if process.alive:
+                return process
+            process.close()
+        return StepProcess()
 
     def close(self) -> None:
         """End all idle processes."""

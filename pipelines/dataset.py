@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pipelines import rubberband
@@ -12,7 +13,7 @@ from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
 from pipelines.stage import Stage, marker_name
 from pipelines.store import Store
-from pipelines.tables import read_table
+from pipelines.tables import first_row, read_table, side_by_side
 from pipelines.verify import Relabelled
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
@@ -32,7 +33,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
     if not counts["pack"].get("written"):
         raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
     sources = _sources(store, plan["buckets"])
-    shards = [_shard(store, name) for name in plan["buckets"] if store.exists(f"shards/{name}.json")]
+    shards = [shard for shard in side_by_side(partial(_shard, store), plan["buckets"]) if shard]
     in_shards = sum(shard["count"] for shard in shards)
     if in_shards != counts["pack"]["written"]:
         raise PipelineError(f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; build again")
@@ -67,24 +68,28 @@ def check_samples(counts: Mapping[str, int]) -> None:
 
 def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for name in buckets:
-        total.update(store.read_json(marker_name(stage.folder, name))["counts"])
+    for marker in side_by_side(lambda name: store.read_json(marker_name(stage.folder, name)), buckets):
+        total.update(marker["counts"])
     return dict(sorted(total.items()))
 
 
 def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
     """Licences of the sources by number of clips, and groups per split; raises where a group stands in two splits."""
     with scratch() as found:
-        found.fill("clips", (read_table(store, f"clips/{name}.parquet", ["source.licence", "group", "split"]) for name in buckets))
+        columns = ["source.licence", "group", "split"]
+        found.fill("clips", side_by_side(lambda name: read_table(store, f"clips/{name}.parquet", columns), buckets))
         parted = found.rows('select "group", min(split), max(split) from clips group by all having min(split) <> max(split) limit 1')
         if parted:
             raise PipelineError("group {} stands in {} and in {}; this is a defect, please report it".format(*parted[0]))
-        licences = found.rows("select licence, count(*) from clips group by all")
+        licences = found.rows("select source.licence, count(*) from clips group by all")
         groups = found.rows('select split, count(distinct "group") from clips group by split')
     return {"licences": dict(sorted((name or _UNKNOWN, count) for name, count in licences)), "groups": dict(sorted(groups))}
 
 
-def _shard(store: Store, bucket: str) -> dict[str, Any]:
+def _shard(store: Store, bucket: str) -> dict[str, Any] | None:
+    """What dataset.json says of a bucket's shard; none where it wrote none."""
+    if not store.exists(f"shards/{bucket}.json"):
+        return None
     index = store.read_json(f"shards/{bucket}.json")
     return {
         "file": f"shards/{bucket}.tar", "split": Bucket.parse(bucket).split.value, "count": index["count"], "bytes": index["bytes"],
@@ -105,9 +110,8 @@ def _splits(shards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 def _tool_licences(store: Store, buckets: Sequence[str]) -> dict[str, str]:
     """Licence of each tool that the labels name, and of Rubber Band; one clip of each bucket tells."""
     found = {"rubberband": rubberband.LICENCE}
-    for name in buckets:
-        for row in store.read_records(f"annotations/{name}.parquet", Annotation)[:1]:
-            labels = row.labels
+    for rows in side_by_side(lambda name: first_row(store, f"annotations/{name}.parquet"), buckets):
+        for labels in (Annotation.model_validate(row).labels for row in rows):
             found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
     return dict(sorted(found.items()))
 
@@ -115,8 +119,8 @@ def _tool_licences(store: Store, buckets: Sequence[str]) -> dict[str, str]:
 def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
     """Mean agreement of labels extracted again with the ones carried, per kind of variant."""
     rows: dict[str, list[Agreement]] = defaultdict(list)
-    for name in buckets:
-        for row in store.read_records(f"verified/{name}.parquet", Relabelled):
+    for table in side_by_side(lambda name: read_table(store, f"verified/{name}.parquet"), buckets):
+        for row in map(Relabelled.model_validate, table.to_pylist()):
             rows[variant_kind(row.variant).value].append(row.agreement)
     order = [kind.value for kind in VariantKind if kind.value in rows]
     return {kind: {"samples": len(rows[kind]), **mean_agreement(rows[kind]).model_dump()} for kind in order}

@@ -24,7 +24,9 @@ _ALIASES: Final = {
     "licence": ("licence", "license"),
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
+_ROWS: Final = 10_000  # of a parquet table, made at once
 _FIELD_LIMIT: Final = 1 << 24  # a longer cell is no caption
+_PLAIN_JSON: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)  # made once, not per row
 csv.field_size_limit(_FIELD_LIMIT)
 
 
@@ -51,7 +53,9 @@ def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]
     suffix = os.path.splitext(uri)[1].lower()
     try:
         if suffix == ".parquet":
-            yield from enumerate(pq.read_table(io.BytesIO(opened.read())).to_pylist(), start=1)
+            with pq.ParquetFile(opened) as parquet:
+                batches = parquet.iter_batches(_ROWS, use_threads=False)
+                yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
             return
         text = opened.read().decode("utf-8-sig")
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
@@ -188,7 +192,7 @@ def _metadata(unknown: Mapping[str, Any]) -> str:
     if not unknown:
         return "{}"
     try:
-        text = json.dumps(unknown, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)
+        text = _PLAIN_JSON.encode(unknown)
         text.encode()
     except (ValueError, RecursionError) as error:
         raise DeadInput("bad_row", f"an unknown column cannot be kept as JSON: {error}") from error

@@ -30,7 +30,7 @@ class Scratch:
 
     def fill(self, name: str, tables: Iterable[pa.Table]) -> None:
         """Fill a new table from Arrow tables of the same columns; without any there is no table."""
-        for place, table in enumerate(tables):
+        for place, table in enumerate(_gathered(tables)):
             self.append(name, table, "" if place else f"create table {name} as select * from incoming")
 
     def append(self, name: str, table: pa.Table, statement: str = "") -> None:
@@ -65,6 +65,20 @@ class Scratch:
         """Let go of the functions: the database holds them otherwise until the process ends."""
         for name in self._functions:
             self._connection.remove_function(name)
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: each statement costs 3 ms, however few rows it reads."""
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if rows >= _BATCH_ROWS:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if held:
+        yield pa.concat_tables(held)
 
 
 @contextmanager

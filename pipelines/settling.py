@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pipelines.errors import PipelineError
 from pipelines.scratch import scratch
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store, Writer, arrow_schema
-from pipelines.tables import parquet_bytes, read_table, runs
+from pipelines.tables import parquet_bytes, read_table, runs, side_by_side
 from schemas.corpus import Assigned, Clip, LedgerRow
 from schemas.recipe import Recipe
 from schemas.record import Record
@@ -32,18 +33,18 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for.
     """
-    cut = {name: store.read_json(marker_name("cut", name))["files"] for name in slices}
+    cut = dict(zip(slices, side_by_side(lambda name: store.read_json(marker_name("cut", name))["files"], slices)))
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     expected = _hash([cut, dividing, recipe.corpus.seed])
     before = store.read_json(PLAN) if store.exists(PLAN) else {}
-    if before.get("fingerprint") == expected and all(_finished(store, name) == mark for name, mark in before["markers"].items()):
+    if before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
         return dict(before)
     known_name = f"assigned/{_hash([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
     with scratch() as found:
         placing.load(
             found,
-            (read_table(store, f"cut/{name}.parquet") for name in slices),
-            (read_table(store, f"cut/{name}.inputs.parquet") for name in slices),
+            side_by_side(lambda name: read_table(store, f"cut/{name}.parquet"), slices),
+            side_by_side(lambda name: read_table(store, f"cut/{name}.inputs.parquet"), slices),
             [read_table(store, known_name)] if store.exists(known_name) else [],
         )
         placing.settle(found, recipe.ingest, recipe.corpus.seed)
@@ -117,14 +118,25 @@ def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[p
 def _write_buckets(store: Store, tables: Iterable[pa.Table], recipe: Recipe) -> tuple[dict[str, str], dict[str, int]]:
     """Publish clips by bucket; returns each bucket's fingerprint and its number of clips."""
     marks, counts = {}, {}
-    for name, table in runs(tables, "bucket"):
-        content = parquet_bytes(table.cast(arrow_schema(Clip)))
-        marks[name], counts[name] = hashlib.sha256(content).hexdigest(), table.num_rows
-        if _finished(store, name) != marks[name]:
-            store.delete(marker_name("clips", name))
-            file = store.write_bytes(f"clips/{name}.parquet", content)
-            write_marker("clips", Job(store.url, name, recipe), marks[name], Done([file], {"clips": table.num_rows}))
+    for name, mark, count in side_by_side(lambda run: _write_bucket(store, *run, recipe), runs(tables, "bucket")):
+        marks[name], counts[name] = mark, count
     return marks, counts
+
+
+def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, str, int]:
+    """Publish a bucket's clips unless they stand there already; returns its name, fingerprint and number of clips."""
+    content = parquet_bytes(table.cast(arrow_schema(Clip)))
+    mark = hashlib.sha256(content).hexdigest()
+    if _finished(store, name) != mark:
+        store.delete(marker_name("clips", name))
+        file = store.write_bytes(f"clips/{name}.parquet", content)
+        write_marker("clips", Job(store.url, name, recipe), mark, Done([file], {"clips": table.num_rows}))
+    return name, mark, table.num_rows
+
+
+def _all_stand(store: Store, markers: Mapping[str, str]) -> bool:
+    """Whether every bucket is there with the fingerprint that the plan remembers."""
+    return all(found == mark for found, mark in zip(side_by_side(partial(_finished, store), markers), markers.values()))
 
 
 def _finished(store: Store, bucket: str) -> str:

@@ -1,6 +1,8 @@
 """The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as long as they are listed."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
@@ -8,7 +10,7 @@ import pyarrow as pa
 from pipelines.scratch import Scratch, scratch
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store, arrow_schema
-from pipelines.tables import parquet_bytes, read_table, runs, tables_of
+from pipelines.tables import parquet_bytes, read_table, runs, side_by_side, tables_of
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
 
@@ -16,6 +18,12 @@ LISTING: Final = "listing/plan.json"
 _SLICE: Final = 64  # input rows of a slice
 _MOST_SLICES: Final = 4096  # of one listing; beyond, they grow
 _IDENTITY: Final = "uri, member_offset, row"
+_SEATED: Final = pa.schema(
+    [
+        ("source", pa.struct([("uri", pa.string()), ("member_offset", pa.int64())])),
+        ("row", pa.string()), ("place", pa.int64()), ("slice", pa.int64()),
+    ]
+)  # fmt: skip
 
 
 def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dict[str, int]:
@@ -27,12 +35,8 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
     with scratch() as found:
         found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
-        found.load("old", InputRow, [])
-        found.run("alter table old add column slice bigint")
-        for name in before:
-            if whole_marker(store, "listing", name) is not None:
-                found.append("old", _sliced(read_table(store, f"listing/{name}.parquet"), _number(name)))
-        counts = {_name(number): _write(store, _name(number), table, recipe) for number, table in runs(_placed(found), "slice")}
+        found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
+        counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_json(LISTING, {"slices": counts})
     return counts
 
@@ -40,36 +44,36 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
 def _placed(found: Scratch) -> Iterator[pa.Table]:
     """All rows with their slice and place, in order. Of rows that are listed twice the last counts."""
     found.run(
-        f"""create table listed as select unnest(arg_max(each, seat)) from (select rows as each, place as seat, source.uri as uri,
-                source.member_offset as member_offset, "row" as "row" from rows) group by {_IDENTITY};
+        f"""create table listed as select source.uri as uri, source.member_offset as member_offset, "row", max(place) as seat
+                from rows group by all;
             create table held as select source.uri as uri, source.member_offset as member_offset, "row", place, slice from old;
             create table fresh as select *, row_number() over (order by {_IDENTITY}) - 1 as rank from
-                (select source.uri as uri, source.member_offset as member_offset, "row" from listed) anti join held using ({_IDENTITY})"""
+                (select uri, member_offset, "row" from listed) anti join held using ({_IDENTITY})"""
     )
     [(count, place, slice_number)] = found.rows(
         """select (select count(*) from fresh), (select coalesce(max(place), -1) + 1 from held),
                   (select coalesce(max(slice), -1) + 1 from held)"""
     )
     size = max(_SLICE, -(-count // _MOST_SLICES))
-    names = ", ".join(f'each."{name}"' for name in arrow_schema(InputRow).names if name != "place")
+    names = ", ".join(f'rows."{name}"' for name in arrow_schema(InputRow).names if name != "place")
     yield from found.stream(
-        f"""select seats.place as place, {names}, slice from (select listed as each, source.uri as uri,
-                source.member_offset as member_offset, "row" as "row" from listed)
+        f"""select seats.place as place, {names}, slice from rows join listed on rows.place = listed.seat
             join (select {_IDENTITY}, place, slice from held
-                  union all select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size} from fresh) as seats using ({_IDENTITY})
+                  union all select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size} from fresh) as seats
+                on seats.uri = listed.uri and seats.member_offset = listed.member_offset and seats."row" = listed."row"
             order by slice, seats.place"""
     )
 
 
-def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> int:
-    """Publish a slice unless it stands there already."""
+def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, int]:
+    """Publish a slice unless it stands there already; returns its name and number of rows."""
     content = table.select(arrow_schema(InputRow).names).cast(arrow_schema(InputRow))
     file = f"listing/{name}.parquet"
     if whole_marker(store, "listing", name) is None or not read_table(store, file).equals(content):
         store.delete(marker_name("listing", name))
         published = store.write_bytes(file, parquet_bytes(content))
         write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
-    return int(content.num_rows)
+    return name, int(content.num_rows)
 
 
 def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -81,8 +85,12 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         start += table.num_rows
 
 
-def _sliced(table: pa.Table, number: int) -> pa.Table:
-    return table.append_column("slice", pa.array([number] * table.num_rows, pa.int64()))
+def _seated(store: Store, name: str) -> pa.Table:
+    """Which inputs a slice holds, and where; none where it is damaged."""
+    if whole_marker(store, "listing", name) is None:
+        return _SEATED.empty_table()
+    table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place"])
+    return table.append_column("slice", pa.array([_number(name)] * table.num_rows, pa.int64())).select(_SEATED.names).cast(_SEATED)
 
 
 def _name(number: int) -> str:

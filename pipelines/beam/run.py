@@ -55,14 +55,18 @@ class Deal(beam.DoFn):  # type: ignore[misc]
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
-    """Publishes what became of every bucket: the one end that the whole pipeline must reach."""
+    """Publishes what became of every bucket: the one end that the whole pipeline must reach.
+
+    It yields a pair to be grouped: Beam's Python job service waits for ever for a worker that dies where nothing comes after.
+    """
 
     def __init__(self, out: str, name: str) -> None:
         self._out, self._name = out, name
 
-    def process(self, rows: list[BucketRun]) -> None:
+    def process(self, rows: list[BucketRun]) -> Iterator[tuple[str, int]]:
         """Write the rows in the order of their buckets' names."""
         Store(self._out).write_json(self._name, sorted(rows, key=lambda row: row.bucket))
+        yield self._name, len(rows)
 
 
 def dealt(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
@@ -101,6 +105,7 @@ def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, 
                 | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
                 | "Gather" >> beam.combiners.ToList()
                 | "Summary" >> beam.ParDo(WriteSummary(store.url, summary))
+                | "End" >> beam.GroupByKey()
             )
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stage) from error
@@ -126,14 +131,15 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
         if isinstance(inner, PipelineError):
             return PipelineError(f"stage {stage.name}: {inner}")
         inner = inner.__cause__ or inner.__context__
-    said = str(error.details()) if isinstance(error, grpc.Call) else str(error) or type(error).__name__
-    return PipelineError(f"stage {stage.name} failed: {first_cause(said)}")
+    if isinstance(error, grpc.Call):
+        return PipelineError(f"stage {stage.name} failed: the job server is gone or does not answer ({error.details()})")
+    return PipelineError(f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}")
 
 
 def first_cause(said: str) -> str:
     """The one line of a runner's message that says what went wrong: runners send whole stack traces, one inside another.
 
-    >>> first_cause("Job failed\\nTraceback (most recent call last):\\n  File 'a.py', line 1\\n    go()\\nKeyError: 'C'\\n\\tat org.apache…")
+    >>> first_cause("Traceback (most recent call last):\\n  File 'a.py', line 1\\n    go()\\nKeyError: 'C'\\n\\tat org.apache…")
     "KeyError: 'C'"
     """
     lines = said.strip().splitlines() or [""]

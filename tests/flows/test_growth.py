@@ -42,11 +42,14 @@ class Corpus:
         soundfile.write(self.folder / f"{number}.flac", 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100)
         self.rows[number] = {"uri": f"{number}.flac", "caption": f"Tone number {number}.", "split": "train", **cells}
 
-    def build(self, recipe: Recipe = PLAIN) -> dict[str, Any]:
+    def write(self) -> None:
         with (self.folder / "songs.csv").open("w", newline="") as out:
             writer = csv.DictWriter(out, fieldnames=["uri", "caption", "split"])
             writer.writeheader()
             writer.writerows(self.rows.values())
+
+    def build(self, recipe: Recipe = PLAIN) -> dict[str, Any]:
+        self.write()
         return build([str(self.folder / "songs.csv")], str(self.out), recipe, Engine(), lambda _: None)
 
     def samples(self) -> Iterator[tuple[str, Sample]]:
