@@ -1,0 +1,234 @@
+"""What is refused before anything is submitted, and what is not."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+
+from pipelines.beam.options import Engine, check_engine, engine_of
+from pipelines.beam.run import arguments, first_cause
+from pipelines.errors import PipelineError
+
+DATAFLOW = ("project=p", "region=r", "temp_location=gs://b/temp")
+UNKNOWN = "is unknown: expected local, FlinkRunner, SparkRunner, DataflowRunner, PortableRunner, PrismRunner, or a class by its dotted path"
+
+
+def refusal(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -> str:
+    with pytest.raises(PipelineError) as refused:
+        check_engine(engine_of(workers, runner, options), out)
+    return str(refused.value)
+
+
+def accept(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -> None:
+    check_engine(engine_of(workers, runner, options), out)
+
+
+class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):  # type: ignore[misc]
+    def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
+        described = beam_job_api_pb2.PipelineOptionDescriptor(name="watermark_idle")
+        return beam_job_api_pb2.DescribePipelineOptionsResponse(options=[described])
+
+
+@pytest.fixture
+def job_server() -> Iterator[str]:
+    """Address of a job server that has one option of its own."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(JobServer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """An address of this host at which nothing listens, and nothing else will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("runner", ["DaskRunner", "dask", "apache_beam.runners.dask.dask_runner.DaskRunner"])
+def test_dask_is_refused_with_the_reason_and_the_way_out(runner: str) -> None:
+    assert refusal(runner) == (
+        "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
+        "use slices instead: --slices N --dask ADDRESS"
+    )
+
+
+@pytest.mark.parametrize("runner", ["spark", "flinkrunner", "DirectRunner", ""])
+def test_an_unknown_runner_is_told_the_known_ones(runner: str) -> None:
+    assert refusal(runner) == f"runner {runner} {UNKNOWN}"
+
+
+def test_a_runner_may_be_named_by_its_dotted_path() -> None:
+    accept("company.runners.OurRunner")
+
+
+def test_options_become_beams_own() -> None:
+    engine = engine_of(2, "local", ["direct_runner_bundle_repeat=2", "--save_main_session"])
+    assert arguments(engine) == [
+        "--runner=FnApiRunner", "--direct_runner_bundle_repeat=2", "--save_main_session",
+        "--direct_running_mode=multi_threading", "--direct_num_workers=2",
+    ]  # fmt: skip
+    accept("local", "direct_runner_bundle_repeat=2", workers=2)
+
+
+@pytest.mark.parametrize("written", ["colour=red", "direct_runner_bundle=2", "colour", "flink-master=a:1"])
+def test_an_option_that_nobody_knows_is_named(written: str) -> None:
+    name = written.partition("=")[0]
+    assert refusal("local", written) == f"--beam {name} is no option of Beam, nor of runner local; nothing was submitted"
+
+
+def test_the_unknown_option_is_named_among_known_ones() -> None:
+    said = refusal("FlinkRunner", "flink_master=a:1", "colour=red", "parallelism=2")
+    assert said == "--beam colour is no option of Beam, nor of runner FlinkRunner; nothing was submitted"
+
+
+def test_a_value_that_does_not_fit_is_shown() -> None:
+    said = refusal("local", "direct_runner_bundle_repeat=two")
+    assert said == "--beam direct_runner_bundle_repeat=two: argument --direct_runner_bundle_repeat: invalid int value: 'two'"
+
+
+def test_a_choice_that_there_is_not_is_told_the_choices() -> None:
+    assert "invalid choice: '1.2' (choose from" in refusal("FlinkRunner", "flink_master=a:1", "flink_version=1.2")
+
+
+def test_an_option_that_wants_a_value_does_not_go_without() -> None:
+    assert refusal("PortableRunner", "job_endpoint").endswith("argument --job_endpoint: expected one argument")
+
+
+def test_flags_go_without_a_value() -> None:
+    accept("DataflowRunner", *DATAFLOW, "no_use_public_ips", out="gs://b/corpus")
+    accept("DataflowRunner", *DATAFLOW, "--no_use_public_ips", out="gs://b/corpus")
+
+
+@pytest.mark.parametrize("option", ["runner=FlinkRunner", "direct_num_workers=4", "direct-num-workers=4", "direct_running_mode=in_memory"])
+def test_options_that_ours_stand_for_contradict_them(option: str) -> None:
+    name = option.partition("=")[0].replace("-", "_")
+    assert refusal("local", option) == f"--beam {name} contradicts --runner and --workers: use those"
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("streaming", "makes a pipeline that never ends"),
+        ("no_wait_until_finish", "does not wait for a stage's end"),
+        ("template_location=gs://b/t", "stores a pipeline and does not run it"),
+        ("output_executable_path=/tmp/a.jar", "writes a pipeline to a file and does not run it"),
+    ],
+)
+def test_an_option_under_which_a_stage_would_not_end_is_refused(option: str, reason: str) -> None:
+    assert refusal("local", option) == f"--beam {option.partition('=')[0]} {reason}"
+
+
+def test_asking_beam_for_help_does_not_end_the_program() -> None:
+    assert refusal("local", "help").startswith("--beam help is no setting: https://")
+
+
+@pytest.mark.parametrize(
+    ("runner", "given", "needed"),
+    [
+        ("PortableRunner", (), "job_endpoint"),
+        ("FlinkRunner", (), "flink_master"),
+        ("DataflowRunner", (), "project"),
+        ("DataflowRunner", DATAFLOW[:1], "region"),
+        ("DataflowRunner", DATAFLOW[:2], "temp_location"),
+        ("DataflowRunner", ("project=", *DATAFLOW[1:]), "project"),
+    ],
+)
+def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], needed: str) -> None:
+    assert refusal(runner, *given, out="gs://b/corpus") == f"runner {runner} needs --beam {needed}=…"
+
+
+@pytest.mark.parametrize(
+    ("runner", "option", "said"),
+    [
+        ("local", "flink_master=a:1", "--beam flink_master does not go with runner local, but with FlinkRunner"),
+        ("SparkRunner", "flink_master=a:1", "--beam flink_master does not go with runner SparkRunner, but with FlinkRunner"),
+        (
+            "PrismRunner",
+            "spark_master_url=spark://a:1",
+            "--beam spark_master_url does not go with runner PrismRunner, but with SparkRunner",
+        ),
+        (
+            "local",
+            "environment_type=EXTERNAL",
+            "--beam environment_type does not go with runner local, "
+            "but with FlinkRunner or SparkRunner or DataflowRunner or PortableRunner or PrismRunner",
+        ),
+    ],
+)
+def test_an_option_of_another_runner_says_whose_it_is(runner: str, option: str, said: str) -> None:
+    assert refusal(runner, option) == said
+
+
+@pytest.mark.parametrize("kind", ["EXTERNAL", "external", "DOCKER", "PROCESS"])
+def test_workers_elsewhere_need_to_be_told_where(kind: str) -> None:
+    assert refusal("SparkRunner", f"environment_type={kind}") == (
+        "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
+    )
+    accept("SparkRunner", f"environment_type={kind}", "environment_config=localhost:1")
+    accept("SparkRunner", "environment_type=LOOPBACK")
+
+
+def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() -> None:
+    said = "memory://c lies in this process's memory, which workers of FlinkRunner cannot reach; name a folder or URL"
+    assert refusal("FlinkRunner", "flink_master=a:1", out="memory://c") == said
+    said = "/corpus is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
+    assert refusal("DataflowRunner", *DATAFLOW) == said
+    accept("local", out="memory://c")
+    accept("FlinkRunner", "flink_master=a:1")  # a folder may be shared by all machines
+
+
+def test_workers_are_counted_on_this_machine_only() -> None:
+    said = "--workers counts workers of this machine; runner SparkRunner has options of its own for that"
+    assert refusal("SparkRunner", workers=2) == said
+
+
+def test_options_of_flinks_and_sparks_job_servers_are_known() -> None:
+    accept("FlinkRunner", "flink_master=a:1", "object_reuse=true")
+    accept("SparkRunner", "bundle_size=10")
+    assert "object_reuse is no option" in refusal("SparkRunner", "object_reuse=true")
+
+
+def test_an_option_that_a_running_job_server_describes_is_accepted(job_server: str) -> None:
+    accept("PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3")
+    assert "colour is no option" in refusal("PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3", "colour=red")
+
+
+@pytest.mark.parametrize("others", [(), ("watermark_idle=3",)])
+def test_a_job_server_that_does_not_answer_is_named(deaf: str, others: tuple[str, ...]) -> None:
+    said = refusal("PortableRunner", f"job_endpoint={deaf}", *others)
+    assert said.startswith(f"no Beam job server answers at {deaf} (")
+    assert said.endswith("Connection refused); start it, or correct --beam job_endpoint=…")
+
+
+def test_a_job_server_inside_this_process_is_not_asked() -> None:
+    check_engine(Engine(1, "PortableRunner", ("--job_endpoint=embed",)), "/corpus")
+
+
+TRACE = """Pipeline job-1 failed in state FAILED: Traceback (most recent call last):
+  File "a.py", line 1, in a
+    go()
+KeyError: 'C'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "common.py", line 1512, in process
+    raise wrapped
+    ^^^^^^^^^^^^^
+ValueError: chords overlap [while running 'cut']
+"""
+
+
+def test_of_nested_stack_traces_one_line_is_left() -> None:
+    assert first_cause(TRACE) == "ValueError: chords overlap [while running 'cut']"
+    java = f"org.flink.JobException: failed\n\tat a.b(C.java:1)\nCaused by: java.lang.RuntimeException: {TRACE}\n\tat d.e(F.java:2)"
+    assert first_cause(java) == "ValueError: chords overlap [while running 'cut']"
+    assert first_cause(java.partition("Traceback")[0]) == "java.lang.RuntimeException: Pipeline job-1 failed in state FAILED:"
+    assert first_cause("no such project") == "no such project"
