@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import StepProgressBar, show_dataset, show_steps
 from flows.processes import PROCESSES, Order, StepFailed
-from flows.steps import STAGES, STEPS, begin, check, new_run
+from flows.stages import STAGES
+from flows.steps import STEPS, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
 from pipelines.dataset import DATASET
 from pipelines.lock import Lock, hold

@@ -56,7 +56,8 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
 
 
 def _take(name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str) -> None:
-    from flows.steps import STEPS, WHOLE, Share, StepProgress, new_run, run_step
+    from flows.stages import WHOLE, Share, StepProgress
+    from flows.steps import STEPS, new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
     from pipelines.lock import hold
     from pipelines.store import Store

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from flows.local import build
-from flows.steps import Watch
+from flows.stages import Watch
 from pipelines.agreement import mean_agreement
 from pipelines.beam.options import Engine
 from pipelines.settling import PLAN

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.order import ORDER
-from flows.steps import STEPS, Report, Watch, begin, check, new_run, run_stage, run_step, stored_build, write_run
+from flows.stages import Report, Watch, run_stage
+from flows.steps import STEPS, begin, check, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
 from pipelines.errors import PipelineError

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
-    from flows.steps import StepProgress, Watch
+    from flows.stages import StepProgress, Watch
     from pipelines.planning import Plan
     from schemas.corpus import LedgerRow
 

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
 from schemas.recipe import Recipe
+
+MARKER: Final = ".done.json"
 
 
 class Job(NamedTuple):
@@ -57,7 +59,7 @@ class Summary(NamedTuple):
 
 def marker_name(folder: str, bucket: str) -> str:
     """File that says a bucket is done."""
-    return f"{folder}/{bucket}.done.json"
+    return f"{folder}/{bucket}{MARKER}"
 
 
 def fingerprint(stage: Stage, job: Job) -> str:

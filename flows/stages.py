@@ -1,0 +1,138 @@
+"""One stage over all its units: which are waiting, what is told while they are done, what came of them."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from flows.errors import UsageError
+from flows.order import BEFORE, ORDER
+from pipelines import clips
+from pipelines.beam.options import LOCAL, Engine
+from pipelines.errors import PipelineError
+from pipelines.settling import PLAN
+from pipelines.slicing import LISTING
+from pipelines.stage import MARKER, Job, Stage, fingerprint, finished
+from pipelines.store import Store
+from schemas.recipe import Recipe
+
+STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER)}
+_LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
+
+
+class StepProgress(NamedTuple):
+    """What a build reports while it runs: the step, work done so far and in all (inputs, or clips)."""
+
+    step: str
+    done: int
+    total: int
+
+
+class Report(NamedTuple):
+    """What a step did: its counts, buckets in all and run now, wall-clock seconds, and seconds of the stage's own work."""
+
+    step: str
+    counts: dict[str, Any]
+    buckets: int = 0
+    run: int = 0
+    seconds: float = 0.0
+    work_s: float = 0.0
+
+
+class Share(NamedTuple):
+    """A share of a stage's units: the first of four, say."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """The share that a command line names, such as ``1/4``."""
+        number, _, of = text.partition("/")
+        if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+            raise UsageError(f"{text!r} is no share: expected one such as 1/4")
+        return cls(int(number), int(of))
+
+
+WHOLE: Final = Share(1, 1)
+Watch = Callable[[StepProgress], None]
+
+
+def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
+    """Units of a stage and their sizes: slices in inputs, or buckets in clips. Raises `PipelineError` before they are known."""
+    plan, key, before = (LISTING, "slices", "list") if stage in BEFORE else (PLAN, "clips", "settle")
+    if not store.exists(plan):
+        raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`")
+    return dict(store.read_json(plan)[key])
+
+
+def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
+    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
+    from pipelines.beam.run import dealt, run_buckets
+
+    sizes = sizes_of(stage, store)
+    sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
+    before = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
+    waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
+    with _told(stage, store, sizes, waiting, engine, watch):
+        folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
+        rows = run_buckets(stage, store, recipe, waiting, folder, engine) if waiting else []
+    unfinished = [row for row in rows if row.unfinished]
+    if unfinished:
+        raise PipelineError(
+            f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
+            f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
+        )
+    counts = _summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
+    return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
+
+
+def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:
+    """Counts of a unit that can be left out. On an object store every look costs a request: there the workers look, side by side."""
+    return finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for found in counts:
+        total.update(found)
+    return dict(sorted(total.items()))
+
+
+@contextmanager
+def _told(stage: Stage, store: Store, sizes: Mapping[str, int], waiting: Mapping[str, int], engine: Engine, watch: Watch) -> Iterator[None]:
+    """Tell how far a stage is while the block lasts, and at its end that all is done."""
+    total = sum(sizes.values())
+    done = [total - sum(waiting.values())]
+
+    def count(number: int) -> None:
+        done[0] += number
+        watch(StepProgress(stage.name, min(done[0], total), total))
+
+    count(0)
+    ended = threading.Event()
+    if engine.runner == LOCAL:
+        clips.listen(count)
+    else:
+        threading.Thread(target=_look, args=(stage, store, dict(waiting), count, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clips.listen(None)
+    count(total - done[0])
+
+
+def _look(stage: Stage, store: Store, waiting: dict[str, int], count: Callable[[int], None], ended: threading.Event) -> None:
+    """Count buckets that workers elsewhere finish, by their markers; one whose old marker still stands counts once it has gone."""
+    stale = _marked(stage, store) & waiting.keys()
+    while not ended.wait(_LOOK_EVERY_S):
+        marked = _marked(stage, store)
+        stale &= marked
+        for name in (marked & waiting.keys()) - stale:
+            count(waiting.pop(name))
+
+
+def _marked(stage: Stage, store: Store) -> set[str]:
+    return {name.removesuffix(MARKER) for name in store.names(stage.folder) if name.endswith(MARKER)}
