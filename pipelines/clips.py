@@ -1,7 +1,6 @@
 """What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ from pipelines.isolation import CHILDREN, Child, Death, Limits
 from pipelines.remote import located, remote_errors
 from pipelines.stage import Job
 from pipelines.store import Published
+from pipelines.temporary import temporary_folder
 from schemas.corpus import Clip, Dead, Source
 from schemas.recipe import LimitsRecipe
 
@@ -43,23 +43,20 @@ def child(limits: LimitsRecipe) -> Iterator[Child]:
 @contextmanager
 def local_files() -> Iterator[Callable[[Source], str]]:
     """A function from a source to a local path; what is remote, or inside a shard, is fetched once and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="obbligato-"))
     fetched: dict[tuple[str, int], str] = {}
+    with temporary_folder() as folder:
 
-    def local(source: Source) -> str:
-        if "://" not in source.uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
-            return source.uri
-        at = (source.uri, source.member_offset)
-        if at not in fetched:
-            fetched[at] = str(folder / f"{len(fetched):06d}")
-            with Path(fetched[at]).open("wb") as out:
-                _fetch(source, out)
-        return fetched[at]
+        def local(source: Source) -> str:
+            if "://" not in source.uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
+                return source.uri
+            at = (source.uri, source.member_offset)
+            if at not in fetched:
+                fetched[at] = str(folder / f"{len(fetched):06d}")
+                with Path(fetched[at]).open("wb") as out:
+                    _fetch(source, out)
+            return fetched[at]
 
-    try:
         yield local
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fetch(source: Source, out: IO[bytes]) -> None:

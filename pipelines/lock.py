@@ -22,6 +22,7 @@ from pipelines.errors import PipelineError
 from pipelines.lock_file import NAME, Seen, prevailed, read, refuses_rivals, remove, swap
 from pipelines.remote import remote_errors
 from pipelines.store import Store
+from pipelines.temporary import pid_namespace
 from schemas.record import PositiveSeconds, Record
 
 LEASE_S: Final = 120.0  # long enough for a slow network, short enough to wait for after a cluster's node has died
@@ -143,7 +144,7 @@ def break_lock(store: Store) -> Holder | None:
 def _taken(store: Store, purpose: str, lease_s: float) -> Lock:
     now = _now()
     mine = Holder(
-        holder_id=uuid.uuid4().hex, purpose=purpose, host=platform.node(), boot_id=_boot_id(), pid_namespace=_pid_namespace(),
+        holder_id=uuid.uuid4().hex, purpose=purpose, host=platform.node(), boot_id=_boot_id(), pid_namespace=pid_namespace(),
         pid=os.getpid(), process_start=_process_start(os.getpid()) or 0, taken=now, renewed=now, lease_s=lease_s,
     )  # fmt: skip
     for attempt in range(_TRIES):
@@ -177,11 +178,11 @@ def _parsed(seen: Seen) -> Holder:
 
 def _is_gone(store: Store, holder: Holder) -> bool:
     """Whether a run has surely ended, or has let its lease pass."""
-    if holder.boot_id and holder.boot_id == _boot_id() and holder.pid_namespace == _pid_namespace():
+    if holder.boot_id and holder.boot_id == _boot_id() and holder.pid_namespace == pid_namespace():
         return not _runs_here(holder.pid, holder.process_start)
     # Outside containers a host's name is its own: the same name under another boot is the same host, started again. Containers
     # share names (a pod that is moved keeps its own), so they are judged by their lease.
-    if holder.boot_id and holder.host == platform.node() and holder.pid_namespace == _pid_namespace() == _FIRST_NAMESPACE:
+    if holder.boot_id and holder.host == platform.node() and holder.pid_namespace == pid_namespace() == _FIRST_NAMESPACE:
         return True
     return _age_s(store) > holder.lease_s
 
@@ -224,12 +225,6 @@ def _boot_id() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
-
-
-def _pid_namespace() -> int:
-    with suppress(OSError):
-        return os.stat("/proc/self/ns/pid").st_ino
-    return 0
 
 
 def _now() -> str:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -54,6 +54,7 @@ def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]
     try:
         if suffix == ".parquet":
             with pq.ParquetFile(opened) as parquet:
+                _check_columns(parquet.schema_arrow.names)
                 batches = parquet.iter_batches(_ROWS, use_threads=False)
                 yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
             return
@@ -63,6 +64,12 @@ def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]
     if "\0" in text:
         raise DeadInput("bad_table", "holds NUL bytes: it is no text table")
     yield from _json_lines(text) if suffix in (".jsonl", ".ndjson") else _separated(text, "\t" if suffix == ".tsv" else ",")
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    double = [name for name in names if names.count(name) > 1]
+    if double:
+        raise DeadInput("bad_table", f"has several columns {double[0]}")
 
 
 def _separated(text: str, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -1,7 +1,6 @@
 """A scratch database of one process: joins and sorts of any size in bounded memory, spilling to local disk."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -11,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.store import arrow_schema
+from pipelines.temporary import temporary_folder
 from schemas.record import Record
 
 _MEMORY: Final = "512MB"  # beyond it DuckDB spills; the process itself stays below twice that
@@ -84,10 +84,10 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 @contextmanager
 def scratch() -> Iterator[Scratch]:
     """A scratch database, removed at the end with all it spilled."""
-    with tempfile.TemporaryDirectory(prefix="obbligato-") as folder:
+    with temporary_folder() as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
-            "temp_directory": folder,
+            "temp_directory": str(folder),
             "threads": min(4, os.cpu_count() or 1),
             "preserve_insertion_order": False,  # every query that needs an order says so
             "autoinstall_known_extensions": False,  # no network

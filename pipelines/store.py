@@ -18,6 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipelines import remote
 from pipelines.errors import PipelineError
 from pipelines.remote import OBJECT_STORES, RemoteFile, located, remote_errors
+from pipelines.temporary import temporary_folder
 from schemas.record import Record
 from schemas.shape import Shape, shape_of
 
@@ -138,7 +139,7 @@ class Store:
         if self.is_local:
             yield self.path(name)
             return
-        with tempfile.TemporaryDirectory(prefix="obbligato-") as folder:
+        with temporary_folder() as folder:
             local = f"{folder}/{name.rpartition('/')[2]}"
             with self._border(name):
                 self.fs.get_file(self.path(name), local)

@@ -1,0 +1,39 @@
+"""Temporary folders of this process. What a killed one left behind is removed by the next that needs one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+
+def pid_namespace() -> int:
+    """Number of the namespace in which this process's id counts: containers have their own."""
+    with suppress(OSError):
+        return os.stat("/proc/self/ns/pid").st_ino
+    return 0
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed when the block ends."""
+    _sweep(os.getpid())
+    with tempfile.TemporaryDirectory(prefix=f"{_mine()}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _mine() -> str:
+    return f"obbligato-{pid_namespace()}-{os.getuid()}-"
+
+
+@lru_cache(maxsize=1)
+def _sweep(_pid: int) -> None:
+    """Remove the folders of processes that are gone, once in the life of a process."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_mine()}*"):
+        pid = left.name.removeprefix(_mine()).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
