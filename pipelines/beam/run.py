@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -44,14 +45,26 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
 
 class Deal(beam.DoFn):  # type: ignore[misc]
-    """Reads the names of the buckets that one hand was dealt."""
+    """Reads the names of the buckets that a hand was dealt. Hands of one process share a deal: who is free takes the next bucket."""
 
-    def __init__(self, out: str, name: str) -> None:
-        self._out, self._name = out, name
+    def __init__(self, out: str, name: str, *, shared: bool) -> None:
+        self._out, self._name, self._shared = out, name, shared
 
     def process(self, hand: int) -> Iterator[str]:
         """Yield them, in order."""
-        yield from Store(self._out).read_json(self._name)[hand]
+        deal = Store(self._out).read_json(self._name)
+        if not self._shared:
+            yield from deal[hand]
+            return
+        for bucket in deal[0]:
+            with _TAKING:
+                taken_by = _TAKEN.setdefault(f"{self._name}#{bucket}", hand)
+            if taken_by == hand:  # a bundle that is repeated takes its own again
+                yield bucket
+
+
+_TAKEN: Final[dict[str, int]] = {}  # which hand of this process has taken a bucket, by deal
+_TAKING: Final = threading.Lock()
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
@@ -87,18 +100,19 @@ def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, 
     that dies is replaced on the spot and no Beam worker can be lost. Other runners get references too: the buckets' names lie
     in the run's folder. Raises `PipelineError` where a bucket is missing.
     """
-    hands = engine.workers if engine.runner == LOCAL else min(len(sizes), _MOST_HANDS)
+    is_local = engine.runner == LOCAL
+    hands = engine.workers if is_local else min(len(sizes), _MOST_HANDS)
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
-    store.write_json(deal, dealt(sizes, hands))
+    store.write_json(deal, dealt(sizes, 1 if is_local else hands))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
     logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
             hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
-            if engine.runner == LOCAL:  # it deals keys out in turn: each hand is one worker's
+            if is_local:  # it deals keys out in turn: each hand is one worker's
                 hand = hand | beam.Map(lambda hand: (hand, None)) | "Share" >> beam.GroupByKey() | beam.Keys()
-            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal))
-            if engine.runner != LOCAL:
+            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal, shared=is_local))
+            if not is_local:
                 buckets = buckets | "Share" >> beam.Reshuffle()
             (
                 buckets
@@ -109,6 +123,9 @@ def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, 
             )
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stage) from error
+    finally:
+        for bucket in sizes:
+            _TAKEN.pop(f"{deal}#{bucket}", None)
     rows = [BucketRun(*row) for row in store.read_json(summary)]
     missing = set(sizes) - {row.bucket for row in rows}
     if missing:

@@ -31,7 +31,7 @@ from pipelines.vary import _drawn
 from schemas.recipe import AnnotateRecipe, Recipe
 
 CLIP_S, EXTENDED_S = 10.0, 12.5
-STAGES = ("ingest", "annotate", "filter", "vary", "caption", "pack", "verify")
+STAGES = ("ingest", "cut", "annotate", "filter", "vary", "caption", "pack", "verify")
 
 
 class PeakMemory(threading.Thread):
@@ -63,7 +63,9 @@ def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
         raise SystemExit("the build failed")
     wall_s = time.perf_counter() - began
     [run] = (out / "runs").glob("*/run.json")
-    return {"wall_s": wall_s, "peak_mb": memory.peak_mb, **json.loads(run.read_text())["stages_s"]}
+    steps = json.loads(run.read_text())["steps"]
+    seconds = {name: step["seconds"] for name, step in steps.items()} | {f"{name}_work": step["work_s"] for name, step in steps.items()}
+    return {"wall_s": wall_s, "peak_mb": memory.peak_mb, **seconds}
 
 
 def plain(paths: list[Path], out: Path) -> float:
