@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.build import EngineSettings, finished_run, started_run, take
 from flows.errors import UsageError
-from flows.steps import STEPS, begin, stored_build
+from flows.steps import STEPS, absolute, begin, stored_build
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
@@ -26,6 +26,7 @@ def backfill(
     """
     if until not in STEPS[1:]:
         raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
+    out = absolute(out)
     check_engine(engine.engine, out)
     sources, stored = stored_build(out)
     chosen = recipe or stored

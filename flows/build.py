@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.artifacts import StepProgressBar, show_dataset, show_steps
 from flows.processes import PROCESSES, Order, StepFailed
 from flows.stages import STAGES
-from flows.steps import STEPS, begin, check, new_run
+from flows.steps import STEPS, absolute, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
 from pipelines.dataset import DATASET
 from pipelines.lock import Lock, hold
@@ -89,6 +89,7 @@ def build_corpus(
     Parameters are validated before anything starts. A run in a folder where another is at work is refused.
     An event `obbligato.dead-letters` tells automations of a share of dead inputs above `max_dead_share`.
     """
+    out = absolute(out)
     check(sources, out, recipe, engine.engine)
     with started_run(out, recipe, engine) as run:
         begin(sources, out, recipe)

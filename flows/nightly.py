@@ -8,7 +8,7 @@ from prefect.states import Completed
 
 from flows.artifacts import show_changes
 from flows.build import EngineSettings, finished_run, started_run, take
-from flows.steps import STEPS, begin, check
+from flows.steps import STEPS, absolute, begin, check
 from pipelines.errors import PipelineError
 from pipelines.store import Store
 from pipelines.versions import Version, last_version, listing_sha256, read_version, recipe_sha256, what_changed
@@ -23,6 +23,7 @@ def nightly(
 
     Songs that came get shards of their own; shards that nothing touches keep their bytes. Each change is a new version.
     """
+    out = absolute(out)
     check(sources, out, recipe, engine.engine)
     store = Store(out)
     before = last_version(store)

@@ -36,10 +36,15 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
 
 
+def absolute(place: str) -> str:
+    """A URL as it is, a path from the root: other processes stand in other folders."""
+    return place if "://" in place else os.path.abspath(place)
+
+
 def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
-    store.write_json(SOURCES, [source if "://" in source else os.path.abspath(source) for source in sources])
+    store.write_json(SOURCES, [absolute(source) for source in sources])
     store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
 
 

@@ -57,7 +57,8 @@ def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
     scratch.run(_GROUPS)
     _split_free(scratch, recipe, seed)
     scratch.run(_NEW)
-    counts = {Split(split): bucket_count(clips, recipe) for split, clips in scratch.rows("select * from sizes")}
+    sizes = {Split(split): clips for split, clips in scratch.rows("select * from sizes")}
+    counts = {split: bucket_count(clips, sum(sizes.values()), recipe) for split, clips in sizes.items()}
     generation = 1 + max((Bucket.parse(name).generation for (name,) in scratch.rows("select distinct bucket from before")), default=-1)
     scratch.run("create table names (split varchar, number bigint, bucket varchar)")
     for split, count in counts.items():
@@ -79,14 +80,14 @@ def _split_free(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
     scratch.run("update groups set split = free_split(grp) where split is null")
 
 
-def bucket_count(clips_in_split: int, recipe: IngestRecipe) -> int:
+def bucket_count(clips_in_split: int, clips_in_all: int, recipe: IngestRecipe) -> int:
     """Buckets of a split: by the size aimed at, a few at least, so that workers can share a small corpus, and not without bound.
 
-    >>> [bucket_count(clips, IngestRecipe()) for clips in (16, 6400, 10_000_000)]
-    [2, 200, 16384]
+    >>> [bucket_count(clips, clips, IngestRecipe()) for clips in (16, 6400, 10_000_000)]
+    [2, 200, 16367]
     """
-    by_size = min(math.ceil(clips_in_split / recipe.bucket_clips), recipe.max_buckets)
-    return max(by_size, min(recipe.small_buckets, math.ceil(clips_in_split / _LEAST_BUCKET)), 1)
+    size = max(recipe.bucket_clips, math.ceil(clips_in_all / recipe.max_buckets))
+    return max(math.ceil(clips_in_split / size), min(recipe.small_buckets, math.ceil(clips_in_split / _LEAST_BUCKET)), 1)
 
 
 def clips(scratch: Scratch) -> Iterator[pa.Table]:

@@ -107,4 +107,4 @@ def _estimated(totals: Counter[str], sampled: int, seconds: Mapping[str, float],
 
 def _buckets(clips: int, train: float, recipe: IngestRecipe) -> int:
     shares = (train, recipe.validation, recipe.test)
-    return sum(bucket_count(round(clips * share), recipe) for share in shares if clips * share >= 1)
+    return sum(bucket_count(round(clips * share), clips, recipe) for share in shares if clips * share >= 1)

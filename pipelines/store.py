@@ -7,7 +7,8 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import lru_cache
 from typing import IO, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -198,9 +199,9 @@ class Store:
 
     def sweep(self, folder: str, bucket: str) -> None:
         """Remove temporary files that a killed writer of `bucket` left in a folder."""
-        if self.is_local and os.path.isdir(self.path(folder)):
-            for name in os.listdir(self.path(folder)):
-                if name.startswith(f"{_TEMPORARY}{bucket}"):
+        for name in _strays(self.path(folder)) if self.is_local else ():
+            if name.startswith(f"{_TEMPORARY}{bucket}"):
+                with suppress(FileNotFoundError):
                     os.unlink(self.path(f"{folder}/{name}"))
 
     def write_json(self, name: str, value: Any) -> Published:
@@ -226,6 +227,12 @@ class Store:
         with self.open(name) as opened:
             rows = pq.read_table(opened).to_pylist()
         return [kind.model_validate(row) for row in rows]
+
+
+@lru_cache(maxsize=64)
+def _strays(folder: str) -> tuple[str, ...]:
+    """Temporary files in a folder when this process first looked: one look, because there may be as many buckets as files."""
+    return tuple(name for name in os.listdir(folder) if name.startswith(_TEMPORARY)) if os.path.isdir(folder) else ()
 
 
 def sha256_of(opened: IO[bytes]) -> str:

@@ -1,6 +1,8 @@
 """Flows under a real Prefect server and process worker: schedules, cancelling, killed workers, versions, artifacts."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -89,10 +91,38 @@ def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_
         assert server.ended(server.run("build-corpus/build", **parameters(corpus, PATIENT))) == "Completed"
 
 
+def test_automations_are_made_once_and_watch_our_flows(server: Server) -> None:
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "flows.automations"], env=server.environment, check=True, stdout=subprocess.DEVNULL)
+    found = server.ask("automations/filter", {})
+    assert sorted(made["name"] for made in found) == ["obbligato: a crashed run starts again", "obbligato: a run that vanished has crashed"]
+
+
+@pytest.mark.slow
+def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+    program = "from flows.automations import automations, publish; publish(automations(silence_s=45))"
+    subprocess.run([sys.executable, "-c", program], env=server.environment, check=True)
+    go = tmp_path / "go"
+    with worker(server, OBBLIGATO_TEST_GO=str(go)) as (_, mark):
+        run = server.run("build-corpus/build", **parameters(corpus, PATIENT))
+        until((tmp_path / "go.reached").exists, "work")
+        for process in marked(mark):
+            process.kill()
+    go.touch()
+    with worker(server, OBBLIGATO_TEST_GO=str(go)):
+        assert server.ended(run, limit_s=240) == "Crashed"
+        until(lambda: server.state(run) == "Completed", "completion", 120)
+    names = [state["name"] for state in server.ask(f"flow_run_states/?flow_run_id={run}")]
+    assert names[names.index("Crashed") : names.index("Crashed") + 2] == ["Crashed", "AwaitingRetry"]
+
+
 def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where_something_is(server: Server, corpus: Corpus) -> None:
+    corpus.add(9, uri="missing.flac")
+    corpus.write()
     with worker(server):
         first = server.run("nightly/nightly", **parameters(corpus))
         assert server.ended(first) == "Completed"
+        assert until(lambda: server.ask("events/filter", {"filter": {"event": {"name": ["obbligato.dead-letters"]}}})["events"], "event")
         before = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
         again = server.run("nightly/nightly", **parameters(corpus))
         assert (server.ended(again), server.message(again)) == ("Nothing new", "version 1 stands")

@@ -217,7 +217,7 @@ def test_the_order_of_the_rows_changes_no_bucket() -> None:
 
 @pytest.mark.parametrize(("clips", "count"), [(1, 1), (8, 1), (9, 2), (64, 8), (256, 8), (257, 9), (3200, 100)])
 def test_buckets_are_as_many_as_the_size_asks_and_a_small_corpus_can_be_shared(clips: int, count: int) -> None:
-    assert bucket_count(clips, IngestRecipe()) == count
+    assert bucket_count(clips, clips, IngestRecipe()) == count
 
 
 def buckets_of(result: Settled) -> dict[str, str]:
