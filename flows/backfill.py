@@ -1,14 +1,16 @@
 """The flow that does stages of a whole corpus again, in slices side by side: after a new recipe, a new annotator, a fixed defect."""
 
-from typing import Any
+from typing import Any, Final
 
 from prefect import flow
 
-from flows.build import EngineSettings, finished_run, started_run, take
+from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
 from flows.steps import STEPS, absolute, begin, stored_build
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
+
+_LISTED: Final = ("licence", "uri_template", "column_map", "protocols", "check_remote")
 
 
 @flow(name="backfill", flow_run_name="backfill {out}", retries=0)
@@ -17,7 +19,7 @@ def backfill(
     recipe: Recipe | None = None,
     engine: EngineSettings = EngineSettings(slices=8),
     until: str = STEPS[-1],
-    max_dead_share: float = 0.05,
+    max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
     """Bring a build that stands up to date with a recipe (its own, or a new one), without looking for new inputs.
 
@@ -30,6 +32,9 @@ def backfill(
     check_engine(engine.engine, out)
     sources, stored = stored_build(out)
     chosen = recipe or stored
+    for knob in _LISTED:
+        if getattr(chosen.ingest, knob) != getattr(stored.ingest, knob):
+            raise UsageError(f"ingest.{knob} decides what is listed, and a backfill does not list: build with it")
     with started_run(out, chosen, engine) as run:
         begin(sources, out, chosen)
         for step in STEPS[1 : STEPS.index(until) + 1]:

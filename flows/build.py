@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -11,9 +11,10 @@ from prefect.events import emit_event
 from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.artifacts import StepProgressBar, show_dataset, show_steps
+from flows.errors import UsageError
 from flows.processes import PROCESSES, Order, StepFailed
 from flows.stages import STAGES
 from flows.steps import STEPS, absolute, begin, check, new_run
@@ -25,6 +26,7 @@ from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
 Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EngineSettings(BaseModel):
@@ -39,6 +41,12 @@ class EngineSettings(BaseModel):
     side_by_side: Positive = 2  # slices at a time where there is no Dask cluster
     dask: str = ""
     step_timeout_s: Annotated[float, Field(gt=0)] = 7 * 86_400
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.dask and self.slices < 2:
+            raise ValueError("a Dask cluster shares the work by slices: set slices to a few times the number of its workers")
+        return self
 
     @property
     def engine(self) -> Engine:
@@ -82,7 +90,7 @@ def slices(step: str, order: Order, corpus: str, of: int) -> list[dict[str, Any]
 
 @flow(name="build-corpus", flow_run_name="build {out}", retries=0)
 def build_corpus(
-    sources: list[str], out: str, recipe: Recipe = Recipe(), engine: EngineSettings = EngineSettings(), max_dead_share: float = 0.05
+    sources: list[str], out: str, recipe: Recipe = Recipe(), engine: EngineSettings = EngineSettings(), max_dead_share: Share = 0.05
 ) -> dict[str, Any]:
     """Build a dataset from music, or finish one. Returns its totals.
 
@@ -101,6 +109,8 @@ def build_corpus(
 @contextmanager
 def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Run]:
     """A run that holds its output folder's lock; what its steps reported is shown at the end, however it ends."""
+    if out.startswith("memory://"):
+        raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         run_folder, holder = new_run(), lock.holder.holder_id
         order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s)

@@ -4,7 +4,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -28,7 +28,7 @@ def step(
     from pipelines.isolation import CHILDREN
 
     try:
-        _take(name, out, run, workers, runner, beam or [], part)
+        _take(name, out, run, workers, runner, beam or [], part, lambda what: typer.echo(json.dumps(what)))
     finally:
         CHILDREN.close()
 
@@ -36,26 +36,33 @@ def step(
 def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
     from flows.processes import Order
-    from pipelines.errors import PipelineError
+    from pipelines.errors import Passing, PipelineError
     from pipelines.isolation import die_with
     from pipelines.lock import VARIABLE
     from schemas.errors import SchemaError
 
     die_with(parent)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints goes to the log, not among the answers
+
+    def say(what: dict[str, Any]) -> None:
+        answers.write(json.dumps(what) + "\n")
+        answers.flush()
+
     while select.select([sys.stdin], [], [], _IDLE_S)[0] and (line := sys.stdin.readline()):
         told: dict[str, Any] = json.loads(line)
         name, share = told.pop("step"), told.pop("share")
         order = Order(**told)
         os.environ[VARIABLE] = order.lock
         try:
-            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share)
-        except UsageError as error:
-            _say({"error": str(error), "final": True})
-        except (PipelineError, SchemaError, OSError) as error:
-            _say({"error": str(error), "final": False})
+            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say)
+        except (UsageError, PipelineError, SchemaError, OSError) as error:
+            say({"error": str(error), "final": not isinstance(error, Passing | OSError)})
 
 
-def _take(name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str) -> None:
+def _take(
+    name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str, say: Callable[[dict[str, Any]], None]
+) -> None:
     from flows.stages import WHOLE, Share, StepProgress
     from flows.steps import STEPS, new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
@@ -67,17 +74,14 @@ def _take(name: str, out: str, run: str, workers: int, runner: str, beam: Sequen
     share, engine = Share.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
     check_engine(engine, out)
 
-    def watch(state: StepProgress) -> None:
-        _say({"progress": state._asdict()})
+    with hold(Store(out), f"obbligato step {name}") as lock:
 
-    with hold(Store(out), f"obbligato step {name}"):
+        def watch(state: StepProgress) -> None:
+            lock.glance()
+            say({"progress": state._asdict()})
+
         report = run_step(name, out, engine, run or new_run(), watch, share)
-    _say({"report": report._asdict()})
-
-
-def _say(what: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
+    say({"report": report._asdict()})
 
 
 def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build.")]) -> None:

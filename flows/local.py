@@ -5,36 +5,51 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.order import ORDER
-from flows.stages import Report, Watch, run_stage
+from flows.stages import Report, StepProgress, Watch, run_stage
 from flows.steps import STEPS, begin, check, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
-from pipelines.lock import hold
+from pipelines.lock import Lock, hold
 from pipelines.settling import PLAN
 from pipelines.stage import Job, fingerprint, finished, marker_name, missing_inputs
 from pipelines.store import Store
+from pipelines.versions import publish_version
 from schemas.recipe import Recipe
 
 
 def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
     check(sources, out, recipe, engine)
+    with hold(Store(out), "obbligato build") as lock:
+        return _built(sources, out, recipe, engine, watch, lock)
+
+
+def _built(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, lock: Lock) -> dict[str, Any]:
     store, run_folder = Store(out), new_run()
-    with hold(store, "obbligato build") as lock:
-        begin(sources, out, recipe)
-        reports: list[Report] = []
-        started = time.time()
-        try:
-            for step in STEPS:
-                lock.check()
-                reports.append(run_step(step, out, engine, run_folder, watch))
-            return dict(store.read_json(DATASET))
-        finally:
-            CHILDREN.close()
-            write_run(store, run_folder, engine, started, reports)
+    begin(sources, out, recipe)
+    reports: list[Report] = []
+    started = time.time()
+    try:
+        for step in STEPS:
+            lock.check()
+            reports.append(run_step(step, out, engine, run_folder, _watched(watch, lock)))
+        return dict(store.read_json(DATASET))
+    finally:
+        CHILDREN.close()
+        write_run(store, run_folder, engine, started, reports)
+
+
+def _watched(watch: Watch, lock: Lock) -> Watch:
+    """The same, looking at the lock now and then: a run that has lost it must not go on for the rest of a stage."""
+
+    def look(state: StepProgress) -> None:
+        lock.glance()
+        watch(state)
+
+    return look
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
@@ -57,7 +72,9 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
         store.delete(marker_name(ORDER[-1].folder, job.bucket))
     try:
         run_stage(ORDER[-1], store, recipe, engine, new_run(), watch)
-        return close_dataset(store, recipe, ORDER)
+        dataset = close_dataset(store, recipe, ORDER)
+        publish_version(store, dataset, recipe)
+        return dataset
     finally:
         CHILDREN.close()
 
@@ -65,6 +82,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
     """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
     sources, recipe = stored_build(out)
-    with hold(Store(out), "obbligato dead retry"):
+    check(sources, out, recipe, engine)
+    with hold(Store(out), "obbligato dead retry") as lock:
         mark_for_retry(Store(out), recipe, ORDER, keys)
-    return build(sources, out, recipe, engine, watch)
+        return _built(sources, out, recipe, engine, watch, lock)

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -15,15 +16,16 @@ import psutil
 
 from pipelines.isolation import started
 
+_LOOK_EVERY_S: Final = 1.0  # whether a silent process is still there
 _LAST_LINES: Final = 5  # of the error output of a process that died, for the message
 
 
 class StepFailed(Exception):
-    """A step ended without success. `final` says that trying again is of no use."""
+    """A step ended without success. `final` says that trying again is of no use, `unheard` that its process went without a word."""
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, unheard: bool = False) -> None:
         super().__init__(message)
-        self.final = final
+        self.final, self.unheard = final, unheard
 
 
 class Order(NamedTuple):
@@ -48,9 +50,10 @@ class StepProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a group of its own, which `close` ends with all that is in it
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
-        self._heard: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
         for name in ("stdout", "stderr"):
             threading.Thread(target=self._listen, args=(name,), daemon=True).start()
 
@@ -59,7 +62,7 @@ class StepProcess:
         with suppress(ValueError):  # closed while it was read
             for line in stream:
                 self._heard.put((name, line.rstrip("\n")))
-        self._heard.put((name, ""))
+        self._heard.put((name, None))
 
     def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
         """Take a step, or a share of it, and return its report. Raises `StepFailed`."""
@@ -68,9 +71,11 @@ class StepProcess:
             stdin.write(json.dumps({"step": step, "share": share, **order._asdict()}) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            raise StepFailed(f"step {step}: its process ended before it began") from None
+            raise StepFailed(f"step {step}: its process ended before it began", unheard=True) from None
         errors: list[str] = []
+        heard = False
         for name, line in self._lines(step, order.timeout_s):
+            heard = True
             if name == "stderr":
                 errors = [*errors, line][-_LAST_LINES:]
                 on_line(line)
@@ -82,21 +87,32 @@ class StepProcess:
                 raise StepFailed(f"step {step}: {said['error']}", final=said["final"])
             if "report" in said:
                 return said["report"]
-        status = self._process.wait()
-        raise StepFailed(f"step {step}: its process died with status {status}: {'; '.join(errors) or 'without a word'}")
+        reason = "; ".join(errors) or "without a word"
+        raise StepFailed(f"step {step}: its process died with status {self._process.poll()}: {reason}", unheard=not heard)
 
     def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
+        """Lines as they come, until both streams have ended, or the process has and no more comes: others may hold its streams open."""
         deadline, ended = time.monotonic() + timeout_s, 0
         while ended < 2:
+            alive = self.alive
             try:
-                name, line = self._heard.get(timeout=max(0.0, deadline - time.monotonic()))
+                name, line = self._heard.get(timeout=max(0.0, min(_LOOK_EVERY_S, deadline - time.monotonic())))
             except queue.Empty:
-                message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
-                raise StepFailed(message, final=True) from None
-            if line:
-                yield name, line
-            else:
+                if not alive:
+                    return
+                if time.monotonic() >= deadline:
+                    message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
+                    raise StepFailed(message, final=True) from None
+                continue
+            if line is None:
                 ended += 1
+            else:
+                yield name, line
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its group's too."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -104,17 +120,18 @@ class StepProcess:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """Kill the process and all below it, and wait until they are gone."""
-        try:
-            tree = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            tree = []
-        self._process.kill()
-        for member in tree:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        """Kill the process and all that it started, and wait until they are gone."""
+        group = [member for member in psutil.process_iter() if _group_of(member.pid) == self.pid]
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        psutil.wait_procs(tree, timeout=10)
+        psutil.wait_procs(group, timeout=10)
+
+
+def _group_of(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
 
 
 class StepProcesses:
@@ -125,22 +142,31 @@ class StepProcesses:
 
     def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
         """Take a step in an idle process or a new one; a process in which it failed is not used again."""
-        process = self._ready()
-        try:
-            report = process.take(step, share, order, on_progress, on_line)
-        except BaseException:
-            process.close()
-            raise
-        self._idle.append(process)
-        return report
+        while True:
+            process, is_new = self._ready()
+            try:
+                report = process.take(step, share, order, on_progress, on_line)
+            except StepFailed as failed:
+                process.close()
+                if failed.unheard and not is_new:  # it was idle for too long, and went just now
+                    continue
+                raise
+            except BaseException:
+                process.close()
+                raise
+            self._idle.append(process)
+            return report
 
-    def _ready(self) -> StepProcess:
-        while self._idle:
-            process = self._idle.pop()
+    def _ready(self) -> tuple[StepProcess, bool]:
+        """A process, and whether it is a new one."""
+        while True:
+            try:
+                process = self._idle.pop()
+            except IndexError:
+                return StepProcess(), True
             if process.alive:
-                return process
+                return process, False
             process.close()
-        return StepProcess()
 
     def close(self) -> None:
         """End all idle processes."""

@@ -1,6 +1,7 @@
 """The steps of a build, each a function of the output folder alone: the command line takes them in one process, a flow as tasks."""
 
 import os
+import re
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -24,11 +25,17 @@ from schemas.recipe import Recipe
 
 SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"
+_CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 STEPS: Final = ("list", *(stage.name for stage in BEFORE), "settle", *(stage.name for stage in ORDER), "close")
 
 
 def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
     """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators, sources that are not there."""
+    for place in (*sources, out):
+        if _CREDENTIALS.match(place):
+            raise UsageError(
+                f"{place.partition('://')[0]}://… holds a password, which would be stored with the build; set it in the environment"
+            )
     check_engine(engine, out)
     check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
     firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist

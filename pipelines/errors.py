@@ -11,3 +11,7 @@ class DeadInput(PipelineError):
     def __init__(self, code: str, message: str, figure: str = "") -> None:
         super().__init__(message)
         self.code, self.message, self.figure = code, message, figure
+
+
+class Passing(PipelineError):
+    """What may pass by itself, such as an outage: trying again is worth it."""

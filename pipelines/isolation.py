@@ -20,18 +20,26 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from pipelines.errors import PipelineError
+from pipelines.errors import Passing, PipelineError
 
 _OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 # A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
 _LIBC = ctypes.CDLL(None)
-_STARTER = ThreadPoolExecutor(1, thread_name_prefix="child-starter")
+_STARTER = [ThreadPoolExecutor(1, thread_name_prefix="child-starter")]
+
+
+def _start_anew() -> None:
+    """A forked process has none of its parent's threads."""
+    _STARTER[0] = ThreadPoolExecutor(1, thread_name_prefix="child-starter")
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     """A process that may ask to die with this one (`die_with`); options as of `subprocess.Popen`."""
-    process: subprocess.Popen[Any] = _STARTER.submit(lambda: subprocess.Popen(command, **options)).result()
+    process: subprocess.Popen[Any] = _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
     return process
 
 
@@ -63,7 +71,7 @@ class Death(NamedTuple):
     figure: str = ""
 
 
-class Unfinished(PipelineError):
+class Unfinished(Passing):
     """A call ran into the wall-clock limit twice while working: the machine was too slow to tell, so nothing is decided."""
 
 

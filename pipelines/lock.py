@@ -22,13 +22,12 @@ from pipelines.errors import PipelineError
 from pipelines.lock_file import NAME, Seen, prevailed, read, refuses_rivals, remove, swap
 from pipelines.remote import remote_errors
 from pipelines.store import Store
-from pipelines.temporary import pid_namespace
+from pipelines.temporary import boot_id, pid_namespace
 from schemas.record import PositiveSeconds, Record
 
 LEASE_S: Final = 120.0  # long enough for a slow network, short enough to wait for after a cluster's node has died
 VARIABLE: Final = "OBBLIGATO_RUN_LOCK"  # tells child processes which lock is their run's
 _TRIES: Final = 20  # of taking a lock that others take or release at the same moment
-_FIRST_NAMESPACE: Final = 0xEFFFFFFC  # Linux's number for process ids outside any container
 
 
 class Holder(Record):
@@ -56,7 +55,7 @@ class Lock:
     def __init__(self, store: Store, holder: Holder, seen: Seen | None) -> None:
         self.holder, self.lost = holder, False
         self._store, self._seen = store, seen  # nothing seen: the parent's lock
-        self._pid, self._renewed_at_s = os.getpid(), _clock_s()
+        self._pid, self._renewed_at_s, self._checked_at_s = os.getpid(), _clock_s(), _clock_s()
         self._turn, self._ended = threading.Lock(), threading.Event()
 
     def check(self) -> None:
@@ -68,6 +67,12 @@ class Lock:
             self.renew()
         if self.lost:
             raise PipelineError(f"{self._store.url} was taken over by another run, or unlocked; this run stops. See what runs there")
+
+    def glance(self) -> None:
+        """`check`, at most once in a quarter of the lease: for whoever comes by often."""
+        if _clock_s() - self._checked_at_s > self.holder.lease_s / 4:
+            self._checked_at_s = _clock_s()
+            self.check()
 
     def environment(self) -> dict[str, str]:
         """Environment variables for child processes that work for this run."""
@@ -144,7 +149,7 @@ def break_lock(store: Store) -> Holder | None:
 def _taken(store: Store, purpose: str, lease_s: float) -> Lock:
     now = _now()
     mine = Holder(
-        holder_id=uuid.uuid4().hex, purpose=purpose, host=platform.node(), boot_id=_boot_id(), pid_namespace=pid_namespace(),
+        holder_id=uuid.uuid4().hex, purpose=purpose, host=platform.node(), boot_id=boot_id(), pid_namespace=pid_namespace(),
         pid=os.getpid(), process_start=_process_start(os.getpid()) or 0, taken=now, renewed=now, lease_s=lease_s,
     )  # fmt: skip
     for attempt in range(_TRIES):
@@ -178,12 +183,8 @@ def _parsed(seen: Seen) -> Holder:
 
 def _is_gone(store: Store, holder: Holder) -> bool:
     """Whether a run has surely ended, or has let its lease pass."""
-    if holder.boot_id and holder.boot_id == _boot_id() and holder.pid_namespace == pid_namespace():
+    if holder.boot_id and holder.boot_id == boot_id() and holder.pid_namespace == pid_namespace():
         return not _runs_here(holder.pid, holder.process_start)
-    # Outside containers a host's name is its own: the same name under another boot is the same host, started again. Containers
-    # share names (a pod that is moved keeps its own), so they are judged by their lease.
-    if holder.boot_id and holder.host == platform.node() and holder.pid_namespace == pid_namespace() == _FIRST_NAMESPACE:
-        return True
     return _age_s(store) > holder.lease_s
 
 
@@ -219,12 +220,6 @@ def _process_start(pid: int) -> int | None:
     except OSError:
         return None
     return 0 if state in "ZX" else int(fields[18])
-
-
-def _boot_id() -> str:
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import fsspec
 
-from pipelines.errors import PipelineError
+from pipelines.errors import Passing, PipelineError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -84,4 +84,4 @@ def remote_errors(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system's library has errors of its own
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise PipelineError(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network") from error
+        raise Passing(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network") from error

@@ -48,9 +48,18 @@ class Scratch:
         return list(self._connection.execute(query).fetchall())
 
     def stream(self, query: str) -> Iterator[pa.Table]:
-        """A query's answer in pieces, in its order, never held whole."""
+        """A query's answer in its order, in pieces of a fixed size (DuckDB's own depend on its threads), never held whole."""
+        held: list[pa.Table] = []
+        rows = 0
         for batch in self._connection.sql(query).to_arrow_reader(_BATCH_ROWS):
-            yield pa.Table.from_batches([batch])
+            held.append(pa.Table.from_batches([batch]))
+            rows += batch.num_rows
+            if rows >= _BATCH_ROWS:
+                whole = pa.concat_tables(held)
+                yield whole.slice(0, _BATCH_ROWS).combine_chunks()
+                held, rows = [whole.slice(_BATCH_ROWS)], rows - _BATCH_ROWS
+        if rows:
+            yield pa.concat_tables(held).combine_chunks()
 
     def load_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append a few rows to a table."""

@@ -25,7 +25,8 @@ PLAN: Final = "clips/plan.json"
 INPUT_LEDGER: Final = "ledger/inputs.parquet"
 _BUCKET_FOLDERS: Final = ("clips", "annotations", "verdicts", "variants", "captions", "shards", "verified", "ledger")
 _SLICE_FOLDERS: Final = ("listing", "probed", "cut")
-_DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets", "max_buckets"}
+_DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
+_VERSION: Final = 1  # raised when settling gives other clips, buckets or ledger rows
 
 
 def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> dict[str, Any]:
@@ -33,13 +34,22 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for.
     """
-    cut = dict(zip(slices, side_by_side(lambda name: store.read_json(marker_name("cut", name))["files"], slices)))
+    cut = dict(zip(slices, side_by_side(lambda name: store.read_json(marker_name("cut", name)), slices)))
+    changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
+    if changed:
+        raise PipelineError(f"{store.url}: {changed[0]} of the listing has changed since it was cut; run `obbligato build`")
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
-    expected = _hash([cut, dividing, recipe.corpus.seed])
-    before = store.read_json(PLAN) if store.exists(PLAN) else {}
-    if before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
-        return dict(before)
+    files = {name: marker["files"] for name, marker in cut.items()}
+    expected = _hash([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
     known_name = f"assigned/{_hash([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
+    before = store.read_json(PLAN) if store.exists(PLAN) else {}
+    stands = store.exists(INPUT_LEDGER) and store.exists(known_name)
+    if stands and before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
+        return dict(before)
+    if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
+        store.write_json(PLAN, {**before, "fingerprint": ""})
+    for folder in ("clips", "assigned", "ledger"):
+        store.sweep(folder, "")
     with scratch() as found:
         placing.load(
             found,

@@ -33,6 +33,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     probed again, and a duplicate that comes later stays the duplicate.
     """
     before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
+    store.sweep("listing", "")
     with scratch() as found:
         found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
@@ -86,10 +87,11 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _seated(store: Store, name: str) -> pa.Table:
-    """Which inputs a slice holds, and where; none where it is damaged."""
-    if whole_marker(store, "listing", name) is None:
+    """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
+    try:
+        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place"])
+    except (FileNotFoundError, pa.ArrowInvalid):
         return _SEATED.empty_table()
-    table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place"])
     return table.append_column("slice", pa.array([_number(name)] * table.num_rows, pa.int64())).select(_SEATED.names).cast(_SEATED)
 
 

@@ -18,6 +18,14 @@ def pid_namespace() -> int:
     return 0
 
 
+@lru_cache
+def boot_id() -> str:
+    """What the kernel calls this boot of this host; empty where it does not say."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder that is removed when the block ends."""
@@ -27,7 +35,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _mine() -> str:
-    return f"obbligato-{pid_namespace()}-{os.getuid()}-"
+    return f"obbligato-{boot_id()[:8]}-{pid_namespace()}-{os.getuid()}-"
 
 
 @lru_cache(maxsize=1)

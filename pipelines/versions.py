@@ -7,6 +7,7 @@ from typing import Any, Final
 from pipelines.slicing import LISTING
 from pipelines.stage import marker_name
 from pipelines.store import Store
+from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
 from schemas.record import Record
 
@@ -33,8 +34,8 @@ class Version(Record):
 def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
     """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
     last = last_version(store)
-    dataset_sha256 = _hash(dataset)
-    if last is not None and last.dataset_sha256 == dataset_sha256 and last.listing_sha256 == listing_sha256(store):
+    found = {"recipe_sha256": _hash(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": _hash(dataset)}
+    if last is not None and all(getattr(last, name) == digest for name, digest in found.items()):
         return last
     shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
     before = last.shards if last is not None else {}
@@ -42,9 +43,7 @@ def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Ve
         number=1 if last is None else last.number + 1,
         parent=None if last is None else last.number,
         obbligato=dataset["obbligato"],
-        recipe_sha256=recipe_sha256(recipe),
-        listing_sha256=listing_sha256(store),
-        dataset_sha256=dataset_sha256,
+        **found,
         inputs=dataset["inputs"],
         samples=dataset["samples"],
         shards=shards,
@@ -62,32 +61,26 @@ def last_version(store: Store) -> Version | None:
     return Version.model_validate(store.read_json(f"{_FOLDER}/{names[-1]}")) if names else None
 
 
-def read_version(store: Store, number: int | None) -> Version | None:
-    """A version by its number; none for the parent of the first."""
-    return None if number is None else Version.model_validate(store.read_json(f"{_FOLDER}/{number:05d}.json"))
-
-
-def listing_sha256(store: Store) -> str:
+def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
-    slices = store.read_json(LISTING)["slices"]
-    return _hash({name: store.read_json(marker_name("listing", name))["files"] for name in slices})
-
-
-def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of a recipe, every knob of it."""
-    return _hash(recipe.model_dump(mode="json"))
+    names = list(store.read_json(LISTING)["slices"])
+    markers = side_by_side(lambda name: store.read_json(marker_name("listing", name))["files"], names)
+    return _hash(dict(zip(names, markers)))
 
 
 def what_changed(version: Version, before: Version | None) -> str:
     """What a version changed against the one before, in Markdown."""
-    counts = [*version.samples.items(), *((f"inputs: {name}", count) for name, count in version.inputs.items())]
-    old = {**before.samples, **{f"inputs: {name}": count for name, count in before.inputs.items()}} if before is not None else {}
-    rows = [f"| {name} | {old.get(name, 0)} | {count} | {count - old.get(name, 0):+d} |" for name, count in counts]
+    new, old = _counts(version), _counts(before) if before is not None else {}
+    rows = [f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | {new.get(name, 0) - old.get(name, 0):+d} |" for name in {**new, **old}]
     shards = {"added": version.added, "changed": version.changed, "removed": version.removed}
     recipe = "the same recipe" if before is not None and before.recipe_sha256 == version.recipe_sha256 else "another recipe"
     title = f"# Version {version.number}, " + (f"after version {version.parent}, {recipe}" if before is not None else "the first")
     lines = [title, "", "| | before | now | change |", "|---|---:|---:|---:|", *rows, ""]
     return "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())]) + "\n"
+
+
+def _counts(version: Version) -> dict[str, int]:
+    return {**version.samples, **{f"inputs: {name}": count for name, count in version.inputs.items()}}
 
 
 def _hash(value: Any) -> str:

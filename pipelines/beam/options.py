@@ -1,6 +1,7 @@
 """Which engine runs the stages, checked before anything is submitted."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ _DASK: Final = (
     "use slices instead: --slices N --dask ADDRESS"
 )
 _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
+_SECRET: Final = re.compile("secret|password|token|access_key")
 _OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")  # options that --runner and --workers stand for
 # Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77, FlinkPipelineOptions, SparkPipelineOptions).
 _SERVERS: Final = {
@@ -100,6 +102,9 @@ def _given(engine: Engine) -> dict[str, Any]:
 def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    secret = next((name for name in given if _SECRET.search(name)), None)
+    if secret:
+        raise PipelineError(f"--beam {secret} would be stored with the run; secrets come from the environment only")
     for name in _OURS:
         if name in given:
             raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
@@ -112,7 +117,7 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     try:
         _, unknown = parsers[0].parse_known_args(list(engine.options))
     except argparse.ArgumentError as error:
-        raise PipelineError(f"--beam {' '.join(engine.options).replace('--', '')}: {error}") from error
+        raise PipelineError(f"--beam {str(error.argument_name).lstrip('-')}: {error.message}") from error
     allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") else ())}
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]

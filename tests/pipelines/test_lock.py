@@ -110,20 +110,14 @@ def test_a_killed_run_that_nobody_has_buried_is_gone(store: Store) -> None:
     zombie.wait()
 
 
-def test_after_a_reboot_the_folder_is_free_at_once_outside_containers_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_pid_namespace", lambda: lock._FIRST_NAMESPACE)
-    write(store, own(boot_id="before"))
-    with hold(store, "again"):
-        pass
-    monkeypatch.setattr(lock, "_pid_namespace", lambda: 7)
-    write(store, own(boot_id="before"))
-    refused(store, "in use by build")
+OTHERS = [{"host": "node-2", "boot_id": "other"}, {"pid_namespace": 1}, {"boot_id": ""}, {"boot_id": "before"}]
 
 
-OTHERS = [{"host": "node-2", "boot_id": "other"}, {"pid_namespace": 1}, {"boot_id": ""}]
-
-
-@pytest.mark.parametrize("facts", OTHERS, ids=["another host", "another container", "a host without a boot id"])
+@pytest.mark.parametrize(
+    "facts",
+    OTHERS,
+    ids=["another host", "another container", "a host without a boot id", "another host of the same name, or this one before a restart"],
+)
 def test_a_run_elsewhere_is_replaced_only_after_its_lease(store: Store, monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]) -> None:
     write(store, own(lease_s=60, pid=gone_pid(), **facts))
     refused(store, "in use by build")
