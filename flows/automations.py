@@ -22,7 +22,6 @@ from pipelines.lock import LEASE_S
 
 SILENCE_S: Final = LEASE_S + 60  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
-_ENDS: Final = frozenset(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
 _FLOWS: Final = ("build-corpus", "nightly", "backfill")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 _OURS: Final = [ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})]
@@ -33,7 +32,7 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.heartbeat", *_ENDS}, match=_RUNS, match_related=_OURS,
+            after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.*"}, match=_RUNS, match_related=_OURS,
             for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=silence_s),
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeats have stopped")],

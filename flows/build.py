@@ -13,9 +13,10 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows import processes
 from flows.artifacts import StepProgressBar, show_dataset, show_steps
 from flows.errors import UsageError
-from flows.processes import PROCESSES, Order, StepFailed
+from flows.processes import Order, StepFailed
 from flows.stages import STAGES
 from flows.steps import STEPS, absolute, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
@@ -75,7 +76,8 @@ def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any
     """Take one step, or a share of it, in a process of its own; its output goes to the log, its progress to an artifact."""
     logger = get_run_logger()
     bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
-    report: dict[str, Any] = PROCESSES.take(step, share, order, bar.show, logger.warning)
+    # By its module: a Dask worker gets this function by value, with all that it names, and must use the processes of its own.
+    report: dict[str, Any] = processes.PROCESSES.take(step, share, order, bar.show, logger.warning)
     logger.info("%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items()))
     return report
 
@@ -118,7 +120,7 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Ru
         try:
             yield run
         finally:
-            PROCESSES.close()
+            processes.PROCESSES.close()
             show_steps(run.corpus, run.reports)
 
 

@@ -90,7 +90,7 @@ def test_the_unknown_option_is_named_among_known_ones() -> None:
 
 def test_a_value_that_does_not_fit_is_shown() -> None:
     said = refusal("local", "direct_runner_bundle_repeat=two")
-    assert said == "--beam direct_runner_bundle_repeat=two: argument --direct_runner_bundle_repeat: invalid int value: 'two'"
+    assert said == "--beam direct_runner_bundle_repeat: invalid int value: 'two'"
 
 
 def test_a_choice_that_there_is_not_is_told_the_choices() -> None:
@@ -98,7 +98,12 @@ def test_a_choice_that_there_is_not_is_told_the_choices() -> None:
 
 
 def test_an_option_that_wants_a_value_does_not_go_without() -> None:
-    assert refusal("PortableRunner", "job_endpoint").endswith("argument --job_endpoint: expected one argument")
+    assert refusal("PortableRunner", "job_endpoint") == "--beam job_endpoint: expected one argument"
+
+
+@pytest.mark.parametrize("name", ["s3_secret_access_key", "s3_session_token", "s3_access_key_id"])
+def test_secrets_are_refused_and_not_repeated(name: str) -> None:
+    assert refusal("local", f"{name}=HUSH") == f"--beam {name} would be stored with the run; secrets come from the environment only"
 
 
 def test_flags_go_without_a_value() -> None:
