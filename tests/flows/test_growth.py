@@ -91,9 +91,14 @@ def test_an_outage_of_the_sources_costs_nothing_that_was_built(corpus: Corpus) -
     away.mkdir()
     for path in corpus.folder.glob("*.flac"):
         path.rename(away / path.name)
+    ledger = (corpus.out / "ledger" / "inputs.parquet").read_bytes()
     with pytest.raises(PipelineError, match="none of the 3 inputs can be used"):
         corpus.build()
     assert {path.name: path.read_bytes() for path in (corpus.out / "shards").iterdir()} == before
+    for path in away.iterdir():
+        path.rename(corpus.folder / path.name)
+    assert corpus.build()["inputs"] == {"in": 3, "used": 3}
+    assert (corpus.out / "ledger" / "inputs.parquet").read_bytes() == ledger
 
 
 @pytest.mark.parametrize("keep_variants", [True, False])

@@ -101,3 +101,11 @@ def test_a_damaged_slice_is_made_again_with_all_its_rows(listing: Listing) -> No
     assert set(listing.seats()) == rows
     assert sum(counts.values()) == len(NUMBERS)
     assert counts["slice-00000"] == 64
+
+
+def test_a_slice_whose_marker_a_killed_run_took_away_keeps_its_seats(listing: Listing) -> None:
+    listing.write(list(NUMBERS))
+    before = listing.seats()
+    listing.store.delete("listing/slice-00000.done.json")
+    listing.write(list(NUMBERS))
+    assert listing.seats() == before
