@@ -1,6 +1,7 @@
 """The end of a build: both identities checked, no group in two splits, then dataset.json and the dataset card."""
 
 import importlib.metadata
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,6 +23,12 @@ from schemas.sample import SCHEMA_VERSION
 
 DATASET: Final = "dataset.json"
 _UNKNOWN: Final = "unknown"
+_OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
+_MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
+_MOST_SHOWN: Final = 50  # on the card
+_LONGEST: Final = 80  # characters of a foreign text on the card
+_LONGEST_KEPT: Final = 200  # and of a licence in dataset.json; whole, it stands in every sample
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
@@ -46,7 +53,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         "splits": _splits(shards),
         "stages": counts,
         "groups": {**sources["groups"], "disagreeing": plan["disagreeing_groups"]},
-        "licences": {"sources": sources["licences"], "tools": _tool_licences(store, plan["buckets"])},
+        "licences": {"distinct": sources["distinct"], "sources": sources["licences"], "tools": _tool_licences(store, plan["buckets"])},
         "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
@@ -81,9 +88,21 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
         parted = found.rows('select "group", min(split), max(split) from clips group by all having min(split) <> max(split) limit 1')
         if parted:
             raise PipelineError("group {} stands in {} and in {}; this is a defect, please report it".format(*parted[0]))
-        licences = found.rows("select source.licence, count(*) from clips group by all")
+        found.run(
+            f"""create table said as select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT}) as name,
+                    count(*) as clips from clips group by all"""
+        )
+        named = found.rows(f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}")
+        [(distinct, clips)] = found.rows("select count(*), sum(clips)::bigint from said")
         groups = found.rows('select split, count(distinct "group") from clips group by split')
-    return {"licences": dict(sorted((name or _UNKNOWN, count) for name, count in licences)), "groups": dict(sorted(groups))}
+    return {"licences": _bounded(named, clips), "distinct": distinct, "groups": dict(sorted(groups))}
+
+
+def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
+    """The most frequent licences with their clips, in order, and the clips of all others under one name."""
+    rest = clips - sum(count for _, count in named)
+    licences = Counter(dict(named)) + Counter({_OTHERS: rest})
+    return dict(sorted(licences.items()))
 
 
 def _shard(store: Store, bucket: str) -> dict[str, Any] | None:
@@ -128,7 +147,12 @@ def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, dict[st
 
 def card(dataset: Mapping[str, Any]) -> str:
     """The dataset card, in Markdown."""
-    lines = [f"# {dataset['name']}", "", f"Built by Obbligato {dataset['obbligato']}, schema version {dataset['schema_version']}.", ""]
+    lines = [
+        f"# {_plain(dataset['name'])}",
+        "",
+        f"Built by Obbligato {dataset['obbligato']}, schema version {dataset['schema_version']}.",
+        "",
+    ]
     lines += ["| split | samples | hours | shards |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {row['samples']} | {row['hours']:.2f} | {row['shards']} |" for name, row in dataset["splits"].items()]
     inputs, samples = dataset["inputs"], dataset["samples"]
@@ -154,6 +178,25 @@ def card(dataset: Mapping[str, Any]) -> str:
             "tempo within 4 %, chords by root and third over time.",
         ]
     lines += ["", "## Licences", ""]
-    lines += [f"- sources, {name}: {count} clips" for name, count in dataset["licences"]["sources"].items()]
-    lines += [f"- {name}: {licence}" for name, licence in dataset["licences"]["tools"].items()]
+    lines += _source_licences(dataset["licences"])
+    lines += [f"- {_plain(name)}: {_plain(licence)}" for name, licence in dataset["licences"]["tools"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _source_licences(licences: Mapping[str, Any]) -> list[str]:
+    """The most frequent licences of the sources, and how many more there are."""
+    ranked = sorted(licences["sources"].items(), key=lambda row: (-row[1], row[0]))
+    shown = [row for row in ranked if row[0] != _OTHERS][:_MOST_SHOWN]
+    lines = [f"- sources, {_plain(name)}: {count} clips" for name, count in shown]
+    clips = sum(licences["sources"].values()) - sum(count for _, count in shown)
+    return lines + ([f"- sources, and {licences['distinct'] - len(shown)} more: {clips} clips"] if clips else [])
+
+
+def _plain(text: str) -> str:
+    r"""Foreign text in one short line of Markdown that shows it as it is: no break, heading, link, picture or markup comes of it.
+
+    >>> _plain("CC-BY-4.0"), _plain("free!\n# [x](http://y)")
+    ('CC-BY-4.0', 'free\\! \\# \\[x\\](http://y)')
+    """
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return _MARKDOWN.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…")

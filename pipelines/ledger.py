@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.clips import read_dead
 from pipelines.errors import PipelineError
 from pipelines.settling import INPUT_LEDGER, PLAN
-from pipelines.stage import Job, Stage, marker_name
+from pipelines.stage import Stage, marker_name
 from pipelines.store import Store
-from pipelines.tables import read_table
-from schemas.corpus import InputRow, LedgerRow, Outcome, Unit
+from pipelines.tables import read_table, side_by_side
+from schemas.corpus import LedgerRow, Outcome, Unit
 from schemas.recipe import Recipe
 
 
@@ -40,18 +39,28 @@ def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: 
     inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
     again += _forget(store, "probed", _slices_of(store, inputs))
     samples = {row.key for row in wanted if row.unit is Unit.SAMPLE}
+    either = samples | {key.rpartition("-")[0] for key in samples}  # a stage's dead are samples, or clips with all their samples
+    buckets = store.read_json(PLAN)["buckets"] if samples else []
     for stage in stages:
-        for bucket in store.read_json(PLAN)["buckets"] if samples else ():
-            rows = read_dead(Job(store.url, bucket, recipe), stage.folder)
-            if any(key == row.key or key.startswith(f"{row.key}-") for row in rows for key in samples):
-                again += _forget(store, stage.folder, [bucket])
+        again += _forget(store, stage.folder, _holding(store, stage.folder, buckets, ".dead.parquet", "key", either))
     return again
 
 
 def _slices_of(store: Store, inputs: set[str]) -> list[str]:
     """Slices of the listing that hold these inputs."""
     slices = [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")] if inputs else []
-    return [name for name in slices if any(row.row in inputs for row in store.read_records(f"listing/{name}.parquet", InputRow))]
+    return _holding(store, "listing", slices, ".parquet", "row", inputs)
+
+
+def _holding(store: Store, folder: str, names: Sequence[str], suffix: str, column: str, wanted: set[str]) -> list[str]:
+    """Which of these tables have one of the wanted values in a column; of the tables nothing else is read."""
+    values = pa.array(sorted(wanted), pa.string())
+
+    def holds(name: str) -> bool:
+        file = f"{folder}/{name}{suffix}"
+        return store.exists(file) and bool(pc.any(pc.is_in(read_table(store, file, [column]).column(column), values)).as_py())
+
+    return [name for name, found in zip(names, side_by_side(holds, names)) if found]
 
 
 def _forget(store: Store, folder: str, buckets: Sequence[str]) -> list[str]:

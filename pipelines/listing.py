@@ -1,15 +1,16 @@
 """What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and shards."""
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.manifests import MANIFESTS, manifest_rows
-from pipelines.remote import located, remote_errors
+from pipelines.remote import RemoteFile, located, remote_errors
+from pipelines.remote_folders import SIGNS, Facts, Folders, facts_of, is_folder, leads_on, matching, walk
 from pipelines.shard_inputs import shard_rows
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
@@ -23,14 +24,15 @@ AUDIO: Final = frozenset(
 )
 SHARD: Final = ".tar"
 _LITTER: Final = "._"  # side files that macOS puts into archives
+_FOLDERS: Final = Folders()
 
 
 def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
     """One row per file, manifest row or shard member. What is no input at all is a row too, ignored.
 
-    Raises `PipelineError` where a source does not exist.
+    Raises `PipelineError` where a source does not exist, and where a remote folder cannot be listed.
     """
-    _remote_folder.cache_clear()  # what an earlier listing saw may have changed since
+    _FOLDERS.clear()  # what an earlier listing saw may have changed since
     for source in sources:
         yield from _listed(source, recipe)
 
@@ -46,7 +48,7 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     elif os.path.lexists(path):
         yield from _file(path, recipe, named=True)
     else:
-        matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/"))) if any(sign in path for sign in "*?[") else []
+        matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/"))) if any(sign in path for sign in SIGNS) else []
         if not matches:
             raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
         for match in matches:
@@ -121,68 +123,51 @@ def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
     if row.outcome or row.source.member or ("://" in uri and not recipe.check_remote):
         return row
     try:
-        size, modified = _remote_facts(uri) if "://" in uri else _local_facts(uri)
+        size, modified = _FOLDERS.facts(uri) if "://" in uri else _local_facts(uri)
     except (OSError, ValueError, KeyError):
         return row.replaced(outcome=Outcome.DEAD, code="not_found", message="the row's file does not exist or cannot be opened")
     return row.model_copy(update={"size": size, "modified": modified})
 
 
-def _local_facts(path: str) -> tuple[int, str]:
+def _local_facts(path: str) -> Facts:
     status = os.stat(path)
-    return status.st_size, str(status.st_mtime_ns)
-
-
-def _remote_facts(uri: str) -> tuple[int, str]:
-    folder, _, name = uri.rpartition("/")
-    return _remote_folder(folder)[name]
-
-
-@lru_cache(maxsize=16)
-def _remote_folder(url: str) -> Mapping[str, tuple[int, str]]:
-    """Size and version of the files in a remote folder: one request says as much as a thousand single ones."""
-    fs, path = located(url)
-    try:
-        with remote_errors(url):
-            found = fs.ls(path, detail=True)
-    except FileNotFoundError:
-        found = []
-    return {info["name"].rpartition("/")[2]: (int(info.get("size") or 0), _version(info)) for info in found}
-
-
-def _version(info: Mapping[str, Any]) -> str:
-    return str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or "")
+    return Facts(status.st_size, str(status.st_mtime_ns))
 
 
 def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     fs, path = located(source)
     with remote_errors(source):
-        if any(sign in path for sign in "*?["):
-            found = iter(fs.glob(path, detail=True).items())
-        elif fs.isdir(path):
-            found = _remote_walk(fs, path)
-        elif fs.exists(path):
-            yield from _remote_file(fs, path, fs.info(path), recipe, named=True)
+        if is_folder(fs, path):
+            yield from _remote_below(fs, path, recipe)
             return
+        matches: Iterator[Mapping[str, Any]]
+        if fs.exists(path):
+            matches = iter([{**fs.info(path), "name": path}])
         else:
+            matches = matching(fs, path) if any(sign in path for sign in SIGNS) else iter(())
+        found = False
+        for info in matches:
+            found = True
+            yield from _remote_below(fs, info["name"], recipe) if leads_on(info) else _remote_file(fs, info, recipe, named=True)
+        if not found:
             raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
-        for name, info in found:
-            yield from _remote_file(fs, name, info, recipe, named=False)
 
 
-def _remote_walk(fs: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Files below a prefix, a folder at a time: a bucket may hold more names than memory does."""
-    for _, _, files in fs.walk(path, detail=True):
-        yield from ((info["name"], info) for info in files.values())
+def _remote_below(fs: Any, path: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+    for info in walk(fs, path):
+        if not leads_on(info):
+            yield from _remote_file(fs, info, recipe, named=False)
 
 
-def _remote_file(fs: Any, name: str, info: Mapping[str, Any], recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
+def _remote_file(fs: Any, info: Mapping[str, Any], recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
+    name, facts = info["name"], facts_of(info)
     uri = fs.unstrip_protocol(name)
     suffix = _suffix(name)
     if suffix in AUDIO:
-        yield _plain(uri, int(info.get("size") or 0), _version(info), recipe)
+        yield _plain(uri, facts.size, facts.modified, recipe)
     elif suffix == SHARD or (named and suffix in MANIFESTS):
-        with fs.open(name, "rb") as opened:
-            yield from _container(uri, opened, suffix, _version(info), recipe)
+        with io.BufferedReader(RemoteFile(fs.open(name, "rb"), uri)) as opened:
+            yield from _container(uri, opened, suffix, facts.modified, recipe)
     else:
         yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
 

@@ -5,8 +5,9 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, Final
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import IO, Any, Final, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +26,7 @@ _ALIASES: Final = {
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
 _ROWS: Final = 10_000  # of a parquet table, made at once
-_FIELD_LIMIT: Final = 1 << 24  # a longer cell is no caption
+_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is no caption
 _PLAIN_JSON: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)  # made once, not per row
 csv.field_size_limit(_FIELD_LIMIT)
 
@@ -33,23 +34,23 @@ csv.field_size_limit(_FIELD_LIMIT)
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
     """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`."""
     base = uri.rpartition("/")[0]
-    table = _table(uri, opened)
     aliases = _aliases(recipe)
     first = True
-    for number, cells in table:
-        name = f"{uri}#{number}"
-        if first and not recipe.uri_template:
-            _require_uri_column(cells, recipe)
-        first = False
-        try:
-            yield _row(name, cells, base, aliases, recipe)
-        except DeadInput as error:
-            yield InputRow(
-                row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
-            )
+    with closing(_table(uri, opened)) as table:
+        for number, cells in table:
+            name = f"{uri}#{number}"
+            if first and not recipe.uri_template:
+                _require_uri_column(cells, recipe)
+            first = False
+            try:
+                yield _row(name, cells, base, aliases, recipe)
+            except DeadInput as error:
+                yield InputRow(
+                    row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
+                )
 
 
-def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _table(uri: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
     suffix = os.path.splitext(uri)[1].lower()
     try:
         if suffix == ".parquet":
@@ -57,13 +58,43 @@ def _table(uri: str, opened: IO[bytes]) -> Iterator[tuple[int, Mapping[str, Any]
                 _check_columns(parquet.schema_arrow.names)
                 batches = parquet.iter_batches(_ROWS, use_threads=False)
                 yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-            return
-        text = opened.read().decode("utf-8-sig")
+        elif suffix in (".jsonl", ".ndjson"):
+            with _as_text(opened, newline="\n") as text:
+                yield from _json_lines(text)
+        else:
+            with _as_text(opened, newline="") as text:
+                yield from _separated(text, "\t" if suffix == ".tsv" else ",")
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise DeadInput("bad_table", f"cannot be read as {suffix[1:]}: {error}") from error
-    if "\0" in text:
-        raise DeadInput("bad_table", "holds NUL bytes: it is no text table")
-    yield from _json_lines(text) if suffix in (".jsonl", ".ndjson") else _separated(text, "\t" if suffix == ".tsv" else ",")
+
+
+@contextmanager
+def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
+    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and an error in `_lines`, at its line."""
+    text = io.TextIOWrapper(opened, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+    try:
+        yield text
+    finally:
+        if not opened.closed:
+            text.detach()  # else the wrapper would close the file, which is its opener's to do
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    """Lines of a table, each held to one character more than `_FIELD_LIMIT`: what follows in a longer one comes as if it were the next."""
+    for number, line in enumerate(iter(lambda: text.readline(_FIELD_LIMIT + 1), ""), start=1):
+        if "\0" in line:
+            raise DeadInput("bad_table", "holds NUL bytes: it is no text table")
+        if not line.isascii():
+            _require_utf8(line, number)
+        yield line
+
+
+def _require_utf8(line: str, number: int) -> None:
+    try:
+        line.encode("utf-8", "surrogateescape").decode()
+    except UnicodeDecodeError as error:
+        error.reason += f" (in line {number})"
+        raise
 
 
 def _check_columns(names: Sequence[str]) -> None:
@@ -72,9 +103,9 @@ def _check_columns(names: Sequence[str]) -> None:
         raise DeadInput("bad_table", f"has several columns {double[0]}")
 
 
-def _separated(text: str, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _separated(text: TextIO, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        reader = csv.DictReader(_short_lines(text), delimiter=delimiter, strict=True)
         if not reader.fieldnames:
             raise DeadInput("bad_table", "is empty: a first line with column names is needed")
         for row in reader:
@@ -84,14 +115,31 @@ def _separated(text: str, delimiter: str) -> Iterator[tuple[int, Mapping[str, An
         raise DeadInput("bad_table", f"cannot be read as a table: {error}") from error
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+def _short_lines(text: TextIO) -> Iterator[str]:
+    for line in _lines(text):
+        if len(line) > _FIELD_LIMIT:
+            raise csv.Error(f"line larger than field limit ({_FIELD_LIMIT})")
+        yield line
+
+
+def _json_lines(text: TextIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(_lines(text), start=1):
+        if len(line) > _FIELD_LIMIT:
+            _read_past(text, line)
+            yield number, {"_broken": f"is longer than {_FIELD_LIMIT} characters"}
+            continue
         if line.strip():
             try:
-                row = json.loads(line, parse_constant=lambda _: None)
+                row = json.loads(line.removesuffix("\n"), parse_constant=lambda _: None)
             except (ValueError, RecursionError) as error:
                 row = {"_broken": f"is not JSON: {error}"}
             yield number, row if isinstance(row, dict) else {"_broken": f"is no JSON object but {type(row).__name__}"}
+
+
+def _read_past(text: TextIO, line: str) -> None:
+    """Skip the rest of a line of which the first piece is read."""
+    while len(line) > _FIELD_LIMIT and not line.endswith("\n"):
+        line = text.readline(_FIELD_LIMIT + 1)
 
 
 def _names(column: str, recipe: IngestRecipe) -> tuple[str, ...]:
@@ -187,6 +235,10 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
         text = _text("uri", value)
     if not text:
         raise DeadInput("bad_row", "names no audio")
+    if "://" in base and "://" not in text and not os.path.isabs(text):
+        scheme, _, place = base.partition("://")
+        host, _, folder = place.partition("/")  # or bucket, which dots do not leave
+        text = f"{scheme}://{host}{os.path.normpath(os.path.join('/', folder, text))}"
     if "://" in text and not text.startswith("file://"):
         if text.partition("://")[0] not in recipe.protocols:
             raise DeadInput("protocol", "not among ingest.protocols; fetch the file, or allow the protocol", text.partition("://")[0])

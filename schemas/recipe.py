@@ -100,7 +100,10 @@ class IngestRecipe(Record):
         8, ge=1, description="A small corpus fills at least this many buckets (at most one a song), so that workers can share it."
     )
     max_buckets: int = Field(
-        16_384, ge=1, description="An ingest makes about this many buckets at most; beyond, they grow: 10 million clips make shards of about 1.3 GB."
+        16_384,
+        ge=1,
+        le=100_000,  # a bucket's number has five digits
+        description="One ingest makes about this many buckets at most; beyond, they grow: 10 million clips make shards of about 1.3 GB.",
     )
     max_file_mb: float = Field(2048, gt=0, description="Larger files are dead by `stat`, unread.")
     max_duration_s: float = Field(7200, gt=0, description="Longer songs are dead: two hours hold any album side.")

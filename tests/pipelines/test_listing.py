@@ -7,19 +7,26 @@ import subprocess
 import sys
 import tarfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from s3fs import S3FileSystem
 
+from pipelines import remote_folders
 from pipelines.clips import local_files
 from pipelines.errors import PipelineError
 from pipelines.listing import list_inputs
+from pipelines.remote_folders import Folders
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from schemas.corpus import InputRow, Source
 from schemas.recipe import IngestRecipe, Recipe
 
+pytest_plugins = ["tests.object_store"]
 RECIPE = IngestRecipe()
 HOSTILE_NAMES = [
     "new\nline.wav", "\x1b[31mred.wav", "-rf.wav", "--help.wav", "...wav", "..dots.wav", " lead.wav", "trail .wav",
@@ -247,6 +254,156 @@ def test_remote_folders_and_files_are_listed_as_local_ones() -> None:
         assert copy.read_bytes() == b"abc"
     assert not copy.exists()
     memory.rm(root, recursive=True)
+
+
+def in_memory(*files: str, **tables: str) -> str:
+    """URL of a fresh folder in memory with these files (of as many bytes as their name has) and tables."""
+    root = f"/{uuid.uuid4().hex}"
+    for name in files:
+        MemoryFileSystem().pipe_file(f"{root}/{name}", b"x" * len(name))
+    for name, content in tables.items():
+        MemoryFileSystem().pipe_file(f"{root}/{name}.csv", content.encode())
+    return f"memory://{root}"
+
+
+def refusing(call: Callable[..., Any], refused: str) -> Callable[..., Any]:
+    """A file system's method that is not permitted where one of its arguments is, or ends with, `refused`."""
+
+    def permitted(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(given, str) and given.endswith(refused) for given in (*args, *kwargs.values())):
+            raise PermissionError("Access Denied")
+        return call(*args, **kwargs)
+
+    return permitted
+
+
+@pytest.mark.parametrize("source", ["", "/closed", "/*", "/*/*.wav", "/**/*.wav"])
+def test_a_remote_folder_that_cannot_be_listed_stops_the_listing(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    root = in_memory("a.wav", "closed/b.wav", "open/c.wav")
+    assert {"b.wav"} <= set(fates(listed(root + source)))
+    monkeypatch.setattr(MemoryFileSystem, "ls", refusing(MemoryFileSystem.ls, "/closed"))
+    with pytest.raises(PipelineError, match=r"cannot be reached or used \(PermissionError: Access Denied\)"):
+        listed(root + source)
+
+
+def test_a_remote_folder_that_goes_away_meanwhile_stops_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = in_memory("a.wav", "gone/b.wav")
+    whole = MemoryFileSystem.ls
+
+    def ls(fs: MemoryFileSystem, path: str, **kwargs: Any) -> Any:
+        found = whole(fs, path, **kwargs)
+        if any(info["name"].endswith("/gone") for info in found):
+            fs.rm(f"{path}/gone", recursive=True)
+        return found
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", ls)
+    with pytest.raises(PipelineError, match="/gone does not exist, or went away while it was listed"):
+        listed(root)
+
+
+def test_a_remote_table_that_breaks_off_stops_the_listing_and_is_not_taken_for_a_damaged_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionResetError("connection reset")
+
+    root = in_memory("a.wav", songs="uri\na.wav\n")
+    monkeypatch.setattr(MemoryFileSystem, "open", lambda *_: Broken())
+    with pytest.raises(PipelineError, match="ConnectionResetError"):
+        listed(f"{root}/songs.csv")
+
+
+def test_remote_globs_use_the_tables_they_match_and_enter_the_folders_as_local_ones(tmp_path: Path) -> None:
+    names = ("a.wav", "album/b.wav", "album/notes.txt", "other/c.wav")
+    table = "uri,caption\na.wav,Hello.\n"
+    root = in_memory(*names, about=table, atlas="uri\nother/c.wav\n", **{"album/within": table})
+    for path in MemoryFileSystem().find(root):
+        local = tmp_path / path.removeprefix(f"{root.removeprefix('memory://')}/")
+        local.parent.mkdir(exist_ok=True)
+        local.write_bytes(MemoryFileSystem().cat_file(path))
+    for pattern, expected in {
+        "*.csv": {"about.csv#2": "", "atlas.csv#2": ""},
+        "a*": {
+            "a.wav": "", "about.csv#2": "", "atlas.csv#2": "",
+            "album/b.wav": "", "album/notes.txt": "not_audio", "album/within.csv": "not_audio",
+        },
+        "*/?.wav": {"album/b.wav": "", "other/c.wav": ""},
+        "[ao]*/*.wav": {"album/b.wav": "", "other/c.wav": ""},
+        "**/c.wav": {"other/c.wav": ""},
+    }.items():  # fmt: skip
+        for folder in (root, str(tmp_path)):
+            assert {row.row.removeprefix(f"{folder}/"): row.code for row in listed(f"{folder}/{pattern}")} == expected, (folder, pattern)
+    assert fates(listed(root))["about.csv"] == "not_audio"
+    with pytest.raises(PipelineError, match="does not exist"):
+        listed(f"{root}/none*.wav")
+
+
+def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_asked_for_singly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_folders, "_MOST_NAMES", 5)
+    root = in_memory("few/1.wav", "few/22.wav", "some/1.wav", "some/22.wav", "some/333.wav", *(f"many/{number}.wav" for number in range(6)))
+    asked: list[str] = []
+    whole = MemoryFileSystem.ls
+    monkeypatch.setattr(
+        MemoryFileSystem, "ls", lambda fs, path, **given: (asked.append(path.rpartition("/")[2]), whole(fs, path, **given))[1]
+    )
+    folders = Folders()
+    names = ["few/1.wav", "few/22.wav", "many/0.wav", "some/333.wav", "many/5.wav", "few/1.wav"]
+    assert [folders.facts(f"{root}/{name}").size for name in names] == [len(name) for name in names]
+    assert asked == ["few", "many", "some", "few"]  # few had to go for some, and many is known to be too large
+    with pytest.raises(FileNotFoundError):
+        folders.facts(f"{root}/many/none.wav")
+    with pytest.raises(KeyError):
+        folders.facts(f"{root}/few/none.wav")
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Prefixes that S3 is asked to list, as it is asked."""
+    asked: list[str] = []
+    whole = S3FileSystem._call_s3
+
+    async def call(fs: S3FileSystem, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method.startswith("list_objects"):
+            asked.append(kwargs["Prefix"])
+        return await whole(fs, method, *args, **kwargs)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", call)
+    monkeypatch.setattr(S3FileSystem, "call_s3", lambda fs, *args, **given: fsspec.asyn.sync(fs.loop, call, fs, *args, **given))
+    return asked
+
+
+def test_a_large_folder_on_s3_is_listed_a_page_at_a_time(behind: Any, bucket: str, requests: list[str]) -> None:
+    names = sorted(f"{number}.wav" for number in range(250))  # the server gives 100 at a time
+    for name in names:
+        behind.put_object(Bucket=bucket, Key=f"music/{name}", Body=b"x" * len(name))
+    rows = list_inputs([f"s3://{bucket}/music"], RECIPE)
+    first = next(rows)
+    assert requests == ["music/", "music/"]  # is it a folder, and its first page
+    assert [(row.row.rpartition("/")[2], row.size) for row in (first, *rows)] == [(name, len(name)) for name in names]
+    assert requests == ["music/"] * 4
+
+
+def test_folders_on_s3_are_walked_whatever_their_names(behind: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["music", "music/a.wav", "music/sub/b.wav", "music//c.wav", "music/sub/", "music.wav", "other/d.wav"]
+    for key in keys:
+        behind.put_object(Bucket=bucket, Key=key, Body=b"xy")
+    behind.put_object(Bucket=bucket, Key="songs.csv", Body=f"uri\ns3://{bucket}/music/a.wav\n".encode())
+
+    def found(source: str) -> dict[str, str]:
+        root = f"s3://{bucket}/"
+        return {row.row.removeprefix(root): row.code for row in listed(root + source)}
+
+    below = {"music/a.wav": "", "music/sub/b.wav": "", "music//c.wav": "", "music/sub/": "not_audio"}
+    assert found("music") == below
+    assert found("") == {**below, "music": "not_audio", "music.wav": "", "other/d.wav": "", "songs.csv": "not_audio"}
+    assert found("*.csv") == {"songs.csv#2": ""}
+    assert found("m*/*.wav") == {"music/a.wav": ""}
+    assert found("music.wav") == {"music.wav": ""}
+    for missing in (f"s3://{bucket}/none", f"s3://{bucket}/none*", "s3://no-such-bucket-here/music", "s3://no-such-bucket-here"):
+        with pytest.raises(PipelineError, match="does not exist"):
+            listed(missing)
+    monkeypatch.setattr(S3FileSystem, "call_s3", refusing(S3FileSystem.call_s3, "music/sub/"))
+    with pytest.raises(PipelineError, match="PermissionError"):
+        listed(f"s3://{bucket}/music")
 
 
 def test_the_same_folder_is_listed_the_same_in_another_process(tmp_path: Path) -> None:

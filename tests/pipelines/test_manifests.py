@@ -212,6 +212,22 @@ def test_uris_stand_relative_to_their_table(uri: str, path: str) -> None:
     assert one(f"uri\n{uri}\n").source.uri == path
 
 
+@pytest.mark.parametrize(
+    ("table", "uri", "path"),
+    [
+        ("s3://bucket/tables/t.csv", "sub/a.wav", "s3://bucket/tables/sub/a.wav"),
+        ("s3://bucket/tables/t.csv", "../../../a.wav", "s3://bucket/a.wav"),
+        ("s3://bucket/t.csv", "a.wav", "s3://bucket/a.wav"),
+        ("memory:///x/t.csv", "a.wav", "memory:///x/a.wav"),
+        ("s3://bucket/t.csv", "gs://other/a.wav", "gs://other/a.wav"),
+        ("s3://bucket/t.csv", "/abs/a.wav", "/abs/a.wav"),
+    ],
+)
+def test_uris_in_a_remote_table_stand_relative_to_it_and_do_not_leave_its_bucket(table: str, uri: str, path: str) -> None:
+    [row] = manifest_rows(table, io.BytesIO(f"uri\n{uri}\n".encode()), IngestRecipe())
+    assert row.source.uri == path
+
+
 @pytest.mark.parametrize("uri", ["http://x/a.wav", "ftp://x/a", "S3://b/a.wav", "simplecache::s3://b/a", "github://o:r@/x"])
 def test_a_table_cannot_make_us_call_anywhere(uri: str) -> None:
     [row] = read("t.csv", f"uri\n{uri}\n")
@@ -222,3 +238,84 @@ def test_a_table_cannot_make_us_call_anywhere(uri: str) -> None:
 def test_a_manifest_of_ten_thousand_rows_keeps_their_order(tmp_path: Path) -> None:
     rows = read("t.csv", "uri\n" + "".join(f"{number}.wav\n" for number in range(10_000)))
     assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(10_000)]
+
+
+def until_refused(name: str, content: bytes) -> tuple[list[str], str]:
+    """Numbers of the rows that a table gives before it is refused, and why it is."""
+    found: list[InputRow] = []
+    with pytest.raises(DeadInput) as dead:
+        found.extend(manifest_rows(f"/tables/{name}", io.BytesIO(content), IngestRecipe()))
+    assert dead.value.code == "bad_table"
+    return [row.row.rpartition("#")[2] for row in found], dead.value.message
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (b"\xff.wav", "cannot be read as {}: 'utf-8' codec can't decode byte 0xff in position {}: invalid start byte (in line 4)"),
+        (b"\0.wav", "holds NUL bytes: it is no text table"),
+    ],
+)
+def test_a_table_that_goes_bad_gives_the_rows_before_it_does(broken: bytes, why: str) -> None:
+    assert until_refused("t.csv", b"uri\na.wav\nb.wav\n" + broken + b"\nc.wav\n") == (["2", "3"], why.format("csv", 0))
+    lines = b"".join(b'{"uri": "' + name + b'"}\n' for name in (b"a.wav", "♭.wav".encode(), b"c.wav", broken, b"d.wav"))
+    assert until_refused("t.jsonl", lines) == (["1", "2", "3"], why.format("jsonl", 9))
+
+
+def test_a_table_whose_character_is_cut_off_at_its_end_gives_the_rows_before() -> None:
+    numbers, why = until_refused("t.csv", "uri\na.wav\n♭".encode()[:-1])
+    assert numbers == ["2"]
+    assert why == "cannot be read as csv: 'utf-8' codec can't decode bytes in position 0-1: unexpected end of data (in line 3)"
+
+
+def test_a_line_of_json_that_is_too_long_is_dead_and_the_rest_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.manifests._FIELD_LIMIT", 40)
+    row = '{"uri": "a.wav"}'
+    longest = row.ljust(39) + "\n"
+    lines = [row + "\n", row.ljust(41) + "\n", longest, row.ljust(400) + "\n", longest, row.ljust(123)]
+    rows = read("t.jsonl", "".join(lines))  # the limit counts the line's end
+    assert [(found.row[-1], found.code, found.message) for found in rows] == [
+        ("1", "", ""), ("2", "bad_row", "is longer than 40 characters"), ("3", "", ""), ("4", "bad_row", "is longer than 40 characters"),
+        ("5", "", ""), ("6", "bad_row", "is longer than 40 characters"),
+    ]  # fmt: skip
+
+
+def test_a_line_of_a_table_that_is_too_long_ends_it_and_the_rows_before_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.manifests._FIELD_LIMIT", 40)
+    numbers, why = until_refused("t.csv", b"uri,caption\na.wav,x\nb.wav," + b"y" * 50 + b"\nc.wav,z\n")
+    assert (numbers, why) == (["2"], "cannot be read as a table: line larger than field limit (40)")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_lines_of_a_table_end_as_on_any_system(ending: str) -> None:
+    text = ending.join(["uri,caption", *(f"{number}.wav,♭{'x' * 50}" for number in range(1000)), ""])
+    rows = read("t.csv", text)
+    assert [row.row for row in rows] == [f"/tables/t.csv#{number}" for number in range(2, 1002)]
+    assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(1000)]
+
+
+class Counting(io.BytesIO):
+    """A file that knows how many bytes of it were read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.taken += len(content)
+        return content
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return self.read(size)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_a_table_is_read_as_its_rows_are_taken_and_stays_open(name: str) -> None:
+    line = '{"uri": "a.wav"}\n' if name == "t.jsonl" else "a.wav\n"
+    opened = Counting(("" if name == "t.jsonl" else "uri\n").encode() + line.encode() * 1_000_000)
+    rows = manifest_rows(f"/tables/{name}", opened, IngestRecipe())
+    assert next(iter(rows)).source.uri == "/tables/a.wav"
+    assert opened.taken <= 1 << 16
+    del rows
+    assert not opened.closed
+    assert opened.seek(0) == 0
+    assert opened.read(3) == ("uri" if name != "t.jsonl" else '{"u').encode()

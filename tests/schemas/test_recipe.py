@@ -51,6 +51,7 @@ def test_chances_of_sentences_add_up_to_one_over_at_most_five(sentences: tuple[f
     ("section", "key", "value"),
     [
         ("ingest", "clip_s", 0), ("ingest", "clip_s", float("nan")), ("ingest", "extend", 0.9), ("ingest", "max_channels", 0),
+        ("ingest", "max_buckets", 100_001),
         ("vary", "speed_max", 1.0), ("vary", "rate_hz", 100), ("vary", "channels", 3), ("vary", "volume_min", 0),
         ("filter", "silent_share", 1.5), ("limits", "cpu_s", 0), ("corpus", "seed", -1), ("annotate", "silence_db", 3),
     ],
