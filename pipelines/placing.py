@@ -92,12 +92,14 @@ def bucket_count(clips_in_split: int, clips_in_all: int, recipe: IngestRecipe) -
 
 def clips(scratch: Scratch) -> Iterator[pa.Table]:
     """The clips that go on, with their bucket, in order of bucket and key."""
-    own = {"split": "placed.split", "group": "placed.grp", "captions": "coalesce(merged.captions, clip.captions)"}
-    yield from scratch.stream(
+    own = {"split": "chosen.split", "group": "chosen.grp", "captions": "coalesce(chosen.captions, clip.captions)"}
+    scratch.run(
+        """create or replace table chosen as select clip_key, firsts.place as place, placed.split as split, grp, bucket, captions
+               from firsts join placed using (song_id) left join merged using (clip_key)"""
+    )
+    yield from scratch.stream(  # one join beside the sort of whole records: two would not fit
         f"""select {_columns(Clip, "clip", own)}, bucket from candidates
-            join firsts on clip.clip_key = firsts.clip_key and candidates.place = firsts.place
-            join placed on placed.song_id = firsts.song_id left join merged on merged.clip_key = firsts.clip_key
-            order by bucket, clip.clip_key"""
+            join chosen on candidates.place = chosen.place and clip.clip_key = chosen.clip_key order by bucket, chosen.clip_key"""
     )
 
 

@@ -13,7 +13,7 @@ from pipelines.store import arrow_schema
 from pipelines.temporary import temporary_folder
 from schemas.record import Record
 
-_MEMORY: Final = "512MB"  # beyond it DuckDB spills; the process itself stays below twice that
+_MEMORY: Final = "768MB"  # beyond it DuckDB spills; the process itself stays below twice that
 _BATCH_ROWS: Final = 1 << 16
 
 

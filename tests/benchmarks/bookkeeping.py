@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.order import ORDER
-from flows.steps import list_sources, run_stage, sizes_of
+from flows.stages import run_stage, sizes_of
+from flows.steps import list_sources
 from pipelines import cut
 from pipelines.beam.options import Engine
 from pipelines.dataset import close_dataset
@@ -87,7 +88,7 @@ def child(step: str, work: Path) -> None:
 def measured(step: str, work: Path) -> list[Any]:
     """Cost of a step in a process of its own, printed as a row of the table."""
     command = [sys.executable, "-m", "tests.benchmarks.bookkeeping", "--step", step, "--folder", str(work)]
-    cost = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    cost = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
     print(f"| {step} | {cost[0]:.1f} | {cost[1]:.1f} | {cost[2]:.0f} | {cost[3]:,} | {cost[4]} |", flush=True)
     return list(cost)
 

@@ -97,7 +97,7 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(tones: 
     try:
         with hold(Store(str(out)), "test") as lock, ThreadPoolExecutor(SHARES) as side_by_side:
             begin(tones.sources, str(out), PLAIN)
-            order = Order(str(out), "runs/shares", 1, "local", (), lock.holder.holder_id, timeout_s=FAILS_WITHIN_S, warm=True)
+            order = Order(str(out), "runs/shares", 1, "local", (), lock.holder.holder_id, timeout_s=FAILS_WITHIN_S)
             for step in STEPS:
                 parts = [""] if step in WHOLE_STEPS else [f"{number}/{SHARES}" for number in range(1, SHARES + 1)]
                 taken = [
