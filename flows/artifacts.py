@@ -17,7 +17,7 @@ from prefect.artifacts import (
 from pipelines.agreement import Agreement
 from pipelines.store import Store
 
-_EVERY_S: Final = 2.0  # between two looks at a step's progress: each is a request
+_EVERY_S: Final = 5.0  # between two looks at a step's progress: each is a request, and the server's work
 
 
 class StepProgressBar:

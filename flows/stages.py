@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from flows.errors import UsageError
 from flows.order import BEFORE, ORDER
 from pipelines import clips
+from pipelines.beam.dealing import dealt
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.errors import Passing, PipelineError
 from pipelines.settling import PLAN
@@ -70,15 +71,13 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
 
 def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
     """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
-    from pipelines.beam.run import dealt, run_buckets
-
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     before = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
     with _told(stage, store, sizes, waiting, engine, watch):
         folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
-        rows = run_buckets(stage, store, recipe, waiting, folder, engine) if waiting else []
+        rows = _run(stage, store, recipe, waiting, folder, engine) if waiting else []
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             raise Passing(
@@ -87,6 +86,12 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
             )
     counts = _summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
+
+
+def _run(stage: Stage, store: Store, recipe: Recipe, waiting: Mapping[str, int], folder: str, engine: Engine) -> list[Any]:
+    from pipelines.beam.run import run_buckets
+
+    return run_buckets(stage, store, recipe, waiting, folder, engine)
 
 
 def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:

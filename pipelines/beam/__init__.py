@@ -1,10 +1,1 @@
-"""The only place that knows Apache Beam."""
-
-import logging
-
-# Beam warns, through the root logger, of cloud libraries that nobody asked for.
-_level = logging.getLogger().level
-logging.getLogger().setLevel(logging.ERROR)
-import apache_beam  # noqa: E402, F401
-
-logging.getLogger().setLevel(_level)
+"""The only place that knows Apache Beam. Importing it costs a second, so what can do without is in modules of its own."""

@@ -100,7 +100,9 @@ def _given(engine: Engine) -> dict[str, Any]:
 
 
 def _check_names(engine: Engine, given: dict[str, Any]) -> None:
-    from apache_beam.options.pipeline_options import PipelineOptions
+    if not given:
+        return
+    from pipelines.beam.quiet import PipelineOptions
 
     secret = next((name for name in given if _SECRET.search(name)), None)
     if secret:

@@ -1,16 +1,15 @@
 """One stage over its buckets as a Beam pipeline that ends in one combined summary."""
 
-import heapq
 import logging
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import apache_beam as beam
 import grpc
-from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.beam.dealing import dealt
 from pipelines.beam.options import LOCAL, Engine
+from pipelines.beam.quiet import PipelineOptions, beam
 from pipelines.errors import PipelineError
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
@@ -80,17 +79,6 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
         """Write the rows in the order of their buckets' names."""
         Store(self._out).write_json(self._name, sorted(rows, key=lambda row: row.bucket))
         yield self._name, len(rows)
-
-
-def dealt(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
-    """Buckets by hand, the largest first to the hand with the least work."""
-    held: list[list[str]] = [[] for _ in range(hands)]
-    heap = [(0, hand) for hand in range(hands)]
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        work, hand = heapq.heappop(heap)
-        held[hand].append(name)
-        heapq.heappush(heap, (work + sizes[name], hand))
-    return held
 
 
 def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, int], run_folder: str, engine: Engine) -> list[BucketRun]:

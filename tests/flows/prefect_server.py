@@ -36,7 +36,7 @@ def until(wanted: Callable[[], T], what: str, limit_s: float = 90.0) -> T:
 class Server:
     """A server of its own database, and what tests ask of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -45,7 +45,7 @@ class Server:
         self.environment = {
             **os.environ, "PREFECT_HOME": str(folder / "home"), "PREFECT_API_URL": self.url, "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT),
-            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1", "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLI_COLORS": "false",
+            "PREFECT_CLI_COLORS": "false", **settings,
         }  # fmt: skip
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -108,7 +108,7 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests, with a process work pool and the deployments of infra/prefect."""
-    made = Server(tmp_path_factory.mktemp("prefect"))
+    made = Server(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1", PREFECT_WORKER_QUERY_SECONDS="1")
     try:
         made.prefect("work-pool", "create", "obbligato", "--type", "process")
         file = str(ROOT / "infra" / "prefect" / "prefect.yaml")

@@ -1,6 +1,6 @@
 """How buckets are dealt to hands."""
 
-from pipelines.beam.run import dealt
+from pipelines.beam.dealing import dealt
 
 SIZES = {"a": 17, "b": 16, "c": 16, "d": 15, "e": 14, "f": 11, "g": 11, "h": 10}
 
