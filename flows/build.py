@@ -17,7 +17,7 @@ from flows import processes
 from flows.artifacts import StepProgressBar, show_dataset, show_steps
 from flows.errors import UsageError
 from flows.processes import Order, StepFailed
-from flows.stages import STAGES
+from flows.stages import STAGES, summed
 from flows.steps import STEPS, absolute, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
 from pipelines.dataset import DATASET
@@ -132,7 +132,7 @@ def take(run: Run, step: str) -> dict[str, Any]:
         report = take_step(step, "", run.order, run.corpus)
     else:
         began = time.monotonic()
-        report = _summed(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))
+        report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))
         report["seconds"] = round(time.monotonic() - began, 3)
     run.reports.append(report)
     return report
@@ -146,11 +146,8 @@ def _task_runner(settings: EngineSettings) -> Any:
     return DaskTaskRunner(address=settings.dask)
 
 
-def _summed(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for report in reports:
-        for name, count in report["counts"].items():
-            counts[name] = counts.get(name, 0) + count
+def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = summed(report["counts"] for report in reports)
     total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
     return {"step": step, "counts": counts, **total, "work_s": round(sum(report["work_s"] for report in reports), 3)}
 

@@ -63,7 +63,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
 def _take(
     name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str, say: Callable[[dict[str, Any]], None]
 ) -> None:
-    from flows.stages import WHOLE, Share, StepProgress
+    from flows.stages import WHOLE, Share, watched
     from flows.steps import STEPS, new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
     from pipelines.lock import hold
@@ -75,11 +75,7 @@ def _take(
     check_engine(engine, out)
 
     with hold(Store(out), f"obbligato step {name}") as lock:
-
-        def watch(state: StepProgress) -> None:
-            lock.glance()
-            say({"progress": state._asdict()})
-
+        watch = watched(lambda state: say({"progress": state._asdict()}), lock)
         report = run_step(name, out, engine, run or new_run(), watch, share)
     say({"report": report._asdict()})
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.order import ORDER
-from flows.stages import Report, StepProgress, Watch, run_stage
+from flows.stages import Report, Watch, run_stage, watched
 from flows.steps import STEPS, begin, check, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
@@ -35,21 +35,11 @@ def _built(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, wat
     try:
         for step in STEPS:
             lock.check()
-            reports.append(run_step(step, out, engine, run_folder, _watched(watch, lock)))
+            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock)))
         return dict(store.read_json(DATASET))
     finally:
         CHILDREN.close()
         write_run(store, run_folder, engine, started, reports)
-
-
-def _watched(watch: Watch, lock: Lock) -> Watch:
-    """The same, looking at the lock now and then: a run that has lost it must not go on for the rest of a stage."""
-
-    def look(state: StepProgress) -> None:
-        lock.glance()
-        watch(state)
-
-    return look
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:

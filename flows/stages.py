@@ -2,10 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flows.errors import UsageError
 from flows.order import BEFORE, ORDER
@@ -13,11 +13,15 @@ from pipelines import clips
 from pipelines.beam.dealing import dealt
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.errors import Passing, PipelineError
+from pipelines.lock import Lock
 from pipelines.settling import PLAN
 from pipelines.slicing import LISTING
 from pipelines.stage import MARKER, Job, Stage, fingerprint, finished
 from pipelines.store import Store
 from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pipelines.beam.run import BucketRun
 
 STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER)}
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
@@ -61,6 +65,16 @@ WHOLE: Final = Share(1, 1)
 Watch = Callable[[StepProgress], None]
 
 
+def watched(watch: Watch, lock: Lock) -> Watch:
+    """The same, looking at the lock now and then: a run that has lost it must not go on for the rest of a stage."""
+
+    def look(state: StepProgress) -> None:
+        lock.glance()
+        watch(state)
+
+    return look
+
+
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
     """Units of a stage and their sizes: slices in inputs, or buckets in clips. Raises `PipelineError` before they are known."""
     plan, key, before = (LISTING, "slices", "list") if stage in BEFORE else (PLAN, "clips", "settle")
@@ -77,21 +91,19 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
     with _told(stage, store, sizes, waiting, engine, watch):
         folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
-        rows = _run(stage, store, recipe, waiting, folder, engine) if waiting else []
+        rows: list[BucketRun] = []
+        if waiting:
+            from pipelines.beam.run import run_buckets
+
+            rows = run_buckets(stage, store, recipe, waiting, folder, engine)
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             raise Passing(
                 f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
-    counts = _summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
+    counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
-
-
-def _run(stage: Stage, store: Store, recipe: Recipe, waiting: Mapping[str, int], folder: str, engine: Engine) -> list[Any]:
-    from pipelines.beam.run import run_buckets
-
-    return run_buckets(stage, store, recipe, waiting, folder, engine)
 
 
 def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:
@@ -99,7 +111,8 @@ def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:
     return finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
 
 
-def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts of several parts as one, by name."""
     total: Counter[str] = Counter()
     for found in counts:
         total.update(found)

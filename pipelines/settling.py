@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from pipelines import placing
 from pipelines.errors import PipelineError
 from pipelines.scratch import scratch
-from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
+from pipelines.stage import Done, Job, digest, marker_name, whole_marker, write_marker
 from pipelines.store import Store, Writer, arrow_schema
 from pipelines.tables import parquet_bytes, read_table, runs, side_by_side
 from schemas.corpus import Assigned, Clip, LedgerRow
@@ -40,8 +39,8 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
         raise PipelineError(f"{store.url}: {changed[0]} of the listing has changed since it was cut; run `obbligato build`")
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     files = {name: marker["files"] for name, marker in cut.items()}
-    expected = _hash([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
-    known_name = f"assigned/{_hash([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
+    expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
+    known_name = f"assigned/{digest([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
     before = store.read_json(PLAN) if store.exists(PLAN) else {}
     stands = store.exists(INPUT_LEDGER) and store.exists(known_name)
     if stands and before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
@@ -160,7 +159,3 @@ def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
     for name in store.names(folder):
         if name.split(".", 1)[0] not in kept:
             store.delete(f"{folder}/{name}")
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -62,6 +62,11 @@ def marker_name(folder: str, bucket: str) -> str:
     return f"{folder}/{bucket}{MARKER}"
 
 
+def digest(value: Any) -> str:
+    """Hash of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def fingerprint(stage: Stage, job: Job) -> str:
     """Hash of all that decides a bucket's output: recipe sections, versions, and the input files' hashes."""
     recipe = job.recipe.model_dump(mode="json")
@@ -74,7 +79,7 @@ def fingerprint(stage: Stage, job: Job) -> str:
         "tools": dict(stage.tools(job.recipe)),
         "inputs": inputs,
     }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return digest(decisive)
 
 
 def _knobs(recipe: Mapping[str, Any], name: str) -> Any:

@@ -1,11 +1,9 @@
 """Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
 
-import hashlib
-import json
 from typing import Any, Final
 
 from pipelines.slicing import LISTING
-from pipelines.stage import marker_name
+from pipelines.stage import digest, marker_name
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
@@ -34,8 +32,8 @@ class Version(Record):
 def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
     """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
     last = last_version(store)
-    found = {"recipe_sha256": _hash(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": _hash(dataset)}
-    if last is not None and all(getattr(last, name) == digest for name, digest in found.items()):
+    found = {"recipe_sha256": digest(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": digest(dataset)}
+    if last is not None and all(getattr(last, name) == mark for name, mark in found.items()):
         return last
     shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
     before = last.shards if last is not None else {}
@@ -65,7 +63,7 @@ def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
     names = list(store.read_json(LISTING)["slices"])
     markers = side_by_side(lambda name: store.read_json(marker_name("listing", name))["files"], names)
-    return _hash(dict(zip(names, markers)))
+    return digest(dict(zip(names, markers)))
 
 
 def what_changed(version: Version, before: Version | None) -> str:
@@ -81,7 +79,3 @@ def what_changed(version: Version, before: Version | None) -> str:
 
 def _counts(version: Version) -> dict[str, int]:
     return {**version.samples, **{f"inputs: {name}": count for name, count in version.inputs.items()}}
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,17 +1,18 @@
 """A real S3-compatible server on this host, and fresh buckets in it; child processes of a test reach it too."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import boto3
 import pytest
 from s3fs import S3FileSystem
+
+from tests.waiting import free_port, listens, until
 
 PAGE = 100  # names that the server gives at a time; S3 gives a thousand
 _STARTS_WITHIN_S = 60
@@ -20,9 +21,7 @@ _STARTS_WITHIN_S = 60
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the server; the environment points every S3 client at it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     address = f"http://127.0.0.1:{port}"
     empty = str(tmp_path_factory.mktemp("aws") / "none")
@@ -46,28 +45,13 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 environment.setenv(name, value)
             for name in away:
                 environment.delenv(name, raising=False)
-            _wait_for(server, port)
+            until(partial(listens, port), "answer of moto's server", _STARTS_WITHIN_S, server)
             S3FileSystem.clear_instance_cache()
             yield address
         finally:
             S3FileSystem.clear_instance_cache()  # they remember this server
             server.kill()
             server.wait()
-
-
-def _wait_for(server: "subprocess.Popen[bytes]", port: int) -> None:
-    end = time.monotonic() + _STARTS_WITHIN_S
-    while time.monotonic() < end:
-        assert server.poll() is None, "moto's server has ended"
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        try:
-            server.wait(timeout=0.05)
-        except subprocess.TimeoutExpired:
-            continue
-    raise AssertionError(f"moto's server does not answer after {_STARTS_WITHIN_S} s")
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Final, NamedTuple
 import psutil
 
 from tests.flows.building import ROOT
+from tests.waiting import free_port, listens, until
 
 LOOPBACK: Final = ROOT / "infra/portable/loopback.py"
 STARTS_WITHIN_S: Final = 60
@@ -46,7 +44,7 @@ class Servers(NamedTuple):
 def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -> Iterator[Servers]:
     """Both, started in `folder`; the pool's workers run `python` with `path` as PYTHONPATH. All of it is killed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    job_port, pool_port = _free_port(), _free_port()
+    job_port, pool_port = free_port(), free_port()
     modules = {
         f"apache_beam.runners.portability.local_job_service_main --port {job_port}": sys.executable,
         f"apache_beam.runners.worker.worker_pool_main --service_port {pool_port}": python,
@@ -56,7 +54,7 @@ def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -
         for number, (module, program) in enumerate(modules.items()):
             started.append(_started([program, str(LOOPBACK), *module.split()], folder, f"server-{number}.log", path))
         for process, port in zip(started, (job_port, pool_port), strict=True):
-            wait_for(partial(_listens, port), process, STARTS_WITHIN_S)
+            until(partial(listens, port), "Beam server", STARTS_WITHIN_S, process)
         settings = (
             f"job_endpoint=localhost:{job_port}",
             "environment_type=EXTERNAL",
@@ -76,25 +74,3 @@ def _started(command: list[str], folder: Path, log: str, path: str) -> "subproce
     environment = {**os.environ, "PYTHONPATH": path, "PATH": programs}
     with (folder / log).open("wb") as out:
         return subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment, start_new_session=True)
-
-
-def wait_for(holds: Callable[[], bool], process: "subprocess.Popen[bytes] | None", within_s: float) -> None:
-    """Look again and again until something holds; fails where it does not in time, or where `process` ends first."""
-    end = time.monotonic() + within_s
-    nothing = threading.Event()
-    while not holds():
-        assert time.monotonic() < end, f"not within {within_s} s"
-        assert process is None or process.poll() is None, f"{process.args!r} has ended with {process.returncode}"
-        nothing.wait(0.02)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

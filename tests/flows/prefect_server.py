@@ -3,43 +3,31 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.waiting import free_port, until
+
 ROOT = Path(__file__).parents[2]
 MARK = "OBBLIGATO_TEST_RUN"  # in the environment of a worker and all below it
-T = TypeVar("T")
-
-
-def until(wanted: Callable[[], T], what: str, limit_s: float = 90.0) -> T:
-    """Wait for the first true answer."""
-    deadline = time.monotonic() + limit_s
-    while not (found := wanted()):
-        assert time.monotonic() < deadline, f"no {what} within {limit_s} s"
-        time.sleep(0.1)
-    return found
 
 
 class Server:
     """A server of its own database, and what tests ask of it."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.folder = folder
         self.environment = {

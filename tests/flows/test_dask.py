@@ -1,7 +1,6 @@
 """Slices on a Dask cluster, of which a worker is killed with all that it has started."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import pytest
 
 from tests.conftest import Built
 from tests.flows.building import ROOT, digests
-from tests.flows.prefect_server import Server, server, until
+from tests.flows.prefect_server import Server, server
+from tests.waiting import free_port, until
 
 __all__ = ["server"]
 
@@ -21,9 +21,7 @@ __all__ = ["server"]
 @contextmanager
 def cluster(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, list[psutil.Process]]]:
     """A scheduler and two workers of one thread each; its address, and the workers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port)], *[["worker", address, "--nthreads", "1"]] * 2]
     started = [

@@ -28,6 +28,7 @@ from schemas.recipe import Recipe
 from tests.conftest import Built
 from tests.flows import building, odd_stages, portable
 from tests.flows.test_growth import PLAIN
+from tests.waiting import until
 
 FAILS_WITHIN_S = 60
 SHARES = 3
@@ -88,7 +89,7 @@ def test_the_portable_path_gives_the_same_bytes_and_leaves_nobody_behind(tones: 
     process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
     building.finish(process)
     assert_same(tmp_path / "out", tones)
-    portable.wait_for(partial(_idle, servers), None, FAILS_WITHIN_S)
+    until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 
 def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(tones: Tones, tmp_path: Path) -> None:
@@ -157,13 +158,13 @@ def test_a_killed_beam_worker_ends_the_run_in_one_line_and_a_local_run_ends_with
     tones: Tones, tmp_path: Path, servers: portable.Servers
 ) -> None:
     process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
-    portable.wait_for(partial(_at_work, servers), process, FAILS_WITHIN_S)
+    until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
     workers = servers.below()
     servers.harnesses()[0].kill()
     _, said = process.communicate(timeout=FAILS_WITHIN_S)
     died = "a worker has died, or lost its connection; what it has finished is kept: run again"
     assert (process.returncode, said.decode()) == (1, f"obbligato: stage ingest failed: {died}\n")
-    portable.wait_for(partial(_gone, workers), None, FAILS_WITHIN_S)
+    until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
 
@@ -172,11 +173,11 @@ def test_when_the_client_is_killed_its_workers_end_and_a_local_run_ends_with_the
     tones: Tones, tmp_path: Path, servers: portable.Servers
 ) -> None:
     process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
-    portable.wait_for(partial(_at_work, servers), process, FAILS_WITHIN_S)
+    until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
     workers = servers.below()
     building.kill_tree(process)
-    portable.wait_for(partial(_gone, workers), None, FAILS_WITHIN_S)
-    portable.wait_for(partial(_idle, servers), None, FAILS_WITHIN_S)
+    until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
+    until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
 
@@ -185,13 +186,13 @@ def test_when_the_client_is_killed_its_workers_end_and_a_local_run_ends_with_the
 def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(tones: Tones, tmp_path: Path, victim: str) -> None:
     with portable.servers(tmp_path / "cluster") as servers:
         process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
-        portable.wait_for(partial(_at_work, servers), process, FAILS_WITHIN_S)
+        until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
         workers = servers.below()
         getattr(servers, victim).kill()
         _, said = process.communicate(timeout=FAILS_WITHIN_S)
         assert process.returncode == 1
         assert said.decode().splitlines()[-1].startswith("obbligato: ")
-        portable.wait_for(partial(_gone, workers), None, FAILS_WITHIN_S)
+        until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
 
@@ -205,7 +206,7 @@ def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(tmp_
     with pytest.raises(PipelineError) as failed:
         _run_odd(odd_stages.RAISES, Store(str(tmp_path)), servers)
     assert str(failed.value) == "stage raises failed: KeyError: \"no chord in c [while running 'raises']\""
-    portable.wait_for(partial(_idle, servers), None, FAILS_WITHIN_S)
+    until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 
 @pytest.mark.parametrize("stage", [odd_stages.DIES_ONCE, odd_stages.DIES_LAST], ids=lambda stage: stage.name)
@@ -215,7 +216,7 @@ def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(
     with pytest.raises(PipelineError, match=f"stage {stage.name} failed: a worker has died"):
         _run_odd(stage, Store(str(tmp_path)), servers)
     assert _run_odd(stage, Store(str(tmp_path)), servers) == ["a", "b", "c"]
-    portable.wait_for(partial(_idle, servers), None, FAILS_WITHIN_S)
+    until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 
 def test_a_module_that_the_workers_lack_is_named(tones: Tones, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from flows.local import build
 from pipelines.beam.options import Engine
 from schemas.recipe import Recipe
 from tests.flows.building import digests
-from tests.flows.prefect_server import Server, marked, server, until, worker
+from tests.flows.prefect_server import Server, marked, server, worker
 from tests.flows.test_growth import PLAIN, Corpus
+from tests.waiting import until
 
 __all__ = ["server"]
 PATIENT = PLAIN.replaced(annotate=PLAIN.annotate.replaced(key="tests.flows.patient_annotator"))

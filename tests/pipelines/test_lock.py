@@ -20,6 +20,7 @@ from pipelines.errors import PipelineError
 from pipelines.lock import Holder, Lock, break_lock, held_by, hold
 from pipelines.lock_file import NAME
 from pipelines.store import Store
+from tests.waiting import until
 
 pytest_plugins = ["tests.object_store"]
 ROOT = Path(__file__).parents[2]
@@ -56,13 +57,6 @@ def gone_pid() -> int:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     return ended.pid
-
-
-def until(condition: object) -> None:
-    end = time.monotonic() + WITHIN_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "waited in vain"
-        threading.Event().wait(0.01)
 
 
 def refused(store: Store, match: str) -> None:
@@ -103,7 +97,7 @@ def test_a_run_that_was_killed_here_is_replaced_at_once(store: Store, facts: dic
 def test_a_killed_run_that_nobody_has_buried_is_gone(store: Store) -> None:
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     start = lock._process_start(zombie.pid)
-    until(lambda: lock._process_start(zombie.pid) == 0)
+    until(lambda: lock._process_start(zombie.pid) == 0, "zombie", WITHIN_S)
     write(store, own(pid=zombie.pid, process_start=start))
     with hold(store, "again"):
         pass
@@ -153,7 +147,7 @@ def test_a_renewed_lock_stays_its_holders_and_shows_when(store: Store, monkeypat
     monkeypatch.setattr(lock, "_now", lambda: "2026-11-21T12:00:00Z")
     with hold(store, "build", lease_s=0.3) as held:  # renewed every 0.05 s
         monkeypatch.setattr(lock, "_now", lambda: "2026-11-21T12:00:20Z")
-        until(lambda: (standing := held_by(store)) is not None and standing.renewed == "2026-11-21T12:00:20Z")
+        until(lambda: (standing := held_by(store)) is not None and standing.renewed == "2026-11-21T12:00:20Z", "renewal", WITHIN_S)
         standing = held_by(store)
         assert standing is not None
         assert (standing.holder_id, standing.taken) == (held.holder.holder_id, "2026-11-21T12:00:00Z")
@@ -207,7 +201,7 @@ def test_a_lock_that_was_unlocked_is_lost_and_not_made_again(store: Store) -> No
 def test_the_renewing_thread_finds_the_loss_by_itself(store: Store) -> None:
     with hold(store, "build", lease_s=0.3) as held:
         break_lock(store)
-        until(lambda: held.lost)
+        until(lambda: held.lost, "loss", WITHIN_S)
 
 
 def test_a_run_whose_machine_slept_asks_again_before_it_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
