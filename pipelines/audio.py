@@ -203,11 +203,12 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     if not np.isfinite(block).all():
         raise DeadInput("not_finite", "has NaN or infinite samples")
     peak = float(np.abs(block).max())
-    wave, downmix = (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else _mono(block)
+    wave, downmix = (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else downmixed(block)
     return Excerpt(wave / peak if peak > 1 else wave, sound.samplerate, peak, downmix)
 
 
-def _mono(block: Wave) -> tuple[Wave, Downmix]:
+def downmixed(block: Wave) -> tuple[Wave, Downmix]:
+    """A wave (samples, channels) as one channel, and how."""
     if block.shape[1] == 1:
         return np.ascontiguousarray(block[:, 0]), Downmix.NONE
     mean = block.mean(axis=1, dtype=np.float32)
@@ -225,11 +226,19 @@ def resampled(wave: Wave, from_hz: int, to_hz: int) -> Wave:
     return out
 
 
+def quantised(wave: Wave) -> Wave:
+    """A wave as 16-bit FLAC gives it back; samples beyond full scale are clipped."""
+    return _pcm(wave).astype(np.float32) / np.float32(32768)
+
+
+def _pcm(wave: Wave) -> npt.NDArray[np.int16]:
+    return np.round(np.clip(wave, -1.0, 32767 / 32768) * 32768).astype(np.int16)
+
+
 def flac(wave: Wave, rate_hz: int) -> bytes:
     """16-bit FLAC of a wave; samples beyond full scale are clipped."""
     out = io.BytesIO()
-    pcm = np.round(np.clip(wave, -1.0, 32767 / 32768) * 32768).astype(np.int16)
-    soundfile.write(out, pcm, rate_hz, format="FLAC", subtype="PCM_16")
+    soundfile.write(out, _pcm(wave), rate_hz, format="FLAC", subtype="PCM_16")
     return out.getvalue()
 
 
@@ -237,5 +246,5 @@ def decoded(content: bytes) -> Excerpt:
     """A whole small file from memory, as our shards hold it."""
     with soundfile.SoundFile(io.BytesIO(content)) as sound:
         block = sound.read(dtype="float32", always_2d=True)
-        wave, downmix = _mono(block)
+        wave, downmix = downmixed(block)
         return Excerpt(wave, sound.samplerate, float(np.abs(block).max(initial=0.0)), downmix)

@@ -69,7 +69,8 @@ def build_sample(clip: Clip, row: Varied, labels: Labels, captions: tuple[Captio
     return Sample(
         key=row.sample_key, song_id=clip.song.song_id, clip_key=clip.clip_key, split=clip.split, change=row.change, source=clip.source,
         start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=vary.rate_hz, channels=channels,
-        beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key, captions=captions,
+        beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key,
+        controls=row.controls, captions=captions,
     )  # fmt: skip
 
 
@@ -132,4 +133,4 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
     )
 
 
-STAGE: Final = Stage("pack", "shards", 1, ("vary", "pack"), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)
+STAGE: Final = Stage("pack", "shards", 2, ("vary", "pack"), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)

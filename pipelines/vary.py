@@ -1,18 +1,21 @@
-"""Stage *vary*: the original and its copies in other pitches, speeds and volumes, as FLAC."""
+"""Stage *vary*: the original and its copies in other pitches, speeds and volumes, as FLAC, and the controls of each."""
 
+import importlib.metadata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from pipelines import audio, clips, rubberband
-from pipelines.audio import Wave, flac, read_window, resampled
+from pipelines.audio import Wave, flac, quantised, read_window, resampled
+from pipelines.controls import controls_of
 from pipelines.draws import generator
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death
 from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage
 from pipelines.tars import TarWriter
+from schemas.controls import Controls
 from schemas.corpus import Change, Clip, Varied, Verdict
 from schemas.identity import VariantKind, sample_key, variant_kind, variant_semitones
 from schemas.recipe import Recipe, VaryRecipe
@@ -33,10 +36,11 @@ class Order(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A variant as made: its FLAC bytes and its length."""
+    """A variant as made: its FLAC bytes, its length, and what is measured on what those bytes decode to."""
 
     content: bytes
     duration_s: float
+    controls: Controls
 
 
 def planned_changes(clip: Clip, verdict: Verdict, recipe: Recipe) -> tuple[Change, ...]:
@@ -93,8 +97,8 @@ def _copy(wave: Wave, own_samples: int, work_hz: int, change: Change, recipe: Va
         if change.semitones:
             heard = rubberband.changed(heard, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine)[:own_samples]
     shaped = _faded(_ramped(heard, change), work_hz, cut=change.speed < 1)
-    final = _within_scale(resampled(shaped, work_hz, recipe.rate_hz))
-    return Copy(flac(final, recipe.rate_hz), round(len(final) / recipe.rate_hz, 6))
+    final = quantised(_within_scale(resampled(shaped, work_hz, recipe.rate_hz)))
+    return Copy(flac(final, recipe.rate_hz), round(len(final) / recipe.rate_hz, 6), controls_of(final, recipe.rate_hz))
 
 
 def _ramped(wave: Wave, change: Change) -> Wave:
@@ -147,12 +151,15 @@ def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequenc
     for change, copy in zip(changes, copies, strict=True):
         name = sample_key(key, change.variant)
         offset = tar.add(f"{name}.flac", copy.content)
-        yield Varied(sample_key=name, clip_key=key, change=change, duration_s=copy.duration_s, offset=offset, bytes=len(copy.content))
+        yield Varied(
+            sample_key=name, clip_key=key, change=change, duration_s=copy.duration_s, controls=copy.controls,
+            offset=offset, bytes=len(copy.content),
+        )  # fmt: skip
 
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of what makes the audio."""
-    return {**rubberband.tools(recipe.vary.engine), **audio.tools()}
+    return {**rubberband.tools(recipe.vary.engine), **audio.tools(), "scipy": importlib.metadata.version("scipy")}
 
 
-STAGE: Final = Stage("vary", "variants", 3, ("vary",), ("clips", "verdicts"), vary_bucket, tools)
+STAGE: Final = Stage("vary", "variants", 4, ("vary",), ("clips", "verdicts"), vary_bucket, tools)

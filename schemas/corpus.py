@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.caption import Caption
+from schemas.controls import Controls
 from schemas.errors import SchemaError
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.record import PositiveSeconds, Record, Seconds
@@ -151,12 +152,13 @@ class Verdict(Record):
 
 
 class Varied(Record):
-    """One sample's audio: the change made, its length, and where its FLAC stands in the bucket's tar of variants."""
+    """One sample's audio: the change made, its length, its controls, and where its FLAC stands in the bucket's tar of variants."""
 
     sample_key: SampleKey
     clip_key: ClipKey
     change: Change
     duration_s: PositiveSeconds
+    controls: Controls
     offset: int
     bytes: int
 

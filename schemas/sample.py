@@ -3,13 +3,14 @@
 from typing import Final
 
 from schemas.caption import Caption
+from schemas.controls import Controls
 from schemas.corpus import Change, Source
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class Sample(Record):
@@ -32,6 +33,7 @@ class Sample(Record):
     tempo: Tempo
     chords: Chords
     key_label: KeyLabel
+    controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
 
     @property

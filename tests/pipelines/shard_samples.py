@@ -11,6 +11,7 @@ import soundfile
 
 from pipelines.tars import TarWriter
 from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.controls import Controls
 from schemas.corpus import Change, Source
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.sample import Sample
@@ -18,6 +19,10 @@ from schemas.sample import Sample
 RATE_HZ = 8000
 CLIP = "00112233445566aa-0-2000"
 KEY = f"{CLIP}-orig"
+CONTROLS = Controls(
+    dynamics_db=(-9.0,) * 20, melody=(9,) * 20, loudness_lufs=-9.0, onsets_per_s=0.0,
+    music_share=1.0, speech_share=0.0, noise_share=0.0, silence_share=0.0,
+)  # fmt: skip
 Members = Sequence[tuple[str, bytes]]
 
 
@@ -47,7 +52,8 @@ def our_sample(variant: str = "orig", **fields: object) -> Sample:
         source=Source(uri="/music/flute.wav", licence="CC-BY-4.0", title="Air", metadata='{"is_audioset_eval": true}'),
         start_s=0, end_s=2, duration_s=2, rate_hz=RATE_HZ, channels=1,
         beats=Beats(times_s=(0.5, 1.0, 1.5), numbers=(1, 2, 3), **how), meter=Meter(beats_per_bar=3, **how), tempo=Tempo(bpm=120, **how),
-        chords=Chords(segments=tuple(segments), **how), key_label=KeyLabel(tonic=9, mode="minor", **how), captions=captions,
+        chords=Chords(segments=tuple(segments), **how), key_label=KeyLabel(tonic=9, mode="minor", **how),
+        controls=CONTROLS, captions=captions,
     )  # fmt: skip
     return sample.replaced(**fields)
 

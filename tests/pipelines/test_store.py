@@ -16,6 +16,7 @@ from s3fs import S3FileSystem
 import pipelines.remote
 from pipelines.errors import PipelineError
 from pipelines.store import Store
+from schemas.controls import Controls
 from schemas.corpus import Change, InputRow, Source, Varied
 from tests.object_store import PAGE
 
@@ -53,7 +54,14 @@ def fail_midway(store: Store, name: str) -> None:
 
 
 def varied(place: int) -> Varied:
-    return Varied(sample_key=f"{KEY}-pu{place + 1}", clip_key=KEY, change=Change(speed=1 + place / 7), duration_s=10, offset=place, bytes=1)
+    controls = Controls(
+        dynamics_db=(-3.0 * place,), melody=(place % 12,), loudness_lufs=-10, onsets_per_s=0,
+        music_share=1, speech_share=0, noise_share=0, silence_share=0,
+    )  # fmt: skip
+    return Varied(
+        sample_key=f"{KEY}-pu{place + 1}", clip_key=KEY, change=Change(speed=1 + place / 7), duration_s=10, controls=controls,
+        offset=place, bytes=1,
+    )  # fmt: skip
 
 
 def test_what_is_written_is_read_with_its_size_and_digest(store: Store) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipelines.store import arrow_schema
 from schemas.caption import Caption, Fact
+from schemas.controls import Controls
 from schemas.corpus import Change, Clip, InputRow, Song, Source
 from schemas.errors import SchemaError
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
@@ -17,6 +18,10 @@ from schemas.shape import features_of, shape_of
 
 CLAIM: dict[str, Any] = {"confidence": 0.5, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 KEY = "00112233445566aa-0-10000"
+CONTROLS = Controls(
+    dynamics_db=(-20.5, -21.0), melody=(0, 12), loudness_lufs=-18.2, onsets_per_s=2.5,
+    music_share=0.9, speech_share=0.1, noise_share=0.0, silence_share=0.0,
+)  # fmt: skip
 WIDTH = {"string": str, "float64": float, "int64": int, "bool": bool}
 
 
@@ -29,6 +34,7 @@ def sample() -> Sample:
         beats=Beats(times_s=(0.5,), numbers=(1,), **CLAIM), meter=Meter(beats_per_bar=4, **CLAIM), tempo=Tempo(bpm=120, **CLAIM),
         chords=Chords(segments=(ChordSegment(start_s=0, end_s=10, label="C:maj"),), **CLAIM),
         key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
+        controls=CONTROLS,
         captions=(Caption(text="In C.", kind="control", sentences=("In C.",), facts=(Fact(kind="key", value="C major", sentence=0),)),),
     )  # fmt: skip
 
@@ -84,6 +90,24 @@ def test_empty_labels_have_the_same_columns_as_full_ones() -> None:
     table = pa.Table.from_pylist([bare.model_dump(mode="json")], schema=arrow_schema(Sample))
     assert table.schema.field("captions").type == arrow_schema(Sample).field("captions").type
     assert Sample.model_validate(table.to_pylist()[0]) == bare
+
+
+def test_controls_whose_curves_differ_in_length_are_refused_with_both_lengths() -> None:
+    with pytest.raises(ValidationError, match="2 frames of dynamics but 1 of melody"):
+        CONTROLS.replaced(melody=(0,))
+
+
+def test_controls_whose_shares_are_not_of_one_whole_are_refused_with_their_sum() -> None:
+    with pytest.raises(ValidationError, match=r"add up to 1\.2, not 1"):
+        CONTROLS.replaced(noise_share=0.2)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"melody": (0, 13)}, {"dynamics_db": (0.1, 0.0)}, {"dynamics_db": (-121.0, 0.0)}, {"loudness_lufs": -71}]
+)
+def test_controls_outside_their_scale_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        CONTROLS.replaced(**fields)
 
 
 def test_shapes_of_types() -> None:
