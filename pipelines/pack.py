@@ -21,6 +21,8 @@ from schemas.sample import Sample
 
 def pack_bucket(job: Job) -> Done:
     """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
+    for folder in ("ledger", "variants"):  # pack writes there too: what a killed one left must go
+        job.store.sweep(folder, job.bucket)
     bucket_clips = clips.read(job)
     varied = job.store.read_records(f"variants/{job.bucket}.parquet", Varied)
     ledger = list(_missing(job, bucket_clips, {row.sample_key for row in varied}))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipelines import clips
 from pipelines.agreement import Agreement, agreement
-from pipelines.annotate import BATCH, annotate_waves
+from pipelines.annotate import annotate_waves
 from pipelines.annotate import tools as annotator_tools
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
@@ -64,7 +64,7 @@ def verify_bucket(job: Job) -> Done:
                 raise
             if isinstance(chosen, Death):
                 raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
-            for batch in clips.batches(chosen, BATCH):
+            for batch in clips.batches(chosen, job.recipe.annotate.batch):
                 relabelled += [
                     row for row in child.run("pipelines.verify:relabel", batch, job.recipe.annotate) if not isinstance(row, Death)
                 ]

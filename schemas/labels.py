@@ -26,7 +26,7 @@ class Origin(StrEnum):
 
 
 class Claim(Record):
-    """What every label carries beside its value."""
+    """What every label carries beside its value; the confidence is the chance that the label is right."""
 
     confidence: Confidence
     tool: str
@@ -38,12 +38,15 @@ class Claim(Record):
 class Beats(Claim):
     """Beat times, ascending, and each beat's number in its bar (1 is a downbeat).
 
+    `confidence` is the expected F-measure of the beats, `downbeat_confidence` the chance that the numbers are right as well.
+
     >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), confidence=1, tool="t", version="1", licence="CC0").downbeats_s
     (1.0,)
     """
 
     times_s: tuple[Seconds, ...] = ()
     numbers: tuple[int, ...] = ()
+    downbeat_confidence: Confidence = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -108,7 +111,10 @@ class ChordSegment(Record):
 
 
 class Chords(Claim):
-    """Chord segments in order, without gaps or overlaps; empty where nothing was found."""
+    """Chord segments in order, without gaps or overlaps; empty where nothing was found.
+
+    The confidence is the expected share of time whose chord is right (to the seventh).
+    """
 
     segments: tuple[ChordSegment, ...] = ()
 

@@ -1,8 +1,8 @@
-"""Annotators: one library per file.
+"""Annotators: one module each, named by the recipe for each role.
 
-An annotator is a module of this folder (or any importable module, by its dotted name) with one or more of
-``annotate_beats``, ``annotate_chords`` and ``annotate_key``: each takes a list of mono float32 waves at 44.1 kHz and the
-recipe's annotate section, and returns one label per wave. Adding a file here adds an annotator.
+An annotator is a module of this folder, or any importable module by its dotted name, with one or more of ``annotate_beats(batch)``,
+``annotate_chords(batch, rhythms)`` and ``annotate_key(batch)``. Each takes a `Batch` (mono float32 waves at 44.1 kHz, the recipe's annotate
+section, and what the networks hear, computed when first asked for) and returns one label per wave.
 """
 
 import importlib
@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from pipelines.errors import PipelineError
-from schemas.labels import Beats, Meter
+from schemas.labels import Beats, Meter, Tempo
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
 
 
-class BeatsAndMeter(NamedTuple):
+class Rhythm(NamedTuple):
     """What ``annotate_beats`` gives for each wave."""
 
     beats: Beats
     meter: Meter
+    tempo: Tempo
 
 
 Role = Literal["beats", "chords", "key"]
@@ -42,9 +43,7 @@ def check_annotators(names: Iterable[str]) -> None:
         except ImportError:
             found = None
         if found is None:
-            raise PipelineError(
-                f"no annotator called {name!r}: expected one of pipelines/annotators (essentia, madmom) or a module's dotted name"
-            )
+            raise PipelineError(f"no annotator called {name!r}: expected obbligato or a module's dotted name")
 
 
 def _module(name: str) -> str:

@@ -59,9 +59,9 @@ def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
     """What may be stated of the labels: what is there and as confident as the recipe asks."""
     out: list[Attribute] = []
     bpm, beats = labels.tempo.bpm, labels.meter.beats_per_bar
-    if bpm is not None and labels.tempo.confidence >= recipe.min_beats_confidence and _BPM_STATED[0] <= bpm <= _BPM_STATED[1]:
+    if bpm is not None and labels.tempo.confidence >= recipe.min_tempo_confidence and _BPM_STATED[0] <= bpm <= _BPM_STATED[1]:
         out.append(Attribute.TEMPO)
-    if beats in COUNTS and labels.meter.confidence >= recipe.min_beats_confidence:
+    if beats in COUNTS and labels.meter.confidence >= recipe.min_meter_confidence:
         out.append(Attribute.METER)
     if labels.key.tonic is not None and labels.key.confidence >= recipe.min_key_confidence:
         out.append(Attribute.KEY)

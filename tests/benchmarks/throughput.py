@@ -23,12 +23,10 @@ import pyrubberband
 import soundfile
 
 from pipelines.annotate import measured
-from pipelines.annotators import madmom as madmom_annotator
-from pipelines.annotators.essentia import annotate_key
 from pipelines.audio import Wave, flac, read_window, resampled
-from pipelines.moving import tempo_bpm
 from pipelines.vary import _drawn
-from schemas.recipe import AnnotateRecipe, Recipe
+from schemas.recipe import Recipe
+from tests.benchmarks.truth_peers import essentia_key, madmom_deep_chroma, madmom_downbeats
 
 CLIP_S, EXTENDED_S = 10.0, 12.5
 STAGES = ("ingest", "cut", "annotate", "filter", "vary", "caption", "pack", "verify")
@@ -70,21 +68,12 @@ def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
 
 def plain(paths: list[Path], out: Path) -> float:
     """Seconds of the plain way over some files."""
-    from madmom.audio.signal import Signal
-    from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
-
-    networks, tracker = RNNDownBeatProcessor(), DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)
     recipe = Recipe()
     began = time.perf_counter()
     for path in paths:
         excerpt = read_window(str(path), 0.0, EXTENDED_S)
         wave = resampled(excerpt.wave, excerpt.rate_hz, 44_100)
-        beats = tracker(networks(Signal(wave, sample_rate=44_100)))
-        labels = [
-            tempo_bpm(beats[:, 0].tolist()),
-            madmom_annotator.annotate_chords([wave], AnnotateRecipe()),
-            annotate_key([wave], AnnotateRecipe()),
-        ]
+        labels = [madmom_downbeats(wave), madmom_deep_chroma(wave), essentia_key("krumhansl")(wave)]
         measured(excerpt)
         for variant, copy in plain_copies(wave, path.stem, recipe).items():
             (out / f"{path.stem}-{variant}.flac").write_bytes(flac(resampled(copy, 44_100, 16_000), 16_000))

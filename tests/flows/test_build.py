@@ -110,6 +110,17 @@ def test_a_build_killed_twice_ends_with_the_same_bytes(built: Built, tmp_path: P
     assert building.digests(tmp_path / "out") == building.digests(built.out)
 
 
+def test_what_a_killed_write_left_is_gone_when_its_bucket_is_done_again(built: Built, tmp_path: Path) -> None:
+    out = copied(built, tmp_path / "out")
+    for marker in list((out / "shards").glob("*.done.json")):
+        bucket = marker.name.removesuffix(".done.json")
+        for left in (f"ledger/.part-{bucket}.parquet-0f", f"variants/.part-{bucket}.done.json-0f", f"shards/.part-{bucket}.tar-0f"):
+            (out / left).write_bytes(b"half")
+        marker.unlink()
+    rebuild(built, out, built.recipe)
+    assert building.digests(out) == building.digests(built.out)
+
+
 @pytest.mark.slow
 def test_a_build_killed_at_ten_random_moments_ends_with_the_same_bytes(built: Built, tmp_path: Path) -> None:
     total = len(list(built.out.rglob("*.done.json")))

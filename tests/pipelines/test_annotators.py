@@ -1,8 +1,5 @@
 """Annotators say what the library says, the same in any batch, nothing of what is no music, and the truth of what is."""
 
-import sys
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,7 +7,7 @@ import pytest
 from pipelines.agreement import agreement
 from pipelines.annotate import annotate_waves, level_db, measured
 from pipelines.annotators import RATE_HZ, annotator
-from pipelines.annotators.madmom import downbeat_activations
+from pipelines.annotators.batch import Batch
 from pipelines.audio import Excerpt
 from pipelines.errors import PipelineError
 from pipelines.synthesis.compose import compose
@@ -33,22 +30,14 @@ def noise(length_s: float = 5.0, gain: float = 0.1) -> Wave:
     return (gain * np.random.default_rng(0).standard_normal(round(length_s * RATE_HZ))).astype(np.float32)
 
 
-def test_the_stacked_networks_equal_madmoms_own(music: Wave) -> None:
-    clip = music[: 6 * RATE_HZ]
-    madmom: Any = sys.modules["madmom"]  # our annotator imports it with the version look-up answered
-    theirs = madmom.features.downbeats.RNNDownBeatProcessor()(madmom.audio.signal.Signal(clip, sample_rate=RATE_HZ))
-    [ours] = downbeat_activations([clip])
-    assert ours.shape == theirs.shape == (600, 2)
-    assert np.abs(ours - theirs).max() < 1e-5
-    assert theirs.max() > 0.5  # there is something to find
-
-
-def test_a_ragged_batch_gives_each_clip_what_it_gets_alone(music: Wave) -> None:
-    clips = [music[: 3 * RATE_HZ], music[2 * RATE_HZ : 7 * RATE_HZ], noise(1.23), music[:4410]]
-    singly = [downbeat_activations([clip])[0] for clip in clips]
-    for alone, together in zip(singly, downbeat_activations(clips), strict=True):
-        assert alone.shape == together.shape
-        assert np.abs(alone - together).max() < 1e-6
+def test_a_ragged_batch_hears_each_clip_as_it_is_heard_alone(music: Wave) -> None:
+    clips = [music[: 3 * RATE_HZ], music[2 * RATE_HZ : 7 * RATE_HZ], noise(1.23), music[:4410], music[RATE_HZ : 6 * RATE_HZ]]
+    together = Batch(clips, RECIPE)
+    for place, clip in enumerate(clips):
+        alone = Batch([clip], RECIPE)
+        assert np.array_equal(alone.accents[0].activations, together.accents[place].activations)
+        assert all(np.array_equal(one, other) for one, other in zip(alone.harmony[0], together.harmony[place], strict=True))
+    assert together.accents[1].activations.max() > 0.5  # there is something to hear
 
 
 def silence_then_click() -> Wave:
@@ -64,6 +53,8 @@ NO_MUSIC = {
     "direct current": np.full(5 * RATE_HZ, 0.5, np.float32),
     "one click": silence_then_click(),
     "half a second of noise": noise(0.5),
+    "NaN and infinity": np.array([0.1, np.nan, np.inf, -0.1] * RATE_HZ, np.float32),
+    "one sample": np.full(1, 0.5, np.float32),
     "a tenth of a second and a sample": np.full(RATE_HZ // 10 + 1, 0.5, np.float32),
     "full-scale square of 1 Hz": np.sign(np.sin(2 * np.pi * np.arange(5 * RATE_HZ) / RATE_HZ)).astype(np.float32),
 }
@@ -84,9 +75,8 @@ def test_what_is_no_music_has_empty_labels_and_little_confidence(of_no_music: di
         None,
         None,
     )
-    assert labels.beats.confidence <= RECIPE.min_beats_alone
-    assert labels.chords.confidence <= RECIPE.min_chords_confidence
-    assert labels.key.confidence <= RECIPE.min_key_confidence
+    claims = (labels.beats, labels.meter, labels.tempo, labels.chords, labels.key)
+    assert max(claim.confidence for claim in claims) <= 0.2
 
 
 def test_a_square_wave_slow_enough_to_be_clicks_has_no_key(of_no_music: dict[str, Labels]) -> None:
@@ -119,7 +109,7 @@ def test_a_composed_piece_is_recovered(heard: dict[int, Labels], index: int) -> 
     assert found.beats >= 0.95
     assert (found.meter, found.key, found.tempo) == (1.0, 1.0, 1.0)
     assert found.chords is not None
-    assert found.chords >= 0.8
+    assert found.chords >= 0.9
 
 
 @pytest.mark.parametrize("index", PIECES)
@@ -127,7 +117,7 @@ def test_chords_cover_the_piece_and_beats_lie_inside(heard: dict[int, Labels], i
     labels = heard[index]
     assert (labels.chords.segments[0].start_s, labels.chords.segments[-1].end_s) == (0.0, labels.duration_s)
     assert 0 <= labels.beats.times_s[0] < labels.beats.times_s[-1] <= labels.duration_s
-    assert labels.beats.confidence > RECIPE.min_beats_alone
+    assert labels.beats.confidence > 0.8
 
 
 def test_labels_of_a_wave_do_not_depend_on_its_batch(heard: dict[int, Labels]) -> None:
@@ -143,7 +133,7 @@ def test_an_annotator_that_is_not_there_is_named() -> None:
     with pytest.raises(PipelineError, match="'nobody'"):
         annotator("beats", "nobody")
     with pytest.raises(PipelineError, match="annotator of key"):
-        annotator("key", "madmom")
+        annotator("key", "pipelines.annotators.madmom")
 
 
 @pytest.mark.parametrize(("amplitude", "expected_db"), [(1.0, -3.01), (0.1, -23.01), (0.0, -120.0), (1e-9, -120.0)])

@@ -171,6 +171,8 @@ def test_counts_of_sentences_follow_the_recipe_and_attributes_are_drawn_evenly()
 
 def test_only_confident_labels_and_short_progressions_may_be_stated() -> None:
     assert set(available(labels(), CaptionRecipe())) == {Attribute.TEMPO, Attribute.METER, Attribute.KEY, Attribute.CHORDS}
-    assert available(labels(confidence=0.4), CaptionRecipe()) == (Attribute.TEMPO, Attribute.METER, Attribute.CHORDS)
+    gates = CaptionRecipe(min_tempo_confidence=0.3, min_meter_confidence=0.4, min_chords_confidence=0.4, min_key_confidence=0.5)
+    assert available(labels(confidence=0.4), gates) == (Attribute.TEMPO, Attribute.METER, Attribute.CHORDS)
+    assert available(labels(confidence=0.3), gates) == (Attribute.TEMPO,)
     assert Attribute.CHORDS not in available(labels(chords=6), CaptionRecipe(max_chords=3))
     assert available(labels(beats_per_bar=None, bpm=None, chords=0), CaptionRecipe()) == (Attribute.KEY,)

@@ -1,0 +1,38 @@
+"""The key from two witnesses: the harmony network, and Essentia's key profile on its own chromagram.
+
+E. Gómez, "Tonal description of music audio signals", 2006, for the method; C. L. Krumhansl, "Cognitive foundations of musical pitch",
+1990, for the profile.
+"""
+
+import importlib.metadata
+from typing import Final
+
+import essentia
+import essentia.standard
+import numpy as np
+
+from pipelines.annotators import RATE_HZ
+from pipelines.annotators.confidence import fitted
+from pipelines.annotators.harmony import Floats, Harmony
+from pipelines.audio import Wave
+from schemas.pitch import parse_note
+
+essentia.log.infoActive = essentia.log.warningActive = False
+VERSION: Final = importlib.metadata.version("essentia")
+LICENCE: Final = "AGPL-3.0"
+PROFILE: Final = "krumhansl"  # temperley and edma add nothing to it
+
+
+def vote(wave: Wave) -> int:
+    """The key that Essentia's profile names: tonic × 2, plus 1 for minor."""
+    tonic, mode, _ = essentia.standard.KeyExtractor(profileType=PROFILE, sampleRate=RATE_HZ)(np.ascontiguousarray(wave))
+    return 2 * int(parse_note(tonic)) + int(mode == "minor")
+
+
+def key_chances(harmony: Harmony, voted: int) -> Floats:
+    """Probability of each key, (24,): tonic × (major, minor)."""
+    logs = harmony.key.copy()
+    logs[voted] += fitted("key")["vote"]
+    odds = np.exp(logs - logs.max())
+    chances: Floats = odds / odds.sum()
+    return chances

@@ -1,0 +1,147 @@
+"""Our own annotators: rhythm, chords and key, each from all that is heard. The recipe's default."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pipelines.annotators import RATE_HZ, Rhythm, keys, madmom, tempo_octave
+from pipelines.annotators.accents import accent_ear
+from pipelines.annotators.bar_lines import PATHS, Bars, bars
+from pipelines.annotators.bar_lines import WEIGHTS as BAR_WEIGHTS
+from pipelines.annotators.bar_net import METERS, Accents
+from pipelines.annotators.bar_tracker import BarTracker, Tracked
+from pipelines.annotators.batch import Batch
+from pipelines.annotators.chords import chord_path
+from pipelines.annotators.confidence import chords_evidence, confidence, rhythm_evidence
+from pipelines.annotators.harmony import WEIGHTS as HARMONY_WEIGHTS
+from pipelines.annotators.harmony import Harmony
+from pipelines.audio import Wave
+from pipelines.moving import tempo_bpm
+from schemas.chord import NO_CHORD
+from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel, Meter, Tempo
+from schemas.pitch import Mode
+from schemas.recipe import AnnotateRecipe
+
+_LICENCE: Final = "LicenseRef-Obbligato"  # of weights trained on our own pieces
+
+
+@lru_cache(maxsize=16)
+def _tracker(meter: int, min_bpm: float, max_bpm: float, device: str) -> BarTracker:
+    return BarTracker((meter,), min_bpm, max_bpm).to(device)
+
+
+@lru_cache(maxsize=4)
+def _weights_version(name: str) -> str:
+    return hashlib.sha256((files("pipelines.annotators") / "weights" / f"{name}.npz").read_bytes()).hexdigest()[:8]
+
+
+class Reading(NamedTuple):
+    """A clip's beats and bars, and the accents they were read from."""
+
+    bars: Bars | None
+    accents: Accents
+
+
+def annotate_beats(batch: Batch) -> list[Rhythm]:
+    """Beats with their numbers, meter and tempo: madmom's activations and bar tracking, read again with harmony as evidence."""
+    return [_rhythm(*row) for row in zip(read_bars(batch), batch.harmony, strict=True)]
+
+
+def read_bars(batch: Batch) -> list[Reading]:
+    """Beats and bars of each clip; where every other beat is faint, after a second hearing."""
+    recipe = batch.recipe
+    accents = list(batch.accents)
+    paths = _paths(accents, recipe, recipe.min_bpm, recipe.max_bpm)
+    faint = [tempo_octave.faintness(_likeliest(found), heard) for found, heard in zip(paths, accents, strict=True)]
+    doubtful = [place for place, share in enumerate(faint) if share < tempo_octave.DOUBTFUL]
+    if doubtful:
+        faster = accent_ear(recipe.device)([tempo_octave.played_faster(batch.waves[place]) for place in doubtful])
+        for place, heard in zip(doubtful, faster, strict=True):
+            accents[place] = tempo_octave.averaged(accents[place], heard)
+            paths[place] = _read_again(accents[place], faint[place], recipe)
+    rows = zip(paths, accents, batch.harmony, strict=True)
+    return [Reading(bars(found, heard, harmony, recipe.meters), heard) for found, heard, harmony in rows]
+
+
+def _paths(accents: Sequence[Accents], recipe: AnnotateRecipe, min_bpm: float, max_bpm: float) -> list[dict[int, Tracked]]:
+    """The tracker's path through each meter's bars, for each clip."""
+    usual = set(PATHS) if set(recipe.meters) & set(METERS) else set()
+    meters = sorted(usual | (set(recipe.meters) - set(METERS)))
+    activations = [heard.activations for heard in accents]
+    tracked = [_tracker(meter, min_bpm, max_bpm, recipe.device)(activations) for meter in meters]
+    return [dict(zip(meters, row, strict=True)) for row in zip(*tracked, strict=True)]
+
+
+def _likeliest(paths: dict[int, Tracked]) -> tempo_octave.Beats:
+    return max(paths.items(), key=lambda path: path[1].log_probability_per_meter.get(path[0], -np.inf))[1].beats
+
+
+def _read_again(accents: Accents, faintness: float, recipe: AnnotateRecipe) -> dict[int, Tracked]:
+    """Paths in the mean of both hearings, at half the tempo where every other beat stays faint."""
+    [paths] = _paths([accents], recipe, recipe.min_bpm, recipe.max_bpm)
+    beats = _likeliest(paths)
+    if not tempo_octave.is_too_fast(beats, accents, faintness):
+        return paths
+    [slower] = _paths([accents], recipe, recipe.min_bpm * tempo_octave.SLOWER, recipe.max_bpm / 2)
+    return slower if tempo_octave.is_half(_likeliest(slower), beats) else paths
+
+
+def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
+    found = reading.bars
+    claim: dict[str, Any] = {
+        "tool": "madmom RNNDownBeat, obbligato bars",
+        "version": f"{madmom.VERSION}+{_weights_version(BAR_WEIGHTS)}",
+        "licence": madmom.LICENCE,
+    }
+    if found is None:
+        return Rhythm(Beats(confidence=0, **claim), Meter(confidence=0, **claim), Tempo(confidence=0, **claim))
+    evidence = rhythm_evidence(found, reading.accents, harmony)
+    sure = {label: confidence(label, evidence) for label in ("beats", "downbeats", "meter", "tempo")}
+    times = tuple(round(float(time), TIME_DECIMALS) for time in found.times_s)
+    beats = Beats(
+        times_s=times, numbers=tuple(found.numbers.tolist()), confidence=sure["beats"], downbeat_confidence=sure["downbeats"], **claim
+    )
+    return Rhythm(
+        beats,
+        Meter(beats_per_bar=found.beats_per_bar, confidence=sure["meter"], **claim),
+        Tempo(bpm=tempo_bpm(times), confidence=sure["tempo"], **claim),
+    )
+
+
+def annotate_chords(batch: Batch, rhythms: list[Rhythm]) -> list[Chords]:
+    """Chords with basses, changing on beats where the sound allows it."""
+    return [_chords(*row) for row in zip(batch.waves, batch.harmony, rhythms, strict=True)]
+
+
+def _chords(wave: Wave, harmony: Harmony, rhythm: Rhythm) -> Chords:
+    path = chord_path(harmony, rhythm.beats.times_s)
+    segments = path.segments(round(len(wave) / RATE_HZ, TIME_DECIMALS))
+    return Chords(
+        segments=() if all(segment.label == NO_CHORD for segment in segments) else segments,
+        confidence=confidence("chords", chords_evidence(harmony, path.classes)),
+        tool="obbligato harmony",
+        version=_weights_version(HARMONY_WEIGHTS),
+        licence=_LICENCE,
+    )
+
+
+def annotate_key(batch: Batch) -> list[KeyLabel]:
+    """Tonic and mode, by the network and Essentia's profiles together."""
+    return [_key(*row) for row in zip(batch.waves, batch.harmony, strict=True)]
+
+
+def _key(wave: Wave, harmony: Harmony) -> KeyLabel:
+    chances = keys.key_chances(harmony, keys.vote(wave))
+    best = int(chances.argmax())
+    return KeyLabel(
+        tonic=best // 2,
+        mode=Mode.MINOR if best % 2 else Mode.MAJOR,
+        confidence=round(float(chances[best]), 3),
+        tool="obbligato harmony, essentia KeyExtractor",
+        version=f"{_weights_version(HARMONY_WEIGHTS)}+{keys.VERSION}",
+        licence=keys.LICENCE,
+    )
