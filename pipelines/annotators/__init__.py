@@ -5,9 +5,12 @@ An annotator is a module of this folder, or any importable module by its dotted 
 section, and what the networks hear, computed when first asked for) and returns one label per wave.
 """
 
+import hashlib
 import importlib
 import importlib.util
 from collections.abc import Iterable
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any, Final, Literal, NamedTuple
 
 from pipelines.errors import PipelineError
@@ -22,6 +25,14 @@ class Rhythm(NamedTuple):
     beats: Beats
     meter: Meter
     tempo: Tempo
+
+
+@lru_cache(maxsize=8)
+def weights_version(*files_of_weights: str) -> str:
+    """What our own networks weigh, as a version: eight hex of the SHA-256 of the named files, of all where none is named."""
+    folder = files(__name__) / "weights"
+    names = files_of_weights or sorted(file.name for file in folder.iterdir())
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()[:8]
 
 
 Role = Literal["beats", "chords", "key"]

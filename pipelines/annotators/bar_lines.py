@@ -17,7 +17,7 @@ from pipelines.annotators.bar_tracker import Tracked
 from pipelines.annotators.harmony import Floats, Harmony
 from pipelines.annotators.network_weights import read_weights
 
-WEIGHTS: Final = "bars"
+WEIGHTS: Final = "bars.npz"
 PATHS: Final = (3, 4)  # meters whose paths are read; the one through bars of two adds nothing to that through four
 _LEAST_BEATS: Final = 4  # fewer have no neighbours to be compared with
 # How much our networks' log odds of downbeats count, and madmom's beside them: ours see harmony, madmom's know drums. Fitted by greatest

@@ -9,8 +9,8 @@ import torch
 
 
 def read_weights(name: str) -> dict[str, torch.Tensor]:
-    """A network's state by its name, in single precision."""
-    with (files(__package__) / "weights" / f"{name}.npz").open("rb") as file, np.load(file) as arrays:
+    """A network's state from a file of `weights`, in single precision."""
+    with (files(__package__) / "weights" / name).open("rb") as file, np.load(file) as arrays:
         return {key: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array) for key, array in arrays.items()}
 
 

@@ -1,14 +1,12 @@
 """Our own annotators: rhythm, chords and key, each from all that is heard. The recipe's default."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotators import RATE_HZ, Rhythm, keys, madmom, tempo_octave
+from pipelines.annotators import RATE_HZ, Rhythm, keys, madmom, tempo_octave, weights_version
 from pipelines.annotators.accents import accent_ear
 from pipelines.annotators.bar_lines import PATHS, Bars, bars
 from pipelines.annotators.bar_lines import WEIGHTS as BAR_WEIGHTS
@@ -32,11 +30,6 @@ _LICENCE: Final = "LicenseRef-Obbligato"  # of weights trained on our own pieces
 @lru_cache(maxsize=16)
 def _tracker(meter: int, min_bpm: float, max_bpm: float, device: str) -> BarTracker:
     return BarTracker((meter,), min_bpm, max_bpm).to(device)
-
-
-@lru_cache(maxsize=4)
-def _weights_version(name: str) -> str:
-    return hashlib.sha256((files("pipelines.annotators") / "weights" / f"{name}.npz").read_bytes()).hexdigest()[:8]
 
 
 class Reading(NamedTuple):
@@ -94,7 +87,7 @@ def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
     found = reading.bars
     claim: dict[str, Any] = {
         "tool": "madmom RNNDownBeat, obbligato bars",
-        "version": f"{madmom.VERSION}+{_weights_version(BAR_WEIGHTS)}",
+        "version": f"{madmom.VERSION}+{weights_version(BAR_WEIGHTS)}",
         "licence": madmom.LICENCE,
     }
     if found is None:
@@ -124,7 +117,7 @@ def _chords(wave: Wave, harmony: Harmony, rhythm: Rhythm) -> Chords:
         segments=() if all(segment.label == NO_CHORD for segment in segments) else segments,
         confidence=confidence("chords", chords_evidence(harmony, path.classes)),
         tool="obbligato harmony",
-        version=_weights_version(HARMONY_WEIGHTS),
+        version=weights_version(HARMONY_WEIGHTS),
         licence=_LICENCE,
     )
 
@@ -142,6 +135,6 @@ def _key(wave: Wave, harmony: Harmony) -> KeyLabel:
         mode=Mode.MINOR if best % 2 else Mode.MAJOR,
         confidence=round(float(chances[best]), 3),
         tool="obbligato harmony, essentia KeyExtractor",
-        version=f"{_weights_version(HARMONY_WEIGHTS)}+{keys.VERSION}",
+        version=f"{weights_version(HARMONY_WEIGHTS)}+{keys.VERSION}",
         licence=keys.LICENCE,
     )

@@ -1,21 +1,20 @@
 """An annotator of keys for tests: it dies, spins or eats memory where a clip's pitch says so, and is honest elsewhere."""
 
 import ctypes
-from collections.abc import Sequence
 
 import numpy as np
 
+from pipelines.annotators.batch import Batch
 from pipelines.audio import Wave
 from schemas.labels import KeyLabel
-from schemas.recipe import AnnotateRecipe
 
 LICENCE = "CC0-1.0"
 SEGFAULT_HZ, SPIN_HZ, EAT_HZ = 1000, 2000, 3000
 
 
-def annotate_key(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[KeyLabel]:
+def annotate_key(batch: Batch) -> list[KeyLabel]:
     """C major for every wave, but for three pitches."""
-    return [_key(wave) for wave in waves]
+    return [_key(wave) for wave in batch.waves]
 
 
 def _key(wave: Wave) -> KeyLabel:

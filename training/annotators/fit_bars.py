@@ -147,7 +147,7 @@ def main() -> None:
     """Train on a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / f"{WEIGHTS}.npz"))
+    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / WEIGHTS))
     wanted = parser.parse_args()
     torch.manual_seed(0)
     rows = [row for folder in wanted.folders for row in examples(folder)]

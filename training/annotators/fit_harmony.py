@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / f"{WEIGHTS}.npz"))
+    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / WEIGHTS))
     wanted = parser.parse_args()
     torch.manual_seed(0)
     train(examples(wanted.folder), wanted.minutes, wanted.out)
