@@ -122,7 +122,7 @@ def test_a_tempo_is_too_fast_where_every_other_beat_is_faint() -> None:
 
 
 def test_a_slow_tempo_or_one_in_three_is_never_too_fast() -> None:
-    assert faintness(*alternating(0.08, 90)) == 1
+    assert faintness(*alternating(0.08, 104)) == 1
     beats, heard = alternating(0.08, 160)
     beats[:, 1] = np.arange(24) % 3 + 1
     assert faintness(beats, heard) == 1
