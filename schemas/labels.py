@@ -38,7 +38,7 @@ class Claim(Record):
 class Beats(Claim):
     """Beat times, ascending, and each beat's number in its bar (1 is a downbeat).
 
-    `confidence` is the expected F-measure of the beats, `downbeat_confidence` the chance that the numbers are right as well.
+    `confidence` is the expected F-measure of the beats, `downbeat_confidence` that of the downbeats.
 
     >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), confidence=1, tool="t", version="1", licence="CC0").downbeats_s
     (1.0,)

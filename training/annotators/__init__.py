@@ -1,1 +1,12 @@
-"""Practice material for the networks behind our annotators, and how they are trained on it."""
+"""How the networks and confidences of `pipelines/annotators` are made, in this order.
+
+    pip install -e '.[fit]'
+    python -m training.annotators.practice pieces
+    python -m training.annotators.fit_harmony pieces
+    python -m training.annotators.practice more --first 20000 --pieces 2800
+    python -m training.annotators.fit_bars more
+    python -m training.annotators.fit_confidence known --nothing speech
+
+`practice` names the packages that it needs. `more` holds pieces that the harmony network has not heard, `known` clips with their truth,
+`speech` audio of which every label is wrong. Two cores need about two hours for all of it. `tests/benchmarks/truth.py` says how good it is.
+"""
