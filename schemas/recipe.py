@@ -216,7 +216,7 @@ class CaptionRecipe(Record):
     paraphrases: int = Field(1, ge=0, le=8, description="Paraphrases of each control caption.")
     paraphraser: str = Field("rules", description="Who paraphrases: rules (offline).")
     min_tempo_confidence: Confidence = Field(
-        0.8, description="No sentence states a tempo below this confidence: of those above, 98 % are right."
+        0.8, description="No sentence states a tempo below this confidence: of those above, 95 to 98 % are right."
     )
     min_meter_confidence: Confidence = Field(0.8, description="Nor a meter below this.")
     min_chords_confidence: Confidence = Field(0.7, description="Nor chords below this.")

@@ -40,8 +40,16 @@ class ChordPath(NamedTuple):
     def segments(self, duration_s: float) -> tuple[ChordSegment, ...]:
         """Segments that start at 0, join, and end at `duration_s`; equal neighbours are one."""
         ends = (*self.starts_s[1:], duration_s)
-        spans = zip(self.starts_s, ends, self.names, strict=True)
-        return tuple(ChordSegment(start_s=start, end_s=min(end, duration_s), label=name) for start, end, name in spans if start < end)
+        merged: list[ChordSegment] = []
+        for start, end, name in zip(self.starts_s, ends, self.names, strict=True):
+            end_s = min(end, duration_s)
+            if end_s <= start:  # two changes were put on one beat: what stood before and after may be the same chord
+                continue
+            if merged and merged[-1].label == name:
+                merged[-1] = merged[-1].replaced(end_s=end_s)
+            else:
+                merged.append(ChordSegment(start_s=start, end_s=end_s, label=name))
+        return tuple(merged)
 
 
 def chord_path(heard: Harmony, beats_s: tuple[float, ...]) -> ChordPath:

@@ -60,6 +60,13 @@ def test_a_change_is_put_on_the_beat_beside_it() -> None:
     assert spans(chord_path(heard(frames), ()).segments(2.0))[0] == (0.0, 1.1, "C:maj")
 
 
+def test_a_chord_between_two_changes_on_one_beat_is_gone_and_its_neighbours_are_one() -> None:
+    frames = ["C:maj"] * 10 + ["G:7"] + ["C:maj"] * 9
+    heard_surely = heard(frames, sure=1 - 1e-9)
+    assert len(chord_path(heard_surely, ()).segments(2.0)) == 3
+    assert spans(chord_path(heard_surely, (0.05, 1.05, 2.05)).segments(2.0)) == [(0.0, 2.0, "C:maj")]
+
+
 def test_a_change_costs_least_on_a_beat_and_most_between_two() -> None:
     costs = _change_costs(21, (0.0, 1.0, 2.0))
     assert costs[10] == costs.max()
