@@ -36,7 +36,7 @@ def agreement(reference: Labels, estimate: Labels) -> Agreement:
         beats=f_measure(reference.beats.times_s, estimate.beats.times_s),
         downbeats=f_measure(reference.beats.downbeats_s, estimate.beats.downbeats_s),
         meter=None if meter is None else float(meter == estimate.meter.beats_per_bar),
-        tempo=_tempo(reference.tempo.bpm, estimate.tempo.bpm),
+        tempo=same_tempo(reference.tempo.bpm, estimate.tempo.bpm),
         chords=majmin_overlap(reference.chords, estimate.chords),
         key=None if ref_key[0] is None else float(ref_key == est_key),
     )
@@ -54,7 +54,8 @@ def f_measure(reference_s: Sequence[float], estimate_s: Sequence[float]) -> floa
     return float(mir_eval.beat.f_measure(np.asarray(reference_s), np.asarray(estimate_s), f_measure_threshold=BEAT_WINDOW_S))
 
 
-def _tempo(reference_bpm: float | None, estimate_bpm: float | None) -> float | None:
+def same_tempo(reference_bpm: float | None, estimate_bpm: float | None) -> float | None:
+    """1 or 0: within 4 % or not; none without a reference."""
     if reference_bpm is None:
         return None
     return float(estimate_bpm is not None and abs(estimate_bpm / reference_bpm - 1) <= TEMPO_TOLERANCE)

@@ -21,8 +21,6 @@ from schemas.sample import Sample
 
 def pack_bucket(job: Job) -> Done:
     """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
-    for folder in ("ledger", "variants"):  # pack writes there too: what a killed one left must go
-        job.store.sweep(folder, job.bucket)
     bucket_clips = clips.read(job)
     varied = job.store.read_records(f"variants/{job.bucket}.parquet", Varied)
     ledger = list(_missing(job, bucket_clips, {row.sample_key for row in varied}))
@@ -135,4 +133,12 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
     )
 
 
-STAGE: Final = Stage("pack", "shards", 2, ("vary", "pack"), ("clips", "annotations", "verdicts", "variants", "captions"), pack_bucket)
+STAGE: Final = Stage(
+    "pack",
+    "shards",
+    2,
+    ("vary", "pack"),
+    ("clips", "annotations", "verdicts", "variants", "captions"),
+    pack_bucket,
+    writes_too=("ledger", "variants"),
+)

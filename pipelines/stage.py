@@ -46,6 +46,7 @@ class Stage(NamedTuple):
     needs: tuple[str, ...]  # folders of the stages whose files it reads
     run: Callable[[Job], Done]
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
+    writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
 
 
 class Summary(NamedTuple):
@@ -115,7 +116,8 @@ def run_bucket(stage: Stage, job: Job) -> Summary:
     if counts is not None:
         return Summary(job.bucket, ran=False, counts=counts)
     job.store.delete(marker_name(stage.folder, job.bucket))
-    job.store.sweep(stage.folder, job.bucket)
+    for folder in (stage.folder, *stage.writes_too):
+        job.store.sweep(folder, job.bucket)
     began, waited_s = time.perf_counter(), WAITED.seconds
     done = stage.run(job)
     work_s = time.perf_counter() - began - (WAITED.seconds - waited_s)

@@ -17,6 +17,7 @@ from pipelines.errors import PipelineError
 from schemas.labels import Beats, Meter, Tempo
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
+WEIGHTS_FOLDER: Final = files(__name__) / "weights"  # of our own networks, and of confidences
 
 
 class Rhythm(NamedTuple):
@@ -30,9 +31,8 @@ class Rhythm(NamedTuple):
 @lru_cache(maxsize=8)
 def weights_version(*files_of_weights: str) -> str:
     """What our own networks weigh, as a version: eight hex of the SHA-256 of the named files, of all where none is named."""
-    folder = files(__name__) / "weights"
-    names = files_of_weights or sorted(file.name for file in folder.iterdir())
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()[:8]
+    names = files_of_weights or sorted(file.name for file in WEIGHTS_FOLDER.iterdir())
+    return hashlib.sha256(b"".join((WEIGHTS_FOLDER / name).read_bytes() for name in names)).hexdigest()[:8]
 
 
 Role = Literal["beats", "chords", "key"]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.annotators.harmony import NO_CHORD_CLASS, QUALITIES, Harmony
+from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, Harmony, chord_class
 from pipelines.annotators.pitch_spectrum import FPS
 from schemas.chord import NO_CHORD, Chord
 from schemas.labels import TIME_DECIMALS, ChordSegment
@@ -70,12 +70,12 @@ def emissions(heard: Harmony) -> npt.NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _states() -> _States:
-    chord, bass, prior, names = [NO_CHORD_CLASS], [12], [0.0], [NO_CHORD]
+    chord, bass, prior, names = [NO_CHORD_CLASS], [NO_BASS], [0.0], [NO_CHORD]
     for root in range(12):
-        for place, quality in enumerate(QUALITIES):
+        for quality in QUALITIES:
             plain = Chord(root=root, quality=quality)
             for note in range(12):
-                chord.append(root * len(QUALITIES) + place)
+                chord.append(chord_class(plain))
                 bass.append(note)
                 prior.append(0.0 if note == root else _INVERTED if note in plain.pitches else _FOREIGN)
                 names.append(plain.replaced(bass=None if note == root else note).harte)

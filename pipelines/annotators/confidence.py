@@ -8,12 +8,12 @@ whose sevenths are right; meter and tempo: the chance to be right. The key's is 
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.annotators import WEIGHTS_FOLDER
 from pipelines.annotators.bar_lines import Bars
 from pipelines.annotators.bar_net import ACCENT_FPS, Accents
 from pipelines.annotators.harmony import NO_CHORD_CLASS, Harmony
@@ -69,7 +69,11 @@ def _log_odds(chance: float) -> float:
     return float(np.log(chance / (1 - chance)))
 
 
-@lru_cache(maxsize=8)
 def fitted(label: str) -> dict[str, float]:
     """Weights of a label's evidence."""
-    return dict(json.loads((files(__package__) / "weights" / FITTED).read_text())[label])
+    return _all_fitted()[label]
+
+
+@lru_cache(maxsize=1)
+def _all_fitted() -> dict[str, dict[str, float]]:
+    return dict(json.loads((WEIGHTS_FOLDER / FITTED).read_text()))

@@ -18,7 +18,8 @@ from torch import nn
 from pipelines.annotators.network_weights import read_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, SEMITONES, PitchSpectrum
 from pipelines.audio import Wave
-from schemas.chord import ChordQuality
+from schemas.chord import Chord, ChordQuality
+from schemas.pitch import Key, Mode
 
 Floats = npt.NDArray[np.floating[Any]]
 QUALITIES: Final = tuple(ChordQuality)
@@ -30,6 +31,21 @@ _CHANNELS: Final = 48
 _DILATIONS: Final = (1, 2, 4, 8)
 _KEY_FRAMES: Final = 150  # keys are learned on 10 to 15 s: longer audio is heard in pieces
 _GPU_GROUP: Final = 32  # clips at once on a GPU; on a CPU one, which costs the same and gives the same bits in any company
+
+
+def chord_class(chord: Chord) -> int:
+    """The class of a chord, whatever its bass."""
+    return chord.root * len(QUALITIES) + QUALITIES.index(chord.quality)
+
+
+def key_class(key: Key) -> int:
+    """The class of a key: tonic × 2, plus 1 for minor."""
+    return 2 * key.tonic + (key.mode is Mode.MINOR)
+
+
+def key_of_class(number: int) -> Key:
+    """The key of a class."""
+    return Key(tonic=number // 2, mode=Mode.MINOR if number % 2 else Mode.MAJOR)
 
 
 class HarmonyLogits(NamedTuple):
@@ -146,7 +162,7 @@ class HarmonyEar:
         x_BTP = self.spectrum(waves_BS)
         said = self.network(x_BTP)
         pieces = x_BTP.tensor_split(-(-x_BTP.shape[1] // _KEY_FRAMES), dim=1)
-        keys = [said.key] if len(pieces) == 1 else [self.network(piece).key for piece in pieces]
+        keys = [said.key] if len(pieces) == 1 else [self.network.key_of(self.network.features(piece)) for piece in pieces]
         key_B24 = torch.stack([key.log_softmax(-1) for key in keys]).mean(0).log_softmax(-1)
         columns = (said.chord.log_softmax(-1), said.bass.log_softmax(-1), said.change.sigmoid(), key_B24)
         return [Harmony(*row) for row in zip(*(column.cpu().numpy() for column in columns), strict=True)]

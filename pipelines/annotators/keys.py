@@ -13,9 +13,9 @@ import numpy as np
 
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.confidence import fitted
-from pipelines.annotators.harmony import Floats, Harmony
+from pipelines.annotators.harmony import Floats, Harmony, key_class
 from pipelines.audio import Wave
-from schemas.pitch import parse_note
+from schemas.pitch import Key, parse_note
 
 essentia.log.infoActive = essentia.log.warningActive = False
 VERSION: Final = importlib.metadata.version("essentia")
@@ -24,13 +24,13 @@ PROFILE: Final = "krumhansl"  # temperley and edma add nothing to it
 
 
 def vote(wave: Wave) -> int:
-    """The key that Essentia's profile names: tonic × 2, plus 1 for minor."""
+    """The class of the key that Essentia's profile names."""
     tonic, mode, _ = essentia.standard.KeyExtractor(profileType=PROFILE, sampleRate=RATE_HZ)(np.ascontiguousarray(wave))
-    return 2 * int(parse_note(tonic)) + int(mode == "minor")
+    return key_class(Key(tonic=parse_note(tonic), mode=mode))
 
 
 def key_chances(harmony: Harmony, voted: int) -> Floats:
-    """Probability of each key, (24,): tonic × (major, minor)."""
+    """Probability of each class of keys, (24,)."""
     logs = harmony.key.copy()
     logs[voted] += fitted("key")["vote"]
     odds = np.exp(logs - logs.max())

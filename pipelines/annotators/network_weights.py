@@ -1,16 +1,17 @@
 """The weights of our own small networks: numpy archives in half precision beside the code, made by `training/annotators`."""
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.annotators import WEIGHTS_FOLDER
+
 
 def read_weights(name: str) -> dict[str, torch.Tensor]:
     """A network's state from a file of `weights`, in single precision."""
-    with (files(__package__) / "weights" / name).open("rb") as file, np.load(file) as arrays:
+    with (WEIGHTS_FOLDER / name).open("rb") as file, np.load(file) as arrays:
         return {key: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array) for key, array in arrays.items()}
 
 

@@ -1,6 +1,6 @@
 """Our own annotators: rhythm, chords and key, each from all that is heard. The recipe's default."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +16,11 @@ from pipelines.annotators.batch import Batch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import chords_evidence, confidence, rhythm_evidence
 from pipelines.annotators.harmony import WEIGHTS as HARMONY_WEIGHTS
-from pipelines.annotators.harmony import Harmony
+from pipelines.annotators.harmony import Harmony, key_of_class
 from pipelines.audio import Wave
 from pipelines.moving import tempo_bpm
 from schemas.chord import NO_CHORD
 from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel, Meter, Tempo
-from schemas.pitch import Mode
 from schemas.recipe import AnnotateRecipe
 
 _LICENCE: Final = "LicenseRef-Obbligato"  # of weights trained on our own pieces
@@ -51,11 +50,9 @@ def read_bars(batch: Batch) -> list[Reading]:
     paths = _paths(accents, recipe, recipe.min_bpm, recipe.max_bpm)
     faint = [tempo_octave.faintness(_likeliest(found), heard) for found, heard in zip(paths, accents, strict=True)]
     doubtful = [place for place, share in enumerate(faint) if share < tempo_octave.DOUBTFUL]
-    if doubtful:
-        faster = accent_ear(recipe.device)([tempo_octave.played_faster(batch.waves[place]) for place in doubtful])
-        for place, heard in zip(doubtful, faster, strict=True):
-            accents[place] = tempo_octave.averaged(accents[place], heard)
-            paths[place] = _read_again(accents[place], faint[place], recipe)
+    again = _heard_again([_Doubt(batch.waves[place], accents[place], faint[place]) for place in doubtful], recipe)
+    for place, (heard, found) in zip(doubtful, again, strict=True):
+        accents[place], paths[place] = heard, found
     rows = zip(paths, accents, batch.harmony, strict=True)
     return [Reading(bars(found, heard, harmony, recipe.meters), heard) for found, heard, harmony in rows]
 
@@ -73,14 +70,26 @@ def _likeliest(paths: dict[int, Tracked]) -> tempo_octave.Beats:
     return max(paths.items(), key=lambda path: path[1].log_probability_per_meter.get(path[0], -np.inf))[1].beats
 
 
-def _read_again(accents: Accents, faintness: float, recipe: AnnotateRecipe) -> dict[int, Tracked]:
-    """Paths in the mean of both hearings, at half the tempo where every other beat stays faint."""
-    [paths] = _paths([accents], recipe, recipe.min_bpm, recipe.max_bpm)
-    beats = _likeliest(paths)
-    if not tempo_octave.is_too_fast(beats, accents, faintness):
-        return paths
-    [slower] = _paths([accents], recipe, recipe.min_bpm * tempo_octave.SLOWER, recipe.max_bpm / 2)
-    return slower if tempo_octave.is_half(_likeliest(slower), beats) else paths
+class _Doubt(NamedTuple):
+    """A clip of whose beats every other one is faint."""
+
+    wave: Wave
+    accents: Accents
+    faintness: float
+
+
+def _heard_again(doubts: Sequence[_Doubt], recipe: AnnotateRecipe) -> Iterator[tuple[Accents, dict[int, Tracked]]]:
+    """The mean of two hearings of each clip, and its paths: at half the tempo where every other beat stays faint."""
+    faster = accent_ear(recipe.device)([tempo_octave.played_faster(doubt.wave) for doubt in doubts])
+    both = [tempo_octave.averaged(doubt.accents, heard) for doubt, heard in zip(doubts, faster, strict=True)]
+    paths = _paths(both, recipe, recipe.min_bpm, recipe.max_bpm)
+    rows = enumerate(zip(doubts, both, paths, strict=True))
+    fast = [place for place, (doubt, heard, found) in rows if tempo_octave.is_too_fast(_likeliest(found), heard, doubt.faintness)]
+    slower = _paths([both[place] for place in fast], recipe, recipe.min_bpm * tempo_octave.SLOWER, recipe.max_bpm / 2)
+    for place, found in zip(fast, slower, strict=True):
+        if tempo_octave.is_half(_likeliest(found), _likeliest(paths[place])):
+            paths[place] = found
+    return zip(both, paths, strict=True)
 
 
 def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
@@ -130,9 +139,10 @@ def annotate_key(batch: Batch) -> list[KeyLabel]:
 def _key(wave: Wave, harmony: Harmony) -> KeyLabel:
     chances = keys.key_chances(harmony, keys.vote(wave))
     best = int(chances.argmax())
+    key = key_of_class(best)
     return KeyLabel(
-        tonic=best // 2,
-        mode=Mode.MINOR if best % 2 else Mode.MAJOR,
+        tonic=key.tonic,
+        mode=key.mode,
         confidence=round(float(chances[best]), 3),
         tool="obbligato harmony, essentia KeyExtractor",
         version=f"{weights_version(HARMONY_WEIGHTS)}+{keys.VERSION}",

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.chords import _best_path, _change_costs, chord_path
-from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, Harmony, HarmonyNet, harmony_ear
+from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, Harmony, HarmonyNet, chord_class, harmony_ear
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, LOWEST_PITCH, PitchSpectrum
 from schemas.chord import Chord
 from schemas.labels import ChordSegment
@@ -19,7 +19,7 @@ def heard(names: list[str], sure: float = 0.9) -> Harmony:
     chord, bass = np.full((len(names), NO_CHORD_CLASS + 1), (1 - sure) / 156), np.full((len(names), 13), (1 - sure) / 12)
     for frame, name in enumerate(names):
         said = None if name == "N" else Chord.parse(name)
-        chord[frame, NO_CHORD_CLASS if said is None else said.root * len(QUALITIES) + QUALITIES.index(said.quality)] = sure
+        chord[frame, NO_CHORD_CLASS if said is None else chord_class(said)] = sure
         bass[frame, NO_BASS if said is None else said.root if said.bass is None else said.bass] = sure
     return Harmony(np.log(chord), np.log(bass), np.zeros(len(names)), np.full(24, np.log(1 / 24)))
 

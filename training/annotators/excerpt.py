@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pipelines.annotators.harmony import key_class
 from schemas.labels import ChordSegment
-from schemas.pitch import Mode
 from training.annotators.etude import Etude
 from training.annotators.notes import Playing
 
@@ -64,5 +64,5 @@ def truth(piece: Etude, excerpt: Excerpt) -> Truth:
         end_s = min(excerpt.length_s, piece.seconds(min(excerpt.last_beat, span.end)) - excerpt.start_s)
         if end_s - begin_s > _SHORTEST_CHORD_S:
             chords.append(ChordSegment(start_s=round(begin_s, 4), end_s=round(end_s, 4), label=span.chord.harte))
-    key = None if piece.key is None else 2 * piece.key.tonic + (piece.key.mode is Mode.MINOR)
+    key = None if piece.key is None else key_class(piece.key)
     return Truth(piece.meter, piece.bpm, key, tuple(beats), tuple(chords))

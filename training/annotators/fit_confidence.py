@@ -16,17 +16,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
-import pipelines.annotators
-from pipelines.annotators import RATE_HZ
+from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER
 from pipelines.annotators.batch import Batch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import FITTED, chords_evidence, rhythm_evidence
-from pipelines.annotators.harmony import Floats
+from pipelines.annotators.harmony import Floats, key_class
 from pipelines.annotators.keys import vote
 from pipelines.annotators.obbligato import read_bars
 from pipelines.audio import Wave, read_window, resampled
 from pipelines.moving import tempo_bpm
-from schemas.pitch import Key, Mode
+from schemas.pitch import Key
 from schemas.recipe import AnnotateRecipe
 from training.annotators.known_truth import Estimate, Truth, clips, scores
 
@@ -60,7 +59,7 @@ def observed(wave: Wave, truth: Truth) -> Observed:
     figures = scores(truth, said)
     outcome = {label: figures[_FIGURE.get(label, label)] for label in evidence if _FIGURE.get(label, label) in figures}
     keys = [Key.parse(name) for name in truth.keys]
-    witnesses = (harmony.key, vote(wave), 2 * keys[0].tonic + (keys[0].mode is Mode.MINOR)) if len(keys) == 1 else None
+    witnesses = (harmony.key, vote(wave), key_class(keys[0])) if len(keys) == 1 else None
     return Observed(evidence, outcome, witnesses)
 
 
@@ -122,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--nothing", type=Path, required=True)
-    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / FITTED))
+    parser.add_argument("--out", default=str(WEIGHTS_FOLDER / FITTED))
     wanted = parser.parse_args()
     seen = [observed(clip.wave, clip.truth) for folder in wanted.folders for clip in clips(folder)]
     for path in sorted(wanted.nothing.iterdir()):

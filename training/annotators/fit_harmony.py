@@ -15,11 +15,11 @@ import soundfile as sf
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-import pipelines.annotators
-from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, WEIGHTS, HarmonyLogits, HarmonyNet
+from pipelines.annotators import WEIGHTS_FOLDER
+from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, WEIGHTS, HarmonyLogits, HarmonyNet, chord_class
 from pipelines.annotators.network_weights import write_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, PITCH_BINS, PitchSpectrum
-from schemas.chord import INTERVALS
+from schemas.chord import Chord
 from training.annotators.practice import PIECE_S, pieces
 
 _FRAMES: Final = round(PIECE_S * FPS)
@@ -100,8 +100,9 @@ def notes_of_chords() -> torch.Tensor:
     """Which pitch classes sound in each chord class, (157, 12)."""
     notes = torch.zeros(NO_CHORD_CLASS + 1, 12)
     for root in range(12):
-        for place, quality in enumerate(QUALITIES):
-            notes[root * len(QUALITIES) + place, [(root + step) % 12 for step in INTERVALS[quality]]] = 1
+        for quality in QUALITIES:
+            chord = Chord(root=root, quality=quality)
+            notes[chord_class(chord), sorted(chord.pitches)] = 1
     return notes
 
 
@@ -150,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--out", default=str(Path(pipelines.annotators.__file__).parent / "weights" / WEIGHTS))
+    parser.add_argument("--out", default=str(WEIGHTS_FOLDER / WEIGHTS))
     wanted = parser.parse_args()
     torch.manual_seed(0)
     train(examples(wanted.folder), wanted.minutes, wanted.out)

@@ -13,11 +13,11 @@ import mir_eval
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.agreement import TEMPO_TOLERANCE
+from pipelines.agreement import f_measure, same_tempo
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import Wave, read_window, resampled
 from schemas.labels import Labels
-from schemas.pitch import spell
+from schemas.pitch import Key
 
 FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "majmin", "sevenths", "sevenths_inv", "key", "key_weighted")
 Array = npt.NDArray[np.float64]
@@ -78,20 +78,21 @@ def scores(truth: Truth, found: Estimate) -> dict[str, float]:
     """Figures in [0, 1] of one clip; only what both can be asked for."""
     out: dict[str, float] = {}
     if found.beats is not None:
-        times, downs = (np.asarray(part) for part in (found.beats[:, 0], found.beats[found.beats[:, 1] == 1, 0]))
-        out["beats"] = float(mir_eval.beat.f_measure(truth.beats[:, 0], times)) if len(times) else 0.0
-        wanted = truth.beats[truth.beats[:, 1] == 1, 0]
-        if found.numbered and len(wanted):
-            out["downbeats"] = float(mir_eval.beat.f_measure(wanted, downs)) if len(downs) else 0.0
-            out["meter"] = float(len(times) > 0 and found.meter == truth.meter)
-    if found.beats is not None and truth.bpm:
-        out["tempo"] = float(found.bpm is not None and abs(found.bpm / truth.bpm - 1) <= TEMPO_TOLERANCE)
+        out |= _rhythm_scores(truth, found, found.beats)
     if found.chords is not None and truth.chords:
         out |= chord_scores(truth.chords, found.chords)
     if found.key is not None and truth.keys:
         weighted = [mir_eval.key.weighted_score(key, found.key) if found.key else 0.0 for key in truth.keys]
         out |= {"key": float(max(weighted) == 1), "key_weighted": float(max(weighted))}
     return out
+
+
+def _rhythm_scores(truth: Truth, found: Estimate, beats: Array) -> dict[str, float]:
+    wanted, said = (rows[rows[:, 1] == 1, 0].tolist() for rows in (truth.beats, beats))
+    out = {"beats": f_measure(truth.beats[:, 0].tolist(), beats[:, 0].tolist()), "tempo": same_tempo(truth.bpm, found.bpm)}
+    if found.numbered and wanted:
+        out |= {"downbeats": f_measure(wanted, said), "meter": float(len(beats) > 0 and found.meter == truth.meter)}
+    return {name: figure for name, figure in out.items() if figure is not None}
 
 
 def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
@@ -110,7 +111,7 @@ def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
 def as_estimate(labels: Labels) -> Estimate:
     """Our labels as the benchmark reads every tool's."""
     beats = np.column_stack([labels.beats.times_s, labels.beats.numbers]).reshape(-1, 2)
-    key = "" if labels.key.tonic is None or labels.key.mode is None else f"{spell(labels.key.tonic)} {labels.key.mode}"
+    key = "" if labels.key.tonic is None or labels.key.mode is None else Key(tonic=labels.key.tonic, mode=labels.key.mode).name
     return Estimate(
         beats=beats,
         numbered=True,

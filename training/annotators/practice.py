@@ -19,7 +19,7 @@ import numpy.typing as npt
 import soundfile as sf
 
 from pipelines.annotators import RATE_HZ
-from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES
+from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, chord_class
 from schemas.chord import Chord
 from schemas.labels import ChordSegment
 from training.annotators.etude import etude
@@ -56,7 +56,7 @@ class Piece(NamedTuple):
         for segment in self.chords:
             heard = slice(round(segment.start_s * fps), round(segment.end_s * fps))
             name = Chord.parse(segment.label)
-            chord_T[heard] = name.root * len(QUALITIES) + QUALITIES.index(name.quality)
+            chord_T[heard] = chord_class(name)
             bass_T[heard] = name.root if name.bass is None else name.bass
         return Classes(chord_T, bass_T)
 
