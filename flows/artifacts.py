@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,8 +15,10 @@ from prefect.artifacts import (
 )
 
 from pipelines.agreement import Agreement
+from pipelines.dataset import plain_line
 from pipelines.store import Store
 
+_LONGEST: Final = 600  # characters of an example
 _EVERY_S: Final = 5.0  # between two looks at a step's progress: each is a request, and the server's work
 
 
@@ -56,6 +58,37 @@ def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
         for report in reports
     ]
     create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {corpus} did")
+
+
+def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
+    """What a language model was asked and paid, what of its answers was refused and why, and some of them to look at."""
+    for report in reports:
+        if report["step"] == "paraphrase" and report.get("told"):
+            text = rewording_report(report["counts"], report["told"])
+            create_markdown_artifact(text, key=key("rewording", corpus), description=f"Captions of {corpus} in a language model's words")
+
+
+def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
+    """The same, in Markdown."""
+    refused = {name.removeprefix("refused_"): count for name, count in counts.items() if name.startswith("refused_")}
+    rows = [*told["calls"].items(), ("controls", counts.get("controls", 0)), ("landed", counts.get("landed", 0))]
+    lines = [
+        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of ${told['budget_usd']:.2f} in all. "
+        "What is set aside for calls of unknown end counts as spent.",
+        "",
+        *_markdown_table(("", "count"), [*rows, ("unanswered", counts.get("unanswered", 0))]),
+        "",
+        *_markdown_table(("refused because", "times"), sorted(refused.items(), key=lambda row: -row[1])),
+    ]
+    for name, examples in told["examples"].items():
+        for example in examples:
+            texts = (plain_line(example[which], _LONGEST) for which in ("caption", "rewording"))
+            lines += ["", f"**{name}**, `{example['sample']}`", "", f"> {next(texts)}", ">", f"> → {next(texts)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(map(str, row))} |" for row in rows)]
 
 
 def show_dataset(corpus: str, store: Store, dataset: dict[str, Any]) -> None:

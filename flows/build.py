@@ -14,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows import processes
-from flows.artifacts import StepProgressBar, show_dataset, show_steps
+from flows.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
 from flows.errors import UsageError
 from flows.processes import Order, StepFailed
 from flows.stages import STAGES, summed
@@ -26,6 +26,7 @@ from pipelines.store import Store
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
+TAGS: Final = {"paraphrase": ("obbligato-llm",)}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -62,6 +63,7 @@ class Run(NamedTuple):
     order: Order
     settings: EngineSettings
     lock: Lock
+    recipe: Recipe
     reports: list[dict[str, Any]]
 
 
@@ -116,20 +118,22 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Ru
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         run_folder, holder = new_run(), lock.holder.holder_id
         order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s)
-        run = Run(recipe.corpus.name, order, engine, lock, [])
+        run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run
         finally:
             processes.PROCESSES.close()
             show_steps(run.corpus, run.reports)
+            show_rewording(run.corpus, run.reports)
 
 
 def take(run: Run, step: str) -> dict[str, Any]:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    if of == 1 or step not in STAGES:
-        report = take_step(step, "", run.order, run.corpus)
+    alone = step not in STAGES or STAGES[step].together(run.recipe) is not None
+    if of == 1 or alone:
+        report = take_step.with_options(tags=TAGS.get(step))(step, "", run.order, run.corpus)
     else:
         began = time.monotonic()
         report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))

@@ -1,4 +1,4 @@
-"""The command line: `obbligato build`, `annotate`, `verify`, `recipe`, `plan`, `shards`, `dead`, `demo`."""
+"""The command line: `obbligato build`, `annotate`, `verify`, `recipe`, `plan`, `captions`, `shards`, `dead`, `demo`."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_captions import app as captions_app
 from flows.cli_dead import app as dead_app
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
@@ -27,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 
+app.add_typer(captions_app, name="captions")
 app.add_typer(dead_app, name="dead")
 app.add_typer(shards_app, name="shards")
 app.command()(step)

@@ -16,7 +16,12 @@ Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 
 
 def step(
-    name: Annotated[str, typer.Argument(help="list, ingest, cut, settle, annotate, filter, vary, caption, pack, verify or close.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="list, ingest, cut, settle, annotate, filter, vary, caption, paraphrase, embed, distinct, pack, verify or close."
+        ),
+    ],
     out: Out,
     run: Annotated[str, typer.Option(help="Folder of the run's reports inside OUT; without, a new one.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,

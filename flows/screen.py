@@ -16,6 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
     from flows.stages import StepProgress, Watch
     from pipelines.planning import Plan
+    from pipelines.quoting import Quote
     from schemas.corpus import LedgerRow
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -82,6 +83,12 @@ def print_plan(plan: Plan) -> None:
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, {plan.sample_hours:.2f} hours")
     console.print(f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk")
+
+
+def print_quote(quote: Quote) -> None:
+    """What rewording would cost, in a few lines."""
+    for line in quote.lines:
+        console.print(line)
 
 
 def agreement_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:

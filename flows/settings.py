@@ -23,13 +23,22 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
             values = tomllib.loads(path.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"recipe {path}: {error}") from error
+    return validated(_laid_over(values, settings))
+
+
+def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
+    """A recipe with ``section.key=value`` settings laid over it."""
+    return validated(_laid_over(recipe.model_dump(mode="json"), settings))
+
+
+def _laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
             raise UsageError(f"--set {setting}: expected section.key=value, such as ingest.clip_s=10")
         values.setdefault(section, {})[key] = _value(text.strip())
-    return validated(values)
+    return values
 
 
 def validated(values: dict[str, Any]) -> Recipe:
@@ -63,6 +72,8 @@ def recipe_toml(recipe: Recipe, *, comments: bool) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return _toml(dict(value))
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):

@@ -1,8 +1,9 @@
 """One stage over all its units: which are waiting, what is told while they are done, what came of them."""
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,7 +17,7 @@ from pipelines.errors import Passing, PipelineError
 from pipelines.lock import Lock
 from pipelines.settling import PLAN
 from pipelines.slicing import LISTING
-from pipelines.stage import MARKER, Job, Stage, fingerprint, finished
+from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, finished
 from pipelines.store import Store
 from schemas.recipe import Recipe
 
@@ -44,6 +45,7 @@ class Report(NamedTuple):
     run: int = 0
     seconds: float = 0.0
     work_s: float = 0.0
+    told: dict[str, Any] | None = None  # what a run tells beside counts, such as money
 
 
 class Share(NamedTuple):
@@ -63,6 +65,7 @@ class Share(NamedTuple):
 
 WHOLE: Final = Share(1, 1)
 Watch = Callable[[StepProgress], None]
+Alone = Callable[[Stage, Sequence[Job]], Together]
 
 
 def watched(watch: Watch, lock: Lock) -> Watch:
@@ -87,6 +90,9 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
+    alone = stage.together(recipe)
+    if alone is not None:
+        return _run_together(stage, store, recipe, alone, sizes, watch, share)
     before = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
     with _told(stage, store, sizes, waiting, engine, watch):
@@ -104,6 +110,18 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
             )
     counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
+
+
+def _run_together(stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], watch: Watch, share: Share) -> Report:
+    """Have this process do all buckets of a stage that no other may share."""
+    if share != WHOLE:
+        raise UsageError(f"step {stage.name} is done by one process for all buckets: take it without --slice")
+    began = time.perf_counter()
+    with _told(stage, store, sizes, sizes, Engine(1), watch):
+        made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
+    counts = summed([row.counts for row in made.buckets])
+    work_s = round(time.perf_counter() - began, 3)
+    return Report(stage.name, counts, len(sizes), sum(row.ran for row in made.buckets), work_s=work_s, told=made.told)
 
 
 def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:

@@ -20,8 +20,9 @@ from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from pipelines.versions import publish_version
+from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, Writer
 
 SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"
@@ -38,6 +39,11 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
             )
     check_engine(engine, out)
     check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
+    if recipe.caption.paraphraser is Writer.OPENAI:
+        from pipelines.writers.openai_server import Server
+
+        price_of(recipe.llm)
+        Server.check(recipe.llm)
     firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")

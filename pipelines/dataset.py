@@ -148,7 +148,7 @@ def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, dict[st
 def card(dataset: Mapping[str, Any]) -> str:
     """The dataset card, in Markdown."""
     lines = [
-        f"# {_plain(dataset['name'])}",
+        f"# {plain_line(dataset['name'])}",
         "",
         f"Built by Obbligato {dataset['obbligato']}, schema version {dataset['schema_version']}.",
         "",
@@ -179,7 +179,7 @@ def card(dataset: Mapping[str, Any]) -> str:
         ]
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset["licences"])
-    lines += [f"- {_plain(name)}: {_plain(licence)}" for name, licence in dataset["licences"]["tools"].items()]
+    lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset["licences"]["tools"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -187,16 +187,16 @@ def _source_licences(licences: Mapping[str, Any]) -> list[str]:
     """The most frequent licences of the sources, and how many more there are."""
     ranked = sorted(licences["sources"].items(), key=lambda row: (-row[1], row[0]))
     shown = [row for row in ranked if row[0] != _OTHERS][:_MOST_SHOWN]
-    lines = [f"- sources, {_plain(name)}: {count} clips" for name, count in shown]
+    lines = [f"- sources, {plain_line(name)}: {count} clips" for name, count in shown]
     clips = sum(licences["sources"].values()) - sum(count for _, count in shown)
     return lines + ([f"- sources, and {licences['distinct'] - len(shown)} more: {clips} clips"] if clips else [])
 
 
-def _plain(text: str) -> str:
+def plain_line(text: str, longest: int = _LONGEST) -> str:
     r"""Foreign text in one short line of Markdown that shows it as it is: no break, heading, link, picture or markup comes of it.
 
-    >>> _plain("CC-BY-4.0"), _plain("free!\n# [x](http://y)")
+    >>> plain_line("CC-BY-4.0"), plain_line("free!\n# [x](http://y)")
     ('CC-BY-4.0', 'free\\! \\# \\[x\\](http://y)')
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return _MARKDOWN.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…")
+    return _MARKDOWN.sub(r"\\\1", line if len(line) <= longest else f"{line[: longest - 1]}…")

@@ -38,7 +38,7 @@ def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: 
     again = []
     inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
     again += _forget(store, "probed", _slices_of(store, inputs))
-    samples = {row.key for row in wanted if row.unit is Unit.SAMPLE}
+    samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
     either = samples | {key.rpartition("-")[0] for key in samples}  # a stage's dead are samples, or clips with all their samples
     buckets = store.read_json(PLAN)["buckets"] if samples else []
     for stage in stages:

@@ -28,6 +28,8 @@ def pack_bucket(job: Job) -> Done:
     if planned != len(varied) + len(ledger):
         raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(varied)} written and {len(ledger)} in the ledger")
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
+    dead = len(ledger) - rejected
+    ledger += _unworded(job, bucket_clips)
     name = f"ledger/{job.bucket}.parquet"
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if varied:
@@ -38,13 +40,16 @@ def pack_bucket(job: Job) -> Done:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
             job.store.delete(stale)
     clips.progress(len(bucket_clips))
-    counts = {"planned": planned, "written": len(varied), "rejected": rejected, "dead": len(ledger) - rejected, "clips": len(bucket_clips)}
+    counts = {"planned": planned, "written": len(varied), "rejected": rejected, "dead": dead, "clips": len(bucket_clips)}
     return Done(files, counts)
 
 
 def _write_shard(job: Job, varied: list[Varied], bucket_clips: dict[str, Clip]) -> list[Published]:
     annotations = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
-    captions = {row.sample_key: row.captions for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned)}
+    captions: dict[str, tuple[Caption, ...]] = {}
+    for folder in ("captions", "texts"):
+        for written in job.store.read_records(f"{folder}/{job.bucket}.parquet", Captioned):
+            captions[written.sample_key] = (*captions.get(written.sample_key, ()), *written.captions)
     ordered = sorted(varied, key=lambda row: (stable_hash(row.sample_key), row.sample_key))  # a song's copies must not sit side by side
     with _audio(job) as audio_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
         tar = TarWriter(out)
@@ -127,6 +132,14 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 yield _ledger(key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message)
 
 
+def _unworded(job: Job, bucket_clips: list[Clip]) -> Iterator[LedgerRow]:
+    """A ledger row for every sample whose caption no language model reworded."""
+    found = {clip.clip_key: clip for clip in bucket_clips}
+    for row in clips.read_dead(job, "paraphrases"):
+        made = _ledger(row.key, found[row.key.rpartition("-")[0]], "paraphrase", Outcome.DEAD, row.code, row.figure, row.message)
+        yield made.replaced(unit=Unit.TEXT)
+
+
 def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str) -> LedgerRow:
     return LedgerRow(
         unit=Unit.SAMPLE, key=key, uri=clip.source.uri, stage=stage, outcome=outcome, code=code, figure=figure, message=message
@@ -136,9 +149,9 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
 STAGE: Final = Stage(
     "pack",
     "shards",
-    2,
+    3,
     ("vary", "pack"),
-    ("clips", "annotations", "verdicts", "variants", "captions"),
+    ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
     pack_bucket,
     writes_too=("ledger", "variants"),
 )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -36,6 +36,22 @@ class Done(NamedTuple):
     counts: dict[str, int]
 
 
+class Summary(NamedTuple):
+    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the stage's own work."""
+
+    bucket: str
+    ran: bool
+    counts: dict[str, int]
+    work_s: float = 0.0
+
+
+class Together(NamedTuple):
+    """What one process did with all buckets: a report of each, and what a run tells beside counts, such as money."""
+
+    buckets: list[Summary]
+    told: dict[str, Any]
+
+
 class Stage(NamedTuple):
     """A stage over buckets, as data. `version` is raised when our code changes its output."""
 
@@ -47,15 +63,10 @@ class Stage(NamedTuple):
     run: Callable[[Job], Done]
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
     writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
-
-
-class Summary(NamedTuple):
-    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the stage's own work."""
-
-    bucket: str
-    ran: bool
-    counts: dict[str, int]
-    work_s: float = 0.0
+    looks_at: Callable[[Job], Any] = lambda _job: None  # what decides its output beside the recipe and its input files
+    together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = lambda _recipe: (
+        None
+    )  # where one process does all: how
 
 
 def marker_name(folder: str, bucket: str) -> str:
@@ -80,6 +91,8 @@ def fingerprint(stage: Stage, job: Job) -> str:
         "tools": dict(stage.tools(job.recipe)),
         "inputs": inputs,
     }
+    if (seen := stage.looks_at(job)) is not None:
+        decisive["seen"] = seen
     return digest(decisive)
 
 
@@ -115,14 +128,19 @@ def run_bucket(stage: Stage, job: Job) -> Summary:
     counts = finished(stage, job, expected)
     if counts is not None:
         return Summary(job.bucket, ran=False, counts=counts)
-    job.store.delete(marker_name(stage.folder, job.bucket))
-    for folder in (stage.folder, *stage.writes_too):
-        job.store.sweep(folder, job.bucket)
+    begin_bucket(stage, job)
     began, waited_s = time.perf_counter(), WAITED.seconds
     done = stage.run(job)
     work_s = time.perf_counter() - began - (WAITED.seconds - waited_s)
     write_marker(stage.folder, job, expected, done)
     return Summary(job.bucket, ran=True, counts=done.counts, work_s=round(work_s, 3))
+
+
+def begin_bucket(stage: Stage, job: Job) -> None:
+    """Take a bucket's marker away before anything of it changes, and what a killed run left of it."""
+    job.store.delete(marker_name(stage.folder, job.bucket))
+    for folder in (stage.folder, *stage.writes_too):
+        job.store.sweep(folder, job.bucket)
 
 
 def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:

@@ -175,6 +175,7 @@ class Unit(StrEnum):
 
     INPUT = "input"
     SAMPLE = "sample"
+    TEXT = "text"  # what a language model did not reword: its sample goes on without
 
 
 class LedgerRow(Record):

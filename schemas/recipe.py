@@ -41,6 +41,13 @@ class Engine(StrEnum):
     PYRUBBERBAND = "pyrubberband"
 
 
+class Writer(StrEnum):
+    """Who rewords captions."""
+
+    RULES = "rules"
+    OPENAI = "openai"
+
+
 class FilterAction(StrEnum):
     """What a filter rule does to a clip that breaks it."""
 
@@ -214,7 +221,29 @@ class CaptionRecipe(Record):
     )
     bpm_share: Share = Field(0.5, description="Chance that a tempo sentence gives the number; else an Italian word, or both.")
     paraphrases: int = Field(1, ge=0, le=8, description="Paraphrases of each control caption.")
-    paraphraser: str = Field("rules", description="Who paraphrases: rules (offline).")
+    paraphraser: Writer = Field(
+        Writer.RULES, description="Who paraphrases: rules (offline, free), or openai: any server that speaks its protocol."
+    )
+    min_similarity: float = Field(
+        0.5,
+        ge=-1,
+        le=1,
+        description="MiniLM similarity to its source below which a model's paraphrase is dropped: its meaning went astray.",
+    )
+    max_similarity: float = Field(
+        0.98,
+        ge=0,
+        le=1,
+        description="Of two paraphrases by a model with the same facts and at least this MiniLM similarity, in a split, one stays.",
+    )
+    chord_times_share: Share = Field(0.25, description="Chance that a chord sentence says when each chord begins.")
+    metadata_columns: dict[str, str] = Field(
+        {"instruments": "instruments", "moods": "moods", "genre": "genres"},
+        description="What prompts from metadata are made of: our name = the source's column (a list, or names with commas between). "
+        "Stable Audio: instruments, moods, genres.",
+    )
+    metadata_prompts: int = Field(1, ge=0, le=4, description="Prompts from metadata per sample, where the source has any.")
+    metadata_share: Share = Field(0.5, description="Chance that a control caption names the instruments, and the moods, of the metadata.")
     min_tempo_confidence: Confidence = Field(
         0.8, description="No sentence states a tempo below this confidence: of those above, 95 to 98 % are right."
     )
@@ -228,6 +257,48 @@ class CaptionRecipe(Record):
         if len(self.sentences) > 5 or abs(sum(self.sentences) - 1) > 1e-6:
             raise SchemaError(f"caption.sentences must be at most five chances that add up to 1, not {self.sentences}")
         return self
+
+
+class Price(Record):
+    """What a model costs: US dollars per million tokens."""
+
+    prompt: float = Field(ge=0)
+    answer: float = Field(ge=0)
+
+
+class LlmRecipe(Record):
+    """The language model behind paraphraser = openai, and what it may cost. Its key comes from OPENAI_API_KEY alone."""
+
+    model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")
+    base_url: str = Field("", description="Another server of the same protocol (vLLM, llama.cpp, Ollama): http://127.0.0.1:8000/v1.")
+    temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature. OpenAI's default: 1.")
+    structured_outputs: bool = Field(True, description="Ask for JSON by schema; off for servers that know none: they are asked in words.")
+    batch: bool = Field(False, description="OpenAI's Batch API: half the price, answers within a day.")
+    budget_usd: float = Field(
+        0.0,
+        ge=0,
+        description="A hard stop: no call is made whose worst case would exceed it. `obbligato captions quote` says what to expect.",
+    )
+    prices: dict[str, Price] = Field(
+        {
+            "gpt-4o-mini": Price(prompt=0.15, answer=0.60),
+            "gpt-4.1-nano": Price(prompt=0.10, answer=0.40),
+            "gpt-4.1-mini": Price(prompt=0.40, answer=1.60),
+            "gpt-4.1": Price(prompt=2.00, answer=8.00),
+        },
+        description="US dollars per million tokens, prompt and answer, as OpenAI listed them in 2025. Check yours; your own server: 0.",
+    )
+    concurrency: int = Field(8, ge=1, le=1024, description="Calls under way at once.")
+    requests_per_minute: int = Field(0, ge=0, description="The server's limit; 0: none.")
+    tokens_per_minute: int = Field(0, ge=0, description="The server's limit, prompts and answers together; 0: none.")
+    timeout_s: float = Field(60, gt=0, description="A call that takes longer is tried again.")
+    attempts: int = Field(6, ge=1, le=20, description="Tries of one call before it is dead, with growing pauses between.")
+    batch_wait_s: float = Field(
+        90_000,
+        ge=0,
+        description="How long a run waits for its batches (a day and an hour); after that, or when killed, the next run goes on.",
+    )
+    batch_poll_s: float = Field(60, gt=0, description="Seconds between two looks at a batch.")
 
 
 class PackRecipe(Record):
@@ -252,5 +323,6 @@ class Recipe(Record):
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()
     caption: CaptionRecipe = CaptionRecipe()
+    llm: LlmRecipe = LlmRecipe()
     pack: PackRecipe = PackRecipe()
     verify: VerifyRecipe = VerifyRecipe()

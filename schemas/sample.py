@@ -10,7 +10,7 @@ from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 class Sample(Record):

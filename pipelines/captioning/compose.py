@@ -1,24 +1,30 @@
-"""All captions of one sample: its sources moved, the control caption, paraphrases, each with its facts."""
+"""The captions of one sample that need no rewording: its sources moved, prompts of metadata, the control caption."""
 
 import re
 from collections import Counter
 from typing import Final
 
+import numpy as np
 from pydantic import Field
 
 from pipelines.captioning.check import contradiction, disagree
+from pipelines.captioning.metadata import Metadata, metadata_prompts, metadata_sentences
 from pipelines.captioning.moving import MovedText, moved_text
-from pipelines.captioning.paraphrase import captioned, paraphraser_named, states_same
+from pipelines.captioning.paraphrase import captioned
+from pipelines.captioning.recognising import JOINTS, joined
 from pipelines.captioning.sentences import ATTRIBUTE_OF, ControlSentence, draw_sentences, dynamics_sentence
-from pipelines.captioning.splitting import clean_text
+from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.draws import generator
-from schemas.caption import Caption, CaptionKind, Fact
+from schemas.caption import Caption, CaptionKind, Fact, FactKind
 from schemas.corpus import Change
 from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.recipe import CaptionRecipe
 from schemas.record import Record
 
+_RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}  # the order of a sentence's facts
+_JOIN_SHARE: Final = 0.25
+_NO_METADATA: Final = Metadata()
 _ENDED: Final = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
@@ -29,13 +35,15 @@ class Captioned(Record):
     counts: dict[str, int] = Field(default_factory=dict)
 
 
-def compose_captions(sources: tuple[str, ...], labels: Labels, change: Change, recipe: CaptionRecipe, seed: int, key: str) -> Captioned:
+def compose_captions(
+    sources: tuple[str, ...], labels: Labels, change: Change, recipe: CaptionRecipe, seed: int, key: str, metadata: Metadata = _NO_METADATA
+) -> Captioned:
     """Captions of the sample `key`, which is its clip under `change`; `labels` are the sample's own, already moved.
 
-    Every source caption is listed as it holds after the change. The control caption is one of them, drawn, followed by
-    control sentences; without a source it is control sentences alone, and without those either there is no caption. A control sentence
-    that the source's own words contradict is left out: on the original, the source stands as it is.
-    Raises `PipelineError` for an unknown paraphraser.
+    Every source caption is listed as it holds after the change, then prompts of the metadata. The control caption is one of the sources,
+    drawn, followed by control sentences about the metadata and the labels; without a source it is control sentences alone, and without
+    those either there is none. A control sentence that the source's own words contradict is left out: on the original, the source stands
+    as it is.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -44,30 +52,63 @@ def compose_captions(sources: tuple[str, ...], labels: Labels, change: Change, r
     >>> recipe = CaptionRecipe(sentences=(0, 1), bpm_share=1)
     >>> made = compose_captions(("A flute plays.",), labels, Change(), recipe, 0, "00112233445566aa-0-10000-orig")
     >>> [caption.kind.value for caption in made.captions], made.captions[1].facts[0].value
-    (['source', 'control', 'paraphrase'], '120')
+    (['source', 'control'], '120')
     """
-    paraphraser = paraphraser_named(recipe.paraphraser)
     rng = generator(seed, key, "caption")
     counts: Counter[str] = Counter()
-    moved = _moved_sources(sources, labels, change, counts)
+    moved = _moved_sources(sources, labels, change, counts) if sources else []
     listed = [Caption(text=one.text, kind=CaptionKind.SOURCE, sentences=one.sentences, facts=one.facts) for one in moved]
     drawn = listed[int(rng.random() * len(listed))] if listed else None
     written = draw_sentences(labels, recipe, rng, at_least=0 if listed else 1)
     dynamics = dynamics_sentence(change, rng)
     if dynamics:
         written.insert(int(rng.random() * (len(written) + 1)), dynamics)
-    texts = [sentence.text for sentence in written if not _left_out(sentence, drawn, counts)]
-    if not texts:
-        return Captioned(captions=tuple(listed), counts=dict(counts))
-    control = captioned(" ".join(([_ended(drawn.text)] if drawn else []) + texts), CaptionKind.CONTROL)
-    paraphrases: list[Caption] = []
-    if recipe.paraphrases:
-        for offered in paraphraser.paraphrase(control, recipe.paraphrases, generator(seed, key, "paraphrase")):
-            if states_same(offered, control):
-                paraphrases.append(captioned(clean_text(offered.text), CaptionKind.PARAPHRASE))
-            else:
-                counts["paraphrase_refused"] += 1
-    return Captioned(captions=(*listed, control, *paraphrases), counts=dict(counts))
+    kept = _perhaps_joined([sentence for sentence in written if not _left_out(sentence, drawn, counts)], rng)
+    if metadata:
+        of_metadata = generator(seed, key, "metadata")
+        kept = metadata_sentences(metadata, recipe, of_metadata, counts) + kept
+        listed += metadata_prompts(metadata, labels, recipe, of_metadata, counts)
+    if kept:
+        listed.append(_control(drawn, kept))
+    return Captioned(captions=tuple(listed), counts=dict(counts))
+
+
+def _perhaps_joined(sentences: list[ControlSentence], rng: np.random.Generator) -> list[ControlSentence]:
+    """The sentences with the first two as one, by draw, where the second can follow."""
+    if len(sentences) < 2 or rng.random() >= _JOIN_SHARE:
+        return sentences
+    first, second, *rest = sentences
+    text = joined(first.text, second.text, JOINTS[int(rng.random() * len(JOINTS))])
+    if not text:
+        return sentences
+    facts = tuple(sorted(first.facts + second.facts, key=lambda fact: _RANK[fact[0]]))
+    return [ControlSentence(first.attribute, text, facts), *rest]
+
+
+def _control(source: Caption | None, written: list[ControlSentence]) -> Caption:
+    """A source followed by sentences of ours, whose facts are known and need not be read again."""
+    ours = [sentence.text for sentence in written]
+    if source is None:
+        return _placed((), (), written)
+    ended = _ended(source.text)
+    begun = source if ended == source.text else captioned(ended, CaptionKind.SOURCE)
+    last = begun.sentences[-1]
+    if split_sentences(f"{last} {ours[0]}") == (last, ours[0]):
+        return _placed(begun.sentences, begun.facts, written)
+    # The source's last stop ends no sentence now that another follows ("by J. S."): read the whole, as any reader would.
+    given = [Fact(kind=kind, value=value, sentence=0) for sentence in written for kind, value in sentence.facts]
+    return captioned(" ".join([ended, *ours]), CaptionKind.CONTROL, given)
+
+
+def _placed(sentences: tuple[str, ...], facts: tuple[Fact, ...], written: list[ControlSentence]) -> Caption:
+    """The control caption of sentences with their facts, and of ours after them."""
+    whole = (*sentences, *(sentence.text for sentence in written))
+    ours = tuple(
+        Fact(kind=kind, value=value, sentence=place)
+        for place, sentence in enumerate(written, start=len(sentences))
+        for kind, value in sentence.facts
+    )
+    return Caption(text=" ".join(whole), kind=CaptionKind.CONTROL, sentences=whole, facts=facts + ours)
 
 
 def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]) -> list[MovedText]:
@@ -90,6 +131,8 @@ def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, cou
 def _left_out(sentence: ControlSentence, source: Caption | None, counts: Counter[str]) -> bool:
     """Whether the source's own words contradict a control sentence, which is then counted and left out."""
     said = source.facts if source else ()
+    if not said:
+        return False
     facts = [Fact(kind=kind, value=value, sentence=0) for kind, value in sentence.facts]
     if any(disagree(fact, claim) for fact in facts for claim in said):
         counts[f"control_left_out_{sentence.attribute}"] += 1

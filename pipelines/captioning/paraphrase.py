@@ -1,106 +1,92 @@
-"""Paraphrases of a control caption, and the check that lets them in."""
+"""Captions of a text, and paraphrases of a control caption by rules, offline."""
 
-from typing import Final, Protocol
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final
 
 import numpy as np
 
-from pipelines.captioning.facts import facts_of, stated
-from pipelines.captioning.sentences import ControlSentence, recognised, worded
-from pipelines.captioning.splitting import clean_text, split_sentences
-from pipelines.errors import PipelineError
-from schemas.caption import Caption, CaptionKind
+from pipelines.captioning.facts import facts_of
+from pipelines.captioning.recognising import GIVEN_BANKS, JOINTS, Recognised, Stated, joined, own_parts
+from pipelines.captioning.sentences import worded
+from pipelines.captioning.splitting import split_sentences
+from schemas.caption import Caption, CaptionKind, Fact
 
-_JOINTS: Final = (", and ", "; ", ", while ")
-_OPENERS: Final = frozenset(
-    ["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"]
-)  # words that lose their capital inside a sentence
 _REWORD_SHARE: Final = 0.8  # the rest keeps its wording, so that order and joints alone vary too
 _JOIN_SHARE: Final = 0.5
 
 
-class Paraphraser(Protocol):
-    """Whoever rewords a control caption. What it gives is checked before it lands."""
-
-    def paraphrase(self, caption: Caption, count: int, rng: np.random.Generator) -> list[Caption]:
-        """At most `count` other captions with the same facts."""
-        ...
-
-
-def captioned(text: str, kind: CaptionKind) -> Caption:
+def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Caption:
     """A caption of a text, with the sentences and facts that are found in it.
+
+    Of `given`, the facts of another caption with the same meaning, instruments and moods are taken over, which no parser finds:
+    each stands in the sentence that names most of its kind, the last of several, and those that no sentence names are left out.
 
     >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].value
     'A minor'
+    >>> known = Fact(kind="instrument", value="harp", sentence=0)
+    >>> [fact.sentence for fact in captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts]
+    [1]
     """
     sentences = split_sentences(text)
-    return Caption(text=" ".join(sentences), kind=kind, sentences=sentences, facts=facts_of(sentences))
+    facts = (*facts_of(sentences), *_found_again(sentences, given))
+    return Caption(text=" ".join(sentences), kind=kind, sentences=sentences, facts=tuple(sorted(facts, key=lambda fact: fact.sentence)))
 
 
-def states_same(one: Caption, other: Caption) -> bool:
-    """Whether two texts, read afresh, state exactly the same facts, whatever their order."""
-    return _facts(one.text) == _facts(other.text)
+def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[str]:
+    """Up to `count` different rewordings: other wordings of the same values, two sentences joined, the source's own in between.
 
-
-def _facts(text: str) -> set[tuple[str, str]]:
-    return {fact for sentence in split_sentences(clean_text(text)) for fact in stated(sentence)}
-
-
-class RulesParaphraser:
-    """Offline: other wordings of the same values, two sentences joined, control sentences around the source's own.
+    There are none where the caption does not end in sentences of ours.
 
     >>> rng = np.random.default_rng(1)
-    >>> control = captioned("A flute plays. The tempo is 92 BPM. It is in A minor.", CaptionKind.CONTROL)
-    >>> [caption] = RulesParaphraser().paraphrase(control, 1, rng)
-    >>> "A flute plays." in caption.text and states_same(caption, control)
+    >>> control = captioned("A flute plays. The tempo is 92 BPM. It is in the key of A minor.", CaptionKind.CONTROL)
+    >>> [text] = paraphrased(control, 1, rng)
+    >>> "A flute plays." in text and "92" in text
     True
     """
+    found = [own_parts(sentence, _given_of(caption, place)) for place, sentence in enumerate(caption.sentences)]
+    trailing = list(takewhile(bool, reversed(found)))  # ours follow the source's, which may use our very words: those stay
+    source = list(caption.sentences[: len(found) - len(trailing)])
+    own = [part for parts in reversed(trailing) for part in parts]
+    out: dict[str, None] = {}
+    for _ in range(4 * count if own else 0):
+        text = _rearranged(source, [_reworded(part, rng) for part in own], rng)
+        if text != caption.text:
+            out[text] = None
+        if len(out) == count:
+            break
+    return list(out)
 
-    def paraphrase(self, caption: Caption, count: int, rng: np.random.Generator) -> list[Caption]:
-        """Up to `count` different rewordings; none where no sentence is one of ours."""
-        own = [sentence for sentence in caption.sentences if recognised(sentence)]
-        source = [sentence for sentence in caption.sentences if sentence not in own]
-        out: dict[str, Caption] = {}
-        for _ in range(4 * count if own else 0):
-            text = _rearranged(source, [_reworded(sentence, rng) for sentence in own], rng)
-            if text != caption.text and text not in out:
-                out[text] = captioned(text, CaptionKind.PARAPHRASE)
-            if len(out) == count:
-                break
-        return list(out.values())
+
+def _given_of(caption: Caption, sentence: int) -> Stated:
+    return tuple((fact.kind, fact.value) for fact in caption.facts if fact.sentence == sentence and fact.kind in GIVEN_BANKS)
 
 
-def _reworded(sentence: str, rng: np.random.Generator) -> str:
+def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
+    """Given facts with their places among other sentences."""
+    lower = [sentence.lower() for sentence in sentences]
+    out: list[Fact] = []
+    for kind in GIVEN_BANKS:
+        values = list(dict.fromkeys(fact.value for fact in given if fact.kind is kind))
+        scores = [sum(value in sentence for value in values) for sentence in lower]
+        by_score = sorted(range(len(lower)), key=lambda place: (scores[place], place), reverse=True)
+        places = [next((place for place in by_score if value in lower[place]), None) for value in values]
+        out += [Fact(kind=kind, value=value, sentence=place) for value, place in zip(values, places, strict=True) if place is not None]
+    return out
+
+
+def _reworded(part: Recognised, rng: np.random.Generator) -> str:
     """Another wording of one of our sentences."""
-    known = recognised(sentence)
-    if known is None or rng.random() >= _REWORD_SHARE:
-        return sentence
-    other: ControlSentence = worded(*known, stated(sentence), rng, avoid=sentence)
-    return other.text
+    if rng.random() >= _REWORD_SHARE:
+        return part.text
+    return worded(part.bank, part.slots, part.facts, rng, avoid=part.text).text
 
 
 def _rearranged(source: list[str], own: list[str], rng: np.random.Generator) -> str:
     """Control sentences in a new order around the source's, perhaps two of them joined."""
-    mixed = [own[place] for place in rng.permutation(len(own))]
+    mixed = [own[place] for place in rng.permutation(len(own)).tolist()]
     if len(mixed) > 1 and rng.random() < _JOIN_SHARE:
-        joined = _joined(mixed[0], mixed[1], _JOINTS[int(rng.random() * len(_JOINTS))])
-        mixed = [joined, *mixed[2:]] if joined else mixed
+        both = joined(mixed[0], mixed[1], JOINTS[int(rng.random() * len(JOINTS))])
+        mixed = [both, *mixed[2:]] if both else mixed
     cut = int(rng.random() * (len(mixed) + 1)) if source else 0
     return " ".join([*mixed[:cut], *source, *mixed[cut:]])
-
-
-def _joined(first: str, second: str, joint: str) -> str:
-    """Two sentences as one, or nothing where the second cannot follow a comma."""
-    opener, space, rest = second.partition(" ")
-    if opener not in _OPENERS or not space:
-        return ""
-    return f"{first.removesuffix('.')}{joint}{opener.lower()} {rest}"
-
-
-PARAPHRASERS: Final[dict[str, Paraphraser]] = {"rules": RulesParaphraser()}
-
-
-def paraphraser_named(name: str) -> Paraphraser:
-    """The paraphraser that a recipe names; raises `PipelineError` for a name that is not registered."""
-    if name not in PARAPHRASERS:
-        raise PipelineError(f"caption.paraphraser is {name!r}: expected one of {', '.join(sorted(PARAPHRASERS))}")
-    return PARAPHRASERS[name]

@@ -1,0 +1,107 @@
+"""Stage *embed*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import clips
+from pipelines.embedders import minilm
+from pipelines.isolation import Death
+from pipelines.rewording import FOLDER as PARAPHRASES
+from pipelines.stage import Done, Job, Stage
+from pipelines.store import Published
+from pipelines.tables import parquet_bytes, read_table
+from schemas.caption import CaptionKind
+from schemas.corpus import Captioned
+from schemas.recipe import Recipe, Writer
+
+FOLDER: Final = "text_embeddings"
+_SCHEMA: Final = pa.schema(
+    [("sample_key", pa.string()), ("place", pa.int32()), ("similarity", pa.float32()), ("vector", pa.list_(pa.float16(), minilm.DIMENSION))]
+)
+_BATCH: Final = 256  # texts per call of the child
+
+
+class Embedded(NamedTuple):
+    """One paraphrase: its sample, its place among the sample's, cosine similarity to its control caption, unit vector."""
+
+    sample_key: str
+    place: int
+    similarity: float
+    vector: minilm.Vectors
+
+
+def embed_bucket(job: Job) -> Done:
+    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and need no measure of meaning."""
+    rows = [
+        (row.sample_key, place, caption.text)
+        for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
+        for place, caption in enumerate(row.captions)
+        if caption.writer
+    ]
+    controls = _controls(job) if rows else {}
+    texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
+    vectors = _embedded(job, texts)
+    found = [
+        Embedded(key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text])
+        for key, place, text in rows
+        if text in vectors and controls[key] in vectors
+    ]
+    clips.progress(len(clips.read(job)))
+    return Done([write(job, found)], {"embedded": len(found), "dead": len(rows) - len(found)})
+
+
+def _controls(job: Job) -> dict[str, str]:
+    captions = job.store.read_records(f"captions/{job.bucket}.parquet", Captioned)
+    return {row.sample_key: caption.text for row in captions for caption in row.captions if caption.kind is CaptionKind.CONTROL}
+
+
+def _embedded(job: Job, texts: Sequence[str]) -> dict[str, minilm.Vectors]:
+    """Vectors by text, in half precision as they are stored; a text that kills the child has none."""
+    out: dict[str, minilm.Vectors] = {}
+    if not texts:
+        return out
+    with clips.child(job.recipe.limits) as child:
+        for batch in clips.batches(texts, _BATCH):
+            for text, vector in zip(batch, child.run("pipelines.embed_texts:embed", batch, None), strict=True):
+                if not isinstance(vector, Death):
+                    out[text] = vector.astype(np.float16).astype(np.float32)
+    return out
+
+
+def embed(texts: Sequence[str], _context: None) -> list[minilm.Vectors]:
+    """One vector per text; runs in a worker's child."""
+    return list(minilm.embedded(texts))
+
+
+def write(job: Job, rows: Sequence[Embedded]) -> Published:
+    """Publish a bucket's embeddings."""
+    vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, minilm.DIMENSION), np.float32)
+    flat = pa.array(vectors.astype(np.float16).reshape(-1))
+    columns = [
+        pa.array([row.sample_key for row in rows], pa.string()),
+        pa.array([row.place for row in rows], pa.int32()),
+        pa.array([row.similarity for row in rows], pa.float32()),
+        pa.FixedSizeListArray.from_arrays(flat, minilm.DIMENSION),
+    ]
+    return job.store.write_bytes(f"{FOLDER}/{job.bucket}.parquet", parquet_bytes(pa.Table.from_arrays(columns, schema=_SCHEMA)))
+
+
+def read(job: Job) -> list[Embedded]:
+    """A bucket's embeddings, in the order in which they were written."""
+    table = read_table(job.store, f"{FOLDER}/{job.bucket}.parquet").combine_chunks()
+    if not len(table):
+        return []
+    flat = table.column("vector").chunk(0).flatten().to_numpy().astype(np.float32)
+    rest = (table.column(name).to_pylist() for name in ("sample_key", "place", "similarity"))
+    return [Embedded(*row) for row in zip(*rest, flat.reshape(-1, minilm.DIMENSION), strict=True)]
+
+
+def tools(recipe: Recipe) -> dict[str, str]:
+    """MiniLM's weights, where there is something to embed."""
+    return {minilm.NAME: minilm.checksum()} if recipe.caption.paraphraser is Writer.OPENAI else {}
+
+
+STAGE: Final = Stage("embed", FOLDER, 1, (), ("clips", "captions", PARAPHRASES), embed_bucket, tools)

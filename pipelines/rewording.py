@@ -1,0 +1,49 @@
+"""A bucket's control captions as work to reword, and what came of it as files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from pipelines import clips
+from pipelines.captioning.conversation import Rewording
+from pipelines.isolation import Death
+from pipelines.labelled import labelled_samples
+from pipelines.stage import Done, Job
+from schemas.caption import Caption, CaptionKind
+from schemas.corpus import Captioned
+from schemas.labels import Labels
+
+FOLDER: Final = "paraphrases"
+
+
+class Work(NamedTuple):
+    """One control caption to reword, beside its sample's labels."""
+
+    sample_key: str
+    control: Caption
+    labels: Labels
+
+
+def works(job: Job) -> Iterator[Work]:
+    """The control captions of a bucket, one a sample at most, in the order of its samples."""
+    captions = {row.sample_key: row.captions for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned)}
+    for sample in labelled_samples(job):
+        for caption in captions[sample.varied.sample_key]:
+            if caption.kind is CaptionKind.CONTROL:
+                yield Work(sample.varied.sample_key, caption, sample.labels)
+
+
+def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
+    """Write what came of a bucket's work, and count: texts that landed, refusals by reason, captions that nobody answered."""
+    counts: Counter[str] = Counter(controls=len(done))
+    rows: list[Captioned] = []
+    dead: list[tuple[str, Death]] = []
+    for key, found in done.items():
+        if isinstance(found, Death):
+            dead.append((key, found))
+            counts["unanswered"] += 1
+            continue
+        rows.append(Captioned(sample_key=key, captions=found.captions))
+        counts.update({"landed": len(found.captions), **{f"refused_{name}": count for name, count in found.refused.items()}})
+    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
+    return Done([file, *clips.write_dead(job, FOLDER, dead)], dict(sorted(counts.items())))

@@ -1,0 +1,154 @@
+"""Requests to answers by batches: handed over together once all who ask are waiting, looked at now and then, collected however late."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from pipelines.errors import Passing, PipelineError
+from pipelines.writers.answers import Answers, Batch
+from pipelines.writers.asking import Meter, Unanswered
+from pipelines.writers.money import Budget, cost, most, price_of
+from pipelines.writers.request import Answer, Failed, Request, read_reply, reply_of
+from schemas.recipe import LlmRecipe
+
+if TYPE_CHECKING:
+    from pipelines.writers.openai_server import Server
+
+MOST_REQUESTS: Final = 50_000  # in a batch, as OpenAI takes them
+_MOST_BYTES: Final = 190_000_000  # it takes 200 MB
+_SETTLED_S: Final = 0.2  # without a new request, all who ask are waiting
+
+
+class Batched:
+    """Asks by batches. What an earlier run handed over is collected first; nothing of it is asked again."""
+
+    def __init__(self, server: "Server", answers: Answers, budget: Budget, recipe: LlmRecipe) -> None:
+        self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
+        self._price = price_of(recipe)
+        self._waiting: dict[str, tuple[Request, asyncio.Future[Answer]]] = {}
+        self._failed: dict[str, Failed] = {}  # requests that a batch could not answer, with the last reason
+        self._tries: dict[str, int] = {}
+        self._last_asked = time.monotonic()
+        self._ends_at = time.monotonic() + recipe.batch_wait_s
+        self.meter = Meter()
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer, from disk or from a batch that this request goes into."""
+        if (found := self._answers.get(request.hash)) is not None:
+            self.meter.counts["found"] += 1
+            return found
+        if request.hash not in self._waiting:
+            self._waiting[request.hash] = (request, asyncio.get_running_loop().create_future())
+            self._last_asked = time.monotonic()
+        return await asyncio.shield(self._waiting[request.hash][1])
+
+    async def serve(self) -> None:
+        """Hand over and collect until cancelled. Raises what ends all asking: no money, no time left, a batch that is not taken."""
+        for batch in self._answers.batches:
+            await self._collect(await self._adopted(batch))
+        while True:
+            self._give_out()
+            idle_s = time.monotonic() - self._last_asked
+            if not self._waiting or (idle_s < _SETTLED_S and len(self._waiting) < MOST_REQUESTS):
+                await asyncio.sleep(_SETTLED_S / 4)
+                continue
+            await self._collect(await self._handed_over())
+
+    def _give_out(self) -> None:
+        """Tell those who wait what has come, and those whose requests have failed too often that nothing will."""
+        for key, (request, future) in list(self._waiting.items()):
+            answer, failed = self._answers.get(key), self._failed.get(key)
+            if answer is not None:
+                future.set_result(answer)
+            elif failed and (not failed.again or self._tries[key] >= self._recipe.attempts):
+                future.set_exception(Unanswered(failed.code, failed.message))
+            else:
+                continue
+            del self._waiting[request.hash]
+
+    async def _handed_over(self) -> Batch:
+        """A batch of as many waiting requests as it holds and the budget covers."""
+        chosen: dict[str, Request] = {}
+        aside: dict[str, int] = {}
+        size, left = 0, self._budget.limit - self._budget.spent - self._budget.aside
+        for key in sorted(self._waiting):
+            request = self._waiting[key][0]
+            worst = most(self._price, request, batch=True)
+            size += request.most_prompt_tokens
+            if chosen and (len(chosen) == MOST_REQUESTS or size > _MOST_BYTES or worst > left):
+                break
+            chosen[key], aside[key] = request, worst
+            left -= worst
+        await self._budget.take(sum(aside.values()))  # raises where not even one fits
+        batch = await self._answers.open_batch(aside)
+        self.meter.counts.update(batches=1, calls=len(chosen))
+        try:
+            return await self._answers.name_batch(batch, await self._server.submit(list(chosen.values()), batch.name))
+        except Failed as error:
+            raise _ended(error) from None
+
+    async def _adopted(self, batch: Batch) -> Batch:
+        """A batch of an earlier run; one that was being handed over when that run ended is looked for by our name."""
+        self._budget.adopt(sum(batch.aside.values()))
+        if batch.server_id:
+            return batch
+        try:
+            return batch._replace(server_id=await self._server.find(batch.name))
+        except Failed as error:
+            raise _ended(error) from None
+
+    async def _collect(self, batch: Batch) -> None:
+        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing and are asked again."""
+        lines = await self._ended_lines(batch) if batch.server_id else []
+        answers: list[Answer] = []
+        paid: dict[str, int] = {}
+        for line in lines:
+            key = str(line.get("custom_id"))
+            if key not in batch.aside:
+                continue
+            try:
+                answers.append(_answer(key, line))
+                counted: tuple[int, int] | None = (answers[-1].prompt_tokens, answers[-1].answer_tokens)
+                self.meter.answered(answers[-1])
+            except Failed as error:
+                self.meter.counts[error.code] += 1
+                self._failed[key] = error
+                counted = error.tokens
+            paid[key] = batch.aside[key] if counted is None else cost(self._price, *counted, batch=True)
+        for key in batch.aside.keys() - paid.keys():
+            self._failed[key] = Failed("expired", "its batch ended before it was answered")
+            self.meter.counts["expired"] += 1
+        self._tries |= {key: self._tries.get(key, 0) + 1 for key in batch.aside}
+        await self._answers.close_batch(batch, paid, answers)
+        await self._budget.settle(sum(batch.aside.values()), sum(paid.values()))
+
+    async def _ended_lines(self, batch: Batch) -> list[dict[str, Any]]:
+        """The lines of a batch once it has ended. Raises `Passing` where this run waits no longer."""
+        while True:
+            try:
+                lines = await self._server.lines(batch.server_id)
+            except Failed as error:
+                if not error.again or error.fatal:
+                    raise _ended(error) from None
+                lines = None
+            if lines is not None:
+                return lines
+            if time.monotonic() > self._ends_at:
+                raise Passing(f"batch {batch.server_id} is under way; it is paid for and noted: run again later, and it is collected")
+            await asyncio.sleep(self._recipe.batch_poll_s)
+
+
+def _ended(error: Failed) -> PipelineError:
+    """What ends all asking, as an error for the reader; trying the whole run again is worth it where the call was."""
+    return (Passing if error.again and not error.fatal else PipelineError)(f"{error.code}: {error.message}")
+
+
+def _answer(key: str, line: dict[str, Any]) -> Answer:
+    """The answer in one line of a batch's files. Raises `Failed`."""
+    response = line.get("response") or {}
+    if line.get("error") or response.get("status_code") != 200:
+        said = line.get("error") or (response.get("body") or {}).get("error") or {}
+        code = str(said.get("code") or "batch_error")
+        again = code == "batch_expired" or response.get("status_code") in (None, 408, 409, 429) or response.get("status_code", 0) >= 500
+        raise Failed("expired" if code == "batch_expired" else "batch_error", f"{code}: {said.get('message')}", again=again)
+    return read_reply(key, reply_of(response["body"]))

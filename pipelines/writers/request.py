@@ -1,0 +1,149 @@
+"""One question to a language model, and its answer: plain data, the same for calls one by one and for batches."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field
+
+from schemas.recipe import LlmRecipe
+from schemas.record import Record
+
+_FRAME_TOKENS = 64  # what a server's chat template may add around two messages
+
+
+class Request(Record):
+    """A system message, a user message, and the longest answer that is paid for. The answer is a JSON list of texts under `field`."""
+
+    model: str
+    system: str
+    user: str
+    field: str
+    max_tokens: int = Field(gt=0)
+    temperature: float
+    structured: bool
+
+    @cached_property
+    def hash(self) -> str:
+        """What the request is known by: the same question has the same hash in every run."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
+
+    def body(self, *, own_server: bool) -> dict[str, Any]:
+        """The request as the chat completions endpoint takes it. Servers other than OpenAI's know the older name of the token limit."""
+        form: dict[str, Any] = {"response_format": self._schema()} if self.structured else {}
+        return {
+            "model": self.model,
+            "messages": [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}],
+            "temperature": self.temperature,
+            "max_tokens" if own_server else "max_completion_tokens": self.max_tokens,
+            **form,
+        }
+
+    def _schema(self) -> dict[str, Any]:
+        texts = {"type": "array", "items": {"type": "string"}}
+        schema = {"type": "object", "properties": {self.field: texts}, "required": [self.field], "additionalProperties": False}
+        return {"type": "json_schema", "json_schema": {"name": self.field, "strict": True, "schema": schema}}
+
+    @cached_property
+    def most_prompt_tokens(self) -> int:
+        """No tokenizer makes more tokens than there are bytes."""
+        return len(json.dumps(self.body(own_server=False), ensure_ascii=False).encode()) + _FRAME_TOKENS
+
+    @property
+    def likely_prompt_tokens(self) -> int:
+        """About four bytes of English make a token."""
+        return self.most_prompt_tokens // 4
+
+
+class Answer(Record):
+    """The texts that a model gave to a request, with the tokens that they took."""
+
+    request: str  # its hash
+    model: str  # as the server names itself
+    texts: tuple[str, ...]
+    prompt_tokens: int
+    answer_tokens: int
+
+
+class Failed(Exception):
+    """A call that gave no answer: a code for the ledger, a message for the reader, and what may be done about it."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        again: bool = True,
+        fatal: bool = False,
+        wait_s: float = 0.0,
+        tokens: tuple[int, int] | None = (0, 0),
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+        self.again = again  # trying again may help
+        self.fatal = fatal  # no other call can succeed either: a wrong key, an unknown model
+        self.wait_s = wait_s  # how long the server asks to be left alone
+        self.tokens = tokens  # of prompt and answer, as the server counted them; none: nobody knows, and the worst case is paid
+
+
+class Reply(Record):
+    """What a server sent back to one request, unread."""
+
+    model: str
+    content: str
+    refusal: str
+    finish: str
+    prompt_tokens: int
+    answer_tokens: int
+
+
+def reply_of(body: dict[str, Any]) -> Reply:
+    """A chat completion as the server sent it. Raises `Failed` where it has no choice or no count of tokens."""
+    try:
+        choice, usage = body["choices"][0], body.get("usage") or {}
+        message = choice["message"]
+        return Reply(
+            model=str(body.get("model") or ""), content=message.get("content") or "", refusal=message.get("refusal") or "",
+            finish=choice.get("finish_reason") or "",
+            prompt_tokens=int(usage["prompt_tokens"]), answer_tokens=int(usage["completion_tokens"]),
+        )  # fmt: skip
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise Failed("bad_reply", "the server's reply has no choice, or does not count its tokens", tokens=None) from None
+
+
+def read_reply(request: str, reply: Reply) -> Answer:
+    """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut off, or is no list of texts.
+
+    >>> sent = dict(model="m", refusal="", finish="stop", prompt_tokens=9, answer_tokens=5)
+    >>> read_reply("0f", Reply(content='Sure: {"texts": ["A flute plays."]}', **sent)).texts
+    ('A flute plays.',)
+    """
+    counted = (reply.prompt_tokens, reply.answer_tokens)
+    if reply.refusal or reply.finish == "content_filter":
+        raise Failed("refused", f"the model refused: {reply.refusal[:200] or 'content filter'}", tokens=counted)
+    if reply.finish == "length":
+        raise Failed("cut_off", f"the answer was cut off after {reply.answer_tokens} tokens", tokens=counted)
+    try:
+        [found] = json.loads(_inner(reply.content)).values()
+    except (ValueError, AttributeError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise Failed("not_json", f"the answer is no JSON object with one list of texts: {reply.content[:80]!r}", tokens=counted)
+    return Answer(
+        request=request, model=reply.model, texts=tuple(text.encode("utf-8", "replace").decode() for text in found),
+        prompt_tokens=reply.prompt_tokens, answer_tokens=reply.answer_tokens,
+    )  # fmt: skip
+
+
+def _inner(content: str) -> str:
+    """The JSON object in an answer: small models wrap it in words or in a code block."""
+    return content[content.find("{") : content.rfind("}") + 1]
+
+
+def request_of(recipe: LlmRecipe, system: str, user: str, field: str, max_tokens: int) -> Request:
+    """A request to the recipe's model."""
+    return Request(
+        model=recipe.model, system=system, user=user, field=field, max_tokens=max_tokens, temperature=recipe.temperature,
+        structured=recipe.structured_outputs,
+    )  # fmt: skip
