@@ -2,12 +2,12 @@
 
 from pipelines.captioning.conversation import opening
 from pipelines.errors import PipelineError
+from pipelines.rewording import works
 from pipelines.settling import PLAN
+from pipelines.stage import Job
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD, cost, most, price_of
-from schemas.caption import CaptionKind
-from schemas.corpus import Captioned
 from schemas.recipe import Recipe
 from schemas.record import Record
 
@@ -59,15 +59,15 @@ def quote(store: Store, recipe: Recipe) -> Quote:
             raise PipelineError(
                 f"{store.url}: step caption is not done; run `obbligato build` first: it asks nobody while llm.budget_usd is 0"
             )
-        for caption in (one for row in store.read_records(name, Captioned) for one in row.captions if one.kind is CaptionKind.CONTROL):
+        for work in works(Job(store.url, bucket, recipe)):
             captions += 1
-            request = opening(caption, count, llm)
+            request = opening(work.control, work.labels, count, llm)
             if answers.get(request.hash) is not None:
                 answered.add(request.hash)
             elif request.hash not in requests:
                 requests.add(request.hash)
                 prompt += request.likely_prompt_tokens
-                answer += count * len(caption.text.encode()) // 4
+                answer += count * len(work.control.text.encode()) // 4
                 worst += llm.attempts * (
                     2 * most(price, request, batch=llm.batch) + cost(price, count * _REFUSED_BYTES, 0, batch=llm.batch)
                 )

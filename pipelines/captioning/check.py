@@ -11,15 +11,19 @@ from schemas.labels import Chords, Labels
 from schemas.pitch import Key
 
 BPM_TOLERANCE: Final = 0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
+START_TOLERANCE_S: Final = 0.15  # a start written with one decimal, and a beat's width of doubt in the label
 WORD_TOLERANCE: Final = 0.10  # tables of tempo words differ by about that much
 TEMPO_KINDS: Final = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
+_SEQUENCE_KINDS: Final = frozenset((FactKind.CHORDS, FactKind.TIMED_CHORDS))
+TimedChord = tuple[str, float]  # a Harte label and its start in seconds
 
 
 def contradiction(fact: Fact, labels: Labels) -> bool:
     """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing is contradicted.
 
     Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and the order of
-    chords must be equal; a time must lie within the audio. No label speaks of dynamics.
+    chords must be equal, and each timed chord start within 0.15 s of its label; a time must lie within the audio.
+    No label speaks of dynamics.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -36,10 +40,17 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
         if labels.key.tonic is None or labels.key.mode is None:
             return False
         return _keys_differ(fact.value, Key(tonic=labels.key.tonic, mode=labels.key.mode).name)
-    if fact.kind is FactKind.CHORDS:
-        heard = heard_chords(labels.chords)
-        return bool(heard) and merged(fact.value.split()) != heard
+    if fact.kind in _SEQUENCE_KINDS:
+        return _misheard(fact, labels.chords)
     return fact.kind is FactKind.TIME and float(fact.value) > labels.duration_s
+
+
+def _misheard(fact: Fact, chords: Chords) -> bool:
+    """Whether chords are in another order than the labels, or timed ones begin elsewhere."""
+    heard = [(segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None]
+    if not heard or fact.kind is FactKind.CHORDS:
+        return bool(heard) and merged(fact.value.split()) != merged([label for label, _ in heard])
+    return _starts_differ(timed(fact.value), _first_of_runs(heard))
 
 
 def disagree(one: Fact, other: Fact) -> bool:
@@ -49,6 +60,8 @@ def disagree(one: Fact, other: Fact) -> bool:
     True
     """
     kinds = {one.kind, other.kind}
+    if kinds == _SEQUENCE_KINDS:
+        return sequence(one) != sequence(other)
     if kinds == TEMPO_KINDS:
         number, word = (one, other) if one.kind is FactKind.BPM else (other, one)
         return not _may_be(word, float(number.value))
@@ -72,6 +85,38 @@ def merged(labels: list[str]) -> tuple[str, ...]:
     ('A:min', 'Bb:maj')
     """
     return tuple(harte for harte, _ in groupby(Chord.parse(label).harte for label in labels))
+
+
+def sequence(fact: Fact) -> tuple[str, ...]:
+    """The chords of a fact about them, in order, timed or not.
+
+    >>> sequence(Fact(kind="timed_chords", value="A:min@0 F:maj@2.5", sentence=0))
+    ('A:min', 'F:maj')
+    """
+    return merged([label.partition("@")[0] for label in fact.value.split()])
+
+
+def timed(value: str) -> tuple[TimedChord, ...]:
+    """Chords and starts of a timed fact's value, immediate repeats merged.
+
+    >>> timed("A:min@0 A:min@1 A#:maj@2.5")
+    (('A:min', 0.0), ('Bb:maj', 2.5))
+    """
+    pairs = (label.split("@") for label in value.split())
+    return _first_of_runs([(label, float(at)) for label, at in pairs])
+
+
+def _first_of_runs(chords: list[TimedChord]) -> tuple[TimedChord, ...]:
+    """Each chord in canonical spelling where it begins anew."""
+    named = [(Chord.parse(label).harte, at_s) for label, at_s in chords]
+    return tuple(next(run) for _, run in groupby(named, key=lambda chord: chord[0]))
+
+
+def _starts_differ(one: tuple[TimedChord, ...], other: tuple[TimedChord, ...]) -> bool:
+    """Whether two timed sequences differ in a chord, or in a start by more than the tolerance."""
+    if [label for label, _ in one] != [label for label, _ in other]:
+        return True
+    return any(abs(start - at) > START_TOLERANCE_S + 1e-9 for (_, start), (_, at) in zip(one, other, strict=True))
 
 
 def _span(word: str) -> BpmRange:
@@ -105,5 +150,6 @@ _DIFFER: Final[dict[FactKind, Callable[[str, str], bool]]] = {
     FactKind.METER: str.__ne__,
     FactKind.KEY: _keys_differ,
     FactKind.CHORDS: lambda one, other: merged(one.split()) != merged(other.split()),
+    FactKind.TIMED_CHORDS: lambda one, other: _starts_differ(timed(one), timed(other)),
     FactKind.DYNAMICS: str.__ne__,
 }

@@ -1,5 +1,6 @@
 """The facts that a text states: the checker of everything that we or a language model write."""
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -13,6 +14,12 @@ from schemas.caption import Fact, FactKind
 __all__ = ["facts_of", "mentions", "parse_facts", "split_sentences", "stated"]
 
 _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_DENIAL: Final = re.compile(r"\bn(?:ot|ever|o longer|either|or)\b|n['’]t\b|\b(?:half|double|twice)\b")
+_DENIED: Final = re.compile(  # "not in the key of A minor", "half of 118 BPM": named, but not what the music does
+    r"(?:\b(?:not|never|no longer|neither|nor)|n['’]t)\s+"
+    r"(?:(?:in|at|of|on|to|a|an|the|key|tempo|be|quite|exactly|really|set|played|written)\s+){0,5}$"
+    r"|\b(?:half|double|twice)\s+(?:(?:of|the|that)\s+){0,3}$"
+)
 _RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}
 
 
@@ -44,11 +51,21 @@ def stated(sentence: str) -> tuple[tuple[FactKind, str], ...]:
 def mentions(sentence: str) -> tuple[Mention, ...]:
     """Facts of one sentence with the words that state them, by kind and then by place."""
     lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)
+    harmony = list(harmony_mentions(sentence, lower))
+    timed = [mention.span for mention in harmony if mention.kind is FactKind.TIMED_CHORDS]
     found = [
         *tempo_mentions(sentence, lower),
         *meter_mentions(sentence, lower),
-        *harmony_mentions(sentence, lower),
+        *harmony,
         *dynamics_mentions(sentence, lower),
-        *time_mentions(sentence, lower),
+        *(
+            one
+            for one in time_mentions(sentence, lower)
+            if not any(span.start < one.span.end and one.span.start < span.end for span in timed)
+        ),
     ]
+    if found and _DENIAL.search(lower):
+        found = [mention for mention in found if not _DENIED.search(lower, 0, mention.span.start)]
+    if len(found) < 2:
+        return tuple(found)
     return tuple(sorted(found, key=lambda mention: (_RANK[mention.kind], mention.span)))

@@ -19,13 +19,15 @@ _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
 _LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: room for a one-line source
 _BY_WORDS: Final = frozenset((FactKind.INSTRUMENT, FactKind.MOOD))  # found as words, not parsed
 _ALWAYS_ADDED: Final = frozenset((FactKind.DYNAMICS, FactKind.TIME))  # no label can confirm them
-_MARKUP: Final = re.compile(
-    r"https?://|\bwww\.|```|</?[a-z][\w-]*(?:\s[^<>]*)?/?>|[{}]|\[\w+\]\(|\*\*|^\s*#{1,6}\s|^\s*(?:[-*•]|\d{1,2}[.)])\s+\S"
-    r"|\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b"
-    r"|^\W*(?:sure|certainly|of course)\b[!,. ]|^\W*here(?: is|['’]s| are)\b[^.\n]{0,60}"
-    r"\b(?:caption|paraphrase|rewording|version|rewrite|description)"
-    r"|^\W*(?:paraphrased?|reworded|rewritten)(?: caption| text| version)?:",
-    re.I | re.M,
+# Each pattern is asked only where its hint stands: most texts have none.
+_SIGN_HINT: Final = re.compile(r"[<`{}*\[]|://|www")
+_SIGNS: Final = re.compile(r"https?://|\bwww\.|```|</?[a-z][\w-]*(?:\s[^<>]*)?/?>|[{}]|\[\w+\]\(|\*\*", re.I)
+_LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
+_SPEAKER: Final = re.compile(r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I)
+_OPENING: Final = re.compile(
+    r"\W*(?:(?:sure|certainly|of course)\b[!,. ]|(?:paraphrased?|reworded|rewritten)(?: caption| text| version)?:"
+    r"|here(?: is|['’]s| are)\b[^.\n]{0,60}\b(?:caption|paraphrase|rewording|version|rewrite|description))",
+    re.I,
 )
 
 
@@ -56,14 +58,23 @@ class Fault(NamedTuple):
 def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     """What is wrong with `offered` as a rewording of `source`; nothing where it may land.
 
-    What the source states stands, even against a label. A fact beside that is let in where a label confirms it;
-    a plain tempo word ("fast") also where nothing speaks against it.
+    Every fact of the source must be stated but those that its own words get wrong by the labels: they must not be. A fact beside
+    that is let in where a label confirms it; a plain tempo word ("fast") also where nothing speaks against it.
+
+    >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> empty = dict(beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> labels = Labels(duration_s=10, tempo=Tempo(**how), **empty)
+    >>> claim = Fact(kind="meter", value="3", sentence=0)
+    >>> source = Caption(text="It is in 3/4.", kind="control", sentences=("It is in 3/4.",), facts=(claim,))
+    >>> faults("It is a waltz.", source, labels), faults("It is in 4/4.", source, labels)[0].reason.value
+    ((), 'changed')
     """
     text = clean_text(offered)
     if not text:
         return (Fault(Reason.EMPTY),)
     found = _form(offered, text, source)
-    told = [fact for fact in source.facts if fact.kind not in _BY_WORDS]
+    told = [fact for fact in source.facts if fact.kind not in _BY_WORDS and not contradiction(fact, labels)]
     read = _facts(text)
     missing = _unique([fact for fact in told if not any(_states(one, fact) for one in read)])
     extra = [one for one in read if not any(_states(fact, one) for fact in told)]
@@ -90,11 +101,20 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
     out: list[Fault] = []
     if len(offered) > _LONGEST * len(source.text) + _LONGER_BY:
         out.append(Fault(Reason.TOO_LONG))
-    if _MARKUP.search(offered):
+    if _is_markup(offered):
         out.append(Fault(Reason.MARKUP))
     if text == clean_text(source.text):
         out.append(Fault(Reason.SAME))
     return out
+
+
+def _is_markup(offered: str) -> bool:
+    """Whether a text holds links, code or a list, or speaks of itself."""
+    if any(_LISTED.match(line) or _OPENING.match(line) for line in offered.splitlines()):
+        return True
+    if (" an " in offered or " language" in offered) and _SPEAKER.search(offered):
+        return True
+    return bool(_SIGN_HINT.search(offered) and _SIGNS.search(offered))
 
 
 def _facts(text: str) -> list[Fact]:

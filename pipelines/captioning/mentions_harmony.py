@@ -1,11 +1,12 @@
-"""Keys and chord sequences in a sentence."""
+"""Keys in a sentence, beside its chords."""
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from pipelines.captioning.mention import Mention, Span
-from pipelines.captioning.symbols import BEFORE_NOTE, CHORD, CHORD_LIST, chord_tokens
+from pipelines.captioning.mentions_chords import chord_mentions
+from pipelines.captioning.symbols import BEFORE_NOTE
 from schemas.caption import FactKind
 from schemas.pitch import Key, Mode, parse_note
 
@@ -28,7 +29,14 @@ _SONG_IN: Final = re.compile(
     r"|\s+is)(?:\s+(?:played|written|set|composed|performed|sung))?\s+in\s+"
     r"([A-G](?:[#♯♭]|b(?![a-z])|b(?=m\b)|[ -](?:sharp|flat)\b)?)(m|M)?(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))"
 )
-_IN_MINOR_SYMBOL: Final = re.compile(r"\bin ([A-G](?:[#♯♭]|b)?)(m)(?![\w#♯♭°ø+/'’-])")
+_IN_SYMBOL: Final = re.compile(
+    r"\bin (?:either |both )?([A-G](?:[#♯♭]|b)?)([mM])(?![\w#♯♭°ø+/'’-])(?! (?:radio|band|station|synth|stereo))"
+)  # "in F#m", "in CM"
+_SYMBOL_KEY: Final = re.compile(rf"{BEFORE_NOTE}([A-G](?:[#♯♭]|b)?)([mM]) key\b")
+_PLAYS_IN: Final = re.compile(  # "a melody in Bb", "the pipers play in D"
+    r"\b(?:[Mm]elody|[Tt]une|[Ss]ong|[Pp]iece|[Nn]umber|[Pp]lay(?:s|ing|ed)?) in ([A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)(m|M)?"
+    r"(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))(?!, [A-G])(?! and [A-G]\b)"
+)
 _LOWER_A: Final = re.compile(
     r"\b(?:key of|key is|key:|key) (a)[ -](major|minor)\b|\b(?:in|or) (a) (major|minor)(?=\s*(?:$|[.,;!)—–]"
     r"|(?:and|with|at|throughout|or)\b(?! (?:minor|major))))"
@@ -44,7 +52,7 @@ _ARTICLE_NOUN: Final = re.compile(r"\s+(?!(?:is|was|for|throughout|and|to|with|i
 
 def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its value."""
-    chords = list(_chords(sentence, lower))
+    chords = chord_mentions(sentence, lower)
     yield from chords
     if "m" not in lower and "key" not in lower and " in " not in lower:
         return
@@ -64,8 +72,10 @@ def _keys(sentence: str, lower: str) -> Iterator[Mention]:
         for found in _KEY_OF.finditer(sentence):
             if not _is_loose(sentence, found):
                 yield from _with_others(sentence, found)
+        for found in _SYMBOL_KEY.finditer(sentence):
+            yield _key(found)
     if "in " in lower:
-        for pattern in (_SONG_IN, _IN_MINOR_SYMBOL):
+        for pattern in (_SONG_IN, _IN_SYMBOL, _PLAYS_IN):
             for found in pattern.finditer(sentence):
                 yield from _with_others(sentence, found)
     if is_mode:
@@ -132,49 +142,3 @@ def _is_loose(sentence: str, found: re.Match[str]) -> bool:
     if found[1] in ("a", "A") and re.match(r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after):
         return True
     return found[1].islower() and bool(re.match(r"\s+\w", after))
-
-
-_CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
-_CHORD_AFTER: Final = re.compile(r"\s+(?:major |minor )?(?:chords?|chord progression|progression|vamp|changes)\b")
-_SINGLE_ANCHOR: Final = re.compile(
-    r"(?:\bchord|\bchords|\bprogression|\bsequence|\bharmony|\bchanges|\bchord (?:progression"
-    r"|sequence))(?:\s+(?:in|of|for)\s+(?:the|this|that)\s+\w+)?(?:\s+\w+ly)?"
-    r"(?:\s+(?:is|are|goes|stays on|stays with|remains on|rests on|of|remains|consists of|follows|heard|played|used))*\s*[:,=]?\s*$"
-)
-_HARMONY_WORD: Final = re.compile(r"chord|progression|harmon")
-_MODE_WORD: Final = re.compile(r"major|minor")
-_QUALIFIED: Final = re.compile(r"[A-G][#♯♭b]?(?:m|[679]|maj|dim|aug|sus|add)")
-_NOT_A_FORM: Final = re.compile(r"[EFG]|[A-G][#♯♭b]")
-_DASH: Final = re.compile(r"-|–|—|→|\|")
-_NOT_CHORDS: Final = re.compile(r"\s*(?:form\b|structure|section|strings?\b|tuning|keys?\b|grade)", re.I)
-
-
-def _chords(sentence: str, lower: str) -> Iterator[Mention]:
-    """Chord sequences: lists of symbols near a word for chords, or joined by dashes."""
-    if not CHORD.search(sentence):
-        return
-    for found in CHORD_LIST.finditer(sentence):
-        tokens = chord_tokens(sentence, found.start(), found.end())
-        if not tokens or _NOT_CHORDS.match(sentence, found.end()):
-            continue
-        before, after = lower[: found.start()], lower[found.end() :]
-        if "key" in before and _MODE_WORD.search(found[0]) and not _HARMONY_WORD.search(before + after[:20]):
-            continue  # "the key changes from C major to D major"
-        if len(tokens) == 1:
-            is_article = found[0] == "A" and not before.endswith(("the ", "an "))  # "A chord melody is played"
-            told = bool((_CHORD_AFTER.match(after) and not is_article) or _SINGLE_ANCHOR.search(before))
-        else:
-            told = bool(_CHORD_WORD.search(before) or _CHORD_AFTER.match(after) or _looks_like_chords(found[0], len(tokens)))
-        if told:
-            labels: list[str] = []
-            for token in tokens:
-                if not labels or labels[-1] != token.chord.harte:
-                    labels.append(token.chord.harte)
-            parts = tuple(note for token in tokens for note in token.notes)
-            yield Mention(FactKind.CHORDS, " ".join(labels), Span(*found.span()), parts)
-
-
-def _looks_like_chords(text: str, count: int) -> bool:
-    """Whether a list needs no word for chords: three or more, one with its quality, or joined by dashes and not all of A to D (a form)."""
-    dashes = len(_DASH.findall(text))
-    return count > 2 and bool(_QUALIFIED.search(text) or (dashes > 1 and _NOT_A_FORM.search(text)))

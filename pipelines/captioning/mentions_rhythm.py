@@ -10,6 +10,8 @@ from schemas.caption import FactKind
 _COUNT: Final = r"(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]|1[0-5])"
 _COUNT_END: Final = r"(?![\w/:]|[.,]\d|\s*(?:-|–)\s*\d)"
 _BAR: Final = r"(?:bars?|measures?)"
+_STEADY: Final = r"(?:steady|simple|regular|constant|consistent|basic|straight|strict|even)"
+_NOT_LENGTH: Final = r"(?!\s*(?:bpm|beats per|minutes|times|seconds|different|layers|simple|drums?|notes|instruments|or\b))"
 
 _SIGNATURE: Final = re.compile(
     (
@@ -39,11 +41,8 @@ _METERS: Final = tuple(
         ),
         rf"\bbars? (?:of|are) {_COUNT} beats?\b",
         rf"\bbeats? (?:\w+ ){{0,3}}groups? of {_COUNT}{_COUNT_END}",
-        # "the beat is 4", "the beat counts to 3"
-        (
-            rf"\bbeats? (?:is|are|counts?(?: up)?(?: to)?)(?: in)? {_COUNT}{_COUNT_END}(?!\s*(?:bpm|beats|minutes|times"
-            rf"|seconds|different|layers|simple))"
-        ),
+        # "the meter is a lilting six-eight"
+        rf"\b(?:meter|metre|signature)(?: \w+){{1,4}} {_COUNT}[ -](?:two|four|eight)\b",
         # "time signature counts 3", "in a meter of five"
         (
             rf"\b(?:time signature|meter|metre)(?: of (?:the|this|that) \w+)?(?:,? (?:is|counts?|of|has|shows|in|to|at"
@@ -54,6 +53,17 @@ _METERS: Final = tuple(
         rf"|waltz\w*)(?: \w+ly)? in {_COUNT}"
         r"(?=\s*(?:$|[.;!)]|,(?! ?\w+ (?:and|or) )|throughout\b|[ -]time\b))",
         rf"\bin {_COUNT}[ -]time\b",
+        # "a beat of 4", "a beat count of three", "a count of 2 beats", "beats of four"
+        rf"\b(?:beat|count|beat[ -]counts?|counts? beats?) of {_COUNT}{_COUNT_END}{_NOT_LENGTH}",
+        # "a four-count beat", "a steady 4-beat rhythm", "has a 4 beat", "3-beat counts"
+        rf"\b(?:{_STEADY} )*{_COUNT}[ -](?:count beats?|beat counts?"
+        r"|beat (?:rhythm|groove|meter|metre|pattern|pulse|feel|time)|count (?:rhythm|pulse|feel))\b",
+        rf"\b(?:a|an|the|its|{_STEADY}) {_COUNT}[ -](?:beat|count)\b(?! (?:loop|fill"
+        r"|intro|break|pause|rest|pick|phrase|delay|gap|figure|motif|riff))",
+        # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to 3", "steady at 4", "is a steady 4"
+        rf"\bbeats?(?: of (?:the|this|that) \w+)?(?:,? (?:that|which|is|are|stays|keeps|remains|follows"
+        r"|counts?|counting|set|at|to|in|up|an?"
+        rf"|simple|count|steady|held))+ {_COUNT}{_COUNT_END}{_NOT_LENGTH}",
     )
 )
 _NAMED: Final = re.compile(
@@ -64,6 +74,7 @@ _NAMED: Final = re.compile(
     re.I,
 )
 _NAMED_COUNT: Final = {"w": 3, "co": 4, "cu": 2, "al": 2, "d": 2, "t": 3, "quad": 4, "quin": 5}
+_COUNT_HINT: Final = re.compile(rf"\b{_COUNT}(?![\d/])")
 _METER_HINT: Final = re.compile(
     r"/|over|upon|beat|bar|measure|meter|metre|signature|waltz|common time|cut |breve|(?:ple|four|eight)[ -]"
     r"| in (?:[2-9]|t[wh]|fo|fi|si|se)"
@@ -81,7 +92,7 @@ _UP: Final = re.compile(
     rf"|climb(?:s|ing)?)(?: up)?(?: \w+)?(?: (?:in|the|its))?(?: \w+)? {_VOLUME}\b"
     r"|(?<!a )(?<!string )(?<!pad )(?<!synth )\bswell(?:s|ing|ed)\b(?= up\b| into\b| from\b| till\b| until\b"
     r"| to\b| toward| gradually\b| slowly\b|[.,;]|$)"
-    r"|\b(?:slowly|gradually|volume|it|music|song|sound) swells?\b"
+    r"|\b(?:slowly|gradually|volume|it|music|song|sound) swells?\b(?! with\b)"
     r"|\bfrom (?:very )?(?:quiet|soft|silent|silence|a whisper)\w* (?:to|into) (?:very )?(?:loud|full)\w*"
     r"|\bstart(?:s|ing)? (?:off |out )?(?:soft|quiet)\w* (?:and|but|then) ends? (?:\w+ )?loud\w*"
 )
@@ -102,6 +113,7 @@ _DYNAMICS_HINT: Final = re.compile(
     r"scend|louder|softer|quieter|fainter|fad|volume|loudness|dynamic|level|swell|from |start|diminuend|dwindl|dies|dying|trails|tapers"
 )
 
+_DIGIT: Final = re.compile(r"\d")
 _SECONDS: Final = re.compile(
     rf"(?:(?<![\w.,:/#-])({FIGURE})(?![\d/:])|\b({SPELLED}))(?:[ -]?(?:seconds|secs?\b\.?)(?! (?:long|in length"
     rf"|of length|in duration|clip|loop|each))|[ -]second(?:[ -](?:mark|point|in(?! length| duration))\b| into\b))"
@@ -124,6 +136,8 @@ def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     for found in _NAMED.finditer(lower):
         count = next(count for start, count in _NAMED_COUNT.items() if found[1].startswith(start))
         yield Mention(FactKind.METER, str(count), Span(*found.span()))
+    if not _COUNT_HINT.search(lower):
+        return
     for pattern in _METERS:
         for found in pattern.finditer(lower):
             yield Mention(FactKind.METER, write_number(read_number(found[1])), Span(*found.span()))
@@ -144,7 +158,7 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     for found in minutes:
         seconds = 60 * read_number(found[1]) + (read_number(found[2]) if found[2] else 0)
         yield Mention(FactKind.TIME, write_number(seconds), Span(*found.span()))
-    if "sec" in lower or ("s " in lower and any(sign.isdigit() for sign in lower)):
+    if "sec" in lower or ("s " in lower and _DIGIT.search(lower)):
         for found in _SECONDS.finditer(lower):
             group = next(group for group in range(1, 5) if found[group] is not None)
             number = read_number(found[group])

@@ -19,10 +19,15 @@ _UNIT_NUMBER: Final = re.compile(
     r"\b(?:bpm|beats per minute|tempo(?: mark(?:ing)?)?|metronome(?: mark(?:ing)?)?|pulse|pace)\b"
     r"(?:\s+(?:(?:of|for|in)\s+(?:the|this|that)\s+\w+|is|was|of|at|set|sits|sitting|around|about|to"
     r"|approximately|approx\.|roughly|comes|measures|reads|stays|"
-    r"marked|steady|exactly|just|close|near|remains|holds|runs|equals|being|a|constant|estimated|be|would|hovers|hovering))*"
+    r"marked|steady|exactly|just|close|near|remains|holds|runs|equals|being|a|constant|estimated|be|would|hovers|hovering"
+    r"|clocks in|clocking in"
+    r"|an? (?:slow|fast|brisk|quick|rapid|moderate|lively|relaxed|gentle|speedy|energetic|calm|driving|leisurely)))*"
     rf"\s*[:=~≈]?\s*({NUMBER})(?!\s?(?:%|percent|semitone|sec|minute|times|tone|step|bars?\b|s\b|x\b"
     rf"|beats?\b(?![ -](?:per|a|every|each)[ -]min))|[\d/:]|-)",
     re.I,
+)
+_TIMES: Final = re.compile(  # "its pulse beats 92 times a minute"
+    rf"\b(?:beats?|pulses?|ticks?|clicks?)\s+(?:at |about |around )?({NUMBER}) times (?:per|a|every|each|in a) minute\b", re.I
 )
 _MARK: Final = re.compile(rf"(?:[♩♪]\.?|\bM\.?M\.?)\s*[=:]\s*({NUMBER})")
 
@@ -38,7 +43,7 @@ _GRAVE: Final = re.compile(
 
 _HOW: Final = (
     r"(?:(?:very|quite|rather|fairly|pretty|really|relatively|somewhat|slightly|extremely|almost|mostly"
-    r"|generally|super|incredibly|more|too|so|kind of|a bit|a|an|in)\s+)*"
+    r"|generally|super|incredibly|more|too|so|kind of|a bit|a|an|in|both)\s+)*"
 )
 _PLAIN_WORD: Final = (
     r"(?:(?:slow|medium|mid|moderate)[ -]?(?:to|-)[ -]?(?:slow|medium|moderate|fast)|(?:medium|moderately|mid)[ -](?:slow|fast)(?:er)?"
@@ -51,7 +56,7 @@ _PACED: Final = re.compile(  # "slow and steady tempo", "fast-paced", "at a bris
     re.I,
 )
 _TEMPO_IS: Final = re.compile(  # "the tempo is slow", "its pace feels quite fast"
-    r"\b(?:tempo|pace|speed)(?:\s+of\s+(?:the|this|that)\s+[\w-]+)?(?:\s+[\w-]+ly)?(?:\s+(?:is|was|feels|stays"
+    r"\b(?:tempo|pace|speed|bpm)(?:\s+of\s+(?:the|this|that)\s+[\w-]+)?(?:\s+[\w-]+ly)?(?:\s+(?:that|which))?(?:\s+(?:is|was|feels|stays"
     r"|remains|seems|sounds|gets|becomes|being|at|:))*"
     rf"[\s:]+{_HOW}({_PLAIN_WORD})(?![\w-])(?!\s+(?:pitch|volume|quality|range|notes?))",
     re.I,
@@ -96,7 +101,7 @@ def tempo_mentions(sentence: str, lower: str) -> Iterator[Mention]:
 
 def _bpm(sentence: str) -> Iterator[Mention]:
     taken: set[int] = set()
-    for pattern in (_NUMBER_UNIT, _UNIT_NUMBER, _MARK):
+    for pattern in (_NUMBER_UNIT, _UNIT_NUMBER, _TIMES, _MARK):
         for found in pattern.finditer(sentence):
             for group in range(1, pattern.groups + 1):
                 if found[group] is None or found.start(group) in taken:
@@ -115,7 +120,7 @@ def _italian(sentence: str, lower: str) -> Iterator[Mention]:
             yield Mention(FactKind.TEMPO_WORD, word, Span(found.start(), found.end()))
 
 
-_PLAIN_HINT: Final = re.compile(r"slow|fast|medium|moderate|mid|brisk|quick|rapid|leisurely|tempo|low|high", re.I)
+_PLAIN_HINT: Final = re.compile(r"slow|fast|m(?:edium|oderate|id)|brisk|quick|rapid|leisurely|tempo|pace|speed|bpm")
 
 
 def _plain(sentence: str, lower: str) -> Iterator[Mention]:

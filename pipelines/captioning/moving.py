@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from pipelines.captioning.facts import facts_of, mentions, stated
 from pipelines.captioning.mention import Mention, Span, read_number
 from pipelines.captioning.mentions_harmony import read_note
+from pipelines.captioning.slots import article
 from pipelines.captioning.splitting import split_sentences
-from pipelines.captioning.wordings import article
 from schemas.caption import Fact, FactKind
 from schemas.chord import Chord
 from schemas.corpus import Change
@@ -66,6 +66,8 @@ def _dropped(found: tuple[Mention, ...], change: Change, duration_s: float) -> F
     for mention in found:
         if mention.kind is FactKind.TEMPO_WORD and change.speed != 1:
             return mention.kind
+        if mention.kind is FactKind.TIMED_CHORDS and (change.speed != 1 or change.semitones):
+            return mention.kind  # its times and names are one claim, without parts that move
         if mention.kind is FactKind.DYNAMICS and change.gain_start != change.gain_end:
             return mention.kind
         if mention.kind is FactKind.TIME and change.speed != 1 and (not mention.parts or float(mention.value) / change.speed > duration_s):

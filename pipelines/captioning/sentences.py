@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.captioning.check import heard_chords
-from pipelines.captioning.facts import stated
-from pipelines.captioning.symbols import CHORD_LIST
-from pipelines.captioning.tempo_words import METRONOME, tempo_word
-from pipelines.captioning.wordings import COUNTS, WORDINGS, Slots, fill
+from pipelines.captioning.mention import write_number
+from pipelines.captioning.slots import COUNTS, ROUND_TIMES, Slots, fill
+from pipelines.captioning.tempo_words import tempo_word
+from pipelines.captioning.wordings import WORDINGS
 from schemas.caption import FactKind
-from schemas.chord import Chord
+from schemas.chord import NO_CHORD, Chord
 from schemas.corpus import Change
-from schemas.labels import Labels
-from schemas.pitch import Key, pretty
+from schemas.labels import Chords, Labels
+from schemas.pitch import Key, Mode, pretty
 from schemas.recipe import CaptionRecipe
 
 _BPM_STATED: Final = (20, 400)
+_MAX_TIMED: Final = 8  # more changes than these read like a table, not like a sentence
+_LEAST_GAP_S: Final = 0.2  # closer changes could share a start once rounded to 0.1 s
+_ROUNDS_SHARE: Final = 2 / 3  # how often a progression that repeats is named as a repeat
 
 
 class Attribute(StrEnum):
@@ -30,6 +33,15 @@ class Attribute(StrEnum):
     KEY = "key"
     CHORDS = "chords"
     DYNAMICS = "dynamics"
+    INSTRUMENTS = "instruments"
+    MOODS = "moods"
+
+
+class HeardChord(NamedTuple):
+    """A chord in canonical Harte syntax and when it begins."""
+
+    harte: str
+    start_s: float
 
 
 class ControlSentence(NamedTuple):
@@ -46,12 +58,10 @@ ATTRIBUTE_OF: Final = {
     FactKind.METER: Attribute.METER,
     FactKind.KEY: Attribute.KEY,
     FactKind.CHORDS: Attribute.CHORDS,
+    FactKind.TIMED_CHORDS: Attribute.CHORDS,
     FactKind.DYNAMICS: Attribute.DYNAMICS,
-}
-_TEMPO_BANKS: Final[dict[tuple[FactKind, ...], str]] = {
-    (FactKind.BPM,): "bpm",
-    (FactKind.TEMPO_WORD,): "word",
-    (FactKind.BPM, FactKind.TEMPO_WORD): "both",
+    FactKind.INSTRUMENT: Attribute.INSTRUMENTS,
+    FactKind.MOOD: Attribute.MOODS,
 }
 
 
@@ -65,17 +75,43 @@ def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
         out.append(Attribute.METER)
     if labels.key.tonic is not None and labels.key.confidence >= recipe.min_key_confidence:
         out.append(Attribute.KEY)
-    if labels.chords.confidence >= recipe.min_chords_confidence and 0 < len(heard_chords(labels.chords)) <= recipe.max_chords:
-        out.append(Attribute.CHORDS)
+    if labels.chords.segments and labels.chords.confidence >= recipe.min_chords_confidence:
+        heard = tuple(chord.harte for chord in heard_in(labels.chords))
+        if heard and (len(heard) <= recipe.max_chords or len(heard) // rounds_of(heard) <= recipe.max_chords):
+            out.append(Attribute.CHORDS)
     return tuple(out)
+
+
+def heard_in(chords: Chords) -> list[HeardChord]:
+    """The chords in order with their starts, stretches without a chord left out, immediate repeats merged."""
+    out: list[HeardChord] = []
+    for segment in chords.segments:
+        if segment.label != NO_CHORD:
+            harte = _canonical(segment.label)
+            if not out or out[-1].harte != harte:
+                out.append(HeardChord(harte, segment.start_s))
+    return out
+
+
+def rounds_of(heard: Sequence[str]) -> int:
+    """How many times the shortest round of two chords or more makes up a sequence without immediate repeats; 1 where none does.
+
+    >>> rounds_of(["A:min", "F:maj"] * 3), rounds_of(["A:min", "F:maj", "A:min"])
+    (3, 1)
+    """
+    for length in range(2, len(heard) // 2 + 1):
+        times, rest = divmod(len(heard), length)
+        if not rest and times in ROUND_TIMES and heard[length:] == heard[:-length]:
+            return times
+    return 1
 
 
 def draw_sentences(labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator, at_least: int = 0) -> list[ControlSentence]:
     """Control sentences in random order: how many by the recipe's chances, about what uniformly among what may be stated."""
     may = available(labels, recipe)
-    ends = np.cumsum(recipe.sentences)
-    wanted = int(np.searchsorted(ends / ends[-1], rng.random(), side="right"))
-    chosen = rng.permutation(len(may))[: max(wanted, at_least)]
+    draw = rng.random() * sum(recipe.sentences)
+    wanted = sum(draw >= end for end in accumulate(recipe.sentences[:-1]))
+    chosen = rng.permutation(len(may))[: max(wanted, at_least)].tolist()
     return [control_sentence(may[place], labels, recipe, rng) for place in chosen]
 
 
@@ -86,14 +122,10 @@ def control_sentence(attribute: Attribute, labels: Labels, recipe: CaptionRecipe
     if attribute is Attribute.METER:
         beats = labels.meter.beats_per_bar or 0
         return worded("meter", Slots(beats=beats), ((FactKind.METER, str(beats)),), rng)
+    name = key_name(labels)
     if attribute is Attribute.KEY:
-        key = _label_key(labels)
-        name = key.name if key else ""
         return worded("key", Slots(key=pretty(name)), ((FactKind.KEY, name),), rng)
-    heard = heard_chords(labels.chords)
-    key = _label_key(labels)
-    symbols = tuple(_symbol(harte, key.name if key else "") for harte in heard)
-    return worded("chords" if len(heard) > 1 else "chord", Slots(chords=symbols), ((FactKind.CHORDS, " ".join(heard)),), rng)
+    return _chord_sentence(heard_in(labels.chords), name, recipe, rng)
 
 
 def dynamics_sentence(change: Change, rng: np.random.Generator) -> ControlSentence | None:
@@ -114,36 +146,32 @@ def worded(bank: str, slots: Slots, facts: tuple[tuple[FactKind, str], ...], rng
     return ControlSentence(ATTRIBUTE_OF[facts[0][0]], text, facts)
 
 
-def recognised(sentence: str) -> tuple[str, Slots] | None:
-    """The bank and values of a sentence that is one of ours, or none.
-
-    >>> recognised("The tempo is 92 BPM.")
-    ('bpm', Slots(bpm='92', word='', beats=0, key='', chords=()))
-    """
-    facts = stated(sentence)
-    bank, slots = _bank_of(sentence, facts)
-    if bank and any(fill(wording, slots) == sentence for wording in WORDINGS[bank]):
-        return bank, slots
-    return None
+def key_name(labels: Labels) -> str:
+    """The key of the labels as facts write it, or an empty text."""
+    if labels.key.tonic is None or labels.key.mode is None:
+        return ""
+    return _key_name(labels.key.tonic, labels.key.mode)
 
 
-def _bank_of(sentence: str, facts: tuple[tuple[FactKind, str], ...]) -> tuple[str, Slots]:
-    """The bank that could have written these facts, or an empty name."""
-    kinds, values = tuple(kind for kind, _ in facts), dict(facts)
-    if kinds in _TEMPO_BANKS:
-        bpm, word = values.get(FactKind.BPM, ""), values.get(FactKind.TEMPO_WORD, "")
-        is_ours = not word or word in METRONOME  # "The tempo is slow" is somebody else's
-        return _TEMPO_BANKS[kinds] if is_ours else "", Slots(bpm=bpm, word=word)
-    value = facts[0][1] if len(facts) == 1 else ""
-    if kinds == (FactKind.METER,) and int(value) in COUNTS:
-        return "meter", Slots(beats=int(value))
-    if kinds == (FactKind.KEY,):
-        return "key", Slots(key=pretty(value))
-    if kinds == (FactKind.CHORDS,):
-        listed = max(CHORD_LIST.findall(sentence), key=len, default="")
-        symbols = tuple(listed.replace(" and ", ", ").replace(" – ", ", ").split(", "))
-        return "chords" if len(symbols) > 1 else "chord", Slots(chords=symbols)
-    return value if kinds == (FactKind.DYNAMICS,) else "", Slots()
+def _chord_sentence(heard: list[HeardChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
+    """The chords as a list, as rounds where they repeat, or with their starts, by draw."""
+    hartes = tuple(chord.harte for chord in heard)
+    symbols = tuple(_symbol(harte, key) for harte in hartes)
+    if rng.random() < recipe.chord_times_share and _may_be_timed(heard, recipe.max_chords):
+        starts = tuple(write_number(round(chord.start_s, 1)) for chord in heard)
+        value = " ".join(f"{harte}@{start}" for harte, start in zip(hartes, starts, strict=True))
+        return worded("timed", Slots(chords=symbols, starts=starts), ((FactKind.TIMED_CHORDS, value),), rng)
+    facts = ((FactKind.CHORDS, " ".join(hartes)),)
+    rounds = rounds_of(hartes)
+    if rounds > 1 and (len(hartes) > recipe.max_chords or rng.random() < _ROUNDS_SHARE):
+        return worded("rounds", Slots(chords=symbols[: len(symbols) // rounds], rounds=rounds), facts, rng)
+    return worded("chords" if len(heard) > 1 else "chord", Slots(chords=symbols), facts, rng)
+
+
+def _may_be_timed(heard: list[HeardChord], max_chords: int) -> bool:
+    if not 1 < len(heard) <= min(_MAX_TIMED, max_chords):
+        return False
+    return all(later.start_s - earlier.start_s >= _LEAST_GAP_S for earlier, later in pairwise(heard))
 
 
 def _tempo_sentence(bpm: float, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
@@ -158,10 +186,14 @@ def _tempo_sentence(bpm: float, recipe: CaptionRecipe, rng: np.random.Generator)
     return worded("both", Slots(bpm=str(number), word=word), (says_bpm, says_word), rng)
 
 
-def _label_key(labels: Labels) -> Key | None:
-    if labels.key.tonic is None or labels.key.mode is None:
-        return None
-    return Key(tonic=labels.key.tonic, mode=labels.key.mode)
+@lru_cache(maxsize=1024)
+def _canonical(label: str) -> str:
+    return Chord.parse(label).harte
+
+
+@lru_cache(maxsize=64)
+def _key_name(tonic: int, mode: Mode) -> str:
+    return Key(tonic=tonic, mode=mode).name
 
 
 @lru_cache(maxsize=16384)

@@ -54,16 +54,22 @@ _SPOKEN_CHORD: Final = (
     rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b(?![ -](?:key|scale|mode|tonality))"
 )
 _SYMBOL: Final = rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"
-_TOKEN: Final = rf"{BEFORE_NOTE}(?:{_SPOKEN_CHORD}|{_SYMBOL})"
+_SPELLED_ROOT: Final = r"[A-G][ -](?:sharp|flat)\b"  # "E flat": the major chord
+TOKEN: Final = rf"{BEFORE_NOTE}(?:{_SPOKEN_CHORD}|{_SPELLED_ROOT}|{_SYMBOL})"
 _REST: Final = r"(?<!\w)(?:N\.C\.|NC|N)(?![\w.])"
 _BETWEEN: Final = (
-    r"(?:\s*,\s*(?:(?:and|then|to|finally|and then)\s+)?|\s*(?:->|→|–|—|\||;|>)\s*|\s*-\s*|\s+(?:and|then|to"
+    r"(?:\s*,\s*(?:(?:and|then|to|finally|and then)\s+)?(?:an?\s+(?=[B-G]))?"
+    # "before resolving to", ", transitioning smoothly to"
+    r"|(?:,\s*|\s+)(?:(?:and|then|before|and then)\s+)?(?:moving|going|transitioning|resolving|shifting|leading|changing|passing|proceeding"
+    r"|returning)(?:\s+\w+ly)?(?:\s+(?:on|back))?\s+(?:to|into|through)\s+"
+    r"|\s*(?:->|→|–|—|\||;|>)\s*|\s*-\s*|\s+(?:and|then|to"
     r"|into|and then|followed by|moving to|going to|before)\s+|\s+)"
 )
-CHORD: Final = re.compile(_TOKEN)
-CHORD_LIST: Final = re.compile(rf"(?:{_REST}{_BETWEEN})?{_TOKEN}(?:{_BETWEEN}(?:{_TOKEN}|{_REST}))*")
+CHORD: Final = re.compile(TOKEN)
+CHORD_LIST: Final = re.compile(rf"(?:{_REST}{_BETWEEN})?{TOKEN}(?:{_BETWEEN}(?:{TOKEN}|{_REST}))*")
 _PARTS: Final = re.compile(
     rf"{BEFORE_NOTE}(?:(?P<spoken_root>[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)[ -](?P<spoken>{_either(list(_SPOKEN))})\b"
+    r"|(?P<spelled_root>[A-G][ -](?:sharp|flat)\b)"
     rf"|(?P<root>{_NOTE})(?P<suffix>{_either(list(SUFFIXES)[1:])})?(?:/(?P<bass>{_NOTE}))?{_AFTER})"
 )
 
@@ -85,11 +91,12 @@ def chord_tokens(text: str, start: int, end: int) -> tuple[ChordToken, ...]:
 
 
 def _token(found: re.Match[str]) -> ChordToken:
-    if found["spoken"]:
-        root_name = found["spoken_root"].replace("-", " ")
+    named = "spoken_root" if found["spoken"] else "spelled_root"
+    if found[named]:
+        root_name = found[named].replace("-", " ")
         sign = {"sharp": "#", "flat": "b"}.get(root_name.rpartition(" ")[2], root_name[1:])
-        chord = Chord(root=parse_note(root_name[0] + sign), quality=_SPOKEN[found["spoken"]])
-        return ChordToken(chord, (Span(*found.span("spoken_root")),))
+        chord = Chord(root=parse_note(root_name[0] + sign), quality=_SPOKEN[found["spoken"]] if found["spoken"] else Q.MAJ)
+        return ChordToken(chord, (Span(*found.span(named)),))
     root = parse_note(found["root"])
     quality = SUFFIXES[(found["suffix"] or "").replace("♭", "b").replace("♯", "#")]
     if not found["bass"]:

@@ -1,6 +1,8 @@
-"""Our wordings of each kind of control sentence, with slots for the values, and how the slots are filled."""
+"""Our wordings of each kind of control sentence about tempo, meter and harmony, with slots for the values."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from pipelines.captioning.wordings_sound import SOUND_WORDINGS
 
 WORDINGS: Final[dict[str, tuple[str, ...]]] = {
     "bpm": (
@@ -42,6 +44,8 @@ WORDINGS: Final[dict[str, tuple[str, ...]]] = {
         "Its tempo marking reads {Word}, {bpm} BPM.",
         "The beat goes by at {bpm} BPM, {a_word} tempo.",
         "It keeps to {a_word} tempo, about {bpm} beats per minute.",
+        "A metronome at {bpm} BPM, {a_word} tempo, would keep time with it.",
+        "{Word} is the marking, and the beat runs at {bpm} BPM.",
     ),
     "meter": (
         "The time signature is {sig}.",
@@ -94,74 +98,72 @@ WORDINGS: Final[dict[str, tuple[str, ...]]] = {
         "The chord is {chord} from beginning to end.",
         "The one chord heard is {chord}.",
         "Its harmony is all one chord, {chord}.",
+        "From start to end the chord is {chord}.",
+        "The music never leaves its one chord, {chord}.",
+        "All of it sits over one chord: {chord}.",
+        "Written out, it needs a single chord: {chord}.",
     ),
-    "crescendo": (
-        "The music gets gradually louder.",
-        "There is a crescendo from start to end.",
-        "The volume rises little by little.",
-        "It grows louder as it goes.",
-        "A long crescendo shapes the music.",
-        "It starts soft and ends loud.",
-        "The volume goes up all the way.",
-        "The sound builds in volume from start to finish.",
-        "It becomes louder and louder.",
-        "From the first beat to the last, it is a crescendo.",
+    "rounds": (
+        "The chords {commas} are played {times}.",
+        "The chord progression is {dashes}, played {times}.",
+        "The chord sequence {dashes} is played {times}.",
+        "The harmony goes {dashes}, {times} over.",
+        "The chords are {commas} ×{number}.",
+        "The changes are {dashes}, played {times}.",
+        "You hear the chords {and_list}, played {times}.",
+        "Its harmony makes {count} rounds of {dashes}.",
+        "There are {count} rounds of the chords {and_list}.",
+        "{Times} through: the chords {commas}.",
+        "On a chord chart it would read {dashes} ×{number}.",
+        "It is built on the chords {and_list}, {times} over.",
+        "The chord progression {dashes} is heard {times}.",
+        "A player would go through the chords {and_list}, {times}.",
     ),
-    "decrescendo": (
-        "The music gets gradually softer.",
-        "There is a decrescendo from start to end.",
-        "The volume drops little by little.",
-        "It grows quieter as it goes.",
-        "A long decrescendo shapes the music.",
-        "It starts loud and ends soft.",
-        "The volume goes down all the way.",
-        "The sound falls in volume from start to finish.",
-        "It becomes quieter and quieter.",
-        "A diminuendo runs through the music.",
+    "timed": (
+        "The chords are {at_list}.",
+        "The chord changes are {at_list}.",
+        "You hear the chords {at_list}.",
+        "The harmony moves through {at_list}.",
+        "The chord progression is {from_list}.",
+        "The chords run {from_list}.",
+        "It plays the chords {from_list}.",
+        "The chord chart, with its times, reads {from_list}.",
+        "The chords follow the clock: {at_first}.",
+        "The harmony, chord by chord: {at_first}.",
+        "The chord sequence unfolds in time: {at_first}.",
+        "In order, the chords begin like this: {at_seconds}.",
+        "The changes fall as follows: {at_seconds}.",
+        "Each chord holds until the next: {from_seconds}.",
     ),
+    "instruments": (
+        "The instruments are {items}.",
+        "It features {items}.",
+        "The instrumentation is {items}.",
+        "You can hear {items}.",
+        "It is scored for {items}.",
+        "The sound is made of {items}.",
+        "The arrangement uses {items}.",
+        "The parts are played by {items}.",
+        "Among its sounds: {items}.",
+        "The ensemble consists of {items}.",
+        "Listen for {items}.",
+        "Its instruments include {items}.",
+        "The score calls for {items}.",
+    ),
+    "moods": (
+        "The mood is {items}.",
+        "It feels {items}.",
+        "The atmosphere is {items}.",
+        "Its character is {items}.",
+        "It comes across as {items}.",
+        "The feeling is {items}.",
+        "A listener might call it {items}.",
+        "The music sounds {items}.",
+        "The overall impression: {items}.",
+        "It has a mood that is {items}.",
+        "In spirit it is {items}.",
+        "The expression marking would be: {items}.",
+        "Words for its mood: {items}.",
+    ),
+    **SOUND_WORDINGS,
 }
-COUNTS: Final = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 9: "nine", 12: "twelve"}  # meters that are stated
-_EIGHTHS: Final = (6, 9, 12)  # beats of these bars are written as eighth notes
-
-
-class Slots(NamedTuple):
-    """The values of one control sentence, as the text shows them; those that it does not need are empty."""
-
-    bpm: str = ""
-    word: str = ""
-    beats: int = 0
-    key: str = ""  # "A♭ major"
-    chords: tuple[str, ...] = ()  # symbols spelled in the key
-
-
-def article(text: str) -> str:
-    """The indefinite article before a text: a word, a figure, or a note name read as its letter.
-
-    >>> article("A♭ major"), article("B minor"), article("F♯m"), article("80"), article("118")
-    ('an', 'a', 'an', 'an', 'a')
-    """
-    first = text[:1]
-    if first.isdigit():
-        whole = text.partition(".")[0]
-        return "an" if first == "8" or whole in ("11", "18") else "a"
-    is_note = (first in "ABCDEFG" and not text[1:2].islower()) or text[1:2] in ("b", "m")
-    return "an" if first in ("AEF" if is_note else "AEIOaeio") else "a"
-
-
-def fill(wording: str, slots: Slots) -> str:
-    """A wording with its slots filled.
-
-    >>> fill("This is {a_key} piece.", Slots(key="A♭ major"))
-    'This is an A♭ major piece.'
-    """
-    if slots.chords:
-        *most, last = slots.chords
-        and_list = f"{', '.join(most)} and {last}" if most else last
-        return wording.format(chord=last, commas=", ".join(slots.chords), dashes=" – ".join(slots.chords), and_list=and_list)
-    if slots.key:
-        return wording.format(key=slots.key, a_key=f"{article(slots.key)} {slots.key}")
-    if slots.beats:
-        count = COUNTS[slots.beats]
-        return wording.format(sig=f"{slots.beats}/{8 if slots.beats in _EIGHTHS else 4}", count=count, Count=count.capitalize())
-    word = slots.word
-    return wording.format(bpm=slots.bpm, word=word, Word=word.capitalize(), a_word=f"{article(word)} {word}" if word else "")

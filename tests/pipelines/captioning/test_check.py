@@ -45,6 +45,8 @@ def fact(text: str) -> Fact:
         "chords=A:min A:min Bb:maj C:maj/3",
         "dynamics=crescendo",
         "time=9.5",
+        "timed_chords=A:min@0 Bb:maj@3 C:maj/3@4",
+        "timed_chords=A:min@0.1 A#:maj@2.9 C:maj/3@4.15",
     ],
 )
 def test_what_the_labels_allow_is_no_contradiction(text: str) -> None:
@@ -66,6 +68,8 @@ def test_what_the_labels_allow_is_no_contradiction(text: str) -> None:
         "chords=A:min Bb:maj",
         "chords=A:min Bb:maj C:maj",
         "time=11",
+        "timed_chords=A:min@0 Bb:maj@3.2 C:maj/3@4",
+        "timed_chords=A:min@0 C:maj/3@4",
     ],
 )
 def test_half_tempo_relative_key_and_other_orders_of_chords_contradict(text: str) -> None:
@@ -90,6 +94,10 @@ def test_a_missing_label_contradicts_nothing(text: str) -> None:
         ("key=Ab minor", "key=G# minor", False),
         ("meter=3", "key=A minor", False),
         ("time=3", "time=4", False),
+        ("timed_chords=A:min@0 F:maj@2", "chords=A:min F:maj", False),
+        ("timed_chords=A:min@0 F:maj@2", "chords=F:maj A:min", True),
+        ("timed_chords=A:min@0 F:maj@2", "timed_chords=A:min@0 F:maj@2.1", False),
+        ("timed_chords=A:min@0 F:maj@2", "timed_chords=A:min@0 F:maj@3", True),
     ],
 )
 def test_two_facts_disagree_only_where_both_cannot_hold(one: str, other: str, expected: bool) -> None:

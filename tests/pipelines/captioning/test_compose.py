@@ -1,4 +1,4 @@
-"""All captions of a sample: sources, control sentences, paraphrases."""
+"""The captions of a sample: sources, prompts of metadata, control sentences."""
 
 from collections import Counter
 from itertools import pairwise
@@ -6,20 +6,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pipelines.captioning.check import heard_chords
 from pipelines.captioning.compose import Captioned, compose_captions
 from pipelines.captioning.facts import parse_facts
-from pipelines.captioning.paraphrase import PARAPHRASERS, captioned
-from pipelines.captioning.sentences import Attribute, available, draw_sentences
-from pipelines.errors import PipelineError
-from schemas.caption import Caption, CaptionKind
+from pipelines.captioning.metadata import Metadata
+from pipelines.captioning.sentences import Attribute, available, control_sentence, draw_sentences, heard_in, rounds_of
+from pipelines.captioning.splitting import split_sentences
+from schemas.caption import Caption, CaptionKind, FactKind
 from schemas.corpus import Change
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
 
 KEY = "00112233445566aa-0-10000-orig"
-ONE_OF_EACH = CaptionRecipe(sentences=(0, 0, 0, 0, 1))
+ONE_OF_EACH = CaptionRecipe(sentences=(0, 0, 0, 0, 1), chord_times_share=0)
 NEVER = CaptionRecipe(sentences=(1,))
+GIVEN = (FactKind.INSTRUMENT, FactKind.MOOD)  # no parser reads these
 
 
 def labels(confidence: float = 0.9, beats_per_bar: int | None = 4, bpm: float | None = 120.0, chords: int = 3) -> Labels:
@@ -46,26 +48,107 @@ def stated_by(caption: Caption) -> set[tuple[str, str]]:
 
 def test_a_control_caption_is_the_source_and_what_the_labels_say() -> None:
     made = compose_captions(("A flute plays softly",), labels(chords=6), Change(), ONE_OF_EACH, 0, KEY)
-    [source], [control], [paraphrase] = (of_kind(made, kind) for kind in CaptionKind)
+    [source, control] = made.captions
     assert source.text == "A flute plays softly"
     assert control.text.startswith("A flute plays softly. ")
     assert {("meter", "4"), ("key", "Ab major"), ("chords", "Ab:maj F:min7 Db:maj/3 Eb:7")} <= stated_by(control)
     assert "G♯" not in control.text
-    assert stated_by(paraphrase) == stated_by(control)
-    assert paraphrase.text != control.text
 
 
 @pytest.mark.parametrize(
     "change", [Change(), Change(variant="pu2", semitones=2), Change(variant="s1", speed=0.9), Change(variant="v1", gain_end=0.3)]
 )
 def test_sentences_and_facts_of_every_caption_are_exact(change: Change) -> None:
-    sources = ("A slow song in A minor. A bell rings at 3 seconds.", "Voices, feat. a choir")
-    for seed in range(60):
-        made = compose_captions(sources if seed % 3 else (), labels(chords=seed % 7), change, CaptionRecipe(paraphrases=2), seed, KEY)
+    sources = ("A slow song in A minor. A bell rings at 3 seconds.", "Voices, feat. a choir", "A sonata by J. S", "It ends on B.")
+    metadata = Metadata(instruments=("piano", "warm pads"), moods=("calm",), genres=("jazz",))
+    for seed in range(150):
+        given = metadata if seed % 2 else Metadata()
+        made = compose_captions(sources if seed % 3 else (), labels(chords=seed % 9), change, CaptionRecipe(), seed, KEY, given)
         assert made.captions
         for caption in made.captions:
             assert " ".join(caption.sentences) == caption.text
-            assert caption.facts == parse_facts(caption.text)
+            assert caption.sentences == split_sentences(caption.text)
+            assert tuple(fact for fact in caption.facts if fact.kind not in GIVEN) == parse_facts(caption.text)
+            for fact in caption.facts:
+                assert fact.kind not in GIVEN or fact.value in caption.sentences[fact.sentence].lower()
+
+
+def test_half_of_the_control_captions_name_the_instruments_and_half_the_moods_before_what_the_labels_say() -> None:
+    metadata = Metadata(instruments=("piano", "drums"), moods=("calm",))
+    named: Counter[FactKind] = Counter()
+    for seed in range(300):
+        made = compose_captions(("A flute.",), labels(), Change(), ONE_OF_EACH, seed, KEY, metadata)
+        [control] = of_kind(made, CaptionKind.CONTROL)
+        places = {fact.kind: fact.sentence for fact in control.facts}
+        named.update(kind for kind in GIVEN if kind in places)
+        own = [place for kind, place in places.items() if kind not in GIVEN]
+        assert all(0 < places[kind] < min(own) for kind in GIVEN if kind in places)
+        assert {fact.value for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (set(), {"piano", "drums"})
+    assert all(named[kind] / 300 == pytest.approx(0.5, abs=0.1) for kind in GIVEN)
+
+
+def test_some_control_sentences_are_joined() -> None:
+    made = [of_kind(compose_captions((), labels(), Change(), ONE_OF_EACH, seed, KEY), CaptionKind.CONTROL)[0] for seed in range(200)]
+    assert 20 < sum(len(caption.sentences) == 3 for caption in made) < 80
+    assert all({"meter", "key", "chords"} <= {kind for kind, _ in stated_by(caption)} for caption in made)
+
+
+def sequence(*names: str, length_s: float = 1.0) -> Labels:
+    segments = tuple(ChordSegment(start_s=at * length_s, end_s=(at + 1) * length_s, label=name) for at, name in enumerate(names))
+    return labels().replaced(chords=labels().chords.replaced(segments=segments))
+
+
+def chord_sentences(found: Labels, recipe: CaptionRecipe) -> list[tuple[str, tuple[tuple[FactKind, str], ...]]]:
+    rng = np.random.default_rng(0)
+    return [control_sentence(Attribute.CHORDS, found, recipe, rng)[1:] for _ in range(300)]
+
+
+def test_two_of_three_repeated_progressions_are_named_as_repeats_with_the_whole_sequence_as_the_fact() -> None:
+    made = chord_sentences(sequence("A:min", "F:maj", "C:maj", "A:min", "F:maj", "C:maj"), CaptionRecipe(chord_times_share=0))
+    assert {facts for _, facts in made} == {((FactKind.CHORDS, "A:min F:maj C:maj A:min F:maj C:maj"),)}
+    assert sum(text.count("Am") == 1 for text, _ in made) / 300 == pytest.approx(2 / 3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("names", "rounds"),
+    [
+        ("A F A F", 2),
+        ("A F A F A F", 3),
+        ("A F A F A", 1),  # two rounds and a half
+        ("A F A A F A", 1),  # A F A twice, heard with one A in the middle
+        ("A A F F A F", 2),  # what counts is the changes
+        ("A F C A F", 1),
+        ("A A A A", 1),
+    ],
+)
+def test_only_whole_rounds_count(names: str, rounds: int) -> None:
+    assert rounds_of([chord.harte for chord in heard_in(sequence(*names.split()).chords)]) == rounds
+
+
+def test_a_long_sequence_may_be_stated_where_its_round_is_short() -> None:
+    recipe = CaptionRecipe(max_chords=3, chord_times_share=0)
+    assert Attribute.CHORDS in available(sequence(*["A:min", "F:maj"] * 4), recipe)
+    assert all(text.count("Am") == 1 for text, _ in chord_sentences(sequence(*["A:min", "F:maj"] * 4), recipe))
+    assert Attribute.CHORDS not in available(sequence(*"ABCDEFG"), recipe)
+
+
+def test_starts_are_given_by_the_recipes_share_to_a_tenth_of_a_second() -> None:
+    made = chord_sentences(sequence("A:min", "A:min", "N", "F:maj", length_s=1.26), CaptionRecipe(chord_times_share=0.25))
+    timed = [facts for _, facts in made if facts[0][0] is FactKind.TIMED_CHORDS]
+    assert set(timed) == {((FactKind.TIMED_CHORDS, "A:min@0 F:maj@3.8"),)}
+    assert len(timed) / 300 == pytest.approx(0.25, abs=0.08)
+
+
+@pytest.mark.parametrize("found", [sequence("A", "F", length_s=0.19), sequence(*"ABCDEFGAB"), sequence("A", "A")])
+def test_no_starts_of_many_or_very_short_chords_or_of_one(found: Labels) -> None:
+    kinds = {facts[0][0] for _, facts in chord_sentences(found, CaptionRecipe(chord_times_share=1))}
+    assert kinds == {FactKind.CHORDS}
+
+
+def test_the_chords_heard_are_those_that_the_check_compares_with() -> None:
+    found = sequence("N", "C#:maj/3", "Db:maj/3", "N", "Db:maj/3", "G:7", "N").chords
+    assert tuple(chord.harte for chord in heard_in(found)) == heard_chords(found) == ("Db:maj/3", "G:7")
+    assert [chord.start_s for chord in heard_in(found)] == [1, 5]
 
 
 def test_the_same_seed_and_key_give_the_same_captions_and_other_keys_others() -> None:
@@ -75,7 +158,7 @@ def test_the_same_seed_and_key_give_the_same_captions_and_other_keys_others() ->
 
 
 def test_without_a_source_there_is_always_a_control_sentence() -> None:
-    [control, _] = compose_captions((), labels(), Change(), NEVER, 0, KEY).captions
+    [control] = compose_captions((), labels(), Change(), NEVER, 0, KEY).captions
     assert control.kind is CaptionKind.CONTROL
     assert control.facts
 
@@ -109,7 +192,7 @@ def test_a_volume_variant_says_so_beside_the_drawn_sentences() -> None:
 
 
 def test_a_volume_that_falls_is_a_decrescendo() -> None:
-    [control, _] = compose_captions((), labels(confidence=0), Change(variant="v1", gain_end=0.2), NEVER, 0, KEY).captions
+    [control] = compose_captions((), labels(confidence=0), Change(variant="v1", gain_end=0.2), NEVER, 0, KEY).captions
     assert stated_by(control) == {("dynamics", "decrescendo")}
 
 
@@ -130,26 +213,10 @@ def test_a_source_that_speed_leaves_empty_is_absent() -> None:
     assert made.counts == {"dropped_tempo_word": 1, "source_dropped": 1}
 
 
-def test_a_paraphrase_with_other_facts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Liar:
-        def paraphrase(self, caption: Caption, count: int, rng: np.random.Generator) -> list[Caption]:
-            return [captioned("It is in 7/4 at 33 BPM.", CaptionKind.PARAPHRASE).replaced(facts=caption.facts)]
-
-    monkeypatch.setitem(PARAPHRASERS, "rules", Liar())
-    made = compose_captions((), labels(), Change(), ONE_OF_EACH, 0, KEY)
-    assert not of_kind(made, CaptionKind.PARAPHRASE)
-    assert made.counts == {"paraphrase_refused": 1}
-
-
-def test_an_unknown_paraphraser_is_named_with_what_there_is() -> None:
-    with pytest.raises(PipelineError, match="'poet': expected one of rules"):
-        compose_captions((), labels(), Change(), CaptionRecipe(paraphraser="poet"), 0, KEY)
-
-
 def test_the_source_is_never_reworded_only_moved_as_a_whole() -> None:
     source = "The tempo is slow. Birds sing. It is odd."
     for seed in range(40):
-        made = compose_captions((source,), labels(bpm=70), Change(), CaptionRecipe(sentences=(0, 0, 1), paraphrases=3), seed, KEY)
+        made = compose_captions((source,), labels(bpm=70), Change(), CaptionRecipe(sentences=(0, 0, 1)), seed, KEY)
         assert all(source in caption.text for caption in made.captions)
 
 

@@ -23,6 +23,9 @@ def read(sentence: str) -> list[str]:
         ("It sits at one hundred and twenty-two BPM.", "122"),
         ("♩ = 96", "96"),
         ("A 174BPM jungle break.", "174"),
+        ("The tempo clocks in at 158.0 beats per minute.", "158"),
+        ("Its pulse beats 92 times a minute.", "92"),
+        ("The tempo is a gentle 84.", "84"),
     ],
 )
 def test_a_number_of_beats_per_minute_is_read_in_any_writing(sentence: str, bpm: str) -> None:
@@ -64,6 +67,17 @@ def test_tempo_words_are_read_italian_and_plain(sentence: str, word: str) -> Non
         ("Drums in common time.", "4"),
         ("The piece uses four over four.", "4"),
         ("A triple meter lilt.", "3"),
+        ("A groove with a beat of 4.", "4"),
+        ("It has a four-count beat.", "4"),
+        ("It keeps a beat count of three.", "3"),
+        ("A steady 3-beat rhythm drives it.", "3"),
+        ("The song has a 2 beat.", "2"),
+        ("The beat of the song is a steady 4.", "4"),
+        ("The beat follows a simple count to 4.", "4"),
+        ("With a beat counting to three, it sways.", "3"),
+        ("The beat is set at four.", "4"),
+        ("It has a count of 2 beats.", "2"),
+        ("The meter is a lilting six-eight.", "6"),
     ],
 )
 def test_meters_count_the_beats_of_a_bar(sentence: str, beats: str) -> None:
@@ -89,6 +103,10 @@ def test_meters_count_the_beats_of_a_bar(sentence: str, beats: str) -> None:
         ("IT IS IN A MINOR KEY.", "minor"),
         ("The choir sings in minor.", "minor"),
         ("A tune on the major scale.", "major"),
+        ("A piece in CM begins.", "C major"),
+        ("It is in the A#M key.", "Bb major"),
+        ("A tune set in C#maj, played softly.", "Db major"),
+        ("The pipers play in D.", "D major"),
     ],
 )
 def test_a_minor_is_a_key_and_a_minor_key_is_a_mode(sentence: str, key: str) -> None:
@@ -98,24 +116,6 @@ def test_a_minor_is_a_key_and_a_minor_key_is_a_mode(sentence: str, key: str) -> 
 def test_alternative_and_successive_keys_are_both_read() -> None:
     assert read("It is in the key of C major or Gm.") == ["key=C major", "key=G minor"]
     assert read("The key changes from C major to D major.") == ["key=C major", "key=D major"]
-
-
-@pytest.mark.parametrize(
-    ("sentence", "chords"),
-    [
-        ("The chord progression is Am, F, C, G.", "A:min F:maj C:maj G:maj"),
-        ("Am - F - C - G", "A:min F:maj C:maj G:maj"),
-        ("The chord sequence is Amaj7, C♯, B♭/D and A.", "A:maj7 Db:maj Bb:maj/3 A:maj"),
-        ("The chords are A minor, F sharp major and B diminished seventh.", "A:min F#:maj B:dim7"),
-        ("Chords: Cmaj7 | Am7 | Dm7 | G7", "C:maj7 A:min7 D:min7 G:7"),
-        ("The chords go from E to A and back.", "E:maj A:maj"),
-        ("The chord progression in this song is C, C, N, C, Fm7b5.", "C:maj F:hdim7"),
-        ("A guitar strums an E minor chord.", "E:min"),
-        ("The chords are C9, F/A, G13 and C6.", "C:7 F:maj/3 G:7 C:maj6"),
-    ],
-)
-def test_chord_sequences_are_read_as_harte_labels_without_repeats(sentence: str, chords: str) -> None:
-    assert read(sentence) == [f"chords={chords}"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,10 @@ def test_dynamics_and_times_are_read(sentence: str, fact: str) -> None:
         "Slow motion pictures come to mind.",
         "The voice sings in a higher key.",
         "The song is not fast.",
+        "It is not in A minor.",
+        "The song isn't in the key of A minor.",
+        "It runs at half of 118 BPM.",
+        "The music does not get louder.",
         "The drums are louder than the voice.",
         "The strings are soft and the volume is low.",
         "A 10-second clip.",
@@ -162,6 +166,10 @@ def test_dynamics_and_times_are_read(sentence: str, fact: str) -> None:
         "A grave voice speaks.",
         "A chord melody opens the piece.",
         "A flat male voice and a sharp snare.",
+        "The music swells with pride.",
+        "A 4-beat break opens it.",
+        "Two beats later the choir enters.",
+        "It sounds like voices in AM radio.",
     ],
 )
 def test_what_only_looks_like_a_claim_is_none(sentence: str) -> None:
@@ -215,6 +223,11 @@ def test_hostile_text_is_read_in_no_time() -> None:
         "1 2 3 " * 330,
         "slow and " * 220,
         "in in key of " * 150,
+        "Am at 1 s, " * 180,
+        "at 1 s A " * 220,
+        "Am, F, twice and " * 110,
+        "a steady steady 4 " * 110,
+        "beat is set at " * 130,
     ):
         parse_facts(clean_text(text))
     assert time.perf_counter() - started < 2.0

@@ -73,3 +73,21 @@ def test_every_key_and_its_chords_move_up_and_back_to_the_same_facts(semitones: 
     up = moved_text(text, pitched(semitones), 10.0)
     assert up.facts[0].value == key.transposed(semitones).name
     assert moved_text(up.text, pitched(-semitones), 10.0).facts == parse_facts(text)
+
+
+@pytest.mark.parametrize("change", [pitched(2), sped(0.9)])
+def test_chords_with_their_starts_are_dropped_where_either_moves(change: Change) -> None:
+    moved = moved_text("A flute plays. The chords are Am at 0 s and F at 2.5 s.", change, 10.0)
+    assert (moved.text, moved.counts) == ("A flute plays.", {"dropped_timed_chords": 1})
+
+
+def test_chords_with_their_starts_stay_where_only_the_volume_changes() -> None:
+    text = "The chords are Am at 0 s and F at 2.5 s."
+    assert moved_text(text, Change(variant="v1", gain_start=0.2), 10.0).text == text
+    assert moved_text(text, Change(), 10.0).text == text
+
+
+def test_rounds_move_with_their_chords() -> None:
+    moved = moved_text("The chords Am, F, C, G are played twice.", pitched(2), 10.0)
+    assert moved.text == "The chords Bm, G, D, A are played twice."
+    assert [fact.value for fact in moved.facts] == ["B:min G:maj D:maj A:maj B:min G:maj D:maj A:maj"]

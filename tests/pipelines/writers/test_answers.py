@@ -1,0 +1,80 @@
+"""Answers and money on disk: read back whole after any end, in few files, and settled once."""
+
+import asyncio
+from pathlib import Path
+
+from pipelines.store import Store
+from pipelines.writers.answers import Answers
+from pipelines.writers.request import Answer
+
+
+def answer(request: str) -> Answer:
+    return Answer(request=request, model="m", texts=(f"A text for {request}.",), prompt_tokens=9, answer_tokens=4)
+
+
+def read(folder: Path) -> Answers:
+    return Answers(Store(str(folder)))
+
+
+def test_what_was_set_aside_and_never_settled_is_spent(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept = read(tmp_path)
+        settled, failed = await kept.set_aside(100), await kept.set_aside(100)
+        await kept.set_aside(70)  # then the process is killed
+        await kept.settle(settled, 30, answer("0a"))
+        await kept.settle(failed, 0)
+
+    asyncio.run(story())
+    again = read(tmp_path)
+    assert (again.spent, again.settled) == (100, 30)
+    assert again.get("0a") == answer("0a")
+    assert again.get("0b") is None
+
+
+def test_calls_that_wait_together_share_a_file_and_many_files_become_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept = read(tmp_path)
+        await asyncio.gather(*(kept.set_aside(1) for _ in range(50)))
+        assert len(list((tmp_path / "answers").iterdir())) <= 3
+        for number in range(300):
+            await kept.settle(await kept.set_aside(2), 1, answer(f"{number:02x}"))
+
+    asyncio.run(story())
+    assert len(list((tmp_path / "answers").iterdir())) <= 202  # 200 loose ones, and the merged
+    again = read(tmp_path)
+    assert again.spent == 50 + 300
+    assert all(again.get(f"{number:02x}") == answer(f"{number:02x}") for number in range(300))
+
+
+def test_a_merge_that_was_killed_half_way_changes_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept = read(tmp_path)
+        for number in range(5):
+            await kept.settle(await kept.set_aside(9), 3, answer(f"{number:02x}"))
+
+    asyncio.run(story())
+    folder = tmp_path / "answers"
+    lines = "".join(file.read_text() for file in sorted(folder.iterdir()))
+    (folder / "merged.jsonl").write_text(lines)  # the merged file stands, the small ones are not gone yet
+    again = read(tmp_path)
+    assert again.spent == 15
+    assert again.get("04") == answer("04")
+
+
+def test_a_batch_is_open_until_it_is_closed_and_what_it_did_not_answer_costs_nothing(tmp_path: Path) -> None:
+    async def opened() -> None:
+        kept = read(tmp_path)
+        await kept.name_batch(await kept.open_batch({"0a": 10, "0b": 20}), "batch_7")
+        await kept.open_batch({"0c": 40})  # killed before the server named it
+
+    asyncio.run(opened())
+    again = read(tmp_path)
+    assert again.spent == 70
+    by_id = {batch.server_id: batch for batch in again.batches}
+    assert by_id["batch_7"].aside == {"0a": 10, "0b": 20}
+    assert by_id[""].aside == {"0c": 40}
+    asyncio.run(again.close_batch(by_id["batch_7"], {"0a": 4}, [answer("0a")]))
+    closed = read(tmp_path)
+    assert [batch.server_id for batch in closed.batches] == [""]
+    assert closed.spent == 4 + 40
+    assert closed.get("0a") == answer("0a")
