@@ -92,7 +92,7 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.together(recipe)
     if alone is not None:
-        return _run_together(stage, store, recipe, alone, sizes, watch, share)
+        return _run_together(stage, store, recipe, alone, sizes, run_folder, watch, share)
     before = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
     with _told(stage, store, sizes, waiting, engine, watch):
@@ -112,13 +112,17 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
 
 
-def _run_together(stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], watch: Watch, share: Share) -> Report:
+def _run_together(
+    stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], run_folder: str, watch: Watch, share: Share
+) -> Report:
     """Have this process do all buckets of a stage that no other may share."""
     if share != WHOLE:
         raise UsageError(f"step {stage.name} is done by one process for all buckets: take it without --slice")
     began = time.perf_counter()
     with _told(stage, store, sizes, sizes, Engine(1), watch):
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
+    if made.told:
+        store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
     counts = summed([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in made.buckets), work_s=work_s, told=made.told)

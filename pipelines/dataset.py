@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipelines import rubberband
 from pipelines.agreement import Agreement, mean_agreement
+from pipelines.embedders import minilm
 from pipelines.errors import PipelineError
 from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
@@ -18,7 +19,7 @@ from pipelines.tables import first_row, read_table, side_by_side
 from pipelines.verify import Relabelled
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 
 DATASET: Final = "dataset.json"
@@ -53,7 +54,11 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         "splits": _splits(shards),
         "stages": counts,
         "groups": {**sources["groups"], "disagreeing": plan["disagreeing_groups"]},
-        "licences": {"distinct": sources["distinct"], "sources": sources["licences"], "tools": _tool_licences(store, plan["buckets"])},
+        "licences": {
+            "distinct": sources["distinct"],
+            "sources": sources["licences"],
+            "tools": _tool_licences(store, plan["buckets"], recipe),
+        },
         "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
@@ -126,9 +131,11 @@ def _splits(shards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return {name: {**total, "hours": round(total["hours"], 4)} for name, total in sorted(found.items())}
 
 
-def _tool_licences(store: Store, buckets: Sequence[str]) -> dict[str, str]:
-    """Licence of each tool that the labels name, and of Rubber Band; one clip of each bucket tells."""
+def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, str]:
+    """Licence of each tool that the labels name, of Rubber Band, and of what judges a model's words; one clip of each bucket tells."""
     found = {"rubberband": rubberband.LICENCE}
+    if recipe.caption.paraphraser is Writer.OPENAI:
+        found[minilm.NAME] = minilm.LICENCE
     for rows in side_by_side(lambda name: first_row(store, f"annotations/{name}.parquet"), buckets):
         for labels in (Annotation.model_validate(row).labels for row in rows):
             found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
@@ -177,10 +184,31 @@ def card(dataset: Mapping[str, Any]) -> str:
             "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,",
             "tempo within 4 %, chords by root and third over time.",
         ]
+    lines += _captions(dataset["stages"])
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset["licences"])
     lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset["licences"]["tools"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How many captions were reworded, what was refused, and what sources claim that labels deny."""
+    composed, reworded, kept = (stages.get(name, {}) for name in ("caption", "paraphrase", "distinct"))
+    rows = [
+        ("control captions", reworded.get("controls", 0)),
+        ("rewordings kept", kept.get("kept", 0)),
+        *((f"rewordings refused: {name}", count) for name, count in _named(reworded, "refused_")),
+        *((f"rewordings dropped: {name}", count) for name, count in _named(kept, "dropped_")),
+        ("captions that no model reworded", reworded.get("unanswered", 0)),
+        *((f"sources that contradict their {name} label", count) for name, count in _named(composed, "source_contradicts_")),
+    ]
+    shown = [f"| {name} | {count} |" for name, count in rows if count]
+    return ["", "## Captions", "", "| | count |", "|---|---:|", *shown] if shown else []
+
+
+def _named(counts: Mapping[str, int], prefix: str) -> list[tuple[str, int]]:
+    found = ((name.removeprefix(prefix).replace("_", " "), count) for name, count in counts.items() if name.startswith(prefix))
+    return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
 def _source_licences(licences: Mapping[str, Any]) -> list[str]:

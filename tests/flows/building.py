@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 def digests(out: Path) -> dict[str, str]:
     """SHA-256 of every file that the promise of equal bytes covers: all but run reports and markers."""
-    files = sorted(path for path in out.rglob("*") if path.is_file() and "runs" not in path.parts and not path.name.endswith(".done.json"))
+    files = sorted(
+        path
+        for path in out.rglob("*")
+        if path.is_file() and not {"runs", "answers"} & set(path.parts) and not path.name.endswith(".done.json")
+    )
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -13,10 +13,14 @@ import pytest
 
 from flows.local import build
 from pipelines.beam.options import Engine
+from pipelines.store import Store
+from pipelines.writers.answers import Answers
+from pipelines.writers.money import USD
 from schemas.recipe import Recipe
 from tests.flows.building import digests
 from tests.flows.prefect_server import Server, marked, server, worker
 from tests.flows.test_growth import PLAIN, Corpus
+from tests.llm_server import KEY, llm_server
 from tests.waiting import until
 
 __all__ = ["server"]
@@ -159,3 +163,27 @@ def test_wrong_parameters_are_refused_before_a_run_is_made(server: Server, corpu
         server.run("build-corpus/build", **wrong)
     assert refused.value.code == 409
     assert b"clip_seconds" in refused.value.read()
+
+
+def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+    with llm_server(tmp_path / "server", wrong=0.4) as model, worker(server, OPENAI_API_KEY=KEY):
+        recipe = PLAIN.replaced(
+            caption=PLAIN.caption.replaced(paraphraser="openai", sentences=(0, 0, 1), paraphrases=2),
+            llm=PLAIN.llm.replaced(base_url=model.url, budget_usd=0.5),
+        )
+        run = server.run("build-corpus/build", **parameters(corpus, recipe, slices=2))
+        assert server.ended(run) == "Completed", server.message(run)
+        calls = len(model.answered())
+    told = server.artifacts(run)["rewording-small"]
+    spent = Answers(Store(str(corpus.out))).spent / USD
+    assert told.startswith(f"${spent:.4f} spent by this run, ${spent:.4f} of $0.50 in all.")
+    assert f"| calls | {calls} |" in told
+    assert "| refused because | times |" in told
+    assert "**landed**" in told
+    [task] = server.ask("task_runs/filter", {"task_runs": {"tags": {"all_": ["obbligato-llm"]}}})
+    assert task["name"].startswith("paraphrase")
+    everything = b"".join(path.read_bytes() for path in corpus.out.rglob("*") if path.is_file())
+    assert KEY.encode() not in everything
+    assert KEY not in json.dumps(server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}))
+    report = json.loads(next((corpus.out / "runs").glob("*/paraphrase.told.json")).read_text())
+    assert report["usd"] == pytest.approx(spent)

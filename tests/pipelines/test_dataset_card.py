@@ -17,7 +17,7 @@ BUCKETS = ["train-00000", "train-00001"]
 
 def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> dict[str, Any]:
     return {
-        "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {},
+        "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {}, "stages": {},
         "samples": {"planned": 1, "written": 1, "rejected": 0, "dead": 0},
         "licences": {"distinct": len(sources) if distinct is None else distinct, "sources": sources, "tools": {"essentia": "AGPL-3.0"}},
         **changes,
@@ -103,3 +103,21 @@ def test_few_licences_have_no_others(tmp_path: Path) -> None:
     clips(store, BUCKETS[0], ["MIT", "", "MIT"])
     found = dataset._sources(store, BUCKETS[:1])
     assert (found["licences"], found["distinct"]) == ({"MIT": 2, "unknown": 1}, 2)
+
+
+def test_the_card_says_what_was_reworded_refused_and_contradicted() -> None:
+    stages = {
+        "caption": {"samples": 9, "source_contradicts_tempo": 2},
+        "paraphrase": {"controls": 8, "landed": 7, "refused_lost_key": 1, "refused_changed_timed_chords": 3},
+        "distinct": {"kept": 6, "dropped_near_duplicate": 1},
+    }
+    found = card(facts({}, stages=stages)).partition("## Captions\n\n")[2].partition("\n\n## Licences")[0].splitlines()
+    assert found[2:] == [
+        "| control captions | 8 |",
+        "| rewordings kept | 6 |",
+        "| rewordings refused: changed timed chords | 3 |",
+        "| rewordings refused: lost key | 1 |",
+        "| rewordings dropped: near duplicate | 1 |",
+        "| sources that contradict their tempo label | 2 |",
+    ]
+    assert "## Captions" not in card(facts({}))
