@@ -50,8 +50,9 @@ class Model:
     def completion(self, body: dict[str, Any], kind: str) -> dict[str, Any]:
         """A chat completion."""
         asked = json.loads(body["messages"][1]["content"])
-        texts = [reworded(asked, number, kind) for number in range(asked["count"])]
-        content = json.dumps({"paraphrases": texts}, ensure_ascii=False)
+        field = body.get("response_format", {}).get("json_schema", {}).get("name", "paraphrases")
+        tell, how = (described, field) if "title" in asked else (reworded, kind)
+        content = json.dumps({field: [tell(asked, number, how) for number in range(asked["count"])]}, ensure_ascii=False)
         if kind == "not_json":
             content = content[: len(content) // 2]
         message = {"role": "assistant", "content": content, "refusal": "I cannot help with that." if kind == "refuse" else None}
@@ -77,6 +78,20 @@ def reworded(asked: dict[str, Any], number: int, kind: str) -> str:
         if changed != caption:
             return f"Wrongly put: {changed}"
     return "Something else."
+
+
+def described(asked: dict[str, Any], number: int, field: str) -> str:
+    """A sentence or tag about a track: good ones, one that names the artist, one that states a tempo, one with a link."""
+    if field == "tags":
+        return (f"warm {len(asked['title'])}-part strings", "soft drums", asked.get("artist", "calm"), "120 bpm")[number % 4]
+    texts = (
+        f"Warm strings of {len(asked['title'])} players carry the tune.",
+        f"This is a typical song by {asked.get('artist', 'somebody')}.",
+        "It runs at 120 BPM from start to end.",
+        "Hear more at https://example.com today.",
+        "Soft drums play. A calm mood fills the room!",
+    )
+    return texts[number % len(texts)]
 
 
 class Handler(BaseHTTPRequestHandler):

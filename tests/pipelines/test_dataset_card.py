@@ -17,7 +17,8 @@ BUCKETS = ["train-00000", "train-00001"]
 
 def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> dict[str, Any]:
     return {
-        "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {}, "stages": {},
+        "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {},
+        "stages": {},
         "samples": {"planned": 1, "written": 1, "rejected": 0, "dead": 0},
         "licences": {"distinct": len(sources) if distinct is None else distinct, "sources": sources, "tools": {"essentia": "AGPL-3.0"}},
         **changes,
