@@ -21,7 +21,9 @@ app = typer.Typer(
     help="Music in, training data whose text can be trusted out.",
 )
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML; `obbligato recipe` prints the default.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name; `obbligato recipe` prints the default.")
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
 Columns = Annotated[list[str] | None, typer.Option("--map", help="A manifest's column, as ours=theirs, such as uri=ytid. Repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
@@ -80,13 +82,21 @@ def build(
 
 @app.command()
 def recipe(
-    file: Annotated[Path | None, typer.Argument(help="A recipe to complete and print; none for the default.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A recipe to complete and print, or a ready one's name; none for the default.")
+    ] = None,
     settings: Settings = None,
+    list_ready: Annotated[bool, typer.Option("--list", help="List the ready recipes instead.")] = False,
 ) -> None:
     """Print a recipe with a comment per knob."""
-    from flows.settings import load_recipe, recipe_toml
+    from flows.settings import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
 
-    typer.echo(recipe_toml(load_recipe(file, settings or []), comments=True))
+    if list_ready:
+        for name, line in ready_recipes().items():
+            typer.echo(f"{name:12}{line}")
+        return
+    chosen = load_recipe(file, settings or [])
+    typer.echo(recipe_toml(chosen, comments=True, notes=recipe_notes(recipe_text(file)) if file else None))
 
 
 @app.command()

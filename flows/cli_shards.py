@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.errors import UsageError
 from schemas.identity import Split
 
 if TYPE_CHECKING:
@@ -132,8 +133,11 @@ def extract(
 def export(
     target: Target,
     *,
-    to: Annotated[str, typer.Option("--to", help="The file of JSON lines to write.")],
+    to: Annotated[str, typer.Option("--to", help="The file of JSON lines to write; with --parts, the folder.")],
     split: Annotated[Split | None, typer.Option(help="Only this split.")] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="The published set's parts, a file each: TrainA, B, C, train_augmented, train, TestA, B.")
+    ] = False,
     dataset: Annotated[str, typer.Option(help="What stands in each row's field `dataset`.")] = "obbligato",
     force: Force = False,
     as_json: Json = False,
@@ -142,6 +146,9 @@ def export(
     from pipelines import musicbench
     from pipelines.shard_finding import Problem, find_shards
 
+    if parts:
+        _export_parts(target, to, split, dataset, force=force, as_json=as_json)
+        return
     rows, problems = 0, []
     for result in musicbench.export(find_shards(target), to, dataset=dataset, split=split, force=force):
         if isinstance(result, Problem):
@@ -149,6 +156,31 @@ def export(
         else:
             rows += 1
     _tell({"file": to, "rows": rows}, f"{rows:,} rows written to {to}", problems, as_json)
+
+
+def _export_parts(target: str, to: str, split: Split | None, dataset: str, *, force: bool, as_json: bool) -> None:
+    """Write the parts, with the seed and the filter words of the build's recipe; of shards without one, the default's."""
+    from flows.steps import stored_build
+    from pipelines.musicbench_parts import export_parts
+    from pipelines.shard_finding import find_shards
+    from schemas.recipe import Recipe
+
+    if split:
+        raise UsageError("--parts are of train and test as they are: leave out --split")
+    found = find_shards(target)
+    try:
+        _, recipe = stored_build(target)
+    except UsageError:
+        recipe = Recipe()
+    done = export_parts(found, to, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force)
+    lines = [
+        f"{part:16}{rows:>9,} rows" + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
+        for part, rows in done.rows.items()
+    ]
+    outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
+    lines.append(f"{done.samples:,} samples read{outside}; written to {to}")
+    said = {"folder": to, "rows": done.rows, "skipped": done.skipped, "samples": done.samples, "of_no_part": done.of_no_part}
+    _tell(said, "\n".join(lines), done.problems, as_json)
 
 
 def _tell(done: dict[str, Any], line: str, problems: "Sequence[Problem]", as_json: bool) -> None:

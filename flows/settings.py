@@ -1,29 +1,83 @@
-"""Recipes as files and flags: reading, overriding, and printing with a comment per knob."""
+"""Recipes as files, ready ones by name, and flags: reading, overriding, and printing with a comment per knob."""
 
 import json
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import UsageError
 from schemas.recipe import Recipe
 
+_READY: Final = files("flows") / "recipes"
+_SECTION: Final = re.compile(r"\[(\w+)\]")
+_KEY: Final = re.compile(r"(\w+)\s*=")
+
 
 def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
-    """The recipe of a file (or the defaults), with ``section.key=value`` settings laid over it.
+    """The recipe of a file, or a ready one by its name (or the defaults), with ``section.key=value`` settings laid over it.
 
-    Raises `UsageError` for a file that is no TOML, an unknown key or a value out of range, naming each.
+    A file that exists wins over a ready recipe of the same name. Raises `UsageError` where there is neither, and for a file that is no
+    TOML, an unknown key or a value out of range, naming each.
+
+    >>> load_recipe(Path("musicbench"), []).ingest.extend
+    1.0
     """
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            values = tomllib.loads(recipe_text(path))
+        except tomllib.TOMLDecodeError as error:
             raise UsageError(f"recipe {path}: {error}") from error
     return validated(_laid_over(values, settings))
+
+
+def recipe_text(path: Path) -> str:
+    """The TOML of a recipe's file, or of a ready recipe by its name. Raises `UsageError` where there is neither."""
+    ready = ready_recipes()
+    if str(path) in ready and (path.is_dir() or not path.exists()):  # a folder of that name holds the data, as like as not
+        return (_READY / f"{path}.toml").read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "is no text"
+        raise UsageError(f"recipe {path}: {said}; ready recipes are {', '.join(ready)}") from error
+
+
+def ready_recipes() -> dict[str, str]:
+    """Recipes that come with Obbligato, by name, each with its first line.
+
+    >>> list(ready_recipes())
+    ['fmacaps', 'musicbench']
+    """
+    found = sorted((file for file in _READY.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in found}
+
+
+def recipe_notes(text: str) -> dict[str, list[str]]:
+    """Comments of a recipe's TOML right above each knob, by ``section.key``; those that head the file are under "".
+
+    >>> recipe_notes("# For testing.\\n\\n[vary]\\n# No copies.\\nspeeds = 0\\n")
+    {'': ['# For testing.'], 'vary.speeds': ['# No copies.']}
+    """
+    out: dict[str, list[str]] = {}
+    section, above = "", list[str]()
+    for line in text.splitlines():
+        if line.startswith("#"):
+            above.append(line)
+            continue
+        if found := _SECTION.match(line):
+            section = found[1]
+        name = f"{section}.{key[1]}" if (key := _KEY.match(line)) else ""
+        if above and (key or not section):
+            out[name] = above
+        above = []
+    return out
 
 
 def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
@@ -58,14 +112,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def recipe_toml(recipe: Recipe, *, comments: bool) -> str:
-    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it."""
-    lines: list[str] = []
+def recipe_toml(recipe: Recipe, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None) -> str:
+    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it, and the `notes` of a file that it came from."""
+    noted = notes or {}
+    lines = [*noted.get("", ()), *([""] if "" in noted else [])]
     for section in Recipe.model_fields:
         inner: BaseModel = getattr(recipe, section)
         lines += [*([f"# {type(inner).__doc__}"] if comments else []), f"[{section}]"]
         for name, field in type(inner).model_fields.items():
-            lines += [f"# {field.description}"] if comments else []
+            meant = f"# {field.description}"
+            lines += [*([meant] if comments else []), *(note for note in noted.get(f"{section}.{name}", ()) if note != meant)]
             lines.append(f"{name} = {_toml(getattr(inner, name))}")
         lines.append("")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ is JSON lines with sixteen fields. What we decided where the card leaves room:
 
 import json
 from collections.abc import Iterator
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from pipelines.errors import PipelineError
 from pipelines.shard_extract import safe_name
@@ -116,8 +116,15 @@ def _is_eval(metadata: str) -> bool:
     return any(value is True or str(value).lower() == "true" for value in values)
 
 
-def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator[MusicBenchRow | Problem]:
-    """Rows of all our samples of a target (of one split, if given), and problems; a foreign sample has no labels and is one."""
+class Located(NamedTuple):
+    """A sample of ours, and the name under which its audio is extracted."""
+
+    sample: Sample
+    location: str
+
+
+def our_samples(found: Found) -> Iterator[Located | Problem]:
+    """All our samples of a target that have audio, and problems; a foreign sample has no labels and is one."""
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):
@@ -131,8 +138,17 @@ def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator
                 yield Problem(
                     shard=entry.shard, key=entry.key, code="foreign", message="is no sample of Obbligato: it has no labels to export"
                 )
-            elif sample and entry.audio and split in (None, sample.split):
-                yield musicbench_row(sample, safe_name(entry.audio.name), dataset)
+            elif sample and entry.audio:
+                yield Located(sample, safe_name(entry.audio.name))
+
+
+def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator[MusicBenchRow | Problem]:
+    """Rows of all our samples of a target (of one split, if given), and problems."""
+    for entry in our_samples(found):
+        if isinstance(entry, Problem):
+            yield entry
+        elif split in (None, entry.sample.split):
+            yield musicbench_row(entry.sample, entry.location, dataset)
 
 
 def export(found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False) -> Iterator[MusicBenchRow | Problem]:
