@@ -8,7 +8,7 @@ from pipelines.errors import Passing, PipelineError
 from pipelines.writers.answers import Answers, Batch
 from pipelines.writers.asking import Meter, Unanswered
 from pipelines.writers.money import Budget, cost, most, price_of
-from pipelines.writers.request import Answer, Failed, Request, read_reply, reply_of
+from pipelines.writers.request import NOT_TAKEN, Answer, Failed, Request, read_reply, reply_of
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ class Batched:
             try:
                 lines = await self._server.lines(batch.server_id)
             except Failed as error:
+                if error.code == NOT_TAKEN:  # nothing of it was worked on or is paid: a later run must not wait for it
+                    await self._answers.close_batch(batch, {}, [])
                 if not error.again or error.fatal:
                     raise _ended(error) from None
                 lines = None

@@ -10,7 +10,7 @@ from typing import Any, Final
 import openai
 
 from pipelines.errors import PipelineError
-from pipelines.writers.request import Failed, Reply, Request, reply_of
+from pipelines.writers.request import NOT_TAKEN, Failed, Reply, Request, reply_of
 from schemas.recipe import LlmRecipe
 
 KEY: Final = "OPENAI_API_KEY"
@@ -78,7 +78,7 @@ class Server:
                 return None
             if batch.status == "failed":
                 said = "; ".join(str(error.message) for error in (batch.errors.data or [])) if batch.errors else ""
-                raise Failed("batch_failed", f"the server did not take the batch: {self._plain(said)}", fatal=True)
+                raise Failed(NOT_TAKEN, f"the server did not take the batch: {self._plain(said)}", fatal=True)
             out: list[dict[str, Any]] = []
             for file_id in (batch.output_file_id, batch.error_file_id):
                 if file_id:

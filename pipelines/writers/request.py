@@ -10,6 +10,7 @@ from pydantic import Field
 from schemas.recipe import LlmRecipe
 from schemas.record import Record
 
+NOT_TAKEN = "batch_failed"  # code of a batch that a server refused as a whole
 _FRAME_TOKENS = 64  # what a server's chat template may add around two messages
 
 
