@@ -79,7 +79,7 @@ def vocabulary(
         raise UsageError("nothing to gather from: name a table with --captions or --titles")
     gathered = gather(
         captions or [], titles or [], columns=_columns(columns or []), origin=Origin(source, licence), per_track=per_track,
-        keep_facts=keep_facts, llm=load_recipe(None, settings or []).llm, answers=check_place(out, force=force),
+        keep_facts=keep_facts, llm=load_recipe(None, settings or []).llm, store=check_place(out, force=force),
     )  # fmt: skip
     write_vocabulary(out, gathered.entries)
     if as_json:
@@ -119,5 +119,5 @@ def _print_vocabulary(gathered: "Gathered", out: str) -> None:
     console.print(plain(f"rows: {counts.rows:,} read{unused}"))
     if spent:
         calls = ", ".join(f"{count:,} {name}" for name, count in spent["calls"].items())
-        console.print(f"model: {calls}; ${spent['usd']:.4f} now, ${spent['usd_in_all']:.4f} in all")
+        console.print(f"model: {calls}; ${spent['usd']:.4f} now, ${spent['usd_in_all']:.4f} in all", soft_wrap=True)
     console.print(f"{len(gathered.entries):,} entries written to {out}", soft_wrap=True, markup=False)

@@ -101,14 +101,14 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
     out: list[Fault] = []
     if len(offered) > _LONGEST * len(source.text) + _LONGER_BY:
         out.append(Fault(Reason.TOO_LONG))
-    if _is_markup(offered):
+    if is_markup(offered):
         out.append(Fault(Reason.MARKUP))
     if text == clean_text(source.text):
         out.append(Fault(Reason.SAME))
     return out
 
 
-def _is_markup(offered: str) -> bool:
+def is_markup(offered: str) -> bool:
     """Whether a text holds links, code or a list, or speaks of itself."""
     if any(_LISTED.match(line) or _OPENING.match(line) for line in offered.splitlines()):
         return True

@@ -59,10 +59,10 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     counts: Counter[str] = Counter()
     named = recipe.metadata_columns
     genres = [source.genre] if source.genre else []
-    genres += [item for name in ("genre", "genres") if name in named for item in _listed(columns.get(named[name]))]
+    genres += [item for name in ("genre", "genres") if name in named for item in listed(columns.get(named[name]))]
     return Metadata(
-        _cleaned(_listed(columns.get(named.get("instruments", ""))), counts),
-        _cleaned(_listed(columns.get(named.get("moods", ""))), counts),
+        _cleaned(listed(columns.get(named.get("instruments", ""))), counts),
+        _cleaned(listed(columns.get(named.get("moods", ""))), counts),
         _cleaned([part for genre in genres for part in _SEPARATORS.split(genre)], counts),
         tuple(sorted(counts.items())),
     )
@@ -145,7 +145,7 @@ def _columns(metadata: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(value: Any) -> list[str]:
+def listed(value: Any) -> list[str]:
     """Names of a cell: a list, a list written as JSON or as Python, or names with separators between; anything else has none."""
     if isinstance(value, str):
         text = value.strip()

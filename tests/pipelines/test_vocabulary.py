@@ -7,12 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.errors import PipelineError
+from pipelines.lock import hold
 from pipelines.store import Store
 from pipelines.vocabulary import Gathered, Origin, gather, write_vocabulary
 from pipelines.vocabulary_asking import question
 from pipelines.vocabulary_rules import Fault, cleaned, fault, name_words, sameness
 from pipelines.vocabulary_tables import Track
-from pipelines.writers.answers import Answers
 from schemas.recipe import LlmRecipe
 from schemas.vocabulary import Form, FormCounts, VocabularyEntry
 from tests.llm_server import KEY, llm_server
@@ -22,7 +22,7 @@ MINE = Origin("mine", "CC0-1.0")
 
 def gathered(tmp_path: Path, captions: tuple[str, ...] = (), titles: tuple[str, ...] = (), **options: object) -> Gathered:
     given: dict[str, object] = {
-        "columns": {}, "origin": MINE, "per_track": 5, "keep_facts": False, "llm": LlmRecipe(), "answers": Answers(Store(str(tmp_path))),
+        "columns": {}, "origin": MINE, "per_track": 5, "keep_facts": False, "llm": LlmRecipe(), "store": Store(str(tmp_path)),
         **options,
     }  # fmt: skip
     return gather(captions, titles, **given)  # type: ignore[arg-type]
@@ -206,6 +206,14 @@ def test_nothing_is_spent_that_was_not_allowed(tmp_path: Path) -> None:
         with pytest.raises(PipelineError, match="raise the budget and run again"):
             gathered(tmp_path, titles=(rows,), llm=LlmRecipe(base_url=server.url, budget_usd=0.000001))
         assert server.answered() == []
+
+
+@pytest.mark.usefixtures("_key")
+def test_a_folder_where_a_build_runs_is_not_written_to(tmp_path: Path) -> None:
+    rows = table(tmp_path / "t.jsonl", {"title": "Air"})
+    with hold(Store(str(tmp_path)), "a build"), pytest.raises(PipelineError, match="a build"):
+        gathered(tmp_path, titles=(rows,), llm=LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1))
+    assert not (tmp_path / "answers").exists()
 
 
 def test_names_go_to_the_model_as_data_without_control_characters() -> None:
