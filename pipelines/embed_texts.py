@@ -10,10 +10,10 @@ from pipelines import clips
 from pipelines.embedders import minilm
 from pipelines.isolation import Death
 from pipelines.rewording import FOLDER as PARAPHRASES
+from pipelines.rewording import to_reword
 from pipelines.stage import Done, Job, Stage
 from pipelines.store import Published
 from pipelines.tables import parquet_bytes, read_table
-from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
 from schemas.recipe import Recipe, Writer
 
@@ -25,7 +25,7 @@ _BATCH: Final = 256  # texts per call of the child
 
 
 class Embedded(NamedTuple):
-    """One paraphrase: its sample, its place among the sample's, cosine similarity to its control caption, unit vector."""
+    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption that it rewords, unit vector."""
 
     sample_key: str
     place: int
@@ -41,7 +41,7 @@ def embed_bucket(job: Job) -> Done:
         for place, caption in enumerate(row.captions)
         if caption.writer
     ]
-    controls = _controls(job) if rows else {}
+    controls = {key: caption.text for key, caption in to_reword(job).items()} if rows else {}
     texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
     vectors = _embedded(job, texts)
     found = [
@@ -51,11 +51,6 @@ def embed_bucket(job: Job) -> Done:
     ]
     clips.progress(len(clips.read(job)))
     return Done([write(job, found)], {"embedded": len(found), "dead": len(rows) - len(found)})
-
-
-def _controls(job: Job) -> dict[str, str]:
-    captions = job.store.read_records(f"captions/{job.bucket}.parquet", Captioned)
-    return {row.sample_key: caption.text for row in captions for caption in row.captions if caption.kind is CaptionKind.CONTROL}
 
 
 def _embedded(job: Job, texts: Sequence[str]) -> dict[str, minilm.Vectors]:

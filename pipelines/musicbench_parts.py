@@ -2,9 +2,9 @@
 
 The names are those of the paper (J. Melechovský et al., "Mustango: Toward Controllable Text-to-Music Generation", NAACL 2024):
 
-- `TrainA`: training originals in the source's own words. `TrainB`: with control sentences. `TrainC`: that, paraphrased.
+- `TrainA`: training originals in the source's own words. `TrainB`: with 0 to 4 control sentences. `TrainC`: that, paraphrased.
 - `train_augmented`: the varied copies, in their own control captions.
-- `train`: all of training, 85 % of it paraphrased and the rest not, by a draw keyed by the sample.
+- `train`: all of training, 85 % of what has a paraphrase in its words and the rest not, by a draw keyed by the sample.
 - `TestA`, `TestB`: the same clips without and with control sentences, half of them with captions that tell of a poor recording. In the
   published `TestB` each clip has all four control sentences; in ours, as many as the recipe's chances gave it.
 
@@ -163,11 +163,11 @@ def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[Told]:
     composed = texts.control or texts.source
     if variant_kind(sample.change.variant) is VariantKind.ORIGINAL:
         yield Told(Part.TRAIN_A, _in_own_words(row, texts.source) if texts.source else None, "source")
-        yield Told(Part.TRAIN_B, _with_texts(row, texts.control, texts.source), "control")
+        yield Told(Part.TRAIN_B, _with_texts(row, composed, texts.source if texts.control else ""), "caption")
         yield Told(Part.TRAIN_C, _with_texts(row, texts.paraphrase, composed), "paraphrase")
     else:
         yield Told(Part.TRAIN_AUGMENTED, _with_texts(row, composed, texts.paraphrase), "caption")
-    if generator(seed, sample.key, "text").random() < PARAPHRASED_SHARE:
+    if texts.paraphrase and generator(seed, sample.key, "text").random() < PARAPHRASED_SHARE:
         yield Told(Part.TRAIN, _with_texts(row, texts.paraphrase, composed), "paraphrase")
     else:
         yield Told(Part.TRAIN, _with_texts(row, composed, texts.paraphrase), "caption")

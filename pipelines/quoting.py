@@ -40,8 +40,8 @@ class Quote(Record):
         return (
             f"captions: {self.captions} to reword by {self.model}{how}, {self.answered} of their requests answered already;",
             f"calls: about {self.calls}, with {self.prompt_tokens} tokens of prompts and {self.answer_tokens} of answers;",
-            f"money: about ${self.likely_usd:.2f}, and at the very most, if all calls failed in the dearest way, ${self.most_usd:.2f};",
-            f"budget: ${self.budget_usd:.2f} (llm.budget_usd), of which ${self.spent_usd:.4f} is spent",
+            f"money: about ${self.likely_usd:.4f}, and at the very most, if all calls failed in the dearest way, ${self.most_usd:.4f};",
+            f"budget: ${self.budget_usd:.4f} (llm.budget_usd), of which ${self.spent_usd:.4f} is spent",
         )
 
 

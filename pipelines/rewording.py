@@ -1,4 +1,4 @@
-"""A bucket's control captions as work to reword, and what came of it as files."""
+"""A bucket's captions as work to reword, and what came of it as files."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,20 +17,29 @@ FOLDER: Final = "paraphrases"
 
 
 class Work(NamedTuple):
-    """One control caption to reword, beside its sample's labels."""
+    """One caption to reword, beside its sample's labels."""
 
     sample_key: str
-    control: Caption
+    control: Caption  # or the source's, of a sample without control sentences
     labels: Labels
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The control captions of a bucket, one a sample at most, in the order of its samples."""
-    captions = {row.sample_key: row.captions for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned)}
+    """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
+    captions = to_reword(job)
     for sample in labelled_samples(job):
-        for caption in captions[sample.varied.sample_key]:
-            if caption.kind is CaptionKind.CONTROL:
-                yield Work(sample.varied.sample_key, caption, sample.labels)
+        if (caption := captions.get(sample.varied.sample_key)) is not None:
+            yield Work(sample.varied.sample_key, caption, sample.labels)
+
+
+def to_reword(job: Job) -> dict[str, Caption]:
+    """The caption of each sample that is reworded: its control caption, else its first source caption."""
+    out: dict[str, Caption] = {}
+    for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
+        by_kind = {caption.kind: caption for caption in reversed(row.captions)}
+        if found := by_kind.get(CaptionKind.CONTROL) or by_kind.get(CaptionKind.SOURCE):
+            out[row.sample_key] = found
+    return out
 
 
 def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:

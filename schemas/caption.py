@@ -36,7 +36,7 @@ class CaptionKind(StrEnum):
     SOURCE = "source"  # the source's own words, moved with the audio on variants
     METADATA = "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
     CONTROL = "control"  # the source's words, if any, and control sentences
-    PARAPHRASE = "paraphrase"  # a rewording of the control caption with the same facts
+    PARAPHRASE = "paraphrase"  # a rewording of the control caption, or else of the source, with the same facts
 
 
 class Caption(Record):

@@ -147,6 +147,8 @@ class Handler(BaseHTTPRequestHandler):
             self._error(429, "slow down", Retry_After="0.05")
         elif kind == "500":
             self._error(500, "out of order")
+        elif kind == "400":
+            self._error(400, "no such parameter")
         elif kind == "quota":
             self._send(429, {"error": {"message": "no money left", "type": "insufficient_quota", "code": "insufficient_quota"}})
         elif kind == "unknown_model":

@@ -6,6 +6,7 @@ calls; many small files become one. Reading all events in any order gives the sa
 
 import asyncio
 import json
+import threading
 import uuid
 from typing import Any, Final, NamedTuple
 
@@ -37,10 +38,10 @@ class Answers:
         self._collected: set[str] = set()
         self._waiting: list[str] = []
         self._loose: dict[str, list[str]] = {}
-        self._writing = asyncio.Lock()
+        self._writing, self._disk = asyncio.Lock(), threading.Lock()
         for name in store.names(folder):
             if name.endswith(".jsonl"):
-                lines = store.read_bytes(f"{folder}/{name}").decode().splitlines()
+                lines = store.read_bytes(f"{folder}/{name}").decode().rstrip("\n").split("\n")  # a text may hold other line separators
                 if len(lines) <= _LOOSE:
                     self._loose[name] = lines
                 for line in lines:
@@ -55,11 +56,6 @@ class Answers:
     def spent(self) -> int:
         """Billionths of a dollar: what calls cost, and what was set aside for those of which nobody knows the end."""
         return sum(self._paid.values()) + sum(amount for call, amount in self._aside.items() if call not in self._paid)
-
-    @property
-    def settled(self) -> int:
-        """What is known to be paid."""
-        return sum(self._paid.values())
 
     @property
     def batches(self) -> tuple[Batch, ...]:
@@ -100,19 +96,23 @@ class Answers:
         self._waiting.append(line)
         async with self._writing:
             lines, self._waiting = self._waiting, []
-            if lines:
-                await asyncio.to_thread(self._publish, lines)
+            try:
+                if lines:
+                    await asyncio.to_thread(self._publish, lines)
+            except BaseException:
+                self._waiting = lines + self._waiting  # others wait for these lines too, and must not take them for written
+                raise
         self._take(event)
 
     def _publish(self, lines: list[str]) -> None:
-        if len(self._loose) >= _LOOSE:
-            merged = [line for name in sorted(self._loose) for line in self._loose[name]] + lines
-            self._put(merged)
+        with self._disk:  # a call that is cancelled leaves its thread at work
+            if len(self._loose) < _LOOSE:
+                self._loose[self._put(lines)] = lines
+                return
+            self._put([line for name in sorted(self._loose) for line in self._loose[name]] + lines)
             for name in self._loose:
                 self._store.delete(f"{self._folder}/{name}")
             self._loose = {}
-        else:
-            self._loose[self._put(lines)] = lines
 
     def _put(self, lines: list[str]) -> str:
         name = f"{uuid.uuid4().hex}.jsonl"

@@ -41,7 +41,7 @@ class Meter:
 
 
 class Health:
-    """Whether the server works at all. Raises `Passing` after so many unanswered requests in a row that it cannot be by chance."""
+    """Whether the server works at all: so many unanswered requests in a row cannot be by chance."""
 
     def __init__(self) -> None:
         self._in_a_row = 0
@@ -51,10 +51,10 @@ class Health:
         self._in_a_row = 0
 
     def ill(self, error: Failed) -> None:
-        """A request ended without an answer."""
+        """A request ended without an answer. Raises `PipelineError` where it is one too many, `Passing` where trying later may help."""
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
-            raise Passing(
+            raise (Passing if error.again else PipelineError)(
                 f"{self._in_a_row} requests in a row went unanswered, the last with {error.code}: {error.message}. "
                 "What was answered is kept; run again once the server works"
             )
@@ -83,7 +83,9 @@ class Direct:
         return await asyncio.shield(self._asked[request.hash])
 
     async def _answered(self, request: Request) -> Answer:
-        for attempt in range(1, self._recipe.attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 async with self._calls:
                     answer = await self._called(request)
@@ -92,8 +94,7 @@ class Direct:
                 if error.fatal:
                     raise PipelineError(f"{error.code}: {error.message}") from None
                 if not error.again or attempt == self._recipe.attempts:
-                    if error.again:
-                        self._health.ill(error)
+                    self._health.ill(error)
                     raise Unanswered(error.code, error.message) from None
                 if error.code == "rate_limited":
                     self._quiet_until = max(self._quiet_until, time.monotonic() + error.wait_s)
@@ -102,7 +103,6 @@ class Direct:
                 self._health.well()
                 self.meter.answered(answer)
                 return answer
-        raise PipelineError("llm.attempts must be at least 1")
 
     async def _called(self, request: Request) -> Answer:
         """One call, paid for. Raises `Failed`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.errors import Passing, PipelineError
 from pipelines.writers.answers import Answers, Batch
-from pipelines.writers.asking import Meter, Unanswered
+from pipelines.writers.asking import Health, Meter, Unanswered
 from pipelines.writers.money import Budget, cost, most, price_of
 from pipelines.writers.request import NOT_TAKEN, Answer, Failed, Request, read_reply, reply_of
 from schemas.recipe import LlmRecipe
@@ -30,7 +30,7 @@ class Batched:
         self._tries: dict[str, int] = {}
         self._last_asked = time.monotonic()
         self._ends_at = time.monotonic() + recipe.batch_wait_s
-        self.meter = Meter()
+        self.meter, self._health = Meter(), Health()
 
     async def ask(self, request: Request) -> Answer:
         """The answer, from disk or from a batch that this request goes into."""
@@ -59,8 +59,10 @@ class Batched:
         for key, (request, future) in list(self._waiting.items()):
             answer, failed = self._answers.get(key), self._failed.get(key)
             if answer is not None:
+                self._health.well()
                 future.set_result(answer)
             elif failed and (not failed.again or self._tries[key] >= self._recipe.attempts):
+                self._health.ill(failed)
                 future.set_exception(Unanswered(failed.code, failed.message))
             else:
                 continue

@@ -83,7 +83,7 @@ class Server:
             for file_id in (batch.output_file_id, batch.error_file_id):
                 if file_id:
                     content = (await self._client.files.content(file_id)).text
-                    out += [json.loads(line) for line in content.splitlines() if line.strip()]
+                    out += [json.loads(line) for line in content.split("\n") if line.strip()]
         return out
 
     @contextmanager

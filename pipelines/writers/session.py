@@ -47,8 +47,13 @@ class Session:
 def hold(llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]) -> dict[str, Any]:
     """Do work that asks, and the tasks that it leaves in the session's group; returns what the session tells.
 
-    Raises the error that ended the asking, a `PipelineError` where there is one; what was answered by then is kept.
+    Raises the error that ended the asking, a `PipelineError` where there is one; what was answered by then is kept. Batches that an
+    earlier run handed over are paid for: nobody is asked call by call until they are collected.
     """
+    if answers.batches and not llm.batch:
+        raise PipelineError(
+            f"{len(answers.batches)} batches of an earlier run are under way, and paid for: run with llm.batch = true to collect them"
+        )
     try:
         return asyncio.run(_held(llm, answers, work))
     except ExceptionGroup as errors:

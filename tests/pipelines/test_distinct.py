@@ -55,7 +55,7 @@ def run(jobs: list[Job]) -> list[dict[str, int]]:
 @pytest.fixture
 def _controls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control captions without facts, so that meaning alone is compared."""
-    monkeypatch.setattr(embed_texts, "_controls", lambda job: dict.fromkeys(_keys(job), CONTROL))
+    monkeypatch.setattr(embed_texts, "to_reword", lambda job: dict.fromkeys(_keys(job), captioned(CONTROL, CaptionKind.CONTROL)))
 
 
 def _keys(job: Job) -> list[str]:

@@ -83,9 +83,9 @@ def test_a_row_without_its_text_is_skipped_and_counted(tmp_path: Path) -> None:
         sample(5, split="test", without="control"), sample(6, split="test", without="source"),
     )  # fmt: skip
     assert {part: (done.rows[part], done.skipped[part]) for part in (Part.TRAIN_A, Part.TRAIN_B, Part.TRAIN_C)} == {
-        Part.TRAIN_A: (3, {"no_source": 1}), Part.TRAIN_B: (3, {"no_control": 1}), Part.TRAIN_C: (3, {"no_paraphrase": 1}),
+        Part.TRAIN_A: (3, {"no_source": 1}), Part.TRAIN_B: (4, {}), Part.TRAIN_C: (3, {"no_paraphrase": 1}),
     }  # fmt: skip
-    assert done.rows[Part.TRAIN] + sum(done.skipped[Part.TRAIN].values()) == 4
+    assert (done.rows[Part.TRAIN], done.skipped[Part.TRAIN]) == (4, {})  # what has no paraphrase stands as it was composed
     assert done.skipped[Part.TEST_A] == done.skipped[Part.TEST_B] == {"no_control": 1, "no_source": 1}
     assert lines(tmp_path, Part.TRAIN_C)[1]["alt_caption"] == "A flute plays."  # the source, where that is what was reworded
 

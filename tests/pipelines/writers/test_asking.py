@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipelines.errors import PipelineError
+from pipelines.errors import Passing, PipelineError
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.asking import Direct, Unanswered
@@ -16,6 +16,7 @@ from pipelines.writers.batching import Batched
 from pipelines.writers.money import USD, Budget, cost, price_of
 from pipelines.writers.openai_server import Server
 from pipelines.writers.request import Answer, Request, request_of
+from pipelines.writers.session import hold
 from schemas.recipe import LlmRecipe
 from tests.llm_server import KEY, llm_server
 
@@ -182,3 +183,19 @@ def test_a_batch_that_an_ended_run_left_is_collected_and_not_asked_again(tmp_pat
         assert len(server.answered()) == 30
     assert all(isinstance(result, Answer) for result in found.results)
     assert "batches" not in found.counts
+
+
+def test_requests_that_a_server_cannot_take_end_the_asking_early_too(tmp_path: Path) -> None:
+    with llm_server(tmp_path / "server", **{"400": 1.0}) as server:
+        llm = LlmRecipe(base_url=server.url, budget_usd=1, concurrency=2)
+        found = asked(llm, requests(40, llm), tmp_path)
+    first = next(result for result in found.results if isinstance(result, PipelineError))
+    assert not isinstance(first, Passing)
+    assert "10 requests in a row went unanswered, the last with bad_request: 400: " in str(first)
+
+
+def test_nobody_is_asked_call_by_call_while_batches_are_under_way(tmp_path: Path) -> None:
+    answers = Answers(Store(str(tmp_path)))
+    asyncio.run(answers.open_batch({"0a": 10}))
+    with pytest.raises(PipelineError, match="1 batches of an earlier run are under way"):
+        hold(LlmRecipe(base_url="http://127.0.0.1:9/v1"), answers, lambda _session: asyncio.sleep(0))
