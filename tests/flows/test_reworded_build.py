@@ -35,13 +35,13 @@ def by_model(built: Built, url: str, **llm: object) -> Recipe:
 
 
 def reworded(out: Path) -> dict[str, int]:
-    """How many rewordings by the model each sample with a control caption has."""
+    """How many rewordings by the model each sample with a caption has."""
     shards = sorted(str(path) for path in (out / "shards").glob("*.tar"))
     samples = [Sample.model_validate_json(raw["json"]) for raw in webdataset.WebDataset(shards, shardshuffle=False)]
     return {
         sample.key: sum(caption.kind is CaptionKind.PARAPHRASE and caption.writer == "gpt-4o-mini-stub" for caption in sample.captions)
         for sample in samples
-        if any(caption.kind is CaptionKind.CONTROL for caption in sample.captions)
+        if sample.captions
     }
 
 
