@@ -6,34 +6,23 @@ from typing import Final
 from pipelines import clips
 from pipelines.captioning.compose import compose_captions
 from pipelines.captioning.metadata import Metadata, read_metadata
-from pipelines.moving import variant_labels
+from pipelines.labelled import labelled_samples
 from pipelines.stage import Done, Job, Stage
-from schemas.corpus import Captioned, Varied
+from schemas.corpus import Captioned
 from schemas.identity import ClipKey
-from schemas.labels import Annotation
 
 
 def caption_bucket(job: Job) -> Done:
     """Captions of a bucket's samples, from the labels as they moved with the audio."""
-    bucket_clips = {clip.clip_key: clip for clip in clips.read(job)}
-    annotations = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
     rows: list[Captioned] = []
     counts: Counter[str] = Counter()
     metadata: dict[ClipKey, Metadata] = {}
-    for sample in job.store.read_records(f"variants/{job.bucket}.parquet", Varied):
-        clip = bucket_clips[sample.clip_key]
-        labels = variant_labels(annotations[sample.clip_key], clip.length_s, sample.change, sample.duration_s)
-        if sample.clip_key not in metadata:
-            metadata[sample.clip_key] = read_metadata(clip.source, job.recipe.caption)
-            counts.update(dict(metadata[sample.clip_key].counts))
+    for sample, clip, labels in labelled_samples(job):
+        if clip.clip_key not in metadata:
+            metadata[clip.clip_key] = read_metadata(clip.source, job.recipe.caption)
+            counts.update(dict(metadata[clip.clip_key].counts))
         composed = compose_captions(
-            clip.captions,
-            labels,
-            sample.change,
-            job.recipe.caption,
-            job.recipe.corpus.seed,
-            sample.sample_key,
-            metadata[sample.clip_key],
+            clip.captions, labels, sample.change, job.recipe.caption, job.recipe.corpus.seed, sample.sample_key, metadata[clip.clip_key]
         )
         rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
