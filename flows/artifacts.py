@@ -16,6 +16,8 @@ from prefect.artifacts import (
 
 from pipelines.agreement import Agreement
 from pipelines.dataset import plain_line
+from pipelines.labelling.gathering import PLAN as VOCABULARIES
+from pipelines.labelling.statistics import LabelStats, build_stats
 from pipelines.store import Store
 
 _LONGEST: Final = 600  # characters of an example
@@ -85,6 +87,37 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
             texts = (plain_line(example[which], _LONGEST) for which in ("caption", "rewording"))
             lines += ["", f"**{name}**, `{example['sample']}`", "", f"> {next(texts)}", ">", f"> → {next(texts)}"]
     return "\n".join(lines) + "\n"
+
+
+def show_labels(corpus: str, store: Store) -> None:
+    """How the pseudo-labels of a corpus spread."""
+    text = label_report(build_stats(store), store.read_json(VOCABULARIES)["counts"])
+    create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {corpus}")
+
+
+def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same, in Markdown; and what became of the vocabularies' texts."""
+    lines = [f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have labels.", ""]
+    heads = ("", "labels", "different", "entropy, bits", "Gini")
+    rows = [(form.value, one.labels, one.distinct, f"{one.entropy_bits:.2f}", f"{one.gini:.2f}") for form, one in stats.forms.items()]
+    lines += _markdown_table(heads, rows)
+    for form, one in stats.forms.items():
+        for title, used in (("most used", one.head), ("least used", one.tail)):
+            cells = [(plain_line(text.text, _LONGEST).replace("|", "\\|"), text.samples) for text in used]
+            lines += ["", *_markdown_table((f"{form.value}, {title}", "samples"), cells)]
+    dropped = ("", "form", "texts", "kept", "duplicate", "dropped")
+    counted = [
+        (name, form, found["texts"], found["kept"], found["duplicate"], _reasons(found["dropped"]))
+        for name, forms in vocabularies.items()
+        for form, found in forms.items()
+        if found["texts"]
+    ]
+    lines += ["", *_markdown_table(dropped, counted)]
+    return "\n".join(lines) + "\n"
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{why} {count}" for why, count in counts.items())
 
 
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -6,7 +6,8 @@ from prefect import flow
 
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
-from flows.steps import STEPS, absolute, begin, stored_build
+from flows.order import STEPS, steps_of
+from flows.steps import absolute, begin, stored_build
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
@@ -28,7 +29,13 @@ def backfill(
     """
     if until not in STEPS[1:]:
         raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
-    out = absolute(out)
+    return brought_up_to_date(absolute(out), recipe, engine, max_dead_share, until)
+
+
+def brought_up_to_date(
+    out: str, recipe: Recipe | None, engine: EngineSettings, max_dead_share: float, until: str = STEPS[-1]
+) -> dict[str, Any]:
+    """Take the steps of a build after its listing, as a part of the flow run that calls."""
     check_engine(engine.engine, out)
     sources, stored = stored_build(out)
     chosen = recipe or stored
@@ -37,6 +44,7 @@ def backfill(
             raise UsageError(f"ingest.{knob} decides what is listed, and a backfill does not list: build with it")
     with started_run(out, chosen, engine) as run:
         begin(sources, out, chosen)
-        for step in STEPS[1 : STEPS.index(until) + 1]:
-            take(run, step)
+        for step in steps_of(chosen)[1:]:
+            if STEPS.index(step) <= STEPS.index(until):
+                take(run, step)
         return finished_run(run, max_dead_share) if until == STEPS[-1] else {"out": out, "steps": len(run.reports)}

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from flows import processes
 from flows.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
 from flows.errors import UsageError
+from flows.order import STAGES, steps_of
 from flows.processes import Order, StepFailed
-from flows.stages import STAGES, summed
-from flows.steps import STEPS, absolute, begin, check, new_run
+from flows.stages import summed
+from flows.steps import absolute, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
 from pipelines.dataset import DATASET
 from pipelines.lock import Lock, hold
@@ -105,7 +106,7 @@ def build_corpus(
     check(sources, out, recipe, engine.engine)
     with started_run(out, recipe, engine) as run:
         begin(sources, out, recipe)
-        for step in STEPS:
+        for step in steps_of(recipe):
             take(run, step)
         return finished_run(run, max_dead_share)
 
@@ -131,7 +132,7 @@ def take(run: Run, step: str) -> dict[str, Any]:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    alone = step not in STAGES or STAGES[step].together(run.recipe) is not None
+    alone = step not in STAGES or STAGES[step].exchange is not None or STAGES[step].together(run.recipe) is not None
     if of == 1 or alone:
         report = take_step.with_options(tags=TAGS.get(step))(step, "", run.order, run.corpus)
     else:

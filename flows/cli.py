@@ -81,6 +81,35 @@ def build(
 
 
 @app.command()
+def label(
+    out: Annotated[str, typer.Argument(help="Folder or URL of a build.")],
+    vocabularies: Annotated[
+        list[str] | None, typer.Option("--vocabulary", help="A file of texts to choose from. Repeatable; none for the build's own.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="A file of captions that no label may repeat: an evaluation set. Repeatable."),
+    ] = None,
+    settings: Settings = None,
+    workers: Workers = 1,
+) -> None:
+    """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is not encoded again."""
+    from flows.local import label as run_label
+    from flows.screen import print_dataset, watching
+    from flows.settings import overridden
+    from flows.steps import absolute, stored_build
+    from pipelines.beam.options import Engine
+
+    _, stored = stored_build(out)
+    chosen = overridden(stored, settings or [])
+    given = {"vocabularies": vocabularies, "exclude": exclude}
+    named = {knob: tuple(absolute(place) for place in places) for knob, places in given.items() if places}
+    with watching() as watch:
+        dataset = run_label(out, chosen.replaced(label=chosen.label.replaced(**named)), Engine(workers), watch)
+    print_dataset(dataset, out)
+
+
+@app.command()
 def recipe(
     file: Annotated[
         Path | None, typer.Argument(help="A recipe to complete and print, or a ready one's name; none for the default.")

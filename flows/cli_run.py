@@ -19,7 +19,8 @@ def step(
     name: Annotated[
         str,
         typer.Argument(
-            help="list, ingest, cut, settle, annotate, filter, vary, caption, paraphrase, embed, distinct, pack, verify or close."
+            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, caption, paraphrase, embed, distinct, gather, "
+            "embed_vocabulary, index, match, weigh, label, pack, verify or close."
         ),
     ],
     out: Out,
@@ -68,8 +69,9 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
 def _take(
     name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str, say: Callable[[dict[str, Any]], None]
 ) -> None:
+    from flows.order import STEPS
     from flows.stages import WHOLE, Share, watched
-    from flows.steps import STEPS, new_run, run_step
+    from flows.steps import new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
     from pipelines.lock import hold
     from pipelines.store import Store

@@ -4,9 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from flows.order import ORDER
+from flows.errors import UsageError
+from flows.order import ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import STEPS, begin, check, new_run, run_step, stored_build, write_run
+from flows.steps import begin, check, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
 from pipelines.errors import PipelineError
@@ -14,7 +15,7 @@ from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
 from pipelines.lock import Lock, hold
 from pipelines.settling import PLAN
-from pipelines.stage import Job, fingerprint, finished, marker_name, missing_inputs
+from pipelines.stage import Job, fingerprints, finished, marker_name, missing_inputs
 from pipelines.store import Store
 from pipelines.versions import publish_version
 from schemas.recipe import Recipe
@@ -24,22 +25,36 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
     check(sources, out, recipe, engine)
     with hold(Store(out), "obbligato build") as lock:
-        return _built(sources, out, recipe, engine, watch, lock)
+        begin(sources, out, recipe)
+        return _taken(steps_of(recipe), out, engine, watch, lock)
 
 
-def _built(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, lock: Lock) -> dict[str, Any]:
+def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock) -> dict[str, Any]:
     store, run_folder = Store(out), new_run()
-    begin(sources, out, recipe)
     reports: list[Report] = []
     started = time.time()
     try:
-        for step in STEPS:
+        for step in steps:
             lock.check()
             reports.append(run_step(step, out, engine, run_folder, watched(watch, lock)))
         return dict(store.read_json(DATASET))
     finally:
         CHILDREN.close()
         write_run(store, run_folder, engine, started, reports)
+
+
+def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Bring a build that stands up to date with a recipe, without looking at its sources again. Returns dataset.json.
+
+    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
+    """
+    if not recipe.labels:
+        raise UsageError("no vocabulary to label with: name one with --vocabulary")
+    sources, _ = stored_build(out)
+    with hold(Store(out), "obbligato label") as lock:
+        begin(sources, out, recipe)
+        steps = steps_of(recipe)
+        return _taken(steps[steps.index("settle") + 1 :], out, engine, watch, lock)
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
@@ -53,16 +68,19 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
     if not store.exists(PLAN):
         raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
     jobs = [Job(store.url, name, recipe) for name in store.read_json(PLAN)["buckets"]]
-    for stage in ORDER[:-1]:
-        if any(missing_inputs(stage, job) or finished(stage, job, fingerprint(stage, job)) is None for job in jobs):
+    order = order_of(recipe)
+    for stage in order[:-1]:
+        if any(missing_inputs(stage, job) for job in jobs) or any(
+            finished(stage, job, mark) is None for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
+        ):
             raise PipelineError(
                 f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified"
             )
     for job in jobs:
-        store.delete(marker_name(ORDER[-1].folder, job.bucket))
+        store.delete(marker_name(order[-1].folder, job.bucket))
     try:
-        run_stage(ORDER[-1], store, recipe, engine, new_run(), watch)
-        dataset = close_dataset(store, recipe, ORDER)
+        run_stage(order[-1], store, recipe, engine, new_run(), watch)
+        dataset = close_dataset(store, recipe, order)
         publish_version(store, dataset, recipe)
         return dataset
     finally:
@@ -75,4 +93,4 @@ def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[s
     check(sources, out, recipe, engine)
     with hold(Store(out), "obbligato dead retry") as lock:
         mark_for_retry(Store(out), recipe, ORDER, keys)
-        return _built(sources, out, recipe, engine, watch, lock)
+        return _taken(steps_of(recipe), out, engine, watch, lock)

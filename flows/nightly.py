@@ -8,7 +8,8 @@ from prefect.states import Completed
 
 from flows.artifacts import show_changes
 from flows.build import EngineSettings, Share, finished_run, started_run, take
-from flows.steps import STEPS, absolute, begin, check
+from flows.order import steps_of
+from flows.steps import absolute, begin, check
 from pipelines.errors import PipelineError
 from pipelines.store import Store
 from pipelines.versions import last_version, what_changed
@@ -29,7 +30,7 @@ def nightly(
     with started_run(out, recipe, engine) as run:
         before = last_version(store)
         begin(sources, out, recipe)
-        for step in STEPS:
+        for step in steps_of(recipe):
             take(run, step)
         version = last_version(store)
         if version is None:

@@ -9,22 +9,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flows.errors import UsageError
-from flows.order import BEFORE, ORDER
+from flows.order import BEFORE, WORDS
 from pipelines import clips
 from pipelines.beam.dealing import dealt
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.errors import Passing, PipelineError
+from pipelines.labelling import gathering
 from pipelines.lock import Lock
 from pipelines.settling import PLAN
 from pipelines.slicing import LISTING
-from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, finished
+from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, fingerprints, finished
 from pipelines.store import Store
+from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipelines.beam.run import BucketRun
+    from pipelines.beam.rows import BucketRun
 
-STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER)}
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
 
@@ -79,8 +80,13 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
-    """Units of a stage and their sizes: slices in inputs, or buckets in clips. Raises `PipelineError` before they are known."""
-    plan, key, before = (LISTING, "slices", "list") if stage in BEFORE else (PLAN, "clips", "settle")
+    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises `PipelineError` before they are known."""
+    if stage in BEFORE:
+        plan, key, before = LISTING, "slices", "list"
+    elif stage is WORDS:
+        plan, key, before = gathering.PLAN, "slices", "gather"
+    else:
+        plan, key, before = PLAN, "clips", "settle"
     if not store.exists(plan):
         raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`")
     return dict(store.read_json(plan)[key])
@@ -88,20 +94,26 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
 
 def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
     """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
+    if not stage.asked(recipe):
+        return Report(stage.name, {})
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.together(recipe)
     if alone is not None:
         return _run_together(stage, store, recipe, alone, sizes, run_folder, watch, share)
-    before = {name: _done_before(stage, Job(store.url, name, recipe)) for name in sizes}
+    before, whole = _done_before(stage, [Job(store.url, name, recipe) for name in sizes])
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
+    if whole and waiting:  # what one holds may change what is given to any other
+        if share != WHOLE:
+            raise UsageError(f"step {stage.name} looks at all buckets together: take it without --slice")
+        before, waiting = {}, sizes
     with _told(stage, store, sizes, waiting, engine, watch):
         folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
         rows: list[BucketRun] = []
         if waiting:
             from pipelines.beam.run import run_buckets
 
-            rows = run_buckets(stage, store, recipe, waiting, folder, engine)
+            rows = run_buckets(stage, store, recipe, waiting, folder, engine, whole)
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             raise Passing(
@@ -128,9 +140,16 @@ def _run_together(
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in made.buckets), work_s=work_s, told=made.told)
 
 
-def _done_before(stage: Stage, job: Job) -> dict[str, int] | None:
-    """Counts of a unit that can be left out. On an object store every look costs a request: there the workers look, side by side."""
-    return finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
+def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str, int] | None], str]:
+    """Counts of units that can be left out, and the fingerprint of all where they tell each other what they hold.
+
+    On an object store every look costs a request: there the workers look, side by side.
+    """
+    if stage.exchange is None:
+        return {job.bucket: finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None for job in jobs}, ""
+    whole = next(fingerprints(stage, jobs))
+    found = side_by_side(lambda job: finished(stage, job, whole), jobs)
+    return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
 
 
 def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

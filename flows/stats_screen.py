@@ -9,14 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.screen import plain
+from pipelines.labelling.statistics import LabelStats
 from pipelines.shard_stats import Stats
 from schemas.identity import Split, VariantKind
 from schemas.pitch import Key, Mode, pretty
+from schemas.vocabulary import Form
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _MOST_CHORDS: Final = 15
 _WIDEST: Final = 120
 _SIDE_BY_SIDE: Final = 110  # columns from which two histograms stand beside each other
+_FORMS: Final = {Form.LONG: "sentences", Form.SHORT: "tags"}
 _MOST_NAMED: Final = 8  # licences, extensions; the rest are counted
 
 
@@ -40,6 +43,22 @@ def print_stats(console: Console, stats: Stats) -> None:
         ("words in a caption", _binned(stats.caption_words, 100)),
     ]
     _print_charts(console, [(title, bars) for title, bars in charts if bars], width)
+    _print_labels(console, stats.labels.stats(), width)
+
+
+def _print_labels(console: Console, labels: LabelStats, width: int) -> None:
+    """How pseudo-labels spread; nothing where there are none."""
+    for form, of_form in labels.forms.items():
+        title = f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} different ones"
+        console.print(Text(title, style="bold"))
+        console.print(f"on {100 * labels.coverage:.1f} % of the samples; entropy {of_form.entropy_bits:.2f} bits, Gini {of_form.gini:.2f}")
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=width - 10)
+        half = _MOST_NAMED // 2
+        for used in (*of_form.head[:half], None, *of_form.tail[-half:]) if of_form.distinct > _MOST_NAMED else of_form.head:
+            table.add_row("⋮" if used is None else f"{used.samples:,}", "" if used is None else plain(used.text))
+        console.print(table)
 
 
 def _counts(stats: Stats) -> Table:

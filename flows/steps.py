@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from flows.errors import UsageError
-from flows.order import BEFORE, ORDER
+from flows.order import STAGES, order_of
 from flows.settings import recipe_toml, validated
-from flows.stages import STAGES, WHOLE, Report, Share, Watch, run_stage, sizes_of
+from flows.stages import WHOLE, Report, Share, Watch, run_stage, sizes_of
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
 from pipelines.dataset import close_dataset
+from pipelines.labelling.gathering import gather_vocabulary
+from pipelines.labelling.indexing import index_vocabularies
 from pipelines.listing import list_inputs
 from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
@@ -22,12 +24,12 @@ from pipelines.store import Store
 from pipelines.versions import publish_version
 from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
+from schemas.label_recipe import Search
 from schemas.recipe import Recipe, Writer
 
 SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"
 _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
-STEPS: Final = ("list", *(stage.name for stage in BEFORE), "settle", *(stage.name for stage in ORDER), "close")
 
 
 def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
@@ -70,8 +72,14 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
         report = Report(name, {"inputs": sum(slices.values()), "slices": len(slices)})
     elif name == "settle":
         report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe)["inputs"])
+    elif name == "gather":
+        plan = gather_vocabulary(store, recipe) if recipe.labels else {}
+        report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})
+    elif name == "index":
+        indexes = index_vocabularies(store, recipe) if recipe.label.search is Search.APPROXIMATE and recipe.labels else {}
+        report = Report(name, {name: indexes[name] for name in ("indexes", "texts") if indexes})
     elif name == "close":
-        dataset = close_dataset(store, recipe, ORDER)
+        dataset = close_dataset(store, recipe, order_of(recipe))
         report = Report(name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number})
     else:
         report = run_stage(STAGES[name], store, recipe, engine, run_folder, watch, share)

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -176,10 +177,18 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
     return wave
 
 
-@lru_cache(maxsize=2)
+class _Readers(threading.local):
+    """The last files that a thread has opened stay open: a song's clips come one after the other. No two threads may share a position."""
+
+    def __init__(self) -> None:
+        self.opened = lru_cache(maxsize=2)(_reader)
+
+
 def _reader(path: str, modified_ns: int) -> soundfile.SoundFile:
-    """The last files opened stay open: a song's clips come one after the other."""
     return _opened(path, 86_400.0)
+
+
+_READERS: Final = _Readers()
 
 
 def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
@@ -188,10 +197,10 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     Raises `DeadInput` where the window lies past the end of what can be decoded.
     """
     try:
-        sound = _reader(path, os.stat(path).st_mtime_ns)
+        sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
         if sound.format == "MP3":  # what its decoder gives after a seek depends on what it read before: begin afresh
-            _reader.cache_clear()
-            sound = _reader(path, os.stat(path).st_mtime_ns)
+            _READERS.opened.cache_clear()
+            sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)
         frames = round(end_s * sound.samplerate) - first
         sound.seek(min(first, sound.frames))

@@ -82,10 +82,13 @@ class _Died(Exception):
 
 
 class Child:
-    """A child process that runs `module:function` on a list of items, under limits."""
+    """A child process that runs `module:function` on a list of items, under limits.
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    `python` names the interpreter of another environment ("" for this one), where Obbligato must be installed too.
+    """
+
+    def __init__(self, limits: Limits, python: str = "") -> None:
+        self.limits, self.python = limits, python
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
@@ -154,16 +157,21 @@ class Child:
             return self._pipe
         self.close()
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "pipelines.isolation", str(theirs.fileno()), str(os.getpid())]
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = started(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
+        command = [self.python or sys.executable, "-m", "pipelines.isolation", str(theirs.fileno()), str(os.getpid())]
+        paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)  # our packages are not the other one's
+        try:
+            self._process = started(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
+            )
+        except OSError as error:
+            theirs.close()
+            ours.close()
+            raise PipelineError(f"interpreter {command[0]} cannot be started: {error.strerror}") from error
         theirs.close()
         self._pipe = Connection(ours.detach())
         return self._pipe
@@ -217,10 +225,13 @@ class ChildPool:
         self._idle: list[Child] = []
         self._lock = threading.Lock()
 
-    def take(self, limits: Limits) -> Child:
-        """A child with these limits, a warm one if there is."""
+    def take(self, limits: Limits, python: str = "") -> Child:
+        """A child with these limits and interpreter, a warm one if there is."""
         with self._lock:
-            child = self._idle.pop() if self._idle else Child(limits)
+            warm = next((child for child in reversed(self._idle) if child.python == python), None)
+            if warm is not None:
+                self._idle.remove(warm)
+        child = warm or Child(limits, python)
         child.limits = limits
         return child
 

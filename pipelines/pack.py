@@ -1,12 +1,18 @@
 """Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
 
+import io
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
-from pipelines import clips
+import numpy as np
+import numpy.typing as npt
+
+from pipelines import clips, embed_audio, label
+from pipelines.embed_audio import description
 from pipelines.errors import PipelineError
-from pipelines.moving import variant_labels
+from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage, drop_file, marker_name
 from pipelines.store import Published, sha256_of
@@ -14,7 +20,7 @@ from pipelines.tars import TarWriter, read_members
 from schemas.caption import Caption
 from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Unit, Varied, Verdict
 from schemas.identity import sample_key, stable_hash
-from schemas.labels import Annotation, Labels
+from schemas.pseudo_label import Labelled, PseudoLabel
 from schemas.recipe import VaryRecipe
 from schemas.sample import Sample
 
@@ -29,11 +35,11 @@ def pack_bucket(job: Job) -> Done:
         raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(varied)} written and {len(ledger)} in the ledger")
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
-    ledger += _unworded(job, bucket_clips)
+    ledger += [*_unworded(job, bucket_clips), *_unheard(job, bucket_clips)]
     name = f"ledger/{job.bucket}.parquet"
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if varied:
-        files += _write_shard(job, varied, {clip.clip_key: clip for clip in bucket_clips})
+        files += _write_shard(job)
         if not job.recipe.pack.keep_variants:
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
@@ -44,38 +50,70 @@ def pack_bucket(job: Job) -> Done:
     return Done(files, counts)
 
 
-def _write_shard(job: Job, varied: list[Varied], bucket_clips: dict[str, Clip]) -> list[Published]:
-    annotations = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
-    captions: dict[str, tuple[Caption, ...]] = {}
-    for folder in ("captions", "texts"):
-        for written in job.store.read_records(f"{folder}/{job.bucket}.parquet", Captioned):
-            captions[written.sample_key] = (*captions.get(written.sample_key, ()), *written.captions)
-    ordered = sorted(varied, key=lambda row: (stable_hash(row.sample_key), row.sample_key))  # a song's copies must not sit side by side
+def _write_shard(job: Job) -> list[Published]:
+    # a song's copies must not sit side by side
+    ordered = sorted(labelled_samples(job), key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
+    texts, vectors = _texts(job), _vectors(job)
     with _audio(job) as audio_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
         tar = TarWriter(out)
-        for row in ordered:
-            clip = bucket_clips[row.clip_key]
-            labels = variant_labels(annotations[row.clip_key], clip.length_s, row.change, row.duration_s)
-            sample = build_sample(clip, row, labels, captions[row.sample_key], job.recipe.vary)
-            tar.add(f"{row.sample_key}.flac", audio_of(row))
-            tar.add(f"{row.sample_key}.json", sample.model_dump_json().encode())
+        for labelled in ordered:
+            key = labelled.varied.sample_key
+            if job.recipe.pack.embeddings:
+                tar.add(f"{key}.clap.npy", vectors.get(labelled.clip.clip_key, b""))
+            tar.add(f"{key}.flac", audio_of(labelled.varied))
+            tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe.vary).model_dump_json().encode())
         tar.close()
     shard = out.published()
     index = {
-        "bytes": shard.bytes, "count": len(ordered), "duration_s": round(sum(row.duration_s for row in ordered), 3), "sha256": shard.sha256,
-        "keys": [row.sample_key for row in ordered],
+        "bytes": shard.bytes, "count": len(ordered), "duration_s": round(sum(sample.varied.duration_s for sample in ordered), 3),
+        "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered],
     }  # fmt: skip
     return [shard, job.store.write_json(f"shards/{job.bucket}.json", index)]
 
 
-def build_sample(clip: Clip, row: Varied, labels: Labels, captions: tuple[Caption, ...], vary: VaryRecipe) -> Sample:
+class Texts(NamedTuple):
+    """A sample's captions of all kinds, and its pseudo-labels."""
+
+    captions: tuple[Caption, ...] = ()
+    pseudo_labels: tuple[PseudoLabel, ...] = ()
+
+
+def _texts(job: Job) -> dict[str, Texts]:
+    """Texts of a bucket's samples: captions, paraphrases, then those of labels."""
+    found: dict[str, Texts] = defaultdict(Texts)
+    for folder in ("captions", "texts"):
+        for written in job.store.read_records(f"{folder}/{job.bucket}.parquet", Captioned):
+            found[written.sample_key] = Texts((*found[written.sample_key].captions, *written.captions))
+    if job.recipe.labels:
+        for row in job.store.read_records(f"{label.FOLDER}/{job.bucket}.parquet", Labelled):
+            found[row.sample_key] = Texts((*found[row.sample_key].captions, *row.captions), row.pseudo_labels)
+    return found
+
+
+def _vectors(job: Job) -> dict[str, bytes]:
+    """Embeddings of a bucket's clips as NumPy files, where the recipe wants them; of a clip that has none, zeros."""
+    if not job.recipe.pack.embeddings:
+        return {}
+    nothing = np.zeros(description(job.recipe).dimension, np.float16)
+    heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in embed_audio.read(job)}
+    return {clip.clip_key: _npy(heard.get(clip.clip_key, nothing)) for clip in clips.read(job)}
+
+
+def _npy(vector: npt.NDArray[np.float16]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, vector)
+    return out.getvalue()
+
+
+def build_sample(labelled: LabelledSample, texts: Texts, vary: VaryRecipe) -> Sample:
     """The record that stands beside a sample's audio."""
+    row, clip, labels = labelled
     channels = min(vary.channels, clip.song.channels)
     return Sample(
         key=row.sample_key, song_id=clip.song.song_id, clip_key=clip.clip_key, split=clip.split, change=row.change, source=clip.source,
         start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=vary.rate_hz, channels=channels,
         beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key,
-        controls=row.controls, captions=captions,
+        controls=row.controls, captions=texts.captions, pseudo_labels=texts.pseudo_labels,
     )  # fmt: skip
 
 
@@ -140,6 +178,14 @@ def _unworded(job: Job, bucket_clips: list[Clip]) -> Iterator[LedgerRow]:
         yield made.replaced(unit=Unit.TEXT)
 
 
+def _unheard(job: Job, bucket_clips: list[Clip]) -> Iterator[LedgerRow]:
+    """A ledger row for every clip that has no embedding, and so no pseudo-label."""
+    found = {clip.clip_key: clip for clip in bucket_clips}
+    for row in clips.read_dead(job, embed_audio.FOLDER) if job.recipe.embeds else ():
+        made = _ledger(row.key, found[row.key], embed_audio.STAGE.name, Outcome.DEAD, row.code, row.figure, row.message)
+        yield made.replaced(unit=Unit.TEXT)
+
+
 def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str) -> LedgerRow:
     return LedgerRow(
         unit=Unit.SAMPLE, key=key, uri=clip.source.uri, stage=stage, outcome=outcome, code=code, figure=figure, message=message
@@ -149,9 +195,13 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
 STAGE: Final = Stage(
     "pack",
     "shards",
-    3,
+    4,
     ("vary", "pack"),
     ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
     pack_bucket,
     writes_too=("ledger", "variants"),
+    may_need=lambda recipe: (
+        *((embed_audio.FOLDER,) if recipe.embeds else ()),
+        *((label.FOLDER,) if recipe.labels else ()),
+    ),
 )

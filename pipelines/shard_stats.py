@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from pipelines.labelling.statistics import LabelCounts
 from pipelines.shard_audio import Depth, listened
 from pipelines.shard_finding import Found, Problem, Shard, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
@@ -110,6 +111,7 @@ class Stats:
     captions: Counter[str] = field(default_factory=Counter)  # by kind, or by field of a foreign JSON
     licences: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
+    labels: LabelCounts = field(default_factory=LabelCounts)
 
     def as_json(self) -> dict[str, Any]:
         """The counts as plain data; nothing found is "none"."""
@@ -117,7 +119,7 @@ class Stats:
         for name, value in vars(self).items():
             ordered = sorted(value.items(), key=lambda row: (row[0] is None, row[0])) if isinstance(value, dict) else None
             plain[name] = value if ordered is None else {"none" if key is None else str(key): round(count, 3) for key, count in ordered}
-        return {**plain, "duration_s": round(self.duration_s, 3)}
+        return {**plain, "duration_s": round(self.duration_s, 3), "labels": self.labels.stats().model_dump(mode="json")}
 
 
 def count_all(found: Found) -> Stats:
@@ -158,6 +160,7 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
         stats.chords_s[symbol] = stats.chords_s.get(symbol, 0.0) + segment.end_s - segment.start_s
     _count_captions(stats, ((caption.kind.value, caption.text) for caption in sample.captions))
     stats.licences[sample.source.licence or UNKNOWN] += 1
+    stats.labels.add((one.form, one.text) for one in sample.pseudo_labels)
 
 
 def _count_captions(stats: Stats, captions: Iterable[tuple[str, str]]) -> None:

@@ -4,11 +4,12 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from pipelines.errors import PipelineError
 from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
 from schemas.recipe import Recipe
@@ -52,6 +53,18 @@ class Together(NamedTuple):
     told: dict[str, Any]
 
 
+class Exchange(NamedTuple):
+    """How all buckets tell each other what they hold.
+
+    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives rows to buckets; `receive` writes what a
+    bucket was given. Values and rows are plain data; they come in any order.
+    """
+
+    emit: "Callable[[Job], Iterator[tuple[Any, Any]]]"
+    meet: Callable[[Recipe, Any, list[Any]], Iterator[tuple[str, Any]]]
+    receive: "Callable[[Job, list[Any]], Done]"
+
+
 class Stage(NamedTuple):
     """A stage over buckets, as data. `version` is raised when our code changes its output."""
 
@@ -60,13 +73,20 @@ class Stage(NamedTuple):
     version: int
     sections: tuple[str, ...]  # what of the recipe changes its output: a section, or one knob as section.key
     needs: tuple[str, ...]  # folders of the stages whose files it reads
-    run: Callable[[Job], Done]
+    run: Callable[[Job], Done] | None
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
     writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
     looks_at: Callable[[Job], Any] = lambda _job: None  # what decides its output beside the recipe and its input files
     together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = lambda _recipe: (
         None
     )  # where one process does all: how
+    asked: Callable[[Recipe], bool] = lambda _recipe: True  # whether a recipe wants it; else it is left out
+    may_need: Callable[[Recipe], tuple[str, ...]] = lambda _recipe: ()  # folders that it reads for some recipes
+    exchange: Exchange | None = None  # where buckets must know of each other: how, instead of `run`
+
+    def reads(self, recipe: Recipe) -> tuple[str, ...]:
+        """Folders of the stages whose files it reads."""
+        return (*self.needs, *self.may_need(recipe))
 
 
 def marker_name(folder: str, bucket: str) -> str:
@@ -81,9 +101,25 @@ def digest(value: Any) -> str:
 
 def fingerprint(stage: Stage, job: Job) -> str:
     """Hash of all that decides a bucket's output: recipe sections, versions, and the input files' hashes."""
+    return _fingerprint(stage, job, _inputs(stage, job))
+
+
+def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
+    """The fingerprint of each job; where buckets tell each other what they hold, all have the one of the whole corpus."""
+    if stage.exchange is None:
+        yield from (fingerprint(stage, job) for job in jobs)
+    else:
+        whole = _fingerprint(stage, jobs[0], {job.bucket: _inputs(stage, job) for job in jobs})
+        yield from (whole for _ in jobs)
+
+
+def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
+    markers = {folder: job.store.read_json(marker_name(folder, job.bucket)) for folder in stage.reads(job.recipe)}
+    return {folder: {name: facts["sha256"] for name, facts in marker["files"].items()} for folder, marker in markers.items()}
+
+
+def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:
     recipe = job.recipe.model_dump(mode="json")
-    markers = {folder: job.store.read_json(marker_name(folder, job.bucket)) for folder in stage.needs}
-    inputs = {folder: {name: facts["sha256"] for name, facts in marker["files"].items()} for folder, marker in markers.items()}
     decisive = {
         "stage": stage.name,
         "version": stage.version,
@@ -103,7 +139,7 @@ def _knobs(recipe: Mapping[str, Any], name: str) -> Any:
 
 def missing_inputs(stage: Stage, job: Job) -> bool:
     """Whether a bucket's earlier stages are not done."""
-    return any(not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.needs)
+    return any(not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.reads(job.recipe))
 
 
 def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
@@ -128,6 +164,8 @@ def run_bucket(stage: Stage, job: Job) -> Summary:
     counts = finished(stage, job, expected)
     if counts is not None:
         return Summary(job.bucket, ran=False, counts=counts)
+    if stage.run is None:
+        raise PipelineError(f"stage {stage.name} needs all buckets at once")
     begin_bucket(stage, job)
     began, waited_s = time.perf_counter(), WAITED.seconds
     done = stage.run(job)

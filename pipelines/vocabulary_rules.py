@@ -9,6 +9,7 @@ from typing import Final
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.judging import is_markup
 from pipelines.captioning.splitting import clean_text, split_sentences
+from pipelines.captioning.tempo_words import TEMPO_RANGES
 from schemas.caption import FactKind
 from schemas.vocabulary import Form
 
@@ -24,9 +25,13 @@ _TAG_ENDS: Final = " \t\r\n.,;:!\"'“”‘’"
 _MEASURED: Final = frozenset(
     (FactKind.BPM, FactKind.TEMPO_WORD, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS, FactKind.TIME)
 )
-# A tag of one word is read as what it says of the music: "slow" is its tempo, "minor" its key. Of more words, one names the thing
-# ("low toms", "slow riser"), and they are read as they stand.
+# A tag of one word is read as what it says of the music: "slow" is its tempo, "minor" its key. Of more words ("slow melody", "low toms"),
+# those that speak of tempo, key or meter are enough: whatever is slow, nobody has measured it.
 _READINGS_OF_A_WORD: Final = ("{}", "The music is {}.", "The tempo is {}.", "It is in a {} key.", "Key: {}", "Chords: {}")
+_NO_TEMPO: Final = ("grave", "medium", "moderate")  # a mood, a size
+_SPEAKS_OF_IT: Final = frozenset(("major", "minor", "waltz", "bpm", "tempo", "slower", "faster", "slowed", *TEMPO_RANGES)).difference(
+    _NO_TEMPO
+)
 _ONE_WORD: Final = re.compile(r"[\w#♯♭/]+")  # an e-guitar is two
 _LEAST_LETTERS: Final = 3  # of a name's word
 _STOP_WORD: Final = re.compile(
@@ -112,5 +117,7 @@ def sameness(text: str) -> str:
 
 @lru_cache(maxsize=65_536)  # the same tag comes back with thousands of clips
 def _states_what_is_measured(text: str, form: Form) -> bool:
+    if form is Form.SHORT and not _SPEAKS_OF_IT.isdisjoint(_WORD.findall(text.casefold())):
+        return True
     readings = _READINGS_OF_A_WORD if form is Form.SHORT and _ONE_WORD.fullmatch(text) else ("{}",)
     return any(fact.kind in _MEASURED for reading in readings for fact in parse_facts(reading.format(text)))

@@ -36,6 +36,8 @@ class CaptionKind(StrEnum):
     SOURCE = "source"  # the source's own words, moved with the audio on variants
     METADATA = "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
     CONTROL = "control"  # the source's words, if any, and control sentences
+    LABEL = "label"  # a sentence of a vocabulary that lies near to the music
+    TAGS = "tags"  # tags of a vocabulary, and the source's metadata, with commas between
     PARAPHRASE = "paraphrase"  # a rewording of the control caption, or else of the source, with the same facts
 
 

@@ -175,7 +175,7 @@ class Unit(StrEnum):
 
     INPUT = "input"
     SAMPLE = "sample"
-    TEXT = "text"  # what a language model did not reword: its sample goes on without
+    TEXT = "text"  # what a language model did not reword, or an embedder did not hear: its samples go on without
 
 
 class LedgerRow(Record):

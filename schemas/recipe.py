@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
+from schemas.label_recipe import LabelRecipe, NearRecipe
 from schemas.record import Confidence, Record
 
 Share = Confidence
@@ -182,6 +183,9 @@ class FilterRecipe(Record):
     short_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On short clips.")
     min_confidence: Confidence = Field(0.0, description="A clip whose beats, chords and key are all below this breaks the rule.")
     confidence_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On low confidence.")
+    near_duplicate_action: FilterAction = Field(
+        FilterAction.REJECT, description="On a clip of train that is a copy of one in validation or test (looked for by `near.find`)."
+    )
 
 
 class VaryRecipe(Record):
@@ -305,6 +309,7 @@ class PackRecipe(Record):
     """The shards."""
 
     keep_variants: bool = Field(True, description="Keep variants/ once packed; pack can take the bytes back from the shard.")
+    embeddings: bool = Field(False, description="Put each clip's embedding into its samples, as <key>.clap.npy.")
 
 
 class VerifyRecipe(Record):
@@ -320,9 +325,26 @@ class Recipe(Record):
     ingest: IngestRecipe = IngestRecipe()
     limits: LimitsRecipe = LimitsRecipe()
     annotate: AnnotateRecipe = AnnotateRecipe()
+    near: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()
     caption: CaptionRecipe = CaptionRecipe()
     llm: LlmRecipe = LlmRecipe()
+    label: LabelRecipe = LabelRecipe()
     pack: PackRecipe = PackRecipe()
     verify: VerifyRecipe = VerifyRecipe()
+
+    @property
+    def labels(self) -> bool:
+        """Whether clips get pseudo-labels."""
+        return bool(self.label.vocabularies)
+
+    @property
+    def finds_copies(self) -> bool:
+        """Whether copies of a recording are looked for."""
+        return self.near.find or self.labels
+
+    @property
+    def embeds(self) -> bool:
+        """Whether clips are embedded."""
+        return self.finds_copies or self.pack.embeddings

@@ -7,10 +7,11 @@ from schemas.controls import Controls
 from schemas.corpus import Change, Source
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
+from schemas.pseudo_label import PseudoLabel
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 
 class Sample(Record):
@@ -35,6 +36,7 @@ class Sample(Record):
     key_label: KeyLabel
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
+    pseudo_labels: tuple[PseudoLabel, ...] = ()
 
     @property
     def labels(self) -> Labels:

@@ -3,29 +3,21 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import grpc
 
 from pipelines.beam.dealing import dealt
+from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
+from pipelines.beam.rows import BucketRun
 from pipelines.errors import PipelineError
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
 from schemas.recipe import Recipe
 
 _MOST_HANDS: Final = 256  # elements that a pipeline starts from, however many buckets there are
-
-
-class BucketRun(NamedTuple):
-    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished ("" where it is done), its counts."""
-
-    bucket: str
-    ran: bool
-    work_s: float
-    unfinished: str
-    counts: dict[str, int]
 
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
@@ -81,8 +73,12 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
         yield self._name, len(rows)
 
 
-def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, int], run_folder: str, engine: Engine) -> list[BucketRun]:
+def run_buckets(
+    stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, int], run_folder: str, engine: Engine, whole: str = ""
+) -> list[BucketRun]:
     """Run a stage over the buckets in `sizes` (their clips) and return what became of each.
+
+    Where buckets tell each other what they hold, `sizes` are all of them, and `whole` is the fingerprint of the corpus.
 
     Locally each of the engine's workers is a thread that drives its own child process (see `pipelines.isolation`), so a worker
     that dies is replaced on the spot and no Beam worker can be lost. Other runners get references too: the buckets' names lie
@@ -102,9 +98,12 @@ def run_buckets(stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, 
             buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal, shared=is_local))
             if not is_local:
                 buckets = buckets | "Share" >> beam.Reshuffle()
+            if stage.exchange is None:
+                done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
+            else:
+                done = exchanged(buckets, stage, stage.exchange, store.url, recipe, whole)
             (
-                buckets
-                | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
+                done
                 | "Gather" >> beam.combiners.ToList()
                 | "Summary" >> beam.ParDo(WriteSummary(store.url, summary))
                 | "End" >> beam.GroupByKey()

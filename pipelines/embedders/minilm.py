@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,25 @@ def _model() -> "SentenceTransformer":
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     return SentenceTransformer(str(folder()), device="cpu", local_files_only=True)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def tokens(text: str) -> int:
+    """Word pieces of a text, without the marks of its start and end.
+
+    >>> tokens("A slow flute.")
+    4
+    """
+    return len(_tokenizer().encode(text, add_special_tokens=False).ids)
 
 
 def embedded(texts: Sequence[str]) -> Vectors:

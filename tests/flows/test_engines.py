@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from flows.local import build
+from flows.order import STEPS
 from flows.processes import Order, StepProcess
-from flows.steps import STEPS, begin
+from flows.steps import begin
 from pipelines.beam.options import Engine
 from pipelines.beam.run import run_buckets
 from pipelines.errors import PipelineError
@@ -32,7 +33,7 @@ from tests.waiting import until
 
 FAILS_WITHIN_S = 60
 SHARES = 3
-WHOLE_STEPS = ("list", "settle", "close")
+WHOLE_STEPS = ("list", "settle", "gather", "index", "close")
 
 
 class Tones(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.filter import verdict
+from pipelines.filter import Known, verdict
 from schemas.corpus import Clip, Song, Source, Verdict
 from schemas.labels import Annotation, Beats, Chords, KeyLabel, Labels, Measures, Meter, Tempo
 from schemas.recipe import FilterRecipe
@@ -38,7 +38,7 @@ def annotation(silent: float = 0.0, clipped: float = 0.0, beats: float = 0.9, ch
 
 
 def judged(found: Clip | None = None, heard: Annotation | None = None, **recipe: Any) -> tuple[bool, bool, str, str]:
-    made: Verdict = verdict(found or clip(), heard or annotation(), FilterRecipe(**recipe))
+    made: Verdict = verdict(Known(found or clip(), heard or annotation()), FilterRecipe(**recipe))
     return made.keep, made.vary, made.rule, made.figure
 
 

@@ -67,13 +67,15 @@ def test_a_sentence_is_kept_or_dropped_with_its_reason(text: str, names: tuple[s
     assert found(text, Form.LONG, *names) is expected
 
 
-@pytest.mark.parametrize("tag", ["slow", "minor", "120 bpm", "slow tempo", "f# minor", "4/4", "waltz", "Am"])
+@pytest.mark.parametrize(
+    "tag", ["slow", "minor", "120 bpm", "slow tempo", "f# minor", "4/4", "waltz", "Am", "minor chords", "slow riser", "medium fast"]
+)
 def test_a_tag_that_states_what_is_measured_is_dropped_unless_facts_are_kept(tag: str) -> None:
     assert found(tag, Form.SHORT) is Fault.FACTS
     assert found(tag, Form.SHORT, keep_facts=True) is None
 
 
-@pytest.mark.parametrize("tag", ["e-guitar", "low toms", "minor chords", "sad", "80's", "bass", "slow riser"])
+@pytest.mark.parametrize("tag", ["e-guitar", "low toms", "medium bass", "sad", "80's", "bass", "grave mood"])
 def test_a_tag_that_names_a_thing_stays(tag: str) -> None:
     assert found(tag, Form.SHORT) is None
 

@@ -13,6 +13,7 @@ from schemas.controls import Controls
 from schemas.corpus import Change, Clip, InputRow, Song, Source
 from schemas.errors import SchemaError
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
+from schemas.pseudo_label import PseudoLabel
 from schemas.sample import Sample, sample_features
 from schemas.shape import features_of, shape_of
 
@@ -36,6 +37,12 @@ def sample() -> Sample:
         key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
         controls=CONTROLS,
         captions=(Caption(text="In C.", kind="control", sentences=("In C.",), facts=(Fact(kind="key", value="C major", sentence=0),)),),
+        pseudo_labels=(
+            PseudoLabel(
+                text="A flute plays.", form="long", vocabulary="v", source="s", licence="CC0-1.0", rank=1, similarity=0.5, frequency=3,
+                model="m 1", model_licence="Apache-2.0",
+            ),
+        ),
     )  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""A stage whose buckets must know of each other: what each holds is grouped by key, and what follows goes back to the buckets."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pipelines.beam.quiet import beam
+from pipelines.beam.rows import BucketRun
+from pipelines.errors import PipelineError
+from pipelines.stage import Exchange, Job, Stage, begin_bucket, write_marker
+from schemas.recipe import Recipe
+
+
+class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Gives what a bucket holds, under keys."""
+
+    def __init__(self, exchange: Exchange, out: str, recipe: Recipe) -> None:
+        self._exchange, self._out, self._recipe = exchange, out, recipe
+
+    def process(self, bucket: str) -> Iterator[tuple[Any, Any]]:
+        """Yield the bucket's keys and values."""
+        return self._exchange.emit(Job(self._out, bucket, self._recipe))
+
+
+class Meet(beam.DoFn):  # type: ignore[misc]
+    """Gives rows to buckets, of all that has come under one key."""
+
+    def __init__(self, exchange: Exchange, recipe: Recipe) -> None:
+        self._exchange, self._recipe = exchange, recipe
+
+    def process(self, group: tuple[Any, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
+        """Yield buckets and rows; the order of values is Beam's, and decides nothing."""
+        key, values = group
+        return self._exchange.meet(self._recipe, key, list(values))
+
+
+class Receive(beam.DoFn):  # type: ignore[misc]
+    """Writes what a bucket was given; one that cannot be written now is reported, and the others go on."""
+
+    def __init__(self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str) -> None:
+        self._stage, self._exchange, self._out, self._recipe, self._whole = stage, exchange, out, recipe, whole
+
+    def process(self, group: tuple[str, Iterable[Any]]) -> Iterator[BucketRun]:
+        """Yield what became of the bucket."""
+        bucket, rows = group
+        began, job = time.perf_counter(), Job(self._out, bucket, self._recipe)
+        try:
+            begin_bucket(self._stage, job)
+            done = self._exchange.receive(job, [row for row in rows if row is not None])
+            write_marker(self._stage.folder, job, self._whole, done)
+        except (PipelineError, OSError) as error:
+            yield BucketRun(bucket, True, 0.0, str(error), {})
+        else:
+            yield BucketRun(bucket, True, round(time.perf_counter() - began, 3), "", done.counts)
+
+
+def exchanged(buckets: Any, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str) -> Any:
+    """What became of each bucket: every one receives, also where nothing was given to it."""
+    given = (
+        buckets
+        | "Emit" >> beam.ParDo(Emit(exchange, out, recipe))
+        | "Group" >> beam.GroupByKey()
+        | "Meet" >> beam.ParDo(Meet(exchange, recipe))
+    )
+    all_buckets = buckets | "All" >> beam.Map(lambda bucket: (bucket, None))
+    return (
+        (given, all_buckets)
+        | "Both" >> beam.Flatten()
+        | "To buckets" >> beam.GroupByKey()
+        | stage.name >> beam.ParDo(Receive(stage, exchange, out, recipe, whole))
+    )

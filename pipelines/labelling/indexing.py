@@ -1,0 +1,57 @@
+"""Step *index*: an approximate index of each vocabulary, where the recipe asks for one."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines import embed_vocabulary
+from pipelines.labelling.gathering import Vocabulary, read_plan
+from pipelines.stage import digest, marker_name
+from pipelines.store import Store
+from pipelines.temporary import temporary_folder
+from schemas.recipe import Recipe
+
+FOLDER: Final = "vocabulary_index"
+PLAN: Final = f"{FOLDER}/plan.json"
+_VERSION: Final = 1
+
+
+def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
+    """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing changed."""
+    vocabularies = read_plan(store)
+    marks = [store.read_json(marker_name(embed_vocabulary.FOLDER, name))["files"] for one in vocabularies for name in one.slices]
+    expected = digest([_VERSION, recipe.corpus.seed, marks])
+    before = store.read_json(PLAN) if store.exists(PLAN) else {}
+    if before.get("fingerprint") == expected:
+        return dict(before)
+    for vocabulary in vocabularies:
+        _index(store, vocabulary, recipe.corpus.seed)
+    plan = {"fingerprint": expected, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
+    store.write_json(PLAN, plan)
+    return plan
+
+
+def index_name(vocabulary: Vocabulary) -> str:
+    """File of a vocabulary's index."""
+    return f"{FOLDER}/{vocabulary.slices[0].rpartition('-')[0]}.faiss"
+
+
+def _index(store: Store, vocabulary: Vocabulary, seed: int) -> None:
+    from pipelines import retrieval_index
+
+    with temporary_folder() as folder:
+        blocks = []
+        for number, name in enumerate(vocabulary.slices):
+            with store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy") as file:
+                blocks.append(_held(file, Path(folder) / f"{number}.npy", is_local=store.is_local))
+        made = Path(folder) / "index"
+        retrieval_index.build_index(blocks, made, seed)
+        store.write_bytes(index_name(vocabulary), made.read_bytes())
+
+
+def _held(file: str, copy: Path, *, is_local: bool) -> Any:
+    """A slice mapped into memory; one from elsewhere is copied first."""
+    if not is_local:
+        copy.write_bytes(Path(file).read_bytes())
+    return np.load(file if is_local else copy, mmap_mode="r")

@@ -1,0 +1,138 @@
+"""Stage *match*: the texts of each vocabulary that lie nearest to each clip."""
+
+import atexit
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from pipelines import clips, embed_audio, embed_vocabulary
+from pipelines.embed_audio import description, embedder_child
+from pipelines.errors import PipelineError
+from pipelines.isolation import Death
+from pipelines.labelling import gathering, indexing
+from pipelines.labelling.gathering import Vocabulary
+from pipelines.labelling.matching import Found, Request, Space
+from pipelines.stage import Done, Job, Stage
+from pipelines.store import Store
+from schemas.label_recipe import Search
+from schemas.pseudo_label import Candidate, Matched
+from schemas.recipe import Recipe
+
+FOLDER: Final = "matches"
+_AT_HAND: Final = ExitStack()  # local copies of what lies on an object store, kept for as long as the process
+atexit.register(_AT_HAND.close)
+
+
+class Texts(NamedTuple):
+    """A vocabulary's texts, mapped into memory, with the number of its first row in all."""
+
+    vocabulary: Vocabulary
+    first: int
+    tables: tuple[pa.Table, ...]
+    ends: tuple[int, ...]
+
+    def candidate(self, row: int, rank: int, similarity: float) -> Candidate:
+        """The text of a row, as a clip's candidate."""
+        place = bisect_right(self.ends, row)
+        at = row - (self.ends[place - 1] if place else 0)
+        text, source, licence = (self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence"))
+        return Candidate(
+            entry=self.first + row, text=text, form=self.vocabulary.form, vocabulary=self.vocabulary.name, source=source, licence=licence,
+            rank=rank, similarity=similarity,
+        )  # fmt: skip
+
+
+def match_bucket(job: Job) -> Done:
+    """Find the candidates of a bucket's clips."""
+    heard = embed_audio.read(job)
+    texts = _texts(job.store.url, seen(job))
+    found = _found(job, [clip.vector for clip in heard], texts) if heard else []
+    rows = [
+        Matched(
+            clip_key=clip.clip_key,
+            candidates=tuple(
+                of.candidate(one.row, rank, one.similarity)
+                for of, near in zip(texts, matched.near, strict=True)
+                for rank, one in enumerate(near, start=1)
+            ),
+        )
+        for clip, matched in zip(heard, found, strict=True)
+    ]
+    clips.progress(len(clips.read(job)))
+    counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
+    if job.recipe.label.search is Search.APPROXIMATE:
+        counts |= {"exact_looked_for": sum(one.checked for one in found), "exact_missed": sum(one.missed for one in found)}
+    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Matched, rows)], counts)
+
+
+def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts]) -> list[Found]:
+    recipe, mark = job.recipe.label, f"{seen(job)} {description(job.recipe)}"
+    spaces = tuple(Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark) for of in texts)
+    with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
+        found = child.run("pipelines.labelling.matching:match", vectors, Request(spaces, recipe))
+    dead = next((one for one in found if isinstance(one, Death)), None)
+    if dead is not None:
+        raise PipelineError(f"{job.bucket}: the search for texts died ({dead.code}): {dead.message}")
+    return found
+
+
+def _files(store: Store, vocabulary: Vocabulary, mark: str) -> tuple[str, ...]:
+    return tuple(_local(store.url, f"{embed_vocabulary.FOLDER}/{name}.npy", mark) for name in vocabulary.slices)
+
+
+def _index(job: Job, vocabulary: Vocabulary) -> str:
+    if job.recipe.label.search is Search.EXACT:
+        return ""
+    name = indexing.index_name(vocabulary)
+    return _local(job.store.url, name, job.store.read_json(indexing.PLAN)["fingerprint"])
+
+
+@lru_cache(maxsize=65_536)
+def _local(url: str, name: str, _mark: str) -> str:
+    """A local path of a file that many buckets read."""
+    return _AT_HAND.enter_context(Store(url).at_hand(name))
+
+
+@lru_cache(maxsize=2)
+def _texts(url: str, _seen: str) -> tuple[Texts, ...]:
+    """The texts of all vocabularies, mapped into memory."""
+    store = Store(url)
+    return tuple(_mapped(store, gathering.read_plan(store)))
+
+
+def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]:
+    first = 0
+    for vocabulary in vocabularies:
+        files = (_AT_HAND.enter_context(store.at_hand(f"{gathering.FOLDER}/{name}.arrow")) for name in vocabulary.slices)
+        tables = tuple(pa.ipc.open_file(pa.memory_map(file)).read_all() for file in files)
+        yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
+        first += vocabulary.rows
+
+
+def seen(job: Job) -> str:
+    """The vocabularies in force, and how their vectors were computed."""
+    return f"{job.store.read_json(gathering.PLAN)['fingerprint']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+
+
+def tools(recipe: Recipe) -> dict[str, str]:
+    """The embedder: its space is the vectors'."""
+    found = description(recipe)
+    return {found.name: found.version}
+
+
+STAGE: Final = Stage(
+    "match",
+    FOLDER,
+    1,
+    ("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
+    ("clips", embed_audio.FOLDER),
+    match_bucket,
+    tools,
+    looks_at=seen,
+    asked=lambda recipe: recipe.labels,
+)
