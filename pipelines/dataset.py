@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from pipelines import rubberband
 from pipelines.agreement import Agreement, mean_agreement
+from pipelines.embed_audio import description
 from pipelines.embedders import minilm
 from pipelines.errors import PipelineError
+from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
 from pipelines.stage import Stage, marker_name
@@ -60,6 +62,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
             "tools": _tool_licences(store, plan["buckets"], recipe),
         },
         "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
+        "pseudo_labels": account(store, recipe),
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
     }
@@ -136,6 +139,8 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
     found = {"rubberband": rubberband.LICENCE}
     if recipe.caption.paraphraser is Writer.OPENAI:
         found[minilm.NAME] = minilm.LICENCE
+    if recipe.embeds:
+        found[description(recipe).name] = description(recipe).licence
     for rows in side_by_side(lambda name: first_row(store, f"annotations/{name}.parquet"), buckets):
         for labels in (Annotation.model_validate(row).labels for row in rows):
             found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
@@ -185,6 +190,7 @@ def card(dataset: Mapping[str, Any]) -> str:
             "tempo within 4 %, chords by root and third over time.",
         ]
     lines += _captions(dataset["stages"])
+    lines += account_lines(dataset)
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset["licences"])
     lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset["licences"]["tools"].items()]

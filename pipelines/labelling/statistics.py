@@ -121,10 +121,14 @@ def build_stats(store: Store) -> LabelStats:
     return counts.stats()
 
 
+def _counted(texts: pa.Array) -> Counter[str]:
+    return Counter({row["values"]: row["counts"] for row in texts.value_counts().to_pylist()})
+
+
 def _read(store: Store, bucket: str) -> _Bucket:
     rows = read_table(store, f"{label.FOLDER}/{bucket}.parquet", ["pseudo_labels"]).column("pseudo_labels").combine_chunks()
     if isinstance(rows, pa.ChunkedArray):  # of a table without rows
         return _Bucket(0, 0, {form: Counter() for form in Form})
     flat = rows.flatten()
-    texts = {form: Counter[str](flat.filter(pc.equal(flat.field("form"), form.value)).field("text").to_pylist()) for form in Form}
+    texts = {form: _counted(flat.filter(pc.equal(flat.field("form"), form.value)).field("text")) for form in Form}
     return _Bucket(len(rows), int(pc.sum(pc.greater(pc.list_value_length(rows), 0)).as_py() or 0), texts)
