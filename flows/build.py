@@ -134,7 +134,7 @@ def take(run: Run, step: str) -> dict[str, Any]:
     of = run.settings.slices
     alone = step not in STAGES or STAGES[step].exchange is not None or STAGES[step].together(run.recipe) is not None
     if of == 1 or alone:
-        report = take_step.with_options(tags=TAGS.get(step))(step, "", run.order, run.corpus)
+        report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
     else:
         began = time.monotonic()
         report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))

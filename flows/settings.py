@@ -53,7 +53,7 @@ def ready_recipes() -> dict[str, str]:
     """Recipes that come with Obbligato, by name, each with its first line.
 
     >>> list(ready_recipes())
-    ['fmacaps', 'musicbench']
+    ['fmacaps', 'musicbench', 'noise2music']
     """
     found = sorted((file for file in _READY.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in found}

@@ -1,6 +1,7 @@
 """Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
 
 import io
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage, drop_file, marker_name
 from pipelines.store import Published, sha256_of
 from pipelines.tars import TarWriter, read_members
+from pipelines.vary import audio_name
 from schemas.caption import Caption
-from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Unit, Varied, Verdict
+from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Source, Unit, Varied, Verdict
 from schemas.identity import sample_key, stable_hash
 from schemas.pseudo_label import Labelled, PseudoLabel
-from schemas.recipe import VaryRecipe
+from schemas.recipe import PackRecipe, Recipe
 from schemas.sample import Sample
+
+_YES: Final = ("1", "1.0", "true", "yes", "y")
 
 
 def pack_bucket(job: Job) -> Done:
@@ -60,8 +64,9 @@ def _write_shard(job: Job) -> list[Published]:
             key = labelled.varied.sample_key
             if job.recipe.pack.embeddings:
                 tar.add(f"{key}.clap.npy", vectors.get(labelled.clip.clip_key, b""))
-            tar.add(f"{key}.flac", audio_of(labelled.varied))
-            tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe.vary).model_dump_json().encode())
+            for piece in _pieces(labelled.varied):
+                tar.add(piece.name, audio_of(piece))
+            tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe).model_dump_json().encode())
         tar.close()
     shard = out.published()
     index = {
@@ -69,6 +74,20 @@ def _write_shard(job: Job) -> list[Published]:
         "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered],
     }  # fmt: skip
     return [shard, job.store.write_json(f"shards/{job.bucket}.json", index)]
+
+
+class Piece(NamedTuple):
+    """A file of audio in the tar of variants: its name, and where its bytes stand."""
+
+    name: str
+    offset: int
+    bytes: int
+
+
+def _pieces(row: Varied) -> Iterator[Piece]:
+    """A sample's audio, and its copies at lower rates."""
+    yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
+    yield from (Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes) for copy in row.copies)
 
 
 class Texts(NamedTuple):
@@ -105,21 +124,29 @@ def _npy(vector: npt.NDArray[np.float16]) -> bytes:
     return out.getvalue()
 
 
-def build_sample(labelled: LabelledSample, texts: Texts, vary: VaryRecipe) -> Sample:
+def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Sample:
     """The record that stands beside a sample's audio."""
     row, clip, labels = labelled
-    channels = min(vary.channels, clip.song.channels)
+    channels = min(recipe.vary.channels, clip.song.channels)
     return Sample(
         key=row.sample_key, song_id=clip.song.song_id, clip_key=clip.clip_key, split=clip.split, change=row.change, source=clip.source,
-        start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=vary.rate_hz, channels=channels,
+        start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=recipe.vary.rate_hz, channels=channels,
         beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key,
         controls=row.controls, captions=texts.captions, pseudo_labels=texts.pseudo_labels,
+        anchor=_is_anchor(clip.source, recipe.pack),
     )  # fmt: skip
 
 
+def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
+    if not recipe.anchor_column:
+        return False
+    said = json.loads(source.metadata).get(recipe.anchor_column)
+    return str(said).strip().casefold() in _YES
+
+
 @contextmanager
-def _audio(job: Job) -> Iterator[Callable[[Varied], bytes]]:
-    """A function from a sample to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself."""
+def _audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
+    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself."""
     variants = f"variants/{job.bucket}.tar"
     kept = job.store.exists(variants)
     if not kept and not _whole(job):
@@ -130,9 +157,9 @@ def _audio(job: Job) -> Iterator[Callable[[Varied], bytes]]:
     with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
-        def read(row: Varied) -> bytes:
-            opened.seek(row.offset if kept else places[f"{row.sample_key}.flac"])
-            return opened.read(row.bytes)
+        def read(piece: Piece) -> bytes:
+            opened.seek(piece.offset if kept else places[piece.name])
+            return opened.read(piece.bytes)
 
         yield read
 

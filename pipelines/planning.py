@@ -97,11 +97,12 @@ def _estimated(totals: Counter[str], sampled: int, seconds: Mapping[str, float],
     cpu_s = tens * (ANNOTATE_S * recipe.ingest.extend + (copies - 1) * VARY_S + copies * WRITE_S)
     sample_s = clips_s * copies
     stored = 2 if recipe.pack.keep_variants else 1
+    all_hz = recipe.vary.rate_hz + sum(recipe.vary.copies_hz)
     return Plan(
         inputs=totals["inputs"], ignored=totals["ignored"], sampled=sampled, unread=totals["unread"], songs=totals["songs"],
         clips=totals["clips"], buckets=_buckets(totals["clips"], train, recipe.ingest), samples=round(totals["clips"] * copies),
         source_hours=round(seconds.get("source", 0.0) / 3600, 3), sample_hours=round(sample_s / 3600, 3), cpu_hours=round(cpu_s / 3600, 3),
-        disk_gb=round(stored * sample_s * BYTES_PER_S_AT_16K * recipe.vary.rate_hz / 16_000 * recipe.vary.channels / 1e9, 3),
+        disk_gb=round(stored * sample_s * BYTES_PER_S_AT_16K * all_hz / 16_000 * recipe.vary.channels / 1e9, 3),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage
 from pipelines.tars import TarWriter
 from schemas.controls import Controls
-from schemas.corpus import Change, Clip, Varied, Verdict
+from schemas.corpus import AudioCopy, Change, Clip, Varied, Verdict
 from schemas.identity import VariantKind, sample_key, variant_kind, variant_semitones
 from schemas.recipe import Recipe, VaryRecipe
 
@@ -41,6 +41,7 @@ class Copy(NamedTuple):
     content: bytes
     duration_s: float
     controls: Controls
+    lower: tuple[bytes, ...]  # the same at the recipe's lower rates
 
 
 def planned_changes(clip: Clip, verdict: Verdict, recipe: Recipe) -> tuple[Change, ...]:
@@ -98,7 +99,8 @@ def _copy(wave: Wave, own_samples: int, work_hz: int, change: Change, recipe: Va
             heard = rubberband.changed(heard, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine)[:own_samples]
     shaped = _faded(_ramped(heard, change), work_hz, cut=change.speed < 1)
     final = quantised(_within_scale(resampled(shaped, work_hz, recipe.rate_hz)))
-    return Copy(flac(final, recipe.rate_hz), round(len(final) / recipe.rate_hz, 6), controls_of(final, recipe.rate_hz))
+    lower = tuple(flac(_within_scale(resampled(shaped, work_hz, hz)), hz) for hz in recipe.copies_hz)
+    return Copy(flac(final, recipe.rate_hz), round(len(final) / recipe.rate_hz, 6), controls_of(final, recipe.rate_hz), lower)
 
 
 def _ramped(wave: Wave, change: Change) -> Wave:
@@ -139,7 +141,7 @@ def vary_bucket(job: Job) -> Done:
             if isinstance(copies, Death):
                 dead.extend((sample_key(clip.clip_key, change.variant), copies) for change in changes)
             else:
-                made.extend(_packed(tar, clip.clip_key, changes, copies))
+                made.extend(_packed(tar, clip.clip_key, changes, copies, job.recipe.vary))
             clips.progress(1)
         tar.close()
     index = job.store.write_records(f"variants/{job.bucket}.parquet", Varied, made)
@@ -147,14 +149,29 @@ def vary_bucket(job: Job) -> Done:
     return Done(files, {"clips": len(kept), "samples": len(made), "dead": len(dead)})
 
 
-def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy]) -> Iterator[Varied]:
+def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy], recipe: VaryRecipe) -> Iterator[Varied]:
     for change, copy in zip(changes, copies, strict=True):
         name = sample_key(key, change.variant)
-        offset = tar.add(f"{name}.flac", copy.content)
+        offset = tar.add(audio_name(name), copy.content)
+        lower = tuple(
+            AudioCopy(rate_hz=hz, offset=tar.add(audio_name(name, hz), content), bytes=len(content))
+            for hz, content in zip(recipe.copies_hz, copy.lower, strict=True)
+        )
         yield Varied(
             sample_key=name, clip_key=key, change=change, duration_s=copy.duration_s, controls=copy.controls,
-            offset=offset, bytes=len(copy.content),
+            offset=offset, bytes=len(copy.content), copies=lower,
         )  # fmt: skip
+
+
+def audio_name(key: str, lower_hz: int = 0) -> str:
+    """Name of a sample's audio in a shard, or of its copy at a lower rate.
+
+    >>> audio_name("k"), audio_name("k", 16_000), audio_name("k", 22_050)
+    ('k.flac', 'k.16k.flac', 'k.22050hz.flac')
+    """
+    if not lower_hz:
+        return f"{key}.flac"
+    return f"{key}.{lower_hz}hz.flac" if lower_hz % 1000 else f"{key}.{lower_hz // 1000}k.flac"
 
 
 def tools(recipe: Recipe) -> dict[str, str]:
@@ -162,4 +179,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {**rubberband.tools(recipe.vary.engine), **audio.tools(), "scipy": importlib.metadata.version("scipy")}
 
 
-STAGE: Final = Stage("vary", "variants", 4, ("vary",), ("clips", "verdicts"), vary_bucket, tools)
+STAGE: Final = Stage("vary", "variants", 5, ("vary",), ("clips", "verdicts"), vary_bucket, tools)

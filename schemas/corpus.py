@@ -151,6 +151,14 @@ class Verdict(Record):
     figure: str = ""
 
 
+class AudioCopy(Record):
+    """The same audio at another rate, and where its FLAC stands in the bucket's tar of variants."""
+
+    rate_hz: int = Field(gt=0)
+    offset: int
+    bytes: int
+
+
 class Varied(Record):
     """One sample's audio: the change made, its length, its controls, and where its FLAC stands in the bucket's tar of variants."""
 
@@ -161,6 +169,7 @@ class Varied(Record):
     controls: Controls
     offset: int
     bytes: int
+    copies: tuple[AudioCopy, ...] = ()
 
 
 class Captioned(Record):

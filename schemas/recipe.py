@@ -207,11 +207,18 @@ class VaryRecipe(Record):
     )
     rate_hz: int = Field(16_000, ge=4000, le=192_000, description="Sample rate of the shards. MusicBench: 16 kHz.")
     channels: int = Field(1, ge=1, le=2, description="1, or 2 for stereo where the source has it.")
+    copies_hz: tuple[int, ...] = Field(
+        (), description="Lower rates that each sample's audio is written at as well, as <key>.16k.flac. Noise2Music: 16 kHz beside 24 kHz."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ascending("vary.speed_min", self.speed_min, "vary.speed_max", self.speed_max)
         _ascending("vary.volume_min", self.volume_min, "vary.volume_max", self.volume_max)
+        if any(not 4000 <= hz < self.rate_hz for hz in self.copies_hz) or len(set(self.copies_hz)) != len(self.copies_hz):
+            raise SchemaError(
+                f"vary.copies_hz must be different rates from 4000 to below vary.rate_hz {self.rate_hz}, not {self.copies_hz}"
+            )
         if len(set(self.semitones)) != len(self.semitones) or 0 in self.semitones:
             raise SchemaError(f"vary.semitones must be different and none of them 0, not {self.semitones}")
         return self
@@ -309,6 +316,11 @@ class PackRecipe(Record):
     """The shards."""
 
     keep_variants: bool = Field(True, description="Keep variants/ once packed; pack can take the bytes back from the shard.")
+    anchor_column: str = Field(
+        "",
+        description="A manifest's column that marks what is curated (true, yes or 1): its samples are the quality anchor that training can "
+        "weigh more. Noise2Music has such a subset.",
+    )
     embeddings: bool = Field(False, description="Put each clip's embedding into its samples, as <key>.clap.npy.")
 
 

@@ -37,6 +37,7 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
+    anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property
     def labels(self) -> Labels:

@@ -231,3 +231,19 @@ def test_labelling_without_a_vocabulary_or_a_build_is_refused(corpus: Corpus, tm
         label(str(corpus.out), PLAIN, Engine(), IGNORE)
     with pytest.raises(UsageError, match="holds no build"):
         label(str(tmp_path), corpus.recipe(), Engine(), IGNORE)
+
+
+def test_songs_that_come_later_leave_the_labels_of_earlier_ones_as_they_are(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.build(corpus.recipe())
+    before = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
+    with (tmp_path / "songs.csv").open("a") as out:
+        out.write("9.flac,train,Song 9,calm\n")
+    soundfile.write(tmp_path / "9.flac", melody(9, 9), RATE_HZ)
+    corpus.build(corpus.recipe())
+    after = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
+    assert after.keys() - before.keys() == {"train-g0001-00000.tar"}
+    assert {name: after[name] for name in before} == before
+    late = [one for sample in samples(corpus.out) if sample.source.title == "Song 9" for one in sample.pseudo_labels]
+    assert len(late) == 18
+    assert max(one.frequency for one in late) > 1  # it counts the earlier ones

@@ -1,17 +1,25 @@
 """Ready recipes by name, and the parts of a set on the command line."""
 
+import io
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.errors import UsageError
+from flows.local import build
 from flows.settings import load_recipe, ready_recipes, recipe_toml
 from flows.steps import begin
+from pipelines.beam.options import Engine
+from pipelines.verify import read_back
 from schemas.recipe import Clips, FilterAction, Recipe, Window
+from tests.melodies import RATE_HZ as MELODY_HZ
+from tests.melodies import melody
 from tests.pipelines.shard_samples import our_sample, write_build
 
 
@@ -38,7 +46,7 @@ def test_fmacaps_by_name_takes_one_clip_of_a_track_and_varies_none() -> None:
 
 def test_each_is_listed_in_a_line_and_printed_whole_with_its_reasons(tmp_path: Path) -> None:
     listed = run("recipe", "--list").splitlines()
-    assert [line.split()[0] for line in listed] == ["fmacaps", "musicbench"]
+    assert [line.split()[0] for line in listed] == ["fmacaps", "musicbench", "noise2music"]
     assert max(map(len, listed)) < 140
     for name in ready_recipes():
         printed = run("recipe", name)
@@ -83,3 +91,26 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
     assert shown[7] == f"5 samples read; written to {tmp_path / 'parts'}"
     with pytest.raises(UsageError, match="leave out --split"):
         run("shards", "export", build, "--to", tmp_path / "parts", "--parts", "--split", "test")
+
+
+def test_noise2music_gives_clips_at_two_rates_with_the_curated_ones_marked(tmp_path: Path) -> None:
+    with (tmp_path / "songs.csv").open("w") as out:
+        out.write("uri,curated,split\n0.wav,yes,train\n1.wav,no,train\n")
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", melody(number, 70), MELODY_HZ)
+    recipe = load_recipe(Path("noise2music"), ["pack.anchor_column=curated", "ingest.clip_s=5", "ingest.spaced_clips=3"])
+    plain = dict.fromkeys(("beats", "chords", "key"), "tests.flows.plain_annotator")
+    recipe = recipe.replaced(annotate=recipe.annotate.replaced(**plain), verify=recipe.verify.replaced(relabel_clips=0))
+    build([str(tmp_path / "songs.csv")], str(tmp_path / "out"), recipe, Engine(), lambda _: None)
+    heard, anchors = {}, []
+    for shard in sorted((tmp_path / "out/shards").glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                content = io.BytesIO(tar.extractfile(member).read())  # type: ignore[union-attr]
+                if member.name.endswith(".flac"):
+                    wave, rate_hz = soundfile.read(content)
+                    heard[member.name] = (rate_hz, len(wave) / rate_hz)
+        anchors += [read.sample.anchor for read in read_back(str(shard))]
+    assert sorted(anchors) == [False] * 3 + [True] * 3
+    assert sorted(heard.values()) == [(16_000, 5.0)] * 6 + [(24_000, 5.0)] * 6
+    assert all(name.endswith((".16k.flac", "-orig.flac")) for name in heard)

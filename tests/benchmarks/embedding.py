@@ -1,0 +1,83 @@
+"""Clips embedded by CLAP from their files, beside the model's bare forward pass in the same run.
+
+    python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu] [--readers 1]
+
+FOLDER holds audio files. The model has the published shape of `laion/clap-htsat-unfused` and random weights: time does not depend on them.
+What stands between the two is decoding, resampling to 48 kHz, fingerprints, spectrograms, and means over windows.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.audio import header
+from pipelines.embedders.clap import Clap
+from pipelines.embedding import Embedded, Excerpt, embed_excerpts
+from schemas.label_recipe import LabelRecipe
+from tests.tiny_clap import save_clap
+
+CLIP_S = 10.0
+
+
+def excerpts(folder: Path, number: int) -> list[Excerpt]:
+    """The first clips of ten seconds of the folder's files, again from the first where there are too few."""
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".mp3", ".ogg")):
+        starts = np.arange(0, header(str(path)).duration_s - CLIP_S + 0.001, CLIP_S)
+        found += [Excerpt(str(path), float(start), float(start) + CLIP_S, None) for start in starts]
+    return [found[place % len(found)] for place in range(number)]
+
+
+def bare_s(model: Clap, batch: int, rounds: int, device: str) -> float:
+    """Seconds a clip of the forward pass alone, on features that are there."""
+    features = torch.randn(batch, 1, 1001, 64, device=device)
+    is_longer = torch.zeros(batch, 1, dtype=torch.bool, device=device)
+    with torch.inference_mode(), model._half():
+        model._model.get_audio_features(input_features=features, is_longer=is_longer)
+        began = time.perf_counter()
+        for _ in range(rounds):
+            model._model.get_audio_features(input_features=features, is_longer=is_longer).pooler_output.float().cpu()
+    return (time.perf_counter() - began) / rounds / batch
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--readers", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = LabelRecipe(
+            embedder="clap", model=str(save_clap(Path(folder), published=True)), batch=arguments.batch, readers=arguments.readers,
+            device=arguments.device,
+        )  # fmt: skip
+        given = excerpts(arguments.folder, arguments.clips)
+        embed_excerpts(given[: arguments.batch], recipe)  # loads the model, warms caches
+        model = Clap(Path(recipe.model), recipe.device, recipe.batch)
+        rounds = max(1, arguments.clips // arguments.batch)
+        before_s = bare_s(model, arguments.batch, rounds, arguments.device)
+        used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        began = time.perf_counter()
+        made = embed_excerpts(given, recipe)
+        whole_s = (time.perf_counter() - began) / len(given)
+        used_s = (sum(resource.getrusage(resource.RUSAGE_SELF)[:2]) - used_s) / len(given)
+        after_s = bare_s(model, arguments.batch, rounds, arguments.device)
+    assert all(isinstance(one, Embedded) for one in made)
+    mean_s = (before_s + after_s) / 2
+    print(f"bare forward pass   {1 / mean_s:8.2f} clips/s ({1 / before_s:.2f} before, {1 / after_s:.2f} after)")
+    print(f"from files          {1 / whole_s:8.2f} clips/s, {used_s:.3f} CPU s a clip")
+    print(f"share of the bare   {mean_s / whole_s:8.3f} (goal 0.85)")
+
+
+if __name__ == "__main__":
+    main()
