@@ -12,7 +12,7 @@ from pipelines.labelling import gathering
 from pipelines.stage import Done, Job, Stage
 from schemas.recipe import Recipe
 
-FOLDER: Final = "vocabulary_vectors"
+FOLDER: Final = gathering.VECTORS
 _CALLS: Final = 4  # batches per call of the child
 
 

@@ -116,7 +116,7 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{job.store.read_json(gathering.PLAN)['fingerprint']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return f"{job.store.read_json(gathering.PLAN)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

@@ -107,13 +107,18 @@ def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
 
 def _sample(blocks: Sequence[Stored], count: int, seed: int) -> npt.NDArray[np.float32]:
     """Rows drawn without repeats, in order."""
-    starts = np.cumsum([0, *map(len, blocks)])
-    drawn = np.sort(generator(seed, "rows", "index").choice(starts[-1], count, replace=False))
-    parts = [block[drawn[(drawn >= start) & (drawn < start + len(block))] - start] for start, block in zip(starts, blocks)]
-    return np.concatenate(parts).astype(np.float32)
+    drawn = np.sort(generator(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False))
+    found: list[npt.NDArray[np.float32]] = []
+    first_id = 0
+    for part in _parts(blocks):
+        here = slice(*np.searchsorted(drawn, (first_id, first_id + len(part))))
+        found.append(part[drawn[here] - first_id])
+        first_id += len(part)
+    return np.concatenate(found)
 
 
 def _parts(blocks: Sequence[Stored]) -> Iterator[npt.NDArray[np.float32]]:
+    """All rows, some at a time, checked."""
     first_id = 0
     for block in blocks:
         for start in range(0, len(block), _ROWS):

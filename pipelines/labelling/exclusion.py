@@ -29,9 +29,11 @@ class Exclusion:
 
     def _add(self, sentence: str) -> None:
         words = sentence.split()
-        if sentence in self._same or len(words) < _FEWEST_WORDS:  # a tag ("sad piano") is nobody's own
+        if sentence in self._same:
             return
         self._same.add(sentence)
+        if len(words) < _FEWEST_WORDS:
+            return
         runs = _runs(words)
         for run in runs:
             self._runs[run].append(len(self._sizes))

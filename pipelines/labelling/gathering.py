@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipelines.errors import PipelineError
 from pipelines.labelling.exclusion import Exclusion
 from pipelines.labelling.vocabulary_files import Text, file_at, form_of, read_texts
-from pipelines.stage import MARKER, Done, Job, digest, marker_name, whole_marker, write_marker
+from pipelines.stage import Done, Job, digest, marker_name, whole_marker, write_marker
 from pipelines.store import Store, sha256_of
 from pipelines.vocabulary_rules import cleaned, fault, sameness
 from schemas.label_recipe import LabelRecipe, StatedFacts
@@ -20,6 +20,7 @@ from schemas.vocabulary import Form, FormCounts
 
 FOLDER: Final = "vocabulary"
 PLAN: Final = "vocabulary/plan.json"
+VECTORS: Final = "vocabulary_vectors"  # what the next step makes of the slices
 SLICE: Final = 4096  # texts
 _VERSION: Final = 1  # raised when other texts are kept
 _SCHEMA: Final = pa.schema([("text", pa.string()), ("source", pa.string()), ("licence", pa.string())])
@@ -75,8 +76,13 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
     if not vocabularies:
         raise PipelineError(f"no text of {', '.join(label.vocabularies)} can be a label: {counts}")
     sizes = {name: min(SLICE, one.rows - SLICE * place) for one in vocabularies for place, name in enumerate(one.slices)}
-    plan = {"fingerprint": expected, "vocabularies": [one._asdict() for one in vocabularies], "slices": sizes, "counts": counts}
-    _remove_others(store, set(sizes))
+    marks = [store.read_json(marker_name(FOLDER, name))["fingerprint"] for name in sizes]
+    plan = {
+        "fingerprint": expected, "content": digest([sizes, marks]), "vocabularies": [one._asdict() for one in vocabularies], "slices": sizes,
+        "counts": counts,
+    }  # fmt: skip
+    for folder in (FOLDER, VECTORS):
+        _remove_others(store, folder, set(sizes))
     store.write_json(PLAN, plan)
     return plan
 
@@ -138,10 +144,10 @@ def _arrow(rows: Sequence[Kept]) -> bytes:
     return out.getvalue()
 
 
-def _remove_others(store: Store, kept: set[str]) -> None:
-    for name in store.names(FOLDER):
-        if name.removesuffix(MARKER).removesuffix(".arrow") not in kept and name != PLAN.rpartition("/")[2]:
-            store.delete(f"{FOLDER}/{name}")
+def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
+    for name in store.names(folder):
+        if name.partition(".")[0] not in kept and f"{folder}/{name}" != PLAN:
+            store.delete(f"{folder}/{name}")
 
 
 def read_plan(store: Store) -> tuple[Vocabulary, ...]:

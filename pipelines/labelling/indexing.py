@@ -38,7 +38,7 @@ def index_name(vocabulary: Vocabulary) -> str:
 
 
 def _index(store: Store, vocabulary: Vocabulary, seed: int) -> None:
-    from pipelines import retrieval_index
+    from pipelines.retrieval_index import build_index
 
     with temporary_folder() as folder:
         blocks = []
@@ -46,7 +46,7 @@ def _index(store: Store, vocabulary: Vocabulary, seed: int) -> None:
             with store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy") as file:
                 blocks.append(_held(file, Path(folder) / f"{number}.npy", is_local=store.is_local))
         made = Path(folder) / "index"
-        retrieval_index.build_index(blocks, made, seed)
+        build_index(blocks, made, seed)
         store.write_bytes(index_name(vocabulary), made.read_bytes())
 
 

@@ -68,9 +68,9 @@ def _of_space(queries: Vectors, space: Space, recipe: LabelRecipe) -> tuple[list
     if recipe.search is Search.EXACT:
         nearest, lost = retrieval.nearest(queries, _held(space, recipe.device), wanted, device=recipe.device), (0, 0)
     else:
-        from pipelines import retrieval_index
+        from pipelines.retrieval_index import search_index
 
-        nearest = retrieval_index.search_index(Path(space.lists), queries, wanted, recipe.probes)
+        nearest = search_index(Path(space.lists), queries, wanted, recipe.probes)
         exact = retrieval.nearest(queries[:_CHECKED], blocks, recipe.nearest)
         lost = (exact.ids_QK.size, len(set(exact.ids_QK.ravel().tolist()) - set(nearest.ids_QK[:_CHECKED].ravel().tolist())))
     return [_distinct(ids, scores, blocks, recipe) for ids, scores in zip(nearest.ids_QK, nearest.scores_QK, strict=True)], lost

@@ -187,3 +187,19 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(serv
     assert KEY not in json.dumps(server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}))
     report = json.loads(next((corpus.out / "runs").glob("*/paraphrase.told.json")).read_text())
     assert report["usd"] == pytest.approx(spent)
+
+
+def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+    plainly_built(corpus, corpus.out)
+    (tmp_path / "tags.txt").write_text("\n".join(["calm pad", "bright lead", "dark choir", "soft flute", "loud organ"]))
+    label = {"vocabularies": [str(tmp_path / "tags.txt")], "short_labels": 2, "nearest": 5}
+    with worker(server):
+        run = server.run("label/label", out=str(corpus.out), label=label)
+        assert server.ended(run) == "Completed", server.message(run)
+        refused = server.run("label/label", out=str(corpus.out), label={"vocabularies": []})
+        assert server.ended(refused) == "Failed"
+    told = server.artifacts(run)["labels-small"]
+    assert told.startswith("3 of 3 samples (100.0 %) have labels.")
+    assert "| short | 6 |" in told
+    assert "| tags | short | 5 | 5 | 0 |  |" in told
+    assert all(len(sample.pseudo_labels) == 2 for _, sample in corpus.samples())

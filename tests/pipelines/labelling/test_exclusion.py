@@ -18,6 +18,8 @@ HELD_OUT = Exclusion(
         "A mellow piano melody plays along. Birds sing.",
         "The recording features a ballad song with sustained strings.",
         "The low quality recording features a rock song with sustained strings.",
+        "loud",
+        "Sad piano.",
     ],
 )
 def test_a_sentence_and_what_is_nearly_it_leak(text: str) -> None:
@@ -26,9 +28,15 @@ def test_a_sentence_and_what_is_nearly_it_leak(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A ballad with strings and a mellow piano.", "sad piano", "Loud.", "A bright piano melody over soft drums.", "", "The recording"],
+    [
+        "A ballad with strings and a mellow piano.",
+        "sad piano music",
+        "Loud drums.",
+        "A bright piano melody over soft drums.",
+        "The recording",
+    ],
 )
-def test_other_sentences_and_common_tags_do_not(text: str) -> None:
+def test_other_sentences_do_not(text: str) -> None:
     assert not HELD_OUT.leaks(text)
 
 

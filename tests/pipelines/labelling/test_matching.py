@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.embedders import unit
 from pipelines.labelling.matching import Request, Space, match
+from pipelines.retrieval_index import build_index
 from schemas.label_recipe import LabelRecipe
 
 QUERY = np.array([1, 0, 0], np.float32)
@@ -48,3 +49,17 @@ def test_similarities_are_cosines(space: Space) -> None:
 def test_each_vocabulary_has_candidates_of_its_own_for_every_clip(space: Space) -> None:
     found = match([QUERY, -QUERY], Request((space, space), LabelRecipe(nearest=1)))
     assert [[near.row for near in of_space] for clip in found for of_space in clip.near] == [[0], [0], [4], [4]]
+
+
+def test_an_approximate_search_gives_the_same_and_tells_what_it_missed(space: Space, tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    many = unit(np.random.default_rng(0).standard_normal((500, 3)).astype(np.float32))
+    np.save(tmp_path / "many.npy", many.astype(np.float16))
+    build_index([np.load(tmp_path / "many.npy")], tmp_path / "many.faiss", 0)
+    request = Request(
+        (Space((str(tmp_path / "many.npy"),), str(tmp_path / "many.faiss"), "many"),), LabelRecipe(nearest=5, search="approximate")
+    )
+    exact = request._replace(recipe=LabelRecipe(nearest=5))
+    found = match([QUERY, -QUERY], request)
+    assert [one.near for one in found] == [one.near for one in match([QUERY, -QUERY], exact)]
+    assert [(one.checked, one.missed) for one in found] == [(5, 0), (0, 0)]  # of a call the first is searched twice
