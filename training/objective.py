@@ -86,7 +86,8 @@ class Objective:
         snr_B = self.snr.to(steps_B.device)[steps_B]
         if self.config.snr_gamma is None:
             return torch.ones_like(snr_B)
-        return snr_B.clamp(max=self.config.snr_gamma) / (snr_B if self.config.target is Target.EPSILON else snr_B + 1)
+        weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (snr_B if self.config.target is Target.EPSILON else snr_B + 1)
+        return weight_B
 
     def loss(self, said: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
         """Weighted mean squared error of each sample: (B,), in float32."""
