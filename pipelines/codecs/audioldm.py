@@ -5,7 +5,6 @@ H. Liu et al., "AudioLDM", 2023 (arXiv 2301.12503). TANGO and Mustango learn the
 Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent bands.
 """
 
-import hashlib
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -16,6 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
+from pipelines.weights import weights_hash
 
 if TYPE_CHECKING:
     from transformers import SpeechT5HifiGan
@@ -40,7 +40,7 @@ class AudioLdmCodec:
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(
             name="audioldm",
-            version=_hash_of(self._autoencoder),
+            version=weights_hash(self._autoencoder),
             licence=LICENCE,
             rate_hz=voice.sampling_rate,
             channels=shape.latent_channels,
@@ -98,12 +98,3 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
     autoencoder.to(device)
     torch.nn.Module.to(vocoder, device)
     return AudioLdmCodec(autoencoder, vocoder)
-
-
-def _hash_of(module: torch.nn.Module) -> str:
-    """Eight hex of the SHA-256 of all weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:8]
