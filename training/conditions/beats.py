@@ -3,7 +3,7 @@
 Shapes: B samples, L beats, D width of a token.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -35,18 +35,18 @@ class BeatBatch(NamedTuple):
         return BeatBatch(*(joined_rows(ours, theirs) for ours, theirs in zip(self, other, strict=True)))
 
 
-def batched_beats(beats: Sequence[Beats], dropped: Collection[int] = (), limit: int = MAX_BEATS) -> BeatBatch:
+def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> BeatBatch:
     """The beats of several samples, padded to one length.
 
     Of more than `limit` beats the first are kept, so that a model hears the rest of an over-long clip unled rather than misled. A sample
-    without beats, or whose place is in `dropped`, is the null token alone.
+    without beats, or none where they were dropped, is the null token alone.
 
     >>> waltz = Beats(times_s=(0.5, 1.0), numbers=(3, 1), confidence=1, tool="t", version="1", licence="CC0")
-    >>> batch = batched_beats([waltz, waltz], dropped=[1])
+    >>> batch = batched_beats([waltz, None])
     >>> batch.numbers_BL[:, :3].tolist(), batch.mask_BL.sum(1).tolist()
     ([[3, 1, 0], [0, 0, 0]], [2, 1])
     """
-    kept = [() if place in dropped else tuple(zip(one.numbers, one.times_s))[:limit] for place, one in enumerate(beats)]
+    kept = [() if one is None else tuple(zip(one.numbers, one.times_s, strict=True))[:limit] for one in beats]
     shape = (len(kept), padded_length([len(row) for row in kept]))
     numbers_BL, times_s_BL = torch.full(shape, _NULL), torch.zeros(shape)
     mask_BL = torch.zeros(shape, dtype=torch.bool)

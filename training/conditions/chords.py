@@ -6,7 +6,7 @@ the root, which is the same in every transposition.
 Shapes: B samples, L chords, D width of a token.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -59,17 +59,17 @@ def _told(segment: ChordSegment) -> _Told:
     return _Told(chord.root, QUALITIES.index(chord.quality), (bass - chord.root) % 12, segment.start_s)
 
 
-def batched_chords(chords: Sequence[Chords], dropped: Collection[int] = (), limit: int = MAX_CHORDS) -> ChordBatch:
+def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> ChordBatch:
     """The chords of several samples, padded to one length.
 
-    Of more than `limit` segments the first are kept. A sample without chords, or whose place is in `dropped`, is the null token alone.
+    Of more than `limit` segments the first are kept. A sample without chords, or none where they were dropped, is the null token alone.
 
     >>> bars = [ChordSegment(start_s=0, end_s=1, label="A:min/b3"), ChordSegment(start_s=1, end_s=2, label="N")]
     >>> batch = batched_chords([Chords(segments=bars, confidence=1, tool="t", version="1", licence="CC0")])
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
-    kept = [[] if place in dropped else [_told(segment) for segment in one.segments[:limit]] for place, one in enumerate(chords)]
+    kept = [[] if one is None else [_told(segment) for segment in one.segments[:limit]] for one in chords]
     shape = (len(kept), padded_length([len(row) for row in kept]))
     roots_BL, qualities_BL, basses_BL = (torch.full(shape, fill) for fill in (0, _NULL, 0))
     times_s_BL, mask_BL = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
