@@ -43,7 +43,10 @@ class CodecFacts(Record):
 
 
 class Codec(Protocol):
-    """Waves to latents and back, on the device of what it is given or was opened on. The same input gives the same output."""
+    """Waves to latents and back, on the device of what it is given or was opened on.
+
+    The same batch gives the same output; a clip in another batch gives its own but for rounding.
+    """
 
     @property
     def facts(self) -> CodecFacts:

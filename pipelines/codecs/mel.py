@@ -44,7 +44,7 @@ class MelCodec:
         """16 kHz; 64 channels × 8 bands at 8 frames a second."""
         return CodecFacts(
             name="mel",
-            version="1",
+            version="1",  # raised when latents change
             licence="CC0-1.0",  # no weights
             rate_hz=RATE_HZ,
             channels=_FRAMES_FOLDED * _BANDS_FOLDED,
@@ -141,7 +141,7 @@ def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
     power_BKN = spectrum_BKN.square()
     bins_K1 = torch.arange(spectrum_BKN.shape[1], device=spectrum_BKN.device, dtype=spectrum_BKN.dtype)[:, None]
     partial_BKN = _smoothed(power_BKN * bins_K1) / (_smoothed(power_BKN) + _TINY)  # where the power around a bin has its middle
-    turn_BKN = 2 * torch.pi * partial_BKN * _HOP / _TRANSFORM
+    turn_BKN = (2 * torch.pi * partial_BKN * _HOP / _TRANSFORM).remainder(2 * torch.pi)  # whole turns would only cost precision
     return turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1  # neighbours alternate: the window's middle is half a transform away
 
 

@@ -5,6 +5,7 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
+from schemas.errors import SchemaError
 from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
@@ -49,12 +50,12 @@ class MuNetConfig(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.attended) != len(self.widths):
-            raise ValueError(f"{len(self.widths)} widths but {len(self.attended)} levels in attended")
+            raise SchemaError(f"{len(self.widths)} widths but {len(self.attended)} levels in attended")
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
-                raise ValueError(f"width {width} is no multiple of norm_groups {self.norm_groups} and head_width {self.head_width}")
+                raise SchemaError(f"width {width} is no multiple of norm_groups {self.norm_groups} and head_width {self.head_width}")
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
-            raise ValueError(f"controls are beats, chords, both or none, not {[str(control) for control in self.controls]}")
+            raise SchemaError(f"controls are beats, chords, both or none, not {[str(control) for control in self.controls]}")
         return self
 
     def blind(self) -> "MuNetConfig":
