@@ -1,1 +1,1 @@
-"""Shards to model: the room is here, the model is not built yet."""
+"""Shards to model: conditions and prompts, MuNet, its objective, sampling. `model.py` is the place to start reading."""

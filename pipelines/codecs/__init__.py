@@ -1,0 +1,75 @@
+"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode stage and the sampler share them.
+
+A codec is a module of this folder, or any importable module by its dotted name, with ``open_codec(source, device)``, which returns a
+`Codec`. `mel.py` needs no weights and is the place to start reading.
+
+Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
+"""
+
+import importlib
+from typing import Protocol, cast
+
+import torch
+from pydantic import Field
+
+from pipelines.errors import PipelineError
+from schemas.record import Record
+
+
+class CodecFacts(Record):
+    """What there is to know of a codec without running it; goes into provenance beside its latents.
+
+    >>> facts = CodecFacts(name="x", version="1", licence="CC0", rate_hz=16000, channels=8, bands=16, samples_per_frame=640)
+    >>> facts.frames_per_s, facts.frames(163_840), facts.frames(1)
+    (25.0, 256, 1)
+    """
+
+    name: str
+    version: str  # whatever the latents depend on: of our code, of weights
+    licence: str  # of the weights; what is decoded with them is under it too
+    rate_hz: int = Field(gt=0)  # of the waves, mono
+    channels: int = Field(ge=1)
+    bands: int = Field(ge=1)
+    samples_per_frame: int = Field(ge=1)
+
+    @property
+    def frames_per_s(self) -> float:
+        """Latent frames a second."""
+        return self.rate_hz / self.samples_per_frame
+
+    def frames(self, samples: int) -> int:
+        """Latent frames of so many samples, the last one filled with silence."""
+        return -(-samples // self.samples_per_frame)
+
+
+class Codec(Protocol):
+    """Waves to latents and back, on the device of what it is given or was opened on.
+
+    The same batch gives the same output; a clip in another batch gives its own but for rounding.
+    """
+
+    @property
+    def facts(self) -> CodecFacts:
+        """Rate, shape, licence."""
+
+    def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the last frame."""
+
+    def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """Mono waves (B, T × `samples_per_frame`) within [-1, 1]."""
+
+
+def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
+    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
+
+    Raises `PipelineError` where no such codec is there or its weights cannot be read.
+
+    >>> open_codec("mel").facts.channels
+    64
+    """
+    module = name if "." in name else f"{__name__}.{name}"
+    try:
+        make = importlib.import_module(module).open_codec
+    except (ImportError, AttributeError) as error:
+        raise PipelineError(f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are") from error
+    return cast(Codec, make(source, device))

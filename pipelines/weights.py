@@ -1,0 +1,20 @@
+"""What a network weighs, as a short name: latents and states that were kept are of use only to whoever has the same weights."""
+
+import hashlib
+
+import torch
+
+
+def weights_hash(module: torch.nn.Module) -> str:
+    """Eight hex of the SHA-256 of all parameters and buffers, on whatever device and in whatever floating type they lie.
+
+    >>> torch.nn.init.zeros_((layer := torch.nn.Linear(1, 1, bias=False)).weight) is layer.weight
+    True
+    >>> weights_hash(layer), weights_hash(layer.double()) == weights_hash(layer.float())
+    ('b216fea8', True)
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:8]

@@ -1,0 +1,133 @@
+"""What MuNet makes of its conditions, its grid and its settings."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tests.training.munet.told import MICRO, STEPS, context, net, noisy, tokens
+from training.conditions import Condition
+from training.errors import TrainingError
+from training.munet.config import preset
+from training.munet.net import MuNet
+
+
+@torch.inference_mode()
+def played(made: MuNet, **changed: torch.Tensor) -> torch.Tensor:
+    told = dict(context())
+    for name, states in changed.items():
+        told[Condition(name)] = told[Condition(name)]._replace(states_BLD=states)
+    out: torch.Tensor = made(noisy(), STEPS, told)
+    return out
+
+
+@pytest.mark.parametrize("condition", Condition)
+def test_each_condition_changes_what_is_played(condition: Condition) -> None:
+    made, told = net(), context()
+    other = played(made, **{condition: -told[condition].states_BLD})
+    assert (other - played(made)).abs().max() > 1e-3
+
+
+def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
+    made, told = net(MICRO.blind()), context()
+    assert torch.equal(played(made, beats=-told[Condition.BEATS].states_BLD, chords=-told[Condition.CHORDS].states_BLD), played(made))
+
+
+@pytest.mark.parametrize("condition", Condition)
+@torch.inference_mode()
+def test_padding_is_not_heard(condition: Condition) -> None:
+    made, told = net(), dict(context())
+    width = told[condition].states_BLD.shape[2]
+    long = tokens(2, 16, width, seed=5, known=4)
+    told[condition] = long
+    padded = made(noisy(), STEPS, told)
+    told[condition] = long._replace(states_BLD=torch.where(long.mask_BL[..., None], long.states_BLD, 1e3))
+    assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
+    told[condition] = type(long)(long.states_BLD[:, :4], long.mask_BL[:, :4])
+    assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_sample_is_played_alike_in_any_company() -> None:
+    made, told = net(), context()
+    alone = {condition: type(one)(one.states_BLD[1:], one.mask_BL[1:]) for condition, one in told.items()}
+    assert torch.allclose(made(noisy(), STEPS, told)[1:], made(noisy()[1:], STEPS[1:], alone), atol=1e-5)
+
+
+def test_a_fresh_net_learns_from_beats_and_chords_at_the_first_step() -> None:
+    torch.manual_seed(0)
+    fresh = MuNet(MICRO)
+    fresh(noisy(), STEPS, context()).square().mean().backward()
+    for name, parameter in fresh.named_parameters():
+        if name.endswith(("attenders.beats.leave.weight", "attenders.chords.leave.weight")):
+            assert parameter.grad is not None
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("frames", "bands"), [(12, 4), (13, 5), (7, 1), (1, 1)])
+@torch.inference_mode()
+def test_any_grid_will_do(frames: int, bands: int) -> None:
+    out = net()(noisy(frames=frames, bands=bands), STEPS, context())
+    assert out.shape == (2, 4, frames, bands)
+    assert out.isfinite().all()
+
+
+@torch.inference_mode()
+def test_the_clock_tells_frames_apart_where_nothing_else_does() -> None:
+    still = torch.ones(2, 4, 64, 4)
+    spread = []
+    for rate_hz in (None, 8.0):
+        out = net(MICRO.replaced(frame_rate_hz=rate_hz))(still, STEPS, context())
+        spread.append(float(out[:, :, 24:40].std(dim=2).max()))  # far from the edges, whose padding a convolution can feel
+    assert spread[1] > 1e-3
+    assert spread[0] < spread[1] / 100
+
+
+@torch.inference_mode()
+def test_seconds_are_told_where_the_configuration_says_so() -> None:
+    made = net(MICRO.replaced(seconds=True))
+    early, late = torch.tensor([[0.0, 180.0]] * 2), torch.tensor([[150.0, 180.0]] * 2)
+    assert (made(noisy(), STEPS, context(), early) - made(noisy(), STEPS, context(), late)).abs().max() > 1e-3
+    assert made(noisy(), STEPS, context()).isfinite().all()  # unknown
+    with pytest.raises(TrainingError, match="seconds=False"):
+        net()(noisy(), STEPS, context(), early)
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        made = net(checkpointing=checkpointing)
+        made(noisy(), STEPS, context()).square().mean().backward()
+        gradients.append([parameter.grad for parameter in made.parameters()])
+    for plain, again in zip(*gradients, strict=True):
+        assert plain is not None
+        assert again is not None
+        assert torch.allclose(plain, again, atol=1e-6)
+
+
+def test_the_net_is_one_graph_to_the_compiler() -> None:
+    made = net()
+    whole = torch.compile(made, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.allclose(whole(noisy(), STEPS, context()), made(noisy(), STEPS, context()), atol=1e-6)
+
+
+def test_in_bf16_it_plays_nearly_the_same() -> None:
+    made = net()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        low = made(noisy(), STEPS, context())
+    assert low.dtype == torch.bfloat16
+    exact = played(made)
+    assert (low.float() - exact).norm() < 0.05 * exact.norm()
+
+
+def test_what_does_not_fit_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TrainingError, match="3 channels for a net of 4"):
+        net()(noisy(channels=3), STEPS, context())
+    with pytest.raises(TrainingError, match="no tokens for beats, chords"):
+        net()(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]})
+    with pytest.raises(ValidationError, match="width 40 is no multiple"):
+        MICRO.replaced(widths=(40, 64))
+    with pytest.raises(ValidationError, match="2 widths but 1 levels"):
+        MICRO.replaced(attended=(True,))
+    with pytest.raises(TrainingError, match="expected tiny, small, base"):
+        preset("huge")

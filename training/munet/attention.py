@@ -1,0 +1,113 @@
+"""An attention site: one small transformer per condition, each looking at the grid itself and then at its condition's tokens.
+
+The transformer is that of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, gated feed-forward.
+
+Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid, L tokens, D their width, H heads, E width of the clock.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from training.conditions import Condition
+from training.conditions.tokens import Tokens
+from training.munet.config import MuNetConfig
+
+CLOCK_WIDTH: Final = 128  # of the encoded time of a frame
+_WIDER: Final = 4  # how much the feed-forward widens
+
+Context = Mapping[Condition, Tokens]
+
+
+class Attention(nn.Module):
+    """Multi-head attention, fused (FlashAttention where device and type allow)."""
+
+    def __init__(self, width: int, head_width: int, token_width: int) -> None:
+        super().__init__()
+        self.head_width = head_width
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(token_width, width, bias=False)
+        self.value = nn.Linear(token_width, width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BPC: torch.Tensor, states_BLD: torch.Tensor, mask_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """What each place finds among the tokens that the mask lets it see (all, without one): (B, P, C)."""
+        query, key, value = self._heads(self.query(x_BPC)), self._heads(self.key(states_BLD)), self._heads(self.value(states_BLD))
+        found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=None if mask_BL is None else mask_BL[:, None, None])
+        out_BPC: torch.Tensor = self.out(found_BHPc.transpose(1, 2).flatten(2))
+        return out_BPC
+
+    def _heads(self, x_BLC: torch.Tensor) -> torch.Tensor:
+        return x_BLC.reshape(*x_BLC.shape[:2], -1, self.head_width).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """A gated feed-forward (GEGLU, Shazeer 2020)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(width, 2 * _WIDER * width)
+        self.narrow = nn.Linear(_WIDER * width, width)
+
+    def forward(self, x_BPC: torch.Tensor) -> torch.Tensor:
+        """(B, P, C) to (B, P, C)."""
+        value, gate = self.widen(x_BPC).chunk(2, dim=-1)
+        out_BPC: torch.Tensor = self.narrow(value * gelu(gate))
+        return out_BPC
+
+
+class Attender(nn.Module):
+    """One condition's transformer.
+
+    A control's begins as nothing: its last projection is zero, so that a fresh net plays as its control-blind twin does and learns
+    from there. With a clock, places ask with the time of their frame beside what they hold.
+    """
+
+    def __init__(self, config: MuNetConfig, width: int, condition: Condition) -> None:
+        super().__init__()
+        is_control = condition is not Condition.TEXT
+        self.norm = nn.GroupNorm(config.norm_groups, width, eps=1e-6)
+        self.enter = nn.Linear(width, width)
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = Attention(width, config.head_width, width)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, config.head_width, config.control_width if is_control else config.text_width)
+        self.clock = nn.Linear(CLOCK_WIDTH, width, bias=False) if is_control and config.frame_rate_hz else None
+        self.feed_norm = nn.LayerNorm(width)
+        self.feed = FeedForward(width)
+        self.leave = nn.Linear(width, width)
+        if is_control:
+            nn.init.zeros_(self.leave.weight)
+            nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x_BCTF: torch.Tensor, tokens: Tokens, clock_TE: torch.Tensor | None) -> torch.Tensor:
+        """The grid with what was found added to it."""
+        x_BPC = self.enter(self.norm(x_BCTF).flatten(2).transpose(1, 2))
+        here_BPC = self.self_norm(x_BPC)
+        x_BPC = x_BPC + self.self_attention(here_BPC, here_BPC)
+        asking_BPC = self.cross_norm(x_BPC)
+        if self.clock is not None and clock_TE is not None:
+            asking_BPC = asking_BPC + self.clock(clock_TE.to(x_BCTF.dtype)).repeat_interleave(x_BCTF.shape[3], dim=0)
+        x_BPC = x_BPC + self.cross_attention(asking_BPC, tokens.states_BLD, tokens.mask_BL)
+        x_BPC = x_BPC + self.feed(self.feed_norm(x_BPC))
+        found_BCTF: torch.Tensor = self.leave(x_BPC).transpose(1, 2).reshape(x_BCTF.shape)
+        return x_BCTF + found_BCTF
+
+
+class AttentionSite(nn.Module):
+    """The text's transformer, then those of the controls that the configuration names."""
+
+    def __init__(self, config: MuNetConfig, width: int) -> None:
+        super().__init__()
+        self.attenders = nn.ModuleDict(
+            {str(condition): Attender(config, width, condition) for condition in (Condition.TEXT, *config.controls)}
+        )
+
+    def forward(self, x_BCTF: torch.Tensor, context: Context, clock_TE: torch.Tensor | None) -> torch.Tensor:
+        """The grid, told of every condition in turn."""
+        for condition, attender in self.attenders.items():
+            x_BCTF = attender(x_BCTF, context[Condition(condition)], clock_TE)
+        return x_BCTF

@@ -1,0 +1,100 @@
+"""What a level of the UNet is made of.
+
+Shapes: B samples, C channels, T frames, F bands, E width of the step's embedding.
+"""
+
+from typing import Final
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate, silu
+
+from training.conditions.embeddings import sinusoids
+from training.munet.attention import AttentionSite, Context
+from training.munet.config import MuNetConfig
+
+STEP_WIDER: Final = 4  # the step's embedding is four times as wide as the finest level, as in latent diffusion
+_SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
+
+
+class StepEmbedding(nn.Module):
+    """The step of the diffusion, and where in its song the clip lies, as one vector."""
+
+    def __init__(self, width: int, seconds: bool) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(width, STEP_WIDER * width)
+        self.second = nn.Linear(STEP_WIDER * width, STEP_WIDER * width)
+        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, STEP_WIDER * width) if seconds else None
+        if self.seconds is not None:  # begins as nothing, as the controls do
+            nn.init.zeros_(self.seconds.weight)
+            nn.init.zeros_(self.seconds.bias)
+
+    def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
+        """Steps, and seconds (start of the clip, length of the song) where known, to (B, E)."""
+        weights = self.first.weight.dtype
+        step_BE: torch.Tensor = self.second(silu(self.first(sinusoids(steps_B, self.width).to(weights))))
+        if self.seconds is None or seconds_B2 is None:
+            return step_BE
+        place_BE: torch.Tensor = self.seconds(sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights))
+        return step_BE + place_BE
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with the step added between them, around a short cut."""
+
+    def __init__(self, width_in: int, width: int, step_width: int, groups: int) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(groups, width_in)
+        self.conv_in = nn.Conv2d(width_in, width, 3, padding=1)
+        self.step = nn.Linear(step_width, width)
+        self.norm_out = nn.GroupNorm(groups, width)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+        self.short = nn.Conv2d(width_in, width, 1) if width_in != width else None
+
+    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor) -> torch.Tensor:
+        """(B, C in, T, F) to (B, C, T, F)."""
+        inner = self.conv_in(silu(self.norm_in(x_BCTF))) + self.step(silu(step_BE))[..., None, None]
+        inner = self.conv_out(silu(self.norm_out(inner)))
+        out: torch.Tensor = (x_BCTF if self.short is None else self.short(x_BCTF)) + inner
+        return out
+
+
+class Layer(nn.Module):
+    """A residual block and, at an attended level, an attention site: what activation checkpointing keeps the ends of."""
+
+    def __init__(self, config: MuNetConfig, width_in: int, width: int, attended: bool) -> None:
+        super().__init__()
+        self.block = ResBlock(width_in, width, STEP_WIDER * config.widths[0], config.norm_groups)
+        self.site = AttentionSite(config, width) if attended else None
+
+    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor, context: Context, clock_TE: torch.Tensor | None) -> torch.Tensor:
+        """(B, C in, T, F) to (B, C, T, F)."""
+        x_BCTF = self.block(x_BCTF, step_BE)
+        return x_BCTF if self.site is None else self.site(x_BCTF, context, clock_TE)
+
+
+class Shrink(nn.Module):
+    """Half as many frames and bands (rounded up: one band stays one)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
+
+    def forward(self, x_BCTF: torch.Tensor) -> torch.Tensor:
+        """(B, C, T, F) to (B, C, ⌈T / 2⌉, ⌈F / 2⌉)."""
+        out: torch.Tensor = self.conv(x_BCTF)
+        return out
+
+
+class Grow(nn.Module):
+    """The grid of the next finer level: each place repeated, then smoothed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x_BCTF: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """(B, C, ⌈T / 2⌉, ⌈F / 2⌉) to (B, C, T, F), as many frames and bands as `like` has."""
+        out: torch.Tensor = self.conv(interpolate(x_BCTF, size=like.shape[2:], mode="nearest"))
+        return out

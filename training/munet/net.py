@@ -1,0 +1,128 @@
+"""The UNet itself.
+
+Shapes: B samples, C latent channels, T latent frames, F latent bands, E width of the clock.
+"""
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+from torch.utils.checkpoint import checkpoint
+
+from training.conditions.embeddings import MusicPositionalEncoding
+from training.errors import TrainingError
+from training.munet.attention import CLOCK_WIDTH, Context
+from training.munet.blocks import STEP_WIDER, Grow, Layer, ResBlock, Shrink, StepEmbedding
+from training.munet.config import MuNetConfig
+
+
+class _Level(nn.Module):
+    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none at the end."""
+
+    def __init__(self, layers: list[Layer], onward: Shrink | Grow | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.onward = onward
+
+
+class MuNet(nn.Module):
+    """Predicts the noise, or the velocity, in a noisy latent, told of a diffusion step, a text, beats and chords.
+
+    Any number of frames and bands will do. With `checkpointing`, activations within a layer are computed again on the way back:
+    a third more time for a fraction of the memory. Raises `TrainingError` where a condition that the configuration names is missing.
+    """
+
+    def __init__(self, config: MuNetConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.config, self.checkpointing = config, checkpointing
+        finest, coarsest = config.widths[0], config.widths[-1]
+        self.step = StepEmbedding(finest, config.seconds)
+        self.when = MusicPositionalEncoding(CLOCK_WIDTH)
+        self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
+        self.down, skips = _way_down(config)
+        self.middle = Layer(config, coarsest, coarsest, attended=True)
+        self.middle_block = ResBlock(coarsest, coarsest, STEP_WIDER * finest, config.norm_groups)
+        self.up = _way_up(config, skips)
+        self.norm = nn.GroupNorm(config.norm_groups, finest)
+        self.leave = nn.Conv2d(finest, config.latent_channels, 3, padding=1)
+
+    def forward(
+        self, x_BCTF: torch.Tensor, steps_B: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The prediction, shaped as the latent. `seconds_B2`: start of the clip and length of its song, or none if unknown."""
+        self._check(x_BCTF, context, seconds_B2)
+        step_BE = self.step(steps_B, seconds_B2)
+        x = self.enter(x_BCTF)
+        skips = [x]
+        for depth, level in enumerate(self._levels(self.down)):
+            for layer in level.layers:
+                x = self._run(layer, x, step_BE, context, depth)
+                skips.append(x)
+            if level.onward is not None:
+                x = level.onward(x)
+                skips.append(x)
+        deepest = len(self.down) - 1
+        x = self.middle_block(self._run(self.middle, x, step_BE, context, deepest), step_BE)
+        for depth, level in zip(range(deepest, -1, -1), self._levels(self.up)):
+            for layer in level.layers:
+                x = self._run(layer, torch.cat([x, skips.pop()], dim=1), step_BE, context, depth)
+            if level.onward is not None:
+                x = level.onward(x, skips[-1])
+        out_BCTF: torch.Tensor = self.leave(silu(self.norm(x)))
+        return out_BCTF
+
+    def _run(self, layer: nn.Module, x: torch.Tensor, step_BE: torch.Tensor, context: Context, depth: int) -> torch.Tensor:
+        clock_TE = self._clock(x.shape[2], depth, x.device)
+        if self.checkpointing and torch.is_grad_enabled():
+            return cast(torch.Tensor, checkpoint(layer, x, step_BE, context, clock_TE, use_reentrant=False))
+        return cast(torch.Tensor, layer(x, step_BE, context, clock_TE))
+
+    def _clock(self, frames: int, depth: int, device: torch.device) -> torch.Tensor | None:
+        """When each frame of a level is, encoded: (T, E)."""
+        if self.config.frame_rate_hz is None:
+            return None
+        frames_T = torch.arange(frames, device=device) * 2**depth  # the frame of the latent that each is centred on
+        return cast(torch.Tensor, self.when((frames_T + 0.5) / self.config.frame_rate_hz))
+
+    @staticmethod
+    def _levels(way: nn.ModuleList) -> list[_Level]:
+        return [cast(_Level, level) for level in way]
+
+    def _check(self, x_BCTF: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None) -> None:
+        if x_BCTF.shape[1] != self.config.latent_channels:
+            raise TrainingError(
+                f"a latent of {x_BCTF.shape[1]} channels for a net of {self.config.latent_channels}: is it another codec's?"
+            )
+        missing = [str(control) for control in self.config.controls if control not in context]
+        if missing:
+            raise TrainingError(f"no tokens for {', '.join(missing)}; a net that is to do without is made from config.blind()")
+        if seconds_B2 is not None and not self.config.seconds:
+            raise TrainingError("this net is not told seconds: its configuration has seconds=False")
+
+
+def _way_down(config: MuNetConfig) -> tuple[nn.ModuleList, list[int]]:
+    """Levels from the finest, and the widths of the grids that they leave for the way up."""
+    levels, width, skips = [], config.widths[0], [config.widths[0]]
+    for depth, (wider, attended) in enumerate(zip(config.widths, config.attended, strict=True)):
+        layers = []
+        for _ in range(config.layers):
+            layers.append(Layer(config, width, wider, attended))
+            width = wider
+            skips.append(width)
+        last = depth == len(config.widths) - 1
+        levels.append(_Level(layers, None if last else Shrink(width)))
+        skips += [] if last else [width]
+    return nn.ModuleList(levels), skips
+
+
+def _way_up(config: MuNetConfig, skips: list[int]) -> nn.ModuleList:
+    """Levels from the coarsest; each layer also takes one of the grids that the way down left."""
+    levels, width, left = [], config.widths[-1], list(skips)
+    for depth in range(len(config.widths) - 1, -1, -1):
+        layers = []
+        for _ in range(config.layers + 1):
+            layers.append(Layer(config, width + left.pop(), config.widths[depth], config.attended[depth]))
+            width = config.widths[depth]
+        levels.append(_Level(layers, Grow(width) if depth else None))
+    return nn.ModuleList(levels)
