@@ -122,10 +122,15 @@ def read(job: Job, bucket: str = "") -> list[HeardClip]:
     return [HeardClip(*row) for row in zip(table.column("clip_key").to_pylist(), rows, prints, strict=True)]
 
 
+def embedder_tools(recipe: Recipe) -> dict[str, str]:
+    """The embedder's weights."""
+    found = description(recipe)
+    return {found.name: found.version}
+
+
 def tools(recipe: Recipe) -> dict[str, str]:
     """The embedder's weights, and what decodes."""
-    found = description(recipe)
-    return {found.name: found.version, **audio.tools()}
+    return {**embedder_tools(recipe), **audio.tools()}
 
 
 STAGE: Final = Stage(

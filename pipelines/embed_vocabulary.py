@@ -6,11 +6,10 @@ from typing import Final
 import numpy as np
 
 from pipelines import clips
-from pipelines.embed_audio import description, embedder_child
+from pipelines.embed_audio import description, embedder_child, embedder_tools
 from pipelines.isolation import Death
 from pipelines.labelling import gathering
 from pipelines.stage import Done, Job, Stage
-from schemas.recipe import Recipe
 
 FOLDER: Final = gathering.VECTORS
 _CALLS: Final = 4  # batches per call of the child
@@ -40,12 +39,6 @@ def embed_slice(job: Job) -> Done:
     return Done([file], {"texts": len(texts), "dead": dead})
 
 
-def tools(recipe: Recipe) -> dict[str, str]:
-    """The embedder's weights."""
-    found = description(recipe)
-    return {found.name: found.version}
-
-
 STAGE: Final = Stage(
     "embed_vocabulary",
     FOLDER,
@@ -53,6 +46,6 @@ STAGE: Final = Stage(
     ("label.embedder", "label.model", "label.device", "label.batch"),
     (gathering.FOLDER,),
     embed_slice,
-    tools,
+    embedder_tools,
     asked=lambda recipe: recipe.labels,
 )

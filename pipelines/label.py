@@ -9,7 +9,7 @@ from pipelines.captioning.facts import facts_of
 from pipelines.captioning.metadata import read_metadata
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.draws import generator
-from pipelines.embed_audio import description
+from pipelines.embed_audio import description, embedder_tools
 from pipelines.embedders import Description, minilm
 from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.labelling.chunks import equal_chunks
@@ -107,8 +107,7 @@ def _caption(text: str, kind: CaptionKind) -> Caption:
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """The embedder that chose, and MiniLM, which counts tokens."""
-    found = description(recipe)
-    return {found.name: found.version, minilm.NAME: minilm.checksum()}
+    return {**embedder_tools(recipe), minilm.NAME: minilm.checksum()}
 
 
 STAGE: Final = Stage(

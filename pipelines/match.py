@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from pipelines import clips, embed_audio, embed_vocabulary
-from pipelines.embed_audio import description, embedder_child
+from pipelines.embed_audio import description, embedder_child, embedder_tools
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
 from pipelines.labelling import gathering, indexing
@@ -21,7 +21,6 @@ from pipelines.stage import Done, Job, Stage
 from pipelines.store import Store
 from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
-from schemas.recipe import Recipe
 
 FOLDER: Final = "matches"
 _AT_HAND: Final = ExitStack()  # local copies of what lies on an object store, kept for as long as the process
@@ -119,12 +118,6 @@ def seen(job: Job) -> str:
     return f"{job.store.read_json(gathering.PLAN)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
 
 
-def tools(recipe: Recipe) -> dict[str, str]:
-    """The embedder: its space is the vectors'."""
-    found = description(recipe)
-    return {found.name: found.version}
-
-
 STAGE: Final = Stage(
     "match",
     FOLDER,
@@ -132,7 +125,7 @@ STAGE: Final = Stage(
     ("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
     ("clips", embed_audio.FOLDER),
     match_bucket,
-    tools,
+    embedder_tools,
     looks_at=seen,
     asked=lambda recipe: recipe.labels,
 )

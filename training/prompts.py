@@ -5,7 +5,7 @@ Every draw is keyed by seed, sample and epoch, so a visit is the same on any wor
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -18,12 +18,18 @@ from schemas.sample import Sample
 from training.conditions import Condition
 
 _Share = Confidence
+_LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
 
 
 class PromptConfig(Record):
     """Chances of a visit. The defaults are Mustango's."""
 
     paraphrased: _Share = Field(0.85, description="Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %.")
+    labelled: _Share = Field(
+        0.5,
+        description="Chance of a pseudo-label, each sentence and each chunk of tags alike, where a sample has other captions too. Noise2Music "
+        "trains on nothing else.",
+    )
     masking: float = Field(
         0.1, ge=0, description="A prompt of N sentences, M on average, is masked with the chance masking × N / M. Mustango: 10 %."
     )
@@ -61,17 +67,23 @@ def visit(sample: Sample, *, seed: int, epoch: int, mean_sentences: float, confi
 
 
 def drawn_caption(captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig) -> Caption | None:
-    """A paraphrase, or a caption as it was composed; any of them where there is only one sort, none where there is neither.
+    """A pseudo-label, a paraphrase, or a caption as it was composed; any of them where there is only one sort, none where there is none.
 
     Composed are the control caption, or the source's own words where there is none, and prompts from metadata.
     """
+    labels = [caption for caption in captions if caption.kind in _LABELS]
+    others = _paraphrased_or_composed(captions, draws, config)
+    among = (labels if draws.random() < config.labelled else others) if labels and others else labels or others
+    return among[int(draws.integers(len(among)))] if among else None
+
+
+def _paraphrased_or_composed(captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig) -> list[Caption]:
     kinds = {caption.kind for caption in captions}
     told = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
     paraphrases = [caption for caption in captions if caption.kind is CaptionKind.PARAPHRASE]
     composed = [caption for caption in captions if caption.kind in (told, CaptionKind.METADATA)]
     first, second = (paraphrases, composed) if draws.random() < config.paraphrased else (composed, paraphrases)
-    among = first or second
-    return among[int(draws.integers(len(among)))] if among else None
+    return first or second
 
 
 def masked(sentences: Sequence[str], mean_sentences: float, draws: np.random.Generator, config: PromptConfig) -> tuple[str, ...]:

@@ -57,6 +57,18 @@ def test_of_several_captions_of_a_sort_each_is_as_likely() -> None:
         assert_share(counts[text], 4000, chance)
 
 
+def test_each_pseudo_label_is_a_candidate_of_its_own_beside_the_other_captions_or_alone() -> None:
+    labels = [caption(CaptionKind.LABEL, f"Label {number}.") for number in range(3)] + [caption(CaptionKind.TAGS, "calm, airy")]
+    control = caption(CaptionKind.CONTROL, "Control.")
+    for given, chances in (
+        ([control, *labels], {"Control.": 0.5, "Label 0.": 0.125, "calm, airy": 0.125}),
+        (labels, {"Label 1.": 0.25, "calm, airy": 0.25}),
+    ):
+        drawn = Counter(one.text for draws in generators(4000) if (one := drawn_caption(given, draws, PUBLISHED)))
+        for text, chance in chances.items():
+            assert_share(drawn[text], 4000, chance)
+
+
 def test_where_only_one_sort_of_caption_is_there_it_is_always_drawn() -> None:
     alone = caption(CaptionKind.PARAPHRASE, "Paraphrase.")
     own = caption(CaptionKind.SOURCE, "Source.")
