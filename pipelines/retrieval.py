@@ -217,7 +217,7 @@ def _above(scores_QB: torch.Tensor, floors_Q: torch.Tensor, errors_Q: torch.Tens
 
 
 def _groups_above(scores_QB: torch.Tensor, floors_Q: torch.Tensor) -> torch.Tensor:
-    """Whether any score of a group reaches its query's floor. Numbers above 0 are in the order of their bits, whose maximum is fast to find.
+    """Whether any score of a group reaches its query's floor. Numbers above 0 are ordered as their bits, whose maximum is fast to find.
 
     Where the floor is not above 0, all groups count.
     """

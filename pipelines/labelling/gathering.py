@@ -78,8 +78,8 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
     sizes = {name: min(SLICE, one.rows - SLICE * place) for one in vocabularies for place, name in enumerate(one.slices)}
     marks = [store.read_json(marker_name(FOLDER, name))["fingerprint"] for name in sizes]
     plan = {
-        "fingerprint": expected, "content": digest([sizes, marks]), "vocabularies": [one._asdict() for one in vocabularies], "slices": sizes,
-        "counts": counts,
+        "fingerprint": expected, "content": digest([sizes, marks]), "counts": counts, "slices": sizes,
+        "vocabularies": [one._asdict() for one in vocabularies],
     }  # fmt: skip
     for folder in (FOLDER, VECTORS):
         _remove_others(store, folder, set(sizes))
