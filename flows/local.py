@@ -7,7 +7,7 @@ from typing import Any
 from flows.errors import UsageError
 from flows.order import ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import begin, check, new_run, run_step, stored_build, write_run
+from flows.steps import begin, check, check_labelling, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
 from pipelines.errors import PipelineError
@@ -51,6 +51,7 @@ def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, A
     if not recipe.labels:
         raise UsageError("no vocabulary to label with: name one with --vocabulary")
     sources, _ = stored_build(out)
+    check_labelling(recipe)
     with hold(Store(out), "obbligato label") as lock:
         begin(sources, out, recipe)
         steps = steps_of(recipe)

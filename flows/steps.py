@@ -1,5 +1,6 @@
 """The steps of a build, each a function of the output folder alone: the command line takes them in one process, a flow as tasks."""
 
+import importlib.util
 import os
 import re
 import time
@@ -15,8 +16,10 @@ from flows.stages import WHOLE, Report, Share, Watch, run_stage, sizes_of
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
 from pipelines.dataset import close_dataset
+from pipelines.embed_audio import description
 from pipelines.labelling.gathering import gather_vocabulary
 from pipelines.labelling.indexing import index_vocabularies
+from pipelines.labelling.vocabulary_files import file_at
 from pipelines.listing import list_inputs
 from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
@@ -46,9 +49,20 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
 
         price_of(recipe.llm)
         Server.check(recipe.llm)
+    check_labelling(recipe)
     firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
+
+
+def check_labelling(recipe: Recipe) -> None:
+    """Refuse an embedder or a vocabulary that is not there, and an approximate search without faiss."""
+    for place in (*recipe.label.vocabularies, *recipe.label.exclude):
+        file_at(place)
+    if recipe.embeds:
+        description(recipe)
+    if recipe.labels and recipe.label.search is Search.APPROXIMATE and importlib.util.find_spec("faiss") is None:
+        raise UsageError('label.search = approximate needs faiss: pip install "obbligato[ann]"')
 
 
 def absolute(place: str) -> str:
@@ -60,7 +74,20 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
     store.write_json(SOURCES, [absolute(source) for source in sources])
-    store.write_bytes(RECIPE, recipe_toml(recipe, comments=False).encode())
+    store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())
+
+
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe with files that hold in any working folder."""
+    label = recipe.label
+    return recipe.replaced(
+        label=label.replaced(
+            vocabularies=tuple(map(absolute, label.vocabularies)),
+            exclude=tuple(map(absolute, label.exclude)),
+            model=absolute(label.model) if os.path.isdir(label.model) else label.model,
+            python=absolute(label.python) if label.python else "",
+        )
+    )
 
 
 def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:

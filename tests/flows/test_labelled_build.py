@@ -18,7 +18,9 @@ import soundfile
 from flows.errors import UsageError
 from flows.local import build, label, verify_build
 from flows.settings import recipe_toml
+from flows.steps import begin, stored_build
 from pipelines.beam.options import Engine
+from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.store import Store
 from pipelines.verify import read_back
@@ -247,3 +249,23 @@ def test_songs_that_come_later_leave_the_labels_of_earlier_ones_as_they_are(tmp_
     late = [one for sample in samples(corpus.out) if sample.source.title == "Song 9" for one in sample.pseudo_labels]
     assert len(late) == 18
     assert max(one.frequency for one in late) > 1  # it counts the earlier ones
+
+
+def test_what_is_not_there_is_refused_before_anything_starts(corpus: Corpus, tmp_path: Path) -> None:
+    for knobs, said in (
+        ({"vocabularies": (str(tmp_path / "gone.txt"),)}, r"gone\.txt does not exist"),
+        ({"exclude": (str(tmp_path / "gone.csv"),)}, r"gone\.csv does not exist"),
+        ({"embedder": "nobody"}, r"label\.embedder nobody is unknown here"),
+    ):
+        recipe = corpus.recipe()
+        with pytest.raises(PipelineError, match=said):
+            corpus.build(recipe.replaced(label=recipe.label.replaced(**knobs)), out=tmp_path / "out")
+    assert not (tmp_path / "out/recipe.toml").exists()
+
+
+def test_relative_places_hold_in_any_folder(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(corpus.folder)
+    recipe = corpus.recipe()
+    begin(["songs.csv"], str(tmp_path), recipe.replaced(label=recipe.label.replaced(vocabularies=("tags.txt",))))
+    monkeypatch.chdir(tmp_path)
+    assert stored_build(str(tmp_path))[1].label.vocabularies == (str(corpus.folder / "tags.txt"),)
