@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import retrieval
 from pipelines.embedders import Vectors
 from schemas.label_recipe import LabelRecipe, Search
 
@@ -63,6 +62,8 @@ def match(vectors: Sequence[Vectors], request: Request) -> list[Found]:
 
 def _of_space(queries: Vectors, space: Space, recipe: LabelRecipe) -> tuple[list[tuple[Near, ...]], tuple[int, int]]:
     """Candidates of each clip, and of the clips that were searched twice the texts looked for and those missed."""
+    from pipelines import retrieval  # late: torch loads for a second, and whoever drives the work does without
+
     wanted = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
     blocks = _blocks(space)
     if recipe.search is Search.EXACT:
