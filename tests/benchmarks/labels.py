@@ -3,6 +3,7 @@
     python -m tests.benchmarks.labels bridge FOLDER              renders with truth (.wav or .flac beside .json with a caption)
     python -m tests.benchmarks.labels spread BUILD               a build with labels
     python -m tests.benchmarks.labels leak BUILD CAPTIONS.csv    a build whose vocabulary was cleaned of these captions
+    python -m tests.benchmarks.labels near [--clips 200000]      made-up vectors, of which 1 % are copies of others
 
 Prints Markdown tables. The leak is looked for without the code that prevents it: by word sets, and by MiniLM.
 """
@@ -11,6 +12,7 @@ import argparse
 import csv
 import json
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,12 +23,13 @@ from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import read_window, resampled
 from pipelines.draws import generator
-from pipelines.embedders import Sound, bridge, minilm
+from pipelines.embedders import Sound, bridge, minilm, unit
 from pipelines.hearing import EAR_HZ
 from pipelines.labelling.drawing import drawn
 from pipelines.labelling.statistics import entropy_bits, gini
+from pipelines.signatures import Hashing, near_pairs, signatures
 from pipelines.store import Store
-from schemas.label_recipe import LabelRecipe
+from schemas.label_recipe import LabelRecipe, NearRecipe
 from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched
 from schemas.recipe import AnnotateRecipe
 from schemas.vocabulary import Form
@@ -35,6 +38,8 @@ CLIP_S = 10.0
 RANKS = (1, 5, 10)
 NEAR_WORDS, NEAR_MEANING = 0.8, 0.95
 BLOCK = 2000
+DIMENSION = 512
+CROWDING = 0.8  # of a common direction: strangers' vectors have a cosine of about 0.4, as music's have in CLAP's space
 
 
 def bridge_finds_captions(folder: Path) -> None:
@@ -130,12 +135,36 @@ def _nearest_meaning(labels: Sequence[str], held_out: Sequence[str]) -> list[flo
     return [float(value) for value in best]
 
 
+def near_among(clips: int) -> None:
+    """Copies among many vectors, by hash tables alone: those found, strangers that got through, seconds."""
+    rng = np.random.default_rng(0)
+    vectors = unit(
+        rng.standard_normal((clips, DIMENSION)).astype(np.float32) + CROWDING * rng.standard_normal(DIMENSION).astype(np.float32)
+    )
+    copies = np.arange(0, clips, 100)
+    vectors[copies + 1] = unit(vectors[copies] + 0.2 / DIMENSION**0.5 * rng.standard_normal((len(copies), DIMENSION)).astype(np.float32))
+    hashing = Hashing.for_corpus(clips, NearRecipe())
+    began = time.perf_counter()
+    signed = signatures(vectors, hashing, np.random.default_rng(1))
+    hashed_s = time.perf_counter() - began
+    found: set[tuple[int, int]] = set()
+    for places in signed.places_TN:
+        found.update(near_pairs(places, signed.signatures_NW, NearRecipe().min_similarity))
+    met_s = time.perf_counter() - began - hashed_s
+    hits = sum((at, at + 1) in found for at in copies.tolist())
+    print("| clips | tables | bits | copies found | strangers to compare | hashing, s | meeting, s |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    strangers = len(found) - hits
+    print(f"| {clips:,} | {hashing.tables} | {hashing.bits} | {hits} of {len(copies)} | {strangers:,} | {hashed_s:.1f} | {met_s:.1f} |")
+
+
 def main() -> None:
     """Take a command."""
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("bridge").add_argument("folder", type=Path)
     commands.add_parser("spread").add_argument("build", type=Path)
+    commands.add_parser("near").add_argument("--clips", type=int, default=200_000)
     leak = commands.add_parser("leak")
     leak.add_argument("build", type=Path)
     leak.add_argument("captions", type=Path)
@@ -144,6 +173,8 @@ def main() -> None:
         bridge_finds_captions(arguments.folder)
     elif arguments.command == "spread":
         spread_of(arguments.build)
+    elif arguments.command == "near":
+        near_among(arguments.clips)
     else:
         leaks_of(arguments.build, arguments.captions)
 

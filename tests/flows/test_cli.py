@@ -75,3 +75,8 @@ def test_the_ledger_can_be_looked_into(built: Built) -> None:
     shown = run("dead", "show", str(built.out), built.sources[0]).stdout
     assert shown.count('"outcome": "used"') == 4
     assert piece in shown
+
+
+def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:
+    script = "import sys, flows.steps; print(sorted({'torch', 'transformers', 'apache_beam', 'prefect'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
