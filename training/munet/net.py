@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import silu
 from torch.utils.checkpoint import checkpoint
 
+from training.conditions import Condition
 from training.errors import TrainingError
 from training.munet.attention import Context
 from training.munet.blocks import STEP_WIDER, Grow, Layer, ResBlock, Shrink, StepEmbedding
@@ -93,7 +94,7 @@ class MuNet(nn.Module):
             raise TrainingError(
                 f"a latent of {x_BCTF.shape[1]} channels for a net of {self.config.latent_channels}: is it another codec's?"
             )
-        missing = [str(control) for control in self.config.controls if control not in context]
+        missing = [str(condition) for condition in (Condition.TEXT, *self.config.controls) if condition not in context]
         if missing:
             raise TrainingError(f"no tokens for {', '.join(missing)}; a net that is to do without is made from config.blind()")
         if seconds_B2 is not None and not self.config.seconds:
