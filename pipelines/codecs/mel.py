@@ -20,7 +20,7 @@ from pipelines.errors import PipelineError
 RATE_HZ: Final = 16_000
 _HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
 _WINDOW: Final = 1000  # 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
-_TRANSFORM: Final = 2500  # padded to this: bins of 6 Hz, of which even the narrowest band has several
+_TRANSFORM: Final = 2500  # padded to this: bins of 6 Hz, four in the narrowest band
 _BANDS: Final = 128
 _LOW_HZ, _HIGH_HZ = 30.0, 8000.0
 _FRAMES_FOLDED, _BANDS_FOLDED = 4, 16  # into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
@@ -29,7 +29,7 @@ _FLOOR_DB: Final = -80.0  # relative to that; below, real recordings have noise 
 # Mean and spread of 20 real recordings and 8 composed pieces, each about -50 and 10 to 18 dB, rounded.
 _CENTRE_DB, _SPREAD_DB = -50.0, 15.0
 _CEILING_DB: Final = 6.0  # two sines in a band: above it, a model exaggerates
-_UPDATES: Final = 30  # of the spectrum under a mel spectrogram: more change the pitch of a sine by under a cent
+_UPDATES: Final = 30  # of the spectrum under a mel spectrogram: 100 make our annotators hardly surer
 _ROUNDS: Final = 16  # of Griffin-Lim: from the first phases below, more make our annotators no surer
 _PARTIAL_BINS: Final = 5  # half the width of a partial's peak: two bins of a transform of the window's own length
 _MOMENTUM: Final = 0.99  # Perraudin et al. 2013
@@ -54,7 +54,7 @@ class MelCodec:
 
     @cached_property
     def _filters(self) -> torch.Tensor:
-        """Triangles a mel apart (HTK's scale: bands of 14 Hz at the bottom), all of height 1, so that hiss and bass are about as loud."""
+        """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high bands are not fainter than low ones."""
         bank_KM = mel_filter_bank(_TRANSFORM // 2 + 1, _BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk")
         return torch.from_numpy(bank_KM.T.copy()).float()
 

@@ -34,7 +34,7 @@ def learned(made: LatentDiffusion, steps: int) -> list[float]:
 @pytest.fixture(scope="module")
 def expert() -> tuple[LatentDiffusion, list[float]]:
     made = model()
-    return made, learned(made, 100)
+    return made, learned(made, 90)
 
 
 def test_two_latents_are_learned_by_heart(expert: tuple[LatentDiffusion, list[float]]) -> None:

@@ -73,4 +73,4 @@ class BeatEmbedding(nn.Module):
         number = one_hot(batch.numbers_BL.clamp(min=1) - 1, MAX_NUMBER)
         states_BLD = self.mix(torch.cat([number.to(self.null_D.dtype), self.when(batch.times_s_BL).to(self.null_D.dtype)], dim=-1))
         known_BL1 = (batch.numbers_BL != _NULL)[..., None]
-        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL)
+        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL, batch.times_s_BL)

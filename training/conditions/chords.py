@@ -106,4 +106,4 @@ class ChordEmbedding(nn.Module):
         )
         states_BLD = self.mix(torch.cat([part.to(self.null_D.dtype) for part in parts], dim=-1))
         known_BL1 = (batch.qualities_BL != _NULL)[..., None]
-        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL)
+        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL, batch.times_s_BL)

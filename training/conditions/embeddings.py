@@ -20,11 +20,32 @@ BASE: Final = 10_000.0
 TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel frames of 10 ms
 
 
+def _angles(values: torch.Tensor, width: int, base: float) -> torch.Tensor:
+    """The values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), in float32."""
+    place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
+    return values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
+
+
 def sinusoids(values: torch.Tensor, width: int, base: float = BASE) -> torch.Tensor:
     """Sines, then cosines, of the values at the angular frequencies base ** (-2k / width): (…) to (…, width), in float32."""
-    place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
-    angles = values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
+    angles = _angles(values, width, base)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def turned(x_D: torch.Tensor, times_s: torch.Tensor, unit_s: float = TIME_UNIT_S, base: float = BASE) -> torch.Tensor:
+    """Vectors (…, D) turned by their times (…): of two so turned, the product depends on how far apart their times are, not on when.
+
+    Rotary embedding (Su et al. 2021, RoFormer), by seconds rather than by places.
+
+    >>> one = torch.ones(8)
+    >>> early, late = ((turned(one, torch.tensor(t)) * turned(one, torch.tensor(t + 0.5))).sum() for t in (1.0, 7.0))
+    >>> bool(torch.isclose(early, late, atol=1e-4))
+    True
+    """
+    angles = _angles(times_s / unit_s, x_D.shape[-1], base)
+    sine, cosine = angles.sin().to(x_D.dtype), angles.cos().to(x_D.dtype)
+    one, other = x_D.chunk(2, dim=-1)
+    return torch.cat([one * cosine - other * sine, one * sine + other * cosine], dim=-1)
 
 
 class FundamentalMusicEmbedding(nn.Module):

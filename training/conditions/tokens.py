@@ -18,10 +18,12 @@ class Tokens(NamedTuple):
 
     states_BLD: torch.Tensor
     mask_BL: torch.Tensor  # bool, true where a token stands
+    times_s_BL: torch.Tensor | None = None  # when each is; none for a text
 
     def to(self, device: torch.device | str) -> "Tokens":
         """The same on another device."""
-        return Tokens(self.states_BLD.to(device), self.mask_BL.to(device))
+        times_s_BL = None if self.times_s_BL is None else self.times_s_BL.to(device)
+        return Tokens(self.states_BLD.to(device), self.mask_BL.to(device), times_s_BL)
 
 
 def padded_length(lengths: Sequence[int]) -> int:
@@ -40,7 +42,7 @@ def joined_rows(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def joined_tokens(first: Tokens, second: Tokens) -> Tokens:
-    """The samples of both, one after the other."""
+    """The samples of both texts, one after the other."""
     return Tokens(joined_rows(first.states_BLD, second.states_BLD), joined_rows(first.mask_BL, second.mask_BL))
 
 

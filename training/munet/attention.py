@@ -2,7 +2,7 @@
 
 The transformer is that of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, gated feed-forward.
 
-Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid, L tokens, D their width, H heads, E width of the clock.
+Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid, L tokens, D their width, H heads, c channels of a head.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from training.conditions import Condition
+from training.conditions.embeddings import turned
 from training.conditions.tokens import Tokens
 from training.munet.config import MuNetConfig
 
-CLOCK_WIDTH: Final = 128  # of the encoded time of a frame
 _WIDER: Final = 4  # how much the feed-forward widens
 
 Context = Mapping[Condition, Tokens]
@@ -33,10 +33,17 @@ class Attention(nn.Module):
         self.value = nn.Linear(token_width, width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BPC: torch.Tensor, states_BLD: torch.Tensor, mask_BL: torch.Tensor | None = None) -> torch.Tensor:
-        """What each place finds among the tokens that the mask lets it see (all, without one): (B, P, C)."""
+    def forward(self, x_BPC: torch.Tensor, tokens: Tokens | None = None, times_s_P: torch.Tensor | None = None) -> torch.Tensor:
+        """What each place finds among the tokens, or among the places themselves: (B, P, C).
+
+        Where times of both are known, a place looks for tokens by how much earlier or later than itself they are.
+        """
+        states_BLD = x_BPC if tokens is None else tokens.states_BLD
         query, key, value = self._heads(self.query(x_BPC)), self._heads(self.key(states_BLD)), self._heads(self.value(states_BLD))
-        found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=None if mask_BL is None else mask_BL[:, None, None])
+        if tokens is not None and tokens.times_s_BL is not None and times_s_P is not None:
+            query, key = turned(query, times_s_P), turned(key, tokens.times_s_BL[:, None])
+        mask_B11L = None if tokens is None else tokens.mask_BL[:, None, None]
+        found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L)
         out_BPC: torch.Tensor = self.out(found_BHPc.transpose(1, 2).flatten(2))
         return out_BPC
 
@@ -63,7 +70,7 @@ class Attender(nn.Module):
     """One condition's transformer.
 
     A control's begins as nothing: its last projection is zero, so that a fresh net plays as its control-blind twin does and learns
-    from there. With a clock, places ask with the time of their frame beside what they hold.
+    from there.
     """
 
     def __init__(self, config: MuNetConfig, width: int, condition: Condition) -> None:
@@ -75,7 +82,6 @@ class Attender(nn.Module):
         self.self_attention = Attention(width, config.head_width, width)
         self.cross_norm = nn.LayerNorm(width)
         self.cross_attention = Attention(width, config.head_width, config.control_width if is_control else config.text_width)
-        self.clock = nn.Linear(CLOCK_WIDTH, width, bias=False) if is_control and config.frame_rate_hz else None
         self.feed_norm = nn.LayerNorm(width)
         self.feed = FeedForward(width)
         self.leave = nn.Linear(width, width)
@@ -83,15 +89,12 @@ class Attender(nn.Module):
             nn.init.zeros_(self.leave.weight)
             nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x_BCTF: torch.Tensor, tokens: Tokens, clock_TE: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x_BCTF: torch.Tensor, tokens: Tokens, times_s_T: torch.Tensor | None) -> torch.Tensor:
         """The grid with what was found added to it."""
+        times_s_P = None if times_s_T is None else times_s_T.repeat_interleave(x_BCTF.shape[3])
         x_BPC = self.enter(self.norm(x_BCTF).flatten(2).transpose(1, 2))
-        here_BPC = self.self_norm(x_BPC)
-        x_BPC = x_BPC + self.self_attention(here_BPC, here_BPC)
-        asking_BPC = self.cross_norm(x_BPC)
-        if self.clock is not None and clock_TE is not None:
-            asking_BPC = asking_BPC + self.clock(clock_TE.to(x_BCTF.dtype)).repeat_interleave(x_BCTF.shape[3], dim=0)
-        x_BPC = x_BPC + self.cross_attention(asking_BPC, tokens.states_BLD, tokens.mask_BL)
+        x_BPC = x_BPC + self.self_attention(self.self_norm(x_BPC))
+        x_BPC = x_BPC + self.cross_attention(self.cross_norm(x_BPC), tokens, times_s_P)
         x_BPC = x_BPC + self.feed(self.feed_norm(x_BPC))
         found_BCTF: torch.Tensor = self.leave(x_BPC).transpose(1, 2).reshape(x_BCTF.shape)
         return x_BCTF + found_BCTF
@@ -106,8 +109,8 @@ class AttentionSite(nn.Module):
             {str(condition): Attender(config, width, condition) for condition in (Condition.TEXT, *config.controls)}
         )
 
-    def forward(self, x_BCTF: torch.Tensor, context: Context, clock_TE: torch.Tensor | None) -> torch.Tensor:
-        """The grid, told of every condition in turn."""
+    def forward(self, x_BCTF: torch.Tensor, context: Context, times_s_T: torch.Tensor | None) -> torch.Tensor:
+        """The grid, told of every condition in turn; `times_s_T` says when each frame is."""
         for condition, attender in self.attenders.items():
-            x_BCTF = attender(x_BCTF, context[Condition(condition)], clock_TE)
+            x_BCTF = attender(x_BCTF, context[Condition(condition)], times_s_T)
         return x_BCTF

@@ -68,10 +68,10 @@ class Layer(nn.Module):
         self.block = ResBlock(width_in, width, STEP_WIDER * config.widths[0], config.norm_groups)
         self.site = AttentionSite(config, width) if attended else None
 
-    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor, context: Context, clock_TE: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor, context: Context, times_s_T: torch.Tensor | None) -> torch.Tensor:
         """(B, C in, T, F) to (B, C, T, F)."""
         x_BCTF = self.block(x_BCTF, step_BE)
-        return x_BCTF if self.site is None else self.site(x_BCTF, context, clock_TE)
+        return x_BCTF if self.site is None else self.site(x_BCTF, context, times_s_T)
 
 
 class Shrink(nn.Module):

@@ -31,7 +31,9 @@ class MuNetConfig(Record):
     widths: tuple[int, ...] = Field(min_length=1, description="Channels at each level.")
     attended: tuple[bool, ...] = Field(description="Levels with an attention site after each residual block. The middle always has one.")
     layers: int = Field(2, ge=1, description="Residual blocks of a level on the way down; one more on the way up. TANGO: 2.")
-    head_width: int = Field(64, ge=1, description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280).")
+    head_width: int = Field(
+        64, ge=2, multiple_of=2, description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280)."
+    )
     norm_groups: int = Field(32, ge=1, description="Groups of a group norm. TANGO: 32.")
     text_width: int = Field(1024, ge=1, description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.")
     control_width: int = Field(1024, ge=2, multiple_of=2, description="Width of the tokens of beats and chords. Mustango: 1024.")
@@ -39,8 +41,8 @@ class MuNetConfig(Record):
     frame_rate_hz: float | None = Field(
         None,
         gt=0,
-        description="Latent frames a second. Where given, the sites of beats and chords know when each frame is, in the encoding of the "
-        "beats' and chords' own times. None, as published: frames have to find their place from the padding of the convolutions.",
+        description="Latent frames a second. Where given, a frame looks at beats and chords by how far from it they are (rotary "
+        "attention), at no cost in parameters. None, as published: it has to find out when it is from the padding of the convolutions.",
     )
     seconds: bool = Field(
         False,
@@ -64,7 +66,7 @@ class MuNetConfig(Record):
 
 
 PRESETS: Final = {
-    # For minutes on a CPU: 4.5 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and MiniLM's states. Sites where a frame is 250 ms,
+    # For minutes on a CPU: 4.4 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and MiniLM's states. Sites where a frame is 250 ms,
     # which costs little and still tells beats apart; finer moments stand in the channels.
     Preset.TINY: MuNetConfig(
         latent_channels=64,
@@ -77,7 +79,7 @@ PRESETS: Final = {
         control_width=128,
         frame_rate_hz=8.0,
     ),
-    # For one GPU: 63.7 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for 10.24 s) and FLAN-T5-large's states, as
+    # For one GPU: 63.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for 10.24 s) and FLAN-T5-large's states, as
     # `base` does, and has its levels and sites, narrower.
     Preset.SMALL: MuNetConfig(
         latent_channels=8,

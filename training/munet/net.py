@@ -1,6 +1,6 @@
 """The UNet itself.
 
-Shapes: B samples, C latent channels, T latent frames, F latent bands, E width of the clock.
+Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
 from typing import cast
@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.functional import silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions.embeddings import MusicPositionalEncoding
+from training.conditions import Condition
 from training.errors import TrainingError
-from training.munet.attention import CLOCK_WIDTH, Context
+from training.munet.attention import Context
 from training.munet.blocks import STEP_WIDER, Grow, Layer, ResBlock, Shrink, StepEmbedding
 from training.munet.config import MuNetConfig
 
@@ -38,7 +38,6 @@ class MuNet(nn.Module):
         self.config, self.checkpointing = config, checkpointing
         finest, coarsest = config.widths[0], config.widths[-1]
         self.step = StepEmbedding(finest, config.seconds)
-        self.when = MusicPositionalEncoding(CLOCK_WIDTH)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.down, skips = _way_down(config)
         self.middle = Layer(config, coarsest, coarsest, attended=True)
@@ -73,17 +72,18 @@ class MuNet(nn.Module):
         return out_BCTF
 
     def _run(self, layer: nn.Module, x: torch.Tensor, step_BE: torch.Tensor, context: Context, depth: int) -> torch.Tensor:
-        clock_TE = self._clock(x.shape[2], depth, x.device)
+        times_s_T = self._times_s(x.shape[2], depth, x.device)
         if self.checkpointing and torch.is_grad_enabled():
-            return cast(torch.Tensor, checkpoint(layer, x, step_BE, context, clock_TE, use_reentrant=False))
-        return cast(torch.Tensor, layer(x, step_BE, context, clock_TE))
+            return cast(torch.Tensor, checkpoint(layer, x, step_BE, context, times_s_T, use_reentrant=False))
+        return cast(torch.Tensor, layer(x, step_BE, context, times_s_T))
 
-    def _clock(self, frames: int, depth: int, device: torch.device) -> torch.Tensor | None:
-        """When each frame of a level is, encoded: (T, E)."""
+    def _times_s(self, frames: int, depth: int, device: torch.device) -> torch.Tensor | None:
+        """When each frame of a level is, if frames are to know."""
         if self.config.frame_rate_hz is None:
             return None
         frames_T = torch.arange(frames, device=device) * 2**depth  # the frame of the latent that each is centred on
-        return cast(torch.Tensor, self.when((frames_T + 0.5) / self.config.frame_rate_hz))
+        times_s_T: torch.Tensor = (frames_T + 0.5) / self.config.frame_rate_hz
+        return times_s_T
 
     @staticmethod
     def _levels(way: nn.ModuleList) -> list[_Level]:
@@ -94,7 +94,7 @@ class MuNet(nn.Module):
             raise TrainingError(
                 f"a latent of {x_BCTF.shape[1]} channels for a net of {self.config.latent_channels}: is it another codec's?"
             )
-        missing = [str(control) for control in self.config.controls if control not in context]
+        missing = [str(condition) for condition in (Condition.TEXT, *self.config.controls) if condition not in context]
         if missing:
             raise TrainingError(f"no tokens for {', '.join(missing)}; a net that is to do without is made from config.blind()")
         if seconds_B2 is not None and not self.config.seconds:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.conditions.embeddings import FundamentalMusicEmbedding, MusicPositionalEncoding, sinusoids
+from training.conditions.embeddings import FundamentalMusicEmbedding, MusicPositionalEncoding, sinusoids, turned
 from training.errors import TrainingError
 
 PITCHES = torch.arange(24)
@@ -52,3 +52,16 @@ def test_nearer_times_look_more_alike() -> None:
     states = MusicPositionalEncoding(128)(torch.tensor([4.0, 4.02, 4.1, 5.0, 9.0]))
     likeness = (states @ states[0]).tolist()
     assert likeness == sorted(likeness, reverse=True)
+
+
+def test_turned_vectors_are_compared_by_how_far_apart_they_are_in_time() -> None:
+    query, key = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    times_s = torch.tensor([0.0, 1.3, 8.0])
+
+    def products(apart_s: float) -> torch.Tensor:
+        return (turned(query.expand(3, -1), times_s) * turned(key.expand(3, -1), times_s + apart_s)).sum(1)
+
+    for apart_s in (0.0, 0.06, 0.5, -2.0):
+        assert torch.allclose(products(apart_s), products(apart_s)[:1].expand(3), atol=1e-3)
+    assert torch.allclose(products(0.0), query @ key, atol=1e-4)
+    assert (products(0.06) - products(0.0)).abs().min() > 0.1

@@ -24,18 +24,19 @@ def net(config: MuNetConfig = MICRO, seed: int = 0, checkpointing: bool = False)
     return made
 
 
-def tokens(rows: int, length: int, width: int, seed: int, known: int | None = None) -> Tokens:
-    """Random tokens, of which the first `known` stand."""
+def tokens(rows: int, length: int, width: int, seed: int, known: int | None = None, each_s: float | None = None) -> Tokens:
+    """Random tokens, of which the first `known` stand, `each_s` seconds from one to the next."""
     states = torch.randn(rows, length, width, generator=torch.Generator().manual_seed(seed))
-    return Tokens(states, (torch.arange(length) < (known or length)).expand(rows, -1))
+    times_s = None if each_s is None else (torch.arange(length) * each_s).expand(rows, -1)
+    return Tokens(states, (torch.arange(length) < (known or length)).expand(rows, -1), times_s)
 
 
 def context(config: MuNetConfig = MICRO, rows: int = 2) -> Context:
     """A text of nine tokens, seven beats, three chords."""
     return {
         Condition.TEXT: tokens(rows, 9, config.text_width, 1),
-        Condition.BEATS: tokens(rows, 7, config.control_width, 2),
-        Condition.CHORDS: tokens(rows, 3, config.control_width, 3),
+        Condition.BEATS: tokens(rows, 7, config.control_width, 2, each_s=0.25),
+        Condition.CHORDS: tokens(rows, 3, config.control_width, 3, each_s=0.5),
     }
 
 
