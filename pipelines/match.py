@@ -108,9 +108,15 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
     first = 0
     for vocabulary in vocabularies:
         files = (_AT_HAND.enter_context(store.at_hand(f"{gathering.FOLDER}/{name}.arrow")) for name in vocabulary.slices)
-        tables = tuple(pa.ipc.open_file(pa.memory_map(file)).read_all() for file in files)
+        tables = tuple(map(_mapped_table, files))
         yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
         first += vocabulary.rows
+
+
+def _mapped_table(file: str) -> pa.Table:
+    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary has a thousand of them."""
+    with pa.memory_map(file) as opened:
+        return pa.ipc.open_file(opened).read_all()
 
 
 def seen(job: Job) -> str:

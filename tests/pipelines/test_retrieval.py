@@ -43,9 +43,9 @@ def test_nearest_rows_are_those_of_brute_force(queries: int, rows: int, dimensio
     assert same(nearest(asked, [held], k), brute_force(asked, held, k))
 
 
-@pytest.mark.parametrize(("block_rows", "block_queries"), [(1, 1), (7, 3), (64, 50), (65, 16), (100, 1000), (1000, 5)])
+@pytest.mark.parametrize(("block_rows", "block_queries"), [(1, 20), (7, 3), (64, 5), (65, 16), (100, 1000), (1000, 1)])
 def test_blocks_of_any_size_give_the_same_ids_and_scores(block_rows: int, block_queries: int) -> None:
-    asked, held = units(3, 50, 48, np.float32), units(4, 400, 48)
+    asked, held = units(3, 20, 48, np.float32), units(4, 200, 48)
     found = nearest(asked, [held], 6, block_rows=block_rows, block_queries=block_queries)
     assert same(found, brute_force(asked, held, 6))
 
@@ -102,13 +102,23 @@ def test_tensors_are_searched_like_arrays() -> None:
     assert same(nearest(torch.from_numpy(asked), tensors, 4), brute_force(asked, held, 4))
 
 
-def test_half_precision_products_as_on_a_gpu_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "_CPU", retrieval._ACCELERATOR._replace(block_rows=256, block_queries=16))
+@pytest.mark.parametrize("plan", [retrieval._CPU, retrieval._CPU_BFLOAT, retrieval._ACCELERATOR])
+def test_the_precision_of_the_products_changes_nothing(plan: retrieval._Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "_plan", lambda device: plan)
     around = units(15, 30, 64, np.float32)  # rows crowd around the queries: half precision alone would mix them up
     held = np.repeat(around, 40, axis=0) + 0.02 * np.random.default_rng(16).standard_normal((1200, 64)).astype(np.float32)
     held /= np.linalg.norm(held, axis=1, keepdims=True)
-    assert same(nearest(around, [held], 10), brute_force(around, held, 10))
-    assert same(nearest(around, [held.astype(np.float16)], 10), brute_force(around, held.astype(np.float16), 10))
+    for rows in (held, held.astype(np.float16)):
+        assert same(nearest(around, [rows], 10, block_rows=256, block_queries=16), brute_force(around, rows, 10))
+
+
+@pytest.mark.parametrize("plan", [retrieval._CPU, retrieval._CPU_BFLOAT])
+def test_rows_that_all_point_away_are_ranked_too(plan: retrieval._Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "_plan", lambda device: plan)
+    held = np.abs(units(24, 300, 32))
+    asked = -np.abs(units(25, 5, 32, np.float32))
+    asked[0] = 0
+    assert same(nearest(asked, [held], 6, block_rows=70), brute_force(asked, held, 6))
 
 
 def test_vectors_that_are_not_of_length_one_are_ranked_by_their_products() -> None:
@@ -137,5 +147,5 @@ def test_what_is_no_list_of_matrices_of_the_same_width_is_refused() -> None:
         nearest(asked, held, 3)
     with pytest.raises(PipelineError, match="float16 or float32 is wanted, not 2 dimensions"):
         nearest(asked, [held.astype(np.float64)], 3)
-    with pytest.raises(PipelineError, match="counts from 1; given: 0, 2048"):
+    with pytest.raises(PipelineError, match="counts from 1; given: 0, 4096"):
         nearest(asked, [held], 0)
