@@ -7,10 +7,11 @@ What stands between the two is decoding, resampling to 48 kHz, fingerprints, spe
 """
 
 import argparse
-import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ import torch
 from pipelines.audio import header
 from pipelines.embedders.clap import Clap
 from pipelines.embedding import Embedded, Excerpt, embed_excerpts
+from pipelines.isolation import Death
 from schemas.label_recipe import LabelRecipe
 from tests.tiny_clap import save_clap
 
@@ -33,16 +35,32 @@ def excerpts(folder: Path, number: int) -> list[Excerpt]:
     return [found[place % len(found)] for place in range(number)]
 
 
-def bare_s(model: Clap, batch: int, rounds: int, device: str) -> float:
-    """Seconds a clip of the forward pass alone, on features that are there."""
+class Seconds(NamedTuple):
+    """What a clip takes."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object], clips: int) -> Seconds:
+    """Seconds a clip of some work, all threads together."""
+    cpu_s, began = time.process_time(), time.perf_counter()
+    work()
+    return Seconds((time.perf_counter() - began) / clips, (time.process_time() - cpu_s) / clips)
+
+
+def bare(model: Clap, batch: int, rounds: int, device: str) -> Seconds:
+    """The forward pass alone, on features that are there."""
     features = torch.randn(batch, 1, 1001, 64, device=device)
     is_longer = torch.zeros(batch, 1, dtype=torch.bool, device=device)
-    with torch.inference_mode(), model._half():
-        model._model.get_audio_features(input_features=features, is_longer=is_longer)
-        began = time.perf_counter()
+
+    def passes() -> None:
         for _ in range(rounds):
             model._model.get_audio_features(input_features=features, is_longer=is_longer).pooler_output.float().cpu()
-    return (time.perf_counter() - began) / rounds / batch
+
+    with torch.inference_mode(), model._half():
+        model._model.get_audio_features(input_features=features, is_longer=is_longer)
+        return timed(passes, rounds * batch)
 
 
 def main() -> None:
@@ -65,18 +83,16 @@ def main() -> None:
         embed_excerpts(given[: arguments.batch], recipe)  # loads the model, warms caches
         model = Clap(Path(recipe.model), recipe.device, recipe.batch)
         rounds = max(1, arguments.clips // arguments.batch)
-        before_s = bare_s(model, arguments.batch, rounds, arguments.device)
-        used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        began = time.perf_counter()
-        made = embed_excerpts(given, recipe)
-        whole_s = (time.perf_counter() - began) / len(given)
-        used_s = (sum(resource.getrusage(resource.RUSAGE_SELF)[:2]) - used_s) / len(given)
-        after_s = bare_s(model, arguments.batch, rounds, arguments.device)
+        before = bare(model, arguments.batch, rounds, arguments.device)
+        made: list[Embedded | Death] = []
+        found = timed(lambda: made.extend(embed_excerpts(given, recipe)), len(given))
+        after = bare(model, arguments.batch, rounds, arguments.device)
     assert all(isinstance(one, Embedded) for one in made)
-    mean_s = (before_s + after_s) / 2
-    print(f"bare forward pass   {1 / mean_s:8.2f} clips/s ({1 / before_s:.2f} before, {1 / after_s:.2f} after)")
-    print(f"from files          {1 / whole_s:8.2f} clips/s, {used_s:.3f} CPU s a clip")
-    print(f"share of the bare   {mean_s / whole_s:8.3f} (goal 0.85)")
+    mean = Seconds(*np.mean([before, after], axis=0).tolist())
+    print("| | clips/s | CPU s a clip |\n|---|---:|---:|")
+    for name, one in (("bare forward pass, before", before), ("bare forward pass, after", after), ("from files", found)):
+        print(f"| {name} | {1 / one.wall:.2f} | {one.cpu:.3f} |")
+    print(f"| share of the bare (goal 0.85) | {mean.wall / found.wall:.3f} | {mean.cpu / found.cpu:.3f} |")
 
 
 if __name__ == "__main__":
