@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pipelines.shard_finding import find_shards
 from pipelines.shard_stats import count_all, list_shards
+from schemas.pseudo_label import PseudoLabel
+from schemas.vocabulary import Form
 from tests.pipelines.shard_samples import foreign, our_sample, ours, write_build, write_shard
 
 
@@ -40,6 +42,7 @@ def test_our_samples_are_counted_by_their_labels(tmp_path: Path) -> None:
         "chords_s": {"Abdim7": 0.5, "Am": 1.5, "N.C.": 2.0},
         "captions": {"control": 2, "paraphrase": 2, "source": 2}, "caption_words": {"0": 4, "20": 2},
         "licences": {"CC-BY-4.0": 2}, "extensions": {"flac": 2, "json": 2},
+        "labels": {"samples": 2, "labelled": 0, "forms": {}},
     }  # fmt: skip
 
 
@@ -51,3 +54,26 @@ def test_another_s_samples_are_counted_by_headers_and_captions(tmp_path: Path) -
     assert dict(counted.caption_words) == {10: 2}
     assert dict(counted.licences) == {"unknown": 2, "CC0": 1}
     assert dict(counted.problems) == {"undecodable": 1}
+
+
+def test_pseudo_labels_are_counted_by_form_with_how_evenly_they_are_used(tmp_path: Path) -> None:
+    labels = [
+        PseudoLabel(
+            text=text,
+            form="short",
+            vocabulary="v",
+            source="s",
+            licence="CC0-1.0",
+            rank=1,
+            similarity=0.5,
+            frequency=1,
+            model="m",
+            model_licence="l",
+        )
+        for text in ("calm", "airy")
+    ]
+    one, other = our_sample().replaced(pseudo_labels=labels), our_sample("pu1").replaced(pseudo_labels=labels[:1])
+    found = count_all(find_shards(str(write_build(tmp_path, one, other)))).labels.stats()
+    assert (found.samples, found.labelled) == (2, 2)
+    short = found.forms[Form.SHORT]
+    assert (short.labels, short.distinct, short.head[0].text, short.head[0].samples) == (3, 2, "calm", 2)
