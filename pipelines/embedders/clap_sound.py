@@ -67,6 +67,6 @@ class ClapSound:
         spectrum = torch.stft(
             waves_BT, len(self._window), self._hop, window=self._window, center=True, pad_mode="reflect", return_complex=True
         )
-        power_BTK = spectrum.abs().square().transpose(1, 2)
+        power_BTK = torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)  # without the root that abs() takes
         level_BTF = 10 * torch.log10((power_BTK @ self._filters_KF).clamp(min=_FLOOR))
         return level_BTF[:, None].expand(-1, self._channels, -1, -1)
