@@ -89,7 +89,7 @@ def nearest(
 def _plan(device: torch.device) -> _Plan:
     if device.type != "cpu":
         return _ACCELERATOR
-    able = torch.cpu.get_capabilities()
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # not in every torch that we allow
     return _CPU_BFLOAT if able.get("avx512_bf16") or able.get("amx_bf16") else _CPU
 
 
