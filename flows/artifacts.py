@@ -103,11 +103,11 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
     lines += _markdown_table(heads, rows)
     for form, one in stats.forms.items():
         for title, used in (("most used", one.head), ("least used", one.tail)):
-            cells = [(plain_line(text.text, _LONGEST).replace("|", "\\|"), text.samples) for text in used]
+            cells = [(plain_line(text.text, _LONGEST), text.samples) for text in used]
             lines += ["", *_markdown_table((f"{form.value}, {title}", "samples"), cells)]
     dropped = ("", "form", "texts", "kept", "duplicate", "dropped")
     counted = [
-        (name, form, found["texts"], found["kept"], found["duplicate"], _reasons(found["dropped"]))
+        (plain_line(name), form, found["texts"], found["kept"], found["duplicate"], _reasons(found["dropped"]))
         for name, forms in vocabularies.items()
         for form, found in forms.items()
         if found["texts"]

@@ -132,7 +132,7 @@ def take(run: Run, step: str) -> dict[str, Any]:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    alone = step not in STAGES or STAGES[step].exchange is not None or STAGES[step].together(run.recipe) is not None
+    alone = step not in STAGES or STAGES[step].is_whole(run.recipe)
     if of == 1 or alone:
         report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
     else:

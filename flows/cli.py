@@ -97,13 +97,13 @@ def label(
     from flows.local import label as run_label
     from flows.screen import print_dataset, watching
     from flows.settings import overridden
-    from flows.steps import absolute, stored_build
+    from flows.steps import stored_build
     from pipelines.beam.options import Engine
 
     _, stored = stored_build(out)
     chosen = overridden(stored, settings or [])
     given = {"vocabularies": vocabularies, "exclude": exclude}
-    named = {knob: tuple(absolute(place) for place in places) for knob, places in given.items() if places}
+    named = {knob: tuple(places) for knob, places in given.items() if places}
     with watching() as watch:
         dataset = run_label(out, chosen.replaced(label=chosen.label.replaced(**named)), Engine(workers), watch)
     print_dataset(dataset, out)

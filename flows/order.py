@@ -64,7 +64,5 @@ def steps_of(recipe: Recipe) -> tuple[str, ...]:
     >>> "match" in steps_of(Recipe()), steps_of(Recipe())[:5]
     (False, ('list', 'ingest', 'cut', 'settle', 'annotate'))
     """
-    from schemas.label_recipe import Search
-
-    wanted = {"gather": recipe.labels, "index": recipe.labels and recipe.label.search is Search.APPROXIMATE}
+    wanted = {"gather": recipe.labels, "index": recipe.indexes}
     return tuple(name for name in STEPS if wanted.get(name, name not in STAGES or STAGES[name].asked(recipe)))

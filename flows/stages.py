@@ -96,16 +96,16 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
     if not stage.asked(recipe):
         return Report(stage.name, {})
+    if share != WHOLE and stage.is_whole(recipe):
+        raise UsageError(f"step {stage.name} does all buckets at once: take it without --slice")
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.together(recipe)
     if alone is not None:
-        return _run_together(stage, store, recipe, alone, sizes, run_folder, watch, share)
+        return _run_together(stage, store, recipe, alone, sizes, run_folder, watch)
     before, whole = _done_before(stage, [Job(store.url, name, recipe) for name in sizes])
     waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
     if whole and waiting:  # what one holds may change what is given to any other
-        if share != WHOLE:
-            raise UsageError(f"step {stage.name} looks at all buckets together: take it without --slice")
         before, waiting = {}, sizes
     with _told(stage, store, sizes, waiting, engine, watch):
         folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
@@ -125,11 +125,9 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
 
 
 def _run_together(
-    stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], run_folder: str, watch: Watch, share: Share
+    stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], run_folder: str, watch: Watch
 ) -> Report:
     """Have this process do all buckets of a stage that no other may share."""
-    if share != WHOLE:
-        raise UsageError(f"step {stage.name} is done by one process for all buckets: take it without --slice")
     began = time.perf_counter()
     with _told(stage, store, sizes, sizes, Engine(1), watch):
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])

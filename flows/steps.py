@@ -27,7 +27,6 @@ from pipelines.store import Store
 from pipelines.versions import publish_version
 from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
-from schemas.label_recipe import Search
 from schemas.recipe import Recipe, Writer
 
 SOURCES: Final = "sources.json"
@@ -61,7 +60,7 @@ def check_labelling(recipe: Recipe) -> None:
         file_at(place)
     if recipe.embeds:
         description(recipe)
-    if recipe.labels and recipe.label.search is Search.APPROXIMATE and importlib.util.find_spec("faiss") is None:
+    if recipe.indexes and importlib.util.find_spec("faiss") is None:
         raise UsageError('label.search = approximate needs faiss: pip install "obbligato[ann]"')
 
 
@@ -103,7 +102,7 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
         plan = gather_vocabulary(store, recipe) if recipe.labels else {}
         report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})
     elif name == "index":
-        indexes = index_vocabularies(store, recipe) if recipe.label.search is Search.APPROXIMATE and recipe.labels else {}
+        indexes = index_vocabularies(store, recipe) if recipe.indexes else {}
         report = Report(name, {name: indexes[name] for name in ("indexes", "texts") if indexes})
     elif name == "close":
         dataset = close_dataset(store, recipe, order_of(recipe))

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipelines import clips, embed_texts
 from pipelines.embed_texts import Embedded
-from pipelines.embedders.minilm import DIMENSION, Vectors
+from pipelines.embedders import Vectors
+from pipelines.embedders.minilm import DIMENSION
 from pipelines.rewording import FOLDER as PARAPHRASES
 from pipelines.settling import PLAN
 from pipelines.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, marker_name, write_marker

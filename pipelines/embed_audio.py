@@ -22,7 +22,7 @@ from schemas.labels import Annotation, Labels
 from schemas.recipe import LimitsRecipe, Recipe
 
 FOLDER: Final = "embeddings"
-_CALLS: Final = 4  # batches per call of the child: files are read ahead within a call
+_BATCHES: Final = 4  # per call of the child: files are read ahead within a call
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
 
 
@@ -42,7 +42,7 @@ def embed_bucket(job: Job) -> Done:
     dead: list[tuple[str, Death]] = []
     usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]  # the others died when they were annotated
     with clips.local_files() as local, embedder_child(recipe, job.recipe.limits) as child:
-        for batch in clips.batches(usable, _CALLS * recipe.batch):
+        for batch in clips.batches(usable, per_call(recipe)):
             excerpts = [
                 Excerpt(local(clip.source), clip.start_s, clip.end_s, labels[clip.clip_key] if labels is not None else None)
                 for clip in batch
@@ -73,12 +73,17 @@ def _heard(key: str, made: Embedded) -> HeardClip:
     return HeardClip(key, made.vector, made.fingerprint)
 
 
+def per_call(recipe: LabelRecipe) -> int:
+    """Clips or texts that a child is given at once."""
+    return _BATCHES * recipe.batch
+
+
 @contextmanager
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> Iterator[Child]:
     """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of a call with many clips."""
     memory_mb = limits.memory_mb * (1 if recipe.device == "cpu" else _CUDA_MEMORY)
-    calls = _CALLS * recipe.batch
-    child = CHILDREN.take(Limits(limits.cpu_s * calls, memory_mb, limits.wall_s * max(1, calls // 16)), recipe.python)
+    items = per_call(recipe)
+    child = CHILDREN.take(Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), recipe.python)
     try:
         yield child
     finally:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import clips
-from pipelines.embedders import minilm
+from pipelines.embedders import Vectors, minilm
 from pipelines.isolation import Death
 from pipelines.rewording import FOLDER as PARAPHRASES
 from pipelines.rewording import to_reword
@@ -30,7 +30,7 @@ class Embedded(NamedTuple):
     sample_key: str
     place: int
     similarity: float
-    vector: minilm.Vectors
+    vector: Vectors
 
 
 def embed_bucket(job: Job) -> Done:
@@ -53,9 +53,9 @@ def embed_bucket(job: Job) -> Done:
     return Done([write(job, found)], {"embedded": len(found), "dead": len(rows) - len(found)})
 
 
-def _embedded(job: Job, texts: Sequence[str]) -> dict[str, minilm.Vectors]:
+def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
     """Vectors by text, in half precision as they are stored; a text that kills the child has none."""
-    out: dict[str, minilm.Vectors] = {}
+    out: dict[str, Vectors] = {}
     if not texts:
         return out
     with clips.child(job.recipe.limits) as child:
@@ -66,7 +66,7 @@ def _embedded(job: Job, texts: Sequence[str]) -> dict[str, minilm.Vectors]:
     return out
 
 
-def embed(texts: Sequence[str], _context: None) -> list[minilm.Vectors]:
+def embed(texts: Sequence[str], _context: None) -> list[Vectors]:
     """One vector per text; runs in a worker's child."""
     return list(minilm.embedded(texts))
 

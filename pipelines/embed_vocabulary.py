@@ -1,18 +1,17 @@
 """Stage *embed_vocabulary*, over slices of the vocabularies: where each text lies in the embedder's space, computed once."""
 
-import io
 from typing import Final
 
 import numpy as np
 
 from pipelines import clips
-from pipelines.embed_audio import description, embedder_child, embedder_tools
+from pipelines.embed_audio import description, embedder_child, embedder_tools, per_call
 from pipelines.isolation import Death
 from pipelines.labelling import gathering
 from pipelines.stage import Done, Job, Stage
+from pipelines.tables import npy_bytes
 
 FOLDER: Final = gathering.VECTORS
-_CALLS: Final = 4  # batches per call of the child
 
 
 def embed_slice(job: Job) -> Done:
@@ -25,17 +24,16 @@ def embed_slice(job: Job) -> Done:
     vectors = np.zeros((len(texts), description(job.recipe).dimension), np.float16)
     dead = 0
     with embedder_child(recipe, job.recipe.limits) as child:
-        for start in range(0, len(texts), _CALLS * recipe.batch):
-            batch = texts[start : start + _CALLS * recipe.batch]
-            for place, vector in enumerate(child.run("pipelines.embedding:embed_texts", batch, recipe), start=start):
+        place = 0
+        for batch in clips.batches(texts, per_call(recipe)):
+            for vector in child.run("pipelines.embedding:embed_texts", batch, recipe):
                 if isinstance(vector, Death) or not np.isfinite(vector).all():
                     dead += 1
                 else:
                     vectors[place] = vector
+                place += 1
             clips.progress(len(batch))
-    content = io.BytesIO()
-    np.save(content, vectors)
-    file = job.store.write_bytes(f"{FOLDER}/{job.bucket}.npy", content.getvalue())
+    file = job.store.write_bytes(f"{FOLDER}/{job.bucket}.npy", npy_bytes(vectors))
     return Done([file], {"texts": len(texts), "dead": dead})
 
 

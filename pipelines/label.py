@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipelines import clips, match, weigh
-from pipelines.captioning.facts import facts_of
 from pipelines.captioning.metadata import read_metadata
-from pipelines.captioning.splitting import clean_text, split_sentences
+from pipelines.captioning.paraphrase import captioned
+from pipelines.captioning.splitting import clean_text
 from pipelines.draws import generator
 from pipelines.embed_audio import description, embedder_tools
 from pipelines.embedders import Description, minilm
@@ -77,7 +77,7 @@ def _label(candidate: Candidate, weighed: Weighed) -> PseudoLabel:
 
 def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
     """Each sentence is a caption of its own."""
-    return (_caption(candidate.text, CaptionKind.LABEL) for candidate in chosen if candidate.form is Form.LONG)
+    return (captioned(candidate.text, CaptionKind.LABEL) for candidate in chosen if candidate.form is Form.LONG)
 
 
 def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]) -> list[Caption]:
@@ -92,17 +92,12 @@ def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, c
         if denied := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
             counts[f"tags_refused_{denied}"] += 1
         else:
-            captions.append(_caption(text, CaptionKind.TAGS))
+            captions.append(captioned(text, CaptionKind.TAGS))
     return captions
 
 
 def _names(source: Source) -> list[str]:
     return [name for name in (clean_text(source.title), clean_text(source.artist)) if name]
-
-
-def _caption(text: str, kind: CaptionKind) -> Caption:
-    sentences = split_sentences(text)
-    return Caption(text=text, kind=kind, sentences=sentences, facts=facts_of(sentences))
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

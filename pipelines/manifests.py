@@ -36,7 +36,7 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
     base = uri.rpartition("/")[0]
     aliases = _aliases(recipe)
     first = True
-    with closing(_table(uri, opened)) as table:
+    with closing(table_rows(uri, opened)) as table:
         for number, cells in table:
             name = f"{uri}#{number}"
             if first and not recipe.uri_template:
@@ -50,7 +50,8 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
                 )
 
 
-def _table(uri: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
+def table_rows(uri: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
+    """Rows of any table of `MANIFESTS`, with their numbers; `_broken` in a row says why it is none. Raises `DeadInput` for a bad table."""
     suffix = os.path.splitext(uri)[1].lower()
     try:
         if suffix == ".parquet":

@@ -49,8 +49,9 @@ class Texts(NamedTuple):
 def match_bucket(job: Job) -> Done:
     """Find the candidates of a bucket's clips."""
     heard = embed_audio.read(job)
-    texts = _texts(job.store.url, seen(job))
-    found = _found(job, [clip.vector for clip in heard], texts) if heard else []
+    in_force = seen(job)
+    texts = _texts(job.store.url, in_force)
+    found = _found(job, [clip.vector for clip in heard], texts, in_force) if heard else []
     rows = [
         Matched(
             clip_key=clip.clip_key,
@@ -69,8 +70,8 @@ def match_bucket(job: Job) -> Done:
     return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Matched, rows)], counts)
 
 
-def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts]) -> list[Found]:
-    recipe, mark = job.recipe.label, f"{seen(job)} {description(job.recipe)}"
+def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: str) -> list[Found]:
+    recipe, mark = job.recipe.label, f"{in_force} {description(job.recipe)}"
     spaces = tuple(Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark) for of in texts)
     with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
         found = child.run("pipelines.labelling.matching:match", vectors, Request(spaces, recipe))

@@ -111,8 +111,13 @@ def read(job: Job) -> list[Twin]:
     return job.store.read_records(f"{FOLDER}/{job.bucket}.parquet", Twin)
 
 
-def _asked(recipe: Recipe) -> bool:
-    return recipe.finds_copies
-
-
-STAGE: Final = Stage("near", FOLDER, 1, ("near",), ("clips", EMBEDDINGS), None, asked=_asked, exchange=Exchange(emit, meet, receive))
+STAGE: Final = Stage(
+    "near",
+    FOLDER,
+    1,
+    ("near",),
+    ("clips", EMBEDDINGS),
+    None,
+    asked=lambda recipe: recipe.finds_copies,
+    exchange=Exchange(emit, meet, receive),
+)

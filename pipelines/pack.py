@@ -1,6 +1,5 @@
 """Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -8,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines import clips, embed_audio, label
 from pipelines.embed_audio import description
@@ -17,6 +15,7 @@ from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.planned import planned_variants
 from pipelines.stage import Done, Job, Stage, drop_file, marker_name
 from pipelines.store import Published, sha256_of
+from pipelines.tables import npy_bytes
 from pipelines.tars import TarWriter, read_members
 from pipelines.vary import audio_name
 from schemas.caption import Caption
@@ -31,39 +30,40 @@ _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 def pack_bucket(job: Job) -> Done:
     """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
-    bucket_clips = clips.read(job)
-    varied = job.store.read_records(f"variants/{job.bucket}.parquet", Varied)
-    ledger = list(_missing(job, bucket_clips, {row.sample_key for row in varied}))
+    bucket_clips, samples = clips.read(job), list(labelled_samples(job))
+    ledger = list(_missing(job, bucket_clips, {sample.varied.sample_key for sample in samples}))
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
-    if planned != len(varied) + len(ledger):
-        raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(varied)} written and {len(ledger)} in the ledger")
+    if planned != len(samples) + len(ledger):
+        raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(samples)} written and {len(ledger)} in the ledger")
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
-    ledger += [*_unworded(job, bucket_clips), *_unheard(job, bucket_clips)]
+    ledger += _without(job, bucket_clips, "paraphrases", "paraphrase")
+    if job.recipe.embeds:
+        ledger += _without(job, bucket_clips, embed_audio.FOLDER, embed_audio.STAGE.name)
     name = f"ledger/{job.bucket}.parquet"
     files = [job.store.write_records(name, LedgerRow, ledger)]
-    if varied:
-        files += _write_shard(job)
+    if samples:
+        files += _write_shard(job, samples)
         if not job.recipe.pack.keep_variants:
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
             job.store.delete(stale)
     clips.progress(len(bucket_clips))
-    counts = {"planned": planned, "written": len(varied), "rejected": rejected, "dead": dead, "clips": len(bucket_clips)}
+    counts = {"planned": planned, "written": len(samples), "rejected": rejected, "dead": dead, "clips": len(bucket_clips)}
     return Done(files, counts)
 
 
-def _write_shard(job: Job) -> list[Published]:
+def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     # a song's copies must not sit side by side
-    ordered = sorted(labelled_samples(job), key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
+    ordered = sorted(samples, key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
     texts, vectors = _texts(job), _vectors(job)
     with _audio(job) as audio_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
         tar = TarWriter(out)
         for labelled in ordered:
             key = labelled.varied.sample_key
             if job.recipe.pack.embeddings:
-                tar.add(f"{key}.clap.npy", vectors.get(labelled.clip.clip_key, b""))
+                tar.add(f"{key}.clap.npy", vectors[labelled.clip.clip_key])
             for piece in _pieces(labelled.varied):
                 tar.add(piece.name, audio_of(piece))
             tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe).model_dump_json().encode())
@@ -106,7 +106,7 @@ def _texts(job: Job) -> dict[str, Texts]:
     if job.recipe.labels:
         for row in job.store.read_records(f"{label.FOLDER}/{job.bucket}.parquet", Labelled):
             found[row.sample_key] = Texts((*found[row.sample_key].captions, *row.captions), row.pseudo_labels)
-    return found
+    return dict(found)  # a sample without a row of captions is a defect, and must not pass
 
 
 def _vectors(job: Job) -> dict[str, bytes]:
@@ -115,13 +115,7 @@ def _vectors(job: Job) -> dict[str, bytes]:
         return {}
     nothing = np.zeros(description(job.recipe).dimension, np.float16)
     heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in embed_audio.read(job)}
-    return {clip.clip_key: _npy(heard.get(clip.clip_key, nothing)) for clip in clips.read(job)}
-
-
-def _npy(vector: npt.NDArray[np.float16]) -> bytes:
-    out = io.BytesIO()
-    np.save(out, vector)
-    return out.getvalue()
+    return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in clips.read(job)}
 
 
 def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Sample:
@@ -197,20 +191,12 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 yield _ledger(key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message)
 
 
-def _unworded(job: Job, bucket_clips: list[Clip]) -> Iterator[LedgerRow]:
-    """A ledger row for every sample whose caption no language model reworded."""
+def _without(job: Job, bucket_clips: list[Clip], folder: str, stage: str) -> Iterator[LedgerRow]:
+    """A ledger row for everything that a stage died on and samples go on without: a rewording, or a clip's embedding."""
     found = {clip.clip_key: clip for clip in bucket_clips}
-    for row in clips.read_dead(job, "paraphrases"):
-        made = _ledger(row.key, found[row.key.rpartition("-")[0]], "paraphrase", Outcome.DEAD, row.code, row.figure, row.message)
-        yield made.replaced(unit=Unit.TEXT)
-
-
-def _unheard(job: Job, bucket_clips: list[Clip]) -> Iterator[LedgerRow]:
-    """A ledger row for every clip that has no embedding, and so no pseudo-label."""
-    found = {clip.clip_key: clip for clip in bucket_clips}
-    for row in clips.read_dead(job, embed_audio.FOLDER) if job.recipe.embeds else ():
-        made = _ledger(row.key, found[row.key], embed_audio.STAGE.name, Outcome.DEAD, row.code, row.figure, row.message)
-        yield made.replaced(unit=Unit.TEXT)
+    for row in clips.read_dead(job, folder):
+        clip = found.get(row.key) or found[row.key.rpartition("-")[0]]  # a clip's key, or a sample's
+        yield _ledger(row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message).replaced(unit=Unit.TEXT)
 
 
 def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str) -> LedgerRow:

@@ -1,6 +1,5 @@
 """The files around settling: clips in buckets, the inputs' ledger, and where songs stand."""
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from pipelines import placing
 from pipelines.errors import PipelineError
 from pipelines.scratch import scratch
-from pipelines.stage import Done, Job, digest, marker_name, whole_marker, write_marker
+from pipelines.stage import Job, digest, marked_fingerprint, marker_name, publish_marked, remove_others
 from pipelines.store import Store, Writer, arrow_schema
 from pipelines.tables import parquet_bytes, read_table, runs, side_by_side
 from schemas.corpus import Assigned, Clip, LedgerRow
@@ -75,9 +74,9 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
         "disagreeing_groups": disagreeing,
     }  # fmt: skip
     for folder in _BUCKET_FOLDERS:
-        _remove_others(store, folder, {*counts, "plan", "inputs"})
+        remove_others(store, folder, {*counts, "plan", "inputs"})
     for folder in _SLICE_FOLDERS:
-        _remove_others(store, folder, {*slices, "plan"})
+        remove_others(store, folder, {*slices, "plan"})
     store.write_json(PLAN, plan)
     return plan
 
@@ -138,27 +137,10 @@ def _write_buckets(store: Store, tables: Iterable[pa.Table], recipe: Recipe) -> 
 def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, str, int]:
     """Publish a bucket's clips unless they stand there already; returns its name, fingerprint and number of clips."""
     content = parquet_bytes(table.cast(arrow_schema(Clip)))
-    mark = hashlib.sha256(content).hexdigest()
-    if _finished(store, name) != mark:
-        store.delete(marker_name("clips", name))
-        file = store.write_bytes(f"clips/{name}.parquet", content)
-        write_marker("clips", Job(store.url, name, recipe), mark, Done([file], {"clips": table.num_rows}))
+    mark = publish_marked("clips", Job(store.url, name, recipe), f"{name}.parquet", content, {"clips": table.num_rows})
     return name, mark, table.num_rows
 
 
 def _all_stand(store: Store, markers: Mapping[str, str]) -> bool:
     """Whether every bucket is there with the fingerprint that the plan remembers."""
-    return all(found == mark for found, mark in zip(side_by_side(partial(_finished, store), markers), markers.values()))
-
-
-def _finished(store: Store, bucket: str) -> str:
-    """Fingerprint of a bucket's clips whose file is there, else empty."""
-    marker = whole_marker(store, "clips", bucket)
-    return str(marker["fingerprint"]) if marker is not None else ""
-
-
-def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
-    """Remove files of buckets that are no longer in force."""
-    for name in store.names(folder):
-        if name.split(".", 1)[0] not in kept:
-            store.delete(f"{folder}/{name}")
+    return all(found == mark for found, mark in zip(side_by_side(partial(marked_fingerprint, store, "clips"), markers), markers.values()))

@@ -84,6 +84,10 @@ class Stage(NamedTuple):
     may_need: Callable[[Recipe], tuple[str, ...]] = lambda _recipe: ()  # folders that it reads for some recipes
     exchange: Exchange | None = None  # where buckets must know of each other: how, instead of `run`
 
+    def is_whole(self, recipe: Recipe) -> bool:
+        """Whether all buckets are done at once, so that no share of them can be."""
+        return self.exchange is not None or self.together(recipe) is not None
+
     def reads(self, recipe: Recipe) -> tuple[str, ...]:
         """Folders of the stages whose files it reads."""
         return (*self.needs, *self.may_need(recipe))
@@ -166,9 +170,14 @@ def run_bucket(stage: Stage, job: Job) -> Summary:
         return Summary(job.bucket, ran=False, counts=counts)
     if stage.run is None:
         raise PipelineError(f"stage {stage.name} needs all buckets at once")
+    return do_bucket(stage, job, expected, stage.run)
+
+
+def do_bucket(stage: Stage, job: Job, expected: str, work: Callable[[Job], Done]) -> Summary:
+    """Do a bucket's work, whatever stood there before, and mark it last."""
     begin_bucket(stage, job)
     began, waited_s = time.perf_counter(), WAITED.seconds
-    done = stage.run(job)
+    done = work(job)
     work_s = time.perf_counter() - began - (WAITED.seconds - waited_s)
     write_marker(stage.folder, job, expected, done)
     return Summary(job.bucket, ran=True, counts=done.counts, work_s=round(work_s, 3))
@@ -186,6 +195,28 @@ def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
     files = {file.name: {"bytes": file.bytes, "sha256": file.sha256} for file in done.files}
     marker = {"fingerprint": expected, "files": files, "counts": done.counts, "cpu": cpu_capability()}
     job.store.write_json(marker_name(folder, job.bucket), marker)
+
+
+def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
+    """Publish a file and its marker unless the same content stands there already; returns the fingerprint, its hash."""
+    mark = hashlib.sha256(content).hexdigest()
+    if marked_fingerprint(job.store, folder, job.bucket) != mark:
+        job.store.delete(marker_name(folder, job.bucket))
+        write_marker(folder, job, mark, Done([job.store.write_bytes(f"{folder}/{file}", content)], counts))
+    return mark
+
+
+def marked_fingerprint(store: Store, folder: str, bucket: str) -> str:
+    """Fingerprint of a bucket whose files are there, else empty."""
+    marker = whole_marker(store, folder, bucket)
+    return str(marker["fingerprint"]) if marker is not None else ""
+
+
+def remove_others(store: Store, folder: str, kept: set[str]) -> None:
+    """Remove files of buckets that are no longer in force."""
+    for name in store.names(folder):
+        if name.split(".", 1)[0] not in kept:
+            store.delete(f"{folder}/{name}")
 
 
 def drop_file(job: Job, folder: str, name: str) -> None:

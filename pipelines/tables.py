@@ -9,6 +9,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
@@ -56,6 +58,13 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.combine_chunks(), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def npy_bytes(array: npt.NDArray[Any]) -> bytes:
+    """An array as a NumPy file, which can be mapped into memory."""
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
 
 
 def read_table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:

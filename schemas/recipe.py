@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
-from schemas.label_recipe import LabelRecipe, NearRecipe
+from schemas.label_recipe import LabelRecipe, NearRecipe, Search
 from schemas.record import Confidence, Record
 
 Share = Confidence
@@ -350,6 +350,11 @@ class Recipe(Record):
     def labels(self) -> bool:
         """Whether clips get pseudo-labels."""
         return bool(self.label.vocabularies)
+
+    @property
+    def indexes(self) -> bool:
+        """Whether vocabularies are searched through an index."""
+        return self.labels and self.label.search is Search.APPROXIMATE
 
     @property
     def finds_copies(self) -> bool:

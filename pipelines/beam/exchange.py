@@ -1,13 +1,11 @@
 """A stage whose buckets must know of each other: what each holds is grouped by key, and what follows goes back to the buckets."""
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines.beam.quiet import beam
-from pipelines.beam.rows import BucketRun
-from pipelines.errors import PipelineError
-from pipelines.stage import Exchange, Job, Stage, begin_bucket, write_marker
+from pipelines.beam.rows import BucketRun, reported
+from pipelines.stage import Exchange, Job, Stage, do_bucket
 from schemas.recipe import Recipe
 
 
@@ -43,15 +41,9 @@ class Receive(beam.DoFn):  # type: ignore[misc]
     def process(self, group: tuple[str, Iterable[Any]]) -> Iterator[BucketRun]:
         """Yield what became of the bucket."""
         bucket, rows = group
-        began, job = time.perf_counter(), Job(self._out, bucket, self._recipe)
-        try:
-            begin_bucket(self._stage, job)
-            done = self._exchange.receive(job, [row for row in rows if row is not None])
-            write_marker(self._stage.folder, job, self._whole, done)
-        except (PipelineError, OSError) as error:
-            yield BucketRun(bucket, True, 0.0, str(error), {})
-        else:
-            yield BucketRun(bucket, True, round(time.perf_counter() - began, 3), "", done.counts)
+        given = [row for row in rows if row is not None]
+        job = Job(self._out, bucket, self._recipe)
+        yield reported(bucket, lambda: do_bucket(self._stage, job, self._whole, lambda of: self._exchange.receive(of, given)))
 
 
 def exchanged(buckets: Any, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str) -> Any:

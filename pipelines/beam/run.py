@@ -11,7 +11,7 @@ from pipelines.beam.dealing import dealt
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
-from pipelines.beam.rows import BucketRun
+from pipelines.beam.rows import BucketRun, reported
 from pipelines.errors import PipelineError
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
@@ -28,11 +28,7 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
     def process(self, bucket: str) -> Any:
         """Yield what became of the bucket."""
-        try:
-            summary = run_bucket(self._stage, Job(self._out, bucket, self._recipe))
-            yield BucketRun(bucket, summary.ran, summary.work_s, "", summary.counts)
-        except (PipelineError, OSError) as error:
-            yield BucketRun(bucket, True, 0.0, str(error), {})
+        yield reported(bucket, lambda: run_bucket(self._stage, Job(self._out, bucket, self._recipe)))
 
 
 class Deal(beam.DoFn):  # type: ignore[misc]

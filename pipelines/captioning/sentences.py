@@ -66,20 +66,31 @@ ATTRIBUTE_OF: Final = {
 
 
 def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
-    """What may be stated of the labels: what is there and as confident as the recipe asks."""
+    """What may be stated of the labels: what is sure, and what we have words for."""
     out: list[Attribute] = []
-    bpm, beats = labels.tempo.bpm, labels.meter.beats_per_bar
-    if bpm is not None and labels.tempo.confidence >= recipe.min_tempo_confidence and _BPM_STATED[0] <= bpm <= _BPM_STATED[1]:
+    sure, bpm = sure_of(labels, recipe), labels.tempo.bpm
+    if Attribute.TEMPO in sure and bpm is not None and _BPM_STATED[0] <= bpm <= _BPM_STATED[1]:
         out.append(Attribute.TEMPO)
-    if beats in COUNTS and labels.meter.confidence >= recipe.min_meter_confidence:
+    if Attribute.METER in sure and labels.meter.beats_per_bar in COUNTS:
         out.append(Attribute.METER)
-    if labels.key.tonic is not None and labels.key.confidence >= recipe.min_key_confidence:
+    if Attribute.KEY in sure:
         out.append(Attribute.KEY)
-    if labels.chords.segments and labels.chords.confidence >= recipe.min_chords_confidence:
+    if Attribute.CHORDS in sure:
         heard = tuple(chord.harte for chord in heard_in(labels.chords))
         if heard and (len(heard) <= recipe.max_chords or len(heard) // rounds_of(heard) <= recipe.max_chords):
             out.append(Attribute.CHORDS)
     return tuple(out)
+
+
+def sure_of(labels: Labels, recipe: CaptionRecipe) -> frozenset[Attribute]:
+    """What the labels say as confidently as the recipe asks."""
+    found = (
+        (Attribute.TEMPO, labels.tempo.bpm is not None, labels.tempo.confidence >= recipe.min_tempo_confidence),
+        (Attribute.METER, labels.meter.beats_per_bar is not None, labels.meter.confidence >= recipe.min_meter_confidence),
+        (Attribute.KEY, labels.key.tonic is not None, labels.key.confidence >= recipe.min_key_confidence),
+        (Attribute.CHORDS, bool(labels.chords.segments), labels.chords.confidence >= recipe.min_chords_confidence),
+    )
+    return frozenset(attribute for attribute, is_there, is_sure in found if is_there and is_sure)
 
 
 def heard_in(chords: Chords) -> list[HeardChord]:

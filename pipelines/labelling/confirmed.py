@@ -1,17 +1,13 @@
 """Whether a sample's labels confirm what a text states: an embedding hears neither tempo nor key, so its word is no evidence."""
 
-from typing import Final
-
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.facts import parse_facts
+from pipelines.captioning.sentences import ATTRIBUTE_OF, Attribute, sure_of
 from schemas.caption import Fact, FactKind
 from schemas.corpus import Change
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
-
-_TEMPO: Final = (FactKind.BPM, FactKind.TEMPO_WORD)
-_CHORDS: Final = (FactKind.CHORDS, FactKind.TIMED_CHORDS)
 
 
 def unconfirmed(text: str, labels: Labels, change: Change, recipe: CaptionRecipe) -> FactKind | None:
@@ -27,21 +23,12 @@ def unconfirmed(text: str, labels: Labels, change: Change, recipe: CaptionRecipe
     >>> [unconfirmed(text, labels, Change(), CaptionRecipe()) for text in ("A flute at 120 BPM.", "A waltz.", "A sad song.")]
     [None, <FactKind.METER: 'meter'>, None]
     """
-    wrong = (fact.kind for fact in parse_facts(text) if not _is_confirmed(fact, labels, change, recipe))
-    return next(wrong, None)
+    facts = parse_facts(text)
+    sure = sure_of(labels, recipe) if facts else frozenset()
+    return next((fact.kind for fact in facts if not _is_confirmed(fact, labels, change, sure)), None)
 
 
-def _is_confirmed(fact: Fact, labels: Labels, change: Change, recipe: CaptionRecipe) -> bool:
+def _is_confirmed(fact: Fact, labels: Labels, change: Change, sure: frozenset[Attribute]) -> bool:
     if fact.kind is FactKind.DYNAMICS:
         return variant_kind(change.variant) is not VariantKind.VOLUME
-    if fact.kind in _TEMPO:
-        known = labels.tempo.bpm is not None and labels.tempo.confidence >= recipe.min_tempo_confidence
-    elif fact.kind is FactKind.METER:
-        known = labels.meter.beats_per_bar is not None and labels.meter.confidence >= recipe.min_meter_confidence
-    elif fact.kind is FactKind.KEY:
-        known = labels.key.tonic is not None and labels.key.confidence >= recipe.min_key_confidence
-    elif fact.kind in _CHORDS:
-        known = bool(labels.chords.segments) and labels.chords.confidence >= recipe.min_chords_confidence
-    else:  # of a time: what happens then is not known
-        known = False
-    return known and not contradiction(fact, labels)
+    return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(fact, labels)  # of a time: what happens then is not known

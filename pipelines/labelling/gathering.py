@@ -1,6 +1,5 @@
 """Step *gather*: the texts of all vocabularies that may become labels, in slices that can be looked into without reading them whole."""
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +10,7 @@ import pyarrow as pa
 from pipelines.errors import PipelineError
 from pipelines.labelling.exclusion import Exclusion
 from pipelines.labelling.vocabulary_files import Text, file_at, form_of, read_texts
-from pipelines.stage import Done, Job, digest, marker_name, whole_marker, write_marker
+from pipelines.stage import Job, digest, marker_name, publish_marked, remove_others, whole_marker
 from pipelines.store import Store, sha256_of
 from pipelines.vocabulary_rules import cleaned, fault, sameness
 from schemas.label_recipe import LabelRecipe, StatedFacts
@@ -82,7 +81,7 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
         "vocabularies": [one._asdict() for one in vocabularies],
     }  # fmt: skip
     for folder in (FOLDER, VECTORS):
-        _remove_others(store, folder, set(sizes))
+        remove_others(store, folder, {*sizes, "plan"})
     store.write_json(PLAN, plan)
     return plan
 
@@ -124,14 +123,7 @@ def _write_slices(store: Store, name: str, kept: Sequence[Kept], recipe: Recipe)
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
-        content = _arrow(rows)
-        job = Job(store.url, slice_name, recipe)
-        mark = hashlib.sha256(content).hexdigest()
-        marker = whole_marker(store, FOLDER, slice_name)
-        if marker is None or marker["fingerprint"] != mark:
-            store.delete(marker_name(FOLDER, slice_name))
-            file = store.write_bytes(f"{FOLDER}/{slice_name}.arrow", content)
-            write_marker(FOLDER, job, mark, Done([file], {"texts": len(rows)}))
+        publish_marked(FOLDER, Job(store.url, slice_name, recipe), f"{slice_name}.arrow", _arrow(rows), {"texts": len(rows)})
         yield slice_name
 
 
@@ -142,12 +134,6 @@ def _arrow(rows: Sequence[Kept]) -> bytes:
     with pa.ipc.new_file(out, table.schema) as writer:
         writer.write_table(table)
     return out.getvalue()
-
-
-def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
-    for name in store.names(folder):
-        if name.partition(".")[0] not in kept and f"{folder}/{name}" != PLAN:
-            store.delete(f"{folder}/{name}")
 
 
 def read_plan(store: Store) -> tuple[Vocabulary, ...]:

@@ -1,5 +1,6 @@
 """Step *index*: an approximate index of each vocabulary, where the recipe asks for one."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
     marks = [store.read_json(marker_name(embed_vocabulary.FOLDER, name))["files"] for one in vocabularies for name in one.slices]
     expected = digest([_VERSION, recipe.corpus.seed, marks])
     before = store.read_json(PLAN) if store.exists(PLAN) else {}
-    if before.get("fingerprint") == expected:
+    if before.get("fingerprint") == expected and all(store.exists(index_name(one)) for one in vocabularies):
         return dict(before)
     for vocabulary in vocabularies:
         _index(store, vocabulary, recipe.corpus.seed)
@@ -40,18 +41,8 @@ def index_name(vocabulary: Vocabulary) -> str:
 def _index(store: Store, vocabulary: Vocabulary, seed: int) -> None:
     from pipelines.retrieval_index import build_index
 
-    with temporary_folder() as folder:
-        blocks = []
-        for number, name in enumerate(vocabulary.slices):
-            with store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy") as file:
-                blocks.append(_held(file, Path(folder) / f"{number}.npy", is_local=store.is_local))
+    with ExitStack() as at_hand, temporary_folder() as folder:
+        files = [at_hand.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy")) for name in vocabulary.slices]
         made = Path(folder) / "index"
-        build_index(blocks, made, seed)
+        build_index([np.load(file, mmap_mode="r") for file in files], made, seed)
         store.write_bytes(index_name(vocabulary), made.read_bytes())
-
-
-def _held(file: str, copy: Path, *, is_local: bool) -> Any:
-    """A slice mapped into memory; one from elsewhere is copied first."""
-    if not is_local:
-        copy.write_bytes(Path(file).read_bytes())
-    return np.load(file if is_local else copy, mmap_mode="r")

@@ -1,7 +1,7 @@
 """How pseudo-labels spread over a corpus: how many samples have any, how evenly texts are used, which are used most and least."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,17 +58,19 @@ class LabelCounts:
 
     def add(self, labels: Iterable[tuple[Form, str]]) -> None:
         """Count one sample's labels, or that it has none."""
-        before = sum(map(Counter.total, self._texts.values()))
+        is_labelled = False
         for form, text in labels:
             self._texts[form][text] += 1
+            is_labelled = True
         self.samples += 1
-        self.labelled += sum(map(Counter.total, self._texts.values())) > before
+        self.labelled += is_labelled
 
-    def add_many(self, samples: int, labelled: int, form: Form, texts: Counter[str]) -> None:
-        """Count labels of one form of many samples."""
+    def add_many(self, samples: int, labelled: int, texts: Mapping[Form, Counter[str]]) -> None:
+        """Count the labels of many samples."""
         self.samples += samples
         self.labelled += labelled
-        self._texts[form].update(texts)
+        for form, counted in texts.items():
+            self._texts[form].update(counted)
 
     def stats(self) -> LabelStats:
         """The figures."""
@@ -116,8 +118,7 @@ def build_stats(store: Store) -> LabelStats:
     """The labels of a build, from their tables, without the shards."""
     counts = LabelCounts()
     for found in side_by_side(lambda name: _read(store, name), store.read_json(PLAN)["buckets"]):
-        counts.add_many(found.samples, found.labelled, Form.LONG, found.texts[Form.LONG])
-        counts.add_many(0, 0, Form.SHORT, found.texts[Form.SHORT])
+        counts.add_many(*found)
     return counts.stats()
 
 

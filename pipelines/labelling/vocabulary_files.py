@@ -1,22 +1,18 @@
 """Files of texts, as anybody may have them: Parquet, JSON lines, CSV or TSV with a column ``text``, or one text per line."""
 
-import csv
-import io
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.errors import PipelineError
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.manifests import table_rows
 from pipelines.store import Store
 from schemas.vocabulary import Form
 
 _TEXTS: Final = ("text", "caption")  # columns that hold it, the first that is there
 _WORDS_OF_A_SENTENCE: Final = 5
-_MOST_CHARS: Final = 1 << 20  # of a CSV's cell
+_PLAIN: Final = ".txt"
+_ENDINGS: Final = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", _PLAIN)
 
 
 class Text(NamedTuple):
@@ -41,59 +37,33 @@ def read_texts(place: str) -> list[Text]:
     """All texts of a file. Raises `PipelineError` for what cannot be read, and says what was expected."""
     store, name = file_at(place)
     ending = os.path.splitext(name)[1].lower()
-    if ending not in _READERS:
-        raise PipelineError(f"{place} is no vocabulary: expected a name that ends in {', '.join(_READERS)}")
+    if ending not in _ENDINGS:
+        raise PipelineError(f"{place} is no vocabulary: expected a name that ends in {', '.join(_ENDINGS)}")
     try:
-        return [text for text in _READERS[ending](store.read_bytes(name)) if text.text.strip()]
-    except (pa.ArrowException, ValueError, csv.Error, KeyError) as error:
+        if ending == _PLAIN:
+            texts = [Text(line) for line in store.read_bytes(name).decode("utf-8-sig").splitlines()]
+        else:
+            with store.open(name) as opened:
+                texts = [_text(number, cells) for number, cells in table_rows(name, opened)]
+    except (DeadInput, UnicodeDecodeError) as error:
         raise PipelineError(f"{place} cannot be read as a vocabulary: {error}") from error
+    if not texts:
+        raise PipelineError(f"{place} cannot be read as a vocabulary: it holds no row")
+    return [text for text in texts if text.text.strip()]
+
+
+def _text(number: int, cells: Mapping[str, Any]) -> Text:
+    """A row of a table."""
+    if "_broken" in cells:
+        raise DeadInput("bad_table", f"row {number} {cells['_broken']}")
+    column = next((name for name in _TEXTS if name in cells), None)
+    if column is None:
+        names = ", ".join(repr(name) for name in list(cells)[:8])
+        raise DeadInput("bad_table", f"no column {' or '.join(_TEXTS)} among {names}")
+    return Text(*(str(cells.get(name) or "") for name in (column, *Text._fields[1:])))
 
 
 def form_of(texts: Sequence[Text]) -> Form:
     """The form of a file's texts that state none: sentences, where the median has five words or more."""
     words = sorted(len(text.text.split()) for text in texts)
     return Form.LONG if words and words[len(words) // 2] >= _WORDS_OF_A_SENTENCE else Form.SHORT
-
-
-def _parquet(content: bytes) -> Iterator[Text]:
-    table = pq.read_table(io.BytesIO(content))
-    column = _text_column(table.column_names)
-    said = [table.column(name).to_pylist() if name in table.column_names else None for name in (column, *Text._fields[1:])]
-    for row in range(table.num_rows):
-        yield Text(*(str(cells[row] or "") if cells is not None else "" for cells in said))
-
-
-def _lines(content: bytes) -> Iterator[Text]:
-    for line in content.decode().split("\n"):
-        if line.strip():
-            row: dict[str, Any] = json.loads(line)
-            yield Text(str(row[_text_column(list(row))]), *(str(row.get(name) or "") for name in Text._fields[1:]))
-
-
-def _table(content: bytes, delimiter: str) -> Iterator[Text]:
-    csv.field_size_limit(_MOST_CHARS)
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
-    column = _text_column(rows.fieldnames or [])
-    for row in rows:
-        yield Text(row[column] or "", *(row.get(name) or "" for name in Text._fields[1:]))
-
-
-def _plain(content: bytes) -> Iterator[Text]:
-    return (Text(line) for line in content.decode("utf-8-sig").splitlines())
-
-
-def _text_column(names: Sequence[str]) -> str:
-    found = next((name for name in _TEXTS if name in names), None)
-    if found is None:
-        raise ValueError(f"no column {' or '.join(_TEXTS)} among {', '.join(map(repr, names[:8]))}")
-    return found
-
-
-_READERS: Final = {
-    ".parquet": _parquet,
-    ".jsonl": _lines,
-    ".ndjson": _lines,
-    ".csv": lambda content: _table(content, ","),
-    ".tsv": lambda content: _table(content, "\t"),
-    ".txt": _plain,
-}

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.distinct import FactSet, Index
-from pipelines.embedders import minilm
-from pipelines.embedders.minilm import DIMENSION, Vectors
+from pipelines.embedders import Vectors, minilm
+from pipelines.embedders.minilm import DIMENSION
 from schemas.recipe import CaptionRecipe
 
 LIMIT = CaptionRecipe().max_similarity

@@ -18,7 +18,8 @@ import soundfile
 from flows.errors import UsageError
 from flows.local import build, label, verify_build
 from flows.settings import recipe_toml
-from flows.steps import begin, stored_build
+from flows.stages import Share
+from flows.steps import begin, run_step, stored_build
 from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
@@ -269,3 +270,8 @@ def test_relative_places_hold_in_any_folder(corpus: Corpus, tmp_path: Path, monk
     begin(["songs.csv"], str(tmp_path), recipe.replaced(label=recipe.label.replaced(vocabularies=("tags.txt",))))
     monkeypatch.chdir(tmp_path)
     assert stored_build(str(tmp_path))[1].label.vocabularies == (str(corpus.folder / "tags.txt"),)
+
+
+def test_a_share_of_a_step_that_looks_at_all_buckets_is_refused(corpus: Corpus) -> None:
+    with pytest.raises(UsageError, match="step near does all buckets at once: take it without --slice"):
+        run_step("near", str(corpus.out), Engine(), "runs/share", IGNORE, Share(2, 20))

@@ -1,5 +1,6 @@
 """Texts from every kind of file, with what it says of them; a file that is none is named."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,14 @@ def test_what_is_no_vocabulary_is_named_with_the_reason(tmp_path: Path, name: st
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"gone\.txt does not exist"):
         read_texts(str(tmp_path / "gone.txt"))
+
+
+def test_a_file_without_a_row_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="it holds no row"):
+        read_texts(written(tmp_path, "v.csv", "text\n"))
+
+
+def test_reading_a_vocabulary_leaves_the_limits_of_other_tables_alone(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    assert read_texts(written(tmp_path, "v.csv", f"text\n{'a' * 2**21}\n")) == [Text("a" * 2**21)]
+    assert csv.field_size_limit() == before
