@@ -3,3 +3,7 @@
 
 class TrainingError(Exception):
     """Something about a model, its settings or its inputs does not fit; the message says what, where, and what to do."""
+
+
+class BadData(TrainingError):
+    """Samples that cannot be used, more than are let pass; or a loss that is no number."""

@@ -43,6 +43,13 @@ class Conditions(NamedTuple):
             joined_tokens(self.text, other.text), self.beats.joined(other.beats), self.chords.joined(other.chords), seconds_B2
         )
 
+    def first(self, count: int) -> "Conditions":
+        """The first samples alone."""
+        text = Tokens(self.text.states_BLD[:count], self.text.mask_BL[:count])
+        seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2[:count]
+        beats, chords = BeatBatch(*(part[:count] for part in self.beats)), ChordBatch(*(part[:count] for part in self.chords))
+        return Conditions(text, beats, chords, seconds_B2)
+
     def untold(self, empty_text: Tokens) -> "Conditions":
         """The same batch with everything dropped but its seconds: what guidance leads away from.
 
@@ -84,7 +91,14 @@ class LatentDiffusion(nn.Module):
         """The net's prediction, shaped as the latent."""
         return cast(torch.Tensor, self.munet(noisy_BCTF, steps_B, self.context(conditions), conditions.seconds_B2))
 
-    def forward(self, latents_BCTF: torch.Tensor, conditions: Conditions, noise_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
-        """Loss of each sample at the drawn noise and step: (B,)."""
+    def forward(
+        self,
+        latents_BCTF: torch.Tensor,
+        conditions: Conditions,
+        noise_BCTF: torch.Tensor,
+        steps_B: torch.Tensor,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Loss of each sample at the drawn noise and step: (B,). `frames_B` says how many frames of each are no padding."""
         said = self.predict(self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions)
-        return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B)
+        return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B, frames_B)

@@ -89,7 +89,20 @@ class Objective:
         weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (snr_B if self.config.target is Target.EPSILON else snr_B + 1)
         return weight_B
 
-    def loss(self, said: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
-        """Weighted mean squared error of each sample: (B,), in float32."""
-        error_B = (said.float() - self.target(latents, noise, steps_B).float()).square().flatten(1).mean(1)
-        return error_B * self.weight(steps_B)
+    def loss(
+        self,
+        said: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        steps_B: torch.Tensor,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Weighted mean squared error of each sample: (B,), in float32.
+
+        Of a sample with fewer frames of its own the rest, which is padding, does not count; one with none has no error.
+        """
+        error_BT = (said.float() - self.target(latents, noise, steps_B).float()).square().mean(dim=(1, 3))
+        if frames_B is None:
+            return error_BT.mean(1) * self.weight(steps_B)
+        own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
+        return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1) * self.weight(steps_B)

@@ -1,0 +1,135 @@
+"""What a model is told of a sample, and what it should have said: one sample of a shard as tensors.
+
+Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
+"""
+
+import io
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from pipelines.audio import decoded, resampled
+from pipelines.codecs import CodecFacts
+from pipelines.errors import DeadInput
+from pipelines.moving import cut
+from pipelines.tars import read_members
+from schemas.labels import Beats, Chords
+from schemas.sample import Sample
+from training.conditions import Condition
+from training.prompts import PromptConfig, visit
+
+LATENT: Final = "latent.npy"
+AUDIO: Final = "flac"
+_TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
+
+
+class Example(NamedTuple):
+    """One visit to a sample."""
+
+    key: str
+    sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) at the codec's rate
+    prompt: str  # empty: not known, or dropped
+    beats: Beats | None  # none: not known, or dropped
+    chords: Chords | None
+    start_s: float
+    end_s: float
+    noise_CTF: torch.Tensor
+    step: int
+
+
+class Unusable(NamedTuple):
+    """A sample that cannot be used, and why."""
+
+    key: str
+    reason: str
+    noise_CTF: torch.Tensor  # drawn all the same: it stands in the batch as a row that does not count
+
+
+class Reading(NamedTuple):
+    """How samples are read: what the codec makes, how much of a sample is heard, and the rules of visits."""
+
+    facts: CodecFacts
+    latents: bool  # read latents, not audio
+    frames: int  # latent frames that are learned at a time
+    noise_steps: int
+    prompts: PromptConfig
+    mean_sentences: float
+    seed: int
+
+
+def members_of(content: bytes) -> dict[str, bytes]:
+    """A sample's members by extension."""
+    opened = io.BytesIO(content)
+    found = {}
+    for member in list(read_members(opened)):
+        opened.seek(member.offset)
+        found[member.name.rpartition("/")[2].partition(".")[2].lower()] = opened.read(member.size)
+    return found
+
+
+def parsed(members: dict[str, bytes]) -> Sample:
+    """The record of a sample. Raises `DeadInput` where it has none or one that breaks the contract."""
+    content = _member(members, "json")
+    try:
+        return Sample.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DeadInput(
+            "bad_json", f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} ({error.error_count()} errors)"
+        ) from error
+
+
+def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random.Generator, told_all: bool = False) -> Example:
+    """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is masked and nothing dropped.
+
+    Raises `DeadInput` for a sample that cannot be used.
+    """
+    members = members_of(content)
+    sample = parsed(members)
+    rules = _TOLD_ALL if told_all else reading.prompts
+    told = visit(sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules)
+    heard_s = reading.frames / reading.facts.frames_per_s
+    labels = cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
+    return Example(
+        key=sample.key,
+        sound=_latent(members, reading) if reading.latents else _wave(members, reading),
+        prompt=told.prompt,
+        beats=labels.beats if labels.beats.times_s and Condition.BEATS not in told.dropped else None,
+        chords=labels.chords if labels.chords.segments and Condition.CHORDS not in told.dropped else None,
+        start_s=sample.start_s,
+        end_s=sample.end_s,
+        step=int(draws.integers(reading.noise_steps)),
+        noise_CTF=drawn_noise(reading, draws),
+    )
+
+
+def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
+    """Noise shaped as a latent: (C, T, F)."""
+    return torch.from_numpy(draws.standard_normal((reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32))
+
+
+def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+    facts = reading.facts
+    latent = np.load(io.BytesIO(_member(members, LATENT)), allow_pickle=False)
+    if latent.ndim != 3 or (latent.shape[0], latent.shape[2]) != (facts.channels, facts.bands) or not latent.shape[1]:
+        expected = f"({facts.channels}, frames, {facts.bands})"
+        raise DeadInput("foreign_latent", f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}")
+    return torch.from_numpy(latent[:, : reading.frames].astype(np.float32))
+
+
+def _wave(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+    content = _member(members, AUDIO)
+    try:
+        heard = decoded(content)
+    except RuntimeError as error:  # as soundfile's errors are
+        raise DeadInput("undecodable", f"its FLAC cannot be decoded: {error}") from error
+    samples = reading.frames * reading.facts.samples_per_frame
+    return torch.from_numpy(resampled(heard.wave, heard.rate_hz, reading.facts.rate_hz)[:samples])
+
+
+def _member(members: dict[str, bytes], extension: str) -> bytes:
+    if extension not in members:
+        raise DeadInput("missing_member", f"has no .{extension}; its members are {', '.join(sorted(members))}")
+    return members[extension]

@@ -1,0 +1,115 @@
+"""Where the samples of a corpus stand: shards, and the bytes of each sample within them.
+
+A sample is fetched by one read of a range, from a disk or an object store alike. Our own shards say where in their index; another's
+headers are read once.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.shard_finding import Shard, find_shards, index_of, open_file
+from pipelines.tars import read_members
+from schemas.identity import Split
+from training.errors import TrainingError
+
+_BLOCK: Final = 512
+
+Offsets = npt.NDArray[np.int64]
+
+
+class ShardPlaces(NamedTuple):
+    """A shard and where its samples begin; one number more than it has samples, the last where they end."""
+
+    url: str
+    offsets: Offsets
+
+    @property
+    def samples(self) -> int:
+        """Samples in the shard."""
+        return len(self.offsets) - 1
+
+
+class Range(NamedTuple):
+    """Bytes of one sample in a shard: a tar of its own."""
+
+    url: str
+    start: int
+    end: int
+
+
+class CorpusPlaces:
+    """All samples of a corpus by number, in the order of its shards."""
+
+    def __init__(self, shards: Sequence[ShardPlaces]) -> None:
+        self.shards = tuple(shards)
+        self._ends = np.cumsum([shard.samples for shard in shards])
+
+    def __len__(self) -> int:
+        """Samples of the corpus."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def range_of(self, number: int) -> Range:
+        """Where a sample's bytes are."""
+        place = int(np.searchsorted(self._ends, number, side="right"))
+        shard = self.shards[place]
+        inside = number - (int(self._ends[place - 1]) if place else 0)
+        return Range(shard.url, int(shard.offsets[inside]), int(shard.offsets[inside + 1]))
+
+
+def find_places(target: str, split: Split) -> CorpusPlaces:
+    """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL of these.
+
+    Shards whose names state no split are taken for train. Raises `TrainingError` where there are none, or one cannot be read.
+    """
+    try:
+        shards = [shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split]
+        places = [_places(shard) for shard in shards]
+    except DeadInput as error:
+        raise TrainingError(f"{target}: {error.message}") from error
+    except PipelineError as error:
+        raise TrainingError(str(error)) from error
+    if not any(shard.samples for shard in places):
+        raise TrainingError(f"{target} has no samples of split {split}: build a corpus with one, or name other shards")
+    return CorpusPlaces([shard for shard in places if shard.samples])
+
+
+def _places(shard: Shard) -> ShardPlaces:
+    stated = index_of(shard) or {}
+    if "offsets" in stated:
+        return ShardPlaces(shard.url, np.asarray(stated["offsets"], np.int64))
+    try:
+        with open_file(shard) as file:
+            members = list(read_members(file))
+    except DeadInput as error:
+        raise DeadInput(error.code, f"{shard.name} {error.message}") from error
+    starts, end, key = [], 0, None
+    for member in members:
+        if (found := _key(member.name)) != key:
+            starts.append(end)
+        key, end = found, member.offset + member.size + -member.size % _BLOCK
+    return ShardPlaces(shard.url, np.asarray([*starts, end], np.int64))
+
+
+def _key(name: str) -> str:
+    """A member's key, up to the first dot of its last part, as stock readers have it."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
+    """The bytes of several samples; those of one file system are asked for at once. What cannot be read is its error."""
+    found: dict[Range, bytes | Exception] = {}
+    by_protocol: dict[str, list[Range]] = {}
+    for one in ranges:
+        by_protocol.setdefault(one.url.partition("://")[0] if "://" in one.url else "", []).append(one)
+    for asked in by_protocol.values():
+        fs = fsspec.core.url_to_fs(asked[0].url)[0]
+        paths = [fs._strip_protocol(one.url) for one in asked]
+        read = fs.cat_ranges(paths, [one.start for one in asked], [one.end for one in asked], on_error="return")
+        found.update(zip(asked, read, strict=True))
+    return [found[one] for one in ranges]

@@ -1,0 +1,158 @@
+"""Batches by their number, read ahead by worker processes.
+
+Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, S audio samples.
+"""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.synchronize import Event
+from types import FrameType
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pipelines.draws import generator
+from pipelines.errors import DeadInput
+from training.conditions.beats import BeatBatch, batched_beats
+from training.conditions.chords import ChordBatch, batched_chords
+from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of
+from training.data.index import CorpusPlaces, Range, read_ranges
+from training.data.order import Order, Place
+
+
+class Batch(NamedTuple):
+    """A micro-batch. A sample that could not be used is a row of silence that does not count."""
+
+    keys: tuple[str, ...]
+    prompts: tuple[str, ...]  # empty where the text is unknown or was dropped
+    beats: BeatBatch
+    chords: ChordBatch
+    seconds_B2: torch.Tensor  # where in its source each clip begins and ends
+    sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) for the codec to encode
+    frames_B: torch.Tensor  # latent frames that each has of its own; what follows is padding, none where the sample does not count
+    noise_BCTF: torch.Tensor
+    steps_B: torch.Tensor
+    unusable: tuple[Unusable, ...]
+
+
+class Samples(Dataset[Example | Unusable]):
+    """Positions of the order to examples; those of one call are read at once."""
+
+    def __init__(self, corpora: Sequence[CorpusPlaces], order: Order, reading: Reading, *, told_all: bool = False) -> None:
+        self._corpora, self._order, self._reading, self._told_all = tuple(corpora), order, reading, told_all
+
+    def __getitem__(self, position: int) -> Example | Unusable:
+        """One position."""
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Example | Unusable]:
+        """Several, as torch's loader asks for them."""
+        places = [self._order.at(position) for position in positions]
+        ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
+        return [self._made(*one) for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)]
+
+    def collated(self, examples: Sequence[Example | Unusable]) -> Batch:
+        """Examples as a batch, sounds padded to the length that is learned."""
+        good = [example if isinstance(example, Example) else None for example in examples]
+        facts, frames = self._reading.facts, self._reading.frames
+        shape = (facts.channels, frames, facts.bands) if self._reading.latents else (frames * facts.samples_per_frame,)
+        sounds, frames_B = torch.zeros(len(good), *shape), torch.zeros(len(good), dtype=torch.int64)
+        for row, example in enumerate(good):
+            if example is not None and self._reading.latents:
+                frames_B[row] = length = example.sound.shape[1]
+                sounds[row, :, :length] = example.sound
+            elif example is not None:
+                sounds[row, : len(example.sound)] = example.sound
+                frames_B[row] = facts.frames(len(example.sound))
+        return Batch(
+            keys=tuple(example.key for example in examples),
+            prompts=tuple(example.prompt if example else "" for example in good),
+            beats=batched_beats([example and example.beats for example in good]),
+            chords=batched_chords([example and example.chords for example in good]),
+            seconds_B2=torch.tensor([[example.start_s, example.end_s] if example else [0.0, 0.0] for example in good]),
+            sounds=sounds,
+            frames_B=frames_B,
+            noise_BCTF=torch.stack([example.noise_CTF for example in examples]),
+            steps_B=torch.tensor([example.step if example else 0 for example in good]),
+            unusable=tuple(example for example in examples if isinstance(example, Unusable)),
+        )
+
+    def _made(self, position: int, place: Place, where: Range, content: bytes | Exception) -> Example | Unusable:
+        draws = generator(self._reading.seed, str(position), "noise of validation" if self._told_all else "noise")
+        try:
+            if isinstance(content, Exception):
+                raise DeadInput("unreadable", f"cannot be read: {content}")
+            return example_of(content, self._reading, epoch=place.epoch, draws=draws, told_all=self._told_all)
+        except DeadInput as error:
+            return Unusable(f"{where.url} at byte {where.start}", error.message, drawn_noise(self._reading, draws))
+
+
+class Share(NamedTuple):
+    """Which part of each step's batch a process takes: its rank of how many, in micro-batches of a size."""
+
+    batch: int
+    micro_batch: int
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of a step in each process."""
+        return self.batch // (self.micro_batch * self.ranks)
+
+    def positions(self, step: int, part: int) -> range:
+        """Positions of one micro-batch of a step.
+
+        >>> Share(batch=8, micro_batch=2, rank=1, ranks=2).positions(step=3, part=1)
+        range(30, 32)
+        """
+        first = step * self.batch + (part * self.ranks + self.rank) * self.micro_batch
+        return range(first, first + self.micro_batch)
+
+
+class _Positions(Sampler[list[int]]):
+    def __init__(self, share: Share, first_step: int, last_step: int) -> None:
+        self._share, self._steps = share, range(first_step, last_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(self._share.positions(step, part)) for step in self._steps for part in range(self._share.parts))
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._share.parts
+
+
+@contextmanager
+def batches(
+    samples: Samples, share: Share, *, first_step: int, last_step: int, workers: int, pinned: bool = False
+) -> Iterator[Iterator[Batch]]:
+    """Micro-batches of the steps from `first_step` to before `last_step`, in order, whatever the number of workers (0: this process)."""
+    closing = torch.multiprocessing.get_context().Event()
+    loader: DataLoader[Example | Unusable] = DataLoader(
+        samples,
+        batch_sampler=_Positions(share, first_step, last_step),
+        num_workers=workers,
+        collate_fn=samples.collated,
+        worker_init_fn=partial(_quiet, closing),
+        prefetch_factor=4 if workers else None,
+        pin_memory=pinned,
+    )
+    try:
+        yield iter(loader)
+    finally:
+        closing.set()
+
+
+def _quiet(closing: Event, _: int) -> None:
+    """A worker ends when its parent says so, or is gone; schedulers send their stop signals to it too, while the parent needs it still."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        if closing.is_set():
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,281 @@
+"""A training run, from its recipe to its last checkpoint. The same call again goes on where the last one stopped.
+
+Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that was killed and resumed is, on a CPU, the
+same to the bit as one that was not.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from pipelines.codecs import Codec, open_codec
+from pipelines.lock import hold
+from pipelines.store import Store
+from schemas.identity import Split
+from training import checkpoints
+from training.checkpoints import STATE, Checkpoint
+from training.data.examples import Reading
+from training.data.index import CorpusPlaces, find_places
+from training.data.loading import Batch, Samples, Share, batches
+from training.data.order import Order
+from training.errors import BadData, TrainingError
+from training.journal import Journal, Tell
+from training.learner import Learner, StepFigures
+from training.pace import Clock, flops_per_sample
+from training.parallel import World, joined
+from training.playing import played
+from training.recipe import TrainRecipe
+from training.states import KeptStates
+from training.survey import Survey, surveyed
+from training.text import open_text_encoder
+from training.validation import validation_batches, validation_loss
+
+RECIPE: Final = "recipe.json"
+CORPUS: Final = "corpus.json"
+# What weights depend on; a run goes on with all else changed if its user wants so.
+_FIXED: Final = ("model", "objective", "codec", "text")
+
+
+class Trained(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    stopped: bool  # by a signal: there is more to do
+    checkpoint: str
+
+
+def train(recipe: TrainRecipe, out: str, tell: Tell = print) -> Trained:
+    """Train by a recipe into a folder, from its last checkpoint where it has one.
+
+    SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError` where recipe and folder, shards or
+    machine do not fit together, and `BadData` for too many unusable samples or a loss that is no number.
+    """
+    with joined(recipe.run.device) as world, _stop_signals() as stop:
+        store = Store(out)
+        if not world.is_first:
+            return _Run(recipe, store, world, tell).go(stop)
+        with hold(store, "training"):
+            return _Run(recipe, store, world, tell).go(stop)
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell) -> None:
+        self.recipe, self.store, self.world = recipe, store, world
+        self.tell: Tell = tell if world.is_first else _silent
+        _check_share(recipe, world)
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
+        encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
+        _check_fit(recipe, codec, encoder.width)
+        self.learner = Learner(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
+        found = checkpoints.whole_ones(store)
+        last = found[-1] if found else None
+        corpora = [find_places(target, Split.TRAIN) for target in recipe.data.shards]
+        self.survey = self._survey(corpora, last)
+        self.samples = self._samples(corpora, told_all=False)
+        self.heard = self._validation()
+        self.first_step, self.unusable = self._resumed(last)
+        world.wait()  # nobody writes a checkpoint while another still looks for the last one
+
+    def go(self, stop: Callable[[], bool]) -> Trained:
+        """All steps that are left, or up to a stop signal."""
+        rules, step = self.recipe.run, self.first_step
+        if step >= rules.steps:
+            self.tell(f"all {rules.steps} steps are done")
+            return Trained(step, False, f"{self.store.url}/{checkpoints.folder_of(step)}")
+        flops = flops_per_sample(self.recipe, *self.learner.shape)
+        clock = Clock(self.recipe, self.world, flops)
+        with self._loader() as loader, self._journal() as journal:
+            while step < rules.steps:
+                figures = self.learner.step([clock.waiting(loader) for _ in range(self.share.parts)], step)
+                step += 1
+                clock.stepped(figures.samples)
+                self._count(figures, step)
+                stopping = self.world.summed(torch.tensor([float(stop())], device=self.world.device)).item() > 0
+                if journal and (step % rules.log_every == 0 or step == rules.steps):
+                    journal.step(step, figures, clock.lap(step))
+                self._look(step, journal, stopping)
+                if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
+                    self._save(step)
+                if stopping:
+                    break
+        return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal | None]:
+        if not self.world.is_first:
+            yield None
+            return
+        journal = Journal(self.store, self.tell, first_step=self.first_step, wandb=self.recipe.run.wandb)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    @property
+    def share(self) -> Share:
+        """This process's share of each step."""
+        return Share(self.recipe.data.batch, self.recipe.data.micro_batch, self.world.rank, self.world.ranks)
+
+    def _loader(self) -> AbstractContextManager[Iterator[Batch]]:
+        return batches(
+            self.samples,
+            self.share,
+            first_step=self.first_step,
+            last_step=self.recipe.run.steps,
+            workers=self.recipe.data.workers,
+            pinned=self.world.device.type == "cuda",
+        )
+
+    def _survey(self, corpora: list[CorpusPlaces], last: Checkpoint | None) -> Survey:
+        if last is not None:
+            return Survey.model_validate(last.json(CORPUS))
+        rules = self.recipe
+        return surveyed(
+            rules.data.shards, corpora, self.learner.codec.facts, limit=rules.run.survey, seed=rules.run.seed, unusable=rules.data.unusable
+        )
+
+    def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
+        rules = self.recipe
+        weights = () if told_all else rules.data.weights
+        order = Order([len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed)
+        reading = Reading(
+            facts=self.learner.codec.facts,
+            latents=self.survey.latents,
+            frames=self.learner.shape[1],
+            noise_steps=rules.objective.steps,
+            prompts=rules.prompts,
+            mean_sentences=self.survey.mean_sentences,
+            seed=rules.run.seed,
+        )
+        return Samples(corpora, order, reading, told_all=told_all)
+
+    def _validation(self) -> Samples | None:
+        try:
+            corpora = [find_places(target, Split.VALIDATION) for target in self.recipe.data.shards]
+        except TrainingError:  # shards of others have no such split
+            return None
+        return self._samples(corpora, told_all=True)
+
+    def _resumed(self, last: Checkpoint | None) -> tuple[int, int]:
+        """The step to go on with, and how many samples were unusable before it."""
+        if last is None:
+            self.tell(_told_of(self.survey, self.recipe, self.world))
+            return 0, 0
+        _check_same(last, self.recipe, self.tell)
+        self.learner.restore(last)
+        state = last.json(STATE)
+        self.tell(f"going on from step {state['step']} ({last.name})")
+        return int(state["step"]), int(state["unusable"])
+
+    def _count(self, figures: StepFigures, step: int) -> None:
+        self.unusable += figures.unusable
+        taken = step * self.recipe.data.batch
+        if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * taken):
+            raise BadData(
+                f"{self.unusable} of {taken} samples were unusable (limit {self.recipe.data.unusable:.1%}): `obbligato shards verify` says "
+                "what is wrong with the shards; data.unusable raises the limit"
+            )
+
+    def _look(self, step: int, journal: Journal | None, stopping: bool) -> None:
+        """Validation and sounds, when it is time; not while a machine waits for us to go."""
+        rules = self.recipe.run
+        if self.heard is None or not self.recipe.data.validation or stopping:
+            return
+        if step % rules.validate_every == 0 or step == rules.steps:
+            loss = validation_loss(self.learner, self.heard, self.recipe.data.validation)
+            if journal:
+                journal.validation(step, loss)
+        if rules.played and (step % rules.play_every == 0 or step == rules.steps):
+            with validation_batches(self.learner, self.heard, 1) as found:
+                sounds = played(self.learner, next(found), rules.played)
+            if journal:
+                journal.played(step, sounds)
+
+    def _save(self, step: int) -> None:
+        weights, moments = self.learner.gathered()
+        if self.world.is_first:
+            documents = {
+                RECIPE: self.recipe.model_dump(mode="json"),
+                CORPUS: self.survey.model_dump(mode="json"),
+                STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, "torch": torch.__version__},
+            }
+            checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
+            checkpoints.drop_old(self.store, self.recipe.run.keep)
+        self.world.wait()
+
+
+def _silent(_: str) -> None:
+    """What the other processes tell."""
+
+
+def _told_of(survey: Survey, recipe: TrainRecipe, world: World) -> str:
+    samples = sum(dataset.samples for dataset in survey.datasets)
+    what = "latents" if survey.latents else "audio, encoded as it is read"
+    return (
+        f"{samples} samples of {len(survey.datasets)} corpora ({what}) · {recipe.run.steps} steps of {recipe.data.batch} samples, "
+        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+    )
+
+
+def _check_share(recipe: TrainRecipe, world: World) -> None:
+    if not recipe.data.shards:
+        raise TrainingError("no shards to learn from: name a build, a folder of shards, or their URLs")
+    if recipe.data.batch % (recipe.data.micro_batch * world.ranks):
+        raise TrainingError(
+            f"data.batch {recipe.data.batch} cannot be shared by {world.ranks} processes in micro-batches of {recipe.data.micro_batch}: "
+            "choose a batch that is a multiple of both"
+        )
+
+
+def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
+    facts = codec.facts
+    if facts.channels != recipe.model.latent_channels:
+        raise TrainingError(
+            f"{facts.name} makes latents of {facts.channels} channels, but the model takes {recipe.model.latent_channels}: "
+            f"set model.latent_channels={facts.channels}, or take another codec"
+        )
+    if text_width != recipe.model.text_width:
+        raise TrainingError(
+            f"the text encoder's states are {text_width} wide, but the model takes {recipe.model.text_width}: "
+            f"set model.text_width={text_width}"
+        )
+
+
+def _check_same(last: Checkpoint, recipe: TrainRecipe, tell: Tell) -> None:
+    """Refuse a recipe under which the weights would be of no use; tell what else has changed."""
+    before = TrainRecipe.model_validate(last.json(RECIPE))
+    changed = [
+        f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was {getattr(getattr(before, section), knob)})"
+        for section in TrainRecipe.model_fields
+        for knob in type(getattr(recipe, section)).model_fields
+        if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
+    ]
+    if any(change.partition(".")[0] in _FIXED for change in changed):
+        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(changed)}. Take another --out, or the same recipe")
+    for change in changed:
+        tell(f"changed since the last checkpoint: {change}")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether a stop signal has come; a second one ends the process as usual."""
+    came: list[int] = []
+    before: dict[int, Any] = {}  # handlers by signal
+
+    def remember(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, before[number])
+
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        before[stop] = signal.signal(stop, remember)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

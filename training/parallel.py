@@ -1,0 +1,107 @@
+"""One process or many: who else there is, how the model is shared, and what all must agree on.
+
+Processes are started by torchrun, or by anything that sets its variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from training.errors import TrainingError
+from training.munet.blocks import Layer
+from training.recipe import Parallel
+
+
+class World(NamedTuple):
+    """This process among all."""
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """The process that writes and tells."""
+        return self.rank == 0
+
+    def summed(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Numbers added up over all processes."""
+        if self.ranks > 1:
+            dist.all_reduce(numbers)
+        return numbers
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.ranks > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined(device: str) -> Iterator[World]:
+    """The world this process was started in. Raises `TrainingError` where a GPU is asked for and there is none."""
+    rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("run.device is cuda, but torch finds no GPU here: take auto or cpu, or install a CUDA build of torch")
+    chosen = torch.device("cuda", local) if device != "cpu" and torch.cuda.is_available() else torch.device("cpu")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+        torch.set_float32_matmul_precision("high")  # TF32 for what bf16 leaves
+    if ranks > 1:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(rank, ranks, chosen)
+    finally:
+        if ranks > 1:
+            dist.destroy_process_group()
+
+
+def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
+    """The model as several processes train it; by itself where there is one.
+
+    Under FSDP each residual block with its attention site is gathered by itself, so that no more than one is whole at a time.
+    """
+    if world.ranks == 1:
+        return model
+    if parallel is Parallel.DDP:
+        return DistributedDataParallel(model, device_ids=[world.device.index] if world.device.type == "cuda" else None)
+    mesh = init_device_mesh(world.device.type, (world.ranks,))
+    parts = [module for module in model.modules() if isinstance(module, Layer)]
+    for module in (*parts, *model.children(), model):  # the children too: sampling calls them by themselves
+        fully_shard(module, mesh=mesh)
+    return model
+
+
+@contextmanager
+def gathering(model: nn.Module, *, last: bool) -> Iterator[None]:
+    """Around a micro-batch: gradients are exchanged after the last one of a step alone."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+    waits: Any = model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
+    with waits:
+        yield
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """A tensor by itself, gathered where processes hold shares of it; all of them must ask."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def own(value: torch.Tensor) -> torch.Tensor:
+    """This process's share of a tensor, or all of it."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
+def fill(into: torch.Tensor, value: torch.Tensor) -> None:
+    """Put a whole tensor into one that processes may hold shares of."""
+    if isinstance(into, DTensor):
+        value = distribute_tensor(value.to(into.device), into.device_mesh, into.placements).to_local()
+    own(into).copy_(value)

@@ -1,0 +1,64 @@
+"""Ready training recipes."""
+
+from typing import Final
+
+from training.errors import TrainingError
+from training.munet.config import Preset, preset
+from training.objective import ObjectiveConfig
+from training.prompts import PromptConfig
+from training.recipe import CodecRecipe, DataRecipe, Decay, OptimRecipe, Precision, RunRecipe, TextRecipe, TrainRecipe
+from training.sampling import Sampler, SamplingConfig
+from training.text import FLAN_T5
+
+_GPU: Final = RunRecipe(precision=Precision.BF16, compile=True)
+_AUDIOLDM: Final = CodecRecipe(name="audioldm")
+_FLAN: Final = TextRecipe(source=FLAN_T5)
+_TANGO_DATA: Final = DataRecipe(seconds=10.24, workers=8)  # 256 latent frames
+_PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)  # Mustango: 200 steps, guidance 3
+
+READY: Final = {
+    # Minutes on a CPU, without any download.
+    "tiny": TrainRecipe(
+        model=preset(Preset.TINY),
+        run=RunRecipe(steps=2000, checkpoint_every=250, validate_every=250, play_every=1000),
+        data=DataRecipe(batch=16, micro_batch=16, workers=1),
+        text=TextRecipe(cache_mb=1500),
+        optim=OptimRecipe(lr=1e-3, warmup_steps=50, decay=Decay.COSINE, ema=0.995),
+    ),
+    # One GPU.
+    "small": TrainRecipe(
+        model=preset(Preset.SMALL),
+        run=_GPU,
+        data=_TANGO_DATA.replaced(micro_batch=32),
+        codec=_AUDIOLDM,
+        text=_FLAN,
+        optim=OptimRecipe(lr=2e-4, warmup_steps=1000, decay=Decay.COSINE, ema=0.999),
+    ),
+    # As Mustango was trained.
+    "base": TrainRecipe(
+        model=preset(Preset.BASE), run=_GPU, data=_TANGO_DATA, codec=_AUDIOLDM, text=_FLAN, sampling=_PUBLISHED,
+    ),
+    # The same model with Noise2Music's optimizer, averaging and prompts.
+    "n2m": TrainRecipe(
+        model=preset(Preset.BASE),
+        run=_GPU,
+        data=_TANGO_DATA,
+        codec=_AUDIOLDM,
+        text=_FLAN,
+        objective=ObjectiveConfig(),
+        prompts=PromptConfig(labelled=1.0, masking=0, drop_all=0.0, drop_each=0.1),
+        optim=OptimRecipe(lr=1e-4, warmup_steps=10_000, decay=Decay.COSINE, weight_decay=0, ema=0.9999),
+        sampling=_PUBLISHED,
+    ),
+}  # fmt: skip
+
+
+def ready_recipe(name: str) -> TrainRecipe:
+    """A ready training recipe by its name. Raises `TrainingError` for any other name.
+
+    >>> ready_recipe("base").optim.lr
+    4.5e-05
+    """
+    if name not in READY:
+        raise TrainingError(f"no preset called {name!r}: expected {', '.join(READY)}")
+    return READY[name]

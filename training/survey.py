@@ -1,0 +1,104 @@
+"""What a run has to know of its corpora before it begins: sentences per prompt, what is usual in them, whether they hold latents."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pipelines.codecs import CodecFacts
+from pipelines.draws import generator
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.store import Store
+from schemas.record import Record
+from schemas.sample import Sample
+from training.asking.corpus import CorpusStatistics
+from training.asking.counting import corpus_statistics
+from training.data.examples import LATENT, members_of, parsed
+from training.data.index import CorpusPlaces, read_ranges
+from training.errors import BadData, TrainingError
+from training.prompts import mean_sentences
+
+_AT_ONCE: Final = 64
+DATASET: Final = "dataset.json"
+
+
+class DatasetFacts(Record):
+    """A corpus that a model learned from."""
+
+    target: str
+    samples: int
+    name: str = ""
+    sha256: str = ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+
+
+class Survey(Record):
+    """What is known of the corpora of a run; kept beside its checkpoints."""
+
+    datasets: tuple[DatasetFacts, ...]
+    codec: CodecFacts
+    latents: bool  # the shards hold them; else audio is encoded as it is read
+    mean_sentences: float
+    statistics: CorpusStatistics
+
+
+def surveyed(
+    targets: Sequence[str], corpora: Sequence[CorpusPlaces], codec: CodecFacts, *, limit: int, seed: int, unusable: float
+) -> Survey:
+    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than a share of them are unusable."""
+    firsts = [_members(corpus, [0])[0] for corpus in corpora]
+    samples = list(_looked_at(corpora, limit, seed))
+    good = [sample for sample in samples if sample is not None]
+    if len(samples) - len(good) > unusable * len(samples):
+        raise BadData(
+            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit {unusable:.1%}): "
+            f"`obbligato shards verify {targets[0]}` says what is wrong with them"
+        )
+    return Survey(
+        datasets=tuple(_facts(target, len(corpus)) for target, corpus in zip(targets, corpora, strict=True)),
+        codec=codec,
+        latents=all(isinstance(first, dict) and LATENT in first for first in firsts),
+        mean_sentences=mean_sentences(good),
+        statistics=corpus_statistics(good),
+    )
+
+
+def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterator[Sample | None]:
+    sizes = [len(corpus) for corpus in corpora]
+    drawn = sorted(generator(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
+    for corpus, size in zip(corpora, sizes, strict=True):
+        mine, drawn = [number for number in drawn if number < size], [number - size for number in drawn if number >= size]
+        for start in range(0, len(mine), _AT_ONCE):
+            yield from (_sample(members) for members in _members(corpus, mine[start : start + _AT_ONCE]))
+
+
+def _members(corpus: CorpusPlaces, numbers: Sequence[int]) -> list[dict[str, bytes] | Exception]:
+    return [
+        content if isinstance(content, Exception) else _opened(content)
+        for content in read_ranges([corpus.range_of(number) for number in numbers])
+    ]
+
+
+def _opened(content: bytes) -> dict[str, bytes] | Exception:
+    try:
+        return members_of(content)
+    except DeadInput as error:
+        return error
+
+
+def _sample(members: dict[str, bytes] | Exception) -> Sample | None:
+    try:
+        return None if isinstance(members, Exception) else parsed(members)
+    except DeadInput:
+        return None
+
+
+def _facts(target: str, samples: int) -> DatasetFacts:
+    store = Store(target)
+    try:
+        if not store.exists(DATASET):
+            return DatasetFacts(target=target, samples=samples)
+        content = store.read_bytes(DATASET)
+        name = str(json.loads(content).get("name", ""))
+        return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(content).hexdigest())
+    except (PipelineError, OSError, ValueError) as error:
+        raise TrainingError(f"{target}/{DATASET} cannot be read: {error}") from error
