@@ -7,7 +7,7 @@ from prefect import flow
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
 from flows.order import STEPS, steps_of
-from flows.steps import absolute, begin, check_labelling, stored_build
+from flows.steps import absolute, begin, check_models, stored_build
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
@@ -39,7 +39,7 @@ def brought_up_to_date(
     check_engine(engine.engine, out)
     sources, stored = stored_build(out)
     chosen = recipe or stored
-    check_labelling(chosen)
+    check_models(chosen)
     for knob in _LISTED:
         if getattr(chosen.ingest, knob) != getattr(stored.ingest, knob):
             raise UsageError(f"ingest.{knob} decides what is listed, and a backfill does not list: build with it")

@@ -1,4 +1,4 @@
-"""The command line: `obbligato build`, `annotate`, `verify`, `recipe`, `plan`, `captions`, `shards`, `dead`, `demo`."""
+"""The command line: `obbligato build`, `annotate`, `label`, `encode`, `verify`, `recipe`, `plan`, `captions`, `shards`, `dead`, `demo`."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ import typer
 
 from flows.cli_captions import app as captions_app
 from flows.cli_dead import app as dead_app
+from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
 from flows.errors import UsageError
@@ -33,6 +34,8 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 app.add_typer(captions_app, name="captions")
 app.add_typer(dead_app, name="dead")
 app.add_typer(shards_app, name="shards")
+app.command()(label)
+app.command()(encode)
 app.command()(step)
 app.command(hidden=True)(serve_steps)
 app.command()(unlock)
@@ -77,35 +80,6 @@ def build(
     else:
         with watching() as watch:
             dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch)
-    print_dataset(dataset, out)
-
-
-@app.command()
-def label(
-    out: Annotated[str, typer.Argument(help="Folder or URL of a build.")],
-    vocabularies: Annotated[
-        list[str] | None, typer.Option("--vocabulary", help="A file of texts to choose from. Repeatable; none for the build's own.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", help="A file of captions that no label may repeat: an evaluation set. Repeatable."),
-    ] = None,
-    settings: Settings = None,
-    workers: Workers = 1,
-) -> None:
-    """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is not encoded again."""
-    from flows.local import label as run_label
-    from flows.screen import print_dataset, watching
-    from flows.settings import overridden
-    from flows.steps import stored_build
-    from pipelines.beam.options import Engine
-
-    _, stored = stored_build(out)
-    chosen = overridden(stored, settings or [])
-    given = {"vocabularies": vocabularies, "exclude": exclude}
-    named = {knob: tuple(places) for knob, places in given.items() if places}
-    with watching() as watch:
-        dataset = run_label(out, chosen.replaced(label=chosen.label.replaced(**named)), Engine(workers), watch)
     print_dataset(dataset, out)
 
 

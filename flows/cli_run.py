@@ -19,8 +19,8 @@ def step(
     name: Annotated[
         str,
         typer.Argument(
-            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, caption, paraphrase, embed, distinct, gather, "
-            "embed_vocabulary, index, match, weigh, label, pack, verify or close."
+            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, encode, caption, paraphrase, embed, distinct, "
+            "gather, embed_vocabulary, index, match, weigh, label, pack, verify or close."
         ),
     ],
     out: Out,

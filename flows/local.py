@@ -7,7 +7,7 @@ from typing import Any
 from flows.errors import UsageError
 from flows.order import ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import begin, check, check_labelling, new_run, run_step, stored_build, write_run
+from flows.steps import begin, check, check_models, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import DATASET, close_dataset
 from pipelines.errors import PipelineError
@@ -44,15 +44,30 @@ def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: L
 
 
 def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Bring a build that stands up to date with a recipe, without looking at its sources again. Returns dataset.json.
+    """Give a build that stands its pseudo-labels, or others. Returns dataset.json.
 
     Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
     """
     if not recipe.labels:
         raise UsageError("no vocabulary to label with: name one with --vocabulary")
+    return _renewed(out, recipe, engine, watch, "obbligato label")
+
+
+def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Give a build that stands its latents, or others. Returns dataset.json.
+
+    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its weights are missing.
+    """
+    if not recipe.encodes:
+        raise UsageError("no codec to encode with: name one with --codec")
+    return _renewed(out, recipe, engine, watch, "obbligato encode")
+
+
+def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
+    """Bring a build that stands up to date with a recipe, without looking at its sources again."""
     sources, _ = stored_build(out)
-    check_labelling(recipe)
-    with hold(Store(out), "obbligato label") as lock:
+    check_models(recipe)
+    with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
         steps = steps_of(recipe)
         return _taken(steps[steps.index("settle") + 1 :], out, engine, watch, lock)

@@ -17,6 +17,7 @@ from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
 from pipelines.dataset import close_dataset
 from pipelines.embed_audio import description
+from pipelines.encode import codec_facts
 from pipelines.labelling.gathering import gather_vocabulary
 from pipelines.labelling.indexing import index_vocabularies
 from pipelines.labelling.vocabulary_files import file_at
@@ -48,14 +49,16 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
 
         price_of(recipe.llm)
         Server.check(recipe.llm)
-    check_labelling(recipe)
+    check_models(recipe)
     firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
 
 
-def check_labelling(recipe: Recipe) -> None:
-    """Refuse an embedder or a vocabulary that is not there, and an approximate search without faiss."""
+def check_models(recipe: Recipe) -> None:
+    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search without faiss."""
+    if recipe.encodes:
+        codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):
         file_at(place)
     if recipe.embeds:
@@ -78,15 +81,21 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with files that hold in any working folder."""
-    label = recipe.label
+    label, encode = recipe.label, recipe.encode
     return recipe.replaced(
+        encode=encode.replaced(source=_here(encode.source)),
         label=label.replaced(
             vocabularies=tuple(map(absolute, label.vocabularies)),
             exclude=tuple(map(absolute, label.exclude)),
-            model=absolute(label.model) if os.path.isdir(label.model) else label.model,
+            model=_here(label.model),
             python=absolute(label.python) if label.python else "",
-        )
+        ),
     )
+
+
+def _here(model: str) -> str:
+    """A model's folder from the root; an id on the hub as it is."""
+    return absolute(model) if os.path.isdir(model) else model
 
 
 def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:

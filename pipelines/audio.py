@@ -252,8 +252,12 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
 
 
 def decoded(content: bytes) -> Excerpt:
-    """A whole small file from memory, as our shards hold it."""
-    with soundfile.SoundFile(io.BytesIO(content)) as sound:
-        block = sound.read(dtype="float32", always_2d=True)
-        wave, downmix = downmixed(block)
-        return Excerpt(wave, sound.samplerate, float(np.abs(block).max(initial=0.0)), downmix)
+    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            block = sound.read(dtype="float32", always_2d=True)
+            rate_hz = sound.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+    wave, downmix = downmixed(block)
+    return Excerpt(wave, rate_hz, float(np.abs(block).max(initial=0.0)), downmix)

@@ -16,6 +16,7 @@ from schemas.recipe import LimitsRecipe
 
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
+_CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
 _listeners: list[Callable[[int], None]] = []  # of the process that shows progress; none on a cluster
 
 
@@ -34,6 +35,17 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 def child(limits: LimitsRecipe) -> Iterator[Child]:
     """A worker's child with the recipe's limits, handed back afterwards."""
     taken = CHILDREN.take(Limits(limits.cpu_s, limits.memory_mb, limits.wall_s))
+    try:
+        yield taken
+    finally:
+        CHILDREN.give_back(taken)
+
+
+@contextmanager
+def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "") -> Iterator[Child]:
+    """A child that can hold a model, in the environment that it needs. Limits are of a call with so many items."""
+    memory_mb = limits.memory_mb * (1 if device == "cpu" else _CUDA_MEMORY)
+    taken = CHILDREN.take(Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), python)
     try:
         yield taken
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from pipelines import rubberband
+from pipelines import encode, rubberband
 from pipelines.agreement import Agreement, mean_agreement
 from pipelines.embed_audio import description
 from pipelines.embedders import minilm
@@ -63,6 +63,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         },
         "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
         "pseudo_labels": account(store, recipe),
+        "latents": encode.account(recipe),
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
     }
@@ -141,6 +142,8 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
         found[minilm.NAME] = minilm.LICENCE
     if recipe.embeds:
         found[description(recipe).name] = description(recipe).licence
+    if recipe.encodes:
+        found[encode.codec_facts(recipe).name] = encode.codec_facts(recipe).licence
     for rows in side_by_side(lambda name: first_row(store, f"annotations/{name}.parquet"), buckets):
         for labels in (Annotation.model_validate(row).labels for row in rows):
             found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
@@ -191,6 +194,7 @@ def card(dataset: Mapping[str, Any]) -> str:
         ]
     lines += _captions(dataset["stages"])
     lines += account_lines(dataset)
+    lines += encode.account_lines(dataset)
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset["licences"])
     lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset["licences"]["tools"].items()]

@@ -1,7 +1,7 @@
 """Stage *embed_audio*: where each clip lies in the embedder's space, and its fingerprint."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -13,7 +13,7 @@ from pipelines.embedders import Description, Vectors
 from pipelines.embedding import Embedded, Excerpt
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import Fingerprint
-from pipelines.isolation import CHILDREN, Child, Death, Limits
+from pipelines.isolation import Child, Death
 from pipelines.stage import Done, Job, Stage
 from pipelines.store import Published
 from pipelines.tables import parquet_bytes, read_table
@@ -23,7 +23,6 @@ from schemas.recipe import LimitsRecipe, Recipe
 
 FOLDER: Final = "embeddings"
 _BATCHES: Final = 4  # per call of the child: files are read ahead within a call
-_CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
 
 
 class HeardClip(NamedTuple):
@@ -78,16 +77,9 @@ def per_call(recipe: LabelRecipe) -> int:
     return _BATCHES * recipe.batch
 
 
-@contextmanager
-def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> Iterator[Child]:
+def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
     """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of a call with many clips."""
-    memory_mb = limits.memory_mb * (1 if recipe.device == "cpu" else _CUDA_MEMORY)
-    items = per_call(recipe)
-    child = CHILDREN.take(Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), recipe.python)
-    try:
-        yield child
-    finally:
-        CHILDREN.give_back(child)
+    return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:

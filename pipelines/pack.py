@@ -2,24 +2,24 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines import clips, embed_audio, label
+from pipelines import clips, embed_audio, encode, label
 from pipelines.embed_audio import description
 from pipelines.errors import PipelineError
 from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.planned import planned_variants
-from pipelines.stage import Done, Job, Stage, drop_file, marker_name
-from pipelines.store import Published, sha256_of
+from pipelines.sample_audio import pieces, read_audio
+from pipelines.stage import Done, Job, Stage, drop_file
+from pipelines.store import Published
 from pipelines.tables import npy_bytes
-from pipelines.tars import TarWriter, read_members
-from pipelines.vary import audio_name
+from pipelines.tars import TarWriter
 from schemas.caption import Caption
-from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Source, Unit, Varied, Verdict
+from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Source, Unit, Verdict
 from schemas.identity import sample_key, stable_hash
 from schemas.pseudo_label import Labelled, PseudoLabel
 from schemas.recipe import PackRecipe, Recipe
@@ -30,7 +30,8 @@ _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 def pack_bucket(job: Job) -> Done:
     """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
-    bucket_clips, samples = clips.read(job), list(labelled_samples(job))
+    bucket_clips, varied = clips.read(job), list(labelled_samples(job))
+    samples = _encoded(job, varied)
     ledger = list(_missing(job, bucket_clips, {sample.varied.sample_key for sample in samples}))
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
     if planned != len(samples) + len(ledger):
@@ -44,7 +45,7 @@ def pack_bucket(job: Job) -> Done:
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if samples:
         files += _write_shard(job, samples)
-        if not job.recipe.pack.keep_variants:
+        if not job.recipe.pack.keep_variants and len(samples) == len(varied):  # else the shard has not all of their audio
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
@@ -54,40 +55,40 @@ def pack_bucket(job: Job) -> Done:
     return Done(files, counts)
 
 
+def _encoded(job: Job, samples: list[LabelledSample]) -> list[LabelledSample]:
+    """Samples to write: where the recipe encodes, those that have latents, since either all samples of a dataset have them or none."""
+    if not job.recipe.encodes:
+        return samples
+    keys = {row.sample_key for row in encode.read(job)}
+    return [sample for sample in samples if sample.varied.sample_key in keys]
+
+
 def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     # a song's copies must not sit side by side
     ordered = sorted(samples, key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
     texts, vectors = _texts(job), _vectors(job)
-    with _audio(job) as audio_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
+    offsets: list[int] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
+    latents = encode.read_latents(job) if job.recipe.encodes else nullcontext()
+    with read_audio(job) as audio_of, latents as latents_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
         tar = TarWriter(out)
         for labelled in ordered:
             key = labelled.varied.sample_key
+            offsets.append(out.tell())
             if job.recipe.pack.embeddings:
                 tar.add(f"{key}.clap.npy", vectors[labelled.clip.clip_key])
-            for piece in _pieces(labelled.varied):
+            if latents_of is not None:
+                tar.add(f"{key}.latent.npy", latents_of(key))
+            for piece in pieces(labelled.varied):
                 tar.add(piece.name, audio_of(piece))
             tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe).model_dump_json().encode())
+        offsets.append(out.tell())
         tar.close()
     shard = out.published()
     index = {
         "bytes": shard.bytes, "count": len(ordered), "duration_s": round(sum(sample.varied.duration_s for sample in ordered), 3),
-        "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered],
+        "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered], "offsets": offsets,
     }  # fmt: skip
     return [shard, job.store.write_json(f"shards/{job.bucket}.json", index)]
-
-
-class Piece(NamedTuple):
-    """A file of audio in the tar of variants: its name, and where its bytes stand."""
-
-    name: str
-    offset: int
-    bytes: int
-
-
-def _pieces(row: Varied) -> Iterator[Piece]:
-    """A sample's audio, and its copies at lower rates."""
-    yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
-    yield from (Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes) for copy in row.copies)
 
 
 class Texts(NamedTuple):
@@ -138,43 +139,11 @@ def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
     return str(said).strip().casefold() in _YES
 
 
-@contextmanager
-def _audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
-    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself."""
-    variants = f"variants/{job.bucket}.tar"
-    kept = job.store.exists(variants)
-    if not kept and not _whole(job):
-        job.store.delete(marker_name("variants", job.bucket))
-        raise PipelineError(
-            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
-        )
-    with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
-        places = {} if kept else {member.name: member.offset for member in read_members(opened)}
-
-        def read(piece: Piece) -> bytes:
-            opened.seek(piece.offset if kept else places[piece.name])
-            return opened.read(piece.bytes)
-
-        yield read
-
-
-def _whole(job: Job) -> bool:
-    """Whether a bucket's shard is there and is the file its index describes."""
-    name = f"shards/{job.bucket}"
-    if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
-        return False
-    with job.store.open(f"{name}.tar") as opened:
-        return bool(sha256_of(opened) == job.store.read_json(f"{name}.json")["sha256"])
-
-
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
     """A ledger row for every planned sample that was not made."""
     verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    deaths = {
-        row.key: (stage, row)
-        for stage, folder in (("annotate", "annotations"), ("vary", "variants"))
-        for row in clips.read_dead(job, folder)
-    }
+    folders = {"annotate": "annotations", "vary": "variants", **({encode.STAGE.name: encode.FOLDER} if job.recipe.encodes else {})}
+    deaths = {row.key: (stage, row) for stage, folder in folders.items() for row in clips.read_dead(job, folder)}
     for clip in bucket_clips:
         for variant in planned_variants(clip, job.recipe.vary):
             key = sample_key(clip.clip_key, variant)
@@ -208,7 +177,7 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
 STAGE: Final = Stage(
     "pack",
     "shards",
-    4,
+    5,
     ("vary", "pack"),
     ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
     pack_bucket,
@@ -216,5 +185,6 @@ STAGE: Final = Stage(
     may_need=lambda recipe: (
         *((embed_audio.FOLDER,) if recipe.embeds else ()),
         *((label.FOLDER,) if recipe.labels else ()),
+        *((encode.FOLDER,) if recipe.encodes else ()),
     ),
 )

@@ -22,8 +22,8 @@ from schemas.record import Record
 PLAN: Final = "clips/plan.json"
 INPUT_LEDGER: Final = "ledger/inputs.parquet"
 _BUCKET_FOLDERS: Final = (
-    "clips", "annotations", "embeddings", "twins", "verdicts", "variants", "captions", "paraphrases", "text_embeddings", "texts",
-    "matches", "frequencies", "labels", "shards", "verified", "ledger",
+    "clips", "annotations", "embeddings", "twins", "verdicts", "variants", "latents", "captions", "paraphrases", "text_embeddings",
+    "texts", "matches", "frequencies", "labels", "shards", "verified", "ledger",
 )  # fmt: skip
 _SLICE_FOLDERS: Final = ("listing", "probed", "cut")
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}

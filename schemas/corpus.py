@@ -172,6 +172,14 @@ class Varied(Record):
     copies: tuple[AudioCopy, ...] = ()
 
 
+class Encoded(Record):
+    """Where one sample's latents stand, as a NumPy file, in the bucket's tar of latents."""
+
+    sample_key: SampleKey
+    offset: int
+    bytes: int
+
+
 class Captioned(Record):
     """A sample's captions."""
 

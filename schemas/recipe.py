@@ -224,6 +224,25 @@ class VaryRecipe(Record):
         return self
 
 
+class EncodeRecipe(Record):
+    """Latents: each sample's audio as a latent-diffusion model learns it, in the shards as <key>.latent.npy."""
+
+    codec: str = Field(
+        "",
+        description="mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac (Kumar et al., 2023), or a dotted "
+        "module. Empty: nothing is encoded.",
+    )
+    source: str = Field("", description="The codec's weights: an id on the Hugging Face hub, or a folder. Empty: the codec's own default.")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the codec runs: cpu or cuda.")
+    batch: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="Samples of one length that the codec takes at once: a CPU gains nothing by more; a GPU takes 32 or more.",
+    )
+    readers: int = Field(1, ge=1, le=64, description="Threads that decode and resample while the codec works; a GPU wants more.")
+
+
 class CaptionRecipe(Record):
     """Control sentences about the labels, and their paraphrases."""
 
@@ -340,6 +359,7 @@ class Recipe(Record):
     near: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()
+    encode: EncodeRecipe = EncodeRecipe()
     caption: CaptionRecipe = CaptionRecipe()
     llm: LlmRecipe = LlmRecipe()
     label: LabelRecipe = LabelRecipe()
@@ -365,3 +385,8 @@ class Recipe(Record):
     def embeds(self) -> bool:
         """Whether clips are embedded."""
         return self.finds_copies or self.pack.embeddings
+
+    @property
+    def encodes(self) -> bool:
+        """Whether samples get latents."""
+        return bool(self.encode.codec)

@@ -20,7 +20,7 @@ READY: Final = {
     # Minutes on a CPU, without any download.
     "tiny": TrainRecipe(
         model=preset(Preset.TINY),
-        run=RunRecipe(steps=2000, checkpoint_every=250, validate_every=250, play_every=1000),
+        run=RunRecipe(steps=1600, checkpoint_every=200, validate_every=200, play_every=800),
         data=DataRecipe(batch=16, micro_batch=16, workers=1),
         text=TextRecipe(cache_mb=1500),
         optim=OptimRecipe(lr=1e-3, warmup_steps=50, decay=Decay.COSINE, ema=0.995),

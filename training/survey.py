@@ -8,6 +8,7 @@ from typing import Final
 from pipelines.codecs import CodecFacts
 from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
+from pipelines.shard_finding import SUFFIXES
 from pipelines.store import Store
 from schemas.record import Record
 from schemas.sample import Sample
@@ -45,7 +46,6 @@ def surveyed(
     targets: Sequence[str], corpora: Sequence[CorpusPlaces], codec: CodecFacts, *, limit: int, seed: int, unusable: float
 ) -> Survey:
     """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than a share of them are unusable."""
-    firsts = [_members(corpus, [0])[0] for corpus in corpora]
     samples = list(_looked_at(corpora, limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
@@ -56,7 +56,7 @@ def surveyed(
     return Survey(
         datasets=tuple(_facts(target, len(corpus)) for target, corpus in zip(targets, corpora, strict=True)),
         codec=codec,
-        latents=all(isinstance(first, dict) and LATENT in first for first in firsts),
+        latents=all(_has_latents(target, corpus, codec) for target, corpus in zip(targets, corpora, strict=True)),
         mean_sentences=mean_sentences(good),
         statistics=corpus_statistics(good),
     )
@@ -93,12 +93,24 @@ def _sample(members: dict[str, bytes] | Exception) -> Sample | None:
 
 
 def _facts(target: str, samples: int) -> DatasetFacts:
+    content = _dataset(target)
+    if not content:
+        return DatasetFacts(target=target, samples=samples)
+    name = str(json.loads(content).get("name", ""))
+    return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _has_latents(target: str, corpus: CorpusPlaces, codec: CodecFacts) -> bool:
+    """Whether samples hold latents, and a build does not say that they are another codec's."""
+    first = _members(corpus, [0])[0]
+    stated = json.loads(_dataset(target) or b"{}").get("latents", {})
+    return isinstance(first, dict) and LATENT in first and (not stated or CodecFacts.model_validate(stated) == codec)
+
+
+def _dataset(target: str) -> bytes:
+    """The dataset.json of a build; empty for other shards."""
     store = Store(target)
     try:
-        if not store.exists(DATASET):
-            return DatasetFacts(target=target, samples=samples)
-        content = store.read_bytes(DATASET)
-        name = str(json.loads(content).get("name", ""))
-        return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(content).hexdigest())
-    except (PipelineError, OSError, ValueError) as error:
+        return store.read_bytes(DATASET) if not target.endswith(SUFFIXES) and store.exists(DATASET) else b""
+    except (PipelineError, OSError) as error:
         raise TrainingError(f"{target}/{DATASET} cannot be read: {error}") from error

@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from flows.settings import load_recipe, recipe_toml
-from schemas.recipe import Recipe
+from flows.steps import stored_build
+from schemas.recipe import EncodeRecipe, Recipe
 from tests.conftest import Built
 from tests.flows.building import ROOT
+from tests.flows.test_growth import Corpus
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +43,7 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
         (("recipe", "--set", "clip_s=3"), "expected section.key=value"),
         (("dead", "ls", "nowhere"), "holds no ledger: build something there first"),
         (("verify", "nowhere"), "nowhere holds no build"),
+        (("encode", "nowhere", "--codec", "mel"), "nowhere holds no build"),
     ],
 )
 def test_wrong_use_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], said: str) -> None:
@@ -75,6 +79,23 @@ def test_the_ledger_can_be_looked_into(built: Built) -> None:
     shown = run("dead", "show", str(built.out), built.sources[0]).stdout
     assert shown.count('"outcome": "used"') == 4
     assert piece in shown
+
+
+def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the_codec(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, songs=1)
+    corpus.build()
+    refused = run("encode", str(corpus.out))
+    assert (refused.returncode, refused.stderr) == (2, "obbligato: no codec to encode with: name one with --codec\n")
+    done = run("encode", str(corpus.out), "--codec", "tests.pipelines.codecs.level", "--source", "1.0", "--set", "encode.batch=2")
+    assert done.returncode == 0, done.stderr
+    [shard] = (corpus.out / "shards").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        names = {name.partition(".")[2] for name in tar.getnames()}
+    assert names == {"latent.npy", "flac", "json"}
+    assert stored_build(str(corpus.out))[1].encode == EncodeRecipe(codec="tests.pipelines.codecs.level", source="1.0", batch=2)
+    again = run("encode", str(corpus.out), "--codec", "mel")
+    assert again.returncode == 0, again.stderr
+    assert stored_build(str(corpus.out))[1].encode == EncodeRecipe(codec="mel", batch=2)
 
 
 def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:

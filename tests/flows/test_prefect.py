@@ -203,3 +203,13 @@ def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(server:
     assert "| short | 6 |" in told
     assert "| tags | short | 5 | 5 | 0 |  |" in told
     assert all(len(sample.pseudo_labels) == 2 for _, sample in corpus.samples())
+
+
+def test_a_corpus_is_encoded_by_a_flow(server: Server, corpus: Corpus) -> None:
+    plainly_built(corpus, corpus.out)
+    with worker(server):
+        run = server.run("encode/encode", out=str(corpus.out), encode={"codec": "mel"})
+        assert server.ended(run) == "Completed", server.message(run)
+        refused = server.run("encode/encode", out=str(corpus.out), encode={"codec": ""})
+        assert server.ended(refused) == "Failed"
+    assert json.loads((corpus.out / "dataset.json").read_text())["latents"]["name"] == "mel"

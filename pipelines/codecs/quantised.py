@@ -1,0 +1,107 @@
+"""What codecs with residual codebooks share: the latent is what the encoder gives before it is rounded to codes.
+
+A diffusion model cannot learn codes, which are numbers of codebook entries. It learns what they stand for; what it plays is rounded to
+the codebooks as the published decoder expects, so that nothing reaches the decoder that it was not trained on.
+
+Scale and middle of the latents come from the codebooks, not from music that somebody chose: codebooks are trained to lie where the
+encoder's output lies, so what is rounded has about their mean and variance, and whoever has the weights has the same scale.
+
+Shapes: B clips, S samples, C latent channels, T latent frames, N entries of a codebook, D its dimensions.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import pad
+
+from pipelines.codecs import CodecFacts
+from pipelines.errors import PipelineError
+from pipelines.weights import weights_hash
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation of each latent channel, as the codebooks tell them; (C, 1) both."""
+
+    middle_C1: torch.Tensor
+    size_C1: torch.Tensor
+
+
+class QuantisedCodec(ABC):
+    """Latents (B, C, T, 1) of about zero mean and unit variance. Runs on the device of its weights."""
+
+    name: str
+    licence: str  # of the published weights
+
+    def __init__(self, model: Any) -> None:
+        """A codec on a model of transformers, in eval mode. Raises `PipelineError` where its codebooks are empty."""
+        self._model = model.requires_grad_(False)
+        spread = self._codebook_spread()
+        if not bool((spread.size_C1 > 0).all() and spread.size_C1.isfinite().all()):
+            raise PipelineError(f"these {self.name} weights have codebooks whose entries are all the same: they were never trained")
+        self._spread = spread
+
+    @cached_property
+    def facts(self) -> CodecFacts:
+        """Rate and frames of the model; the version is a hash of all its weights."""
+        config = self._model.config
+        return CodecFacts(
+            name=self.name,
+            version=weights_hash(self._model),
+            licence=self.licence,
+            rate_hz=config.sampling_rate,
+            channels=len(self._spread.size_C1),
+            bands=1,
+            samples_per_frame=prod(config.upsampling_ratios),  # a stored `hop_length` may be that of another configuration
+        )
+
+    @torch.no_grad()
+    def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, T, 1)."""
+        samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
+        heard_BDT = self._model.encoder(pad(waves_BS.float(), (0, samples - waves_BS.shape[1]))[:, None])
+        return ((self._before_rounding(heard_BDT) - self._spread.middle_C1) / self._spread.size_C1)[..., None]
+
+    @torch.no_grad()
+    def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """Waves (B, S). Raises `PipelineError` for latents of another shape."""
+        facts = self.facts
+        if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
+            raise PipelineError(
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands are not this codec's: "
+                f"it has {facts.channels} and 1"
+            )
+        rounded_BDT = self._rounded(latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1)
+        waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
+        samples = latents_BCTF.shape[2] * facts.samples_per_frame
+        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(-1.0, 1.0)  # a decoder may end some samples early
+
+    @abstractmethod
+    def _codebook_spread(self) -> Spread:
+        """Mean and spread of what `_before_rounding` gives."""
+
+    @abstractmethod
+    def _before_rounding(self, heard_BDT: torch.Tensor) -> torch.Tensor:
+        """What is rounded to codes, (B, C, T), of the encoder's output."""
+
+    @abstractmethod
+    def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
+        """What the published decoder expects, (B, D, T): sums of codebook entries."""
+
+
+def loaded(kind: Any, source: str) -> Any:
+    """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError` where it is not there, or not whole."""
+    wanted = kind.config_class.model_type
+    try:
+        found = kind.config_class.get_config_dict(source)[0].get("model_type")
+        if found not in (None, wanted):  # none in a folder without a configuration, which is refused below
+            raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
+        model, told = kind.from_pretrained(source, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise PipelineError(f"no {wanted} model at {source!r}: expected an id on the Hugging Face hub, or a folder ({first})") from error
+    if told["missing_keys"]:  # else they would be random, without a word
+        raise PipelineError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
+    return model

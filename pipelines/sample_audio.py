@@ -1,0 +1,58 @@
+"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in the bucket's shard."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pipelines.errors import PipelineError
+from pipelines.stage import Job, marker_name
+from pipelines.store import sha256_of
+from pipelines.tars import read_members
+from pipelines.vary import audio_name
+from schemas.corpus import Varied
+
+
+class Piece(NamedTuple):
+    """A file of audio in the tar of variants: its name, and where its bytes stand."""
+
+    name: str
+    offset: int
+    bytes: int
+
+
+def pieces(row: Varied) -> Iterator[Piece]:
+    """A sample's audio, and its copies at lower rates."""
+    yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
+    yield from (Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes) for copy in row.copies)
+
+
+@contextmanager
+def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
+    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself.
+
+    Raises `PipelineError` where they were dropped and the shard is not whole.
+    """
+    variants = f"variants/{job.bucket}.tar"
+    kept = job.store.exists(variants)
+    if not kept and not _whole(job):
+        job.store.delete(marker_name("variants", job.bucket))
+        raise PipelineError(
+            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
+        )
+    with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
+        places = {} if kept else {member.name: member.offset for member in read_members(opened)}
+
+        def read(piece: Piece) -> bytes:
+            opened.seek(piece.offset if kept else places[piece.name])
+            return opened.read(piece.bytes)
+
+        yield read
+
+
+def _whole(job: Job) -> bool:
+    """Whether a bucket's shard is there and is the file its index describes."""
+    name = f"shards/{job.bucket}"
+    if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
+        return False
+    with job.store.open(f"{name}.tar") as opened:
+        return bool(sha256_of(opened) == job.store.read_json(f"{name}.json")["sha256"])

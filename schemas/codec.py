@@ -1,0 +1,31 @@
+"""What a codec's latents are."""
+
+from pydantic import Field
+
+from schemas.record import Record
+
+
+class CodecFacts(Record):
+    """What there is to know of a codec without running it; goes into provenance beside its latents.
+
+    >>> facts = CodecFacts(name="x", version="1", licence="CC0", rate_hz=16000, channels=8, bands=16, samples_per_frame=640)
+    >>> facts.frames_per_s, facts.frames(163_840), facts.frames(1)
+    (25.0, 256, 1)
+    """
+
+    name: str
+    version: str  # whatever the latents depend on: of our code, of weights
+    licence: str  # of the weights; what is decoded with them is under it too
+    rate_hz: int = Field(gt=0)  # of the waves, mono
+    channels: int = Field(ge=1)
+    bands: int = Field(ge=1)
+    samples_per_frame: int = Field(ge=1)
+
+    @property
+    def frames_per_s(self) -> float:
+        """Latent frames a second."""
+        return self.rate_hz / self.samples_per_frame
+
+    def frames(self, samples: int) -> int:
+        """Latent frames of so many samples, the last one filled with silence."""
+        return -(-samples // self.samples_per_frame)
