@@ -1,4 +1,4 @@
-"""The command line: `obbligato build`, `annotate`, `label`, `encode`, `verify`, `recipe`, `plan`, `captions`, `shards`, `dead`, `demo`."""
+"""The command line; `obbligato --help` lists its commands."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from flows.cli_dead import app as dead_app
 from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
+from flows.cli_train import sample, train
 from flows.errors import UsageError
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app.add_typer(dead_app, name="dead")
 app.add_typer(shards_app, name="shards")
 app.command()(label)
 app.command()(encode)
+app.command()(train)
+app.command()(sample)
 app.command()(step)
 app.command(hidden=True)(serve_steps)
 app.command()(unlock)
@@ -188,6 +191,7 @@ def main() -> None:
     """Entry point: errors meant for the reader are one line, and exit status 1 (or 2 for wrong usage)."""
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
+    from training.errors import TrainingError
 
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
     try:
@@ -195,7 +199,7 @@ def main() -> None:
     except UsageError as error:
         typer.echo(f"obbligato: {error}", err=True)
         sys.exit(2)
-    except (PipelineError, SchemaError, OSError) as error:
+    except (PipelineError, SchemaError, TrainingError, OSError) as error:
         typer.echo(f"obbligato: {error}", err=True)
         sys.exit(1)
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import UsageError
 from schemas.recipe import Recipe
+from schemas.record import Record
 
 _READY: Final = files("flows") / "recipes"
 _SECTION: Final = re.compile(r"\[(\w+)\]")
 _KEY: Final = re.compile(r"(\w+)\s*=")
+
+R = TypeVar("R", bound=Record)
 
 
 def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
@@ -34,7 +37,7 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
             values = tomllib.loads(recipe_text(path))
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"recipe {path}: {error}") from error
-    return validated(_laid_over(values, settings))
+    return validated(laid_over(values, settings))
 
 
 def recipe_text(path: Path) -> str:
@@ -82,10 +85,11 @@ def recipe_notes(text: str) -> dict[str, list[str]]:
 
 def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
     """A recipe with ``section.key=value`` settings laid over it."""
-    return validated(_laid_over(recipe.model_dump(mode="json"), settings))
+    return validated(laid_over(recipe.model_dump(mode="json"), settings))
 
 
-def _laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Plain values with ``section.key=value`` settings laid over them. Raises `UsageError` for any other form."""
     for setting in settings:
         name, equals, text = setting.partition("=")
         section, dot, key = name.strip().partition(".")
@@ -97,11 +101,16 @@ def _laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 
 def validated(values: dict[str, Any]) -> Recipe:
     """A recipe from plain values."""
+    return validated_as(Recipe, values, "`obbligato recipe` prints every knob")
+
+
+def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
+    """A record from plain values. Raises `UsageError` that names each problem, and says where to look."""
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
-        raise UsageError(f"recipe: {problems}. `obbligato recipe` prints every knob") from error
+        raise UsageError(f"recipe: {problems}. {advice}") from error
 
 
 def _value(text: str) -> Any:
@@ -112,17 +121,18 @@ def _value(text: str) -> Any:
         return text
 
 
-def recipe_toml(recipe: Recipe, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None) -> str:
+def recipe_toml(recipe: Record, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None) -> str:
     """A recipe as TOML that `load_recipe` reads back, with what each knob means above it, and the `notes` of a file that it came from."""
     noted = notes or {}
     lines = [*noted.get("", ()), *([""] if "" in noted else [])]
-    for section in Recipe.model_fields:
+    for section in type(recipe).model_fields:
         inner: BaseModel = getattr(recipe, section)
         lines += [*([f"# {type(inner).__doc__}"] if comments else []), f"[{section}]"]
         for name, field in type(inner).model_fields.items():
             meant = f"# {field.description}"
             lines += [*([meant] if comments else []), *(note for note in noted.get(f"{section}.{name}", ()) if note != meant)]
-            lines.append(f"{name} = {_toml(getattr(inner, name))}")
+            value = getattr(inner, name)
+            lines.append(f"# {name} is left out" if value is None else f"{name} = {_toml(value)}")
         lines.append("")
     return "\n".join(lines)
 

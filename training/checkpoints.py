@@ -23,9 +23,9 @@ import torch
 from pipelines.errors import PipelineError
 from pipelines.store import Store
 from training.errors import TrainingError
+from training.files import OPTIMIZER, STATE
 
 FOLDER: Final = "checkpoints"
-STATE: Final = "state.json"
 _NAME: Final = re.compile(r"step-(\d{8})")
 
 Weights = dict[str, torch.Tensor]
@@ -47,9 +47,7 @@ class Checkpoint(NamedTuple):
 
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
-        found: dict[str, Any] = torch.load(
-            io.BytesIO(self.store.read_bytes(self.file("optimizer.pt"))), map_location="cpu", weights_only=True
-        )
+        found: dict[str, Any] = torch.load(io.BytesIO(self.store.read_bytes(self.file(OPTIMIZER))), map_location="cpu", weights_only=True)
         return found
 
     def json(self, name: str) -> Any:
@@ -79,7 +77,7 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
         store.write_bytes(made.file(name), safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}))
     kept = io.BytesIO()
     torch.save(optimizer, kept)
-    store.write_bytes(made.file("optimizer.pt"), kept.getvalue())
+    store.write_bytes(made.file(OPTIMIZER), kept.getvalue())
     for name, document in sorted(documents.items(), key=lambda pair: pair[0] == STATE):
         store.write_json(made.file(name), document)
     return made

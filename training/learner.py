@@ -15,13 +15,12 @@ from training.averaging import Ema
 from training.checkpoints import Checkpoint, Weights
 from training.data.loading import Batch
 from training.errors import BadData, TrainingError
+from training.files import EMA, MODEL
 from training.model import Conditions, LatentDiffusion
 from training.parallel import World, fill, gathering, shared, whole
 from training.recipe import Decay, OptimRecipe, Precision, TrainRecipe
 from training.states import KeptStates
 
-MODEL: Final = "model.safetensors"
-EMA: Final = "ema.safetensors"
 NOISE_BANDS: Final = 4  # of the steps from latent to noise, each followed by itself: an average hides what is learned where
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 

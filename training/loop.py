@@ -17,12 +17,13 @@ from pipelines.lock import hold
 from pipelines.store import Store
 from schemas.identity import Split
 from training import checkpoints
-from training.checkpoints import STATE, Checkpoint
+from training.checkpoints import Checkpoint
 from training.data.examples import Reading
 from training.data.index import CorpusPlaces, find_places
 from training.data.loading import Batch, Samples, Share, batches
 from training.data.order import Order
 from training.errors import BadData, TrainingError
+from training.files import CORPUS, RECIPE, STATE
 from training.journal import Journal, Tell
 from training.learner import Learner, StepFigures
 from training.pace import Clock, flops_per_sample
@@ -34,8 +35,6 @@ from training.survey import Survey, surveyed
 from training.text import open_text_encoder
 from training.validation import validation_batches, validation_loss
 
-RECIPE: Final = "recipe.json"
-CORPUS: Final = "corpus.json"
 # What weights depend on; a run goes on with all else changed if its user wants so.
 _FIXED: Final = ("model", "objective", "codec", "text")
 

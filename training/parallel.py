@@ -49,12 +49,7 @@ class World(NamedTuple):
 def joined(device: str) -> Iterator[World]:
     """The world this process was started in. Raises `TrainingError` where a GPU is asked for and there is none."""
     rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("run.device is cuda, but torch finds no GPU here: take auto or cpu, or install a CUDA build of torch")
-    chosen = torch.device("cuda", local) if device != "cpu" and torch.cuda.is_available() else torch.device("cpu")
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-        torch.set_float32_matmul_precision("high")  # TF32 for what bf16 leaves
+    chosen = device_of(device, local)
     if ranks > 1:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
@@ -62,6 +57,17 @@ def joined(device: str) -> Iterator[World]:
     finally:
         if ranks > 1:
             dist.destroy_process_group()
+
+
+def device_of(device: str, number: int = 0) -> torch.device:
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here. Raises `TrainingError` where a GPU is asked for and there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("the device is cuda, but torch finds no GPU here: take auto or cpu, or install a CUDA build of torch")
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(number)
+    torch.set_float32_matmul_precision("high")  # TF32 for what bf16 leaves
+    return torch.device("cuda", number)
 
 
 def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:

@@ -1,0 +1,120 @@
+"""`obbligato train` and `obbligato sample`: a model from shards, and music from a model."""
+
+import sys
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from flows.errors import UsageError
+
+if TYPE_CHECKING:
+    from training.recipe import TrainRecipe
+
+Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the training recipe, as section.key=value. Repeatable.")]
+REQUEUE: Final = 75  # EX_TEMPFAIL: stopped by a signal with a checkpoint; the same command goes on
+
+
+class AudioFormat(StrEnum):
+    """Files that music is written to."""
+
+    WAV = "wav"
+    FLAC = "flac"
+
+
+def train(
+    shards: Annotated[list[str] | None, typer.Argument(help="Builds, folders of shards, globs or URLs to learn from.")] = None,
+    out: Annotated[
+        str, typer.Option("--out", help="Folder of the run: checkpoints and log. Again, it goes on from the last checkpoint.")
+    ] = "",
+    preset: Annotated[
+        str, typer.Option(help="tiny (a CPU, minutes), small (one GPU), base (Mustango's), n2m (base, trained as Noise2Music).")
+    ] = "tiny",
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A training recipe in TOML, laid over the preset.")] = None,
+    settings: Settings = None,
+    printed: Annotated[bool, typer.Option("--print", help="Print the training recipe with a comment per knob instead.")] = False,
+) -> None:
+    """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
+    from flows.settings import recipe_toml
+    from training.loop import train as run_train
+
+    chosen = train_recipe(preset, recipe, settings or [], shards or [])
+    if printed:
+        typer.echo(recipe_toml(chosen, comments=True))
+        return
+    if not out:
+        raise UsageError("--out is missing: the folder that checkpoints and the log go to")
+    made = run_train(chosen, out, typer.echo)
+    typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")
+    if made.stopped:
+        raise typer.Exit(REQUEUE)
+    typer.echo(f'listen:  {_command()} sample "A calm song in A minor at 90 BPM" --model {out}')
+
+
+def train_recipe(preset: str, file: Path | None, settings: list[str], shards: list[str]) -> "TrainRecipe":
+    """A preset with a file's values laid over it, then settings, then the shards. Raises `UsageError` naming what does not fit."""
+    from flows.settings import laid_over, validated_as
+    from training.presets import ready_recipe
+    from training.recipe import TrainRecipe
+
+    values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
+    if file is not None:
+        try:
+            given = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"recipe {file}: {error}") from error
+        for section, knobs in given.items():
+            values[section] = {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
+    values = laid_over(values, settings)
+    if shards:
+        values["data"]["shards"] = shards
+    return validated_as(TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob")
+
+
+def sample(
+    caption: Annotated[str, typer.Argument(help="What to play, in words.")],
+    model: Annotated[str, typer.Option("--model", help="A checkpoint, or the folder of a training run.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the music.")] = Path("played"),
+    bpm: Annotated[float | None, typer.Option(help="Beats per minute.")] = None,
+    meter: Annotated[str | None, typer.Option(help="Such as 3/4, or beats per bar.")] = None,
+    key: Annotated[str | None, typer.Option(help="Such as 'A minor'.")] = None,
+    chords: Annotated[
+        str | None, typer.Option(help="Such as 'Am F C G': one a bar, from the top again; 'Am:2 F' and bar lines as well.")
+    ] = None,
+    count: Annotated[int, typer.Option("--n", min=1, help="How many different pieces.")] = 1,
+    seconds: Annotated[float | None, typer.Option(min=0.5, help="Length. None: what the model was trained on.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same music.")] = 0,
+    guidance: Annotated[float | None, typer.Option(min=0, help="How closely to follow. None: the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps from noise to music. None: the recipe's.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddim or dpm-solver++. None: the recipe's.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pieces made at once.")] = 4,
+    audio_format: Annotated[AudioFormat, typer.Option("--format", help="Of the files.")] = AudioFormat.FLAC,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Play a caption: music with its lead sheet. What neither caption nor options say is filled from the corpus of the model."""
+    from flows.leadsheet import heading, lead_sheet
+    from flows.settings import validated_as
+    from training.asking.ask import asked
+    from training.generating import Player, Score
+    from training.sampling import SamplingConfig
+    from training.written import write_piece
+
+    player = Player.of(model, device)
+    given = {"guidance": guidance, "steps": steps, "sampler": sampler}
+    values = player.recipe.sampling.model_dump() | {name: value for name, value in given.items() if value is not None}
+    sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
+    wanted = asked(
+        caption, bpm=bpm, meter=meter, key=key, chords=chords,
+        duration_s=seconds or player.recipe.data.seconds, statistics=player.survey.statistics, seed=seed,
+    )  # fmt: skip
+    typer.echo("\n".join((*wanted.told(), f"     {heading(wanted.labels)}", *lead_sheet(wanted.labels))))
+    for start in range(0, count, batch):
+        scores = [Score(str(number), caption, wanted.labels) for number in range(start, min(count, start + batch))]
+        for score, wave in zip(scores, player.play(scores, seed=seed, sampling=sampling), strict=True):
+            typer.echo(write_piece(out, score, wave, player, seed=seed, sampling=sampling, audio_format=audio_format))
+
+
+def _command() -> str:
+    return sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"

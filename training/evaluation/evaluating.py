@@ -1,0 +1,170 @@
+"""Clips that a system made, scored: heard by our annotators, held against what was asked, and placed beside reference music."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.annotate import tools as annotator_tools
+from pipelines.embedders import Vectors
+from schemas.recipe import Recipe
+from training.evaluation.listening import Heard, listen
+from training.evaluation.made import Listing, Made
+from training.evaluation.reference import Reference
+from training.evaluation.report import ClipReport, Counts, Problem, Report, SpaceFigures
+from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
+from training.metrics.controls import heard_controls
+from training.metrics.frechet import frechet_distance
+from training.metrics.outcomes import Variant, scores
+from training.metrics.summary import Pair, control_figures, figure
+from training.metrics.swap import Swapped, SwapReport, swap_report
+from training.metrics.tagging import CLASSES, Classifier, cosines, kl_divergence, mean_distribution, pair_divergences, zero_shot
+
+_LEAST_CLIPS = 2  # what a covariance needs
+
+
+class Evaluated(NamedTuple):
+    """A report, and the clips it is of, in the same order."""
+
+    report: Report
+    heard: tuple[Heard, ...]
+
+
+def evaluate(
+    listing: Listing,
+    recipe: Recipe,
+    *,
+    reference: Reference | None = None,
+    classifier: Classifier | None = None,
+    seed: int = 0,
+    checkpoint: str = "",
+    watch: Callable[[int], None] = lambda _: None,
+) -> Evaluated:
+    """Listen to clips and score them; `watch` is told how many have been heard.
+
+    The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by default it names instruments, voices and
+    genres by their texts' likeness. Draws of intervals depend on the seed alone.
+    """
+    heard, problems = _heard(listing.made, recipe, watch)
+    pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
+    space = _Space.of(heard, recipe)
+    clips = tuple(_clip(one, pair, cosine) for one, pair, cosine in zip(heard, pairs, space.cosines, strict=True))
+    described = embedder_of(recipe)
+    report = Report(
+        system=listing.system,
+        checkpoint=checkpoint,
+        reference=reference.name if reference else "",
+        reference_split=reference.split if reference else "",
+        seed=seed,
+        counts=Counts(
+            given=len(listing.made) + len(listing.skipped),
+            scored=len(heard),
+            dead=len(problems),
+            skipped=len(listing.skipped),
+            without_prompt=sum(not one.made.caption for one in heard),
+        ),
+        figures=control_figures(pairs, seed=seed),
+        published=control_figures(pairs, Variant.PUBLISHED, seed=seed),
+        space=space.figures(recipe, reference, classifier, seed),
+        swaps=_swaps(clips, heard, seed),
+        clips=clips,
+        problems=(*(Problem(name=one.name, reason=one.reason) for one in listing.skipped), *problems),
+        tools={**annotator_tools(recipe), described.name: described.version},
+    )
+    return Evaluated(report, tuple(heard))
+
+
+def _heard(made: Sequence[Made], recipe: Recipe, watch: Callable[[int], None]) -> tuple[list[Heard], list[Problem]]:
+    heard: list[Heard] = []
+    problems: list[Problem] = []
+    for number, one in enumerate(listen(made, recipe), start=1):
+        if one.labels:
+            heard.append(one)
+        else:
+            problems.append(Problem(name=one.made.name, reason=one.problem))
+        watch(number)
+    return heard, problems
+
+
+def _clip(one: Heard, pair: Pair, cosine: float | None) -> ClipReport:
+    assert one.labels is not None  # `_heard` keeps those alone
+    found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
+    return ClipReport(
+        name=one.made.name,
+        caption=one.made.caption,
+        asked=pair.asked,
+        timing=one.made.timing,
+        heard=pair.heard,
+        labels=one.labels,
+        scores={metric: round(value, 4) for metric, value in found.items()},
+        published={metric: round(value, 4) for metric, value in published.items()},
+        cosine=None if cosine is None else round(cosine, 4),
+    )
+
+
+def _swaps(clips: Sequence[ClipReport], heard: Iterable[Heard], seed: int) -> SwapReport | None:
+    """The swap test of pairs in which one clip names the other."""
+    by_name = {clip.name: clip for clip in clips}
+    pairs = [
+        Swapped((by_name[one.made.swap_of].asked, one.made.asked), (by_name[one.made.swap_of].heard, by_name[one.made.name].heard))
+        for one in heard
+        if one.made.swap_of in by_name
+    ]
+    return swap_report(pairs, seed=seed) if pairs else None
+
+
+class _Space(NamedTuple):
+    """Vectors of clips, and the cosines of those that have a prompt."""
+
+    heard: Sequence[Heard]
+    vectors: list[Vectors | None]
+    cosines: list[float | None]
+
+    @classmethod
+    def of(cls, heard: Sequence[Heard], recipe: Recipe) -> "_Space":
+        """The embedder's view of clips and prompts."""
+        sounds = [Sounding(one.made.path, one.labels.duration_s, one.labels) for one in heard if one.labels]
+        vectors = sound_vectors(sounds, recipe)
+        captions = sorted({one.made.caption for one in heard if one.made.caption})
+        texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
+        near: list[float | None] = []
+        for one, vector in zip(heard, vectors, strict=True):
+            text = texts.get(one.made.caption)
+            near.append(None if text is None or vector is None else cosines([text], [vector])[0])
+        return cls(heard, vectors, near)
+
+    def figures(self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int) -> SpaceFigures:
+        """Distances of the clips from their prompts and from reference music."""
+        known = [cosine for cosine in self.cosines if cosine is not None]
+        described = embedder_of(recipe)
+        found = SpaceFigures(
+            embedder=described.name,
+            version=described.version,
+            licence=described.licence,
+            clap_score=figure("CLAP", "cosine of prompt and clip", known, is_share=False, key="clap", seed=seed) if known else None,
+        )
+        usable = [vector for vector in self.vectors if vector is not None]
+        if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
+            return found
+        made, beside = np.stack(usable), reference.vectors_ND
+        classify = classifier or _named_classes(recipe)
+        pairs = self._pairs(reference)
+        apart = pair_divergences(classify(beside[[row for row, _ in pairs]]), classify(np.stack([v for _, v in pairs]))) if pairs else []
+        return found.replaced(
+            frechet=round(frechet_distance(beside, made), 6),
+            frechet_clips=len(usable),
+            reference_clips=len(reference.keys),
+            classes=classify(made).shape[1],
+            kl_sets=round(kl_divergence(mean_distribution(classify(beside)), mean_distribution(classify(made))), 6),
+            kl_pairs=figure("KL", "of classes, pair by pair", apart, is_share=False, key="kl", seed=seed) if apart else None,
+        )
+
+    def _pairs(self, reference: Reference) -> list[tuple[int, Vectors]]:
+        """Rows of the reference, each with the vector of the clip that was made for its caption."""
+        rows = [(reference.row_of(one.made.reference, one.made.caption), vector) for one, vector in zip(self.heard, self.vectors)]
+        return [(row, vector) for row, vector in rows if row is not None and vector is not None]
+
+
+def _named_classes(recipe: Recipe) -> Classifier:
+    found = [vector for vector in text_vectors(CLASSES, recipe) if vector is not None]
+    return zero_shot(np.stack(found))

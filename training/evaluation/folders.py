@@ -1,0 +1,151 @@
+"""A folder of audio that some system made, with a manifest, or with a text or JSON file beside each piece."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from pipelines.errors import DeadInput
+from pipelines.listing import AUDIO
+from pipelines.manifests import MANIFESTS, table_rows
+from schemas.errors import SchemaError
+from training.errors import TrainingError
+from training.evaluation.made import Listing, Made, Skipped
+from training.evaluation.rows import FILE, Told, text_of, told
+
+_NAMES: Final = ("manifest", "metadata", "prompts")  # of several tables in a folder, the one of the first such name
+_TEXT_LIMIT: Final = 1 << 20  # characters of a text or JSON beside a piece: ten hours of labels have fewer
+
+
+def read_folder(target: Path, manifest: Path | None = None) -> Listing:
+    """The clips of a folder, or of the folder that a manifest lies in.
+
+    With a manifest (CSV, TSV, JSON lines, Parquet; found by itself where the folder has one), its rows name the files; else each audio
+    file has its prompt in ``<name>.json`` or ``<name>.txt`` beside it, or none. Raises `TrainingError` where nothing can be scored.
+    """
+    if target.is_file() and target.suffix.lower() in MANIFESTS:
+        target, manifest = target.parent, target
+    if not target.is_dir():
+        raise TrainingError(f"{target} is no folder of audio, and no manifest of one")
+    table = manifest or _own_manifest(target)
+    found = list(_by_manifest(target, table) if table else _by_neighbour(target))
+    made = [one for one in found if isinstance(one, Made)]
+    skipped = [one for one in found if isinstance(one, Skipped)]
+    if not made:
+        why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "; expected sound files, such as .wav or .flac"
+        raise TrainingError(f"{target} holds no clip to score{why}")
+    if table:
+        named = {os.path.realpath(one.path) for one in made}
+        skipped += [
+            Skipped(_relative(path, target), "no row of the manifest names it")
+            for path in _audio_files(target)
+            if os.path.realpath(path) not in named
+        ]
+    return Listing(target.resolve().name, tuple(made), tuple(skipped))
+
+
+def _own_manifest(folder: Path) -> Path | None:
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in MANIFESTS and path.is_file())
+    if len(tables) <= 1:
+        return next(iter(tables), None)
+    named = [path for name in _NAMES for path in tables if path.stem.lower() == name]
+    if not named:
+        raise TrainingError(f"{folder} has several tables ({', '.join(path.name for path in tables)}): name the manifest with --manifest")
+    return named[0]
+
+
+def _by_manifest(folder: Path, table: Path) -> Iterator[Made | Skipped]:
+    names: set[str] = set()
+    try:
+        with table.open("rb") as opened:
+            for number, row in table_rows(str(table), opened):
+                one = _of_row(row, f"{table.name}#{number}", folder, table.parent)
+                if isinstance(one, Made) and one.name in names:
+                    one = Skipped(f"{table.name}#{number}", f"names {one.name}, as an earlier row does")
+                names |= {one.name} if isinstance(one, Made) else set()
+                yield one
+    except DeadInput as error:
+        raise TrainingError(f"{table} {error.message}") from error
+
+
+def _of_row(row: Mapping[str, Any], place: str, folder: Path, beside: Path) -> Made | Skipped:
+    if "_broken" in row:
+        return Skipped(place, str(row["_broken"]))
+    file = text_of(row, FILE)
+    if not file:
+        return Skipped(place, f"names no audio in a column {' or '.join(FILE)}")
+    path = _found(file, folder, beside)
+    if path is None:
+        return Skipped(place, f"{file} is not there")
+    read = _told(row)
+    if isinstance(read, str):
+        return Skipped(place, read)
+    return Made(
+        name=_relative(path, folder),
+        caption=read.caption,
+        asked=read.asked,
+        path=str(path),
+        timing=read.timing,
+        swap_of=text_of(row, ("swap_of",)),
+        reference=text_of(row, ("reference", "key_of_sample")),
+    )
+
+
+def _told(row: Mapping[str, Any]) -> Told | str:
+    """What a row asks for, or what is wrong with it."""
+    try:
+        return told(row)
+    except ValidationError as error:
+        return f"its labels cannot be read: {error.errors()[0]['msg']}"
+    except (TrainingError, SchemaError) as error:
+        return str(error).replace("--", "")
+
+
+def _found(file: str, folder: Path, beside: Path) -> Path | None:
+    """The file that a manifest means: beside it, in the folder, or, where it names a place on another machine, by its last name."""
+    plain = file.removeprefix("file://")
+    if "\0" in plain or "://" in plain:
+        return None
+    tried = [beside / plain, folder / plain, folder / Path(plain).name]
+    return next((path for path in tried if path.is_file()), None)
+
+
+def _by_neighbour(folder: Path) -> Iterator[Made | Skipped]:
+    for path in _audio_files(folder):
+        name = _relative(path, folder)
+        row = _beside(path)
+        read = _told(row) if isinstance(row, dict) else row
+        if isinstance(read, str):
+            yield Skipped(name, read)
+        else:
+            yield Made(name, read.caption, read.asked, str(path), read.timing)
+
+
+def _beside(path: Path) -> dict[str, Any] | str:
+    """What a piece's JSON or text says, or what is wrong with it; no prompt where there is neither."""
+    beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
+    try:
+        if beside.is_file():
+            row = json.loads(_text(beside))
+            return row if isinstance(row, dict) else f"{beside.name} is no JSON object"
+        return {"prompt": _text(text)} if text.is_file() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{(beside if beside.is_file() else text).name} cannot be read: {error}"
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as opened:
+        return opened.read(_TEXT_LIMIT)
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    """Sound files below a folder in the order of their names; hidden ones are nobody's."""
+    found = (Path(base) / name for base, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path.suffix.lower() in AUDIO and not path.name.startswith(".") and path.is_file())
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder).encode("utf-8", "backslashreplace").decode()

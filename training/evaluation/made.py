@@ -1,0 +1,49 @@
+"""Clips that a system made, whatever it is, each with its prompt and what that asks for."""
+
+from typing import NamedTuple
+
+from pipelines.captioning.check import TimedChord
+from schemas.chord import NO_CHORD
+from schemas.labels import Labels
+from training.metrics.controls import Controls
+
+
+class Timing(NamedTuple):
+    """When asked beats and chords should fall, in seconds; empty where nobody said."""
+
+    beats_s: tuple[float, ...] = ()
+    downbeats_s: tuple[float, ...] = ()
+    chords: tuple[TimedChord, ...] = ()
+
+
+class Made(NamedTuple):
+    """One clip. `asked` holds what the prompt states and what was given beside it, nothing that was filled in."""
+
+    name: str
+    caption: str  # empty: not known
+    asked: Controls
+    path: str
+    timing: Timing = Timing()
+    swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control
+    reference: str = ""  # key of the reference sample whose caption this is
+
+
+class Skipped(NamedTuple):
+    """A file or row that is not scored, and why."""
+
+    name: str
+    reason: str
+
+
+class Listing(NamedTuple):
+    """What is to be scored: each clip in order, and what is not scored."""
+
+    system: str
+    made: tuple[Made, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def timing_of(labels: Labels) -> Timing:
+    """Beats and chords of labels that a clip was made with."""
+    chords = tuple((segment.label, segment.start_s) for segment in labels.chords.segments if segment.label != NO_CHORD)
+    return Timing(labels.beats.times_s, labels.beats.downbeats_s, chords)

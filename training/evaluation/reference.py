@@ -1,0 +1,145 @@
+"""The music that clips are compared with: samples of shards, in the embedder's space.
+
+Shapes: N samples, D dimensions.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipelines import clips
+from pipelines.audio import Probe
+from pipelines.embedders import Vectors
+from pipelines.errors import DeadInput
+from pipelines.shard_finding import Problem, Shard, find_shards
+from pipelines.shard_reading import RawSample, as_ours, read_shard
+from pipelines.temporary import temporary_folder
+from schemas.identity import VariantKind, variant_kind
+from schemas.recipe import Recipe
+from schemas.sample import Sample
+from training.errors import TrainingError
+from training.evaluation.listening import listen
+from training.evaluation.made import Made
+from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
+from training.metrics.controls import Controls
+
+MOST: Final = 1000  # samples: Fréchet distances of fewer differ by chance, of more they change little
+_BATCH: Final = 64  # files on disk at a time
+
+
+class Reference(NamedTuple):
+    """Samples by their vectors; `keys` and `captions` (all texts of each) are in the order of the rows."""
+
+    name: str
+    split: str  # empty where shards name none
+    vectors_ND: Vectors
+    keys: tuple[str, ...]
+    captions: tuple[frozenset[str], ...]
+    unusable: int
+
+    def row_of(self, key: str, caption: str) -> int | None:
+        """The sample of a key, or else the only one that has a caption."""
+        if key in self.keys:
+            return self.keys.index(key)
+        rows = [row for row, texts in enumerate(self.captions) if caption and caption in texts]
+        return rows[0] if len(rows) == 1 else None
+
+
+class _Out(NamedTuple):
+    """A sample's audio, written out."""
+
+    key: str
+    path: str
+    ours: Sample | None
+
+
+def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
+    """The first samples of a target's test shards; where it has none, of validation; else of all shards. Originals alone.
+
+    Raises `TrainingError` where no sample can be used, `PipelineError` where there are no shards.
+    """
+    shards, split = _held_out(find_shards(target).shards)
+    keys: list[str] = []
+    captions: list[frozenset[str]] = []
+    vectors: list[Vectors] = []
+    seen = 0
+    with temporary_folder() as folder:
+        for batch in _batches(shards, folder, most):
+            seen += len(batch)
+            known = _sounding(batch, recipe)
+            measured = [out for out in batch if out.path in known]
+            for out, vector in zip(measured, sound_vectors([known[out.path] for out in measured], recipe), strict=True):
+                if vector is not None:
+                    keys.append(out.key)
+                    captions.append(frozenset(caption.text for caption in out.ours.captions) if out.ours else frozenset())
+                    vectors.append(vector)
+            for out in batch:
+                Path(out.path).unlink()
+    if not vectors:
+        raise TrainingError(f"{target} holds no sample that can stand as a reference")
+    return Reference(target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys))
+
+
+def _held_out(shards: Sequence[Shard]) -> tuple[list[Shard], str]:
+    for split in ("test", "validation"):
+        chosen = [shard for shard in shards if shard.split == split]
+        if chosen:
+            return chosen, split
+    return list(shards), ""
+
+
+def _batches(shards: Sequence[Shard], folder: Path, most: int) -> Iterator[list[_Out]]:
+    """Samples with their audio as files, so many in all."""
+    batch: list[_Out] = []
+    for number, out in enumerate(_written(shards, folder)):
+        if number >= most:
+            break
+        batch.append(out)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:
+    number = 0
+    for shard in shards:
+        for entry in read_shard(shard):
+            if isinstance(entry, Problem) or entry.audio is None:
+                continue
+            ours = as_ours(entry)
+            if isinstance(ours, Problem) or (ours and variant_kind(ours.change.variant) is not VariantKind.ORIGINAL):
+                continue
+            content = _content(entry)
+            if content is not None:
+                number += 1
+                path = folder / f"{number:06d}.{entry.audio.extension.rpartition('.')[2]}"
+                path.write_bytes(content)
+                yield _Out(entry.key, str(path), ours)
+
+
+def _content(sample: RawSample) -> bytes | None:
+    try:
+        return sample.content(sample.audio) if sample.audio else None
+    except DeadInput:
+        return None
+
+
+def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
+    """Lengths and labels by path: our own samples carry both, others are measured, and heard where the embedder reads labels."""
+    known = {out.path: Sounding(out.path, out.ours.duration_s, out.ours.labels) for out in batch if out.ours}
+    foreign = [out for out in batch if out.ours is None]
+    if foreign and embedder_of(recipe).reads_labels:
+        for heard in listen([Made(out.key, "", Controls(), out.path) for out in foreign], recipe):
+            if heard.labels:
+                known[heard.made.path] = Sounding(heard.made.path, heard.labels.duration_s, heard.labels)
+    elif foreign:
+        with clips.child(recipe.limits) as child:
+            probes = child.run("pipelines.ingest:probe_files", [out.path for out in foreign], recipe.ingest)
+        for out, probe in zip(foreign, probes, strict=True):
+            if isinstance(probe, Probe):
+                known[out.path] = Sounding(out.path, probe.duration_s, None)
+    return known

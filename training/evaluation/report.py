@@ -1,0 +1,78 @@
+"""What an evaluation found, as it is stored in `report.json`."""
+
+from typing import Final
+
+from schemas.labels import Labels
+from schemas.record import Record
+from training.evaluation.made import Timing
+from training.metrics.controls import Controls
+from training.metrics.summary import Figure
+from training.metrics.swap import SwapReport
+
+VERSION: Final = 1  # of the file's form
+
+
+class Counts(Record):
+    """Where clips went: `given = scored + dead + skipped`."""
+
+    given: int
+    scored: int
+    dead: int  # cannot be decoded, or crash an annotator
+    skipped: int  # rows and files that name no clip
+    without_prompt: int  # of those scored: in distances between sets alone
+
+
+class Problem(Record):
+    """A file or row that is not scored, and why."""
+
+    name: str
+    reason: str
+
+
+class SpaceFigures(Record):
+    """Distances in an embedder's space. A figure is missing where there is nothing to compare with."""
+
+    embedder: str
+    version: str
+    licence: str
+    clap_score: Figure | None = None  # mean cosine of prompts and clips
+    frechet: float | None = None  # squared, as Fréchet audio distances are told
+    frechet_clips: int = 0
+    reference_clips: int = 0
+    classes: int = 0
+    kl_sets: float | None = None  # of mean class distributions, reference from clips, in nats
+    kl_pairs: Figure | None = None  # mean over clips whose reference is known
+
+
+class ClipReport(Record):
+    """One clip: what was asked, what was heard, how it fares."""
+
+    name: str
+    caption: str
+    asked: Controls
+    timing: Timing
+    heard: Controls
+    labels: Labels
+    scores: dict[str, float]
+    published: dict[str, float]
+    cosine: float | None = None
+    audio: str = ""  # path within the report's folder, where its sound was copied
+
+
+class Report(Record):
+    """All figures of one system."""
+
+    version: int = VERSION
+    system: str
+    checkpoint: str = ""
+    reference: str = ""
+    reference_split: str = ""
+    seed: int
+    counts: Counts
+    figures: tuple[Figure, ...]
+    published: tuple[Figure, ...]
+    space: SpaceFigures
+    swaps: SwapReport | None = None
+    clips: tuple[ClipReport, ...]
+    problems: tuple[Problem, ...]
+    tools: dict[str, str]

@@ -1,0 +1,137 @@
+"""What one row of a manifest, or the JSON beside a file, says of a clip: prompt, controls, times. The names that others use are known."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from pipelines.captioning.check import TimedChord
+from schemas.chord import NO_CHORD
+from schemas.errors import SchemaError
+from schemas.labels import Labels
+from training.asking.chart import read_chart
+from training.asking.wishes import read_wishes
+from training.errors import TrainingError
+from training.evaluation.made import Timing, timing_of
+from training.metrics.controls import Controls, controls_of, laid_over, surely_asked
+
+# Columns by the names that MusicBench, audio folders and our own files give them; the first that says something counts.
+FILE: Final = ("file", "file_name", "filename", "audio", "path", "location", "uri")
+CAPTION: Final = ("caption", "prompt", "text", "captions", "main_caption")
+_BPM: Final = ("bpm", "tempo")
+_METER: Final = ("meter", "beats_per_bar", "time_signature")
+_NOTHING: Final = frozenset(("", "nan", "none", "null", "n/a"))
+_KEY: Final = re.compile(r"([A-Ga-g](?:#|b|♯|♭)?)[ :_-]*(M|m|[Mm]aj(?:or)?|[Mm]in(?:or)?|MAJOR|MINOR)?")
+_MAX_BEATS: Final = 10_000
+
+
+class Told(NamedTuple):
+    """A prompt, what it and its row ask for, and when."""
+
+    caption: str
+    asked: Controls
+    timing: Timing
+
+
+def told(row: Mapping[str, Any]) -> Told:
+    """What a row asks for: its columns `bpm`, `key`, `chords`, `meter` or `beats`; for what they leave open, what the caption states.
+
+    Labels of a piece of ours count where somebody asked for them. Raises `TrainingError` or `SchemaError` for values that cannot be read.
+
+    >>> told({"prompt": "A waltz in A minor", "bpm": 90, "chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}).asked.chords
+    ('A:min', 'E:7')
+    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": [[0.5, 1.0, 1.5], [3, 1, 2]]}).asked.meter
+    3
+    """
+    caption = text_of(row, CAPTION)
+    if isinstance(row.get("labels"), Mapping):
+        labels = Labels.model_validate(row["labels"])
+        stated = controls_of(read_wishes(caption))
+        given = surely_asked(labels)
+        if stated.chords:  # a progression is laid out in rounds as long as the clip lasts: the caption's round is what is asked for
+            given = given.replaced(chords=())
+        return Told(caption, laid_over(stated, given), timing_of(labels))
+    times_s, numbers = _beats(row.get("beats"))
+    meter = _said(row, _METER) or (max(numbers) if numbers else None)
+    chords = _chords(row.get("chords"))
+    wishes = read_wishes(caption, bpm=_number(row, _BPM), meter=meter, key=_key(row.get("key")), chords=" ".join(chords) or None)
+    downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
+    return Told(caption, controls_of(wishes), Timing(times_s, downbeats_s, _timed(chords, row.get("chords_time")) or wishes.timed))
+
+
+def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first text among columns; empty where none says anything."""
+    found = next((row[name] for name in names if isinstance(row.get(name), str) and row[name].strip()), "")
+    return str(found).strip()
+
+
+def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, str | int | float) and str(value).strip().lower() not in _NOTHING:
+            return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return None
+
+
+def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    said = _said(row, names)
+    if said is None:
+        return None
+    try:
+        number = float(said)
+    except ValueError as error:
+        raise TrainingError(f"{names[0]} {said!r} is no number") from error
+    if not math.isfinite(number):
+        raise TrainingError(f"{names[0]} {said!r} is not finite")
+    return number
+
+
+def _key(value: Any) -> str | None:
+    """A key as it is written elsewhere: ``EM``, ``F#m``, ``C maj``, ``["E major", 0.8]``."""
+    said = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    if not isinstance(said, str) or said.strip().lower() in _NOTHING:
+        return None
+    found = _KEY.fullmatch(said.strip())
+    if not found:
+        return said  # the reader of flags says what is wrong with it
+    mode = found[2] or "M"
+    return f"{found[1][0].upper()}{found[1][1:]} {'minor' if mode == 'm' or mode.lower().startswith('min') else 'major'}"
+
+
+def _chords(value: Any) -> tuple[str, ...]:
+    """Harte labels of a list, or of a text with symbols; N for no chord."""
+    if value is None or isinstance(value, float):
+        return ()
+    parts = [str(one) for one in value] if isinstance(value, Sequence) and not isinstance(value, str) else [str(value)]
+    text = " ".join(parts).strip().strip("[]").replace("'", "").replace('"', "")
+    return () if text.lower() in _NOTHING else tuple(label for bar in read_chart(text, flag="chords").bars for label in bar)
+
+
+def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
+    starts = _floats(times)
+    if len(starts) != len(chords):
+        return ()
+    return tuple((label, start_s) for label, start_s in zip(chords, starts) if label != NO_CHORD)
+
+
+def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times alone."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value or len(value) > _MAX_BEATS:
+        return (), ()
+    nested = [_floats(part) for part in value]
+    if len(nested) == 2 and len(nested[0]) == len(nested[1]) and len(nested[0]) != 2:
+        times_s, numbers = nested[0], nested[1]
+    elif all(len(part) == 2 for part in nested):
+        times_s, numbers = tuple(part[0] for part in nested), tuple(part[1] for part in nested)
+    else:
+        times_s, numbers = _floats(value), ()
+    if any(later <= earlier for earlier, later in pairwise(times_s)) or any(not 1 <= number <= 15 for number in numbers):
+        raise SchemaError("beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs of both")
+    return times_s, tuple(round(number) for number in numbers)
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return tuple(float(one) for one in value if isinstance(one, int | float) and math.isfinite(one) and one >= 0)

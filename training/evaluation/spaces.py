@@ -1,0 +1,58 @@
+"""Clips and prompts in a joint space of music and text, by any embedder that labelling can use.
+
+Shapes: N clips, D dimensions.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from pipelines import clips
+from pipelines.embed_audio import description, embedder_child, per_call
+from pipelines.embedders import Description, Vectors
+from pipelines.embedding import Excerpt
+from pipelines.errors import PipelineError
+from pipelines.isolation import Death
+from schemas.labels import Labels
+from schemas.recipe import Recipe
+
+T = TypeVar("T")
+
+
+class Sounding(NamedTuple):
+    """A local file of a known length, with its labels where an embedder may want them."""
+
+    path: str
+    duration_s: float
+    labels: Labels | None
+
+
+def sound_vectors(sounds: Sequence[Sounding], recipe: Recipe) -> list[Vectors | None]:
+    """A unit vector per file; none for what cannot be embedded."""
+    excerpts = [Excerpt(sound.path, 0.0, sound.duration_s, sound.labels) for sound in sounds]
+    return _in_child("pipelines.embedding:embed_excerpts", excerpts, recipe)
+
+
+def text_vectors(texts: Sequence[str], recipe: Recipe) -> list[Vectors | None]:
+    """A unit vector per text; none for one that cannot be embedded."""
+    return _in_child("pipelines.embedding:embed_texts", texts, recipe)
+
+
+def embedder_of(recipe: Recipe) -> Description:
+    """What the recipe's embedder is. Raises `PipelineError` where it is not there."""
+    return description(recipe)
+
+
+def _in_child(function: str, items: Sequence[T], recipe: Recipe) -> list[Vectors | None]:
+    found: list[Vectors | None] = []
+    with embedder_child(recipe.label, recipe.limits) as child:
+        for batch in clips.batches(items, per_call(recipe.label)):
+            for made in child.run(function, batch, recipe.label):
+                vector = None if isinstance(made, Death) else getattr(made, "vector", made)
+                if vector is not None and not np.isfinite(vector).all():
+                    raise PipelineError(
+                        f"embedder {recipe.label.embedder} gave a vector that is not finite: another device, or other weights"
+                    )
+                found.append(vector)
+    return found

@@ -1,0 +1,95 @@
+"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the flows share it.
+
+Shapes: B sounds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipelines.codecs import Codec, open_codec
+from schemas.labels import Labels
+from training.checkpoints import find_checkpoint
+from training.conditions.beats import batched_beats
+from training.conditions.chords import batched_chords
+from training.errors import TrainingError
+from training.files import CORPUS, EMA, RECIPE
+from training.learner import fill_weights
+from training.model import Conditions, LatentDiffusion
+from training.parallel import device_of
+from training.recipe import TrainRecipe
+from training.sampling import SamplingConfig, sampled_latents
+from training.survey import Survey
+from training.text import TextEncoder, open_text_encoder
+
+Wave = npt.NDArray[np.float32]
+
+
+class Score(NamedTuple):
+    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins as depends on its key and a seed."""
+
+    key: str
+    prompt: str
+    labels: Labels
+
+
+class Player(NamedTuple):
+    """A checkpoint, ready to play."""
+
+    name: str
+    recipe: TrainRecipe
+    survey: Survey
+    model: LatentDiffusion
+    codec: Codec
+    encoder: TextEncoder
+    device: torch.device
+
+    @classmethod
+    def of(cls, target: str, device: str = "auto") -> Self:
+        """The averaged weights of a checkpoint, or of the last one of a run's folder. Raises `TrainingError`."""
+        checkpoint = find_checkpoint(target)
+        recipe = TrainRecipe.model_validate(checkpoint.json(RECIPE))
+        survey = Survey.model_validate(checkpoint.json(CORPUS))
+        chosen = device_of(device)
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
+        if codec.facts != survey.codec:
+            raise TrainingError(f"{checkpoint.name} plays through {survey.codec}, but the codec found here is {codec.facts}")
+        model = LatentDiffusion(recipe.model, recipe.objective)
+        fill_weights(model, checkpoint.weights(EMA), checkpoint.name)
+        encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
+        return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
+
+    def play(self, scores: Sequence[Score], *, seed: int = 0, sampling: SamplingConfig | None = None) -> list[Wave]:
+        """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
+
+        Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
+        """
+        lengths_s = {score.labels.duration_s for score in scores}
+        if len(lengths_s) != 1:
+            raise TrainingError(f"sounds of one call must be of one length, not {sorted(lengths_s)} s")
+        facts = self.codec.facts
+        samples = round(lengths_s.pop() * facts.rate_hz)
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            latents_BCTF = sampled_latents(
+                self.model,
+                self._told(scores),
+                self.encoder.encode([""]).to(self.device),
+                keys=[score.key for score in scores],
+                seed=seed,
+                frames=facts.frames(samples),
+                bands=facts.bands,
+                config=sampling or self.recipe.sampling,
+            )
+        return [np.asarray(wave[:samples]) for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()]
+
+    def _told(self, scores: Sequence[Score]) -> Conditions:
+        """Beats and chords of the scores; those that are empty are not known."""
+        return Conditions(
+            text=self.encoder.encode([score.prompt for score in scores]),
+            beats=batched_beats([score.labels.beats if score.labels.beats.times_s else None for score in scores]),
+            chords=batched_chords([score.labels.chords if score.labels.chords.segments else None for score in scores]),
+            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores]) if self.recipe.model.seconds else None,
+        ).to(self.device)

@@ -1,0 +1,118 @@
+"""What a prompt states of the music, and what was heard, in the form that the metrics compare."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import groupby
+
+from pydantic import Field, field_validator
+
+from pipelines.captioning.check import heard_chords
+from schemas.chord import NO_CHORD, Chord
+from schemas.labels import Labels
+from schemas.pitch import Key
+from schemas.record import Record
+from training.asking.controls import STATED_CONFIDENCE
+from training.asking.wishes import Wishes, read_wishes
+
+
+class Control(StrEnum):
+    """What a prompt can ask for."""
+
+    TEMPO = "tempo"
+    KEY = "key"
+    CHORDS = "chords"
+    METER = "meter"
+
+
+class Controls(Record):
+    """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or where nothing was heard.
+
+    Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches without a chord are left out.
+
+    >>> Controls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
+    ('Bb:maj', 'F:maj')
+    """
+
+    bpm: float | None = Field(default=None, gt=0)
+    tempo_words: tuple[str, ...] = ()  # where a prompt gives words and no number; never heard
+    key: Key | None = None
+    chords: tuple[str, ...] = ()
+    meter: int | None = Field(default=None, ge=1)  # beats per bar
+
+    @field_validator("chords")
+    @classmethod
+    def _plain(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return plain_chords(labels)
+
+    def has(self, control: Control) -> bool:
+        """Whether a control is there. Tempo words alone are no tempo: they are scored by themselves.
+
+        >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
+        (True, False)
+        """
+        if control is Control.CHORDS:
+            return bool(self.chords)
+        return {Control.TEMPO: self.bpm, Control.KEY: self.key, Control.METER: self.meter}[control] is not None
+
+
+def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels spelled canonically, N left out, immediate repeats merged. Raises `SchemaError` for what is no chord."""
+    return tuple(label for label, _ in groupby(Chord.parse(label).harte for label in labels if label != NO_CHORD))
+
+
+def heard_controls(labels: Labels) -> Controls:
+    """What the annotators found; what they left empty is missing."""
+    tonic, mode = labels.key.tonic, labels.key.mode
+    return Controls(
+        bpm=labels.tempo.bpm,
+        key=None if tonic is None or mode is None else Key(tonic=tonic, mode=mode),
+        chords=heard_chords(labels.chords),
+        meter=labels.meter.beats_per_bar,
+    )
+
+
+def controls_of(wishes: Wishes) -> Controls:
+    """What flags and a caption state, without anything that was worked out or filled in."""
+    chords = [label for label, _ in wishes.timed] if wishes.timed else wishes.chart.labels if wishes.chart else ()
+    return Controls(
+        bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
+        tempo_words=() if wishes.bpm else wishes.words,
+        key=Key.parse(wishes.key.fact.value) if wishes.key else None,
+        chords=tuple(chords),
+        meter=int(wishes.meter.fact.value) if wishes.meter else None,
+    )
+
+
+def stated_controls(caption: str) -> Controls:
+    """What a caption states. A mode without a tonic is no key.
+
+    >>> stated_controls("A slow waltz in A minor. The chords are Am, F, E7.").chords
+    ('A:min', 'F:maj', 'E:7')
+    >>> stated_controls("Something calm, in a minor key") == Controls()
+    True
+    """
+    return controls_of(read_wishes(caption))
+
+
+def surely_asked(labels: Labels) -> Controls:
+    """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a lower confidence."""
+    found = heard_controls(labels)
+    asked = {
+        "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,
+        "key": labels.key.confidence >= STATED_CONFIDENCE,
+        "chords": labels.chords.confidence >= STATED_CONFIDENCE,
+        "meter": labels.meter.confidence >= STATED_CONFIDENCE,
+    }
+    return Controls(**{name: getattr(found, name) for name, is_asked in asked.items() if is_asked})
+
+
+def laid_over(stated: Controls, given: Controls) -> Controls:
+    """Controls of which those that are given replace those that a caption states.
+
+    >>> laid_over(stated_controls("A waltz at 90 BPM"), Controls(bpm=100)).bpm
+    100.0
+    """
+    kept = stated.model_dump() | {name: value for name, value in given.model_dump().items() if value not in (None, ())}
+    if given.bpm is not None:
+        kept["tempo_words"] = ()
+    return Controls.model_validate(kept)

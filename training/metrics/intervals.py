@@ -1,0 +1,52 @@
+"""Ninety-five per cent intervals of shares and means."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipelines.draws import generator
+
+_Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
+_LEVEL: Final = (2.5, 97.5)  # per cent
+RESAMPLES: Final = 2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def share_interval(hits: float, clips: int) -> Interval:
+    """A share with Wilson's score interval (1927): it holds for few clips, and for none or all of them. Needs at least one clip.
+
+    >>> tuple(round(end, 3) for end in share_interval(5, 10)), tuple(round(end, 3) for end in share_interval(3, 3))
+    ((0.5, 0.237, 0.763), (1.0, 0.439, 1.0))
+    """
+    share, extra = hits / clips, _Z**2 / clips
+    middle = (share + extra / 2) / (1 + extra)
+    half = _Z / (1 + extra) * math.sqrt(share * (1 - share) / clips + extra / (4 * clips))
+    return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
+
+
+def mean_interval(values: Sequence[float], seed: int, name: str) -> Interval:
+    """A mean with the percentile interval of a bootstrap over clips, its draws keyed by seed and name. Needs at least one value.
+
+    Where all values are equal a bootstrap sees no spread; for values within [0, 1] Wilson's interval then stands in, which is never too
+    narrow for them. Of few clips a bootstrap's interval is somewhat narrow.
+
+    >>> mean_interval([0.0, 0.5, 1.0], 0, "ECM") == mean_interval([0.0, 0.5, 1.0], 0, "ECM")
+    True
+    """
+    rows = np.asarray(values, np.float64)
+    mean = float(rows.mean())
+    if rows.min() == rows.max():
+        return share_interval(mean * len(rows), len(rows)) if 0 <= mean <= 1 else Interval(mean, mean, mean)
+    draws = generator(seed, name, "bootstrap")
+    means = [float(rows[draws.integers(len(rows), size=len(rows))].mean()) for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, _LEVEL)
+    return Interval(mean, min(float(low), mean), max(float(high), mean))

@@ -1,0 +1,127 @@
+"""When an asked value counts as heard: tempo bins, keys, and chord sequences. Nothing here knows of missing labels."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from itertools import groupby
+from typing import Final, TypeVar
+
+from schemas.chord import INTERVALS, Chord, ChordQuality
+from schemas.pitch import Key, Mode
+
+T = TypeVar("T", bound=Hashable)
+
+# Upper edges of Grave, Largo, Adagio, Andante, Moderato, Allegro, Vivace, Presto; above is Prestissimo (Melechovsky et al., NAACL 2024).
+TEMPO_EDGES_BPM: Final = (40, 60, 70, 90, 110, 140, 160, 210)
+
+
+def tempo_bin(bpm: float) -> int:
+    """The bin of a tempo, from 0; an edge belongs to the bin below it.
+
+    >>> tempo_bin(40), tempo_bin(40.5), tempo_bin(90), tempo_bin(211)
+    (0, 1, 3, 8)
+    """
+    return bisect_left(TEMPO_EDGES_BPM, bpm)
+
+
+def same_or_relative(asked: Key, heard: Key) -> bool:
+    """Whether the key heard is the one asked for or has the same signature.
+
+    >>> same_or_relative(Key.parse("C major"), Key.parse("A minor")), same_or_relative(Key.parse("C major"), Key.parse("Eb minor"))
+    (True, False)
+    """
+    return heard in (asked, asked.relative())
+
+
+def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
+    """As the published code has it: the relative key is looked for in the wrong direction, three semitones off on the other side.
+
+    For C major it takes E flat minor, for A minor F sharp major.
+
+    >>> same_or_wrong_relative(Key.parse("A minor"), Key.parse("F# major")), same_or_wrong_relative(Key.parse("A minor"), Key.parse("C"))
+    (True, False)
+    """
+    if heard == asked:
+        return True
+    step = 3 if asked.mode is Mode.MAJOR else -3
+    return heard.mode is not asked.mode and heard.tonic == (asked.tonic + step) % 12
+
+
+def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
+    """Length of the longest common subsequence: most asked items that are heard in the asked order, whatever stands between them.
+
+    >>> longest_in_order("abcd", "xbxd"), longest_in_order("abc", "cba")
+    (2, 1)
+    """
+    row = [0] * (len(heard) + 1)
+    for item in asked:
+        before = 0
+        for place, other in enumerate(heard, start=1):
+            before, row[place] = row[place], before + 1 if item == other else max(row[place], row[place - 1])
+    return row[-1]
+
+
+def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
+    """As the published code has it: how many asked items from the first on are heard in order. One that is missing ends the count.
+
+    >>> beginning_in_order("abcd", "xaxb"), beginning_in_order("abcd", "bcd")
+    (2, 0)
+    """
+    found = 0
+    for item in heard:
+        found += found < len(asked) and item == asked[found]
+    return found
+
+
+def found_in_any_order(asked: Sequence[T], heard: Sequence[T]) -> int:
+    """How many asked items are heard, each heard one serving once.
+
+    >>> found_in_any_order("aab", "bac")
+    2
+    """
+    return (Counter(asked) & Counter(heard)).total()
+
+
+def called_for(asked: Sequence[T], heard: Sequence[T]) -> int:
+    """How many heard items the asked sequence calls for, in order; it may be played again from the top as long as there is music.
+
+    It is the longest common subsequence with as many rounds as it takes to be as long as what was heard.
+
+    >>> called_for("abc", "abcab"), called_for("abc", "abcxyz"), called_for("a", "aba")
+    (5, 3, 1)
+    """
+    rounds = list(asked)
+    while asked and len(rounds) < len(heard):
+        longer = [item for item, _ in groupby([*rounds, *asked])]
+        if len(longer) == len(rounds):  # one item alone, which never gets longer
+            break
+        rounds = longer
+    return longest_in_order(heard, rounds)
+
+
+def by_third(label: str) -> tuple[int, str]:
+    """A chord's root and whether its third is minor or major; suspended chords have none.
+
+    >>> by_third("A:min7/b3"), by_third("B:dim"), by_third("G:7"), by_third("D:sus4")
+    ((9, 'minor'), (11, 'minor'), (7, 'major'), (2, 'none'))
+    """
+    chord = Chord.parse(label)
+    steps = INTERVALS[chord.quality]
+    return chord.root, "minor" if 3 in steps else "major" if 4 in steps else "none"
+
+
+def by_published_type(label: str) -> tuple[int, str]:
+    """As the published code has it: diminished and augmented triads (and diminished sevenths) are one class, neither major nor minor.
+
+    >>> by_published_type("B:dim"), by_published_type("B:hdim7"), by_published_type("C:aug")
+    ((11, 'other'), (11, 'minor'), (0, 'other'))
+    """
+    chord = Chord.parse(label)
+    if chord.quality in (ChordQuality.DIM, ChordQuality.DIM7, ChordQuality.AUG):
+        return chord.root, "other"
+    return by_third(label)
+
+
+def merged_by(labels: Sequence[T]) -> tuple[T, ...]:
+    """A sequence without immediate repeats: ``Am Am7`` by their thirds are one chord."""
+    return tuple(item for item, _ in groupby(labels))

@@ -1,0 +1,159 @@
+"""How one clip fares by each control metric of Mustango (Melechovsky et al., NAACL 2024), as corrected and as published.
+
+The published figures follow from what the published code does, where it departs from what is described:
+
+- A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as well; one without a tempo, or without a
+  meter, is left out of TB and TBT, or of BM. Here a label that the annotators leave empty is a miss.
+- CKD takes the relative key in the wrong direction.
+- ECM counts asked chords from the first on and stops at the first that is missing. Here it is the longest common subsequence.
+- CMOT puts diminished and augmented chords into one class of their own. Here each goes by its third.
+- Extra chords cost nothing. Here two figures of precision stand beside.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from pipelines.captioning.check import WORD_TOLERANCE
+from pipelines.captioning.tempo_words import TEMPO_RANGES
+from training.metrics.controls import Control, Controls
+from training.metrics.matching import (
+    beginning_in_order,
+    by_published_type,
+    by_third,
+    called_for,
+    found_in_any_order,
+    longest_in_order,
+    merged_by,
+    same_or_relative,
+    same_or_wrong_relative,
+    tempo_bin,
+)
+
+
+class Metric(StrEnum):
+    """The control metrics."""
+
+    TB = "TB"
+    TBT = "TBT"
+    TW = "TW"
+    CK = "CK"
+    CKD = "CKD"
+    PCM = "PCM"
+    ECM = "ECM"
+    CMO = "CMO"
+    CMOT = "CMOT"
+    CP = "CP"
+    CPT = "CPT"
+    BM = "BM"
+
+
+MEANING: Final = {
+    Metric.TB: "tempo in the asked bin",
+    Metric.TBT: "tempo in the asked bin or one beside it",
+    Metric.TW: "tempo within the range of the asked word (± 10 %)",
+    Metric.CK: "key as asked: tonic and mode",
+    Metric.CKD: "key as asked, or its relative",
+    Metric.PCM: "all asked chords heard in order",
+    Metric.ECM: "asked chords heard in order",
+    Metric.CMO: "asked chords heard in any order",
+    Metric.CMOT: "the same by root and major or minor",
+    Metric.CP: "heard chords that were asked for, in order",
+    Metric.CPT: "the same by root and major or minor",
+    Metric.BM: "beats per bar as asked",
+}
+SHARES: Final = frozenset((Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM))  # of clips; others are means
+Scores = Mapping[Metric, float]  # within [0, 1]; a metric is missing where the clip does not count
+
+
+class Variant(StrEnum):
+    """Whose rules."""
+
+    CORRECTED = "corrected"
+    PUBLISHED = "published"
+
+
+def scores(asked: Controls, heard: Controls, variant: Variant = Variant.CORRECTED) -> Scores:
+    """How a clip fares by each metric that its prompt has something to say to.
+
+    >>> asked = Controls(bpm=120, key={"tonic": 0, "mode": "major"}, chords=("C:maj", "G:maj"))
+    >>> found = scores(asked, Controls(bpm=138, key={"tonic": 9, "mode": "minor"}, chords=("G:maj", "C:maj7", "G:maj")))
+    >>> {name.value: round(value, 2) for name, value in found.items()}
+    {'TB': 1.0, 'TBT': 1.0, 'CK': 0.0, 'CKD': 1.0, 'PCM': 0.0, 'ECM': 0.5, 'CMO': 0.5, 'CMOT': 1.0, 'CP': 0.67, 'CPT': 1.0}
+    """
+    return _corrected(asked, heard) if variant is Variant.CORRECTED else _published(asked, heard)
+
+
+def _corrected(asked: Controls, heard: Controls) -> Scores:
+    return _tempo(asked, heard) | _words(asked, heard) | _key(asked, heard) | _chords(asked.chords, heard.chords) | _meter(asked, heard)
+
+
+def _published(asked: Controls, heard: Controls) -> Scores:
+    found = _tempo(asked, heard) if heard.has(Control.TEMPO) else {}
+    if asked.key and heard.key:
+        found |= {Metric.CK: float(asked.key == heard.key), Metric.CKD: float(same_or_wrong_relative(asked.key, heard.key))}
+    if heard.key is not None:
+        found |= _published_chords(asked.chords, heard.chords) | (_meter(asked, heard) if heard.has(Control.METER) else {})
+    return found
+
+
+def _tempo(asked: Controls, heard: Controls) -> dict[Metric, float]:
+    if asked.bpm is None:
+        return {}
+    apart = abs(tempo_bin(asked.bpm) - tempo_bin(heard.bpm)) if heard.bpm is not None else 9
+    return {Metric.TB: float(apart == 0), Metric.TBT: float(apart <= 1)}
+
+
+def _words(asked: Controls, heard: Controls) -> dict[Metric, float]:
+    spans = [TEMPO_RANGES[word] for word in asked.tempo_words if word in TEMPO_RANGES]
+    if not spans:
+        return {}
+    bpm = heard.bpm
+    within = bpm is not None and all(span.low * (1 - WORD_TOLERANCE) <= bpm <= span.high * (1 + WORD_TOLERANCE) for span in spans)
+    return {Metric.TW: float(within)}
+
+
+def _key(asked: Controls, heard: Controls) -> dict[Metric, float]:
+    if asked.key is None:
+        return {}
+    known = heard.key
+    return {
+        Metric.CK: float(known == asked.key),
+        Metric.CKD: float(known is not None and same_or_relative(asked.key, known)),
+    }
+
+
+def _meter(asked: Controls, heard: Controls) -> dict[Metric, float]:
+    return {} if asked.meter is None else {Metric.BM: float(asked.meter == heard.meter)}
+
+
+def _chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
+    if not asked:
+        return {}
+    in_order = longest_in_order(asked, heard)
+    asked_thirds, heard_thirds = (merged_by([by_third(label) for label in labels]) for labels in (asked, heard))
+    return {
+        Metric.PCM: float(in_order == len(asked)),
+        Metric.ECM: in_order / len(asked),
+        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
+        Metric.CMOT: _typed(asked, heard, by_third),
+        Metric.CP: called_for(asked, heard) / max(len(heard), 1),
+        Metric.CPT: called_for(asked_thirds, heard_thirds) / max(len(heard_thirds), 1),
+    }
+
+
+def _published_chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
+    if not asked:
+        return {}
+    begun = beginning_in_order(asked, heard)
+    return {
+        Metric.PCM: float(begun == len(asked)),
+        Metric.ECM: begun / len(asked),
+        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
+        Metric.CMOT: _typed(asked, heard, by_published_type),
+    }
+
+
+def _typed(asked: Sequence[str], heard: Sequence[str], reduced: Callable[[str], tuple[int, str]]) -> float:
+    """Chords are reduced one by one, not merged: each asked one wants one of its own."""
+    return found_in_any_order([reduced(label) for label in asked], [reduced(label) for label in heard]) / len(asked)

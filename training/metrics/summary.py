@@ -1,0 +1,67 @@
+"""Figures of many clips: shares and means with their intervals."""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Final, NamedTuple
+
+from schemas.record import Record
+from training.metrics.controls import Controls
+from training.metrics.intervals import mean_interval, share_interval
+from training.metrics.outcomes import MEANING, SHARES, Metric, Scores, Variant, scores
+
+_OTHERS: Final = 20  # of each prompt: the mean over them is sure enough to tell a system from chance
+
+
+class Figure(Record):
+    """A share of clips, or a mean over clips, with its 95 % interval, and how many clips it is of."""
+
+    name: str
+    meaning: str
+    value: float
+    low: float
+    high: float
+    clips: int
+    chance: float | None = None  # of the same clips against each other's prompts: what a system gets that does not listen
+
+
+class Pair(NamedTuple):
+    """What was asked for, and what was heard."""
+
+    asked: Controls
+    heard: Controls
+
+
+def control_figures(pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED, *, seed: int = 0) -> tuple[Figure, ...]:
+    """Each metric over the clips that count for it; a metric for which none does is not among them.
+
+    >>> waltz, silent = Controls(meter=3), Controls()
+    >>> [(one.name, one.value, one.clips) for one in control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])]
+    [('BM', 0.5, 2)]
+    """
+    listed = list(pairs)
+    rows = [scores(asked, heard, variant) for asked, heard in listed]
+    others = _of_others(listed, variant)
+    found = (_figure(metric, rows, others, f"{variant} {metric}", seed) for metric in Metric)
+    return tuple(one for one in found if one is not None)
+
+
+def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
+    """Each prompt against the clips of other prompts, so many of them, evenly spread."""
+    count = len(pairs)
+    shifts = sorted({1 + number * (count - 1) // _OTHERS for number in range(_OTHERS)}) if count > 1 else []
+    return [scores(pair.asked, pairs[(place + shift) % count].heard, variant) for shift in shifts for place, pair in enumerate(pairs)]
+
+
+def _figure(metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], key: str, seed: int) -> Figure | None:
+    values, by_chance = ([row[metric] for row in some if metric in row] for some in (rows, others))
+    if not values:
+        return None
+    found = figure(metric, MEANING[metric], values, is_share=metric in SHARES, key=key, seed=seed)
+    return found.replaced(chance=round(fmean(by_chance), 4)) if by_chance else found
+
+
+def figure(name: str, meaning: str, values: Sequence[float], *, is_share: bool, key: str, seed: int) -> Figure:
+    """A share of hits, or a mean, of at least one value, with its interval; draws are keyed by `key` and `seed`."""
+    found = share_interval(sum(values), len(values)) if is_share else mean_interval(values, seed, key)
+    value, low, high = (round(end, 4) for end in found)
+    return Figure(name=name, meaning=meaning, value=value, low=low, high=high, clips=len(values))

@@ -1,0 +1,132 @@
+"""The swap test: two prompts differ in one control; that one should follow, and the others should stay."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pipelines.agreement import same_tempo
+from schemas.record import Record
+from training.metrics.controls import Control, Controls
+from training.metrics.matching import by_third, longest_in_order
+from training.metrics.summary import Figure, figure
+
+
+class Swapped(NamedTuple):
+    """Two clips: what each prompt asks for, and what is heard in each."""
+
+    asked: tuple[Controls, Controls]
+    heard: tuple[Controls, Controls]
+
+
+class SwapFigures(Record):
+    """Pairs that differ in `control`: whether it followed, and whether each other control stayed."""
+
+    control: Control
+    pairs: int
+    followed: Figure
+    stayed: tuple[Figure, ...]
+
+
+class SwapReport(Record):
+    """A row per control that was swapped, and how many pairs differ in no control or in several: those tell nothing."""
+
+    swaps: tuple[SwapFigures, ...]
+    unusable: int
+
+
+def changed_control(asked: tuple[Controls, Controls]) -> Control | None:
+    """The one control in which two prompts differ; none where it is not exactly one that both state.
+
+    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=4))).value
+    'tempo'
+    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=3))) is None
+    True
+    """
+    one, other = asked
+    differing = [control for control in Control if _value(one, control) != _value(other, control)]
+    if len(differing) != 1 or not all(side.has(differing[0]) for side in asked):
+        return None
+    return differing[0]
+
+
+def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
+    """What became of each swap.
+
+    A control *followed* where each of the two clips is nearer to what its own prompt asks than to what the other one's does: tempo by its
+    ratio, key and meter by being equal, chords by the share of them heard in order by root and third. A model that ignores the control
+    does not pass by playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %, key and meter equal,
+    and for chords the mean share of both sequences that is common, in order, by root and third. A label that is missing in either clip
+    is a miss.
+    """
+    by_control: dict[Control, list[Swapped]] = {}
+    for pair in pairs:
+        control = changed_control(pair.asked)
+        if control:
+            by_control.setdefault(control, []).append(pair)
+    rows = [_figures(control, by_control[control], seed) for control in Control if control in by_control]
+    return SwapReport(swaps=tuple(rows), unusable=len(pairs) - sum(row.pairs for row in rows))
+
+
+def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigures:
+    followed = [float(followed_own(pair, control)) for pair in pairs]
+    return SwapFigures(
+        control=control,
+        pairs=len(pairs),
+        followed=figure(control, "each clip nearer to its own prompt", followed, is_share=True, key=f"swap {control}", seed=seed),
+        stayed=tuple(_stayed(other, control, pairs, seed) for other in Control if other is not control),
+    )
+
+
+def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
+    values = [likeness(pair.heard, other) for pair in pairs]
+    meaning = "chords in common, in order" if other is Control.CHORDS else "the same in both clips"
+    return figure(other, meaning, values, is_share=other is not Control.CHORDS, key=f"swap {control} {other}", seed=seed)
+
+
+def followed_own(pair: Swapped, control: Control) -> bool:
+    """Whether each clip is nearer to its own prompt's value of a control than to the other's.
+
+    >>> fast, slow = Controls(bpm=140), Controls(bpm=90)
+    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=128))), Control.TEMPO)
+    True
+    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=95))), Control.TEMPO)
+    False
+    """
+    own = [nearness(pair.asked[side], pair.heard[side], control) for side in (0, 1)]
+    others = [nearness(pair.asked[1 - side], pair.heard[side], control) for side in (0, 1)]
+    return all(mine > theirs for mine, theirs in zip(own, others, strict=True))
+
+
+def nearness(asked: Controls, heard: Controls, control: Control) -> float:
+    """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked. Tempo: the ratio of the two."""
+    if not (asked.has(control) and heard.has(control)):
+        return 0.0
+    if control is Control.CHORDS:
+        wanted, found = _thirds(asked), _thirds(heard)
+        return longest_in_order(wanted, found) / len(wanted)
+    if control is Control.TEMPO and asked.bpm and heard.bpm:
+        return min(asked.bpm / heard.bpm, heard.bpm / asked.bpm)
+    return float(_value(asked, control) == _value(heard, control))
+
+
+def likeness(heard: tuple[Controls, Controls], control: Control) -> float:
+    """How alike two clips are in a control, from 0 to 1; missing in either: 0."""
+    one, other = heard
+    if not (one.has(control) and other.has(control)):
+        return 0.0
+    if control is Control.TEMPO:
+        return same_tempo(one.bpm, other.bpm) or 0.0
+    if control is Control.CHORDS:
+        first, second = _thirds(one), _thirds(other)
+        return 2 * longest_in_order(first, second) / (len(first) + len(second))
+    return float(_value(one, control) == _value(other, control))
+
+
+def _thirds(controls: Controls) -> list[tuple[int, str]]:
+    return [by_third(label) for label in controls.chords]
+
+
+_FIELD: Final = {Control.TEMPO: "bpm", Control.KEY: "key", Control.CHORDS: "chords", Control.METER: "meter"}
+
+
+def _value(controls: Controls, control: Control) -> object:
+    return getattr(controls, _FIELD[control])

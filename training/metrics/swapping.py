@@ -1,0 +1,151 @@
+"""Prompts for the swap test: the same caption with one control changed."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from pipelines.captioning.facts import mentions
+from pipelines.captioning.mention import NUMBER, Mention, Span, write_number
+from pipelines.captioning.splitting import split_sentences
+from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
+from schemas.caption import FactKind
+from schemas.chord import Chord
+from schemas.pitch import Key, Mode
+from training.asking.wishes import signature
+from training.errors import TrainingError
+from training.metrics.controls import Control, Controls, laid_over, stated_controls
+
+_KINDS: Final = {
+    Control.TEMPO: (FactKind.BPM, FactKind.TEMPO_WORD),
+    Control.KEY: (FactKind.KEY,),
+    Control.CHORDS: (FactKind.CHORDS, FactKind.TIMED_CHORDS),
+    Control.METER: (FactKind.METER,),
+}
+_MIDDLE_BPM: Final = 105
+_LAST_NUMBER: Final = re.compile(r"\d+$")
+
+
+class SwappedPrompt(NamedTuple):
+    """A prompt like another but for one control."""
+
+    caption: str
+    asked: Controls
+    control: Control
+
+
+def swapped_prompts(caption: str, asked: Controls) -> Iterator[SwappedPrompt]:
+    """A prompt for each control that is asked for and can be changed alone, with the values of `other_value`."""
+    for control in Control:
+        value = other_value(asked, control)
+        if value is not None:
+            try:
+                yield swapped_prompt(caption, asked, control, value)
+            except TrainingError:  # worded in a way that cannot be changed by itself
+                continue
+
+
+def other_value(asked: Controls, control: Control) -> Controls | None:
+    """Another value of a control, alone in its record, chosen so that an annotator's usual confusions do not blur the difference.
+
+    Tempo × 3/2, or × 2/3 above 105 BPM: not the double or the half. Key: the other mode a tritone away, as far from the relative as from
+    the dominant. Meter: 3 for 4, and 4 for any other. Chords: the same in reverse, in the same key. None where nothing is asked for; where
+    chords read the same backwards; and for a key beside chords, which would contradict them.
+
+    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm, other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
+    (135.0, 'F# minor')
+    """
+    if not asked.has(control):
+        return None
+    if control is Control.TEMPO and asked.bpm is not None:
+        return Controls(bpm=round(asked.bpm * (3 / 2 if asked.bpm <= _MIDDLE_BPM else 2 / 3)))
+    if control is Control.METER:
+        return Controls(meter=3 if asked.meter == 4 else 4)
+    if control is Control.CHORDS:
+        turned = asked.chords[::-1]
+        return None if turned == asked.chords else Controls(chords=turned)
+    if asked.key is None or asked.chords:
+        return None
+    mode = Mode.MINOR if asked.key.mode is Mode.MAJOR else Mode.MAJOR
+    return Controls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
+
+
+def swapped_prompt(caption: str, asked: Controls, control: Control, value: Controls) -> SwappedPrompt:
+    """The caption with what states `control` changed to `value`; where nothing does, a sentence says it at the end.
+
+    Raises `TrainingError` where the changed caption does not state just what it should.
+
+    >>> swapped_prompt("A rock song at 90 BPM. The key is C major.", Controls(), Control.TEMPO, Controls(bpm=140)).caption
+    'A rock song at 140 BPM. The key is C major.'
+    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, Controls(bpm=140)).caption
+    'A rock song. The tempo is 140 BPM.'
+    """
+    before = stated_controls(caption)
+    wanted = laid_over(before, value)
+    for made in (_replaced(caption, control, value), _without(caption, control, value)):
+        if stated_controls(made) == wanted:
+            return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
+    raise TrainingError(f"the {control} of {caption!r} cannot be changed by itself: its words state it together with something else")
+
+
+def _replaced(caption: str, control: Control, value: Controls) -> str:
+    """Each statement of a control replaced in its place; one sentence more where there is none."""
+    out = []
+    for sentence in split_sentences(caption):
+        text = sentence
+        spans = [_span(mention) for mention in mentions(sentence) if mention.kind in _KINDS[control]]
+        for start, end in sorted(_apart(spans), reverse=True):
+            text = f"{text[:start]}{_words(sentence[start:end], control, value)}{text[end:]}"
+        out.append(text)
+    replaced = " ".join(out)
+    return _with_sentence(replaced, control, value) if replaced == " ".join(split_sentences(caption)) else replaced
+
+
+def _span(mention: Mention) -> Span:
+    """What is replaced: of a tempo in figures or in words the number alone, whatever stands around it."""
+    return mention.parts[0] if mention.kind is FactKind.BPM and len(mention.parts) == 1 else mention.span
+
+
+def _without(caption: str, control: Control, value: Controls) -> str:
+    """The caption without the sentences that state a control, and one sentence that states it anew."""
+    kept = [one for one in split_sentences(caption) if not any(mention.kind in _KINDS[control] for mention in mentions(one))]
+    return _with_sentence(" ".join(kept), control, value)
+
+
+def _apart(spans: list[Span]) -> set[Span]:
+    """Spans without those that lie within another."""
+    return {one for one in spans if not any(other != one and other.start <= one.start and one.end <= other.end for other in spans)}
+
+
+def _words(old: str, control: Control, value: Controls) -> str:
+    """What states the new value, in the manner of the old: ``slow`` becomes ``fast``, ``waltz`` becomes ``piece in 4/4``."""
+    if control is Control.TEMPO:
+        bpm = value.bpm or 0
+        word = tempo_word(bpm) if old.lower() in ITALIAN else _plain_word(bpm) if old.lower() in PLAIN else ""
+        return (word.capitalize() if old[:1].isupper() else word) or f"{write_number(bpm)}{'' if _is_number(old) else ' BPM'}"
+    if control is Control.KEY and value.key:
+        return f"{'key of ' if old.lower().startswith('key of') else ''}{value.key.name}"
+    if control is Control.CHORDS:
+        return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
+    number = _LAST_NUMBER.search(old)
+    if number and "/" not in old:  # "the beat counts to 4"
+        return f"{old[: number.start()]}{value.meter}"
+    return f"{'piece in ' if old.lower() == 'waltz' else ''}{signature(value.meter or 0)}"
+
+
+def _is_number(old: str) -> bool:
+    return bool(re.fullmatch(NUMBER, old))
+
+
+def _plain_word(bpm: float) -> str:
+    return next(word for word in ("fast", "slow", "mid-tempo") if PLAIN[word].low <= bpm < PLAIN[word].high)
+
+
+def _with_sentence(caption: str, control: Control, value: Controls) -> str:
+    words = _words("", control, value)
+    said = {
+        Control.TEMPO: f"The tempo is {words}.",
+        Control.KEY: f"The key is {words}.",
+        Control.CHORDS: f"The chord progression is {words}.",
+        Control.METER: f"The time signature is {words}.",
+    }
+    return f"{caption.rstrip()} {said[control]}".lstrip()
