@@ -94,7 +94,7 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
     labels = cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
     return Example(
         key=sample.key,
-        sound=_latent(members, reading) if reading.latents else _wave(members, reading),
+        sound=sound_of(members, reading),
         prompt=told.prompt,
         beats=labels.beats if labels.beats.times_s and Condition.BEATS not in told.dropped else None,
         chords=labels.chords if labels.chords.segments and Condition.CHORDS not in told.dropped else None,
@@ -108,6 +108,11 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
 def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
     """Noise shaped as a latent: (C, T, F)."""
     return torch.from_numpy(draws.standard_normal((reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32))
+
+
+def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned. Raises `DeadInput`."""
+    return _latent(members, reading) if reading.latents else _wave(members, reading)
 
 
 def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:

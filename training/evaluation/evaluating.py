@@ -1,7 +1,7 @@
 """Clips that a system made, scored: heard by our annotators, held against what was asked, and placed beside reference music."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from training.metrics.summary import Pair, control_figures, figure
 from training.metrics.swap import Swapped, SwapReport, swap_report
 from training.metrics.tagging import CLASSES, Classifier, cosines, kl_divergence, mean_distribution, pair_divergences, zero_shot
 
-_LEAST_CLIPS = 2  # what a covariance needs
+_LEAST_CLIPS: Final = 2  # what a covariance needs
 
 
 class Evaluated(NamedTuple):
@@ -141,7 +141,7 @@ class _Space(NamedTuple):
             embedder=described.name,
             version=described.version,
             licence=described.licence,
-            clap_score=figure("CLAP", "cosine of prompt and clip", known, is_share=False, key="clap", seed=seed) if known else None,
+            prompt_cosine=figure("cosine", "of prompt and clip", known, is_share=False, key="cosine", seed=seed) if known else None,
         )
         usable = [vector for vector in self.vectors if vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:

@@ -32,7 +32,7 @@ def read_folder(target: Path, manifest: Path | None = None) -> Listing:
         raise TrainingError(f"{target} is no folder of audio, and no manifest of one")
     table = manifest or _own_manifest(target)
     found = list(_by_manifest(target, table) if table else _by_neighbour(target))
-    made = [one for one in found if isinstance(one, Made)]
+    made = _with_partners([one for one in found if isinstance(one, Made)])
     skipped = [one for one in found if isinstance(one, Skipped)]
     if not made:
         why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "; expected sound files, such as .wav or .flac"
@@ -45,6 +45,12 @@ def read_folder(target: Path, manifest: Path | None = None) -> Listing:
             if os.path.realpath(path) not in named
         ]
     return Listing(target.resolve().name, tuple(made), tuple(skipped))
+
+
+def _with_partners(made: list[Made]) -> list[Made]:
+    """Clips whose `swap_of`, written as in the column of files, became the partner's name."""
+    names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
+    return [one._replace(swap_of=names.get(one.swap_of, names.get(Path(one.swap_of).name, ""))) if one.swap_of else one for one in made]
 
 
 def _own_manifest(folder: Path) -> Path | None:
@@ -84,7 +90,7 @@ def _of_row(row: Mapping[str, Any], place: str, folder: Path, beside: Path) -> M
     if isinstance(read, str):
         return Skipped(place, read)
     return Made(
-        name=_relative(path, folder),
+        name=_name(path, folder),
         caption=read.caption,
         asked=read.asked,
         path=str(path),
@@ -147,5 +153,12 @@ def _audio_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in AUDIO and not path.name.startswith(".") and path.is_file())
 
 
+def _name(path: Path, folder: Path) -> str:
+    """A clip's name: its path within the folder; of one that lies elsewhere, the end of its path."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        return _relative(path, folder)
+    return "/".join(path.parts[-2:])
+
+
 def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path, folder).encode("utf-8", "backslashreplace").decode()
+    return os.path.relpath(path.resolve(), folder.resolve()).encode("utf-8", "backslashreplace").decode()

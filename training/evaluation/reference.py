@@ -60,7 +60,7 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
 
     Raises `TrainingError` where no sample can be used, `PipelineError` where there are no shards.
     """
-    shards, split = _held_out(find_shards(target).shards)
+    shards, split = held_out(find_shards(target).shards)
     keys: list[str] = []
     captions: list[frozenset[str]] = []
     vectors: list[Vectors] = []
@@ -82,7 +82,8 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     return Reference(target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys))
 
 
-def _held_out(shards: Sequence[Shard]) -> tuple[list[Shard], str]:
+def held_out(shards: Sequence[Shard]) -> tuple[list[Shard], str]:
+    """Test shards, else those of validation, and the split's name; else all of them."""
     for split in ("test", "validation"):
         chosen = [shard for shard in shards if shard.split == split]
         if chosen:

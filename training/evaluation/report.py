@@ -35,13 +35,18 @@ class SpaceFigures(Record):
     embedder: str
     version: str
     licence: str
-    clap_score: Figure | None = None  # mean cosine of prompts and clips
+    prompt_cosine: Figure | None = None  # mean over clips; the CLAP score, where the embedder is CLAP
     frechet: float | None = None  # squared, as Fréchet audio distances are told
     frechet_clips: int = 0
     reference_clips: int = 0
     classes: int = 0
     kl_sets: float | None = None  # of mean class distributions, reference from clips, in nats
     kl_pairs: Figure | None = None  # mean over clips whose reference is known
+
+    @property
+    def is_clap(self) -> bool:
+        """Whether cosines with prompts are what is known as the CLAP score."""
+        return self.embedder.startswith("clap")
 
 
 class ClipReport(Record):

@@ -10,6 +10,7 @@ from pipelines.draws import generator
 
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent
+_AT_ONCE: Final = 1_000_000  # values drawn at once
 RESAMPLES: Final = 2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
 
 
@@ -47,6 +48,8 @@ def mean_interval(values: Sequence[float], seed: int, name: str) -> Interval:
     if rows.min() == rows.max():
         return share_interval(mean * len(rows), len(rows)) if 0 <= mean <= 1 else Interval(mean, mean, mean)
     draws = generator(seed, name, "bootstrap")
-    means = [float(rows[draws.integers(len(rows), size=len(rows))].mean()) for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, _LEVEL)
+    at_once = max(1, _AT_ONCE // len(rows))
+    sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
+    means = [rows[draws.integers(len(rows), size=(size, len(rows)))].mean(axis=1) for size in sizes]
+    low, high = np.percentile(np.concatenate(means), _LEVEL)
     return Interval(mean, min(float(low), mean), max(float(high), mean))

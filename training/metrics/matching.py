@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Final, TypeVar
 
@@ -99,6 +100,7 @@ def called_for(asked: Sequence[T], heard: Sequence[T]) -> int:
     return longest_in_order(heard, rounds)
 
 
+@lru_cache(maxsize=4096)  # a closed vocabulary, and a thousand clips against each other's prompts
 def by_third(label: str) -> tuple[int, str]:
     """A chord's root and whether its third is minor or major; suspended chords have none.
 
@@ -110,6 +112,7 @@ def by_third(label: str) -> tuple[int, str]:
     return chord.root, "minor" if 3 in steps else "major" if 4 in steps else "none"
 
 
+@lru_cache(maxsize=4096)
 def by_published_type(label: str) -> tuple[int, str]:
     """As the published code has it: diminished and augmented triads (and diminished sevenths) are one class, neither major nor minor.
 

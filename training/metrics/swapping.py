@@ -21,8 +21,10 @@ _KINDS: Final = {
     Control.CHORDS: (FactKind.CHORDS, FactKind.TIMED_CHORDS),
     Control.METER: (FactKind.METER,),
 }
+_ENDS: Final = (".", "!", "?")
 _MIDDLE_BPM: Final = 105
-_LAST_NUMBER: Final = re.compile(r"\d+$")
+_NUMBER_WORDS: Final = {3: "three", 4: "four"}
+_COUNT: Final = re.compile(r"\b(?:\d+|two|three|four|five|six|seven|nine|twelve)\b", re.IGNORECASE)
 
 
 class SwappedPrompt(NamedTuple):
@@ -95,7 +97,7 @@ def _replaced(caption: str, control: Control, value: Controls) -> str:
         spans = [_span(mention) for mention in mentions(sentence) if mention.kind in _KINDS[control]]
         for start, end in sorted(_apart(spans), reverse=True):
             text = f"{text[:start]}{_words(sentence[start:end], control, value)}{text[end:]}"
-        out.append(text)
+        out.append(text if text[-1:] in _ENDS or sentence[-1:] not in _ENDS else f"{text}{sentence[-1]}")
     replaced = " ".join(out)
     return _with_sentence(replaced, control, value) if replaced == " ".join(split_sentences(caption)) else replaced
 
@@ -126,9 +128,10 @@ def _words(old: str, control: Control, value: Controls) -> str:
         return f"{'key of ' if old.lower().startswith('key of') else ''}{value.key.name}"
     if control is Control.CHORDS:
         return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
-    number = _LAST_NUMBER.search(old)
-    if number and "/" not in old:  # "the beat counts to 4"
-        return f"{old[: number.start()]}{value.meter}"
+    number = _COUNT.search(old)
+    if number and "/" not in old:  # "the beat counts to 4", "three beats to the bar"
+        count = str(value.meter) if number[0].isdigit() else _NUMBER_WORDS.get(value.meter or 0, str(value.meter))
+        return f"{old[: number.start()]}{count}{old[number.end() :]}"
     return f"{'piece in ' if old.lower() == 'waltz' else ''}{signature(value.meter or 0)}"
 
 

@@ -1,0 +1,68 @@
+"""Prompts for a model to play: captions of held-out samples, and the same with one control swapped."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from pipelines.shard_finding import Problem, find_shards
+from pipelines.shard_reading import as_ours, read_shard
+from schemas.caption import CaptionKind
+from schemas.identity import VariantKind, variant_kind
+from schemas.sample import Sample
+from training.errors import TrainingError
+from training.evaluation.reference import held_out
+from training.metrics.controls import Controls, stated_controls
+from training.metrics.swapping import swapped_prompts
+
+_KINDS: Final = (CaptionKind.CONTROL, CaptionKind.SOURCE, CaptionKind.PARAPHRASE)  # the first kind that a sample has
+
+
+class Wanted(NamedTuple):
+    """A prompt to be played, in the fields of `Made` that do not depend on what comes of it."""
+
+    name: str
+    caption: str
+    asked: Controls
+    duration_s: float
+    swap_of: str = ""
+    reference: str = ""
+
+
+def wanted_of(target: str, most: int) -> list[Wanted]:
+    """Captions of the first samples of a target's test shards; where it has none, of validation; else of all shards. Originals alone.
+
+    What a caption states is asked for, nothing else. Raises `TrainingError` where no sample of ours has a caption.
+    """
+    captioned = islice(_captioned(target), most)
+    found = [Wanted(one.key, text, stated_controls(text), one.duration_s, reference=one.key) for one, text in captioned]
+    if not found:
+        raise TrainingError(f"{target} holds no sample of ours with a caption to play")
+    return found
+
+
+def with_swaps(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Each prompt, followed by itself with one control swapped, for each control that it states and that can be changed alone."""
+    out: list[Wanted] = []
+    for one in wanted:
+        out.append(one)
+        out += [
+            one._replace(name=f"{one.name}-{swap.control}", caption=swap.caption, asked=swap.asked, swap_of=one.name, reference="")
+            for swap in swapped_prompts(one.caption, one.asked)
+        ]
+    return out
+
+
+def _captioned(target: str) -> Iterator[tuple[Sample, str]]:
+    for sample in _samples(target):
+        text = next((one.text for kind in _KINDS for one in sample.captions if one.kind is kind), "")
+        if text:
+            yield sample, text
+
+
+def _samples(target: str) -> Iterator[Sample]:
+    shards, _ = held_out(find_shards(target).shards)
+    for shard in shards:
+        for entry in read_shard(shard):
+            ours = None if isinstance(entry, Problem) else as_ours(entry)
+            if isinstance(ours, Sample) and variant_kind(ours.change.variant) is VariantKind.ORIGINAL:
+                yield ours
