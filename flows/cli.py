@@ -10,6 +10,7 @@ import typer
 
 from flows.cli_captions import app as captions_app
 from flows.cli_dead import app as dead_app
+from flows.cli_evaluate import evaluate
 from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
@@ -39,6 +40,7 @@ app.command()(label)
 app.command()(encode)
 app.command()(train)
 app.command()(sample)
+app.command()(evaluate)
 app.command()(step)
 app.command(hidden=True)(serve_steps)
 app.command()(unlock)

@@ -1,20 +1,22 @@
 """`obbligato train` and `obbligato sample`: a model from shards, and music from a model."""
 
+import json
+import os
 import sys
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.errors import UsageError
+from flows.launchers.job import REQUEUE
 
 if TYPE_CHECKING:
     from training.recipe import TrainRecipe
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the training recipe, as section.key=value. Repeatable.")]
-REQUEUE: Final = 75  # EX_TEMPFAIL: stopped by a signal with a checkpoint; the same command goes on
 
 
 class AudioFormat(StrEnum):
@@ -35,8 +37,18 @@ def train(
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A training recipe in TOML, laid over the preset.")] = None,
     settings: Settings = None,
     printed: Annotated[bool, typer.Option("--print", help="Print the training recipe with a comment per knob instead.")] = False,
+    launcher: Annotated[
+        str, typer.Option(help="local, slurm or kubernetes: where it runs, and goes on after a stop. Empty: in this process.")
+    ] = "",
+    processes: Annotated[int, typer.Option(min=1, help="On each node; on GPUs, one for each.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, by slurm or kubernetes.")] = 1,
+    launch: Annotated[
+        list[str] | None, typer.Option("--launch", help="A setting of the launcher, such as partition=gpu or image=…. Repeatable.")
+    ] = None,
 ) -> None:
     """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
+    from flows.launching import launching_of, run_launched, train_job
+    from flows.model_files import write_model_card
     from flows.settings import recipe_toml
     from training.loop import train as run_train
 
@@ -46,11 +58,25 @@ def train(
         return
     if not out:
         raise UsageError("--out is missing: the folder that checkpoints and the log go to")
+    if launcher or launch or processes * nodes > 1:
+        launching = launching_of(launcher or "local", processes, nodes, launch or [])
+        job = train_job(shards or [], out, preset, [*_file_settings(recipe), *(settings or [])], launching)
+        raise typer.Exit(run_launched(job, launching, typer.echo))
     made = run_train(chosen, out, typer.echo)
-    typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")
+    if os.environ.get("RANK", "0") == "0":  # one of several tells
+        typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")
     if made.stopped:
         raise typer.Exit(REQUEUE)
-    typer.echo(f'listen:  {_command()} sample "A calm song in A minor at 90 BPM" --model {out}')
+    if os.environ.get("RANK", "0") == "0":
+        write_model_card(out)
+        typer.echo(f"what it is:  {out}/README.md")
+        typer.echo(f'listen:  {_command()} sample "A calm song in A minor at 90 BPM" --model {out}')
+
+
+def _file_settings(file: Path | None) -> list[str]:
+    """A recipe's file as settings: other machines may not see it."""
+    sections = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}  # `train_recipe` has read it before
+    return [f"{section}.{knob}={json.dumps(value)}" for section, knobs in sections.items() for knob, value in knobs.items()]
 
 
 def train_recipe(preset: str, file: Path | None, settings: list[str], shards: list[str]) -> "TrainRecipe":

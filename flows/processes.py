@@ -1,6 +1,7 @@
 """Steps in a process of their own, which ends with the one that started it, whatever ends that. It stays warm for the next step."""
 
 import json
+import math
 import os
 import queue
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Any, Final, NamedTuple
 
@@ -40,18 +41,22 @@ class Order(NamedTuple):
     timeout_s: float
 
 
-class StepProcess:
-    """A process that takes one step after the other."""
+class ProcessGroup:
+    """A process with a group of its own, whose lines are heard as they come; `close` ends all that is in it.
 
-    def __init__(self) -> None:
+    Its program ties itself to this process (`pipelines.isolation.die_with`), so that it ends with it, whatever ends that.
+    """
+
+    def __init__(self, command: Sequence[str], stdin: int = subprocess.DEVNULL, **environment: str) -> None:
         self._process = started(
-            [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())],
-            stdin=subprocess.PIPE,
+            command,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             start_new_session=True,  # a group of its own, which `close` ends with all that is in it
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **environment},
         )
         self._heard: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
         for name in ("stdout", "stderr"):
@@ -63,6 +68,65 @@ class StepProcess:
             for line in stream:
                 self._heard.put((name, line.rstrip("\n")))
         self._heard.put((name, None))
+
+    def lines(self, timeout_s: float = math.inf) -> Iterator[tuple[str, str]]:
+        """Lines as they come, until both streams have ended, or the process has and no more comes: others may hold its streams open.
+
+        Raises `TimeoutError` when time is up and it is silent.
+        """
+        deadline, ended = time.monotonic() + timeout_s, 0
+        while ended < 2:
+            alive = self.alive
+            try:
+                name, line = self._heard.get(timeout=max(0.0, min(_LOOK_EVERY_S, deadline - time.monotonic())))
+            except queue.Empty:
+                if not alive:
+                    return
+                if time.monotonic() >= deadline:
+                    raise TimeoutError from None
+                continue
+            if line is None:
+                ended += 1
+            else:
+                yield name, line
+
+    def stop(self, patience_s: float) -> None:
+        """Ask the process to end (SIGTERM), and end all that is left of its group when it has, or when patience is over."""
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        self.close()
+
+    def ended(self) -> int:
+        """Its status, once it has ended by itself; nothing of its group is left then. 128 and the signal's number where one ended it."""
+        status = self._process.wait()
+        self.close()
+        return status if status >= 0 else 128 - status
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its group's too."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Kill the process and all that it started, and wait until they are gone."""
+        group = [member for member in psutil.process_iter() if _group_of(member.pid) == self.pid]
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        psutil.wait_procs(group, timeout=10)
+
+
+class StepProcess(ProcessGroup):
+    """A process that takes one step after the other."""
+
+    def __init__(self) -> None:
+        super().__init__([sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())], stdin=subprocess.PIPE)
 
     def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
         """Take a step, or a share of it, and return its report. Raises `StepFailed`."""
@@ -91,41 +155,11 @@ class StepProcess:
         raise StepFailed(f"step {step}: its process died with status {self._process.poll()}: {reason}", unheard=not heard)
 
     def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
-        """Lines as they come, until both streams have ended, or the process has and no more comes: others may hold its streams open."""
-        deadline, ended = time.monotonic() + timeout_s, 0
-        while ended < 2:
-            alive = self.alive
-            try:
-                name, line = self._heard.get(timeout=max(0.0, min(_LOOK_EVERY_S, deadline - time.monotonic())))
-            except queue.Empty:
-                if not alive:
-                    return
-                if time.monotonic() >= deadline:
-                    message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
-                    raise StepFailed(message, final=True) from None
-                continue
-            if line is None:
-                ended += 1
-            else:
-                yield name, line
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which is its group's too."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can take another step."""
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        """Kill the process and all that it started, and wait until they are gone."""
-        group = [member for member in psutil.process_iter() if _group_of(member.pid) == self.pid]
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        psutil.wait_procs(group, timeout=10)
+        try:
+            yield from self.lines(timeout_s)
+        except TimeoutError:
+            message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
+            raise StepFailed(message, final=True) from None
 
 
 def _group_of(pid: int) -> int:

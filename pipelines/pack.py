@@ -128,7 +128,7 @@ def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Samp
         start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=recipe.vary.rate_hz, channels=channels,
         beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key,
         controls=row.controls, captions=texts.captions, pseudo_labels=texts.pseudo_labels,
-        anchor=_is_anchor(clip.source, recipe.pack),
+        song_s=clip.song.duration_s, anchor=_is_anchor(clip.source, recipe.pack),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from schemas.pseudo_label import PseudoLabel
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 
 class Sample(Record):
@@ -37,6 +37,7 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
+    song_s: PositiveSeconds | None = None  # length of the whole source; none in shards from before schema version 5
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property

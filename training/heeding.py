@@ -135,7 +135,9 @@ def _conditions(player: Player, samples: Sequence[Sample], seed: int) -> Conditi
         text=player.encoder.encode(prompts),
         beats=batched_beats([sample.beats if sample.beats.times_s else None for sample in samples]),
         chords=batched_chords([sample.chords if sample.chords.segments else None for sample in samples]),
-        seconds_B2=torch.tensor([[sample.start_s, sample.end_s] for sample in samples]) if player.recipe.model.seconds else None,
+        seconds_B2=torch.tensor([[sample.start_s, sample.song_s or sample.end_s] for sample in samples])
+        if player.recipe.model.seconds
+        else None,
     )
 
 

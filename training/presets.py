@@ -5,7 +5,6 @@ from typing import Final
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
 from training.objective import ObjectiveConfig
-from training.objective import ObjectiveConfig
 from training.prompts import PromptConfig
 from training.recipe import CodecRecipe, DataRecipe, Decay, OptimRecipe, Precision, RunRecipe, TextRecipe, TrainRecipe
 from training.sampling import Sampler, SamplingConfig

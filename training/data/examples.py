@@ -34,7 +34,7 @@ class Example(NamedTuple):
     beats: Beats | None  # none: not known, or dropped
     chords: Chords | None
     start_s: float
-    end_s: float
+    song_s: float  # length of its source, or as much of it as is known
     noise_CTF: torch.Tensor
     step: int
 
@@ -99,7 +99,7 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
         beats=labels.beats if labels.beats.times_s and Condition.BEATS not in told.dropped else None,
         chords=labels.chords if labels.chords.segments and Condition.CHORDS not in told.dropped else None,
         start_s=sample.start_s,
-        end_s=sample.end_s,
+        song_s=sample.song_s or sample.end_s,
         step=int(draws.integers(reading.noise_steps)),
         noise_CTF=drawn_noise(reading, draws),
     )

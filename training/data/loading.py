@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     prompts: tuple[str, ...]  # empty where the text is unknown or was dropped
     beats: BeatBatch
     chords: ChordBatch
-    seconds_B2: torch.Tensor  # where in its source each clip begins and ends
+    seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
     sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) for the codec to encode
     frames_B: torch.Tensor  # latent frames that each has of its own; what follows is padding, none where the sample does not count
     noise_BCTF: torch.Tensor
@@ -73,7 +73,7 @@ class Samples(Dataset[Example | Unusable]):
             prompts=tuple(example.prompt if example else "" for example in good),
             beats=batched_beats([example and example.beats for example in good]),
             chords=batched_chords([example and example.chords for example in good]),
-            seconds_B2=torch.tensor([[example.start_s, example.end_s] if example else [0.0, 0.0] for example in good]),
+            seconds_B2=torch.tensor([[example.start_s, example.song_s] if example else [0.0, 0.0] for example in good]),
             sounds=sounds,
             frames_B=frames_B,
             noise_BCTF=torch.stack([example.noise_CTF for example in examples]),

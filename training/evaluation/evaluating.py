@@ -16,7 +16,7 @@ from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, tex
 from training.metrics.controls import heard_controls
 from training.metrics.frechet import frechet_distance
 from training.metrics.outcomes import Variant, scores
-from training.metrics.summary import Pair, control_figures, figure
+from training.metrics.summary import Kind, Pair, control_figures, figure
 from training.metrics.swap import Swapped, SwapReport, swap_report
 from training.metrics.tagging import CLASSES, Classifier, cosines, kl_divergence, mean_distribution, pair_divergences, zero_shot
 
@@ -45,11 +45,11 @@ def evaluate(
     The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by default it names instruments, voices and
     genres by their texts' likeness. Draws of intervals depend on the seed alone.
     """
+    described = embedder_of(recipe)  # first: what is not there is told before hours of listening
     heard, problems = _heard(listing.made, recipe, watch)
     pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
     space = _Space.of(heard, recipe)
     clips = tuple(_clip(one, pair, cosine) for one, pair, cosine in zip(heard, pairs, space.cosines, strict=True))
-    described = embedder_of(recipe)
     report = Report(
         system=listing.system,
         checkpoint=checkpoint,
@@ -141,7 +141,7 @@ class _Space(NamedTuple):
             embedder=described.name,
             version=described.version,
             licence=described.licence,
-            prompt_cosine=figure("cosine", "of prompt and clip", known, is_share=False, key="cosine", seed=seed) if known else None,
+            prompt_cosine=figure("cosine", "of prompt and clip", known, Kind.MEAN, key="cosine", seed=seed) if known else None,
         )
         usable = [vector for vector in self.vectors if vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
@@ -156,7 +156,7 @@ class _Space(NamedTuple):
             reference_clips=len(reference.keys),
             classes=classify(made).shape[1],
             kl_sets=round(kl_divergence(mean_distribution(classify(beside)), mean_distribution(classify(made))), 6),
-            kl_pairs=figure("KL", "of classes, pair by pair", apart, is_share=False, key="kl", seed=seed) if apart else None,
+            kl_pairs=figure("KL", "of classes, pair by pair", apart, Kind.MEAN, key="kl", seed=seed) if apart else None,
         )
 
     def _pairs(self, reference: Reference) -> list[tuple[int, Vectors]]:

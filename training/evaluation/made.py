@@ -5,10 +5,11 @@ from typing import NamedTuple
 from pipelines.captioning.check import TimedChord
 from schemas.chord import NO_CHORD
 from schemas.labels import Labels
+from schemas.record import Record
 from training.metrics.controls import Controls
 
 
-class Timing(NamedTuple):
+class Timing(Record):
     """When asked beats and chords should fall, in seconds; empty where nobody said."""
 
     beats_s: tuple[float, ...] = ()
@@ -46,4 +47,4 @@ class Listing(NamedTuple):
 def timing_of(labels: Labels) -> Timing:
     """Beats and chords of labels that a clip was made with."""
     chords = tuple((segment.label, segment.start_s) for segment in labels.chords.segments if segment.label != NO_CHORD)
-    return Timing(labels.beats.times_s, labels.beats.downbeats_s, chords)
+    return Timing(beats_s=labels.beats.times_s, downbeats_s=labels.beats.downbeats_s, chords=chords)

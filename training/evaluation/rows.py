@@ -57,7 +57,8 @@ def told(row: Mapping[str, Any]) -> Told:
     chords = _chords(row.get("chords"))
     wishes = read_wishes(caption, bpm=_number(row, _BPM), meter=meter, key=_key(row.get("key")), chords=" ".join(chords) or None)
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
-    return Told(caption, controls_of(wishes), Timing(times_s, downbeats_s, _timed(chords, row.get("chords_time")) or wishes.timed))
+    timed = _timed(chords, row.get("chords_time")) or wishes.timed
+    return Told(caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed))
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:

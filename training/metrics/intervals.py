@@ -34,11 +34,11 @@ def share_interval(hits: float, clips: int) -> Interval:
     return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
-def mean_interval(values: Sequence[float], seed: int, name: str) -> Interval:
+def mean_interval(values: Sequence[float], seed: int, name: str, *, within_unit: bool = True) -> Interval:
     """A mean with the percentile interval of a bootstrap over clips, its draws keyed by seed and name. Needs at least one value.
 
-    Where all values are equal a bootstrap sees no spread; for values within [0, 1] Wilson's interval then stands in, which is never too
-    narrow for them. Of few clips a bootstrap's interval is somewhat narrow.
+    Where all values are equal a bootstrap sees no spread. For values `within_unit`, 0 to 1, Wilson's interval then stands in, which is
+    never too narrow for them; for others the interval is a point, and tells nothing. Of few clips a bootstrap's is somewhat narrow.
 
     >>> mean_interval([0.0, 0.5, 1.0], 0, "ECM") == mean_interval([0.0, 0.5, 1.0], 0, "ECM")
     True
@@ -46,7 +46,7 @@ def mean_interval(values: Sequence[float], seed: int, name: str) -> Interval:
     rows = np.asarray(values, np.float64)
     mean = float(rows.mean())
     if rows.min() == rows.max():
-        return share_interval(mean * len(rows), len(rows)) if 0 <= mean <= 1 else Interval(mean, mean, mean)
+        return share_interval(mean * len(rows), len(rows)) if within_unit else Interval(mean, mean, mean)
     draws = generator(seed, name, "bootstrap")
     at_once = max(1, _AT_ONCE // len(rows))
     sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]

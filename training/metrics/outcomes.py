@@ -62,6 +62,12 @@ MEANING: Final = {
     Metric.CPT: "the same by root and major or minor",
     Metric.BM: "beats per bar as asked",
 }
+OF_CONTROL: Final = {
+    **dict.fromkeys((Metric.TB, Metric.TBT, Metric.TW), Control.TEMPO),
+    **dict.fromkeys((Metric.CK, Metric.CKD), Control.KEY),
+    **dict.fromkeys((Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP, Metric.CPT), Control.CHORDS),
+    Metric.BM: Control.METER,
+}
 SHARES: Final = frozenset((Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM))  # of clips; others are means
 Scores = Mapping[Metric, float]  # within [0, 1]; a metric is missing where the clip does not count
 

@@ -1,13 +1,14 @@
 """Figures of many clips: shares and means with their intervals."""
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from schemas.record import Record
 from training.metrics.controls import Controls
 from training.metrics.intervals import mean_interval, share_interval
-from training.metrics.outcomes import MEANING, SHARES, Metric, Scores, Variant, scores
+from training.metrics.outcomes import MEANING, OF_CONTROL, SHARES, Metric, Scores, Variant, scores
 
 _OTHERS: Final = 20  # of each prompt: the mean over them is sure enough to tell a system from chance
 
@@ -21,6 +22,7 @@ class Figure(Record):
     low: float
     high: float
     clips: int
+    unheard: int = 0  # of these, those in which nothing was heard of the control: with the corrected rules, misses
     chance: float | None = None  # of the same clips against each other's prompts: what a system gets that does not listen
 
 
@@ -41,8 +43,14 @@ def control_figures(pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED,
     listed = list(pairs)
     rows = [scores(asked, heard, variant) for asked, heard in listed]
     others = _of_others(listed, variant)
-    found = (_figure(metric, rows, others, f"{variant} {metric}", seed) for metric in Metric)
-    return tuple(one for one in found if one is not None)
+    found = []
+    for metric in Metric:
+        one = _figure(metric, rows, others, f"{variant} {metric}", seed)
+        if one is not None:
+            control = OF_CONTROL[metric]
+            empty = sum(metric in row and not pair.heard.has(control) for row, pair in zip(rows, listed, strict=True))
+            found.append(one.replaced(unheard=empty))
+    return tuple(found)
 
 
 def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
@@ -56,12 +64,23 @@ def _figure(metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], ke
     values, by_chance = ([row[metric] for row in some if metric in row] for some in (rows, others))
     if not values:
         return None
-    found = figure(metric, MEANING[metric], values, is_share=metric in SHARES, key=key, seed=seed)
+    found = figure(metric, MEANING[metric], values, Kind.SHARE if metric in SHARES else Kind.MEAN_SHARE, key=key, seed=seed)
     return found.replaced(chance=round(fmean(by_chance), 4)) if by_chance else found
 
 
-def figure(name: str, meaning: str, values: Sequence[float], *, is_share: bool, key: str, seed: int) -> Figure:
-    """A share of hits, or a mean, of at least one value, with its interval; draws are keyed by `key` and `seed`."""
-    found = share_interval(sum(values), len(values)) if is_share else mean_interval(values, seed, key)
+class Kind(StrEnum):
+    """What a figure is of, which decides its interval."""
+
+    SHARE = "share"  # of clips
+    MEAN_SHARE = "mean_share"  # the mean of shares, each of one clip
+    MEAN = "mean"  # of any numbers
+
+
+def figure(name: str, meaning: str, values: Sequence[float], kind: Kind, *, key: str, seed: int) -> Figure:
+    """A figure of at least one value, one per clip, with its interval; draws are keyed by `key` and `seed`."""
+    if kind is Kind.SHARE:
+        found = share_interval(sum(values), len(values))
+    else:
+        found = mean_interval(values, seed, key, within_unit=kind is Kind.MEAN_SHARE)
     value, low, high = (round(end, 4) for end in found)
     return Figure(name=name, meaning=meaning, value=value, low=low, high=high, clips=len(values))

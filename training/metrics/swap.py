@@ -7,7 +7,7 @@ from pipelines.agreement import same_tempo
 from schemas.record import Record
 from training.metrics.controls import Control, Controls
 from training.metrics.matching import by_third, longest_in_order
-from training.metrics.summary import Figure, figure
+from training.metrics.summary import Figure, Kind, figure
 
 
 class Swapped(NamedTuple):
@@ -71,7 +71,7 @@ def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigur
     return SwapFigures(
         control=control,
         pairs=len(pairs),
-        followed=figure(control, "each clip nearer to its own prompt", followed, is_share=True, key=f"swap {control}", seed=seed),
+        followed=figure(control, "each clip nearer to its own prompt", followed, Kind.SHARE, key=f"swap {control}", seed=seed),
         stayed=tuple(_stayed(other, control, pairs, seed) for other in Control if other is not control),
     )
 
@@ -79,7 +79,8 @@ def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigur
 def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
     values = [likeness(pair.heard, other) for pair in pairs]
     meaning = "chords in common, in order" if other is Control.CHORDS else "the same in both clips"
-    return figure(other, meaning, values, is_share=other is not Control.CHORDS, key=f"swap {control} {other}", seed=seed)
+    kind = Kind.MEAN_SHARE if other is Control.CHORDS else Kind.SHARE
+    return figure(other, meaning, values, kind, key=f"swap {control} {other}", seed=seed)
 
 
 def followed_own(pair: Swapped, control: Control) -> bool:

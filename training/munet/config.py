@@ -42,7 +42,8 @@ class MuNetConfig(Record):
         None,
         gt=0,
         description="Latent frames a second. Where given, a frame looks at beats and chords by how far from it they are (rotary "
-        "attention, of keys and values), at no cost in parameters. None, as published: it has to find out when it is from the padding of the convolutions.",
+        "attention, of keys and values), at no cost in parameters. None, as published: it has to find out when it is from the padding of "
+        "the convolutions.",
     )
     seconds: bool = Field(
         False,

@@ -1,0 +1,150 @@
+"""`obbligato evaluate`: clips that any system made, scored by whether they play what was asked, with a page to listen on."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from flows.errors import UsageError
+
+if TYPE_CHECKING:
+    from training.evaluation.evaluating import Evaluated
+    from training.evaluation.made import Listing
+    from training.evaluation.report import Report
+
+REPORT: Final = "report.json"
+PAGE: Final = "index.html"
+AUDIO: Final = "audio"
+
+
+def evaluate(
+    target: Annotated[str, typer.Argument(help="A folder of audio, a manifest that names files (CSV, TSV, JSON lines, Parquet).")],
+    shards: Annotated[str, typer.Argument(help="A build, shards or a URL: music to compare with; its test shards where it has any.")] = "",
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="A table: file, caption, and bpm, key, chords, meter or beats where they are known."),
+    ] = None,
+    embedder: Annotated[str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")] = "",
+    show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
+    most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws behind intervals.")] = 0,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="One knob of the recipe, such as label.model or annotate.device. Repeatable.")
+    ] = None,
+) -> None:
+    """Score a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
+    from flows.settings import load_recipe
+    from training.evaluation.evaluating import evaluate as run_evaluation
+    from training.evaluation.reference import read_reference
+
+    _check_out(Path(target), out)
+    chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
+    listing = _listing(target, manifest)
+    reference = read_reference(shards, chosen, most) if shards else None
+    found = run_evaluation(listing, chosen, reference=reference, seed=seed, watch=_watch(len(listing.made)))
+    report = write_report(found, out, show)
+    print_report(report)
+    typer.echo(f"look and listen:  {out / PAGE}")
+
+
+def _listing(target: str, manifest: Path | None) -> "Listing":
+    """Clips of a folder. What a model is to play comes to the same record from elsewhere."""
+    from training.evaluation.folders import read_folder
+
+    if _is_model(target):
+        return _played(target)
+    return read_folder(Path(target), manifest)
+
+
+def _is_model(target: str) -> bool:
+    """Whether a target is a training run or one of its checkpoints."""
+    from training.checkpoints import FOLDER
+    from training.files import STATE
+
+    return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
+
+
+def _played(target: str) -> "Listing":
+    from training.errors import TrainingError
+
+    raise TrainingError(f"{target} is a model: play it with `obbligato sample` first, and name the folder of what it plays")
+
+
+def _check_out(target: Path, out: Path) -> None:
+    """The report's audio must not be scored the next time, and nothing of anybody's is overwritten."""
+    if target.is_dir() and out.resolve().is_relative_to(target.resolve()):
+        raise UsageError(f"--out {out} lies in {target}: its audio would be scored the next time; name another folder")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file: name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / REPORT).exists():
+        raise UsageError(f"--out {out} holds something else than a report: name a new folder")
+
+
+def _watch(total: int) -> Callable[[int], None]:
+    def watch(done: int) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\rheard {done} of {total}{'' if done < total else chr(10)}", err=True, nl=False)
+
+    return watch
+
+
+def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
+    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced."""
+    from flows.evaluation_page import page
+    from training.written import slug
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / PAGE).unlink(missing_ok=True)
+    shutil.rmtree(out / AUDIO, ignore_errors=True)
+    (out / AUDIO).mkdir()
+    clips = list(found.report.clips)
+    for number, one in enumerate(found.heard[:show]):
+        source = Path(one.made.path)
+        name = f"{number:04d}-{slug(Path(one.made.name).stem)}{source.suffix.lower()}"
+        shutil.copyfile(source, out / AUDIO / name)
+        clips[number] = clips[number].replaced(audio=f"{AUDIO}/{name}")
+    report = found.report.replaced(clips=tuple(clips))
+    (out / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (out / PAGE).write_text(page(report, found.heard), encoding="utf-8")
+    return report
+
+
+def print_report(report: "Report") -> None:
+    """The figures, in a terminal's lines."""
+    from rich.table import Table
+
+    from flows.screen import console
+
+    counts = report.counts
+    console.print(f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} skipped")
+    for problem in report.problems[:5]:
+        console.print(f"  {problem.name}: {problem.reason}", markup=False)
+    published = {one.name: one for one in report.published}
+    table = Table("metric", "", "%", "95 %", "chance", "clips", "as published", box=None)
+    for one in report.figures:
+        other = published.get(one.name)
+        table.add_row(
+            one.name,
+            one.meaning,
+            f"{100 * one.value:.1f}",
+            f"{100 * one.low:.1f} – {100 * one.high:.1f}",
+            "–" if one.chance is None else f"{100 * one.chance:.1f}",
+            str(one.clips),
+            f"{100 * other.value:.1f} of {other.clips}" if other else "–",
+        )
+    console.print(table if report.figures else "no prompt states a tempo, key, chords or a meter")
+    space = report.space
+    if space.prompt_cosine:
+        name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
+        console.print(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}")
+    if space.frechet is not None:
+        console.print(f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, {space.reference_clips} of reference)")
+    if space.kl_sets is not None:
+        console.print(f"KL of {space.classes} classes {space.kl_sets:.4f}")
+    for swap in report.swaps.swaps if report.swaps else ():
+        console.print(f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}")

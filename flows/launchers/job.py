@@ -1,0 +1,99 @@
+"""What is launched, what comes back, and what every launcher offers."""
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Annotated, Final, NamedTuple, Protocol
+
+from pydantic import Field
+
+from flows.errors import UsageError
+from schemas.record import Record
+
+REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
+PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
+Tell = Callable[[str], None]
+Count = Annotated[int, Field(ge=1)]
+
+
+class TrainJob(Record):
+    """A command of ours, and by how many processes it is run."""
+
+    arguments: tuple[str, ...]  # of `obbligato`
+    out: str  # the run's folder, as the machines that train see it
+    processes: Count = 1  # on each node; on GPUs, one for each
+    nodes: Count = 1
+    requeues: Annotated[int, Field(ge=0)] = 10  # how often it may go on after a stop that nobody here asked for
+    module: str = "flows.cli"
+
+    @property
+    def ranks(self) -> int:
+        """Processes in all."""
+        return self.processes * self.nodes
+
+    @property
+    def name(self) -> str:
+        """A name for schedulers: lower-case letters, digits and dashes; runs in different folders have different ones.
+
+        >>> TrainJob(arguments=("train",), out="/data/My model").name
+        'train-my-model-27587f'
+        """
+        said = re.sub(r"[^a-z0-9]+", "-", os.path.basename(self.out.rstrip("/")).lower()).strip("-")[:30].strip("-")
+        return "-".join(part for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6]) if part)
+
+    def command(self, python: str = sys.executable) -> tuple[str, ...]:
+        """What each process runs, on machines where Python is there."""
+        return (python, "-m", self.module, *self.arguments)
+
+
+class Handle(NamedTuple):
+    """A job that was submitted."""
+
+    name: str  # process id, Slurm's job id, or the Kubernetes Job
+    log: str = ""  # file that its output goes to, where there is one
+
+
+class Ended(NamedTuple):
+    """How a job ended. `requeue`: it was stopped from outside and has more to do, and submitting it again goes on."""
+
+    status: int
+    requeue: bool = False
+
+
+class Launcher(Protocol):
+    """A place where training runs."""
+
+    def submit(self, job: TrainJob) -> Handle:
+        """Start a job, or hand it to a scheduler. Raises `UsageError` naming what is missing."""
+
+    def follow(self, handle: Handle, tell: Tell) -> Ended:
+        """Tell each line of a job's output as it comes, until the job has ended."""
+
+    def cancel(self, handle: Handle) -> None:
+        """End a job, with a checkpoint if it can write one in time; nothing of it runs on when this returns, or soon after."""
+
+
+def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
+    """Submit a job and follow it to its end; again where a stop from outside ended it, up to the job's limit.
+
+    Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job.
+    """
+    for left in range(job.requeues, -1, -1):
+        ended = followed(launcher, launcher.submit(job), tell)
+        if not ended.requeue or not left:
+            return ended
+        tell(f"stopped from outside with more to do: submitted again ({left} times left)")
+    raise AssertionError("a job is submitted at least once")
+
+
+def followed(launcher: Launcher, handle: Handle, tell: Tell) -> Ended:
+    """Follow a job to its end; cancel it where the following is broken off, but not where its scheduler is out of reach."""
+    try:
+        return launcher.follow(handle, tell)
+    except UsageError:
+        raise
+    except BaseException:
+        launcher.cancel(handle)
+        raise

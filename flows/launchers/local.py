@@ -1,0 +1,49 @@
+"""Training on this machine, in a process group that ends with this process and with the flow it belongs to."""
+
+import os
+import sys
+
+from pydantic import Field
+
+from flows.errors import UsageError
+from flows.launchers.job import REQUEUE, Ended, Handle, Tell, TrainJob
+from flows.processes import ProcessGroup
+from schemas.record import Record
+
+
+class LocalSettings(Record):
+    """Of the local launcher."""
+
+    grace_s: float = Field(20.0, ge=0, description="What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after.")
+
+
+class LocalLauncher:
+    """Runs jobs here."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self._settings = settings
+        self._running: dict[str, ProcessGroup] = {}
+
+    def submit(self, job: TrainJob) -> Handle:
+        """Start a job. Raises `UsageError` for more than one node."""
+        if job.nodes > 1:
+            raise UsageError(f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher slurm or kubernetes")
+        node = [sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
+        group = ProcessGroup([*node, "--", *job.command()], PYTHONUNBUFFERED="1")
+        self._running[str(group.pid)] = group
+        return Handle(str(group.pid))
+
+    def follow(self, handle: Handle, tell: Tell) -> Ended:
+        """Tell what it prints until it has ended. A stop with a checkpoint came from outside: a cancelled job is not followed."""
+        group = self._running[handle.name]
+        for _, line in group.lines():
+            tell(line)
+        status = group.ended()
+        del self._running[handle.name]
+        return Ended(status, requeue=status == REQUEUE)
+
+    def cancel(self, handle: Handle) -> None:
+        """SIGTERM, a while for the checkpoint, then the end of all that is left."""
+        group = self._running.pop(handle.name, None)
+        if group is not None:
+            group.stop(self._settings.grace_s)

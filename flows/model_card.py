@@ -1,0 +1,203 @@
+"""The model card: what a model learned from, how, how well, and under which licences; for people (README.md) and programs (model.json).
+
+Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which names its recipe, tools and shards; the training recipe by
+its own.
+"""
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import Field
+
+from pipelines.dataset import plain_line
+from pipelines.embedders import minilm
+from pipelines.stage import digest
+from schemas.codec import CodecFacts
+from schemas.record import Record
+from training.recipe import TrainRecipe
+from training.survey import DatasetFacts, Survey
+from training.text import MINILM
+
+CARD: Final = "README.md"
+DOCUMENT: Final = "model.json"
+UNKNOWN: Final = "unknown"
+_FLAN: Final = "google/flan-t5-"
+_MOST_LICENCES: Final = 20  # of a corpus's sources, on the card
+
+
+class Figures(Record):
+    """Last figures of a run's log."""
+
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    samples_per_s: float | None = None
+
+
+class Corpus(Record):
+    """A corpus that was learned from, and what its dataset.json says."""
+
+    facts: DatasetFacts
+    stands: bool | None  # whether the dataset.json found there now is the one learned from; none where there is none
+    version: int | None = None  # of the dataset, where that is what stands
+    obbligato: str = ""  # what built it
+    sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
+    tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
+
+
+class ModelFacts(Record):
+    """All that a model card says."""
+
+    name: str
+    obbligato: str
+    torch: str
+    checkpoint: str  # within the run's folder
+    step: int
+    samples: int  # learned from, repetitions counted
+    unusable: int
+    parameters: int
+    recipe_sha256: str
+    recipe: dict[str, Any]
+    corpora: tuple[Corpus, ...]
+    codec: CodecFacts
+    text_encoder: str
+    text_licence: str
+    figures: Figures
+    evaluation: dict[str, float] = Field(default_factory=dict)  # figures of `obbligato evaluate`, as shares
+
+
+class Found(Record):
+    """What was found at a corpus's place: its dataset.json, that file's SHA-256, and the version it is."""
+
+    dataset: dict[str, Any]
+    sha256: str
+    version: int | None = None
+
+
+def model_facts(
+    name: str,
+    recipe: TrainRecipe,
+    survey: Survey,
+    state: Mapping[str, Any],
+    *,
+    checkpoint: str,
+    parameters: int,
+    found: Sequence[Found | None],
+    figures: Figures,
+    evaluation: Mapping[str, float] | None = None,
+) -> ModelFacts:
+    """What there is to say of a checkpoint, from its own files and what was `found` where its corpora are."""
+    values = recipe.model_dump(mode="json")
+    return ModelFacts(
+        name=name,
+        obbligato=importlib.metadata.version("obbligato"),
+        torch=str(state["torch"]),
+        checkpoint=checkpoint,
+        step=state["step"],
+        samples=state["samples"],
+        unusable=state["unusable"],
+        parameters=parameters,
+        recipe_sha256=digest(values),
+        recipe=values,
+        corpora=tuple(_corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)),
+        codec=survey.codec,
+        text_encoder=recipe.text.source,
+        text_licence=text_licence(recipe.text.source),
+        figures=figures,
+        evaluation=dict(evaluation or {}),
+    )
+
+
+def text_licence(source: str) -> str:
+    """Licence of a text encoder's weights, as far as it is known by their name.
+
+    >>> text_licence("google/flan-t5-large"), text_licence("/models/ours")
+    ('Apache-2.0', 'unknown')
+    """
+    return minilm.LICENCE if source == MINILM else "Apache-2.0" if source.startswith(_FLAN) else UNKNOWN
+
+
+def _corpus(facts: DatasetFacts, found: Found | None) -> Corpus:
+    if found is None:
+        return Corpus(facts=facts, stands=None)
+    if found.sha256 != facts.sha256:  # what it says now is not what was learned from
+        return Corpus(facts=facts, stands=False)
+    licences = found.dataset.get("licences", {})
+    return Corpus(
+        facts=facts,
+        stands=True,
+        version=found.version,
+        obbligato=str(found.dataset.get("obbligato", "")),
+        sources=licences.get("sources", {}),
+        tools=licences.get("tools", {}),
+    )
+
+
+def model_card(facts: ModelFacts) -> str:
+    """The card, in Markdown."""
+    model = facts.recipe["model"]
+    lines = [
+        f"# {plain_line(facts.name)}",
+        "",
+        f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told beats and chords, trained by Obbligato "
+        f"{facts.obbligato} with torch {facts.torch}: {facts.step} steps, {facts.samples} samples.",
+        "",
+        f'    obbligato sample "A calm song in A minor at 90 BPM" --model .',
+        "",
+        "| | |",
+        "|---|---|",
+        f"| checkpoint | `{facts.checkpoint}` |",
+        f"| net | widths {', '.join(map(str, model['widths']))} |",
+        f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz mono |",
+        f"| training recipe | sha256 `{facts.recipe_sha256}`; whole in `{DOCUMENT}` |",
+        *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
+        f"| unusable samples | {facts.unusable} |",
+    ]
+    if facts.evaluation:
+        lines += ["", "## Does it play what is asked", "", "| metric | |", "|---|---:|"]
+        lines += [f"| {plain_line(name)} | {value:.3f} |" for name, value in facts.evaluation.items()]
+    lines += ["", "## Learned from", ""]
+    for corpus in facts.corpora:
+        lines += _lineage(corpus)
+    return "\n".join([*lines, "", "## Licences", "", *_licences(facts)]) + "\n"
+
+
+def _figures(figures: Figures) -> list[tuple[str, float]]:
+    named = (
+        ("train loss", figures.train_loss),
+        ("validation loss", figures.validation_loss),
+        ("samples per second", figures.samples_per_s),
+    )
+    return [(name, value) for name, value in named if value is not None]
+
+
+def _lineage(corpus: Corpus) -> list[str]:
+    facts = corpus.facts
+    if not facts.sha256:
+        return [f"- {plain_line(facts.target)}: {facts.samples} samples, shards without a dataset.json"]
+    version = f", version {corpus.version}" if corpus.version is not None else ""
+    by = f", built by Obbligato {plain_line(corpus.obbligato)}" if corpus.obbligato else ""
+    gone = {None: "; no longer there", False: "; what stands there now is another state of it", True: ""}[corpus.stands]
+    return [
+        f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
+        f"  - at {plain_line(facts.target)}",
+        f"  - dataset.json sha256 `{facts.sha256}`{gone}",
+    ]
+
+
+def _licences(facts: ModelFacts) -> list[str]:
+    lines = [
+        f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: {plain_line(facts.codec.licence)}; "
+        "what is decoded with it is under it too",
+        f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
+    ]
+    for corpus in facts.corpora:
+        name = plain_line(corpus.facts.name or corpus.facts.target)
+        ranked = sorted(corpus.sources.items(), key=lambda row: (-row[1], row[0]))
+        lines += [f"- music of {name}, {plain_line(licence)}: {clips} clips" for licence, clips in ranked[:_MOST_LICENCES]]
+        if len(ranked) > _MOST_LICENCES:
+            lines.append(f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its dataset.json")
+        lines += [f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}" for tool, licence in corpus.tools.items()]
+        if not corpus.sources:
+            lines.append(f"- music of {name}: {UNKNOWN}; see where it came from")
+    return lines

@@ -1,0 +1,79 @@
+"""A run's folder read for its model card, and the card written into it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from flows.model_card import CARD, DOCUMENT, Figures, Found, ModelFacts, model_card, model_facts
+from pipelines.dataset import DATASET
+from pipelines.errors import PipelineError
+from pipelines.shard_finding import SUFFIXES
+from pipelines.stage import digest
+from pipelines.store import Store
+from pipelines.versions import last_version
+from training import journal
+from training.checkpoints import find_checkpoint
+from training.files import CORPUS, RECIPE, STATE
+from training.model import LatentDiffusion
+from training.recipe import TrainRecipe
+from training.survey import Survey
+
+
+def write_model_card(out: str, evaluation: Mapping[str, float] | None = None) -> ModelFacts:
+    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises `TrainingError` where it has none."""
+    checkpoint = find_checkpoint(out)
+    recipe = TrainRecipe.model_validate(checkpoint.json(RECIPE))
+    survey = Survey.model_validate(checkpoint.json(CORPUS))
+    facts = model_facts(
+        checkpoint.store.url.rstrip("/").rpartition("/")[2],
+        recipe,
+        survey,
+        checkpoint.json(STATE),
+        checkpoint=checkpoint.folder,
+        parameters=parameters_of(recipe),
+        found=[found_at(dataset.target) for dataset in survey.datasets],
+        figures=last_figures(checkpoint.store),
+        evaluation=evaluation,
+    )
+    checkpoint.store.write_json(DOCUMENT, facts.model_dump(mode="json"))
+    checkpoint.store.write_bytes(CARD, model_card(facts).encode())
+    return facts
+
+
+def parameters_of(recipe: TrainRecipe) -> int:
+    """How many numbers the model of a recipe learns."""
+    with torch.device("meta"):  # shapes alone
+        model = LatentDiffusion(recipe.model, recipe.objective)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def found_at(target: str) -> Found | None:
+    """The dataset.json at a corpus's place; none where there is none, or it cannot be reached any more."""
+    store = Store(target)
+    try:
+        if target.endswith(SUFFIXES) or not store.exists(DATASET):
+            return None
+        content = store.read_bytes(DATASET)
+        version = last_version(store)
+    except (PipelineError, OSError):
+        return None
+    dataset: dict[str, Any] = json.loads(content)
+    published = version is not None and version.dataset_sha256 == digest(dataset)
+    number = version.number if version is not None and published else None
+    return Found(dataset=dataset, sha256=hashlib.sha256(content).hexdigest(), version=number)
+
+
+def last_figures(store: Store) -> Figures:
+    """The last losses and the last pace in a run's log; empty where it has none yet."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    if not store.is_local:
+        return Figures()
+    log = EventAccumulator(store.path(journal.FOLDER), size_guidance={"scalars": 0})
+    log.Reload()
+    known = log.Tags()["scalars"]
+    names = {"train_loss": "loss/train", "validation_loss": "loss/validation", "samples_per_s": "pace/samples_per_s"}
+    return Figures(**{field: log.Scalars(name)[-1].value for field, name in names.items() if name in known})

@@ -1,0 +1,37 @@
+"""What stands in for training: it counts its turns in a folder, and works until it is stopped in all but the last of them."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+CHECKPOINT = 75
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--stops", type=int, default=0, help="turns that last until SIGTERM")
+    parser.add_argument("--fails", type=int, default=0, help="status to fail with")
+    parser.add_argument("--rank", type=int, default=-1, help="the one that fails; the others wait for it in vain")
+    told = parser.parse_args()
+    rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    told.out.mkdir(parents=True, exist_ok=True)
+    turn = len(list(told.out.glob(f"turn-*-{rank}")))
+    (told.out / f"turn-{turn}-{rank}").touch()
+    print(f"turn {turn}, rank {rank} of {ranks} at {os.environ.get('MASTER_ADDR', 'home')}", flush=True)
+    if told.fails and told.rank in (-1, int(rank)):
+        print("out of luck", file=sys.stderr, flush=True)
+        sys.exit(told.fails)
+    if turn < told.stops or told.fails:
+        print(f"works as {os.getpid()}", flush=True)
+        signal.sigwait({signal.SIGTERM})
+        (told.out / f"checkpoint-{turn}-{rank}").touch()
+        sys.exit(CHECKPOINT)
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Jobs of the pretended training, and what tests listen for."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows.launchers import TrainJob
+
+
+def job(out: Path, *options: str, **fields: Any) -> TrainJob:
+    return TrainJob(arguments=(str(out), *options), out=str(out), module="tests.flows.launchers.pretend", **fields)
+
+
+class Listener:
+    """Keeps what it is told; does something once so many processes have said that they work."""
+
+    def __init__(self, when_at_work: Callable[[list[int]], None] = lambda _: None, ranks: int = 1) -> None:
+        self.lines: list[str] = []
+        self.pids: list[int] = []
+        self._act, self._ranks = when_at_work, ranks
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        if found := re.fullmatch(r"works as (\d+)", line):
+            self.pids.append(int(found[1]))
+            if len(self.pids) % self._ranks == 0:
+                self._act(self.pids[-self._ranks :])
+
+
+def stop_first(pids: list[int]) -> None:
+    os.kill(pids[0], signal.SIGTERM)
+
+
+def stop_all(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+
+
+def break_off(_: list[int]) -> None:
+    raise KeyboardInterrupt
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,130 @@
+"""Stand-ins of sbatch, srun, scontrol, sacct and scancel that really run what they are given, on this machine.
+
+One program under all names; `install` puts them into a folder for PATH. Jobs live in folders of OBBLIGATO_TEST_SLURM.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+NAMES = ("sbatch", "srun", "scontrol", "sacct", "scancel")
+CONTROLLER = "controller"
+
+
+def install(folder: Path) -> None:
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} -S {__file__} {name} "$@"\n')
+        (folder / name).chmod(0o755)
+
+
+def jobs() -> Path:
+    return Path(os.environ["OBBLIGATO_TEST_SLURM"])
+
+
+def state(job: str, **changes: object) -> dict[str, str]:
+    """What is known of a job, after changes; written at once, so that readers see it whole."""
+    file = jobs() / job / "state.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    if changes:
+        made = file.with_name(f"state.{os.getpid()}")
+        made.write_text(json.dumps({**found, **changes}))
+        made.replace(file)
+    return {**found, **changes}
+
+
+def sbatch(arguments: list[str]) -> None:
+    assert arguments == ["--parsable"]
+    script = sys.stdin.read()
+    if "partition=none" in script:
+        sys.exit("sbatch: error: invalid partition specified: none")
+    job = str(100 + len(list(jobs().iterdir())))
+    (jobs() / job).mkdir()
+    (jobs() / job / "script").write_text(script)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", script, re.MULTILINE))
+    state(job, JobState="PENDING", ExitCode="0:0", **{name.replace("-", "_"): value for name, value in options.items()})
+    subprocess.Popen(
+        [sys.executable, "-S", __file__, CONTROLLER, job], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    print(f"{job};here")
+
+
+def controller(arguments: list[str]) -> None:
+    """A job's turns."""
+    [job] = arguments
+    told = state(job)
+    restarts = 0
+    while True:
+        state(job, JobState="RUNNING", requeued="", pid=str(os.getpid()))
+        environment = {
+            **os.environ, "SLURM_JOB_ID": job, "SLURM_JOB_NODELIST": "here", "SLURM_JOB_NUM_NODES": told["nodes"],
+            "SLURM_NTASKS": str(int(told["nodes"]) * int(told["ntasks_per_node"])), "SLURM_NTASKS_PER_NODE": told["ntasks_per_node"],
+            **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
+        }  # fmt: skip
+        with Path(told["output"].replace("%j", job)).open("ab") as log:
+            status = subprocess.run(["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, check=False).returncode
+        now = state(job)
+        if now["JobState"] == "CANCELLED":
+            return
+        if not now["requeued"]:
+            state(job, JobState="FAILED" if status else "COMPLETED", ExitCode=f"{status}:0")
+            return
+        restarts += 1
+        state(job, JobState="PENDING")
+
+
+def srun(arguments: list[str]) -> None:
+    command = arguments[next(place for place, word in enumerate(arguments) if not word.startswith("--")) :]
+    tasks, each = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_NTASKS_PER_NODE"])
+    started = [
+        subprocess.Popen(command, env={**os.environ, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)}) for rank in range(tasks)
+    ]
+    (jobs() / os.environ["SLURM_JOB_ID"] / "tasks").write_text(" ".join(str(task.pid) for task in started))
+    sys.exit(max(task.wait() for task in started))
+
+
+def signal_tasks(job: str) -> None:
+    """As Slurm does before a time limit and on preemption: SIGTERM to each task, and not to the batch script."""
+    for pid in (jobs() / job / "tasks").read_text().split():
+        os.kill(int(pid), signal.SIGTERM)
+
+
+def scontrol(arguments: list[str]) -> None:
+    if arguments[:2] == ["show", "hostnames"]:
+        print("node-1\nnode-2")
+    elif arguments[:2] == ["show", "job"]:
+        found = state(arguments[2])
+        if found.get("forgotten"):
+            sys.exit("slurm_load_jobs error: Invalid job id specified")
+        print(f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} Reason=None ExitCode={found['ExitCode']}")
+    else:
+        assert arguments[0] == "requeue"
+        state(arguments[1], requeued="yes")
+
+
+def sacct(arguments: list[str]) -> None:
+    found = state(next(argument for argument in arguments if argument.startswith("--jobs=")).removeprefix("--jobs="))
+    cancelled = " by 1000" if found["JobState"] == "CANCELLED" else ""
+    print(f"{found['JobState']}{cancelled}|{found['ExitCode']}")
+
+
+def scancel(arguments: list[str]) -> None:
+    [job] = arguments
+    state(job, JobState="CANCELLED")
+    signal_tasks(job)
+    deadline = time.monotonic() + 30
+    pids = [int(pid) for pid in (jobs() / job / "tasks").read_text().split()]
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        pass
+
+
+if __name__ == "__main__":
+    if shutil.which("bash") is None:
+        sys.exit("no bash")
+    globals()[sys.argv[1]](sys.argv[2:])

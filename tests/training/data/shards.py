@@ -1,0 +1,41 @@
+"""Small shards of told samples, for tests of training: a tone, its chord, its beats, with latents or without."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.tars import TarWriter
+from schemas.sample import Sample
+from tests.pipelines.shard_samples import CLIP, flac, our_sample
+
+CHANNELS, FRAMES, BANDS = 64, 16, 8  # of mel latents of two seconds
+
+
+def told(number: int, **fields: object) -> Sample:
+    """A sample of a song of its own."""
+    song_id = f"{number:016x}"
+    clip_key = CLIP.replace("00112233445566aa", song_id)
+    return our_sample(key=f"{clip_key}-orig", clip_key=clip_key, song_id=song_id, **fields)
+
+
+def latent(number: int, frames: int = FRAMES) -> bytes:
+    out = io.BytesIO()
+    values = np.random.default_rng(number).standard_normal((CHANNELS, frames, BANDS)).astype(np.float16)
+    np.save(out, values)
+    return out.getvalue()
+
+
+def write_shard(path: Path, numbers: range, *, latents: bool = True, split: str = "train") -> Path:
+    """A shard of samples by number, without an index beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as out:
+        tar = TarWriter(out)
+        for number in numbers:
+            sample = told(number, split=split)
+            if latents:
+                tar.add(f"{sample.key}.latent.npy", latent(number))
+            tar.add(f"{sample.key}.flac", flac(2.0))
+            tar.add(f"{sample.key}.json", sample.model_dump_json().encode())
+        tar.close()
+    return path

@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.codecs import open_codec
+from pipelines.tars import TarWriter
+from schemas.identity import Split
+from tests.training.data.shards import FRAMES, latent, told, write_shard
+from training.data.examples import Reading, Unusable
+from training.data.index import find_places
+from training.data.loading import Batch, Samples, Share, batches
+from training.data.order import Order
+from training.prompts import PromptConfig
+
+READING = Reading(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
+
+
+def samples(folder: Path, reading: Reading = READING, **options: bool) -> Samples:
+    corpus = find_places(str(folder), Split.TRAIN)
+    return Samples([corpus], Order([len(corpus)], seed=reading.seed), reading, **options)
+
+
+def taken(source: Samples, share: Share, steps: range, workers: int = 0) -> list[Batch]:
+    with batches(source, share, first_step=steps.start, last_step=steps.stop, workers=workers) as found:
+        return list(found)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_shard(tmp_path / "train-00000.tar", range(6))
+    write_shard(tmp_path / "train-00001.tar", range(6, 10))
+    return tmp_path
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    assert (one.keys, one.prompts, one.unusable) == (other.keys, other.prompts, other.unusable)
+    for name in ("sounds", "noise_BCTF", "steps_B", "frames_B", "seconds_B2"):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+    for part, counterpart in zip((*one.beats, *one.chords), (*other.beats, *other.chords), strict=True):
+        assert torch.equal(part, counterpart)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int) -> None:
+    share = Share(batch=4, micro_batch=2)
+    for one, other in zip(taken(samples(folder), share, range(4)), taken(samples(folder), share, range(4), workers), strict=True):
+        assert_same(one, other)
+
+
+def test_going_on_at_a_step_gives_what_would_have_come(folder: Path) -> None:
+    share = Share(batch=4, micro_batch=2)
+    straight = taken(samples(folder), share, range(6))
+    resumed = [*taken(samples(folder), share, range(3)), *taken(samples(folder), share, range(3, 6), workers=1)]
+    for one, other in zip(straight, resumed, strict=True):
+        assert_same(one, other)
+
+
+def test_an_epoch_misses_and_repeats_no_sample_though_batches_cross_its_end(folder: Path) -> None:
+    keys = [key for batch in taken(samples(folder), Share(batch=4, micro_batch=4), range(5)) for key in batch.keys]
+    assert sorted(keys[:10]) == sorted(keys[10:]) == sorted(told(number).key for number in range(10))
+
+
+def test_processes_share_out_what_one_would_take(folder: Path) -> None:
+    alone = taken(samples(folder), Share(batch=8, micro_batch=8), range(2))
+    shares = [Share(batch=8, micro_batch=2, rank=rank, ranks=2) for rank in (0, 1)]
+    assert shares[0].parts == 2
+    parts = [taken(samples(folder), share, range(2)) for share in shares]
+    for step in range(2):
+        mine = [parts[rank][2 * step + part] for part in (0, 1) for rank in (0, 1)]
+        assert sum((part.keys for part in mine), ()) == alone[step].keys
+        assert torch.equal(torch.cat([part.noise_BCTF for part in mine]), alone[step].noise_BCTF)
+
+
+def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
+    [batch] = taken(samples(folder, READING._replace(latents=False)), Share(batch=2, micro_batch=2), range(1))
+    assert batch.sounds.shape == (2, FRAMES * 2000)  # 2 s at 16 kHz, from 8 kHz
+    assert batch.frames_B.tolist() == [16, 16]
+    assert 0.45 < float(batch.sounds.abs().max()) < 0.55
+
+
+def test_a_longer_sample_is_cut_with_its_labels_and_a_shorter_one_padded(folder: Path) -> None:
+    short = READING._replace(frames=8)  # one second
+    [batch] = taken(samples(folder, short, told_all=True), Share(batch=1, micro_batch=1), range(1))
+    assert batch.sounds.shape == (1, 64, 8, 8)
+    assert batch.beats.times_s_BL[0, :2].tolist() == [0.5, 0.0]  # beats at 0.5, 1.0 and 1.5 s
+    assert batch.chords.mask_BL.sum().item() == 2  # N, A minor
+    long = READING._replace(frames=20)
+    [batch] = taken(samples(folder, long), Share(batch=1, micro_batch=1), range(1))
+    assert batch.frames_B.tolist() == [16]
+    assert batch.sounds.shape == (1, 64, 20, 8)
+    assert not batch.sounds[:, :, 16:].any()
+
+
+def broken_shard(path: Path) -> None:
+    foreign = np.zeros((3, 4, 5), np.float16)
+    with path.open("wb") as out:
+        tar = TarWriter(out)
+        for number, (name, content) in enumerate(
+            [
+                ("json", b"{}"),
+                ("json", told(1).model_dump_json().encode()),
+                ("latent.npy", latent(2)),
+                ("json", told(3).model_dump_json().encode()),
+            ]
+        ):
+            tar.add(f"s{number}.{name}", content)
+            if number == 3:
+                np.save(path.with_suffix(".npy"), foreign)
+                tar.add("s3.latent.npy", path.with_suffix(".npy").read_bytes())
+        tar.close()
+
+
+def test_samples_that_cannot_be_used_are_silent_rows_with_a_reason(tmp_path: Path) -> None:
+    broken_shard(tmp_path / "train-00000.tar")
+    [batch] = taken(samples(tmp_path), Share(batch=4, micro_batch=4), range(1))
+    assert batch.frames_B.tolist() == [0, 0, 0, 0]
+    assert batch.noise_BCTF.shape == (4, 64, FRAMES, 8)
+    reasons = " ".join(one.reason for one in batch.unusable)
+    for part in (
+        "not a sample's",
+        "has no .latent.npy; its members are json",
+        "has no .json; its members are latent.npy",
+        "shaped (3, 4, 5)",
+    ):
+        assert part in reasons
+    assert all("train-00000.tar at byte" in one.key for one in batch.unusable)
+
+
+def test_one_unusable_sample_changes_nothing_for_the_others(folder: Path) -> None:
+    whole = taken(samples(folder), Share(batch=10, micro_batch=10), range(1))[0]
+    content = bytearray((folder / "train-00000.tar").read_bytes())
+    place = content.index(b'{"schema_version"')
+    content[place : place + 4] = b"????"
+    (folder / "train-00000.tar").write_bytes(bytes(content))
+    hurt = taken(samples(folder), Share(batch=10, micro_batch=10), range(1))[0]
+    [bad] = hurt.unusable
+    assert isinstance(bad, Unusable)
+    others = [row for row, (one, other) in enumerate(zip(whole.keys, hurt.keys, strict=True)) if one == other]
+    assert len(others) == 9
+    assert torch.equal(hurt.sounds[others], whole.sounds[others])
+    assert torch.equal(hurt.noise_BCTF[others], whole.noise_BCTF[others])
