@@ -22,7 +22,7 @@ from pipelines.lock import LEASE_S
 
 SILENCE_S: Final = LEASE_S + 60  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
-_FLOWS: Final = ("build-corpus", "nightly", "backfill")
+_FLOWS: Final = ("build-corpus", "nightly", "backfill", "train", "pipeline")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 _OURS: Final = [ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})]
 

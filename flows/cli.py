@@ -11,10 +11,11 @@ import typer
 from flows.cli_captions import app as captions_app
 from flows.cli_dead import app as dead_app
 from flows.cli_evaluate import evaluate
+from flows.cli_pipeline import pipeline
 from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
-from flows.cli_train import sample, train
+from flows.cli_train import heeds, sample, train
 from flows.errors import UsageError
 
 app = typer.Typer(
@@ -40,7 +41,9 @@ app.command()(label)
 app.command()(encode)
 app.command()(train)
 app.command()(sample)
+app.command()(heeds)
 app.command()(evaluate)
+app.command()(pipeline)
 app.command()(step)
 app.command(hidden=True)(serve_steps)
 app.command()(unlock)

@@ -11,6 +11,7 @@ import typer
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
+    from schemas.recipe import Recipe
     from training.evaluation.evaluating import Evaluated
     from training.evaluation.made import Listing
     from training.evaluation.report import Report
@@ -21,7 +22,12 @@ AUDIO: Final = "audio"
 
 
 def evaluate(
-    target: Annotated[str, typer.Argument(help="A folder of audio, a manifest that names files (CSV, TSV, JSON lines, Parquet).")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A model (a run or a checkpoint), a folder of audio, or a manifest that names files (CSV, TSV, JSON lines, Parquet)."
+        ),
+    ],
     shards: Annotated[str, typer.Argument(help="A build, shards or a URL: music to compare with; its test shards where it has any.")] = "",
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
     manifest: Annotated[
@@ -31,33 +37,43 @@ def evaluate(
     embedder: Annotated[str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")] = "",
     show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
     most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws behind intervals.")] = 0,
+    prompts: Annotated[int, typer.Option(min=1, help="Captions of the shards that a model is to play.")] = 50,
+    swaps: Annotated[
+        bool, typer.Option(help="Let a model also play each prompt with one control changed, and see whether that and only that changes.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="Where a model plays: auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")] = 0,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One knob of the recipe, such as label.model or annotate.device. Repeatable.")
     ] = None,
 ) -> None:
-    """Score a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
+    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
     from flows.settings import load_recipe
-    from training.evaluation.evaluating import evaluate as run_evaluation
-    from training.evaluation.reference import read_reference
+    from pipelines.temporary import temporary_folder
 
     _check_out(Path(target), out)
     chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
-    listing = _listing(target, manifest)
-    reference = read_reference(shards, chosen, most) if shards else None
-    found = run_evaluation(listing, chosen, reference=reference, seed=seed, watch=_watch(len(listing.made)))
-    report = write_report(found, out, show)
+    with temporary_folder() as folder:
+        listing = _played(target, shards, prompts, swaps, seed, device, Path(folder)) if _is_model(target) else _listed(target, manifest)
+        report = report_on(listing, chosen, shards, out, most=most, seed=seed, show=show)
     print_report(report)
     typer.echo(f"look and listen:  {out / PAGE}")
 
 
-def _listing(target: str, manifest: Path | None) -> "Listing":
-    """Clips of a folder. What a model is to play comes to the same record from elsewhere."""
+def report_on(listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, most: int, seed: int, show: int) -> "Report":
+    """Listen to clips, compare with up to `most` samples of shards where they are named, and write the report."""
+    from training.evaluation.evaluating import evaluate as run_evaluation
+    from training.evaluation.reference import read_reference
+
+    reference = read_reference(shards, recipe, most) if shards else None
+    found = run_evaluation(listing, recipe, reference=reference, seed=seed, watch=_watch("heard", len(listing.made)))
+    return write_report(found, out, show)
+
+
+def _listed(target: str, manifest: Path | None) -> "Listing":
     from training.evaluation.folders import read_folder
 
-    if _is_model(target):
-        return _played(target)
     return read_folder(Path(target), manifest)
 
 
@@ -69,10 +85,17 @@ def _is_model(target: str) -> bool:
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
-def _played(target: str) -> "Listing":
-    from training.errors import TrainingError
+def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, device: str, folder: Path) -> "Listing":
+    """What a model plays for the captions of held-out samples."""
+    from training.evaluation.played import played
+    from training.evaluation.wanted import wanted_of, with_swaps
+    from training.generating import Player
 
-    raise TrainingError(f"{target} is a model: play it with `obbligato sample` first, and name the folder of what it plays")
+    if not shards:
+        raise UsageError(f"{target} is a model: name the shards whose captions it is to play, after it")
+    wanted = wanted_of(shards, prompts)
+    chosen = with_swaps(wanted) if swaps else wanted
+    return played(Player.of(target, device), chosen, folder, seed=seed, watch=_watch("played", len(chosen)))
 
 
 def _check_out(target: Path, out: Path) -> None:
@@ -85,10 +108,10 @@ def _check_out(target: Path, out: Path) -> None:
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
-def _watch(total: int) -> Callable[[int], None]:
+def _watch(what: str, total: int) -> Callable[[int], None]:
     def watch(done: int) -> None:
         if sys.stderr.isatty():
-            typer.echo(f"\rheard {done} of {total}{'' if done < total else chr(10)}", err=True, nl=False)
+            typer.echo(f"\r{what} {done} of {total}{'' if done < total else chr(10)}", err=True, nl=False)
 
     return watch
 

@@ -48,9 +48,7 @@ def train(
 ) -> None:
     """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
     from flows.launching import launching_of, run_launched, train_job
-    from flows.model_files import write_model_card
     from flows.settings import recipe_toml
-    from training.loop import train as run_train
 
     chosen = train_recipe(preset, recipe, settings or [], shards or [])
     if printed:
@@ -62,6 +60,10 @@ def train(
         launching = launching_of(launcher or "local", processes, nodes, launch or [])
         job = train_job(shards or [], out, preset, [*_file_settings(recipe), *(settings or [])], launching)
         raise typer.Exit(run_launched(job, launching, typer.echo))
+
+    from flows.model_files import write_model_card
+    from training.loop import train as run_train
+
     made = run_train(chosen, out, typer.echo)
     if os.environ.get("RANK", "0") == "0":  # one of several tells
         typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")
@@ -140,6 +142,29 @@ def sample(
         scores = [Score(str(number), caption, wanted.labels) for number in range(start, min(count, start + batch))]
         for score, wave in zip(scores, player.play(scores, seed=seed, sampling=sampling), strict=True):
             typer.echo(write_piece(out, score, wave, player, seed=seed, sampling=sampling, audio_format=audio_format))
+
+
+def heeds(
+    model: Annotated[str, typer.Argument(help="A checkpoint, or the folder of a training run.")],
+    shards: Annotated[str, typer.Argument(help="A build or shards with a validation split.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Draws of noise for each song.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Say what text, beats and chords are worth to a model: how much its loss rises where it is told another song's."""
+    from rich.table import Table
+
+    from flows.screen import console
+    from training.generating import Player
+    from training.heeding import heeded
+
+    table = Table("told of another song", "loss, right", "wrong", "rise", "95 %", "", box=None)
+    found = heeded(Player.of(model, device), shards, rounds=rounds, seed=seed)
+    for one in found:
+        rise, low, high = (f"{100 * value / one.right:+.2f} %" for value in (one.difference, one.low, one.high))
+        table.add_row(one.condition, f"{one.right:.4f}", f"{one.wrong:.4f}", rise, f"{low} … {high}", "heard" if one.heard else "not heard")
+    console.print(f"{found[0].songs} songs of validation, one clip each, the same noise for right and wrong")
+    console.print(table)
 
 
 def _command() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, launched
-from flows.launchers.job import REQUEUE, Tell
+from flows.launchers.job import REQUEUE, STOPPED, Tell
 from flows.settings import laid_over, validated_as
 from flows.steps import absolute
 
@@ -72,5 +72,5 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
 
 def check_end(ended: Ended, out: str) -> None:
     """Raises `UsageError` for a job that has failed; a stop is none."""
-    if ended.status not in (0, REQUEUE):
+    if ended.status not in (0, *STOPPED):
         raise UsageError(f"training ended with status {ended.status}; what it printed says why. The same command goes on in {out}")

@@ -142,7 +142,7 @@ def model_card(facts: ModelFacts) -> str:
         f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told beats and chords, trained by Obbligato "
         f"{facts.obbligato} with torch {facts.torch}: {facts.step} steps, {facts.samples} samples.",
         "",
-        f'    obbligato sample "A calm song in A minor at 90 BPM" --model .',
+        '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
         "",
         "| | |",
         "|---|---|",

@@ -49,7 +49,7 @@ def train_model(
             break
         get_run_logger().warning("stopped from outside with more to do, in turn %d of at most %d", turn, job.requeues + 1)
     check_end(ended, job.out)
-    if ended.status:
+    if ended.status:  # a stop, as often as there may be
         raise UsageError(f"training in {job.out} was stopped {job.requeues + 1} times and has more to do: run it again")
     return shown_model(job.out)
 

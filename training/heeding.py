@@ -87,10 +87,11 @@ def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, roun
                     loss_B = player.model(latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B)
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
-    return tuple(_heed(condition, means["right"], means[condition]) for condition in _SWAPS)
+    return tuple(heed_of(condition, means["right"], means[condition]) for condition in _SWAPS)
 
 
-def _heed(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
+def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
+    """What a condition is worth, from each song's loss when told right and when told of another."""
     gain_B = wrong_B - right_B
     half = float(student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B)))
     middle = float(gain_B.mean())

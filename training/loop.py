@@ -255,8 +255,9 @@ def _check_same(last: Checkpoint, recipe: TrainRecipe, tell: Tell) -> None:
         for knob in type(getattr(recipe, section)).model_fields
         if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
     ]
-    if any(change.partition(".")[0] in _FIXED for change in changed):
-        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(changed)}. Take another --out, or the same recipe")
+    fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
+    if fixed:
+        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another --out, or the same recipe")
     for change in changed:
         tell(f"changed since the last checkpoint: {change}")
 

@@ -17,14 +17,15 @@ from typing import Any, Final
 from pydantic import Field
 
 from flows.errors import UsageError
-from flows.launchers.job import PORT, REQUEUE, Ended, Handle, Tell, TrainJob
+from flows.launchers.job import PORT, STOPPED, Ended, Handle, Tell, TrainJob
 from flows.launchers.programs import answer, patient
 from flows.processes import ProcessGroup
 from schemas.record import Record
 
 _NEEDED: Final = "the kubernetes launcher calls it, with the context that it has"
 _USER: Final = 10_001  # of the image
-_LABEL: Final = "obbligato/train"
+_LABEL: Final = "obbligato/train"  # a Job's name, on all that is its own
+_RUN: Final = "obbligato/run"  # the same for all Jobs of one folder
 _KEYS: Final = {"AWS_ACCESS_KEY_ID": "access-key-id", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_ENDPOINT_URL": "endpoint-url"}
 _WRONG: Final = 2  # status of a command that cannot be done as asked: trying again is of no use
 _KEPT_S: Final = 86_400  # a Job that has ended, with its logs
@@ -55,9 +56,15 @@ class KubernetesLauncher:
         self._settings = settings
 
     def submit(self, job: TrainJob) -> Handle:
-        """Make the Job, and for several nodes its Service, which goes with it. Raises `UsageError` naming what is missing."""
+        """Make the Job, and for several nodes its Service, which goes with it; or find the Job of the same folder that is at work.
+
+        Raises `UsageError` naming what is missing.
+        """
         name = f"{job.name}-{uuid.uuid4().hex[:5]}"
         train, *services = manifests(job, self._settings, name)
+        for standing in self._get("jobs", "-l", f"{_RUN}={job.name}")["items"]:  # its follower may have gone
+            if not _ends(standing) and "deletionTimestamp" not in standing["metadata"]:
+                return Handle(standing["metadata"]["name"])
         made = json.loads(self._kubectl("create", "-f", "-", "-o", "json", given=json.dumps(train)))
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made["metadata"]["uid"]}
         for service in services:
@@ -70,32 +77,24 @@ class KubernetesLauncher:
         heard: dict[str, str] = {}  # when the last line of a pod came, by its id
         tell(f"Job {handle.name} in namespace {self._settings.namespace}")
         while True:
-            job = self._get("job", handle.name)
-            pods = [pod for pod in self._first_pods(handle.name) if pod["status"].get("phase") in ("Running", "Succeeded", "Failed")]
+            job, pods = patient(lambda: (self._get("job", handle.name), self._pods(handle.name)), self._settings.poll_s)
+            begun = [pod for pod in pods if _index(pod) == "0" and pod["status"].get("phase") in ("Running", "Succeeded", "Failed")]
             # One that runs on although its log has ended: the connection was cut.
-            new = [pod for pod in pods if pod["metadata"]["uid"] not in heard or pod["status"]["phase"] == "Running"]
+            new = [pod for pod in begun if pod["metadata"]["uid"] not in heard or pod["status"]["phase"] == "Running"]
             for pod in new:
                 uid = pod["metadata"]["uid"]
                 heard[uid] = self._tell_log(pod["metadata"]["name"], heard.get(uid, ""), tell)
-            ends = {one["type"]: one for one in job.get("status", {}).get("conditions", []) if one["status"] == "True"}
+            ends = _ends(job)
             if not new and "Complete" in ends:
                 return Ended(0)
             if not new and "Failed" in ends:
-                tell(f"Job {handle.name} failed: {ends['Failed'].get('reason', '')} {ends['Failed'].get('message', '')}".rstrip())
-                status = max((_status(pod) for pod in self._pods(handle.name)), default=0) or 1
-                return Ended(status, requeue=status == REQUEUE)
+                tell(f"Job {handle.name} failed: {ends['Failed']}")
+                return Ended(next((status for status in map(_status, pods) if status not in (0, *STOPPED)), 1))
             time.sleep(self._settings.poll_s)
 
     def cancel(self, handle: Handle) -> None:
         """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint."""
         self._kubectl("delete", "job", handle.name, "--ignore-not-found", "--wait=false", "--cascade=background")
-
-    def _first_pods(self, name: str) -> list[Any]:
-        return [
-            pod
-            for pod in self._pods(name)
-            if pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", "0") == "0"
-        ]
 
     def _pods(self, name: str) -> list[Any]:
         """Pods of a Job, oldest first."""
@@ -117,10 +116,21 @@ class KubernetesLauncher:
         return f"{last:%Y-%m-%dT%H:%M:%SZ}"
 
     def _get(self, *what: str) -> Any:
-        return json.loads(patient(lambda: self._kubectl("get", *what, "-o", "json"), self._settings.poll_s))
+        return json.loads(self._kubectl("get", *what, "-o", "json"))
 
     def _kubectl(self, *arguments: str, given: str = "") -> str:
         return answer("kubectl", "--namespace", self._settings.namespace, *arguments, given=given, needed=_NEEDED)
+
+
+def _index(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", "0"))
+
+
+def _ends(job: Mapping[str, Any]) -> dict[str, str]:
+    """Which ends a Job has come to, and why."""
+    conditions = job.get("status", {}).get("conditions", [])
+    true = [one for one in conditions if one["status"] == "True" and one["type"] in ("Complete", "Failed")]
+    return {one["type"]: f"{one.get('reason', '')} {one.get('message', '')}".strip() for one in true}
 
 
 def _status(pod: Mapping[str, Any]) -> int:
@@ -138,7 +148,7 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
         raise UsageError("the kubernetes launcher needs an image: --launch image=REGISTRY/obbligato:TAG, made by infra/container")
     if not PurePosixPath(job.out).is_relative_to(settings.mount):
         raise UsageError(f"{job.out}: pods write to the claim {settings.claim} alone, mounted at {settings.mount}: name a folder below it")
-    metadata = {"name": name, "namespace": settings.namespace, "labels": {_LABEL: name}}
+    metadata = {"name": name, "namespace": settings.namespace, "labels": {_LABEL: name, _RUN: job.name}}
     template = {"metadata": {"labels": {_LABEL: name}}, "spec": _pod(job, settings, name)}
     spec = {
         "completionMode": "Indexed",
@@ -148,7 +158,7 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
         "podFailurePolicy": {
             "rules": [
                 {"action": "FailJob", "onExitCodes": {"containerName": "train", "operator": "In", "values": [_WRONG]}},
-                {"action": "Ignore", "onExitCodes": {"containerName": "train", "operator": "In", "values": [REQUEUE]}},
+                {"action": "Ignore", "onExitCodes": {"containerName": "train", "operator": "In", "values": list(STOPPED)}},
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             ]
         },

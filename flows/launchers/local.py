@@ -6,7 +6,7 @@ import sys
 from pydantic import Field
 
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE, Ended, Handle, Tell, TrainJob
+from flows.launchers.job import STOPPED, Ended, Handle, Tell, TrainJob
 from flows.processes import ProcessGroup
 from schemas.record import Record
 
@@ -29,7 +29,7 @@ class LocalLauncher:
         if job.nodes > 1:
             raise UsageError(f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher slurm or kubernetes")
         node = [sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
-        group = ProcessGroup([*node, "--", *job.command()], PYTHONUNBUFFERED="1")
+        group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))
 
@@ -40,7 +40,7 @@ class LocalLauncher:
             tell(line)
         status = group.ended()
         del self._running[handle.name]
-        return Ended(status, requeue=status == REQUEUE)
+        return Ended(status, requeue=status in STOPPED)
 
     def cancel(self, handle: Handle) -> None:
         """SIGTERM, a while for the checkpoint, then the end of all that is left."""

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from types import FrameType
+from contextlib import suppress
 from typing import Final
 
 import psutil
 
-from flows.launchers.job import PORT, REQUEUE
+from flows.launchers.job import PORT, STOPPED
 from pipelines.isolation import die_with, tie
 
 _PEERS_S: Final = 60.0  # that processes get to notice that one of them has failed: they wait for it in vain
@@ -36,32 +36,46 @@ def variables(node: int, nodes: int, processes: int, address: str, port: int) ->
 
 
 def run_all(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> int:
-    """Run a command once in each environment until all have ended; returns the first failure's status, 75, or 0.
+    """Run a command once in each environment until all have ended; returns the first failure's status, one of a stop, or 0.
 
-    SIGTERM and SIGINT are passed on as SIGTERM. Once one has failed, the others have a minute to end.
+    SIGTERM and SIGINT are passed on as SIGTERM, once to each. When one has failed, the others have a minute to end.
     """
-    children = [psutil.Popen(command, env={**os.environ, **one}, preexec_fn=tie, stdin=subprocess.DEVNULL) for one in environments]
+    children: list[psutil.Popen] = []
+    came: list[int] = []  # stop signals
+    told: set[int] = set()
 
-    def pass_on(_: int, __: FrameType | None) -> None:
+    def pass_on(*_: object) -> None:
+        came.append(1)
         for child in children:
-            if child.is_running():
-                child.send_signal(signal.SIGTERM)
+            if child.pid not in told:  # a second one would end it without its checkpoint
+                told.add(child.pid)
+                with suppress(psutil.NoSuchProcess):
+                    child.send_signal(signal.SIGTERM)
 
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, pass_on)
+    for one in environments:
+        children.append(psutil.Popen(command, env={**os.environ, **one}, preexec_fn=tie, stdin=subprocess.DEVNULL))
+        if came:
+            pass_on()
     failures: list[int] = []
-    alive, deadline = children, float("inf")
+    alive, deadline = list(children), float("inf")
     while alive:
         psutil.wait_procs(alive, timeout=1.0)
-        statuses = [child.poll() or 0 for child in alive]
-        alive = [child for child in alive if child.poll() is None]
-        failures += [status if status > 0 else _KILLED - status for status in statuses if status not in (0, REQUEUE)]
+        now = [(child, child.poll()) for child in alive]
+        alive = [child for child, status in now if status is None]
+        statuses = [_shell_status(status) for _, status in now if status is not None]
+        failures += [status for status in statuses if status not in (0, *STOPPED)]
         if any(statuses) and deadline == float("inf"):
             deadline = time.monotonic() + _PEERS_S
         if time.monotonic() > deadline:
             for child in alive:
                 child.kill()
-    return failures[0] if failures else max(child.returncode for child in children)
+    return failures[0] if failures else max(_shell_status(child.returncode) for child in children)
+
+
+def _shell_status(status: int) -> int:
+    return status if status >= 0 else _KILLED - status
 
 
 def free_port() -> int:

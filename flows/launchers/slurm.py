@@ -2,6 +2,9 @@
 
 The script requeues itself. Slurm sends SIGTERM before the time limit and on preemption; training writes a checkpoint and ends with
 status 75; the script puts the job back into the queue, and it goes on where it was. So a job outlives its time limit, and whoever follows.
+
+submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a signal handler before it can know whether
+a checkpoint was written.
 """
 
 import shlex
@@ -15,7 +18,7 @@ from typing import Final, NamedTuple
 from pydantic import Field
 
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE, Ended, Handle, Tell, TrainJob
+from flows.launchers.job import REQUEUE, STOPPED, Ended, Handle, Tell, TrainJob
 from flows.launchers.programs import answer, called, patient
 from schemas.record import Record
 
@@ -52,13 +55,18 @@ class SlurmLauncher:
         self._settings = settings
 
     def submit(self, job: TrainJob) -> Handle:
-        """Submit a job; its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share."""
+        """Submit a job, or find the one of the same folder that is in the queue or runs: its follower may have gone.
+
+        Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share.
+        """
         if "://" in job.out:
             raise UsageError(f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to a URL")
         logs = Path(job.out) / "slurm"
-        logs.mkdir(parents=True, exist_ok=True)
-        said = answer("sbatch", "--parsable", given=batch_script(job, self._settings, str(logs / "%j.log")), needed=_NEEDED)
-        number = said.strip().partition(";")[0]  # after it, the cluster's name where there are several
+        said = answer("squeue", "--me", "--noheader", f"--name={job.name}", "--format=%i", needed=_NEEDED)
+        if not said.strip():
+            logs.mkdir(parents=True, exist_ok=True)
+            said = answer("sbatch", "--parsable", given=batch_script(job, self._settings, str(logs / "%j.log")), needed=_NEEDED)
+        number = said.split()[0].partition(";")[0]  # after it, the cluster's name where there are several
         return Handle(number, str(logs / f"{number}.log"))
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
@@ -155,8 +163,8 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
 
 
 def _body(job: TrainJob, settings: SlurmSettings) -> list[str]:
-    # Trapped, not ignored: the shell outlives a signal to the whole job, and srun still hears it.
-    lines = ["trap : TERM"]
+    # Only the end of the whole job is told to the shell too. Trapped, not ignored: srun shall hear it.
+    lines = ["trap 'ending=1' TERM"]
     ranked = 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS; exec "$@"'
     start = ["bash", "-c", ranked, "bash"] if job.ranks > 1 else []
     if job.nodes > 1:
@@ -171,7 +179,10 @@ def _body(job: TrainJob, settings: SlurmSettings) -> list[str]:
         *lines,
         shlex.join([*srun, *start, *job.command(settings.python or sys.executable)]),
         "status=$?",
-        f"if ((status == {REQUEUE} && ${{SLURM_RESTART_COUNT:-0}} < {job.requeues})); then",
+        f"stopped=$(({' || '.join(f'status == {status}' for status in STOPPED)}))",
+        "if ((stopped)) && [[ ${ending:-} ]]; then",
+        "    sleep 600  # Slurm has cancelled the job, or puts it back itself after a preemption: it is not for us to say",
+        f"elif ((stopped && ${{SLURM_RESTART_COUNT:-0}} < {job.requeues})); then",
         '    scontrol requeue "$SLURM_JOB_ID"',
         "fi",
         'exit "$status"',

@@ -138,7 +138,7 @@ def test_no_port_is_open_to_all_and_the_worker_pools_to_no_one() -> None:
 def test_our_pods_are_not_root_cannot_write_their_image_and_have_no_capabilities() -> None:
     documents = [*(d for path in m.MANIFESTS for d in m.documents(path)), m.submitted_job(), m.rendered_pool()]
     ours = [(pod, c) for pod in m.pods(documents) for c in pod["containers"] if c.get("image") == OURS]
-    assert len(ours) == 5
+    assert len(ours) == 6
     for pod, container in ours:
         assert pod["securityContext"]["runAsNonRoot"]
         context = container["securityContext"]

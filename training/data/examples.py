@@ -116,8 +116,11 @@ def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
 
 
 def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
-    facts = reading.facts
-    latent = np.load(io.BytesIO(_member(members, LATENT)), allow_pickle=False)
+    facts, content = reading.facts, _member(members, LATENT)
+    try:
+        latent = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DeadInput("undecodable", f"its latent is no NumPy file: {error}") from error
     if latent.ndim != 3 or (latent.shape[0], latent.shape[2]) != (facts.channels, facts.bands) or not latent.shape[1]:
         expected = f"({facts.channels}, frames, {facts.bands})"
         raise DeadInput("foreign_latent", f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}")
@@ -125,11 +128,7 @@ def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
 
 
 def _wave(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
-    content = _member(members, AUDIO)
-    try:
-        heard = decoded(content)
-    except RuntimeError as error:  # as soundfile's errors are
-        raise DeadInput("undecodable", f"its FLAC cannot be decoded: {error}") from error
+    heard = decoded(_member(members, AUDIO))
     samples = reading.frames * reading.facts.samples_per_frame
     return torch.from_numpy(resampled(heard.wave, heard.rate_hz, reading.facts.rate_hz)[:samples])
 

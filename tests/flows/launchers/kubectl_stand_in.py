@@ -139,6 +139,10 @@ def main(arguments: list[str]) -> None:
         create(json.loads(sys.stdin.read()), "json" in words)
     elif verb == "get" and words[0] == "job":
         print(json.dumps(read(f"job-{words[1]}")))
+    elif verb == "get" and words[0] == "jobs":
+        key, _, value = words[2].partition("=")
+        items = [json.loads(file.read_text()) for file in home().glob("job-*.json") if not (home() / f"deleted-{file.stem[4:]}").exists()]
+        print(json.dumps({"items": [item for item in items if item["metadata"]["labels"][key] == value]}))
     elif verb == "get":
         name = words[2].partition("=")[2]
         print(json.dumps({"items": [json.loads(file.read_text()) for file in sorted(home().glob(f"pod-{name}-*.json"))]}))

@@ -9,28 +9,38 @@ from pathlib import Path
 CHECKPOINT = 75
 
 
+def say(line: str) -> None:
+    """One write for each line, as the command line's: several processes share a pipe."""
+    os.write(1, f"{line}\n".encode())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--stops", type=int, default=0, help="turns that last until SIGTERM")
     parser.add_argument("--fails", type=int, default=0, help="status to fail with")
     parser.add_argument("--rank", type=int, default=-1, help="the one that fails; the others wait for it in vain")
+    parser.add_argument("--dies", action="store_true", help="of SIGTERM in its first turn, as before it listens for it")
     told = parser.parse_args()
     rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     told.out.mkdir(parents=True, exist_ok=True)
     turn = len(list(told.out.glob(f"turn-*-{rank}")))
     (told.out / f"turn-{turn}-{rank}").touch()
-    print(f"turn {turn}, rank {rank} of {ranks} at {os.environ.get('MASTER_ADDR', 'home')}", flush=True)
+    say(f"turn {turn}, rank {rank} of {ranks} at {os.environ.get('MASTER_ADDR', 'home')}")
     if told.fails and told.rank in (-1, int(rank)):
         print("out of luck", file=sys.stderr, flush=True)
         sys.exit(told.fails)
+    if told.dies and turn == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        say(f"works as {os.getpid()}")
+        signal.pause()
     if turn < told.stops or told.fails:
-        print(f"works as {os.getpid()}", flush=True)
+        say(f"works as {os.getpid()}")
         signal.sigwait({signal.SIGTERM})
         (told.out / f"checkpoint-{turn}-{rank}").touch()
         sys.exit(CHECKPOINT)
-    print("done", flush=True)
+    say("done")
 
 
 if __name__ == "__main__":

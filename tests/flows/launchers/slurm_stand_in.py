@@ -1,4 +1,4 @@
-"""Stand-ins of sbatch, srun, scontrol, sacct and scancel that really run what they are given, on this machine.
+"""Stand-ins of sbatch, srun, scontrol, sacct, scancel and squeue that really run what they are given, on this machine.
 
 One program under all names; `install` puts them into a folder for PATH. Jobs live in folders of OBBLIGATO_TEST_SLURM.
 """
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("sbatch", "srun", "scontrol", "sacct", "scancel")
+NAMES = ("sbatch", "srun", "scontrol", "sacct", "scancel", "squeue")
 CONTROLLER = "controller"
 
 
@@ -68,9 +68,13 @@ def controller(arguments: list[str]) -> None:
             **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
         }  # fmt: skip
         with Path(told["output"].replace("%j", job)).open("ab") as log:
-            status = subprocess.run(["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, check=False).returncode
+            script = subprocess.Popen(
+                ["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        (jobs() / job / "script.pid").write_text(str(script.pid))
+        status = script.wait()
         now = state(job)
-        if now["JobState"] == "CANCELLED":
+        if now["JobState"] != "RUNNING":  # ended from outside
             return
         if not now["requeued"]:
             state(job, JobState="FAILED" if status else "COMPLETED", ExitCode=f"{status}:0")
@@ -86,7 +90,7 @@ def srun(arguments: list[str]) -> None:
         subprocess.Popen(command, env={**os.environ, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)}) for rank in range(tasks)
     ]
     (jobs() / os.environ["SLURM_JOB_ID"] / "tasks").write_text(" ".join(str(task.pid) for task in started))
-    sys.exit(max(task.wait() for task in started))
+    sys.exit(max(status if status >= 0 else 128 - status for status in (task.wait() for task in started)))
 
 
 def signal_tasks(job: str) -> None:
@@ -105,7 +109,14 @@ def scontrol(arguments: list[str]) -> None:
         print(f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} Reason=None ExitCode={found['ExitCode']}")
     else:
         assert arguments[0] == "requeue"
+        (jobs() / arguments[1] / "asked").touch()
         state(arguments[1], requeued="yes")
+
+
+def squeue(arguments: list[str]) -> None:
+    name = next(argument for argument in arguments if argument.startswith("--name=")).removeprefix("--name=")
+    live = [job.name for job in sorted(jobs().iterdir()) if state(job.name)["JobState"] in ("PENDING", "RUNNING")]
+    print("\n".join(job for job in live if state(job)["job_name"] == name))
 
 
 def sacct(arguments: list[str]) -> None:
@@ -115,13 +126,25 @@ def sacct(arguments: list[str]) -> None:
 
 
 def scancel(arguments: list[str]) -> None:
-    [job] = arguments
-    state(job, JobState="CANCELLED")
+    end(arguments[0], "CANCELLED")
+
+
+def end(job: str, how: str, **changes: str) -> None:
+    """End a job as Slurm does: SIGTERM to its tasks and its script, and SIGKILL to what is left of it once its tasks have gone."""
+    state(job, JobState=how, **changes)
+    script = int((jobs() / job / "script.pid").read_text())
+    os.kill(script, signal.SIGTERM)
     signal_tasks(job)
     deadline = time.monotonic() + 30
     pids = [int(pid) for pid in (jobs() / job / "tasks").read_text().split()]
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         pass
+    os.killpg(script, signal.SIGKILL)
+
+
+def preempt(job: str) -> None:
+    """As Slurm does with PreemptMode=REQUEUE: the end of the whole job, and its return to the queue."""
+    end(job, "RUNNING", requeued="yes")
 
 
 if __name__ == "__main__":

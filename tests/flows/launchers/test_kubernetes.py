@@ -95,6 +95,13 @@ def test_failures_are_tried_again_as_often_as_the_job_allows_and_wrong_usage_is_
     assert listener.lines.count("out of luck") == 1
 
 
+def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+    first = launching.made.submit(job(tmp_path / "m", "--stops", "1"))
+    assert launching.made.submit(job(tmp_path / "m", "--stops", "1")) == first
+    assert launched(launching.made, job(tmp_path / "m", "--stops", "1"), Listener(stop_all)) == (0, False)
+    assert launching.made.submit(job(tmp_path / "m")) != first
+
+
 def test_what_breaks_the_following_off_deletes_the_job_whose_pods_write_a_checkpoint(
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:

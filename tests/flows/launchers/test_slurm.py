@@ -40,7 +40,14 @@ def test_two_nodes_train_together_and_their_log_is_told(cluster: Path, tmp_path:
     assert listener.lines[-1] == "Slurm job 100: completed"
 
 
-def test_a_preempted_job_writes_a_checkpoint_requeues_itself_and_goes_on(cluster: Path, tmp_path: Path) -> None:
+def test_a_preempted_job_is_put_back_by_slurm_and_not_by_itself_too(cluster: Path, tmp_path: Path) -> None:
+    listener = Listener(lambda _: slurm_stand_in.preempt("100"), ranks=2)
+    assert launched(launching().made, job(tmp_path / "m", "--stops", "1", processes=2), listener) == (0, False)
+    assert sorted(path.name for path in (tmp_path / "m").glob("checkpoint-*")) == ["checkpoint-0-0", "checkpoint-0-1"]
+    assert not (cluster / "100" / "asked").exists()
+
+
+def test_a_job_at_its_time_limit_writes_a_checkpoint_requeues_itself_and_goes_on(cluster: Path, tmp_path: Path) -> None:
     listener = Listener(lambda _: slurm_stand_in.signal_tasks("100"), ranks=2)
     assert launched(launching().made, job(tmp_path / "m", "--stops", "2", processes=2), listener) == (0, False)
     assert [line for line in listener.lines if "rank 1" in line] == [f"turn {turn}, rank 1 of 2 at 127.0.0.1" for turn in range(3)]
@@ -54,12 +61,14 @@ def test_a_job_that_was_stopped_as_often_as_it_may_ends_with_what_it_was_stopped
 
 
 def test_a_job_whose_node_died_on_a_cluster_that_does_not_requeue_is_submitted_again(cluster: Path, tmp_path: Path) -> None:
-    def die(pids: list[int]) -> None:
-        slurm_stand_in.scancel(["100"])
-        slurm_stand_in.state("100", JobState="NODE_FAIL")
-
-    assert launched(launching().made, job(tmp_path / "m", "--stops", "1"), Listener(die)) == (0, False)
+    died = Listener(lambda _: slurm_stand_in.end("100", "NODE_FAIL"))
+    assert launched(launching().made, job(tmp_path / "m", "--stops", "1"), died) == (0, False)
     assert sorted(path.name for path in cluster.iterdir()) == ["100", "101"]
+
+
+def test_a_stop_before_it_could_listen_for_stops_is_one_too(cluster: Path, tmp_path: Path) -> None:
+    assert launched(launching().made, job(tmp_path / "m", "--dies"), Listener(stop_all)) == (0, False)
+    assert len(list(cluster.iterdir())) == 1
 
 
 def test_a_failure_is_told_with_its_words_and_is_not_tried_again(cluster: Path, tmp_path: Path) -> None:
@@ -97,6 +106,13 @@ def test_a_controller_that_is_out_of_reach_for_a_while_costs_no_run(cluster: Pat
     assert slurm_stand_in.state("100")["JobState"] == "COMPLETED"  # and not cancelled
 
 
+def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(cluster: Path, tmp_path: Path) -> None:
+    first = launching().made.submit(job(tmp_path / "m", "--stops", "1"))
+    assert launching().made.submit(job(tmp_path / "m", "--stops", "1")) == first
+    assert launched(launching().made, job(tmp_path / "m", "--stops", "1"), Listener(stop_all)) == (0, False)
+    assert launching().made.submit(job(tmp_path / "m")) != first
+
+
 def test_what_breaks_the_following_off_cancels_the_job(cluster: Path, tmp_path: Path) -> None:
     listener = Listener(break_off)
     with pytest.raises(KeyboardInterrupt):
@@ -110,6 +126,7 @@ def test_a_job_that_somebody_cancels_is_not_submitted_again(cluster: Path, tmp_p
     ended = launched(launching().made, job(tmp_path / "m", "--stops", "1"), Listener(lambda _: slurm_stand_in.scancel(["100"])))
     assert ended == (1, False)
     assert len(list(cluster.iterdir())) == 1
+    assert not (cluster / "100" / "asked").exists()
 
 
 def test_what_is_missing_is_named(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +137,7 @@ def test_what_is_missing_is_named(cluster: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(ValueError, match=r"the slurm launcher: partitions: .*; it has partition, account, time"):
         launching(partitions="gpu")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"sbatch is not on PATH: .* such as a cluster's login node"):
+    with pytest.raises(UsageError, match=r"squeue is not on PATH: .* such as a cluster's login node"):
         launched(launching().made, job(tmp_path / "m"), print)
 
 

@@ -1,0 +1,118 @@
+"""The flow from music to a model that has been measured: build, label, encode, train, evaluate, in one run with one lineage.
+
+Its folder::
+
+    corpus/   the build: dataset.json names recipe, tools, licences and shards
+    model/    the run: model.json names the dataset.json by its SHA-256, the training recipe, and the figures of the report
+    report/   what `obbligato evaluate` found: report.json, and a page to look at and listen to
+"""
+
+import os
+import sys
+from typing import Any, Final
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import key
+from flows.build import EngineSettings, Share, build_corpus
+from flows.cli_evaluate import PAGE, REPORT
+from flows.cli_train import train_recipe
+from flows.errors import UsageError
+from flows.launchers import Launching
+from flows.model_card import DOCUMENT
+from flows.processes import ProcessGroup
+from flows.steps import absolute
+from flows.train import shown_model, train_model
+from pipelines.store import Store
+from schemas.recipe import Recipe
+from training.recipe import TrainRecipe
+
+CORPUS: Final = "corpus"
+MODEL: Final = "model"
+EVALUATION: Final = "report"
+
+
+@flow(name="pipeline", flow_run_name="pipeline {out}", retries=0)
+def pipeline(
+    sources: list[str],
+    out: str,
+    recipe: Recipe = Recipe(),
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
+    preset: str = "tiny",
+    settings: tuple[str, ...] = (),
+    launching: Launching = Launching(),
+    evaluation: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Build a corpus from music, train a model on it, and measure whether it plays what is asked. Run again, it goes on where it was.
+
+    The build labels if its recipe names vocabularies, and encodes for the codec that is trained on. `settings` are knobs of the training
+    recipe, `evaluation` more options of `obbligato evaluate`.
+    """
+    out = absolute(out)
+    corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
+    built_by = with_latents(recipe, train_recipe(preset, None, list(settings), [corpus]))
+    totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
+    trained = train_model([corpus], model, preset, settings, launching)
+    figures = evaluate_model(model, corpus, report, evaluation)
+    with_figures = described(model, figures)
+    return {"corpus": totals, "model": {**trained, **with_figures}, "report": {"out": report, "figures": figures}}
+
+
+def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
+    """The recipe of the build with latents of the codec that is trained on. Raises `UsageError` where it asks for those of another.
+
+    >>> from training.presets import ready_recipe
+    >>> with_latents(Recipe(), ready_recipe("tiny")).encode.codec
+    'mel'
+    """
+    codec = training.codec
+    if recipe.encodes and (recipe.encode.codec, recipe.encode.source) != (codec.name, codec.source):
+        raise UsageError(
+            f"the build encodes with {recipe.encode.codec} {recipe.encode.source}, but the training recipe's codec is {codec.name} "
+            f"{codec.source}: leave encode.codec empty, or set codec.name and codec.source"
+        )
+    return recipe.replaced(encode=recipe.encode.replaced(codec=codec.name, source=codec.source))
+
+
+@task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
+def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> dict[str, float]:
+    """Have a model play the corpus's test prompts and score it, in a process of its own; returns the figures by name."""
+    command = [sys.executable, "-m", "flows.cli", "evaluate", model, corpus, "--out", report, *options]
+    group = ProcessGroup([sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--", *command])
+    try:
+        for _, line in group.lines():
+            get_run_logger().info(line)
+        status = group.ended()
+    except BaseException:
+        group.close()
+        raise
+    if status:
+        raise UsageError(f"obbligato evaluate ended with status {status}; the log of this run has its words")
+    create_link_artifact(f"file://{report}/{PAGE}", link_text=report, key=key("report", os.path.basename(os.path.dirname(report))))
+    return figures_of(Store(report).read_json(REPORT))
+
+
+def figures_of(report: dict[str, Any]) -> dict[str, float]:
+    """Figures of an evaluation's report by name: of controls, and of the embedder's space where it has them.
+
+    >>> figures_of({"figures": [{"name": "TB", "value": 0.5}], "space": {"embedder": "bridge", "frechet": 1.5}})
+    {'TB': 0.5, 'Fréchet distance (bridge)': 1.5}
+    """
+    space = report["space"]
+    cosine = (space.get("prompt_cosine") or {}).get("value")
+    others = {"cosine with prompts": cosine, "Fréchet distance": space.get("frechet"), "KL of classes": space.get("kl_sets")}
+    named = {f"{name} ({space['embedder']})": value for name, value in others.items() if value is not None}
+    return {figure["name"]: figure["value"] for figure in report["figures"]} | named
+
+
+def described(model: str, figures: dict[str, float]) -> dict[str, Any]:
+    """Put the figures into the model card, where the model can be reached from here, and show it."""
+    from flows.model_files import write_model_card
+
+    if not Store(model).exists(DOCUMENT):
+        return {}
+    write_model_card(model, figures)
+    return shown_model(model)

@@ -1,0 +1,80 @@
+"""The model card: lineage by content, figures, licences, and what it does not claim."""
+
+from typing import Any
+
+from flows.model_card import Corpus, Figures, Found, ModelFacts, model_card, model_facts
+from pipelines.codecs import open_codec
+from pipelines.stage import digest
+from tests.pipelines.shard_samples import our_sample
+from training.asking.counting import corpus_statistics
+from training.presets import ready_recipe
+from training.survey import DatasetFacts, Survey
+
+RECIPE = ready_recipe("base")
+STATE = {"step": 40, "samples": 1280, "unusable": 3, "torch": "2.13.0"}
+OURS = DatasetFacts(target="/corpora/airs", samples=900, name="Airs", sha256="ab" * 32)
+DATASET: dict[str, Any] = {
+    "name": "Airs", "obbligato": "0.1.0", "licences": {"sources": {"CC0-1.0": 2, "CC-BY-4.0": 7}, "tools": {"madmom": "CC-BY-NC-SA-4.0"}},
+}  # fmt: skip
+
+
+def facts(*corpora: DatasetFacts, found: list[Found | None], **more: Any) -> ModelFacts:
+    survey = Survey(
+        datasets=corpora, codec=open_codec("mel").facts, latents=True, mean_sentences=2.0, statistics=corpus_statistics([our_sample()])
+    )
+    figures = Figures(train_loss=0.25, validation_loss=0.375)
+    return model_facts(
+        "night music", RECIPE, survey, STATE, checkpoint="checkpoints/step-00000040", parameters=63_000_000,
+        found=found, figures=figures, **more,
+    )  # fmt: skip
+
+
+def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
+    made = facts(OURS, found=[Found(dataset=DATASET, sha256=OURS.sha256, version=4)])
+    card = model_card(made)
+    assert made.recipe_sha256 == digest(RECIPE.model_dump(mode="json"))
+    for said in (
+        "# night music\n",
+        "63 million parameters",
+        "40 steps, 1280 samples.\n",
+        f"| training recipe | sha256 `{made.recipe_sha256}`;",
+        "| train loss | 0.25 |\n| validation loss | 0.375 |\n",
+        f"- **Airs**, version 4: 900 samples, built by Obbligato 0.1.0\n  - at /corpora/airs\n  - dataset.json sha256 `{OURS.sha256}`\n",
+        "- music of Airs, CC-BY-4.0: 7 clips\n- music of Airs, CC0-1.0: 2 clips\n- labels of Airs, madmom: CC-BY-NC-SA-4.0\n",
+        "- text encoder, google/flan-t5-large: Apache-2.0\n",
+    ):
+        assert said in card
+
+
+def test_what_a_corpus_says_now_is_not_told_of_the_one_that_was_learned_from() -> None:
+    rebuilt = facts(OURS, found=[Found(dataset={**DATASET, "obbligato": "9.9"}, sha256="cd" * 32, version=5)])
+    card = model_card(rebuilt)
+    assert f"sha256 `{OURS.sha256}`; what stands there now is another state of it\n" in card
+    assert "version 5" not in card
+    assert "CC0-1.0: 2 clips" not in card
+    assert "- music of Airs: unknown; see where it came from\n" in card
+    assert f"sha256 `{OURS.sha256}`; no longer there\n" in model_card(facts(OURS, found=[None]))
+
+
+def test_shards_of_others_are_named_without_a_claim() -> None:
+    card = model_card(facts(DatasetFacts(target="/theirs/*.tar", samples=7), found=[None]))
+    assert r"- /theirs/\*.tar: 7 samples, shards without a dataset.json" in card
+    assert r"- music of /theirs/\*.tar: unknown; see where it came from" in card
+
+
+def test_names_of_others_stay_in_their_line() -> None:
+    rogue = OURS.replaced(name="x\n# Free of charge [y](http://z)")
+    licences = {"sources": {f"licence\n- {number:02d}": 1 for number in range(30)}, "tools": {}}
+    card = model_card(facts(rogue, found=[Found(dataset={**DATASET, "licences": licences}, sha256=rogue.sha256)]))
+    assert [line for line in card.splitlines() if line.startswith("#")] == ["# night music", "## Learned from", "## Licences"]
+    assert "http://z)" in card
+    assert "](http" not in card.replace(r"\](http", "")
+    assert sum("clips" in line for line in card.splitlines()) == 20
+    assert "10 more licences: see its dataset.json" in card
+
+
+def test_figures_of_an_evaluation_are_on_the_card() -> None:
+    made = facts(OURS, found=[None], evaluation={"TB": 0.5, "CK": 0.25})
+    assert "## Does it play what is asked\n\n| metric | |\n|---|---:|\n| TB | 0.500 |\n| CK | 0.250 |\n" in model_card(made)
+    assert ModelFacts.model_validate_json(made.model_dump_json()) == made
+    assert made.corpora == (Corpus(facts=OURS, stands=None),)
