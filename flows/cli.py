@@ -15,7 +15,7 @@ from flows.cli_pipeline import pipeline
 from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
-from flows.cli_train import heeds, sample, train
+from flows.cli_train import heeds, sample, train, train_codec
 from flows.errors import UsageError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command()(encode)
 app.command()(train)
 app.command()(sample)
 app.command()(heeds)
+app.command(name="train-codec")(train_codec)
 app.command()(evaluate)
 app.command()(pipeline)
 app.command()(step)

@@ -144,6 +144,22 @@ def sample(
             typer.echo(write_piece(out, score, wave, player, seed=seed, sampling=sampling, audio_format=audio_format))
 
 
+def train_codec(
+    shards: Annotated[str, typer.Argument(help="A build or shards to learn from.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the codec.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="One knob, as vae.steps=5000. Repeatable.")] = None,
+) -> None:
+    """Train a small autoencoder on shards: the codec `vae`, for latents of one's own."""
+    from flows.settings import laid_over, validated_as
+    from training.autoencoder import AutoencoderRecipe, train_autoencoder
+
+    values = laid_over({"vae": {}}, settings or [])
+    recipe = validated_as(AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}")
+    made = train_autoencoder(shards, out, recipe, typer.echo)
+    typer.echo(f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}")
+    typer.echo(f"encode with it:  {_command()} encode CORPUS --codec vae --source {out}")
+
+
 def heeds(
     model: Annotated[str, typer.Argument(help="A checkpoint, or the folder of a training run.")],
     shards: Annotated[str, typer.Argument(help="A build or shards with a validation split.")],

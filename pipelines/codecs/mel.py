@@ -18,10 +18,10 @@ from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
 
 RATE_HZ: Final = 16_000
-_HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
+HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
 _WINDOW: Final = 1000  # 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
 _TRANSFORM: Final = 2500  # padded to this: bins of 6 Hz, four in the narrowest band
-_BANDS: Final = 128
+BANDS: Final = 128
 _LOW_HZ, _HIGH_HZ = 30.0, 8000.0
 _FRAMES_FOLDED, _BANDS_FOLDED = 4, 16  # into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
 _FULL_SCALE: Final = _WINDOW / 4  # a sine of amplitude 1 under a Hann window
@@ -48,23 +48,19 @@ class MelCodec:
             licence="CC0-1.0",  # no weights
             rate_hz=RATE_HZ,
             channels=_FRAMES_FOLDED * _BANDS_FOLDED,
-            bands=_BANDS // _BANDS_FOLDED,
-            samples_per_frame=_HOP * _FRAMES_FOLDED,
+            bands=BANDS // _BANDS_FOLDED,
+            samples_per_frame=HOP * _FRAMES_FOLDED,
         )
 
     @cached_property
     def _filters(self) -> torch.Tensor:
         """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high bands are not fainter than low ones."""
-        bank_KM = mel_filter_bank(_TRANSFORM // 2 + 1, _BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk")
+        bank_KM = mel_filter_bank(_TRANSFORM // 2 + 1, BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk")
         return torch.from_numpy(bank_KM.T.copy()).float()
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F)."""
-        samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
-        spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[..., :-1].abs()
-        mel_BMN = self._filters.to(spectrum_BKN.device) @ spectrum_BKN
-        level_BMN = 20 * torch.log10((mel_BMN / _FULL_SCALE).clamp(min=10 ** (_FLOOR_DB / 20)))
-        return _folded((level_BMN - _CENTRE_DB) / _SPREAD_DB)
+        return _folded(self.levels(waves_BS))
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S). Raises `PipelineError` for latents of another shape."""
@@ -74,7 +70,19 @@ class MelCodec:
                 f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands are not this codec's: "
                 f"it has {facts.channels} and {facts.bands}"
             )
-        level_BMN = (_unfolded(latents_BCTF.float()) * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
+        return self.played(_unfolded(latents_BCTF.float()))
+
+    def levels(self, waves_BS: torch.Tensor) -> torch.Tensor:
+        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N). N is four for each latent frame."""
+        samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
+        spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[..., :-1].abs()
+        mel_BMN = self._filters.to(spectrum_BKN.device) @ spectrum_BKN
+        level_BMN = 20 * torch.log10((mel_BMN / _FULL_SCALE).clamp(min=10 ** (_FLOOR_DB / 20)))
+        return (level_BMN - _CENTRE_DB) / _SPREAD_DB
+
+    def played(self, levels_BMN: torch.Tensor) -> torch.Tensor:
+        """Waves (B, S) of a spectrogram."""
+        level_BMN = (levels_BMN * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
         mel_BMN = 10 ** (level_BMN / 20) * _FULL_SCALE
         spectrum_BKN = _under(mel_BMN, self._filters.to(mel_BMN.device))
         waves_BS = _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2))  # encode leaves the frame at the very end out
@@ -105,12 +113,12 @@ def _unfolded(latents_BCTF: torch.Tensor) -> torch.Tensor:
 def _stft(waves_BS: torch.Tensor) -> torch.Tensor:
     """Complex spectra (B, K, N + 1), silence around the wave."""
     window = torch.hann_window(_WINDOW, device=waves_BS.device)
-    return torch.stft(waves_BS, _TRANSFORM, _HOP, _WINDOW, window=window, center=True, pad_mode="constant", return_complex=True)
+    return torch.stft(waves_BS, _TRANSFORM, HOP, _WINDOW, window=window, center=True, pad_mode="constant", return_complex=True)
 
 
 def _istft(spectra_BKN: torch.Tensor) -> torch.Tensor:
     window = torch.hann_window(_WINDOW, device=spectra_BKN.device)
-    return torch.istft(spectra_BKN, _TRANSFORM, _HOP, _WINDOW, window=window, center=True)
+    return torch.istft(spectra_BKN, _TRANSFORM, HOP, _WINDOW, window=window, center=True)
 
 
 def _under(mel_BMN: torch.Tensor, filters_MK: torch.Tensor) -> torch.Tensor:
@@ -141,7 +149,7 @@ def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
     power_BKN = spectrum_BKN.square()
     bins_K1 = torch.arange(spectrum_BKN.shape[1], device=spectrum_BKN.device, dtype=spectrum_BKN.dtype)[:, None]
     partial_BKN = _smoothed(power_BKN * bins_K1) / (_smoothed(power_BKN) + _TINY)  # where the power around a bin has its middle
-    turn_BKN = (2 * torch.pi * partial_BKN * _HOP / _TRANSFORM).remainder(2 * torch.pi)  # whole turns would only cost precision
+    turn_BKN = (2 * torch.pi * partial_BKN * HOP / _TRANSFORM).remainder(2 * torch.pi)  # whole turns would only cost precision
     return turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1  # neighbours alternate: the window's middle is half a transform away
 
 

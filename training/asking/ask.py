@@ -23,6 +23,7 @@ from training.asking.filling import (
 )
 from training.asking.grid import Grid, Laid, beat_grid, grid_through, laid_by_time, laid_chart, laid_evenly
 from training.asking.keys import best_key, fit
+from training.asking.predicting import Predictor, Request, laid_predicted
 from training.asking.wishes import Source, Wishes, read_wishes
 from training.errors import TrainingError
 
@@ -42,6 +43,7 @@ def asked(
     statistics: CorpusStatistics = NEUTRAL,
     seed: int = 0,
     varied: bool = False,
+    predictors: Predictor | None = None,
 ) -> Asked:
     """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are filled from the corpus.
 
@@ -51,8 +53,10 @@ def asked(
     - Chords, as `training.asking.chart.read_chart` reads them: a bar each, from the top again to the end; those with times in the caption
       begin then. Else a phrase of four is drawn from what follows what in the corpus, in the key, each as long as is usual there.
 
+    With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a key is drawn all the same.
+
     The same arguments give the same controls. Draws depend on caption and seed alone, so a flag more changes nothing that it does not
-    bear on. With `varied`, tempo and meter are drawn too where nothing states them. Raises `TrainingError` for flags that cannot be
+    bear on. With `varied`, tempo and meter are drawn too where nothing states them, and all that is predicted. Raises `TrainingError` for flags that cannot be
     read, for a duration that is not above 0, and for more chords than beats.
 
     >>> asked("A waltz at 90 BPM", duration_s=2, chords="C").labels.beats.times_s
@@ -63,7 +67,7 @@ def asked(
     if not (math.isfinite(duration_s) and round(duration_s, TIME_DECIMALS) > 0):
         raise TrainingError(f"a duration of {duration_s:g} s holds no music: expected seconds above 0")
     wishes = _within(read_wishes(caption, bpm=bpm, meter=meter, key=key, chords=chords), duration_s)
-    asking = _Asking(wishes, statistics, caption, seed, round(duration_s, TIME_DECIMALS), varied)
+    asking = _Asking(wishes, statistics, caption, seed, round(duration_s, TIME_DECIMALS), varied, predictors)
     bar = asking.meter()
     tempo = asking.tempo(bar.value)
     tonality = asking.key()
@@ -88,11 +92,14 @@ class _Asking(NamedTuple):
     seed: int
     duration_s: float
     varied: bool
+    predictors: Predictor | None
 
     def meter(self) -> Filled[int]:
         stated = self.wishes.meter
         if stated:
             return Filled(int(stated.fact.value), stated.source)
+        if self.predictors:
+            return Filled(self.predictors.meter(self._request, self._variety("meter")), Source.PREDICTED)
         return filled_meter(self.statistics, self._variety("meter"))
 
     def tempo(self, beats_per_bar: int) -> Filled[float]:
@@ -102,8 +109,11 @@ class _Asking(NamedTuple):
         first = usual_first_beat(self.statistics, beats_per_bar)
         squeezed = len(chart.bars) if chart and not chart.is_measured else 0
         least_bpm = squeezed * 60 / max(self.duration_s - first.time_s, 1e-3)
-        span, draws = self.wishes.span, self._variety("tempo")
-        filled = filled_tempo(self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws)
+        span, draws, filled = self.wishes.span, self._variety("tempo"), None
+        if self.predictors:
+            bpm = self.predictors.tempo(self._request, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws)
+            filled = None if bpm is None else Filled(bpm, Source.PREDICTED)
+        filled = filled or filled_tempo(self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws)
         return Filled(filled.value, Source.CAPTION if self.wishes.words else filled.source)
 
     def key(self) -> Filled[Key]:
@@ -112,7 +122,13 @@ class _Asking(NamedTuple):
             return Filled(Key.parse(stated.fact.value), stated.source)
         mode = Mode(narrowed.fact.value) if narrowed else None
         chords = self._stated_chords()
-        found = Filled(best_key(chords, mode), Source.CHORDS) if chords else drawn_key(self.statistics, mode, self._draws("key"))
+        if chords:
+            found = Filled(best_key(chords, mode), Source.CHORDS)
+        elif self.predictors and mode is None:
+            mode = self.predictors.mode(self._request, self._variety("mode"))
+            found = Filled(drawn_key(self.statistics, mode, self._draws("key")).value, Source.PREDICTED)
+        else:
+            found = drawn_key(self.statistics, mode, self._draws("key"))
         return Filled(found.value, narrowed.source if narrowed else found.source)
 
     def grid(self, bpm: float, beats_per_bar: int) -> Grid:
@@ -129,6 +145,9 @@ class _Asking(NamedTuple):
             return Filled(laid_chart(wishes.chart, grid), wishes.chords_source)
         if wishes.chords_source:
             return Filled(Laid(laid_by_time(wishes.timed, grid)), wishes.chords_source)
+        if self.predictors:
+            chords = self.predictors.chords(self._request, key, grid, self._variety("predicted chords"))
+            return Filled(Laid(laid_predicted(chords, grid)), Source.PREDICTED)
         phrase = drawn_chords(self.statistics, key, self._draws("chords"))
         beats_each = usual_beats_per_chord(self.statistics, grid.beats_per_bar)
         return Filled(Laid(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)), phrase.source)
@@ -143,6 +162,10 @@ class _Asking(NamedTuple):
             f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} of their notes, "
             f"that of {other.name} {fit(chords, other):.0%}",
         )
+
+    @property
+    def _request(self) -> Request:
+        return Request(self.caption, self.wishes, self.duration_s)
 
     def _stated_chords(self) -> list[Chord]:
         chart = self.wishes.chart
