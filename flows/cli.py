@@ -12,6 +12,7 @@ from flows.cli_captions import app as captions_app
 from flows.cli_dead import app as dead_app
 from flows.cli_evaluate import evaluate
 from flows.cli_pipeline import pipeline
+from flows.cli_predict import predictors
 from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
@@ -43,6 +44,7 @@ app.command()(train)
 app.command()(sample)
 app.command()(heeds)
 app.command(name="train-codec")(train_codec)
+app.command()(predictors)
 app.command()(evaluate)
 app.command()(pipeline)
 app.command()(step)

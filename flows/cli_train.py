@@ -111,6 +111,10 @@ def sample(
     chords: Annotated[
         str | None, typer.Option(help="Such as 'Am F C G': one a bar, from the top again; 'Am:2 F' and bar lines as well.")
     ] = None,
+    predictors: Annotated[
+        str | None,
+        typer.Option("--predictors", help="Folder of learned predictors for what nobody says. None: what is usual in the corpus."),
+    ] = None,
     count: Annotated[int, typer.Option("--n", min=1, help="How many different pieces.")] = 1,
     seconds: Annotated[float | None, typer.Option(min=0.5, help="Length. None: what the model was trained on.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same music.")] = 0,
@@ -126,6 +130,7 @@ def sample(
     from flows.settings import validated_as
     from training.asking.ask import asked
     from training.generating import Player, Score
+    from training.predictors.predictors import Predictors
     from training.sampling import SamplingConfig
     from training.written import write_piece
 
@@ -136,6 +141,7 @@ def sample(
     wanted = asked(
         caption, bpm=bpm, meter=meter, key=key, chords=chords,
         duration_s=seconds or player.recipe.data.seconds, statistics=player.survey.statistics, seed=seed,
+        predictors=Predictors.of(predictors) if predictors else None,
     )  # fmt: skip
     typer.echo("\n".join((*wanted.told(), f"     {heading(wanted.labels)}", *lead_sheet(wanted.labels))))
     for start in range(0, count, batch):

@@ -48,9 +48,9 @@ def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Player) ->
     [alone] = player.play([Score("1", "A flute.", labels())], seed=3)
     [other] = player.play([Score("1", "A flute.", labels())], seed=4)
     assert len(one) == 32_000
-    assert np.abs(two - alone).max() < 1e-3
-    assert np.abs(one - two).max() > 1e-2
-    assert np.abs(other - alone).max() > 1e-2
+    assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
+    assert np.abs(one - two).max() > 5e-2
+    assert np.abs(other - alone).max() > 5e-2
 
 
 def test_a_checkpoint_plays_as_its_run_does(run: Path, player: Player) -> None:

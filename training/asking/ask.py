@@ -56,8 +56,8 @@ def asked(
     With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a key is drawn all the same.
 
     The same arguments give the same controls. Draws depend on caption and seed alone, so a flag more changes nothing that it does not
-    bear on. With `varied`, tempo and meter are drawn too where nothing states them, and all that is predicted. Raises `TrainingError` for flags that cannot be
-    read, for a duration that is not above 0, and for more chords than beats.
+    bear on. With `varied`, tempo and meter are drawn too where nothing states them, and all that is predicted. Raises `TrainingError`
+    for flags that cannot be read, for a duration that is not above 0, and for more chords than beats.
 
     >>> asked("A waltz at 90 BPM", duration_s=2, chords="C").labels.beats.times_s
     (0.0, 0.667, 1.333)

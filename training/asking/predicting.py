@@ -7,10 +7,10 @@ import numpy as np
 
 from pipelines.captioning.tempo_words import BpmRange
 from schemas.chord import Chord
+from schemas.labels import ChordSegment
 from schemas.pitch import Key, Mode
 from training.asking.grid import Grid, LaidChord, segments_of
 from training.asking.wishes import Wishes
-from schemas.labels import ChordSegment
 
 
 class Request(NamedTuple):
