@@ -19,7 +19,7 @@ from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
-from training.data.examples import Reading, drawn_noise, members_of, parsed, sound_of
+from training.data.examples import Reading, drawn_noise, heard_labels, members_of, parsed, sound_of
 from training.data.index import find_places, read_ranges
 from training.errors import TrainingError
 from training.generating import Player
@@ -76,8 +76,8 @@ def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, roun
     size = player.recipe.data.micro_batch
     for first in range(0, len(songs), size):
         places = range(first, min(len(songs), first + size))
-        right = _conditions(player, [songs[place].sample for place in places], seed)
-        other = _conditions(player, [songs[partners[place]].sample for place in places], seed)
+        right = _conditions(player, reading, [songs[place].sample for place in places])
+        other = _conditions(player, reading, [songs[partners[place]].sample for place in places])
         latents_BCTF, frames_B = _latents(player, reading, [songs[place].sound for place in places])
         for number in range(rounds):
             noise, steps_B = _drawn(player, reading, [songs[place].sample.key for place in places], number, rounds)
@@ -128,14 +128,16 @@ def _partners(count: int, seed: int) -> list[int]:
     return [int(other) for _, other in sorted(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))]
 
 
-def _conditions(player: Player, samples: Sequence[Sample], seed: int) -> Conditions:
+def _conditions(player: Player, reading: Reading, samples: Sequence[Sample]) -> Conditions:
     prompts = [
-        visit(sample, seed=seed, epoch=0, mean_sentences=player.survey.mean_sentences, config=_TOLD_ALL).prompt for sample in samples
+        visit(sample, seed=reading.seed, epoch=0, mean_sentences=reading.mean_sentences, config=reading.prompts).prompt
+        for sample in samples
     ]
+    labels = [heard_labels(sample, reading) for sample in samples]
     return Conditions(
         text=player.encoder.encode(prompts),
-        beats=batched_beats([sample.beats if sample.beats.times_s else None for sample in samples]),
-        chords=batched_chords([sample.chords if sample.chords.segments else None for sample in samples]),
+        beats=batched_beats([one.beats if one.beats.times_s else None for one in labels]),
+        chords=batched_chords([one.chords if one.chords.segments else None for one in labels]),
         seconds_B2=torch.tensor([[sample.start_s, sample.song_s or sample.end_s] for sample in samples])
         if player.recipe.model.seconds
         else None,

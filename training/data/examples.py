@@ -15,7 +15,7 @@ from pipelines.codecs import CodecFacts
 from pipelines.errors import DeadInput
 from pipelines.moving import cut
 from pipelines.tars import read_members
-from schemas.labels import Beats, Chords
+from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.prompts import PromptConfig, visit
@@ -90,8 +90,7 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
     sample = parsed(members)
     rules = _TOLD_ALL if told_all else reading.prompts
     told = visit(sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules)
-    heard_s = reading.frames / reading.facts.frames_per_s
-    labels = cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
+    labels = heard_labels(sample, reading)
     return Example(
         key=sample.key,
         sound=sound_of(members, reading),
@@ -103,6 +102,12 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
         step=int(draws.integers(reading.noise_steps)),
         noise_CTF=drawn_noise(reading, draws),
     )
+
+
+def heard_labels(sample: Sample, reading: Reading) -> Labels:
+    """Labels of as much of a sample as is learned."""
+    heard_s = reading.frames / reading.facts.frames_per_s
+    return cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
 
 
 def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
