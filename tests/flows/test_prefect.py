@@ -205,6 +205,7 @@ def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(server:
     assert all(len(sample.pseudo_labels) == 2 for _, sample in corpus.samples())
 
 
+@pytest.mark.slow
 def test_a_corpus_is_encoded_by_a_flow(server: Server, corpus: Corpus) -> None:
     plainly_built(corpus, corpus.out)
     with worker(server):

@@ -133,6 +133,7 @@ def check_lineage(out: Path) -> None:
     assert (out / "report" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_music_becomes_a_model_that_was_measured(server: Server, music: Corpus) -> None:
     given = {"sources": [str(music.folder / "songs.csv")], "out": str(music.out), "recipe": PLAIN.model_dump(mode="json"),
              "settings": list(TRAINING), "evaluation": EVALUATION}  # fmt: skip

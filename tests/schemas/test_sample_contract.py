@@ -31,7 +31,7 @@ def sample() -> Sample:
     return Sample(
         key=f"{KEY}-pu1", song_id=KEY[:16], clip_key=KEY, split="train", change=Change(variant="pu1", semitones=1),
         source=Source(uri="/a.wav", licence="CC0-1.0", title="♭", metadata='{"bpm": 3}'),
-        start_s=0, end_s=10, duration_s=10, rate_hz=16_000, channels=1,
+        start_s=0, end_s=10, duration_s=10, song_s=30, rate_hz=16_000, channels=1,
         beats=Beats(times_s=(0.5,), numbers=(1,), **CLAIM), meter=Meter(beats_per_bar=4, **CLAIM), tempo=Tempo(bpm=120, **CLAIM),
         chords=Chords(segments=(ChordSegment(start_s=0, end_s=10, label="C:maj"),), **CLAIM),
         key_label=KeyLabel(tonic=0, mode="major", **CLAIM),

@@ -17,6 +17,7 @@ from training.files import STATE
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_two_processes_train_by_a_recipes_file_and_one_of_them_tells(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('[run]\nsteps = 2\ndevice = "cpu"\n')
     words = [str(corpus(tmp_path / "corpus")), "--out", "model", "--recipe", "recipe.toml", "--processes", "2", *as_options()]
