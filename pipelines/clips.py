@@ -1,8 +1,9 @@
 """What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -25,10 +26,11 @@ def read(job: Job) -> list[Clip]:
     return job.store.read_records(f"clips/{job.bucket}.parquet", Clip)
 
 
-def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Consecutive runs of up to `size` items."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive runs of up to `size` items, taken as they are asked for."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from pipelines import clips
 from pipelines.audio import Wave, decoded, resampled
 from pipelines.codecs import Codec, CodecFacts, open_codec
 from pipelines.errors import DeadInput, PipelineError
@@ -47,14 +48,7 @@ def _opened(name: str, source: str, device: str) -> Codec:
 def _batches(read: Iterator[Wave | Death], size: int) -> Iterator[list[Wave | Death]]:
     """Neighbours of one length, so many at most; waves and the dead never in one."""
     for _, run in groupby(read, lambda one: -1 if isinstance(one, Death) else len(one)):
-        batch: list[Wave | Death] = []
-        for one in run:
-            batch.append(one)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+        yield from clips.batches(run, size)
 
 
 def _read(flac: bytes, rate_hz: int) -> Wave | Death:

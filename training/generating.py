@@ -89,7 +89,7 @@ class Player(NamedTuple):
         """Beats and chords of the scores; those that are empty are not known."""
         return Conditions(
             text=self.encoder.encode([score.prompt for score in scores]),
-            beats=batched_beats([score.labels.beats if score.labels.beats.times_s else None for score in scores]),
-            chords=batched_chords([score.labels.chords if score.labels.chords.segments else None for score in scores]),
+            beats=batched_beats([score.labels.beats for score in scores]),
+            chords=batched_chords([score.labels.chords for score in scores]),
             seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores]) if self.recipe.model.seconds else None,
         ).to(self.device)

@@ -24,9 +24,8 @@ from training.data.index import find_places, read_ranges
 from training.errors import TrainingError
 from training.generating import Player
 from training.model import Conditions
-from training.prompts import PromptConfig, visit
+from training.prompts import TOLD_ALL, visit
 
-_TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
 
@@ -104,7 +103,7 @@ def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> H
 def _reading(player: Player, seed: int) -> Reading:
     facts, rules = player.codec.facts, player.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
-    return Reading(facts, False, frames, rules.objective.steps, _TOLD_ALL, player.survey.mean_sentences, seed)
+    return Reading(facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed)
 
 
 def _songs(target: str, split: Split, reading: Reading) -> list[_Song]:
@@ -136,8 +135,8 @@ def _conditions(player: Player, reading: Reading, samples: Sequence[Sample]) -> 
     labels = [heard_labels(sample, reading) for sample in samples]
     return Conditions(
         text=player.encoder.encode(prompts),
-        beats=batched_beats([one.beats if one.beats.times_s else None for one in labels]),
-        chords=batched_chords([one.chords if one.chords.segments else None for one in labels]),
+        beats=batched_beats([one.beats for one in labels]),
+        chords=batched_chords([one.chords for one in labels]),
         seconds_B2=torch.tensor([[sample.start_s, sample.song_s or sample.end_s] for sample in samples])
         if player.recipe.model.seconds
         else None,

@@ -45,6 +45,9 @@ class PromptConfig(Record):
         return self
 
 
+TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)  # nothing is left out: for validation and measurements
+
+
 class Visit(NamedTuple):
     """What a model is told of a sample this time. Where the text is dropped, the prompt is empty."""
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from pipelines import clips
 from pipelines.codecs import CodecFacts
 from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
@@ -14,7 +15,7 @@ from schemas.record import Record
 from schemas.sample import Sample
 from training.asking.corpus import CorpusStatistics
 from training.asking.counting import corpus_statistics
-from training.data.examples import LATENT, members_of, parsed
+from training.data.examples import LATENT, members_of, sample_in
 from training.data.index import CorpusPlaces, read_ranges
 from training.errors import BadData, TrainingError
 from training.prompts import mean_sentences
@@ -53,10 +54,11 @@ def surveyed(
             f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {targets[0]}` says what is wrong with them"
         )
+    datasets = [_dataset(target) for target in targets]
     return Survey(
-        datasets=tuple(_facts(target, len(corpus)) for target, corpus in zip(targets, corpora, strict=True)),
+        datasets=tuple(_facts(target, len(corpus), dataset) for target, corpus, dataset in zip(targets, corpora, datasets, strict=True)),
         codec=codec,
-        latents=all(_has_latents(target, corpus, codec) for target, corpus in zip(targets, corpora, strict=True)),
+        latents=all(_has_latents(corpus, codec, dataset) for corpus, dataset in zip(corpora, datasets, strict=True)),
         mean_sentences=mean_sentences(good),
         statistics=corpus_statistics(good),
     )
@@ -67,44 +69,28 @@ def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterat
     drawn = sorted(generator(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
         mine, drawn = [number for number in drawn if number < size], [number - size for number in drawn if number >= size]
-        for start in range(0, len(mine), _AT_ONCE):
-            yield from (_sample(members) for members in _members(corpus, mine[start : start + _AT_ONCE]))
+        for numbers in clips.batches(mine, _AT_ONCE):
+            contents = read_ranges([corpus.range_of(number) for number in numbers])
+            yield from (sample_in(content) for content in contents)
 
 
-def _members(corpus: CorpusPlaces, numbers: Sequence[int]) -> list[dict[str, bytes] | Exception]:
-    return [
-        content if isinstance(content, Exception) else _opened(content)
-        for content in read_ranges([corpus.range_of(number) for number in numbers])
-    ]
-
-
-def _opened(content: bytes) -> dict[str, bytes] | Exception:
-    try:
-        return members_of(content)
-    except DeadInput as error:
-        return error
-
-
-def _sample(members: dict[str, bytes] | Exception) -> Sample | None:
-    try:
-        return None if isinstance(members, Exception) else parsed(members)
-    except DeadInput:
-        return None
-
-
-def _facts(target: str, samples: int) -> DatasetFacts:
-    content = _dataset(target)
-    if not content:
+def _facts(target: str, samples: int, dataset: bytes) -> DatasetFacts:
+    if not dataset:
         return DatasetFacts(target=target, samples=samples)
-    name = str(json.loads(content).get("name", ""))
-    return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(content).hexdigest())
+    name = str(json.loads(dataset).get("name", ""))
+    return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(dataset).hexdigest())
 
 
-def _has_latents(target: str, corpus: CorpusPlaces, codec: CodecFacts) -> bool:
+def _has_latents(corpus: CorpusPlaces, codec: CodecFacts, dataset: bytes) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
-    first = _members(corpus, [0])[0]
-    stated = json.loads(_dataset(target) or b"{}").get("latents", {})
-    return isinstance(first, dict) and LATENT in first and (not stated or CodecFacts.model_validate(stated) == codec)
+    stated = json.loads(dataset or b"{}").get("latents", {})
+    if stated and CodecFacts.model_validate(stated) != codec:
+        return False
+    first = read_ranges([corpus.range_of(0)])[0]
+    try:
+        return not isinstance(first, Exception) and LATENT in members_of(first)
+    except DeadInput:
+        return False
 
 
 def _dataset(target: str) -> bytes:

@@ -29,7 +29,7 @@ from training.heeding import heeded
 from training.loop import train
 from training.model import LatentDiffusion
 from training.presets import ready_recipe
-from training.prompts import PromptConfig
+from training.prompts import TOLD_ALL
 from training.recipe import DataRecipe, OptimRecipe, TrainRecipe
 
 CLIPS = 8
@@ -62,7 +62,7 @@ def recipe(folder: Path, steps: int) -> TrainRecipe:
     tiny = ready_recipe("tiny")
     return tiny.replaced(
         data=DataRecipe(shards=(str(folder),), seconds=SECONDS, batch=CLIPS, micro_batch=CLIPS, workers=1, validation=0),
-        prompts=PromptConfig(masking=0, drop_all=0, drop_each=0),
+        prompts=TOLD_ALL,
         optim=OptimRecipe(lr=2e-3, warmup_steps=50, decay=tiny.optim.decay, ema=0.99),
         run=tiny.run.replaced(steps=steps, checkpoint_every=steps, log_every=25),
     )

@@ -18,11 +18,10 @@ from pipelines.tars import read_members
 from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.prompts import PromptConfig, visit
+from training.prompts import TOLD_ALL, PromptConfig, visit
 
 LATENT: Final = "latent.npy"
 AUDIO: Final = "flac"
-_TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Example(NamedTuple):
@@ -31,7 +30,7 @@ class Example(NamedTuple):
     key: str
     sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) at the codec's rate
     prompt: str  # empty: not known, or dropped
-    beats: Beats | None  # none: not known, or dropped
+    beats: Beats | None  # none: dropped
     chords: Chords | None
     start_s: float
     song_s: float  # length of its source, or as much of it as is known
@@ -81,6 +80,14 @@ def parsed(members: dict[str, bytes]) -> Sample:
         ) from error
 
 
+def sample_in(content: bytes | Exception) -> Sample | None:
+    """The record of a sample that was read; none where it could not be, or cannot be used."""
+    try:
+        return None if isinstance(content, Exception) else parsed(members_of(content))
+    except DeadInput:
+        return None
+
+
 def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random.Generator, told_all: bool = False) -> Example:
     """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is masked and nothing dropped.
 
@@ -88,15 +95,15 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
     """
     members = members_of(content)
     sample = parsed(members)
-    rules = _TOLD_ALL if told_all else reading.prompts
+    rules = TOLD_ALL if told_all else reading.prompts
     told = visit(sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules)
     labels = heard_labels(sample, reading)
     return Example(
         key=sample.key,
         sound=sound_of(members, reading),
         prompt=told.prompt,
-        beats=labels.beats if labels.beats.times_s and Condition.BEATS not in told.dropped else None,
-        chords=labels.chords if labels.chords.segments and Condition.CHORDS not in told.dropped else None,
+        beats=None if Condition.BEATS in told.dropped else labels.beats,
+        chords=None if Condition.CHORDS in told.dropped else labels.chords,
         start_s=sample.start_s,
         song_s=sample.song_s or sample.end_s,
         step=int(draws.integers(reading.noise_steps)),

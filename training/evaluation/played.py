@@ -5,6 +5,7 @@ from pathlib import Path
 
 import soundfile
 
+from pipelines import clips
 from training.asking.ask import asked
 from training.evaluation.made import Listing, Made, timing_of
 from training.evaluation.wanted import Wanted
@@ -17,9 +18,7 @@ def played(player: Player, wanted: Sequence[Wanted], folder: Path, *, seed: int,
     A prompt with a swapped control begins with the same noise as the prompt that it comes from: what differs is the control alone.
     """
     made: list[Made] = []
-    size = player.recipe.data.micro_batch
-    for start in range(0, len(wanted), size):
-        part = wanted[start : start + size]
+    for part in clips.batches(wanted, player.recipe.data.micro_batch):
         labels = [
             asked(one.caption, duration_s=player.recipe.data.seconds, statistics=player.survey.statistics, seed=seed).labels for one in part
         ]

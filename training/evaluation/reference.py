@@ -4,6 +4,7 @@ Shapes: N samples, D dimensions.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,7 +67,7 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     vectors: list[Vectors] = []
     seen = 0
     with temporary_folder() as folder:
-        for batch in _batches(shards, folder, most):
+        for batch in clips.batches(islice(_written(shards, folder), most), _BATCH):
             seen += len(batch)
             known = _sounding(batch, recipe)
             measured = [out for out in batch if out.path in known]
@@ -89,20 +90,6 @@ def held_out(shards: Sequence[Shard]) -> tuple[list[Shard], str]:
         if chosen:
             return chosen, split
     return list(shards), ""
-
-
-def _batches(shards: Sequence[Shard], folder: Path, most: int) -> Iterator[list[_Out]]:
-    """Samples with their audio as files, so many in all."""
-    batch: list[_Out] = []
-    for number, out in enumerate(_written(shards, folder)):
-        if number >= most:
-            break
-        batch.append(out)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipelines.errors import DeadInput
+from pipelines import clips
 from schemas.identity import Split
 from schemas.sample import Sample
-from training.data.examples import members_of, parsed
+from training.data.examples import sample_in
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.data.order import Order
 from training.errors import BadData, TrainingError
@@ -54,11 +54,11 @@ class Reader:
         ]
 
     def _samples(self, positions: Sequence[int]) -> Iterator[tuple[Sample, int]]:
-        for start in range(0, len(positions), _AT_ONCE):
-            places = [self._order.at(position) for position in positions[start : start + _AT_ONCE]]
+        for some in clips.batches(positions, _AT_ONCE):
+            places = [self._order.at(position) for position in some]
             contents = read_ranges([self._corpora[place.corpus].range_of(place.number) for place in places])
             for place, content in zip(places, contents, strict=True):
-                sample = _sample(content)
+                sample = sample_in(content)
                 self.read += 1
                 if sample is None:
                     self._count()
@@ -79,11 +79,4 @@ def reader_of_validation(recipe: PredictorRecipe) -> Reader | None:
     try:
         return Reader(recipe, Split.VALIDATION)
     except TrainingError:  # shards of others have no such split
-        return None
-
-
-def _sample(content: bytes | Exception) -> Sample | None:
-    try:
-        return None if isinstance(content, Exception) else parsed(members_of(content))
-    except DeadInput:
         return None
