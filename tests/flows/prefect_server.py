@@ -46,19 +46,21 @@ class Server:
             return False
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """The answer to a request, as Python values."""
+        """The answer to a request, as Python values; asked again, as Prefect's client does, while SQLite is busy with another writer."""
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/{path}", content, {"Content-Type": "application/json"})
+        return until(lambda: self._answer(request), f"answer to {path}: the server's database is busy")[0]
+
+    def _answer(self, request: urllib.request.Request) -> tuple[Any] | None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for attempt in range(5):
-            try:
-                with opener.open(request, timeout=30) as answer:
-                    text = answer.read()
-                    return json.loads(text) if text else None
-            except urllib.error.HTTPError as error:
-                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or attempt == 4:  # SQLite is busy with another writer
-                    raise
-        return None
+        try:
+            with opener.open(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                return None
+            raise
+        return (json.loads(text) if text else None,)
 
     def prefect(self, *arguments: str, **environment: str) -> str:
         """What a `prefect` command prints; it must succeed."""
