@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REPORT: Final = "report.json"
 PAGE: Final = "index.html"
 AUDIO: Final = "audio"
+_FRESH: Final = ".fresh"  # a report that is being written, within its folder
 
 
 def evaluate(
@@ -100,11 +101,12 @@ def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, devi
 
 def _check_out(target: Path, out: Path) -> None:
     """The report's audio must not be scored the next time, and nothing of anybody's is overwritten."""
-    if target.is_dir() and out.resolve().is_relative_to(target.resolve()):
-        raise UsageError(f"--out {out} lies in {target}: its audio would be scored the next time; name another folder")
+    folder = target if target.is_dir() else target.parent  # a manifest's: searched for audio that no row names
+    if target.exists() and out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--out {out} lies in {folder}: its audio would be counted the next time; name another folder")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / REPORT).exists():
+    if out.is_dir() and any(one.name != _FRESH for one in out.iterdir()) and not (out / REPORT).exists():
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
@@ -117,24 +119,35 @@ def _watch(what: str, total: int) -> Callable[[int], None]:
 
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
-    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced."""
+    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced once it is whole."""
     from flows.evaluation_page import page
+
+    fresh = out / _FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / AUDIO).mkdir(parents=True)
+    try:
+        report = _with_audio(found, fresh, show)
+        (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (fresh / PAGE).write_text(page(report, found.heard), encoding="utf-8")
+        shutil.rmtree(out / AUDIO, ignore_errors=True)
+        for name in (AUDIO, REPORT, PAGE):
+            (fresh / name).replace(out / name)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def _with_audio(found: "Evaluated", folder: Path, show: int) -> "Report":
+    """Copy the sound of the first `show` clips into a folder; returns the report that names it."""
     from training.written import slug
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / PAGE).unlink(missing_ok=True)
-    shutil.rmtree(out / AUDIO, ignore_errors=True)
-    (out / AUDIO).mkdir()
     clips = list(found.report.clips)
     for number, one in enumerate(found.heard[:show]):
         source = Path(one.made.path)
         name = f"{number:04d}-{slug(Path(one.made.name).stem)}{source.suffix.lower()}"
-        shutil.copyfile(source, out / AUDIO / name)
+        shutil.copyfile(source, folder / AUDIO / name)
         clips[number] = clips[number].replaced(audio=f"{AUDIO}/{name}")
-    report = found.report.replaced(clips=tuple(clips))
-    (out / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (out / PAGE).write_text(page(report, found.heard), encoding="utf-8")
-    return report
+    return found.report.replaced(clips=tuple(clips))
 
 
 def print_report(report: "Report") -> None:
@@ -144,7 +157,8 @@ def print_report(report: "Report") -> None:
     from flows.screen import console
 
     counts = report.counts
-    console.print(f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} skipped")
+    alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
+    console.print(f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} skipped{alone}")
     for problem in report.problems[:5]:
         console.print(f"  {problem.name}: {problem.reason}", markup=False)
     published = {one.name: one for one in report.published}

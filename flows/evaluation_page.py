@@ -47,10 +47,11 @@ def _head(report: Report) -> Iterator[str]:
     yield (
         f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + {counts.dead} dead + {counts.skipped} skipped'
         + (f" · {counts.without_prompt} scored without a prompt" if counts.without_prompt else "")
+        + (f" · {counts.swaps} scored in the swap test alone" if counts.swaps else "")
         + "</p>"
     )
     if report.checkpoint:
-        yield f'<p class="facts">checkpoint {escape(report.checkpoint)}</p>'
+        yield f'<p class="facts">checkpoint {escape(report.checkpoint.name)} · SHA-256 of its weights {report.checkpoint.sha256}</p>'
     if report.reference:
         split = f", its {escape(report.reference_split)} shards" if report.reference_split else ""
         yield f'<p class="facts">beside {escape(report.reference)}{split}</p>'
@@ -71,6 +72,8 @@ def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterato
 
 def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
     yield f'<article><h3>{escape(clip.name)}</h3><p class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
+    if clip.swap_of:
+        yield f'<p class="facts">swap of {escape(clip.swap_of)}: in the swap test alone</p>'
     yield f'<audio controls preload="metadata" src="{escape(quote(clip.audio))}"></audio>'
     yield f'<p class="marks">{"".join(_marks(clip))}</p>'
     if one.chroma is not None:

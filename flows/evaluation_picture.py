@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from flows.leadsheet import key_of, symbol
+from flows.leadsheet import symbol
 from pipelines.captioning.check import TimedChord
 from schemas.chord import Chord
 from schemas.labels import Labels
@@ -30,8 +30,8 @@ _LONGEST_S: Final = 60.0
 def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     """The SVG of a clip's first minute. Lanes for what was asked are there where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
-    heard = [(symbol(segment, key_of(labels.key)), segment.start_s) for segment in labels.chords.segments]
-    asked = [(pretty(Chord.parse(label).symbol(key_of(labels.key))), at_s) for label, at_s in timing.chords]
+    heard = [(symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments]
+    asked = [(pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords]
     parts: list[str] = []
     top = 0
     for name, chords in (("asked", asked), ("heard", heard)):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from schemas.chord import NO_CHORD, Chord
-from schemas.labels import ChordSegment, KeyLabel, Labels
+from schemas.labels import ChordSegment, Labels
 from schemas.pitch import Key, pretty
 
 _CELL: Final = 9
@@ -17,17 +17,12 @@ class _Cell(NamedTuple):
     text: str
 
 
-def key_of(label: KeyLabel) -> Key | None:
-    """The key of a label, or none."""
-    return None if label.tonic is None or label.mode is None else Key(tonic=label.tonic, mode=label.mode)
-
-
 def heading(labels: Labels) -> str:
     """Key, tempo, meter and length in one line, with confidences.
 
     An empty label reads as ``–``.
     """
-    key = key_of(labels.key)
+    key = labels.key.key
     tempo = "–" if labels.tempo.bpm is None else f"{labels.tempo.bpm:g} BPM"
     meter = "–" if labels.meter.beats_per_bar is None else f"{labels.meter.beats_per_bar}/4"
     parts = (
@@ -63,7 +58,7 @@ def _cells(labels: Labels) -> Iterator[_Cell]:
 
 def _chords_at_beats(labels: Labels) -> dict[int, str]:
     """Chord symbols by the place of the beat nearest to where each begins; of several on one beat, all."""
-    key, beats = key_of(labels.key), labels.beats.times_s
+    key, beats = labels.key.key, labels.beats.times_s
     found: dict[int, str] = {}
     for segment in labels.chords.segments:
         nearest = min(range(len(beats)), key=lambda place: abs(beats[place] - segment.start_s))
@@ -84,7 +79,7 @@ def _line(number: int, bar: list[_Cell]) -> str:
 
 
 def _by_time(labels: Labels) -> Iterator[str]:
-    key = key_of(labels.key)
+    key = labels.key.key
     for segment in labels.chords.segments:
         yield f"     {segment.start_s:8.2f} s  {symbol(segment, key)}"
     if not labels.chords.segments:

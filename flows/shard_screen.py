@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.leadsheet import heading, key_of, lead_sheet
+from flows.leadsheet import heading, lead_sheet
 from flows.screen import plain
 from pipelines.shard_finding import Problem
 from pipelines.shard_json import pretty_json
@@ -76,7 +76,7 @@ def _print_ours(console: Console, picked: Picked, sample: Sample) -> None:
     for line in _sheet(sample.labels):
         console.print(plain(line), soft_wrap=True)
     console.print()
-    key = key_of(sample.key_label)
+    key = sample.key_label.key
     captions = _grid()
     for caption in sample.captions:
         captions.add_row(Text(caption.kind.value, style="cyan"), plain(caption.text))

@@ -176,10 +176,10 @@ def _row(name: str, cells: Mapping[str, Any], base: str, aliases: Mapping[str, t
     start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
     if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
         raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"start_s {start_s}, end_s {end_s}")
-    texts = {column: _text(column, found[column]) for column in ("licence", "title", "artist", "album", "genre")}
+    texts = {column: plain_text(column, found[column]) for column in ("licence", "title", "artist", "album", "genre")}
     texts["licence"] = texts["licence"] or recipe.licence
     source = Source(uri=_uri(found["uri"], cells, base, recipe), metadata=_metadata(unknown), **texts)
-    caption = _text("caption", found["caption"])
+    caption = plain_text("caption", found["caption"])
     return InputRow(
         row=name, source=source, start_s=start_s, end_s=end_s, captions=(caption,) if caption else (), split=_split(found["split"])
     )
@@ -191,7 +191,12 @@ def _said(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
-def _text(column: str, value: Any) -> str:
+def plain_text(column: str, value: Any) -> str:
+    """A cell as text, without the space around it. Raises `DeadInput` for what is none, or could not be written anywhere.
+
+    >>> plain_text("caption", " Rock. ")
+    'Rock.'
+    """
     if value is None:
         return ""
     if not isinstance(value, str | int | float):
@@ -233,7 +238,7 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise DeadInput("bad_row", f"ingest.uri_template {recipe.uri_template!r} does not fit the row: {error}") from error
     else:
-        text = _text("uri", value)
+        text = plain_text("uri", value)
     if not text:
         raise DeadInput("bad_row", "names no audio")
     if "://" in base and "://" not in text and not os.path.isabs(text):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
-from schemas.pitch import Mode
+from schemas.pitch import Key, Mode
 from schemas.record import Confidence, PitchClass, PositiveSeconds, Record, Seconds
 
 TIME_DECIMALS: Final = 3  # stored times are whole milliseconds
@@ -87,6 +87,11 @@ class KeyLabel(Claim):
         if (self.tonic is None) != (self.mode is None):
             raise SchemaError("a key has both tonic and mode, or neither")
         return self
+
+    @property
+    def key(self) -> Key | None:
+        """The key, or none where the label is empty."""
+        return None if self.tonic is None or self.mode is None else Key(tonic=self.tonic, mode=self.mode)
 
 
 class ChordSegment(Record):

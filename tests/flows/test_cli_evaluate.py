@@ -93,14 +93,13 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_figures_are_those_that_the_labels_give(scored: tuple[Path, str]) -> None:
     report = json.loads((scored[0] / "report.json").read_text())
-    assert report["counts"] == {"given": 6, "scored": 4, "dead": 1, "skipped": 1, "without_prompt": 1}
+    assert report["counts"] == {"given": 6, "scored": 4, "dead": 1, "skipped": 1, "without_prompt": 1, "swaps": 1}
     corrected, published = ({row["name"]: (row["value"], row["clips"]) for row in report[name]} for name in ("figures", "published"))
-    third, both = round(1 / 3, 4), round(2 / 3, 4)  # 120 BPM is in the bin of 135, and two away from that of 90
-    assert corrected == {
-        "TB": (both, 3), "TBT": (both, 3), "CK": (third, 3), "CKD": (1.0, 3), "BM": (third, 3),
+    assert corrected == {  # of two prompts: the swap of the second is no clip more
+        "TB": (0.5, 2), "TBT": (0.5, 2), "CK": (0.5, 2), "CKD": (1.0, 2), "BM": (0.5, 2),
         "PCM": (1.0, 1), "ECM": (1.0, 1), "CMO": (1.0, 1), "CMOT": (1.0, 1), "CP": (1.0, 1), "CPT": (1.0, 1),
     }  # fmt: skip
-    assert published == {name: row for name, row in corrected.items() if name not in ("CP", "CPT")} | {"CKD": (third, 3)}
+    assert published == {name: row for name, row in corrected.items() if name not in ("CP", "CPT")} | {"CKD": (0.5, 2)}
     dead, skipped = sorted(report["problems"], key=lambda row: row["name"])
     assert (dead["name"], skipped["reason"]) == ("broken.wav", "gone.wav is not there")
     assert dead["reason"].startswith("undecodable")
@@ -109,7 +108,7 @@ def test_figures_are_those_that_the_labels_give(scored: tuple[Path, str]) -> Non
 def test_likeness_is_measured_beside_the_shards(scored: tuple[Path, str]) -> None:
     space = json.loads((scored[0] / "report.json").read_text())["space"]
     assert space["embedder"] == "bridge all-MiniLM-L6-v2"
-    assert (space["frechet_clips"], space["reference_clips"], space["prompt_cosine"]["clips"]) == (4, 2, 3)
+    assert (space["frechet_clips"], space["reference_clips"], space["prompt_cosine"]["clips"]) == (3, 2, 2)
     assert 0 < space["frechet"] < 2
     assert 0 < space["kl_sets"] < 1
     assert space["kl_pairs"]["clips"] == 1
@@ -121,6 +120,17 @@ def test_a_swap_is_told_with_what_stayed(scored: tuple[Path, str]) -> None:
     assert (swap["control"], swap["pairs"], swap["followed"]["value"]) == ("tempo", 1, 0.0)  # both sound at 120 BPM
     assert {row["name"]: row["value"] for row in swap["stayed"]} == {"key": 1.0, "chords": 1.0, "meter": 1.0}
     assert "swap of tempo: followed in 0 % of 1" in scored[1]
+    assert "of those scored 1 in the swap test alone" in scored[1]
+
+
+def test_a_swap_is_marked_and_chance_does_not_meet_it(scored: tuple[Path, str]) -> None:
+    report = json.loads((scored[0] / "report.json").read_text())
+    assert [one["swap_of"] for one in report["clips"]] == ["", "", "slow.flac", ""]
+    chance = {row["name"]: row["chance"] for row in report["figures"]}
+    assert chance["TB"] == 0.5  # of two prompts and three clips, all at 120 BPM
+    text = (scored[0] / "index.html").read_text()
+    assert text.count("swap of slow.flac: in the swap test alone") == 1
+    assert "1 scored in the swap test alone" in text
 
 
 def test_the_page_escapes_what_comes_from_outside_and_needs_nothing_from_elsewhere(scored: tuple[Path, str]) -> None:
@@ -153,7 +163,7 @@ def test_again_it_replaces_its_report_but_nothing_else(scored: tuple[Path, str],
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="holds something else than a report"):
         run("evaluate", tmp_path / "made", "--out", tmp_path / "mine", *PLAIN)
-    with pytest.raises(UsageError, match="its audio would be scored the next time"):
+    with pytest.raises(UsageError, match="its audio would be counted the next time"):
         run("evaluate", tmp_path / "made", "--out", tmp_path / "made" / "report", *PLAIN)
     for show in (1, 0):
         said = run("evaluate", tmp_path / "made", "--out", tmp_path / "report", "--show", show, *PLAIN)
@@ -161,6 +171,47 @@ def test_again_it_replaces_its_report_but_nothing_else(scored: tuple[Path, str],
     assert "no prompt states a tempo, key, chords or a meter" in said
     with pytest.raises(TrainingError, match="expected sound files"):
         run("evaluate", tmp_path / "mine", "--out", tmp_path / "report", *PLAIN)
+
+
+def test_beside_a_manifest_there_is_no_report(tmp_path: Path) -> None:
+    rendered(tmp_path / "made", "x.wav")
+    lines(tmp_path / "made", {"file": "x.wav", "prompt": "Rock."})
+    with pytest.raises(UsageError, match="its audio would be counted the next time"):
+        run("evaluate", tmp_path / "made" / "manifest.jsonl", "--out", tmp_path / "made" / "report", *PLAIN)
+    for _ in range(2):
+        run("evaluate", tmp_path / "made" / "manifest.jsonl", "--out", tmp_path / "report", *PLAIN)
+        assert json.loads((tmp_path / "report" / "report.json").read_text())["counts"]["given"] == 1
+
+
+def test_hostile_rows_cost_themselves_alone(tmp_path: Path) -> None:
+    rendered(tmp_path / "made", "half.wav", "good.wav", "time.wav", "beats.wav", "far.wav")
+    lines(
+        tmp_path / "made",
+        {"file": "half.wav", "prompt": "\ud800"},
+        {"file": "good.wav", "prompt": "Rock in C major."},
+        {"file": "time.wav", "chords": ["C"], "chords_time": [10**400]},
+        {"file": "beats.wav", "beats": [10**400]},
+        {"file": "far.wav", "reference": "\udcff"},
+    )
+    run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["counts"] == {"given": 5, "scored": 1, "dead": 0, "skipped": 4, "without_prompt": 0, "swaps": 0}
+    assert [one["name"] for one in report["clips"]] == ["good.wav"]
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered(tmp_path / "made", "x.wav")
+    run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "report").rglob("*")) if path.is_file()}
+
+    def broken(*_: object) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("flows.evaluation_page.page", broken)
+    with pytest.raises(OSError, match="no space left"):
+        run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "report").rglob("*")) if path.is_file()} == before
+    assert not (tmp_path / "report" / ".fresh").exists()
 
 
 def test_composed_pieces_score_by_their_truth(tmp_path: Path) -> None:

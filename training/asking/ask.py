@@ -14,6 +14,7 @@ from training.asking.controls import Asked, Came, CameFrom, stated_labels
 from training.asking.corpus import NEUTRAL, CorpusStatistics
 from training.asking.filling import (
     Filled,
+    FirstBeat,
     drawn_chords,
     drawn_key,
     filled_meter,
@@ -44,6 +45,7 @@ def asked(
     seed: int = 0,
     varied: bool = False,
     predictors: Predictor | None = None,
+    changed_from: str = "",
 ) -> Asked:
     """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are filled from the corpus.
 
@@ -54,6 +56,10 @@ def asked(
       begin then. Else a phrase of four is drawn from what follows what in the corpus, in the key, each as long as is usual there.
 
     With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a key is drawn all the same.
+
+    With `changed_from`, the caption that this one comes from by a change of one control, what both leave open is told as for that one:
+    nothing differs but the change and what follows from it. Chords that nobody states follow a changed key, and keep their bars in a
+    changed meter; changed chords begin when those of that caption do.
 
     The same arguments give the same controls. Draws depend on caption and seed alone, so a flag more changes nothing that it does not
     bear on. With `varied`, tempo and meter are drawn too where nothing states them, and all that is predicted. Raises `TrainingError`
@@ -66,38 +72,60 @@ def asked(
     """
     if not (math.isfinite(duration_s) and round(duration_s, TIME_DECIMALS) > 0):
         raise TrainingError(f"a duration of {duration_s:g} s holds no music: expected seconds above 0")
-    wishes = _within(read_wishes(caption, bpm=bpm, meter=meter, key=key, chords=chords), duration_s)
-    asking = _Asking(wishes, statistics, caption, seed, round(duration_s, TIME_DECIMALS), varied, predictors)
-    bar = asking.meter()
-    tempo = asking.tempo(bar.value)
-    tonality = asking.key()
-    grid = asking.grid(tempo.value, bar.value)
-    laid = asking.laid(grid, tonality.value)
-    came = CameFrom(
-        tempo=Came(source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""),
-        meter=Came(source=bar.source),
-        key=Came(source=tonality.source, words=wishes.mode.fact.value if wishes.mode else ""),
-        chords=Came(source=laid.source),
-    )
-    notes = (*wishes.notes, *asking.at_odds(tonality.value), *laid.value.notes)
-    return Asked(labels=stated_labels(grid, tonality.value, laid.value.segments, came), came=came, notes=notes)
+
+    def wishes_of(text: str) -> Wishes:
+        return _within(read_wishes(text, bpm=bpm, meter=meter, key=key, chords=chords), duration_s)
+
+    first = changed_from or caption
+    asking = _Asking(wishes_of(first), statistics, first, seed, round(duration_s, TIME_DECIMALS), varied, predictors)
+    return asking.changed_to(wishes_of(caption)).told() if changed_from else asking.told()
+
+
+class _Original(NamedTuple):
+    """What a caption states before one control is changed, and what is told for it."""
+
+    wishes: Wishes
+    told: Asked
 
 
 class _Asking(NamedTuple):
-    """One control after the other, each from what is asked for or else from what is usual."""
+    """One control after the other, each from what is asked for, else from what is told for the original, else from what is usual."""
 
     wishes: Wishes
     statistics: CorpusStatistics
-    caption: str
+    caption: str  # the original's, where there is one: draws and predictions are as for it
     seed: int
     duration_s: float
     varied: bool
     predictors: Predictor | None
+    original: _Original | None = None
+
+    def told(self) -> Asked:
+        bar = self.meter()
+        tempo = self.tempo(bar.value)
+        tonality = self.key()
+        grid = self.grid(tempo.value, bar.value)
+        laid = self.laid(grid, tonality.value)
+        wishes = self.wishes
+        came = CameFrom(
+            tempo=Came(source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""),
+            meter=Came(source=bar.source),
+            key=Came(source=tonality.source, words=wishes.mode.fact.value if wishes.mode else ""),
+            chords=Came(source=laid.source),
+        )
+        notes = (*wishes.notes, *self.at_odds(tonality.value), *laid.value.notes)
+        return Asked(labels=stated_labels(grid, tonality.value, laid.value.segments, came), came=came, notes=notes)
+
+    def changed_to(self, wishes: Wishes) -> "_Asking":
+        """The same with one control changed; all that these wishes leave open stays."""
+        return self._replace(wishes=_timed_as(wishes, self.wishes), original=_Original(self.wishes, self.told()))
 
     def meter(self) -> Filled[int]:
         stated = self.wishes.meter
         if stated:
             return Filled(int(stated.fact.value), stated.source)
+        if self.original and self.original.told.labels.meter.beats_per_bar:
+            return Filled(self.original.told.labels.meter.beats_per_bar, self.original.told.came.meter.source)
         if self.predictors:
             return Filled(self.predictors.meter(self._request, self._variety("meter")), Source.PREDICTED)
         return filled_meter(self.statistics, self._variety("meter"))
@@ -106,6 +134,8 @@ class _Asking(NamedTuple):
         stated, chart = self.wishes.bpm, self.wishes.chart
         if stated:
             return Filled(float(stated.fact.value), stated.source)
+        if self.original and self.original.told.labels.tempo.bpm:
+            return Filled(self.original.told.labels.tempo.bpm, self.original.told.came.tempo.source)
         first = usual_first_beat(self.statistics, beats_per_bar)
         squeezed = len(chart.bars) if chart and not chart.is_measured else 0
         least_bpm = squeezed * 60 / max(self.duration_s - first.time_s, 1e-3)
@@ -120,6 +150,8 @@ class _Asking(NamedTuple):
         stated, narrowed = self.wishes.key, self.wishes.mode
         if stated:
             return Filled(Key.parse(stated.fact.value), stated.source)
+        if self.original and self.original.told.labels.key.key:
+            return Filled(self.original.told.labels.key.key, self.original.told.came.key.source)
         mode = Mode(narrowed.fact.value) if narrowed else None
         chords = self._stated_chords()
         if chords:
@@ -134,7 +166,7 @@ class _Asking(NamedTuple):
     def grid(self, bpm: float, beats_per_bar: int) -> Grid:
         if self.wishes.timed:
             return grid_through([start_s for _, start_s in self.wishes.timed], bpm, beats_per_bar, self.duration_s)
-        first = usual_first_beat(self.statistics, beats_per_bar)
+        first = self._first_beat(beats_per_bar)
         if first.time_s >= self.duration_s:
             return beat_grid(bpm, beats_per_bar, self.duration_s)
         return beat_grid(bpm, beats_per_bar, self.duration_s, start_s=first.time_s, number=first.number)
@@ -149,7 +181,7 @@ class _Asking(NamedTuple):
             chords = self.predictors.chords(self._request, key, grid, self._variety("predicted chords"))
             return Filled(Laid(laid_predicted(chords, grid)), Source.PREDICTED)
         phrase = drawn_chords(self.statistics, key, self._draws("chords"))
-        beats_each = usual_beats_per_chord(self.statistics, grid.beats_per_bar)
+        beats_each = self._beats_per_chord(grid.beats_per_bar)
         return Filled(Laid(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)), phrase.source)
 
     def at_odds(self, key: Key) -> tuple[str, ...]:
@@ -163,9 +195,21 @@ class _Asking(NamedTuple):
             f"that of {other.name} {fit(chords, other):.0%}",
         )
 
+    def _first_beat(self, beats_per_bar: int) -> FirstBeat:
+        beats = self.original.told.labels.beats if self.original else None
+        if beats and beats.times_s:
+            return FirstBeat(beats.times_s[0], beats.numbers[0] if beats.numbers[0] <= beats_per_bar else 1)
+        return usual_first_beat(self.statistics, beats_per_bar)
+
+    def _beats_per_chord(self, beats_per_bar: int) -> int:
+        """What is usual; in a changed meter as many bars as in the original's, or one where that is no whole number of beats."""
+        before = (self.original.told.labels.meter.beats_per_bar if self.original else None) or beats_per_bar
+        beats = usual_beats_per_chord(self.statistics, before) * beats_per_bar
+        return beats_per_bar if beats % before else beats // before
+
     @property
     def _request(self) -> Request:
-        return Request(self.caption, self.wishes, self.duration_s)
+        return Request(self.caption, self.original.wishes if self.original else self.wishes, self.duration_s)
 
     def _stated_chords(self) -> list[Chord]:
         chart = self.wishes.chart
@@ -186,3 +230,11 @@ def _within(wishes: Wishes, duration_s: float) -> Wishes:
     inside = tuple(one for one in wishes.timed if one not in beyond)
     notes = tuple(f"{in_symbols([label])} at {at_s:g} s comes after the end, {duration_s:g} s: left out" for label, at_s in beyond)
     return wishes._replace(timed=inside, chords_source=wishes.chords_source if inside else None, notes=(*wishes.notes, *notes))
+
+
+def _timed_as(wishes: Wishes, original: Wishes) -> Wishes:
+    """The wishes with their chords at the times of the original's, where it has times and as many chords."""
+    labels = wishes.chart.labels if wishes.chart else ()
+    if not original.timed or len(labels) != len(original.timed):
+        return wishes
+    return wishes._replace(chart=None, timed=tuple((label, at_s) for label, (_, at_s) in zip(labels, original.timed, strict=True)))

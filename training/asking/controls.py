@@ -55,7 +55,7 @@ class Asked(Record):
         >>> asked("A waltz at 80 BPM", bpm=90, duration_s=4, chords="Am F").told()[3:]
         ('chords Am F (flag)', "note: --bpm 90 stands against '80 BPM' in the caption: the flag is taken")
         """
-        key = _key_of(self.labels.key)
+        key = self.labels.key.key
         chords = in_symbols([segment.label for segment in self.labels.chords.segments], key)
         return (
             f"tempo {self.labels.tempo.bpm:g} BPM {self.came.tempo}",
@@ -81,8 +81,3 @@ def stated_labels(grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came
 def _claim(came: Came) -> dict[str, Any]:
     # CC0: figures that somebody asked for are nobody's work.
     return Claim(confidence=came.confidence, tool=TOOL, version=VERSION, licence="CC0-1.0", origin=Origin.STATED).model_dump()
-
-
-def _key_of(label: KeyLabel) -> Key | None:
-    """The key of a label, or none."""
-    return None if label.tonic is None or label.mode is None else Key(tonic=label.tonic, mode=label.mode)

@@ -37,22 +37,24 @@ def evaluate(
     reference: Reference | None = None,
     classifier: Classifier | None = None,
     seed: int = 0,
-    checkpoint: str = "",
     watch: Callable[[int], None] = lambda _: None,
 ) -> Evaluated:
     """Listen to clips and score them; `watch` is told how many have been heard.
 
+    A clip that is a swap of another serves the swap test alone: beside its original it is no clip more, and their intervals, the chance of
+    hitting by luck and distances of sets would take it for one.
     The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by default it names instruments, voices and
     genres by their texts' likeness. Draws of intervals depend on the seed alone.
     """
     described = embedder_of(recipe)  # first: what is not there is told before hours of listening
     heard, problems = _heard(listing.made, recipe, watch)
     pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
+    counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
     space = _Space.of(heard, recipe)
-    clips = tuple(_clip(one, pair, cosine) for one, pair, cosine in zip(heard, pairs, space.cosines, strict=True))
+    clips = tuple(_clip(one, pair, placed.cosine) for one, pair, placed in zip(heard, pairs, space.placed, strict=True))
     report = Report(
         system=listing.system,
-        checkpoint=checkpoint,
+        checkpoint=listing.checkpoint,
         reference=reference.name if reference else "",
         reference_split=reference.split if reference else "",
         seed=seed,
@@ -62,10 +64,11 @@ def evaluate(
             dead=len(problems),
             skipped=len(listing.skipped),
             without_prompt=sum(not one.made.caption for one in heard),
+            swaps=len(heard) - len(counted),
         ),
-        figures=control_figures(pairs, seed=seed),
-        published=control_figures(pairs, Variant.PUBLISHED, seed=seed),
-        space=space.figures(recipe, reference, classifier, seed),
+        figures=control_figures(counted, seed=seed),
+        published=control_figures(counted, Variant.PUBLISHED, seed=seed),
+        space=space.counted().figures(recipe, reference, classifier, seed),
         swaps=_swaps(clips, heard, seed),
         clips=clips,
         problems=(*(Problem(name=one.name, reason=one.reason) for one in listing.skipped), *problems),
@@ -91,6 +94,7 @@ def _clip(one: Heard, pair: Pair, cosine: float | None) -> ClipReport:
     found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
     return ClipReport(
         name=one.made.name,
+        swap_of=one.made.swap_of,
         caption=one.made.caption,
         asked=pair.asked,
         timing=one.made.timing,
@@ -113,29 +117,38 @@ def _swaps(clips: Sequence[ClipReport], heard: Iterable[Heard], seed: int) -> Sw
     return swap_report(pairs, seed=seed) if pairs else None
 
 
-class _Space(NamedTuple):
-    """Vectors of clips, and the cosines of those that have a prompt."""
+class _Placed(NamedTuple):
+    """A clip in the embedder's space, and the cosine with its prompt if it has one."""
 
-    heard: Sequence[Heard]
-    vectors: list[Vectors | None]
-    cosines: list[float | None]
+    made: Made
+    vector: Vectors | None
+    cosine: float | None
+
+
+class _Space(NamedTuple):
+    """The embedder's view of clips and prompts."""
+
+    placed: tuple[_Placed, ...]
 
     @classmethod
     def of(cls, heard: Sequence[Heard], recipe: Recipe) -> "_Space":
-        """The embedder's view of clips and prompts."""
+        """Clips in the order in which they were heard."""
         sounds = [Sounding(one.made.path, one.labels.duration_s, one.labels) for one in heard if one.labels]
-        vectors = sound_vectors(sounds, recipe)
         captions = sorted({one.made.caption for one in heard if one.made.caption})
         texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
-        near: list[float | None] = []
-        for one, vector in zip(heard, vectors, strict=True):
+        placed = []
+        for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
-            near.append(None if text is None or vector is None else cosines([text], [vector])[0])
-        return cls(heard, vectors, near)
+            placed.append(_Placed(one.made, vector, None if text is None or vector is None else cosines([text], [vector])[0]))
+        return cls(tuple(placed))
+
+    def counted(self) -> "_Space":
+        """Those clips that are no swap of another."""
+        return _Space(tuple(one for one in self.placed if not one.made.swap_of))
 
     def figures(self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int) -> SpaceFigures:
         """Distances of the clips from their prompts and from reference music."""
-        known = [cosine for cosine in self.cosines if cosine is not None]
+        known = [one.cosine for one in self.placed if one.cosine is not None]
         described = embedder_of(recipe)
         found = SpaceFigures(
             embedder=described.name,
@@ -143,7 +156,7 @@ class _Space(NamedTuple):
             licence=described.licence,
             prompt_cosine=figure("cosine", "of prompt and clip", known, Kind.MEAN, key="cosine", seed=seed) if known else None,
         )
-        usable = [vector for vector in self.vectors if vector is not None]
+        usable = [one.vector for one in self.placed if one.vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
             return found
         made, beside = np.stack(usable), reference.vectors_ND
@@ -161,7 +174,7 @@ class _Space(NamedTuple):
 
     def _pairs(self, reference: Reference) -> list[tuple[int, Vectors]]:
         """Rows of the reference, each with the vector of the clip that was made for its caption."""
-        rows = [(reference.row_of(one.made.reference, one.made.caption), vector) for one, vector in zip(self.heard, self.vectors)]
+        rows = [(reference.row_of(one.made.reference, one.made.caption), one.vector) for one in self.placed]
         return [(row, vector) for row, vector in rows if row is not None and vector is not None]
 
 

@@ -2,22 +2,30 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from pipelines.errors import DeadInput
 from pipelines.listing import AUDIO
 from pipelines.manifests import MANIFESTS, table_rows
+from pipelines.shard_finding import readable
 from schemas.errors import SchemaError
 from training.errors import TrainingError
 from training.evaluation.made import Listing, Made, Skipped
 from training.evaluation.rows import FILE, Told, text_of, told
 
+T = TypeVar("T")
 _NAMES: Final = ("manifest", "metadata", "prompts")  # of several tables in a folder, the one of the first such name
 _TEXT_LIMIT: Final = 1 << 20  # characters of a text or JSON beside a piece: ten hours of labels have fewer
+
+
+class _Refused(NamedTuple):
+    """What is wrong with a row."""
+
+    reason: str
 
 
 def read_folder(target: Path, manifest: Path | None = None) -> Listing:
@@ -38,19 +46,26 @@ def read_folder(target: Path, manifest: Path | None = None) -> Listing:
         why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "; expected sound files, such as .wav or .flac"
         raise TrainingError(f"{target} holds no clip to score{why}")
     if table:
-        named = {os.path.realpath(one.path) for one in made}
+        named = {os.path.realpath(one.path) for one in found if one.path}
         skipped += [
             Skipped(_relative(path, target), "no row of the manifest names it")
             for path in _audio_files(target)
             if os.path.realpath(path) not in named
         ]
-    return Listing(target.resolve().name, tuple(made), tuple(skipped))
+    return Listing(readable(target.resolve().name), tuple(made), tuple(skipped))
 
 
-def _with_partners(made: list[Made]) -> list[Made]:
-    """Clips whose `swap_of`, written as in the column of files, became the partner's name."""
+def _with_partners(made: Sequence[Made]) -> list[Made]:
+    """Clips whose `swap_of`, written as a file, became the partner's name. Of two that name each other, the first is no swap."""
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
-    return [one._replace(swap_of=names.get(one.swap_of, names.get(Path(one.swap_of).name, ""))) if one.swap_of else one for one in made]
+    partners = {one.name: names.get(one.swap_of) or names.get(Path(one.swap_of).name, "") for one in made}
+    places = {one.name: number for number, one in enumerate(made)}
+
+    def is_original(name: str) -> bool:
+        partner = partners[name]
+        return not partner or (partners[partner] == name and places[name] <= places[partner])
+
+    return [one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made]
 
 
 def _own_manifest(folder: Path) -> Path | None:
@@ -79,35 +94,57 @@ def _by_manifest(folder: Path, table: Path) -> Iterator[Made | Skipped]:
 
 def _of_row(row: Mapping[str, Any], place: str, folder: Path, beside: Path) -> Made | Skipped:
     if "_broken" in row:
-        return Skipped(place, str(row["_broken"]))
-    file = text_of(row, FILE)
-    if not file:
-        return Skipped(place, f"names no audio in a column {' or '.join(FILE)}")
+        return Skipped(place, readable(str(row["_broken"])))
+    file = _read(_file, row)
+    if isinstance(file, _Refused):
+        return Skipped(place, file.reason)
     path = _found(file, folder, beside)
     if path is None:
         return Skipped(place, f"{file} is not there")
-    read = _told(row)
-    if isinstance(read, str):
-        return Skipped(place, read)
+    found = _read(_row_told, row)
+    if isinstance(found, _Refused):
+        return Skipped(place, found.reason, str(path))
     return Made(
         name=_name(path, folder),
-        caption=read.caption,
-        asked=read.asked,
+        caption=found.told.caption,
+        asked=found.told.asked,
         path=str(path),
-        timing=read.timing,
-        swap_of=text_of(row, ("swap_of",)),
-        reference=text_of(row, ("reference", "key_of_sample")),
+        timing=found.told.timing,
+        swap_of=found.swap_of,
+        reference=found.reference,
     )
 
 
-def _told(row: Mapping[str, Any]) -> Told | str:
-    """What a row asks for, or what is wrong with it."""
+class _RowTold(NamedTuple):
+    """What a row of a manifest says of its clip and of others."""
+
+    told: Told
+    swap_of: str
+    reference: str
+
+
+def _row_told(row: Mapping[str, Any]) -> _RowTold:
+    return _RowTold(told(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample")))
+
+
+def _file(row: Mapping[str, Any]) -> str:
+    file = text_of(row, FILE)
+    if not file:
+        raise TrainingError(f"names no audio in a column {' or '.join(FILE)}")
+    return file
+
+
+def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _Refused:
+    """What a reader finds in a row, or what is wrong with it."""
     try:
-        return told(row)
+        return reader(row)
     except ValidationError as error:
-        return f"its labels cannot be read: {error.errors()[0]['msg']}"
+        reason = f"its labels cannot be read: {error.errors()[0]['msg']}"
+    except DeadInput as error:
+        reason = error.message
     except (TrainingError, SchemaError) as error:
-        return str(error).replace("--", "")
+        reason = str(error).replace("--", "")
+    return _Refused(readable(reason))
 
 
 def _found(file: str, folder: Path, beside: Path) -> Path | None:
@@ -123,23 +160,20 @@ def _by_neighbour(folder: Path) -> Iterator[Made | Skipped]:
     for path in _audio_files(folder):
         name = _relative(path, folder)
         row = _beside(path)
-        read = _told(row) if isinstance(row, dict) else row
-        if isinstance(read, str):
-            yield Skipped(name, read)
-        else:
-            yield Made(name, read.caption, read.asked, str(path), read.timing)
+        read = row if isinstance(row, _Refused) else _read(told, row)
+        yield Skipped(name, read.reason) if isinstance(read, _Refused) else Made(name, read.caption, read.asked, str(path), read.timing)
 
 
-def _beside(path: Path) -> dict[str, Any] | str:
+def _beside(path: Path) -> dict[str, Any] | _Refused:
     """What a piece's JSON or text says, or what is wrong with it; no prompt where there is neither."""
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
         if beside.is_file():
             row = json.loads(_text(beside))
-            return row if isinstance(row, dict) else f"{beside.name} is no JSON object"
+            return row if isinstance(row, dict) else _Refused(readable(f"{beside.name} is no JSON object"))
         return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
-        return f"{(beside if beside.is_file() else text).name} cannot be read: {error}"
+        return _Refused(readable(f"{(beside if beside.is_file() else text).name} cannot be read: {error}"))
 
 
 def _text(path: Path) -> str:
@@ -157,8 +191,8 @@ def _name(path: Path, folder: Path) -> str:
     """A clip's name: its path within the folder; of one that lies elsewhere, the end of its path."""
     if path.resolve().is_relative_to(folder.resolve()):
         return _relative(path, folder)
-    return "/".join(path.parts[-2:])
+    return readable("/".join(path.parts[-2:]))
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path.resolve(), folder.resolve()).encode("utf-8", "backslashreplace").decode()
+    return readable(os.path.relpath(path.resolve(), folder.resolve()))

@@ -34,6 +34,14 @@ class Skipped(NamedTuple):
 
     name: str
     reason: str
+    path: str = ""  # of the file that a row names, where it is there
+
+
+class CheckpointFacts(Record):
+    """Which weights played."""
+
+    name: str
+    sha256: str  # of the file of averaged weights
 
 
 class Listing(NamedTuple):
@@ -42,6 +50,7 @@ class Listing(NamedTuple):
     system: str
     made: tuple[Made, ...]
     skipped: tuple[Skipped, ...]
+    checkpoint: CheckpointFacts | None = None  # of a model of ours
 
 
 def timing_of(labels: Labels) -> Timing:

@@ -1,31 +1,71 @@
 """Clips that a model of ours plays for an evaluation, as files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 
 from pipelines import clips
+from pipelines.store import sha256_of
+from schemas.labels import Labels
 from training.asking.ask import asked
-from training.evaluation.made import Listing, Made, timing_of
+from training.checkpoints import find_checkpoint
+from training.errors import TrainingError
+from training.evaluation.made import CheckpointFacts, Listing, Made, Skipped, timing_of
 from training.evaluation.wanted import Wanted
+from training.files import EMA
 from training.generating import Player, Score
+
+
+class _Asked(NamedTuple):
+    """A prompt and what the model is told for it."""
+
+    wanted: Wanted
+    labels: Labels
 
 
 def played(player: Player, wanted: Sequence[Wanted], folder: Path, *, seed: int, watch: Callable[[int], None]) -> Listing:
     """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus, and not asked for.
 
-    A prompt with a swapped control begins with the same noise as the prompt that it comes from: what differs is the control alone.
+    A prompt with a swapped control begins with the same noise as the prompt that it comes from, and what both leave open is told the
+    same: what differs is the control, and what follows from it. A prompt that cannot be told, such as one of more chords than beats, is
+    skipped. Raises `TrainingError` where none can.
     """
+    checkpoint = checkpoint_facts(player.name)
+    captions = {one.name: one.caption for one in wanted}
+    told = [_told(player, one, captions, seed) for one in wanted]
     made: list[Made] = []
-    for part in clips.batches(wanted, player.recipe.data.micro_batch):
-        labels = [
-            asked(one.caption, duration_s=player.recipe.data.seconds, statistics=player.survey.statistics, seed=seed).labels for one in part
-        ]
-        scores = [Score(one.swap_of or one.name, one.caption, label) for one, label in zip(part, labels, strict=True)]
-        for one, label, wave in zip(part, labels, player.play(scores, seed=seed), strict=True):
-            path = folder / f"{one.name}.flac"
-            soundfile.write(path, wave, player.codec.facts.rate_hz, subtype="PCM_16")
-            made.append(Made(one.name, one.caption, one.asked, str(path), timing_of(label), one.swap_of, one.reference))
+    for part in clips.batches([one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch):
+        made += _batch(player, part, folder, seed)
         watch(len(made))
-    return Listing(player.name, tuple(made), ())
+    skipped = tuple(one for one in told if isinstance(one, Skipped))
+    if not made:
+        why = f"; the first, {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+        raise TrainingError(f"{player.name} can play none of the {len(wanted)} prompts{why}")
+    return Listing(player.name, tuple(made), skipped, checkpoint)
+
+
+def checkpoint_facts(target: str) -> CheckpointFacts:
+    """The name of a checkpoint, and the SHA-256 of the weights that play. Raises `TrainingError` where there is none."""
+    found = find_checkpoint(target)
+    with found.store.open(found.file(EMA)) as opened:
+        return CheckpointFacts(name=found.name, sha256=sha256_of(opened))
+
+
+def _told(player: Player, one: Wanted, captions: Mapping[str, str], seed: int) -> _Asked | Skipped:
+    original = captions.get(one.swap_of, "")
+    length_s, statistics = player.recipe.data.seconds, player.survey.statistics
+    try:
+        found = asked(one.caption, duration_s=length_s, statistics=statistics, seed=seed, changed_from=original)
+    except TrainingError as error:
+        return Skipped(one.name, str(error))
+    return _Asked(one, found.labels)
+
+
+def _batch(player: Player, part: Sequence[_Asked], folder: Path, seed: int) -> Iterator[Made]:
+    scores = [Score(one.swap_of or one.name, one.caption, labels) for one, labels in part]
+    for (one, labels), wave in zip(part, player.play(scores, seed=seed), strict=True):
+        path = folder / f"{one.name}.flac"
+        soundfile.write(path, wave, player.codec.facts.rate_hz, subtype="PCM_16")
+        yield Made(one.name, one.caption, one.asked, str(path), timing_of(labels), one.swap_of, one.reference)

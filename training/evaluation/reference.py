@@ -14,15 +14,15 @@ from pipelines import clips
 from pipelines.audio import Probe
 from pipelines.embedders import Vectors
 from pipelines.errors import DeadInput
-from pipelines.shard_finding import Problem, Shard, find_shards
-from pipelines.shard_reading import RawSample, as_ours, read_shard
+from pipelines.shard_finding import Shard, find_shards
+from pipelines.shard_reading import RawSample
 from pipelines.temporary import temporary_folder
-from schemas.identity import VariantKind, variant_kind
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.errors import TrainingError
 from training.evaluation.listening import listen
 from training.evaluation.made import Made
+from training.evaluation.originals import held_out, originals
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
 from training.metrics.controls import Controls
 
@@ -83,30 +83,15 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     return Reference(target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys))
 
 
-def held_out(shards: Sequence[Shard]) -> tuple[list[Shard], str]:
-    """Test shards, else those of validation, and the split's name; else all of them."""
-    for split in ("test", "validation"):
-        chosen = [shard for shard in shards if shard.split == split]
-        if chosen:
-            return chosen, split
-    return list(shards), ""
-
-
 def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:
     number = 0
-    for shard in shards:
-        for entry in read_shard(shard):
-            if isinstance(entry, Problem) or entry.audio is None:
-                continue
-            ours = as_ours(entry)
-            if isinstance(ours, Problem) or (ours and variant_kind(ours.change.variant) is not VariantKind.ORIGINAL):
-                continue
-            content = _content(entry)
-            if content is not None:
-                number += 1
-                path = folder / f"{number:06d}.{entry.audio.extension.rpartition('.')[2]}"
-                path.write_bytes(content)
-                yield _Out(entry.key, str(path), ours)
+    for raw, ours in originals(shards):
+        content = _content(raw)
+        if raw.audio is not None and content is not None:
+            number += 1
+            path = folder / f"{number:06d}.{raw.audio.extension.rpartition('.')[2]}"
+            path.write_bytes(content)
+            yield _Out(raw.key, str(path), ours)
 
 
 def _content(sample: RawSample) -> bytes | None:

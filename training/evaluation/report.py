@@ -4,12 +4,12 @@ from typing import Final
 
 from schemas.labels import Labels
 from schemas.record import Record
-from training.evaluation.made import Timing
+from training.evaluation.made import CheckpointFacts, Timing
 from training.metrics.controls import Controls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
 
-VERSION: Final = 1  # of the file's form
+VERSION: Final = 2  # of the file's form
 
 
 class Counts(Record):
@@ -20,6 +20,7 @@ class Counts(Record):
     dead: int  # cannot be decoded, or crash an annotator
     skipped: int  # rows and files that name no clip
     without_prompt: int  # of those scored: in distances between sets alone
+    swaps: int  # of those scored: a prompt again with one control changed, in the swap test alone
 
 
 class Problem(Record):
@@ -53,6 +54,7 @@ class ClipReport(Record):
     """One clip: what was asked, what was heard, how it fares."""
 
     name: str
+    swap_of: str = ""  # name of the clip whose prompt this is with one control changed: it counts in the swap test alone
     caption: str
     asked: Controls
     timing: Timing
@@ -65,11 +67,11 @@ class ClipReport(Record):
 
 
 class Report(Record):
-    """All figures of one system."""
+    """All figures of one system. Those but the swap test's are of clips that are no swap of another: each prompt counts once."""
 
     version: int = VERSION
     system: str
-    checkpoint: str = ""
+    checkpoint: CheckpointFacts | None = None  # of a model of ours
     reference: str = ""
     reference_split: str = ""
     seed: int

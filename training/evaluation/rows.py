@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from pipelines.captioning.check import TimedChord
+from pipelines.manifests import plain_text
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
 from schemas.labels import Labels
@@ -24,6 +25,7 @@ _METER: Final = ("meter", "beats_per_bar", "time_signature")
 _NOTHING: Final = frozenset(("", "nan", "none", "null", "n/a"))
 _KEY: Final = re.compile(r"([A-Ga-g](?:#|b|♯|♭)?)[ :_-]*(M|m|[Mm]aj(?:or)?|[Mm]in(?:or)?|MAJOR|MINOR)?")
 _MAX_BEATS: Final = 10_000
+_SHOWN: Final = 40  # characters of a value that cannot be read, in its error
 
 
 class Told(NamedTuple):
@@ -37,7 +39,8 @@ class Told(NamedTuple):
 def told(row: Mapping[str, Any]) -> Told:
     """What a row asks for: its columns `bpm`, `key`, `chords`, `meter` or `beats`; for what they leave open, what the caption states.
 
-    Labels of a piece of ours count where somebody asked for them. Raises `TrainingError` or `SchemaError` for values that cannot be read.
+    Labels of a piece of ours count where somebody asked for them. Raises `TrainingError`, `SchemaError` or `DeadInput` for values that
+    cannot be read.
 
     >>> told({"prompt": "A waltz in A minor", "bpm": 90, "chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}).asked.chords
     ('A:min', 'E:7')
@@ -62,17 +65,27 @@ def told(row: Mapping[str, Any]) -> Told:
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first text among columns; empty where none says anything."""
-    found = next((row[name] for name in names if isinstance(row.get(name), str) and row[name].strip()), "")
-    return str(found).strip()
+    """The first text among columns; empty where none says anything. Raises `DeadInput` for one that could not be written anywhere."""
+    said = next((name for name in names if isinstance(row.get(name), str) and row[name].strip()), None)
+    return "" if said is None else plain_text(said, row[said])
 
 
 def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
-        if isinstance(value, str | int | float) and str(value).strip().lower() not in _NOTHING:
-            return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+        if isinstance(value, str | int | float):
+            text = _written(int(value) if isinstance(value, float) and value.is_integer() else value, name).strip()
+            if text.lower() not in _NOTHING:
+                return text
     return None
+
+
+def _written(value: Any, name: str) -> str:
+    """A value as text. Raises `TrainingError` for whole numbers of more digits than Python writes."""
+    try:
+        return str(value)
+    except ValueError as error:
+        raise TrainingError(f"{name} holds a number of thousands of digits") from error
 
 
 def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
@@ -82,9 +95,9 @@ def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
     try:
         number = float(said)
     except ValueError as error:
-        raise TrainingError(f"{names[0]} {said!r} is no number") from error
+        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is no number") from error
     if not math.isfinite(number):
-        raise TrainingError(f"{names[0]} {said!r} is not finite")
+        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is not finite")
     return number
 
 
@@ -104,13 +117,13 @@ def _chords(value: Any) -> tuple[str, ...]:
     """Harte labels of a list, or of a text with symbols; N for no chord."""
     if value is None or isinstance(value, float):
         return ()
-    parts = [str(one) for one in value] if isinstance(value, Sequence) and not isinstance(value, str) else [str(value)]
+    parts = [_written(one, "chords") for one in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])]
     text = " ".join(parts).strip().strip("[]").replace("'", "").replace('"', "")
     return () if text.lower() in _NOTHING else tuple(label for bar in read_chart(text, flag="chords").bars for label in bar)
 
 
 def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
-    starts = _floats(times)
+    starts = _floats(times, "chords_time")
     if len(starts) != len(chords):
         return ()
     return tuple((label, start_s) for label, start_s in zip(chords, starts) if label != NO_CHORD)
@@ -120,19 +133,22 @@ def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times alone."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value or len(value) > _MAX_BEATS:
         return (), ()
-    nested = [_floats(part) for part in value]
+    nested = [_floats(part, "beats") for part in value]
     if len(nested) == 2 and len(nested[0]) == len(nested[1]) and len(nested[0]) != 2:
         times_s, numbers = nested[0], nested[1]
     elif all(len(part) == 2 for part in nested):
         times_s, numbers = tuple(part[0] for part in nested), tuple(part[1] for part in nested)
     else:
-        times_s, numbers = _floats(value), ()
+        times_s, numbers = _floats(value, "beats"), ()
     if any(later <= earlier for earlier, later in pairwise(times_s)) or any(not 1 <= number <= 15 for number in numbers):
         raise SchemaError("beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs of both")
     return times_s, tuple(round(number) for number in numbers)
 
 
-def _floats(value: Any) -> tuple[float, ...]:
+def _floats(value: Any, name: str) -> tuple[float, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return ()
-    return tuple(float(one) for one in value if isinstance(one, int | float) and math.isfinite(one) and one >= 0)
+    try:
+        return tuple(float(one) for one in value if isinstance(one, int | float) and math.isfinite(one) and one >= 0)
+    except OverflowError as error:
+        raise TrainingError(f"{name} holds a number of hundreds of digits: expected seconds, or numbers of beats") from error

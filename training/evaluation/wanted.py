@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from pipelines.shard_finding import Problem, find_shards
-from pipelines.shard_reading import as_ours, read_shard
+from pipelines.shard_finding import find_shards
 from schemas.caption import CaptionKind
-from schemas.identity import VariantKind, variant_kind
 from schemas.sample import Sample
 from training.errors import TrainingError
-from training.evaluation.reference import held_out
+from training.evaluation.originals import held_out, originals
 from training.metrics.controls import Controls, stated_controls
 from training.metrics.swapping import swapped_prompts
 
@@ -53,16 +51,9 @@ def with_swaps(wanted: Sequence[Wanted]) -> list[Wanted]:
 
 
 def _captioned(target: str) -> Iterator[tuple[Sample, str]]:
-    for sample in _samples(target):
-        text = next((one.text for kind in _KINDS for one in sample.captions if one.kind is kind), "")
-        if text:
-            yield sample, text
-
-
-def _samples(target: str) -> Iterator[Sample]:
     shards, _ = held_out(find_shards(target).shards)
-    for shard in shards:
-        for entry in read_shard(shard):
-            ours = None if isinstance(entry, Problem) else as_ours(entry)
-            if isinstance(ours, Sample) and variant_kind(ours.change.variant) is VariantKind.ORIGINAL:
-                yield ours
+    for _, sample in originals(shards):
+        captions = sample.captions if sample else ()
+        text = next((one.text for kind in _KINDS for one in captions if one.kind is kind), "")
+        if sample and text:
+            yield sample, text

@@ -62,10 +62,9 @@ def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
 
 def heard_controls(labels: Labels) -> Controls:
     """What the annotators found; what they left empty is missing."""
-    tonic, mode = labels.key.tonic, labels.key.mode
     return Controls(
         bpm=labels.tempo.bpm,
-        key=None if tonic is None or mode is None else Key(tonic=tonic, mode=mode),
+        key=labels.key.key,
         chords=heard_chords(labels.chords),
         meter=labels.meter.beats_per_bar,
     )

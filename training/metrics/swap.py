@@ -55,7 +55,7 @@ def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
     ratio, key and meter by being equal, chords by the share of them heard in order by root and third. A model that ignores the control
     does not pass by playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %, key and meter equal,
     and for chords the mean share of both sequences that is common, in order, by root and third. A label that is missing in either clip
-    is a miss.
+    is a miss. Where the key was swapped, chords are looked at in pairs whose prompts state them: others have to change with it.
     """
     by_control: dict[Control, list[Swapped]] = {}
     for pair in pairs:
@@ -72,8 +72,15 @@ def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigur
         control=control,
         pairs=len(pairs),
         followed=figure(control, "each clip nearer to its own prompt", followed, Kind.SHARE, key=f"swap {control}", seed=seed),
-        stayed=tuple(_stayed(other, control, pairs, seed) for other in Control if other is not control),
+        stayed=tuple(_stayed(other, control, kept, seed) for other in Control if (kept := _where_it_should_stay(other, control, pairs))),
     )
+
+
+def _where_it_should_stay(other: Control, control: Control, pairs: Sequence[Swapped]) -> list[Swapped]:
+    """Pairs in which another control than the one swapped has no reason to change."""
+    if (other, control) == (Control.CHORDS, Control.KEY):
+        return [pair for pair in pairs if all(side.has(other) for side in pair.asked)]
+    return [] if other is control else list(pairs)
 
 
 def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:

@@ -8,6 +8,7 @@ from schemas.pitch import Key, Mode
 from tests.training.asking.corpora import SAMPLES_IN_THREE, WALTZES
 from training.asking.ask import asked
 from training.asking.controls import Asked
+from training.asking.corpus import NEUTRAL, CorpusStatistics
 from training.asking.counting import corpus_statistics
 from training.asking.wishes import Source
 from training.errors import TrainingError
@@ -202,3 +203,51 @@ def test_the_shortest_clip_has_a_beat_and_a_chord() -> None:
 def test_the_record_survives_json() -> None:
     found = asked("A slow waltz in a minor key", duration_s=10, bpm=90)
     assert Asked.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize(("statistics", "beats_each"), [(NEUTRAL, (4, 3)), (WALTZES, (2, 3))])  # a bar stays one, half of one becomes one
+def test_a_changed_meter_changes_nothing_that_nobody_states(statistics: CorpusStatistics, beats_each: tuple[int, int]) -> None:
+    four = asked("A rock song in 4/4.", duration_s=12, statistics=statistics)
+    three = asked("A rock song in 3/4.", duration_s=12, statistics=statistics, changed_from="A rock song in 4/4.")
+    alone = asked("A rock song in 3/4.", duration_s=12, statistics=statistics)
+    assert (three.labels.key, three.labels.tempo, three.labels.beats.times_s) == (
+        four.labels.key, four.labels.tempo, four.labels.beats.times_s,
+    )  # fmt: skip
+    assert (alone.labels.key, alone.labels.tempo) != (four.labels.key, four.labels.tempo)  # which is what a model was told before
+    assert three.labels.beats.numbers[:4] == (1, 2, 3, 1)
+    rounds = [[label for _, _, label in chords(one.labels)] for one in (four, three)]
+    assert all(one == other for one, other in zip(*rounds, strict=False))
+    beat_s = 60 / (four.labels.tempo.bpm or 0)
+    lengths = [round((end_s - start_s) / beat_s) for start_s, end_s, _ in (chords(four.labels)[1], chords(three.labels)[1])]
+    assert tuple(lengths) == beats_each
+
+
+def test_a_changed_tempo_keeps_key_chords_and_the_first_beat() -> None:
+    slow, fast = "A song at 80 BPM.", "A song at 120 BPM."
+    first = asked(slow, duration_s=12, statistics=WALTZES)
+    then = asked(fast, duration_s=12, statistics=WALTZES, changed_from=slow)
+    assert (then.labels.key, then.labels.meter) == (first.labels.key, first.labels.meter)
+    assert then.labels.beats.times_s[0] == first.labels.beats.times_s[0]
+    assert then.labels.tempo.bpm == 120
+    rounds = [[label for _, _, label in chords(one.labels)] for one in (first, then)]
+    assert rounds[0] == rounds[1][: len(rounds[0])]
+    assert len(rounds[0]) >= 3
+
+
+def test_a_changed_key_takes_the_chords_that_nobody_states_with_it() -> None:
+    major, minor = "A song in C major.", "A song in F# minor."
+    first, then = asked(major, duration_s=12), asked(minor, duration_s=12, changed_from=major)
+    assert then.labels.key.key == Key.parse("F# minor")
+    assert (then.labels.tempo, then.labels.beats) == (first.labels.tempo, first.labels.beats)
+    assert {label for _, _, label in chords(first.labels)} != {label for _, _, label in chords(then.labels)}
+
+
+def test_changed_chords_begin_when_the_ones_before_do_and_leave_the_key() -> None:
+    before, after = "A song. Am begins at 0 s, F at 2.5 s, C at 4.5 s, and G at 7.5 s.", "A song. The chords are G, C, F, Am."
+    first = asked(before, duration_s=10)
+    then = asked(after, duration_s=10, changed_from=before)
+    assert [label for _, _, label in chords(first.labels)] == ["A:min", "F:maj", "C:maj", "G:maj"]
+    assert [label for _, _, label in chords(then.labels)] == ["G:maj", "C:maj", "F:maj", "A:min"]
+    assert [start_s for start_s, _, _ in chords(then.labels)] == [start_s for start_s, _, _ in chords(first.labels)]
+    assert (then.labels.key, then.labels.beats) == (first.labels.key, first.labels.beats)
+    assert asked(after, duration_s=10).labels.beats != first.labels.beats

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.pipelines.shard_samples import our_sample
 from training.errors import TrainingError
 from training.evaluation.folders import read_folder
 from training.evaluation.made import Made
+from training.evaluation.rows import told
 from training.metrics.controls import Controls
 
 
@@ -114,3 +116,51 @@ def test_nothing_to_score_is_an_error_that_says_why(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").unlink()
     with pytest.raises(TrainingError, match="several tables"):
         read_folder(tmp_path)
+
+
+HALF = "\ud800"  # half a Unicode character, which JSON can name and nothing can write
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": HALF}, "column prompt holds half a Unicode character"),
+        ({"prompt": "Rock.", "swap_of": HALF}, "column swap_of holds half a Unicode character"),
+        ({"prompt": "Rock.", "reference": HALF}, "column reference holds half a Unicode character"),
+        ({"chords": ["C"], "chords_time": [10**400]}, "chords_time holds a number of hundreds of digits"),
+        ({"beats": [10**400]}, "beats holds a number of hundreds of digits"),
+        ({"beats": [[0.1, 0.2, 0.3], [1, 2, 10**400]]}, "beats holds a number of hundreds of digits"),
+        ({"meter": 10**4200}, "is no meter"),
+        ({"bpm": 10**400}, "is not finite"),
+        ({"key": HALF}, r"key '\\ud800' is not a key"),
+    ],
+)
+def test_a_hostile_row_is_skipped_with_its_reason(row: dict[str, object], reason: str, tmp_path: Path) -> None:
+    sounds(tmp_path, "bad.wav", "good.wav")
+    lines(tmp_path, {"file": "bad.wav", **row}, {"file": "good.wav"})
+    found = read_folder(tmp_path)
+    [skipped] = found.skipped  # its file is not told again as one that no row names
+    assert [one.name for one in found.made] == ["good.wav"]
+    assert re.search(reason, skipped.reason)
+    skipped.reason.encode()
+
+
+def test_the_same_beside_a_file_is_skipped_too(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav", "good.wav")
+    (tmp_path / "a.json").write_text(json.dumps({"prompt": HALF}))
+    (tmp_path / "b.json").write_text(json.dumps({"beats": [10**400]}))
+    found = read_folder(tmp_path)
+    assert [one.name for one in found.made] == ["good.wav"]
+    assert [one.name for one in found.skipped] == ["a.wav", "b.wav"]
+
+
+def test_whole_numbers_that_python_does_not_write_are_refused() -> None:
+    for row in ({"meter": 10**5000}, {"bpm": 10**5000}, {"chords": [10**5000]}):  # JSON cannot hold them, other tables can
+        with pytest.raises(TrainingError, match="holds a number of thousands of digits"):
+            told(row)
+
+
+def test_of_two_clips_that_name_each_other_one_is_a_swap(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav", "c.wav")
+    lines(tmp_path, {"file": "a.wav", "swap_of": "b.wav"}, {"file": "b.wav", "swap_of": "a.wav"}, {"file": "c.wav", "swap_of": "c.wav"})
+    assert [(one.name, one.swap_of) for one in read_folder(tmp_path).made] == [("a.wav", ""), ("b.wav", "a.wav"), ("c.wav", "")]

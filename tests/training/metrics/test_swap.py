@@ -49,6 +49,16 @@ def test_chords_follow_by_order_root_and_third() -> None:
     assert likeness((heard[0], Controls()), Control.CHORDS) == 0
 
 
+def test_chords_that_nobody_states_have_to_change_with_the_key() -> None:
+    asked = Controls(key=Key.parse("C major")), Controls(key=Key.parse("F# minor"))
+    heard = tuple(one.replaced(bpm=90, meter=4, chords=chords(symbols)) for one, symbols in zip(asked, ("C F", "F#m C#"), strict=True))
+    [row] = swap_report([Swapped(asked, (heard[0], heard[1]))]).swaps
+    assert (row.followed.value, [one.name for one in row.stayed]) == (1, ["tempo", "meter"])
+    stated = [one.replaced(chords=chords("C F")) for one in asked]
+    [row] = swap_report([Swapped((stated[0], stated[1]), (heard[0], heard[1]))]).swaps
+    assert {one.name: one.value for one in row.stayed} == {"tempo": 1, "chords": 0, "meter": 1}
+
+
 def test_pairs_that_differ_in_no_control_or_in_several_are_counted_apart() -> None:
     both = FAST.replaced(meter=3)
     report = swap_report([Swapped((SLOW, both), (SLOW, both)), Swapped((SLOW, SLOW), (SLOW, SLOW))])

@@ -1,0 +1,78 @@
+"""What a model is told for prompts and for their swaps, and which weights are said to have played."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from training.asking.corpus import NEUTRAL
+from training.errors import TrainingError
+from training.evaluation.made import Listing
+from training.evaluation.played import played
+from training.evaluation.wanted import Wanted, with_swaps
+from training.generating import Player, Score, Wave
+from training.metrics.controls import stated_controls
+
+
+class Band:
+    """In place of a player: it keeps the scores that it is given, and plays nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "ema.safetensors").write_bytes(b"weights")
+        (folder / "state.json").write_text("{}")
+        self.name = str(folder)
+        self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2, seconds=8.0))
+        self.survey = SimpleNamespace(statistics=NEUTRAL)
+        self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
+        self.scores: list[Score] = []
+
+    def play(self, scores: Sequence[Score], *, seed: int) -> list[Wave]:
+        self.scores += scores
+        return [np.zeros(800, np.float32) for _ in scores]
+
+
+def listing(band: Band, wanted: list[Wanted], folder: Path) -> Listing:
+    folder.mkdir()
+    return played(cast(Player, band), wanted, folder, seed=0, watch=lambda _: None)
+
+
+def prompt(name: str, caption: str) -> Wanted:
+    return Wanted(name, caption, stated_controls(caption), 8.0)
+
+
+def test_a_swapped_prompt_is_told_what_its_original_is_but_for_the_control(tmp_path: Path) -> None:
+    band = Band(tmp_path / "model")
+    made = listing(band, with_swaps([prompt("one", "A rock song in 4/4.")]), tmp_path / "out").made
+    assert [(one.name, one.swap_of, one.caption) for one in made] == [
+        ("one", "", "A rock song in 4/4."),
+        ("one-meter", "one", "A rock song in 3/4."),
+    ]
+    four, three = band.scores
+    assert (four.labels.meter.beats_per_bar, three.labels.meter.beats_per_bar) == (4, 3)
+    assert (three.labels.key, three.labels.tempo) == (four.labels.key, four.labels.tempo)
+    rounds = [[segment.label for segment in one.labels.chords.segments] for one in (four, three)]
+    assert all(one == other for one, other in zip(*rounds, strict=False))
+    assert four.key == three.key  # the same noise
+
+
+def test_a_prompt_that_cannot_be_told_is_skipped_with_its_swaps_and_the_rest_is_played(tmp_path: Path) -> None:
+    band = Band(tmp_path / "model")
+    crowded = prompt("crowded", f"A song at 40 BPM. The chords are {', '.join(['Am', 'F', 'C'] * 4)}.")
+    found = listing(band, with_swaps([crowded, prompt("one", "Rock.")]), tmp_path / "out")
+    assert [one.name for one in found.made] == ["one"]
+    assert {one.name for one in found.skipped} >= {"crowded", "crowded-tempo"}
+    assert "a beat holds one chord at most" in found.skipped[0].reason
+    with pytest.raises(TrainingError, match=r"can play none of the 1 prompts.*a beat holds one chord"):
+        listing(Band(tmp_path / "other"), [crowded], tmp_path / "out2")
+
+
+def test_what_played_is_named_with_the_sum_of_its_weights(tmp_path: Path) -> None:
+    found = listing(Band(tmp_path / "model"), [prompt("one", "Rock.")], tmp_path / "out").checkpoint
+    assert found is not None
+    assert found.name == str(tmp_path / "model")
+    assert found.sha256 == hashlib.sha256(b"weights").hexdigest()
