@@ -4,7 +4,6 @@ Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which n
 its own.
 """
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,14 +34,11 @@ class Figures(Record):
 
 
 class Corpus(Record):
-    """A corpus that was learned from, and what its dataset.json says."""
+    """A corpus that was learned from, and whether it is still there."""
 
     facts: DatasetFacts
     stands: bool | None  # whether the dataset.json found there now is the one learned from; none where there is none
     version: int | None = None  # of the dataset, where that is what stands
-    obbligato: str = ""  # what built it
-    sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
-    tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
 
 
 class ModelFacts(Record):
@@ -67,9 +63,8 @@ class ModelFacts(Record):
 
 
 class Found(Record):
-    """What was found at a corpus's place: its dataset.json, that file's SHA-256, and the version it is."""
+    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it is."""
 
-    dataset: dict[str, Any]
     sha256: str
     version: int | None = None
 
@@ -90,7 +85,7 @@ def model_facts(
     values = recipe.model_dump(mode="json")
     return ModelFacts(
         name=name,
-        obbligato=importlib.metadata.version("obbligato"),
+        obbligato=str(state["obbligato"]),
         torch=str(state["torch"]),
         checkpoint=checkpoint,
         step=state["step"],
@@ -120,17 +115,8 @@ def text_licence(source: str) -> str:
 def _corpus(facts: DatasetFacts, found: Found | None) -> Corpus:
     if found is None:
         return Corpus(facts=facts, stands=None)
-    if found.sha256 != facts.sha256:  # what it says now is not what was learned from
-        return Corpus(facts=facts, stands=False)
-    licences = found.dataset.get("licences", {})
-    return Corpus(
-        facts=facts,
-        stands=True,
-        version=found.version,
-        obbligato=str(found.dataset.get("obbligato", "")),
-        sources=licences.get("sources", {}),
-        tools=licences.get("tools", {}),
-    )
+    stands = found.sha256 == facts.sha256
+    return Corpus(facts=facts, stands=stands, version=found.version if stands else None)
 
 
 def model_card(facts: ModelFacts) -> str:
@@ -176,7 +162,7 @@ def _lineage(corpus: Corpus) -> list[str]:
     if not facts.sha256:
         return [f"- {plain_line(facts.target)}: {facts.samples} samples, shards without a dataset.json"]
     version = f", version {corpus.version}" if corpus.version is not None else ""
-    by = f", built by Obbligato {plain_line(corpus.obbligato)}" if corpus.obbligato else ""
+    by = f", built by Obbligato {plain_line(facts.obbligato)}" if facts.obbligato else ""
     gone = {None: "; no longer there", False: "; what stands there now is another state of it", True: ""}[corpus.stands]
     return [
         f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
@@ -192,12 +178,13 @@ def _licences(facts: ModelFacts) -> list[str]:
         f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
     ]
     for corpus in facts.corpora:
-        name = plain_line(corpus.facts.name or corpus.facts.target)
-        ranked = sorted(corpus.sources.items(), key=lambda row: (-row[1], row[0]))
+        learned = corpus.facts
+        name = plain_line(learned.name or learned.target)
+        ranked = sorted(learned.sources.items(), key=lambda row: (-row[1], row[0]))
         lines += [f"- music of {name}, {plain_line(licence)}: {clips} clips" for licence, clips in ranked[:_MOST_LICENCES]]
         if len(ranked) > _MOST_LICENCES:
             lines.append(f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its dataset.json")
-        lines += [f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}" for tool, licence in corpus.tools.items()]
-        if not corpus.sources:
+        lines += [f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}" for tool, licence in learned.tools.items()]
+        if not learned.sources:
             lines.append(f"- music of {name}: {UNKNOWN}; see where it came from")
     return lines

@@ -15,7 +15,7 @@ from pipelines.stage import digest
 from pipelines.store import Store
 from pipelines.versions import last_version
 from training import journal
-from training.checkpoints import find_checkpoint
+from training.checkpoints import Checkpoint, find_checkpoint
 from training.files import CORPUS, RECIPE, STATE
 from training.model import LatentDiffusion
 from training.recipe import TrainRecipe
@@ -23,10 +23,12 @@ from training.survey import Survey
 
 
 def write_model_card(out: str, evaluation: Mapping[str, float] | None = None) -> ModelFacts:
-    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises `TrainingError` where it has none."""
+    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises `TrainingError` where it has none.
+
+    Without a new evaluation, that of the same checkpoint stays on the card.
+    """
     checkpoint = find_checkpoint(out)
-    recipe = TrainRecipe.model_validate(checkpoint.json(RECIPE))
-    survey = Survey.model_validate(checkpoint.json(CORPUS))
+    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,
@@ -36,11 +38,19 @@ def write_model_card(out: str, evaluation: Mapping[str, float] | None = None) ->
         parameters=parameters_of(recipe),
         found=[found_at(dataset.target) for dataset in survey.datasets],
         figures=last_figures(checkpoint.store),
-        evaluation=evaluation,
+        evaluation=_evaluated(checkpoint) if evaluation is None else evaluation,
     )
     checkpoint.store.write_json(DOCUMENT, facts.model_dump(mode="json"))
     checkpoint.store.write_bytes(CARD, model_card(facts).encode())
     return facts
+
+
+def _evaluated(checkpoint: Checkpoint) -> Mapping[str, float]:
+    """What the card of the same checkpoint says of its evaluation."""
+    if not checkpoint.store.exists(DOCUMENT):
+        return {}
+    before = ModelFacts.model_validate(checkpoint.store.read_json(DOCUMENT))
+    return before.evaluation if before.checkpoint == checkpoint.folder else {}
 
 
 def parameters_of(recipe: TrainRecipe) -> int:
@@ -63,7 +73,7 @@ def found_at(target: str) -> Found | None:
     dataset: dict[str, Any] = json.loads(content)
     published = version is not None and version.dataset_sha256 == digest(dataset)
     number = version.number if version is not None and published else None
-    return Found(dataset=dataset, sha256=hashlib.sha256(content).hexdigest(), version=number)
+    return Found(sha256=hashlib.sha256(content).hexdigest(), version=number)
 
 
 def last_figures(store: Store) -> Figures:

@@ -49,6 +49,10 @@ class Writer:
         self._digest.update(content)
         self._bytes += len(content)
 
+    def flush(self) -> None:
+        """Hand on what is written; for those who write into any file."""
+        self._out.flush()
+
     def tell(self) -> int:
         """Bytes written so far."""
         return self._bytes

@@ -4,14 +4,15 @@ Shapes: B clips, S samples, N mel frames, M mel bands.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipelines.codecs.mel import HOP, MelCodec
+from pipelines.codecs.mel import BANDS, HOP, MelCodec
 from pipelines.codecs.vae import FOLDER
 from pipelines.draws import generator
+from schemas.errors import SchemaError
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.examples import Reading
@@ -25,6 +26,7 @@ from training.parallel import device_of
 from training.prompts import PromptConfig
 from training.recipe import Decay, OptimRecipe
 
+_NORM_GROUPS: Final = 32  # of diffusers' AutoencoderKL
 _UNUSABLE: Final = 0.01  # share of samples, as in a training recipe
 
 
@@ -37,7 +39,7 @@ class AutoencoderRecipe(Record):
     latent_channels: int = Field(8, ge=1, description="Channels of the latent. AudioLDM: 8.")
     steps: int = Field(2000, ge=1, description="Steps of the training.")
     batch: int = Field(16, ge=1, description="Windows of a step.")
-    frames: int = Field(64, ge=8, multiple_of=8, description="Mel frames of a window: 64 are two seconds.")
+    frames: int = Field(64, ge=8, description="Mel frames of a window: 64 are two seconds. A multiple of what the levels halve.")
     lr: float = Field(1e-3, gt=0, description="Learning rate of AdamW at its highest; it falls to zero as a cosine.")
     kl: float = Field(
         1e-4, ge=0, description="Weight of the divergence from a standard normal. Latent diffusion: 1e-6; small sets want more."
@@ -46,6 +48,18 @@ class AutoencoderRecipe(Record):
     log_every: int = Field(50, ge=1, description="Steps between lines.")
     seed: int = Field(0, ge=0, description="Keys weights, order and windows.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        halved = 2 ** (len(self.widths) - 1)
+        if self.frames % halved or BANDS % halved:
+            raise SchemaError(
+                f"{len(self.widths)} widths halve both axes {len(self.widths) - 1} times: frames {self.frames} and the {BANDS} bands "
+                f"must be multiples of {halved}"
+            )
+        if any(width % _NORM_GROUPS for width in self.widths):
+            raise SchemaError(f"widths {list(self.widths)}: each must be a multiple of {_NORM_GROUPS}, the groups of its norms")
+        return self
 
 
 class Fitted(Record):
@@ -58,6 +72,8 @@ class Fitted(Record):
 
 def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
     """Train on a corpus's train split and write the codec's folder. Raises `TrainingError` and `BadData`."""
+    if (out / FOLDER).exists():
+        raise TrainingError(f"{out} holds a codec already, on which latents may depend: take another folder")
     device = device_of(recipe.device)
     mel, model = MelCodec(), _model(recipe).to(device)
     rules = OptimRecipe(lr=recipe.lr, warmup_steps=min(50, recipe.steps // 10), decay=Decay.COSINE)
@@ -69,13 +85,15 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
         for step, batch in enumerate(found):
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(rules, step, recipe.steps)
+            unusable += len(batch.unusable)
+            _check_usable(batch, unusable, (step + 1) * recipe.batch)
             levels_B1NM = _windows(mel.levels(batch.sounds.to(device)), batch, recipe, step)
             held = model.encode(levels_B1NM).latent_dist
             latents = held.mode() + held.std * _noise(held.std, recipe, step)
             error = (model.decode(latents).sample - levels_B1NM).abs().mean()
             loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
-            unusable += len(batch.unusable)
-            _check(loss, batch, unusable, (step + 1) * recipe.batch)
+            if not torch.isfinite(loss):
+                raise BadData(f"the loss of {', '.join(batch.keys)} is no number; nothing was written. Lower lr")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), rules.clip)
@@ -91,10 +109,8 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
     return Fitted(error=sum(errors[-last:]) / last, scale=scale, folder=str(out))
 
 
-def _check(loss: torch.Tensor, batch: Batch, unusable: int, taken: int) -> None:
-    if not torch.isfinite(loss):
-        raise BadData(f"the loss of {', '.join(batch.keys)} is no number; nothing was written. Lower lr")
-    if unusable > max(len(batch.keys), _UNUSABLE * taken):
+def _check_usable(batch: Batch, unusable: int, taken: int) -> None:
+    if unusable > max(len(batch.keys) - 1, _UNUSABLE * taken):
         reasons = "; ".join(sorted({one.reason for one in batch.unusable}))
         raise BadData(f"{unusable} of {taken} samples were unusable: {reasons}")
 
@@ -102,8 +118,6 @@ def _check(loss: torch.Tensor, batch: Batch, unusable: int, taken: int) -> None:
 def _model(recipe: AutoencoderRecipe) -> Any:
     from diffusers import AutoencoderKL
 
-    if any(width % 32 for width in recipe.widths):
-        raise TrainingError(f"widths {list(recipe.widths)}: each must be a multiple of 32, the groups of its norms")
     levels = len(recipe.widths)
     torch.manual_seed(recipe.seed)
     return AutoencoderKL(
@@ -121,11 +135,15 @@ def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
 
 
 def _windows(levels_BMN: torch.Tensor, batch: Batch, recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
-    """A drawn window of each clip, within what is its own: (B, 1, N, M)."""
+    """A drawn window of each clip that is usable, within what is its own: (B, 1, N, M)."""
     draws = generator(recipe.seed, str(step), "windows")
     mel_frames_B = (batch.frames_B * MelCodec().facts.samples_per_frame // HOP).tolist()
     starts = [int(draws.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
-    cut = [level_MN[:, start : start + recipe.frames] for level_MN, start in zip(levels_BMN, starts, strict=True)]
+    cut = [
+        level_MN[:, start : start + recipe.frames]
+        for level_MN, start, frames in zip(levels_BMN, starts, mel_frames_B, strict=True)
+        if frames
+    ]
     return torch.stack(cut).transpose(1, 2)[:, None]
 
 

@@ -14,7 +14,6 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self.names = [name for name, _ in model.named_parameters()]
         self._own = [own(parameter.detach()) for parameter in model.parameters()]  # the same memory: they follow training
         self._averages = [value.clone() for value in self._own]
 

@@ -15,13 +15,15 @@ There is no random state and no place in the data to keep: every draw depends on
 
 import io
 import re
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TypeVar, cast
 
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 
 from pipelines.errors import PipelineError
 from pipelines.store import Store
+from schemas.record import Record
 from training.errors import TrainingError
 from training.files import OPTIMIZER, STATE
 
@@ -29,6 +31,7 @@ FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"step-(\d{8})")
 
 Weights = dict[str, torch.Tensor]
+R = TypeVar("R", bound=Record)
 
 
 class Checkpoint(NamedTuple):
@@ -54,6 +57,15 @@ class Checkpoint(NamedTuple):
         """A JSON file of it."""
         return self.store.read_json(self.file(name))
 
+    def record(self, name: str, kind: type[R]) -> R:
+        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or another version's."""
+        try:
+            return kind.model_validate(self.json(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise TrainingError(f"{self.name}/{name} is not of a model that this version trains: {where}: {first['msg']}") from error
+
     @property
     def name(self) -> str:
         """As messages call it."""
@@ -75,9 +87,8 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
     store.delete(made.file(STATE))
     for name, tensors in weights.items():
         store.write_bytes(made.file(name), safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}))
-    kept = io.BytesIO()
-    torch.save(optimizer, kept)
-    store.write_bytes(made.file(OPTIMIZER), kept.getvalue())
+    with store.writer(made.file(OPTIMIZER)) as out:
+        torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
     for name, document in sorted(documents.items(), key=lambda pair: pair[0] == STATE):
         store.write_json(made.file(name), document)
     return made
@@ -91,12 +102,12 @@ def whole_ones(store: Store) -> list[Checkpoint]:
 
 
 def drop_old(store: Store, keep: int) -> None:
-    """Remove all whole checkpoints but the last `keep`; their state goes first."""
-    for old in whole_ones(store)[:-keep]:
-        for name in (STATE, *(name for name in store.names(old.folder) if name != STATE)):
-            store.delete(old.file(name))
-        if store.is_local:
-            store.fs.rmdir(store.path(old.folder))
+    """Remove all whole checkpoints but the last `keep`, and what a kill left of others; for the run whose turn it is."""
+    kept = {one.folder for one in whole_ones(store)[-keep:]}
+    for name in _folders(store):
+        if _NAME.fullmatch(name) and f"{FOLDER}/{name}" not in kept:
+            store.delete(f"{FOLDER}/{name}/{STATE}")  # first: without it, it is none
+            store.fs.rm(store.path(f"{FOLDER}/{name}"), recursive=True)
 
 
 def find_checkpoint(target: str) -> Checkpoint:

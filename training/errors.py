@@ -7,3 +7,7 @@ class TrainingError(Exception):
 
 class BadData(TrainingError):
     """Samples that cannot be used, more than are let pass; or a loss that is no number."""
+
+
+class NoSamples(TrainingError):
+    """A corpus has no samples of the split that is asked for."""

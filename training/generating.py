@@ -19,8 +19,8 @@ from training.errors import TrainingError
 from training.files import CORPUS, EMA, RECIPE
 from training.learner import fill_weights
 from training.model import Conditions, LatentDiffusion
-from training.parallel import device_of
-from training.recipe import TrainRecipe
+from training.parallel import computing, device_of
+from training.recipe import Precision, TrainRecipe
 from training.sampling import SamplingConfig, sampled_latents
 from training.survey import Survey
 from training.text import TextEncoder, open_text_encoder
@@ -51,8 +51,7 @@ class Player(NamedTuple):
     def of(cls, target: str, device: str = "auto") -> Self:
         """The averaged weights of a checkpoint, or of the last one of a run's folder. Raises `TrainingError`."""
         checkpoint = find_checkpoint(target)
-        recipe = TrainRecipe.model_validate(checkpoint.json(RECIPE))
-        survey = Survey.model_validate(checkpoint.json(CORPUS))
+        recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
@@ -72,7 +71,8 @@ class Player(NamedTuple):
             raise TrainingError(f"sounds of one call must be of one length, not {sorted(lengths_s)} s")
         facts = self.codec.facts
         samples = round(lengths_s.pop() * facts.rate_hz)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
+        with torch.no_grad(), computing(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
                 self._told(scores),

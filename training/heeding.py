@@ -13,18 +13,18 @@ import torch
 from scipy.stats import t as student
 
 from pipelines.draws import generator
+from pipelines.errors import DeadInput
 from schemas.identity import Split
 from schemas.record import Record
-from schemas.sample import Sample
 from training.conditions import Condition
-from training.conditions.beats import batched_beats
-from training.conditions.chords import batched_chords
-from training.data.examples import Reading, drawn_noise, heard_labels, members_of, parsed, sound_of
-from training.data.index import find_places, read_ranges
+from training.data.examples import Example, Reading, drawn_noise, example_of, members_of, parsed
+from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.loading import Batch, Samples
+from training.data.order import Order
 from training.errors import TrainingError
 from training.generating import Player
 from training.model import Conditions
-from training.prompts import TOLD_ALL, visit
+from training.prompts import TOLD_ALL
 
 _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
@@ -40,6 +40,7 @@ class Heed(Record):
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
+    unusable: int = 0  # samples that were left out, because they cannot be read or break the contract
 
     @property
     def heard(self) -> bool:
@@ -47,9 +48,9 @@ class Heed(Record):
         return self.low > 0
 
 
-class _Song(NamedTuple):
-    sample: Sample
-    sound: torch.Tensor
+class _Songs(NamedTuple):
+    examples: list[Example]  # of each song one
+    unusable: list[str]  # where each such sample stands, and why
 
 
 Tell = Callable[[Conditions, Conditions], Conditions]  # of the right and another song's: what the model is told
@@ -61,32 +62,35 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 
 
 def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0) -> tuple[Heed, ...]:
-    """What text, beats and chords are worth, over the songs of a split: of each one clip, its first sample.
+    """What text, beats and chords are worth, over the songs of a split: of each one clip, its first sample that can be used.
 
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps. Raises `TrainingError` for fewer
     than three songs.
     """
-    reading = _reading(player, seed)
-    songs = _songs(target, split, reading)
+    reading, corpus = _reading(player, seed), find_places(target, split)
+    songs, unusable = _songs(corpus, reading)
     if len(songs) < _LEAST:
-        raise TrainingError(f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at least")
+        why = f"; samples that cannot be used: {len(unusable)}, the first {unusable[0]}" if unusable else ""
+        raise TrainingError(f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at least{why}")
+    collated = Samples([corpus], Order([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
     told = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
     size = player.recipe.data.micro_batch
     for first in range(0, len(songs), size):
         places = range(first, min(len(songs), first + size))
-        right = _conditions(player, reading, [songs[place].sample for place in places])
-        other = _conditions(player, reading, [songs[partners[place]].sample for place in places])
-        latents_BCTF, frames_B = _latents(player, reading, [songs[place].sound for place in places])
+        batch = collated([songs[place] for place in places])
+        right, other = _conditions(player, batch), _conditions(player, collated([songs[partners[place]] for place in places]))
+        with torch.no_grad():
+            latents_BCTF, frames_B = player.codec.encode(batch.sounds.to(player.device)), batch.frames_B.to(player.device)
         for number in range(rounds):
-            noise, steps_B = _drawn(player, reading, [songs[place].sample.key for place in places], number, rounds)
+            noise, steps_B = _drawn(player, reading, batch.keys, number, rounds)
             for name, losses_RB in told.items():
                 conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
                 with torch.no_grad():
                     loss_B = player.model(latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B)
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
-    return tuple(heed_of(condition, means["right"], means[condition]) for condition in _SWAPS)
+    return tuple(heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable)) for condition in _SWAPS)
 
 
 def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
@@ -106,19 +110,23 @@ def _reading(player: Player, seed: int) -> Reading:
     return Reading(facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed)
 
 
-def _songs(target: str, split: Split, reading: Reading) -> list[_Song]:
-    """The first sample of each song."""
-    corpus = find_places(target, split)
-    found: dict[str, _Song] = {}
+def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
+    """The first sample of each song that can be used."""
+    found: dict[str, Example] = {}
+    unusable: list[str] = []
     for number in range(len(corpus)):
-        content = read_ranges([corpus.range_of(number)])[0]
-        if isinstance(content, Exception):
-            raise TrainingError(f"{target}: sample {number} of split {split} cannot be read: {content}") from content
-        members = members_of(content)
-        sample = parsed(members)
-        if sample.song_id not in found:
-            found[sample.song_id] = _Song(sample, sound_of(members, reading))
-    return list(found.values())
+        where = corpus.range_of(number)
+        content = read_ranges([where])[0]
+        try:
+            if isinstance(content, Exception):
+                raise DeadInput("unreadable", f"cannot be read: {content}")
+            song_id = parsed(members_of(content)).song_id
+            if song_id not in found:
+                draws = generator(reading.seed, "", "heeding")  # of noise that is drawn anew in each round
+                found[song_id] = example_of(content, reading, epoch=0, draws=draws, told_all=True)
+        except DeadInput as error:
+            unusable.append(f"{where.url} at byte {where.start}: {error.message}")
+    return _Songs(list(found.values()), unusable)
 
 
 def _partners(count: int, seed: int) -> list[int]:
@@ -127,30 +135,9 @@ def _partners(count: int, seed: int) -> list[int]:
     return [int(other) for _, other in sorted(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))]
 
 
-def _conditions(player: Player, reading: Reading, samples: Sequence[Sample]) -> Conditions:
-    prompts = [
-        visit(sample, seed=reading.seed, epoch=0, mean_sentences=reading.mean_sentences, config=reading.prompts).prompt
-        for sample in samples
-    ]
-    labels = [heard_labels(sample, reading) for sample in samples]
-    return Conditions(
-        text=player.encoder.encode(prompts),
-        beats=batched_beats([one.beats for one in labels]),
-        chords=batched_chords([one.chords for one in labels]),
-        seconds_B2=torch.tensor([[sample.start_s, sample.song_s or sample.end_s] for sample in samples])
-        if player.recipe.model.seconds
-        else None,
-    )
-
-
-def _latents(player: Player, reading: Reading, sounds: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents of waves, and how many frames of each are its own."""
-    waves_BS = torch.zeros(len(sounds), reading.frames * reading.facts.samples_per_frame)
-    for row_S, wave_S in zip(waves_BS, sounds, strict=True):
-        row_S[: len(wave_S)] = wave_S
-    frames_B = torch.tensor([reading.facts.frames(len(wave_S)) for wave_S in sounds])
-    with torch.no_grad():
-        return player.codec.encode(waves_BS.to(player.device)), frames_B.to(player.device)
+def _conditions(player: Player, batch: Batch) -> Conditions:
+    seconds_B2 = batch.seconds_B2 if player.recipe.model.seconds else None
+    return Conditions(player.encoder.encode(batch.prompts), batch.beats, batch.chords, seconds_B2)
 
 
 def _drawn(player: Player, reading: Reading, keys: Sequence[str], number: int, rounds: int) -> tuple[torch.Tensor, torch.Tensor]:

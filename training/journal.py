@@ -3,6 +3,7 @@
 Written by the first process alone, below the run's folder.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -28,15 +29,13 @@ _FLOOR_DB: Final = -80.0
 class Journal:
     """Where the figures of a run go."""
 
-    def __init__(self, store: Store, tell: Tell, *, first_step: int, wandb: str = "") -> None:
-        """`first_step` is where this run goes on: what an interrupted one wrote beyond it is hidden."""
+    def __init__(self, store: Store, tell: Tell, *, done: int, wandb: str = "") -> None:
+        """`done` is the step to go on after: what an interrupted run wrote beyond it is hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
-        if not store.is_local:
-            raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
         if wandb:
             _mirror(wandb, store.root)
-        self._writer: Any = SummaryWriter(str(Path(store.root) / FOLDER), purge_step=first_step)
+        self._writer: Any = SummaryWriter(str(Path(store.root) / FOLDER), purge_step=done + 1)
         self._tell = tell
 
     def step(self, step: int, figures: StepFigures, pace: Pace) -> None:
@@ -92,4 +91,6 @@ def _mirror(project: str, folder: str) -> None:
         import wandb
     except ImportError as error:
         raise TrainingError("run.wandb names a project, but wandb is not installed: pip install wandb, or leave it empty") from error
-    wandb.init(project=project, dir=folder, sync_tensorboard=True, resume="allow", id=Path(folder).name)
+    place = Path(folder).resolve()
+    known = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"  # other folders of that name are other runs
+    wandb.init(project=project, name=place.name, dir=folder, sync_tensorboard=True, resume="allow", id=known)

@@ -5,7 +5,7 @@ Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -17,10 +17,11 @@ from training.data.loading import Batch
 from training.errors import BadData, TrainingError
 from training.files import EMA, MODEL
 from training.model import Conditions, LatentDiffusion
-from training.parallel import World, fill, gathering, shared, whole
-from training.recipe import Decay, OptimRecipe, Precision, TrainRecipe
+from training.parallel import World, computing, fill, gathering, shared, whole
+from training.recipe import Decay, OptimRecipe, TrainRecipe
 from training.states import KeptStates
 
+_GRAPHS: Final = 128
 NOISE_BANDS: Final = 4  # of the steps from latent to noise, each followed by itself: an average hides what is learned where
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -44,6 +45,8 @@ class Learner:
         torch.manual_seed(recipe.run.seed)
         self.model = LatentDiffusion(recipe.model, recipe.objective, checkpointing=recipe.run.checkpointing).to(world.device)
         if recipe.run.compile:
+            # Under FSDP each `Layer` is a graph by itself, and all share one code object: by default only 8 of them would be compiled.
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
             self.model.munet.compile()
         self.net = shared(self.model, world, recipe.run.parallel)
         rules = recipe.optim
@@ -102,10 +105,8 @@ class Learner:
             return self.codec.encode(sounds)
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Around the net: computing in bf16 where the recipe says so."""
-        if self.recipe.run.precision is Precision.FP32:
-            return nullcontext()
-        return torch.autocast(self.world.device.type, torch.bfloat16)
+        """Around the net."""
+        return computing(self.world.device, self.recipe.run.precision)
 
     def _figures(self, batches: Sequence[Batch], loss_B: torch.Tensor, norm: float, step: int) -> StepFigures:
         steps_B = torch.cat([batch.steps_B for batch in batches]).to(loss_B.device)
@@ -128,13 +129,15 @@ class Learner:
     def _check(self, figures: StepFigures, batches: Sequence[Batch], losses: Sequence[torch.Tensor]) -> None:
         if math.isfinite(figures.loss) and math.isfinite(figures.gradient_norm):
             return
-        keys = [
-            key
-            for batch, loss_B in zip(batches, losses, strict=True)
-            for key, loss in zip(batch.keys, loss_B.tolist(), strict=True)
-            if not math.isfinite(loss)
-        ]
-        everyone = [key for batch in batches for key in batch.keys]
+        keys = self.world.gathered(
+            [
+                key
+                for batch, loss_B in zip(batches, losses, strict=True)
+                for key, loss in zip(batch.keys, loss_B.tolist(), strict=True)
+                if not math.isfinite(loss)
+            ]
+        )
+        everyone = self.world.gathered([key for batch in batches for key in batch.keys])
         what = f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
         raise BadData(

@@ -4,8 +4,9 @@ Which sample comes when, its prompt, its noise: all depend on the seed and the s
 same to the bit as one that was not.
 """
 
+import importlib.metadata
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any, Final, NamedTuple
@@ -13,13 +14,13 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from pipelines.codecs import Codec, open_codec
-from pipelines.lock import hold
+from pipelines.lock import Lock, hold
 from pipelines.store import Store
-from schemas.identity import Split
 from training import checkpoints
+from training.beginning import Beginning, beginning
 from training.checkpoints import Checkpoint
 from training.data.examples import Reading
-from training.data.index import CorpusPlaces, find_places
+from training.data.index import CorpusPlaces
 from training.data.loading import Batch, Samples, Share, batches
 from training.data.order import Order
 from training.errors import BadData, TrainingError
@@ -31,12 +32,10 @@ from training.parallel import World, joined
 from training.playing import played
 from training.recipe import TrainRecipe
 from training.states import KeptStates
-from training.survey import Survey, surveyed
 from training.text import open_text_encoder
 from training.validation import validation_batches, validation_loss
 
-# What weights depend on; a run goes on with all else changed if its user wants so.
-_FIXED: Final = ("model", "objective", "codec", "text")
+_NAMED: Final = 5  # unusable samples that are named, of however many
 
 
 class Trained(NamedTuple):
@@ -53,33 +52,35 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print) -> Trained:
     SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError` where recipe and folder, shards or
     machine do not fit together, and `BadData` for too many unusable samples or a loss that is no number.
     """
+    store = Store(out)
+    if not store.is_local:
+        raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
     with joined(recipe.run.device) as world, _stop_signals() as stop:
-        store = Store(out)
         if not world.is_first:
-            return _Run(recipe, store, world, tell).go(stop)
-        with hold(store, "training"):
-            return _Run(recipe, store, world, tell).go(stop)
+            return _Run(recipe, store, world, _silent).go(stop)
+        with hold(store, "training") as lock:
+            return _Run(recipe, store, world, tell, lock).go(stop)
 
 
 class _Run:
     """One process's part of a run."""
 
-    def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell) -> None:
-        self.recipe, self.store, self.world = recipe, store, world
-        self.tell: Tell = tell if world.is_first else _silent
+    def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None) -> None:
+        self.recipe, self.store, self.world, self.tell, self.lock = recipe, store, world, tell, lock
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
         encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
         _check_fit(recipe, codec, encoder.width)
+        found = world.told(lambda: beginning(recipe, store, codec.facts))
+        self.survey = found.survey
         self.learner = Learner(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
-        found = checkpoints.whole_ones(store)
-        last = found[-1] if found else None
-        corpora = [find_places(target, Split.TRAIN) for target in recipe.data.shards]
-        self.survey = self._survey(corpora, last)
-        self.samples = self._samples(corpora, told_all=False)
-        self.heard = self._validation()
-        self.first_step, self.unusable = self._resumed(last)
-        world.wait()  # nobody writes a checkpoint while another still looks for the last one
+        self.samples = self._samples(found.corpora, told_all=False)
+        self.heard = self._samples(found.heard, told_all=True) if found.heard else None
+        for note in found.notes:
+            tell(note)
+        self.first_step, self.unusable = self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
+        self.reasons: list[str] = []  # why samples of this process could not be used, of the first few
+        world.wait()  # nobody writes a checkpoint while another still reads the last one
 
     def go(self, stop: Callable[[], bool]) -> Trained:
         """All steps that are left, or up to a stop signal."""
@@ -91,18 +92,21 @@ class _Run:
         clock = Clock(self.recipe, self.world, flops)
         with self._loader() as loader, self._journal() as journal:
             while step < rules.steps:
-                figures = self.learner.step([clock.waiting(loader) for _ in range(self.share.parts)], step)
+                taken = [clock.waiting(loader) for _ in range(self.share.parts)]
+                figures = self.learner.step(taken, step)
                 step += 1
                 clock.stepped(figures.samples)
-                self._count(figures, step)
+                self._count(figures, taken, step)
                 stopping = self.world.summed(torch.tensor([float(stop())], device=self.world.device)).item() > 0
                 if journal and (step % rules.log_every == 0 or step == rules.steps):
                     journal.step(step, figures, clock.lap(step))
-                self._look(step, journal, stopping)
+                self._look(step, journal, stopping and step < rules.steps)
                 if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
                     self._save(step)
                 if stopping:
                     break
+        if self.unusable:
+            self.tell(f"{self.unusable} samples could not be used" + "".join(f"\n  {reason}" for reason in self.reasons))
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
 
     @contextmanager
@@ -110,7 +114,7 @@ class _Run:
         if not self.world.is_first:
             yield None
             return
-        journal = Journal(self.store, self.tell, first_step=self.first_step, wandb=self.recipe.run.wandb)
+        journal = Journal(self.store, self.tell, done=self.first_step, wandb=self.recipe.run.wandb)
         try:
             yield journal
         finally:
@@ -131,14 +135,6 @@ class _Run:
             pinned=self.world.device.type == "cuda",
         )
 
-    def _survey(self, corpora: list[CorpusPlaces], last: Checkpoint | None) -> Survey:
-        if last is not None:
-            return Survey.model_validate(last.json(CORPUS))
-        rules = self.recipe
-        return surveyed(
-            rules.data.shards, corpora, self.learner.codec.facts, limit=rules.run.survey, seed=rules.run.seed, unusable=rules.data.unusable
-        )
-
     def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
         rules = self.recipe
         weights = () if told_all else rules.data.weights
@@ -154,37 +150,33 @@ class _Run:
         )
         return Samples(corpora, order, reading, told_all=told_all)
 
-    def _validation(self) -> Samples | None:
-        try:
-            corpora = [find_places(target, Split.VALIDATION) for target in self.recipe.data.shards]
-        except TrainingError:  # shards of others have no such split
-            return None
-        return self._samples(corpora, told_all=True)
+    def _begun(self, found: Beginning) -> tuple[int, int]:
+        self.tell(_told_of(found, self.recipe, self.world))
+        return 0, 0
 
-    def _resumed(self, last: Checkpoint | None) -> tuple[int, int]:
+    def _resumed(self, last: Checkpoint) -> tuple[int, int]:
         """The step to go on with, and how many samples were unusable before it."""
-        if last is None:
-            self.tell(_told_of(self.survey, self.recipe, self.world))
-            return 0, 0
-        _check_same(last, self.recipe, self.tell)
         self.learner.restore(last)
         state = last.json(STATE)
         self.tell(f"going on from step {state['step']} ({last.name})")
         return int(state["step"]), int(state["unusable"])
 
-    def _count(self, figures: StepFigures, step: int) -> None:
+    def _count(self, figures: StepFigures, taken: Sequence[Batch], step: int) -> None:
         self.unusable += figures.unusable
-        taken = step * self.recipe.data.batch
-        if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * taken):
+        self.reasons += [f"{one.key}: {one.reason}" for batch in taken for one in batch.unusable]
+        del self.reasons[_NAMED:]
+        samples = step * self.recipe.data.batch
+        if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * samples):
             raise BadData(
-                f"{self.unusable} of {taken} samples were unusable (limit {self.recipe.data.unusable:.1%}): `obbligato shards verify` says "
-                "what is wrong with the shards; data.unusable raises the limit"
+                f"{self.unusable} of {samples} samples were unusable (limit {self.recipe.data.unusable:.1%}), such as "
+                f"{'; '.join(self.world.gathered(self.reasons)[:_NAMED])}. `obbligato shards verify` says what is wrong with the shards; "
+                "if nothing is, run again once they can be read; data.unusable raises the limit"
             )
 
     def _look(self, step: int, journal: Journal | None, stopping: bool) -> None:
         """Validation and sounds, when it is time; not while a machine waits for us to go."""
         rules = self.recipe.run
-        if self.heard is None or not self.recipe.data.validation or stopping:
+        if self.heard is None or stopping:
             return
         if step % rules.validate_every == 0 or step == rules.steps:
             loss = validation_loss(self.learner, self.heard, self.recipe.data.validation)
@@ -197,27 +189,34 @@ class _Run:
                 journal.played(step, sounds)
 
     def _save(self, step: int) -> None:
+        if self.lock is not None:
+            self.lock.renew()
+            self.lock.check()  # a machine that slept, or was cut off, may have lost its turn
         weights, moments = self.learner.gathered()
         if self.world.is_first:
             documents = {
                 RECIPE: self.recipe.model_dump(mode="json"),
                 CORPUS: self.survey.model_dump(mode="json"),
-                STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, "torch": torch.__version__},
+                STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, **_versions()},
             }
             checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
             checkpoints.drop_old(self.store, self.recipe.run.keep)
         self.world.wait()
 
 
+def _versions() -> dict[str, str]:
+    return {"torch": torch.__version__, "obbligato": importlib.metadata.version("obbligato")}
+
+
 def _silent(_: str) -> None:
     """What the other processes tell."""
 
 
-def _told_of(survey: Survey, recipe: TrainRecipe, world: World) -> str:
-    samples = sum(dataset.samples for dataset in survey.datasets)
-    what = "latents" if survey.latents else "audio, encoded as it is read"
+def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
+    samples = sum(len(corpus) for corpus in found.corpora)
+    what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (
-        f"{samples} samples of {len(survey.datasets)} corpora ({what}) · {recipe.run.steps} steps of {recipe.data.batch} samples, "
+        f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps of {recipe.data.batch} samples, "
         f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
 
@@ -244,22 +243,6 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
             f"the text encoder's states are {text_width} wide, but the model takes {recipe.model.text_width}: "
             f"set model.text_width={text_width}"
         )
-
-
-def _check_same(last: Checkpoint, recipe: TrainRecipe, tell: Tell) -> None:
-    """Refuse a recipe under which the weights would be of no use; tell what else has changed."""
-    before = TrainRecipe.model_validate(last.json(RECIPE))
-    changed = [
-        f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was {getattr(getattr(before, section), knob)})"
-        for section in TrainRecipe.model_fields
-        for knob in type(getattr(recipe, section)).model_fields
-        if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
-    ]
-    fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
-    if fixed:
-        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another --out, or the same recipe")
-    for change in changed:
-        tell(f"changed since the last checkpoint: {change}")
 
 
 @contextmanager

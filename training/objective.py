@@ -62,10 +62,6 @@ class Objective:
         alphas = self.scheduler.alphas_cumprod
         self.snr = alphas / (1 - alphas)  # by step
 
-    def drawn_steps(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Steps to learn at, all equally likely: (B,)."""
-        return torch.randint(self.config.steps, (count,), generator=generator)
-
     def noised(self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
         """Latents with as much noise as their steps say, shaped as they are."""
         return cast(torch.Tensor, self.scheduler.add_noise(latents, noise, steps_B))

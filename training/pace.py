@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import torch
 
-from training.conditions.beats import MAX_BEATS, batched_beats
+from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
 from training.conditions.tokens import Tokens
 from training.model import Conditions, LatentDiffusion
@@ -89,7 +89,7 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
         text = Tokens(torch.zeros(1, _TEXT_TOKENS, recipe.model.text_width), torch.ones(1, _TEXT_TOKENS, dtype=torch.bool))
         latent = torch.zeros(1, channels, frames, bands)
         steps = torch.zeros(1, dtype=torch.int64)
-    told = Conditions(text, batched_beats([None], MAX_BEATS), batched_chords([None])).to("meta")
+    told = Conditions(text, batched_beats([None]), batched_chords([None])).to("meta")
     with FlopCounterMode(display=False) as counter:
         model.predict(latent, steps, told).sum().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())

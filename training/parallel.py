@@ -4,9 +4,10 @@ Processes are started by torchrun, or by anything that sets its variables (RANK,
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
 from training.munet.blocks import Layer
-from training.recipe import Parallel
+from training.recipe import Parallel, Precision
+
+T = TypeVar("T")
+_PATIENCE: Final = timedelta(minutes=60)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
 
 
 class World(NamedTuple):
@@ -39,6 +43,33 @@ class World(NamedTuple):
             dist.all_reduce(numbers)
         return numbers
 
+    def told(self, look: Callable[[], T]) -> T:
+        """What the first process finds, in all of them. Where its look raises, the others raise `TrainingError`."""
+        if self.ranks == 1:
+            return look()
+        answer: list[Any] = [None, ""]
+        raised: Exception | None = None
+        if self.is_first:
+            try:
+                answer[0] = look()
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
+                raised, answer[1] = error, str(error) or repr(error)
+        dist.broadcast_object_list(answer, device=self.device)
+        if raised is not None:
+            raise raised
+        if answer[1]:
+            raise TrainingError(f"the first process: {answer[1]}")
+        found: T = answer[0]
+        return found
+
+    def gathered(self, mine: Sequence[T]) -> list[T]:
+        """What all processes have, in the order of their ranks."""
+        if self.ranks == 1:
+            return list(mine)
+        parts: list[Any] = [None] * self.ranks
+        dist.all_gather_object(parts, list(mine))
+        return [one for part in parts for one in part]
+
     def wait(self) -> None:
         """Until all have come here."""
         if self.ranks > 1:
@@ -51,7 +82,7 @@ def joined(device: str) -> Iterator[World]:
     rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     chosen = device_of(device, local)
     if ranks > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield World(rank, ranks, chosen)
     finally:
@@ -68,6 +99,11 @@ def device_of(device: str, number: int = 0) -> torch.device:
     torch.cuda.set_device(number)
     torch.set_float32_matmul_precision("high")  # TF32 for what bf16 leaves
     return torch.device("cuda", number)
+
+
+def computing(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Around the net: bf16 where the recipe says so."""
+    return nullcontext() if precision is Precision.FP32 else torch.autocast(device.type, torch.bfloat16)
 
 
 def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:

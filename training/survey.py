@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
+
+from pydantic import Field
 
 from pipelines import clips
 from pipelines.codecs import CodecFacts
@@ -11,12 +13,13 @@ from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shard_finding import SUFFIXES
 from pipelines.store import Store
+from schemas.identity import Split
 from schemas.record import Record
 from schemas.sample import Sample
 from training.asking.corpus import CorpusStatistics
 from training.asking.counting import corpus_statistics
 from training.data.examples import LATENT, members_of, sample_in
-from training.data.index import CorpusPlaces, read_ranges
+from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.errors import BadData, TrainingError
 from training.prompts import mean_sentences
 
@@ -25,40 +28,62 @@ DATASET: Final = "dataset.json"
 
 
 class DatasetFacts(Record):
-    """A corpus that a model learned from."""
+    """A corpus that a model learned from, as it was then."""
 
     target: str
     samples: int
     name: str = ""
     sha256: str = ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    obbligato: str = ""  # what built it
+    sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
+    tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
 
 
 class Survey(Record):
     """What is known of the corpora of a run; kept beside its checkpoints."""
 
-    datasets: tuple[DatasetFacts, ...]
+    datasets: tuple[DatasetFacts, ...]  # also those that were learned from before the present ones, which come last
     codec: CodecFacts
     latents: bool  # the shards hold them; else audio is encoded as it is read
     mean_sentences: float
     statistics: CorpusStatistics
 
 
-def surveyed(
-    targets: Sequence[str], corpora: Sequence[CorpusPlaces], codec: CodecFacts, *, limit: int, seed: int, unusable: float
-) -> Survey:
+class Standing(NamedTuple):
+    """A corpus as it stands."""
+
+    places: CorpusPlaces
+    facts: DatasetFacts
+    latents: CodecFacts | None  # whose latents its shards hold, where it says so
+
+
+def standing(target: str, split: Split = Split.TRAIN) -> Standing:
+    """A corpus by its place. Raises `TrainingError` where it has no samples of a split, or cannot be read."""
+    places, dataset = find_places(target, split), _dataset(target)
+    if not dataset:
+        return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
+    stated = json.loads(dataset)
+    licences = stated.get("licences", {})
+    facts = DatasetFacts(
+        target=target, samples=len(places), name=str(stated.get("name", "")), sha256=hashlib.sha256(dataset).hexdigest(),
+        obbligato=str(stated.get("obbligato", "")), sources=licences.get("sources", {}), tools=licences.get("tools", {}),
+    )  # fmt: skip
+    return Standing(places, facts, CodecFacts.model_validate(stated["latents"]) if stated.get("latents") else None)
+
+
+def surveyed(corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float) -> Survey:
     """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than a share of them are unusable."""
-    samples = list(_looked_at(corpora, limit, seed))
+    samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
             f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit {unusable:.1%}): "
-            f"`obbligato shards verify {targets[0]}` says what is wrong with them"
+            f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
-    datasets = [_dataset(target) for target in targets]
     return Survey(
-        datasets=tuple(_facts(target, len(corpus), dataset) for target, corpus, dataset in zip(targets, corpora, datasets, strict=True)),
+        datasets=tuple(corpus.facts for corpus in corpora),
         codec=codec,
-        latents=all(_has_latents(corpus, codec, dataset) for corpus, dataset in zip(corpora, datasets, strict=True)),
+        latents=all(_has_latents(corpus, codec) for corpus in corpora),
         mean_sentences=mean_sentences(good),
         statistics=corpus_statistics(good),
     )
@@ -74,19 +99,11 @@ def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterat
             yield from (sample_in(content) for content in contents)
 
 
-def _facts(target: str, samples: int, dataset: bytes) -> DatasetFacts:
-    if not dataset:
-        return DatasetFacts(target=target, samples=samples)
-    name = str(json.loads(dataset).get("name", ""))
-    return DatasetFacts(target=target, samples=samples, name=name, sha256=hashlib.sha256(dataset).hexdigest())
-
-
-def _has_latents(corpus: CorpusPlaces, codec: CodecFacts, dataset: bytes) -> bool:
+def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
-    stated = json.loads(dataset or b"{}").get("latents", {})
-    if stated and CodecFacts.model_validate(stated) != codec:
+    if corpus.latents is not None and corpus.latents != codec:
         return False
-    first = read_ranges([corpus.range_of(0)])[0]
+    first = read_ranges([corpus.places.range_of(0)])[0]
     try:
         return not isinstance(first, Exception) and LATENT in members_of(first)
     except DeadInput:

@@ -54,11 +54,15 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Tokens:
-        """States of prompts in float32, on the device of the weights. Of a prompt over `max_tokens`, the rest is not read."""
+        """States of prompts in float32, on the device of the weights, whatever precision is computed in around it.
+
+        Of a prompt over `max_tokens`, the rest is not read.
+        """
         read = self._tokenizer(
             list(prompts), padding=True, pad_to_multiple_of=8, truncation=True, max_length=self._max_tokens, return_tensors="pt"
         ).to(self._model.device)
-        states_BLD = self._model(input_ids=read.input_ids, attention_mask=read.attention_mask).last_hidden_state
+        with torch.autocast(self._model.device.type, enabled=False):
+            states_BLD = self._model(input_ids=read.input_ids, attention_mask=read.attention_mask).last_hidden_state
         return Tokens(states_BLD.float(), read.attention_mask.bool())
 
 

@@ -89,7 +89,7 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
 
     source = source or DEFAULT_SOURCE
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder="vae")
+        autoencoder = AutoencoderKL.from_pretrained(source, subfolder="vae", low_cpu_mem_usage=False)
         vocoder = SpeechT5HifiGan.from_pretrained(source, subfolder="vocoder")
     except (OSError, ValueError) as error:
         raise PipelineError(

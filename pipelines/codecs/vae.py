@@ -42,7 +42,8 @@ class VaeCodec:
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F): the middle of what the autoencoder holds likely."""
         frames = self.facts.frames(waves_BS.shape[1])
-        levels_BMN = self._mel.levels(waves_BS)[..., : frames * self._halved]
+        whole_BS = torch.nn.functional.pad(waves_BS, (0, max(0, frames * self.facts.samples_per_frame - waves_BS.shape[1])))
+        levels_BMN = self._mel.levels(whole_BS)[..., : frames * self._halved]
         held = self._autoencoder.encode(levels_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
 
@@ -60,7 +61,7 @@ def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
     if not source:
         raise PipelineError("the vae codec is one of your own: name the folder of its weights; `obbligato train-codec` makes one")
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder=FOLDER)
+        autoencoder = AutoencoderKL.from_pretrained(source, subfolder=FOLDER, low_cpu_mem_usage=False)
     except (OSError, ValueError) as error:
         raise PipelineError(
             f"no autoencoder at {source!r}: expected a folder with vae/ in it, as `obbligato train-codec` writes it"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipelines.codecs import open_codec
+from pipelines.codecs.vae import VaeCodec
 from pipelines.errors import PipelineError
 from tests.training.runs import corpus
 from training.autoencoder import AutoencoderRecipe, train_autoencoder
@@ -57,5 +58,23 @@ def test_what_is_no_codec_is_named(tmp_path: Path) -> None:
         open_codec("vae")
     with pytest.raises(PipelineError, match="no autoencoder at"):
         open_codec("vae", str(tmp_path))
-    with pytest.raises(TrainingError, match="a multiple of 32"):
-        train_autoencoder(str(corpus(tmp_path, songs=2)), tmp_path / "out", SMALL.replaced(widths=(16, 32)), str)
+    with pytest.raises(ValueError, match="a multiple of 32"):
+        SMALL.replaced(widths=(16, 32))
+    with pytest.raises(ValueError, match="must be multiples of 16"):
+        SMALL.replaced(widths=(32,) * 5, frames=72)
+
+
+def test_a_codec_is_not_written_over(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="holds a codec already"):
+        train_autoencoder("/nowhere", folder, SMALL, str)
+
+
+@pytest.mark.parametrize("samples", [1_000, 10_000, 18_000])
+def test_frames_are_whole_however_many_levels_halve_them(samples: int) -> None:
+    from diffusers import AutoencoderKL
+
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    codec = VaeCodec(
+        AutoencoderKL(in_channels=1, out_channels=1, latent_channels=4, block_out_channels=(32,) * 4, layers_per_block=1, **blocks)
+    )
+    assert codec.encode(torch.zeros(1, samples)).shape == (1, 4, codec.facts.frames(samples), 16)

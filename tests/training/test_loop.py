@@ -13,14 +13,18 @@ import pytest
 import safetensors.torch
 import torch
 
+from pipelines.errors import PipelineError
+from pipelines.lock import break_lock
 from pipelines.store import Store
-from tests.training.data.shards import told
+from tests.training.data.shards import told, write_shard
 from tests.training.runs import corpus, recipe
 from tests.waiting import until
 from training import checkpoints
+from training.checkpoints import find_checkpoint
 from training.errors import BadData, TrainingError
 from training.loop import train
 from training.recipe import TrainRecipe
+from training.survey import Survey
 
 _SCRIPT = "import sys; from training.loop import train; from training.recipe import TrainRecipe; " \
     "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], lambda line: print(line, flush=True)); " \
@@ -185,3 +189,81 @@ def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_before_anything_is_learned(tmp_path: Path, knobs: dict[str, object], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         train(recipe(tmp_path, **knobs), str(tmp_path / "run"), silent)
+
+
+def test_a_corpus_that_has_changed_is_told_learned_from_and_kept_in_the_lineage(tmp_path: Path) -> None:
+    shards, run = corpus(tmp_path / "shards"), str(tmp_path / "run")
+    train(recipe(shards, run__steps=2), run, silent)
+    write_shard(shards / "train-00002.tar", range(20, 24))
+    lines: list[str] = []
+    train(recipe(shards, run__steps=4), run, lines.append)
+    assert f"so far {shards} (12 samples); from here on {shards} (16 samples)" in " ".join(lines)
+    lines.clear()
+    made = train(recipe(shards, run__steps=6), run, lines.append)
+    assert not any("corpora have changed" in line for line in lines)
+    kept = find_checkpoint(made.checkpoint).record("corpus.json", Survey)
+    assert [facts.samples for facts in kept.datasets] == [12, 16]
+
+
+def test_other_latents_than_those_that_were_learned_are_refused(tmp_path: Path) -> None:
+    shards, run = corpus(tmp_path / "shards"), tmp_path / "run"
+    train(recipe(shards, run__steps=2), str(run), silent)
+    file = run / checkpoints.folder_of(2) / "corpus.json"
+    file.write_text(file.read_text().replace('"version": "1"', '"version": "0"'))
+    with pytest.raises(TrainingError, match="has learned latents of mel 0, but the codec here is mel 1"):
+        train(recipe(shards, run__steps=4), str(run), silent)
+
+
+def test_validation_of_those_that_have_it_is_followed_and_its_lack_is_told(tmp_path: Path) -> None:
+    shards, lines = corpus(tmp_path / "shards"), []
+    write_shard(tmp_path / "curated" / "train-00000.tar", range(30, 34))
+    chosen = recipe(shards, run__steps=2, run__validate_every=2, data__shards=(str(shards), str(tmp_path / "curated")))
+    train(chosen, str(tmp_path / "run"), lines.append)
+    assert f"{tmp_path}/curated has no validation split: no loss is followed on it" in lines
+    assert any("validation loss" in line for line in lines)
+
+
+def test_what_a_kill_left_of_checkpoints_goes_with_the_next_one(tmp_path: Path) -> None:
+    chosen, folder = (
+        recipe(corpus(tmp_path / "shards"), run__steps=4, run__checkpoint_every=2, run__keep=1),
+        tmp_path / "run" / "checkpoints",
+    )
+    for torn in ("step-00000001", "step-00000002"):  # killed at a stop, and while the same one was written that comes again
+        (folder / torn).mkdir(parents=True)
+        (folder / torn / ".part-optimizer.pt-0").write_bytes(b"moments")
+    train(chosen, str(tmp_path / "run"), silent)
+    assert os.listdir(folder) == ["step-00000004"]
+
+
+def test_a_run_that_has_lost_its_turn_writes_nothing_more(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def taken_over(line: str) -> None:
+        if line.startswith("step 1 "):
+            break_lock(Store(str(run)))
+
+    with pytest.raises(PipelineError, match="taken over by another run"):
+        train(recipe(corpus(tmp_path / "shards"), run__steps=2, run__checkpoint_every=2), str(run), taken_over)
+    assert checkpoints.whole_ones(Store(str(run))) == []
+
+
+def test_a_url_is_no_place_for_a_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="memory://run: a run is written to a local folder"):
+        train(recipe(tmp_path), "memory://run", silent)
+
+
+def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from training.parallel import joined\n"
+        "with joined('cpu') as world:\n"
+        "    both = world.gathered([world.rank, world.told(lambda: 'found')])\n"
+        "    try:\n"
+        "        world.told(lambda: 1 / 0)\n"
+        "    except Exception as error:\n"
+        "        print(both, type(error).__name__, error, flush=True)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    told = subprocess.run(command, env=_ALONE, capture_output=True, text=True, check=False, timeout=120).stdout.splitlines()
+    both = "[0, 'found', 1, 'found']"
+    assert sorted(told) == [f"{both} TrainingError the first process: division by zero", f"{both} ZeroDivisionError division by zero"]

@@ -22,7 +22,7 @@ def learned(made: LatentDiffusion, steps: int) -> list[float]:
         told = told.joined(told)
     for _ in range(steps):
         noise = torch.randn(16, *MEMORY.shape[1:], generator=draws)
-        loss = made(MEMORY.repeat(8, 1, 1, 1), told, noise, made.objective.drawn_steps(16, draws)).mean()
+        loss = made(MEMORY.repeat(8, 1, 1, 1), told, noise, torch.randint(made.objective.config.steps, (16,), generator=draws)).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(made.parameters(), 1.0)

@@ -81,14 +81,6 @@ def test_noise_only_grows(schedule: BetaSchedule) -> None:
     assert snr[-1] < 0.01
 
 
-def test_steps_are_drawn_from_all_alike_and_again_the_same() -> None:
-    objective = Objective(ObjectiveConfig(steps=10))
-    steps, again = (objective.drawn_steps(20_000, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(steps, again)
-    counts = np.bincount(steps.numpy(), minlength=10)
-    assert abs(counts - 2000).max() < 4 * (20_000 * 0.1 * 0.9) ** 0.5
-
-
 def test_the_loss_of_one_sample_is_not_another_s() -> None:
     objective = Objective(ObjectiveConfig())
     said = objective.target(LATENTS, NOISE, STEPS).clone()

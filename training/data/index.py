@@ -15,7 +15,7 @@ from pipelines.errors import DeadInput, PipelineError
 from pipelines.shard_finding import Shard, find_shards, index_of, open_file
 from pipelines.tars import read_members
 from schemas.identity import Split
-from training.errors import TrainingError
+from training.errors import NoSamples, TrainingError
 
 _BLOCK: Final = 512
 
@@ -64,7 +64,8 @@ class CorpusPlaces:
 def find_places(target: str, split: Split) -> CorpusPlaces:
     """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL of these.
 
-    Shards whose names state no split are taken for train. Raises `TrainingError` where there are none, or one cannot be read.
+    Shards whose names state no split are taken for train. Raises `NoSamples` where there are none, `TrainingError` where one cannot be
+    read.
     """
     try:
         shards = [shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split]
@@ -74,7 +75,7 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
     except PipelineError as error:
         raise TrainingError(str(error)) from error
     if not any(shard.samples for shard in places):
-        raise TrainingError(f"{target} has no samples of split {split}: build a corpus with one, or name other shards")
+        raise NoSamples(f"{target} has no samples of split {split}: build a corpus with one, or name other shards")
     return CorpusPlaces([shard for shard in places if shard.samples])
 
 

@@ -114,7 +114,7 @@ class _Learner:
         return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in Part)
 
     def _validation(self) -> Judged:
-        reader, rules = reader_of_validation(self.recipe), self.recipe
+        reader, rules = reader_of_validation(self.recipe, self.reader.mean_sentences), self.recipe
         if reader is None or not rules.data.validation:
             self._tell("no validation split: the last weights are kept, which may know songs by heart")
             return Judged([])

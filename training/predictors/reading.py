@@ -9,7 +9,7 @@ from schemas.sample import Sample
 from training.data.examples import sample_in
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.data.order import Order
-from training.errors import BadData, TrainingError
+from training.errors import BadData, NoSamples
 from training.predictors.recipe import PredictorRecipe
 from training.predictors.visits import Look, look_at
 from training.prompts import mean_sentences
@@ -18,13 +18,16 @@ _AT_ONCE: Final = 32
 
 
 class Reader:
-    """Samples of one split of the recipe's shards. Raises `TrainingError` where they have none."""
+    """Samples of one split of the recipe's shards. Raises `NoSamples` where they have none.
 
-    def __init__(self, recipe: PredictorRecipe, split: Split) -> None:
+    `mean_sentences` are those of the captions that are learned from: how much is masked depends on them.
+    """
+
+    def __init__(self, recipe: PredictorRecipe, split: Split, mean_sentences: float = 1.0) -> None:
         self._recipe = recipe
         self._corpora: Sequence[CorpusPlaces] = [find_places(target, split) for target in recipe.data.shards]
         self._order = Order([len(corpus) for corpus in self._corpora], seed=recipe.run.seed)
-        self._mean = 1.0
+        self.mean_sentences = mean_sentences
         self.samples = sum(len(corpus) for corpus in self._corpora)
         self.unusable = 0
         self.read = 0
@@ -32,7 +35,7 @@ class Reader:
     def surveyed(self) -> list[Sample]:
         """The first samples of the order, whose captions say how long captions are."""
         found = list(self._samples(range(min(self.samples, self._recipe.run.survey))))
-        self._mean = mean_sentences(sample for sample, _ in found)
+        self.mean_sentences = mean_sentences(sample for sample, _ in found)
         return [sample for sample, _ in found]
 
     def looks(self, positions: Sequence[int], *, epoch: int | None = None) -> list[Look]:
@@ -46,7 +49,7 @@ class Reader:
                 sample,
                 seed=rules.run.seed,
                 epoch=found if epoch is None else epoch,
-                mean_sentences=self._mean,
+                mean_sentences=self.mean_sentences,
                 prompts=rules.prompts,
                 hinted=rules.data.hinted,
             )
@@ -74,9 +77,9 @@ class Reader:
             )
 
 
-def reader_of_validation(recipe: PredictorRecipe) -> Reader | None:
+def reader_of_validation(recipe: PredictorRecipe, mean_sentences: float) -> Reader | None:
     """Samples of the validation split; none where the shards have no such split."""
     try:
-        return Reader(recipe, Split.VALIDATION)
-    except TrainingError:  # shards of others have no such split
+        return Reader(recipe, Split.VALIDATION, mean_sentences)
+    except NoSamples:  # shards of others have no such split
         return None
