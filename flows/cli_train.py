@@ -185,7 +185,8 @@ def heeds(
     for one in found:
         rise, low, high = (f"{100 * value / one.right:+.2f} %" for value in (one.difference, one.low, one.high))
         table.add_row(one.condition, f"{one.right:.4f}", f"{one.wrong:.4f}", rise, f"{low} … {high}", "heard" if one.heard else "not heard")
-    console.print(f"{found[0].songs} songs of validation, one clip each, the same noise for right and wrong")
+    left_out = f"; {found[0].unusable} samples cannot be used and are left out" if found[0].unusable else ""
+    console.print(f"{found[0].songs} songs of validation, one clip each, the same noise for right and wrong{left_out}")
     console.print(table)
 
 
