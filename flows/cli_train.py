@@ -64,13 +64,12 @@ def train(
     from flows.model_files import write_model_card
     from training.loop import train as run_train
 
-    made = run_train(chosen, out, typer.echo)
+    made = run_train(chosen, out, typer.echo, at_end=lambda: write_model_card(out))
     if os.environ.get("RANK", "0") == "0":  # one of several tells
         typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")
     if made.stopped:
         raise typer.Exit(REQUEUE)
     if os.environ.get("RANK", "0") == "0":
-        write_model_card(out)
         typer.echo(f"what it is:  {out}/README.md")
         typer.echo(f'listen:  {_command()} sample "A calm song in A minor at 90 BPM" --model {out}')
 
@@ -129,7 +128,7 @@ def sample(
     from flows.leadsheet import heading, lead_sheet
     from flows.settings import validated_as
     from training.asking.ask import asked
-    from training.generating import Player, Score
+    from training.generating import Player, Score, untold
     from training.predictors.predictors import Predictors
     from training.sampling import SamplingConfig
     from training.written import write_piece
@@ -143,7 +142,7 @@ def sample(
         duration_s=seconds or player.recipe.data.seconds, statistics=player.survey.statistics, seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )  # fmt: skip
-    typer.echo("\n".join((*wanted.told(), f"     {heading(wanted.labels)}", *lead_sheet(wanted.labels))))
+    typer.echo("\n".join((*wanted.told(), *untold(wanted.labels), f"     {heading(wanted.labels)}", *lead_sheet(wanted.labels))))
     for start in range(0, count, batch):
         scores = [Score(str(number), caption, wanted.labels) for number in range(start, min(count, start + batch))]
         for score, wave in zip(scores, player.play(scores, seed=seed, sampling=sampling), strict=True):

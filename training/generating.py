@@ -13,8 +13,8 @@ import torch
 from pipelines.codecs import Codec, open_codec
 from schemas.labels import Labels
 from training.checkpoints import find_checkpoint
-from training.conditions.beats import batched_beats
-from training.conditions.chords import batched_chords
+from training.conditions.beats import MAX_BEATS, batched_beats
+from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.errors import TrainingError
 from training.files import CORPUS, EMA, RECIPE
 from training.learner import fill_weights
@@ -34,6 +34,21 @@ class Score(NamedTuple):
     key: str
     prompt: str
     labels: Labels
+
+
+def untold(labels: Labels) -> tuple[str, ...]:
+    """What a model is not told of labels because they are many, for whoever asks for them.
+
+    >>> from training.asking.ask import asked
+    >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
+    ('of 60 beats the model is told the first 50: what comes after them is its own',)
+    """
+    counts = (("beats", len(labels.beats.times_s), MAX_BEATS), ("chords", len(labels.chords.segments), MAX_CHORDS))
+    return tuple(
+        f"of {count} {what} the model is told the first {limit}: what comes after them is its own"
+        for what, count, limit in counts
+        if count > limit
+    )
 
 
 class Player(NamedTuple):

@@ -46,9 +46,10 @@ class Trained(NamedTuple):
     checkpoint: str
 
 
-def train(recipe: TrainRecipe, out: str, tell: Tell = print) -> Trained:
+def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable[[], object] = lambda: None) -> Trained:
     """Train by a recipe into a folder, from its last checkpoint where it has one.
 
+    Once all steps are done the first process calls `at_end`, while the others wait and the folder is still its own.
     SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError` where recipe and folder, shards or
     machine do not fit together, and `BadData` for too many unusable samples or a loss that is no number.
     """
@@ -57,9 +58,14 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print) -> Trained:
         raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
     with joined(recipe.run.device) as world, _stop_signals() as stop:
         if not world.is_first:
-            return _Run(recipe, store, world, _silent).go(stop)
-        with hold(store, "training") as lock:
-            return _Run(recipe, store, world, tell, lock).go(stop)
+            made = _Run(recipe, store, world, _silent).go(stop)
+        else:
+            with hold(store, "training") as lock:
+                made = _Run(recipe, store, world, tell, lock).go(stop)
+                if not made.stopped:
+                    at_end()
+        world.wait()
+        return made
 
 
 class _Run:

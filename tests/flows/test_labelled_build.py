@@ -181,6 +181,7 @@ def test_a_build_is_labelled_afterwards_without_touching_a_byte_of_its_audio(cor
     assert all(sample.pseudo_labels for sample in samples(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_and_one_that_was_killed_give_the_same_bytes(corpus: Corpus, tmp_path: Path) -> None:
     corpus.build(corpus.recipe(), workers=2, out=tmp_path / "two")
     assert digests(tmp_path / "two") == digests(corpus.out)

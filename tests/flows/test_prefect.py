@@ -142,6 +142,7 @@ def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where
     assert {name: (corpus.out / "shards" / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.slow
 def test_backfill_in_slices_gives_the_bytes_of_a_build(server: Server, corpus: Corpus, tmp_path: Path) -> None:
     recipe = PLAIN.replaced(caption=PLAIN.caption.replaced(paraphrases=0))
     plainly_built(corpus, corpus.out)
@@ -165,6 +166,7 @@ def test_wrong_parameters_are_refused_before_a_run_is_made(server: Server, corpu
     assert b"clip_seconds" in refused.value.read()
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(server: Server, corpus: Corpus, tmp_path: Path) -> None:
     with llm_server(tmp_path / "server", wrong=0.4) as model, worker(server, OPENAI_API_KEY=KEY):
         recipe = PLAIN.replaced(
@@ -189,6 +191,7 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(serv
     assert report["usd"] == pytest.approx(spent)
 
 
+@pytest.mark.slow
 def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(server: Server, corpus: Corpus, tmp_path: Path) -> None:
     plainly_built(corpus, corpus.out)
     (tmp_path / "tags.txt").write_text("\n".join(["calm pad", "bright lead", "dark choir", "soft flute", "loud organ"]))

@@ -80,6 +80,7 @@ def test_the_quote_comes_before_the_money_and_the_build_goes_on_from_there(built
     assert quote["likely_usd"] == pytest.approx(json.loads(run("captions", "quote", str(out), "--json").stdout)["spent_usd"] / 2, rel=0.3)
 
 
+@pytest.mark.slow
 def test_the_same_answers_give_the_same_bytes_whoever_works(built: Built, tmp_path: Path) -> None:
     one, two = (copied(built, tmp_path / name) for name in ("one", "two"))
     with llm_server(tmp_path / "server", wrong=0.2) as server:

@@ -126,6 +126,7 @@ def test_the_dataset_and_its_card_name_the_codec(out: Path) -> None:
     assert "by the codec mel 1 (CC0-1.0) of the audio in mono at 16000 Hz" in (out / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_workers_and_a_build_that_was_killed_give_the_same_bytes(songs: Songs, out: Path, tmp_path: Path) -> None:
     songs.build(tmp_path / "two", recipe(), workers=2)
     assert digests(tmp_path / "two") == digests(out)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -100,16 +101,30 @@ def test_a_stop_signal_loses_no_step(tmp_path: Path) -> None:
     assert last.json("state.json")["samples"] == 4 * done
 
 
+class Alone(NamedTuple):
+    """A run of one process."""
+
+    folder: Path
+    recipe: TrainRecipe
+    output: str
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    folder = tmp_path_factory.mktemp("alone")
+    chosen = recipe(corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6)
+    return Alone(folder / "run", chosen, started(chosen, folder / "run").communicate(timeout=300)[0])
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_learn_what_one_does(tmp_path: Path, parallel: str) -> None:
-    chosen = recipe(corpus(tmp_path / "shards"), run__parallel=parallel, run__validate_every=3, run__played=1, run__play_every=6)
-    alone = started(chosen, tmp_path / "alone").communicate(timeout=300)[0]
+def test_two_processes_learn_what_one_does(one_process: Alone, tmp_path: Path, parallel: str) -> None:
+    chosen, alone = one_process.recipe.replaced(run=one_process.recipe.run.replaced(parallel=parallel)), one_process.output
     both = started(chosen, tmp_path / "both", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2").communicate(
         timeout=300
     )[0]
     assert len(losses(alone)) == 6
     assert losses(both) == pytest.approx(losses(alone), abs=2e-4)  # sums in another order
-    one, two = weights(tmp_path / "alone", 6), weights(tmp_path / "both", 6)
+    one, two = weights(one_process.folder, 6), weights(tmp_path / "both", 6)
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
     assert both.count("validation loss") == alone.count("validation loss") == 2
     again = started(chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both")  # shared weights are read by one process

@@ -1,19 +1,23 @@
 """The small parts of a run: rates, averages, kept states, pace."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from pipelines.store import Store
 from training.averaging import Ema
 from training.conditions.tokens import Tokens
-from training.journal import spectrogram_picture
+from training.journal import Journal, spectrogram_picture
 from training.learner import rate_at
 from training.munet.config import MuNetConfig
 from training.pace import flops_per_sample
 from training.presets import READY, ready_recipe
 from training.recipe import Decay, OptimRecipe
 from training.states import KeptStates
+from training.text import open_text_encoder
 
 
 @pytest.mark.parametrize(
@@ -111,3 +115,26 @@ def test_a_tone_is_a_bright_line_at_its_height() -> None:
     assert 256 - int(middle.argmax()) == 64  # bins of 15.6 Hz, low ones at the bottom
     assert middle.max() > 250
     assert middle[:100].max() < 60
+
+
+def test_a_log_that_goes_on_keeps_the_step_of_its_checkpoint_and_drops_what_came_after(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def heard(done: int, *steps: int) -> None:
+        journal = Journal(Store(str(tmp_path)), lambda _: None, done=done)
+        for step in steps:
+            journal.validation(step, float(step + 100 * done))
+        journal.close()
+
+    heard(0, 1, 2, 3)
+    heard(2, 3, 4)
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    assert [(point.step, point.value) for point in log.Scalars("loss/validation")] == [(1, 1.0), (2, 2.0), (3, 203.0), (4, 204.0)]
+
+
+def test_states_of_text_are_the_same_whatever_is_computed_in_around_them() -> None:
+    encoder = open_text_encoder()
+    plain = encoder.encode(["A flute plays in C minor."]).states_BLD
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(encoder.encode(["A flute plays in C minor."]).states_BLD, plain)
