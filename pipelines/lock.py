@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from schemas.record import PositiveSeconds, Record
 
 LEASE_S: Final = 120.0  # long enough for a slow network, short enough to wait for after a cluster's node has died
 VARIABLE: Final = "OBBLIGATO_RUN_LOCK"  # tells child processes which lock is their run's
+_LOOK_EVERY_S: Final = 2.0  # at a lock that is waited for
 _TRIES: Final = 20  # of taking a lock that others take or release at the same moment
 
 
@@ -129,6 +130,19 @@ def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]
         lock.release()
 
 
+def wait_out(store: Store, tell: Callable[[str], None]) -> None:
+    """Wait while a lock of another machine stands that nobody renews, until its lease has passed: its run may have been killed there.
+
+    Returns at once where its run is alive here, and as soon as it shows that it lives: `hold` refuses it then.
+    """
+    first = read(store)
+    if first is None or _is_here(holder := _parsed(first)) or _is_gone(store, holder):
+        return
+    tell(f"{store.url} is locked by {holder}; waited for up to {holder.lease_s:.0f} s, in case that it was killed")
+    while (standing := read(store)) is not None and standing.content == first.content and not _is_gone(store, holder):
+        time.sleep(_LOOK_EVERY_S)
+
+
 def held_by(store: Store) -> Holder | None:
     """Who stands in a store's lock, alive or not; none where there is no lock."""
     seen = read(store)
@@ -183,9 +197,14 @@ def _parsed(seen: Seen) -> Holder:
 
 def _is_gone(store: Store, holder: Holder) -> bool:
     """Whether a run has surely ended, or has let its lease pass."""
-    if holder.boot_id and holder.boot_id == boot_id() and holder.pid_namespace == pid_namespace():
+    if _is_here(holder):
         return not _runs_here(holder.pid, holder.process_start)
     return _age_s(store) > holder.lease_s
+
+
+def _is_here(holder: Holder) -> bool:
+    """Whether a run's process can be looked at from here, if there is one."""
+    return bool(holder.boot_id) and holder.boot_id == boot_id() and holder.pid_namespace == pid_namespace()
 
 
 def _age_s(store: Store) -> float:

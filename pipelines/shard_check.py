@@ -8,6 +8,7 @@ from pipelines.shard_audio import Depth, Sound, listened
 from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from pipelines.store import sha256_of
+from pipelines.tars import sample_offsets
 from schemas.identity import stable_hash
 from schemas.sample import Sample
 
@@ -87,6 +88,7 @@ def _check_index(shard: Shard, index: dict[str, Any], keys: list[str]) -> Iterat
     try:
         with open_file(shard) as file:
             sha256 = sha256_of(file)
+            offsets = sample_offsets(file)
     except (OSError, DeadInput):
         return  # a problem of the reading already
     if sha256 != index["sha256"]:
@@ -96,3 +98,5 @@ def _check_index(shard: Shard, index: dict[str, Any], keys: list[str]) -> Iterat
         missing = [str(key) for key in stated if key not in set(keys)]
         named = f"; first missing: {readable(missing[0])}" if missing else ""
         yield problem("index_keys", f"{shard.stem}.json lists {len(stated)} keys, {len(keys)} samples were read{named}")
+    if index.get("offsets", offsets) != offsets:
+        yield problem("index_offsets", f"{shard.stem}.json says otherwise where its samples begin: training would read other bytes as them")

@@ -75,3 +75,18 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
     rest = opened.read(_BLOCK)
     if rest.strip(b"\0"):
         raise DeadInput("damaged_shard", f"has a damaged header at byte {tar.offset}; what follows is not read")
+
+
+def sample_offsets(opened: IO[bytes]) -> list[int]:
+    """Where each sample of a shard begins, its first header included, and where the last one ends. Raises `DeadInput` as `read_members`.
+
+    A sample's members follow one another and share a key: the name up to the first dot of its last part, as stock readers have it.
+    """
+    offsets, end, before = [], 0, None
+    for member in read_members(opened):
+        folder, slash, last = member.name.rpartition("/")
+        key = folder + slash + last.partition(".")[0]
+        if key != before:
+            offsets.append(end)
+        before, end = key, member.offset + member.size + -member.size % _BLOCK
+    return [*offsets, end]

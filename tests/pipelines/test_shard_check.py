@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.shard_check import Checked, check
 from pipelines.shard_finding import Problem, find_shards
+from pipelines.tars import sample_offsets
 from tests.pipelines.shard_samples import KEY, flac, foreign, our_sample, ours, write_build, write_shard
 
 
@@ -32,6 +33,17 @@ def test_a_sample_that_the_index_has_and_the_shard_has_not_is_named(tmp_path: Pa
     index.write_text(json.dumps({**json.loads(index.read_text()), "keys": [KEY, "gone"]}))
     said = "train-00000.json lists 2 keys, 1 samples were read; first missing: gone"
     assert problems_of(tmp_path) == [("", "index_keys", said)]
+
+
+def test_an_index_that_says_otherwise_where_samples_begin_is_a_problem(tmp_path: Path) -> None:
+    index = write_build(tmp_path, our_sample(), our_sample("s1")) / "shards/train-00000.json"
+    stated = json.loads(index.read_text())
+    with (tmp_path / "shards/train-00000.tar").open("rb") as shard:
+        offsets = sample_offsets(shard)
+    index.write_text(json.dumps({**stated, "offsets": offsets}))
+    assert problems_of(tmp_path) == []
+    index.write_text(json.dumps({**stated, "offsets": [0, offsets[1] + 512, offsets[2]]}))
+    assert [code for _, code, _ in problems_of(tmp_path)] == ["index_offsets"]
 
 
 @pytest.mark.parametrize(

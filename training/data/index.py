@@ -5,7 +5,7 @@ headers are read once.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import fsspec
 import numpy as np
@@ -13,11 +13,9 @@ import numpy.typing as npt
 
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shard_finding import Shard, find_shards, index_of, open_file
-from pipelines.tars import read_members
+from pipelines.tars import sample_offsets
 from schemas.identity import Split
 from training.errors import NoSamples, TrainingError
-
-_BLOCK: Final = 512
 
 Offsets = npt.NDArray[np.int64]
 
@@ -85,21 +83,10 @@ def _places(shard: Shard) -> ShardPlaces:
         return ShardPlaces(shard.url, np.asarray(stated["offsets"], np.int64))
     try:
         with open_file(shard) as file:
-            members = list(read_members(file))
+            offsets = sample_offsets(file)
     except DeadInput as error:
         raise DeadInput(error.code, f"{shard.name} {error.message}") from error
-    starts, end, key = [], 0, None
-    for member in members:
-        if (found := _key(member.name)) != key:
-            starts.append(end)
-        key, end = found, member.offset + member.size + -member.size % _BLOCK
-    return ShardPlaces(shard.url, np.asarray([*starts, end], np.int64))
-
-
-def _key(name: str) -> str:
-    """A member's key, up to the first dot of its last part, as stock readers have it."""
-    folder, slash, last = name.rpartition("/")
-    return folder + slash + last.partition(".")[0]
+    return ShardPlaces(shard.url, np.asarray(offsets, np.int64))
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
