@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import groupby
-from typing import Final
 
 import numpy as np
 import torch
@@ -14,10 +13,9 @@ from pipelines.audio import Wave, decoded, resampled
 from pipelines.codecs import Codec, CodecFacts, open_codec
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.isolation import Death
+from pipelines.memory import is_out_of_memory
 from pipelines.tables import npy_bytes
 from schemas.recipe import EncodeRecipe
-
-_ALLOCATOR: Final = "DefaultCPUAllocator"  # torch raises a plain `RuntimeError` that names it where memory ends
 
 
 def describe(recipes: Sequence[EncodeRecipe], _: None) -> list[CodecFacts]:
@@ -63,7 +61,7 @@ def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | D
     try:
         latents_BCTF = codec.encode(torch.from_numpy(np.stack(waves)).to(device)).cpu().numpy()
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _ALLOCATOR not in str(error):
+        if not is_out_of_memory(error):
             raise
         seconds = len(waves[0]) / codec.facts.rate_hz
         raise PipelineError(

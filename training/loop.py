@@ -15,6 +15,7 @@ import torch
 
 from pipelines.codecs import Codec, open_codec
 from pipelines.lock import Lock, hold
+from pipelines.memory import is_out_of_memory
 from pipelines.store import Store
 from training import checkpoints
 from training.beginning import Beginning, beginning
@@ -99,7 +100,7 @@ class _Run:
         with self._loader() as loader, self._journal() as journal:
             while step < rules.steps:
                 taken = [clock.waiting(loader) for _ in range(self.share.parts)]
-                figures = self.learner.step(taken, step)
+                figures = self._learned(taken, step)
                 step += 1
                 clock.stepped(figures.samples)
                 self._count(figures, taken, step)
@@ -114,6 +115,17 @@ class _Run:
         if self.unusable:
             self.tell(f"{self.unusable} samples could not be used" + "".join(f"\n  {reason}" for reason in self.reasons))
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
+
+    def _learned(self, taken: Sequence[Batch], step: int) -> StepFigures:
+        try:
+            return self.learner.step(taken, step)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower data.micro_batch, or set "
+                "run.checkpointing=true. The run goes on from its last checkpoint"
+            ) from error
 
     @contextmanager
     def _journal(self) -> Iterator[Journal | None]:

@@ -1,5 +1,6 @@
 """A model that plays from its checkpoint, and whether it heeds what it is told."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,12 @@ def test_the_interval_is_students_over_songs() -> None:
 def test_three_songs_are_the_least(player: Player, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="an interval needs 3 at least"):
         heeded(player, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
+
+
+def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "checkpoints" / "step-00000006", tmp_path / "other")
+    (tmp_path / "other" / "recipe.json").write_text('{"model": {"width": 3}}')
+    with pytest.raises(
+        TrainingError, match=r"other/recipe\.json is not of a model that this version trains: model\.latent_channels: Field required"
+    ):
+        Player.of(str(tmp_path / "other"))

@@ -23,6 +23,7 @@ from tests.waiting import until
 from training import checkpoints
 from training.checkpoints import find_checkpoint
 from training.errors import BadData, TrainingError
+from training.learner import Learner
 from training.loop import train
 from training.recipe import TrainRecipe
 from training.survey import Survey
@@ -282,3 +283,9 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
     told = subprocess.run(command, env=_ALONE, capture_output=True, text=True, check=False, timeout=120).stdout.splitlines()
     both = "[0, 'found', 1, 'found']"
     assert sorted(told) == [f"{both} TrainingError the first process: division by zero", f"{both} ZeroDivisionError division by zero"]
+
+
+def test_memory_that_does_not_do_is_said_with_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Learner, "losses", lambda *_: torch.empty(1 << 60))
+    with pytest.raises(TrainingError, match=r"2 samples do not fit in memory at once: lower data\.micro_batch"):
+        train(recipe(corpus(tmp_path / "shards")), str(tmp_path / "run"), silent)
