@@ -7,7 +7,7 @@ same to the bit as one that was not.
 import importlib.metadata
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -57,14 +57,12 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable
     store = Store(out)
     if not store.is_local:
         raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
-    with joined(recipe.run.device) as world, _stop_signals() as stop:
-        if not world.is_first:
-            made = _Run(recipe, store, world, _silent).go(stop)
-        else:
-            with hold(store, "training") as lock:
-                made = _Run(recipe, store, world, tell, lock).go(stop)
-                if not made.stopped:
-                    at_end()
+    with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
+        locks: list[Lock] = []  # of the first process alone
+        world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
+        made = _Run(recipe, store, world, tell, *locks).go(stop)
+        if world.is_first and not made.stopped:
+            at_end()
         world.wait()
         return made
 
@@ -73,7 +71,8 @@ class _Run:
     """One process's part of a run."""
 
     def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None) -> None:
-        self.recipe, self.store, self.world, self.tell, self.lock = recipe, store, world, tell, lock
+        self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
+        self.tell: Tell = tell if world.is_first else _silent
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
         encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
@@ -84,7 +83,7 @@ class _Run:
         self.samples = self._samples(found.corpora, told_all=False)
         self.heard = self._samples(found.heard, told_all=True) if found.heard else None
         for note in found.notes:
-            tell(note)
+            self.tell(note)
         self.first_step, self.unusable = self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
         self.reasons: list[str] = []  # why samples of this process could not be used, of the first few
         world.wait()  # nobody writes a checkpoint while another still reads the last one
