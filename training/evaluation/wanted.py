@@ -1,6 +1,6 @@
 """Prompts for a model to play: captions of held-out samples, and the same with one control swapped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -27,11 +27,12 @@ class Wanted(NamedTuple):
 
 
 def wanted_of(target: str, most: int) -> list[Wanted]:
-    """Captions of the first samples of a target's test shards; where it has none, of validation; else of all shards. Originals alone.
+    """Captions of a target's test shards, of each song one before any has two; without such shards, of validation; else of all.
 
-    What a caption states is asked for, nothing else. Raises `TrainingError` where no sample of ours has a caption.
+    Songs that count once are independent, which intervals take for granted. Originals alone. What a caption states is asked for, nothing
+    else. Raises `TrainingError` where no sample of ours has a caption.
     """
-    captioned = islice(_captioned(target), most)
+    captioned = islice(_one_a_song(_captioned(target)), most)
     found = [Wanted(one.key, text, stated_controls(text), one.duration_s, reference=one.key) for one, text in captioned]
     if not found:
         raise TrainingError(f"{target} holds no sample of ours with a caption to play")
@@ -48,6 +49,18 @@ def with_swaps(wanted: Sequence[Wanted]) -> list[Wanted]:
             for swap in swapped_prompts(one.caption, one.asked)
         ]
     return out
+
+
+def _one_a_song(found: Iterable[tuple[Sample, str]]) -> Iterator[tuple[Sample, str]]:
+    """In order, but what a song has beyond its first comes last."""
+    seen, later = set(), []
+    for one in found:
+        if one[0].song_id in seen:
+            later.append(one)
+        else:
+            seen.add(one[0].song_id)
+            yield one
+    yield from later
 
 
 def _captioned(target: str) -> Iterator[tuple[Sample, str]]:

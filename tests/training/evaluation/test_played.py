@@ -9,11 +9,13 @@ from typing import cast
 import numpy as np
 import pytest
 
+from schemas.sample import Sample
+from tests.pipelines.shard_samples import our_sample, ours, write_shard
 from training.asking.corpus import NEUTRAL
 from training.errors import TrainingError
 from training.evaluation.made import Listing
 from training.evaluation.played import played
-from training.evaluation.wanted import Wanted, with_swaps
+from training.evaluation.wanted import Wanted, wanted_of, with_swaps
 from training.generating import Player, Score, Wave
 from training.metrics.controls import stated_controls
 
@@ -76,3 +78,16 @@ def test_what_played_is_named_with_the_sum_of_its_weights(tmp_path: Path) -> Non
     assert found is not None
     assert found.name == str(tmp_path / "model")
     assert found.sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
+def clip(number: int, start_ms: int) -> Sample:
+    """A clip of a song of two."""
+    song_id = f"{number:016x}"
+    key = f"{song_id}-{start_ms}-2000"
+    return our_sample(key=f"{key}-orig", clip_key=key, song_id=song_id, split="test")
+
+
+def test_each_song_is_asked_for_once_before_any_is_twice(tmp_path: Path) -> None:
+    write_shard(tmp_path / "test-00000.tar", ours(clip(1, 0), clip(1, 2000), clip(2, 0), clip(2, 2000), clip(3, 0)))
+    names = [one.name.rpartition("-orig")[0].lstrip("0") for one in wanted_of(str(tmp_path), 4)]
+    assert names == ["1-0-2000", "2-0-2000", "3-0-2000", "1-2000-2000"]
