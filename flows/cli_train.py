@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE
+from flows.launchers.job import LAUNCHED, REQUEUE
 
 if TYPE_CHECKING:
     from training.recipe import TrainRecipe
@@ -62,8 +62,12 @@ def train(
         raise typer.Exit(run_launched(job, launching, typer.echo))
 
     from flows.model_files import write_model_card
+    from pipelines.lock import wait_out
+    from pipelines.store import Store
     from training.loop import train as run_train
 
+    if os.environ.get(LAUNCHED) and os.environ.get("RANK", "0") == "0":  # by a scheduler, maybe in place of a run whose machine died
+        wait_out(Store(out), typer.echo)
     made = run_train(chosen, out, typer.echo, at_end=lambda: write_model_card(out))
     if os.environ.get("RANK", "0") == "0":  # one of several tells
         typer.echo(f"{'stopped' if made.stopped else 'done'} at step {made.step}: {made.checkpoint}")

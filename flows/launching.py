@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from pydantic import ValidationError
+
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, launched
 from flows.launchers.job import REQUEUE, STOPPED, Tell
-from flows.settings import laid_over, validated_as
+from flows.settings import laid_over
 from flows.steps import absolute
 
 
@@ -31,7 +33,16 @@ def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[s
     {'time': '12:00:00', 'cpus': '4', 'options': ['--qos=high']}
     """
     values = {"launcher": launcher, "processes": processes, "nodes": nodes, "settings": dict(map(_pair, settings))}
-    return validated_as(Launching, values, "`obbligato train --help` says how to launch")
+    try:
+        return Launching.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{_option(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors())
+        raise UsageError(f"{problems}. `obbligato train --help` says how to launch") from error
+
+
+def _option(place: tuple[int | str, ...]) -> str:
+    """The option that a problem is with; the settings' own errors name the launcher."""
+    return f"--{place[0]}" if place else "--launch"
 
 
 def _pair(setting: str) -> tuple[str, Any]:
@@ -67,10 +78,24 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     check_end(ended, job.out)
+    if ended.status:
+        tell(stopped(ended, job))
     return ended.status
 
 
 def check_end(ended: Ended, out: str) -> None:
     """Raises `UsageError` for a job that has failed; a stop is none."""
     if ended.status not in (0, *STOPPED):
-        raise UsageError(f"training ended with status {ended.status}; what it printed says why. The same command goes on in {out}")
+        where = f"the first error in {ended.log}" if ended.log else "the first error that it printed"
+        raise UsageError(f"training ended with status {ended.status}; {where} says why. The same command goes on in {out}")
+
+
+def stopped(ended: Ended, job: TrainJob) -> str:
+    """What there is to say of a job that was stopped and that nobody put back.
+
+    >>> stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
+    'training in /m was stopped 3 times, as often as it may go on, and has more to do; the same command goes on'
+    """
+    how = f"{job.requeues + 1} times, as often as it may go on," if ended.requeue else f"with status {ended.status} and not put back,"
+    log = f". Its log: {ended.log}" if ended.log else ""
+    return f"training in {job.out} was stopped {how} and has more to do; the same command goes on{log}"

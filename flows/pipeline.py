@@ -21,6 +21,7 @@ from flows.cli_evaluate import PAGE, REPORT
 from flows.cli_train import train_recipe
 from flows.errors import UsageError
 from flows.launchers import Launching
+from flows.launching import train_job
 from flows.model_card import DOCUMENT
 from flows.processes import ProcessGroup
 from flows.steps import absolute
@@ -54,11 +55,16 @@ def pipeline(
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
     built_by = with_latents(recipe, train_recipe(preset, None, list(settings), [corpus]))
+    launching.made.check(train_job([corpus], model, preset, settings, launching))  # before the build, not after it
     totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
     trained = train_model([corpus], model, preset, settings, launching)
-    figures = evaluate_model(model, corpus, report, evaluation)
-    with_figures = described(model, figures)
-    return {"corpus": totals, "model": {**trained, **with_figures}, "report": {"out": report, "figures": figures}}
+    measured: dict[str, Any] = {"out": "", "figures": {}}
+    if Store(model).exists(DOCUMENT):
+        measured = {"out": report, "figures": evaluate_model(model, corpus, report, evaluation)}
+        trained = {**trained, **described(model, measured["figures"])}
+    else:
+        get_run_logger().warning("%s cannot be seen from here: measure it where it lies, by obbligato evaluate %s %s", model, model, corpus)
+    return {"corpus": totals, "model": trained, "report": measured}
 
 
 def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
@@ -109,10 +115,8 @@ def figures_of(report: dict[str, Any]) -> dict[str, float]:
 
 
 def described(model: str, figures: dict[str, float]) -> dict[str, Any]:
-    """Put the figures into the model card, where the model can be reached from here, and show it."""
+    """Put the figures into the model card and show it."""
     from flows.model_files import write_model_card
 
-    if not Store(model).exists(DOCUMENT):
-        return {}
     write_model_card(model, figures)
     return shown_model(model)

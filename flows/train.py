@@ -12,7 +12,7 @@ from flows.artifacts import key
 from flows.cli_train import train_recipe
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, followed
-from flows.launching import check_end, train_job
+from flows.launching import check_end, stopped, train_job
 from flows.model_card import CARD, DOCUMENT
 from flows.steps import absolute
 from pipelines.store import Store
@@ -24,8 +24,7 @@ Shards = Annotated[list[str], Field(min_length=1, description="Builds, folders o
 def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
     """Submit a job and follow it to its end; what it prints goes to the log. However this ends, nothing of the job runs on."""
     logger = get_run_logger()
-    launcher = launching.made
-    return followed(launcher, launcher.submit(job), logger.info)
+    return followed(launching.made, job, logger.info)
 
 
 @flow(name="train", flow_run_name="train {out}", retries=0)
@@ -43,14 +42,15 @@ def train_model(
     """
     train_recipe(preset, None, list(settings), shards)  # refused before anything starts
     job = train_job(shards, out, preset, settings, launching)
+    launching.made.check(job)
     for turn in range(1, job.requeues + 2):
         ended = take_turn(turn, job, launching)
         if not ended.requeue:
             break
         get_run_logger().warning("stopped from outside with more to do, in turn %d of at most %d", turn, job.requeues + 1)
     check_end(ended, job.out)
-    if ended.status:  # a stop, as often as there may be
-        raise UsageError(f"training in {job.out} was stopped {job.requeues + 1} times and has more to do: run it again")
+    if ended.status:
+        raise UsageError(stopped(ended, job))
     return shown_model(job.out)
 
 

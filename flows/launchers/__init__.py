@@ -42,7 +42,7 @@ class Launching(Record):
     launcher: LauncherName = Field(LauncherName.LOCAL, description="local, slurm or kubernetes.")
     processes: Count = Field(1, description="On each node; on GPUs, one for each.")
     nodes: Count = Field(1, description="Machines.")
-    requeues: int = Field(10, ge=0, description="How often a run that was stopped from outside goes on.")
+    requeues: int = Field(10, ge=0, description="How often a run that was stopped from outside goes on; on Kubernetes, always.")
     settings: dict[str, Any] = Field({}, description="Of the launcher, such as partition, time, image, namespace, gpus.")
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from schemas.record import Record
 
 REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
 STOPPED: Final = (REQUEUE, 143)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
+LAUNCHED: Final = "OBBLIGATO_LAUNCHED"  # tells a run that a scheduler started it, which may have killed another in its place
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
 Tell = Callable[[str], None]
 Count = Annotated[int, Field(ge=1)]
@@ -61,13 +62,20 @@ class Ended(NamedTuple):
 
     status: int
     requeue: bool = False
+    log: str = ""  # file that says why, where there is one
 
 
 class Launcher(Protocol):
     """A place where training runs."""
 
+    def check(self, job: TrainJob) -> None:
+        """Raises `UsageError` for what is known to be missing before a job is submitted, and says what to write instead."""
+
+    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+        """The job of the same folder that is at work or in the queue: its follower may have gone. One that is ending is waited for."""
+
     def submit(self, job: TrainJob) -> Handle:
-        """Start a job, or hand it to a scheduler. Raises `UsageError` naming what is missing."""
+        """Start a job, or hand it to a scheduler. Raises `UsageError` where it is refused; whatever is raised, no job is left behind."""
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
         """Tell each line of a job's output as it comes, until the job has ended."""
@@ -79,22 +87,41 @@ class Launcher(Protocol):
 def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
     """Submit a job and follow it to its end; again where a stop from outside ended it, up to the job's limit.
 
-    Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job.
+    Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job. Raises `UsageError` where the job cannot be run.
     """
+    launcher.check(job)
     for left in range(job.requeues, -1, -1):
-        ended = followed(launcher, launcher.submit(job), tell)
+        ended = followed(launcher, job, tell)
         if not ended.requeue or not left:
             return ended
         tell(f"stopped from outside with more to do: submitted again ({left} times left)")
     raise AssertionError("a job is submitted at least once")
 
 
-def followed(launcher: Launcher, handle: Handle, tell: Tell) -> Ended:
-    """Follow a job to its end; cancel it where the following is broken off, but not where its scheduler is out of reach."""
+def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
+    """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for a scheduler that is out of reach."""
+    handle = None
     try:
+        handle = launcher.find(job, tell) or launcher.submit(job)
         return launcher.follow(handle, tell)
     except UsageError:
         raise
     except BaseException:
-        launcher.cancel(handle)
+        if handle is not None:
+            launcher.cancel(handle)
         raise
+
+
+def digest(asked: str) -> str:
+    """A short name for what a job was asked to do."""
+    return hashlib.sha256(asked.encode()).hexdigest()[:12]
+
+
+def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
+    """Say that a job is at work already, and where it was asked for something else than what is wanted now (none: not known)."""
+    tell(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
+    if asked and asked != wanted:
+        tell(
+            f"{what} was submitted with other options, or by another version, and goes on with those. "
+            "To change them: stop this command, which cancels the job, and give it again"
+        )

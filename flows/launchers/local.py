@@ -24,10 +24,18 @@ class LocalLauncher:
         self._settings = settings
         self._running: dict[str, ProcessGroup] = {}
 
-    def submit(self, job: TrainJob) -> Handle:
-        """Start a job. Raises `UsageError` for more than one node."""
+    def check(self, job: TrainJob) -> None:
+        """Raises `UsageError` for more than one node, and for a run's folder that is a URL."""
         if job.nodes > 1:
             raise UsageError(f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher slurm or kubernetes")
+        if "://" in job.out:
+            raise UsageError(f"{job.out}: a run is written to a folder of this machine, such as a mounted disk, not to a URL")
+
+    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+        """None: a run here ends with whoever started it, and another one is refused by the run's lock."""
+
+    def submit(self, job: TrainJob) -> Handle:
+        """Start a job."""
         node = [sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
         group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group

@@ -1,44 +1,93 @@
 """Programs of schedulers, called."""
 
+import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from flows.errors import UsageError
+from flows.launchers.job import Tell
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
+_SUBMITTING_S: Final = 60.0  # that a program gets to end by itself when this process is told to stop
+_FINAL: Final = re.compile(
+    r"\bnot ?found\b|does not exist|invalid (job id|user)|forbidden|unauthorized|(access|permission).* denied|certificate", re.IGNORECASE
+)
 
 T = TypeVar("T")
 
 
+class Refused(UsageError):
+    """A scheduler's answer that asking again does not change."""
+
+
 def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
-    """What a program prints. Raises `UsageError` where it is not there (`needed` says for what) or fails, with its own words."""
+    """What a program prints. Raises `UsageError` where it fails, with its own words; `Refused` where it is not there, or for good."""
     done = called(program, *arguments, given=given, needed=needed)
     if done.returncode:
-        words = (done.stderr or done.stdout).strip() or "without a word"
-        raise UsageError(f"{program} {arguments[0] if arguments else ''} failed with status {done.returncode}: {words}")
+        raise failure(done)
     return done.stdout
 
 
+def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
+    """The error that a program's failure is.
+
+    >>> failure(subprocess.CompletedProcess(["kubectl", "--namespace=n", "get", "pods"], 1, "", "Error from server (Forbidden)"))
+    Refused('kubectl get failed with status 1: Error from server (Forbidden)')
+    """
+    words = (done.stderr or done.stdout).strip() or "without a word"
+    verb = next((word for word in done.args[1:] if not word.startswith("-")), "") if done.args[0] == "kubectl" else ""
+    kind = Refused if _FINAL.search(words) else UsageError
+    return kind(f"{done.args[0]}{' ' if verb else ''}{verb} failed with status {done.returncode}: {words}")
+
+
 def called(program: str, *arguments: str, given: str = "", needed: str) -> "subprocess.CompletedProcess[str]":
-    """A program that has run, whatever its status. Raises `UsageError` where it is not there."""
-    if shutil.which(program) is None:
-        raise UsageError(f"{program} is not on PATH: {needed}")
-    return subprocess.run([program, *arguments], input=given, capture_output=True, text=True, check=False)
+    """A program that has run, whatever its status. Raises `Refused` where it is not there (`needed` says for what).
+
+    What stops this process does not stop the program in its midst: a submission is seen by whoever looks for it afterwards, or was none.
+    """
+    require(program, needed=needed)
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        told.write(given)
+        told.seek(0)
+        process = subprocess.Popen([program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True)  # no Ctrl-C
+        try:
+            process.wait()
+        except BaseException:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_SUBMITTING_S)
+            raise
+        said.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess([program, *arguments], process.returncode, said.read(), errors.read())
 
 
-def patient(look: Callable[[], T], pause_s: float) -> T:
+def require(*programs: str, needed: str) -> None:
+    """Raises `Refused` for a program that is not there."""
+    for program in programs:
+        if shutil.which(program) is None:
+            raise Refused(f"{program} is not on PATH: {needed}")
+
+
+def patient(look: Callable[[], T], pause_s: float, tell: Tell) -> T:
     """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on meanwhile.
 
-    Raises `UsageError` once that has lasted for ten minutes.
+    Raises `Refused` at once, and `UsageError` once the rest has lasted for ten minutes.
     """
-    deadline = time.monotonic() + _OUTAGE_S
+    deadline, is_told = time.monotonic() + _OUTAGE_S, False
     while True:
         try:
             return look()
-        except UsageError:
+        except Refused:
+            raise
+        except UsageError as error:
             if time.monotonic() > deadline:
                 raise
+            if not is_told:
+                tell(f"the scheduler is out of reach, and asked again for {_OUTAGE_S / 60:.0f} minutes; the job is left alone: {error}")
+            is_told = True
             time.sleep(pause_s)

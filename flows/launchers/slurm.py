@@ -1,51 +1,48 @@
-"""Training on a Slurm cluster: a batch script that anybody can read, and Slurm's own commands.
-
-The script requeues itself. Slurm sends SIGTERM before the time limit and on preemption; training writes a checkpoint and ends with
-status 75; the script puts the job back into the queue, and it goes on where it was. So a job outlives its time limit, and whoever follows.
+"""Training on a Slurm cluster: a batch script that anybody can read (slurm_script.py), and Slurm's own commands.
 
 submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a signal handler before it can know whether
 a checkpoint was written.
 """
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic import Field
-
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE, STOPPED, Ended, Handle, Tell, TrainJob
-from flows.launchers.programs import answer, called, patient
-from schemas.record import Record
+from flows.launchers.job import REQUEUE, Ended, Handle, Tell, TrainJob, digest, tell_standing
+from flows.launchers.programs import Refused, answer, called, failure, patient, require
+from flows.launchers.slurm_script import SlurmSettings, batch_script
+
+__all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 
 _NEEDED: Final = "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
 _GONE: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}  # ends that are no fault of the job, on clusters that do not requeue
 _OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_GONE}
-
-
-class SlurmSettings(Record):
-    """Of the Slurm launcher."""
-
-    partition: str = Field("", description="Empty: the cluster's default, as for all that is empty here.")
-    account: str = Field("", description="Who pays.")
-    time: str = Field("", description="Limit of one turn, such as 12:00:00 or 1-00:00:00; a run goes on in the next one.")
-    gpus: int | None = Field(None, ge=0, description="GPUs of each node. None: one for each process; 0: none.")
-    cpus: int = Field(8, ge=1, description="CPUs of each process.")
-    memory: str = Field("", description="Of each node, such as 200G.")
-    options: tuple[str, ...] = Field((), description="More options of sbatch, such as --qos=high.")
-    setup: str = Field("", description="Shell line before training, such as 'module load cuda'.")
-    python: str = Field("", description="Python on the nodes. Empty: the path of this one, as on a shared file system.")
-    grace_s: int = Field(120, ge=1, description="Seconds before the time limit at which training is told to write its checkpoint.")
-    poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at the job.")
+_ENDING: Final = "COMPLETING"  # what is left of a job is ended by its nodes; then it is over, or back in the queue
+_ENDING_S: Final = 600.0  # much longer than any KillWait: a node that cannot end a process keeps a job like that until somebody looks
+_COMMENT: Final = "obbligato "  # a job's comment is this and the digest of its script
+_CANCELLED: Final = f"{_COMMENT}cancelled"  # so that nobody follows it any more
 
 
 class _State(NamedTuple):
     name: str  # as Slurm calls it
     status: int
+    reason: str = ""  # why it waits
+
+    def __str__(self) -> str:
+        return f"{self.name.lower()} ({self.reason})" if self.name == "PENDING" and self.reason else self.name.lower()
+
+
+class _Queued(NamedTuple):
+    number: str
+    state: str
+    comment: str
+
+    @property
+    def is_ending(self) -> bool:
+        return self.state == _ENDING or self.comment == _CANCELLED
 
 
 class SlurmLauncher:
@@ -54,50 +51,115 @@ class SlurmLauncher:
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
 
-    def submit(self, job: TrainJob) -> Handle:
-        """Submit a job, or find the one of the same folder that is in the queue or runs: its follower may have gone.
-
-        Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share.
-        """
-        if "://" in job.out:
+    def check(self, job: TrainJob) -> None:
+        """Raises `UsageError` where Slurm's commands are missing, or the run's folder is none that nodes can share."""
+        if "://" in job.out or "\n" in job.out:
             raise UsageError(f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to a URL")
-        logs = Path(job.out) / "slurm"
-        said = answer("squeue", "--me", "--noheader", f"--name={job.name}", "--format=%i", needed=_NEEDED)
-        if not said.strip():
-            logs.mkdir(parents=True, exist_ok=True)
-            said = answer("sbatch", "--parsable", given=batch_script(job, self._settings, str(logs / "%j.log")), needed=_NEEDED)
+        require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
+
+    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+        """The job of the same folder that is in the queue or runs. Raises `UsageError` for one that has been ending for ten minutes."""
+        deadline, told = time.monotonic() + _ENDING_S, ""
+        while found := patient(partial(self._queued, job.name), self._settings.poll_s, tell):
+            for one in found:
+                if not one.is_ending:
+                    asked = one.comment.removeprefix(_COMMENT) if one.comment.startswith(_COMMENT) else ""
+                    wanted = digest(batch_script(job, self._settings, _log(job)))
+                    tell_standing(tell, f"Slurm job {one.number}", asked=asked, wanted=wanted)
+                    return Handle(one.number, _log(job, one.number))
+            number = found[0].number
+            if time.monotonic() > deadline:
+                raise UsageError(f"Slurm job {number} of this folder has been ending for ten minutes: ask those who keep the cluster")
+            if number != told:
+                tell(f"Slurm job {number} of this folder is ending: waited for")
+            told = number
+            time.sleep(self._settings.poll_s)
+        return None
+
+    def submit(self, job: TrainJob) -> Handle:
+        """Submit a job. Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share."""
+        (Path(job.out) / "slurm").mkdir(parents=True, exist_ok=True)
+        script = batch_script(job, self._settings, _log(job))
+        try:
+            said = answer("sbatch", "--parsable", f"--comment={_COMMENT}{digest(script)}", given=script, needed=_NEEDED)
+        except BaseException as error:
+            self._abandon(job, error)
+            raise
         number = said.split()[0].partition(";")[0]  # after it, the cluster's name where there are several
-        return Handle(number, str(logs / f"{number}.log"))
+        return Handle(number, _log(job, number))
+
+    def _abandon(self, job: TrainJob, error: BaseException) -> None:
+        """Cancel what a submission that was broken off, or whose answer was lost, has left in the queue."""
+        try:
+            for one in self._queued(job.name):
+                if not one.is_ending:
+                    self.cancel(Handle(one.number))
+        except UsageError as second:
+            raise UsageError(f"{str(error) or repr(error)}; see `squeue --me` whether a job {job.name} was submitted: {second}") from error
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
         """Tell the job's states, and its log as it grows, through all requeues."""
         log, before = _Tail(Path(handle.log)), ""
         while True:
-            state = patient(partial(self._state, handle.name), self._settings.poll_s)
-            for line in log.lines():
+            state = patient(partial(self._state, handle.name), self._settings.poll_s, tell)
+            over = state.name in _OVER
+            if over:
+                time.sleep(self._settings.poll_s)  # a shared file system may show the end of the log a little late
+            for line in log.lines(whole=not over):
                 tell(line)
-            if state.name != before:
-                tell(f"Slurm job {handle.name}: {state.name.lower()}")
-            if state.name in _OVER:
-                return _ended(state)
-            before = state.name
+            if str(state) != before:
+                tell(f"Slurm job {handle.name}: {state}")
+            if over:
+                return _ended(state, handle.log)
+            before = str(state)
             time.sleep(self._settings.poll_s)
 
     def cancel(self, handle: Handle) -> None:
-        """Cancel a job, in whatever turn it is: SIGTERM, and SIGKILL after the cluster's KillWait."""
-        answer("scancel", handle.name, needed=_NEEDED)
+        """Cancel a job, in whatever turn it is: one that runs is told to write its checkpoint, and ended after `grace_s`.
+
+        scancel alone would leave it no more than the cluster's KillWait, and on some clusters nothing: srun kills what it has started.
+        """
+        number, deadline = handle.name, time.monotonic() + self._settings.grace_s
+        if self._state(number).name in _OVER:
+            return
+        # Each may come too late, or too early: the last word is below.
+        for words in (
+            ("scontrol", "update", f"JobId={number}", f"Comment={_CANCELLED}"),
+            ("scancel", "--state=PENDING", number),
+            ("scancel", "--batch", "--signal=USR1", number),  # the script shall not put the job back
+            ("scancel", "--signal=TERM", number),  # its processes, not the script
+        ):
+            called(*words, needed=_NEEDED)
+        while (state := self._state(number).name) not in _OVER and time.monotonic() < deadline:
+            time.sleep(self._settings.poll_s)
+        if state not in _OVER:
+            answer("scancel", number, needed=_NEEDED)
+
+    def _queued(self, name: str) -> list[_Queued]:
+        """Jobs of this user and name that are not over."""
+        said = answer("squeue", "--me", "--noheader", f"--name={name}", "--format=%i|%T|%k", needed=_NEEDED)
+        return [_Queued(*line.strip().split("|", maxsplit=2)) for line in said.splitlines() if line.strip()]
 
     def _state(self, number: str) -> _State:
         """What the controller says, which forgets a job minutes after its end; then what accounting says."""
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
-            fields = dict(pair.partition("=")[::2] for pair in shown.stdout.split())
-            return _State(fields["JobState"], _status(fields.get("ExitCode", "0:0")))
-        found = answer("sacct", "--noheader", "--allocations", "--parsable2", "--format=State,ExitCode", f"--jobs={number}", needed=_NEEDED)
-        if not found.strip():
-            raise UsageError(f"Slurm knows no job {number} any more, and its accounting does not either")
-        name, code = found.strip().splitlines()[-1].split("|")
+            fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))  # a name or comment comes after its own
+            reason = fields.get("Reason", "")
+            return _State(fields["JobState"], _status(fields.get("ExitCode", "0:0")), "" if reason == "None" else reason)
+        if not isinstance(error := failure(shown), Refused):
+            raise error  # out of reach; accounting may not know of it yet
+        found = called("sacct", "--noheader", "--allocations", "--parsable2", "--format=State,ExitCode", f"--jobs={number}", needed=_NEEDED)
+        if found.returncode or not found.stdout.strip():
+            raise Refused(f"Slurm knows no job {number} any more, and its accounting does not either; its log says how it ended")
+        name, code = found.stdout.strip().splitlines()[-1].split("|")
         return _State(name.split()[0], _status(code))  # CANCELLED by 1000
+
+
+def _log(job: TrainJob, number: str = "%j") -> str:
+    """Path of a job's log. Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of the folder."""
+    folder = job.out if number != "%j" else job.out.replace("%", "%%")
+    return str(Path(folder) / "slurm" / f"{number}.log")
 
 
 def _status(code: str) -> int:
@@ -110,10 +172,12 @@ def _status(code: str) -> int:
     return int(status) or (128 + int(number) if int(number or 0) else 0)
 
 
-def _ended(state: _State) -> Ended:
+def _ended(state: _State, log: str) -> Ended:
     if state.name in _GONE:
-        return Ended(REQUEUE, requeue=True)
-    return Ended(state.status if state.name == "COMPLETED" else state.status or 1)  # what is still 75 was requeued as often as it may
+        return Ended(REQUEUE, requeue=True, log=log)
+    if state.name == "COMPLETED":
+        return Ended(state.status)
+    return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 
 
 class _Tail:
@@ -122,68 +186,14 @@ class _Tail:
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, whole: bool = True) -> Iterator[str]:
+        """Lines since the last look; the last one once it is `whole`, or as it is."""
         if not self._path.exists():
             return
         with self._path.open("rb") as opened:
             opened.seek(self._read)
             for line in opened:
-                if not line.endswith(b"\n"):  # there is more to come
+                if whole and not line.endswith(b"\n"):  # there is more to come
                     return
                 self._read += len(line)
                 yield line.decode(errors="replace").rstrip("\n")
-
-
-def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
-    """The script that sbatch is given: srun starts one process for each rank, and Slurm's own signals reach each of them once.
-
-    >>> job = TrainJob(arguments=("train", "/corpus"), out="/m", nodes=2, processes=8)
-    >>> lines = batch_script(job, SlurmSettings(time="1:00:00"), "log").splitlines()
-    >>> [line for line in lines if "node=" in line]
-    ['#SBATCH --ntasks-per-node=8', '#SBATCH --gpus-per-node=8']
-    """
-    gpus = job.processes if settings.gpus is None else settings.gpus
-    asked = {
-        "job-name": job.name,
-        "output": log,
-        "open-mode": "append",  # one log for all turns
-        "nodes": str(job.nodes),
-        "ntasks-per-node": str(job.processes),
-        "cpus-per-task": str(settings.cpus),
-        "gpus-per-node": str(gpus) if gpus else "",
-        "mem": settings.memory,
-        "partition": settings.partition,
-        "account": settings.account,
-        "time": settings.time,
-        "signal": f"TERM@{settings.grace_s}",
-    }
-    options = [f"#SBATCH --{name}={value}" for name, value in asked.items() if value]
-    lines = ["#!/bin/bash", *options, "#SBATCH --requeue", *(f"#SBATCH {option}" for option in settings.options)]
-    return "\n".join([*lines, "", *([settings.setup] if settings.setup else []), *_body(job, settings)]) + "\n"
-
-
-def _body(job: TrainJob, settings: SlurmSettings) -> list[str]:
-    # Only the end of the whole job is told to the shell too. Trapped, not ignored: srun shall hear it.
-    lines = ["trap 'ending=1' TERM"]
-    ranked = 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS; exec "$@"'
-    start = ["bash", "-c", ranked, "bash"] if job.ranks > 1 else []
-    if job.nodes > 1:
-        lines.append('export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)')
-    elif job.ranks > 1:
-        lines.append("export MASTER_ADDR=127.0.0.1 GLOO_SOCKET_IFNAME=lo")
-    if job.ranks > 1:
-        lines.append("export MASTER_PORT=$((10000 + SLURM_JOB_ID % 20000))  # two jobs may share a node")
-    # Once one process has ended, the others have a minute: to end as well after a checkpoint, or to notice that one has failed.
-    srun = ["srun", "--kill-on-bad-exit=0", "--wait=60", f"--cpus-per-task={settings.cpus}"]
-    return [
-        *lines,
-        shlex.join([*srun, *start, *job.command(settings.python or sys.executable)]),
-        "status=$?",
-        f"stopped=$(({' || '.join(f'status == {status}' for status in STOPPED)}))",
-        "if ((stopped)) && [[ ${ending:-} ]]; then",
-        "    sleep 600  # Slurm has cancelled the job, or puts it back itself after a preemption: it is not for us to say",
-        f"elif ((stopped && ${{SLURM_RESTART_COUNT:-0}} < {job.requeues})); then",
-        '    scontrol requeue "$SLURM_JOB_ID"',
-        "fi",
-        'exit "$status"',
-    ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,9 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
+import flows.pipeline
 from flows.errors import UsageError
+from flows.launchers import Launching
 from flows.pipeline import with_latents
 from flows.settings import recipe_toml
+from flows.train import train_model
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.flows.building import ROOT
 from tests.flows.micro_training import SETTINGS, as_options, corpus
@@ -158,6 +162,35 @@ def test_one_command_does_the_same(music: Corpus, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"report:  {music.out}/report" in done.stdout
     check_lineage(music.out)
+
+
+@pytest.mark.parametrize(
+    ("launching", "said"),
+    [
+        (Launching(nodes=2), "the local launcher has one machine, not 2"),
+        (Launching(launcher="kubernetes"), "needs an image"),
+        (Launching(launcher="kubernetes", settings={"image": "i:1"}), "mounted at /data: name a folder below it"),
+        (Launching(launcher="slurm"), "sbatch is not on PATH"),
+    ],
+)
+def test_where_training_cannot_run_nothing_is_built(
+    music: Corpus, monkeypatch: pytest.MonkeyPatch, launching: Launching, said: str
+) -> None:
+    monkeypatch.setenv("PATH", str(music.folder))
+    with pytest.raises(UsageError, match=said):
+        flows.pipeline.pipeline.fn([str(music.folder / "songs.csv")], str(music.out), launching=launching)
+    with pytest.raises(UsageError, match=said):
+        train_model.fn([str(music.out)], str(music.out / "model"), launching=launching)
+    assert not music.out.exists()
+
+
+def test_a_model_that_lies_elsewhere_is_not_measured_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(flows.pipeline, "build_corpus", lambda *_: {"out": "corpus"})
+    monkeypatch.setattr(flows.pipeline, "train_model", lambda *_: {"out": "model"})
+    monkeypatch.setattr(flows.pipeline, "get_run_logger", lambda: logging.getLogger("run"))
+    made = flows.pipeline.pipeline.fn(["songs.csv"], str(tmp_path))
+    assert made == {"corpus": {"out": "corpus"}, "model": {"out": "model"}, "report": {"out": "", "figures": {}}}
+    assert f"measure it where it lies, by obbligato evaluate {tmp_path}/model {tmp_path}/corpus" in caplog.text
 
 
 def test_latents_of_another_codec_than_the_trained_one_are_refused() -> None:

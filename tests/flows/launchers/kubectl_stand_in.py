@@ -5,7 +5,6 @@ Objects live in folders of OBBLIGATO_TEST_KUBERNETES, and stay there once they a
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -38,6 +37,14 @@ def read(name: str) -> Any:
 
 def create(given: Any, output: bool) -> None:
     name, kind = given["metadata"]["name"], given["kind"].lower()
+    if kind == "service" and (home() / "no-services").exists():
+        sys.exit(f'Error from server (Forbidden): services "{name}" is forbidden')
+    if (home() / f"{kind}-{name}.json").exists():
+        sys.exit(f'Error from server (AlreadyExists): {kind} "{name}" already exists')
+    if (home() / "slow").exists():  # the answer comes late
+        (home() / "slow").rename(home() / "asked")
+        while not (home() / "go").exists():
+            time.sleep(0.02)
     made = {**given, "metadata": {**given["metadata"], "uid": f"uid-{name}"}, "status": {}}
     write(f"{kind}-{name}", made)
     if kind == "job":
@@ -58,19 +65,30 @@ class Pods:
         pod = f"{self.name}-{index}-{self.made}"
         container = self.job["spec"]["template"]["spec"]["containers"][0]
         command = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)).replace("$$(", "$(") for word in container["args"]]
-        with (home() / f"{pod}.log").open("wb") as log:
-            process = subprocess.Popen([sys.executable, *command[1:]], stdout=log, stderr=log)
-        self.running[index] = (pod, process)
         metadata = {"name": pod, "uid": f"uid-{pod}", "creationTimestamp": f"{self.made:06d}",
                     "annotations": {"batch.kubernetes.io/job-completion-index": str(index)}}  # fmt: skip
         self.made += 1
+        while (home() / f"no-image-{index}").exists():
+            waiting = {"name": "train", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+            write(f"pod-{pod}", {"metadata": metadata, "status": {"phase": "Pending", "containerStatuses": [waiting]}})
+            time.sleep(0.02)
+        with (home() / f"{pod}.log").open("wb") as log:
+            process = subprocess.Popen([sys.executable, *command[1:]], stdout=log, stderr=log)
+        self.running[index] = (pod, process)
         write(f"pod-{pod}", {"metadata": metadata, "status": {"phase": "Running"}})
+
+    def stop(self) -> None:
+        for index, (_, process) in self.running.items():
+            process.terminate()
+            process.wait()
+            self.ended(index)
 
     def ended(self, index: int) -> int | None:
         pod, process = self.running[index]
         if (status := process.poll()) is not None:
             status = status if status >= 0 else 128 - status
-            state = {"name": "train", "state": {"terminated": {"exitCode": status}}}
+            reason = "OOMKilled" if status == 137 else "Error"
+            state = {"name": "train", "state": {"terminated": {"exitCode": status, "reason": reason, "finishedAt": str(time.time())}}}
             phase = "Failed" if status else "Succeeded"
             write(f"pod-{pod}", {**read(f"pod-{pod}"), "status": {"phase": phase, "containerStatuses": [state]}})
         return status
@@ -92,9 +110,7 @@ def controller(name: str) -> None:
     while left:
         time.sleep(0.02)
         if (home() / f"deleted-{name}").exists():
-            for _, process in pods.running.values():
-                process.send_signal(signal.SIGTERM)
-                process.wait()
+            pods.stop()
             (home() / f"gone-{name}").touch()
             return None
         for index in sorted(left):
@@ -104,9 +120,18 @@ def controller(name: str) -> None:
             elif status is not None:
                 failures += rules.get(status) != "Ignore"
                 if rules.get(status) == "FailJob" or failures > spec["backoffLimit"]:
+                    pods.stop()
                     return end(name, "Failed", reason="PodFailurePolicy" if status in rules else "BackoffLimitExceeded")
                 pods.start(index)
     return end(name, "Complete")
+
+
+def standing(file: str) -> Any:
+    """A Job, which says that it is to go once it was deleted."""
+    job = read(file)
+    if (home() / f"deleted-{file.removeprefix('job-')}").exists():
+        job["metadata"]["deletionTimestamp"] = "now"
+    return job
 
 
 def end(name: str, kind: str, reason: str = "") -> None:
@@ -133,23 +158,28 @@ def logs(pod: str, since: bool) -> None:
 def main(arguments: list[str]) -> None:
     if arguments[0] == CONTROLLER:
         return controller(arguments[1])
-    assert arguments[:2] == ["--namespace", "obbligato"], arguments
-    verb, *words = arguments[2:]
+    assert arguments[0] == "--namespace=obbligato", arguments
+    verb, *words = arguments[1:]
     if verb == "create":
         create(json.loads(sys.stdin.read()), "json" in words)
     elif verb == "get" and words[0] == "job":
+        if (home() / f"gone-{words[1]}").exists():
+            sys.exit(f'Error from server (NotFound): jobs.batch "{words[1]}" not found')
         print(json.dumps(read(f"job-{words[1]}")))
     elif verb == "get" and words[0] == "jobs":
         key, _, value = words[2].partition("=")
-        items = [json.loads(file.read_text()) for file in home().glob("job-*.json") if not (home() / f"deleted-{file.stem[4:]}").exists()]
+        items = [standing(file.stem) for file in home().glob("job-*.json") if not (home() / f"gone-{file.stem[4:]}").exists()]
         print(json.dumps({"items": [item for item in items if item["metadata"]["labels"][key] == value]}))
     elif verb == "get":
         name = words[2].partition("=")[2]
         print(json.dumps({"items": [json.loads(file.read_text()) for file in sorted(home().glob(f"pod-{name}-*.json"))]}))
+    elif verb == "logs" and words[0].startswith("--tail="):
+        lines = (home() / f"{words[1].removeprefix('pod/')}.log").read_text().splitlines()
+        print("\n".join(lines[-int(words[0].removeprefix("--tail=")) :]))
     elif verb == "logs":
         logs(words[-1].removeprefix("pod/"), since=len(words) > 2)
     else:
-        assert verb == "delete", verb
+        assert (verb, words[-1]) == ("delete", "--cascade=foreground"), arguments
         (home() / f"deleted-{words[1]}").touch()
     return None
 

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--fails", type=int, default=0, help="status to fail with")
     parser.add_argument("--rank", type=int, default=-1, help="the one that fails; the others wait for it in vain")
     parser.add_argument("--dies", action="store_true", help="of SIGTERM in its first turn, as before it listens for it")
+    parser.add_argument("--deaf", action="store_true", help="to SIGTERM, like one that hangs")
     told = parser.parse_args()
     rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -33,6 +34,9 @@ def main() -> None:
         sys.exit(told.fails)
     if told.dies and turn == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        say(f"works as {os.getpid()}")
+        signal.pause()
+    if told.deaf:
         say(f"works as {os.getpid()}")
         signal.pause()
     if turn < told.stops or told.fails:

@@ -3,13 +3,16 @@
 import os
 import re
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from flows.launchers import TrainJob
+from tests.waiting import until
 
 
 def job(out: Path, *options: str, **fields: Any) -> TrainJob:
@@ -43,6 +46,23 @@ def stop_all(pids: list[int]) -> None:
 
 def break_off(_: list[int]) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupted_once(asked: Path, go: Path) -> Iterator[None]:
+    """Ctrl-C for this process once a stand-in has been asked, which answers only then."""
+
+    def interrupt() -> None:
+        until(asked.exists, "call of the stand-in")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        go.touch()
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    try:
+        yield
+    finally:
+        other.join()
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -6,6 +6,7 @@ One program under all names; `install` puts them into a folder for PATH. Jobs li
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -40,15 +41,20 @@ def state(job: str, **changes: object) -> dict[str, str]:
 
 
 def sbatch(arguments: list[str]) -> None:
-    assert arguments == ["--parsable"]
+    assert arguments[0] == "--parsable"
     script = sys.stdin.read()
+    if (jobs().parent / "slow").exists():  # the answer comes late
+        (jobs().parent / "slow").rename(jobs().parent / "asked")
+        while not (jobs().parent / "go").exists():
+            time.sleep(0.02)
     if "partition=none" in script:
         sys.exit("sbatch: error: invalid partition specified: none")
     job = str(100 + len(list(jobs().iterdir())))
     (jobs() / job).mkdir()
     (jobs() / job / "script").write_text(script)
-    options = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", script, re.MULTILINE))
-    state(job, JobState="PENDING", ExitCode="0:0", **{name.replace("-", "_"): value for name, value in options.items()})
+    words = [shlex.split(line, comments=True)[0] for line in re.findall(r"^#SBATCH --(\w.*=.*)$", script, re.MULTILINE)]
+    options = dict(word.split("=", maxsplit=1) for word in (*words, *(argument[2:] for argument in arguments[1:])))
+    state(job, JobState="PENDING", Reason="Resources", ExitCode="0:0", **{name.replace("-", "_"): value for name, value in options.items()})
     subprocess.Popen(
         [sys.executable, "-S", __file__, CONTROLLER, job], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -61,13 +67,18 @@ def controller(arguments: list[str]) -> None:
     told = state(job)
     restarts = 0
     while True:
-        state(job, JobState="RUNNING", requeued="", pid=str(os.getpid()))
+        while (jobs().parent / "full").exists():  # all nodes are taken
+            if state(job)["JobState"] == "CANCELLED":
+                return
+            time.sleep(0.02)
+        state(job, JobState="RUNNING", Reason="None", requeued="", pid=str(os.getpid()))
         environment = {
             **os.environ, "SLURM_JOB_ID": job, "SLURM_JOB_NODELIST": "here", "SLURM_JOB_NUM_NODES": told["nodes"],
             "SLURM_NTASKS": str(int(told["nodes"]) * int(told["ntasks_per_node"])), "SLURM_NTASKS_PER_NODE": told["ntasks_per_node"],
             **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
         }  # fmt: skip
-        with Path(told["output"].replace("%j", job)).open("ab") as log:
+        output = re.sub("%[%j]", lambda code: "%" if code[0] == "%%" else job, told["output"])
+        with Path(output).open("ab") as log:
             script = subprocess.Popen(
                 ["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -106,7 +117,10 @@ def scontrol(arguments: list[str]) -> None:
         found = state(arguments[2])
         if found.get("forgotten"):
             sys.exit("slurm_load_jobs error: Invalid job id specified")
-        print(f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} Reason=None ExitCode={found['ExitCode']}")
+        print(f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} Reason={found['Reason']} "
+              f"ExitCode={found['ExitCode']} Comment={found['comment']}")  # fmt: skip
+    elif arguments[0] == "update":
+        state(arguments[1].removeprefix("JobId="), comment=arguments[2].removeprefix("Comment="))
     else:
         assert arguments[0] == "requeue"
         (jobs() / arguments[1] / "asked").touch()
@@ -115,18 +129,33 @@ def scontrol(arguments: list[str]) -> None:
 
 def squeue(arguments: list[str]) -> None:
     name = next(argument for argument in arguments if argument.startswith("--name=")).removeprefix("--name=")
-    live = [job.name for job in sorted(jobs().iterdir()) if state(job.name)["JobState"] in ("PENDING", "RUNNING")]
-    print("\n".join(job for job in live if state(job)["job_name"] == name))
+    for job in sorted(jobs().iterdir()):
+        found = state(job.name)
+        if found["job_name"] == name and found["JobState"] in ("PENDING", "RUNNING", "COMPLETING"):
+            print("|".join((job.name, found["JobState"], found["comment"])))
 
 
 def sacct(arguments: list[str]) -> None:
     found = state(next(argument for argument in arguments if argument.startswith("--jobs=")).removeprefix("--jobs="))
+    if found.get("unknown"):
+        return
     cancelled = " by 1000" if found["JobState"] == "CANCELLED" else ""
     print(f"{found['JobState']}{cancelled}|{found['ExitCode']}")
 
 
 def scancel(arguments: list[str]) -> None:
-    end(arguments[0], "CANCELLED")
+    *options, job = arguments
+    with (jobs() / job / "scancel").open("a") as asked:
+        asked.write(" ".join(options) + "\n")
+    found = state(job)["JobState"]
+    if options == ["--batch", "--signal=USR1"]:
+        os.kill(int((jobs() / job / "script.pid").read_text()), signal.SIGUSR1)
+    elif options == ["--signal=TERM"]:
+        signal_tasks(job)
+    elif options == ["--state=PENDING"] and found == "PENDING":
+        state(job, JobState="CANCELLED")
+    elif not options:
+        end(job, "CANCELLED")
 
 
 def end(job: str, how: str, **changes: str) -> None:
@@ -135,11 +164,11 @@ def end(job: str, how: str, **changes: str) -> None:
     script = int((jobs() / job / "script.pid").read_text())
     os.kill(script, signal.SIGTERM)
     signal_tasks(job)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + float(os.environ.get("OBBLIGATO_TEST_KILL_WAIT_S", "30"))
     pids = [int(pid) for pid in (jobs() / job / "tasks").read_text().split()]
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         pass
-    os.killpg(script, signal.SIGKILL)
+    os.killpg(script, signal.SIGKILL)  # its tasks are of its group
 
 
 def preempt(job: str) -> None:

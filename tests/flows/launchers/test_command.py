@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Launching
-from flows.launching import launching_of
+from flows.launchers import Ended, Launching, TrainJob
+from flows.launching import check_end, launching_of, stopped
 from tests.flows.micro_training import as_options, corpus
 from training.checkpoints import find_checkpoint
 from training.files import STATE
@@ -42,9 +42,9 @@ def test_settings_of_a_launcher_are_text_as_it_stands_but_for_lists_and_tables()
     ("given", "said"),
     [
         (("local", 1, 1, ["grace_s"]), "--launch grace_s: expected key=value, such as partition=gpu"),
-        (("local", 1, 1, ["grace=3"]), "the local launcher: grace: Extra inputs are not permitted; it has grace_s"),
-        (("lsf", 1, 1, []), "Input should be 'local', 'slurm' or 'kubernetes'"),
-        (("slurm", 1, 1, ["cpus=many"]), "cpus: Input should be a valid integer"),
+        (("local", 1, 1, ["grace=3"]), "^--launch: the local launcher: grace: Extra inputs are not permitted; it has grace_s"),
+        (("lsf", 1, 1, []), "^--launcher: Input should be 'local', 'slurm' or 'kubernetes'"),
+        (("slurm", 1, 1, ["cpus=many"]), "^--launch: the slurm launcher: cpus: Input should be a valid integer"),
     ],
 )
 def test_wrong_options_are_refused_with_what_is_right(given: tuple[str, int, int, list[str]], said: str) -> None:
@@ -54,3 +54,18 @@ def test_wrong_options_are_refused_with_what_is_right(given: tuple[str, int, int
 
 def test_the_default_is_here_by_one_process() -> None:
     assert (Launching().launcher, Launching().processes, Launching().nodes) == ("local", 1, 1)
+
+
+def test_a_failure_names_the_log_that_says_why() -> None:
+    with pytest.raises(UsageError, match=r"status 137; the first error in /m/slurm/7\.log says why"):
+        check_end(Ended(137, log="/m/slurm/7.log"), "/m")
+    check_end(Ended(75), "/m")
+
+
+def test_what_is_said_of_a_stop_is_what_is_known_of_it() -> None:
+    job = TrainJob(arguments=(), out="/m", requeues=2)
+    assert "stopped 3 times, as often as it may go on, and has more to do" in stopped(Ended(75, requeue=True), job)
+    once = stopped(Ended(143, log="/m/slurm/7.log"), job)  # as an administrator's scancel leaves it
+    assert once == "training in /m was stopped with status 143 and not put back, and has more to do; the same command goes on. " + (
+        "Its log: /m/slurm/7.log"
+    )

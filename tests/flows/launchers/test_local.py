@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Launching, launched
+from flows.launchers import Ended, Launching, launched
 from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
 from tests.waiting import until
@@ -20,38 +20,38 @@ HERE = Launching().made
 
 def test_several_processes_are_told_their_place_and_all_that_they_print_is_told(tmp_path: Path) -> None:
     listener = Listener()
-    assert launched(HERE, job(tmp_path, processes=2), listener) == (0, False)
+    assert launched(HERE, job(tmp_path, processes=2), listener) == Ended(0)
     assert sorted(listener.lines) == ["done", "done", "turn 0, rank 0 of 2 at 127.0.0.1", "turn 0, rank 1 of 2 at 127.0.0.1"]
 
 
 def test_a_run_that_is_stopped_from_outside_goes_on_until_it_is_done(tmp_path: Path) -> None:
     listener = Listener(stop_first)
-    assert launched(HERE, job(tmp_path, "--stops", "2"), listener) == (0, False)
+    assert launched(HERE, job(tmp_path, "--stops", "2"), listener) == Ended(0)
     assert [line for line in listener.lines if "turn" in line] == [f"turn {turn}, rank 0 of 1 at home" for turn in range(3)]
     assert listener.lines[-1] == "done"
 
 
 def test_a_run_goes_on_no_more_often_than_it_may(tmp_path: Path) -> None:
-    assert launched(HERE, job(tmp_path, "--stops", "9", requeues=1), Listener(stop_first)) == (75, True)
+    assert launched(HERE, job(tmp_path, "--stops", "9", requeues=1), Listener(stop_first)) == Ended(75, requeue=True)
     assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
 def test_a_signal_to_the_starter_of_several_reaches_each_once_and_their_status_is_theirs(tmp_path: Path) -> None:
     launcher = LocalLauncher(LocalSettings())
     handle = launcher.submit(job(tmp_path, "--stops", "1", processes=2))
-    assert launcher.follow(handle, Listener(lambda _: os.kill(int(handle.name), signal.SIGTERM), ranks=2)) == (75, True)
+    assert launcher.follow(handle, Listener(lambda _: os.kill(int(handle.name), signal.SIGTERM), ranks=2)) == Ended(75, requeue=True)
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-0-0", "checkpoint-0-1"]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_stop_before_it_could_listen_for_stops_is_one_too(tmp_path: Path, processes: int) -> None:
-    assert launched(HERE, job(tmp_path, "--dies", processes=processes), Listener(stop_all, ranks=processes)) == (0, False)
+    assert launched(HERE, job(tmp_path, "--dies", processes=processes), Listener(stop_all, ranks=processes)) == Ended(0)
     assert len(list(tmp_path.glob("turn-*"))) == 2 * processes
 
 
 def test_a_failure_is_told_with_its_words_and_is_not_tried_again(tmp_path: Path) -> None:
     listener = Listener()
-    assert launched(HERE, job(tmp_path, "--fails", "3"), listener) == (3, False)
+    assert launched(HERE, job(tmp_path, "--fails", "3"), listener) == Ended(3)
     assert sorted(listener.lines) == ["out of luck", "turn 0, rank 0 of 1 at home"]
 
 
@@ -105,7 +105,9 @@ def test_a_command_that_is_stopped_stops_its_run_with_a_checkpoint_and_says_so(t
 def test_several_machines_are_refused_with_what_to_write_instead(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one machine, not 2: --nodes 1, or --launcher slurm"):
         launched(HERE, job(tmp_path, nodes=2), print)
+    with pytest.raises(UsageError, match=r"s3://b/m: a run is written to a folder of this machine"):
+        launched(HERE, job(tmp_path).replaced(out="s3://b/m"), print)
 
 
 def test_stopping_every_process_by_itself_counts_as_one_stop(tmp_path: Path) -> None:
-    assert launched(HERE, job(tmp_path, "--stops", "1", processes=2), Listener(stop_all, ranks=2)) == (0, False)
+    assert launched(HERE, job(tmp_path, "--stops", "1", processes=2), Listener(stop_all, ranks=2)) == Ended(0)
