@@ -13,7 +13,8 @@ from flows.errors import UsageError
 from schemas.record import Record
 
 REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
-STOPPED: Final = (REQUEUE, 143)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
+TERMINATED: Final = 143  # a shell's status of what SIGTERM has ended
+STOPPED: Final = (REQUEUE, TERMINATED)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"  # tells a run that a scheduler started it, which may have killed another in its place
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
 Tell = Callable[[str], None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE, Ended, Handle, Tell, TrainJob, digest, tell_standing
+from flows.launchers.job import REQUEUE, TERMINATED, Ended, Handle, Tell, TrainJob, digest, tell_standing
 from flows.launchers.programs import Refused, answer, called, failure, patient, require
 from flows.launchers.slurm_script import SlurmSettings, batch_script
 
@@ -177,6 +177,8 @@ def _ended(state: _State, log: str) -> Ended:
         return Ended(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
         return Ended(state.status)
+    if state.name == "CANCELLED":  # by somebody else; what its status is depends on how long it took
+        return Ended(TERMINATED, log=log)
     return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 
 

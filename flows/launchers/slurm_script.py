@@ -26,7 +26,7 @@ class SlurmSettings(Record):
     options: tuple[str, ...] = Field((), description="More options of sbatch, such as --qos=high.")
     setup: str = Field("", description="Shell line before training, such as 'module load cuda'.")
     python: str = Field("", description="Python on the nodes. Empty: the path of this one, as on a shared file system.")
-    grace_s: int = Field(120, ge=1, description="Seconds before the time limit at which training is told to write its checkpoint.")
+    grace_s: int = Field(120, ge=1, description="Seconds for a checkpoint: before the time limit, and once it is cancelled.")
     poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at the job.")
 
 
