@@ -38,5 +38,5 @@ def pipeline(
         launching=launching_of(launcher, processes, nodes, launch or []),
         evaluation=tuple(evaluation or ()),
     )
-    report = made["report"]["out"] or "none, the model is elsewhere"
+    report = made["report"] or "none, the model is elsewhere"
     typer.echo(f"corpus:  {made['corpus']['out']}\nmodel:   {made['model']['out']}\nreport:  {report}")

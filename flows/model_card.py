@@ -7,13 +7,13 @@ its own.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import Field
-
 from pipelines.dataset import plain_line
 from pipelines.embedders import minilm
 from pipelines.stage import digest
 from schemas.codec import CodecFacts
 from schemas.record import Record
+from training.evaluation.made import CheckpointFacts
+from training.metrics.summary import Figure
 from training.recipe import TrainRecipe
 from training.survey import DatasetFacts, Survey
 from training.text import MINILM
@@ -41,6 +41,24 @@ class Corpus(Record):
     version: int | None = None  # of the dataset, where that is what stands
 
 
+class Evaluation(Record):
+    """What `obbligato evaluate` found of a checkpoint."""
+
+    report_sha256: str  # of report.json
+    checkpoint: CheckpointFacts | None  # the weights that played
+    reference: str  # what was compared with, and its split
+    reference_split: str
+    seed: int
+    clips: int  # swaps left out
+    figures: tuple[Figure, ...]
+    distances: dict[str, float]  # and likenesses, in the embedder's space, which is named
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All of it by name."""
+        return {figure.name: figure.value for figure in self.figures} | self.distances
+
+
 class ModelFacts(Record):
     """All that a model card says."""
 
@@ -59,7 +77,7 @@ class ModelFacts(Record):
     text_encoder: str
     text_licence: str
     figures: Figures
-    evaluation: dict[str, float] = Field(default_factory=dict)  # figures of `obbligato evaluate`, as shares
+    evaluation: Evaluation | None = None
 
 
 class Found(Record):
@@ -79,7 +97,7 @@ def model_facts(
     parameters: int,
     found: Sequence[Found | None],
     figures: Figures,
-    evaluation: Mapping[str, float] | None = None,
+    evaluation: Evaluation | None = None,
 ) -> ModelFacts:
     """What there is to say of a checkpoint, from its own files and what was `found` where its corpora are."""
     values = recipe.model_dump(mode="json")
@@ -99,7 +117,7 @@ def model_facts(
         text_encoder=recipe.text.source,
         text_licence=text_licence(recipe.text.source),
         figures=figures,
-        evaluation=dict(evaluation or {}),
+        evaluation=evaluation,
     )
 
 
@@ -140,8 +158,7 @@ def model_card(facts: ModelFacts) -> str:
         f"| unusable samples | {facts.unusable} |",
     ]
     if facts.evaluation:
-        lines += ["", "## Does it play what is asked", "", "| metric | |", "|---|---:|"]
-        lines += [f"| {plain_line(name)} | {value:.3f} |" for name, value in facts.evaluation.items()]
+        lines += ["", "## Does it play what is asked", "", *_measured(facts.evaluation)]
     lines += ["", "## Learned from", ""]
     for corpus in facts.corpora:
         lines += _lineage(corpus)
@@ -155,6 +172,19 @@ def _figures(figures: Figures) -> list[tuple[str, float]]:
         ("samples per second", figures.samples_per_s),
     )
     return [(name, value) for name, value in named if value is not None]
+
+
+def _measured(found: Evaluation) -> list[str]:
+    lines = ["| metric | | 95 % | clips |", "|---|---:|---:|---:|"]
+    lines += [f"| {one.name}, {one.meaning} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |" for one in found.figures]
+    lines += [f"| {plain_line(name)} | {value:.4g} | | {found.clips} |" for name, value in found.distances.items()]
+    weights = f", weights sha256 `{found.checkpoint.sha256}`" if found.checkpoint else ""
+    against = f"{plain_line(found.reference)} {found.reference_split}".strip()
+    return [
+        *lines,
+        "",
+        f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 `{found.report_sha256}`{weights}.",
+    ]
 
 
 def _lineage(corpus: Corpus) -> list[str]:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from flows.model_card import CARD, DOCUMENT, Figures, Found, ModelFacts, model_card, model_facts
+from flows.model_card import CARD, DOCUMENT, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
 from pipelines.dataset import DATASET
 from pipelines.errors import PipelineError
 from pipelines.shard_finding import SUFFIXES
@@ -16,16 +16,17 @@ from pipelines.store import Store
 from pipelines.versions import last_version
 from training import journal
 from training.checkpoints import Checkpoint, find_checkpoint
+from training.evaluation.report import Report
 from training.files import CORPUS, RECIPE, STATE
 from training.model import LatentDiffusion
 from training.recipe import TrainRecipe
 from training.survey import Survey
 
 
-def write_model_card(out: str, evaluation: Mapping[str, float] | None = None) -> ModelFacts:
+def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     """Write README.md and model.json into a run's folder, of its last checkpoint. Raises `TrainingError` where it has none.
 
-    Without a new evaluation, that of the same checkpoint stays on the card.
+    `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on the card.
     """
     checkpoint = find_checkpoint(out)
     recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
@@ -38,19 +39,40 @@ def write_model_card(out: str, evaluation: Mapping[str, float] | None = None) ->
         parameters=parameters_of(recipe),
         found=[found_at(dataset.target) for dataset in survey.datasets],
         figures=last_figures(checkpoint.store),
-        evaluation=_evaluated(checkpoint) if evaluation is None else evaluation,
+        evaluation=_kept_evaluation(checkpoint) if report is None else evaluation_of(report),
     )
     checkpoint.store.write_json(DOCUMENT, facts.model_dump(mode="json"))
     checkpoint.store.write_bytes(CARD, model_card(facts).encode())
     return facts
 
 
-def _evaluated(checkpoint: Checkpoint) -> Mapping[str, float]:
+def evaluation_of(report: bytes) -> Evaluation:
+    """What a card says of an evaluation, from its report.json."""
+    found = Report.model_validate_json(report)
+    space = found.space
+    cosine = space.prompt_cosine.value if space.prompt_cosine else None
+    distances = {"cosine with prompts": cosine, "Fréchet distance": space.frechet, "KL of classes": space.kl_sets}
+    return Evaluation(
+        report_sha256=hashlib.sha256(report).hexdigest(),
+        checkpoint=found.checkpoint,
+        reference=found.reference,
+        reference_split=found.reference_split,
+        seed=found.seed,
+        clips=found.counts.scored - found.counts.swaps,
+        figures=found.figures,
+        distances={f"{name} ({space.embedder})": value for name, value in distances.items() if value is not None},
+    )
+
+
+def _kept_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
     """What the card of the same checkpoint says of its evaluation."""
     if not checkpoint.store.exists(DOCUMENT):
-        return {}
-    before = ModelFacts.model_validate(checkpoint.store.read_json(DOCUMENT))
-    return before.evaluation if before.checkpoint == checkpoint.folder else {}
+        return None
+    try:
+        before = ModelFacts.model_validate(checkpoint.store.read_json(DOCUMENT))
+    except ValidationError:  # another version's
+        return None
+    return before.evaluation if before.checkpoint == checkpoint.folder else None
 
 
 def parameters_of(recipe: TrainRecipe) -> int:

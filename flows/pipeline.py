@@ -58,13 +58,13 @@ def pipeline(
     launching.made.check(train_job([corpus], model, preset, settings, launching))  # before the build, not after it
     totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
     trained = train_model([corpus], model, preset, settings, launching)
-    measured: dict[str, Any] = {"out": "", "figures": {}}
     if Store(model).exists(DOCUMENT):
-        measured = {"out": report, "figures": evaluate_model(model, corpus, report, evaluation)}
-        trained = {**trained, **described(model, measured["figures"])}
+        evaluate_model(model, corpus, report, evaluation)
+        trained = {**trained, **described(model, report)}
     else:
+        report = ""
         get_run_logger().warning("%s cannot be seen from here: measure it where it lies, by obbligato evaluate %s %s", model, model, corpus)
-    return {"corpus": totals, "model": trained, "report": measured}
+    return {"corpus": totals, "model": trained, "report": report}
 
 
 def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
@@ -84,8 +84,8 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 
 
 @task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
-def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> dict[str, float]:
-    """Have a model play the corpus's test prompts and score it, in a process of its own; returns the figures by name."""
+def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> None:
+    """Have a model play the corpus's test prompts and score it, in a process of its own."""
     command = [sys.executable, "-m", "flows.cli", "evaluate", model, corpus, "--out", report, *options]
     group = ProcessGroup([sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--", *command])
     try:
@@ -98,25 +98,11 @@ def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...
     if status:
         raise UsageError(f"obbligato evaluate ended with status {status}; the log of this run has its words")
     create_link_artifact(f"file://{report}/{PAGE}", link_text=report, key=key("report", os.path.basename(os.path.dirname(report))))
-    return figures_of(Store(report).read_json(REPORT))
 
 
-def figures_of(report: dict[str, Any]) -> dict[str, float]:
-    """Figures of an evaluation's report by name: of controls, and of the embedder's space where it has them.
-
-    >>> figures_of({"figures": [{"name": "TB", "value": 0.5}], "space": {"embedder": "bridge", "frechet": 1.5}})
-    {'TB': 0.5, 'Fréchet distance (bridge)': 1.5}
-    """
-    space = report["space"]
-    cosine = (space.get("prompt_cosine") or {}).get("value")
-    others = {"cosine with prompts": cosine, "Fréchet distance": space.get("frechet"), "KL of classes": space.get("kl_sets")}
-    named = {f"{name} ({space['embedder']})": value for name, value in others.items() if value is not None}
-    return {figure["name"]: figure["value"] for figure in report["figures"]} | named
-
-
-def described(model: str, figures: dict[str, float]) -> dict[str, Any]:
-    """Put the figures into the model card and show it."""
+def described(model: str, report: str) -> dict[str, Any]:
+    """Put the figures of a report into the model card and show it."""
     from flows.model_files import write_model_card
 
-    write_model_card(model, figures)
-    return shown_model(model)
+    facts = write_model_card(model, Store(report).read_bytes(REPORT))
+    return {**shown_model(model), "evaluation": facts.evaluation.values if facts.evaluation else {}}

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from flows.model_card import Corpus, Figures, Found, ModelFacts, model_card, model_facts
+from flows.model_card import Corpus, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
 from pipelines.codecs import open_codec
 from pipelines.stage import digest
 from tests.pipelines.shard_samples import our_sample
 from training.asking.counting import corpus_statistics
+from training.evaluation.made import CheckpointFacts
+from training.metrics.summary import Figure
 from training.presets import ready_recipe
 from training.survey import DatasetFacts, Survey
 
@@ -72,7 +74,19 @@ def test_names_of_others_stay_in_their_line() -> None:
 
 
 def test_figures_of_an_evaluation_are_on_the_card() -> None:
-    made = facts(OURS, found=[None], evaluation={"TB": 0.5, "CK": 0.25})
-    assert "## Does it play what is asked\n\n| metric | |\n|---|---:|\n| TB | 0.500 |\n| CK | 0.250 |\n" in model_card(made)
+    half = Figure(name="TB", meaning="tempo in the asked bin", value=0.5, low=0.25, high=0.75, clips=8)
+    weights = CheckpointFacts(name="/m", sha256="cd" * 32)
+    found = Evaluation(
+        report_sha256="ef" * 32, checkpoint=weights, reference="/corpora/airs", reference_split="test", seed=3, clips=9, figures=(half,),
+        distances={"Fréchet distance (bridge)": 0.125},
+    )  # fmt: skip
+    made = facts(OURS, found=[None], evaluation=found)
+    assert model_card(made).partition("## Does it play what is asked\n\n")[2].partition("\n\n## Learned")[0] == (
+        "| metric | | 95 % | clips |\n|---|---:|---:|---:|\n"
+        "| TB, tempo in the asked bin | 0.500 | 0.250 – 0.750 | 8 |\n"
+        "| Fréchet distance (bridge) | 0.125 | | 9 |\n\n"
+        f"By `obbligato evaluate` against /corpora/airs test, seed 3: report.json sha256 `{'ef' * 32}`, weights sha256 `{'cd' * 32}`."
+    )
     assert ModelFacts.model_validate_json(made.model_dump_json()) == made
     assert made.corpora == (Corpus(facts=OURS, stands=None),)
+    assert found.values == {"TB": 0.5, "Fréchet distance (bridge)": 0.125}

@@ -131,8 +131,11 @@ def check_lineage(out: Path) -> None:
     assert json.loads((out / "corpus" / "dataset.json").read_text())["latents"]["name"] == facts["codec"]["name"] == "mel"
     report = json.loads((out / "report" / "report.json").read_text())
     assert report["counts"]["scored"] == 2
-    assert facts["evaluation"]
-    assert {figure["name"]: figure["value"] for figure in report["figures"]}.items() <= facts["evaluation"].items()
+    found = facts["evaluation"]
+    assert (found["figures"], found["checkpoint"]) == (report["figures"], report["checkpoint"])
+    assert found["report_sha256"] == hashlib.sha256((out / "report" / "report.json").read_bytes()).hexdigest()
+    played = out / "model" / facts["checkpoint"] / "ema.safetensors"
+    assert found["checkpoint"]["sha256"] == hashlib.sha256(played.read_bytes()).hexdigest()
     assert "## Does it play what is asked" in (out / "model" / "README.md").read_text()
     assert (out / "report" / "index.html").exists()
 
