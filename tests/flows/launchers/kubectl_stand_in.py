@@ -68,7 +68,10 @@ class Pods:
         metadata = {"name": pod, "uid": f"uid-{pod}", "creationTimestamp": f"{self.made:06d}",
                     "annotations": {"batch.kubernetes.io/job-completion-index": str(index)}}  # fmt: skip
         self.made += 1
-        while (home() / f"no-image-{index}").exists():
+        deadline = time.monotonic() + 30  # a test that has failed
+        while (home() / f"late-{index}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        while (home() / f"no-image-{index}").exists() and time.monotonic() < deadline:
             waiting = {"name": "train", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
             write(f"pod-{pod}", {"metadata": metadata, "status": {"phase": "Pending", "containerStatuses": [waiting]}})
             time.sleep(0.02)

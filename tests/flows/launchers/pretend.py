@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--stops", type=int, default=0, help="turns that last until SIGTERM")
     parser.add_argument("--fails", type=int, default=0, help="status to fail with")
-    parser.add_argument("--rank", type=int, default=-1, help="the one that fails; the others wait for it in vain")
+    parser.add_argument("--rank", type=int, default=-1, help="the one that fails, or is stopped; others wait for one that fails in vain")
     parser.add_argument("--dies", action="store_true", help="of SIGTERM in its first turn, as before it listens for it")
     parser.add_argument("--deaf", action="store_true", help="to SIGTERM, like one that hangs")
     told = parser.parse_args()
@@ -39,7 +39,7 @@ def main() -> None:
     if told.deaf:
         say(f"works as {os.getpid()}")
         signal.pause()
-    if turn < told.stops or told.fails:
+    if (turn < told.stops and told.rank in (-1, int(rank))) or told.fails:
         say(f"works as {os.getpid()}")
         signal.sigwait({signal.SIGTERM})
         (told.out / f"checkpoint-{turn}-{rank}").touch()

@@ -78,6 +78,9 @@ def controller(arguments: list[str]) -> None:
             **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
         }  # fmt: skip
         output = re.sub("%[%j]", lambda code: "%" if code[0] == "%%" else job, told["output"])
+        if not Path(output).parent.is_dir():  # as Slurm has it
+            state(job, JobState="FAILED", ExitCode="0:53")
+            return
         with Path(output).open("ab") as log:
             script = subprocess.Popen(
                 ["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, start_new_session=True

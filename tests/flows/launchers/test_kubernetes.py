@@ -107,15 +107,19 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(cl
 
 
 def test_a_job_that_is_being_deleted_is_waited_for_and_not_followed(cluster: Path, tmp_path: Path, launching: Launching) -> None:
-    launcher, work = launching.made, job(tmp_path / "m", "--stops", "1")
-    first = launcher.submit(work)
-    until(lambda: list((tmp_path / "m").glob("turn-*")), "work")
+    launcher = launching.made
+    first = launcher.submit(job(tmp_path / "m", "--deaf"))
+    until(lambda: list(cluster.glob("*.log")) and "works as" in next(cluster.glob("*.log")).read_text(), "work")
     launcher.cancel(first)
     lines: list[str] = []
-    assert launcher.find(work, lines.append) is None
-    assert lines in ([], [f"Job {first.name} of this folder is ending: waited for"])
+
+    def listen(line: str) -> None:
+        lines.append(line)
+        os.kill(int(next(cluster.glob("*.log")).read_text().split()[-1]), signal.SIGKILL)
+
+    assert launcher.find(job(tmp_path / "m"), listen) is None
+    assert lines == [f"Job {first.name} of this folder is ending: waited for"]
     assert (cluster / f"gone-{first.name}").exists()
-    assert launched(launcher, work, Listener()) == Ended(0)
 
 
 def test_a_job_whose_service_could_not_be_made_is_deleted(cluster: Path, tmp_path: Path, launching: Launching) -> None:
@@ -146,16 +150,25 @@ def test_a_submission_that_is_broken_off_leaves_no_job(cluster: Path, tmp_path: 
 
 
 def test_why_pods_wait_is_told_once_also_of_those_that_are_not_the_first(cluster: Path, tmp_path: Path, launching: Launching) -> None:
-    (cluster / "no-image-1").touch()
-    heard: list[str] = []
+    for file in ("late-1", "no-image-1"):
+        (cluster / file).touch()
+    listener = Listener(lambda _: (cluster / "late-1").unlink())
 
     def listen(line: str) -> None:
-        heard.append(line)
+        listener(line)
         if "ErrImagePull" in line:
             (cluster / "no-image-1").unlink()
 
-    assert launched(launching.made, job(tmp_path / "m", nodes=2), listen) == Ended(0)
-    [line] = [line for line in heard if "waits" in line]
+    def stop_first_once_all_work() -> None:
+        until((tmp_path / "m" / "turn-0-1").exists, "work of the second")
+        os.kill(listener.pids[0], signal.SIGTERM)
+
+    other = threading.Thread(target=stop_first_once_all_work)
+    other.start()
+    # The first works, and has nothing to say.
+    assert launched(launching.made, job(tmp_path / "m", "--stops", "1", "--rank", "0", nodes=2), listen) == Ended(0)
+    other.join()
+    [line] = [line for line in listener.lines if "waits" in line]
     assert line.endswith("-1-1 waits: ErrImagePull: no such image")
 
 

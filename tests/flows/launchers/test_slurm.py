@@ -126,13 +126,16 @@ def test_a_controller_that_is_out_of_reach_for_a_while_costs_no_run_and_is_told_
     slurm_stand_in.scancel(["--state=PENDING", "101"])
 
 
-def test_what_asking_again_does_not_change_is_not_asked_for_ten_minutes(cluster: Path, tmp_path: Path) -> None:
+def test_what_asking_again_does_not_change_is_asked_once(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = launching().made
     handle = launcher.submit(job(tmp_path / "m"))
     launcher.follow(handle, Listener())
     slurm_stand_in.state("100", forgotten="yes", unknown="yes")
+    monkeypatch.setattr(programs, "_OUTAGE_S", 5.0)
+    lines: list[str] = []
     with pytest.raises(UsageError, match=r"Slurm knows no job 100 any more.* its log says how it ended"):
-        launcher.follow(handle, print)
+        launcher.follow(Handle("100", str(tmp_path / "none")), lines.append)
+    assert lines == []
 
 
 def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(cluster: Path, tmp_path: Path) -> None:
@@ -177,8 +180,8 @@ def test_why_a_job_waits_is_told(cluster: Path, tmp_path: Path) -> None:
         lines.append(line)
         if line.endswith("pending (Resources)"):
             slurm_stand_in.state("100", Reason="Priority")
-        if line.endswith("pending (Priority)"):
-            (tmp_path / "full").unlink()
+        else:
+            (tmp_path / "full").unlink(missing_ok=True)
 
     assert launched(launching().made, job(tmp_path / "m"), listen) == Ended(0)
     assert lines[:2] == ["Slurm job 100: pending (Resources)", "Slurm job 100: pending (Priority)"]
