@@ -12,10 +12,8 @@ import pytest
 
 from tests.conftest import Built
 from tests.flows.building import ROOT, digests
-from tests.flows.prefect_server import Server, server
+from tests.flows.prefect_server import Server
 from tests.waiting import free_port, until
-
-__all__ = ["server"]
 
 
 @contextmanager

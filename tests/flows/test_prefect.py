@@ -18,12 +18,11 @@ from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD
 from schemas.recipe import Recipe
 from tests.flows.building import digests
-from tests.flows.prefect_server import Server, marked, server, worker
+from tests.flows.prefect_server import Server, marked, worker
 from tests.flows.test_growth import PLAIN, Corpus
 from tests.llm_server import KEY, llm_server
 from tests.waiting import until
 
-__all__ = ["server"]
 PATIENT = PLAIN.replaced(annotate=PLAIN.annotate.replaced(key="tests.flows.patient_annotator"))
 
 

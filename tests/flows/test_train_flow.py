@@ -22,12 +22,11 @@ from flows.train import train_model
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.flows.building import ROOT
 from tests.flows.micro_training import SETTINGS, as_options, corpus
-from tests.flows.prefect_server import Server, marked, server, worker
+from tests.flows.prefect_server import Server, marked, worker
 from tests.flows.test_growth import PLAIN, Corpus
 from tests.waiting import until
 from training.presets import ready_recipe
 
-__all__ = ["server"]
 TRAINING = (*SETTINGS, "run.steps=4", "sampling.steps=2")
 LABELS = [f"annotate.{what}=tests.flows.plain_annotator" for what in ("beats", "chords", "key")]
 EVALUATION = ["--prompts=2", "--no-swaps", *(f"--set={setting}" for setting in LABELS)]
@@ -86,8 +85,9 @@ def assert_describes(out: Path, shards: Path, steps: int) -> None:
     facts = json.loads((out / "model.json").read_text())
     [learned] = facts["corpora"]
     assert (facts["step"], facts["samples"], facts["checkpoint"]) == (steps, 2 * steps, f"checkpoints/step-{steps:08d}")
-    assert learned["facts"] == {"target": str(shards), "samples": 4, "name": "Airs", "sha256": digest}
-    assert (learned["stands"], learned["obbligato"]) == (True, "0.0.9")
+    said = {"name": "Airs", "obbligato": "0.0.9", "sources": {"CC-BY-4.0": 1}, "tools": {"madmom": "CC-BY-NC-SA-4.0"}}
+    assert learned["facts"] == {"target": str(shards), "samples": 4, "sha256": digest, **said}
+    assert learned["stands"]
     assert facts["recipe"]["run"]["steps"] == steps
     assert 0 < facts["figures"]["train_loss"] < 10
     card = (out / "README.md").read_text()
