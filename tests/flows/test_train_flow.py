@@ -192,7 +192,7 @@ def test_a_model_that_lies_elsewhere_is_not_measured_from_here(tmp_path: Path, m
     monkeypatch.setattr(flows.pipeline, "train_model", lambda *_: {"out": "model"})
     monkeypatch.setattr(flows.pipeline, "get_run_logger", lambda: logging.getLogger("run"))
     made = flows.pipeline.pipeline.fn(["songs.csv"], str(tmp_path))
-    assert made == {"corpus": {"out": "corpus"}, "model": {"out": "model"}, "report": {"out": "", "figures": {}}}
+    assert made == {"corpus": {"out": "corpus"}, "model": {"out": "model"}, "report": ""}
     assert f"measure it where it lies, by obbligato evaluate {tmp_path}/model {tmp_path}/corpus" in caplog.text
 
 
