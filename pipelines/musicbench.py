@@ -60,8 +60,7 @@ class MusicBenchRow(TypedDict):
 
 def musicbench_row(sample: Sample, location: str, dataset: str) -> MusicBenchRow:
     """A sample as a row; the module's docstring says what each field holds."""
-    label = sample.key_label
-    key = None if label.tonic is None or label.mode is None else Key(tonic=label.tonic, mode=label.mode)
+    label, key = sample.key_label, sample.key_label.key
     changes = _chord_changes(sample, key)
     control, source = _first(sample, CaptionKind.CONTROL), _first(sample, CaptionKind.SOURCE)
     paraphrase, main = _first(sample, CaptionKind.PARAPHRASE), control or source

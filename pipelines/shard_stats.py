@@ -11,7 +11,6 @@ from pipelines.shard_finding import Found, Problem, Shard, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from schemas.chord import NO_CHORD
 from schemas.identity import variant_kind
-from schemas.pitch import Key
 from schemas.record import Record
 from schemas.sample import Sample
 
@@ -151,8 +150,8 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
     stats.ours += 1
     stats.splits[sample.split.value] += 1
     stats.variants[variant_kind(sample.change.variant).value] += 1
-    label, bpm = sample.key_label, sample.tempo.bpm
-    stats.keys[None if label.tonic is None or label.mode is None else Key(tonic=label.tonic, mode=label.mode).name] += 1
+    key, bpm = sample.key_label.key, sample.tempo.bpm
+    stats.keys[key.name if key else None] += 1
     stats.tempos[None if bpm is None else int(bpm // _TEMPO_BIN) * _TEMPO_BIN] += 1
     stats.meters[sample.meter.beats_per_bar] += 1
     for segment in sample.chords.segments:

@@ -18,7 +18,6 @@ from pipelines.draws import generator
 from schemas.caption import Caption, CaptionKind, Fact, FactKind
 from schemas.corpus import Change
 from schemas.labels import Labels
-from schemas.pitch import Key
 from schemas.recipe import CaptionRecipe
 from schemas.record import Record
 
@@ -113,7 +112,7 @@ def _placed(sentences: tuple[str, ...], facts: tuple[Fact, ...], written: list[C
 
 def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]) -> list[MovedText]:
     """Source captions as they hold after the change, each text once, those with nothing left not at all."""
-    key = None if labels.key.tonic is None or labels.key.mode is None else Key(tonic=labels.key.tonic, mode=labels.key.mode)
+    key = labels.key.key
     out: dict[str, MovedText] = {}
     for source in dict.fromkeys(clean_text(source) for source in sources):
         if not source:

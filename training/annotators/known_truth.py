@@ -17,7 +17,6 @@ from pipelines.agreement import f_measure, same_tempo
 from pipelines.annotators import RATE_HZ
 from pipelines.audio import Wave, read_window, resampled
 from schemas.labels import Labels
-from schemas.pitch import Key
 
 FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "majmin", "sevenths", "sevenths_inv", "key", "key_weighted")
 Array = npt.NDArray[np.float64]
@@ -111,7 +110,7 @@ def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
 def as_estimate(labels: Labels) -> Estimate:
     """Our labels as the benchmark reads every tool's."""
     beats = np.column_stack([labels.beats.times_s, labels.beats.numbers]).reshape(-1, 2)
-    key = "" if labels.key.tonic is None or labels.key.mode is None else Key(tonic=labels.key.tonic, mode=labels.key.mode).name
+    key = labels.key.key.name if labels.key.key else ""
     return Estimate(
         beats=beats,
         numbered=True,
