@@ -2,6 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
+AT_ONCE ?= 2# files of tests
 export OBBLIGATO_VENV := $(VENV)
 
 .PHONY: demo test nightly setup
@@ -14,10 +15,10 @@ test: setup ## format, lint, types, room borders, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(AT_ONCE) --dist loadfile
 
 nightly: test ## the long tests too
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 setup:
 	@infra/setup.sh

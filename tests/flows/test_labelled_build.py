@@ -22,6 +22,7 @@ from flows.stages import Share
 from flows.steps import begin, run_step, stored_build
 from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
+from pipelines.isolation import CHILDREN
 from pipelines.ledger import ledger_rows
 from pipelines.store import Store
 from pipelines.verify import read_back
@@ -55,6 +56,7 @@ def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setenv("PYTHONPATH", f"{ROOT}:{folder}")  # of builds in processes of their own
+        CHILDREN.close()  # they know the paths of when they were started
         yield
 
 
