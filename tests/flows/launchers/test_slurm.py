@@ -80,7 +80,8 @@ def test_a_stop_before_it_could_listen_for_stops_is_one_too(cluster: Path, tmp_p
 def test_a_failure_is_told_with_its_words_and_is_not_tried_again(cluster: Path, tmp_path: Path) -> None:
     listener = Listener()
     assert launched(launching().made, job(tmp_path / "m", "--fails", "3"), listener) == Ended(3, log=log(tmp_path))
-    assert listener.lines[-2:] == ["out of luck", "Slurm job 100: failed"]
+    assert "out of luck" in listener.lines
+    assert listener.lines[-1] == "Slurm job 100: failed"
     assert len(list(cluster.iterdir())) == 1
 
 
