@@ -21,8 +21,8 @@ from flows.processes import Order, StepFailed
 from flows.stages import summed
 from flows.steps import absolute, begin, check, new_run
 from pipelines.beam.options import Engine, engine_of
-from pipelines.dataset import DATASET
 from pipelines.lock import Lock, hold
+from pipelines.shard_finding import DATASET
 from pipelines.store import Store
 from schemas.recipe import Recipe
 

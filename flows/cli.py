@@ -78,7 +78,7 @@ def build(
     from flows.screen import print_dataset, watching
     from flows.settings import load_recipe
     from pipelines.beam.options import engine_of
-    from pipelines.dataset import DATASET
+    from pipelines.shard_finding import DATASET
     from pipelines.store import Store
 
     chosen = load_recipe(recipe, _settings(settings, columns))

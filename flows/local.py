@@ -9,12 +9,13 @@ from flows.order import ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
 from flows.steps import begin, check, check_models, new_run, run_step, stored_build, write_run
 from pipelines.beam.options import Engine
-from pipelines.dataset import DATASET, close_dataset
+from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
 from pipelines.lock import Lock, hold
 from pipelines.settling import PLAN
+from pipelines.shard_finding import DATASET
 from pipelines.stage import Job, fingerprints, finished, marker_name, missing_inputs
 from pipelines.store import Store
 from pipelines.versions import publish_version

@@ -8,19 +8,18 @@ import torch
 from pydantic import ValidationError
 
 from flows.model_card import CARD, DOCUMENT, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
-from pipelines.dataset import DATASET
 from pipelines.errors import PipelineError
-from pipelines.shard_finding import SUFFIXES
 from pipelines.stage import digest
 from pipelines.store import Store
 from pipelines.versions import last_version
 from training import journal
 from training.checkpoints import Checkpoint, find_checkpoint
+from training.errors import TrainingError
 from training.evaluation.report import Report
 from training.files import CORPUS, RECIPE, STATE
 from training.model import LatentDiffusion
 from training.recipe import TrainRecipe
-from training.survey import Survey
+from training.survey import Survey, dataset_json
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
@@ -84,13 +83,12 @@ def parameters_of(recipe: TrainRecipe) -> int:
 
 def found_at(target: str) -> Found | None:
     """The dataset.json at a corpus's place; none where there is none, or it cannot be reached any more."""
-    store = Store(target)
     try:
-        if target.endswith(SUFFIXES) or not store.exists(DATASET):
-            return None
-        content = store.read_bytes(DATASET)
-        version = last_version(store)
-    except (PipelineError, OSError):
+        content = dataset_json(target)
+        version = last_version(Store(target)) if content else None
+    except (TrainingError, PipelineError, OSError):
+        return None
+    if not content:
         return None
     dataset: dict[str, Any] = json.loads(content)
     published = version is not None and version.dataset_sha256 == digest(dataset)

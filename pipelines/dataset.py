@@ -15,6 +15,7 @@ from pipelines.errors import PipelineError
 from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
+from pipelines.shard_finding import DATASET
 from pipelines.stage import Stage, marker_name
 from pipelines.store import Store
 from pipelines.tables import first_row, read_table, side_by_side
@@ -24,7 +25,6 @@ from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 
-DATASET: Final = "dataset.json"
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say

@@ -19,6 +19,7 @@ from schemas.errors import SchemaError
 from schemas.identity import Bucket, Split
 from schemas.record import Record
 
+DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
 UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
@@ -133,7 +134,7 @@ def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]
 
 def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
     try:
-        files = [str(row["file"]) for row in json.loads(_small(Shard(fs, f"{root}/dataset.json", "dataset.json")))["shards"]]
+        files = [str(row["file"]) for row in json.loads(_small(Shard(fs, f"{root}/{DATASET}", DATASET)))["shards"]]
     except (ValueError, KeyError, TypeError, RecursionError, DeadInput) as error:
         why = f"{type(error).__name__}: {error}"
         raise PipelineError(

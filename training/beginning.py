@@ -52,7 +52,7 @@ def _surveyed(recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFact
 
 def _gone_on(last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> tuple[Survey, list[str]]:
     """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have changed."""
-    before = Survey.model_validate(last.json(CORPUS))
+    before = last.record(CORPUS, Survey)
     if before.codec != codec:
         learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
         raise TrainingError(f"{last.name} has learned latents of {learned}, but the codec here is {found}: take that one, or another --out")
@@ -82,7 +82,7 @@ def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
     """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the weights useless."""
-    before = TrainRecipe.model_validate(last.json(RECIPE))
+    before = last.record(RECIPE, TrainRecipe)
     changed = [
         f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was {getattr(getattr(before, section), knob)})"
         for section in TrainRecipe.model_fields

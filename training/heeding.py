@@ -136,8 +136,7 @@ def _partners(count: int, seed: int) -> list[int]:
 
 
 def _conditions(player: Player, batch: Batch) -> Conditions:
-    seconds_B2 = batch.seconds_B2 if player.recipe.model.seconds else None
-    return Conditions(player.encoder.encode(batch.prompts), batch.beats, batch.chords, seconds_B2)
+    return batch.told(player.encoder.encode(batch.prompts), seconds=player.recipe.model.seconds)
 
 
 def _drawn(player: Player, reading: Reading, keys: Sequence[str], number: int, rounds: int) -> tuple[torch.Tensor, torch.Tensor]:

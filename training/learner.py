@@ -93,8 +93,7 @@ class Learner:
 
     def conditions(self, batch: Batch) -> Conditions:
         """What a batch is told, on the device."""
-        seconds_B2 = batch.seconds_B2 if self.recipe.model.seconds else None
-        return Conditions(self.states.encode(batch.prompts), batch.beats, batch.chords, seconds_B2).to(self.world.device)
+        return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(self.world.device)
 
     def latents(self, batch: Batch) -> torch.Tensor:
         """Latents of a batch on the device."""

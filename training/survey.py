@@ -11,7 +11,7 @@ from pipelines import clips
 from pipelines.codecs import CodecFacts
 from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shard_finding import SUFFIXES
+from pipelines.shard_finding import DATASET, SUFFIXES
 from pipelines.store import Store
 from schemas.identity import Split
 from schemas.record import Record
@@ -24,7 +24,6 @@ from training.errors import BadData, TrainingError
 from training.prompts import mean_sentences
 
 _AT_ONCE: Final = 64
-DATASET: Final = "dataset.json"
 
 
 class DatasetFacts(Record):
@@ -57,9 +56,9 @@ class Standing(NamedTuple):
     latents: CodecFacts | None  # whose latents its shards hold, where it says so
 
 
-def standing(target: str, split: Split = Split.TRAIN) -> Standing:
-    """A corpus by its place. Raises `TrainingError` where it has no samples of a split, or cannot be read."""
-    places, dataset = find_places(target, split), _dataset(target)
+def standing(target: str) -> Standing:
+    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be read."""
+    places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
         return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
     stated = json.loads(dataset)
@@ -110,8 +109,8 @@ def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
         return False
 
 
-def _dataset(target: str) -> bytes:
-    """The dataset.json of a build; empty for other shards."""
+def dataset_json(target: str) -> bytes:
+    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot be read."""
     store = Store(target)
     try:
         return store.read_bytes(DATASET) if not target.endswith(SUFFIXES) and store.exists(DATASET) else b""

@@ -19,9 +19,11 @@ from pipelines.draws import generator
 from pipelines.errors import DeadInput
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
+from training.conditions.tokens import Tokens
 from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of
 from training.data.index import CorpusPlaces, Range, read_ranges
 from training.data.order import Order, Place
+from training.model import Conditions
 
 
 class Batch(NamedTuple):
@@ -37,6 +39,10 @@ class Batch(NamedTuple):
     noise_BCTF: torch.Tensor
     steps_B: torch.Tensor
     unusable: tuple[Unusable, ...]
+
+    def told(self, text: Tokens, *, seconds: bool) -> Conditions:
+        """What a model is told, its prompts as `text`; where in their songs the clips stand for models that take `seconds`."""
+        return Conditions(text, self.beats, self.chords, self.seconds_B2 if seconds else None)
 
 
 class Samples(Dataset[Example | Unusable]):

@@ -19,10 +19,11 @@ def shares_of(samples: Iterable[Sample]) -> dict[Part, Sequence[float]]:
     """How often each meter, tempo, mode and chord comes up; shares of each sum up to 1."""
     targets = [targets_of(sample) for sample in samples]
     tempos = sum((blurred(one.bpm).astype(np.float64) for one in targets), np.zeros(TEMPOS))
+    meters, modes = Counter(one.meter for one in targets), Counter(one.mode for one in targets)
     return {
-        Part.METER: _shares([_count([one.meter for one in targets])[meter] for meter in METERS]),
+        Part.METER: _shares([meters[meter] for meter in METERS]),
         Part.TEMPO: _shares(tempos.tolist()),
-        Part.MODE: _shares([_count([one.mode for one in targets])[mode] for mode in MODES]),
+        Part.MODE: _shares([modes[mode] for mode in MODES]),
         Part.CHORDS: _shares(_chord_counts(targets)),
     }
 
@@ -30,10 +31,6 @@ def shares_of(samples: Iterable[Sample]) -> dict[Part, Sequence[float]]:
 def _chord_counts(targets: Sequence[Targets]) -> list[float]:
     counts = Counter(step.token for one in targets for step in one.chords if step.token != NO_CHORD_TOKEN)
     return [float(counts[token]) for token in range(len(CHORDS))]
-
-
-def _count(values: Sequence[object]) -> Counter[object]:
-    return Counter(values)
 
 
 def _shares(counts: Sequence[float]) -> list[float]:
