@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flows.errors import UsageError
 from flows.order import BEFORE, WORDS
@@ -16,15 +16,13 @@ from pipelines.beam.options import LOCAL, Engine
 from pipelines.errors import Passing, PipelineError
 from pipelines.labelling import gathering
 from pipelines.lock import Lock
+from pipelines.pool import BucketRun, run_here
 from pipelines.settling import PLAN
 from pipelines.slicing import LISTING
 from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, fingerprints, finished
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
-
-if TYPE_CHECKING:
-    from pipelines.beam.rows import BucketRun
 
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
@@ -109,11 +107,7 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
         before, waiting = {}, sizes
     with _told(stage, store, sizes, waiting, engine, watch):
         folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
-        rows: list[BucketRun] = []
-        if waiting:
-            from pipelines.beam.run import run_buckets
-
-            rows = run_buckets(stage, store, recipe, waiting, folder, engine, whole)
+        rows = _run_waiting(stage, store, recipe, waiting, folder, engine, whole) if waiting else []
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
             raise Passing(
@@ -122,6 +116,20 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
             )
     counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
+
+
+def _run_waiting(
+    stage: Stage, store: Store, recipe: Recipe, waiting: Mapping[str, int], folder: str, engine: Engine, whole: str
+) -> list[BucketRun]:
+    """Have the engine do buckets, the largest first, and publish what became of each."""
+    if engine.runner == LOCAL:
+        [order] = dealt(waiting, 1)
+        rows = run_here(stage, [Job(store.url, name, recipe) for name in order], engine.workers, whole)
+        store.write_json(f"{folder}/{stage.name}.json", sorted(rows, key=lambda row: row.bucket))
+        return rows
+    from pipelines.beam.run import run_buckets
+
+    return run_buckets(stage, store, recipe, waiting, folder, engine, whole)
 
 
 def _run_together(

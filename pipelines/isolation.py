@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -75,6 +76,13 @@ class Unfinished(Passing):
     """A call ran into the wall-clock limit twice while working: the machine was too slow to tell, so nothing is decided."""
 
 
+class Stopped(Passing):
+    """The run was stopped while a call was under way; nothing is decided."""
+
+    def __init__(self) -> None:
+        super().__init__("the run was stopped; run again to go on")
+
+
 class _Died(Exception):
     def __init__(self, code: str, message: str, figure: str = "", *, busy: bool = False, outside: bool = False) -> None:
         super().__init__(message)
@@ -91,6 +99,7 @@ class Child:
         self.limits, self.python = limits, python
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        self._stopped = False
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
         """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
@@ -118,6 +127,8 @@ class Child:
             try:
                 return self._call(function, items, context)
             except _Died as died:
+                if self._stopped:
+                    raise Stopped from died
                 if died.outside and kills < _OUTSIDE_KILLS:
                     kills += 1
                     continue
@@ -153,6 +164,8 @@ class Child:
         return _Died("hung", message, f"limit {limit_s:g} s", busy=used_s > 0.01 * limit_s)
 
     def _started(self) -> Connection:
+        if self._stopped:
+            raise Stopped
         if self._pipe is not None and self._process is not None and self._process.poll() is None:
             return self._pipe
         self.close()
@@ -174,6 +187,9 @@ class Child:
             raise PipelineError(f"interpreter {command[0]} cannot be started: {error.strerror}") from error
         theirs.close()
         self._pipe = Connection(ours.detach())
+        if self._stopped:  # while it was started, when there was nothing to kill yet
+            self.close()
+            raise Stopped
         return self._pipe
 
     def _buried(self) -> _Died:
@@ -184,6 +200,12 @@ class Child:
             return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return _Died("crashed", f"the worker's child died of {name}", name, outside=code == -signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Kill the child while another thread waits for it, which gets `Stopped`; no other is started."""
+        self._stopped = True
+        if (process := self._process) is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the child."""
@@ -219,26 +241,48 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 class ChildPool:
-    """Idle children of this process, handed out one per caller."""
+    """Children of this process, handed out one per caller."""
 
     def __init__(self) -> None:
         self._idle: list[Child] = []
+        self._taken: list[Child] = []
+        self._stopped = False
         self._lock = threading.Lock()
 
     def take(self, limits: Limits, python: str = "") -> Child:
         """A child with these limits and interpreter, a warm one if there is."""
         with self._lock:
+            if self._stopped:
+                raise Stopped
             warm = next((child for child in reversed(self._idle) if child.python == python), None)
             if warm is not None:
                 self._idle.remove(warm)
-        child = warm or Child(limits, python)
+            child = warm or Child(limits, python)
+            self._taken.append(child)
         child.limits = limits
         return child
 
     def give_back(self, child: Child) -> None:
-        """Hand a child back for the next caller."""
+        """Hand a child back for the next caller; one that was stopped is of no use to anybody."""
         with self._lock:
-            self._idle.append(child)
+            self._taken.remove(child)
+            if not self._stopped:
+                self._idle.append(child)
+                return
+        child.close()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """While the block lasts no child works: those that are handed out are killed, and whoever waits for one gets `Stopped`."""
+        with self._lock:
+            self._stopped = True
+            for child in self._taken:
+                child.stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stopped = False
 
     def close(self) -> None:
         """End all idle children."""

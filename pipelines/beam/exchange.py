@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines.beam.quiet import beam
-from pipelines.beam.rows import BucketRun, reported
+from pipelines.pool import BucketRun, reported
 from pipelines.stage import Exchange, Job, Stage, do_bucket
 from schemas.recipe import Recipe
 

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.errors import PipelineError
 
-LOCAL: Final = "FnApiRunner"
+LOCAL: Final = "local"  # our own pool, without Beam
+IN_MEMORY: Final = "FnApiRunner"  # Beam in this process: one worker, no server; for trying what a runner may do
 _ANSWERS_WITHIN_S: Final = 10
 _DASK: Final = (
     "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
@@ -54,7 +55,7 @@ class Engine(NamedTuple):
 
 def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
     """An engine as the command line names it: "local" or a Beam runner, options as name=value."""
-    return Engine(workers, LOCAL if runner == "local" else runner, tuple(f"--{option.removeprefix('--')}" for option in options))
+    return Engine(workers, runner, tuple(f"--{option.removeprefix('--')}" for option in options))
 
 
 def check_engine(engine: Engine, out: str) -> None:
@@ -62,16 +63,18 @@ def check_engine(engine: Engine, out: str) -> None:
     runner = engine.runner
     if "dask" in runner.lower():
         raise PipelineError(_DASK)
-    if runner != LOCAL and runner not in _REMOTE and "." not in runner:
+    if runner not in (LOCAL, IN_MEMORY, *_REMOTE) and "." not in runner:
         raise PipelineError(f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by its dotted path")
     given = _given(engine)
     _check_names(engine, given)
+    if runner == LOCAL and given:
+        raise PipelineError(f"--beam {next(iter(given))} is an option of Beam, which runner local does without: name the runner it is for")
     for name in _NEEDED.get(runner, ()):
         if not given.get(name):
             raise PipelineError(f"runner {runner} needs --beam {name}=…")
     for name, runners in _FOREIGN.items():
         if given.get(name) and "." not in runner and runner not in runners:
-            raise PipelineError(f"--beam {name} does not go with runner {_said(runner)}, but with {' or '.join(runners)}")
+            raise PipelineError(f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}")
     if str(given.get("environment_type", "")).upper() in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
         raise PipelineError(
             "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
@@ -87,10 +90,6 @@ def _check_elsewhere(engine: Engine, out: str) -> None:
         raise PipelineError(f"{out} lies in this process's memory, which workers of {engine.runner} cannot reach; name a folder or URL")
     if engine.runner == "DataflowRunner" and "://" not in out:
         raise PipelineError(f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL")
-
-
-def _said(runner: str) -> str:
-    return "local" if runner == LOCAL else runner
 
 
 def _given(engine: Engine) -> dict[str, Any]:
@@ -124,7 +123,7 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
-        raise PipelineError(f"--beam {wrong[0]} is no option of Beam, nor of runner {_said(engine.runner)}; nothing was submitted")
+        raise PipelineError(f"--beam {wrong[0]} is no option of Beam, nor of runner {engine.runner}; nothing was submitted")
 
 
 def _asked(endpoint: str) -> set[str]:

@@ -1,7 +1,6 @@
 """One stage over its buckets as a Beam pipeline that ends in one combined summary."""
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -9,10 +8,10 @@ import grpc
 
 from pipelines.beam.dealing import dealt
 from pipelines.beam.exchange import exchanged
-from pipelines.beam.options import LOCAL, Engine
+from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
-from pipelines.beam.rows import BucketRun, reported
 from pipelines.errors import PipelineError
+from pipelines.pool import BucketRun, reported
 from pipelines.stage import Job, Stage, run_bucket
 from pipelines.store import Store
 from schemas.recipe import Recipe
@@ -32,26 +31,14 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
 
 class Deal(beam.DoFn):  # type: ignore[misc]
-    """Reads the names of the buckets that a hand was dealt. Hands of one process share a deal: who is free takes the next bucket."""
+    """Reads the names of the buckets that a hand was dealt."""
 
-    def __init__(self, out: str, name: str, *, shared: bool) -> None:
-        self._out, self._name, self._shared = out, name, shared
+    def __init__(self, out: str, name: str) -> None:
+        self._out, self._name = out, name
 
     def process(self, hand: int) -> Iterator[str]:
         """Yield them, in order."""
-        deal = Store(self._out).read_json(self._name)
-        if not self._shared:
-            yield from deal[hand]
-            return
-        for bucket in deal[0]:
-            with _TAKING:
-                taken_by = _TAKEN.setdefault(f"{self._name}#{bucket}", hand)
-            if taken_by == hand:  # a bundle that is repeated takes its own again
-                yield bucket
-
-
-_TAKEN: Final[dict[str, int]] = {}  # which hand of this process has taken a bucket, by deal
-_TAKING: Final = threading.Lock()
+        yield from Store(self._out).read_json(self._name)[hand]
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
@@ -76,24 +63,17 @@ def run_buckets(
 
     Where buckets tell each other what they hold, `sizes` are all of them, and `whole` is the fingerprint of the corpus.
 
-    Locally each of the engine's workers is a thread that drives its own child process (see `pipelines.isolation`), so a worker
-    that dies is replaced on the spot and no Beam worker can be lost. Other runners get references too: the buckets' names lie
-    in the run's folder. Raises `PipelineError` where a bucket is missing.
+    Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError` where a bucket is missing.
     """
-    is_local = engine.runner == LOCAL
-    hands = engine.workers if is_local else min(len(sizes), _MOST_HANDS)
+    hands = min(len(sizes), _MOST_HANDS)
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
-    store.write_json(deal, dealt(sizes, 1 if is_local else hands))
+    store.write_json(deal, dealt(sizes, hands))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
     logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
             hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
-            if is_local:  # it deals keys out in turn: each hand is one worker's
-                hand = hand | beam.Map(lambda hand: (hand, None)) | "Share" >> beam.GroupByKey() | beam.Keys()
-            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal, shared=is_local))
-            if not is_local:
-                buckets = buckets | "Share" >> beam.Reshuffle()
+            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal)) | "Share" >> beam.Reshuffle()
             if stage.exchange is None:
                 done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
             else:
@@ -106,9 +86,6 @@ def run_buckets(
             )
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stage) from error
-    finally:
-        for bucket in sizes:
-            _TAKEN.pop(f"{deal}#{bucket}", None)
     rows = [BucketRun(*row) for row in store.read_json(summary)]
     missing = set(sizes) - {row.bucket for row in rows}
     if missing:
@@ -120,9 +97,8 @@ def run_buckets(
 
 def arguments(engine: Engine) -> list[str]:
     """The engine as Beam's own options."""
-    mode = "multi_threading" if engine.workers > 1 else "in_memory"
-    local = [f"--direct_running_mode={mode}", f"--direct_num_workers={engine.workers}"] if engine.runner == LOCAL else []
-    return [f"--runner={engine.runner}", *engine.options, *local]
+    alone = ["--direct_running_mode=in_memory", "--direct_num_workers=1"] if engine.runner == IN_MEMORY else []  # no server
+    return [f"--runner={engine.runner}", *engine.options, *alone]
 
 
 def _unwrapped(error: BaseException, stage: Stage) -> Exception:

@@ -80,7 +80,9 @@ def test_the_corpus_has_something_of_everything(tones: Tones) -> None:
     assert len([name for name in building.digests(tones.out) if name.endswith(".tar") and name.startswith("shards/")]) >= 3
 
 
-@pytest.mark.parametrize("options", [("--workers", "2"), ("--beam", "direct_runner_bundle_repeat=2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [("--workers", "2"), ("--runner", "FnApiRunner", "--beam", "direct_runner_bundle_repeat=2")], ids=" ".join
+)
 def test_workers_of_this_machine_and_repeated_bundles_give_the_same_bytes(tones: Tones, tmp_path: Path, options: tuple[str, ...]) -> None:
     building.finish(building.started(tones.sources, tmp_path / "out", PLAIN, *options))
     assert_same(tmp_path / "out", tones)

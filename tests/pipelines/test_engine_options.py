@@ -69,12 +69,18 @@ def test_a_runner_may_be_named_by_its_dotted_path() -> None:
 
 
 def test_options_become_beams_own() -> None:
-    engine = engine_of(2, "local", ["direct_runner_bundle_repeat=2", "--save_main_session"])
+    engine = engine_of(1, "FnApiRunner", ["direct_runner_bundle_repeat=2", "--save_main_session"])
     assert arguments(engine) == [
         "--runner=FnApiRunner", "--direct_runner_bundle_repeat=2", "--save_main_session",
-        "--direct_running_mode=multi_threading", "--direct_num_workers=2",
+        "--direct_running_mode=in_memory", "--direct_num_workers=1",
     ]  # fmt: skip
-    accept("local", "direct_runner_bundle_repeat=2", workers=2)
+    accept("FnApiRunner", "direct_runner_bundle_repeat=2")
+
+
+def test_the_local_engine_is_not_beam_and_takes_none_of_its_options() -> None:
+    accept("local", workers=2)
+    said = "--beam direct_runner_bundle_repeat is an option of Beam, which runner local does without: name the runner it is for"
+    assert refusal("local", "direct_runner_bundle_repeat=2") == said
 
 
 @pytest.mark.parametrize("written", ["colour=red", "direct_runner_bundle=2", "colour", "flink-master=a:1"])
