@@ -7,7 +7,7 @@ from prefect import flow
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
 from flows.order import STEPS, steps_of
-from flows.steps import absolute, begin, check_models, stored_build
+from flows.steps import absolute, begin, check_models, check_recipe, stored_build, trust_recipe
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
@@ -29,7 +29,10 @@ def backfill(
     """
     if until not in STEPS[1:]:
         raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
-    return brought_up_to_date(absolute(out), recipe, engine, max_dead_share, until)
+    out = absolute(out)
+    if recipe is not None:
+        trust_recipe(out, recipe)
+    return brought_up_to_date(out, recipe, engine, max_dead_share, until)
 
 
 def brought_up_to_date(
@@ -39,6 +42,7 @@ def brought_up_to_date(
     check_engine(engine.engine, out)
     sources, stored = stored_build(out)
     chosen = recipe or stored
+    check_recipe(out, chosen)
     check_models(chosen)
     for knob in _LISTED:
         if getattr(chosen.ingest, knob) != getattr(stored.ingest, knob):

@@ -19,11 +19,12 @@ from flows.errors import UsageError
 from flows.order import STAGES, steps_of
 from flows.processes import Order, StepFailed
 from flows.stages import summed
-from flows.steps import absolute, begin, check, new_run
+from flows.steps import absolute, begin, check, new_run, trust_recipe
 from pipelines.beam.options import Engine, engine_of
 from pipelines.lock import Lock, hold
 from pipelines.shard_finding import DATASET
 from pipelines.store import Store
+from pipelines.trust import wanted
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
@@ -104,6 +105,7 @@ def build_corpus(
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
+    trust_recipe(out, recipe)
     with started_run(out, recipe, engine) as run:
         begin(sources, out, recipe)
         for step in steps_of(recipe):
@@ -118,7 +120,7 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Ru
         raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         run_folder, holder = new_run(), lock.holder.holder_id
-        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s)
+        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, wanted(recipe))
         run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run

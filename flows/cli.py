@@ -17,6 +17,7 @@ from flows.cli_renew import encode, label
 from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
 from flows.cli_train import heeds, sample, train, train_codec
+from flows.cli_trust import trust
 from flows.errors import UsageError
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.command()(pipeline)
 app.command()(step)
 app.command(hidden=True)(serve_steps)
 app.command()(unlock)
+app.command()(trust)
 
 
 def _settings(settings: list[str] | None, columns: list[str] | None) -> list[str]:

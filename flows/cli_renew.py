@@ -56,10 +56,12 @@ def _renew(
     """Bring a build up to date with its own recipe, with what a command's options have `named` in it, and `settings` laid over it."""
     from flows.screen import print_dataset, watching
     from flows.settings import overridden
-    from flows.steps import stored_build
+    from flows.steps import stored_build, trust_recipe
     from pipelines.beam.options import Engine
+    from schemas.recipe import Recipe
 
     _, stored = stored_build(out)
+    trust_recipe(out, overridden(named(Recipe()), settings or []))  # what this command line names
     with watching() as watch:
         dataset = run(out, overridden(named(stored), settings or []), Engine(workers), watch)
     print_dataset(dataset, out)

@@ -42,6 +42,7 @@ def step(
 def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
     from flows.processes import Order
+    from pipelines import trust
     from pipelines.errors import Passing, PipelineError
     from pipelines.isolation import die_with
     from pipelines.lock import VARIABLE
@@ -59,7 +60,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         told: dict[str, Any] = json.loads(line)
         name, share = told.pop("step"), told.pop("share")
         order = Order(**told)
-        os.environ[VARIABLE] = order.lock
+        os.environ[VARIABLE], os.environ[trust.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
             _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say)
         except (UsageError, PipelineError, SchemaError, OSError) as error:

@@ -7,8 +7,8 @@ from prefect import flow
 from flows.backfill import brought_up_to_date
 from flows.build import EngineSettings, Share
 from flows.errors import UsageError
-from flows.steps import absolute, stored_build
-from schemas.recipe import EncodeRecipe
+from flows.steps import absolute, stored_build, trust_recipe
+from schemas.recipe import EncodeRecipe, Recipe
 
 
 @flow(name="encode", flow_run_name="encode {out}", retries=0)
@@ -19,5 +19,6 @@ def encode_corpus(
     if not encode.codec:
         raise UsageError("encode.codec is empty: name one, such as mel")
     out = absolute(out)
+    trust_recipe(out, Recipe(encode=encode))
     _, recipe = stored_build(out)
     return brought_up_to_date(out, recipe.replaced(encode=encode), engine, max_dead_share)

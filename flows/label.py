@@ -8,9 +8,10 @@ from flows.artifacts import show_labels
 from flows.backfill import brought_up_to_date
 from flows.build import EngineSettings, Share
 from flows.errors import UsageError
-from flows.steps import absolute, stored_build
+from flows.steps import absolute, stored_build, trust_recipe
 from pipelines.store import Store
 from schemas.label_recipe import LabelRecipe
+from schemas.recipe import Recipe
 
 
 @flow(name="label", flow_run_name="label {out}", retries=0)
@@ -22,6 +23,7 @@ def label_corpus(out: str, label: LabelRecipe, engine: EngineSettings = EngineSe
     if not label.vocabularies:
         raise UsageError("label.vocabularies is empty: name at least one file of texts")
     out = absolute(out)
+    trust_recipe(out, Recipe(label=label))
     _, recipe = stored_build(out)
     totals = brought_up_to_date(out, recipe.replaced(label=label), engine, max_dead_share)
     show_labels(recipe.corpus.name, Store(out))

@@ -7,7 +7,7 @@ from typing import Any
 from flows.errors import UsageError
 from flows.order import ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import begin, check, check_models, new_run, run_step, stored_build, write_run
+from flows.steps import begin, check, check_models, check_recipe, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
@@ -25,6 +25,7 @@ from schemas.recipe import Recipe
 def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
     check(sources, out, recipe, engine)
+    trust_recipe(out, recipe)
     with hold(Store(out), "obbligato build") as lock:
         begin(sources, out, recipe)
         return _taken(steps_of(recipe), out, engine, watch, lock)
@@ -67,6 +68,7 @@ def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, 
 def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
     """Bring a build that stands up to date with a recipe, without looking at its sources again."""
     sources, _ = stored_build(out)
+    check_recipe(out, recipe)
     check_models(recipe)
     with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
@@ -76,7 +78,7 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
-    _, recipe = stored_build(out)
+    _, recipe = trusted_build(out)
     with hold(Store(out), "obbligato verify"):
         return _verified(Store(out), recipe, engine, watch)
 
@@ -106,7 +108,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
     """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
-    sources, recipe = stored_build(out)
+    sources, recipe = trusted_build(out)
     check(sources, out, recipe, engine)
     with hold(Store(out), "obbligato dead retry") as lock:
         mark_for_retry(Store(out), recipe, ORDER, keys)

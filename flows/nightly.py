@@ -9,7 +9,7 @@ from prefect.states import Completed
 from flows.artifacts import show_changes
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.order import steps_of
-from flows.steps import absolute, begin, check
+from flows.steps import absolute, begin, check, trust_recipe
 from pipelines.errors import PipelineError
 from pipelines.store import Store
 from pipelines.versions import last_version, what_changed
@@ -26,6 +26,7 @@ def nightly(
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
+    trust_recipe(out, recipe)
     store = Store(out)
     with started_run(out, recipe, engine) as run:
         before = last_version(store)

@@ -8,7 +8,6 @@ Its folder::
 """
 
 import os
-import sys
 from typing import Any, Final
 
 from prefect import flow, get_run_logger, task
@@ -26,6 +25,7 @@ from flows.model_card import DOCUMENT
 from flows.processes import ProcessGroup
 from flows.steps import absolute
 from flows.train import shown_model, train_model
+from pipelines.isolation import module_command
 from pipelines.store import Store
 from schemas.recipe import Recipe
 from training.recipe import TrainRecipe
@@ -86,8 +86,8 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 @task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
 def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> None:
     """Have a model play the corpus's test prompts and score it, in a process of its own."""
-    command = [sys.executable, "-m", "flows.cli", "evaluate", model, corpus, "--out", report, *options]
-    group = ProcessGroup([sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--", *command])
+    command = module_command("flows.cli", "evaluate", model, corpus, "--out", report, *options)
+    group = ProcessGroup(module_command("flows.launchers.node", "--parent", str(os.getpid()), "--", *command))
     try:
         for _, line in group.lines():
             get_run_logger().info(line)

@@ -15,7 +15,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import psutil
 
-from pipelines.isolation import started
+from pipelines.isolation import module_command, started
 
 _LOOK_EVERY_S: Final = 1.0  # whether a silent process is still there
 _LAST_LINES: Final = 5  # of the error output of a process that died, for the message
@@ -30,7 +30,9 @@ class StepFailed(Exception):
 
 
 class Order(NamedTuple):
-    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; and how long it may take."""
+    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; how long it may take, and what
+    its recipe names beyond our own, which this run's caller has named.
+    """
 
     out: str
     run_folder: str
@@ -39,6 +41,7 @@ class Order(NamedTuple):
     beam: tuple[str, ...]
     lock: str  # id of its holder
     timeout_s: float
+    trusted: tuple[str, ...] = ()
 
 
 class ProcessGroup:
@@ -126,7 +129,7 @@ class StepProcess(ProcessGroup):
     """A process that takes one step after the other."""
 
     def __init__(self) -> None:
-        super().__init__([sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())], stdin=subprocess.PIPE)
+        super().__init__(module_command("flows.cli", "serve-steps", "--parent", str(os.getpid())), stdin=subprocess.PIPE)
 
     def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
         """Take a step, or a share of it, and return its report. Raises `StepFailed`."""

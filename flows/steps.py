@@ -25,6 +25,7 @@ from pipelines.listing import list_inputs
 from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
 from pipelines.store import Store
+from pipelines.trust import check_trust, trust, wanted
 from pipelines.versions import publish_version
 from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
@@ -79,6 +80,16 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())
 
 
+def trust_recipe(out: str, recipe: Recipe) -> None:
+    """Remember what a recipe names that was handed over for a build, as it will be stored there."""
+    trust(out, wanted(_anywhere(recipe)))
+
+
+def check_recipe(out: str, recipe: Recipe) -> None:
+    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand for its build."""
+    check_trust(out, wanted(_anywhere(recipe)))
+
+
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with files that hold in any working folder."""
     label, encode = recipe.label, recipe.encode
@@ -100,7 +111,7 @@ def _here(model: str) -> str:
 
 def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
     """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it cannot finish."""
-    sources, recipe = stored_build(out)
+    sources, recipe = trusted_build(out)
     store, began = Store(out), time.time()
     if name == "list":
         slices = write_listing(store, list_sources(sources, store, recipe), recipe)
@@ -146,8 +157,18 @@ def new_run() -> str:
     return f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
+def trusted_build(out: str) -> tuple[list[str], Recipe]:
+    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what nobody has named by hand for it."""
+    sources, recipe = stored_build(out)
+    check_recipe(out, recipe)
+    return sources, recipe
+
+
 def stored_build(out: str) -> tuple[list[str], Recipe]:
-    """Sources and recipe of a build that was begun in a folder; raises `UsageError` where there is none."""
+    """Sources and recipe that lie in a build's folder: data, of which nothing may be run as it is.
+
+    Raises `UsageError` where there is none.
+    """
     store = Store(out)
     if not store.exists(SOURCES):
         raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")

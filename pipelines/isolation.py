@@ -44,6 +44,11 @@ def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     return process
 
 
+def module_command(module: str, *arguments: str, python: str = "") -> list[str]:
+    """The command that runs a module of ours by this interpreter, or another; nothing is imported from the folder it is run in."""
+    return [python or sys.executable, "-P", "-m", module, *arguments]
+
+
 def tie() -> None:
     """Have the kernel kill this process when the thread that started it is gone, whatever ends that; holds through exec."""
     _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -170,7 +175,7 @@ class Child:
             return self._pipe
         self.close()
         ours, theirs = socket.socketpair()
-        command = [self.python or sys.executable, "-m", "pipelines.isolation", str(theirs.fileno()), str(os.getpid())]
+        command = module_command("pipelines.isolation", str(theirs.fileno()), str(os.getpid()), python=self.python)
         paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)  # our packages are not the other one's
         try:
             self._process = started(

@@ -1,6 +1,7 @@
 """Stage *verify*: shards read back and checked, and labels of variants extracted again from their audio."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -107,23 +108,33 @@ def _checked(shard: ShardFile) -> list[Read]:
 
 
 def read_back(path: str) -> Iterator[Read]:
-    """Samples of a local shard as stock webdataset reads them, each checked against the contract and its own audio."""
-    import webdataset
+    """Samples of a local shard as stock webdataset reads them, each checked against the contract and its own audio.
 
-    for raw in webdataset.WebDataset(path, shardshuffle=False, empty_check=False):
-        key = raw["__key__"]
-        try:
-            sample = Sample.model_validate_json(raw["json"])
-        except (ValidationError, KeyError) as error:
-            raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
-        heard = {name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"}
-        if (
-            key != sample.key
-            or heard["flac"].rate_hz != sample.rate_hz
-            or any(abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S for one in heard.values())
-        ):
-            raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
-        yield Read(sample, raw["flac"])
+    It is given an open file: of a path it would expand braces, and run what stands behind ``pipe:``.
+    """
+    os.environ["WDS_SECURE"] = "1"
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    with open(path, "rb") as opened:
+        for raw in group_by_keys(tar_file_expander([{"url": path, "stream": opened}])):
+            yield _read(path, raw)
+
+
+def _read(path: str, raw: Mapping[str, Any]) -> Read:
+    """A sample as it was read. Raises `PipelineError` where it breaks the contract."""
+    key = raw["__key__"]
+    try:
+        sample = Sample.model_validate_json(raw["json"])
+    except (ValidationError, KeyError) as error:
+        raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
+    heard = {name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"}
+    if (
+        key != sample.key
+        or heard["flac"].rate_hz != sample.rate_hz
+        or any(abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S for one in heard.values())
+    ):
+        raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
+    return Read(sample, raw["flac"])
 
 
 def chosen_clips(job: Job) -> frozenset[str]:

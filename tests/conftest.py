@@ -1,11 +1,13 @@
 """Fixtures that several tests share: a folder of composed pieces, and one build of it."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from flows.local import build
+from pipelines import trust
 from pipelines.beam.options import Engine
 from pipelines.synthesis.songs import write_songs
 from schemas.recipe import CorpusRecipe, IngestRecipe, Recipe, VaryRecipe, VerifyRecipe
@@ -26,6 +28,12 @@ SMALL = Recipe(
     vary=VaryRecipe(semitones=(-3, 2), speeds=2, volumes=1),
     verify=VerifyRecipe(relabel_clips=1),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests name by hand is not remembered for whoever runs them; processes that they start inherit it."""
+    os.environ[trust.FOLDER] = str(tmp_path_factory.mktemp("configuration"))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def annotator(role: Role, name: str) -> Any:
 
 
 def check_annotators(names: Iterable[str]) -> None:
-    """Raise `PipelineError` for a name that no module stands behind, without importing any."""
+    """Raise `PipelineError` for a name that no module stands behind. Of a dotted name the packages above it are imported."""
     for name in names:
         try:
             found = importlib.util.find_spec(_module(name))
