@@ -1,7 +1,9 @@
 """The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a worker's child."""
 
+import errno
 import io
 import os
+import signal
 import stat
 import subprocess
 import tempfile
@@ -15,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, MachineFault, machine_faults, names_machine
 from pipelines.isolation import tie
 from pipelines.store import sha256_of
 from schemas.labels import Downmix
@@ -24,6 +26,7 @@ from schemas.recipe import IngestRecipe
 Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within [-1, 1]
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -98,7 +101,8 @@ def header(path: str) -> Header:
 
 def _check_file(path: str, max_file_mb: float) -> None:
     try:
-        status = os.stat(path)
+        with machine_faults(path):
+            status = os.stat(path)
     except OSError as error:
         raise DeadInput("unreadable", f"cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -124,6 +128,7 @@ def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
         try:
             block = sound.read(out=buffer, always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
+            check_machine(error, sound.name)
             raise DeadInput("undecodable", f"libsndfile: {_reason(error)}", f"after {frames / sound.samplerate:.1f} s") from error
         if not len(block):
             break
@@ -140,6 +145,12 @@ def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
     return duration_s
 
 
+def check_machine(error: Exception, path: object) -> None:
+    """Raise `MachineFault` where libsndfile failed because the system did."""
+    if "System error" in str(error) and names_machine(str(error)):
+        raise MachineFault(f"{path}: {_reason(error)}; make room or repair it, then run again") from error
+
+
 def _reason(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].strip()
 
@@ -147,9 +158,12 @@ def _reason(error: Exception) -> str:
 def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
     """A file open for reading by its content, never by its name: libsndfile first, else ffmpeg with the format forced."""
     try:
-        return soundfile.SoundFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK), closefd=True)
+        with machine_faults(path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        return soundfile.SoundFile(descriptor, closefd=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        with open(path, "rb") as file:
+        check_machine(error, path)
+        with machine_faults(path), open(path, "rb") as file:
             head = file.read(64)
         for place, magic, name in _FFMPEG_FORMATS:
             if head[place : place + len(magic)] == magic:
@@ -158,8 +172,11 @@ def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
 
 
 def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
-    """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe may be opened."""
-    with tempfile.TemporaryFile() as out:
+    """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe may be opened.
+
+    An ffmpeg that did not end well has given nothing, whatever it wrote.
+    """
+    with machine_faults(f"{path}, unpacked into {tempfile.gettempdir()}"), tempfile.TemporaryFile() as out:
         opening = f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
         command = ["ffmpeg", *opening, f"file:{Path(path).absolute()}", *writing]
@@ -171,10 +188,24 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
             raise DeadInput("undecodable", "needs ffmpeg, which is not installed: apt-get install ffmpeg") from error
         out.seek(0)
         wave = out.read()
-    if done.returncode and len(wave) < 100:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise DeadInput("undecodable", f"ffmpeg: {lines[-1].rsplit(': ', 1)[-1] if lines else done.returncode}")
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        _check_blame(path, done.returncode, said)
+        raise DeadInput("undecodable", f"ffmpeg: {said.splitlines()[-1].rsplit(': ', 1)[-1] if said else done.returncode}")
     return wave
+
+
+def _check_blame(path: str, status: int, said: str) -> None:
+    """Raise `MachineFault` where ffmpeg failed for want of room, was killed from outside, or the file cannot be read by anybody.
+
+    Its other words for errors prove nothing: it has "Input/output error" and "Cannot allocate memory" for broken files too.
+    """
+    if status == -signal.SIGKILL or any(os.strerror(code) in said for code in _NO_ROOM):
+        reason = said.splitlines()[-1] if said else "it was killed from outside"
+        raise MachineFault(f"{path}: ffmpeg: {reason}; make room in {tempfile.gettempdir()}, or memory, then run again")
+    with machine_faults(path), open(path, "rb") as file:
+        while file.read(_BLOCK):
+            pass
 
 
 class _Readers(threading.local):
@@ -194,7 +225,7 @@ _READERS: Final = _Readers()
 def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
     """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full scale.
 
-    Raises `DeadInput` where the window lies past the end of what can be decoded.
+    Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault` where the file has gone.
     """
     try:
         sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
@@ -205,7 +236,10 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
         frames = round(end_s * sound.samplerate) - first
         sound.seek(min(first, sound.frames))
         block = sound.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+    except OSError as error:  # it could be read when it was listed
+        raise MachineFault(f"{path} can no longer be read: {error.strerror}; run again once it can, or to list anew") from error
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        check_machine(error, path)
         raise DeadInput("undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}") from error
     if not len(block):
         raise DeadInput("past_end", f"window {start_s:g}-{end_s:g} s lies past the end of what can be decoded")

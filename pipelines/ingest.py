@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pipelines import audio, clips
 from pipelines.audio import probe
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, machine_faults
 from pipelines.isolation import Death
 from pipelines.stage import Done, Job, Stage
 from schemas.corpus import InputRow, Probed, Song
@@ -36,7 +36,8 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
     if row.size > recipe.max_file_mb * 2**20:
         return Death("too_large", "raise ingest.max_file_mb to use it", f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB")
     try:
-        path: str = local(row.source)
+        with machine_faults(f"{row.row} cannot be fetched"):
+            path: str = local(row.source)
     except (OSError, ValueError) as error:
         return Death("unreadable", f"cannot be fetched: {error}")
     return path

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 
 _OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -78,7 +78,10 @@ class Death(NamedTuple):
 
 
 class Unfinished(Passing):
-    """A call ran into the wall-clock limit twice while working: the machine was too slow to tell, so nothing is decided."""
+    """A call ran into the wall-clock limit twice while it worked or waited for the machine, or somebody kept killing its child.
+
+    That says nothing of the input, so nothing is decided.
+    """
 
 
 class Stopped(Passing):
@@ -92,6 +95,11 @@ class _Died(Exception):
     def __init__(self, code: str, message: str, figure: str = "", *, busy: bool = False, outside: bool = False) -> None:
         super().__init__(message)
         self.death, self.busy, self.outside = Death(code, message, figure), busy, outside
+
+    @property
+    def advice(self) -> str:
+        """What may help against a death that is not the input's."""
+        return "give the machine more memory, or fewer workers" if self.outside else "raise limits.wall_s"
 
 
 class Child:
@@ -121,8 +129,8 @@ class Child:
         try:
             return self._try(function, [item], context, tries=2)[0]
         except _Died as died:
-            if died.busy:
-                raise Unfinished(f"{died.death.message}; the bucket stays unfinished: run again, or raise limits.wall_s") from died
+            if died.busy or died.outside:
+                raise Unfinished(f"{died.death.message}; the bucket stays unfinished: run again, or {died.advice}") from died
             _reraise_refused(died)
             return died.death
 
@@ -151,7 +159,7 @@ class Child:
             if not pipe.poll(self.limits.wall_s / 2):
                 half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
                 if not pipe.poll(self.limits.wall_s / 2):
-                    raise self._hung(_cpu_s(watched) - half_s)
+                    raise self._hung(_cpu_s(watched) - half_s, _held_up(watched))
             kind, value, worked_s = pipe.recv()
         except (EOFError, ConnectionError, BrokenPipeError):
             raise self._buried() from None
@@ -159,14 +167,16 @@ class Child:
             WAITED.seconds += time.perf_counter() - began - worked_s
             return list(value)
         self.close()
+        if kind == "machine":
+            raise MachineFault(value)
         raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
 
-    def _hung(self, used_s: float) -> _Died:
-        """A child that let the wall-clock limit pass: hung where it idled, busy where it was still at work."""
+    def _hung(self, used_s: float, held_up: str) -> _Died:
+        """A child that let the wall-clock limit pass: hung where it idled by itself, busy where it worked or was held up."""
         self.close()
         limit_s = self.limits.wall_s
-        message = f"no answer within limits.wall_s = {limit_s:g} s"
-        return _Died("hung", message, f"limit {limit_s:g} s", busy=used_s > 0.01 * limit_s)
+        message = f"no answer within limits.wall_s = {limit_s:g} s{f', {held_up}' if held_up else ''}"
+        return _Died("hung", message, f"limit {limit_s:g} s", busy=bool(held_up) or used_s > 0.01 * limit_s)
 
     def _started(self) -> Connection:
         if self._stopped:
@@ -243,6 +253,17 @@ def _cpu_s(process: psutil.Process) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def _held_up(process: psutil.Process) -> str:
+    """What somebody else than a silent process keeps it from: a disk that does not answer, a signal that stopped it; else empty."""
+    try:
+        states = {member.status() for member in (process, *process.children(recursive=True))}
+    except psutil.Error:
+        return ""
+    if psutil.STATUS_DISK_SLEEP in states:
+        return "waiting for a disk"
+    return "stopped from outside" if states & {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP} else ""
 
 
 class ChildPool:
@@ -324,10 +345,15 @@ def _serve(descriptor: int, parent: int) -> None:
             answer = ("done", getattr(importlib.import_module(module), name)(items, context))
         except MemoryError:
             answer = ("memory_limit", f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB")
+        except MachineFault as error:
+            answer = ("machine", str(error))
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
-        except Exception:  # noqa: BLE001  a library's error on this input
-            answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
+        except Exception as error:  # noqa: BLE001  a library's error on this input, or the machine's
+            if is_of_the_machine(error):
+                answer = ("machine", f"the worker's child: {error}; make room or repair it, then run again")
+            else:
+                answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send((*answer, time.perf_counter() - began))
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pipelines import clips
 from pipelines.audio import header, probe
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
 from pipelines.isolation import Child, Death
 from pipelines.shard_finding import Problem
 from pipelines.shard_reading import Entry, RawSample
@@ -84,7 +84,7 @@ def measure(contents: Sequence[bytes], depth: Depth) -> list[Sound | Death]:
 
 
 def _measure(content: bytes, depth: Depth) -> Sound | Death:
-    with tempfile.NamedTemporaryFile() as file:
+    with machine_faults(f"audio of a shard, unpacked into {tempfile.gettempdir()}"), tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
         try:
@@ -96,4 +96,6 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
         except DeadInput as error:
             return Death(error.code, error.message, error.figure)
         except (OSError, ValueError, RuntimeError, ArithmeticError) as error:
+            if is_of_the_machine(error):
+                raise
             return Death("undecodable", f"{type(error).__name__}: {error}")
