@@ -91,7 +91,7 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
 
 def show_labels(corpus: str, store: Store) -> None:
     """How the pseudo-labels of a corpus spread."""
-    text = label_report(build_stats(store), store.read_json(VOCABULARIES)["counts"])
+    text = label_report(build_stats(store), store.read_sealed(VOCABULARIES)["counts"])
     create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {corpus}")
 
 

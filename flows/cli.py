@@ -169,9 +169,15 @@ def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")]
     from flows.local import verify_build
     from flows.screen import print_dataset, watching
     from pipelines.beam.options import Engine
+    from pipelines.damage import NotWhole
 
-    with watching() as watch:
-        dataset = verify_build(out, Engine(workers), watch)
+    try:
+        with watching() as watch:
+            dataset = verify_build(out, Engine(workers), watch)
+    except NotWhole as damage:
+        for line in damage.lines:
+            typer.echo(line, err=True)
+        raise
     if as_json:
         typer.echo(json.dumps(dataset))
     else:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.errors import UsageError
-from flows.order import ORDER, order_of, steps_of
+from flows.order import ORDER, folders_of, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import begin, check, check_models, check_recipe, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
+from flows.steps import begin, check, check_models, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
+from pipelines.damage import check_whole
 from pipelines.dataset import close_dataset
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
@@ -68,7 +69,7 @@ def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, 
 def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
     """Bring a build that stands up to date with a recipe, without looking at its sources again."""
     sources, _ = stored_build(out)
-    check_recipe(out, recipe)
+    trust_recipe(out, recipe)
     check_models(recipe)
     with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
@@ -86,7 +87,8 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     if not store.exists(PLAN):
         raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
-    jobs = [Job(store.url, name, recipe) for name in store.read_json(PLAN)["buckets"]]
+    check_whole(store, folders_of(recipe))
+    jobs = [Job(store.url, name, recipe) for name in store.read_sealed(PLAN)["buckets"]]
     order = order_of(recipe)
     for stage in order[:-1]:
         if any(missing_inputs(stage, job) for job in jobs) or any(

@@ -22,6 +22,7 @@ from pipelines import (
     verify,
     weigh,
 )
+from pipelines.labelling import gathering
 from pipelines.stage import Stage
 from schemas.recipe import Recipe
 
@@ -58,6 +59,12 @@ STEPS: Final = (
 def order_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages over buckets that a recipe asks for."""
     return tuple(stage for stage in ORDER if stage.asked(recipe))
+
+
+def folders_of(recipe: Recipe) -> tuple[str, ...]:
+    """Folders of a build by a recipe whose buckets or slices have markers."""
+    words = (gathering.FOLDER, WORDS.folder) if recipe.labels else ()
+    return ("listing", *(stage.folder for stage in BEFORE), "clips", *words, *(stage.folder for stage in order_of(recipe)))
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
         plan, key, before = PLAN, "clips", "settle"
     if not store.exists(plan):
         raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`")
-    return dict(store.read_json(plan)[key])
+    return dict(store.read_sealed(plan)[key])
 
 
 def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:

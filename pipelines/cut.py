@@ -5,7 +5,8 @@ from typing import Final
 
 from pipelines.errors import DeadInput
 from pipelines.stage import Done, Job, Stage
-from pipelines.tables import parquet_bytes, table_of
+from pipelines.store import parquet_bytes
+from pipelines.tables import table_of
 from schemas.corpus import Candidate, Clip, CutInput, InputRow, LedgerRow, Outcome, Probed, Song, Source, Unit
 from schemas.identity import Split, clip_key
 from schemas.recipe import Clips, Group, IngestRecipe, Window

@@ -16,7 +16,7 @@ from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
 from pipelines.settling import PLAN, check_inputs
 from pipelines.shard_finding import DATASET
-from pipelines.stage import Stage, marker_name
+from pipelines.stage import Stage, read_marker
 from pipelines.store import Store
 from pipelines.tables import first_row, read_table, side_by_side
 from pipelines.verify import Relabelled
@@ -36,7 +36,7 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
     """Check the build as a whole and publish what it holds. Raises `PipelineError` where an identity does not hold."""
-    plan = store.read_json(PLAN)
+    plan = store.read_sealed(PLAN)
     counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
     check_inputs(plan["inputs"])
     check_samples(counts["pack"])
@@ -84,7 +84,7 @@ def check_samples(counts: Mapping[str, int]) -> None:
 
 def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for marker in side_by_side(lambda name: store.read_json(marker_name(stage.folder, name)), buckets):
+    for marker in side_by_side(lambda name: read_marker(store, stage.folder, name), buckets):
         total.update(marker["counts"])
     return dict(sorted(total.items()))
 

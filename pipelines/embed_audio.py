@@ -15,8 +15,8 @@ from pipelines.errors import PipelineError
 from pipelines.fingerprint import Fingerprint
 from pipelines.isolation import Child, Death
 from pipelines.stage import Done, Job, Stage
-from pipelines.store import Published
-from pipelines.tables import parquet_bytes, read_table
+from pipelines.store import Published, parquet_bytes
+from pipelines.tables import read_table
 from schemas.label_recipe import LabelRecipe
 from schemas.labels import Annotation, Labels
 from schemas.recipe import LimitsRecipe, Recipe

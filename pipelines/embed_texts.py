@@ -12,8 +12,8 @@ from pipelines.isolation import Death
 from pipelines.rewording import FOLDER as PARAPHRASES
 from pipelines.rewording import to_reword
 from pipelines.stage import Done, Job, Stage
-from pipelines.store import Published
-from pipelines.tables import parquet_bytes, read_table
+from pipelines.store import Published, parquet_bytes
+from pipelines.tables import read_table
 from schemas.corpus import Captioned
 from schemas.recipe import Recipe, Writer
 

@@ -31,6 +31,10 @@ class Passing(PipelineError):
     """What may pass by itself, such as an outage: trying again is worth it."""
 
 
+class Damaged(PipelineError):
+    """A file is not what was written: bits have flipped, or somebody has changed it."""
+
+
 class MachineFault(Passing):
     """The machine could not do its part: nothing is decided about the input in hand, and its bucket stays unfinished."""
 

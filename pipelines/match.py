@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from pipelines import clips, embed_audio, embed_vocabulary
 from pipelines.embed_audio import description, embedder_child, embedder_tools
-from pipelines.errors import PipelineError
+from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import Death
 from pipelines.labelling import gathering, indexing
 from pipelines.labelling.gathering import Vocabulary
 from pipelines.labelling.matching import Found, Request, Space
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Done, Job, Stage, check_files
 from pipelines.store import Store
 from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
@@ -82,20 +82,32 @@ def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: s
 
 
 def _files(store: Store, vocabulary: Vocabulary, mark: str) -> tuple[str, ...]:
-    return tuple(_local(store.url, f"{embed_vocabulary.FOLDER}/{name}.npy", mark) for name in vocabulary.slices)
+    return tuple(_vectors(store.url, name, mark) for name in vocabulary.slices)
 
 
 def _index(job: Job, vocabulary: Vocabulary) -> str:
     if job.recipe.label.search is Search.EXACT:
         return ""
     name = indexing.index_name(vocabulary)
-    return _local(job.store.url, name, job.store.read_json(indexing.PLAN)["fingerprint"])
+    return _checked_index(job.store.url, name, job.store.read_sealed(indexing.PLAN)["files"][name])
 
 
 @lru_cache(maxsize=65_536)
-def _local(url: str, name: str, _mark: str) -> str:
-    """A local path of a file that many buckets read."""
-    return _AT_HAND.enter_context(Store(url).at_hand(name))
+def _vectors(url: str, name: str, _mark: str) -> str:
+    """A local path of vectors that many buckets read, once they were found to be as they were written."""
+    store = Store(url)
+    check_files(store, embed_vocabulary.FOLDER, name)
+    return _AT_HAND.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
+
+
+@lru_cache(maxsize=64)
+def _checked_index(url: str, name: str, sha256: str) -> str:
+    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was written."""
+    store = Store(url)
+    if store.sha256(name) != sha256:
+        store.delete(name)
+        raise Damaged(f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+    return _AT_HAND.enter_context(store.at_hand(name))
 
 
 @lru_cache(maxsize=2)
@@ -108,6 +120,8 @@ def _texts(url: str, _seen: str) -> tuple[Texts, ...]:
 def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]:
     first = 0
     for vocabulary in vocabularies:
+        for name in vocabulary.slices:
+            check_files(store, gathering.FOLDER, name)
         files = (_AT_HAND.enter_context(store.at_hand(f"{gathering.FOLDER}/{name}.arrow")) for name in vocabulary.slices)
         tables = tuple(map(_mapped_table, files))
         yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
@@ -122,7 +136,7 @@ def _mapped_table(file: str) -> pa.Table:
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{job.store.read_json(gathering.PLAN)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return f"{job.store.read_sealed(gathering.PLAN)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
 
 
 STAGE: Final = Stage(

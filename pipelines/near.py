@@ -44,7 +44,7 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
     heard = embed_audio.read(job)
     if not heard:
         return
-    total = sum(job.store.read_json(PLAN)["clips"].values())
+    total = sum(job.store.read_sealed(PLAN)["clips"].values())
     hashing = Hashing.for_corpus(total, job.recipe.near)
     shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
     signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))

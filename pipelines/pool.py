@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipelines.errors import Passing, PipelineError
 from pipelines.isolation import CHILDREN
-from pipelines.stage import Exchange, Job, Stage, Summary, do_bucket, run_bucket
+from pipelines.stage import Exchange, Job, Stage, Summary, check_inputs, do_bucket, run_bucket
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
 
 def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
     """What became of each bucket: every one receives, also where nothing was given to it."""
-    emitted = shared_out(lambda job: list(exchange.emit(job)), jobs, workers)
+    emitted = shared_out(lambda job: _emitted(stage, exchange, job), jobs, workers)
     groups = _grouped(pair for pairs in emitted for pair in pairs)
     del emitted
     given: dict[str, list[Any]] = defaultdict(list)
@@ -70,6 +70,11 @@ def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: i
         return reported(job.bucket, lambda: do_bucket(stage, job, whole, lambda of: exchange.receive(of, rows)))
 
     return shared_out(receive, jobs, workers)
+
+
+def _emitted(stage: Stage, exchange: Exchange, job: Job) -> list[tuple[Any, Any]]:
+    check_inputs(stage, job)
+    return list(exchange.emit(job))
 
 
 def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:

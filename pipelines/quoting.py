@@ -53,7 +53,7 @@ def quote(store: Store, recipe: Recipe) -> Quote:
     prompt, answer = 0, 0
     requests: set[str] = set()
     answered: set[str] = set()
-    for bucket in store.read_json(PLAN)["buckets"] if store.exists(PLAN) and count else []:
+    for bucket in store.read_sealed(PLAN)["buckets"] if store.exists(PLAN) and count else []:
         name = f"captions/{bucket}.parquet"
         if not store.exists(name):
             raise PipelineError(

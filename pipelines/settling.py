@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import placing
-from pipelines.errors import PipelineError
+from pipelines.errors import Damaged, PipelineError
 from pipelines.scratch import scratch
-from pipelines.stage import Job, digest, marked_fingerprint, marker_name, publish_marked, remove_others
-from pipelines.store import Store, Writer, arrow_schema
-from pipelines.tables import parquet_bytes, read_table, runs, side_by_side
+from pipelines.stage import Job, digest, marked_fingerprint, publish_marked, read_marker, remove_others
+from pipelines.store import PARQUET, Store, Writer, arrow_schema, parquet_bytes
+from pipelines.tables import read_table, runs, side_by_side
 from schemas.corpus import Assigned, Clip, LedgerRow
 from schemas.recipe import Recipe
 from schemas.record import Record
@@ -35,7 +35,7 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for.
     """
-    cut = dict(zip(slices, side_by_side(lambda name: store.read_json(marker_name("cut", name)), slices)))
+    cut = dict(zip(slices, side_by_side(lambda name: read_marker(store, "cut", name), slices)))
     changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
     if changed:
         raise PipelineError(f"{store.url}: {changed[0]} of the listing has changed since it was cut; run `obbligato build`")
@@ -43,12 +43,12 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
     files = {name: marker["files"] for name, marker in cut.items()}
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
     known_name = f"assigned/{digest([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
-    before = store.read_json(PLAN) if store.exists(PLAN) else {}
+    before = _plan_before(store)
     stands = store.exists(INPUT_LEDGER) and store.exists(known_name)
     if stands and before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
         return dict(before)
     if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
-        store.write_json(PLAN, {**before, "fingerprint": ""})
+        store.write_sealed(PLAN, {**before, "fingerprint": ""})
     for folder in ("clips", "assigned", "ledger"):
         store.sweep(folder, "")
     with scratch() as found:
@@ -77,8 +77,16 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
         remove_others(store, folder, {*counts, "plan", "inputs"})
     for folder in _SLICE_FOLDERS:
         remove_others(store, folder, {*slices, "plan"})
-    store.write_json(PLAN, plan)
+    store.write_sealed(PLAN, plan)
     return plan
+
+
+def _plan_before(store: Store) -> dict[str, Any]:
+    """The plan that stands; empty where there is none, or a damaged one, which is made anew."""
+    try:
+        return dict(store.read_sealed(PLAN))
+    except (FileNotFoundError, Damaged):
+        return {}
 
 
 def check_inputs(totals: Mapping[str, int]) -> None:
@@ -121,7 +129,7 @@ class _Sink(io.RawIOBase):
 def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[pa.Table]) -> None:
     """Publish any number of rows as one parquet file, a piece at a time."""
     schema = arrow_schema(kind)
-    with store.writer(name) as out, pq.ParquetWriter(_Sink(out), schema, compression="zstd") as parquet:
+    with store.writer(name) as out, pq.ParquetWriter(_Sink(out), schema, **PARQUET) as parquet:
         for table in tables:
             parquet.write_table(table.cast(schema))
 

@@ -7,10 +7,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.errors import Damaged
 from pipelines.scratch import Scratch, scratch
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
-from pipelines.store import Store, arrow_schema
-from pipelines.tables import parquet_bytes, read_table, runs, side_by_side, tables_of
+from pipelines.store import Store, arrow_schema, parquet_bytes
+from pipelines.tables import read_table, runs, side_by_side, tables_of
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
 
@@ -32,14 +33,24 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a corpus that grows is not
     probed again, and a duplicate that comes later stays the duplicate.
     """
-    before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
+    before = _slices_before(store)
     store.sweep("listing", "")
     with scratch() as found:
         found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
-    store.write_json(LISTING, {"slices": counts})
+    store.write_sealed(LISTING, {"slices": counts})
     return counts
+
+
+def _slices_before(store: Store) -> list[str]:
+    """Slices of the listing that stands; where its plan is damaged, those whose files are there: none of their inputs may move."""
+    try:
+        return list(store.read_sealed(LISTING)["slices"])
+    except FileNotFoundError:
+        return []
+    except Damaged:
+        return [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")]
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
@@ -70,11 +81,19 @@ def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[st
     """Publish a slice unless it stands there already; returns its name and number of rows."""
     content = table.select(arrow_schema(InputRow).names).cast(arrow_schema(InputRow))
     file = f"listing/{name}.parquet"
-    if whole_marker(store, "listing", name) is None or not read_table(store, file).equals(content):
+    if whole_marker(store, "listing", name) is None or not _stands(store, file, content):
         store.delete(marker_name("listing", name))
         published = store.write_bytes(file, parquet_bytes(content))
         write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
     return name, int(content.num_rows)
+
+
+def _stands(store: Store, file: str, content: pa.Table) -> bool:
+    """Whether a table holds just this."""
+    try:
+        return bool(read_table(store, file).equals(content))
+    except Damaged:
+        return False
 
 
 def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -90,7 +109,7 @@ def _seated(store: Store, name: str) -> pa.Table:
     """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
     try:
         table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place"])
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (FileNotFoundError, Damaged):
         return _SEATED.empty_table()
     return table.append_column("slice", pa.array([_number(name)] * table.num_rows, pa.int64())).select(_SEATED.names).cast(_SEATED)
 

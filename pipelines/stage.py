@@ -5,16 +5,18 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pipelines.errors import PipelineError
+from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
 from schemas.recipe import Recipe
 
 MARKER: Final = ".done.json"
+_TAKES_OVER: Final = {"shards": "variants"}  # folders that hold what another has dropped
 
 
 class Job(NamedTuple):
@@ -118,7 +120,7 @@ def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
-    markers = {folder: job.store.read_json(marker_name(folder, job.bucket)) for folder in stage.reads(job.recipe)}
+    markers = {folder: read_marker(job.store, folder, job.bucket) for folder in stage.reads(job.recipe)}
     return {folder: {name: facts["sha256"] for name, facts in marker["files"].items()} for folder, marker in markers.items()}
 
 
@@ -153,13 +155,58 @@ def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
 
 
 def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | None:
-    """A bucket's marker, where it stands and every file it names is there in its full size, or was dropped on purpose."""
-    name = marker_name(folder, bucket)
-    if not store.exists(name):
+    """A bucket's marker, where it stands whole and every file it names is there in its full size, or was dropped on purpose."""
+    try:
+        marker = read_marker(store, folder, bucket)
+    except (FileNotFoundError, Damaged):
         return None
-    marker: dict[str, Any] = store.read_json(name)
     whole = all(facts.get("dropped") or store.size(file) == facts["bytes"] for file, facts in marker["files"].items())
     return marker if whole else None
+
+
+def read_marker(store: Store, folder: str, bucket: str) -> dict[str, Any]:
+    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and `FileNotFoundError` where none is."""
+    marker: dict[str, Any] = store.read_sealed(marker_name(folder, bucket))
+    return marker
+
+
+def altered_files(store: Store, folder: str, bucket: str) -> Iterator[str]:
+    """Names of a bucket's files that are not what its marker says was written, each with what is wrong."""
+    for name, facts in read_marker(store, folder, bucket)["files"].items():
+        if facts.get("dropped"):
+            continue
+        size = store.size(name)
+        if size is None:
+            yield f"{name} is missing"
+        elif size != facts["bytes"]:
+            yield f"{name} has {size} bytes, of {facts['bytes']} that were written"
+        elif store.sha256(name) != facts["sha256"]:
+            yield f"{name} is not what was written: its SHA-256 has changed"
+
+
+def check_inputs(stage: Stage, job: Job) -> None:
+    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the next run makes it anew."""
+    for folder in stage.reads(job.recipe):
+        check_files(job.store, folder, job.bucket)
+
+
+def check_files(store: Store, folder: str, bucket: str) -> None:
+    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes it anew."""
+    altered = next(altered_files(store, folder, bucket), "")
+    if altered:
+        forget(store, folder, bucket)
+        raise Damaged(f"{altered}; run again, and it is made anew")
+
+
+def forget(store: Store, folder: str, bucket: str) -> None:
+    """Make the next run do a bucket of a stage again, and first the one whose files only that bucket still held."""
+    store.delete(marker_name(folder, bucket))
+    before = _TAKES_OVER.get(folder)
+    if before is None:
+        return
+    with suppress(FileNotFoundError, Damaged):
+        if any(facts.get("dropped") for facts in read_marker(store, before, bucket)["files"].values()):
+            store.delete(marker_name(before, bucket))
 
 
 def run_bucket(stage: Stage, job: Job) -> Summary:
@@ -184,7 +231,8 @@ def do_bucket(stage: Stage, job: Job, expected: str, work: Callable[[Job], Done]
 
 
 def begin_bucket(stage: Stage, job: Job) -> None:
-    """Take a bucket's marker away before anything of it changes, and what a killed run left of it."""
+    """Check what a bucket's work reads; take its marker away before anything of it changes, and what a killed run left of it."""
+    check_inputs(stage, job)
     job.store.delete(marker_name(stage.folder, job.bucket))
     for folder in (stage.folder, *stage.writes_too):
         job.store.sweep(folder, job.bucket)
@@ -194,7 +242,7 @@ def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
     """Say that a bucket is done: always the last file written."""
     files = {file.name: {"bytes": file.bytes, "sha256": file.sha256} for file in done.files}
     marker = {"fingerprint": expected, "files": files, "counts": done.counts, "cpu": cpu_capability()}
-    job.store.write_json(marker_name(folder, job.bucket), marker)
+    job.store.write_sealed(marker_name(folder, job.bucket), marker)
 
 
 def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
@@ -221,9 +269,9 @@ def remove_others(store: Store, folder: str, kept: set[str]) -> None:
 
 def drop_file(job: Job, folder: str, name: str) -> None:
     """Remove a file that a later stage has taken over; its marker remembers what it was."""
-    marker = job.store.read_json(marker_name(folder, job.bucket))
+    marker = read_marker(job.store, folder, job.bucket)
     marker["files"][name]["dropped"] = True
-    job.store.write_json(marker_name(folder, job.bucket), marker)
+    job.store.write_sealed(marker_name(folder, job.bucket), marker)
     job.store.delete(name)
 
 

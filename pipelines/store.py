@@ -9,15 +9,16 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from pydantic import ValidationError
 
 from pipelines import remote
-from pipelines.errors import PipelineError
+from pipelines.errors import Damaged, PipelineError, is_of_the_machine
 from pipelines.remote import OBJECT_STORES, RemoteFile, located, remote_errors
 from pipelines.temporary import temporary_folder
 from schemas.record import Record
@@ -213,24 +214,53 @@ class Store:
         return self.write_bytes(name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
     def read_json(self, name: str) -> Any:
-        """A value from JSON; an unreadable file is named."""
+        """A value from JSON. Raises `Damaged` for a file that is none."""
         try:
             return json.loads(self.read_bytes(name))
-        except json.JSONDecodeError as error:
-            raise PipelineError(f"{self.url}/{name} is not JSON ({error}); delete it and build again") from error
+        except (ValueError, RecursionError) as error:
+            raise Damaged(f"{self.url}/{name} is not JSON ({error}); delete it and build again") from error
+
+    def write_sealed(self, name: str, value: Any) -> Published:
+        """Publish a value as JSON beside a hash of it, for what no other file vouches for."""
+        return self.write_json(name, {"seal": _seal(value), "value": value})
+
+    def read_sealed(self, name: str) -> Any:
+        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises `Damaged` where the two disagree."""
+        found = self.read_json(name)
+        if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
+            return found
+        if found.keys() != {"seal", "value"} or found["seal"] != _seal(found["value"]):
+            raise Damaged(f"{self.url}/{name} is not what was written: its seal is broken; delete it and build again")
+        return found["value"]
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 in hex of a file, read a block at a time."""
+        with self.open(name) as opened:
+            return sha256_of(opened)
 
     def write_records(self, name: str, kind: type[Record], records: Iterable[Record]) -> Published:
         """Publish records as one parquet file. Same records, same bytes."""
         rows = [record.model_dump(mode="json") for record in records]
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), buffer, compression="zstd")
-        return self.write_bytes(name, buffer.getvalue())
+        return self.write_bytes(name, parquet_bytes(pa.Table.from_pylist(rows, schema=arrow_schema(kind))))
 
     def read_records(self, name: str, kind: type[R]) -> list[R]:
-        """Records of a parquet file that `write_records` made."""
-        with self.open(name) as opened:
-            rows = pq.read_table(opened).to_pylist()
-        return [kind.model_validate(row) for row in rows]
+        """Records of a parquet file that `write_records` made. Raises `Damaged`."""
+        with self.parquet(name) as parquet:
+            return [kind.model_validate(row) for row in parquet.read(use_threads=False).to_pylist()]
+
+    @contextmanager
+    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        """A table to read from, every page of which is checked as it is read. Raises `Damaged` where one is not what was written."""
+        try:
+            with self.open(name) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+                yield parquet
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValidationError, UnicodeDecodeError, KeyError) as error:
+            if is_of_the_machine(error):
+                raise
+            first = str(error).partition("\n")[0]
+            raise Damaged(f"{self.url}/{name} is not what was written ({first}); run obbligato verify, then build again") from error
 
 
 @lru_cache(maxsize=64)
@@ -245,6 +275,22 @@ def sha256_of(opened: IO[bytes]) -> str:
     while block := opened.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
+
+
+def _seal(value: Any) -> str:
+    """A hash of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# Pages carry checksums, so that whoever reads one row of a table needs not read it whole to trust it.
+PARQUET: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a parquet file. Same rows, same bytes, however they are chunked."""
+    buffer = io.BytesIO()
+    pq.write_table(table.combine_chunks(), buffer, **PARQUET)
+    return buffer.getvalue()
 
 
 def arrow_schema(kind: type[Record]) -> pa.Schema:

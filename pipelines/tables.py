@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from pipelines.store import Store, arrow_schema
@@ -53,13 +52,6 @@ def _next_table(kind: type[Record], records: Iterator[Record]) -> pa.Table | Non
             gc.enable()
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as a parquet file. Same rows, same bytes, however they are chunked."""
-    buffer = io.BytesIO()
-    pq.write_table(table.combine_chunks(), buffer, compression="zstd")
-    return buffer.getvalue()
-
-
 def npy_bytes(array: npt.NDArray[Any]) -> bytes:
     """An array as a NumPy file, which can be mapped into memory."""
     out = io.BytesIO()
@@ -69,13 +61,13 @@ def npy_bytes(array: npt.NDArray[Any]) -> bytes:
 
 def read_table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A parquet file of a store as a table, whole or some columns."""
-    with store.open(name) as opened, pq.ParquetFile(opened) as parquet:  # pq.read_table looks for a data set: 1 ms more a file
+    with store.parquet(name) as parquet:
         return parquet.read(columns=columns, use_threads=False)
 
 
 def first_row(store: Store, name: str) -> list[dict[str, Any]]:
     """The first row of a parquet file, where it has one; the others are not made."""
-    with store.open(name) as opened, pq.ParquetFile(opened) as parquet:
+    with store.parquet(name) as parquet:
         return next((batch.to_pylist() for batch in parquet.iter_batches(1, use_threads=False)), [])
 
 

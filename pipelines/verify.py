@@ -14,8 +14,9 @@ from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
-from pipelines.stage import Done, Job, Stage, marker_name
+from pipelines.stage import Done, Job, Stage, forget
 from pipelines.store import sha256_of
+from pipelines.tars import sample_offsets
 from schemas.corpus import Varied
 from schemas.identity import stable_hash
 from schemas.recipe import AnnotateRecipe
@@ -61,7 +62,7 @@ def verify_bucket(job: Job) -> Done:
             try:
                 [chosen] = child.run("pipelines.verify:check_shards", [shard], None)
             except PipelineError:
-                forget(job)
+                forget(job.store, "shards", job.bucket)
                 raise
             if isinstance(chosen, Death):
                 raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
@@ -73,14 +74,6 @@ def verify_bucket(job: Job) -> Done:
     clips.progress(counts["clips"])
     file = job.store.write_records(f"verified/{job.bucket}.parquet", Relabelled, relabelled)
     return Done([file], {**counts, "relabelled": len(relabelled)})
-
-
-def forget(job: Job) -> None:
-    """Make the next build pack a damaged shard again, from variants made again where they were dropped."""
-    job.store.delete(marker_name("shards", job.bucket))
-    variants = marker_name("variants", job.bucket)
-    if any(facts.get("dropped") for facts in job.store.read_json(variants)["files"].values()):
-        job.store.delete(variants)
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
@@ -96,15 +89,26 @@ def _checked(shard: ShardFile) -> list[Read]:
             f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
         )
     keys: list[str] = []
+    duration_s = 0.0
     chosen: list[Read] = []
     for read in read_back(shard.path):
         keys.append(read.sample.key)
+        duration_s += read.sample.duration_s
         chosen += [read] if read.sample.clip_key in shard.chosen else []
     if keys != shard.stated["keys"] or len(set(keys)) != shard.stated["count"]:
         raise PipelineError(
             f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated['count']}"
         )
+    found = {"bytes": os.path.getsize(shard.path), "duration_s": round(duration_s, 3), "offsets": _offsets(shard.path)}
+    for name, value in found.items():
+        if shard.stated[name] != value:
+            raise PipelineError(f"{shard.name}: its index states another `{name}` than is found in it. Build again to replace it")
     return chosen
+
+
+def _offsets(path: str) -> list[int]:
+    with open(path, "rb") as opened:
+        return sample_offsets(opened)
 
 
 def read_back(path: str) -> Iterator[Read]:
@@ -139,7 +143,7 @@ def _read(path: str, raw: Mapping[str, Any]) -> Read:
 
 def chosen_clips(job: Job) -> frozenset[str]:
     """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
-    plan = job.store.read_json("clips/plan.json")
+    plan = job.store.read_sealed("clips/plan.json")
     varied = sorted(
         {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
     )

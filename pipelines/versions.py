@@ -1,15 +1,22 @@
 """Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
 
+import re
+from contextlib import suppress
 from typing import Any, Final
 
+from pydantic import Field, ValidationError
+
+from pipelines.errors import Damaged
+from pipelines.shard_finding import DATASET
 from pipelines.slicing import LISTING
-from pipelines.stage import digest, marker_name
+from pipelines.stage import digest, read_marker
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
 from schemas.record import Record
 
-_FOLDER: Final = "versions"
+FOLDER: Final = "versions"
+_NAME: Final = re.compile(r"\d{5,}\.json")
 
 
 class Version(Record):
@@ -24,6 +31,7 @@ class Version(Record):
     inputs: dict[str, int]
     samples: dict[str, int]
     shards: dict[str, str]  # file and SHA-256
+    documents: dict[str, str] = Field({})  # files that nothing else vouches for, and their SHA-256
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
@@ -33,36 +41,64 @@ def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Ve
     """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
     last = last_version(store)
     found = {"recipe_sha256": digest(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": digest(dataset)}
-    if last is not None and all(getattr(last, name) == mark for name, mark in found.items()):
+    documents = {name: store.sha256(name) for name in _documents(store)}
+    if last is not None and all(getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()):
         return last
     shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
     before = last.shards if last is not None else {}
     version = Version(
-        number=1 if last is None else last.number + 1,
+        number=1 + max(map(_number, version_names(store)), default=0),
         parent=None if last is None else last.number,
         obbligato=dataset["obbligato"],
         **found,
         inputs=dataset["inputs"],
         samples=dataset["samples"],
         shards=shards,
+        documents=documents,
         added=tuple(sorted(shards.keys() - before.keys())),
         changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
         removed=tuple(sorted(before.keys() - shards.keys())),
     )
-    store.write_json(f"{_FOLDER}/{version.number:05d}.json", version.model_dump(mode="json"))
+    store.write_sealed(f"{FOLDER}/{version.number:05d}.json", version.model_dump(mode="json"))
     return version
 
 
 def last_version(store: Store) -> Version | None:
-    """The newest version; none before the first build has ended."""
-    names = [name for name in store.names(_FOLDER) if name.endswith(".json")]
-    return Version.model_validate(store.read_json(f"{_FOLDER}/{names[-1]}")) if names else None
+    """The newest version that is whole; none before the first build has ended."""
+    for name in reversed(version_names(store)):
+        with suppress(Damaged):
+            return read_version(store, name)
+    return None
+
+
+def read_version(store: Store, name: str) -> Version:
+    """A version by the name of its file. Raises `Damaged`."""
+    try:
+        return Version.model_validate(store.read_sealed(f"{FOLDER}/{name}"))
+    except ValidationError as error:
+        raise Damaged(f"{store.url}/{FOLDER}/{name} is not a version of a dataset: {error.errors()[0]['msg']}") from error
+
+
+def version_names(store: Store) -> list[str]:
+    """Names of the files of all versions, oldest first."""
+    return [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[0])
+
+
+def _documents(store: Store) -> list[str]:
+    """Names of the files of a build as a whole, which no bucket's marker vouches for."""
+    wanted = (DATASET, "README.md", "recipe.toml", "sources.json", "clips/plan.json", LISTING, "ledger/inputs.parquet")
+    assigned = (f"assigned/{name}" for name in store.names("assigned") if name.endswith(".parquet"))
+    return [*(name for name in wanted if store.exists(name)), *assigned]
 
 
 def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
-    names = list(store.read_json(LISTING)["slices"])
-    markers = side_by_side(lambda name: store.read_json(marker_name("listing", name))["files"], names)
+    names = list(store.read_sealed(LISTING)["slices"])
+    markers = side_by_side(lambda name: read_marker(store, "listing", name)["files"], names)
     return digest(dict(zip(names, markers)))
 
 

@@ -5,19 +5,21 @@ from typing import Any
 
 from pipelines.beam.quiet import beam
 from pipelines.pool import BucketRun, reported
-from pipelines.stage import Exchange, Job, Stage, do_bucket
+from pipelines.stage import Exchange, Job, Stage, check_inputs, do_bucket
 from schemas.recipe import Recipe
 
 
 class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Gives what a bucket holds, under keys."""
 
-    def __init__(self, exchange: Exchange, out: str, recipe: Recipe) -> None:
-        self._exchange, self._out, self._recipe = exchange, out, recipe
+    def __init__(self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe) -> None:
+        self._stage, self._exchange, self._out, self._recipe = stage, exchange, out, recipe
 
     def process(self, bucket: str) -> Iterator[tuple[Any, Any]]:
-        """Yield the bucket's keys and values."""
-        return self._exchange.emit(Job(self._out, bucket, self._recipe))
+        """Yield the bucket's keys and values. Raises `Damaged` where what it reads is not what was written."""
+        job = Job(self._out, bucket, self._recipe)
+        check_inputs(self._stage, job)
+        return self._exchange.emit(job)
 
 
 class Meet(beam.DoFn):  # type: ignore[misc]
@@ -50,7 +52,7 @@ def exchanged(buckets: Any, stage: Stage, exchange: Exchange, out: str, recipe: 
     """What became of each bucket: every one receives, also where nothing was given to it."""
     given = (
         buckets
-        | "Emit" >> beam.ParDo(Emit(exchange, out, recipe))
+        | "Emit" >> beam.ParDo(Emit(stage, exchange, out, recipe))
         | "Group" >> beam.GroupByKey()
         | "Meet" >> beam.ParDo(Meet(exchange, recipe))
     )

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.embed_audio import description
 from pipelines.embed_vocabulary import FOLDER as VECTORS
 from pipelines.labelling import gathering
-from pipelines.stage import marker_name
+from pipelines.stage import read_marker
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
@@ -20,8 +20,8 @@ def account(store: Store, recipe: Recipe) -> dict[str, Any]:
     embedder = {"name": found.name, "version": found.version, "licence": found.licence, "dimension": found.dimension}
     if not recipe.labels:
         return {"embedder": embedder}
-    plan = store.read_json(gathering.PLAN)
-    dead = sum(side_by_side(lambda name: store.read_json(marker_name(VECTORS, name))["counts"]["dead"], plan["slices"]))
+    plan = store.read_sealed(gathering.PLAN)
+    dead = sum(side_by_side(lambda name: read_marker(store, VECTORS, name)["counts"]["dead"], plan["slices"]))
     return {"embedder": embedder, "vocabularies": plan["counts"], "texts": sum(plan["slices"].values()), "texts_dead": dead}
 
 

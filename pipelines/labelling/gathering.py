@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipelines.errors import PipelineError
 from pipelines.labelling.exclusion import Exclusion
 from pipelines.labelling.vocabulary_files import Text, file_at, form_of, read_texts
-from pipelines.stage import Job, digest, marker_name, publish_marked, remove_others, whole_marker
+from pipelines.stage import Job, digest, publish_marked, read_marker, remove_others, whole_marker
 from pipelines.store import Store, sha256_of
 from pipelines.vocabulary_rules import cleaned, fault, sameness
 from schemas.label_recipe import LabelRecipe, StatedFacts
@@ -57,7 +57,7 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
             label.licence,
         ]
     )
-    before = store.read_json(PLAN) if store.exists(PLAN) else {}
+    before = store.read_sealed(PLAN) if store.exists(PLAN) else {}
     if before.get("fingerprint") == expected and all(whole_marker(store, FOLDER, name) for name in before["slices"]):
         return dict(before)
     held_out = Exclusion(text.text for place in label.exclude for text in read_texts(place))
@@ -75,14 +75,14 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
     if not vocabularies:
         raise PipelineError(f"no text of {', '.join(label.vocabularies)} can be a label: {counts}")
     sizes = {name: min(SLICE, one.rows - SLICE * place) for one in vocabularies for place, name in enumerate(one.slices)}
-    marks = [store.read_json(marker_name(FOLDER, name))["fingerprint"] for name in sizes]
+    marks = [read_marker(store, FOLDER, name)["fingerprint"] for name in sizes]
     plan = {
         "fingerprint": expected, "content": digest([sizes, marks]), "counts": counts, "slices": sizes,
         "vocabularies": [one._asdict() for one in vocabularies],
     }  # fmt: skip
     for folder in (FOLDER, VECTORS):
         remove_others(store, folder, {*sizes, "plan"})
-    store.write_json(PLAN, plan)
+    store.write_sealed(PLAN, plan)
     return plan
 
 
@@ -140,7 +140,7 @@ def read_plan(store: Store) -> tuple[Vocabulary, ...]:
     """The vocabularies of a build. Raises `PipelineError` before they are gathered."""
     if not store.exists(PLAN):
         raise PipelineError(f"{store.url}: its vocabularies are not gathered; run `obbligato label`")
-    plan = store.read_json(PLAN)
+    plan = store.read_sealed(PLAN)
     return tuple(Vocabulary(row["name"], Form(row["form"]), row["rows"], tuple(row["slices"])) for row in plan["vocabularies"])
 
 

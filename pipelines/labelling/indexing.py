@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines import embed_vocabulary
 from pipelines.labelling.gathering import Vocabulary, read_plan
-from pipelines.stage import digest, marker_name
+from pipelines.stage import check_files, digest, read_marker
 from pipelines.store import Store
 from pipelines.temporary import temporary_folder
 from schemas.recipe import Recipe
@@ -21,15 +21,14 @@ _VERSION: Final = 1
 def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
     """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing changed."""
     vocabularies = read_plan(store)
-    marks = [store.read_json(marker_name(embed_vocabulary.FOLDER, name))["files"] for one in vocabularies for name in one.slices]
+    marks = [read_marker(store, embed_vocabulary.FOLDER, name)["files"] for one in vocabularies for name in one.slices]
     expected = digest([_VERSION, recipe.corpus.seed, marks])
-    before = store.read_json(PLAN) if store.exists(PLAN) else {}
+    before = store.read_sealed(PLAN) if store.exists(PLAN) else {}
     if before.get("fingerprint") == expected and all(store.exists(index_name(one)) for one in vocabularies):
         return dict(before)
-    for vocabulary in vocabularies:
-        _index(store, vocabulary, recipe.corpus.seed)
-    plan = {"fingerprint": expected, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
-    store.write_json(PLAN, plan)
+    files = dict(_index(store, vocabulary, recipe.corpus.seed) for vocabulary in vocabularies)
+    plan = {"fingerprint": expected, "files": files, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
+    store.write_sealed(PLAN, plan)
     return plan
 
 
@@ -38,11 +37,15 @@ def index_name(vocabulary: Vocabulary) -> str:
     return f"{FOLDER}/{vocabulary.slices[0].rpartition('-')[0]}.faiss"
 
 
-def _index(store: Store, vocabulary: Vocabulary, seed: int) -> None:
+def _index(store: Store, vocabulary: Vocabulary, seed: int) -> tuple[str, str]:
+    """Build and publish an index; returns its name and SHA-256."""
     from pipelines.retrieval_index import build_index
 
+    for name in vocabulary.slices:
+        check_files(store, embed_vocabulary.FOLDER, name)
     with ExitStack() as at_hand, temporary_folder() as folder:
         files = [at_hand.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy")) for name in vocabulary.slices]
         made = Path(folder) / "index"
         build_index([np.load(file, mmap_mode="r") for file in files], made, seed)
-        store.write_bytes(index_name(vocabulary), made.read_bytes())
+        published = store.write_bytes(index_name(vocabulary), made.read_bytes())
+    return published.name, published.sha256

@@ -117,7 +117,7 @@ class _Bucket(NamedTuple):
 def build_stats(store: Store) -> LabelStats:
     """The labels of a build, from their tables, without the shards."""
     counts = LabelCounts()
-    for found in side_by_side(lambda name: _read(store, name), store.read_json(PLAN)["buckets"]):
+    for found in side_by_side(lambda name: _read(store, name), store.read_sealed(PLAN)["buckets"]):
         counts.add_many(*found)
     return counts.stats()
 

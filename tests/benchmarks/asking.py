@@ -171,7 +171,7 @@ def landed(jobs: Sequence[Job]) -> Landed:
         if not job.store.exists(marker_name(FOLDER, job.bucket)):
             continue
         rows = list(job.store.read_records(f"{FOLDER}/{job.bucket}.parquet", Captioned))
-        dead = job.store.read_json(marker_name(FOLDER, job.bucket))["counts"].get("unanswered", 0)
+        dead = job.store.read_sealed(marker_name(FOLDER, job.bucket))["counts"].get("unanswered", 0)
         done, unanswered = done + len(rows) + dead, unanswered + dead
         for row in rows:
             control, labels = work[row.sample_key].control, work[row.sample_key].labels
@@ -219,7 +219,7 @@ def claim(holds: bool, said: str) -> None:
 def copied(built: Path, folder: Path, asked: Recipe) -> list[Job]:
     """A fresh copy of the composed build, and its jobs."""
     shutil.copytree(built, folder / "out")
-    return [Job(str(folder / "out"), bucket, asked) for bucket in Store(str(built)).read_json("clips/plan.json")["buckets"]]
+    return [Job(str(folder / "out"), bucket, asked) for bucket in Store(str(built)).read_sealed("clips/plan.json")["buckets"]]
 
 
 def spent_usd(job: Job) -> float:

@@ -52,7 +52,7 @@ def last_run(build: Path, stage: str) -> Path:
 def fitted(build: Path, stage: str) -> Fit:
     """The stage's costs from the last run that took it."""
     run = last_run(build, stage)
-    clips = json.loads((build / "clips/plan.json").read_text())["clips"]
+    clips = json.loads((build / "clips/plan.json").read_text())["value"]["clips"]
     work = {row[0]: row[2] for row in json.loads((run / f"{stage}.json").read_text()) if row[1]}
     first = json.loads((run / f"{stage}.deal.json").read_text())[0][0]
     step = json.loads((run / "run.json").read_text())["steps"][stage]
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=1000)
     arguments = parser.parse_args()
     fits = {stage: fitted(arguments.build, stage) for stage in STAGES}
-    plan = json.loads((arguments.build / "clips/plan.json").read_text())["clips"]
+    plan = json.loads((arguments.build / "clips/plan.json").read_text())["value"]["clips"]
     print(f"Fitted on {sum(plan.values())} clips in {len(plan)} buckets of {min(plan.values())} to {max(plan.values())}, seconds:\n")
     print("| stage | a clip | its spread | a bucket, inside | outside | a worker's start |\n|---|---:|---:|---:|---:|---:|")
     for stage, fit in fits.items():

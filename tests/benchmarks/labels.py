@@ -64,7 +64,7 @@ def bridge_finds_captions(folder: Path) -> None:
 def spread_of(build: Path) -> None:
     """How evenly texts are used: the nearest, some of the nearest, or some with preference for the rare."""
     store = Store(str(build))
-    buckets = store.read_json("clips/plan.json")["buckets"]
+    buckets = store.read_sealed("clips/plan.json")["buckets"]
     rows = [row for name in buckets for row in store.read_records(f"matches/{name}.parquet", Matched)]
     clips = {row.entry: row.clips for name in buckets for row in store.read_records(f"frequencies/{name}.parquet", Frequency)}
     for form, number in ((Form.LONG, 3), (Form.SHORT, 6)):
@@ -93,7 +93,7 @@ def leaks_of(build: Path, captions: Path) -> None:
     labels = sorted(
         {
             one.text
-            for name in store.read_json("clips/plan.json")["buckets"]
+            for name in store.read_sealed("clips/plan.json")["buckets"]
             for row in store.read_records(f"labels/{name}.parquet", Labelled)
             for one in row.pseudo_labels
             if one.form is Form.LONG

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from flows.order import ORDER
 from pipelines import cut, ingest
 from pipelines.stage import Done, Job, Stage, run_bucket
-from pipelines.store import arrow_schema
-from pipelines.tables import parquet_bytes, read_table, table_of
+from pipelines.store import arrow_schema, parquet_bytes
+from pipelines.tables import read_table, table_of
 from pipelines.verify import Relabelled
 from schemas.corpus import Candidate, Clip, CutInput, LedgerRow, Probed
 from schemas.identity import stable_hash
@@ -140,7 +140,7 @@ def _verify(job: Job) -> Done:
 
 
 def _clips(job: Job) -> int:
-    return int(job.store.read_json(f"clips/{job.bucket}.done.json")["counts"]["clips"])
+    return int(job.store.read_sealed(f"clips/{job.bucket}.done.json")["counts"]["clips"])
 
 
 @lru_cache(maxsize=1024)

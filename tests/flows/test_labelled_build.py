@@ -134,7 +134,7 @@ def test_sentences_are_captions_and_tags_are_joined_with_the_sources_metadata(co
 
 def test_the_frequency_of_a_text_is_the_number_of_clips_that_have_it_among_their_candidates(corpus: Corpus) -> None:
     store = Store(str(corpus.out))
-    buckets = store.read_json("clips/plan.json")["buckets"]
+    buckets = store.read_sealed("clips/plan.json")["buckets"]
     rows = [row for name in buckets for row in store.read_records(f"matches/{name}.parquet", Matched)]
     counts = Counter(entry for row in rows for entry in {one.entry for one in row.candidates})
     told = {row.entry: row.clips for name in buckets for row in store.read_records(f"frequencies/{name}.parquet", Frequency)}
@@ -149,7 +149,7 @@ def test_candidates_are_the_nearest_texts_of_each_vocabulary(corpus: Corpus) -> 
     from pipelines import embed_audio
     from pipelines.stage import Job
 
-    for name in store.read_json("clips/plan.json")["buckets"]:
+    for name in store.read_sealed("clips/plan.json")["buckets"]:
         heard = {clip.clip_key: clip.vector for clip in embed_audio.read(Job(str(corpus.out), name, corpus.recipe()))}
         for row in store.read_records(f"matches/{name}.parquet", Matched):
             short = [one for one in row.candidates if one.form is Form.SHORT]
@@ -167,7 +167,7 @@ def test_a_copy_in_train_of_a_song_in_test_is_rejected_with_its_twin_and_nothing
     assert row.uri.endswith("copy.wav")
     assert row.figure.endswith("in test")
     store = Store(str(corpus.out))
-    [twin] = [one for name in store.read_json("clips/plan.json")["buckets"] if name.startswith("test")
+    [twin] = [one for name in store.read_sealed("clips/plan.json")["buckets"] if name.startswith("test")
               for one in store.read_records(f"twins/{name}.parquet", Twin)]  # fmt: skip
     assert twin.agreement > 0.95
 

@@ -3,7 +3,8 @@
 import pyarrow as pa
 
 from pipelines.scratch import scratch
-from pipelines.tables import parquet_bytes, runs, table_of
+from pipelines.store import parquet_bytes
+from pipelines.tables import runs, table_of
 from schemas.corpus import InputRow, Source
 
 

@@ -27,7 +27,7 @@ class Listing:
 
     def seats(self) -> dict[str, tuple[str, int]]:
         """Slice and place of each row."""
-        names = self.store.read_json("listing/plan.json")["slices"]
+        names = self.store.read_sealed("listing/plan.json")["slices"]
         return {row.row: (name, row.place) for name in names for row in self.store.read_records(f"listing/{name}.parquet", InputRow)}
 
     def files(self) -> dict[str, int]:

@@ -120,7 +120,7 @@ def test_a_run_that_fails_leaves_no_marker(bench: Bench) -> None:
 
 
 def test_the_marker_names_each_file_with_its_bytes_and_digest(bench: Bench) -> None:
-    marker = bench.store.read_json(marker_name("variants", BUCKET))
+    marker = bench.store.read_sealed(marker_name("variants", BUCKET))
     assert marker["files"][f"variants/{BUCKET}.tar"]["bytes"] == 3
     assert marker["counts"] == {"n": 3}
     assert marker["fingerprint"] == fingerprint(bench.stage(), bench.job())
@@ -128,6 +128,6 @@ def test_the_marker_names_each_file_with_its_bytes_and_digest(bench: Bench) -> N
 
 
 def test_the_cpu_is_recorded_and_never_matched(bench: Bench) -> None:
-    marker = bench.store.read_json(marker_name("variants", BUCKET))
-    bench.store.write_json(marker_name("variants", BUCKET), {**marker, "cpu": "another machine"})
+    marker = bench.store.read_sealed(marker_name("variants", BUCKET))
+    bench.store.write_sealed(marker_name("variants", BUCKET), {**marker, "cpu": "another machine"})
     assert not run_bucket(bench.stage(), bench.job()).ran

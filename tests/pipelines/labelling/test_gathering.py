@@ -34,7 +34,7 @@ class Place:
         return [text for one in read_plan(self.store) for name in one.slices for text in read_slice(self.store, name)]
 
     def counts(self, name: str, form: Form) -> dict[str, object]:
-        return dict(self.store.read_json(gathering.PLAN)["counts"][name][form.value])
+        return dict(self.store.read_sealed(gathering.PLAN)["counts"][name][form.value])
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_texts_lie_in_slices_of_a_known_size_in_an_order_of_their_own(place: Pla
     assert place.gather(place.file("short.txt", names)) == ["airy", "bold", "calm", "sad", "warm"]
     [vocabulary] = read_plan(place.store)
     assert vocabulary.slices == ("000-short-00000", "000-short-00001", "000-short-00002")
-    assert place.store.read_json(gathering.PLAN)["slices"]["000-short-00002"] == 1
+    assert place.store.read_sealed(gathering.PLAN)["slices"]["000-short-00002"] == 1
 
 
 def test_gathering_again_writes_nothing_and_a_changed_file_is_noticed(place: Place) -> None:
