@@ -18,6 +18,7 @@ from flows.cli_run import serve_steps, step, unlock
 from flows.cli_shards import app as shards_app
 from flows.cli_train import heeds, sample, train, train_codec
 from flows.errors import UsageError
+from flows.plain import guard_streams, message, plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -154,9 +155,9 @@ def annotate(
             said = f'"labels": {labels.model_dump_json()}' if labels else f'"error": {json.dumps(problem)}'
             typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
         elif labels is None:
-            typer.echo(f"{path}: {problem}", err=True)
+            typer.echo(message(f"{path}: {problem}"), err=True)
         else:
-            typer.echo("\n".join((path, f"     {heading(labels)}", *lead_sheet(labels), "")))
+            typer.echo("\n".join((plain(path), f"     {heading(labels)}", *lead_sheet(labels), "")))
     if failed:
         raise typer.Exit(1)
 
@@ -196,19 +197,20 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: errors meant for the reader are one line, and exit status 1 (or 2 for wrong usage)."""
+    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for wrong usage)."""
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
     from training.errors import TrainingError
 
+    guard_streams()
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
     try:
         app()
     except UsageError as error:
-        typer.echo(f"obbligato: {error}", err=True)
+        typer.echo(f"obbligato: {message(error)}", err=True)
         sys.exit(2)
     except (PipelineError, SchemaError, TrainingError, OSError) as error:
-        typer.echo(f"obbligato: {error}", err=True)
+        typer.echo(f"obbligato: {message(error)}", err=True)
         sys.exit(1)
 
 
