@@ -85,7 +85,9 @@ def build(
     chosen = load_recipe(recipe, _settings(settings, columns))
     if slices > 1 or dask:
         from flows.build import EngineSettings, build_corpus
+        from flows.own_server import guard_own_server
 
+        guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
         build_corpus(sources, out, chosen, engine)
         dataset = Store(out).read_json(DATASET)
