@@ -1,4 +1,4 @@
-"""Prefect's own server, which it starts on 127.0.0.1 where none is named, asks for a password: else any user of the machine could run flows."""
+"""Prefect's own server, which it starts on 127.0.0.1 where none is named, asks for a password: any user of the machine can reach it."""
 
 import os
 import secrets
