@@ -11,10 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from flows.artifacts import rewording_report
 from flows.cli_evaluate import print_report
+from flows.model_card import model_card
 from pipelines.settling import INPUT_LEDGER, PLAN
 from pipelines.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
+from tests.flows.test_model_card import OURS, facts
 from training.evaluation.report import Report
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +141,23 @@ def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFix
     assert harmless(shown)
     assert r"\x1b[2J" in shown
     assert r"[red]: is no\naudio" in shown.replace("\n", "")
+
+
+MARKUP = "x\n# Free <script>1</script> [y](http://z) ![p](http://q) | `code`"
+
+
+def test_f_versions_of_a_strangers_model_stay_in_their_line_of_its_card() -> None:
+    rogue = facts(OURS, found=[None]).replaced(torch=MARKUP, obbligato=MARKUP)
+    card = model_card(rogue)
+    assert [line for line in card.splitlines() if line.startswith("#")] == ["# night music", "## Learned from", "## Licences"]
+    assert "<script>" not in card.replace(r"\<script\>", "")
+    assert "](http" not in card.replace(r"\](http", "")
+
+
+def test_f_markdown_on_prefects_page_shows_text_from_outside_as_it_is() -> None:
+    example = {"sample": MARKUP, "caption": MARKUP, "rewording": MARKUP}
+    told = {"calls": {}, "usd": 0.0, "usd_in_all": 0.0, "budget_usd": 1.0, "examples": {MARKUP: [example]}}
+    shown = rewording_report({}, told)
+    assert not [line for line in shown.splitlines() if line.startswith("#")]
+    assert "<script>" not in shown.replace(r"\<script\>", "")
+    assert "](http" not in shown.replace(r"\](http", "")
