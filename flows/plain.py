@@ -85,7 +85,8 @@ def guard_streams() -> None:
     """Put plain streams in front of this process's output and error output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, PlainStream):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode must not end a build
-            setattr(sys, name, PlainStream(stream))
+        if stream is None or isinstance(stream, PlainStream):  # none: whoever started this process has closed it
+            continue
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode must not end a build
+        setattr(sys, name, PlainStream(stream))
