@@ -64,7 +64,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         try:
             _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say)
         except (UsageError, PipelineError, SchemaError, OSError) as error:
-            say({"error": str(error), "final": not isinstance(error, Passing | OSError)})
+            say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 
 
 def _take(

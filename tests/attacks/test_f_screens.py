@@ -80,16 +80,32 @@ def test_f_on_a_terminal_too_nothing_but_our_own_drawing_comes_through() -> None
     assert not any(sign in drawn for sign in (CLEAR, TITLE, "\u202e", "\x9b", TAG))
 
 
-def test_f_a_forged_build_gets_one_short_line(tmp_path: Path) -> None:
-    (tmp_path / "sources.json").write_text("[]")
+def forge(folder: Path) -> None:
+    """A build whose recipe is refused for the name of a section."""
+    (folder / "sources.json").write_text("[]")
     name = '"' + "".join(f"\\U{ord(sign):08x}" for sign in HOSTILE) + "x" * 60_000 + '"'
-    (tmp_path / "recipe.toml").write_text(f"[{name}]\na = 1\n")
+    (folder / "recipe.toml").write_text(f"[{name}]\na = 1\n")
+
+
+def test_f_a_forged_build_gets_one_short_line(tmp_path: Path) -> None:
+    forge(tmp_path)
     done = obbligato("verify", str(tmp_path))
     assert done.returncode == 2
     assert harmless(done.stderr)
     assert done.stderr.count("\n") == 1
     assert len(done.stderr) < 4200
     assert "prints every knob" in done.stderr  # what to do stands at the end
+
+
+def test_f_a_flow_is_told_of_a_forged_build_in_one_short_line(tmp_path: Path) -> None:
+    forge(tmp_path)
+    order = {"step": "ingest", "share": "", "out": str(tmp_path), "run_folder": "runs/1", "workers": 1, "runner": "local", "beam": []}
+    command = [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())]
+    told = json.dumps({**order, "lock": "", "timeout_s": 60.0}) + "\n"
+    done = subprocess.run(command, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert error.isprintable()
+    assert len(error) < 4200
 
 
 def test_f_the_holder_of_a_lock_is_shown_escaped(tmp_path: Path) -> None:
