@@ -17,7 +17,8 @@ test: setup ## format, lint, types, room borders, tests
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(AT_ONCE) --dist loadfile
 
-nightly: test ## the long tests too
+nightly: test ## the long tests too, and what is known of holes in the packages
+	infra/audit.sh
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 setup:

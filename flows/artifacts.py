@@ -59,7 +59,7 @@ def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
         }
         for report in reports
     ]
-    create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {corpus} did")
+    create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did")
 
 
 def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
@@ -67,7 +67,9 @@ def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
     for report in reports:
         if report["step"] == "paraphrase" and report.get("told"):
             text = rewording_report(report["counts"], report["told"])
-            create_markdown_artifact(text, key=key("rewording", corpus), description=f"Captions of {corpus} in a language model's words")
+            create_markdown_artifact(
+                text, key=key("rewording", corpus), description=f"Captions of {plain_line(corpus)} in a language model's words"
+            )
 
 
 def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
@@ -85,14 +87,14 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
     for name, examples in told["examples"].items():
         for example in examples:
             texts = (plain_line(example[which], _LONGEST) for which in ("caption", "rewording"))
-            lines += ["", f"**{name}**, `{example['sample']}`", "", f"> {next(texts)}", ">", f"> → {next(texts)}"]
+            lines += ["", f"**{plain_line(name)}**, {plain_line(example['sample'])}", "", f"> {next(texts)}", ">", f"> → {next(texts)}"]
     return "\n".join(lines) + "\n"
 
 
 def show_labels(corpus: str, store: Store) -> None:
     """How the pseudo-labels of a corpus spread."""
     text = label_report(build_stats(store), store.read_sealed(VOCABULARIES)["counts"])
-    create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {corpus}")
+    create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {plain_line(corpus)}")
 
 
 def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]]) -> str:
@@ -117,7 +119,7 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{why} {count}" for why, count in counts.items())
+    return ", ".join(f"{plain_line(why)} {count}" for why, count in counts.items())
 
 
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -132,14 +134,16 @@ def show_dataset(corpus: str, store: Store, dataset: dict[str, Any]) -> None:
         for kind, row in dataset["agreement"].items()
     ]
     create_table_artifact(rows, key=key("agreement", corpus), description="Labels extracted again, compared with the ones carried")
-    create_markdown_artifact(store.read_bytes("README.md").decode(), key=key("card", corpus), description=f"Dataset card of {corpus}")
+    create_markdown_artifact(
+        store.read_bytes("README.md").decode(), key=key("card", corpus), description=f"Dataset card of {plain_line(corpus)}"
+    )
     url = store.url if "://" in store.url else f"file://{store.url}"
-    create_link_artifact(url, link_text=store.url, key=key("output", corpus), description=f"Output of {corpus}")
+    create_link_artifact(url, link_text=store.url, key=key("output", corpus), description=f"Output of {plain_line(corpus)}")
 
 
 def show_changes(corpus: str, text: str) -> None:
     """What a new version changed."""
-    create_markdown_artifact(text, key=key("changes", corpus), description=f"What changed in {corpus}")
+    create_markdown_artifact(text, key=key("changes", corpus), description=f"What changed in {plain_line(corpus)}")
 
 
 def key(*parts: str) -> str:

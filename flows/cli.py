@@ -19,6 +19,7 @@ from flows.cli_shards import app as shards_app
 from flows.cli_train import heeds, sample, train, train_codec
 from flows.cli_trust import trust
 from flows.errors import UsageError
+from flows.plain import guard_streams, message, plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,7 +87,9 @@ def build(
     chosen = load_recipe(recipe, _settings(settings, columns))
     if slices > 1 or dask:
         from flows.build import EngineSettings, build_corpus
+        from flows.own_server import guard_own_server
 
+        guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
         build_corpus(sources, out, chosen, engine)
         dataset = Store(out).read_json(DATASET)
@@ -156,9 +159,9 @@ def annotate(
             said = f'"labels": {labels.model_dump_json()}' if labels else f'"error": {json.dumps(problem)}'
             typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
         elif labels is None:
-            typer.echo(f"{path}: {problem}", err=True)
+            typer.echo(message(f"{path}: {problem}"), err=True)
         else:
-            typer.echo("\n".join((path, f"     {heading(labels)}", *lead_sheet(labels), "")))
+            typer.echo("\n".join((plain(path), f"     {heading(labels)}", *lead_sheet(labels), "")))
     if failed:
         raise typer.Exit(1)
 
@@ -204,19 +207,20 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: errors meant for the reader are one line, and exit status 1 (or 2 for wrong usage)."""
+    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for wrong usage)."""
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
     from training.errors import TrainingError
 
+    guard_streams()
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
     try:
         app()
     except UsageError as error:
-        typer.echo(f"obbligato: {error}", err=True)
+        typer.echo(f"obbligato: {message(error)}", err=True)
         sys.exit(2)
     except (PipelineError, SchemaError, TrainingError, OSError) as error:
-        typer.echo(f"obbligato: {error}", err=True)
+        typer.echo(f"obbligato: {message(error)}", err=True)
         sys.exit(1)
 
 

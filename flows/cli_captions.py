@@ -105,7 +105,8 @@ def _print_vocabulary(gathered: "Gathered", out: str) -> None:
     """What became of all texts, by form and reason; what a model was paid."""
     from rich.table import Table
 
-    from flows.screen import console, plain
+    from flows.plain import plain
+    from flows.screen import console
 
     counts, spent = gathered.counts, gathered.spent
     table = Table("", "long", "short", box=None)
@@ -120,4 +121,4 @@ def _print_vocabulary(gathered: "Gathered", out: str) -> None:
     if spent:
         calls = ", ".join(f"{count:,} {name}" for name, count in spent["calls"].items())
         console.print(f"model: {calls}; ${spent['usd']:.4f} now, ${spent['usd_in_all']:.4f} in all", soft_wrap=True)
-    console.print(f"{len(gathered.entries):,} entries written to {out}", soft_wrap=True, markup=False)
+    console.print(plain(f"{len(gathered.entries):,} entries written to {out}"), soft_wrap=True)

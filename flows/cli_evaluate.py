@@ -1,14 +1,13 @@
 """`obbligato evaluate`: clips that any system made, scored by whether they play what was asked, with a page to listen on."""
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from flows.errors import UsageError
+from flows.plain import message
 
 if TYPE_CHECKING:
     from schemas.recipe import Recipe
@@ -64,11 +63,12 @@ def evaluate(
 
 def report_on(listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, most: int, seed: int, show: int) -> "Report":
     """Listen to clips, compare with up to `most` samples of shards where they are named, and write the report."""
+    from flows.screen import counting
     from training.evaluation.evaluating import evaluate as run_evaluation
     from training.evaluation.reference import read_reference
 
     reference = read_reference(shards, recipe, most) if shards else None
-    found = run_evaluation(listing, recipe, reference=reference, seed=seed, watch=_watch("heard", len(listing.made)))
+    found = run_evaluation(listing, recipe, reference=reference, seed=seed, watch=counting("heard", len(listing.made)))
     return write_report(found, out, show)
 
 
@@ -88,6 +88,7 @@ def _is_model(target: str) -> bool:
 
 def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, device: str, folder: Path) -> "Listing":
     """What a model plays for the captions of held-out samples."""
+    from flows.screen import counting
     from training.evaluation.played import played
     from training.evaluation.wanted import wanted_of, with_swaps
     from training.generating import Player
@@ -96,7 +97,7 @@ def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, devi
         raise UsageError(f"{target} is a model: name the shards whose captions it is to play, after it")
     wanted = wanted_of(shards, prompts)
     chosen = with_swaps(wanted) if swaps else wanted
-    return played(Player.of(target, device), chosen, folder, seed=seed, watch=_watch("played", len(chosen)))
+    return played(Player.of(target, device), chosen, folder, seed=seed, watch=counting("played", len(chosen)))
 
 
 def _check_out(target: Path, out: Path) -> None:
@@ -108,14 +109,6 @@ def _check_out(target: Path, out: Path) -> None:
         raise UsageError(f"--out {out} is a file: name a folder")
     if out.is_dir() and any(one.name != _FRESH for one in out.iterdir()) and not (out / REPORT).exists():
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
-
-
-def _watch(what: str, total: int) -> Callable[[int], None]:
-    def watch(done: int) -> None:
-        if sys.stderr.isatty():
-            typer.echo(f"\r{what} {done} of {total}{'' if done < total else chr(10)}", err=True, nl=False)
-
-    return watch
 
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
@@ -160,7 +153,7 @@ def print_report(report: "Report") -> None:
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
     console.print(f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} skipped{alone}")
     for problem in report.problems[:5]:
-        console.print(f"  {problem.name}: {problem.reason}", markup=False)
+        console.print(f"  {message(f'{problem.name}: {problem.reason}')}")
     published = {one.name: one for one in report.published}
     table = Table("metric", "", "%", "95 %", "chance", "clips", "as published", box=None)
     for one in report.figures:

@@ -25,9 +25,11 @@ def pipeline(
     """Build a corpus, train a model on it, and measure whether it plays what is asked."""
     from flows.build import EngineSettings
     from flows.launching import launching_of
+    from flows.own_server import guard_own_server
     from flows.pipeline import pipeline as run_pipeline
     from flows.settings import load_recipe
 
+    guard_own_server()
     made = run_pipeline(
         sources,
         out,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from flows.errors import UsageError
+from flows.plain import message
 
 _IDLE_S: Final = 120.0  # after which a process that is kept for the next step goes: it holds models in memory
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
@@ -64,7 +65,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         try:
             _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say)
         except (UsageError, PipelineError, SchemaError, OSError) as error:
-            say({"error": str(error), "final": not isinstance(error, Passing | OSError)})
+            say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 
 
 def _take(
@@ -94,4 +95,4 @@ def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build."
     from pipelines.store import Store
 
     holder = break_lock(Store(out))
-    typer.echo(f"removed the lock of {holder}" if holder else f"{out} is not locked")
+    typer.echo(message(f"removed the lock of {holder}" if holder else f"{out} is not locked"))

@@ -144,13 +144,13 @@ def model_card(facts: ModelFacts) -> str:
         f"# {plain_line(facts.name)}",
         "",
         f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told beats and chords, trained by Obbligato "
-        f"{facts.obbligato} with torch {facts.torch}: {facts.step} steps, {facts.samples} samples.",
+        f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: {facts.step} steps, {facts.samples} samples.",
         "",
         '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
         "",
         "| | |",
         "|---|---|",
-        f"| checkpoint | `{facts.checkpoint}` |",
+        f"| checkpoint | `{plain_line(facts.checkpoint)}` |",
         f"| net | widths {', '.join(map(str, model['widths']))} |",
         f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz mono |",
         f"| training recipe | sha256 `{facts.recipe_sha256}`; whole in `{DOCUMENT}` |",
@@ -176,10 +176,13 @@ def _figures(figures: Figures) -> list[tuple[str, float]]:
 
 def _measured(found: Evaluation) -> list[str]:
     lines = ["| metric | | 95 % | clips |", "|---|---:|---:|---:|"]
-    lines += [f"| {one.name}, {one.meaning} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |" for one in found.figures]
+    lines += [
+        f"| {plain_line(one.name)}, {plain_line(one.meaning)} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |"
+        for one in found.figures
+    ]
     lines += [f"| {plain_line(name)} | {value:.4g} | | {found.clips} |" for name, value in found.distances.items()]
-    weights = f", weights sha256 `{found.checkpoint.sha256}`" if found.checkpoint else ""
-    against = f"{plain_line(found.reference)} {found.reference_split}".strip()
+    weights = f", weights sha256 `{plain_line(found.checkpoint.sha256)}`" if found.checkpoint else ""
+    against = f"{plain_line(found.reference)} {plain_line(found.reference_split)}".strip()
     return [
         *lines,
         "",
@@ -197,7 +200,7 @@ def _lineage(corpus: Corpus) -> list[str]:
     return [
         f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
         f"  - at {plain_line(facts.target)}",
-        f"  - dataset.json sha256 `{facts.sha256}`{gone}",
+        f"  - dataset.json sha256 `{plain_line(facts.sha256)}`{gone}",
     ]
 
 

@@ -1,17 +1,20 @@
-"""What the terminal shows: progress with time left per stage, and tables."""
+"""What the terminal shows: progress with time left per stage, and tables. The one console there is."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.control import Control
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import ControlType, Segment
 from rich.table import Table
-from rich.text import Text
+
+from flows.plain import PlainStream, message, plain
 
 if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
     from flows.stages import StepProgress, Watch
@@ -19,22 +22,51 @@ if TYPE_CHECKING:  # the annotations alone: screens of other commands must not l
     from pipelines.quoting import Quote
     from schemas.corpus import LedgerRow
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-_FIGURES = ("beats", "downbeats", "meter", "tempo", "chords", "key")
+_FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "chords", "key")
+_WIDTH: Final = 160  # where there is no terminal
+
+
+class Screen(Console):
+    """A console that shows text as it is: no markup is read from it, and what rich itself does not write is escaped."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False)
+        if not self.is_terminal:
+            self.width = _WIDTH
+
+    @property
+    def file(self) -> IO[str]:
+        """Standard output itself: rich's own colours must reach it, and `render` sees to the rest."""
+        found = super().file
+        return found.through if isinstance(found, PlainStream) else found
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        Console.file.fset(self, new_file)  # type: ignore[attr-defined]  # a property's
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The parts that something is drawn from, escaped whatever it was made of."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment("\n".join(map(plain, part.text.split("\n"))), part.style)
+
+
+console: Final = Screen()
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
     columns = (
-        TextColumn("{task.description:>9}"),
+        TextColumn("{task.description:>9}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("left", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    # Not redirected: rich would read colours out of what others print meanwhile.
+    shown = Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=False, redirect_stderr=False)
+    with shown as bars:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
 
@@ -49,6 +81,17 @@ def watching() -> Iterator[Watch]:
         yield watch
 
 
+def counting(what: str, total: int) -> Callable[[int], None]:
+    """Shows, on a terminal, how many of all are done."""
+
+    def watch(done: int) -> None:
+        if console.is_terminal:
+            console.control(Control(ControlType.CARRIAGE_RETURN))
+            console.print(f"{what} {done} of {total}", end="" if done < total else "\n")
+
+    return watch
+
+
 def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     """What a build holds, in a few lines."""
     table = Table("split", "samples", "hours", "shards", box=None)
@@ -56,7 +99,8 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
         table.add_row(name, str(row["samples"]), f"{row['hours']:.2f}", str(row["shards"]))
     console.print(table)
     inputs, samples = dataset["inputs"], dataset["samples"]
-    console.print("inputs:  " + f"{inputs['in']} = " + " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in"))
+    counts = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
+    console.print(plain(f"inputs:  {inputs['in']} = {counts}"))
     console.print(
         f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead"
     )
@@ -64,7 +108,7 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
         console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
         console.print(agreement_table(dataset["agreement"]))
     command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
-    console.print(f"look into it:  {command} shards stats {out}", soft_wrap=True)
+    console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
 
 
 def print_recovery(means: Mapping[str, Any]) -> None:
@@ -103,11 +147,6 @@ def print_ledger(rows: Sequence[LedgerRow]) -> None:
     """Ledger rows, one a line."""
     table = Table("outcome", "stage", "code", "figure", "key", "message", box=None)
     for row in rows:
-        table.add_row(*(plain(text) for text in (row.outcome.value, row.stage, row.code, row.figure, row.key, row.message)))
+        table.add_row(row.outcome.value, plain(row.stage), plain(row.code), plain(row.figure), plain(row.key), message(row.message))
     console.print(table)
     console.print(f"{len(rows)} rows")
-
-
-def plain(text: str) -> Text:
-    """Text from outside as it may be shown: control characters escaped, no markup read from it."""
-    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))

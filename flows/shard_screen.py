@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flows.leadsheet import heading, lead_sheet
-from flows.screen import plain
+from flows.plain import message, plain
+from flows.screen import Screen
 from pipelines.shard_finding import Problem
 from pipelines.shard_json import pretty_json
 from pipelines.shard_picking import Picked
@@ -28,7 +28,7 @@ _MOST_DRAWN: Final = 2000  # beats: a quarter of an hour
 _LONGEST_TEXT: Final = 20_000  # characters
 
 
-def print_shards(console: Console, rows: Sequence[ShardRow]) -> None:
+def print_shards(console: Screen, rows: Sequence[ShardRow]) -> None:
     """A line per shard, and totals."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("shard", overflow="fold")
@@ -49,23 +49,21 @@ def print_shards(console: Console, rows: Sequence[ShardRow]) -> None:
 def problem_line(problem: Problem) -> str:
     """A problem in one line: shard, key, what is wrong, and its code."""
     where = f"{problem.shard}: {problem.key}" if problem.key else problem.shard
-    return plain(f"{where}: {problem.message} [{problem.code}]").plain
+    return message(f"{where}: {problem.message} [{problem.code}]")
 
 
-def print_sample(console: Console, picked: Picked) -> None:
+def print_sample(console: Screen, picked: Picked) -> None:
     """One sample: ours as a lead sheet with captions and provenance, a foreign one as its members, audio header and JSON."""
-    title = plain(picked.raw.key)
-    title.stylize("bold")
-    console.print(title, soft_wrap=True)
+    console.print(plain(picked.raw.key), style="bold", soft_wrap=True)
     if picked.ours:
         _print_ours(console, picked, picked.ours)
     else:
         _print_foreign(console, picked)
     for problem in picked.problems:
-        console.print(Text("problem  ", style="bold red") + plain(f"{problem.message} [{problem.code}]"))
+        console.print(Text.assemble(("problem  ", "bold red"), message(f"{problem.message} [{problem.code}]")))
 
 
-def _print_ours(console: Console, picked: Picked, sample: Sample) -> None:
+def _print_ours(console: Screen, picked: Picked, sample: Sample) -> None:
     channels = {1: "mono", 2: "stereo"}.get(sample.channels, f"{sample.channels} channels")
     about = (change_text(sample.change), f"{sample.duration_s:g} s", f"{sample.rate_hz / 1000:g} kHz {channels}", sample.split.value)
     console.print(plain(f"{' · '.join(about)} · {picked.raw.shard}"), soft_wrap=True)
@@ -81,7 +79,8 @@ def _print_ours(console: Console, picked: Picked, sample: Sample) -> None:
     for caption in sample.captions:
         captions.add_row(Text(caption.kind.value, style="cyan"), plain(caption.text))
         if caption.facts:
-            captions.add_row("", Text("states ", style="dim") + plain(" · ".join(fact_text(fact, key) for fact in caption.facts)))
+            stated = plain(" · ".join(fact_text(fact, key) for fact in caption.facts))
+            captions.add_row("", Text.assemble(("states ", "dim"), stated))
     if not sample.captions:
         captions.add_row(Text("no caption", style="cyan"), "")
     console.print(captions)
@@ -127,7 +126,7 @@ def _claims(sample: Sample) -> Iterator[tuple[Claim, list[str]]]:
     yield from by_tool.values()
 
 
-def _print_foreign(console: Console, picked: Picked) -> None:
+def _print_foreign(console: Screen, picked: Picked) -> None:
     sound, raw = picked.sound, picked.raw
     console.print(plain(f"no sample of Obbligato · {raw.shard}"), soft_wrap=True)
     console.print()

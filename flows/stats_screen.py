@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.screen import plain
+from flows.plain import plain
+from flows.screen import Screen
 from pipelines.labelling.statistics import LabelStats
 from pipelines.shard_stats import Stats
 from schemas.identity import Split, VariantKind
@@ -29,7 +29,7 @@ class _Bar(NamedTuple):
     said: str
 
 
-def print_stats(console: Console, stats: Stats) -> None:
+def print_stats(console: Screen, stats: Stats) -> None:
     """Counts, and for our own samples histograms of key, tempo, meter, chords; of caption lengths for all."""
     width = min(console.width, _WIDEST)
     console.print(_counts(stats))
@@ -46,7 +46,7 @@ def print_stats(console: Console, stats: Stats) -> None:
     _print_labels(console, stats.labels.stats(), width)
 
 
-def _print_labels(console: Console, labels: LabelStats, width: int) -> None:
+def _print_labels(console: Screen, labels: LabelStats, width: int) -> None:
     """How pseudo-labels spread; nothing where there are none."""
     for form, of_form in labels.forms.items():
         title = f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} different ones"
@@ -82,7 +82,7 @@ def _counts(stats: Stats) -> Table:
     return grid
 
 
-def _named(counts: Mapping[str, int], order: Sequence[str]) -> Text:
+def _named(counts: Mapping[str, int], order: Sequence[str]) -> str:
     """Names and counts in a given order, or the most frequent first."""
     names = [name for name in order if name in counts] or sorted(counts, key=lambda name: (-counts[name], name))
     rest = f" · {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
@@ -155,7 +155,7 @@ def _chords(seconds: Mapping[str, float]) -> list[_Bar]:
     return bars + ([_Bar(f"{len(ranked) - _MOST_CHORDS} more", 0, f"{100 * rest / total:.1f} %")] if rest else [])
 
 
-def _print_charts(console: Console, charts: Sequence[tuple[str, Sequence[_Bar]]], width: int) -> None:
+def _print_charts(console: Screen, charts: Sequence[tuple[str, Sequence[_Bar]]], width: int) -> None:
     if width < _SIDE_BY_SIDE:
         for title, bars in charts:
             console.print()

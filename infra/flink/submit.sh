@@ -26,7 +26,8 @@ options = {
     # Beam would stage a list of installed packages, which task managers could only read from a volume shared with the job server.
     "experiments": "disable_logging_submission_environment",
 }
-args = ["obbligato", "build", *sys.argv[1:], "--runner", "PortableRunner"]
+given = [argument.replace("$", "$$") for argument in sys.argv[1:]]  # Kubernetes would fill in $(NAME)
+args = ["obbligato", "build", *given, "--runner", "PortableRunner"]
 for name, value in options.items():
     args += ["--beam", f"{name}={value}"]
 keys = {"AWS_ACCESS_KEY_ID": "access-key-id", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_ENDPOINT_URL": "endpoint-url"}

@@ -7,6 +7,7 @@
 # This is for trying what a cluster does: every worker is a process of its own that gets its work over gRPC. For a plain machine
 # `obbligato build --workers N` is faster. Assumes obbligato in the active environment or in .venv. JOB_PORT and POOL_PORT can be set.
 set -euo pipefail
+export PYTHONSAFEPATH=1 # for all that is started below: no module is taken from the working folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command -v obbligato >/dev/null || PATH="$here/../../.venv/bin:$PATH"
 job_port=${JOB_PORT:-8099} pool_port=${POOL_PORT:-50000}

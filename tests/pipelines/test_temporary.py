@@ -41,3 +41,17 @@ def test_what_is_left_of_a_process_is_removed_and_what_is_in_use_stays(tmp_path:
     for process in (living, third):
         process.communicate("")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_folders_that_beam_left_go_after_a_day_and_nothing_else_of_theirs(tmp_path: Path) -> None:
+    old, full, new = (tmp_path / f"beam-pipeline-temp{name}" for name in ("old", "full", "new"))
+    for folder in (old, full, new):
+        folder.mkdir()
+    (full / "mine").touch()
+    (tmp_path / "beam-pipeline-templink").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    for path in (old, full, tmp_path / "beam-pipeline-templink"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    process, _ = started(tmp_path)
+    assert [path.exists() for path in (old, full, new, tmp_path / "elsewhere")] == [False, True, True, True]
+    process.communicate("")

@@ -5,6 +5,7 @@ Objects live in folders of OBBLIGATO_TEST_KUBERNETES, and stay there once they a
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -53,6 +54,11 @@ def create(given: Any, output: bool) -> None:
     print(json.dumps(made) if output else f"{kind}/{name} created")
 
 
+def expanded(word: str, variables: dict[str, str]) -> str:
+    """As Kubernetes does it: $$ is $, $(NAME) the value of a variable that the container has, anything else as it is."""
+    return re.sub(r"\$\$|\$\(([^)]*)\)", lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]), word)
+
+
 class Pods:
     """The pods of a Job, by index; ended ones have others in their place."""
 
@@ -64,7 +70,7 @@ class Pods:
     def start(self, index: int) -> None:
         pod = f"{self.name}-{index}-{self.made}"
         container = self.job["spec"]["template"]["spec"]["containers"][0]
-        command = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)).replace("$$(", "$(") for word in container["args"]]
+        command = [expanded(word, {"JOB_COMPLETION_INDEX": str(index)}) for word in container["args"]]
         metadata = {"name": pod, "uid": f"uid-{pod}", "creationTimestamp": f"{self.made:06d}",
                     "annotations": {"batch.kubernetes.io/job-completion-index": str(index)}}  # fmt: skip
         self.made += 1
