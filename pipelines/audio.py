@@ -24,6 +24,7 @@ from schemas.recipe import IngestRecipe
 Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within [-1, 1]
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
+_VALUES_PER_S: Final = 2 * 48_000  # the most of a small file that is held in memory whole: two channels
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -251,13 +252,22 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
     return out.getvalue()
 
 
-def decoded(content: bytes) -> Excerpt:
-    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded."""
+def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
+    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded, or is not sound.
+
+    What its header claims is checked before memory is taken: at most `most_s` seconds, and no more numbers than those have at 48 kHz in
+    two channels. The header cannot claim less than it gives: no more than that is read.
+    """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            rate_hz, channels = sound.samplerate, sound.channels
+            if sound.frames > most_s * rate_hz or sound.frames * channels > most_s * _VALUES_PER_S:
+                raise DeadInput("too_long", f"has {sound.frames} frames of {channels} channels at {rate_hz} Hz", f"limit {most_s:g} s")
             block = sound.read(dtype="float32", always_2d=True)
-            rate_hz = sound.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+    peak = float(np.abs(block).max(initial=0.0))
+    if not peak <= _LOUD:  # nor is NaN
+        raise DeadInput("absurd_level", "has samples that are not finite, or far above full scale", f"peak {peak:.3g}")
     wave, downmix = downmixed(block)
-    return Excerpt(wave, rate_hz, float(np.abs(block).max(initial=0.0)), downmix)
+    return Excerpt(wave, rate_hz, peak, downmix)
