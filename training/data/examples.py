@@ -26,7 +26,7 @@ from training.prompts import TOLD_ALL, PromptConfig, visit
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
 AUDIO: Final = "flac"
-_LONGEST_S: Final = 1e6  # of a song, eleven days: a net that is told seconds computes with them
+_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with the seconds that they are told
 _SHOWN: Final = 200  # characters of a library's error
 
 
@@ -78,12 +78,18 @@ def parsed(members: dict[str, bytes]) -> Sample:
     """The record of a sample. Raises `DeadInput` where it has none or one that breaks the contract."""
     content = _member(members, "json")
     try:
-        return Sample.model_validate_json(content)
+        sample = Sample.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise DeadInput(
             "bad_json", f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} ({error.error_count()} errors)"
         ) from error
+    last_s = max(
+        sample.end_s, sample.duration_s, sample.song_s or 0, *sample.beats.times_s[-1:], *(one.end_s for one in sample.chords.segments)
+    )
+    if last_s > _LONGEST_S:
+        raise DeadInput("bad_json", f"its JSON is not a sample's: it names a time of {last_s:.3g} s")
+    return sample
 
 
 def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
@@ -119,8 +125,6 @@ def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random
     """
     members = members_of(content)
     sample = parsed(members)
-    if max(sample.end_s, sample.song_s or 0) > _LONGEST_S:
-        raise DeadInput("absurd_times", f"says that it lies {max(sample.end_s, sample.song_s or 0):.3g} s into a song")
     rules = TOLD_ALL if told_all else reading.prompts
     told = visit(sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules)
     labels = heard_labels(sample, reading)
