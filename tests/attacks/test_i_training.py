@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from training.generating import Player
 from training.loop import train
 from training.text import open_text_encoder
 
+ROOT = Path(__file__).parents[2]
 SONGS = 12
 BAD = 3  # the stranger's one among them
 
@@ -277,6 +281,31 @@ def test_i5_checkpoints_from_before_there_were_hashes_go_on(whole: Path, tmp_pat
     assert any(line.startswith("going on from step 6") for line in lines)
     last = f"{checkpoints.folder_of(9)}/model.safetensors"
     assert (run / last).read_bytes() == (whole / "run" / last).read_bytes()
+
+
+@pytest.mark.slow
+def test_i4_of_several_processes_the_first_looks_and_tells_once(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    flipped(run / checkpoints.folder_of(9) / "optimizer.pt")
+    (tmp_path / "recipe.json").write_text(rules_of(whole).model_dump_json())
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom training.loop import train\nfrom training.recipe import TrainRecipe\n"
+        "rules = TrainRecipe.model_validate_json(open(sys.argv[1]).read())\n"
+        "train(rules, sys.argv[2], lambda line: print(line, flush=True))\n"
+    )
+    words = [str(tmp_path / "script.py"), str(tmp_path / "recipe.json"), str(run)]
+    command = [sys.executable, "-m", "flows.launchers.node", "--processes", "2", "--", sys.executable, *words]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is damaged and not used: optimizer.pt") == done.stdout.count("going on from step 6") == 1
 
 
 @pytest.mark.parametrize(

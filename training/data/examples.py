@@ -104,7 +104,7 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
     except PipelineError:
         raise
     except Exception as error:  # a stranger's bytes bring libraries to raise anything
-        said = f"{type(error).__name__}: {error}"[:_SHOWN]
+        said = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
         if is_of_the_machine(error) or is_out_of_memory(error):
             raise MachineFault(f"reading samples: {said}; make room or repair it, then run again") from error
         raise DeadInput("unreadable", f"cannot be read: {said}") from error
