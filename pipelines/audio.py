@@ -256,12 +256,13 @@ def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
     """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded, or is not sound.
 
     What its header claims is checked before memory is taken: at most `most_s` seconds, and no more numbers than those have at 48 kHz in
-    two channels. The header cannot claim less than it gives: no more than that is read.
+    two channels. Of a file that holds more than it claims, no more than that is read.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
             rate_hz, channels = sound.samplerate, sound.channels
-            if sound.frames > most_s * rate_hz or sound.frames * channels > most_s * _VALUES_PER_S:
+            limit_s = most_s + 1  # resamplers round up
+            if sound.frames > limit_s * rate_hz or sound.frames * channels > limit_s * _VALUES_PER_S:
                 raise DeadInput("too_long", f"has {sound.frames} frames of {channels} channels at {rate_hz} Hz", f"limit {most_s:g} s")
             block = sound.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
