@@ -36,6 +36,7 @@ from training.files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
 
 FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"step-(\d{8})")
+_BY_HAND: Final = f"If you changed a file yourself, take its line out of {STATE}"
 _LOG: Final = logging.getLogger(__name__)
 
 Weights = dict[str, torch.Tensor]
@@ -214,7 +215,9 @@ def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
         damaged.append(Damaged(one, reason))
     if damaged:
         lines = "; ".join(f"{one.checkpoint.folder}: {one.reason}" for one in damaged)
-        raise TrainingError(f"{store.url} holds no whole checkpoint ({lines}): put a copy in its place, or begin anew in another folder")
+        raise TrainingError(
+            f"{store.url} holds no whole checkpoint ({lines}): put a copy in its place, or begin anew in another folder. {_BY_HAND}"
+        )
     return Newest(None, ())
 
 
@@ -260,7 +263,7 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
 def _itself(checkpoint: Checkpoint, wanted: Collection[str] | None) -> Checkpoint:
     reason = damage(checkpoint, wanted)
     if reason:
-        raise TrainingError(f"{checkpoint.name}/{reason}. If you changed that file yourself, take its line out of {STATE}")
+        raise TrainingError(f"{checkpoint.name}/{reason}. {_BY_HAND}")
     return checkpoint
 
 
