@@ -34,6 +34,9 @@ def evaluate(
         Path | None,
         typer.Option(help="A table: file, caption, and bpm, key, chords, meter or beats where they are known."),
     ] = None,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Rows and links may lead to audio outside of the folder; the report gets a copy of it.")
+    ] = False,
     embedder: Annotated[str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")] = "",
     show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
     most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
@@ -55,7 +58,10 @@ def evaluate(
     _check_out(Path(target), out)
     chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
     with temporary_folder() as folder:
-        listing = _played(target, shards, prompts, swaps, seed, device, Path(folder)) if _is_model(target) else _listed(target, manifest)
+        if _is_model(target):
+            listing = _played(target, shards, prompts, swaps, seed, device, Path(folder))
+        else:
+            listing = _listed(target, manifest, outside)
         report = report_on(listing, chosen, shards, out, most=most, seed=seed, show=show)
     print_report(report)
     typer.echo(f"look and listen:  {out / PAGE}")
@@ -72,10 +78,10 @@ def report_on(listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, m
     return write_report(found, out, show)
 
 
-def _listed(target: str, manifest: Path | None) -> "Listing":
+def _listed(target: str, manifest: Path | None, outside: bool) -> "Listing":
     from training.evaluation.folders import read_folder
 
-    return read_folder(Path(target), manifest)
+    return read_folder(Path(target), manifest, outside=outside)
 
 
 def _is_model(target: str) -> bool:
@@ -147,7 +153,7 @@ def print_report(report: "Report") -> None:
     """The figures, in a terminal's lines."""
     from rich.table import Table
 
-    from flows.screen import console
+    from flows.screen import console, plain
 
     counts = report.counts
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
@@ -171,7 +177,7 @@ def print_report(report: "Report") -> None:
     space = report.space
     if space.prompt_cosine:
         name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
-        console.print(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}")
+        console.print(plain(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}"))
     if space.frechet is not None:
         console.print(f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, {space.reference_clips} of reference)")
     if space.kl_sets is not None:

@@ -51,7 +51,8 @@ def _head(report: Report) -> Iterator[str]:
         + "</p>"
     )
     if report.checkpoint:
-        yield f'<p class="facts">checkpoint {escape(report.checkpoint.name)} · SHA-256 of its weights {report.checkpoint.sha256}</p>'
+        name, sha256 = escape(report.checkpoint.name), escape(report.checkpoint.sha256)
+        yield f'<p class="facts">checkpoint {name} · SHA-256 of its weights {sha256}</p>'
     if report.reference:
         split = f", its {escape(report.reference_split)} shards" if report.reference_split else ""
         yield f'<p class="facts">beside {escape(report.reference)}{split}</p>'

@@ -122,4 +122,4 @@ def swap_tables(swaps: SwapReport) -> str:
 
 
 def _swapped(swap: SwapFigures) -> str:
-    return f"{swap.control} <span class=soft>{_counted(swap.pairs, 'pair')}</span>"
+    return f"{escape(swap.control)} <span class=soft>{_counted(swap.pairs, 'pair')}</span>"

@@ -4,7 +4,8 @@ Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which n
 its own.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pipelines.dataset import plain_line
@@ -12,6 +13,7 @@ from pipelines.embedders import minilm
 from pipelines.stage import digest
 from schemas.codec import CodecFacts
 from schemas.record import Record
+from training.checkpoints import State
 from training.evaluation.made import CheckpointFacts
 from training.metrics.summary import Figure
 from training.recipe import TrainRecipe
@@ -22,6 +24,7 @@ CARD: Final = "README.md"
 DOCUMENT: Final = "model.json"
 UNKNOWN: Final = "unknown"
 _FLAN: Final = "google/flan-t5-"
+_PLAIN: Final = re.compile(r"[\w./-]")
 _MOST_LICENCES: Final = 20  # of a corpus's sources, on the card
 
 
@@ -91,7 +94,7 @@ def model_facts(
     name: str,
     recipe: TrainRecipe,
     survey: Survey,
-    state: Mapping[str, Any],
+    state: State,
     *,
     checkpoint: str,
     parameters: int,
@@ -103,12 +106,12 @@ def model_facts(
     values = recipe.model_dump(mode="json")
     return ModelFacts(
         name=name,
-        obbligato=str(state["obbligato"]),
-        torch=str(state["torch"]),
+        obbligato=state.obbligato,
+        torch=state.torch,
         checkpoint=checkpoint,
-        step=state["step"],
-        samples=state["samples"],
-        unusable=state["unusable"],
+        step=state.step,
+        samples=state.samples,
+        unusable=state.unusable,
         parameters=parameters,
         recipe_sha256=digest(values),
         recipe=values,
@@ -150,10 +153,10 @@ def model_card(facts: ModelFacts) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| checkpoint | `{plain_line(facts.checkpoint)}` |",
+        f"| checkpoint | {_code(facts.checkpoint)} |",
         f"| net | widths {', '.join(map(str, model['widths']))} |",
         f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz mono |",
-        f"| training recipe | sha256 `{facts.recipe_sha256}`; whole in `{DOCUMENT}` |",
+        f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
         *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
         f"| unusable samples | {facts.unusable} |",
     ]
@@ -163,6 +166,11 @@ def model_card(facts: ModelFacts) -> str:
     for corpus in facts.corpora:
         lines += _lineage(corpus)
     return "\n".join([*lines, "", "## Licences", "", *_licences(facts)]) + "\n"
+
+
+def _code(text: str) -> str:
+    """A hash or a path between backticks; whatever could end these is left out."""
+    return f"`{''.join(_PLAIN.findall(text))}`"
 
 
 def _figures(figures: Figures) -> list[tuple[str, float]]:
@@ -181,12 +189,12 @@ def _measured(found: Evaluation) -> list[str]:
         for one in found.figures
     ]
     lines += [f"| {plain_line(name)} | {value:.4g} | | {found.clips} |" for name, value in found.distances.items()]
-    weights = f", weights sha256 `{plain_line(found.checkpoint.sha256)}`" if found.checkpoint else ""
+    weights = f", weights sha256 {_code(found.checkpoint.sha256)}" if found.checkpoint else ""
     against = f"{plain_line(found.reference)} {plain_line(found.reference_split)}".strip()
     return [
         *lines,
         "",
-        f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 `{found.report_sha256}`{weights}.",
+        f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 {_code(found.report_sha256)}{weights}.",
     ]
 
 
@@ -200,7 +208,7 @@ def _lineage(corpus: Corpus) -> list[str]:
     return [
         f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
         f"  - at {plain_line(facts.target)}",
-        f"  - dataset.json sha256 `{plain_line(facts.sha256)}`{gone}",
+        f"  - dataset.json sha256 {_code(facts.sha256)}{gone}",
     ]
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +15,7 @@ from training import journal
 from training.checkpoints import Checkpoint, find_checkpoint
 from training.errors import TrainingError
 from training.evaluation.report import Report
-from training.files import CORPUS, RECIPE, STATE
+from training.files import CORPUS, RECIPE
 from training.model import LatentDiffusion
 from training.recipe import TrainRecipe
 from training.survey import Survey, dataset_json
@@ -27,13 +26,13 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
 
     `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on the card.
     """
-    checkpoint = find_checkpoint(out)
+    checkpoint = find_checkpoint(out, wanted=(RECIPE, CORPUS))
     recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,
         survey,
-        checkpoint.json(STATE),
+        checkpoint.state(),
         checkpoint=checkpoint.folder,
         parameters=parameters_of(recipe),
         found=[found_at(dataset.target) for dataset in survey.datasets],
@@ -46,8 +45,12 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
 
 
 def evaluation_of(report: bytes) -> Evaluation:
-    """What a card says of an evaluation, from its report.json."""
-    found = Report.model_validate_json(report)
+    """What a card says of an evaluation, from its report.json. Raises `TrainingError` for anything else."""
+    try:
+        found = Report.model_validate_json(report)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TrainingError(f"this is not a report.json of this version: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     space = found.space
     cosine = space.prompt_cosine.value if space.prompt_cosine else None
     distances = {"cosine with prompts": cosine, "Fréchet distance": space.frechet, "KL of classes": space.kl_sets}
@@ -68,8 +71,8 @@ def _kept_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
     if not checkpoint.store.exists(DOCUMENT):
         return None
     try:
-        before = ModelFacts.model_validate(checkpoint.store.read_json(DOCUMENT))
-    except ValidationError:  # another version's
+        before = ModelFacts.model_validate_json(checkpoint.store.read_bytes(DOCUMENT))
+    except ValidationError:  # another version's, or damaged: it is written anew
         return None
     return before.evaluation if before.checkpoint == checkpoint.folder else None
 
@@ -82,15 +85,15 @@ def parameters_of(recipe: TrainRecipe) -> int:
 
 
 def found_at(target: str) -> Found | None:
-    """The dataset.json at a corpus's place; none where there is none, or it cannot be reached any more."""
+    """The dataset.json at a corpus's place; none where there is none, or it cannot be reached or read any more."""
     try:
         content = dataset_json(target)
+        dataset = json.loads(content) if content else None
         version = last_version(Store(target)) if content else None
-    except (TrainingError, PipelineError, OSError):
+    except (TrainingError, PipelineError, OSError, ValueError, RecursionError):
         return None
     if not content:
         return None
-    dataset: dict[str, Any] = json.loads(content)
     published = version is not None and version.dataset_sha256 == digest(dataset)
     number = version.number if version is not None and published else None
     return Found(sha256=hashlib.sha256(content).hexdigest(), version=number)

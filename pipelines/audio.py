@@ -27,6 +27,7 @@ Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+_VALUES_PER_S: Final = 2 * 48_000  # the most of a small file that is held in memory whole: two channels
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -285,13 +286,23 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
     return out.getvalue()
 
 
-def decoded(content: bytes) -> Excerpt:
-    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded."""
+def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
+    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded, or is not sound.
+
+    What its header claims is checked before memory is taken: at most `most_s` seconds, and no more numbers than those have at 48 kHz in
+    two channels. Of a file that holds more than it claims, no more than that is read.
+    """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            rate_hz, channels = sound.samplerate, sound.channels
+            limit_s = most_s + 1  # resamplers round up
+            if sound.frames > limit_s * rate_hz or sound.frames * channels > limit_s * _VALUES_PER_S:
+                raise DeadInput("too_long", f"has {sound.frames} frames of {channels} channels at {rate_hz} Hz", f"limit {most_s:g} s")
             block = sound.read(dtype="float32", always_2d=True)
-            rate_hz = sound.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
+    peak = float(np.abs(block).max(initial=0.0))
+    if not peak <= _LOUD:  # nor is NaN
+        raise DeadInput("absurd_level", "has samples that are not finite, or far above full scale", f"peak {peak:.3g}")
     wave, downmix = downmixed(block)
-    return Excerpt(wave, rate_hz, float(np.abs(block).max(initial=0.0)), downmix)
+    return Excerpt(wave, rate_hz, peak, downmix)

@@ -1,8 +1,11 @@
 """What a network weighs, as a short name: latents and states that were kept are of use only to whoever has the same weights."""
 
 import hashlib
+from typing import Final
 
 import torch
+
+STORED: Final = "weights in safetensors, not in pickles"  # as messages ask for them
 
 
 def weights_hash(module: torch.nn.Module) -> str:
@@ -18,3 +21,12 @@ def weights_hash(module: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()[:8]
+
+
+def first_line(error: Exception) -> str:
+    """The words of a library that could not read weights, without the page that follows them.
+
+    >>> first_line(RuntimeError("Error in loading\\n\\tsize mismatch"))
+    'Error in loading'
+    """
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -16,10 +16,10 @@ class CodecFacts(Record):
     name: str
     version: str  # whatever the latents depend on: of our code, of weights
     licence: str  # of the weights; what is decoded with them is under it too
-    rate_hz: int = Field(gt=0)  # of the waves, mono
-    channels: int = Field(ge=1)
-    bands: int = Field(ge=1)
-    samples_per_frame: int = Field(ge=1)
+    rate_hz: int = Field(gt=0, le=768_000)  # of the waves, mono
+    channels: int = Field(ge=1, le=65_536)
+    bands: int = Field(ge=1, le=65_536)
+    samples_per_frame: int = Field(ge=1, le=1 << 20)
 
     @property
     def frames_per_s(self) -> float:

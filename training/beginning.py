@@ -25,6 +25,7 @@ class Beginning(NamedTuple):
     """All that a run has to know before its first step."""
 
     last: str  # folder of the checkpoint to go on from; empty: there is none
+    damaged: tuple[str, ...]  # folders of newer ones that are not what was written
     corpora: list[CorpusPlaces]
     heard: list[CorpusPlaces]  # validation of those that have it
     survey: Survey
@@ -32,18 +33,25 @@ class Beginning(NamedTuple):
 
 
 def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
-    """Look. Raises `TrainingError` where shards cannot be read, or the last checkpoint is of another recipe or codec."""
-    notes: list[str] = []
-    found = checkpoints.whole_ones(store)
+    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is of another recipe or codec."""
+    found = checkpoints.newest_whole(store)
+    notes = [one.line for one in found.damaged]
     corpora = [standing(target) for target in recipe.data.shards]
-    if found:
-        notes += _changes(found[-1], recipe)
-        survey, changed = _gone_on(found[-1], recipe, corpora, codec)
+    if found.whole:
+        notes += _changes(found.whole, recipe)
+        survey, changed = _gone_on(found.whole, recipe, corpora, codec)
         notes += changed
     else:
         survey = _surveyed(recipe, corpora, codec)
     heard, missing = _heard(recipe)
-    return Beginning(found[-1].folder if found else "", [corpus.places for corpus in corpora], heard, survey, notes + missing)
+    return Beginning(
+        last=found.whole.folder if found.whole else "",
+        damaged=tuple(one.checkpoint.folder for one in found.damaged),
+        corpora=[corpus.places for corpus in corpora],
+        heard=heard,
+        survey=survey,
+        notes=notes + missing,
+    )
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> Survey:

@@ -12,12 +12,12 @@ import torch
 
 from pipelines.codecs import Codec, open_codec
 from schemas.labels import Labels
-from training.checkpoints import find_checkpoint
+from training.checkpoints import Checkpoint, find_checkpoint
 from training.conditions.beats import MAX_BEATS, batched_beats
 from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.errors import TrainingError
 from training.files import CORPUS, EMA, RECIPE
-from training.learner import fill_weights
+from training.learner import check_shapes, fill_weights
 from training.model import Conditions, LatentDiffusion
 from training.parallel import computing, device_of
 from training.recipe import Precision, TrainRecipe
@@ -51,6 +51,19 @@ def untold(labels: Labels) -> tuple[str, ...]:
     )
 
 
+def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
+    """The model that plays, with a checkpoint's averaged weights; no more memory is taken than these have numbers, whatever a recipe says.
+
+    Raises `TrainingError` where recipe and weights do not fit.
+    """
+    weights = checkpoint.weights(EMA)
+    with torch.device("meta"):  # shapes alone
+        check_shapes(LatentDiffusion(recipe.model, recipe.objective), weights, checkpoint.name)
+    model = LatentDiffusion(recipe.model, recipe.objective)
+    fill_weights(model, weights, checkpoint.name)
+    return model
+
+
 class Player(NamedTuple):
     """A checkpoint, ready to play."""
 
@@ -65,14 +78,13 @@ class Player(NamedTuple):
     @classmethod
     def of(cls, target: str, device: str = "auto") -> Self:
         """The averaged weights of a checkpoint, or of the last one of a run's folder. Raises `TrainingError`."""
-        checkpoint = find_checkpoint(target)
+        checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
         recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
             raise TrainingError(f"{checkpoint.name} plays through {survey.codec}, but the codec found here is {codec.facts}")
-        model = LatentDiffusion(recipe.model, recipe.objective)
-        fill_weights(model, checkpoint.weights(EMA), checkpoint.name)
+        model = model_of(recipe, checkpoint)
         encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 

@@ -6,6 +6,7 @@ Shapes: B clips, R rounds.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipelines.errors import DeadInput
 from schemas.identity import Split
 from schemas.record import Record
 from training.conditions import Condition
-from training.data.examples import Example, Reading, drawn_noise, example_of, members_of, parsed
+from training.data.examples import Example, Reading, drawn_noise, example_of, guarded, members_of, parsed
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.data.loading import Batch, Samples
 from training.data.order import Order
@@ -118,12 +119,10 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
         where = corpus.range_of(number)
         content = read_ranges([where])[0]
         try:
-            if isinstance(content, Exception):
-                raise DeadInput("unreadable", f"cannot be read: {content}")
-            song_id = parsed(members_of(content)).song_id
+            song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
                 draws = generator(reading.seed, "", "heeding")  # of noise that is drawn anew in each round
-                found[song_id] = example_of(content, reading, epoch=0, draws=draws, told_all=True)
+                found[song_id] = guarded(content, partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True))
         except DeadInput as error:
             unusable.append(f"{where.url} at byte {where.start}: {error.message}")
     return _Songs(list(found.values()), unusable)

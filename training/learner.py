@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 import torch
+from torch import nn
 
 from pipelines.codecs import Codec
 from training.averaging import Ema
@@ -17,11 +18,12 @@ from training.data.loading import Batch
 from training.errors import BadData, TrainingError
 from training.files import EMA, MODEL
 from training.model import Conditions, LatentDiffusion
-from training.parallel import World, computing, fill, gathering, shared, whole
+from training.parallel import World, computing, fill, gathering, own, shared, whole
 from training.recipe import Decay, OptimRecipe, TrainRecipe
 from training.states import KeptStates
 
 _GRAPHS: Final = 128
+_LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
 NOISE_BANDS: Final = 4  # of the steps from latent to noise, each followed by itself: an average hides what is learned where
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -128,6 +130,13 @@ class Learner:
     def _check(self, figures: StepFigures, batches: Sequence[Batch], losses: Sequence[torch.Tensor]) -> None:
         if math.isfinite(figures.loss) and math.isfinite(figures.gradient_norm):
             return
+        figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
+        strange = self.world.gathered(_strange_weights(self.model))
+        if strange:
+            raise BadData(
+                f"the loss is no number ({figured}), and the weights are at fault, not the samples: {strange[0]}. No weight was moved. "
+                f"Go on from an earlier checkpoint, by removing the last one; if that one is sound, lower optim.lr"
+            )
         keys = self.world.gathered(
             [
                 key
@@ -138,7 +147,6 @@ class Learner:
         )
         everyone = self.world.gathered([key for batch in batches for key in batch.keys])
         what = f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
-        figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
         raise BadData(
             f"{what} is no number ({figured}); no weight was moved. Look at these samples; if they are sound, "
             "lower optim.lr, or raise optim.warmup_steps, and go on from the last checkpoint"
@@ -172,9 +180,11 @@ class Learner:
         fill_weights(self.model, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.model.named_parameters():
-            state = self.optimizer.state[parameter]
+            state, kept = self.optimizer.state[parameter], moments.get(name)
+            if not isinstance(kept, dict) or not kept.keys() >= set(_MOMENTS) or kept["exp_avg"].shape != parameter.shape:
+                raise TrainingError(f"{checkpoint.name} has no moments of {name} that fit: it is of another model")
             for key in _MOMENTS:
-                value = moments[name][key]
+                value = kept[key]
                 state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
                 fill(state[key], value)
 
@@ -182,12 +192,26 @@ class Learner:
 @torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
     """Put weights into a model. Raises `TrainingError` where their names or shapes are not its own."""
+    check_shapes(model, weights, name)
+    for key, parameter in model.named_parameters():
+        fill(parameter, weights[key])
+
+
+def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
+    """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the meta device will do."""
     parameters = dict(model.named_parameters())
     strange = sorted(parameters.keys() ^ weights.keys()) or [key for key, value in weights.items() if value.shape != parameters[key].shape]
     if strange:
         raise TrainingError(f"{name} is of another model: {len(strange)} weights do not fit, the first is {strange[0]}")
-    for key, parameter in parameters.items():
-        fill(parameter, weights[key])
+
+
+def _strange_weights(model: nn.Module) -> list[str]:
+    """The first of a process's weights that no training leads to, in words; none where all could be."""
+    for name, parameter in model.named_parameters():
+        largest = float(own(parameter.detach()).abs().amax()) if own(parameter).numel() else 0.0
+        if not largest <= _LARGEST_WEIGHT:  # nor is NaN
+            return [f"{name} holds {largest:.3g}"]
+    return []
 
 
 def rate_at(rules: OptimRecipe, step: int, steps: int) -> float:

@@ -78,7 +78,7 @@ class _Run:
         encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
         _check_fit(recipe, codec, encoder.width)
         found = world.told(lambda: beginning(recipe, store, codec.facts))
-        self.survey = found.survey
+        self.survey, self.damaged = found.survey, set(found.damaged)
         self.learner = Learner(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
         self.samples = self._samples(found.corpora, told_all=False)
         self.heard = self._samples(found.heard, told_all=True) if found.heard else None
@@ -174,9 +174,9 @@ class _Run:
     def _resumed(self, last: Checkpoint) -> tuple[int, int]:
         """The step to go on with, and how many samples were unusable before it."""
         self.learner.restore(last)
-        state = last.json(STATE)
-        self.tell(f"going on from step {state['step']} ({last.name})")
-        return int(state["step"]), int(state["unusable"])
+        state = last.state()
+        self.tell(f"going on from step {state.step} ({last.name})")
+        return state.step, state.unusable
 
     def _count(self, figures: StepFigures, taken: Sequence[Batch], step: int) -> None:
         self.unusable += figures.unusable
@@ -216,8 +216,9 @@ class _Run:
                 CORPUS: self.survey.model_dump(mode="json"),
                 STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, **_versions()},
             }
-            checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
-            checkpoints.drop_old(self.store, self.recipe.run.keep)
+            made = checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
+            self.damaged.discard(made.folder)
+            checkpoints.drop_old(self.store, self.recipe.run.keep, self.damaged)
         self.world.wait()
 
 

@@ -32,7 +32,7 @@ class ObjectiveConfig(Record):
     """Noise and loss. The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which predicts v, and gamma 5."""
 
     target: Target = Field(Target.V, description="What the net predicts. Stable Diffusion 2.1, TANGO, Mustango: v.")
-    steps: int = Field(1000, ge=2, description="Steps from latent to noise. Ho et al. 2020: 1000.")
+    steps: int = Field(1000, ge=2, le=100_000, description="Steps from latent to noise. Ho et al. 2020: 1000.")
     schedule: BetaSchedule = Field(BetaSchedule.SCALED_LINEAR, description="How noise grows. Stable Diffusion: scaled_linear.")
     beta_start: float = Field(0.00085, gt=0, lt=1, description="Share of noise added by the first step. Stable Diffusion: 0.00085.")
     beta_end: float = Field(0.012, gt=0, lt=1, description="And by the last. Stable Diffusion: 0.012.")

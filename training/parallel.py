@@ -1,9 +1,11 @@
 """One process or many: who else there is, how the model is shared, and what all must agree on.
 
 Processes are started by torchrun, or by anything that sets its variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
+Where all of them are on one machine, they listen on its loopback address alone: nothing of what they exchange has a password.
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -22,6 +24,7 @@ from training.munet.blocks import Layer
 from training.recipe import Parallel, Precision
 
 T = TypeVar("T")
+_HERE: Final = ("127.0.0.1", "localhost")
 _PATIENCE: Final = timedelta(minutes=60)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
 
 
@@ -82,12 +85,28 @@ def joined(device: str) -> Iterator[World]:
     rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     chosen = device_of(device, local)
     if ranks > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
+        _meet("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
     try:
         yield World(rank, ranks, chosen)
     finally:
         if ranks > 1:
             dist.destroy_process_group()
+
+
+def _meet(backend: str, rank: int, ranks: int) -> None:
+    """Join the process group. Raises `OSError` where the port that processes of one machine were given is taken."""
+    address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    is_here = address in _HERE and port.isdigit()
+    if is_here or os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
+        os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
+    if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # machines find each other; torchrun has its own store
+        dist.init_process_group(backend, timeout=_PATIENCE)
+        return
+    listening = socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None  # by itself torch listens on all addresses
+    store = dist.TCPStore(  # type: ignore[attr-defined]  # its documented place
+        _HERE[0], int(port), ranks, rank == 0, _PATIENCE, master_listen_fd=listening
+    )
+    dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=_PATIENCE)
 
 
 def device_of(device: str, number: int = 0) -> torch.device:

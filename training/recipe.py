@@ -43,7 +43,9 @@ class DataRecipe(Record):
     weights: tuple[float, ...] = Field(
         (), description="Share of each of the shards' corpora, such as a small curated one beside a large one. Empty: all as one."
     )
-    seconds: float = Field(10.0, gt=0, description="How much of a sample is learned; a shorter one is padded. TANGO: 10.24; Mustango: 10.")
+    seconds: float = Field(
+        10.0, gt=0, le=3600, description="How much of a sample is learned; a shorter one is padded. TANGO: 10.24; Mustango: 10."
+    )
     batch: int = Field(32, ge=1, description="Samples of a step, over all processes. Mustango's effective batch: 32.")
     micro_batch: int = Field(
         8, ge=1, description="Samples that a process takes through the net at once; a step gathers as many as it needs."

@@ -31,7 +31,9 @@ class SamplingConfig(Record):
     """How latents are sampled."""
 
     sampler: Sampler = Field(Sampler.DPM_SOLVER, description="ddim or dpm-solver++.")
-    steps: int = Field(50, ge=1, description="Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50.")
+    steps: int = Field(
+        50, ge=1, le=10_000, description="Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+    )
     guidance: float = Field(
         3.0, ge=0, description="How far to go from the untold towards the told prediction; 1: no guidance. TANGO, Mustango: 3."
     )

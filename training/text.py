@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import torch
 
 from pipelines.embedders import minilm
-from pipelines.weights import weights_hash
+from pipelines.weights import STORED, first_line, weights_hash
 from training.conditions.tokens import Tokens, padded_length
 from training.errors import TrainingError
 
@@ -82,13 +82,16 @@ def open_text_encoder(source: str = MINILM, device: str = "cpu", max_tokens: int
     try:
         if source == MINILM:
             source, name = str(minilm.folder()), minilm.NAME
-            model: Any = AutoModel.from_pretrained(source, local_files_only=True)
+            kind: Any = AutoModel
         else:
-            name = source
-            model = T5EncoderModel.from_pretrained(source)
+            name, kind = source, T5EncoderModel
+        model, told = kind.from_pretrained(source, use_safetensors=True, local_files_only=kind is AutoModel, output_loading_info=True)
         tokenizer: Any = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"no text encoder at {source!r}: expected {MINILM}, or the id or folder of a T5 ({error})") from error
+    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+        expected = f"expected {MINILM}, or the id or folder of a T5, with {STORED}"
+        raise TrainingError(f"no text encoder at {source!r}: {expected} ({first_line(error)})") from error
+    if told["missing_keys"]:  # else they would be random, without a word
+        raise TrainingError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
     return FrozenEncoder(name, model.to(device), tokenizer, max_tokens)
 
 

@@ -99,12 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die_with(told.parent)
     if told.processes * told.nodes == 1:
         os.execvp(told.command[0], told.command)  # what ties this process to its starter holds
-    together = {} if told.nodes > 1 else {"GLOO_SOCKET_IFNAME": "lo"}  # by the host's name, gloo may look for itself elsewhere
     threads = str(max(1, (os.cpu_count() or 1) // told.processes))  # each by itself would take them all
     port = PORT if told.nodes > 1 else free_port()
-    usual = {"OMP_NUM_THREADS": threads, **together}
     made = variables(told.node, told.nodes, told.processes, told.main, port)
-    sys.exit(run_all(told.command, [{**usual, **{name: os.environ[name] for name in usual if name in os.environ}, **one} for one in made]))
+    sys.exit(run_all(told.command, [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), **one} for one in made]))
 
 
 if __name__ == "__main__":

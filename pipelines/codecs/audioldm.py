@@ -15,7 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
-from pipelines.weights import weights_hash
+from pipelines.weights import STORED, first_line, weights_hash
 
 if TYPE_CHECKING:
     from transformers import SpeechT5HifiGan
@@ -89,12 +89,11 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
 
     source = source or DEFAULT_SOURCE
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder="vae", low_cpu_mem_usage=False)
-        vocoder = SpeechT5HifiGan.from_pretrained(source, subfolder="vocoder")
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"no AudioLDM codec at {source!r}: expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it ({error})"
-        ) from error
+        autoencoder = AutoencoderKL.from_pretrained(source, subfolder="vae", low_cpu_mem_usage=False, use_safetensors=True)
+        vocoder = SpeechT5HifiGan.from_pretrained(source, subfolder="vocoder", use_safetensors=True)
+    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+        expected = f"expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, with {STORED}"
+        raise PipelineError(f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})") from error
     autoencoder.to(device)
     torch.nn.Module.to(vocoder, device)
     return AudioLdmCodec(autoencoder, vocoder)

@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
-from pipelines.weights import weights_hash
+from pipelines.weights import STORED, first_line, weights_hash
 
 
 class Spread(NamedTuple):
@@ -98,10 +98,12 @@ def loaded(kind: Any, source: str) -> Any:
         found = kind.config_class.get_config_dict(source)[0].get("model_type")
         if found not in (None, wanted):  # none in a folder without a configuration, which is refused below
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
-        model, told = kind.from_pretrained(source, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise PipelineError(f"no {wanted} model at {source!r}: expected an id on the Hugging Face hub, or a folder ({first})") from error
+        model, told = kind.from_pretrained(source, output_loading_info=True, use_safetensors=True)  # pickles can hold code
+    except PipelineError:
+        raise
+    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+        expected = f"expected an id on the Hugging Face hub, or a folder, with {STORED}"
+        raise PipelineError(f"no {wanted} model at {source!r}: {expected} ({first_line(error)})") from error
     if told["missing_keys"]:  # else they would be random, without a word
         raise PipelineError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
     return model

@@ -13,7 +13,7 @@ import torch
 from pipelines.codecs import CodecFacts
 from pipelines.codecs.mel import BANDS, HOP, RATE_HZ, MelCodec
 from pipelines.errors import PipelineError
-from pipelines.weights import weights_hash
+from pipelines.weights import first_line, weights_hash
 
 FOLDER: Final = "vae"  # within the source, as AudioLDM's folders have it
 
@@ -61,9 +61,8 @@ def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
     if not source:
         raise PipelineError("the vae codec is one of your own: name the folder of its weights; `obbligato train-codec` makes one")
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder=FOLDER, low_cpu_mem_usage=False)
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"no autoencoder at {source!r}: expected a folder with vae/ in it, as `obbligato train-codec` writes it"
-        ) from error
+        autoencoder = AutoencoderKL.from_pretrained(source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True)
+    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+        expected = "expected a folder with vae/ in it, as `obbligato train-codec` writes it"
+        raise PipelineError(f"no autoencoder at {source!r}: {expected} ({first_line(error)})") from error
     return VaeCodec(autoencoder.to(device))

@@ -12,6 +12,7 @@ from pipelines.embedders import Description, Sound, Vectors, unit
 from pipelines.embedders.clap_sound import ClapSound, windows
 from pipelines.embedders.hub import model_folder, stated_licence, weights_checksum
 from pipelines.errors import PipelineError
+from pipelines.weights import STORED, first_line
 from schemas.label_recipe import LabelRecipe
 
 _MAX_TOKENS: Final = 77  # LAION trained with 77
@@ -53,9 +54,12 @@ class Clap:
         from transformers import AutoTokenizer, ClapModel
 
         self._device, self._batch = torch.device(device), batch
-        model: Any = ClapModel.from_pretrained(folder, local_files_only=True)
+        try:
+            model: Any = ClapModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self._tokens: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # configurations and weights of others bring libraries to raise anything
+            raise PipelineError(f"no CLAP model at {folder}: expected a folder with {STORED} ({first_line(error)})") from error
         self._model = model.eval().to(self._device)
-        self._tokens: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._sound = ClapSound.of(folder, self._device)
 
     @torch.inference_mode()

@@ -7,13 +7,14 @@ from pipelines.codecs import open_codec
 from pipelines.stage import digest
 from tests.pipelines.shard_samples import our_sample
 from training.asking.counting import corpus_statistics
+from training.checkpoints import State
 from training.evaluation.made import CheckpointFacts
 from training.metrics.summary import Figure
 from training.presets import ready_recipe
 from training.survey import DatasetFacts, Survey
 
 RECIPE = ready_recipe("base")
-STATE = {"step": 40, "samples": 1280, "unusable": 3, "torch": "2.13.0", "obbligato": "0.1.0"}
+STATE = State(step=40, samples=1280, unusable=3, torch="2.13.0", obbligato="0.1.0")
 OURS = DatasetFacts(
     target="/corpora/airs", samples=900, name="Airs", sha256="ab" * 32, obbligato="0.1.0",
     sources={"CC0-1.0": 2, "CC-BY-4.0": 7}, tools={"madmom": "CC-BY-NC-SA-4.0"},

@@ -1,5 +1,6 @@
 """A training recipe that takes a second, on shards of a few kilobytes, for tests."""
 
+import json
 from pathlib import Path
 
 from tests.training.data.shards import write_shard
@@ -19,6 +20,15 @@ def corpus(folder: Path, *, songs: int = 12, latents: bool = True) -> Path:
     write_shard(folder / "train-00001.tar", range(songs // 2, songs), latents=latents)
     write_shard(folder / "validation-00000.tar", range(songs, songs + 4), latents=latents, split="validation")
     return folder
+
+
+def edited(checkpoint: Path, name: str, old: str, new: str) -> None:
+    """Change a file of a checkpoint, as somebody does by hand who takes its hash out of state.json too."""
+    file, state = checkpoint / name, json.loads((checkpoint / "state.json").read_text())
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    del state["files"][name]
+    (checkpoint / "state.json").write_text(json.dumps(state))
 
 
 def settings(**knobs: object) -> dict[str, dict[str, object]]:

@@ -10,7 +10,7 @@ import soundfile
 from schemas.identity import Split
 from schemas.labels import Labels
 from tests.training.data.shards import told
-from tests.training.runs import corpus, recipe
+from tests.training.runs import corpus, edited, recipe
 from training.conditions import Condition
 from training.errors import TrainingError
 from training.generating import Player, Score
@@ -104,7 +104,7 @@ def test_three_songs_are_the_least(player: Player, tmp_path: Path) -> None:
 
 def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "checkpoints" / "step-00000006", tmp_path / "other")
-    (tmp_path / "other" / "recipe.json").write_text('{"model": {"width": 3}}')
+    edited(tmp_path / "other", "recipe.json", '"latent_channels"', '"width"')
     with pytest.raises(
         TrainingError, match=r"other/recipe\.json is not of a model that this version trains: model\.latent_channels: Field required"
     ):

@@ -18,7 +18,13 @@ MAX_PROGRESSIONS: Final = 100
 PROGRESSION_LENGTH: Final = 4
 
 K = TypeVar("K", int, str)
-Count = Annotated[int, Field(ge=1)]
+# Labels and models of others may say anything; what is beyond these is no music, and is not counted.
+MAX_BPM: Final = 1000
+MAX_METER: Final = 64
+MAX_FIRST_BEAT_MS: Final = 600_000
+Count = Annotated[int, Field(ge=1, le=1 << 53)]
+Bpm = Annotated[int, Field(ge=1, le=MAX_BPM)]
+Beat = Annotated[int, Field(ge=1, le=MAX_METER)]  # beats of a bar, or the number of one
 RelativeChord = Annotated[str, StringConstraints(pattern=rf"^(?:\d|1[01]):(?:{'|'.join(ChordQuality)})$")]
 
 
@@ -44,11 +50,15 @@ class CorpusStatistics(Record):
     """
 
     samples: int = Field(ge=0)  # looked at; 0 where nothing was counted and the figures are common knowledge
-    tempos: dict[int, dict[int, Count]]  # beats per bar (0: unsure) → BPM, rounded → samples
-    meters: dict[int, Count]  # beats per bar → samples
+    tempos: dict[
+        Annotated[int, Field(ge=UNSURE_METER, le=MAX_METER)], dict[Bpm, Count]
+    ]  # beats per bar (0: unsure) → BPM, rounded → samples
+    meters: dict[Beat, Count]  # beats per bar → samples
     keys: dict[KeyName, Count]  # "A minor" → samples
-    beats_per_chord: dict[int, dict[int, Count]]  # beats per bar → beats that a chord lasts → chords
-    first_beats: dict[int, dict[int, Count]]  # number of the first beat in its bar → when it falls, in ms → samples
+    beats_per_chord: dict[Beat, dict[Beat, Count]]  # beats per bar → beats that a chord lasts → chords
+    first_beats: dict[
+        Beat, dict[Annotated[int, Field(ge=0, le=MAX_FIRST_BEAT_MS)], Count]
+    ]  # number of the first beat in its bar → when it falls, in ms → samples
     harmony: dict[Mode, Harmony]
 
     def joined(self, other: "CorpusStatistics") -> "CorpusStatistics":

@@ -10,6 +10,9 @@ from schemas.labels import Chords
 from schemas.pitch import Key, Mode
 from schemas.sample import Sample
 from training.asking.corpus import (
+    MAX_BPM,
+    MAX_FIRST_BEAT_MS,
+    MAX_METER,
     OFFSET_STEP_MS,
     PROGRESSION_LENGTH,
     UNSURE_METER,
@@ -61,7 +64,9 @@ class CorpusCounts:
         """Counts one sample more."""
         self._samples += 1
         meter = sample.meter.beats_per_bar if sample.meter.confidence >= MIN_CONFIDENCE else None
+        meter = meter if meter is not None and meter <= MAX_METER else None
         bpm = sample.tempo.bpm if sample.tempo.confidence >= MIN_CONFIDENCE else None
+        bpm = bpm if bpm is not None and 1 <= bpm <= MAX_BPM else None
         if meter is not None:
             self._meters[meter] += 1
         if bpm is not None:
@@ -70,7 +75,7 @@ class CorpusCounts:
         lengths = _lengths(sample.chords) if sample.chords.confidence >= MIN_CHORDS_CONFIDENCE else []
         if meter is not None and bpm is not None:
             for one in lengths[1:-1]:  # the window may have cut the first and the last
-                beats = round(one.length_s * bpm / 60)
+                beats = round(min(one.length_s * bpm / 60, 2 * _MAX_BEATS_PER_CHORD))
                 if one.chord is not None and 1 <= beats <= _MAX_BEATS_PER_CHORD:
                     self._beats_per_chord[meter][beats] += 1
         self._add_key(sample, lengths)
@@ -90,7 +95,9 @@ class CorpusCounts:
     def _add_first_beat(self, sample: Sample) -> None:
         beats = sample.beats
         if beats.times_s and min(beats.confidence, beats.downbeat_confidence) >= MIN_CONFIDENCE:
-            steps = round(beats.times_s[0] * 1000 / OFFSET_STEP_MS)
+            steps = round(min(beats.times_s[0] * 1000, 2 * MAX_FIRST_BEAT_MS) / OFFSET_STEP_MS)
+            if steps * OFFSET_STEP_MS > MAX_FIRST_BEAT_MS or beats.numbers[0] > MAX_METER:
+                return
             self._first_beats[beats.numbers[0]][steps * OFFSET_STEP_MS] += 1
 
     def _add_key(self, sample: Sample, lengths: list[_Length]) -> None:

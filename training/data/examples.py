@@ -4,7 +4,8 @@ Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
 """
 
 import io
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,16 +13,21 @@ from pydantic import ValidationError
 
 from pipelines.audio import decoded, resampled
 from pipelines.codecs import CodecFacts
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
+from pipelines.memory import is_out_of_memory
 from pipelines.moving import cut
+from pipelines.npy import read_npy
 from pipelines.tars import read_members
 from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.prompts import TOLD_ALL, PromptConfig, visit
 
+T = TypeVar("T")
 LATENT: Final = "latent.npy"
 AUDIO: Final = "flac"
+_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with the seconds that they are told
+_SHOWN: Final = 200  # characters of a library's error
 
 
 class Example(NamedTuple):
@@ -72,18 +78,42 @@ def parsed(members: dict[str, bytes]) -> Sample:
     """The record of a sample. Raises `DeadInput` where it has none or one that breaks the contract."""
     content = _member(members, "json")
     try:
-        return Sample.model_validate_json(content)
+        sample = Sample.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise DeadInput(
             "bad_json", f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} ({error.error_count()} errors)"
         ) from error
+    last_s = max(
+        sample.end_s, sample.duration_s, sample.song_s or 0, *sample.beats.times_s[-1:], *(one.end_s for one in sample.chords.segments)
+    )
+    if last_s > _LONGEST_S:
+        raise DeadInput("bad_json", f"its JSON is not a sample's: it names a time of {last_s:.3g} s")
+    return sample
+
+
+def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
+    """What is made of a sample's bytes. One sample ends no run: raises `DeadInput` for whatever is wrong with it.
+
+    Raises `MachineFault` where the machine is at fault, such as a full memory or a failing disk: the sample may be as good as any.
+    """
+    try:
+        if isinstance(content, Exception):
+            raise content
+        return make(content)
+    except PipelineError:
+        raise
+    except Exception as error:  # a stranger's bytes bring libraries to raise anything
+        said = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
+        if is_of_the_machine(error) or is_out_of_memory(error):
+            raise MachineFault(f"reading samples: {said}; make room or repair it, then run again") from error
+        raise DeadInput("unreadable", f"cannot be read: {said}") from error
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
-    """The record of a sample that was read; none where it could not be, or cannot be used."""
+    """The record of a sample that was read; none where it could not be, or cannot be used. Raises `MachineFault`."""
     try:
-        return None if isinstance(content, Exception) else parsed(members_of(content))
+        return guarded(content, lambda good: parsed(members_of(good)))
     except DeadInput:
         return None
 
@@ -130,10 +160,10 @@ def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
 def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
     facts, content = reading.facts, _member(members, LATENT)
     try:
-        latent = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DeadInput("undecodable", f"its latent is no NumPy file: {error}") from error
-    if latent.ndim != 3 or (latent.shape[0], latent.shape[2]) != (facts.channels, facts.bands) or not latent.shape[1]:
+        latent = read_npy(content)
+    except DeadInput as error:
+        raise DeadInput(error.code, f"its latent {error.message} {error.figure}".strip()) from error
+    if latent.ndim != 3 or (latent.shape[0], latent.shape[2]) != (facts.channels, facts.bands):
         expected = f"({facts.channels}, frames, {facts.bands})"
         raise DeadInput("foreign_latent", f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}")
     return torch.from_numpy(latent[:, : reading.frames].astype(np.float32))

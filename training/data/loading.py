@@ -5,7 +5,7 @@ Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Event
@@ -16,11 +16,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pipelines.draws import generator
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, MachineFault
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
 from training.conditions.tokens import Tokens
-from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of
+from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of, guarded
 from training.data.index import CorpusPlaces, Range, read_ranges
 from training.data.order import Order, Place
 from training.model import Conditions
@@ -89,10 +89,9 @@ class Samples(Dataset[Example | Unusable]):
 
     def _made(self, position: int, place: Place, where: Range, content: bytes | Exception) -> Example | Unusable:
         draws = generator(self._reading.seed, str(position), "noise of validation" if self._told_all else "noise")
+        make = partial(example_of, reading=self._reading, epoch=place.epoch, draws=draws, told_all=self._told_all)
         try:
-            if isinstance(content, Exception):
-                raise DeadInput("unreadable", f"cannot be read: {content}")
-            return example_of(content, self._reading, epoch=place.epoch, draws=draws, told_all=self._told_all)
+            return guarded(content, make)
         except DeadInput as error:
             return Unusable(f"{where.url} at byte {where.start}", error.message, drawn_noise(self._reading, draws))
 
@@ -147,9 +146,17 @@ def batches(
         pin_memory=pinned,
     )
     try:
-        yield iter(loader)
+        yield _given(loader)
     finally:
         closing.set()
+
+
+def _given(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches as they come. Raises `MachineFault` in one line: of a worker's, torch makes a page."""
+    try:
+        yield from loader
+    except MachineFault as error:
+        raise MachineFault(str(error).strip().rpartition(f"{MachineFault.__name__}: ")[2]) from error
 
 
 def _quiet(closing: Event, _: int) -> None:

@@ -19,6 +19,7 @@ from training.evaluation.rows import FILE, Told, text_of, told
 
 T = TypeVar("T")
 _NAMES: Final = ("manifest", "metadata", "prompts")  # of several tables in a folder, the one of the first such name
+_OUTSIDE: Final = "lies outside of the folder: give --outside if its sound may be scored, and copied into the report"
 _TEXT_LIMIT: Final = 1 << 20  # characters of a text or JSON beside a piece: ten hours of labels have fewer
 
 
@@ -28,18 +29,20 @@ class _Refused(NamedTuple):
     reason: str
 
 
-def read_folder(target: Path, manifest: Path | None = None) -> Listing:
+def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = False) -> Listing:
     """The clips of a folder, or of the folder that a manifest lies in.
 
     With a manifest (CSV, TSV, JSON lines, Parquet; found by itself where the folder has one), its rows name the files; else each audio
-    file has its prompt in ``<name>.json`` or ``<name>.txt`` beside it, or none. Raises `TrainingError` where nothing can be scored.
+    file has its prompt in ``<name>.json`` or ``<name>.txt`` beside it, or none. What rows and links lead to must lie in the folder, for
+    it ends up in a report that is shown; `outside` lets them lead anywhere. Raises `TrainingError` where nothing can be scored.
     """
     if target.is_file() and target.suffix.lower() in MANIFESTS:
         target, manifest = target.parent, target
     if not target.is_dir():
         raise TrainingError(f"{target} is no folder of audio, and no manifest of one")
-    table = manifest or _own_manifest(target)
-    found = list(_by_manifest(target, table) if table else _by_neighbour(target))
+    within = Path("/") if outside else target.resolve()
+    table = manifest or _own_manifest(target, within)
+    found = list(_by_manifest(target, table, within) if table else _by_neighbour(target, within))
     made = _with_partners([one for one in found if isinstance(one, Made)])
     skipped = [one for one in found if isinstance(one, Skipped)]
     if not made:
@@ -48,7 +51,7 @@ def read_folder(target: Path, manifest: Path | None = None) -> Listing:
     if table:
         named = {os.path.realpath(one.path) for one in found if one.path}
         skipped += [
-            Skipped(_relative(path, target), "no row of the manifest names it")
+            Skipped(_shown(path, target), "no row of the manifest names it")
             for path in _audio_files(target)
             if os.path.realpath(path) not in named
         ]
@@ -68,8 +71,9 @@ def _with_partners(made: Sequence[Made]) -> list[Made]:
     return [one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made]
 
 
-def _own_manifest(folder: Path) -> Path | None:
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in MANIFESTS and path.is_file())
+def _own_manifest(folder: Path, within: Path) -> Path | None:
+    found = (path for path in folder.iterdir() if path.suffix.lower() in MANIFESTS and path.is_file())
+    tables = sorted(path for path in found if _lies_in(path, within))
     if len(tables) <= 1:
         return next(iter(tables), None)
     named = [path for name in _NAMES for path in tables if path.stem.lower() == name]
@@ -78,12 +82,12 @@ def _own_manifest(folder: Path) -> Path | None:
     return named[0]
 
 
-def _by_manifest(folder: Path, table: Path) -> Iterator[Made | Skipped]:
+def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[Made | Skipped]:
     names: set[str] = set()
     try:
         with table.open("rb") as opened:
             for number, row in table_rows(str(table), opened):
-                one = _of_row(row, f"{table.name}#{number}", folder, table.parent)
+                one = _of_row(row, f"{table.name}#{number}", _Places(folder, table.parent, within))
                 if isinstance(one, Made) and one.name in names:
                     one = Skipped(f"{table.name}#{number}", f"names {one.name}, as an earlier row does")
                 names |= {one.name} if isinstance(one, Made) else set()
@@ -92,20 +96,30 @@ def _by_manifest(folder: Path, table: Path) -> Iterator[Made | Skipped]:
         raise TrainingError(f"{table} {error.message}") from error
 
 
-def _of_row(row: Mapping[str, Any], place: str, folder: Path, beside: Path) -> Made | Skipped:
+class _Places(NamedTuple):
+    """Where the files of rows may be: the folder, the manifest's own, and what both, links followed, must lie in."""
+
+    folder: Path
+    beside: Path
+    within: Path
+
+
+def _of_row(row: Mapping[str, Any], place: str, places: _Places) -> Made | Skipped:
     if "_broken" in row:
         return Skipped(place, readable(str(row["_broken"])))
     file = _read(_file, row)
     if isinstance(file, _Refused):
         return Skipped(place, file.reason)
-    path = _found(file, folder, beside)
+    path = _found(file, places)
     if path is None:
         return Skipped(place, f"{file} is not there")
+    if not _lies_in(path, places.within):
+        return Skipped(place, f"{file} {_OUTSIDE}", str(path))
     found = _read(_row_told, row)
     if isinstance(found, _Refused):
         return Skipped(place, found.reason, str(path))
     return Made(
-        name=_name(path, folder),
+        name=_name(path, places.folder),
         caption=found.told.caption,
         asked=found.told.asked,
         path=str(path),
@@ -147,18 +161,31 @@ def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T
     return _Refused(readable(reason))
 
 
-def _found(file: str, folder: Path, beside: Path) -> Path | None:
-    """The file that a manifest means: beside it, in the folder, or, where it names a place on another machine, by its last name."""
+def _found(file: str, places: _Places) -> Path | None:
+    """The file that a manifest means: beside it, in the folder, or, where it names a place on another machine, by its last name.
+
+    One that may be used comes before one that may not.
+    """
     plain = file.removeprefix("file://")
     if "\0" in plain or "://" in plain:
         return None
-    tried = [beside / plain, folder / plain, folder / Path(plain).name]
-    return next((path for path in tried if path.is_file()), None)
+    tried = [places.beside / plain, places.folder / plain, places.folder / Path(plain).name]
+    there = [path for path in tried if path.is_file()]
+    return next((path for path in there if _lies_in(path, places.within)), next(iter(there), None))
 
 
-def _by_neighbour(folder: Path) -> Iterator[Made | Skipped]:
+def _lies_in(path: Path, within: Path) -> bool:
+    """Whether a file, all links followed, is below a folder."""
+    return Path(os.path.realpath(path)).is_relative_to(within)
+
+
+def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
     for path in _audio_files(folder):
-        name = _relative(path, folder)
+        name = _shown(path, folder)
+        beside = [one for one in (path, path.with_suffix(".json"), path.with_suffix(".txt")) if not _lies_in(one, within)]
+        if beside:
+            yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
+            continue
         row = _beside(path)
         read = row if isinstance(row, _Refused) else _read(told, row)
         yield Skipped(name, read.reason) if isinstance(read, _Refused) else Made(name, read.caption, read.asked, str(path), read.timing)
@@ -190,9 +217,10 @@ def _audio_files(folder: Path) -> list[Path]:
 def _name(path: Path, folder: Path) -> str:
     """A clip's name: its path within the folder; of one that lies elsewhere, the end of its path."""
     if path.resolve().is_relative_to(folder.resolve()):
-        return _relative(path, folder)
+        return readable(os.path.relpath(path.resolve(), folder.resolve()))
     return readable("/".join(path.parts[-2:]))
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return readable(os.path.relpath(path.resolve(), folder.resolve()))
+def _shown(path: Path, folder: Path) -> str:
+    """A file that was found in a folder, by its own name there, wherever it may lead."""
+    return readable(os.path.relpath(path, folder))

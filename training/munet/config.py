@@ -1,7 +1,7 @@
 """Shapes of MuNet: one frozen record, three presets."""
 
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
 
+WIDEST: Final = 65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
 CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
@@ -27,16 +28,16 @@ class MuNetConfig(Record):
     Its default widths of tokens, heads and groups are the published ones.
     """
 
-    latent_channels: int = Field(ge=1, description="Channels of the latent, in and out: the codec's.")
-    widths: tuple[int, ...] = Field(min_length=1, description="Channels at each level.")
+    latent_channels: int = Field(ge=1, le=WIDEST, description="Channels of the latent, in and out: the codec's.")
+    widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = Field(min_length=1, max_length=16, description="Channels at each level.")
     attended: tuple[bool, ...] = Field(description="Levels with an attention site after each residual block. The middle always has one.")
-    layers: int = Field(2, ge=1, description="Residual blocks of a level on the way down; one more on the way up. TANGO: 2.")
+    layers: int = Field(2, ge=1, le=64, description="Residual blocks of a level on the way down; one more on the way up. TANGO: 2.")
     head_width: int = Field(
-        64, ge=2, multiple_of=2, description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280)."
+        64, ge=2, le=WIDEST, multiple_of=2, description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280)."
     )
-    norm_groups: int = Field(32, ge=1, description="Groups of a group norm. TANGO: 32.")
-    text_width: int = Field(1024, ge=1, description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.")
-    control_width: int = Field(1024, ge=2, multiple_of=2, description="Width of the tokens of beats and chords. Mustango: 1024.")
+    norm_groups: int = Field(32, ge=1, le=WIDEST, description="Groups of a group norm. TANGO: 32.")
+    text_width: int = Field(1024, ge=1, le=WIDEST, description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.")
+    control_width: int = Field(1024, ge=2, le=WIDEST, multiple_of=2, description="Width of the tokens of beats and chords. Mustango: 1024.")
     controls: tuple[Condition, ...] = Field(CONTROLS, description="What is attended to beside the text: none for a control-blind twin.")
     frame_rate_hz: float | None = Field(
         None,

@@ -20,7 +20,8 @@ from training.asking.predicting import PredictedChord, Request
 from training.checkpoints import find_checkpoint
 from training.conditions.tokens import Tokens
 from training.errors import TrainingError
-from training.files import MODEL, RECIPE, STATE
+from training.files import MODEL, RECIPE
+from training.learner import check_shapes
 from training.metrics.matching import found_in_any_order
 from training.predictors.hints import Features, beat_features, chord_features, known_of
 from training.predictors.nets import ChordRows, Guess, PredictorNets
@@ -31,8 +32,8 @@ from training.states import KeptStates
 from training.text import open_text_encoder
 
 _CACHE_MB: Final = 16  # a caption's states serve several answers
-
 _DRAWN: Final = 24
+_SHOWN: Final = 80  # characters of an encoder's name
 
 Shares = npt.NDArray[np.float64]
 
@@ -48,7 +49,7 @@ class Predictors(NamedTuple):
     @classmethod
     def of(cls, target: str) -> Self:
         """Those of a folder that `learn` wrote. Raises `TrainingError` where it holds none, or the text encoder is another."""
-        checkpoint = find_checkpoint(target)
+        checkpoint = find_checkpoint(target, wanted=(MODEL, RECIPE))
         try:
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
@@ -56,10 +57,14 @@ class Predictors(NamedTuple):
                 f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato predictors` trains them"
             ) from error
         encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
-        if encoder.identity != checkpoint.json(STATE)["text"]:
-            raise TrainingError(f"{checkpoint.name} reads states of {checkpoint.json(STATE)['text']}, but here is {encoder.identity}")
+        read = checkpoint.state().text
+        if encoder.identity != read:
+            raise TrainingError(f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, but here is {encoder.identity}")
+        weights = checkpoint.weights(MODEL)
+        with torch.device("meta"):  # no more memory is taken than the weights have numbers, whatever the recipe says
+            check_shapes(PredictorNets(recipe.model, encoder.width), weights, checkpoint.name)
         nets = PredictorNets(recipe.model, encoder.width)
-        nets.load_state_dict(checkpoint.weights(MODEL))
+        nets.load_state_dict(weights)
         return cls(checkpoint.name, recipe, nets.eval(), KeptStates(encoder, _CACHE_MB))
 
     def meter(self, request: Request, draws: np.random.Generator | None) -> int:

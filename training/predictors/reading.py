@@ -1,12 +1,14 @@
 """Looks at the samples of shards, in the order of a training run."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from pipelines import clips
+from pipelines.errors import DeadInput
 from schemas.identity import Split
 from schemas.sample import Sample
-from training.data.examples import sample_in
+from training.data.examples import guarded, members_of, parsed
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.data.order import Order
 from training.errors import BadData, NoSamples
@@ -14,6 +16,7 @@ from training.predictors.recipe import PredictorRecipe
 from training.predictors.visits import Look, look_at
 from training.prompts import mean_sentences
 
+T = TypeVar("T")
 _AT_ONCE: Final = 32
 
 
@@ -34,9 +37,9 @@ class Reader:
 
     def surveyed(self) -> list[Sample]:
         """The first samples of the order, whose captions say how long captions are."""
-        found = list(self._samples(range(min(self.samples, self._recipe.run.survey))))
-        self.mean_sentences = mean_sentences(sample for sample, _ in found)
-        return [sample for sample, _ in found]
+        found = list(self._made(range(min(self.samples, self._recipe.run.survey)), lambda sample, _: sample))
+        self.mean_sentences = mean_sentences(found)
+        return found
 
     def looks(self, positions: Sequence[int], *, epoch: int | None = None) -> list[Look]:
         """Looks at positions of the order; `epoch` replaces that of the order. Those that cannot be used are missing, and counted.
@@ -44,8 +47,9 @@ class Reader:
         Raises `BadData` once there are too many of them.
         """
         rules = self._recipe
-        return [
-            look_at(
+
+        def look(sample: Sample, found: int) -> Look:
+            return look_at(
                 sample,
                 seed=rules.run.seed,
                 epoch=found if epoch is None else epoch,
@@ -53,20 +57,22 @@ class Reader:
                 prompts=rules.prompts,
                 hinted=rules.data.hinted,
             )
-            for sample, found in self._samples(positions)
-        ]
 
-    def _samples(self, positions: Sequence[int]) -> Iterator[tuple[Sample, int]]:
+        return list(self._made(positions, look))
+
+    def _made(self, positions: Sequence[int], make: Callable[[Sample, int], T]) -> Iterator[T]:
+        """What is made of samples and the epochs of their positions; those of which nothing can be made are counted."""
         for some in clips.batches(positions, _AT_ONCE):
             places = [self._order.at(position) for position in some]
             contents = read_ranges([self._corpora[place.corpus].range_of(place.number) for place in places])
             for place, content in zip(places, contents, strict=True):
-                sample = sample_in(content)
                 self.read += 1
-                if sample is None:
+                try:
+                    made = guarded(content, partial(_one, make=make, epoch=place.epoch))
+                except DeadInput:
                     self._count()
-                else:
-                    yield sample, place.epoch
+                    continue
+                yield made
 
     def _count(self) -> None:
         self.unusable += 1
@@ -75,6 +81,10 @@ class Reader:
                 f"{self.unusable} of {self.read} samples were unusable (limit {self._recipe.data.unusable:.1%}): "
                 "`obbligato shards verify` says what is wrong with the shards; data.unusable raises the limit"
             )
+
+
+def _one(content: bytes, make: Callable[[Sample, int], T], epoch: int) -> T:
+    return make(parsed(members_of(content)), epoch)
 
 
 def reader_of_validation(recipe: PredictorRecipe, mean_sentences: float) -> Reader | None:

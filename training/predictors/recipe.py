@@ -35,9 +35,9 @@ class PredictorData(Record):
 class PredictorNet(Record):
     """Sizes. Small: a few hundred songs tell little of how words go with music, and larger nets learn songs by heart."""
 
-    width: int = Field(64, ge=4, description="Width of a state.")
-    heads: int = Field(4, ge=1, description="Heads of attention.")
-    layers: int = Field(2, ge=1, description="Layers of the chord decoder.")
+    width: int = Field(64, ge=4, le=4096, description="Width of a state.")
+    heads: int = Field(4, ge=1, le=4096, description="Heads of attention.")
+    layers: int = Field(2, ge=1, le=64, description="Layers of the chord decoder.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Of states, in training.")
 
     @model_validator(mode="after")

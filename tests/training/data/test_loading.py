@@ -1,15 +1,20 @@
+import errno
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from pipelines.codecs import open_codec
+from pipelines.errors import MachineFault
 from pipelines.tars import TarWriter
 from schemas.identity import Split
+from schemas.sample import Sample
 from tests.training.data.shards import FRAMES, latent, told, write_shard
+from training.data import examples, loading
 from training.data.examples import Reading, Unusable
-from training.data.index import find_places
+from training.data.index import Range, find_places
 from training.data.loading import Batch, Samples, Share, batches
 from training.data.order import Order
 from training.prompts import PromptConfig
@@ -141,3 +146,34 @@ def test_one_unusable_sample_changes_nothing_for_the_others(folder: Path) -> Non
     assert len(others) == 9
     assert torch.equal(hurt.sounds[others], whole.sounds[others])
     assert torch.equal(hurt.noise_BCTF[others], whole.noise_BCTF[others])
+
+
+def full_disk(ranges: list[Range]) -> list[bytes | Exception]:
+    return [OSError(errno.EIO, "Input/output error") for _ in ranges]
+
+
+def full_memory(*_: object) -> Sample:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("module", "name", "fault", "words"),
+    [(loading, "read_ranges", full_disk, "Input/output error"), (examples, "parsed", full_memory, "MemoryError")],
+)
+def test_a_fault_of_the_machine_ends_the_reading_in_one_line_and_counts_against_no_sample(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: int, module: ModuleType, name: str, fault: object, words: str
+) -> None:
+    source = samples(folder)
+    monkeypatch.setattr(module, name, fault)
+    with pytest.raises(MachineFault, match=f"^reading samples: .*{words}.*; make room or repair it, then run again$"):
+        taken(source, Share(batch=2, micro_batch=2), range(1), workers)
+
+
+def test_whatever_a_sample_s_bytes_bring_a_library_to_raise_costs_that_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprised(*_: object) -> Sample:
+        raise RecursionError("deeper\nand deeper")
+
+    monkeypatch.setattr(examples, "parsed", surprised)
+    [batch] = taken(samples(folder), Share(batch=2, micro_batch=2), range(1))
+    assert [one.reason for one in batch.unusable] == ["cannot be read: RecursionError: deeper and deeper"] * 2

@@ -26,7 +26,7 @@ class Band:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         (folder / "ema.safetensors").write_bytes(b"weights")
-        (folder / "state.json").write_text("{}")
+        (folder / "state.json").write_text('{"step": 1}')
         self.name = str(folder)
         self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2, seconds=8.0))
         self.survey = SimpleNamespace(statistics=NEUTRAL)
