@@ -1,0 +1,93 @@
+"""JSON from outside: one object of finite numbers, each name once, in UTF-8, of bounded size and depth."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from pipelines.errors import DeadInput
+
+JSON_LIMIT: Final = 8 << 20  # bytes: what is read of them takes up to twenty times as much memory
+_DEPTH_LIMIT: Final = 64
+
+
+def json_object(content: bytes, not_a_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The object that some bytes hold. Raises `DeadInput` ("bad_json") for anything else, naming what it is.
+
+    `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused.
+
+    >>> json_object(b'{"caption": "A flute plays."}')
+    {'caption': 'A flute plays.'}
+    """
+    if len(content) > JSON_LIMIT:
+        raise too_large(len(content))
+    try:
+        found = json.loads(
+            content.decode("utf-8-sig"),
+            parse_constant=not_a_number or _number,
+            parse_float=_number,
+            parse_int=_whole,
+            object_pairs_hook=_once,
+        )
+    except (ValueError, RecursionError) as error:
+        message = f"its JSON cannot be read: {error}".encode("utf-8", "backslashreplace").decode()
+        raise DeadInput("bad_json", message) from error
+    if not isinstance(found, dict):
+        raise DeadInput("bad_json", f"its JSON is no object: {content[:40]!r}")
+    _check_values(found)
+    return found
+
+
+def too_large(size: int) -> DeadInput:
+    """What is said of JSON of more than `JSON_LIMIT` bytes, which need not be read for that."""
+    return DeadInput("bad_json", f"its JSON has {size / 2**20:.0f} MiB, limit {JSON_LIMIT / 2**20:g} MiB")
+
+
+def pretty_json(facts: dict[str, Any]) -> str:
+    """An object as people read it. Half a Unicode character stays escaped, so that the text can always be encoded."""
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not abs(value) < float("inf"):
+        raise ValueError(f"{text[:40]} is no JSON number")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+        raise ValueError(f"a whole number of {len(text)} signs is more than 64 bits hold")
+    return int(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _check_values(found: dict[str, Any]) -> None:
+    """Refuse what is nested too deep, and half Unicode characters, which could not be written anywhere."""
+    level: list[Any] = [found]
+    for _ in range(_DEPTH_LIMIT):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, str) and not item.isascii():
+                _require_characters(item)
+            elif isinstance(item, dict):
+                inner += [*item, *item.values()]
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+        if not level:
+            return
+    raise DeadInput("bad_json", f"its JSON is nested more than {_DEPTH_LIMIT} deep")
+
+
+def _require_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DeadInput("bad_json", "its JSON holds half a Unicode character (a lone surrogate)") from error
