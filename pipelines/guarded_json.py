@@ -10,8 +10,8 @@ JSON_LIMIT: Final = 8 << 20  # bytes: what is read of them takes up to twenty ti
 _DEPTH_LIMIT: Final = 64
 
 
-def json_object(content: bytes, not_a_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """The object that some bytes hold. Raises `DeadInput` ("bad_json") for anything else, naming what it is.
+def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The object that some bytes or a text hold. Raises `DeadInput` ("bad_json") for anything else, naming what it is.
 
     `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused.
 
@@ -22,7 +22,7 @@ def json_object(content: bytes, not_a_number: Callable[[str], Any] | None = None
         raise too_large(len(content))
     try:
         found = json.loads(
-            content.decode("utf-8-sig"),
+            content if isinstance(content, str) else content.decode("utf-8-sig"),
             parse_constant=not_a_number or _number,
             parse_float=_number,
             parse_int=_whole,

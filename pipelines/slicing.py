@@ -35,7 +35,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
     store.sweep("listing", "")
     with scratch() as found:
-        found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
+        found.load("rows", InputRow, _numbered(tables_of(InputRow, rows, _size)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_json(LISTING, {"slices": counts})
@@ -75,6 +75,11 @@ def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[st
         published = store.write_bytes(file, parquet_bytes(content))
         write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
     return name, int(content.num_rows)
+
+
+def _size(row: InputRow) -> int:
+    """About how many bytes a row takes."""
+    return len(row.source.metadata) + sum(map(len, row.captions))
 
 
 def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

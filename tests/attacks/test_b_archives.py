@@ -66,7 +66,7 @@ def codes(path: Path) -> dict[str, str]:
 def test_b7_a_member_that_leads_back_costs_itself(tmp_path: Path) -> None:
     (tmp_path / "loop.tar").write_bytes(looping())
     (tmp_path / "good.tar").write_bytes(tar_of(*SAMPLE))
-    found = listed(tmp_path, within_s=60)
+    found = listed(tmp_path)
     assert found.codes == {"good.tar#a": "", "loop.tar#a": "", "loop.tar#": "damaged_shard"}
     assert [message for name, _, message in found.rows if name == "loop.tar#"] == ["is damaged: 'z.flac' has a negative size"]
 

@@ -168,7 +168,7 @@ def test_a_manifest_counts_where_it_is_named_and_lies_beside_the_audio_elsewhere
 
 
 def test_a_manifest_that_cannot_be_read_is_one_dead_row(tmp_path: Path) -> None:
-    (tmp_path / "songs.csv").write_bytes(b"uri\n\xff\n")
+    (tmp_path / "songs.csv").write_bytes(b"\xff\xfeuri\na.wav\n")
     (tmp_path / "a.wav").touch()
     assert fates(listed(tmp_path / "songs.csv", tmp_path / "a.wav")) == {"songs.csv": "bad_table", "a.wav": ""}
 
