@@ -20,7 +20,7 @@ def probe_slice(job: Job) -> Done:
     rows = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
     waiting = [row for row in rows if row.outcome is None]
     probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
-    with clips.local_files() as local, clips.child(job.recipe.limits) as child:
+    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child:
         for batch in clips.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
             found = iter(child.run("pipelines.ingest:probe_files", [path for path in paths if isinstance(path, str)], job.recipe.ingest))
@@ -37,6 +37,8 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
         return Death("too_large", "raise ingest.max_file_mb to use it", f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB")
     try:
         path: str = local(row.source)
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
     except (OSError, ValueError) as error:
         return Death("unreadable", f"cannot be fetched: {error}")
     return path

@@ -9,6 +9,7 @@ from typing import IO, Any, Final
 
 from pipelines.errors import DeadInput
 from pipelines.guarded_tables import BROKEN, EXTRA, table_rows
+from pipelines.places import check_local, check_remote
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.identity import Split
 from schemas.recipe import IngestRecipe
@@ -146,11 +147,12 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
         host, _, folder = place.partition("/")  # or bucket, which dots do not leave
         text = f"{scheme}://{host}{os.path.normpath(os.path.join('/', folder, text))}"
     if "://" in text and not text.startswith("file://"):
-        if text.partition("://")[0] not in recipe.protocols:
-            raise DeadInput("protocol", "not among ingest.protocols; fetch the file, or allow the protocol", text.partition("://")[0])
+        check_remote(text, recipe)
         return text
-    path = text.removeprefix("file://")
-    return os.path.normpath(path if os.path.isabs(path) else f"{base}/{path}")
+    plain = text.removeprefix("file://")
+    path = os.path.normpath(plain if os.path.isabs(plain) else f"{base}/{plain}")
+    check_local(path, recipe)
+    return path
 
 
 def _metadata(unknown: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.places import published_rows
 from pipelines.scratch import Scratch, scratch
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store, arrow_schema
@@ -35,7 +36,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     before = list(store.read_json(LISTING)["slices"]) if store.exists(LISTING) else []
     store.sweep("listing", "")
     with scratch() as found:
-        found.load("rows", InputRow, _numbered(tables_of(InputRow, rows, _size)))
+        found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(store, rows, recipe.ingest), _size)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_json(LISTING, {"slices": counts})

@@ -228,7 +228,7 @@ def test_uris_stand_relative_to_their_table(uri: str, path: str) -> None:
         ("s3://bucket/tables/t.csv", "../../../a.wav", "s3://bucket/a.wav"),
         ("s3://bucket/t.csv", "a.wav", "s3://bucket/a.wav"),
         ("memory:///x/t.csv", "a.wav", "memory:///x/a.wav"),
-        ("s3://bucket/t.csv", "gs://other/a.wav", "gs://other/a.wav"),
+        ("s3://bucket/t.csv", "memory://other/a.wav", "memory://other/a.wav"),
         ("s3://bucket/t.csv", "/abs/a.wav", "/abs/a.wav"),
     ],
 )

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from pipelines.errors import DeadInput
-from pipelines.listing import AUDIO
 from pipelines.guarded_tables import BROKEN, table_rows
+from pipelines.listing import AUDIO
 from pipelines.manifests import MANIFESTS
 from pipelines.shard_finding import readable
 from schemas.errors import SchemaError
