@@ -2,24 +2,29 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
 
 from pipelines.errors import DeadInput
+from schemas.record import Record
+
+R = TypeVar("R", bound=Record)
 
 JSON_LIMIT: Final = 8 << 20  # bytes: what is read of them takes up to twenty times as much memory
 _DEPTH_LIMIT: Final = 64
 
 
-def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None = None, limit: int = JSON_LIMIT) -> dict[str, Any]:
     """The object that some bytes or a text hold. Raises `DeadInput` ("bad_json") for anything else, naming what it is.
 
-    `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused.
+    `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused. More than `limit` bytes are, too.
 
     >>> json_object(b'{"caption": "A flute plays."}')
     {'caption': 'A flute plays.'}
     """
-    if len(content) > JSON_LIMIT:
-        raise too_large(len(content))
+    if len(content) > limit:
+        raise too_large(len(content), limit)
     try:
         found = json.loads(
             content if isinstance(content, str) else content.decode("utf-8-sig"),
@@ -37,9 +42,21 @@ def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None 
     return found
 
 
-def too_large(size: int) -> DeadInput:
-    """What is said of JSON of more than `JSON_LIMIT` bytes, which need not be read for that."""
-    return DeadInput("bad_json", f"its JSON has {size / 2**20:.0f} MiB, limit {JSON_LIMIT / 2**20:g} MiB")
+def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
+    """The record that some bytes hold as JSON. Raises `DeadInput` ("bad_json") as `json_object`, and for what is no such record."""
+    found = json_object(content, limit=limit)
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = f"its JSON is no {kind.__name__}: {where + ': ' if where else ''}{first['msg']}"
+        raise DeadInput("bad_json", message.encode("utf-8", "backslashreplace").decode()) from error
+
+
+def too_large(size: int, limit: int = JSON_LIMIT) -> DeadInput:
+    """What is said of JSON of more than `limit` bytes, which need not be read for that."""
+    return DeadInput("bad_json", f"its JSON has {size / 2**20:.0f} MiB, limit {limit / 2**20:g} MiB")
 
 
 def pretty_json(facts: dict[str, Any]) -> str:
