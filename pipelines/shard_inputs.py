@@ -14,6 +14,8 @@ from schemas.identity import stable_hash
 from schemas.recipe import IngestRecipe
 
 _AUDIO: Final = frozenset(["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"])
+_SIDE_BY_SIDE: Final = "A sample's members must stand side by side, once"
+_AGAIN: Final = f"comes again after other keys; not used. {_SIDE_BY_SIDE}"
 
 
 @dataclass
@@ -25,7 +27,6 @@ class _Parts:
     audio: list[Member] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
-    repeated: bool = False
 
     @property
     def complete(self) -> bool:
@@ -36,33 +37,59 @@ class _Parts:
 def shard_rows(uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     """Rows of a shard's samples, each as it ends. A sample's members stand side by side: a key that comes again later is a dead row.
 
-    Raises `DeadInput` where it is no tar; damage further on is one dead row, the rest is used. One sample is held at a time, and of
-    those before it a hash of their keys.
+    Where the first sample of that key had no JSON it is listed once more, as dead: what followed may have been its licence. Raises
+    `DeadInput` where it is no tar; damage further on is one dead row, the rest is used. One sample is held at a time, and of those
+    before it a hash of their keys.
     """
-    known: set[int] = set()
+    rows = _Rows(uri, modified, recipe)
     part: _Parts | None = None
     try:
         for member in read_members(opened):
             key = _key(member)
             if key is None:
                 continue
+            if part is not None and key != part.key:
+                yield from rows.of(part)
             if part is None or key != part.key:
-                if part is not None:
-                    yield _row(uri, part, modified, recipe)
-                hashed = stable_hash(key)
-                part = _Parts(key, member.offset, repeated=hashed in known)
-                known.add(hashed)
+                part = _Parts(key, member.offset)
             _take(part, member, opened)
     except DeadInput as error:
         if part is None:
             raise
         if not part.complete:
             part.problem = "was cut off by the damage that follows it"
-        yield _row(uri, part, modified, recipe)
+        yield from rows.of(part)
         yield InputRow(row=f"{uri}#", source=Source(uri=uri), outcome=Outcome.DEAD, code="damaged_shard", message=_text(error.message))
         return
     if part is not None:
-        yield _row(uri, part, modified, recipe)
+        yield from rows.of(part)
+
+
+class _Rows:
+    """Rows of one shard, which know the keys that came before."""
+
+    def __init__(self, uri: str, modified: str, recipe: IngestRecipe) -> None:
+        self._uri, self._modified, self._recipe = uri, modified, recipe
+        self._bare: dict[int, int] = {}  # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+
+    def of(self, part: _Parts) -> Iterator[InputRow]:
+        """What a sample gives: its row, used or dead."""
+        hashed = stable_hash(part.key)
+        name = _text(f"{self._uri}#{part.key}")
+        bare = self._bare.get(hashed)
+        if bare is not None:
+            yield self._dead(f"{name} (again at byte {part.offset})", "repeated_key", _AGAIN)
+            if bare >= 0:
+                yield self._dead(name, "repeated_key", f"has no JSON, and comes again at byte {part.offset}. {_SIDE_BY_SIDE}", bare)
+            self._bare[hashed] = -1
+            return
+        problem = _problem(part)
+        self._bare[hashed] = -1 if problem or part.complete else part.audio[0].offset
+        yield self._dead(name, "bad_sample", problem) if problem else _row(name, self._uri, part, self._modified, self._recipe)
+
+    def _dead(self, name: str, code: str, message: str, offset: int = 0) -> InputRow:
+        source = Source(uri=self._uri, member_offset=offset)
+        return InputRow(row=name, source=source, outcome=Outcome.DEAD, code=code, message=message)
 
 
 def _key(member: Member) -> str | None:
@@ -98,25 +125,16 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _problem(part: _Parts) -> tuple[str, str]:
-    """What is wrong with a sample, as code and message; empty where nothing is."""
-    if part.repeated:
-        return "repeated_key", "comes again after other keys; only the first is used. A sample's members must stand side by side, once"
+def _problem(part: _Parts) -> str:
+    """What is wrong with a sample; empty where nothing is."""
     if part.problem:
-        return "bad_sample", part.problem
+        return part.problem
     if not part.audio:
-        return "bad_sample", "has no audio beside its JSON"
-    if len(part.audio) > 1:
-        return "bad_sample", f"has {len(part.audio)} audio members under one key"
-    return "", ""
+        return "has no audio beside its JSON"
+    return f"has {len(part.audio)} audio members under one key" if len(part.audio) > 1 else ""
 
 
-def _row(uri: str, part: _Parts, modified: str, recipe: IngestRecipe) -> InputRow:
-    name = _text(f"{uri}#{part.key}")
-    code, message = _problem(part)
-    if code:
-        again = f" (again at byte {part.offset})" if part.repeated else ""
-        return InputRow(row=f"{name}{again}", source=Source(uri=uri), outcome=Outcome.DEAD, code=code, message=message)
+def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe) -> InputRow:
     audio, facts = part.audio[0], part.facts
     caption = next((facts[key] for key in ("caption", "main_caption", "text") if isinstance(facts.get(key), str)), "").strip()
     source = Source(

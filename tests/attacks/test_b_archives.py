@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from pipelines.listing import list_inputs
 from pipelines.planning import plan_build
 from pipelines.shard_finding import Problem, find_shards
 from pipelines.shard_reading import read_shard
+from pipelines.slicing import write_listing
+from pipelines.store import Store
 from pipelines.tars import read_members
+from schemas.corpus import InputRow
 from schemas.identity import Split
 from schemas.recipe import IngestRecipe, Recipe
 from tests.attacks.limits import listed
@@ -134,6 +138,18 @@ def test_b13_a_build_and_the_shard_tools_refuse_the_same_json(tmp_path: Path, co
     assert codes(tmp_path / "s.tar") == {"s.tar#a": "bad_sample", "s.tar#b": ""}
     problems = [found for found in read_shard(find_shards(str(tmp_path / "s.tar")).shards[0]) if isinstance(found, Problem)]
     assert [(found.key, found.code) for found in problems] == [("a", "bad_json")]
+
+
+def test_b13_a_sample_whose_json_stands_elsewhere_is_not_used_without_it(tmp_path: Path) -> None:
+    """Its licence stands there. Of rows that are listed twice, the last counts."""
+    audio = [(f"{key}.flac", key.encode() * 9) for key in "ab"]
+    (tmp_path / "s.tar").write_bytes(tar_of(*audio, ("a.json", b"{}"), ("c.flac", b"x")))
+    store = Store(f"memory://interleaved-{uuid.uuid4().hex}")
+    [name] = write_listing(store, list_inputs([str(tmp_path / "s.tar")], IngestRecipe()), Recipe())
+    rows = store.read_records(f"listing/{name}.parquet", InputRow)
+    assert {row.row.rpartition("/")[2]: row.code for row in rows} == {
+        "s.tar#a": "repeated_key", "s.tar#a (again at byte 2560)": "repeated_key", "s.tar#b": "", "s.tar#c": "",
+    }  # fmt: skip
 
 
 def test_b13_a_key_that_comes_again_is_dead_alone(tmp_path: Path) -> None:

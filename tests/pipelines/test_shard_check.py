@@ -109,7 +109,7 @@ def test_what_dataset_json_says_of_a_shard_is_compared_with_it(tmp_path: Path) -
 @pytest.mark.parametrize("shards", [5, [5], [{"file": 5}], [{"file": "shards/a.tar", "count": "many"}], None])
 def test_a_dataset_json_that_lists_no_shards_is_said_in_a_line(tmp_path: Path, shards: object) -> None:
     (write_build(tmp_path, our_sample()) / "dataset.json").write_text(json.dumps({"shards": shards}))
-    with pytest.raises(PipelineError, match="name the folder .*/shards instead"):
+    with pytest.raises(PipelineError, match=r"name the folder .*/shards instead"):
         find_shards(str(tmp_path))
 
 
