@@ -26,8 +26,9 @@ def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None 
     if len(content) > limit:
         raise too_large(len(content), limit)
     try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
         found = json.loads(
-            content if isinstance(content, str) else content.decode("utf-8-sig"),
+            text,
             parse_constant=not_a_number or _number,
             parse_float=_number,
             parse_int=_whole,
@@ -38,7 +39,7 @@ def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None 
         raise DeadInput("bad_json", message) from error
     if not isinstance(found, dict):
         raise DeadInput("bad_json", f"its JSON is no object: {content[:40]!r}")
-    _check_values(found)
+    _check_values(found, text)
     return found
 
 
@@ -85,26 +86,20 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_values(found: dict[str, Any]) -> None:
-    """Refuse what is nested too deep, and half Unicode characters, which could not be written anywhere."""
-    level: list[Any] = [found]
-    for _ in range(_DEPTH_LIMIT):
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, str) and not item.isascii():
-                _require_characters(item)
-            elif isinstance(item, dict):
-                inner += [*item, *item.values()]
-            elif isinstance(item, list):
-                inner += item
-        level = inner
-        if not level:
-            return
-    raise DeadInput("bad_json", f"its JSON is nested more than {_DEPTH_LIMIT} deep")
-
-
-def _require_characters(text: str) -> None:
+def _check_values(found: dict[str, Any], text: str) -> None:
+    """Refuse what is nested too deep, and half Unicode characters, which only an escape can name and nothing can write."""
+    if _deeper(found, _DEPTH_LIMIT):
+        raise DeadInput("bad_json", f"its JSON is nested more than {_DEPTH_LIMIT} deep")
+    if "\\u" not in text:
+        return
     try:
-        text.encode()
+        json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise DeadInput("bad_json", "its JSON holds half a Unicode character (a lone surrogate)") from error
+
+
+def _deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [inner for item in level if isinstance(item, (dict, list)) for inner in (item.values() if isinstance(item, dict) else item)]
+    return bool(level)

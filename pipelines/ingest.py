@@ -7,6 +7,7 @@ from pipelines import audio, clips
 from pipelines.audio import probe
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death
+from pipelines.remote import without_query
 from pipelines.stage import Done, Job, Stage
 from schemas.corpus import InputRow, Probed, Song
 from schemas.recipe import IngestRecipe
@@ -40,7 +41,7 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
     except (OSError, ValueError) as error:
-        return Death("unreadable", f"cannot be fetched: {error}")
+        return Death("unreadable", f"cannot be fetched: {without_query(str(error))}")
     return path
 
 

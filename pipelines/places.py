@@ -6,7 +6,6 @@ apart by it stay two. A build keeps the whole addresses in its folder `private/`
 """
 
 import hashlib
-import importlib
 import ipaddress
 import json
 import os
@@ -29,10 +28,9 @@ PRIVATE: Final = "private"
 HTTP: Final = ("http", "https")
 _QUERY: Final = re.compile(r"[?#]")
 _HIDDEN: Final = re.compile(r"#q=[0-9a-f]{16}$")
-_S3: Final = ("s3", "s3a")
-_S3_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:.*")  # what its library sends at all
-_GCS: Final = ("gs", "gcs")
-_GCS_BUCKET: Final = re.compile(r"[a-z0-9._-]{3,222}")
+_S3: Final = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:.*")  # what its library sends at all
+_GCS: Final = re.compile(r"[a-z0-9._-]{3,222}")
+_BUCKETS: Final = {"s3": _S3, "s3a": _S3, "gs": _GCS, "gcs": _GCS}
 _KEY_LIMIT: Final = 1024  # bytes of a name in an object store
 
 
@@ -48,7 +46,7 @@ def check_remote(uri: str, recipe: IngestRecipe) -> None:
         raise DeadInput("credentials", "names a user or password, which would be stored with the build; set them in the environment")
     if (problem := _not_available(protocol)) is not None:
         raise DeadInput("protocol", problem, protocol)
-    bucket = {**dict.fromkeys(_S3, _S3_BUCKET), **dict.fromkeys(_GCS, _GCS_BUCKET)}.get(protocol)
+    bucket = _BUCKETS.get(protocol)
     if bucket is not None and (not bucket.fullmatch(host) or not 0 < len(name.encode()) <= _KEY_LIMIT):
         raise DeadInput("bad_place", f"is no address of a file in {protocol}: expected {protocol}://bucket/name", host[:80])
 
@@ -158,7 +156,8 @@ class Places:
 async def public_client(**options: Any) -> Any:
     """A client for http that connects to public addresses alone, checked where a connection is made: after names are resolved, and
     for each redirect (of which it follows ten)."""
-    aiohttp = importlib.import_module("aiohttp")
+    import aiohttp
+
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=_public_socket), **options)
 
 

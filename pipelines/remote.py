@@ -76,7 +76,7 @@ def located(url: str, *, client: Any = None) -> tuple[Any, str]:
         options = {"get_client": client} if client and protocol in ("http", "https") else OBJECT_STORES.get(protocol, {})
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
-        raise PipelineError(_without_query(f"{url}: {error}")) from error
+        raise PipelineError(without_query(f"{url}: {error}")) from error
     return fs, path
 
 
@@ -93,11 +93,13 @@ def remote_errors(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system's library has errors of its own
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise Passing(
-            _without_query(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network")
-        ) from error
+        raise Passing(without_query(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network")) from error
 
 
-def _without_query(message: str) -> str:
-    """A message without the queries of the http addresses in it, which may be signatures."""
-    return re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\")]*", r"\1?…", message)
+def without_query(message: str) -> str:
+    """A message without the queries of the http addresses in it, which may be signatures.
+
+    >>> without_query("https://host/x.wav?signature=secret is not there")
+    'https://host/x.wav?… is not there'
+    """
+    return re.sub(r"(https?://[^\s?#'\"]*)[?#][^\s'\")]*", r"\1?…", message)

@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, Final, NamedTuple, Protocol, cast
 
-from pipelines.errors import DeadInput, machine_faults
+from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
 
 _BLOCK: Final = 512
 _HEADER_LIMIT: Final = 1 << 20  # bytes of all that stands before one member's content: long names, comments, maps of sparse files
@@ -60,12 +60,12 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
     opened.seek(0)
     careful = _Careful(opened)
     try:
-        with machine_faults("reading a tar"):
-            tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")  # noqa: SIM115  the caller's
+        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")  # noqa: SIM115  the caller's
     except (tarfile.TarError, EOFError) as error:
         code, what = ("damaged_shard", "is damaged at its start") if careful.refused else ("not_a_tar", "is no tar file")
         raise DeadInput(code, f"{what}: {error}") from error
     except _DAMAGE as error:
+        _raise_fault(error)
         raise DeadInput("damaged_shard", f"is damaged at its start: {_reason(error)}") from error
     last = -1
     while (info := _next(tar, careful)) is not None:
@@ -88,14 +88,21 @@ def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
     """The next header, or none at the end."""
     careful.left = _HEADER_LIMIT
     try:
-        with machine_faults("reading a tar"):
-            info = tar.next()
+        info = tar.next()
     except _DAMAGE as error:
+        _raise_fault(error)
         raise DeadInput("damaged_shard", f"is damaged at byte {tar.offset}: {_reason(error)}") from error
     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has read
-    if sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:  # what global headers say piles up
+    if tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:  # what global headers say piles up
         raise DeadInput("damaged_shard", f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} characters")
     return info
+
+
+def _raise_fault(error: BaseException) -> None:
+    """Raise `MachineFault` where an error is the machine's."""
+    with machine_faults("reading a tar"):
+        if is_of_the_machine(error):
+            raise error
 
 
 def _reason(error: BaseException) -> str:

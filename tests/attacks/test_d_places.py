@@ -13,11 +13,12 @@ import pytest
 
 from pipelines import clips
 from pipelines.errors import DeadInput
+from pipelines.ingest import probe_slice
 from pipelines.listing import list_inputs
 from pipelines.slicing import write_listing
 from pipelines.stage import Job
 from pipelines.store import Store
-from schemas.corpus import InputRow
+from schemas.corpus import InputRow, Probed
 from schemas.recipe import IngestRecipe, Recipe
 
 pytest_plugins = ["tests.object_store"]
@@ -76,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.path.removeprefix("/to/"))
             self.end_headers()
             return
-        self.send_response(200)
+        self.send_response(404 if "gone" in self.path else 200)
         self.send_header("Content-Length", "5")
         self.end_headers()
         if self.command == "GET":
@@ -191,6 +192,21 @@ def test_d_passwords_queries_and_the_base_stay_at_home(folder: Path, server: tup
         assert Path(local(told["music/t.jsonl#2"].source)).read_bytes() == b"bytes"
         assert Path(local(told["music/t.jsonl#7"].source)).read_bytes() == b"right"
     assert "/a.wav?X-Amz-Signature=hunter2&n=1" in asked
+
+
+def test_d_a_signature_does_not_stand_in_what_is_said_of_a_missing_file(tmp_path: Path, server: tuple[str, list[str]]) -> None:
+    url, _ = server
+    recipe = Recipe(ingest=IngestRecipe(**HTTP, private_addresses=True, check_remote=False))
+    store = Store(str(tmp_path / "out"))
+    rows = rows_of(
+        tmp_path / "t.jsonl", f"{url}/gone.wav?signature=hunter2", **recipe.ingest.model_dump(include={"protocols", "check_remote"})
+    )
+    [name] = write_listing(store, rows, recipe)
+    probe_slice(Job(store.url, name, recipe))
+    [probed] = store.read_records(f"probed/{name}.parquet", Probed)
+    assert probed.code == "unreadable"
+    assert f"{url}/gone.wav" in probed.message
+    assert "hunter2" not in probed.message
 
 
 def test_d_an_address_that_the_build_has_lost_is_said(tmp_path: Path) -> None:

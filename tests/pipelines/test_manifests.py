@@ -199,6 +199,24 @@ def test_a_table_that_cannot_be_read_is_refused_whole(name: str, content: bytes)
     assert dead.value.code == "bad_table"
 
 
+@pytest.mark.parametrize("of_rows", [1, 7, 3000])
+def test_parquet_of_any_shape_gives_its_rows_once_and_in_order(of_rows: int) -> None:
+    """Rows come in pieces of 8 MiB: the long ones one by one, the short ones many at a time, across groups of rows."""
+    count = 3000 if of_rows > 1 else 300
+    long = dict.fromkeys((0, 10, 11, 12, 13, 14, 280), "♭" * (1 << 20))
+    plain: list[dict[str, Any]] = [
+        {"uri": f"{n}.wav", "caption": long.get(n, f"Song {n % 3}.") if n % 5 else None, "beats": [n / 2] * (n % 4), "bpm": n}
+        for n in range(count)
+    ]
+    table = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(plain), table, row_group_size=of_rows)
+    rows = read("t.parquet", table.getvalue())
+    assert [row.row for row in rows] == [f"/tables/t.parquet#{number}" for number in range(1, count + 1)]
+    assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(count)]
+    assert [row.captions for row in rows] == [(made["caption"],) if made["caption"] else () for made in plain]
+    assert [json.loads(row.source.metadata) for row in rows] == [{"beats": made["beats"], "bpm": made["bpm"]} for made in plain]
+
+
 def test_a_table_without_a_file_column_says_how_to_map_one() -> None:
     with pytest.raises(DeadInput, match=r"no column uri or audio or .*--map uri=NAME") as dead:
         read("t.csv", "ytid,caption\nabc,x\n")
