@@ -116,7 +116,7 @@ class _Records:
         """The next record, blank lines left out, or none at the end."""
         while self._begin():
             try:
-                cells = next(self._reader)
+                cells = next(self._reader, [])
             except csv.Error as error:
                 self._again.extendleft(reversed(self._taken[1:]))
                 return _Record(self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}")

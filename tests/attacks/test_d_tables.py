@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.errors import DeadInput
 from pipelines.isolation import Limits
 from pipelines.listing import list_inputs
+from pipelines.vocabulary_tables import rows_of as vocabulary_rows
 from schemas.recipe import IngestRecipe
 from tests.attacks.limits import listed
+from training.evaluation.folders import read_folder
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 
@@ -45,6 +48,19 @@ def test_d_csv_a_bad_line_is_one_dead_row_and_those_after_it_are_used(folder: Pa
 def test_d_json_lines_a_bad_line_is_one_dead_row_and_those_after_it_are_used(folder: Path, bad: bytes) -> None:
     lines = [b'{"uri": "a.wav"}', bad, *(f'{{"uri": "{name}.wav"}}'.encode() for name in NAMES[2:])]
     assert codes(folder / "t.jsonl", b"\n".join(lines)) == {"1": "", "2": "bad_row", "3": "", "4": "", "5": "", "6": ""}
+
+
+def test_d_csv_a_vocabulary_counts_its_bad_lines_and_uses_the_others(folder: Path) -> None:
+    (folder / "v.csv").write_bytes(b'caption,title\nCalm piano.,x\ncaf\xe9,y\n"warm "pad",z\nLast row.,w\n')
+    rows = list(vocabulary_rows(str(folder / "v.csv"), {}))
+    assert [row.code if isinstance(row, DeadInput) else row.caption for row in rows] == ["Calm piano.", "bad_row", "bad_row", "Last row."]
+
+
+def test_d_csv_an_evaluation_skips_its_bad_lines_and_scores_the_others(folder: Path) -> None:
+    (folder / "manifest.csv").write_bytes(b'file,prompt\na.wav,x\nb.wav,caf\xe9\nc.wav,"open\nd.wav,y\n')
+    found = read_folder(folder)
+    assert [one.name for one in found.made] == ["a.wav", "d.wav"]
+    assert [one.name for one in found.skipped if "#" in one.name] == ["manifest.csv#3", "manifest.csv#4"]
 
 
 def test_d_csv_the_first_line_of_names_must_be_text(folder: Path) -> None:
