@@ -153,7 +153,7 @@ def print_report(report: "Report") -> None:
     """The figures, in a terminal's lines."""
     from rich.table import Table
 
-    from flows.screen import console, plain
+    from flows.screen import console
 
     counts = report.counts
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
@@ -177,7 +177,7 @@ def print_report(report: "Report") -> None:
     space = report.space
     if space.prompt_cosine:
         name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
-        console.print(plain(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}"))
+        console.print(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}")
     if space.frechet is not None:
         console.print(f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, {space.reference_clips} of reference)")
     if space.kl_sets is not None:

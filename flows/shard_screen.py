@@ -9,8 +9,8 @@ from rich.text import Text
 from flows.leadsheet import heading, lead_sheet
 from flows.plain import message, plain
 from flows.screen import Screen
+from pipelines.guarded_json import pretty_json
 from pipelines.shard_finding import Problem
-from pipelines.shard_json import pretty_json
 from pipelines.shard_picking import Picked
 from pipelines.shard_stats import ShardRow
 from schemas.caption import Fact, FactKind

@@ -92,8 +92,10 @@ def check_recipe(out: str, recipe: Recipe) -> None:
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with files that hold in any working folder."""
-    label, encode = recipe.label, recipe.encode
+    label, encode, ingest = recipe.label, recipe.encode, recipe.ingest
+    below, base = (absolute(place) if place else "" for place in (ingest.paths_below, ingest.base))
     return recipe.replaced(
+        ingest=ingest.replaced(paths_below=below, base=base),
         encode=encode.replaced(source=_here(encode.source)),
         label=label.replaced(
             vocabularies=tuple(map(absolute, label.vocabularies)),

@@ -36,7 +36,7 @@ def annotate_bucket(job: Job) -> Done:
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = clips.read(job)
-    with clips.local_files() as local, clips.child(job.recipe.limits) as child:
+    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child:
         for batch in clips.batches(bucket_clips, job.recipe.annotate.batch):
             windows = [Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s) for clip in batch]
             for clip, result in zip(batch, child.run("pipelines.annotate:annotate_windows", windows, job.recipe.annotate), strict=True):

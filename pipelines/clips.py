@@ -1,19 +1,20 @@
 """What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
+from pipelines.errors import DeadInput
 from pipelines.isolation import CHILDREN, Child, Death, Limits
+from pipelines.places import Places, public_client
 from pipelines.remote import located, remote_errors
 from pipelines.stage import Job
 from pipelines.store import Published
 from pipelines.temporary import temporary_folder
 from schemas.corpus import Clip, Dead, Source
-from schemas.recipe import LimitsRecipe
+from schemas.recipe import IngestRecipe, LimitsRecipe
 
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
@@ -55,38 +56,47 @@ def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "")
 
 
 @contextmanager
-def local_files() -> Iterator[Callable[[Source], str]]:
-    """A function from a source to a local path; what is remote, or inside a shard, is fetched once and removed at the end."""
+def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
+    """A function from a source of a job's build to a local path; what is remote, or inside a shard, is fetched once and removed at the end.
+
+    The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
+    """
+    places, recipe = Places(job.store, job.recipe.ingest), job.recipe.ingest
     fetched: dict[tuple[str, int], str] = {}
     with temporary_folder() as folder:
 
         def local(source: Source) -> str:
-            if "://" not in source.uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
-                return source.uri
+            uri = places.whole(source.uri)
+            if "://" not in uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
+                return uri
             at = (source.uri, source.member_offset)
             if at not in fetched:
                 fetched[at] = str(folder / f"{len(fetched):06d}")
                 with Path(fetched[at]).open("wb") as out:
-                    _fetch(source, out)
+                    _fetch(source.model_copy(update={"uri": uri}), out, recipe)
             return fetched[at]
 
         yield local
 
 
-def _fetch(source: Source, out: IO[bytes]) -> None:
+def _fetch(source: Source, out: IO[bytes], recipe: IngestRecipe) -> None:
     """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached."""
-    with remote_errors(source.uri) if "://" in source.uri else nullcontext(), _opened(source.uri) as opened:
+    limit = int(recipe.max_file_mb * 2**20)
+    with remote_errors(source.uri) if "://" in source.uri else nullcontext(), _opened(source.uri, recipe) as opened:
         if source.member:
             opened.seek(source.member_offset)
             out.write(opened.read(source.member_bytes))
-        else:
-            shutil.copyfileobj(opened, out, _BLOCK)
+            return
+        while block := opened.read(_BLOCK):
+            if out.tell() + len(block) > limit:
+                raise DeadInput("too_large", "raise ingest.max_file_mb to use it", f"limit {recipe.max_file_mb:g} MiB")
+            out.write(block)
 
 
-def _opened(uri: str) -> IO[bytes]:
+def _opened(uri: str, recipe: IngestRecipe) -> IO[bytes]:
     if "://" not in uri:
         return open(uri, "rb")
-    fs, path = located(uri)
+    fs, path = located(uri, client=None if recipe.private_addresses else public_client)
     remote: IO[bytes] = fs.open(path, "rb")
     return remote
 

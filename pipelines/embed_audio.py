@@ -40,7 +40,7 @@ def embed_bucket(job: Job) -> Done:
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
     usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]  # the others died when they were annotated
-    with clips.local_files() as local, embedder_child(recipe, job.recipe.limits) as child:
+    with clips.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in clips.batches(usable, per_call(recipe)):
             excerpts = [
                 Excerpt(local(clip.source), clip.start_s, clip.end_s, labels[clip.clip_key] if labels is not None else None)

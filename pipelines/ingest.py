@@ -7,6 +7,7 @@ from pipelines import audio, clips
 from pipelines.audio import probe
 from pipelines.errors import DeadInput, machine_faults
 from pipelines.isolation import Death
+from pipelines.remote import without_query
 from pipelines.stage import Done, Job, Stage
 from schemas.corpus import InputRow, Probed, Song
 from schemas.recipe import IngestRecipe
@@ -20,7 +21,7 @@ def probe_slice(job: Job) -> Done:
     rows = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
     waiting = [row for row in rows if row.outcome is None]
     probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
-    with clips.local_files() as local, clips.child(job.recipe.limits) as child:
+    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child:
         for batch in clips.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
             found = iter(child.run("pipelines.ingest:probe_files", [path for path in paths if isinstance(path, str)], job.recipe.ingest))
@@ -38,8 +39,10 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
     try:
         with machine_faults(f"{row.row} cannot be fetched"):
             path: str = local(row.source)
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
     except (OSError, ValueError) as error:
-        return Death("unreadable", f"cannot be fetched: {error}")
+        return Death("unreadable", f"cannot be fetched: {without_query(str(error))}")
     return path
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, machine_faults
 from pipelines.manifests import MANIFESTS, manifest_rows
+from pipelines.places import is_below, public_client
 from pipelines.remote import RemoteFile, located, remote_errors
 from pipelines.remote_folders import SIGNS, Facts, Folders, facts_of, is_folder, leads_on, matching, walk
 from pipelines.shard_inputs import shard_rows
@@ -32,9 +33,13 @@ def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputR
 
     Raises `PipelineError` where a source does not exist, and where a remote folder cannot be listed.
     """
-    _FOLDERS.clear()  # what an earlier listing saw may have changed since
+    _FOLDERS.clear(_client(recipe))  # what an earlier listing saw may have changed since
     for source in sources:
         yield from _listed(source, recipe)
+
+
+def _client(recipe: IngestRecipe) -> Any:
+    return None if recipe.private_addresses else public_client
 
 
 def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -44,15 +49,15 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     path = os.path.abspath(source.removeprefix("file://"))
     if os.path.isdir(path):
         for found in _walk(path):
-            yield from _file(found, recipe, named=False)
+            yield from _file(found, recipe, folder=path)
     elif os.path.lexists(path):
-        yield from _file(path, recipe, named=True)
+        yield from _file(path, recipe)
     else:
         matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/"))) if any(sign in path for sign in SIGNS) else []
         if not matches:
             raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
         for match in matches:
-            yield from _file(match, recipe, named=True) if not os.path.isdir(match) else _listed(match, recipe)
+            yield from _file(match, recipe) if not os.path.isdir(match) else _listed(match, recipe)
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -70,8 +75,9 @@ def _walk(folder: str) -> Iterator[str]:
             yield entry.path
 
 
-def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
-    """Rows of one local file. A manifest counts as one only where it is named: in a folder it lies beside the audio."""
+def _file(path: str, recipe: IngestRecipe, *, folder: str = "") -> Iterator[InputRow]:
+    """Rows of one local file, found in a folder or named by itself. A manifest counts as one only where it is named: in a folder it lies
+    beside the audio. Links that lead out of the folder are somebody's who may not know what they lead to."""
     name = os.path.basename(path)
     suffix = _suffix(name)
     if not name:
@@ -80,8 +86,11 @@ def _file(path: str, recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]
     uri = os.fsencode(path).decode("utf-8", "backslashreplace")
     if os.path.islink(path) and os.path.isdir(path):
         yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
-    elif name.startswith(_LITTER) or (suffix not in AUDIO and suffix != SHARD and not (named and suffix in MANIFESTS)):
+    elif name.startswith(_LITTER) or (suffix not in AUDIO and suffix != SHARD and (folder or suffix not in MANIFESTS)):
         yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
+    elif folder and not recipe.follow_links and os.path.islink(path) and os.path.exists(path) and not is_below(path, folder):
+        message = "a link that leads out of the source folder; name its file, or set ingest.follow_links"
+        yield _ended(uri.encode("utf-8", "backslashreplace").decode(), Outcome.DEAD, "outside", message)
     elif uri.encode() != os.fsencode(path):
         yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it").replaced(row=f"{uri} (bytes escaped)")
     else:
@@ -96,13 +105,14 @@ def _suffix(name: str) -> str:
 
 def _opened(uri: str, path: str, suffix: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     try:
-        status = os.stat(path)
+        with machine_faults(f"listing {uri}"):
+            status = os.stat(path)
         if suffix in AUDIO:
             yield _plain(uri, status.st_size, str(status.st_mtime_ns), recipe)
         elif not stat.S_ISREG(status.st_mode):
             yield _ended(uri, Outcome.DEAD, "not_a_file", "is a pipe, socket, device or folder, not a regular file")
         else:
-            with open(path, "rb") as opened:
+            with machine_faults(f"reading {uri}"), open(path, "rb") as opened:
                 yield from _container(uri, opened, suffix, str(status.st_mtime_ns), recipe)
     except OSError as error:
         yield _ended(uri, Outcome.DEAD, "unreadable", f"cannot be opened: {error.strerror}")
@@ -124,6 +134,8 @@ def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
         return row
     try:
         size, modified = _FOLDERS.facts(uri) if "://" in uri else _local_facts(uri)
+    except DeadInput as error:
+        return row.replaced(outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure)
     except (OSError, ValueError, KeyError):
         return row.replaced(outcome=Outcome.DEAD, code="not_found", message="the row's file does not exist or cannot be opened")
     return row.model_copy(update={"size": size, "modified": modified})
@@ -135,7 +147,7 @@ def _local_facts(path: str) -> Facts:
 
 
 def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
-    fs, path = located(source)
+    fs, path = located(source, client=_client(recipe))
     with remote_errors(source):
         if is_folder(fs, path):
             yield from _remote_below(fs, path, recipe)
@@ -163,7 +175,9 @@ def _remote_file(fs: Any, info: Mapping[str, Any], recipe: IngestRecipe, *, name
     name, facts = info["name"], facts_of(info)
     uri = fs.unstrip_protocol(name)
     suffix = _suffix(name)
-    if suffix in AUDIO:
+    if "::" in uri:
+        yield _ended(uri, Outcome.DEAD, "protocol", "its name holds ::, which would be read as a chain of file systems; rename it")
+    elif suffix in AUDIO:
         yield _plain(uri, facts.size, facts.modified, recipe)
     elif suffix == SHARD or (named and suffix in MANIFESTS):
         with io.BufferedReader(RemoteFile(fs.open(name, "rb"), uri)) as opened:

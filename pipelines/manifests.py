@@ -1,18 +1,15 @@
 """Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines, Parquet."""
 
-import csv
-import io
 import json
 import math
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from typing import IO, Any, Final, TextIO
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import IO, Any, Final
 
 from pipelines.errors import DeadInput
+from pipelines.guarded_tables import BROKEN, EXTRA, table_rows
+from pipelines.places import check_local, check_remote
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.identity import Split
 from schemas.recipe import IngestRecipe
@@ -25,10 +22,7 @@ _ALIASES: Final = {
     "licence": ("licence", "license"),
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
-_ROWS: Final = 10_000  # of a parquet table, made at once
-_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is no caption
 _PLAIN_JSON: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)  # made once, not per row
-csv.field_size_limit(_FIELD_LIMIT)
 
 
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -36,111 +30,18 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
     base = uri.rpartition("/")[0]
     aliases = _aliases(recipe)
     first = True
-    with closing(table_rows(uri, opened)) as table:
+    with closing(table_rows(os.path.splitext(uri)[1].lower(), opened)) as table:
         for number, cells in table:
             name = f"{uri}#{number}"
             if first and not recipe.uri_template:
                 _require_uri_column(cells, recipe)
-            first = False
+            first = first and BROKEN in cells
             try:
                 yield _row(name, cells, base, aliases, recipe)
             except DeadInput as error:
                 yield InputRow(
                     row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
                 )
-
-
-def table_rows(uri: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
-    """Rows of any table of `MANIFESTS`, with their numbers; `_broken` in a row says why it is none. Raises `DeadInput` for a bad table."""
-    suffix = os.path.splitext(uri)[1].lower()
-    try:
-        if suffix == ".parquet":
-            with pq.ParquetFile(opened) as parquet:
-                _check_columns(parquet.schema_arrow.names)
-                batches = parquet.iter_batches(_ROWS, use_threads=False)
-                yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-        elif suffix in (".jsonl", ".ndjson"):
-            with _as_text(opened, newline="\n") as text:
-                yield from _json_lines(text)
-        else:
-            with _as_text(opened, newline="") as text:
-                yield from _separated(text, "\t" if suffix == ".tsv" else ",")
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise DeadInput("bad_table", f"cannot be read as {suffix[1:]}: {error}") from error
-
-
-@contextmanager
-def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
-    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and an error in `_lines`, at its line."""
-    text = io.TextIOWrapper(opened, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-    try:
-        yield text
-    finally:
-        if not opened.closed:
-            text.detach()  # else the wrapper would close the file, which is its opener's to do
-
-
-def _lines(text: TextIO) -> Iterator[str]:
-    """Lines of a table, each held to one character more than `_FIELD_LIMIT`: what follows in a longer one comes as if it were the next."""
-    for number, line in enumerate(iter(lambda: text.readline(_FIELD_LIMIT + 1), ""), start=1):
-        if "\0" in line:
-            raise DeadInput("bad_table", "holds NUL bytes: it is no text table")
-        if not line.isascii():
-            _require_utf8(line, number)
-        yield line
-
-
-def _require_utf8(line: str, number: int) -> None:
-    try:
-        line.encode("utf-8", "surrogateescape").decode()
-    except UnicodeDecodeError as error:
-        error.reason += f" (in line {number})"
-        raise
-
-
-def _check_columns(names: Sequence[str]) -> None:
-    double = [name for name in names if names.count(name) > 1]
-    if double:
-        raise DeadInput("bad_table", f"has several columns {double[0]}")
-
-
-def _separated(text: TextIO, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    try:
-        reader = csv.DictReader(_short_lines(text), delimiter=delimiter, strict=True)
-        if not reader.fieldnames:
-            raise DeadInput("bad_table", "is empty: a first line with column names is needed")
-        for row in reader:
-            extra = row.pop(None, None)  # where a row has more cells than the header
-            yield reader.line_num, {**row, **({"_cells": extra} if extra else {})}
-    except csv.Error as error:
-        raise DeadInput("bad_table", f"cannot be read as a table: {error}") from error
-
-
-def _short_lines(text: TextIO) -> Iterator[str]:
-    for line in _lines(text):
-        if len(line) > _FIELD_LIMIT:
-            raise csv.Error(f"line larger than field limit ({_FIELD_LIMIT})")
-        yield line
-
-
-def _json_lines(text: TextIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(_lines(text), start=1):
-        if len(line) > _FIELD_LIMIT:
-            _read_past(text, line)
-            yield number, {"_broken": f"is longer than {_FIELD_LIMIT} characters"}
-            continue
-        if line.strip():
-            try:
-                row = json.loads(line.removesuffix("\n"), parse_constant=lambda _: None)
-            except (ValueError, RecursionError) as error:
-                row = {"_broken": f"is not JSON: {error}"}
-            yield number, row if isinstance(row, dict) else {"_broken": f"is no JSON object but {type(row).__name__}"}
-
-
-def _read_past(text: TextIO, line: str) -> None:
-    """Skip the rest of a line of which the first piece is read."""
-    while len(line) > _FIELD_LIMIT and not line.endswith("\n"):
-        line = text.readline(_FIELD_LIMIT + 1)
 
 
 def _names(column: str, recipe: IngestRecipe) -> tuple[str, ...]:
@@ -154,15 +55,15 @@ def _aliases(recipe: IngestRecipe) -> dict[str, tuple[str, ...]]:
 
 def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
     names = _names("uri", recipe)
-    if "_broken" not in cells and not any(name in cells for name in names):
+    if BROKEN not in cells and not any(name in cells for name in names):
         raise DeadInput("no_uri_column", f"has no column {' or '.join(names)}; map one with --map uri=NAME or set ingest.uri_template")
 
 
 def _row(name: str, cells: Mapping[str, Any], base: str, aliases: Mapping[str, tuple[str, ...]], recipe: IngestRecipe) -> InputRow:
-    if "_broken" in cells:
-        raise DeadInput("bad_row", str(cells["_broken"]))
-    if "_cells" in cells:
-        raise DeadInput("bad_row", f"has {len(cells['_cells'])} cells more than the header has columns")
+    if BROKEN in cells:
+        raise DeadInput("bad_row", str(cells[BROKEN]))
+    if EXTRA in cells:
+        raise DeadInput("bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns")
     said = {key: value for key, value in cells.items() if _said(value)}
     found = dict.fromkeys(aliases)
     used = set()
@@ -246,11 +147,12 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
         host, _, folder = place.partition("/")  # or bucket, which dots do not leave
         text = f"{scheme}://{host}{os.path.normpath(os.path.join('/', folder, text))}"
     if "://" in text and not text.startswith("file://"):
-        if text.partition("://")[0] not in recipe.protocols:
-            raise DeadInput("protocol", "not among ingest.protocols; fetch the file, or allow the protocol", text.partition("://")[0])
+        check_remote(text, recipe)
         return text
-    path = text.removeprefix("file://")
-    return os.path.normpath(path if os.path.isabs(path) else f"{base}/{path}")
+    plain = text.removeprefix("file://")
+    path = os.path.normpath(plain if os.path.isabs(plain) else f"{base}/{plain}")
+    check_local(path, recipe)
+    return path
 
 
 def _metadata(unknown: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -63,15 +64,19 @@ def part_bytes(size: int) -> int:
     return max(PART, math.ceil(size / MOST_PARTS / (1 << 20)) << 20)
 
 
-def located(url: str) -> tuple[Any, str]:
+def located(url: str, *, client: Any = None) -> tuple[Any, str]:
     """A URL's file system and the path in it. Object stores are asked anew each time: no listing is remembered.
+
+    `client` makes the client of an http address, in place of fsspec's own.
 
     Raises `PipelineError` for an unknown protocol, or one whose package is not installed.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(url, **OBJECT_STORES.get(url.partition("://")[0], {}))
+        protocol = url.partition("://")[0]
+        options = {"get_client": client} if client and protocol in ("http", "https") else OBJECT_STORES.get(protocol, {})
+        fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
-        raise PipelineError(f"{url}: {error}") from error
+        raise PipelineError(without_query(f"{url}: {error}")) from error
     return fs, path
 
 
@@ -80,8 +85,21 @@ def remote_errors(url: str) -> Iterator[None]:
     """Tell errors of a remote file system as `PipelineError`; a file that is missing, or there already, stays what it is."""
     try:
         yield
-    except (FileNotFoundError, FileExistsError, PipelineError):
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, PipelineError):  # which a library took for a missing file
+            raise error.__cause__ from None
+        raise
+    except (FileExistsError, PipelineError):
         raise
     except Exception as error:  # each file system's library has errors of its own
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise Passing(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network") from error
+        raise Passing(without_query(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network")) from error
+
+
+def without_query(message: str) -> str:
+    """A message without the queries of the http addresses in it, which may be signatures.
+
+    >>> without_query("https://host/x.wav?signature=secret is not there")
+    'https://host/x.wav?… is not there'
+    """
+    return re.sub(r"(https?://[^\s?#'\"]*)[?#][^\s'\")]*", r"\1?…", message)

@@ -105,11 +105,13 @@ class Folders:
     def __init__(self) -> None:
         self._held: OrderedDict[str, Mapping[str, Facts] | None] = OrderedDict()
         self._names = 0
+        self._client: Any = None
 
-    def clear(self) -> None:
-        """Forget all."""
+    def clear(self, client: Any = None) -> None:
+        """Forget all; `client` is for http from here on, as of `located`."""
         self._held.clear()
         self._names = 0
+        self._client = client
 
     def facts(self, uri: str) -> Facts:
         """Size and version of a file. Raises `KeyError` or `FileNotFoundError` where there is none."""
@@ -118,10 +120,10 @@ class Folders:
             self._hold(folder)
         self._held.move_to_end(folder)
         known = self._held[folder]
-        return _single(uri) if known is None else known[name]
+        return _single(uri, self._client) if known is None else known[name]
 
     def _hold(self, folder: str) -> None:
-        self._held[folder] = known = _few(folder)
+        self._held[folder] = known = None if folder.partition("://")[0] in ("http", "https") else _few(folder)  # those list nothing
         self._names += len(known or ()) + 1
         while self._names > _MOST_NAMES + 1:  # which one folder never exceeds
             _, dropped = self._held.popitem(last=False)
@@ -139,7 +141,7 @@ def _few(url: str) -> Mapping[str, Facts] | None:
     return found if len(found) <= _MOST_NAMES else None
 
 
-def _single(uri: str) -> Facts:
-    fs, path = located(uri)
+def _single(uri: str, client: Any) -> Facts:
+    fs, path = located(uri, client=client)
     with remote_errors(uri):
         return facts_of(fs.info(path))

@@ -1,7 +1,8 @@
 """Shards checked: checksum and keys against the index beside, our own samples against the contract, audio to its end."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipelines.errors import DeadInput
 from pipelines.shard_audio import Depth, Sound, listened
@@ -11,6 +12,7 @@ from pipelines.store import sha256_of
 from pipelines.tars import sample_offsets
 from schemas.identity import stable_hash
 from schemas.sample import Sample
+from schemas.shard import ListedShard, ShardIndex
 
 _TOLERANCE_S = 0.001  # stored lengths are whole milliseconds
 
@@ -28,7 +30,7 @@ def check(found: Found) -> Iterator[Problem | Checked]:
     yield from found.problems
     places: dict[int, int] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
     for number, shard in enumerate(found.shards):
-        for result in _check_shard(shard):
+        for result in _check_shard(shard, found.listed.get(shard.path)):
             if isinstance(result, str):
                 first = places.setdefault(stable_hash(result), number)
                 if first != number:
@@ -37,36 +39,47 @@ def check(found: Found) -> Iterator[Problem | Checked]:
                 yield result
 
 
-def _check_shard(shard: Shard) -> Iterator[Problem | Checked | str]:
+@dataclass
+class _Seen:
+    """What was read of a shard."""
+
+    keys: list[str] = field(default_factory=list)
+    samples: int = 0  # those with audio
+    sounding_s: float = 0.0  # of their audio
+    stated_s: list[float] = field(default_factory=list)  # lengths as our own samples state them
+
+
+def _check_shard(shard: Shard, listed: ListedShard | None) -> Iterator[Problem | Checked | str]:
     """Problems, the key of each sample, and at the end the count."""
     try:
         index = index_of(shard)
     except DeadInput as error:
         index = None
         yield Problem(shard=shard.name, key="", code=error.code, message=error.message)
-    keys: list[str] = []
-    samples = 0
-    duration_s = 0.0
+    seen = _Seen()
     must_be_ours = index is not None or shard.split is not None
     for entry, sound in listened(read_shard(shard), lambda raw: True, Depth.WHOLE):
         if isinstance(entry, Problem):
             yield entry
             continue
-        yield from _check_sample(shard, entry, sound, must_be_ours)
-        duration_s += sound.duration_s if sound else 0.0
-        samples += entry.audio is not None
-        keys.append(entry.key)
+        sample = as_ours(entry)
+        yield from _check_sample(shard, entry, sample, sound, must_be_ours)
+        if isinstance(sample, Sample):
+            seen.stated_s.append(sample.duration_s)
+        seen.sounding_s += sound.duration_s if sound else 0.0
+        seen.samples += entry.audio is not None
+        seen.keys.append(entry.key)
         yield entry.key
-    if index is not None:
-        yield from _check_index(shard, index, keys)
-    yield Checked(1, samples, duration_s)
+    yield from _check_stated(shard, index, listed, seen)
+    yield Checked(1, seen.samples, seen.sounding_s)
 
 
-def _check_sample(shard: Shard, raw: RawSample, sound: Sound | None, must_be_ours: bool) -> Iterator[Problem]:
+def _check_sample(
+    shard: Shard, raw: RawSample, sample: Sample | Problem | None, sound: Sound | None, must_be_ours: bool
+) -> Iterator[Problem]:
     def problem(code: str, message: str) -> Problem:
         return Problem(shard=shard.name, key=raw.key, code=code, message=message)
 
-    sample = as_ours(raw)
     if isinstance(sample, Problem):
         yield sample
     elif sample is None and must_be_ours and raw.facts is not None:
@@ -81,22 +94,42 @@ def _check_sample(shard: Shard, raw: RawSample, sound: Sound | None, must_be_our
             yield problem("audio_length", f"its audio lasts {sound.duration_s:.3f} s, its JSON says {sample.duration_s:.3f} s")
 
 
-def _check_index(shard: Shard, index: dict[str, Any], keys: list[str]) -> Iterator[Problem]:
+def _check_stated(shard: Shard, index: ShardIndex | None, listed: ListedShard | None, seen: _Seen) -> Iterator[Problem]:
+    """Compare what the index and dataset.json say of a shard with what it is."""
+    if index is None and listed is None:
+        return
+    try:
+        with open_file(shard) as file:
+            found = {"sha256": sha256_of(file), "bytes": file.tell(), "count": len(seen.keys), "split": shard.split}
+            offsets = sample_offsets(file) if index is not None else []
+    except (OSError, DeadInput):
+        return  # a problem of the reading already
+    if index is not None:
+        yield from _check_index(shard, index, seen, found, tuple(offsets))
+    stated = listed.model_dump(exclude={"file"}, exclude_none=True) if listed is not None else {}
+    other = [f"{name} {value}, found {found[name]}" for name, value in stated.items() if value != found[name]]
+    if other:
+        yield Problem(shard=shard.name, key="", code="dataset", message=f"dataset.json says otherwise of it: {'; '.join(other)}")
+
+
+def _check_index(shard: Shard, index: ShardIndex, seen: _Seen, found: Mapping[str, object], offsets: tuple[int, ...]) -> Iterator[Problem]:
     def problem(code: str, message: str) -> Problem:
         return Problem(shard=shard.name, key="", code=code, message=message)
 
-    try:
-        with open_file(shard) as file:
-            sha256 = sha256_of(file)
-            offsets = sample_offsets(file)
-    except (OSError, DeadInput):
-        return  # a problem of the reading already
-    if sha256 != index["sha256"]:
-        yield problem("checksum", f"its SHA-256 is not the one in {shard.stem}.json: the file was changed or damaged")
-    if index.get("keys") != keys:
-        stated = index["keys"] if isinstance(index.get("keys"), list) else []
-        missing = [str(key) for key in stated if key not in set(keys)]
-        named = f"; first missing: {readable(missing[0])}" if missing else ""
-        yield problem("index_keys", f"{shard.stem}.json lists {len(stated)} keys, {len(keys)} samples were read{named}")
-    if index.get("offsets", offsets) != offsets:
-        yield problem("index_offsets", f"{shard.stem}.json says otherwise where its samples begin: training would read other bytes as them")
+    file = f"{shard.stem}.json"
+    if found["sha256"] != index.sha256:
+        yield problem("checksum", f"its SHA-256 is not the one in {file}: the file was changed or damaged")
+    if found["bytes"] != index.bytes:
+        yield problem("index_bytes", f"{file} says {index.bytes} bytes, the file has {found['bytes']}")
+    if len(seen.keys) != index.count:
+        yield problem("index_count", f"{file} says {index.count} samples, {len(seen.keys)} were read")
+    if list(index.keys) != seen.keys:
+        known = set(seen.keys)
+        missing = next((key for key in index.keys if key not in known), None)
+        named = "" if missing is None else f"; first missing: {readable(missing)}"
+        yield problem("index_keys", f"{file} lists {len(index.keys)} keys, {len(seen.keys)} samples were read{named}")
+    duration_s = round(sum(seen.stated_s), 3)  # as `pack` writes it
+    if len(seen.stated_s) == len(seen.keys) and index.duration_s not in (None, duration_s):
+        yield problem("index_duration", f"{file} says {index.duration_s} s, its samples last {duration_s} s together")
+    if index.offsets not in (None, offsets):
+        yield problem("index_offsets", f"{file} says otherwise where its samples begin: training would read other bytes as them")

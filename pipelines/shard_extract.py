@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pipelines.errors import DeadInput, PipelineError
+from pipelines.guarded_json import pretty_json
 from pipelines.shard_finding import Found, Problem, readable
-from pipelines.shard_json import pretty_json
 from pipelines.shard_reading import Part, RawSample, read_shard
 from pipelines.store import Store
 

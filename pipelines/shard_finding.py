@@ -1,30 +1,32 @@
 """The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of these."""
 
 import gzip
-import json
 import os
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import IO, Any, Final, NamedTuple, cast
+from types import MappingProxyType
+from typing import IO, Final, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import DeadInput, PipelineError
+from pipelines.guarded_json import json_record
 from schemas.errors import SchemaError
 from schemas.identity import Bucket, Split
 from schemas.record import Record
+from schemas.shard import DatasetFile, ListedShard, ShardIndex
 
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
 UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
 _BLOCK: Final = 1 << 20
-_SMALL: Final = 64 << 20  # an index of a million keys
+_SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shards
 
 
 class Problem(Record):
@@ -64,10 +66,11 @@ class Shard(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The shards of a target in order, and what is wrong with the set of them."""
+    """The shards of a target in order, what is wrong with the set of them, and what a build's dataset.json says of each, by path."""
 
     shards: tuple[Shard, ...]
     problems: tuple[Problem, ...]
+    listed: Mapping[str, ListedShard] = MappingProxyType({})
 
 
 def readable(name: str) -> str:
@@ -134,17 +137,23 @@ def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]
 
 def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
     try:
-        files = [str(row["file"]) for row in json.loads(_small(Shard(fs, f"{root}/{DATASET}", DATASET)))["shards"]]
-    except (ValueError, KeyError, TypeError, RecursionError, DeadInput) as error:
-        why = f"{type(error).__name__}: {error}"
+        stated = dataset_file(_small(Shard(fs, f"{root}/{DATASET}", DATASET))).shards
+    except DeadInput as error:
         raise PipelineError(
-            f"{readable(root)}/dataset.json cannot be read ({why}); name the folder {readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json cannot be read ({error}); name the folder {readable(root)}/shards instead"
         ) from error
-    listed = {f"{root}/{file}" for file in files if "/" in file and ".." not in file}
-    shards = _named(fs, sorted(listed | set(paths)))
+    if stated is None:
+        raise PipelineError(f"{readable(root)}/dataset.json lists no shards; name the folder {readable(root)}/shards instead")
+    listed = {f"{root}/{row.file}": row for row in stated if "/" in row.file and ".." not in row.file}
+    shards = _named(fs, sorted(listed.keys() | set(paths)))
     left = "is not in dataset.json: the build is unfinished, or the file is left over from another"
     problems = tuple(Problem(shard=shard.name, key="", code="unlisted", message=left) for shard in shards if shard.path not in listed)
-    return Found(tuple(shard for shard in shards if shard.path in listed), problems)
+    return Found(tuple(shard for shard in shards if shard.path in listed), problems, listed)
+
+
+def dataset_file(content: bytes) -> DatasetFile:
+    """What is read of a dataset.json. Raises `DeadInput` where it cannot be."""
+    return json_record(DatasetFile, content, _SMALL)
 
 
 class Opened(NamedTuple):
@@ -234,15 +243,14 @@ def _small(shard: Shard) -> bytes:
         return file.read(_SMALL)
 
 
-def index_of(shard: Shard) -> dict[str, Any] | None:
-    """The JSON beside one of our shards (count, bytes, sha256, keys), or none. Raises `DeadInput` where it cannot be read."""
+def index_of(shard: Shard) -> ShardIndex | None:
+    """The index beside one of our shards, or none. Raises `DeadInput` ("bad_index") where it cannot be read, or contradicts itself."""
     beside = shard._replace(path=f"{os.path.dirname(shard.path)}/{shard.stem}.json")
     if not shard.fs.exists(beside.path):
         return None
     try:
-        found = json.loads(_small(beside))
-    except (ValueError, RecursionError, OSError, DeadInput) as error:
+        return json_record(ShardIndex, _small(beside))
+    except (OSError, DeadInput) as error:
         if shard.split is None:  # another's file, of another purpose
             return None
-        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be read: {readable(str(error))}") from error
-    return found if isinstance(found, dict) and "sha256" in found else None
+        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be used: {readable(str(error))}") from error

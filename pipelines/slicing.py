@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from pipelines.errors import Damaged
+from pipelines.places import published_rows
 from pipelines.scratch import Scratch, scratch
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store, arrow_schema, parquet_bytes
@@ -36,7 +37,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
     before = _slices_before(store)
     store.sweep("listing", "")
     with scratch() as found:
-        found.load("rows", InputRow, _numbered(tables_of(InputRow, rows)))
+        found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(store, rows, recipe.ingest), _size)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_sealed(LISTING, {"slices": counts})
@@ -94,6 +95,11 @@ def _stands(store: Store, file: str, content: pa.Table) -> bool:
         return bool(read_table(store, file).equals(content))
     except Damaged:
         return False
+
+
+def _size(row: InputRow) -> int:
+    """About how many bytes a row takes."""
+    return len(row.source.metadata) + sum(map(len, row.captions))
 
 
 def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -19,7 +19,9 @@ from schemas.record import Record
 
 T = TypeVar("T")
 R = TypeVar("R")
+N = TypeVar("N", bound=Record)
 _BATCH: Final = 4096
+_BATCH_BYTES: Final = 64 << 20
 _HANDS: Final = 8  # small files in hand at once: each waits for a flush, or for an object store's answer, longer than it works
 
 
@@ -33,19 +35,25 @@ def table_of(kind: type[Record], records: Sequence[Record]) -> pa.Table:
     return pa.Table.from_pylist(_adapter(kind).dump_python(list(records)), schema=arrow_schema(kind))
 
 
-def tables_of(kind: type[Record], records: Iterable[Record]) -> Iterator[pa.Table]:
-    """Any number of records as tables of a few thousand rows."""
+def tables_of(kind: type[N], records: Iterable[N], size_of: Callable[[N], int] = lambda _: 0) -> Iterator[pa.Table]:
+    """Any number of records as tables of a few thousand rows, or of fewer where `size_of` them says that they are 64 MiB together."""
     remaining = iter(records)
-    while table := _next_table(kind, remaining):
+    while table := _next_table(kind, remaining, size_of):
         yield table
 
 
-def _next_table(kind: type[Record], records: Iterator[Record]) -> pa.Table | None:
-    """The next few thousand rows. Python looks for garbage in between, not among them: that took half of the time."""
+def _next_table(kind: type[N], records: Iterator[N], size_of: Callable[[N], int]) -> pa.Table | None:
+    """The next rows. Python looks for garbage in between, not among them: that took half of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        batch = list(islice(records, _BATCH))
+        batch: list[N] = []
+        size = 0
+        for record in islice(records, _BATCH):
+            batch.append(record)
+            size += size_of(record)
+            if size > _BATCH_BYTES:
+                break
         return table_of(kind, batch) if batch else None
     finally:
         if collects:

@@ -132,7 +132,7 @@ def vary_bucket(job: Job) -> Done:
     kept = [clip for clip in clips.read(job) if clip.clip_key in verdicts and verdicts[clip.clip_key].keep]
     made: list[Varied] = []
     dead: list[tuple[str, Death]] = []
-    with clips.local_files() as local, clips.child(job.recipe.limits) as child, job.store.writer(f"variants/{job.bucket}.tar") as out:
+    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child, job.store.writer(f"variants/{job.bucket}.tar") as out:
         tar = TarWriter(out)
         for clip in kept:
             changes = planned_changes(clip, verdicts[clip.clip_key], job.recipe)

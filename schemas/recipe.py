@@ -95,6 +95,26 @@ class IngestRecipe(Record):
         ("s3", "gs", "memory"),
         description="Remote protocols that a manifest's rows may name; a table from outside must not make us call anywhere.",
     )
+    private_addresses: bool = Field(
+        False,
+        description="Whether http addresses may lead to this machine or its own network (loopback, link-local, private, multicast): "
+        "checked at each connection, redirects included. A table from outside must not look around where its author cannot.",
+    )
+    follow_links: bool = Field(
+        False,
+        description="Use links to files in a folder that lead out of it. Off: such a link is dead, as a stranger's may lead anywhere.",
+    )
+    paths_below: str = Field(
+        "",
+        description="Where given, local paths in tables must lead below this folder, links followed. Empty: absolute paths, file:// and .. "
+        "in a table reach every audio file that the user can read; set it for tables of strangers.",
+    )
+    base: str = Field(
+        "",
+        description="A folder or URL that is cut off where a source is named in samples, clips, listing and ledger, so that these do not "
+        "tell whose machine it was. The build's own recipe.toml and sources.json name it still. The query of an http address never "
+        "leaves: `#q=` and a hash stand in its place, and the whole address in the build's folder private/.",
+    )
     check_remote: bool = Field(
         True,
         description="Look up size and version of each remote file that a manifest names, a folder at a time, so that a changed file is "

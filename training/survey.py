@@ -1,17 +1,16 @@
 """What a run has to know of its corpora before it begins: sentences per prompt, what is usual in them, whether they hold latents."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from pipelines import clips
 from pipelines.codecs import CodecFacts
 from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shard_finding import DATASET, SUFFIXES
+from pipelines.shard_finding import DATASET, SUFFIXES, dataset_file
 from pipelines.store import Store
 from schemas.identity import Split
 from schemas.record import Record
@@ -61,13 +60,20 @@ def standing(target: str) -> Standing:
     places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
         return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
-    stated = json.loads(dataset)
-    licences = stated.get("licences", {})
+    try:
+        stated = dataset_file(dataset)
+        latents = CodecFacts.model_validate(stated.latents) if stated.latents else None
+    except DeadInput as error:
+        raise TrainingError(f"{target}/{DATASET} cannot be used: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TrainingError(f"{target}/{DATASET} cannot be used: latents.{where}: {first['msg']}") from error
     facts = DatasetFacts(
-        target=target, samples=len(places), name=str(stated.get("name", "")), sha256=hashlib.sha256(dataset).hexdigest(),
-        obbligato=str(stated.get("obbligato", "")), sources=licences.get("sources", {}), tools=licences.get("tools", {}),
+        target=target, samples=len(places), name=stated.name, sha256=hashlib.sha256(dataset).hexdigest(),
+        obbligato=stated.obbligato, sources=stated.licences.sources, tools=stated.licences.tools,
     )  # fmt: skip
-    return Standing(places, facts, CodecFacts.model_validate(stated["latents"]) if stated.get("latents") else None)
+    return Standing(places, facts, latents)
 
 
 def surveyed(corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float) -> Survey:

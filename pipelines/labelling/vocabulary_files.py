@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.manifests import table_rows
+from pipelines.guarded_tables import BROKEN, table_rows
 from pipelines.store import Store
 from schemas.vocabulary import Form
 
@@ -44,7 +44,7 @@ def read_texts(place: str) -> list[Text]:
             texts = [Text(line) for line in store.read_bytes(name).decode("utf-8-sig").splitlines()]
         else:
             with store.open(name) as opened:
-                texts = [_text(number, cells) for number, cells in table_rows(name, opened)]
+                texts = [_text(number, cells) for number, cells in table_rows(ending, opened)]
     except (DeadInput, UnicodeDecodeError) as error:
         raise PipelineError(f"{place} cannot be read as a vocabulary: {error}") from error
     if not texts:
@@ -54,8 +54,8 @@ def read_texts(place: str) -> list[Text]:
 
 def _text(number: int, cells: Mapping[str, Any]) -> Text:
     """A row of a table."""
-    if "_broken" in cells:
-        raise DeadInput("bad_table", f"row {number} {cells['_broken']}")
+    if BROKEN in cells:
+        raise DeadInput("bad_table", f"row {number} {cells[BROKEN]}")
     column = next((name for name in _TEXTS if name in cells), None)
     if column is None:
         names = ", ".join(repr(name) for name in list(cells)[:8])

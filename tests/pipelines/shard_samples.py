@@ -91,7 +91,7 @@ def write_build(folder: Path, *samples: Sample) -> Path:
     """A build as `pack` and the end of a build leave it: shard, index, dataset.json."""
     shard = write_shard(folder / "shards/train-00000.tar", ours(*samples))
     index = {"bytes": shard.stat().st_size, "count": len(samples), "sha256": hashlib.sha256(shard.read_bytes()).hexdigest(),
-             "keys": [sample.key for sample in samples]}  # fmt: skip
+             "keys": [sample.key for sample in samples], "duration_s": round(sum(sample.duration_s for sample in samples), 3)}  # fmt: skip
     (folder / "shards/train-00000.json").write_text(json.dumps(index))
     (folder / "dataset.json").write_text(json.dumps({"shards": [{"file": "shards/train-00000.tar"}]}))
     return folder

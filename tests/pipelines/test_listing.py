@@ -22,12 +22,14 @@ from pipelines.errors import PipelineError
 from pipelines.listing import list_inputs
 from pipelines.remote_folders import Folders
 from pipelines.slicing import write_listing
+from pipelines.stage import Job
 from pipelines.store import Store
 from schemas.corpus import InputRow, Source
 from schemas.recipe import IngestRecipe, Recipe
 
 pytest_plugins = ["tests.object_store"]
 RECIPE = IngestRecipe()
+JOB = Job("memory://nowhere", "", Recipe())
 HOSTILE_NAMES = [
     "new\nline.wav", "\x1b[31mred.wav", "-rf.wav", "--help.wav", "...wav", "..dots.wav", " lead.wav", "trail .wav",
     "quo'te\".wav", "semi;colon.wav", "$(id).wav", "a::b.wav", "s3::c.wav", "http:c.wav", "~.wav", "%20.wav", "a#b.wav",
@@ -111,7 +113,7 @@ def test_hostile_names_are_listed_as_they_are_and_opened_by_them(tmp_path: Path)
         (tmp_path / name).write_bytes(b"%d" % number)
     rows = listed(tmp_path)
     assert fates(rows) == dict.fromkeys(HOSTILE_NAMES, "")
-    with local_files() as local:
+    with local_files(JOB) as local:
         contents = {os.path.basename(row.source.uri): Path(local(row.source)).read_bytes() for row in rows if "::" not in row.source.uri}
     assert contents == {name: b"%d" % number for number, name in enumerate(HOSTILE_NAMES) if "::" not in name}
 
@@ -122,7 +124,7 @@ def test_colons_in_a_name_open_that_file_and_no_other(tmp_path: Path, name: str)
     (tmp_path / name).write_bytes(b"right")
     (tmp_path / name.partition("::")[0]).write_bytes(b"wrong")
     [row] = listed(tmp_path / name)
-    with local_files() as local:
+    with local_files(JOB) as local:
         assert Path(local(row.source)).read_bytes() == b"right"
 
 
@@ -168,7 +170,7 @@ def test_a_manifest_counts_where_it_is_named_and_lies_beside_the_audio_elsewhere
 
 
 def test_a_manifest_that_cannot_be_read_is_one_dead_row(tmp_path: Path) -> None:
-    (tmp_path / "songs.csv").write_bytes(b"uri\n\xff\n")
+    (tmp_path / "songs.csv").write_bytes(b"\xff\xfeuri\na.wav\n")
     (tmp_path / "a.wav").touch()
     assert fates(listed(tmp_path / "songs.csv", tmp_path / "a.wav")) == {"songs.csv": "bad_table", "a.wav": ""}
 
@@ -179,7 +181,7 @@ def test_members_of_a_shard_come_with_their_captions_and_their_bytes(tmp_path: P
     assert {key: row.captions for key, row in rows.items()} == {"one": ("First.",), "two": ("Second.",), "three": ()}
     assert rows["one"].source.licence == "CC0-1.0"
     assert json.loads(rows["one"].source.metadata)["bpm"] == 90
-    with local_files() as local:
+    with local_files(JOB) as local:
         for key, member in (("one", "one.flac"), ("two", "two.flac"), ("three", "three.wav")):
             assert Path(local(rows[key].source)).read_bytes() == SAMPLES[member]
 
@@ -249,7 +251,7 @@ def test_remote_folders_and_files_are_listed_as_local_ones() -> None:
     assert [(row.source.uri, row.size, row.code) for row in rows] == [
         (f"memory://{root}/a.wav", 3, ""), (f"memory://{root}/sub/b.flac", 2, ""), (f"memory://{root}/x.txt", 0, "not_audio"),
     ]  # fmt: skip
-    with local_files() as local:
+    with local_files(JOB) as local:
         copy = Path(local(Source(uri=f"memory://{root}/a.wav")))
         assert copy.read_bytes() == b"abc"
     assert not copy.exists()

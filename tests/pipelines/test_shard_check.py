@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import PipelineError
 from pipelines.shard_check import Checked, check
 from pipelines.shard_finding import Problem, find_shards
 from pipelines.tars import sample_offsets
+from schemas.identity import Split
 from tests.pipelines.shard_samples import KEY, flac, foreign, our_sample, ours, write_build, write_shard
+from training.data.index import find_places
+from training.errors import TrainingError
+from training.survey import standing
 
 
 def problems_of(target: Path) -> list[tuple[str, str, str]]:
@@ -44,6 +49,78 @@ def test_an_index_that_says_otherwise_where_samples_begin_is_a_problem(tmp_path:
     assert problems_of(tmp_path) == []
     index.write_text(json.dumps({**stated, "offsets": [0, offsets[1] + 512, offsets[2]]}))
     assert [code for _, code, _ in problems_of(tmp_path)] == ["index_offsets"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code", "message"),
+    [
+        ("sha256", "0" * 64, "checksum", "its SHA-256 is not the one in train-00000.json: the file was changed or damaged"),
+        ("bytes", 1 << 20, "index_bytes", "train-00000.json says 1048576 bytes, the file has {bytes}"),
+        ("count", 3, "index_count", "train-00000.json says 3 samples, 2 were read"),
+        ("duration_s", 4.5, "index_duration", "train-00000.json says 4.5 s, its samples last 4.0 s together"),
+    ],
+)
+def test_an_index_is_compared_in_every_field(tmp_path: Path, field: str, value: object, code: str, message: str) -> None:
+    index = write_build(tmp_path, our_sample(), our_sample("s1")) / "shards/train-00000.json"
+    stated = json.loads(index.read_text())
+    index.write_text(json.dumps({**stated, field: value}))
+    assert problems_of(tmp_path) == [("", code, message.format(**stated))]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("offsets", "text", "offsets: Input should be a valid tuple"),
+        ("offsets", [], "offsets: 0 of them for 1 samples"),
+        ("offsets", [[0], 512], "offsets.0: Input should be a valid integer"),
+        ("offsets", [0, 10**30], "a whole number of 31 signs"),
+        ("offsets", [-512, 512], "offsets must ascend from 0 on"),
+        ("offsets", [512, 512], "offsets must ascend from 0 on"),
+        ("offsets", [0, 1 << 40], "offsets must ascend from 0 on"),
+        ("offsets", [0, 100], "whole blocks of 512 bytes"),
+        ("offsets", float("nan"), "NaN is no JSON number"),
+        ("count", -1, "count: Input should be greater than or equal to 0"),
+        ("sha256", "x", "sha256: String should match"),
+        ("keys", {"a": 1}, "keys: Input should be a valid tuple"),
+    ],
+)
+def test_an_index_that_contradicts_itself_is_named_in_a_line_and_training_ends_with_it(
+    tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    index = write_build(tmp_path, our_sample()) / "shards/train-00000.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), field: value}))
+    [(key, code, message)] = problems_of(tmp_path)
+    assert (key, code) == ("", "bad_index")
+    assert said in message
+    with pytest.raises(TrainingError, match="the index beside it"):
+        find_places(str(tmp_path), Split.TRAIN)
+
+
+def test_what_dataset_json_says_of_a_shard_is_compared_with_it(tmp_path: Path) -> None:
+    document = write_build(tmp_path, our_sample()) / "dataset.json"
+    size = (tmp_path / "shards/train-00000.tar").stat().st_size
+    row = {"file": "shards/train-00000.tar", "split": "test", "count": 3, "bytes": size, "sha256": "0" * 64}
+    document.write_text(json.dumps({"shards": [row]}))
+    [(key, code, message)] = problems_of(tmp_path)
+    assert (key, code) == ("", "dataset")
+    assert message.startswith("dataset.json says otherwise of it: split test, found train; count 3, found 1; sha256 0000")
+
+
+@pytest.mark.parametrize("shards", [5, [5], [{"file": 5}], [{"file": "shards/a.tar", "count": "many"}], None])
+def test_a_dataset_json_that_lists_no_shards_is_said_in_a_line(tmp_path: Path, shards: object) -> None:
+    (write_build(tmp_path, our_sample()) / "dataset.json").write_text(json.dumps({"shards": shards}))
+    with pytest.raises(PipelineError, match=r"name the folder .*/shards instead"):
+        find_shards(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"licences": []}, {"licences": {"sources": "text"}}, {"latents": {"name": 5}}, {"latents": "rubbish"}, {"name": 5}]
+)
+def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(tmp_path: Path, fields: dict[str, object]) -> None:
+    document = write_build(tmp_path, our_sample()) / "dataset.json"
+    document.write_text(json.dumps({**json.loads(document.read_text()), **fields}))
+    with pytest.raises(TrainingError, match=r"dataset\.json cannot be"):
+        standing(str(tmp_path))
 
 
 @pytest.mark.parametrize(

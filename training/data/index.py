@@ -78,10 +78,10 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
 
 
 def _places(shard: Shard) -> ShardPlaces:
-    stated = index_of(shard) or {}
-    if "offsets" in stated:
-        return ShardPlaces(shard.url, np.asarray(stated["offsets"], np.int64))
     try:
+        stated = index_of(shard)
+        if stated is not None and stated.offsets is not None:
+            return ShardPlaces(shard.url, np.asarray(stated.offsets, np.int64))
         with open_file(shard) as file:
             offsets = sample_offsets(file)
     except DeadInput as error:

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from pipelines.errors import DeadInput
+from pipelines.guarded_tables import BROKEN, table_rows
 from pipelines.listing import AUDIO
-from pipelines.manifests import MANIFESTS, table_rows
+from pipelines.manifests import MANIFESTS
 from pipelines.shard_finding import readable
 from schemas.errors import SchemaError
 from training.errors import TrainingError
@@ -86,7 +87,7 @@ def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[Made | Ski
     names: set[str] = set()
     try:
         with table.open("rb") as opened:
-            for number, row in table_rows(str(table), opened):
+            for number, row in table_rows(table.suffix.lower(), opened):
                 one = _of_row(row, f"{table.name}#{number}", _Places(folder, table.parent, within))
                 if isinstance(one, Made) and one.name in names:
                     one = Skipped(f"{table.name}#{number}", f"names {one.name}, as an earlier row does")
@@ -105,8 +106,8 @@ class _Places(NamedTuple):
 
 
 def _of_row(row: Mapping[str, Any], place: str, places: _Places) -> Made | Skipped:
-    if "_broken" in row:
-        return Skipped(place, readable(str(row["_broken"])))
+    if BROKEN in row:
+        return Skipped(place, readable(str(row[BROKEN])))
     file = _read(_file, row)
     if isinstance(file, _Refused):
         return Skipped(place, file.reason)

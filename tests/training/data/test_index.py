@@ -27,10 +27,11 @@ def test_a_range_of_a_shard_is_one_sample_whole(tmp_path: Path) -> None:
 def test_offsets_of_an_index_are_those_that_headers_give(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "train-00000.tar", range(3))
     scanned = find_places(str(tmp_path), Split.TRAIN).shards[0].offsets
-    (tmp_path / "train-00000.json").write_text(json.dumps({"sha256": "", "offsets": [0, 512, 1024]}))
-    stated = find_places(str(tmp_path), Split.TRAIN).shards[0]
-    assert stated.samples == 2
-    assert np.array_equal(stated.offsets, [0, 512, 1024])
+    stated = {"sha256": "0" * 64, "bytes": 2048, "count": 2, "keys": ["a", "b"], "duration_s": 4.0, "offsets": [0, 512, 1024]}
+    (tmp_path / "train-00000.json").write_text(json.dumps(stated))
+    found = find_places(str(tmp_path), Split.TRAIN).shards[0]
+    assert found.samples == 2
+    assert np.array_equal(found.offsets, [0, 512, 1024])
     assert scanned[0] == 0
     assert scanned[-1] == shard.stat().st_size - 1024  # the two blocks that end a tar
 
