@@ -17,7 +17,7 @@ _DOTTED: Final = re.compile(r"[a-z](?:\.[a-z])+$")  # A.B. Smith
 _END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|\n++")
 _SPACE: Final = re.compile(r"\s+")
 _SPACES: Final = re.compile(r"\s*+")
-_OPENS_WORD: Final = frozenset("([\"“")
+_OPENS_WORD: Final = frozenset('(["“')
 _LONGEST_EARLIER: Final = max(map(len, _BEFORE_INITIAL)) + 1  # signs of the words before that can decide anything
 
 
