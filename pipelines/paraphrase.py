@@ -43,7 +43,7 @@ def tools(recipe: Recipe) -> Mapping[str, str]:
 STAGE: Final = Stage(
     "paraphrase",
     FOLDER,
-    1,
+    2,
     ("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
     ("clips", "annotations", "variants", "captions"),
     paraphrase_bucket,

@@ -72,7 +72,7 @@ def ask_about(tracks: Sequence[Track], counts: dict[Form, int], llm: LlmRecipe, 
     async def one(session: Session, place: int, form: Form, request: Request) -> None:
         try:
             answer: Answer = await session.ask(request)
-            found[place, form] = Told(place, form, answer.texts, answer.model)
+            found[place, form] = Told(place, form, answer.texts[: counts[form]], llm.model)
         except Unanswered as error:
             found[place, form] = Told(place, form, (), "", error.code)
         finally:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.errors import SchemaError
 from schemas.label_recipe import LabelRecipe, NearRecipe, Search
@@ -349,6 +349,15 @@ class LlmRecipe(Record):
         description="How long a run waits for its batches (a day and an hour); after that, or when killed, the next run goes on.",
     )
     batch_poll_s: float = Field(60, gt=0, description="Seconds between two looks at a batch.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        """An address is stored with the build for everybody to read: a password or a key in it is refused."""
+        for sign, what in (("@", "a password"), ("?", "a query, such as a key"), ("#", "a fragment")):
+            if sign in url:
+                raise ValueError(f"it holds {what}, which would be stored with the build; set such an address in OPENAI_BASE_URL instead")
+        return url
 
 
 class PackRecipe(Record):

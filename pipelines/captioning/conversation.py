@@ -80,7 +80,7 @@ async def reworded(control: Caption, labels: Labels, count: int, recipe: LlmReci
                 refused.update({f"{fault.reason}_{fault.kind}".rstrip("_") for fault in found} or {"repeated"})
                 wrong.append({"text": plain[:600], "problem": problem(found)[:600]})
             else:
-                landed[plain] = landed_caption(plain, control, answer.model)
+                landed[plain] = landed_caption(plain, control, recipe.model)
         example = example or (f"{wrong[0]['text']} ({wrong[0]['problem']})" if wrong else "")
         if len(landed) == count:
             break

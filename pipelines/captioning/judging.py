@@ -20,8 +20,12 @@ _LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: roo
 _BY_WORDS: Final = frozenset((FactKind.INSTRUMENT, FactKind.MOOD))  # found as words, not parsed
 _ALWAYS_ADDED: Final = frozenset((FactKind.DYNAMICS, FactKind.TIME))  # no label can confirm them
 # Each pattern is asked only where its hint stands: most texts have none.
-_SIGN_HINT: Final = re.compile(r"[<`{}*\[]|://|www")
-_SIGNS: Final = re.compile(r"https?://|\bwww\.|```|</?[a-z][\w-]*(?:\s[^<>]*)?/?>|[{}]|\[\w+\]\(|\*\*", re.I)
+_SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
+_SIGNS: Final = re.compile(
+    r"https?://|\bwww\.|```|<(?:!|[/?]?[a-z])|&(?:#x?[0-9a-f]{1,8}|lt|gt|amp|quot);|\b(?:java|vb)script:|[{}]|\[\w+\]\(|\*\*", re.I
+)
+# A spreadsheet runs what begins so: =SUM(A1), +cmd|' /C calc'!A0, -2+3, @SUM(1).
+_FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-]\s*[\w.$'\"]*[(|!+*/=@])")
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
 _SPEAKER: Final = re.compile(r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I)
 _OPENING: Final = re.compile(
@@ -40,7 +44,7 @@ class Reason(StrEnum):
     CONTRADICTS = "contradicts"  # a label, or another fact of the same text
     TOO_LONG = "too_long"
     EMPTY = "empty"
-    MARKUP = "markup"  # links, code, lists: no caption
+    MARKUP = "markup"  # links, code, lists, formulas: no caption
     SAME = "same"  # word for word the source
 
 
@@ -109,12 +113,13 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
 
 
 def is_markup(offered: str) -> bool:
-    """Whether a text holds links, code or a list, or speaks of itself."""
-    if any(_LISTED.match(line) or _OPENING.match(line) for line in offered.splitlines()):
+    """Whether a text holds links, code or a list, begins like a formula, or speaks of itself."""
+    visible = "\n".join(clean_text(line, len(line) + 1) for line in offered.splitlines())  # what lands: no sign hides others from us
+    if any(_LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line) for line in visible.splitlines()):
         return True
-    if (" an " in offered or " language" in offered) and _SPEAKER.search(offered):
+    if (" an " in visible or " language" in visible) and _SPEAKER.search(visible):
         return True
-    return bool(_SIGN_HINT.search(offered) and _SIGNS.search(offered))
+    return bool(_SIGN_HINT.search(visible) and _SIGNS.search(visible))
 
 
 def _facts(text: str) -> list[Fact]:

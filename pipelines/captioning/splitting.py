@@ -13,9 +13,12 @@ _BEFORE_FIGURE: Final = frozenset(["no", "nos", "op", "approx", "ca", "cf", "vol
 _BEFORE_INITIAL: Final = frozenset(["by", "from", "composer"])
 _SHORTENED: Final = frozenset(["approx", "prod", "orig", "instr", "perc", "perf", "comp", "dept", "incl"])
 _DOTTED: Final = re.compile(r"[a-z](?:\.[a-z])+$")  # A.B. Smith
-_END: Final = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
-_WORD_BEFORE: Final = re.compile(r"[^\s(\[\"“]+$")
+# A run of stops is tried once, from its first, and never in part: a text of nothing but stops takes no longer than another.
+_END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|\n++")
 _SPACE: Final = re.compile(r"\s+")
+_SPACES: Final = re.compile(r"\s*+")
+_OPENS_WORD: Final = frozenset('(["“')
+_LONGEST_EARLIER: Final = max(map(len, _BEFORE_INITIAL)) + 1  # signs of the words before that can decide anything
 
 
 @lru_cache(maxsize=2048)  # a clip's caption comes back for each of its variants
@@ -66,22 +69,37 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence."""
-    after = text[stop.end() :].lstrip()[:1]
+    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone, however long the sentence is."""
+    follows = _SPACES.match(text, stop.end())
+    after = text[follows.end() : follows.end() + 1] if follows else ""
     if not after:
         return True
     if stop[0][0] != ".":
         return not after.islower()
-    before = _WORD_BEFORE.search(text, start, stop.start())
-    word = before[0].lower() if before else ""
+    before = text[_word_start(text, start, stop.start()) : stop.start()]
+    word = before.lower()
     if after.islower():  # a sentence that forgot its capital, unless the stop shortens a word or trails off
         return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
-    earlier = text[start : stop.start() - len(word)].rstrip()
-    if len(word) == 1 and word.isalpha() and before:
-        return not _is_initial(before[0], earlier)
+    earlier = _tail(text, start, stop.start() - len(word))
+    if len(word) == 1 and word.isalpha():
+        return not _is_initial(before, earlier)
     if _DOTTED.match(word) and word not in _NEVER_LAST:
         return bool(earlier) and earlier.rpartition(" ")[2].lower() not in _BEFORE_INITIAL
     return not (word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit()))
+
+
+def _word_start(text: str, start: int, end: int) -> int:
+    """Where the word begins that ends at `end`."""
+    while end > start and not text[end - 1].isspace() and text[end - 1] not in _OPENS_WORD:
+        end -= 1
+    return end
+
+
+def _tail(text: str, start: int, end: int) -> str:
+    """The end of a stretch of text without the white space after it."""
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return text[max(start, end - _LONGEST_EARLIER) : max(start, end)]
 
 
 def _is_initial(letter: str, earlier: str) -> bool:

@@ -120,13 +120,16 @@ class Answers:
         return name
 
     def _take(self, event: dict[str, Any]) -> None:
-        """Change the state by one event. A call of a batch is named by the batch and its request."""
+        """Change the state by one event. A call of a batch is named by the batch and its request.
+
+        Earlier versions noted what a server claimed, below nothing too: no amount ever lowers what is spent.
+        """
         if "batch" not in event:
-            amounts = {name: {event["call"]: event[name]} for name in ("aside", "paid") if name in event}
+            amounts = {name: {event["call"]: max(0, event[name])} for name in ("aside", "paid") if name in event}
         else:
             batch = event["batch"]
             amounts = {
-                name: {f"{batch}/{request}": amount for request, amount in event[name].items()}
+                name: {f"{batch}/{request}": max(0, amount) for request, amount in event[name].items()}
                 for name in ("aside", "paid")
                 if name in event
             }

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipelines.errors import Passing, PipelineError
 from pipelines.writers.answers import Answers
-from pipelines.writers.money import Budget, cost, most, price_of
+from pipelines.writers.money import Budget, most, owed, price_of
 from pipelines.writers.pace import Pace
-from pipelines.writers.request import Answer, Failed, Request, read_reply
+from pipelines.writers.request import Answer, Failed, Request
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:  # the client loads for a second
@@ -120,13 +120,12 @@ class Direct:
             call = await self._answers.set_aside(worst)
             self.meter.counts["calls"] += 1
             try:
-                reply = await self._server.ask(request)
-                paid = cost(self._price, reply.prompt_tokens, reply.answer_tokens)
-                self._tokens.give_back(tokens - reply.prompt_tokens - reply.answer_tokens)
-                answer = read_reply(request.hash, reply)
+                answer = await self._server.ask(request)
+                paid = owed(worst, self._price, answer.counted)
+                used = min(answer.prompt_tokens + answer.answer_tokens, request.most_prompt_tokens + request.max_tokens)
+                self._tokens.give_back(tokens - used)  # no claim of the server makes the next calls wait for hours
             except Failed as error:
-                if error.tokens is not None:
-                    paid = cost(self._price, *error.tokens)
+                paid = owed(worst, self._price, error.tokens)
                 raise
             return answer
         finally:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipelines.errors import Passing, PipelineError
 from pipelines.writers.answers import Answers, Batch
 from pipelines.writers.asking import Health, Meter, Unanswered
-from pipelines.writers.money import Budget, cost, most, price_of
-from pipelines.writers.request import NOT_TAKEN, Answer, Failed, Request, read_reply, reply_of
+from pipelines.writers.money import Budget, most, owed, price_of
+from pipelines.writers.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Batched:
     async def serve(self) -> None:
         """Hand over and collect until cancelled. Raises what ends all asking: no money, no time left, a batch that is not taken."""
         for batch in self._answers.batches:
-            await self._collect(await self._adopted(batch))
+            self._budget.adopt(sum(batch.aside.values()))
+            await self._collect(batch)
         while True:
             self._give_out()
             idle_s = time.monotonic() - self._last_asked
@@ -87,72 +88,59 @@ class Batched:
         try:
             return await self._answers.name_batch(batch, await self._server.submit(list(chosen.values()), batch.name))
         except Failed as error:
-            raise _ended(error) from None
-
-    async def _adopted(self, batch: Batch) -> Batch:
-        """A batch of an earlier run; one that was being handed over when that run ended is looked for by our name."""
-        self._budget.adopt(sum(batch.aside.values()))
-        if batch.server_id:
-            return batch
-        try:
-            return batch._replace(server_id=await self._server.find(batch.name))
-        except Failed as error:
-            raise _ended(error) from None
+            raise _ending(error) from None
 
     async def _collect(self, batch: Batch) -> None:
-        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing and are asked again."""
-        lines = await self._ended_lines(batch) if batch.server_id else []
-        answers: list[Answer] = []
-        paid: dict[str, int] = {}
-        for line in lines:
-            key = str(line.get("custom_id"))
-            if key not in batch.aside:
-                continue
-            try:
-                answers.append(_answer(key, line))
-                counted: tuple[int, int] | None = (answers[-1].prompt_tokens, answers[-1].answer_tokens)
-                self.meter.answered(answers[-1])
-            except Failed as error:
-                self.meter.counts[error.code] += 1
-                self._failed[key] = error
-                counted = error.tokens
-            paid[key] = batch.aside[key] if counted is None else cost(self._price, *counted, batch=True)
-        for key in batch.aside.keys() - paid.keys():
-            self._failed[key] = Failed("expired", "its batch ended before it was answered")
-            self.meter.counts["expired"] += 1
+        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing and are asked again.
+
+        What cannot be read is paid at its worst case: a line that names its request for that request, any other for the dearest that no
+        line names, and a batch that can never be read for all of them. So no batch stays under way for good.
+        """
+        ended = await self._ended(batch)
+        outcomes = {key: outcome for key, outcome in ended.outcomes.items() if key in batch.aside}
+        missing = sorted(batch.aside.keys() - outcomes.keys(), key=lambda key: (-batch.aside[key], key))
+        for place, key in enumerate(missing):
+            unread = Failed(BAD_REPLY, "what its batch came to cannot be read", tokens=None)
+            outcomes[key] = unread if place < ended.unreadable else Failed("expired", "its batch ended before it was answered")
+        for outcome in outcomes.values():
+            if isinstance(outcome, Answer):
+                self.meter.answered(outcome)
+            else:
+                self.meter.counts[outcome.code] += 1
+        self._failed |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Failed)}
         self._tries |= {key: self._tries.get(key, 0) + 1 for key in batch.aside}
-        await self._answers.close_batch(batch, paid, answers)
+        counted = {key: outcome.counted if isinstance(outcome, Answer) else outcome.tokens for key, outcome in outcomes.items()}
+        paid = {key: owed(batch.aside[key], self._price, tokens, batch=True) for key, tokens in counted.items()}
+        await self._answers.close_batch(batch, paid, [outcome for outcome in outcomes.values() if isinstance(outcome, Answer)])
         await self._budget.settle(sum(batch.aside.values()), sum(paid.values()))
 
-    async def _ended_lines(self, batch: Batch) -> list[dict[str, Any]]:
-        """The lines of a batch once it has ended. Raises `Passing` where this run waits no longer."""
+    async def _ended(self, batch: Batch) -> Ended:
+        """What a batch came to, once it has ended; one whose run ended while handing it over is looked for by our name.
+
+        Raises `Passing` where this run waits no longer, `PipelineError` where the server can never be asked.
+        """
+        unread = 0
         while True:
+            ended: Ended | None = None
             try:
-                lines = await self._server.lines(batch.server_id)
+                batch = batch if batch.server_id else batch._replace(server_id=await self._server.find(batch.name))
+                ended = await self._server.ended(batch.server_id, len(batch.aside)) if batch.server_id else Ended({}, 0)
+                unread = 0
             except Failed as error:
+                unread = unread + 1 if error.code == BAD_REPLY else 0
                 if error.code == NOT_TAKEN:  # nothing of it was worked on or is paid: a later run must not wait for it
                     await self._answers.close_batch(batch, {}, [])
                 if not error.again or error.fatal:
-                    raise _ended(error) from None
-                lines = None
-            if lines is not None:
-                return lines
-            if time.monotonic() > self._ends_at:
+                    raise _ending(error) from None
+            if unread == self._recipe.attempts:
+                return Ended({}, unreadable=len(batch.aside))
+            if ended is not None:
+                return ended
+            if not unread and time.monotonic() > self._ends_at:
                 raise Passing(f"batch {batch.server_id} is under way; it is paid for and noted: run again later, and it is collected")
             await asyncio.sleep(self._recipe.batch_poll_s)
 
 
-def _ended(error: Failed) -> PipelineError:
+def _ending(error: Failed) -> PipelineError:
     """What ends all asking, as an error for the reader; trying the whole run again is worth it where the call was."""
     return (Passing if error.again and not error.fatal else PipelineError)(f"{error.code}: {error.message}")
-
-
-def _answer(key: str, line: dict[str, Any]) -> Answer:
-    """The answer in one line of a batch's files. Raises `Failed`."""
-    response = line.get("response") or {}
-    if line.get("error") or response.get("status_code") != 200:
-        said = line.get("error") or (response.get("body") or {}).get("error") or {}
-        code = str(said.get("code") or "batch_error")
-        again = code == "batch_expired" or response.get("status_code") in (None, 408, 409, 429) or response.get("status_code", 0) >= 500
-        raise Failed("expired" if code == "batch_expired" else "batch_error", f"{code}: {said.get('message')}", again=again)
-    return read_reply(key, reply_of(response["body"]))

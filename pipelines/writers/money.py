@@ -41,6 +41,18 @@ def most(price: Price, request: Request, *, batch: bool = False) -> int:
     return cost(price, request.most_prompt_tokens, request.max_tokens, batch=batch)
 
 
+def owed(aside: int, price: Price, counted: tuple[int, int] | None, *, batch: bool = False) -> int:
+    """What is paid for a call of which `aside` was set aside, where the server counted so many tokens of prompt and answer.
+
+    All that was set aside is paid where nobody knows the count, and where it comes to more: a server's claim never breaks a budget.
+
+    >>> price = Price(prompt=1, answer=1)
+    >>> [owed(5000, price, counted) for counted in ((1, 2), (10**9, 2), None, (0, 0))]
+    [3000, 5000, 5000, 0]
+    """
+    return aside if counted is None else min(aside, cost(price, *counted, batch=batch))
+
+
 class Budget:
     """Money to spend. What is set aside and never settled counts as spent."""
 

@@ -1,23 +1,42 @@
-"""The only module that calls `openai`: one chat completion, and batches of them, with every error in our own terms."""
+"""OpenAI's protocol over HTTP, and the only module that calls `httpx`: one chat completion, and batches of them.
 
-import io
+The server is not trusted. A call has one limit of time and one of bytes, no redirect is followed, nothing is unpacked, each reply is read
+as a checked record, and whatever else comes back is a `Failed` in one short line.
+"""
+
+import asyncio
 import json
+import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import aclosing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, TypeVar
 
-import openai
+import httpx
+from pydantic import ValidationError
 
-from pipelines.errors import PipelineError
-from pipelines.writers.request import NOT_TAKEN, Failed, Reply, Request, reply_of
+from pipelines.captioning.splitting import clean_text
+from pipelines.errors import MachineFault, PipelineError, machine_faults
+from pipelines.writers.received import BatchPage, BatchState, Line, Made, Problem, Received, Refusal, Reply, Response
+from pipelines.writers.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request, read_reply
 from schemas.recipe import LlmRecipe
 
 KEY: Final = "OPENAI_API_KEY"
 _URL: Final = "OPENAI_BASE_URL"
+_ACCOUNT: Final = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # headers, by their variables
 _OPENAI: Final = "https://api.openai.com/v1"
 _ENDED: Final = frozenset(["completed", "expired", "cancelled", "failed"])
 _LONGEST: Final = 300  # characters of a server's own message
+_LONGEST_WAIT_S: Final = 600.0  # that a server can ask for
+_MOST_BYTES: Final = 4_000_000  # of a reply; a thousand times an ordinary one
+_MOST_ERROR_BYTES: Final = 64_000  # of a reply that is no success; the rest is not read
+_MOST_BYTES_A_LINE: Final = 32_000  # of a batch's files, on average: ten times an ordinary answer
+_SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetched at the least
+_MOST_PAGES: Final = 100  # of a hundred batches each
+
+T = TypeVar("T", bound=Received)
 
 
 class Server:
@@ -25,9 +44,13 @@ class Server:
 
     @staticmethod
     def check(recipe: LlmRecipe) -> None:
-        """Raise `PipelineError` where nothing can be asked: no key for OpenAI's own server, or a password in a URL that is stored."""
-        if "@" in recipe.base_url:
-            raise PipelineError(f"llm.base_url holds a password, which would be stored with the build; the key comes from {KEY}")
+        """Raise `PipelineError` where nothing can be asked: no key for OpenAI's own server, or an address that is none."""
+        try:
+            usable = httpx.URL(_url(recipe)).scheme in ("http", "https")
+        except httpx.InvalidURL:
+            usable = False
+        if not usable:
+            raise PipelineError("llm.base_url (or OPENAI_BASE_URL) is not the address of a server, such as http://127.0.0.1:8000/v1")
         if _url(recipe) == _OPENAI and not os.environ.get(KEY):
             raise PipelineError(
                 f"caption.paraphraser = openai needs a key in the environment variable {KEY}, or llm.base_url of a server of yours"
@@ -36,17 +59,27 @@ class Server:
     def __init__(self, recipe: LlmRecipe) -> None:
         self.check(recipe)
         self.is_own = _url(recipe) != _OPENAI
-        self._key = os.environ.get(KEY, "")
-        self._client = openai.AsyncOpenAI(api_key=self._key or "none", base_url=_url(recipe), max_retries=0, timeout=recipe.timeout_s)
+        self._key, self._timeout_s = os.environ.get(KEY, ""), recipe.timeout_s
+        address = httpx.URL(_url(recipe))  # of the environment, it may hold a query
+        account = {header: os.environ[name] for header, name in _ACCOUNT.items() if os.environ.get(name)}
+        self._client = httpx.AsyncClient(
+            base_url=address.copy_with(query=None),
+            params=address.params,
+            headers={"Authorization": f"Bearer {self._key or 'none'}", "Accept-Encoding": "identity", **account},
+            follow_redirects=False,
+            timeout=None,  # each call has one of its own, around all of it
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=recipe.concurrency),
+        )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._client.aclose()
 
-    async def ask(self, request: Request) -> Reply:
-        """Send one request. Raises `Failed`."""
-        with self._failures():
-            return reply_of((await self._client.chat.completions.create(**request.body(own_server=self.is_own))).model_dump())
+    async def ask(self, request: Request) -> Answer:
+        """The answer to one request. Raises `Failed`."""
+        sent = self._client.build_request("POST", "/chat/completions", json=request.body(own_server=self.is_own))
+        reply = _record(Reply, await self._body(sent))
+        return read_reply(request.hash, reply, self._plain)
 
     async def submit(self, requests: list[Request], name: str) -> str:
         """Hand over a batch under our name; returns the server's. Raises `Failed`."""
@@ -54,84 +87,186 @@ class Server:
             {"custom_id": request.hash, "method": "POST", "url": "/v1/chat/completions", "body": request.body(own_server=self.is_own)}
             for request in requests
         )
-        content = io.BytesIO("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
-        with self._failures():
-            file = await self._client.files.create(file=(f"{name}.jsonl", content), purpose="batch")
-            batch = await self._client.batches.create(
-                completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file.id, metadata={"obbligato": name}
-            )
-        return batch.id
+        content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        file = {"file": (f"{name}.jsonl", content)}
+        sent = self._client.build_request("POST", "/files", data={"purpose": "batch"}, files=file)
+        made = _record(Made, await self._body(sent, more_bytes=len(content)))
+        asked = {
+            "completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": made.id, "metadata": {"obbligato": name},
+        }  # fmt: skip
+        return _record(Made, await self._body(self._client.build_request("POST", "/batches", json=asked))).id
 
     async def find(self, name: str) -> str:
-        """The server's name of a batch that was handed over under ours; "" where it never came."""
-        with self._failures():
-            async for batch in self._client.batches.list(limit=100):
+        """The server's name of a batch that was handed over under ours; "" where it never came. Raises `Failed`."""
+        after: dict[str, str] = {}
+        for _page in range(_MOST_PAGES):
+            page = _record(BatchPage, await self._body(self._client.build_request("GET", "/batches", params={"limit": "100", **after})))
+            for batch in page.data:
                 if (batch.metadata or {}).get("obbligato") == name:
                     return batch.id
-        return ""
+            if not page.has_more or not page.data:
+                return ""
+            after = {"after": page.data[-1].id}
+        raise Failed(BAD_REPLY, "the server's list of batches does not end")
 
-    async def lines(self, server_id: str) -> list[dict[str, Any]] | None:
-        """What a batch has come to, a line per request that was answered or failed; none while it is under way. Raises `Failed`."""
-        with self._failures():
-            batch = await self._client.batches.retrieve(server_id)
-            if batch.status not in _ENDED:
-                return None
-            if batch.status == "failed":
-                said = "; ".join(str(error.message) for error in (batch.errors.data or [])) if batch.errors else ""
-                raise Failed(NOT_TAKEN, f"the server did not take the batch: {self._plain(said)}", fatal=True)
-            out: list[dict[str, Any]] = []
-            for file_id in (batch.output_file_id, batch.error_file_id):
-                if file_id:
-                    content = (await self._client.files.content(file_id)).text
-                    out += [json.loads(line) for line in content.split("\n") if line.strip()]
-        return out
+    async def ended(self, server_id: str, requests: int) -> Ended | None:
+        """What a batch of so many requests has come to; none while it is under way. Raises `Failed`."""
+        batch = _record(BatchState, await self._body(self._client.build_request("GET", f"/batches/{server_id}")))
+        if batch.status not in _ENDED:
+            return None
+        if batch.status == "failed":
+            problems = (batch.errors.data if batch.errors else None) or []
+            said = self._plain("; ".join(problem.message or "" for problem in problems))
+            raise Failed(NOT_TAKEN, f"the server did not take the batch: {said}", fatal=True)
+        outcomes: dict[str, Answer | Failed] = {}
+        unreadable = 0
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            for line in await self._lines(file_id, requests) if file_id else []:
+                try:
+                    named = _record(Line, line)
+                except Failed:
+                    unreadable += 1
+                else:
+                    outcomes.setdefault(named.custom_id, self._outcome(named))
+        return Ended(outcomes, unreadable)
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """The client's errors as `Failed`."""
+    async def _lines(self, file_id: str, requests: int) -> Iterator[bytes]:
+        """The lines of a file that a batch of so many requests left."""
         try:
-            yield
-        except openai.APITimeoutError:
-            raise Failed("timeout", "the server did not answer in time", tokens=None) from None
-        except openai.APIConnectionError as error:
-            cause = self._plain(str(error.__cause__ or error))
-            raise Failed("connection", f"the connection failed or was cut: {cause}", tokens=(0, 0) if _refused(error) else None) from None
-        except openai.APIStatusError as error:
-            raise self._status(error) from None
-        except (openai.OpenAIError, ValueError) as error:  # half a JSON, a body that ends early
-            raise Failed("bad_reply", f"the server's reply cannot be read: {self._plain(str(error))}", tokens=None) from None
+            content = await self._body(
+                self._client.build_request("GET", f"/files/{file_id}/content"), more_bytes=requests * _MOST_BYTES_A_LINE
+            )
+        except Failed as error:
+            if error.code == "not_found":  # of a batch that is there: it is this batch that is broken, not the address
+                raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
+            raise
+        return (line for line in content.split(b"\n") if line.strip())
 
-    def _status(self, error: openai.APIStatusError) -> Failed:
-        status, said = error.status_code, self._plain(error.message)
-        if status == 429 and error.code == "insufficient_quota":
+    def _outcome(self, line: Line) -> Answer | Failed:
+        """What a line says of its request."""
+        try:
+            if line.error is not None:
+                return self._batch_error(Problem.model_validate(line.error), None)
+            response = Response.model_validate(line.response)
+            if response.status_code != 200:
+                return self._batch_error(Refusal.model_validate(response.body).error, response.status_code)
+            return read_reply(line.custom_id, Reply.model_validate(response.body), self._plain)
+        except ValidationError:
+            return Failed(BAD_REPLY, "the batch's line cannot be read", tokens=None)
+        except Failed as error:
+            return error
+
+    def _batch_error(self, said: Problem, status: int | None) -> Failed:
+        """Why a batch did not answer a request; such ones cost nothing."""
+        code = self._plain(str(said.code or "batch_error"))
+        again = code == "batch_expired" or status in (None, 408, 409, 429) or status >= 500
+        message = f"{code}: {self._plain(said.message or '')}"
+        return Failed("expired" if code == "batch_expired" else "batch_error", message, again=again)
+
+    async def _body(self, request: httpx.Request, more_bytes: int = 0) -> bytes:
+        """The body of the reply to one call, which sends or fetches `more_bytes` beyond an ordinary one. Raises `Failed`."""
+        try:
+            with machine_faults("calling the language model"):  # the client tells the net's errors in its own words
+                async with asyncio.timeout(self._timeout_s + more_bytes / _SLOWEST_BYTES_S):
+                    return await self._read(await self._client.send(request, stream=True), _MOST_BYTES + more_bytes)
+        except (Failed, MachineFault):
+            raise
+        except TimeoutError:
+            raise Failed("timeout", "the server did not answer in time", tokens=None) from None
+        except httpx.ConnectError as error:  # no connection was made at all, so nothing can be billed
+            raise Failed("connection", f"the connection failed: {self._plain(str(error))}") from None
+        except Exception as error:  # noqa: BLE001  # whatever the client chokes on was sent by the server, and costs one call, not the run
+            said = self._plain(str(error) or type(error).__name__)
+            raise Failed("connection", f"the connection failed or was cut: {said}", tokens=None) from None
+
+    async def _read(self, response: httpx.Response, most_bytes: int) -> bytes:
+        """The body of a success. Raises `Failed` for another status, a packed body and one of more than so many bytes."""
+        good = response.status_code == 200
+        body = bytearray()
+        async with aclosing(response):
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise Failed(BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None)
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > (most_bytes if good else _MOST_ERROR_BYTES):
+                    break
+        if response.has_redirect_location:
+            raise self._redirected(response)
+        if not good:
+            raise self._status(response, bytes(body))
+        if len(body) > most_bytes:
+            raise Failed(BAD_REPLY, f"the server's reply has more than {most_bytes} bytes", tokens=None)
+        return bytes(body)
+
+    def _redirected(self, response: httpx.Response) -> Failed:
+        """A reply that would have another server read our captions."""
+        host = self._plain(_host(response.headers["location"]))[:100]
+        return Failed("redirected", f"{response.status_code}: the server sends us on to {host}; nothing is sent there", again=False)
+
+    def _status(self, response: httpx.Response, body: bytes) -> Failed:
+        """A reply that is no success."""
+        status = response.status_code
+        try:
+            problem = _record(Refusal, body).error
+        except Failed:
+            problem = Problem(message=body.decode(errors="replace"))
+        said = self._plain(problem.message or "")
+        if status == 429 and problem.code == "insufficient_quota":
             return Failed("quota", f"the server's account is out of money: {said}", again=False, fatal=True)
         if status == 429:
-            return Failed("rate_limited", f"429: {said}", wait_s=_wait(error.response.headers.get("retry-after", "")))
+            return Failed("rate_limited", f"429: {said}", wait_s=_wait(response.headers.get("retry-after", "")))
         if status in (401, 403):
             return Failed("key", f"{status}: the server refuses the key in {KEY}: {said}", again=False, fatal=True)
         if status == 404:
             return Failed("not_found", f"404: the server knows no such model or address: {said}", again=False, fatal=True)
         if status in (408, 409) or status >= 500:
-            return Failed("server_error", f"{status}: {said}", wait_s=_wait(error.response.headers.get("retry-after", "")))
+            return Failed("server_error", f"{status}: {said}", wait_s=_wait(response.headers.get("retry-after", "")))
         return Failed("bad_request", f"{status}: {said}", again=False)
 
     def _plain(self, said: str) -> str:
-        """A message in one short line, without the key."""
-        line = " ".join((said.replace(self._key, "…") if self._key else said).split())
-        return line[:_LONGEST]
+        """A message in one short line that can be printed, without the key."""
+        line = clean_text(said[: 10 * _LONGEST], 10 * _LONGEST)
+        return (line.replace(self._key, "…") if self._key else line)[:_LONGEST]
 
 
 def _url(recipe: LlmRecipe) -> str:
     return (recipe.base_url or os.environ.get(_URL, "") or _OPENAI).rstrip("/")
 
 
-def _wait(header: str) -> float:
+def _record(kind: type[T], body: bytes) -> T:
+    """A body as a checked record. Raises `Failed`."""
     try:
-        return max(0.0, float(header))
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Failed(BAD_REPLY, f"the server's reply cannot be read: {place} {first['msg']}".replace("  ", " "), tokens=None) from None
+
+
+def _host(location: str) -> str:
+    """Where a redirect leads, without its path and query: those may hold anything."""
+    try:
+        return httpx.URL(location).host or "another path of its own"
+    except httpx.InvalidURL:
+        return "an address that is none"
+
+
+def _wait(header: str) -> float:
+    """Seconds that a server asks to be left alone: of `Retry-After`, in seconds or as a date, ten minutes at the most.
+
+    >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon"), _wait("Fri, 31 Dec 9999 23:59:59 GMT")
+    (7.0, 600.0, 0.0, 0.0, 0.0, 600.0)
+    """
+    try:
+        wanted = float(header)
     except ValueError:
+        wanted = _seconds_until(header)
+    return 0.0 if math.isnan(wanted) else min(max(wanted, 0.0), _LONGEST_WAIT_S)
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        then = parsedate_to_datetime(date[:100])
+    except (ValueError, OverflowError):
         return 0.0
-
-
-def _refused(error: openai.APIConnectionError) -> bool:
-    """Whether no connection was made at all, so that nothing can be billed."""
-    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
+    return (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

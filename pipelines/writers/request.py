@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
+from pipelines.writers.received import Reply
 from schemas.recipe import LlmRecipe
 from schemas.record import Record
 
-NOT_TAKEN = "batch_failed"  # code of a batch that a server refused as a whole
-_FRAME_TOKENS = 64  # what a server's chat template may add around two messages
+BAD_REPLY: Final = "bad_reply"  # code of what a server sent that cannot be read
+NOT_TAKEN: Final = "batch_failed"  # code of a batch that a server refused as a whole
+_FRAME_TOKENS: Final = 64  # what a server's chat template may add around two messages
+_MOST_TEXTS: Final = 100  # in one answer; fewer are ever asked for
+_LONGEST_TEXT: Final = 20_000  # characters; ten times what a caption may have
 
 
 class Request(Record):
@@ -61,10 +66,19 @@ class Answer(Record):
     """The texts that a model gave to a request, with the tokens that they took."""
 
     request: str  # its hash
-    model: str  # as the server names itself
+    model: str = ""  # what the server called itself, in answers that earlier versions stored; nobody uses it
     texts: tuple[str, ...]
     prompt_tokens: int
     answer_tokens: int
+
+    @property
+    def counted(self) -> tuple[int, int] | None:
+        """Tokens of prompt and answer, as the server counted them; none where it counted none at all, which cannot be."""
+        return _counted(self.prompt_tokens, self.answer_tokens)
+
+
+def _counted(prompt: int, answer: int) -> tuple[int, int] | None:
+    return (prompt, answer) if prompt + answer else None
 
 
 class Failed(Exception):
@@ -88,53 +102,39 @@ class Failed(Exception):
         self.tokens = tokens  # of prompt and answer, as the server counted them; none: nobody knows, and the worst case is paid
 
 
-class Reply(Record):
-    """What a server sent back to one request, unread."""
+class Ended(NamedTuple):
+    """What a batch came to: of each request that a line names its answer, or why there is none; and how many lines name none."""
 
-    model: str
-    content: str
-    refusal: str
-    finish: str
-    prompt_tokens: int
-    answer_tokens: int
+    outcomes: dict[str, Answer | Failed]
+    unreadable: int
 
 
-def reply_of(body: dict[str, Any]) -> Reply:
-    """A chat completion as the server sent it. Raises `Failed` where it has no choice or no count of tokens."""
-    try:
-        choice, usage = body["choices"][0], body.get("usage") or {}
-        message = choice["message"]
-        return Reply(
-            model=str(body.get("model") or ""), content=message.get("content") or "", refusal=message.get("refusal") or "",
-            finish=choice.get("finish_reason") or "",
-            prompt_tokens=int(usage["prompt_tokens"]), answer_tokens=int(usage["completion_tokens"]),
-        )  # fmt: skip
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise Failed("bad_reply", "the server's reply has no choice, or does not count its tokens", tokens=None) from None
-
-
-def read_reply(request: str, reply: Reply) -> Answer:
+def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) -> Answer:
     """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut off, or is no list of texts.
 
-    >>> sent = dict(model="m", refusal="", finish="stop", prompt_tokens=9, answer_tokens=5)
-    >>> read_reply("0f", Reply(content='Sure: {"texts": ["A flute plays."]}', **sent)).texts
+    `plain` makes a line for the reader of what the model said.
+
+    >>> usage = {"prompt_tokens": 9, "completion_tokens": 5}
+    >>> message = {"content": 'Sure: {"texts": ["A flute plays."]}'}
+    >>> read_reply("0f", Reply.model_validate({"choices": [{"message": message}], "usage": usage})).texts
     ('A flute plays.',)
     """
-    counted = (reply.prompt_tokens, reply.answer_tokens)
-    if reply.refusal or reply.finish == "content_filter":
-        raise Failed("refused", f"the model refused: {reply.refusal[:200] or 'content filter'}", tokens=counted)
-    if reply.finish == "length":
-        raise Failed("cut_off", f"the answer was cut off after {reply.answer_tokens} tokens", tokens=counted)
+    said, finish = reply.choices[0].message, reply.choices[0].finish_reason
+    prompt, answer = reply.usage.prompt_tokens, reply.usage.completion_tokens
+    counted = _counted(prompt, answer)
+    if said.refusal or finish == "content_filter":
+        raise Failed("refused", f"the model refused: {plain(said.refusal or '')[:200] or 'content filter'}", tokens=counted)
+    if finish == "length":
+        raise Failed("cut_off", f"the answer was cut off after {answer} tokens", tokens=counted)
+    content = said.content or ""
     try:
-        [found] = json.loads(_inner(reply.content)).values()
+        [found] = json.loads(_inner(content)).values()
     except (ValueError, AttributeError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise Failed("not_json", f"the answer is no JSON object with one list of texts: {reply.content[:80]!r}", tokens=counted)
-    return Answer(
-        request=request, model=reply.model, texts=tuple(text.encode("utf-8", "replace").decode() for text in found),
-        prompt_tokens=reply.prompt_tokens, answer_tokens=reply.answer_tokens,
-    )  # fmt: skip
+        raise Failed("not_json", f"the answer is no JSON object with one list of texts: {plain(content)[:80]!r}", tokens=counted)
+    texts = (text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for text in found[:_MOST_TEXTS])
+    return Answer(request=request, texts=tuple(texts), prompt_tokens=prompt, answer_tokens=answer)
 
 
 def _inner(content: str) -> str:

@@ -39,7 +39,7 @@ def reworded(out: Path) -> dict[str, int]:
     shards = sorted(str(path) for path in (out / "shards").glob("*.tar"))
     samples = [Sample.model_validate_json(raw["json"]) for raw in webdataset.WebDataset(shards, shardshuffle=False)]
     return {
-        sample.key: sum(caption.kind is CaptionKind.PARAPHRASE and caption.writer == "gpt-4o-mini-stub" for caption in sample.captions)
+        sample.key: sum(caption.kind is CaptionKind.PARAPHRASE and caption.writer == "gpt-4o-mini" for caption in sample.captions)
         for sample in samples
         if sample.captions
     }

@@ -50,7 +50,7 @@ def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
             for caption in row.captions:
                 assert faults(caption.text, work.control, work.labels) == ()
                 assert {(fact.kind, fact.value) for fact in caption.facts} == {(fact.kind, fact.value) for fact in work.control.facts}
-                assert caption.writer == "gpt-4o-mini-stub"
+                assert caption.writer == "gpt-4o-mini"
             out[row.sample_key] = tuple(caption.text for caption in row.captions)
     return out
 

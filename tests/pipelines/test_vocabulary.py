@@ -182,7 +182,7 @@ def test_a_model_writes_from_names_once_per_track_and_names_nobody(tmp_path: Pat
     strings = [f"Warm strings of {number} players carry the tune." for number in (3, 4)]
     assert texts(made, Form.LONG) == ["A calm mood fills the room!", "Soft drums play.", *strings]
     assert texts(made, Form.SHORT) == ["soft drums", "warm 3-part strings", "warm 4-part strings"]
-    assert {(entry.source, entry.licence, entry.writer) for entry in made.entries} == {("mine", "CC0-1.0", "gpt-4o-mini-stub")}
+    assert {(entry.source, entry.licence, entry.writer) for entry in made.entries} == {("mine", "CC0-1.0", "gpt-4o-mini")}
     assert made.counts.long == FormCounts(texts=12, kept=4, duplicate=2, dropped={"facts": 2, "markup": 2, "names": 2})
     assert made.counts.unused == {"no_name": 1}
     assert (again.entries, again.spent["calls"], again.spent["usd"]) == (made.entries, {"found": 4}, 0)

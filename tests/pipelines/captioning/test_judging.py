@@ -148,12 +148,30 @@ def test_instruments_and_moods_are_stated_by_their_words() -> None:
         ("As an AI language model, I hear a flute.", Reason.MARKUP),
         ("Sure! A flute sings.", Reason.MARKUP),
         ("Here is a paraphrase: a flute sings.", Reason.MARKUP),
+        ("A flute sings <img/src=x onerror=alert(1)", Reason.MARKUP),
+        ("A flute sings <\u200bsvg/onload=alert(1)>", Reason.MARKUP),
+        ("A flute sings <!-- softly", Reason.MARKUP),
+        ("A flute sings &lt;b&gt;softly", Reason.MARKUP),
+        ("Follow javascript:alert(1), a flute sings.", Reason.MARKUP),
+        ("=cmd|' /C calc'!A0 a flute sings.", Reason.MARKUP),
+        ("\u200b=HYPERLINK(A1) a flute sings.", Reason.MARKUP),
+        ("+cmd|' /C calc'!A0 a flute sings.", Reason.MARKUP),
+        ("@SUM(1) a flute sings.", Reason.MARKUP),
     ],
 )
 def test_what_is_no_caption_is_refused(text: str, reason: Reason) -> None:
     assert [fault.reason for fault in faults(text, source("A flute plays."), EMPTY)] == [reason]
 
 
-@pytest.mark.parametrize("text", ["A flute – soft and low – sings.", "Here is a flute that sings.", "A 1. FC Köln anthem on the flute."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A flute – soft and low – sings.",
+        "Here is a flute that sings.",
+        "A 1. FC Köln anthem on the flute.",
+        "I <3 this flute & strings; R&B for 2 < 3 players.",
+        "+1 for this flute.",
+    ],
+)
 def test_prose_that_looks_a_little_like_markup_lands(text: str) -> None:
     assert judged(text, "A flute plays.", EMPTY) == []
