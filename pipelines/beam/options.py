@@ -67,8 +67,6 @@ def check_engine(engine: Engine, out: str) -> None:
         raise PipelineError(f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by its dotted path")
     given = _given(engine)
     _check_names(engine, given)
-    if runner == LOCAL and given:
-        raise PipelineError(f"--beam {next(iter(given))} is an option of Beam, which runner local does without: name the runner it is for")
     for name in _NEEDED.get(runner, ()):
         if not given.get(name):
             raise PipelineError(f"runner {runner} needs --beam {name}=…")
@@ -79,6 +77,8 @@ def check_engine(engine: Engine, out: str) -> None:
         raise PipelineError(
             "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
         )
+    if runner == LOCAL and given:
+        raise PipelineError(f"--beam {next(iter(given))} is an option of Beam, which runner local does without: name the runner it is for")
     if runner != LOCAL:
         _check_elsewhere(engine, out)
 
