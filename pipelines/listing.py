@@ -76,8 +76,11 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _file(path: str, recipe: IngestRecipe, *, folder: str = "") -> Iterator[InputRow]:
-    """Rows of one local file, found in a folder or named by itself. A manifest counts as one only where it is named: in a folder it lies
-    beside the audio. Links that lead out of the folder are somebody's who may not know what they lead to."""
+    """Rows of one local file, found in a folder or named by itself.
+
+    A manifest counts as one only where it is named: in a folder it lies beside the audio. A link that leads out of the folder may be a
+    stranger's, and lead anywhere.
+    """
     name = os.path.basename(path)
     suffix = _suffix(name)
     if not name:
@@ -88,13 +91,18 @@ def _file(path: str, recipe: IngestRecipe, *, folder: str = "") -> Iterator[Inpu
         yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
     elif name.startswith(_LITTER) or (suffix not in AUDIO and suffix != SHARD and (folder or suffix not in MANIFESTS)):
         yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
-    elif folder and not recipe.follow_links and os.path.islink(path) and os.path.exists(path) and not is_below(path, folder):
-        message = "a link that leads out of the source folder; name its file, or set ingest.follow_links"
-        yield _ended(uri.encode("utf-8", "backslashreplace").decode(), Outcome.DEAD, "outside", message)
     elif uri.encode() != os.fsencode(path):
         yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it").replaced(row=f"{uri} (bytes escaped)")
+    elif folder and not recipe.follow_links and _leads_out(path, folder):
+        message = "a link that leads out of the source folder; name its file, or set ingest.follow_links"
+        yield _ended(uri, Outcome.DEAD, "outside", message)
     else:
         yield from _opened(uri, path, suffix, recipe)
+
+
+def _leads_out(path: str, folder: str) -> bool:
+    """Whether a path is a link to something that lies elsewhere; one to nothing is not."""
+    return os.path.islink(path) and os.path.exists(path) and not is_below(path, folder)
 
 
 def _suffix(name: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_ROOT = os.getcwd()
+_ROOT = str(Path(__file__).parents[2])
 _PROGRAM = """
 import json, resource, sys
 from pipelines.listing import list_inputs
