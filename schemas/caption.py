@@ -48,4 +48,4 @@ class Caption(Record):
     kind: CaptionKind
     sentences: tuple[str, ...]
     facts: tuple[Fact, ...]
-    writer: str = ""  # the language model that wrote it; "" for the source's words and for ours
+    writer: str = ""  # the language model that wrote it, as the recipe names it; "" for the source's words and for ours

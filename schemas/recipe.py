@@ -320,7 +320,11 @@ class LlmRecipe(Record):
     """The language model behind paraphraser = openai, and what it may cost. Its key comes from OPENAI_API_KEY alone."""
 
     model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")
-    base_url: str = Field("", description="Another server of the same protocol (vLLM, llama.cpp, Ollama): http://127.0.0.1:8000/v1.")
+    base_url: str = Field(
+        "",
+        description="Another server of the same protocol (vLLM, llama.cpp, Ollama): http://127.0.0.1:8000/v1. One with a key or a password "
+        "in its address goes into OPENAI_BASE_URL.",
+    )
     temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature. OpenAI's default: 1.")
     structured_outputs: bool = Field(True, description="Ask for JSON by schema; off for servers that know none: they are asked in words.")
     batch: bool = Field(False, description="OpenAI's Batch API: half the price, answers within a day.")

@@ -13,7 +13,7 @@ from pipelines.writers.pace import Pace
 from pipelines.writers.request import Answer, Failed, Request
 from schemas.recipe import LlmRecipe
 
-if TYPE_CHECKING:  # the client loads for a second
+if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
     from pipelines.writers.openai_server import Server
 
 _FIRST_PAUSE_S: Final = 0.5

@@ -90,7 +90,7 @@ class Server:
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         file = {"file": (f"{name}.jsonl", content)}
         sent = self._client.build_request("POST", "/files", data={"purpose": "batch"}, files=file)
-        made = _record(Made, await self._body(sent, more_bytes=len(content)))
+        made = _record(Made, await self._body(sent, sent_bytes=len(content)))
         asked = {
             "completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": made.id, "metadata": {"obbligato": name},
         }  # fmt: skip
@@ -132,10 +132,9 @@ class Server:
 
     async def _lines(self, file_id: str, requests: int) -> Iterator[bytes]:
         """The lines of a file that a batch of so many requests left."""
+        wanted = self._client.build_request("GET", f"/files/{file_id}/content")
         try:
-            content = await self._body(
-                self._client.build_request("GET", f"/files/{file_id}/content"), more_bytes=requests * _MOST_BYTES_A_LINE
-            )
+            content = await self._body(wanted, most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE)
         except Failed as error:
             if error.code == "not_found":  # of a batch that is there: it is this batch that is broken, not the address
                 raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
@@ -163,12 +162,13 @@ class Server:
         message = f"{code}: {self._plain(said.message or '')}"
         return Failed("expired" if code == "batch_expired" else "batch_error", message, again=again)
 
-    async def _body(self, request: httpx.Request, more_bytes: int = 0) -> bytes:
-        """The body of the reply to one call, which sends or fetches `more_bytes` beyond an ordinary one. Raises `Failed`."""
+    async def _body(self, request: httpx.Request, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES) -> bytes:
+        """The body of the reply to one call, of at most so many bytes; files have longer. Raises `Failed`."""
+        within_s = self._timeout_s + (sent_bytes + most_bytes - _MOST_BYTES) / _SLOWEST_BYTES_S
         try:
             with machine_faults("calling the language model"):  # the client tells the net's errors in its own words
-                async with asyncio.timeout(self._timeout_s + more_bytes / _SLOWEST_BYTES_S):
-                    return await self._read(await self._client.send(request, stream=True), _MOST_BYTES + more_bytes)
+                async with asyncio.timeout(within_s):
+                    return await self._read(await self._client.send(request, stream=True), most_bytes)
         except (Failed, MachineFault):
             raise
         except TimeoutError:
@@ -181,7 +181,7 @@ class Server:
 
     async def _read(self, response: httpx.Response, most_bytes: int) -> bytes:
         """The body of a success. Raises `Failed` for another status, a packed body and one of more than so many bytes."""
-        good = response.status_code == 200
+        good = response.is_success
         body = bytearray()
         async with aclosing(response):
             if response.headers.get("content-encoding", "identity").lower() != "identity":

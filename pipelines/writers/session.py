@@ -12,7 +12,7 @@ from pipelines.writers.money import USD, Budget
 from pipelines.writers.request import Answer, Request
 from schemas.recipe import LlmRecipe
 
-if TYPE_CHECKING:  # the client loads for a second
+if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
     from pipelines.writers.openai_server import Server
 
 

@@ -347,6 +347,16 @@ def test_e_a_batch_without_a_readable_line_is_paid_and_closed_and_asking_goes_on
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
+def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_paid(tmp_path: Path) -> None:
+    def outcome(number: int, lines: list[dict[str, Any]]) -> bytes:
+        return b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()  # for one request: 4 MB and 32 kB
+
+    with hostile_model(Batches(outcome)) as server:
+        told = asked(tmp_path, server.url, 1, batch=True, attempts=2)
+    assert told.found == [WELL.format(0)]
+    assert told.spent == worst(batch=True) + honest(batch=True)
+
+
 @pytest.mark.parametrize("state", [None, [1], {"status": 7}, {"output_file_id": "../../secret"}, {"errors": "x"}], ids=str)
 def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(tmp_path: Path, state: object) -> None:
     good = Batches(lambda _number, lines: "\n".join(json.dumps(line_of(line)) for line in lines).encode(), lambda n: {} if n else state)

@@ -132,7 +132,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def child(task: Path) -> None:
     """What is measured: one call of the stage's own function, in a process that can be killed."""
-    import pipelines.writers.openai_server  # noqa: F401  # loads for a second, which is not the asking
+    import pipelines.writers.openai_server  # noqa: F401  # its loading is not the asking
 
     out, buckets, asked = json.loads(task.read_text())
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

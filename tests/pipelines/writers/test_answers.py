@@ -12,7 +12,7 @@ from pipelines.writers.request import Answer
 
 
 def answer(request: str) -> Answer:
-    return Answer(request=request, model="m", texts=(f"A text for {request}.",), prompt_tokens=9, answer_tokens=4)
+    return Answer(request=request, texts=(f"A text for {request}.",), prompt_tokens=9, answer_tokens=4)
 
 
 def read(folder: Path) -> Answers:
@@ -111,3 +111,18 @@ def test_what_could_not_be_written_is_not_taken_for_written(tmp_path: Path, monk
     ended = asyncio.run(story())
     assert [type(one) for one in ended].count(OSError) == 1
     assert read(tmp_path).spent == 15  # the two that waited wrote all three: more set aside than called, never less
+
+
+def test_answers_of_earlier_versions_are_read_and_what_a_server_claimed_below_nothing_lowers_no_sum(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(
+        '{"aside": 100, "call": "c1"}\n{"answers": [{"answer_tokens": 4, "model": "gpt-4o-mini-2024-07-18", "prompt_tokens": 9, '
+        '"request": "0a", "texts": ["A text for 0a."]}], "call": "c1", "paid": 30}\n'
+        '{"aside": 100, "call": "c2"}\n{"call": "c2", "paid": -2000000000000}\n'
+        '{"aside": {"0b": 50, "0c": 50}, "batch": "b1"}\n{"answers": [], "batch": "b1", "paid": {"0b": -7, "0c": 5}}\n'
+    )
+    kept = read(tmp_path)
+    assert kept.get("0a") == answer("0a").replaced(model="gpt-4o-mini-2024-07-18")
+    assert kept.spent == 30 + 5
+    assert kept.batches == ()

@@ -1,6 +1,7 @@
 """Calls to a server that answers well, badly, late or never: what is tried again, what is paid, what ends the asking."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import MachineFault, Passing, PipelineError
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.asking import Direct, Unanswered
@@ -199,3 +200,21 @@ def test_nobody_is_asked_call_by_call_while_batches_are_under_way(tmp_path: Path
     asyncio.run(answers.open_batch({"0a": 10}))
     with pytest.raises(PipelineError, match="1 batches of an earlier run are under way"):
         hold(LlmRecipe(base_url="http://127.0.0.1:9/v1"), answers, lambda _session: asyncio.sleep(0))
+
+
+def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("httpx.AsyncClient.send", send)
+    llm = LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1)
+    found = asked(llm, requests(1, llm), tmp_path)
+    assert isinstance(found.results[0], MachineFault)
+    assert "Too many open files; make room or repair it, then run again" in str(found.results[0])
+
+
+def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
+    llm = LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1, attempts=1)
+    found = asked(llm, requests(2, llm), tmp_path)
+    assert [(type(result), result.code) for result in found.results] == [(Unanswered, "connection")] * 2
+    assert found.spent == 0
