@@ -96,17 +96,23 @@ def slices(step: str, order: Order, corpus: str, of: int) -> list[dict[str, Any]
 
 @flow(name="build-corpus", flow_run_name="build {out}", retries=0)
 def build_corpus(
-    sources: list[str], out: str, recipe: Recipe = Recipe(), engine: EngineSettings = EngineSettings(), max_dead_share: Share = 0.05
+    sources: list[str],
+    out: str,
+    recipe: Recipe = Recipe(),
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
+    shrink: bool = False,
 ) -> dict[str, Any]:
     """Build a dataset from music, or finish one. Returns its totals.
 
     Parameters are validated before anything starts. A run in a folder where another is at work is refused.
-    An event `obbligato.dead-letters` tells automations of a share of dead inputs above `max_dead_share`.
+    An event `obbligato.dead-letters` tells automations of a share of dead inputs above `max_dead_share`. Without `shrink` it stops where
+    many songs that are in force would go.
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
     trust_recipe(out, recipe)
-    with started_run(out, recipe, engine) as run:
+    with started_run(out, recipe, engine, shrink=shrink) as run:
         begin(sources, out, recipe)
         for step in steps_of(recipe):
             take(run, step)
@@ -114,13 +120,13 @@ def build_corpus(
 
 
 @contextmanager
-def started_run(out: str, recipe: Recipe, engine: EngineSettings) -> Iterator[Run]:
+def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False) -> Iterator[Run]:
     """A run that holds its output folder's lock; what its steps reported is shown at the end, however it ends."""
     if out.startswith("memory://"):
         raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         run_folder, holder = new_run(), lock.holder.holder_id
-        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, wanted(recipe))
+        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, wanted(recipe), shrink)
         run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run

@@ -75,6 +75,7 @@ def build(
     beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
     slices: Annotated[int, typer.Option(min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster.")] = 1,
     dask: Annotated[str, typer.Option(help="Address of a Dask scheduler whose workers take the slices.")] = "",
+    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops.")] = False,
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
     from flows.local import build as run_build
@@ -91,11 +92,11 @@ def build(
 
         guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
-        build_corpus(sources, out, chosen, engine)
+        build_corpus(sources, out, chosen, engine, shrink=shrink)
         dataset = Store(out).read_json(DATASET)
     else:
         with watching() as watch:
-            dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch)
+            dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink)
     print_dataset(dataset, out)
 
 

@@ -30,12 +30,13 @@ def step(
     runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
     beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
     part: Annotated[str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")] = "",
+    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")] = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.isolation import CHILDREN
 
     try:
-        _take(name, out, run, workers, runner, beam or [], part, lambda what: typer.echo(json.dumps(what)))
+        _take(name, out, run, workers, runner, beam or [], part, lambda what: typer.echo(json.dumps(what)), shrink=shrink)
     finally:
         CHILDREN.close()
 
@@ -63,13 +64,22 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         order = Order(**told)
         os.environ[VARIABLE], os.environ[trust.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
-            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say)
+            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say, shrink=order.shrink)
         except (UsageError, PipelineError, SchemaError, OSError) as error:
             say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 
 
 def _take(
-    name: str, out: str, run: str, workers: int, runner: str, beam: Sequence[str], part: str, say: Callable[[dict[str, Any]], None]
+    name: str,
+    out: str,
+    run: str,
+    workers: int,
+    runner: str,
+    beam: Sequence[str],
+    part: str,
+    say: Callable[[dict[str, Any]], None],
+    *,
+    shrink: bool,
 ) -> None:
     from flows.order import STEPS
     from flows.stages import WHOLE, Share, watched
@@ -85,7 +95,7 @@ def _take(
 
     with hold(Store(out), f"obbligato step {name}") as lock:
         watch = watched(lambda state: say({"progress": state._asdict()}), lock)
-        report = run_step(name, out, engine, run or new_run(), watch, share)
+        report = run_step(name, out, engine, run or new_run(), watch, share, shrink=shrink)
     say({"report": report._asdict()})
 
 

@@ -49,6 +49,8 @@ def train(
     """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
     from flows.launching import launching_of, run_launched, train_job
     from flows.settings import recipe_toml
+    from pipelines.trust import trust
+    from training.recipe import wanted
 
     chosen = train_recipe(preset, recipe, settings or [], shards or [])
     if printed:
@@ -58,6 +60,7 @@ def train(
         raise UsageError("--out is missing: the folder that checkpoints and the log go to")
     if launcher or launch or processes * nodes > 1:
         launching = launching_of(launcher or "local", processes, nodes, launch or [])
+        trust(out, wanted(chosen.text, chosen.codec))  # where it trains it may not be remembered
         job = train_job(shards or [], out, preset, [*_file_settings(recipe), *(settings or [])], launching)
         raise typer.Exit(run_launched(job, launching, typer.echo))
 

@@ -23,8 +23,15 @@ def trust(
 
 
 def _wanted(out: str) -> tuple[str, ...]:
-    """What lies in a folder wants."""
-    from flows.steps import stored_build
-    from pipelines.trust import wanted
+    """What lies in a folder wants: a build, or a model that was trained."""
+    from flows.steps import SOURCES, stored_build
+    from pipelines import trust
+    from pipelines.store import Store
+    from training import recipe
+    from training.checkpoints import find_checkpoint
+    from training.files import RECIPE
 
-    return wanted(stored_build(out)[1])
+    if Store(out).exists(SOURCES):
+        return trust.wanted(stored_build(out)[1])
+    found = find_checkpoint(out, wanted=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
+    return recipe.wanted(found.text, found.codec)

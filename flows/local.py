@@ -23,23 +23,26 @@ from pipelines.versions import publish_version
 from schemas.recipe import Recipe
 
 
-def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json."""
+def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> dict[str, Any]:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json.
+
+    Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
+    """
     check(sources, out, recipe, engine)
     trust_recipe(out, recipe)
     with hold(Store(out), "obbligato build") as lock:
         begin(sources, out, recipe)
-        return _taken(steps_of(recipe), out, engine, watch, lock)
+        return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
 
 
-def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock) -> dict[str, Any]:
+def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> dict[str, Any]:
     store, run_folder = Store(out), new_run()
     reports: list[Report] = []
     started = time.time()
     try:
         for step in steps:
             lock.check()
-            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock)))
+            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink))
         return dict(store.read_json(DATASET))
     finally:
         CHILDREN.close()

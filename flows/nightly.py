@@ -18,17 +18,23 @@ from schemas.recipe import Recipe
 
 @flow(name="nightly", flow_run_name="nightly {out}", retries=0)
 def nightly(
-    sources: list[str], out: str, recipe: Recipe = Recipe(), engine: EngineSettings = EngineSettings(), max_dead_share: Share = 0.05
+    sources: list[str],
+    out: str,
+    recipe: Recipe = Recipe(),
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
+    shrink: bool = False,
 ) -> dict[str, Any] | State[Any]:
     """Bring a dataset up to date with its sources. Steps find out by themselves what is done; where all is, nothing is new.
 
     Songs that came get shards of their own; shards that nothing touches keep their bytes. Each change is a new version.
+    A night on which many songs would go stops instead, unless told to `shrink`.
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
     trust_recipe(out, recipe)
     store = Store(out)
-    with started_run(out, recipe, engine) as run:
+    with started_run(out, recipe, engine, shrink=shrink) as run:
         before = last_version(store)
         begin(sources, out, recipe)
         for step in steps_of(recipe):

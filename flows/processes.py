@@ -30,8 +30,8 @@ class StepFailed(Exception):
 
 
 class Order(NamedTuple):
-    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; how long it may take, and what
-    its recipe names beyond our own, which this run's caller has named.
+    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; how long it may take; what its
+    recipe names beyond our own, which this run's caller has named.
     """
 
     out: str
@@ -42,6 +42,7 @@ class Order(NamedTuple):
     lock: str  # id of its holder
     timeout_s: float
     trusted: tuple[str, ...] = ()
+    shrink: bool = False  # whether many songs may go
 
 
 class ProcessGroup:

@@ -111,15 +111,18 @@ def _here(model: str) -> str:
     return absolute(model) if os.path.isdir(model) else model
 
 
-def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
-    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it cannot finish."""
+def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE, *, shrink: bool = False) -> Report:
+    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it cannot finish.
+
+    Only a run that is told to `shrink` may remove many songs.
+    """
     sources, recipe = trusted_build(out)
     store, began = Store(out), time.time()
     if name == "list":
-        slices = write_listing(store, list_sources(sources, store, recipe), recipe)
+        slices = write_listing(store, list_sources(sources, store, recipe), recipe, shrink=shrink)
         report = Report(name, {"inputs": sum(slices.values()), "slices": len(slices)})
     elif name == "settle":
-        report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe)["inputs"])
+        report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe, shrink=shrink)["inputs"])
     elif name == "gather":
         plan = gather_vocabulary(store, recipe) if recipe.labels else {}
         report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})

@@ -16,6 +16,8 @@ from flows.launching import check_end, stopped, train_job
 from flows.model_card import CARD, DOCUMENT
 from flows.steps import absolute
 from pipelines.store import Store
+from pipelines.trust import trust
+from training.recipe import wanted
 
 Shards = Annotated[list[str], Field(min_length=1, description="Builds, folders of shards, globs or URLs to learn from.")]
 
@@ -40,7 +42,8 @@ def train_model(
     `settings` are knobs of the training recipe, as section.key=value; `launching` says where it runs. A cancelled run leaves a
     checkpoint where there is time for one; another run of the same folder goes on from the last.
     """
-    train_recipe(preset, None, list(settings), shards)  # refused before anything starts
+    recipe = train_recipe(preset, None, list(settings), shards)  # refused before anything starts
+    trust(out, wanted(recipe.text, recipe.codec))
     job = train_job(shards, out, preset, settings, launching)
     launching.made.check(job)
     for turn in range(1, job.requeues + 2):

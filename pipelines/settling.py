@@ -2,8 +2,9 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 
 from pipelines import placing
 from pipelines.errors import Damaged, PipelineError
-from pipelines.scratch import scratch
+from pipelines.scratch import Scratch, scratch
+from pipelines.shrinking import check_shrinking
 from pipelines.stage import Job, digest, marked_fingerprint, publish_marked, read_marker, remove_others
 from pipelines.store import PARQUET, Store, Writer, arrow_schema, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side
@@ -27,13 +29,15 @@ _BUCKET_FOLDERS: Final = (
 )  # fmt: skip
 _SLICE_FOLDERS: Final = ("listing", "probed", "cut")
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
+_SONGS: Final = pa.schema([("song_id", pa.string())])
 _VERSION: Final = 1  # raised when settling gives other clips, buckets or ledger rows
 
 
-def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> dict[str, Any]:
+def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> dict[str, Any]:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan. Skipped where nothing changed.
 
-    Raises `PipelineError` where nothing usable was found, or an input is not accounted for.
+    Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and `Shrinks` where many songs would go,
+    unless told to `shrink`.
     """
     cut = dict(zip(slices, side_by_side(lambda name: read_marker(store, "cut", name), slices)))
     changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
@@ -47,8 +51,6 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
     stands = store.exists(INPUT_LEDGER) and store.exists(known_name)
     if stands and before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
         return dict(before)
-    if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
-        store.write_sealed(PLAN, {**before, "fingerprint": ""})
     for folder in ("clips", "assigned", "ledger"):
         store.sweep(folder, "")
     with scratch() as found:
@@ -59,6 +61,10 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
             [read_table(store, known_name)] if store.exists(known_name) else [],
         )
         placing.settle(found, recipe.ingest, recipe.corpus.seed)
+        if before and not shrink:
+            _check_shrinking(store, found, before["buckets"])
+        if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
+            store.write_sealed(PLAN, {**before, "fingerprint": ""})
         inputs = {"in": sum(slices.values()), **_write_ledger(store, placing.ledger(found))}
         check_inputs(inputs)
         if not inputs.get("used"):  # an outage of the sources must not cost what was built from them
@@ -79,6 +85,31 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe) -> di
         remove_others(store, folder, {*slices, "plan"})
     store.write_sealed(PLAN, plan)
     return plan
+
+
+def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> None:
+    """Hold the songs that the standing tables have against those that are left."""
+    standing = side_by_side(partial(_songs, store), buckets)
+    found.fill("in_force", chain([_SONGS.empty_table()], standing))
+    [(held, gone)] = found.rows(
+        """select count(distinct song_id), count(distinct song_id) filter (song_id not in (select song_id from songs)) from in_force"""
+    )
+    if gone:
+        worst = found.rows(
+            """select ledger.code, count(*) as times from inputs where ledger.outcome = 'dead'
+               group by all order by times desc, ledger.code limit 1"""
+        )
+        why = f"{worst[0][1]} inputs are dead, most of them {worst[0][0]}" if worst else "their inputs are no longer listed"
+        check_shrinking(gone, held, "songs", why)
+
+
+def _songs(store: Store, bucket: str) -> pa.Table:
+    """Songs of a bucket's clips; none where its table is damaged or gone."""
+    try:
+        table = read_table(store, f"clips/{bucket}.parquet", ["song.song_id"])
+    except (FileNotFoundError, Damaged):
+        return _SONGS.empty_table()
+    return pa.table({"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS)
 
 
 def _plan_before(store: Store) -> dict[str, Any]:

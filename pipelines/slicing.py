@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipelines.errors import Damaged
 from pipelines.places import published_rows
 from pipelines.scratch import Scratch, scratch
+from pipelines.shrinking import check_shrinking
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
 from pipelines.store import Store, arrow_schema, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side, tables_of
@@ -23,22 +24,25 @@ _IDENTITY: Final = "uri, member_offset, row"
 _SEATED: Final = pa.schema(
     [
         ("source", pa.struct([("uri", pa.string()), ("member_offset", pa.int64())])),
-        ("row", pa.string()), ("place", pa.int64()), ("slice", pa.int64()),
+        ("row", pa.string()), ("place", pa.int64()), ("outcome", pa.string()), ("slice", pa.int64()),
     ]
 )  # fmt: skip
 
 
-def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dict[str, int]:
+def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False) -> dict[str, int]:
     """Publish the listing in slices; returns the number of rows of each. A slice that has not changed is left alone.
 
     Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a corpus that grows is not
-    probed again, and a duplicate that comes later stays the duplicate.
+    probed again, and a duplicate that comes later stays the duplicate. Raises `Shrinks` where far fewer inputs are usable than
+    were, unless told to `shrink`; nothing is written then.
     """
     before = _slices_before(store)
     store.sweep("listing", "")
     with scratch() as found:
         found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(store, rows, recipe.ingest), _size)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
+        if not shrink:
+            _check_shrinking(found)
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_sealed(LISTING, {"slices": counts})
     return counts
@@ -52,6 +56,17 @@ def _slices_before(store: Store) -> list[str]:
         return []
     except Damaged:
         return [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")]
+
+
+def _check_shrinking(found: Scratch) -> None:
+    """Inputs that have another name now are as many new ones."""
+    own = 'source.uri as uri, source.member_offset as member_offset, "row"'
+    [(held, gone, new)] = found.rows(
+        f"""with usable as (select distinct {own} from rows where outcome is null), was as (select {own} from old where outcome is null)
+            select (select count(*) from was), (select count(*) from was anti join usable using ({_IDENTITY})),
+                   (select count(*) from usable anti join was using ({_IDENTITY}))"""
+    )
+    check_shrinking(gone - new, held, "inputs", "they are no longer listed, or can no longer be read from their table")
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
@@ -114,7 +129,7 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _seated(store: Store, name: str) -> pa.Table:
     """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
     try:
-        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place"])
+        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place", "outcome"])
     except (FileNotFoundError, Damaged):
         return _SEATED.empty_table()
     return table.append_column("slice", pa.array([_number(name)] * table.num_rows, pa.int64())).select(_SEATED.names).cast(_SEATED)

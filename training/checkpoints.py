@@ -36,6 +36,7 @@ from training.files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
 
 FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"step-(\d{8})")
+_OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
 _BY_HAND: Final = f"If you changed a file yourself, take its line out of {STATE}"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -138,6 +139,11 @@ class Checkpoint(NamedTuple):
             raise TrainingError(f"{name} is not whole: {error}") from error
         if damaged:
             raise TrainingError(f"{name} is damaged in {damaged}")
+
+    @property
+    def run(self) -> str:
+        """The folder of the run that it is of."""
+        return _OF_A_RUN.sub("", self.store.url)
 
     @property
     def name(self) -> str:

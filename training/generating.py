@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from pipelines.codecs import Codec, open_codec
+from pipelines.trust import check_trust
 from schemas.labels import Labels
 from training.checkpoints import Checkpoint, find_checkpoint
 from training.conditions.beats import MAX_BEATS, batched_beats
@@ -20,7 +21,7 @@ from training.files import CORPUS, EMA, RECIPE
 from training.learner import check_shapes, fill_weights
 from training.model import Conditions, LatentDiffusion
 from training.parallel import computing, device_of
-from training.recipe import Precision, TrainRecipe
+from training.recipe import Precision, TrainRecipe, wanted
 from training.sampling import SamplingConfig, sampled_latents
 from training.survey import Survey
 from training.text import TextEncoder, open_text_encoder
@@ -77,9 +78,13 @@ class Player(NamedTuple):
 
     @classmethod
     def of(cls, target: str, device: str = "auto") -> Self:
-        """The averaged weights of a checkpoint, or of the last one of a run's folder. Raises `TrainingError`."""
+        """The averaged weights of a checkpoint, or of the last one of a run's folder.
+
+        Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by hand for the run.
+        """
         checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
         recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
+        check_trust(checkpoint.run, wanted(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:

@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from pipelines.codecs import Codec, open_codec
+from pipelines.errors import PipelineError
 from pipelines.lock import Lock, hold
 from pipelines.memory import is_out_of_memory
 from pipelines.store import Store
+from pipelines.trust import trust
 from training import checkpoints
 from training.beginning import Beginning, beginning
 from training.checkpoints import Checkpoint
@@ -31,7 +33,7 @@ from training.learner import Learner, StepFigures
 from training.pace import Clock, flops_per_sample
 from training.parallel import World, joined
 from training.playing import played
-from training.recipe import TrainRecipe
+from training.recipe import TrainRecipe, wanted
 from training.states import KeptStates
 from training.text import open_text_encoder
 from training.validation import validation_batches, validation_loss
@@ -58,6 +60,8 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable
     if not store.is_local:
         raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
+        if world.is_first:
+            _remember(recipe, out, tell)
         locks: list[Lock] = []  # of the first process alone
         world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
         made = _Run(recipe, store, world, tell, *locks).go(stop)
@@ -65,6 +69,14 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable
             at_end()
         world.wait()
         return made
+
+
+def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
+    """Note what the recipe names that was handed over for this run, so that its model may be played here; a job's node may not keep it."""
+    try:
+        trust(out, wanted(recipe.text, recipe.codec))
+    except PipelineError as error:
+        tell(f"playing this model here will ask again: {error}")
 
 
 class _Run:

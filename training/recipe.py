@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from pipelines.trust import named_model, named_module
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.munet.config import MuNetConfig
@@ -134,3 +135,15 @@ class TrainRecipe(Record):
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
             raise SchemaError(f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards")
         return self
+
+
+def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
+    """What a model's recipe names beyond our own, as ``knob=value``: a codec's module, models of others. See `pipelines.trust`.
+
+    >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
+    ((), ('codec.name=company.codec',))
+    """
+    found = [named_model("text.source", text.source)]
+    if codec is not None:
+        found += [named_module("codec.name", codec.name), named_model("codec.source", codec.source)]
+    return tuple(name for name in found if name)

@@ -11,6 +11,7 @@ import torch
 
 from pipelines.lock import hold
 from pipelines.store import Store
+from pipelines.trust import trust
 from schemas.identity import Split
 from training import checkpoints
 from training.averaging import Ema
@@ -25,6 +26,7 @@ from training.predictors.nets import Part, PredictorNets
 from training.predictors.reading import Reader, reader_of_validation
 from training.predictors.recipe import PredictorRecipe
 from training.predictors.visits import batched
+from training.recipe import wanted
 from training.states import KeptStates
 from training.text import open_text_encoder
 
@@ -47,6 +49,7 @@ def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
     with hold(store, "training"), torch.random.fork_rng(devices=[]):
         if checkpoints.whole_ones(store):
             raise TrainingError(f"{out} holds a training already: take another folder")
+        trust(out, wanted(recipe.text))
         torch.manual_seed(recipe.run.seed)
         learner = _Learner(recipe, tell)
         return _saved(store, recipe, learner, learner.run())

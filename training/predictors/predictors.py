@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.captioning.tempo_words import BpmRange
 from pipelines.draws import generator
+from pipelines.trust import check_trust
 from schemas.pitch import Key, Mode
 from training.asking.corpus import above
 from training.asking.grid import Grid
@@ -28,6 +29,7 @@ from training.predictors.nets import ChordRows, Guess, PredictorNets
 from training.predictors.recipe import PredictorRecipe
 from training.predictors.targets import CHORDS, MAX_SEGMENTS, METERS, MODES, TEMPOS, Step, place_bpm
 from training.predictors.visits import chord_rows
+from training.recipe import wanted
 from training.states import KeptStates
 from training.text import open_text_encoder
 
@@ -56,6 +58,7 @@ class Predictors(NamedTuple):
             raise TrainingError(
                 f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato predictors` trains them"
             ) from error
+        check_trust(checkpoint.run, wanted(recipe.text))
         encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
         read = checkpoint.state().text
         if encoder.identity != read:
