@@ -1,31 +1,31 @@
-"""OpenAI's protocol over HTTP, and the only module that calls `httpx`: one chat completion, and batches of them.
+"""The only module that calls `openai`: one chat completion, and batches of them.
 
-The server is not trusted. A call has one limit of time and one of bytes, no redirect is followed, nothing is unpacked, each reply is read
-as a checked record, and whatever else comes back is a `Failed` in one short line.
+The server is not trusted. The client sends, and hands over each reply unread: a call has one limit of time and one of bytes, no redirect
+is followed, nothing is unpacked, each reply is read as a checked record, and whatever else comes back is a `Failed` in one short line.
 """
 
 import asyncio
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2 as httpx  # openai's own
+import openai
 from pydantic import ValidationError
 
 from pipelines.captioning.splitting import clean_text
-from pipelines.errors import MachineFault, PipelineError, machine_faults
+from pipelines.errors import MachineFault, PipelineError, is_of_the_machine
 from pipelines.writers.received import BatchPage, BatchState, Line, Made, Problem, Received, Refusal, Reply, Response
 from pipelines.writers.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request, read_reply
 from schemas.recipe import LlmRecipe
 
 KEY: Final = "OPENAI_API_KEY"
 _URL: Final = "OPENAI_BASE_URL"
-_ACCOUNT: Final = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # headers, by their variables
 _OPENAI: Final = "https://api.openai.com/v1"
 _ENDED: Final = frozenset(["completed", "expired", "cancelled", "failed"])
 _LONGEST: Final = 300  # characters of a server's own message
@@ -37,6 +37,11 @@ _SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetc
 _MOST_PAGES: Final = 100  # of a hundred batches each
 
 T = TypeVar("T", bound=Received)
+Sent = AbstractAsyncContextManager[Any]  # a call of the client's that is about to be made; entered, it has the reply, unread
+
+
+class _Packed(Exception):
+    """A reply that would have to be unpacked, to nobody knows how many bytes."""
 
 
 class Server:
@@ -61,24 +66,29 @@ class Server:
         self.is_own = _url(recipe) != _OPENAI
         self._key, self._timeout_s = os.environ.get(KEY, ""), recipe.timeout_s
         address = httpx.URL(_url(recipe))  # of the environment, it may hold a query
-        account = {header: os.environ[name] for header, name in _ACCOUNT.items() if os.environ.get(name)}
-        self._client = httpx.AsyncClient(
+        client = openai.AsyncOpenAI(
+            api_key=self._key or "none",
             base_url=address.copy_with(query=None),
-            params=address.params,
-            headers={"Authorization": f"Bearer {self._key or 'none'}", "Accept-Encoding": "identity", **account},
-            follow_redirects=False,
+            default_query=dict(address.params),
+            default_headers={"Accept-Encoding": "identity"},
+            max_retries=0,  # ours are paid for
             timeout=None,  # each call has one of its own, around all of it
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=recipe.concurrency),
+            http_client=httpx.AsyncClient(
+                follow_redirects=False,
+                timeout=None,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=recipe.concurrency),
+                event_hooks={"response": [_bounded]},
+            ),
         )
+        self._client, self._sent = client, client.with_streaming_response
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def ask(self, request: Request) -> Answer:
         """The answer to one request. Raises `Failed`."""
-        sent = self._client.build_request("POST", "/chat/completions", json=request.body(own_server=self.is_own))
-        reply = _record(Reply, await self._body(sent))
+        reply = _record(Reply, await self._body(self._sent.chat.completions.create(**request.body(own_server=self.is_own))))
         return read_reply(request.hash, reply, self._plain)
 
     async def submit(self, requests: list[Request], name: str) -> str:
@@ -88,19 +98,18 @@ class Server:
             for request in requests
         )
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
-        file = {"file": (f"{name}.jsonl", content)}
-        sent = self._client.build_request("POST", "/files", data={"purpose": "batch"}, files=file)
-        made = _record(Made, await self._body(sent, sent_bytes=len(content)))
-        asked = {
-            "completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": made.id, "metadata": {"obbligato": name},
-        }  # fmt: skip
-        return _record(Made, await self._body(self._client.build_request("POST", "/batches", json=asked))).id
+        file = self._sent.files.create(file=(f"{name}.jsonl", content), purpose="batch")
+        made = _record(Made, await self._body(file, sent_bytes=len(content)))
+        batch = self._sent.batches.create(
+            completion_window="24h", endpoint="/v1/chat/completions", input_file_id=made.id, metadata={"obbligato": name}
+        )
+        return _record(Made, await self._body(batch)).id
 
     async def find(self, name: str) -> str:
         """The server's name of a batch that was handed over under ours; "" where it never came. Raises `Failed`."""
-        after: dict[str, str] = {}
+        after: dict[str, Any] = {}
         for _page in range(_MOST_PAGES):
-            page = _record(BatchPage, await self._body(self._client.build_request("GET", "/batches", params={"limit": "100", **after})))
+            page = _record(BatchPage, await self._body(self._sent.batches.list(limit=100, **after)))
             for batch in page.data:
                 if (batch.metadata or {}).get("obbligato") == name:
                     return batch.id
@@ -111,7 +120,7 @@ class Server:
 
     async def ended(self, server_id: str, requests: int) -> Ended | None:
         """What a batch of so many requests has come to; none while it is under way. Raises `Failed`."""
-        batch = _record(BatchState, await self._body(self._client.build_request("GET", f"/batches/{server_id}")))
+        batch = _record(BatchState, await self._body(self._sent.batches.retrieve(server_id)))
         if batch.status not in _ENDED:
             return None
         if batch.status == "failed":
@@ -132,9 +141,8 @@ class Server:
 
     async def _lines(self, file_id: str, requests: int) -> Iterator[bytes]:
         """The lines of a file that a batch of so many requests left."""
-        wanted = self._client.build_request("GET", f"/files/{file_id}/content")
         try:
-            content = await self._body(wanted, most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE)
+            content = await self._body(self._sent.files.content(file_id), most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE)
         except Failed as error:
             if error.code == "not_found":  # of a batch that is there: it is this batch that is broken, not the address
                 raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
@@ -162,54 +170,50 @@ class Server:
         message = f"{code}: {self._plain(said.message or '')}"
         return Failed("expired" if code == "batch_expired" else "batch_error", message, again=again)
 
-    async def _body(self, request: httpx.Request, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES) -> bytes:
+    async def _body(self, call: Sent, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES) -> bytes:
         """The body of the reply to one call, of at most so many bytes; files have longer. Raises `Failed`."""
         within_s = self._timeout_s + (sent_bytes + most_bytes - _MOST_BYTES) / _SLOWEST_BYTES_S
         try:
-            with machine_faults("calling the language model"):  # the client tells the net's errors in its own words
-                async with asyncio.timeout(within_s):
-                    return await self._read(await self._client.send(request, stream=True), most_bytes)
+            async with asyncio.timeout(within_s), call as reply:
+                return await _read(reply.http_response, most_bytes)
         except (Failed, MachineFault):
             raise
         except TimeoutError:
             raise Failed("timeout", "the server did not answer in time", tokens=None) from None
-        except httpx.ConnectError as error:  # no connection was made at all, so nothing can be billed
-            raise Failed("connection", f"the connection failed: {self._plain(str(error))}") from None
+        except openai.APIStatusError as error:
+            told = self._redirected if error.response.has_redirect_location else self._status
+            raise told(error.response) from None
         except Exception as error:  # noqa: BLE001  # whatever the client chokes on was sent by the server, and costs one call, not the run
-            said = self._plain(str(error) or type(error).__name__)
-            raise Failed("connection", f"the connection failed or was cut: {said}", tokens=None) from None
+            raise self._unreachable(error) from None
 
-    async def _read(self, response: httpx.Response, most_bytes: int) -> bytes:
-        """The body of a success. Raises `Failed` for another status, a packed body and one of more than so many bytes."""
-        good = response.is_success
-        body = bytearray()
-        async with aclosing(response):
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise Failed(BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None)
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > (most_bytes if good else _MOST_ERROR_BYTES):
-                    break
-        if response.has_redirect_location:
-            raise self._redirected(response)
-        if not good:
-            raise self._status(response, bytes(body))
-        if len(body) > most_bytes:
-            raise Failed(BAD_REPLY, f"the server's reply has more than {most_bytes} bytes", tokens=None)
-        return bytes(body)
+    def _unreachable(self, error: Exception) -> Exception:
+        """Why no reply came, or none that can be read; the client wraps what went wrong into errors of its own."""
+        causes = [error]
+        while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None and isinstance(inner, Exception):
+            causes.append(inner)
+        ours = next((cause for cause in causes if is_of_the_machine(cause)), None)
+        if ours is not None:
+            return MachineFault(f"calling the language model: {ours}; make room or repair it, then run again")
+        if any(isinstance(cause, _Packed) for cause in causes):
+            return Failed(BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None)
+        told = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
+        said = self._plain(str(told) or type(told).__name__)
+        if isinstance(told, httpx.ConnectError):  # no connection was made at all, so nothing can be billed
+            return Failed("connection", f"the connection failed: {said}")
+        return Failed("connection", f"the connection failed or was cut: {said}", tokens=None)
 
     def _redirected(self, response: httpx.Response) -> Failed:
         """A reply that would have another server read our captions."""
         host = self._plain(_host(response.headers["location"]))[:100]
         return Failed("redirected", f"{response.status_code}: the server sends us on to {host}; nothing is sent there", again=False)
 
-    def _status(self, response: httpx.Response, body: bytes) -> Failed:
+    def _status(self, response: httpx.Response) -> Failed:
         """A reply that is no success."""
         status = response.status_code
         try:
-            problem = _record(Refusal, body).error
+            problem = _record(Refusal, response.content).error
         except Failed:
-            problem = Problem(message=body.decode(errors="replace"))
+            problem = Problem(message=response.content.decode(errors="replace"))
         said = self._plain(problem.message or "")
         if status == 429 and problem.code == "insufficient_quota":
             return Failed("quota", f"the server's account is out of money: {said}", again=False, fatal=True)
@@ -227,6 +231,45 @@ class Server:
         """A message in one short line that can be printed, without the key."""
         line = clean_text(said[: 10 * _LONGEST], 10 * _LONGEST)
         return (line.replace(self._key, "…") if self._key else line)[:_LONGEST]
+
+
+async def _bounded(response: httpx.Response) -> None:
+    """See to it that of a reply that is no success, which the client reads whole, no more is read than a message may have."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise _Packed
+    if not response.is_success:
+        response.stream = _First(response.stream, _MOST_ERROR_BYTES)
+
+
+class _First(httpx.AsyncByteStream):
+    """The first bytes of a stream."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self._stream, self._most = stream, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield them."""
+        left = self._most
+        async for chunk in self._stream:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+
+async def _read(response: httpx.Response, most_bytes: int) -> bytes:
+    """The body of a success. Raises `Failed` for one of more than so many bytes."""
+    body = bytearray()
+    async with aclosing(response):
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > most_bytes:
+                raise Failed(BAD_REPLY, f"the server's reply has more than {most_bytes} bytes", tokens=None)
+    return bytes(body)
 
 
 def _url(recipe: LlmRecipe) -> str:

@@ -206,7 +206,7 @@ def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(tmp_p
     async def send(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("httpx.AsyncClient.send", send)
+    monkeypatch.setattr("httpx2.AsyncClient.send", send)
     llm = LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1)
     found = asked(llm, requests(1, llm), tmp_path)
     assert isinstance(found.results[0], MachineFault)
