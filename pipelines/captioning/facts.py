@@ -20,6 +20,7 @@ _DENIED: Final = re.compile(  # "not in the key of A minor", "half of 118 BPM": 
     r"(?:(?:in|at|of|on|to|a|an|the|key|tempo|be|quite|exactly|really|set|played|written)\s+){0,5}$"
     r"|\b(?:half|double|twice)\s+(?:(?:of|the|that)\s+){0,3}$"
 )
+_LONGEST: Final = 20_000  # characters of a sentence that are read: half a second at the worst, for time grows with their square
 _RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}
 
 
@@ -49,7 +50,8 @@ def stated(sentence: str) -> tuple[tuple[FactKind, str], ...]:
 
 @lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """Facts of one sentence with the words that state them, by kind and then by place."""
+    """Facts of one sentence with the words that state them, by kind and then by place; of a sentence beyond all measure, its start's."""
+    sentence = sentence[:_LONGEST]
     lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)
     harmony = list(harmony_mentions(sentence, lower))
     timed = [mention.span for mention in harmony if mention.kind is FactKind.TIMED_CHORDS]

@@ -1,6 +1,7 @@
 """Chord sequences in a sentence: plain, repeated a stated number of times, or with the time at which each chord begins."""
 
 import re
+from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
@@ -137,10 +138,13 @@ def _timed(sentence: str, lower: str) -> list[Mention]:
     """Chords with the times at which they begin; they have no parts, for neither can be moved alone."""
     both = [_pairs(pattern, sentence, lower) for pattern in (_CHORD_TIME, _TIME_CHORD)]
     pairs = min((found for found in both if found), key=lambda found: found[0].span.start, default=[])
+    runs = _runs(pairs)
+    lists = _lists(sentence) if any(len(run) == 1 for run in runs) else []
+    said = bool(_CHORD_WORD.search(lower))
     out: list[Mention] = []
-    for run in _runs(pairs):
+    for run in runs:
         span = Span(run[0].span.start, run[-1].span.end)
-        if not _HAS_UNIT.search(lower, span.start, span.end) or (len(run) == 1 and not _is_one_told(sentence, lower, run[0])):
+        if not _HAS_UNIT.search(lower, span.start, span.end) or (len(run) == 1 and not (said and _stands_alone(run[0], lists))):
             continue
         value = " ".join(f"{one.token.chord.harte}@{write_number(one.at_s)}" for one in run)
         out.append(Mention(FactKind.TIMED_CHORDS, value, span))
@@ -168,10 +172,14 @@ def _runs(pairs: list[_Timed]) -> list[list[_Timed]]:
     return runs
 
 
-def _is_one_told(sentence: str, lower: str, one: _Timed) -> bool:
-    """Whether a lone chord with a time is the whole sequence: near a word for chords, and not the last of a list without times."""
+def _lists(sentence: str) -> list[Span]:
+    """Lists of several chords, in order."""
+    spans = (Span(*found.span()) for found in CHORD_LIST.finditer(sentence))
+    return [span for span in spans if len(chord_tokens(sentence, *span)) > 1]
+
+
+def _stands_alone(one: _Timed, lists: list[Span]) -> bool:
+    """Whether a lone chord with a time is the whole sequence, and not the last of a list without times."""
     root = one.token.notes[0].start
-    listed = any(
-        found.start() <= root < found.end() and len(chord_tokens(sentence, *found.span())) > 1 for found in CHORD_LIST.finditer(sentence)
-    )
-    return not listed and bool(_CHORD_WORD.search(lower))
+    place = bisect_right(lists, root, key=lambda span: span.start) - 1
+    return place < 0 or lists[place].end <= root

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.splitting import clean_text, split_sentences
 
 LONG = {
@@ -47,3 +48,10 @@ def test_d_what_ends_a_sentence_is_what_it_was() -> None:
         "Well…",
         "End",
     )
+
+
+@pytest.mark.parametrize("unit", ["Am at 0 s, ", "in A minor "])
+def test_d_a_sentence_of_176_kb_of_chords_or_keys_is_read_in_seconds(unit: str) -> None:
+    began = time.process_time()
+    assert parse_facts(unit * 16_000)
+    assert time.process_time() - began < 5  # a second, where it was minutes

@@ -24,9 +24,10 @@ from pipelines.codecs import open_codec
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.tables import npy_bytes
 from pipelines.tars import TarWriter
+from pipelines.trust import NotTrusted, trust
 from tests.pipelines.shard_samples import flac
 from tests.training.data.shards import BANDS, CHANNELS, FRAMES, latent, told
-from tests.training.runs import corpus, recipe
+from tests.training.runs import corpus, edited, recipe
 from training import checkpoints
 from training.errors import BadData, TrainingError
 from training.generating import Player
@@ -426,3 +427,33 @@ def test_i8_what_stands_at_a_corpus_s_place_now_breaks_no_card(content: bytes, w
     file.write_text(json.dumps(stated))
     assert write_model_card(str(run)).corpora[0].facts.sha256 == "ab" * 32
     assert UNKNOWN in (run / "README.md").read_text()
+
+
+def test_a6_a_model_does_not_name_the_module_that_plays_it(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, model = tmp_path / "ran", tmp_path / "model"
+    shutil.copytree(whole / "run", model)
+    (tmp_path / "evilpkg").mkdir()
+    (tmp_path / "evilpkg" / "codec.py").write_text(f"open({str(mark)!r}, 'w').close()\nfrom pipelines.codecs.mel import open_codec\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    edited(sorted((model / "checkpoints").iterdir())[-1], "recipe.json", '"mel"', '"evilpkg.codec"')
+    with pytest.raises(NotTrusted, match=r"wants codec\.name=evilpkg\.codec"):
+        Player.of(str(model))
+    assert not mark.exists()
+    trust(str(model), ["codec.name=evilpkg.codec"])
+    assert Player.of(str(model)).recipe.codec.name == "evilpkg.codec"
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "wanted"),
+    [
+        ("recipe.json", '"minilm"', '"stranger/encoder"', "text.source=stranger/encoder"),
+        ("recipe.json", '"source": ""', '"source": "stranger/codec"', "codec.source=stranger/codec"),
+    ],
+)
+def test_a6_nor_whose_weights_are_fetched_for_it(whole: Path, tmp_path: Path, file: str, old: str, new: str, wanted: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(whole / "run", model)
+    edited(sorted((model / "checkpoints").iterdir())[-1], file, old, new)
+    with pytest.raises(NotTrusted, match=wanted):
+        Player.of(str(model))

@@ -23,7 +23,7 @@ class Listing:
     def write(self, numbers: list[int], captions: dict[int, str] | None = None) -> dict[str, int]:
         said = captions or {}
         rows = (InputRow(row=f"{n:03d}.flac", source=Source(uri=f"/m/{n:03d}.flac"), captions=(said.get(n, "Music."),)) for n in numbers)
-        return write_listing(self.store, rows, RECIPE)
+        return write_listing(self.store, rows, RECIPE, shrink=True)
 
     def seats(self) -> dict[str, tuple[str, int]]:
         """Slice and place of each row."""
