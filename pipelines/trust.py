@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.embedders import BUILT_IN
+from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
 from schemas.recipe import Recipe, Writer
 
@@ -60,7 +61,7 @@ def named_module(knob: str, name: str) -> str:
 
 def named_model(knob: str, source: str) -> str:
     """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our defaults, and for folders."""
-    is_ours = not source or source in OUR_MODELS
+    is_ours = not source or pinned(source).name in OUR_MODELS
     return "" if is_ours or os.path.isabs(source) or os.path.isdir(source) else f"{knob}={source}"
 
 

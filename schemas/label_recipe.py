@@ -38,7 +38,9 @@ class LabelRecipe(Record):
         description="clap (weights by `label.model`), bridge (measured labels in words, compared by MiniLM: no weights, no download), "
         "or a plug-in's name.",
     )
-    model: str = Field("laion/larger_clap_music", description="A model's id or folder; LAION's music checkpoint.")
+    model: str = Field(
+        "laion/larger_clap_music", description="A model's id (id@commit holds it to one) or folder; LAION's music checkpoint."
+    )
     python: str = Field("", description="Interpreter of another environment, where a plug-in's packages break ours. Empty: this one.")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where embedder and search run: cpu or cuda.")
     batch: int = Field(16, ge=1, le=1024, description="Windows of 10 s, or texts, that the model takes at once; a GPU takes 64 or more.")

@@ -252,7 +252,9 @@ class EncodeRecipe(Record):
         description="mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac (Kumar et al., 2023), or a dotted "
         "module. Empty: nothing is encoded.",
     )
-    source: str = Field("", description="The codec's weights: an id on the Hugging Face hub, or a folder. Empty: the codec's own default.")
+    source: str = Field(
+        "", description="The codec's weights: an id on the Hugging Face hub (id@commit holds it to one), or a folder. Empty: its default."
+    )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the codec runs: cpu or cuda.")
     batch: int = Field(
         4,

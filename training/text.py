@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import torch
 
 from pipelines.embedders import minilm
+from pipelines.embedders.hub import pinned
 from pipelines.weights import STORED, first_line, weights_hash
 from training.conditions.tokens import Tokens, padded_length
 from training.errors import TrainingError
@@ -85,8 +86,10 @@ def open_text_encoder(source: str = MINILM, device: str = "cpu", max_tokens: int
             kind: Any = AutoModel
         else:
             name, kind = source, T5EncoderModel
-        model, told = kind.from_pretrained(source, use_safetensors=True, local_files_only=kind is AutoModel, output_loading_info=True)
-        tokenizer: Any = AutoTokenizer.from_pretrained(source)
+        place, revision = pinned(source)
+        local = kind is AutoModel
+        model, told = kind.from_pretrained(place, revision=revision, use_safetensors=True, local_files_only=local, output_loading_info=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision)
     except Exception as error:  # configurations and weights of others bring libraries to raise anything
         expected = f"expected {MINILM}, or the id or folder of a T5, with {STORED}"
         raise TrainingError(f"no text encoder at {source!r}: {expected} ({first_line(error)})") from error

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
+from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
 from pipelines.weights import STORED, first_line, weights_hash
 
@@ -88,9 +89,11 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
     from transformers import SpeechT5HifiGan
 
     source = source or DEFAULT_SOURCE
+    name, revision = pinned(source)
+    held: dict[str, Any] = {"revision": revision, "use_safetensors": True}  # pickles can hold code
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder="vae", low_cpu_mem_usage=False, use_safetensors=True)
-        vocoder = SpeechT5HifiGan.from_pretrained(source, subfolder="vocoder", use_safetensors=True)
+        autoencoder = AutoencoderKL.from_pretrained(name, subfolder="vae", low_cpu_mem_usage=False, **held)
+        vocoder = SpeechT5HifiGan.from_pretrained(name, subfolder="vocoder", **held)
     except Exception as error:  # configurations and weights of others bring libraries to raise anything
         expected = f"expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, with {STORED}"
         raise PipelineError(f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})") from error

@@ -18,6 +18,7 @@ import torch
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
+from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
 from pipelines.weights import STORED, first_line, weights_hash
 
@@ -95,10 +96,11 @@ def loaded(kind: Any, source: str) -> Any:
     """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError` where it is not there, or not whole."""
     wanted = kind.config_class.model_type
     try:
-        found = kind.config_class.get_config_dict(source)[0].get("model_type")
+        name, revision = pinned(source)
+        found = kind.config_class.get_config_dict(name, revision=revision)[0].get("model_type")
         if found not in (None, wanted):  # none in a folder without a configuration, which is refused below
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
-        model, told = kind.from_pretrained(source, output_loading_info=True, use_safetensors=True)  # pickles can hold code
+        model, told = kind.from_pretrained(name, revision=revision, output_loading_info=True, use_safetensors=True)  # pickles can hold code
     except PipelineError:
         raise
     except Exception as error:  # configurations and weights of others bring libraries to raise anything
