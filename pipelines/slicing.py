@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Final
 
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from pipelines.errors import Damaged
 from pipelines.places import published_rows
@@ -15,6 +16,7 @@ from pipelines.store import Store, arrow_schema, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side, tables_of
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
+from schemas.record import Record
 
 LISTING: Final = "listing/plan.json"
 _SLICE: Final = 64  # input rows of a slice
@@ -26,6 +28,20 @@ _SEATED: Final = pa.schema(
         ("row", pa.string()), ("place", pa.int64()), ("slice", pa.int64()),
     ]
 )  # fmt: skip
+
+
+class _Listing(Record):
+    """The form of a listing's plan."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    slices: dict[str, int]
+
+
+def read_listing(store: Store) -> dict[str, int]:
+    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
+    slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
+    return slices
 
 
 def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dict[str, int]:
@@ -47,7 +63,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe) -> dic
 def _slices_before(store: Store) -> list[str]:
     """Slices of the listing that stands; where its plan is damaged, those whose files are there: none of their inputs may move."""
     try:
-        return list(store.read_sealed(LISTING)["slices"])
+        return list(read_listing(store))
     except FileNotFoundError:
         return []
     except Damaged:
