@@ -153,18 +153,24 @@ def _by_clips(store: Store) -> Iterator[pa.Table]:
     for file in store.names("clips"):
         bucket, ending = file.split(".", 1)
         if ending == "parquet" and not _is_altered(store, bucket):
-            table = read_table(store, f"clips/{file}", ["song.song_id", "group", "split"])
-            columns = {name: table.column(name) for name in ("group", "split")}
-            songs = pa.table({"song_id": pc.struct_field(table.column("song"), "song_id"), **columns})
-            songs = songs.group_by(songs.column_names, use_threads=False).aggregate([])
-            yield songs.append_column("bucket", pa.array([bucket] * songs.num_rows)).cast(arrow_schema(Assigned))
+            with suppress(Damaged):
+                yield _songs(read_table(store, f"clips/{file}", ["song.song_id", "group", "split"]), bucket)
+
+
+def _songs(clips: pa.Table, bucket: str) -> pa.Table:
+    """Each song of some clips once, and the bucket that it stands in."""
+    columns = {name: clips.column(name) for name in ("group", "split")}
+    songs = pa.table({"song_id": pc.struct_field(clips.column("song"), "song_id"), **columns})
+    songs = songs.group_by(songs.column_names, use_threads=False).aggregate([])
+    return songs.append_column("bucket", pa.array([bucket] * songs.num_rows)).cast(arrow_schema(Assigned))
 
 
 def _is_altered(store: Store, bucket: str) -> bool:
+    """Whether clips are not those that their marker names; without one, the checksums of their pages tell, as they are read."""
     try:
         return any(altered_files(store, "clips", bucket))
     except (FileNotFoundError, Damaged):
-        return True
+        return False
 
 
 def check_inputs(totals: Mapping[str, int]) -> None:

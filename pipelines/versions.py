@@ -18,7 +18,7 @@ from schemas.record import Record
 from schemas.shard import Sha256
 
 FOLDER: Final = "versions"
-BEGUN: Final = "recipe.done.json"  # vouches for the sources and the recipe that a build was begun with
+BEGUN: Final = "begun.json"  # vouches for the sources and the recipe that a build was begun with
 _NAME: Final = re.compile(r"\d{5,}\.json")
 
 

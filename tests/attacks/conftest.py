@@ -40,7 +40,7 @@ def in_recipe(strange: Path) -> Callable[[str, Any], None]:
         text = recipe.read_text()
         assert text.count(f"\n{line}\n") == 1
         recipe.write_text(text.replace(f"\n{line}\n", f"\n{to}\n"))
-        (strange / "recipe.done.json").unlink(missing_ok=True)
+        (strange / "begun.json").unlink(missing_ok=True)
         shutil.rmtree(strange / "versions", ignore_errors=True)
 
     return change
