@@ -16,7 +16,7 @@ from prefect.artifacts import (
 
 from pipelines.agreement import Agreement
 from pipelines.dataset import plain_line
-from pipelines.labelling.gathering import PLAN as VOCABULARIES
+from pipelines.labelling.gathering import gathered
 from pipelines.labelling.statistics import LabelStats, build_stats
 from pipelines.store import Store
 
@@ -93,7 +93,7 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
 
 def show_labels(corpus: str, store: Store) -> None:
     """How the pseudo-labels of a corpus spread."""
-    text = label_report(build_stats(store), store.read_sealed(VOCABULARIES)["counts"])
+    text = label_report(build_stats(store), gathered(store)["counts"])
     create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {plain_line(corpus)}")
 
 

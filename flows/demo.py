@@ -7,7 +7,7 @@ from flows.local import build
 from flows.stages import Watch
 from pipelines.agreement import mean_agreement
 from pipelines.beam.options import Engine
-from pipelines.settling import PLAN
+from pipelines.settling import read_plan
 from pipelines.stage import Job
 from pipelines.store import Store
 from pipelines.synthesis.recovery import recovered
@@ -32,5 +32,5 @@ def run_demo(folder: Path, songs: int, seed: int, engine: Engine, watch: Watch) 
     out = str(folder / CORPUS)
     recipe = Recipe(corpus=CorpusRecipe(name="Obbligato demo", seed=seed))
     dataset = build([str(manifest)], out, recipe, engine, watch)
-    rows = recovered([Job(out, name, recipe) for name in Store(out).read_sealed(PLAN)["buckets"]])
+    rows = recovered([Job(out, name, recipe) for name in read_plan(Store(out))["buckets"]])
     return Demo(out, dataset, {"samples": len(rows), **mean_agreement(rows).model_dump()})

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.errors import UsageError
-from flows.order import ORDER, folders_of, order_of, steps_of
+from flows.order import MARKED, ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
 from flows.steps import begin, check, check_models, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.damage import check_whole
-from pipelines.dataset import close_dataset
-from pipelines.errors import PipelineError
+from pipelines.dataset import check_stated, described, publish_dataset
+from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
 from pipelines.lock import Lock, hold
-from pipelines.settling import PLAN
+from pipelines.settling import PLAN, read_plan
 from pipelines.shard_finding import DATASET
 from pipelines.stage import Job, fingerprints, finished, marker_name, missing_inputs
 from pipelines.store import Store
@@ -82,16 +82,22 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
-    _, recipe = trusted_build(out)
-    with hold(Store(out), "obbligato verify"):
-        return _verified(Store(out), recipe, engine, watch)
+    store = Store(out)
+    try:
+        _, recipe = trusted_build(out)
+    except Damaged:
+        with hold(store, "obbligato verify"):
+            check_whole(store, MARKED)  # which names it, and whatever else is damaged
+        raise
+    with hold(store, "obbligato verify"):
+        return _verified(store, recipe, engine, watch)
 
 
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     if not store.exists(PLAN):
         raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
-    check_whole(store, folders_of(recipe))
-    jobs = [Job(store.url, name, recipe) for name in store.read_sealed(PLAN)["buckets"]]
+    check_whole(store, MARKED)
+    jobs = [Job(store.url, name, recipe) for name in read_plan(store)["buckets"]]
     order = order_of(recipe)
     for stage in order[:-1]:
         if any(missing_inputs(stage, job) for job in jobs) or any(
@@ -104,7 +110,9 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
         store.delete(marker_name(order[-1].folder, job.bucket))
     try:
         run_stage(order[-1], store, recipe, engine, new_run(), watch)
-        dataset = close_dataset(store, recipe, order)
+        dataset = described(store, recipe, order)
+        check_stated(store, dataset)
+        publish_dataset(store, dataset)
         publish_version(store, dataset, recipe)
         return dataset
     finally:

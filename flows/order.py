@@ -46,6 +46,9 @@ ORDER: Final[tuple[Stage, ...]] = (  # over buckets
 )
 WORDS: Final = embed_vocabulary.STAGE  # over slices of the vocabularies; before clips are matched to them
 STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER, WORDS)}
+MARKED: Final = (  # folders of a build by any recipe whose buckets or slices have markers
+    "listing", *(stage.folder for stage in BEFORE), "clips", "ledger", gathering.FOLDER, WORDS.folder, *(stage.folder for stage in ORDER),
+)  # fmt: skip
 _BEFORE_MATCH: Final = ("gather", WORDS.name, "index")
 STEPS: Final = (
     "list",
@@ -59,12 +62,6 @@ STEPS: Final = (
 def order_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages over buckets that a recipe asks for."""
     return tuple(stage for stage in ORDER if stage.asked(recipe))
-
-
-def folders_of(recipe: Recipe) -> tuple[str, ...]:
-    """Folders of a build by a recipe whose buckets or slices have markers."""
-    words = (gathering.FOLDER, WORDS.folder) if recipe.labels else ()
-    return ("listing", *(stage.folder for stage in BEFORE), "clips", *words, *(stage.folder for stage in order_of(recipe)))
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:

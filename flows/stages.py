@@ -17,8 +17,8 @@ from pipelines.errors import Passing, PipelineError
 from pipelines.labelling import gathering
 from pipelines.lock import Lock
 from pipelines.pool import BucketRun, run_here
-from pipelines.settling import PLAN
-from pipelines.slicing import LISTING
+from pipelines.settling import clip_counts
+from pipelines.slicing import read_listing
 from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, fingerprints, finished
 from pipelines.store import Store
 from pipelines.tables import side_by_side
@@ -80,14 +80,15 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
     """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises `PipelineError` before they are known."""
     if stage in BEFORE:
-        plan, key, before = LISTING, "slices", "list"
+        sizes, before = read_listing, "list"
     elif stage is WORDS:
-        plan, key, before = gathering.PLAN, "slices", "gather"
+        sizes, before = gathering.slice_sizes, "gather"
     else:
-        plan, key, before = PLAN, "clips", "settle"
-    if not store.exists(plan):
-        raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`")
-    return dict(store.read_sealed(plan)[key])
+        sizes, before = clip_counts, "settle"
+    try:
+        return sizes(store)
+    except FileNotFoundError as error:
+        raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`") from error
 
 
 def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:

@@ -18,6 +18,7 @@ from pipelines.beam.options import Engine, check_engine
 from pipelines.dataset import close_dataset
 from pipelines.embed_audio import description
 from pipelines.encode import codec_facts
+from pipelines.errors import Damaged
 from pipelines.labelling.gathering import gather_vocabulary
 from pipelines.labelling.indexing import index_vocabularies
 from pipelines.labelling.vocabulary_files import file_at
@@ -26,7 +27,7 @@ from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from pipelines.trust import check_trust, trust, wanted
-from pipelines.versions import publish_version
+from pipelines.versions import BEGUN, altered_beginning, publish_version, seal_beginning
 from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe, Writer
@@ -76,8 +77,9 @@ def absolute(place: str) -> str:
 def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
-    store.write_json(SOURCES, [absolute(source) for source in sources])
-    store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())
+    store.delete(BEGUN)
+    places = store.write_json(SOURCES, [absolute(source) for source in sources])
+    seal_beginning(store, [places, store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())])
 
 
 def trust_recipe(out: str, recipe: Recipe) -> None:
@@ -172,9 +174,21 @@ def trusted_build(out: str) -> tuple[list[str], Recipe]:
 def stored_build(out: str) -> tuple[list[str], Recipe]:
     """Sources and recipe that lie in a build's folder: data, of which nothing may be run as it is.
 
-    Raises `UsageError` where there is none.
+    Raises `UsageError` where there is none, and `Damaged` where they are not what was written.
     """
     store = Store(out)
     if not store.exists(SOURCES):
         raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")
-    return list(store.read_json(SOURCES)), validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
+    altered = next(altered_beginning(store), None)
+    if altered is not None:
+        raise Damaged(
+            f"{out}/{altered}; build again with your own sources and recipe, and it is written anew. If you changed it yourself, "
+            f"delete {BEGUN} beside it"
+        )
+    sources = store.read_json(SOURCES)
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
+    try:
+        return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, FileNotFoundError) as error:
+        raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error

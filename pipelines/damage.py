@@ -6,83 +6,112 @@ from typing import Final, NamedTuple
 
 from pipelines import slicing
 from pipelines.errors import Damaged, PipelineError
-from pipelines.settling import INPUT_LEDGER, PLAN
-from pipelines.stage import MARKER, altered_files, forget
+from pipelines.labelling import gathering, indexing
+from pipelines.settling import INPUT_LEDGER, MARKED, PLAN, read_plan
+from pipelines.stage import MARKER, altered_files, forget, marker_name
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from pipelines.versions import FOLDER as VERSIONS
-from pipelines.versions import last_version, read_version, version_names
+from pipelines.versions import altered_beginning, altered_documents, read_version, set_aside, version_names
+from pipelines.writers.answers import Answers, damaged_lines
 
-_PLANS: Final = (PLAN, slicing.LISTING)
+_OPTIONAL: Final = {gathering.PLAN: gathering.gathered, indexing.PLAN: indexing.indexed}  # plans that not every build has
 
 
 class Damage(NamedTuple):
-    """A file that is not as it was written, or the marker that should vouch for it: what is wrong, and whose bucket it is."""
+    """A file that is not as it was written, or the marker that should vouch for it; what is wrong; how the next build comes to mend it."""
 
-    said: str
-    folder: str = ""  # of the stage that makes it anew; empty for a document of the whole build
-    bucket: str = ""
+    file: str
+    wrong: str
+    mend: Callable[[], None]
+
+    @property
+    def said(self) -> str:
+        """One line for the reader."""
+        return f"{self.file} {self.wrong}"
 
 
 class NotWhole(PipelineError):
     """A build holds files that are not as they were written."""
 
-    def __init__(self, out: str, found: Sequence[Damage]) -> None:
-        self.lines = tuple(damage.said for damage in found)
-        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    def __init__(self, out: str, lines: Sequence[str]) -> None:
+        self.lines = tuple(lines)
+        more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
         super().__init__(f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes anew what it can")
 
 
 def check_whole(store: Store, folders: Iterable[str]) -> None:
     """Read every file of a build and hold it against what was recorded when it was written.
 
-    Raises `NotWhole`, which names each that differs, once their buckets are marked to be made anew.
+    Raises `NotWhole`, which names each that differs, once all is ready for the next build to make them anew.
     """
-    found = [*_documents(store), *_of_buckets(store, folders)]
+    found = damages(store, folders)
     if not found:
         return
     for damage in found:
-        if damage.folder:
-            forget(store, damage.folder, damage.bucket)
-        elif damage.said.startswith(INPUT_LEDGER):  # what is missing is made anew; of other documents that is so in any case
-            store.delete(INPUT_LEDGER)
-    raise NotWhole(store.url, found)
+        damage.mend()
+    raise NotWhole(store.url, [damage.said for damage in found])
+
+
+def damages(store: Store, folders: Iterable[str]) -> list[Damage]:
+    """Every file of a build that is not as it was written, each once."""
+    found = (*_documents(store), *_plans(store), *_versions(store), *_answers(store), *_of_buckets(store, folders))
+    lines = {(damage.file, damage.wrong) if damage.file.endswith(".jsonl") else damage.file: damage for damage in found}
+    return list(lines.values())
 
 
 def _of_buckets(store: Store, folders: Iterable[str]) -> Iterator[Damage]:
     """Damage in the folders of stages."""
     marked = [(folder, name.removesuffix(MARKER)) for folder in folders for name in store.names(folder) if name.endswith(MARKER)]
-    for damages in side_by_side(lambda of: list(_of_bucket(store, *of)), marked):
-        yield from damages
+    for found in side_by_side(lambda of: list(_of_bucket(store, *of)), marked):
+        yield from found
 
 
 def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
     try:
-        yield from (Damage(said, folder, bucket) for said in altered_files(store, folder, bucket))
-    except (Damaged, KeyError, TypeError, AttributeError) as error:
-        yield Damage(f"{folder}/{bucket}{MARKER} is not what was written ({error})", folder, bucket)
+        for file, wrong in altered_files(store, folder, bucket):
+            # Where songs stand is told by two files with one marker: the one that is whole must stay vouched for.
+            mend = partial(store.delete, file) if (folder, bucket) == MARKED else partial(forget, store, folder, bucket)
+            yield Damage(file, wrong, mend)
+    except Damaged as error:
+        yield Damage(marker_name(folder, bucket), f"is not what was written ({error})", partial(forget, store, folder, bucket))
+
+
+def _plans(store: Store) -> Iterator[Damage]:
+    """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any case."""
+    readers = {PLAN: read_plan, slicing.LISTING: slicing.read_listing} | _OPTIONAL
+    for name, read in readers.items():
+        if name not in _OPTIONAL or store.exists(name):
+            yield from _broken(name, partial(read, store), lambda: None)
+    for name, sha256 in store.stated_before(indexing.PLAN, indexing.Plan).get("files", {}).items():
+        if not store.exists(name):
+            yield Damage(name, "is missing", lambda: None)
+        elif store.sha256(name) != sha256:
+            yield Damage(name, "is not what was written: its SHA-256 has changed", partial(store.delete, name))
+
+
+def _versions(store: Store) -> Iterator[Damage]:
+    """Damage in versions. The last is made anew; of an earlier one nothing else tells what it said."""
+    for name in version_names(store):
+        yield from _broken(f"{VERSIONS}/{name}", partial(read_version, store, name), partial(set_aside, store, name))
 
 
 def _documents(store: Store) -> Iterator[Damage]:
-    """Damage in what is written for the build as a whole."""
-    for name in _PLANS:
-        yield from _broken(name, partial(store.read_sealed, name))
-    for name in version_names(store):
-        yield from _broken(f"{VERSIONS}/{name}", partial(read_version, store, name))
-    version = last_version(store)
-    if version is None:
-        return
-    for name, sha256 in version.documents.items():
-        if not store.exists(name):
-            yield Damage(f"{name} is missing")
-        elif store.sha256(name) != sha256:
-            yield Damage(f"{name} is not the one that version {version.number} was published with")
+    """Damage in what is written for the build as a whole, which is written anew in any case, but for the inputs' ledger."""
+    for file, wrong in (*altered_beginning(store), *altered_documents(store)):
+        yield Damage(file, wrong, partial(store.delete, INPUT_LEDGER) if file == INPUT_LEDGER else lambda: None)
 
 
-def _broken(name: str, read: Callable[[], object]) -> Iterator[Damage]:
+def _answers(store: Store) -> Iterator[Damage]:
+    """Damage in what language models answered, line by line. Answers are inputs: they are asked for again, not made anew."""
+    for line in damaged_lines(store):
+        yield Damage(line.file, line.wrong, lambda: Answers(store).mend())
+
+
+def _broken(name: str, read: Callable[[], object], mend: Callable[[], None]) -> Iterator[Damage]:
     try:
         read()
     except FileNotFoundError:
-        yield Damage(f"{name} is missing")
+        yield Damage(name, "is missing", mend)
     except Damaged as error:
-        yield Damage(f"{name} is not what was written ({error})")
+        yield Damage(name, f"is not what was written ({error})", mend)

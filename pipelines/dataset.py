@@ -1,6 +1,7 @@
 """The end of a build: both identities checked, no group in two splits, then dataset.json and the dataset card."""
 
 import importlib.metadata
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,9 @@ from pipelines.embedders import minilm
 from pipelines.errors import PipelineError
 from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
-from pipelines.settling import PLAN, check_inputs
+from pipelines.settling import check_inputs, read_plan
 from pipelines.shard_finding import DATASET
-from pipelines.stage import Stage, read_marker
+from pipelines.stage import Stage, read_checked, read_marker
 from pipelines.store import Store
 from pipelines.tables import first_row, read_table, side_by_side
 from pipelines.verify import Relabelled
@@ -25,6 +26,7 @@ from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 
+_MEASURED_ANEW: Final = {"agreement", "obbligato"}  # by this machine and this version: no claims about what was built
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
@@ -36,7 +38,33 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
     """Check the build as a whole and publish what it holds. Raises `PipelineError` where an identity does not hold."""
-    plan = store.read_sealed(PLAN)
+    dataset = described(store, recipe, stages)
+    publish_dataset(store, dataset)
+    return dataset
+
+
+def publish_dataset(store: Store, dataset: Mapping[str, Any]) -> None:
+    """Write dataset.json and the dataset card."""
+    store.write_json(DATASET, dataset)
+    store.write_bytes("README.md", card(dataset).encode())
+
+
+def check_stated(store: Store, found: Mapping[str, Any]) -> None:
+    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is measured anew each time may differ."""
+    stated = store.read_json(DATASET) if store.exists(DATASET) else {}
+    claims = stated if isinstance(stated, dict) else {}
+    known = json.loads(json.dumps(found))
+    other = sorted(name for name in {*known, *claims} - _MEASURED_ANEW if known.get(name) != claims.get(name))
+    if other:
+        raise PipelineError(
+            f"{store.url}/{DATASET} states another {', '.join(f'`{name}`' for name in other)} than is found in the build, and was left as "
+            "it is; run obbligato build again, which writes it anew"
+        )
+
+
+def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
+    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an identity does not hold."""
+    plan = read_plan(store)
     counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
     check_inputs(plan["inputs"])
     check_samples(counts["pack"])
@@ -47,7 +75,7 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
     in_shards = sum(shard["count"] for shard in shards)
     if in_shards != counts["pack"]["written"]:
         raise PipelineError(f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; build again")
-    dataset = {
+    return {
         "name": recipe.corpus.name,
         "obbligato": importlib.metadata.version("obbligato"),
         "schema_version": SCHEMA_VERSION,
@@ -67,9 +95,6 @@ def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict
         "agreement": agreement_by_kind(store, plan["buckets"]),
         "shards": shards,
     }
-    store.write_json(DATASET, dataset)
-    store.write_bytes("README.md", card(dataset).encode())
-    return dataset
 
 
 def check_samples(counts: Mapping[str, int]) -> None:
@@ -118,7 +143,7 @@ def _shard(store: Store, bucket: str) -> dict[str, Any] | None:
     """What dataset.json says of a bucket's shard; none where it wrote none."""
     if not store.exists(f"shards/{bucket}.json"):
         return None
-    index = store.read_json(f"shards/{bucket}.json")
+    index = json.loads(read_checked(store, "shards", bucket, f"shards/{bucket}.json"))
     return {
         "file": f"shards/{bucket}.tar", "split": Bucket.parse(bucket).split.value, "count": index["count"], "bytes": index["bytes"],
         "duration_s": index["duration_s"], "sha256": index["sha256"],

@@ -11,7 +11,7 @@ from pipelines.embed_texts import Embedded
 from pipelines.embedders import Vectors
 from pipelines.embedders.minilm import DIMENSION
 from pipelines.rewording import FOLDER as PARAPHRASES
-from pipelines.settling import PLAN
+from pipelines.settling import read_plan
 from pipelines.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, marker_name, read_marker, write_marker
 from schemas.caption import Caption
 from schemas.corpus import Captioned
@@ -126,7 +126,7 @@ def _before(job: Job) -> str | None:
     if job.recipe.caption.paraphraser is not Writer.OPENAI:
         return None
     split = Bucket.parse(job.bucket).split
-    earlier = [name for name in job.store.read_sealed(PLAN)["buckets"] if name < job.bucket and Bucket.parse(name).split is split]
+    earlier = [name for name in read_plan(job.store)["buckets"] if name < job.bucket and Bucket.parse(name).split is split]
     marker = marker_name(FOLDER, max(earlier, default=""))
     return str(read_marker(job.store, FOLDER, max(earlier))["fingerprint"]) if earlier and job.store.exists(marker) else ""
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import PipelineError
-from pipelines.settling import INPUT_LEDGER, PLAN
+from pipelines.settling import INPUT_LEDGER, read_plan
 from pipelines.stage import Stage, marker_name
 from pipelines.store import Store
 from pipelines.tables import read_table, side_by_side
@@ -18,7 +18,7 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
     """Rows of the whole ledger with one of these outcomes, inputs first."""
     if not store.exists(INPUT_LEDGER):
         raise PipelineError(f"{store.url} holds no ledger: build something there first")
-    names = [INPUT_LEDGER, *(f"ledger/{name}.parquet" for name in store.read_sealed(PLAN)["buckets"])]
+    names = [INPUT_LEDGER, *(f"ledger/{name}.parquet" for name in read_plan(store)["buckets"])]
     wanted = pa.array([outcome.value for outcome in outcomes])
     tables = (read_table(store, name) for name in names if store.exists(name))
     found = (table.filter(pc.is_in(table.column("outcome"), wanted)) for table in tables)
@@ -40,7 +40,7 @@ def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: 
     again += _forget(store, "probed", _slices_of(store, inputs))
     samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
     either = samples | {key.rpartition("-")[0] for key in samples}  # a stage's dead are samples, or clips with all their samples
-    buckets = store.read_sealed(PLAN)["buckets"] if samples else []
+    buckets = read_plan(store)["buckets"] if samples else []
     for stage in stages:
         again += _forget(store, stage.folder, _holding(store, stage.folder, buckets, ".dead.parquet", "key", either))
     return again

@@ -89,7 +89,7 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
     if job.recipe.label.search is Search.EXACT:
         return ""
     name = indexing.index_name(vocabulary)
-    return _checked_index(job.store.url, name, job.store.read_sealed(indexing.PLAN)["files"][name])
+    return _checked_index(job.store.url, name, indexing.indexed(job.store)[name])
 
 
 @lru_cache(maxsize=65_536)
@@ -136,7 +136,7 @@ def _mapped_table(file: str) -> pa.Table:
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{job.store.read_sealed(gathering.PLAN)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return f"{gathering.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
 
 
 STAGE: Final = Stage(

@@ -17,7 +17,7 @@ from pipelines.draws import generator
 from pipelines.embed_audio import FOLDER as EMBEDDINGS
 from pipelines.embed_audio import HeardClip
 from pipelines.fingerprint import agreement
-from pipelines.settling import PLAN
+from pipelines.settling import read_plan
 from pipelines.signatures import Hashing, Words, near_pairs, signatures
 from pipelines.stage import Done, Exchange, Job, Stage
 from schemas.identity import Bucket
@@ -44,7 +44,7 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
     heard = embed_audio.read(job)
     if not heard:
         return
-    total = sum(job.store.read_sealed(PLAN)["clips"].values())
+    total = sum(read_plan(job.store)["clips"].values())
     hashing = Hashing.for_corpus(total, job.recipe.near)
     shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
     signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))

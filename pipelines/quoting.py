@@ -3,7 +3,7 @@
 from pipelines.captioning.conversation import opening
 from pipelines.errors import PipelineError
 from pipelines.rewording import works
-from pipelines.settling import PLAN
+from pipelines.settling import PLAN, read_plan
 from pipelines.stage import Job
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
@@ -53,7 +53,7 @@ def quote(store: Store, recipe: Recipe) -> Quote:
     prompt, answer = 0, 0
     requests: set[str] = set()
     answered: set[str] = set()
-    for bucket in store.read_sealed(PLAN)["buckets"] if store.exists(PLAN) and count else []:
+    for bucket in read_plan(store)["buckets"] if store.exists(PLAN) and count else []:
         name = f"captions/{bucket}.parquet"
         if not store.exists(name):
             raise PipelineError(

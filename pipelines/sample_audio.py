@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pipelines.errors import PipelineError
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.guarded_json import json_record
 from pipelines.stage import Job, marker_name
-from pipelines.store import sha256_of
 from pipelines.tars import read_members
 from pipelines.vary import audio_name
 from schemas.corpus import Varied
+from schemas.shard import ShardIndex
 
 
 class Piece(NamedTuple):
@@ -54,5 +55,8 @@ def _whole(job: Job) -> bool:
     name = f"shards/{job.bucket}"
     if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
         return False
-    with job.store.open(f"{name}.tar") as opened:
-        return bool(sha256_of(opened) == job.store.read_json(f"{name}.json")["sha256"])
+    try:
+        index = json_record(ShardIndex, job.store.read_bytes(f"{name}.json"))
+    except DeadInput:
+        return False
+    return job.store.sha256(f"{name}.tar") == index.sha256

@@ -2,20 +2,35 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ConfigDict
 
 from pipelines import placing
 from pipelines.errors import Damaged, PipelineError
 from pipelines.scratch import Scratch, scratch
 from pipelines.shrinking import check_shrinking
-from pipelines.stage import Job, digest, marked_fingerprint, publish_marked, read_marker, remove_others
-from pipelines.store import PARQUET, Store, Writer, arrow_schema, parquet_bytes
+from pipelines.stage import (
+    Done,
+    Job,
+    altered_files,
+    digest,
+    marked_fingerprint,
+    marker_name,
+    publish_marked,
+    read_marker,
+    remove_others,
+    whole_marker,
+    write_marker,
+)
+from pipelines.store import PARQUET, Published, Store, Writer, arrow_schema, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side
 from schemas.corpus import Assigned, Clip, LedgerRow
 from schemas.recipe import Recipe
@@ -23,6 +38,7 @@ from schemas.record import Record
 
 PLAN: Final = "clips/plan.json"
 INPUT_LEDGER: Final = "ledger/inputs.parquet"
+MARKED: Final = ("ledger", "inputs")  # folder and name of the marker that vouches for that ledger, and for where songs stand
 _BUCKET_FOLDERS: Final = (
     "clips", "annotations", "embeddings", "twins", "verdicts", "variants", "latents", "captions", "paraphrases", "text_embeddings",
     "texts", "matches", "frequencies", "labels", "shards", "verified", "ledger",
@@ -31,6 +47,29 @@ _SLICE_FOLDERS: Final = ("listing", "probed", "cut")
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
 _SONGS: Final = pa.schema([("song_id", pa.string())])
 _VERSION: Final = 1  # raised when settling gives other clips, buckets or ledger rows
+
+
+class _Plan(Record):
+    """The form of a plan."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fingerprint: str
+    buckets: tuple[str, ...]
+    clips: dict[str, int]
+    markers: dict[str, str]
+    inputs: dict[str, int]
+    disagreeing_groups: int
+
+
+def read_plan(store: Store) -> dict[str, Any]:
+    """The plan that stands: buckets in order, clips of each. Raises `Damaged`, and `FileNotFoundError` before anything is settled."""
+    return store.read_stated(PLAN, _Plan)
+
+
+def clip_counts(store: Store) -> dict[str, int]:
+    """Buckets in order, with their clips. Raises as `read_plan`."""
+    return dict(read_plan(store)["clips"])
 
 
 def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> dict[str, Any]:
@@ -47,9 +86,14 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
     files = {name: marker["files"] for name, marker in cut.items()}
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
     known_name = f"assigned/{digest([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
-    before = _plan_before(store)
-    stands = store.exists(INPUT_LEDGER) and store.exists(known_name)
-    if stands and before.get("fingerprint") == expected and _all_stand(store, before["markers"]):
+    before = store.stated_before(PLAN, _Plan)
+    marker = whole_marker(store, *MARKED)
+    if (
+        marker is not None
+        and known_name in marker["files"]
+        and before.get("fingerprint") == expected
+        and _all_stand(store, before["markers"])
+    ):
         return dict(before)
     for folder in ("clips", "assigned", "ledger"):
         store.sweep(folder, "")
@@ -58,29 +102,33 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
             found,
             side_by_side(lambda name: read_table(store, f"cut/{name}.parquet"), slices),
             side_by_side(lambda name: read_table(store, f"cut/{name}.inputs.parquet"), slices),
-            [read_table(store, known_name)] if store.exists(known_name) else [],
+            _known(store, known_name),
         )
         placing.settle(found, recipe.ingest, recipe.corpus.seed)
         if before and not shrink:
             _check_shrinking(store, found, before["buckets"])
         if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
             store.write_sealed(PLAN, {**before, "fingerprint": ""})
-        inputs = {"in": sum(slices.values()), **_write_ledger(store, placing.ledger(found))}
+        ledger, totals = _write_ledger(store, placing.ledger(found))
+        inputs = {"in": sum(slices.values()), **totals}
         check_inputs(inputs)
         if not inputs.get("used"):  # an outage of the sources must not cost what was built from them
             raise PipelineError(
                 f"none of the {inputs['in']} inputs can be used; `obbligato dead ls {store.url}` says why for each. "
                 "Nothing else was changed"
             )
-        _write_table(store, known_name, Assigned, placing.assigned(found))
+        store.delete(marker_name(*MARKED))
+        known = _write_table(store, known_name, Assigned, placing.assigned(found))
         markers, counts = _write_buckets(store, placing.clips(found), recipe)
         disagreeing = placing.disagreeing_groups(found)
+    folder, name = MARKED
+    write_marker(folder, Job(store.url, name, recipe), expected, Done([ledger, known], inputs))
     plan = {
         "fingerprint": expected, "buckets": list(counts), "clips": counts, "markers": markers, "inputs": inputs,
         "disagreeing_groups": disagreeing,
     }  # fmt: skip
     for folder in _BUCKET_FOLDERS:
-        remove_others(store, folder, {*counts, "plan", "inputs"})
+        remove_others(store, folder, {*counts, "plan", name})
     for folder in _SLICE_FOLDERS:
         remove_others(store, folder, {*slices, "plan"})
     store.write_sealed(PLAN, plan)
@@ -89,7 +137,7 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
 
 def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> None:
     """Hold the songs that the standing tables have against those that are left."""
-    standing = side_by_side(partial(_songs, store), buckets)
+    standing = side_by_side(partial(_songs_in_force, store), buckets)
     found.fill("in_force", chain([_SONGS.empty_table()], standing))
     [(held, gone)] = found.rows(
         """select count(distinct song_id), count(distinct song_id) filter (song_id not in (select song_id from songs)) from in_force"""
@@ -103,7 +151,7 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
         check_shrinking(gone, held, "songs", why)
 
 
-def _songs(store: Store, bucket: str) -> pa.Table:
+def _songs_in_force(store: Store, bucket: str) -> pa.Table:
     """Songs of a bucket's clips; none where its table is damaged or gone."""
     try:
         table = read_table(store, f"clips/{bucket}.parquet", ["song.song_id"])
@@ -112,12 +160,48 @@ def _songs(store: Store, bucket: str) -> pa.Table:
     return pa.table({"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS)
 
 
-def _plan_before(store: Store) -> dict[str, Any]:
-    """The plan that stands; empty where there is none, or a damaged one, which is made anew."""
+def _known(store: Store, name: str) -> list[pa.Table]:
+    """Where songs stand, as it was written; where that is damaged, as the clips that stand tell. None where nobody has divided so."""
+    facts = _vouched(store).get(name, {})
+    if not facts and not store.exists(name):
+        return []
+    with suppress(FileNotFoundError, Damaged):
+        if not facts or store.sha256(name) == facts["sha256"]:
+            return [read_table(store, name)]
+    return list(_by_clips(store))
+
+
+def _vouched(store: Store) -> dict[str, Any]:
+    """Files that the marker of the inputs' ledger names; none in builds from before it was written."""
     try:
-        return dict(store.read_sealed(PLAN))
+        return dict(read_marker(store, *MARKED)["files"])
     except (FileNotFoundError, Damaged):
         return {}
+
+
+def _by_clips(store: Store) -> Iterator[pa.Table]:
+    """Where songs stand by the clips of each bucket that are as they were written. Songs that went away are not among them."""
+    for file in store.names("clips"):
+        bucket, ending = file.split(".", 1)
+        if ending == "parquet" and not _is_altered(store, bucket):
+            with suppress(Damaged):
+                yield _songs(read_table(store, f"clips/{file}", ["song.song_id", "group", "split"]), bucket)
+
+
+def _songs(clips: pa.Table, bucket: str) -> pa.Table:
+    """Each song of some clips once, and the bucket that it stands in."""
+    columns = {name: clips.column(name) for name in ("group", "split")}
+    songs = pa.table({"song_id": pc.struct_field(clips.column("song"), "song_id"), **columns})
+    songs = songs.group_by(songs.column_names, use_threads=False).aggregate([])
+    return songs.append_column("bucket", pa.array([bucket] * songs.num_rows)).cast(arrow_schema(Assigned))
+
+
+def _is_altered(store: Store, bucket: str) -> bool:
+    """Whether clips are not those that their marker names; without one, the checksums of their pages tell, as they are read."""
+    try:
+        return any(altered_files(store, "clips", bucket))
+    except (FileNotFoundError, Damaged):
+        return False
 
 
 def check_inputs(totals: Mapping[str, int]) -> None:
@@ -127,8 +211,8 @@ def check_inputs(totals: Mapping[str, int]) -> None:
         raise PipelineError(f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a defect, please report it")
 
 
-def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> dict[str, int]:
-    """Publish the inputs' ledger; returns how many ended how."""
+def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> tuple[Published, dict[str, int]]:
+    """Publish the inputs' ledger; returns it, and how many ended how."""
     totals: Counter[str] = Counter()
 
     def counted() -> Iterable[pa.Table]:
@@ -136,8 +220,8 @@ def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> dict[str, int]:
             totals.update({row["values"]: row["counts"] for row in table.column("outcome").value_counts().to_pylist()})
             yield table
 
-    _write_table(store, INPUT_LEDGER, LedgerRow, counted())
-    return dict(sorted(totals.items()))
+    published = _write_table(store, INPUT_LEDGER, LedgerRow, counted())
+    return published, dict(sorted(totals.items()))
 
 
 class _Sink(io.RawIOBase):
@@ -157,12 +241,13 @@ class _Sink(io.RawIOBase):
         return len(content)
 
 
-def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[pa.Table]) -> None:
+def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[pa.Table]) -> Published:
     """Publish any number of rows as one parquet file, a piece at a time."""
     schema = arrow_schema(kind)
     with store.writer(name) as out, pq.ParquetWriter(_Sink(out), schema, **PARQUET) as parquet:
         for table in tables:
             parquet.write_table(table.cast(schema))
+    return out.published()
 
 
 def _write_buckets(store: Store, tables: Iterable[pa.Table], recipe: Recipe) -> tuple[dict[str, str], dict[str, int]]:

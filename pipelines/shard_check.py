@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.guarded_json import JSON_LIMIT
 from pipelines.shard_audio import Depth, Sound, listened
-from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
+from pipelines.shard_finding import DATASET, Found, Problem, Shard, index_of, open_file, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
-from pipelines.store import sha256_of
+from pipelines.store import Store, sha256_of
 from pipelines.tars import sample_offsets
+from pipelines.versions import FOLDER as VERSIONS
+from pipelines.versions import last_version, version_names
 from schemas.identity import stable_hash
 from schemas.sample import Sample
 from schemas.shard import ListedShard, ShardIndex
@@ -28,6 +31,7 @@ class Checked(NamedTuple):
 def check(found: Found) -> Iterator[Problem | Checked]:
     """Every problem of a target in order, and a count per shard. A key that two shards hold is a problem."""
     yield from found.problems
+    yield from _check_version(found.build)
     places: dict[int, int] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
     for number, shard in enumerate(found.shards):
         for result in _check_shard(shard, found.listed.get(shard.path)):
@@ -37,6 +41,21 @@ def check(found: Found) -> Iterator[Problem | Checked]:
                     yield Problem(shard=shard.name, key=result, code="repeated_key", message=f"stands in {found.shards[first].name} too")
             else:
                 yield result
+
+
+def _check_version(build: str) -> Iterator[Problem]:
+    """Compare a build's dataset.json with the hash that its last version has of it, where it has versions."""
+    if not build:
+        return
+    try:
+        store = Store(build)
+        large = [name for name in version_names(store) if (store.size(f"{VERSIONS}/{name}") or 0) > JSON_LIMIT]
+        version = None if large else last_version(store)
+        if version is not None and version.documents.get(DATASET) not in (None, store.sha256(DATASET)):
+            said = f"is not the one that the build's version {version.number} was published with"
+            yield Problem(shard=DATASET, key="", code="version", message=said)
+    except (PipelineError, OSError) as error:
+        yield Problem(shard=DATASET, key="", code="version", message=f"cannot be compared with the build's versions: {error}")
 
 
 @dataclass

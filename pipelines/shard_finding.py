@@ -71,6 +71,7 @@ class Found(NamedTuple):
     shards: tuple[Shard, ...]
     problems: tuple[Problem, ...]
     listed: Mapping[str, ListedShard] = MappingProxyType({})
+    build: str = ""  # the URL of a whole build, whose versions vouch for its dataset.json
 
 
 def readable(name: str) -> str:
@@ -148,7 +149,8 @@ def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Fou
     shards = _named(fs, sorted(listed.keys() | set(paths)))
     left = "is not in dataset.json: the build is unfinished, or the file is left over from another"
     problems = tuple(Problem(shard=shard.name, key="", code="unlisted", message=left) for shard in shards if shard.path not in listed)
-    return Found(tuple(shard for shard in shards if shard.path in listed), problems, listed)
+    build = root if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(root))
+    return Found(tuple(shard for shard in shards if shard.path in listed), problems, listed, build)
 
 
 def dataset_file(content: bytes) -> DatasetFile:

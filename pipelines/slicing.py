@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Final
 
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from pipelines.errors import Damaged
 from pipelines.places import published_rows
@@ -16,6 +17,7 @@ from pipelines.store import Store, arrow_schema, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side, tables_of
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
+from schemas.record import Record
 
 LISTING: Final = "listing/plan.json"
 _SLICE: Final = 64  # input rows of a slice
@@ -27,6 +29,20 @@ _SEATED: Final = pa.schema(
         ("row", pa.string()), ("place", pa.int64()), ("outcome", pa.string()), ("slice", pa.int64()),
     ]
 )  # fmt: skip
+
+
+class _Listing(Record):
+    """The form of a listing's plan."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    slices: dict[str, int]
+
+
+def read_listing(store: Store) -> dict[str, int]:
+    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
+    slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
+    return slices
 
 
 def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False) -> dict[str, int]:
@@ -51,7 +67,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shr
 def _slices_before(store: Store) -> list[str]:
     """Slices of the listing that stands; where its plan is damaged, those whose files are there: none of their inputs may move."""
     try:
-        return list(store.read_sealed(LISTING)["slices"])
+        return list(read_listing(store))
     except FileNotFoundError:
         return []
     except Damaged:

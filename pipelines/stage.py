@@ -10,10 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from pydantic import ConfigDict
+
 from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import WAITED
 from pipelines.store import Published, Store
 from schemas.recipe import Recipe
+from schemas.record import Record
+from schemas.shard import Count, Sha256
 
 MARKER: Final = ".done.json"
 _TAKES_OVER: Final = {"shards": "variants"}  # folders that hold what another has dropped
@@ -95,6 +99,26 @@ class Stage(NamedTuple):
         return (*self.needs, *self.may_need(recipe))
 
 
+class _Facts(Record):
+    """What a marker says of a file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    bytes: Count
+    sha256: Sha256
+    dropped: bool = False
+
+
+class _Marker(Record):
+    """The form of a marker."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fingerprint: str
+    files: dict[str, _Facts]
+    counts: dict[str, int]
+
+
 def marker_name(folder: str, bucket: str) -> str:
     """File that says a bucket is done."""
     return f"{folder}/{bucket}{MARKER}"
@@ -166,22 +190,32 @@ def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | Non
 
 def read_marker(store: Store, folder: str, bucket: str) -> dict[str, Any]:
     """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and `FileNotFoundError` where none is."""
-    marker: dict[str, Any] = store.read_sealed(marker_name(folder, bucket))
-    return marker
+    return store.read_stated(marker_name(folder, bucket), _Marker)
 
 
-def altered_files(store: Store, folder: str, bucket: str) -> Iterator[str]:
-    """Names of a bucket's files that are not what its marker says was written, each with what is wrong."""
+class Altered(NamedTuple):
+    """A file that is not what was written, and what is wrong with it."""
+
+    file: str
+    wrong: str
+
+    def __str__(self) -> str:
+        """One line for the reader."""
+        return f"{self.file} {self.wrong}"
+
+
+def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
+    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the marker is not."""
     for name, facts in read_marker(store, folder, bucket)["files"].items():
         if facts.get("dropped"):
             continue
         size = store.size(name)
         if size is None:
-            yield f"{name} is missing"
+            yield Altered(name, "is missing")
         elif size != facts["bytes"]:
-            yield f"{name} has {size} bytes, of {facts['bytes']} that were written"
+            yield Altered(name, f"has {size} bytes, of {facts['bytes']} that were written")
         elif store.sha256(name) != facts["sha256"]:
-            yield f"{name} is not what was written: its SHA-256 has changed"
+            yield Altered(name, "is not what was written: its SHA-256 has changed")
 
 
 def check_inputs(stage: Stage, job: Job) -> None:
@@ -192,10 +226,20 @@ def check_inputs(stage: Stage, job: Job) -> None:
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
     """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes it anew."""
-    altered = next(altered_files(store, folder, bucket), "")
-    if altered:
+    altered = next(altered_files(store, folder, bucket), None)
+    if altered is not None:
         forget(store, folder, bucket)
         raise Damaged(f"{altered}; run again, and it is made anew")
+
+
+def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
+    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says was written."""
+    content = store.read_bytes(name)
+    facts = read_marker(store, folder, bucket)["files"].get(name, {})
+    if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
+        forget(store, folder, bucket)
+        raise Damaged(f"{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+    return content
 
 
 def forget(store: Store, folder: str, bucket: str) -> None:

@@ -222,16 +222,34 @@ class Store:
 
     def write_sealed(self, name: str, value: Any) -> Published:
         """Publish a value as JSON beside a hash of it, for what no other file vouches for."""
-        return self.write_json(name, {"seal": _seal(value), "value": value})
+        return self.write_json(name, {"seal": seal(value), "value": value})
 
     def read_sealed(self, name: str) -> Any:
         """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises `Damaged` where the two disagree."""
         found = self.read_json(name)
         if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
             return found
-        if found.keys() != {"seal", "value"} or found["seal"] != _seal(found["value"]):
+        if found.keys() != {"seal", "value"} or not _is_sealed(found):
             raise Damaged(f"{self.url}/{name} is not what was written: its seal is broken; delete it and build again")
         return found["value"]
+
+    def read_stated(self, name: str, kind: type[Record]) -> dict[str, Any]:
+        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it has another form."""
+        found = self.read_sealed(name)
+        try:
+            kind.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "as a whole"
+            raise Damaged(f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it and build again") from error
+        return dict(found)
+
+    def stated_before(self, name: str, kind: type[Record]) -> dict[str, Any]:
+        """What stands from an earlier run; empty where there is none, or a damaged one, which is made anew."""
+        try:
+            return self.read_stated(name, kind)
+        except (FileNotFoundError, Damaged):
+            return {}
 
     def sha256(self, name: str) -> str:
         """SHA-256 in hex of a file, read a block at a time."""
@@ -277,8 +295,15 @@ def sha256_of(opened: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _seal(value: Any) -> str:
-    """A hash of a JSON value, whatever the order of its keys."""
+def _is_sealed(found: dict[str, Any]) -> bool:
+    try:
+        return bool(found["seal"] == seal(found["value"]))
+    except RecursionError:  # nested deeper than anybody writes
+        return False
+
+
+def seal(value: Any) -> str:
+    """A short hash of a JSON value, whatever the order of its keys: sixteen hex digits, which tell damage, and no forgery."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ from pipelines.annotators import RATE_HZ
 from pipelines.audio import decoded, resampled
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
+from pipelines.settling import read_plan
 from pipelines.stage import Done, Job, Stage, forget
 from pipelines.store import sha256_of
 from pipelines.tars import sample_offsets
@@ -143,7 +144,7 @@ def _read(path: str, raw: Mapping[str, Any]) -> Read:
 
 def chosen_clips(job: Job) -> frozenset[str]:
     """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
-    plan = job.store.read_sealed("clips/plan.json")
+    plan = read_plan(job.store)
     varied = sorted(
         {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
     )

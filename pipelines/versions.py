@@ -1,22 +1,31 @@
 """Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
 
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipelines.errors import Damaged
 from pipelines.shard_finding import DATASET
-from pipelines.slicing import LISTING
-from pipelines.stage import digest, read_marker
-from pipelines.store import Store
+from pipelines.slicing import LISTING, read_listing
+from pipelines.stage import Altered, digest, read_marker
+from pipelines.store import Published, Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
 from schemas.record import Record
+from schemas.shard import Sha256
 
 FOLDER: Final = "versions"
+BEGUN: Final = "begun.json"  # vouches for the sources and the recipe that a build was begun with
 _NAME: Final = re.compile(r"\d{5,}\.json")
+
+
+class _Beginning(Record):
+    """The form of what is remembered of a beginning."""
+
+    files: dict[str, Sha256]
 
 
 class Version(Record):
@@ -73,10 +82,46 @@ def last_version(store: Store) -> Version | None:
 
 def read_version(store: Store, name: str) -> Version:
     """A version by the name of its file. Raises `Damaged`."""
+    return Version.model_validate(store.read_stated(f"{FOLDER}/{name}", Version))
+
+
+def seal_beginning(store: Store, written: Sequence[Published]) -> None:
+    """Remember what a build was begun with: the last file written of a beginning, so that the next one takes it away first."""
+    store.write_sealed(BEGUN, {"files": {file.name: file.sha256 for file in written}})
+
+
+def altered_beginning(store: Store) -> Iterator[Altered]:
+    """Of what a build was begun with, what is not as it was written. Nothing in builds from before that was remembered."""
     try:
-        return Version.model_validate(store.read_sealed(f"{FOLDER}/{name}"))
-    except ValidationError as error:
-        raise Damaged(f"{store.url}/{FOLDER}/{name} is not a version of a dataset: {error.errors()[0]['msg']}") from error
+        files = store.read_stated(BEGUN, _Beginning)["files"]
+    except FileNotFoundError:
+        return
+    except Damaged as error:
+        yield Altered(BEGUN, f"is not what was written ({error})")
+        return
+    for name, sha256 in files.items():
+        if not store.exists(name):
+            yield Altered(name, "is missing")
+        elif store.sha256(name) != sha256:
+            yield Altered(name, "is not what was written: its SHA-256 has changed")
+
+
+def altered_documents(store: Store) -> Iterator[Altered]:
+    """Files of a build as a whole that are not those which its last version was published with, each with what is wrong."""
+    version = last_version(store)
+    if version is None:
+        return
+    for name, sha256 in version.documents.items():
+        if not store.exists(name):
+            yield Altered(name, "is missing")
+        elif store.sha256(name) != sha256:
+            yield Altered(name, f"is not the one that version {version.number} was published with")
+
+
+def set_aside(store: Store, name: str) -> None:
+    """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
+    store.write_bytes(f"{FOLDER}/{name}.damaged", store.read_bytes(f"{FOLDER}/{name}"))
+    store.delete(f"{FOLDER}/{name}")
 
 
 def version_names(store: Store) -> list[str]:
@@ -97,7 +142,7 @@ def _documents(store: Store) -> list[str]:
 
 def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
-    names = list(store.read_sealed(LISTING)["slices"])
+    names = list(read_listing(store))
     markers = side_by_side(lambda name: read_marker(store, "listing", name)["files"], names)
     return digest(dict(zip(names, markers)))
 

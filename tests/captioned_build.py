@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.captioning.compose import compose_captions
-from pipelines.settling import PLAN
 from pipelines.stage import Done, Job, write_marker
 from pipelines.store import Store
 from schemas.corpus import Captioned, Change, Clip, Song, Source, Varied
@@ -13,6 +12,7 @@ from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, Key
 from schemas.recipe import Recipe
 from schemas.record import Record
 from tests.pipelines.shard_samples import CONTROLS
+from tests.written_plan import write_plan
 
 _HOW = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0-1.0"}
 _ROUND = ("A:min", "F:maj", "C:maj", "G:7", "D:min7", "Bb:maj")
@@ -38,7 +38,7 @@ def captioned_build(out: str, recipe: Recipe, sources: Sequence[str], buckets: i
     for number, job in enumerate(jobs):
         seeds = range(first + number, first + len(sources), buckets)
         _bucket(job, [(seed, sources[seed - first]) for seed in seeds])
-    Store(out).write_json(PLAN, {"buckets": [job.bucket for job in jobs], "clips": {job.bucket: 1 for job in jobs}})
+    write_plan(Store(out), {job.bucket: 1 for job in jobs})
     return jobs
 
 

@@ -8,7 +8,8 @@ A run's folder, local or remote::
       optimizer.pt          moments
       recipe.json           the training recipe
       corpus.json           sentences per prompt, statistics that fill what a prompt leaves open, what the latents are
-      state.json            step, counts, and the SHA-256 of each of the others; written last: a checkpoint without it is not one
+      state.json            step, counts, the SHA-256 of each of the others, and its own seal; written last: a checkpoint without
+                            it is not one
 
 There is no random state and no place in the data to keep: every draw depends on the seed and the step.
 """
@@ -28,7 +29,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from pipelines.errors import PipelineError, is_of_the_machine
-from pipelines.store import Store, sha256_of
+from pipelines.store import Store, seal, sha256_of
 from pipelines.weights import first_line
 from schemas.record import Record
 from training.errors import TrainingError
@@ -37,7 +38,7 @@ from training.files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
 FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
-_BY_HAND: Final = f"If you changed a file yourself, take its line out of {STATE}"
+_BY_HAND: Final = f"If you changed a file yourself, take its line and the one of {STATE} out of {STATE}"
 _LOG: Final = logging.getLogger(__name__)
 
 Weights = dict[str, torch.Tensor]
@@ -54,12 +55,13 @@ class State(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
-    files: dict[str, str] = Field({})  # SHA-256 by name; empty in checkpoints from before it was kept
+    files: dict[str, str] = Field({})  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
 
     @property
     def names(self) -> tuple[str, ...]:
         """Files that a whole checkpoint has."""
-        return tuple(self.files) or ((MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS))
+        written = tuple(name for name in self.files if name != STATE)
+        return written or ((MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS))
 
 
 class Checkpoint(NamedTuple):
@@ -115,6 +117,8 @@ class Checkpoint(NamedTuple):
         found, stated = self.record(STATE, State), _NAME.fullmatch(self.name.rpartition("/")[2])
         if stated and int(stated[1]) != found.step:
             raise TrainingError(f"{self.name}/{STATE} is of step {found.step}")
+        if STATE in found.files and found.files[STATE] != _state_seal(self.json(STATE)):
+            raise TrainingError(f"{self.name}/{STATE} is not what was written: its seal is broken")
         return found
 
     def check(self, name: str, sha256: str) -> None:
@@ -192,8 +196,14 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
     written.append(out.published())
     written += [store.write_json(made.file(name), document) for name, document in documents.items() if name != STATE]
     hashes = {one.name.rpartition("/")[2]: one.sha256 for one in written}
-    store.write_json(made.file(STATE), {**documents[STATE], "files": hashes})
+    state = {**documents[STATE], "files": hashes}
+    store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
     return made
+
+
+def _state_seal(state: Mapping[str, Any]) -> str:
+    """The seal of a state, which is no part of what it seals."""
+    return seal({**state, "files": {name: sha256 for name, sha256 in state["files"].items() if name != STATE}})
 
 
 def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:

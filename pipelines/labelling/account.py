@@ -20,7 +20,7 @@ def account(store: Store, recipe: Recipe) -> dict[str, Any]:
     embedder = {"name": found.name, "version": found.version, "licence": found.licence, "dimension": found.dimension}
     if not recipe.labels:
         return {"embedder": embedder}
-    plan = store.read_sealed(gathering.PLAN)
+    plan = gathering.gathered(store)
     dead = sum(side_by_side(lambda name: read_marker(store, VECTORS, name)["counts"]["dead"], plan["slices"]))
     return {"embedder": embedder, "vocabularies": plan["counts"], "texts": sum(plan["slices"].values()), "texts_dead": dead}
 

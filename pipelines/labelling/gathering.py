@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from pipelines.errors import PipelineError
 from pipelines.labelling.exclusion import Exclusion
@@ -15,6 +16,7 @@ from pipelines.store import Store, sha256_of
 from pipelines.vocabulary_rules import cleaned, fault, sameness
 from schemas.label_recipe import LabelRecipe, StatedFacts
 from schemas.recipe import Recipe
+from schemas.record import Record
 from schemas.vocabulary import Form, FormCounts
 
 FOLDER: Final = "vocabulary"
@@ -32,6 +34,27 @@ class Vocabulary(NamedTuple):
     form: Form
     rows: int
     slices: tuple[str, ...]
+
+
+class _Vocabulary(Record):
+    """The form of a vocabulary in a plan."""
+
+    name: str
+    form: Form
+    rows: int
+    slices: tuple[str, ...]
+
+
+class _Plan(Record):
+    """The form of a plan."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fingerprint: str
+    content: str
+    counts: dict[str, dict[str, FormCounts]]
+    slices: dict[str, int]
+    vocabularies: tuple[_Vocabulary, ...]
 
 
 class Kept(NamedTuple):
@@ -57,7 +80,7 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
             label.licence,
         ]
     )
-    before = store.read_sealed(PLAN) if store.exists(PLAN) else {}
+    before = store.stated_before(PLAN, _Plan)
     if before.get("fingerprint") == expected and all(whole_marker(store, FOLDER, name) for name in before["slices"]):
         return dict(before)
     held_out = Exclusion(text.text for place in label.exclude for text in read_texts(place))
@@ -138,10 +161,20 @@ def _arrow(rows: Sequence[Kept]) -> bytes:
 
 def read_plan(store: Store) -> tuple[Vocabulary, ...]:
     """The vocabularies of a build. Raises `PipelineError` before they are gathered."""
+    rows = gathered(store)["vocabularies"]
+    return tuple(Vocabulary(row["name"], Form(row["form"]), row["rows"], tuple(row["slices"])) for row in rows)
+
+
+def gathered(store: Store) -> dict[str, Any]:
+    """The plan of what is gathered. Raises `Damaged`, and `PipelineError` before it is."""
     if not store.exists(PLAN):
         raise PipelineError(f"{store.url}: its vocabularies are not gathered; run `obbligato label`")
-    plan = store.read_sealed(PLAN)
-    return tuple(Vocabulary(row["name"], Form(row["form"]), row["rows"], tuple(row["slices"])) for row in plan["vocabularies"])
+    return store.read_stated(PLAN, _Plan)
+
+
+def slice_sizes(store: Store) -> dict[str, int]:
+    """Slices of all vocabularies in order, with their texts. Raises as `gathered`."""
+    return dict(gathered(store)["slices"])
 
 
 def read_slice(store: Store, name: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ConfigDict
 
 from pipelines import embed_vocabulary
 from pipelines.labelling.gathering import Vocabulary, read_plan
@@ -12,10 +13,23 @@ from pipelines.stage import check_files, digest, read_marker
 from pipelines.store import Store
 from pipelines.temporary import temporary_folder
 from schemas.recipe import Recipe
+from schemas.record import Record
+from schemas.shard import Sha256
 
 FOLDER: Final = "vocabulary_index"
 PLAN: Final = f"{FOLDER}/plan.json"
 _VERSION: Final = 1
+
+
+class Plan(Record):
+    """The form of an index's plan."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fingerprint: str
+    files: dict[str, Sha256]
+    indexes: int
+    texts: int
 
 
 def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
@@ -23,13 +37,19 @@ def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
     vocabularies = read_plan(store)
     marks = [read_marker(store, embed_vocabulary.FOLDER, name)["files"] for one in vocabularies for name in one.slices]
     expected = digest([_VERSION, recipe.corpus.seed, marks])
-    before = store.read_sealed(PLAN) if store.exists(PLAN) else {}
+    before = store.stated_before(PLAN, Plan)
     if before.get("fingerprint") == expected and all(store.exists(index_name(one)) for one in vocabularies):
         return dict(before)
     files = dict(_index(store, vocabulary, recipe.corpus.seed) for vocabulary in vocabularies)
     plan = {"fingerprint": expected, "files": files, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
     store.write_sealed(PLAN, plan)
     return plan
+
+
+def indexed(store: Store) -> dict[str, str]:
+    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before they are made."""
+    files: dict[str, str] = store.read_stated(PLAN, Plan)["files"]
+    return files
 
 
 def index_name(vocabulary: Vocabulary) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import label
-from pipelines.settling import PLAN
+from pipelines.settling import read_plan
 from pipelines.store import Store
 from pipelines.tables import read_table, side_by_side
 from schemas.record import Record
@@ -117,7 +117,7 @@ class _Bucket(NamedTuple):
 def build_stats(store: Store) -> LabelStats:
     """The labels of a build, from their tables, without the shards."""
     counts = LabelCounts()
-    for found in side_by_side(lambda name: _read(store, name), store.read_sealed(PLAN)["buckets"]):
+    for found in side_by_side(lambda name: _read(store, name), read_plan(store)["buckets"]):
         counts.add_many(*found)
     return counts.stats()
 

@@ -14,10 +14,11 @@ import pytest
 from flows.artifacts import rewording_report
 from flows.cli_evaluate import print_report
 from flows.model_card import model_card
-from pipelines.settling import INPUT_LEDGER, PLAN
+from pipelines.settling import INPUT_LEDGER
 from pipelines.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
 from tests.flows.test_model_card import OURS, facts
+from tests.written_plan import write_plan
 from training.evaluation.report import Report
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
     row = LedgerRow(
         unit=Unit.INPUT, key=f"song ♯{HOSTILE}", uri=HOSTILE, stage="ingest", outcome=Outcome.DEAD, code="[red]", message=HOSTILE
     )
-    store.write_json(PLAN, {"buckets": []})
+    write_plan(store, {})
     store.write_records(INPUT_LEDGER, LedgerRow, [row])
     return str(folder)
 

@@ -10,13 +10,13 @@ from pipelines.captioning.paraphrase import captioned
 from pipelines.distinct import Index, distinct_together
 from pipelines.embedders.minilm import DIMENSION
 from pipelines.rewording import FOLDER as PARAPHRASES
-from pipelines.settling import PLAN
 from pipelines.stage import Done, Job, fingerprint, finished, run_bucket, write_marker
 from pipelines.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
 from schemas.recipe import CaptionRecipe, Recipe
 from tests.captioned_build import captioned_build
+from tests.written_plan import write_plan
 
 RECIPE = Recipe(caption=CaptionRecipe(paraphraser="openai", min_similarity=0.5, max_similarity=0.9))
 CONTROL = "A soft flute melody over gentle strings."
@@ -91,7 +91,7 @@ def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(t
         content = Path(tmp_path, folder, "train-00000.parquet").read_bytes()
         write_marker(folder, later, "later", Done([later.store.write_bytes(f"{folder}/{later.bucket}.parquet", content)], {}))
     reworded(later, {f"{0:016x}-0-10000-orig": (text,)})
-    Store(jobs[0].out).write_json(PLAN, {"buckets": [job.bucket for job in (*jobs, later)], "clips": {}})
+    write_plan(Store(jobs[0].out), {job.bucket: 1 for job in (*jobs, later)})
     before = [Path(tmp_path, "texts", f"{job.bucket}.parquet").read_bytes() for job in jobs]
     run_bucket(embed_texts.STAGE, later)
     made = distinct_together(distinct.STAGE, [*jobs, later])

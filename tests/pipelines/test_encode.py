@@ -20,6 +20,7 @@ from pipelines.beam.options import Engine
 from pipelines.codecs.mel import MelCodec
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
+from pipelines.stage import marker_name, read_marker
 from pipelines.store import Store
 from schemas.corpus import Outcome, Varied
 from schemas.recipe import Recipe
@@ -188,6 +189,9 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(songs: Songs, out: Path, 
     with (again / f"variants/{bucket}.tar").open("r+b") as tar:
         tar.seek(row.offset)
         tar.write(b"none")
+    marker = read_marker(store, "variants", bucket)  # vary itself wrote it so
+    marker["files"][f"variants/{bucket}.tar"]["sha256"] = store.sha256(f"variants/{bucket}.tar")
+    store.write_sealed(marker_name("variants", bucket), marker)
     (again / f"latents/{bucket}.done.json").unlink()
     assert songs.build(again, recipe())["samples"] == {"planned": 7, "written": 6, "rejected": 0, "dead": 1}
     [dead] = ledger_rows(store, [Outcome.DEAD])

@@ -8,11 +8,12 @@ import pytest
 
 from pipelines.errors import PipelineError
 from pipelines.ledger import mark_for_retry
-from pipelines.settling import INPUT_LEDGER, PLAN
+from pipelines.settling import INPUT_LEDGER
 from pipelines.stage import Done, Stage, marker_name
 from pipelines.store import Store
 from schemas.corpus import Dead, InputRow, LedgerRow, Outcome, Source, Unit
 from schemas.recipe import Recipe
+from tests.written_plan import write_plan
 
 BUCKETS = ["train-00000", "train-00001"]
 STAGES = [Stage(name, name, 1, (), (), lambda _job: Done([], {})) for name in ("annotate", "vary")]
@@ -27,7 +28,7 @@ class Build:
 
     def __init__(self, folder: Path, slices: Sequence[Iterable[str]] = ()) -> None:
         self.store = Store(str(folder))
-        self.store.write_json(PLAN, {"buckets": BUCKETS})
+        write_plan(self.store, dict.fromkeys(BUCKETS, 1))
         self.store.write_records(INPUT_LEDGER, LedgerRow, [])
         for number, rows in enumerate(slices):
             name = f"slice-{number:05d}"

@@ -8,8 +8,12 @@ import pytest
 from pipelines.errors import PipelineError
 from pipelines.shard_check import Checked, check
 from pipelines.shard_finding import Problem, find_shards
+from pipelines.slicing import LISTING
+from pipelines.store import Store
 from pipelines.tars import sample_offsets
+from pipelines.versions import publish_version
 from schemas.identity import Split
+from schemas.recipe import Recipe
 from tests.pipelines.shard_samples import KEY, flac, foreign, our_sample, ours, write_build, write_shard
 from training.data.index import find_places
 from training.errors import TrainingError
@@ -22,6 +26,18 @@ def problems_of(target: Path) -> list[tuple[str, str, str]]:
 
 def test_a_whole_build_is_counted_and_has_no_problem(tmp_path: Path) -> None:
     assert list(check(find_shards(str(write_build(tmp_path, our_sample(), our_sample("s1")))))) == [Checked(1, 2, 4.0)]
+
+
+def test_a_dataset_file_that_is_not_its_last_version_s_is_a_problem(tmp_path: Path) -> None:
+    file, store = write_build(tmp_path, our_sample()) / "dataset.json", Store(str(tmp_path))
+    store.write_json(LISTING, {"slices": {}})
+    dataset = {"obbligato": "0.1.0", "inputs": {}, "samples": {}, **json.loads(file.read_text())}
+    dataset["shards"][0]["sha256"] = store.sha256("shards/train-00000.tar")
+    store.write_json("dataset.json", dataset)
+    publish_version(store, dataset, Recipe())
+    assert problems_of(tmp_path) == []
+    file.write_text(file.read_text().replace('"inputs": {}', '"inputs": {"in": 9}'))
+    assert problems_of(tmp_path) == [("", "version", "is not the one that the build's version 1 was published with")]
 
 
 def test_a_changed_byte_breaks_the_checksum(tmp_path: Path) -> None:

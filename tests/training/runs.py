@@ -23,11 +23,11 @@ def corpus(folder: Path, *, songs: int = 12, latents: bool = True) -> Path:
 
 
 def edited(checkpoint: Path, name: str, old: str, new: str) -> None:
-    """Change a file of a checkpoint, as somebody does by hand who takes its hash out of state.json too."""
+    """Change a file of a checkpoint, as somebody does by hand who takes its hash and the seal out of state.json too."""
     file, state = checkpoint / name, json.loads((checkpoint / "state.json").read_text())
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
-    del state["files"][name]
+    del state["files"][name], state["files"]["state.json"]
     (checkpoint / "state.json").write_text(json.dumps(state))
 
 

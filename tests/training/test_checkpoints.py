@@ -25,7 +25,8 @@ def test_the_hash_of_every_file_stands_in_the_state_that_is_written_last(url: st
     store = Store(url.format(folder=tmp_path, name=tmp_path.name))
     made = written(store, 4)
     hashes = made.state().files
-    assert set(hashes) == {MODEL, EMA, OPTIMIZER, RECIPE, CORPUS}
+    assert set(hashes) == {MODEL, EMA, OPTIMIZER, RECIPE, CORPUS, STATE}
+    del hashes[STATE]  # its seal
     assert all(hashlib.sha256(store.read_bytes(made.file(name))).hexdigest() == sha256 for name, sha256 in hashes.items())
     assert damage(made) == ""
     assert made.optimizer()["weight"]["exp_avg"].tolist() == [[4.0, 4.0]] * 3
@@ -41,6 +42,13 @@ def test_one_bit_in_any_file_is_named_and_only_in_those_that_are_wanted(name: st
     assert damage(made) == f"{name} is not what was written, by its SHA-256 in state.json"
     assert damage(made, wanted=[name]) == damage(made)
     assert damage(made, wanted={MODEL, EMA, OPTIMIZER, RECIPE, CORPUS} - {name}) == ""
+
+
+def test_another_count_in_the_state_is_named_by_its_seal(tmp_path: Path) -> None:
+    made = written(Store(str(tmp_path)), 4)
+    file = tmp_path / made.file(STATE)
+    file.write_text(file.read_text().replace('"step": 4', '"samples": 5, "step": 4'))
+    assert damage(made) == "state.json is not what was written: its seal is broken"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,215 @@
+"""One bit changed in files of a build that holds every kind of file, and what is said of it; for tests and for the benchmark of flips."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from flows.local import build, verify_build
+from flows.order import MARKED
+from flows.steps import stored_build
+from pipelines.beam.options import Engine
+from pipelines.damage import NotWhole, damages
+from pipelines.errors import PipelineError
+from pipelines.settling import read_plan
+from pipelines.shard_check import check
+from pipelines.shard_finding import find_shards
+from pipelines.slicing import read_listing
+from pipelines.stage import MARKER, altered_files
+from pipelines.store import Store
+from pipelines.synthesis.songs import write_songs
+from pipelines.versions import read_version
+from pipelines.writers.answers import damaged_lines
+from schemas.label_recipe import LabelRecipe
+from schemas.recipe import Recipe
+from tests.flows.building import digests
+from tests.flows.test_growth import PLAIN
+from tests.llm_server import llm_server
+
+# The first pattern that a file's name matches says its kind.
+KINDS: Final = {
+    "runs/*": "reports of runs",
+    "*.done.json": "markers",
+    "versions/*": "versions",
+    "*/plan.json": "plans",
+    "answers/*": "answers of a language model",
+    "ledger/*": "ledger",
+    "assigned/*": "where songs stand",
+    "shards/*.tar": "shards",
+    "shards/*.json": "shard indexes",
+    "variants/*.tar": "variants' audio",
+    "latents/*.tar": "latents",
+    "vocabulary*": "vocabularies, vectors, indexes",
+    "[lpc][iru][sot]*/slice-*": "tables of inputs",
+    "*/*.parquet": "tables of stages",
+}
+OUTSIDE: Final = "reports of runs"  # of the promise: nothing reads them but people
+_MOODS: Final = ("calm pad", "airy lead", "sad choir", "warm strings", "bold brass", "bright keys", "dark bass", "soft drums")
+_LINES: Final = tuple(
+    f"A {one} flute plays over the {other} drums." for one in ("calm", "sad", "warm") for other in ("soft", "loud", "dry")
+)
+
+
+class Everything(NamedTuple):
+    """A build of two pieces with every kind of file, its sources and recipe, and a copy of it that nobody touches."""
+
+    sources: list[str]
+    out: Path
+    recipe: Recipe
+    pristine: Path
+
+    @property
+    def files(self) -> list[str]:
+        """All files with any content, by name."""
+        found = (path for path in sorted(self.pristine.rglob("*")) if path.is_file() and path.stat().st_size)
+        return [str(path.relative_to(self.pristine)) for path in found]
+
+    def restore(self) -> None:
+        """Undo whatever was done to the build."""
+        shutil.rmtree(self.out)
+        shutil.copytree(self.pristine, self.out)
+
+    def build(self) -> None:
+        """Build again, with the sources and the recipe that it was first built with."""
+        build(self.sources, str(self.out), self.recipe, Engine(), lambda _: None)
+
+    def changed(self) -> list[str]:
+        """Files of the promise that are not those of the undisturbed build."""
+        before, now = digests(self.pristine), digests(self.out)
+        return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name) and not name.endswith(".damaged"))
+
+
+class Flip(NamedTuple):
+    """One bit of a file of a build."""
+
+    file: str
+    byte: int
+    bit: int
+
+    @property
+    def kind(self) -> str:
+        """What kind of file it is."""
+        return next((kind for pattern, kind in KINDS.items() if fnmatch(self.file, pattern)), self.file)
+
+    @property
+    def witness(self) -> str:
+        """What vouches for the file: of one witness's files only one is flipped at a time, since a damaged witness cannot name others."""
+        folder, _, name = self.file.rpartition("/")
+        if folder in ("assigned", "clips") and name != "plan.json":  # each is made anew by the other
+            return "ledger/inputs"
+        if folder == "ledger" and not name.startswith("inputs"):
+            folder = "shards"
+        if folder in ("", "versions"):
+            return "versions"
+        if folder == "vocabulary_index":
+            return folder
+        if folder == "answers" or name == "plan.json" or folder.startswith("runs"):
+            return self.file
+        return f"{folder}/{name.partition('.')[0]}"
+
+    def apply(self, out: Path) -> None:
+        """Change the bit."""
+        path = out / self.file
+        content = bytearray(path.read_bytes())
+        content[self.byte] ^= 1 << self.bit
+        path.write_bytes(bytes(content))
+
+
+@contextmanager
+def everything(folder: Path) -> Iterator[Everything]:
+    """A build of two pieces: captions reworded by a model, pseudo-labels and their index, latents. Its server stands as long as it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    songs = write_songs(folder / "songs", songs=2)
+    (folder / "moods.txt").write_text("\n".join(_MOODS))
+    (folder / "lines.txt").write_text("\n".join(_LINES))
+    places = tuple(str(folder / name) for name in ("moods.txt", "lines.txt"))
+    with llm_server(folder / "server") as server:
+        recipe = PLAIN.replaced(
+            ingest=PLAIN.ingest.replaced(clip_s=4.0, small_buckets=1),
+            vary=PLAIN.vary.replaced(rate_hz=8000),
+            label=LabelRecipe(vocabularies=places, embedder="bridge", search="approximate"),
+            pack=PLAIN.pack.replaced(embeddings=True),
+            encode=PLAIN.encode.replaced(codec="mel"),
+            caption=PLAIN.caption.replaced(paraphraser="openai", sentences=(0, 0, 1), paraphrases=2, max_similarity=1),
+            llm=PLAIN.llm.replaced(base_url=server.url, budget_usd=1.0, attempts=2),
+        )
+        made = Everything([str(songs)], folder / "out", recipe, folder / "pristine")
+        made.build()
+        shutil.copytree(made.out, made.pristine)
+        yield made
+
+
+def drawn(made: Everything, rng: np.random.Generator, count: int) -> list[Flip]:
+    """Flips in files that different witnesses vouch for: a kind of all alike, then a file of it, a byte, a bit."""
+    kinds: dict[str, list[str]] = {}
+    for file in made.files:
+        kinds.setdefault(Flip(file, 0, 0).kind, []).append(file)
+    flips: dict[str, Flip] = {}
+    while len(flips) < count:
+        files = kinds[sorted(kinds)[rng.integers(len(kinds))]]
+        file = files[rng.integers(len(files))]
+        flip = Flip(file, int(rng.integers((made.pristine / file).stat().st_size)), int(rng.integers(8)))
+        flips.setdefault(flip.witness, flip)
+    return list(flips.values())
+
+
+def said_by_verify(out: Path) -> tuple[str, ...]:
+    """What `obbligato verify` says of a build, a line for each damaged file; nothing where it passes."""
+    try:
+        verify_build(str(out), Engine(), lambda _: None)
+    except NotWhole as error:
+        return error.lines
+    return ()
+
+
+def names(lines: tuple[str, ...], flip: Flip) -> bool:
+    """Whether a file is named."""
+    return any(line.startswith(f"{flip.file} ") for line in lines)
+
+
+def caught_by_reader(made: Everything, flip: Flip) -> bool:
+    """Whether what reads a file next says that it is not what was written; false too where nothing of ours reads it."""
+    try:
+        return _refused(made, flip)
+    except PipelineError:
+        return True
+
+
+def _refused(made: Everything, flip: Flip) -> bool:
+    store, (folder, _, name) = Store(str(made.out)), flip.file.rpartition("/")
+    if flip.file in ("recipe.toml", "sources.json", "begun.json"):
+        stored_build(str(made.out))
+    elif flip.file == "clips/plan.json":
+        read_plan(store)
+    elif flip.file == "listing/plan.json":
+        read_listing(store)
+    elif folder == "versions":
+        read_version(store, name)
+    elif flip.file == "dataset.json" or (folder == "shards" and not name.endswith(MARKER)):
+        return any(hasattr(found, "code") for found in check(find_shards(str(made.out))))
+    elif folder == "answers":
+        return any(damaged_lines(store))
+    elif flip.witness.startswith("ledger/inputs") or flip.kind == "ledger":
+        return any(damages(store, ["ledger", "shards"]))
+    elif folder in MARKED and name != "plan.json":
+        return any(altered_files(store, folder, name.partition(".")[0]))
+    elif folder.startswith("vocabulary"):
+        return any(damages(store, ()))
+    return False
+
+
+def is_same_value(made: Everything, flip: Flip) -> bool:
+    """Whether a JSON file still holds the value that was written: such as 1e-05, which has become 1E-05."""
+    if not re.search(r"\.jsonl?$", flip.file):
+        return False
+    try:
+        found = [json.loads((folder / flip.file).read_bytes()) for folder in (made.out, made.pristine)]
+    except ValueError:
+        return False
+    return bool(found[0] == found[1])
