@@ -1,6 +1,5 @@
 """Audio inside shards: its length and form, found in a child process that may crash without harm."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -8,10 +7,11 @@ from typing import Final, NamedTuple
 
 from pipelines import clips
 from pipelines.audio import header, probe
-from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
+from pipelines.errors import DeadInput, is_of_the_machine
 from pipelines.isolation import Child, Death
 from pipelines.shard_finding import Problem
 from pipelines.shard_reading import Entry, RawSample
+from pipelines.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
 _LIMITS: Final = IngestRecipe(min_clip_s=0.001)  # a foreign set may hold single drum hits; only no sound at all is a problem
@@ -84,7 +84,7 @@ def measure(contents: Sequence[bytes], depth: Depth) -> list[Sound | Death]:
 
 
 def _measure(content: bytes, depth: Depth) -> Sound | Death:
-    with machine_faults(f"audio of a shard, unpacked into {tempfile.gettempdir()}"), tempfile.NamedTemporaryFile() as file:
+    with temporary_file("audio of a shard", named=True) as file:
         file.write(content)
         file.flush()
         try:
