@@ -17,6 +17,7 @@ from schemas.recipe import IngestRecipe, LimitsRecipe
 _LIMITS: Final = IngestRecipe(min_clip_s=0.001)  # a foreign set may hold single drum hits; only no sound at all is a problem
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
+_JSON_GROWTH: Final = 30  # bytes of memory that a byte of JSON may become: an empty list is three of them
 
 
 class Depth(StrEnum):
@@ -51,11 +52,17 @@ def listened(entries: Iterable[Entry], wanted: Callable[[RawSample], bool], dept
     with clips.child(LimitsRecipe()) as child:
         for entry in entries:
             waiting.append((entry, _bytes(entry) if isinstance(entry, RawSample) and wanted(entry) else None))
-            held += len(waiting[-1][1] or b"")
+            held += len(waiting[-1][1] or b"") + _facts_bytes(entry)
             if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
                 yield from _measured(waiting, child, depth)
                 waiting, held = [], 0
         yield from _measured(waiting, child, depth)
+
+
+def _facts_bytes(entry: Entry) -> int:
+    """Bytes of memory that a sample's facts may take."""
+    parts = entry.parts if isinstance(entry, RawSample) and entry.facts is not None else ()
+    return sum(_JSON_GROWTH * part.size for part in parts if part.extension.endswith("json"))
 
 
 def _bytes(sample: RawSample) -> bytes | Death | None:

@@ -71,3 +71,25 @@ def _run(*command: str) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()
         raise CannotMount(f"{command[0]}: {said.decode(errors='replace').strip()}") from error
+
+
+def failing_from(file: Path, disk: Disk, share: float) -> None:
+    """Make a share of a file on an ext4 disk unreadable, from there to its end: the image it lies in is cut off.
+
+    Raises `CannotMount` where the file can still be read.
+    """
+    os.sync()
+    said = subprocess.run(["filefrag", "-v", str(file)], check=True, capture_output=True, text=True).stdout
+    first = next(line for line in said.splitlines() if line.strip().startswith("0:"))
+    begins = int(first.split(":")[2].split("..")[0]) * os.statvfs(disk.folder).f_bsize
+    image = disk.folder.with_suffix(".img")
+    os.truncate(image, begins + int(file.stat().st_size * share))
+    for path in (file, image):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+    try:
+        file.read_bytes()
+    except OSError:
+        return
+    raise CannotMount("the file can still be read")
