@@ -3,11 +3,10 @@
 import errno
 import io
 import os
-import signal
 import stat
 import subprocess
-import tempfile
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,16 +16,18 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from pipelines.errors import DeadInput, MachineFault, machine_faults, names_machine
-from pipelines.isolation import tie
+from pipelines.errors import DeadInput, MachineFault, machine_faults
+from pipelines.isolation import KILLS, tie
 from pipelines.store import sha256_of
+from pipelines.temporary import temporary_file, temporary_place
 from schemas.labels import Downmix
 from schemas.recipe import IngestRecipe
 
 Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within [-1, 1]
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+_NO_ROOM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
+_FFMPEG_TOLD_TO_END: Final = 255  # its exit status after SIGTERM, SIGINT and their like, which it catches
 _VALUES_PER_S: Final = 2 * 48_000  # the most of a small file that is held in memory whole: two channels
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
@@ -76,7 +77,7 @@ def probe(path: str, recipe: IngestRecipe) -> Probe:
     _check_file(path, recipe.max_file_mb)
     with _opened(path, recipe.max_duration_s) as sound:
         _check_format(sound, recipe)
-        duration_s = _counted_s(sound, recipe)
+        duration_s = _counted_s(path, sound, recipe)
         rate_hz, channels = sound.samplerate, sound.channels
     with open(path, "rb") as file:
         return Probe(sha256_of(file), rate_hz, channels, duration_s)
@@ -97,6 +98,7 @@ def header(path: str) -> Header:
         with soundfile.SoundFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK), closefd=True) as sound:
             return Header(sound.samplerate, sound.channels, sound.frames / sound.samplerate)
     except (soundfile.LibsndfileError, RuntimeError, ZeroDivisionError) as error:
+        _check_readable(path)
         raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
 
 
@@ -121,7 +123,7 @@ def _check_format(sound: soundfile.SoundFile, recipe: IngestRecipe) -> None:
         raise DeadInput("channels", "more than ingest.max_channels", f"{sound.channels} channels, limit {recipe.max_channels}")
 
 
-def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
+def _counted_s(path: str, sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
     """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly large."""
     frames, limit = 0, int(recipe.max_duration_s * sound.samplerate)
     buffer = np.empty((max(1, _BLOCK // 4 // sound.channels), sound.channels), np.float32)
@@ -129,7 +131,7 @@ def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
         try:
             block = sound.read(out=buffer, always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            check_machine(error, sound.name)
+            _check_readable(path)
             raise DeadInput("undecodable", f"libsndfile: {_reason(error)}", f"after {frames / sound.samplerate:.1f} s") from error
         if not len(block):
             break
@@ -146,10 +148,11 @@ def _counted_s(sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
     return duration_s
 
 
-def check_machine(error: Exception, path: object) -> None:
-    """Raise `MachineFault` where libsndfile failed because the system did."""
-    if "System error" in str(error) and names_machine(str(error)):
-        raise MachineFault(f"{path}: {_reason(error)}; make room or repair it, then run again") from error
+def _check_readable(path: str) -> None:
+    """Raise `MachineFault` where what could not be decoded cannot be read to its end by anybody: decoders do not say why they stop."""
+    with machine_faults(path), open(path, "rb") as file:
+        while file.read(_BLOCK):
+            pass
 
 
 def _reason(error: Exception) -> str:
@@ -163,8 +166,8 @@ def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         return soundfile.SoundFile(descriptor, closefd=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        check_machine(error, path)
-        with machine_faults(path), open(path, "rb") as file:
+        _check_readable(path)
+        with open(path, "rb") as file:
             head = file.read(64)
         for place, magic, name in _FFMPEG_FORMATS:
             if head[place : place + len(magic)] == magic:
@@ -177,10 +180,11 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
 
     An ffmpeg that did not end well has given nothing, whatever it wrote.
     """
-    with machine_faults(f"{path}, unpacked into {tempfile.gettempdir()}"), tempfile.TemporaryFile() as out:
+    with temporary_file(path) as out:
+        place = f"file:{Path(path).absolute()}"
         opening = f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
-        command = ["ffmpeg", *opening, f"file:{Path(path).absolute()}", *writing]
+        command = ["ffmpeg", *opening, place, *writing]
         try:
             done = subprocess.run(
                 command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, preexec_fn=tie
@@ -190,23 +194,23 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         out.seek(0)
         wave = out.read()
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        _check_blame(path, done.returncode, said)
-        raise DeadInput("undecodable", f"ffmpeg: {said.splitlines()[-1].rsplit(': ', 1)[-1] if said else done.returncode}")
+        lines = done.stderr.replace(os.fsencode(place), b"").decode(errors="replace").strip().splitlines()
+        reasons = [line.rsplit(": ", 1)[-1] for line in lines]
+        _check_blame(path, done.returncode, reasons)
+        raise DeadInput("undecodable", f"ffmpeg: {reasons[-1] if reasons else done.returncode}")
     return wave
 
 
-def _check_blame(path: str, status: int, said: str) -> None:
+def _check_blame(path: str, status: int, reasons: Sequence[str]) -> None:
     """Raise `MachineFault` where ffmpeg failed for want of room, was killed from outside, or the file cannot be read by anybody.
 
     Its other words for errors prove nothing: it has "Input/output error" and "Cannot allocate memory" for broken files too.
     """
-    if status == -signal.SIGKILL or any(os.strerror(code) in said for code in _NO_ROOM):
-        reason = said.splitlines()[-1] if said else "it was killed from outside"
-        raise MachineFault(f"{path}: ffmpeg: {reason}; make room in {tempfile.gettempdir()}, or memory, then run again")
-    with machine_faults(path), open(path, "rb") as file:
-        while file.read(_BLOCK):
-            pass
+    if status == _FFMPEG_TOLD_TO_END or -status in KILLS:
+        raise MachineFault(f"{path}: ffmpeg was killed from outside; give the machine more memory, or run again")
+    if lacking := next((reason for reason in reasons if reason in _NO_ROOM), ""):
+        raise MachineFault(f"{path}: ffmpeg: {lacking}; make room in {temporary_place()}, then run again")
+    _check_readable(path)
 
 
 class _Readers(threading.local):
@@ -240,7 +244,7 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     except OSError as error:  # it could be read when it was listed
         raise MachineFault(f"{path} can no longer be read: {error.strerror}; run again once it can, or to list anew") from error
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        check_machine(error, path)
+        _check_readable(path)
         raise DeadInput("undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}") from error
     if not len(block):
         raise DeadInput("past_end", f"window {start_s:g}-{end_s:g} s lies past the end of what can be decoded")

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, machine_faults
 from pipelines.isolation import CHILDREN, Child, Death, Limits
 from pipelines.places import Places, public_client
 from pipelines.remote import located, remote_errors
@@ -72,7 +72,7 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
             at = (source.uri, source.member_offset)
             if at not in fetched:
                 fetched[at] = str(folder / f"{len(fetched):06d}")
-                with Path(fetched[at]).open("wb") as out:
+                with machine_faults(f"{source.uri}, fetched into {folder.parent}"), Path(fetched[at]).open("wb") as out:
                     _fetch(source.model_copy(update={"uri": uri}), out, recipe)
             return fetched[at]
 

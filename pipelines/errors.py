@@ -1,7 +1,6 @@
 """Errors of the stages, each with a code that the ledger and the reader both use."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -46,15 +45,6 @@ def is_of_the_machine(error: BaseException) -> bool:
     (True, False)
     """
     return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-
-
-def names_machine(said: str) -> bool:
-    """Whether a library's words hold the system's own for a fault of the machine.
-
-    >>> names_machine("System error : Input/output error."), names_machine("Format not recognised.")
-    (True, False)
-    """
-    return any(os.strerror(code) in said for code in _OF_THE_MACHINE)
 
 
 @contextmanager

@@ -15,15 +15,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import psutil
 
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 
-_OUTSIDE_KILLS = 5  # a child that somebody else killed (SIGKILL) is simply replaced, this many times in a row
+KILLS: Final = frozenset((signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT))  # sent by somebody else
+_OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
+_STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
+_LOOKS = 10  # at what a silent child is doing, before it is given up
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 # A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
 _LIBC = ctypes.CDLL(None)
@@ -157,9 +161,7 @@ class Child:
         try:
             pipe.send((function, list(items), context, self.limits))
             if not pipe.poll(self.limits.wall_s / 2):
-                half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
-                if not pipe.poll(self.limits.wall_s / 2):
-                    raise self._hung(_cpu_s(watched) - half_s, _held_up(watched))
+                self._watch(pipe, watched)
             kind, value, worked_s = pipe.recv()
         except (EOFError, ConnectionError, BrokenPipeError):
             raise self._buried() from None
@@ -170,6 +172,16 @@ class Child:
         if kind == "machine":
             raise MachineFault(value)
         raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
+
+    def _watch(self, pipe: Connection, watched: psutil.Process) -> None:
+        """The second half of the wall-clock limit. Raises `_Died` where it passes without an answer."""
+        half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
+        held_up = ""
+        for _ in range(_LOOKS):
+            if pipe.poll(self.limits.wall_s / 2 / _LOOKS):
+                return
+            held_up = _held_up(watched) or held_up
+        raise self._hung(_cpu_s(watched) - half_s, held_up)
 
     def _hung(self, used_s: float, held_up: str) -> _Died:
         """A child that let the wall-clock limit pass: hung where it idled by itself, busy where it worked or was held up."""
@@ -214,7 +226,7 @@ class Child:
         if code == -signal.SIGXCPU:
             return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return _Died("crashed", f"the worker's child died of {name}", name, outside=code == -signal.SIGKILL)
+        return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
 
     def stop(self) -> None:
         """Kill the child while another thread waits for it, which gets `Stopped`; no other is started."""
@@ -258,12 +270,21 @@ def _cpu_s(process: psutil.Process) -> float:
 def _held_up(process: psutil.Process) -> str:
     """What somebody else than a silent process keeps it from: a disk that does not answer, a signal that stopped it; else empty."""
     try:
-        states = {member.status() for member in (process, *process.children(recursive=True))}
+        members = [process, *process.children(recursive=True)]
     except psutil.Error:
         return ""
-    if psutil.STATUS_DISK_SLEEP in states:
+    threads = [thread for member in members for thread in Path(f"/proc/{member.pid}/task").glob("*")]
+    states = {_said(thread / "stat").rpartition(") ")[2][:1] for thread in threads}
+    if "D" in states or any(_said(thread / "wchan") in _STALLS for thread in threads):
         return "waiting for a disk"
-    return "stopped from outside" if states & {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP} else ""
+    return "stopped from outside" if states & {"T", "t"} else ""
+
+
+def _said(file: Path) -> str:
+    """What the kernel says in a file; nothing where it does not."""
+    with suppress(OSError):
+        return file.read_text()
+    return ""
 
 
 class ChildPool:

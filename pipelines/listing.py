@@ -141,7 +141,8 @@ def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
     if row.outcome or row.source.member or ("://" in uri and not recipe.check_remote):
         return row
     try:
-        size, modified = _FOLDERS.facts(uri) if "://" in uri else _local_facts(uri)
+        with machine_faults(f"listing {uri}"):
+            size, modified = _FOLDERS.facts(uri) if "://" in uri else _local_facts(uri)
     except DeadInput as error:
         return row.replaced(outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure)
     except (OSError, ValueError, KeyError):

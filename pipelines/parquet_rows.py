@@ -3,7 +3,6 @@
 import io
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import accumulate
@@ -13,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, is_of_the_machine
 from pipelines.isolation import Child, Death, Limits
+from pipelines.temporary import temporary_file
 
 _LIMITS: Final = Limits(cpu_s=120, memory_mb=768, wall_s=600)  # of one piece
 _ROWS: Final = 1000  # unpacked at once; where that is too much, one at a time
@@ -70,7 +70,7 @@ def _path_of(opened: IO[bytes]) -> Iterator[str]:
         return
     except (AttributeError, io.UnsupportedOperation):
         pass
-    with tempfile.TemporaryFile() as copy:
+    with temporary_file("a table") as copy:
         shutil.copyfileobj(opened, copy, 1 << 20)
         copy.flush()
         yield f"/proc/{os.getpid()}/fd/{copy.fileno()}"
@@ -100,6 +100,8 @@ def _read_piece(start: int, place: _Place) -> _Piece | Death:
     except DeadInput as error:
         return Death("bad_table", error.message)
     except (pa.ArrowException, MemoryError, OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise
         if rows:
             return _Piece(rows, size, last=False)  # the next piece begins where this one broke off
         if isinstance(error, MemoryError):

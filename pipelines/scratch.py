@@ -9,6 +9,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from pipelines.errors import MachineFault
 from pipelines.store import arrow_schema
 from pipelines.temporary import temporary_folder
 from schemas.record import Record
@@ -91,9 +92,18 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 @contextmanager
+def _faults(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException) as error:
+        said = str(error).partition("\n")[0]
+        raise MachineFault(f"the scratch database in {place}: {said}; make room there, then run again") from error
+
+
+@contextmanager
 def scratch() -> Iterator[Scratch]:
-    """A scratch database, removed at the end with all it spilled."""
-    with temporary_folder() as folder:
+    """A scratch database, removed at the end with all it spilled. Raises `MachineFault` where its disk or memory does not suffice."""
+    with temporary_folder() as folder, _faults(str(folder.parent)):
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
             "temp_directory": str(folder),

@@ -1,6 +1,5 @@
 """Audio inside shards: its length and form, found in a child process that may crash without harm."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -8,15 +7,17 @@ from typing import Final, NamedTuple
 
 from pipelines import clips
 from pipelines.audio import header, probe
-from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
+from pipelines.errors import DeadInput, is_of_the_machine
 from pipelines.isolation import Child, Death
 from pipelines.shard_finding import Problem
 from pipelines.shard_reading import Entry, RawSample
+from pipelines.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
 _LIMITS: Final = IngestRecipe(min_clip_s=0.001)  # a foreign set may hold single drum hits; only no sound at all is a problem
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
+_JSON_GROWTH: Final = 30  # bytes of memory that a byte of JSON may become: an empty list is three of them
 
 
 class Depth(StrEnum):
@@ -51,11 +52,17 @@ def listened(entries: Iterable[Entry], wanted: Callable[[RawSample], bool], dept
     with clips.child(LimitsRecipe()) as child:
         for entry in entries:
             waiting.append((entry, _bytes(entry) if isinstance(entry, RawSample) and wanted(entry) else None))
-            held += len(waiting[-1][1] or b"")
+            held += len(waiting[-1][1] or b"") + _facts_bytes(entry)
             if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
                 yield from _measured(waiting, child, depth)
                 waiting, held = [], 0
         yield from _measured(waiting, child, depth)
+
+
+def _facts_bytes(entry: Entry) -> int:
+    """Bytes of memory that a sample's facts may take."""
+    parts = entry.parts if isinstance(entry, RawSample) and entry.facts is not None else ()
+    return sum(_JSON_GROWTH * part.size for part in parts if part.extension.endswith("json"))
 
 
 def _bytes(sample: RawSample) -> bytes | Death | None:
@@ -84,7 +91,7 @@ def measure(contents: Sequence[bytes], depth: Depth) -> list[Sound | Death]:
 
 
 def _measure(content: bytes, depth: Depth) -> Sound | Death:
-    with machine_faults(f"audio of a shard, unpacked into {tempfile.gettempdir()}"), tempfile.NamedTemporaryFile() as file:
+    with temporary_file("audio of a shard", named=True) as file:
         file.write(content)
         file.flush()
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, machine_faults
 from pipelines.guarded_json import JSON_LIMIT
 from pipelines.shard_audio import Depth, Sound, listened
 from pipelines.shard_finding import DATASET, Found, Problem, Shard, index_of, open_file, readable
@@ -118,7 +118,7 @@ def _check_stated(shard: Shard, index: ShardIndex | None, listed: ListedShard | 
     if index is None and listed is None:
         return
     try:
-        with open_file(shard) as file:
+        with machine_faults(f"reading {readable(shard.name)}"), open_file(shard) as file:
             found = {"sha256": sha256_of(file), "bytes": file.tell(), "count": len(seen.keys), "split": shard.split}
             offsets = sample_offsets(file) if index is not None else []
     except (OSError, DeadInput):

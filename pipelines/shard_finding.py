@@ -14,8 +14,9 @@ from typing import IO, Final, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults
 from pipelines.guarded_json import json_record
+from pipelines.temporary import temporary_place
 from schemas.errors import SchemaError
 from schemas.identity import Bucket, Split
 from schemas.record import Record
@@ -172,6 +173,7 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
     Raises `DeadInput` for what is no regular file or cannot be opened.
     """
     with open_file(shard) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+        temporary_place()  # before it is needed, and not found
         out = cast("IO[bytes]", spooled)
         magic = file.read(2)
         if magic == b"\x1f\x8b":
@@ -185,9 +187,10 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
 def open_file(shard: Shard) -> IO[bytes]:
     """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on it."""
     try:
-        if not isinstance(shard.fs, LocalFileSystem):
-            return cast("IO[bytes]", shard.fs.open(shard.path, "rb"))
-        file = os.fdopen(os.open(shard.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+        with machine_faults(f"opening {readable(shard.name)}"):
+            if not isinstance(shard.fs, LocalFileSystem):
+                return cast("IO[bytes]", shard.fs.open(shard.path, "rb"))
+            file = os.fdopen(os.open(shard.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DeadInput("unreadable", f"cannot be opened: {reason}") from error
@@ -202,7 +205,9 @@ def _can_seek(file: IO[bytes]) -> bool:
     try:
         file.seek(0, os.SEEK_END)
         file.seek(0)
-    except (ValueError, OSError):
+    except (ValueError, OSError) as error:
+        if is_of_the_machine(error):
+            raise
         return False
     return True
 
@@ -251,7 +256,8 @@ def index_of(shard: Shard) -> ShardIndex | None:
     if not shard.fs.exists(beside.path):
         return None
     try:
-        return json_record(ShardIndex, _small(beside))
+        with machine_faults(f"reading {readable(beside.name)}"):
+            return json_record(ShardIndex, _small(beside))
     except (OSError, DeadInput) as error:
         if shard.split is None:  # another's file, of another purpose
             return None

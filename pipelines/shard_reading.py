@@ -9,7 +9,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, machine_faults
 from pipelines.guarded_json import JSON_LIMIT, json_object, too_large
 from pipelines.shard_finding import UNPACKED_LIMIT, Problem, Shard, opened_shard, readable
 from pipelines.tars import Member, read_members
@@ -69,10 +69,10 @@ def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[E
     """Samples of a shard in order, and every problem where it stands. Never raises for what the shard holds.
 
     Whole samples before damage are given, the one that it cuts is not. A key that comes again later is a problem, and only its
-    first sample is given.
+    first sample is given. Raises `MachineFault`, which says nothing of the shard.
     """
     try:
-        with opened_shard(shard, unpacked_limit) as opened:
+        with machine_faults(f"reading {readable(shard.name)}"), opened_shard(shard, unpacked_limit) as opened:
             yield from _entries(shard.name, opened.file, opened.cut)
     except DeadInput as error:
         yield Problem(shard=shard.name, key="", code=error.code, message=error.message)

@@ -18,9 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import ValidationError
 
 from pipelines import remote
-from pipelines.errors import Damaged, PipelineError, is_of_the_machine
+from pipelines.errors import Damaged, PipelineError, is_of_the_machine, machine_faults
 from pipelines.remote import OBJECT_STORES, RemoteFile, located, remote_errors
-from pipelines.temporary import temporary_folder
+from pipelines.temporary import temporary_folder, temporary_place
 from schemas.record import Record
 from schemas.shape import Shape, shape_of
 
@@ -41,12 +41,13 @@ class Published(NamedTuple):
 class Writer:
     """A file being written, counted and hashed as it goes."""
 
-    def __init__(self, name: str, out: IO[bytes]) -> None:
-        self._name, self._out, self._digest, self._bytes = name, out, hashlib.sha256(), 0
+    def __init__(self, name: str, out: IO[bytes], doing: str) -> None:
+        self._name, self._out, self._doing, self._digest, self._bytes = name, out, doing, hashlib.sha256(), 0
 
     def write(self, content: bytes) -> None:
-        """Append bytes."""
-        self._out.write(content)
+        """Append bytes. Raises `MachineFault` where there is no room for them, naming the file."""
+        with machine_faults(self._doing):
+            self._out.write(content)
         self._digest.update(content)
         self._bytes += len(content)
 
@@ -157,33 +158,45 @@ class Store:
             out.write(content)
         return out.published()
 
-    @contextmanager
-    def writer(self, name: str) -> Iterator[Writer]:
-        """A file to write to, published when the block ends without an error.
+    def writer(self, name: str) -> AbstractContextManager[Writer]:
+        """A file to write to, published when the block ends without an error. Raises `MachineFault` where its disk takes no more.
 
         Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a nameless local file, uploaded at
         the end; object stores show an upload only once it is complete. Memory use does not grow with the file.
         """
-        if not self.is_local:
-            with tempfile.TemporaryFile() as out:  # nameless: nothing is left of it when this process is killed
-                yield Writer(name, out)
-                out.flush()
-                self._upload(out, name)
-            return
+        return self._renamed(name) if self.is_local else self._uploaded(name)
+
+    @contextmanager
+    def _renamed(self, name: str) -> Iterator[Writer]:
         path = self.path(name)
+        doing = f"writing {path}"
         folder, _, last = path.rpartition("/")
-        os.makedirs(folder or "/", exist_ok=True)
         temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
+        with machine_faults(doing):
+            os.makedirs(folder or "/", exist_ok=True)
+            out = open(temporary, "wb")  # noqa: SIM115  closed below, without an error that would hide the first one
         try:
-            with open(temporary, "wb") as out:
-                yield Writer(name, out)
+            yield Writer(name, out, doing)
+            with machine_faults(doing):
                 out.flush()
                 os.fsync(out.fileno())
-            os.replace(temporary, path)
+                out.close()
+                os.replace(temporary, path)
         except BaseException:
-            if os.path.exists(temporary):
+            with suppress(OSError):
+                out.close()
+            with suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
+
+    @contextmanager
+    def _uploaded(self, name: str) -> Iterator[Writer]:
+        doing = f"writing {self.url}/{name} by way of {temporary_place()}"
+        with tempfile.TemporaryFile() as out:  # nameless: nothing is left of it when this process is killed
+            yield Writer(name, out, doing)
+            with machine_faults(doing):
+                out.flush()
+            self._upload(out, name)
 
     def _upload(self, content: IO[bytes], name: str) -> None:
         path, size, local = self.path(name), content.seek(0, io.SEEK_END), f"/proc/self/fd/{content.fileno()}"

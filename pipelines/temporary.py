@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 import psutil
+
+from pipelines.errors import MachineFault, machine_faults
 
 _BEAMS: Final = "beam-pipeline-temp*"  # of a pipeline's driver; ours leave it empty, and its name does not say whose it is
 _OLD_S: Final = 86_400.0
@@ -31,9 +33,26 @@ def boot_id() -> str:
     return ""
 
 
+def temporary_place() -> str:
+    """The folder in which temporary files lie. Raises `MachineFault` where no disk takes any."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise MachineFault(f"temporary files find no place: {error.strerror}; make room there, or set TMPDIR, then run again") from error
+
+
+@contextmanager
+def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
+    """A file to unpack `what` into, removed when the block ends. Raises `MachineFault` where there is no room for it, naming both."""
+    make = tempfile.NamedTemporaryFile if named else tempfile.TemporaryFile
+    with machine_faults(f"{what}, unpacked into {temporary_place()}"), make() as file:
+        yield cast("IO[bytes]", file)
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is removed when the block ends."""
+    """A folder that is removed when the block ends. Raises `MachineFault` where no disk takes any."""
+    temporary_place()
     _sweep(os.getpid())
     with tempfile.TemporaryDirectory(prefix=f"{_mine()}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

@@ -17,7 +17,7 @@ from schemas.record import Record
 from schemas.sample import Sample
 from training.asking.corpus import CorpusStatistics
 from training.asking.counting import corpus_statistics
-from training.data.examples import LATENT, members_of, sample_in
+from training.data.examples import LATENT, guarded, members_of, sample_in
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.errors import BadData, TrainingError
 from training.prompts import mean_sentences
@@ -110,7 +110,7 @@ def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
         return False
     first = read_ranges([corpus.places.range_of(0)])[0]
     try:
-        return not isinstance(first, Exception) and LATENT in members_of(first)
+        return guarded(first, lambda good: LATENT in members_of(good))
     except DeadInput:
         return False
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.errors import DeadInput
+from pipelines.errors import DeadInput, machine_faults
 from pipelines.guarded_tables import BROKEN, table_rows
 from pipelines.listing import AUDIO
 from pipelines.manifests import MANIFESTS
@@ -196,10 +196,11 @@ def _beside(path: Path) -> dict[str, Any] | _Refused:
     """What a piece's JSON or text says, or what is wrong with it; no prompt where there is neither."""
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
-        if beside.is_file():
-            row = json.loads(_text(beside))
-            return row if isinstance(row, dict) else _Refused(readable(f"{beside.name} is no JSON object"))
-        return {"prompt": _text(text)} if text.is_file() else {}
+        with machine_faults(f"reading beside {path}"):
+            if beside.is_file():
+                row = json.loads(_text(beside))
+                return row if isinstance(row, dict) else _Refused(readable(f"{beside.name} is no JSON object"))
+            return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
         return _Refused(readable(f"{(beside if beside.is_file() else text).name} cannot be read: {error}"))
 
