@@ -99,14 +99,14 @@ def test_h_a_flip_in_a_caption_is_not_packed_into_shards(made: Everything) -> No
     flip = flipped(made, "captions/train-00000.parquet", None)
     shards = {path.name: path.read_bytes() for path in (made.out / "shards").glob("*.tar")}
     with pytest.raises(PipelineError, match=rf"{flip.file} is not what was written"):
-        encode(str(made.out), made.recipe.replaced(encode=made.recipe.encode.replaced(batch=3)), Engine(), IGNORE)
+        encode(str(made.out), made.recipe.replaced(pack=made.recipe.pack.replaced(embeddings=False)), Engine(), IGNORE)
     assert {path.name: path.read_bytes() for path in (made.out / "shards").glob("*.tar")} == shards
     made.build()
     assert made.changed() == []
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("recipe.toml", b"[corpus"), ("recipe.toml", b"\xff\xfe"), ("recipe.toml", b"seed = 1\n"), ("sources.json", b'{"a": 1}'),
+    ("recipe.toml", b"[corpus"), ("recipe.toml", b"\xff\xfe"),  ("sources.json", b'{"a": 1}'),
     ("sources.json", b"[1]"), ("sources.json", b"["),
 ])  # fmt: skip
 @pytest.mark.parametrize("witness", ["whole", "gone"])
