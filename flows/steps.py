@@ -190,5 +190,5 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
         raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, FileNotFoundError, UsageError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, FileNotFoundError) as error:
         raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error

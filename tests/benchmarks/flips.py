@@ -220,10 +220,10 @@ def commands_of(made: Everything) -> dict[str, Command]:
         chosen: Recipe = made.recipe.replaced(**sections)
         return lambda: run(out, chosen, Engine(), lambda _: None)
 
-    batch, labels = made.recipe.encode.replaced(batch=3), made.recipe.label.replaced(long_labels=2)
+    packed, labels = made.recipe.pack.replaced(embeddings=False), made.recipe.label.replaced(long_labels=2)
     return {
         "build": Command(("build", *made.sources, "--out", out, "--recipe", str(toml)), made.build),
-        "encode": Command(("encode", out, "--set", "encode.batch=3"), renewed(encode, encode=batch)),
+        "encode": Command(("encode", out, "--set", "pack.embeddings=false"), renewed(encode, pack=packed)),
         "label": Command(("label", out, "--set", "label.long_labels=2"), renewed(label, label=labels)),
     }
 
