@@ -21,6 +21,7 @@ from flows.processes import Order, StepFailed
 from flows.stages import summed
 from flows.steps import absolute, begin, check, new_run, trust_recipe
 from pipelines.beam.options import Engine, engine_of
+from pipelines.build_folder import links_out
 from pipelines.lock import Lock, hold
 from pipelines.shard_finding import DATASET
 from pipelines.store import Store
@@ -111,7 +112,7 @@ def build_corpus(
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
-    trust_recipe(out, recipe)
+    trust_recipe(out, recipe, sources)
     with started_run(out, recipe, engine, shrink=shrink) as run:
         begin(sources, out, recipe)
         for step in steps_of(recipe):
@@ -125,8 +126,8 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: boo
     if out.startswith("memory://"):
         raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
-        run_folder, holder = new_run(), lock.holder.holder_id
-        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, wanted(recipe), shrink)
+        run_folder, holder, named = new_run(), lock.holder.holder_id, (*wanted(recipe), *links_out(Store(out)))  # all of it was checked
+        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, named, shrink)
         run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run

@@ -16,10 +16,12 @@ def list_dead(
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
     from flows.screen import print_ledger
+    from pipelines.build_folder import check_files
     from pipelines.ledger import ledger_rows
     from pipelines.store import Store
     from schemas.corpus import Outcome
 
+    check_files(Store(out))
     rows = ledger_rows(Store(out), [Outcome.DEAD, *([Outcome.REJECTED] if rejected else [])])
     if as_json:
         for row in rows:
@@ -32,10 +34,12 @@ def list_dead(
 def show(out: Out, key: Annotated[str, typer.Argument(help="Key of an input or sample, or the start of one.")]) -> None:
     """Show every ledger row of a key, whole."""
     from flows.errors import UsageError
+    from pipelines.build_folder import check_files
     from pipelines.ledger import ledger_rows
     from pipelines.store import Store
     from schemas.corpus import Outcome
 
+    check_files(Store(out))
     rows = [row for row in ledger_rows(Store(out), list(Outcome)) if row.key.startswith(key)]
     if not rows:
         raise UsageError(f"no ledger row of {out} has a key that starts with {key!r}")

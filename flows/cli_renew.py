@@ -56,14 +56,14 @@ def _renew(
     """Bring a build up to date with its own recipe, with what a command's options have `named` in it, and `settings` laid over it."""
     from flows.screen import print_dataset, watching
     from flows.settings import overridden
-    from flows.steps import check_recipe, stored_build, trust_recipe
+    from flows.steps import check_reach, stored_build, trust_recipe
     from pipelines.beam.options import Engine
     from schemas.recipe import Recipe
 
-    _, stored = stored_build(out)
+    sources, stored = stored_build(out)
     trust_recipe(out, overridden(named(Recipe()), settings or []))  # what this command line names
     merged = overridden(named(stored), settings or [])
-    check_recipe(out, merged)
+    check_reach(out, sources, merged)
     with watching() as watch:
         dataset = run(out, merged, Engine(workers), watch)
     print_dataset(dataset, out)

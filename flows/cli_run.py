@@ -85,6 +85,7 @@ def _take(
     from flows.stages import WHOLE, Share, watched
     from flows.steps import new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
+    from pipelines.build_folder import check_folder
     from pipelines.lock import hold
     from pipelines.store import Store
 
@@ -92,6 +93,7 @@ def _take(
         raise UsageError(f"{name} is no step: expected {', '.join(STEPS)}")
     share, engine = Share.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
     check_engine(engine, out)
+    check_folder(Store(out))  # the lock lies in it, too
 
     with hold(Store(out), f"obbligato step {name}") as lock:
         watch = watched(lambda state: say({"progress": state._asdict()}), lock)
@@ -101,8 +103,10 @@ def _take(
 
 def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build.")]) -> None:
     """Remove the lock of a run that is surely dead."""
+    from pipelines.build_folder import check_folder
     from pipelines.lock import break_lock
     from pipelines.store import Store
 
+    check_folder(Store(out))
     holder = break_lock(Store(out))
     typer.echo(message(f"removed the lock of {holder}" if holder else f"{out} is not locked"))

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from flows.plain import plain
+
 
 def trust(
     out: Annotated[str, typer.Argument(help="Folder or URL of a build or a run, or * for all.")],
@@ -19,7 +21,7 @@ def trust(
     may = trusted(out)
     wants = _wanted(out) if out != EVERYWHERE else may
     for name in sorted({*wants, *may}):
-        typer.echo(f"{'trusted' if name in may else 'wanted':8} {name}")
+        typer.echo(f"{'trusted' if name in may else 'wanted':8} {plain(name)}")
 
 
 def _wanted(out: str) -> tuple[str, ...]:
@@ -32,6 +34,7 @@ def _wanted(out: str) -> tuple[str, ...]:
     from training.files import RECIPE
 
     if Store(out).exists(SOURCES):
-        return trust.wanted(stored_build(out)[1])
+        sources, stored = stored_build(out)
+        return (*trust.wanted(stored), *trust.reached(sources, stored))
     found = find_checkpoint(out, wanted=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
     return recipe.wanted(found.text, found.codec)

@@ -7,7 +7,7 @@ from typing import Any
 from flows.errors import UsageError
 from flows.order import MARKED, ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
-from flows.steps import begin, check, check_models, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
+from flows.steps import begin, check, check_models, check_reach, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
 from pipelines.damage import check_whole
 from pipelines.dataset import check_stated, described, publish_dataset
@@ -29,7 +29,7 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
     """
     check(sources, out, recipe, engine)
-    trust_recipe(out, recipe)
+    trust_recipe(out, recipe, sources)
     with hold(Store(out), "obbligato build") as lock:
         begin(sources, out, recipe)
         return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
@@ -121,7 +121,8 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
     """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
-    sources, recipe = trusted_build(out)
+    sources, recipe = stored_build(out)
+    check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)
     with hold(Store(out), "obbligato dead retry") as lock:
         mark_for_retry(Store(out), recipe, ORDER, keys)

@@ -32,7 +32,7 @@ def nightly(
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
-    trust_recipe(out, recipe)
+    trust_recipe(out, recipe, sources)
     store = Store(out)
     with started_run(out, recipe, engine, shrink=shrink) as run:
         before = last_version(store)

@@ -6,6 +6,7 @@ import re
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,10 +16,11 @@ from flows.settings import recipe_toml, validated
 from flows.stages import WHOLE, Report, Share, Watch, run_stage, sizes_of
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
+from pipelines.build_folder import check_folder
 from pipelines.dataset import close_dataset
 from pipelines.embed_audio import description
 from pipelines.encode import codec_facts
-from pipelines.errors import Damaged
+from pipelines.errors import Damaged, PipelineError
 from pipelines.labelling.gathering import gather_vocabulary
 from pipelines.labelling.indexing import index_vocabularies
 from pipelines.labelling.vocabulary_files import file_at
@@ -26,7 +28,7 @@ from pipelines.listing import list_inputs
 from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
 from pipelines.store import Store
-from pipelines.trust import check_trust, trust, wanted
+from pipelines.trust import check_trust, reached, trust, wanted
 from pipelines.versions import BEGUN, altered_beginning, publish_version, seal_beginning
 from pipelines.writers.money import price_of
 from schemas.corpus import InputRow
@@ -45,6 +47,7 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
                 f"{place.partition('://')[0]}://… holds a password, which would be stored with the build; set it in the environment"
             )
     check_engine(engine, out)
+    check_folder(Store(out))
     check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
     if recipe.caption.paraphraser is Writer.OPENAI:
         from pipelines.writers.openai_server import Server
@@ -82,14 +85,23 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     seal_beginning(store, [places, store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())])
 
 
-def trust_recipe(out: str, recipe: Recipe) -> None:
-    """Remember what a recipe names that was handed over for a build, as it will be stored there."""
-    trust(out, wanted(_anywhere(recipe)))
+def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
+    """Remember what a recipe names that was handed over for a build, as it will be stored there, and the build's sources."""
+    stored = _anywhere(recipe)
+    trust(out, wanted(stored))
+    with suppress(PipelineError):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
+        trust(out, reached(map(absolute, sources), stored))
 
 
 def check_recipe(out: str, recipe: Recipe) -> None:
     """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand for its build."""
     check_trust(out, wanted(_anywhere(recipe)))
+
+
+def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
+    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has named by hand: it may be a stranger's."""
+    stored = _anywhere(recipe)
+    check_trust(out, (*wanted(stored), *reached(sources, stored)))
 
 
 def _anywhere(recipe: Recipe) -> Recipe:
@@ -174,9 +186,10 @@ def trusted_build(out: str) -> tuple[list[str], Recipe]:
 def stored_build(out: str) -> tuple[list[str], Recipe]:
     """Sources and recipe that lie in a build's folder: data, of which nothing may be run as it is.
 
-    Raises `UsageError` where there is none, and `Damaged` where they are not what was written.
+    Raises `UsageError` where there is none, and `Damaged` where they are not what was written; what else, `check_folder` says.
     """
     store = Store(out)
+    check_folder(store)
     if not store.exists(SOURCES):
         raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")
     altered = next(altered_beginning(store), None)
@@ -190,5 +203,5 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
         raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, FileNotFoundError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, FileNotFoundError) as error:
         raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error

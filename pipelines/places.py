@@ -146,7 +146,7 @@ class Places:
         if name not in self._known:
             self._known[name] = dict(map(json.loads, self._store.read_bytes(name).splitlines())) if self._store.exists(name) else {}
         found = self._known[name].get(uri)
-        if found is None:
+        if not isinstance(found, str) or published_uri(found, self._base) != uri:  # a list that came with the data may claim any place
             raise DeadInput(
                 "no_address", f"its whole address is not in {PRIVATE}/ of the build; run `obbligato build` again with its source"
             )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipelines.build_folder import check_files
 from pipelines.errors import DeadInput, PipelineError, machine_faults
 from pipelines.guarded_json import JSON_LIMIT
 from pipelines.shard_audio import Depth, Sound, listened
@@ -49,6 +50,7 @@ def _check_version(build: str) -> Iterator[Problem]:
         return
     try:
         store = Store(build)
+        check_files(store)
         large = [name for name in version_names(store) if (store.size(f"{VERSIONS}/{name}") or 0) > JSON_LIMIT]
         version = None if large else last_version(store)
         if version is not None and version.documents.get(DATASET) not in (None, store.sha256(DATASET)):

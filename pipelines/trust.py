@@ -3,11 +3,15 @@
 Free without leave are our own names and the models that are our own defaults. All else must be named by hand: on the command line, in
 a recipe that was handed over, in a flow's parameters, or in the reader's own configuration. What is named by hand for an output is
 remembered there, never in the data, so that later commands on it go on.
+
+What a recipe names as code, models and servers is held against that list wherever it is used (`wanted`). What it reads of this machine
+and of networks, with the rights of whoever runs it, is held against it where a build that stands is gone on with by hand (`reached`).
 """
 
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +20,7 @@ from typing import Final
 from pipelines.embedders import BUILT_IN
 from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
-from schemas.recipe import Recipe, Writer
+from schemas.recipe import LlmRecipe, Recipe, Writer
 
 VARIABLE: Final = "OBBLIGATO_TRUST"  # names that hold for every output, one a line; for machines that are set up by others
 FOLDER: Final = "OBBLIGATO_CONFIG"  # another place for what is remembered
@@ -41,17 +45,42 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
+    plugged, coded = label.embedder not in BUILT_IN, "." in encode.codec
     found = [
         *(named_module(f"annotate.{role}", getattr(annotate, role)) for role in ("beats", "chords", "key")),
         named_module("encode.codec", encode.codec),
-        named_model("encode.source", encode.source),
-        named_model("label.model", label.model),
-        "" if label.embedder in BUILT_IN else f"label.embedder={label.embedder}",
+        named_model("encode.source", encode.source, by_others=coded),
+        named_model("label.model", label.model, by_others=plugged),
+        f"label.embedder={label.embedder}" if plugged else "",
         f"label.python={label.python}" if label.python else "",
     ]
     if recipe.caption.paraphraser is Writer.OPENAI:
-        found += ["caption.paraphraser=openai", f"llm.base_url={recipe.llm.base_url}" if recipe.llm.base_url else ""]
+        found += ["caption.paraphraser=openai", f"llm.base_url={recipe.llm.base_url}" if recipe.llm.base_url else "", *_costs(recipe.llm)]
     return tuple(name for name in found if name)
+
+
+def _costs(llm: LlmRecipe) -> Iterator[str]:
+    """What decides how much money may go: an output whose server was named once has a budget of its owner's, and his prices."""
+    if llm.budget_usd:
+        yield f"llm.budget_usd={llm.budget_usd:g}"
+    if llm.prices != LlmRecipe().prices:
+        yield f"llm.prices={json.dumps({name: [price.prompt, price.answer] for name, price in sorted(llm.prices.items())})}"
+
+
+def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
+    """What a build reads beyond its own folder, and how far its rows may lead, as ``knob=value``.
+
+    >>> reached(["/music"], Recipe())
+    ('source=/music',)
+    """
+    ingest, label, ours = recipe.ingest, recipe.label, Recipe().ingest
+    return (
+        *(f"source={source}" for source in sources),
+        *(f"ingest.protocols={protocol}" for protocol in ingest.protocols if protocol not in ours.protocols),
+        *(f"ingest.{knob}=true" for knob in ("private_addresses", "follow_links") if getattr(ingest, knob)),
+        *(f"label.vocabularies={place}" for place in label.vocabularies),
+        *(f"label.exclude={place}" for place in label.exclude),
+    )
 
 
 def named_module(knob: str, name: str) -> str:
@@ -59,19 +88,24 @@ def named_module(knob: str, name: str) -> str:
     return f"{knob}={name}" if "." in name else ""
 
 
-def named_model(knob: str, source: str) -> str:
-    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our defaults, and for folders."""
+def named_model(knob: str, source: str, *, by_others: bool = False) -> str:
+    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our defaults, and for folders.
+
+    Ours are read from safetensors alone. Where code `by_others` reads it, a folder is named too: nobody knows how.
+    """
     is_ours = not source or pinned(source).name in OUR_MODELS
-    return "" if is_ours or os.path.isabs(source) or os.path.isdir(source) else f"{knob}={source}"
+    is_folder = os.path.isabs(source) or os.path.isdir(source)
+    return "" if is_ours or (is_folder and not by_others) else f"{knob}={source}"
 
 
 def check_trust(output: str, names: Iterable[str]) -> None:
     """Raise `NotTrusted` where data in `output` names what nobody has named by hand for it."""
-    left = sorted(set(names) - trusted(output))
+    named = frozenset(names)
+    left = sorted(named - trusted(output)) if named else []
     if left:
         raise NotTrusted(
-            f"what lies in {output} wants {', '.join(left)}, which would run, fetch or ask something that you have not named yourself; "
-            f"if you trust it: obbligato trust {output} {' '.join(left)}"
+            f"what lies in {output} wants {', '.join(left)}, which would run, fetch, read or ask something that you have not named "
+            f"yourself; if you trust it: {shlex.join(['obbligato', 'trust', output, *left])}"
         )
 
 
@@ -84,7 +118,8 @@ def trusted(output: str) -> frozenset[str]:
 
 def trust(output: str, names: Iterable[str]) -> None:
     """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError` where it cannot be written."""
-    new = set(names) - trusted(output)
+    named = frozenset(names)
+    new = named - trusted(output) if named else named
     if not new:
         return
     file, key = _file(), _key(output)
