@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from pipelines.errors import DeadInput
 from pipelines.listing import list_inputs
 from pipelines.planning import plan_build
+from pipelines.shard_audio import Depth, listened
 from pipelines.shard_finding import Problem, find_shards
-from pipelines.shard_reading import read_shard
+from pipelines.shard_reading import Entry, read_shard
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from pipelines.tars import read_members
@@ -157,3 +159,22 @@ def test_b13_a_key_that_comes_again_is_dead_alone(tmp_path: Path) -> None:
     again = ("a.flac", b"other")
     (tmp_path / "s.tar").write_bytes(tar_of(*SAMPLE, ("b.flac", b"x"), again))
     assert codes(tmp_path / "s.tar") == {"s.tar#a": "", "s.tar#b": "", "s.tar#a (again at byte 4096)": "repeated_key"}
+
+
+def test_b12_samples_whose_json_takes_much_memory_are_not_held_together(tmp_path: Path) -> None:
+    """Those whose sound is measured wait for one another, sixteen at most; these are too large for that."""
+    facts = b'{"a": [' + b"[]," * 600_000 + b"[]]}"
+    (tmp_path / "s.tar").write_bytes(
+        tar_of(*((f"{number}{end}", part) for number in range(4) for end, part in ((".flac", b"x"), (".json", facts))))
+    )
+    taken: list[str] = []
+
+    def entries() -> Iterator[Entry]:
+        for entry in read_shard(find_shards(str(tmp_path / "s.tar")).shards[0]):
+            taken.append(entry.key)
+            yield entry
+
+    heard = listened(entries(), lambda _: True, Depth.HEADER)
+    assert next(heard).entry.key == "0"
+    assert taken == ["0"]
+    heard.close()

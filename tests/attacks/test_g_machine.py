@@ -240,6 +240,7 @@ def test_g_a_failing_disk_is_no_song_s_death(tmp_path: Path) -> None:
     assert not isinstance(read.value, DeadInput)
 
 
+@pytest.mark.slow
 def test_g_a_source_that_goes_away_after_it_was_listed_is_waited_for(tmp_path: Path) -> None:
     source, away = tmp_path / "in", tmp_path / "away.flac"
     source.mkdir()

@@ -269,3 +269,10 @@ def test_limits_hold_for_what_comes_through_ffmpeg_too(tmp_path: Path) -> None:
     content = (tmp_path / "b.m4a").read_bytes()
     (tmp_path / "c.m4a").write_bytes(content[:200])
     assert death(tmp_path / "c.m4a").code == "undecodable"
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
+@pytest.mark.parametrize("name", ["a: No space left on device.m4a", "a: No space left on device\n.m4a"])
+def test_a_broken_file_is_not_the_machine_s_fault_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom" + bytes(200))
+    assert death(tmp_path / name).code == "undecodable"
