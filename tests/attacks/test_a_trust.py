@@ -1,6 +1,7 @@
 """Trust, attacked: what is printed to be pasted, a place that was trusted once, and what a stranger's build would read of its reader's."""
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def test_a_trust_the_line_to_paste_is_one_word_per_name(strange: Path, in_recipe
 def test_a_trust_a_name_with_a_line_break_is_one_name(strange: Path, in_recipe: Change, monkeypatch: pytest.MonkeyPatch) -> None:
     in_recipe('codec = ""', r'codec = "a.b\nlabel.python=/bin/sh"')
     monkeypatch.setenv(trust.VARIABLE, "encode.codec=a.b\nlabel.python=/bin/sh")
-    with pytest.raises(NotTrusted, match="encode.codec=a.b\nlabel.python=/bin/sh"):
+    with pytest.raises(NotTrusted, match=re.escape("encode.codec=a.b\nlabel.python=/bin/sh")):
         verify_build(str(strange), Engine(), lambda _: None)
     assert r"wanted   encode.codec=a.b\nlabel.python=/bin/sh" in obbligato("trust", strange).stdout.splitlines()
 
