@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, is_of_the_machine, machine_faults
 from pipelines.remote import remote_errors
 from pipelines.store import Store
 
@@ -61,12 +61,13 @@ def swap(store: Store, old: Seen | None, new: bytes) -> Seen | None:
 
 def _swap_local(store: Store, old: Seen | None, new: bytes) -> Seen | None:
     path, temporary = store.path(NAME), store.path(f".part-{NAME}-{uuid.uuid4().hex}")
-    os.makedirs(store.path("runs"), exist_ok=True)
     try:
-        with open(temporary, "wb") as out:
-            out.write(new)
-            out.flush()
-            os.fsync(out.fileno())
+        with machine_faults(f"writing {path}"):
+            os.makedirs(store.path("runs"), exist_ok=True)
+            with open(temporary, "wb") as out:
+                out.write(new)
+                out.flush()
+                os.fsync(out.fileno())
         if old is None:
             return Seen(new) if _linked(temporary, path, new) else None
         with _guarded(store):
@@ -85,7 +86,9 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links: the file is empty for a moment, and then an unknown run's
+    except OSError as error:  # a file system without hard links: the file is empty for a moment, and then an unknown run's
+        if is_of_the_machine(error):
+            raise
         try:
             with open(path, "xb") as out:
                 out.write(content)

@@ -87,14 +87,8 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
     known_name = f"assigned/{digest([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
     before = store.stated_before(PLAN, _Plan)
-    marker = whole_marker(store, *MARKED)
-    if (
-        marker is not None
-        and known_name in marker["files"]
-        and before.get("fingerprint") == expected
-        and _all_stand(store, before["markers"])
-    ):
-        return dict(before)
+    if before.get("fingerprint") == expected and _all_stand(store, before["markers"], known_name):
+        return before
     for folder in ("clips", "assigned", "ledger"):
         store.sweep(folder, "")
     with scratch() as found:
@@ -121,16 +115,12 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
         known = _write_table(store, known_name, Assigned, placing.assigned(found))
         markers, counts = _write_buckets(store, placing.clips(found), recipe)
         disagreeing = placing.disagreeing_groups(found)
-    folder, name = MARKED
-    write_marker(folder, Job(store.url, name, recipe), expected, Done([ledger, known], inputs))
+    write_marker(MARKED[0], Job(store.url, MARKED[1], recipe), expected, Done([ledger, known], inputs))
     plan = {
         "fingerprint": expected, "buckets": list(counts), "clips": counts, "markers": markers, "inputs": inputs,
         "disagreeing_groups": disagreeing,
     }  # fmt: skip
-    for folder in _BUCKET_FOLDERS:
-        remove_others(store, folder, {*counts, "plan", name})
-    for folder in _SLICE_FOLDERS:
-        remove_others(store, folder, {*slices, "plan"})
+    _remove_left(store, slices, counts)
     store.write_sealed(PLAN, plan)
     return plan
 
@@ -158,6 +148,14 @@ def _songs_in_force(store: Store, bucket: str) -> pa.Table:
     except (FileNotFoundError, Damaged):
         return _SONGS.empty_table()
     return pa.table({"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS)
+
+
+def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) -> None:
+    """Remove what is left of slices and buckets that are no longer in force."""
+    for folder in _BUCKET_FOLDERS:
+        remove_others(store, folder, {*buckets, "plan", MARKED[1]})
+    for folder in _SLICE_FOLDERS:
+        remove_others(store, folder, {*slices, "plan"})
 
 
 def _known(store: Store, name: str) -> list[pa.Table]:
@@ -265,6 +263,9 @@ def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> t
     return name, mark, table.num_rows
 
 
-def _all_stand(store: Store, markers: Mapping[str, str]) -> bool:
-    """Whether every bucket is there with the fingerprint that the plan remembers."""
+def _all_stand(store: Store, markers: Mapping[str, str], known_name: str) -> bool:
+    """Whether the ledger, where songs stand, and every bucket with the fingerprint that the plan remembers are there."""
+    marker = whole_marker(store, *MARKED)
+    if marker is None or known_name not in marker["files"]:
+        return False
     return all(found == mark for found, mark in zip(side_by_side(partial(marked_fingerprint, store, "clips"), markers), markers.values()))

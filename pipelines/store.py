@@ -18,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import ValidationError
 
 from pipelines import remote
-from pipelines.errors import Damaged, PipelineError, is_of_the_machine, machine_faults
+from pipelines.errors import Damaged, MachineFault, PipelineError, is_of_the_machine, machine_faults
 from pipelines.remote import OBJECT_STORES, RemoteFile, located, remote_errors
 from pipelines.temporary import temporary_folder, temporary_place
 from schemas.record import Record
@@ -43,11 +43,16 @@ class Writer:
 
     def __init__(self, name: str, out: IO[bytes], doing: str) -> None:
         self._name, self._out, self._doing, self._digest, self._bytes = name, out, doing, hashlib.sha256(), 0
+        self.fault: MachineFault | None = None  # that a write has met, for those who write by way of a library that hides it
 
     def write(self, content: bytes) -> None:
         """Append bytes. Raises `MachineFault` where there is no room for them, naming the file."""
-        with machine_faults(self._doing):
-            self._out.write(content)
+        try:
+            with machine_faults(self._doing):
+                self._out.write(content)
+        except MachineFault as fault:
+            self.fault = fault
+            raise
         self._digest.update(content)
         self._bytes += len(content)
 

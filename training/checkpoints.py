@@ -193,7 +193,12 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
         for name, tensors in weights.items()
     ]
     with store.writer(made.file(OPTIMIZER)) as out:
-        torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
+        try:
+            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
+        except RuntimeError:  # torch has words of its own for a write that failed
+            if out.fault is not None:
+                raise out.fault from None
+            raise
     written.append(out.published())
     written += [store.write_json(made.file(name), document) for name, document in documents.items() if name != STATE]
     hashes = {one.name.rpartition("/")[2]: one.sha256 for one in written}

@@ -25,7 +25,7 @@ from schemas.record import Record
 FOLDER: Final = "answers"
 _LOOSE: Final = 200  # files before they are made one
 _OWNER: Final = re.compile(rb'"(?:call|batch)": "([0-9a-f]{16})"')
-_AMOUNT: Final = re.compile(rb'": ([0-9]{1,15})[,}]')
+_AMOUNT: Final = re.compile(rb"\b[0-9]{1,15}\b")
 _LOG: Final = logging.getLogger(__name__)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from flows.local import build
 from pipelines.audio import read_window
@@ -35,6 +36,8 @@ from tests.attacks.conftest import obbligato
 from tests.disks import CannotMount, Disk, failing_from, mounted
 from tests.flows.building import digests
 from tests.flows.test_growth import PLAIN
+from training import checkpoints
+from training.files import MODEL, STATE
 
 RATE_HZ = 44_100
 NO_SPACE = "No space left on device"
@@ -271,3 +274,13 @@ def test_g_a_source_that_stays_away_is_no_longer_in_the_build(tmp_path: Path) ->
     dataset = built(source, tmp_path / "out")
     assert dataset["inputs"] == {"in": 1, "used": 1}
     assert dataset["samples"]["dead"] == 0
+
+
+def test_g_output_full_a_checkpoint_says_so(disk: Disk) -> None:
+    """The weights find room, the optimizer's moments do not."""
+    many = torch.zeros(256, 1024)
+    disk.leave(1_500_000)
+    with pytest.raises(Exception, match=f"{NO_SPACE}") as raised:
+        checkpoints.write(Store(str(disk.folder)), 1, weights={MODEL: {"a": many}}, optimizer={"a": many}, documents={STATE: {}})
+    assert isinstance(raised.value, PipelineError | OSError)
+    assert not checkpoints.whole_ones(Store(str(disk.folder)))

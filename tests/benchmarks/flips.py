@@ -11,7 +11,9 @@ command must have failed by name; a traceback is a miss. Prints Markdown tables;
 """
 
 import argparse
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,13 +28,21 @@ import numpy as np
 from flows.local import encode, label
 from flows.order import MARKED
 from flows.settings import recipe_toml
+from flows.steps import stored_build
 from pipelines import trust
 from pipelines.beam.options import Engine
 from pipelines.damage import damages
 from pipelines.errors import PipelineError
+from pipelines.settling import read_plan
+from pipelines.shard_check import check
+from pipelines.shard_finding import Problem, find_shards
+from pipelines.slicing import read_listing
+from pipelines.stage import MARKER, altered_files
 from pipelines.store import Store
+from pipelines.versions import read_version
+from pipelines.writers.answers import damaged_lines
 from schemas.recipe import Recipe
-from tests.flipping import OUTSIDE, Everything, Flip, caught_by_reader, drawn, everything, is_same_value, names, said_by_verify
+from tests.flipping import OUTSIDE, Everything, Flip, drawn, everything, names, said_by_verify
 from tests.flows.building import ROOT
 from tests.llm_server import KEY
 from tests.training.runs import corpus
@@ -56,6 +66,48 @@ class Fate(NamedTuple):
     def missed(self) -> bool:
         """Whether nobody said anything of a change that counts."""
         return not (self.named or self.caught or self.harmless)
+
+
+def caught_by_reader(made: Everything, flip: Flip) -> bool:
+    """Whether what reads a file next says that it is not what was written; false too where nothing of ours reads it."""
+    try:
+        return _refused(made, flip)
+    except PipelineError:
+        return True
+
+
+def _refused(made: Everything, flip: Flip) -> bool:
+    store, (folder, _, name) = Store(str(made.out)), flip.file.rpartition("/")
+    if flip.file in ("recipe.toml", "sources.json", "begun.json"):
+        stored_build(str(made.out))
+    elif flip.file == "clips/plan.json":
+        read_plan(store)
+    elif flip.file == "listing/plan.json":
+        read_listing(store)
+    elif folder == "versions":
+        read_version(store, name)
+    elif flip.file == "dataset.json" or (folder == "shards" and not name.endswith(MARKER)):
+        return any(isinstance(found, Problem) for found in check(find_shards(str(made.out))))
+    elif folder == "answers":
+        return any(damaged_lines(store))
+    elif flip.witness.startswith("ledger/inputs") or flip.kind == "ledger":
+        return any(damages(store, ["ledger", "shards"]))
+    elif folder in MARKED and name != "plan.json":
+        return any(altered_files(store, folder, name.partition(".")[0]))
+    elif folder.startswith("vocabulary"):
+        return any(damages(store, ()))
+    return False
+
+
+def is_same_value(made: Everything, flip: Flip) -> bool:
+    """Whether a JSON file still holds the value that was written: such as 1e-05, which has become 1E-05."""
+    if not re.search(r"\.jsonl?$", flip.file):
+        return False
+    try:
+        found = [json.loads((folder / flip.file).read_bytes()) for folder in (made.out, made.pristine)]
+    except ValueError:
+        return False
+    return bool(found[0] == found[1])
 
 
 def judged(made: Everything, flips: Sequence[Flip]) -> list[Fate]:
@@ -168,10 +220,10 @@ def commands_of(made: Everything) -> dict[str, Command]:
         chosen: Recipe = made.recipe.replaced(**sections)
         return lambda: run(out, chosen, Engine(), lambda _: None)
 
-    batch, labels = made.recipe.encode.replaced(batch=3), made.recipe.label.replaced(long_labels=2)
+    packed, labels = made.recipe.pack.replaced(embeddings=False), made.recipe.label.replaced(long_labels=2)
     return {
         "build": Command(("build", *made.sources, "--out", out, "--recipe", str(toml)), made.build),
-        "encode": Command(("encode", out, "--set", "encode.batch=3"), renewed(encode, encode=batch)),
+        "encode": Command(("encode", out, "--set", "pack.embeddings=false"), renewed(encode, pack=packed)),
         "label": Command(("label", out, "--set", "label.long_labels=2"), renewed(label, label=labels)),
     }
 

@@ -1,6 +1,6 @@
 """Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers. Needs root, to mount.
 
-    python -m tests.benchmarks.full_disks [--tree TREE] [--quick]
+    python -m tests.benchmarks.full_disks [--tree TREE] [--quick] [--kinds ext4]
 
 For each, a build that runs out of room must end with exit status 1 and one line, without any dead row that the undisturbed build does not
 have; with room again the same command must give all files of the undisturbed build. `--tree` runs another checkout's command.
@@ -15,7 +15,7 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -30,6 +30,7 @@ from tests.flows.building import ROOT, digests
 from tests.flows.test_growth import PLAIN
 
 _COMMAND: Final = "from flows.cli import main; main()"
+_KINDS: Final[tuple[FileSystem, ...]] = ("tmpfs", "ext4")
 _SECONDS: Final = (9, 30, 14, 21)  # of the songs
 _RATE_HZ: Final = 44_100
 _OUT_FREE: Final = (0, 200 << 10, 700 << 10, 1400 << 10)
@@ -118,15 +119,15 @@ def dead_rows(out: Path) -> set[tuple[str, str, str]]:
     return found
 
 
-def cases(*, quick: bool) -> Iterator[Case]:
-    """All of them."""
+def cases(kinds: Sequence[FileSystem], *, quick: bool) -> Iterator[Case]:
+    """All of some file systems."""
     rooms = [(free, _PLENTY) for free in _OUT_FREE] + [(_PLENTY, free) for free in _TMP_FREE] + [(700 << 10, 1 << 20)]
-    for kind in ("tmpfs", "ext4"):
+    for kind in kinds:
         for source in ("folder", "shard", "manifest"):
-            for number, (out_free, tmp_free) in enumerate(rooms[:: 3 if quick else 1]):
-                yield Case(kind, out_free, tmp_free, source, 1 + number % 2)  # type: ignore[arg-type]
+            for number, (out_free, tmp_free) in enumerate(rooms):
+                yield Case(kind, out_free, tmp_free, source, 1 + number % 2)
                 if not quick:
-                    yield Case(kind, out_free, tmp_free, source, 2 - number % 2)  # type: ignore[arg-type]
+                    yield Case(kind, out_free, tmp_free, source, 2 - number % 2)
 
 
 def tried(case: Case, tree: Path, source: str, recipe: Path, work: Path, whole: Path) -> Found:
@@ -152,7 +153,7 @@ def _leave(disk: Disk, free: int) -> None:
         disk.leave(free)
 
 
-def run(work: Path, tree: Path, *, quick: bool) -> list[Found]:
+def run(work: Path, tree: Path, kinds: Sequence[FileSystem], *, quick: bool) -> list[Found]:
     """All cases, each told as it ends."""
     recipe = work / "recipe.toml"
     recipe.write_text(recipe_toml(PLAIN, comments=False))
@@ -162,7 +163,7 @@ def run(work: Path, tree: Path, *, quick: bool) -> list[Found]:
         ended = built(tree, source, recipe, whole[name], work, 2)
         print(f"undisturbed, {name}: {ended}, dead: {sorted(dead_rows(whole[name]))}", flush=True)
     found = []
-    for case in cases(quick=quick):
+    for case in cases(kinds, quick=quick):
         found.append(tried(case, tree, sources[case.source], recipe, work, whole[case.source]))
         print("good" if found[-1].good else "BAD ", found[-1], flush=True)
     return found
@@ -185,10 +186,11 @@ def table(found: list[Found]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout whose command is run")
-    parser.add_argument("--quick", action="store_true", help="a third of the matrix")
+    parser.add_argument("--quick", action="store_true", help="half of the matrix: one worker and two in turn")
+    parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="full-disks-") as work:
-        table(run(Path(work), arguments.tree.resolve(), quick=arguments.quick))
+        table(run(Path(work), arguments.tree.resolve(), arguments.kinds, quick=arguments.quick))
 
 
 if __name__ == "__main__":

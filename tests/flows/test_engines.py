@@ -24,6 +24,7 @@ from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.lock import hold
 from pipelines.store import Store
+from pipelines.trust import VARIABLE, wanted
 from schemas.corpus import Outcome
 from schemas.recipe import Recipe
 from tests.conftest import Built
@@ -101,7 +102,7 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(tones: 
     try:
         with hold(Store(str(out)), "test") as lock, ThreadPoolExecutor(SHARES) as side_by_side:
             begin(tones.sources, str(out), PLAIN)
-            order = Order(str(out), "runs/shares", 1, "local", (), lock.holder.holder_id, timeout_s=FAILS_WITHIN_S)
+            order = Order(str(out), "runs/shares", 1, "local", (), lock.holder.holder_id, timeout_s=FAILS_WITHIN_S, trusted=wanted(PLAIN))
             for step in STEPS:
                 parts = [""] if step in WHOLE_STEPS else [f"{number}/{SHARES}" for number in range(1, SHARES + 1)]
                 taken = [
@@ -133,7 +134,7 @@ def _step(name: str, out: Path, environment: dict[str, str], options: list[str])
         cwd=building.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, **environment, "PYTHONPATH": str(building.ROOT)},
+        env={**os.environ, **environment, "PYTHONPATH": str(building.ROOT), VARIABLE: "\n".join(wanted(PLAIN))},
     )
 
 

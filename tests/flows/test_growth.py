@@ -14,6 +14,7 @@ from flows.local import build, verify_build
 from pipelines.audio import read_window
 from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
+from pipelines.shrinking import Shrinks
 from pipelines.verify import read_back
 from schemas.recipe import Recipe
 from schemas.sample import Sample
@@ -48,9 +49,9 @@ class Corpus:
             writer.writeheader()
             writer.writerows(self.rows.values())
 
-    def build(self, recipe: Recipe = PLAIN) -> dict[str, Any]:
+    def build(self, recipe: Recipe = PLAIN, *, shrink: bool = False) -> dict[str, Any]:
         self.write()
-        return build([str(self.folder / "songs.csv")], str(self.out), recipe, Engine(), lambda _: None)
+        return build([str(self.folder / "songs.csv")], str(self.out), recipe, Engine(), lambda _: None, shrink=shrink)
 
     def samples(self) -> Iterator[tuple[str, Sample]]:
         for shard in sorted((self.out / "shards").glob("*.tar")):
@@ -92,8 +93,10 @@ def test_an_outage_of_the_sources_costs_nothing_that_was_built(corpus: Corpus) -
     for path in corpus.folder.glob("*.flac"):
         path.rename(away / path.name)
     ledger = (corpus.out / "ledger" / "inputs.parquet").read_bytes()
-    with pytest.raises(PipelineError, match="none of the 3 inputs can be used"):
+    with pytest.raises(Shrinks, match="remove 3 of the 3 inputs in force"):
         corpus.build()
+    with pytest.raises(PipelineError, match="none of the 3 inputs can be used"):
+        corpus.build(shrink=True)
     assert {path.name: path.read_bytes() for path in (corpus.out / "shards").iterdir()} == before
     for path in away.iterdir():
         path.rename(corpus.folder / path.name)

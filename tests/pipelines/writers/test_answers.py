@@ -1,13 +1,14 @@
 """Answers and money on disk: read back whole after any end, in few files, and settled once."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipelines.store import Store
-from pipelines.writers.answers import Answers
+from pipelines.writers.answers import Answers, damaged_lines
 from pipelines.writers.request import Answer
 
 
@@ -92,6 +93,54 @@ def test_a_text_with_any_line_separator_is_read_back(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert read(tmp_path).get("0a") == odd
+
+
+def test_a_damaged_line_costs_its_own_answer_and_counts_at_its_worst(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept = read(tmp_path)
+        await kept.set_aside(500)  # settled by nobody
+        await kept.settle(await kept.set_aside(500), 30, answer("0a"))
+
+    asyncio.run(story())
+    files = {path: path.read_bytes() for path in (tmp_path / "answers").iterdir()}
+    assert all(b'"seal"' in content for content in files.values())
+    for path, content in files.items():
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            again = read(tmp_path)
+            assert again.spent >= 530, (content, place)  # what cannot be read counts as the most that any call set aside
+            assert again.get("0a") in (None, answer("0a"))
+            assert len(list(damaged_lines(Store(str(tmp_path))))) == 1
+        path.write_bytes(content)
+
+
+def test_lines_of_earlier_versions_have_no_seal(tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    lines = [
+        {"call": "1", "aside": 9},
+        {"batch": "2", "aside": {"0b": 4}},
+        {"call": "1", "paid": 3, "answers": [answer("0a").model_dump()]},
+    ]
+    (tmp_path / "answers/old.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again = read(tmp_path)
+    assert (again.spent, again.get("0a")) == (3 + 4, answer("0a"))
+    assert list(damaged_lines(Store(str(tmp_path)))) == []
+
+
+def test_damaged_lines_are_kept_aside_and_their_money_stands_in_their_place(tmp_path: Path) -> None:
+    async def story() -> None:
+        await read(tmp_path).set_aside(500)
+        await read(tmp_path).settle(await read(tmp_path).set_aside(100), 30, answer("0a"))
+
+    asyncio.run(story())
+    file = max((tmp_path / "answers").iterdir(), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes().replace(b"A text", b"B text"))
+    damaged, before = file.read_bytes(), read(tmp_path)
+    assert before.spent == 500 + 100  # what it was paid is not believed: what was set aside for it counts
+    before.mend()
+    assert (tmp_path / f"answers/{file.name}.damaged").read_bytes() == damaged
+    assert read(tmp_path).spent == 600
+    assert list(damaged_lines(Store(str(tmp_path)))) == []
 
 
 def test_what_could_not_be_written_is_not_taken_for_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
