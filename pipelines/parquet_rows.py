@@ -150,17 +150,28 @@ def _rows(batch: pa.RecordBatch, place: _Place) -> Iterator[_Numbered]:
     """Rows of a batch, made all at once only where they are small together."""
     lengths = {name: _lengths(column) for name, column in zip(batch.schema.names, batch.columns) if pa.types.is_dictionary(column.type)}
     other = sum(column.nbytes for column in batch.columns if not pa.types.is_dictionary(column.type))
-    if other + sum(sum(column) for column in lengths.values()) <= _PIECE:
-        each = other // max(1, batch.num_rows)
-        yield from ((row, each + sum(column[at] for column in lengths.values())) for at, row in enumerate(batch.to_pylist()))
+    each = other // max(1, batch.num_rows)
+    sizes = [each + sum(column[at] for column in lengths.values()) for at in range(batch.num_rows)]
+    is_small = other + sum(sum(column) for column in lengths.values()) <= _PIECE
+    if is_small and (rows := _converted(batch)) is not None:
+        yield from zip(rows, sizes, strict=True)
         return
     for at in range(batch.num_rows):
         long = next((name for name, column in lengths.items() if column[at] > place.longest), None)
         if long is not None:
             yield {place.broken: f"column {long} holds {lengths[long][at]} bytes, limit {place.longest}"}, 0
+        elif (row := _converted(batch.slice(at, 1))) is not None:
+            yield row[0], sizes[at]
         else:
-            row = batch.slice(at, 1)
-            yield row.to_pylist()[0], sum(column[at] for column in lengths.values()) + other // batch.num_rows
+            yield {place.broken: "holds text that is not UTF-8, or a time that no calendar has"}, 0
+
+
+def _converted(batch: pa.RecordBatch) -> list[dict[str, Any]] | None:
+    """Rows as Python's values; none where one of them has none."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):  # of text that is not UTF-8, and of dates beyond the year 9999
+        return None
 
 
 def _lengths(column: pa.DictionaryArray) -> list[int]:

@@ -28,6 +28,7 @@ import safetensors.torch
 import torch
 from pydantic import Field, ValidationError
 
+from pipelines.build_folder import check_files
 from pipelines.errors import PipelineError, is_of_the_machine
 from pipelines.store import Store, seal, sha256_of
 from pipelines.weights import first_line
@@ -269,6 +270,7 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
     """
     store = Store(target)
     try:
+        check_files(store)
         if store.exists(STATE):
             return _itself(Checkpoint(store, ""), wanted)
         found = newest_whole(store, wanted)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from flows.errors import UsageError
 from flows.launchers.job import LAUNCHED, REQUEUE, STOPPED, TrainJob
 from schemas.record import Record
 
@@ -71,11 +72,13 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    r"""A value as sbatch reads it: it ends one at a blank or a #.
+    r"""A value as sbatch reads it: it ends one at a blank or a #. Raises `UsageError` for one that would end its line.
 
     >>> print(_quoted("12:00:00"), _quoted('/data/My "model" #2/%j.log'))
     12:00:00 "/data/My \"model\" #2/%j.log"
     """
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise UsageError(f"{value!r} has control characters, which would end its line of the script; name another --out")
     if re.fullmatch(r"[\w./:@%+=,-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'

@@ -126,3 +126,15 @@ def test_d_parquet_that_is_damaged_is_one_row(folder: Path, damage: str) -> None
         "footer's bytes": content[:-60] + b"\xff" * 40 + content[-20:],
     }  # fmt: skip
     assert codes(folder / "t.parquet", damaged[damage]) == {str(folder / "t.parquet"): "bad_table"}
+
+
+@pytest.mark.parametrize("column", ["caption", "day"])
+def test_d_parquet_a_cell_that_has_no_value_costs_its_row(folder: Path, column: str) -> None:
+    """One byte of Latin-1 among UTF-8, which Parquet's writers do not look at, or a date that no calendar has."""
+    texts = pa.array([b"one", b"tw\xe9", b"three"], pa.binary())
+    cells = {
+        "caption": pa.Array.from_buffers(pa.string(), 3, texts.buffers()),
+        "day": pa.array([1, 2**31 - 1, 3], pa.date32()),
+    }
+    pq.write_table(pa.table({"uri": ["a.wav"] * 3, column: cells[column]}), folder / "t.parquet")
+    assert [row.code for row in list_inputs([str(folder / "t.parquet")], IngestRecipe())] == ["", "bad_row", ""]

@@ -458,3 +458,16 @@ def test_a6_nor_whose_weights_are_fetched_for_it(whole: Path, tmp_path: Path, fi
     edited(sorted((model / "checkpoints").iterdir())[-1], file, old, new)
     with pytest.raises(NotTrusted, match=wanted):
         Player.of(str(model))
+
+
+@pytest.mark.parametrize("name", ["state.json", "recipe.json"])
+def test_i_a_pipe_or_a_device_in_a_strangers_model_is_not_waited_for(name: str, whole: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(whole / "run", copied)
+    [*_, last] = sorted((copied / "checkpoints").iterdir())
+    (last / name).unlink()
+    for make in (os.mkfifo, lambda at: os.symlink("/dev/zero", at)):
+        make(last / name)
+        with pytest.raises(TrainingError, match=f"{name} is a pipe, socket or device"):
+            checkpoints.find_checkpoint(str(copied))
+        (last / name).unlink()

@@ -11,6 +11,7 @@ import pytest
 from flows.errors import UsageError
 from flows.launchers import TrainJob
 from flows.launchers.kubernetes import KubernetesSettings, manifests
+from flows.launchers.slurm_script import SlurmSettings, batch_script
 from flows.launching import launching_of
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +72,9 @@ def test_j_a_slurm_setting_that_would_end_its_line_is_refused(knob: str, sign: s
 def test_j_an_option_of_sbatch_that_would_end_its_line_is_refused() -> None:
     with pytest.raises(UsageError, match=r"the slurm launcher: options\.1: .* has control characters"):
         launching_of("slurm", 1, 1, [r'options=["--qos=high", "--qos=high\ntouch owned"]'])
+
+
+def test_j_a_folder_whose_name_would_end_a_line_of_the_script_is_refused() -> None:
+    job = TrainJob(arguments=("train", "/c"), out="/m", nodes=1, processes=1)
+    with pytest.raises(UsageError, match="control characters"):
+        batch_script(job, SlurmSettings(), "/m\ntouch /tmp/x/log")
