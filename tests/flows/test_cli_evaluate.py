@@ -195,8 +195,11 @@ def test_hostile_rows_cost_themselves_alone(tmp_path: Path) -> None:
     )
     run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["counts"] == {"given": 5, "scored": 1, "dead": 0, "skipped": 4, "without_prompt": 0, "swaps": 0}
     assert [one["name"] for one in report["clips"]] == ["good.wav"]
+    # A line of JSON that cannot be read names no file: four lines by number, and the four files that no row names.
+    assert report["counts"] == {"given": 9, "scored": 1, "dead": 0, "skipped": 8, "without_prompt": 0, "swaps": 0}
+    skipped = sorted(problem["name"] for problem in report["problems"])
+    assert skipped == ["beats.wav", "far.wav", "half.wav", *(f"manifest.jsonl#{line}" for line in (1, 3, 4, 5)), "time.wav"]
 
 
 def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

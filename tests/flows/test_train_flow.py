@@ -44,7 +44,7 @@ def last_step(out: Path) -> int:
 
 def training(mark: str) -> list[psutil.Process]:
     """Processes of a worker that train."""
-    return [process for process in marked(mark) if process.cmdline()[2:4] == ["flows.cli", "train"]]
+    return [process for process in marked(mark) if process.cmdline()[1:5] == ["-P", "-m", "flows.cli", "train"]]
 
 
 def told(server: Server, run: str) -> list[str]:

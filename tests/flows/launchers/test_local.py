@@ -14,7 +14,7 @@ from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[3]
+IMPORTING = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}  # what is started looks nowhere else
 HERE = Launching().made
 
 
@@ -58,7 +58,7 @@ def test_a_failure_is_told_with_its_words_and_is_not_tried_again(tmp_path: Path)
 def test_peers_of_one_that_failed_are_not_waited_for_for_ever(tmp_path: Path) -> None:
     words = ["--processes", "2", "--", *job(tmp_path, "--fails", "3", "--rank", "1").command()]
     program = f"from flows.launchers import node\nnode._PEERS_S = 0.1\nnode.main({words})"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], env=IMPORTING, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert alive([int(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("works")]) == []
 
@@ -76,7 +76,7 @@ def test_a_run_whose_starter_is_killed_ends_with_it(tmp_path: Path) -> None:
         "from pathlib import Path\nfrom flows.launchers import Launching, launched\nfrom tests.flows.launchers.pretending import job\n"
         f"launched(Launching().made, job(Path({str(tmp_path)!r}), '--stops', '1', processes=2), lambda line: print(line, flush=True))"
     )
-    starter = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen([sys.executable, "-c", program], env=IMPORTING, stdout=subprocess.PIPE, text=True)
     listener = Listener(lambda _: starter.kill(), ranks=2)
     for line in starter.stdout or ():
         listener(line.rstrip("\n"))
@@ -92,7 +92,7 @@ def test_a_command_that_is_stopped_stops_its_run_with_a_checkpoint_and_says_so(t
         f"from tests.flows.launchers.pretending import job\nwork = job(Path({str(tmp_path)!r}), '--stops', '1')\n"
         "sys.exit(run_launched(work, Launching(), lambda line: print(line, flush=True)))"
     )
-    starter = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen([sys.executable, "-c", program], env=IMPORTING, stdout=subprocess.PIPE, text=True)
     listener = Listener(lambda _: starter.terminate())
     for line in starter.stdout or ():
         listener(line.rstrip("\n"))
