@@ -74,7 +74,8 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
             mend = partial(store.delete, file) if (folder, bucket) == MARKED else partial(forget, store, folder, bucket)
             yield Damage(file, wrong, mend)
     except Damaged as error:
-        yield Damage(marker_name(folder, bucket), f"is not what was written ({error})", partial(forget, store, folder, bucket))
+        name = marker_name(folder, bucket)
+        yield Damage(name, _words(store, name, error), partial(forget, store, folder, bucket))
 
 
 def _plans(store: Store) -> Iterator[Damage]:
@@ -82,7 +83,7 @@ def _plans(store: Store) -> Iterator[Damage]:
     readers = {PLAN: read_plan, slicing.LISTING: slicing.read_listing} | _OPTIONAL
     for name, read in readers.items():
         if name not in _OPTIONAL or store.exists(name):
-            yield from _broken(name, partial(read, store), lambda: None)
+            yield from _broken(store, name, partial(read, store), lambda: None)
     for name, sha256 in store.stated_before(indexing.PLAN, indexing.Plan).get("files", {}).items():
         if not store.exists(name):
             yield Damage(name, "is missing", lambda: None)
@@ -93,7 +94,7 @@ def _plans(store: Store) -> Iterator[Damage]:
 def _versions(store: Store) -> Iterator[Damage]:
     """Damage in versions. The last is made anew; of an earlier one nothing else tells what it said."""
     for name in version_names(store):
-        yield from _broken(f"{VERSIONS}/{name}", partial(read_version, store, name), partial(set_aside, store, name))
+        yield from _broken(store, f"{VERSIONS}/{name}", partial(read_version, store, name), partial(set_aside, store, name))
 
 
 def _documents(store: Store) -> Iterator[Damage]:
@@ -108,10 +109,15 @@ def _answers(store: Store) -> Iterator[Damage]:
         yield Damage(line.file, line.wrong, lambda: Answers(store).mend())
 
 
-def _broken(name: str, read: Callable[[], object], mend: Callable[[], None]) -> Iterator[Damage]:
+def _broken(store: Store, name: str, read: Callable[[], object], mend: Callable[[], None]) -> Iterator[Damage]:
     try:
         read()
     except FileNotFoundError:
         yield Damage(name, "is missing", mend)
     except Damaged as error:
-        yield Damage(name, f"is not what was written ({error})", mend)
+        yield Damage(name, _words(store, name, error), mend)
+
+
+def _words(store: Store, name: str, error: Damaged) -> str:
+    """What a reader says is wrong with a file, without the file's name before it, and without advice: the next build mends it."""
+    return str(error).removeprefix(f"{store.url}/{name} ").partition(";")[0]

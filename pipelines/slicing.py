@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ConfigDict
 
 from pipelines.errors import Damaged
@@ -26,7 +27,8 @@ _IDENTITY: Final = "uri, member_offset, row"
 _SEATED: Final = pa.schema(
     [
         ("source", pa.struct([("uri", pa.string()), ("member_offset", pa.int64())])),
-        ("row", pa.string()), ("place", pa.int64()), ("outcome", pa.string()), ("slice", pa.int64()),
+        ("row", pa.string()), ("place", pa.int64()), ("outcome", pa.string()), ("captioned", pa.bool_()),
+        ("slice", pa.int64()),
     ]
 )  # fmt: skip
 
@@ -75,14 +77,18 @@ def _slices_before(store: Store) -> list[str]:
 
 
 def _check_shrinking(found: Scratch) -> None:
-    """Inputs that have another name now are as many new ones."""
-    own = 'source.uri as uri, source.member_offset as member_offset, "row"'
-    [(held, gone, new)] = found.rows(
-        f"""with usable as (select distinct {own} from rows where outcome is null), was as (select {own} from old where outcome is null)
-            select (select count(*) from was), (select count(*) from was anti join usable using ({_IDENTITY})),
-                   (select count(*) from usable anti join was using ({_IDENTITY}))"""
+    """Sources that have another name now are as many new ones; rows that stood twice may go; a caption that changes is none that goes."""
+    own = "source.uri as uri, source.member_offset as member_offset"
+    same = "using (uri, member_offset)"
+    [(held, gone, new, captioned, silent)] = found.rows(
+        f"""with usable as (select {own}, bool_or(len(captions) > 0) as captioned from rows where outcome is null group by all),
+                 was as (select {own}, bool_or(captioned) as captioned from old where outcome is null group by all)
+            select (select count(*) from was), (select count(*) from was anti join usable {same}),
+                   (select count(*) from usable anti join was {same}), (select count(*) from was where captioned),
+                   (select count(*) from was join usable {same} where was.captioned and not usable.captioned)"""
     )
-    check_shrinking(gone - new, held, "inputs", "they are no longer listed, or can no longer be read from their table")
+    check_shrinking(gone - new, held, "sources", "they are no longer listed, or can no longer be read from their table")
+    check_shrinking(silent, captioned, "captions", "their rows have none any more; perhaps their column has another name")
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
@@ -145,10 +151,12 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _seated(store: Store, name: str) -> pa.Table:
     """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
     try:
-        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place", "outcome"])
+        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place", "outcome", "captions"])
     except (FileNotFoundError, Damaged):
         return _SEATED.empty_table()
-    return table.append_column("slice", pa.array([_number(name)] * table.num_rows, pa.int64())).select(_SEATED.names).cast(_SEATED)
+    captioned = pc.greater(pc.list_value_length(table.column("captions")), 0)
+    slices = pa.array([_number(name)] * table.num_rows, pa.int64())
+    return table.append_column("captioned", captioned).append_column("slice", slices).select(_SEATED.names).cast(_SEATED)
 
 
 def _name(number: int) -> str:

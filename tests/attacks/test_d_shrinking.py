@@ -53,7 +53,7 @@ def test_d_a_table_that_lost_many_rows_stops_the_build_before_anything_is_writte
     without(table, 1, 2)
     said = obbligato("build", table, "--out", out, "--recipe", out / "recipe.toml")
     assert said.returncode == 1
-    assert "this run would remove 2 of the 6 inputs in force (33%): they are no longer listed" in said.stderr
+    assert "this run would remove 2 of the 6 sources in force (33%): they are no longer listed" in said.stderr
     assert digests(out) == before
     table.write_bytes(whole)
     built(table, out)
@@ -89,3 +89,25 @@ def test_d_what_is_meant_is_done(table: Path, tmp_path: Path) -> None:
     built(table, out)
     without(table, 1, 2)
     assert built(table, out, shrink=True)["inputs"] == {"in": 4, "used": 4}
+
+
+def test_d_a_column_of_captions_that_has_another_name_stops_it(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(table, out)
+    before = digests(out)
+    table.write_text(table.read_text().replace("uri,caption", "uri,words"))
+    with pytest.raises(Shrinks, match=r"remove 6 of the 6 captions in force \(100%\): .* perhaps their column has another name"):
+        built(table, out)
+    assert {name: mark for name, mark in digests(out).items() if name.startswith(("listing/", "shards/"))} == {
+        name: mark for name, mark in before.items() if name.startswith(("listing/", "shards/"))
+    }
+    table.write_text(table.read_text().replace("Tone 1.", ""))
+    assert built(table, out, shrink=True)["inputs"] == {"in": SONGS, "used": SONGS}
+
+
+def test_d_rows_that_stood_twice_may_be_cleaned_up(table: Path, tmp_path: Path) -> None:
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, *lines[1:]]) + "\n")
+    assert built(table, tmp_path / "out")["inputs"] == {"duplicate": SONGS, "in": 2 * SONGS, "used": SONGS}
+    table.write_text("\n".join(lines) + "\n")
+    assert built(table, tmp_path / "out")["inputs"] == {"in": SONGS, "used": SONGS}

@@ -93,7 +93,7 @@ def test_an_outage_of_the_sources_costs_nothing_that_was_built(corpus: Corpus) -
     for path in corpus.folder.glob("*.flac"):
         path.rename(away / path.name)
     ledger = (corpus.out / "ledger" / "inputs.parquet").read_bytes()
-    with pytest.raises(Shrinks, match="remove 3 of the 3 inputs in force"):
+    with pytest.raises(Shrinks, match="remove 3 of the 3 sources in force"):
         corpus.build()
     with pytest.raises(PipelineError, match="none of the 3 inputs can be used"):
         corpus.build(shrink=True)
