@@ -13,7 +13,6 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from functools import lru_cache
 from typing import IO, Any, Final
 
@@ -89,20 +88,40 @@ def published_uri(uri: str, base: str) -> str:
     return place.removeprefix(base.rstrip("/") + "/") if base else place
 
 
-def published_rows(store: Store, rows: Iterable[InputRow], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """Rows with the published form of where they are; the whole addresses go to the build's private folder once all rows are taken."""
-    with ExitStack() as open_files:
-        waiting: dict[str, IO[bytes]] = {}
-        for row in rows:
-            told, named = published_uri(row.source.uri, recipe.base), _published_name(row, recipe.base)
-            if told != row.source.uri and row.outcome is None and _HIDDEN.search(told):
-                name = _address_file(told)
-                if name not in waiting:
-                    waiting[name] = open_files.enter_context(tempfile.TemporaryFile())
-                waiting[name].write(json.dumps([told, row.source.uri]).encode() + b"\n")
-            unchanged = (told, named) == (row.source.uri, row.row)
-            yield row if unchanged else row.model_copy(update={"source": row.source.model_copy(update={"uri": told}), "row": named})
-        _keep(store, waiting)
+class Addresses:
+    """Whole addresses of published URIs, apart from the build until it is known that its listing counts."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, IO[bytes]] = {}
+
+    def add(self, told: str, whole: str) -> None:
+        """Note the whole address of a published URI."""
+        name = _address_file(told)
+        if name not in self._waiting:
+            self._waiting[name] = tempfile.TemporaryFile()  # noqa: SIM115  closed when it is kept, or with this object
+        self._waiting[name].write(json.dumps([told, whole]).encode() + b"\n")
+
+    def keep(self, store: Store) -> None:
+        """Write them to the build's private folder, in place of those that stand there."""
+        if self._waiting and store.is_local:
+            os.makedirs(store.path(PRIVATE), mode=0o700, exist_ok=True)
+        for name, content in self._waiting.items():
+            content.seek(0)
+            with content, store.writer(name) as out:
+                while block := content.read(1 << 20):
+                    out.write(block)
+        for stale in {f"{PRIVATE}/{name}" for name in store.names(PRIVATE)} - self._waiting.keys():
+            store.delete(stale)
+
+
+def published_rows(rows: Iterable[InputRow], recipe: IngestRecipe, addresses: Addresses) -> Iterator[InputRow]:
+    """Rows with the published form of where they are; the whole addresses of those that hide a query are noted."""
+    for row in rows:
+        told, named = published_uri(row.source.uri, recipe.base), _published_name(row, recipe.base)
+        if told != row.source.uri and row.outcome is None and _HIDDEN.search(told):
+            addresses.add(told, row.source.uri)
+        unchanged = (told, named) == (row.source.uri, row.row)
+        yield row if unchanged else row.model_copy(update={"source": row.source.model_copy(update={"uri": told}), "row": named})
 
 
 def _published_name(row: InputRow, base: str) -> str:
@@ -115,18 +134,6 @@ def _published_name(row: InputRow, base: str) -> str:
 
 def _address_file(uri: str) -> str:
     return f"{PRIVATE}/addresses-{uri[-16:-14]}.jsonl"
-
-
-def _keep(store: Store, files: dict[str, IO[bytes]]) -> None:
-    if files and store.is_local:
-        os.makedirs(store.path(PRIVATE), mode=0o700, exist_ok=True)
-    for name, content in files.items():
-        content.seek(0)
-        with store.writer(name) as out:
-            while block := content.read(1 << 20):
-                out.write(block)
-    for stale in {f"{PRIVATE}/{name}" for name in store.names(PRIVATE)} - files.keys():
-        store.delete(stale)
 
 
 class Places:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict
 
 from pipelines.errors import Damaged
-from pipelines.places import published_rows
+from pipelines.places import Addresses, published_rows
 from pipelines.scratch import Scratch, scratch
 from pipelines.shrinking import check_shrinking
 from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
@@ -56,11 +56,13 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shr
     """
     before = _slices_before(store)
     store.sweep("listing", "")
+    addresses = Addresses()
     with scratch() as found:
-        found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(store, rows, recipe.ingest), _size)))
+        found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(rows, recipe.ingest, addresses), _size)))
         found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
         if not shrink:
             _check_shrinking(found)
+        addresses.keep(store)
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
     store.write_sealed(LISTING, {"slices": counts})
     return counts

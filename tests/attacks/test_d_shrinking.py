@@ -11,6 +11,9 @@ import soundfile
 from flows.local import build
 from pipelines.beam.options import Engine
 from pipelines.shrinking import Shrinks
+from pipelines.slicing import write_listing
+from pipelines.store import Store
+from schemas.corpus import InputRow, Source
 from tests.attacks.conftest import obbligato
 from tests.flows.building import digests
 from tests.flows.test_growth import PLAIN
@@ -111,3 +114,18 @@ def test_d_rows_that_stood_twice_may_be_cleaned_up(table: Path, tmp_path: Path) 
     assert built(table, tmp_path / "out")["inputs"] == {"duplicate": SONGS, "in": 2 * SONGS, "used": SONGS}
     table.write_text("\n".join(lines) + "\n")
     assert built(table, tmp_path / "out")["inputs"] == {"in": SONGS, "used": SONGS}
+
+
+def test_d_a_listing_that_is_refused_leaves_the_whole_addresses_of_the_one_that_stands(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+
+    def listed(count: int) -> None:
+        uris = (f"https://host/{number}.wav?signature={number}" for number in range(count))
+        write_listing(store, (InputRow(row=uri, source=Source(uri=uri)) for uri in uris), PLAIN)
+
+    listed(4)
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "private").iterdir()}
+    assert b"".join(kept.values()).count(b"?signature=") == 4
+    with pytest.raises(Shrinks, match="remove 3 of the 4 sources in force"):
+        listed(1)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "private").iterdir()} == kept

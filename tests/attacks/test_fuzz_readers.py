@@ -17,10 +17,11 @@ from pipelines.guarded_tables import table_rows
 from pipelines.shard_finding import Problem, find_shards, index_of
 from pipelines.shard_inputs import shard_rows
 from pipelines.shard_reading import read_shard
-from pipelines.tars import TarWriter, read_members
+from pipelines.tars import read_members
 from schemas.corpus import Outcome
 from schemas.recipe import IngestRecipe
 from schemas.shard import ShardIndex
+from tests.pipelines.shard_samples import tar_bytes
 
 pytestmark = pytest.mark.slow
 FUZZ = settings(
@@ -28,16 +29,7 @@ FUZZ = settings(
 )
 
 
-def tar_of(*members: tuple[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    tar = TarWriter(out)
-    for name, content in members:
-        tar.add(name, content)
-    tar.close()
-    return out.getvalue()
-
-
-SOUND = tar_of(*(member for key in "abc" for member in ((f"{key}.flac", key.encode() * 300), (f"{key}.json", b'{"caption": "x"}'))))
+SOUND = tar_bytes([member for key in "abc" for member in ((f"{key}.flac", key.encode() * 300), (f"{key}.json", b'{"caption": "x"}'))])
 HEADERS = (0, 1024, 2048, 3072, 4096, 5120)  # where those of the tar above stand
 
 
