@@ -10,6 +10,7 @@ from typing import Annotated, Final, NamedTuple, Protocol
 from pydantic import Field
 
 from flows.errors import UsageError
+from pipelines.isolation import module_command
 from schemas.record import Record
 
 REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
@@ -48,7 +49,7 @@ class TrainJob(Record):
 
     def command(self, python: str = sys.executable) -> tuple[str, ...]:
         """What each process runs, on machines where Python is there: modules that are installed, never those of a working folder."""
-        return (python, "-P", "-m", self.module, *self.arguments)
+        return tuple(module_command(self.module, *self.arguments, python=python))
 
 
 class Handle(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from flows.launchers.job import LAUNCHED, PORT, STOPPED, TrainJob
+from pipelines.isolation import module_command
 from schemas.record import Record
 
 LABEL: Final = "obbligato/train"  # a Job's name, on all that is its own
@@ -120,4 +121,4 @@ def _arguments(job: TrainJob, name: str) -> list[str]:
     if job.ranks == 1:
         return command
     several = ["--nodes", str(job.nodes), "--node", "$(JOB_COMPLETION_INDEX)", "--main", f"{name}-0.{name}"] if job.nodes > 1 else []
-    return ["python", "-P", "-m", "flows.launchers.node", "--processes", str(job.processes), *several, "--", *command]
+    return module_command("flows.launchers.node", "--processes", str(job.processes), *several, "--", *command, python="python")

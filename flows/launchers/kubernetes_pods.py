@@ -1,7 +1,6 @@
 """What pods of a Job have to say: why they wait, how they ended, and what the first of them prints."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from flows.launchers.job import STOPPED
 from flows.processes import ProcessGroup
+from pipelines.isolation import module_command
 
 Pod = Mapping[str, Any]
 _ON_THE_WAY: Final = {"ContainerCreating", "PodInitializing"}  # as all pods do
@@ -141,6 +141,6 @@ class FirstLog:
         return next((pod for pod in begun if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"), None)
 
     def _listen(self, pod: Pod) -> ProcessGroup:
-        tied = [sys.executable, "-P", "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--"]
+        tied = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--")
         since = self._heard.get(pod["metadata"]["uid"], "")
         return ProcessGroup([*tied, *self._logs, *([f"--since-time={since}"] if since else []), f"pod/{pod['metadata']['name']}"])

@@ -1,13 +1,13 @@
 """Training on this machine, in a process group that ends with this process and with the flow it belongs to."""
 
 import os
-import sys
 
 from pydantic import Field
 
 from flows.errors import UsageError
 from flows.launchers.job import STOPPED, Ended, Handle, Tell, TrainJob
 from flows.processes import ProcessGroup
+from pipelines.isolation import module_command
 from schemas.record import Record
 
 
@@ -36,7 +36,7 @@ class LocalLauncher:
 
     def submit(self, job: TrainJob) -> Handle:
         """Start a job."""
-        node = [sys.executable, "-P", "-m", "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)]
+        node = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes))
         group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))
