@@ -14,11 +14,14 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from pipelines.agreement import Agreement
+from pipelines.build.plans import gathered
+from pipelines.build.tables import CARD
 from pipelines.dataset import plain_line
-from pipelines.labelling.gathering import gathered
 from pipelines.labelling.statistics import LabelStats, build_stats
 from pipelines.store import Store
+from schemas.agreement import Agreement
+from schemas.dataset import Dataset
+from schemas.vocabulary import FormCounts
 
 _LONGEST: Final = 600  # characters of an example
 _EVERY_S: Final = 5.0  # between two looks at a step's progress: each is a request, and the server's work
@@ -93,11 +96,11 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
 
 def show_labels(corpus: str, store: Store) -> None:
     """How the pseudo-labels of a corpus spread."""
-    text = label_report(build_stats(store), gathered(store)["counts"])
+    text = label_report(build_stats(store), gathered(store).counts)
     create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {plain_line(corpus)}")
 
 
-def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]]) -> str:
+def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, FormCounts]]) -> str:
     """The same, in Markdown; and what became of the vocabularies' texts."""
     lines = [f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have labels.", ""]
     heads = ("", "labels", "different", "entropy, bits", "Gini")
@@ -109,10 +112,10 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
             lines += ["", *_markdown_table((f"{form.value}, {title}", "samples"), cells)]
     dropped = ("", "form", "texts", "kept", "duplicate", "dropped")
     counted = [
-        (plain_line(name), form, found["texts"], found["kept"], found["duplicate"], _reasons(found["dropped"]))
+        (plain_line(name), form, found.texts, found.kept, found.duplicate, _reasons(found.dropped))
         for name, forms in vocabularies.items()
         for form, found in forms.items()
-        if found["texts"]
+        if found.texts
     ]
     lines += ["", *_markdown_table(dropped, counted)]
     return "\n".join(lines) + "\n"
@@ -126,17 +129,16 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list
     return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(map(str, row))} |" for row in rows)]
 
 
-def show_dataset(corpus: str, store: Store, dataset: dict[str, Any]) -> None:
+def _figures(row: Agreement) -> dict[str, str]:
+    values = {name: getattr(row, name) for name in Agreement.model_fields}
+    return {name: "–" if value is None else f"{value:.3f}" for name, value in values.items()}
+
+
+def show_dataset(corpus: str, store: Store, dataset: Dataset) -> None:
     """The agreement of labels as a table, the dataset card, and where the output is."""
-    figures = list(Agreement.model_fields)
-    rows = [
-        {"variants": kind, "samples": row["samples"], **{name: "–" if row[name] is None else f"{row[name]:.3f}" for name in figures}}
-        for kind, row in dataset["agreement"].items()
-    ]
+    rows = [{"variants": kind, "samples": row.samples, **_figures(row)} for kind, row in dataset.agreement.items()]
     create_table_artifact(rows, key=key("agreement", corpus), description="Labels extracted again, compared with the ones carried")
-    create_markdown_artifact(
-        store.read_bytes("README.md").decode(), key=key("card", corpus), description=f"Dataset card of {plain_line(corpus)}"
-    )
+    create_markdown_artifact(store.read_bytes(CARD).decode(), key=key("card", corpus), description=f"Dataset card of {plain_line(corpus)}")
     url = store.url if "://" in store.url else f"file://{store.url}"
     create_link_artifact(url, link_text=store.url, key=key("output", corpus), description=f"Output of {plain_line(corpus)}")
 

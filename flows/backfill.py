@@ -6,11 +6,12 @@ from prefect import flow
 
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
-from flows.order import STEPS, steps_of
+from flows.order import ALL_STEPS, steps_of
 from flows.steps import absolute, begin, check_models, check_recipe, stored_build, trust_recipe
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
+_STEPS: Final = tuple(step.name for step in ALL_STEPS)
 _LISTED: Final = ("licence", "uri_template", "column_map", "protocols", "check_remote")
 
 
@@ -19,7 +20,7 @@ def backfill(
     out: str,
     recipe: Recipe | None = None,
     engine: EngineSettings = EngineSettings(slices=8),
-    until: str = STEPS[-1],
+    until: str = _STEPS[-1],
     max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
     """Bring a build that stands up to date with a recipe (its own, or a new one), without looking for new inputs.
@@ -27,8 +28,8 @@ def backfill(
     Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side` run at a time, or as many as the
     Dask cluster has room for. Buckets that nothing touches are left alone. `until` ends it after that step.
     """
-    if until not in STEPS[1:]:
-        raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
+    if until not in _STEPS[1:]:
+        raise UsageError(f"{until} is no step of a backfill: expected {', '.join(_STEPS[1:])}")
     out = absolute(out)
     if recipe is not None:
         trust_recipe(out, recipe)
@@ -36,7 +37,7 @@ def backfill(
 
 
 def brought_up_to_date(
-    out: str, recipe: Recipe | None, engine: EngineSettings, max_dead_share: float, until: str = STEPS[-1]
+    out: str, recipe: Recipe | None, engine: EngineSettings, max_dead_share: float, until: str = _STEPS[-1]
 ) -> dict[str, Any]:
     """Take the steps of a build after its listing, as a part of the flow run that calls."""
     check_engine(engine.engine, out)
@@ -50,6 +51,6 @@ def brought_up_to_date(
     with started_run(out, chosen, engine) as run:
         begin(sources, out, chosen)
         for step in steps_of(chosen)[1:]:
-            if STEPS.index(step) <= STEPS.index(until):
+            if _STEPS.index(step) <= _STEPS.index(until):
                 take(run, step)
-        return finished_run(run, max_dead_share) if until == STEPS[-1] else {"out": out, "steps": len(run.reports)}
+        return finished_run(run, max_dead_share) if until == _STEPS[-1] else {"out": out, "steps": len(run.reports)}

@@ -16,14 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from flows import processes
 from flows.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
 from flows.errors import UsageError
-from flows.order import STAGES, steps_of
+from flows.order import STEPS, steps_of
 from flows.processes import Order, StepFailed
 from flows.stages import summed
 from flows.steps import absolute, begin, check, new_run, trust_recipe
 from pipelines.beam.options import Engine, engine_of
 from pipelines.build_folder import links_out
+from pipelines.dataset import stated_dataset
 from pipelines.lock import Lock, hold
-from pipelines.shard_finding import DATASET
+from pipelines.stage import CorpusStep
 from pipelines.store import Store
 from pipelines.trust import wanted
 from schemas.recipe import Recipe
@@ -141,7 +142,8 @@ def take(run: Run, step: str) -> dict[str, Any]:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    alone = step not in STAGES or STAGES[step].is_whole(run.recipe)
+    taken = STEPS[step]
+    alone = isinstance(taken, CorpusStep) or taken.is_whole(run.recipe)
     if of == 1 or alone:
         report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
     else:
@@ -169,10 +171,10 @@ def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
 def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:
     """Show the dataset and tell of the dead; returns its totals."""
     store = Store(run.order.out)
-    dataset = store.read_json(DATASET)
+    dataset = stated_dataset(store)
     show_dataset(run.corpus, store, dataset)
-    inputs, samples = dataset["inputs"], dataset["samples"]
-    dead = max(inputs.get("dead", 0) / max(1, inputs["in"]), samples["dead"] / max(1, samples["planned"]))
+    inputs, samples = dataset.inputs.counts, dataset.samples.model_dump()
+    dead = max(dataset.inputs.dead / max(1, dataset.inputs.listed), dataset.samples.dead / max(1, dataset.samples.planned))
     if dead > max_dead_share:
         get_run_logger().warning("%.1f %% are dead, more than %.1f %%; `obbligato dead ls %s`", 100 * dead, 100 * max_dead_share, store.url)
         emit_event(

@@ -82,7 +82,7 @@ def build(
     from flows.screen import print_dataset, watching
     from flows.settings import load_recipe
     from pipelines.beam.options import engine_of
-    from pipelines.shard_finding import DATASET
+    from pipelines.dataset import stated_dataset
     from pipelines.store import Store
 
     chosen = load_recipe(recipe, _settings(settings, columns))
@@ -93,7 +93,7 @@ def build(
         guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
         build_corpus(sources, out, chosen, engine, shrink=shrink)
-        dataset = Store(out).read_json(DATASET)
+        dataset = stated_dataset(Store(out))
     else:
         with watching() as watch:
             dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink)

@@ -1,11 +1,12 @@
 """`obbligato label` and `obbligato encode`: a build that stands gets texts or latents, and its shards are written anew around its audio."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from schemas.dataset import Dataset
     from schemas.recipe import Recipe
 
 Out = Annotated[str, typer.Argument(help="Folder or URL of a build.")]
@@ -50,9 +51,7 @@ def encode(
     _renew(out, settings, lambda stored: stored.replaced(encode=stored.encode.replaced(**named)), run_encode, workers)
 
 
-def _renew(
-    out: str, settings: list[str] | None, named: "Callable[[Recipe], Recipe]", run: Callable[..., dict[str, Any]], workers: int
-) -> None:
+def _renew(out: str, settings: list[str] | None, named: "Callable[[Recipe], Recipe]", run: "Callable[..., Dataset]", workers: int) -> None:
     """Bring a build up to date with its own recipe, with what a command's options have `named` in it, and `settings` laid over it."""
     from flows.screen import print_dataset, watching
     from flows.settings import overridden

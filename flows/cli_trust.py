@@ -26,8 +26,9 @@ def trust(
 
 def _wanted(out: str) -> tuple[str, ...]:
     """What lies in a folder wants: a build, or a model that was trained."""
-    from flows.steps import SOURCES, stored_build
+    from flows.steps import stored_build
     from pipelines import trust
+    from pipelines.build.tables import SOURCES
     from pipelines.store import Store
     from training import recipe
     from training.checkpoints import find_checkpoint

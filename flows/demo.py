@@ -1,17 +1,19 @@
 """The demo: a dozen composed pieces, a corpus built from them, and how well each label was recovered."""
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from flows.local import build
 from flows.stages import Watch
 from pipelines.agreement import mean_agreement
 from pipelines.beam.options import Engine
-from pipelines.settling import read_plan
-from pipelines.stage import Job
+from pipelines.build.job import Job
+from pipelines.build.plans import read_plan
 from pipelines.store import Store
 from pipelines.synthesis.recovery import recovered
 from pipelines.synthesis.songs import write_songs
+from schemas.agreement import KindAgreement
+from schemas.dataset import Dataset
 from schemas.recipe import CorpusRecipe, Recipe
 
 SONGS: Final = "songs"
@@ -22,8 +24,8 @@ class Demo(NamedTuple):
     """What the demo made: the corpus's folder, its dataset.json, and mean agreement with the truth."""
 
     out: str
-    dataset: dict[str, Any]
-    recovery: dict[str, float | int | None]
+    dataset: Dataset
+    recovery: KindAgreement
 
 
 def run_demo(folder: Path, songs: int, seed: int, engine: Engine, watch: Watch) -> Demo:
@@ -32,5 +34,5 @@ def run_demo(folder: Path, songs: int, seed: int, engine: Engine, watch: Watch) 
     out = str(folder / CORPUS)
     recipe = Recipe(corpus=CorpusRecipe(name="Obbligato demo", seed=seed))
     dataset = build([str(manifest)], out, recipe, engine, watch)
-    rows = recovered([Job(out, name, recipe) for name in read_plan(Store(out))["buckets"]])
-    return Demo(out, dataset, {"samples": len(rows), **mean_agreement(rows).model_dump()})
+    rows = recovered([Job(out, name, recipe) for name in read_plan(Store(out)).buckets])
+    return Demo(out, dataset, KindAgreement(samples=len(rows), **mean_agreement(rows).model_dump()))

@@ -2,28 +2,30 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from flows.errors import UsageError
-from flows.order import MARKED, ORDER, order_of, steps_of
+from flows.order import MARKED, ORDER, SETTLED, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
 from flows.steps import begin, check, check_models, check_reach, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
+from pipelines.build.job import Job
+from pipelines.build.markers import marker_name
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import BUCKET_PLAN
 from pipelines.damage import check_whole
-from pipelines.dataset import check_stated, described, publish_dataset
+from pipelines.dataset import check_stated, described, publish_dataset, stated_dataset
 from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import CHILDREN
 from pipelines.ledger import mark_for_retry
 from pipelines.lock import Lock, hold
-from pipelines.settling import PLAN, read_plan
-from pipelines.shard_finding import DATASET
-from pipelines.stage import Job, fingerprints, finished, marker_name, missing_inputs
+from pipelines.stage import fingerprints, finished, missing_inputs
 from pipelines.store import Store
 from pipelines.versions import publish_version
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 
 
-def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> dict[str, Any]:
+def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> Dataset:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
@@ -35,7 +37,7 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
         return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
 
 
-def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> dict[str, Any]:
+def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> Dataset:
     store, run_folder = Store(out), new_run()
     reports: list[Report] = []
     started = time.time()
@@ -43,13 +45,13 @@ def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: L
         for step in steps:
             lock.check()
             reports.append(run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink))
-        return dict(store.read_json(DATASET))
+        return stated_dataset(store)
     finally:
         CHILDREN.close()
         write_run(store, run_folder, engine, started, reports)
 
 
-def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     """Give a build that stands its pseudo-labels, or others. Returns dataset.json.
 
     Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
@@ -59,7 +61,7 @@ def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, A
     return _renewed(out, recipe, engine, watch, "obbligato label")
 
 
-def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     """Give a build that stands its latents, or others. Returns dataset.json.
 
     Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its weights are missing.
@@ -69,7 +71,7 @@ def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, 
     return _renewed(out, recipe, engine, watch, "obbligato encode")
 
 
-def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
+def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> Dataset:
     """Bring a build that stands up to date with a recipe, without looking at its sources again."""
     sources, _ = stored_build(out)
     trust_recipe(out, recipe)
@@ -77,10 +79,10 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
     with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
         steps = steps_of(recipe)
-        return _taken(steps[steps.index("settle") + 1 :], out, engine, watch, lock)
+        return _taken(steps[steps.index(SETTLED) + 1 :], out, engine, watch, lock)
 
 
-def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
+def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
     """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
     store = Store(out)
     try:
@@ -93,11 +95,11 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
         return _verified(store, recipe, engine, watch)
 
 
-def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
-    if not store.exists(PLAN):
+def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
+    if not BUCKET_PLAN.exists(store):
         raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
     check_whole(store, MARKED)
-    jobs = [Job(store.url, name, recipe) for name in read_plan(store)["buckets"]]
+    jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
     order = order_of(recipe)
     for stage in order[:-1]:
         if any(missing_inputs(stage, job) for job in jobs) or any(
@@ -119,7 +121,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
         CHILDREN.close()
 
 
-def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
+def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Dataset:
     """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pipelines.dataset import plain_line
 from pipelines.embedders import minilm
-from pipelines.stage import digest
+from pipelines.store import digest
 from schemas.codec import CodecFacts
 from schemas.record import Record
 from training.checkpoints import State

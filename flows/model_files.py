@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from flows.model_card import CARD, DOCUMENT, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
 from pipelines.errors import PipelineError
-from pipelines.stage import digest
-from pipelines.store import Store
+from pipelines.store import Store, digest
 from pipelines.versions import last_version
 from training import journal
 from training.checkpoints import Checkpoint, find_checkpoint

@@ -1,4 +1,4 @@
-"""The order of the stages, stated once."""
+"""The order of the steps, stated once. What else there is to know of them follows: folders, markers, what a recipe leaves out."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from pipelines import (
     annotate,
     caption,
     cut,
+    dataset,
     distinct,
     embed_audio,
     embed_texts,
@@ -18,16 +19,22 @@ from pipelines import (
     near,
     pack,
     paraphrase,
+    settling,
+    slicing,
     vary,
     verify,
     weigh,
 )
-from pipelines.labelling import gathering
-from pipelines.stage import Stage
+from pipelines.build.outputs import Partition
+from pipelines.labelling import gathering, indexing
+from pipelines.stage import CorpusStep, Stage, Step
 from schemas.recipe import Recipe
 
-BEFORE: Final[tuple[Stage, ...]] = (ingest.STAGE, cut.STAGE)  # over slices of the listing; then clips are settled in buckets
-ORDER: Final[tuple[Stage, ...]] = (  # over buckets
+ALL_STEPS: Final[tuple[Step, ...]] = (
+    slicing.STEP,
+    ingest.STAGE,
+    cut.STAGE,
+    settling.STEP,
     annotate.STAGE,
     embed_audio.STAGE,
     near.STAGE,
@@ -38,30 +45,26 @@ ORDER: Final[tuple[Stage, ...]] = (  # over buckets
     paraphrase.STAGE,
     embed_texts.STAGE,
     distinct.STAGE,
+    gathering.STEP,
+    embed_vocabulary.STAGE,
+    indexing.STEP,
     match.STAGE,
     weigh.STAGE,
     label.STAGE,
     pack.STAGE,
     verify.STAGE,
+    dataset.STEP,
 )
-WORDS: Final = embed_vocabulary.STAGE  # over slices of the vocabularies; before clips are matched to them
-STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER, WORDS)}
-MARKED: Final = (  # folders of a build by any recipe whose buckets or slices have markers
-    "listing", *(stage.folder for stage in BEFORE), "clips", "ledger", gathering.FOLDER, WORDS.folder, *(stage.folder for stage in ORDER),
-)  # fmt: skip
-_BEFORE_MATCH: Final = ("gather", WORDS.name, "index")
-STEPS: Final = (
-    "list",
-    *(stage.name for stage in BEFORE),
-    "settle",
-    *(name for stage in ORDER for name in ((*_BEFORE_MATCH, stage.name) if stage is match.STAGE else (stage.name,))),
-    "close",
-)
+STEPS: Final = {step.name: step for step in ALL_STEPS}
+ORDER: Final = tuple(step for step in ALL_STEPS if isinstance(step, Stage) and step.partition is Partition.BUCKETS)
+MARKED: Final = tuple(dict.fromkeys(output.folder for step in ALL_STEPS for output in step.writes))  # folders that may hold markers
+DIVIDING: Final = {step.divides: step for step in ALL_STEPS if isinstance(step, CorpusStep) and step.divides is not None}
+SETTLED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on sources are not looked at again
 
 
 def order_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages over buckets that a recipe asks for."""
-    return tuple(stage for stage in ORDER if stage.asked(recipe))
+    return tuple(stage for stage in ORDER if stage.enabled(recipe))
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
@@ -70,5 +73,4 @@ def steps_of(recipe: Recipe) -> tuple[str, ...]:
     >>> "match" in steps_of(Recipe()), steps_of(Recipe())[:5]
     (False, ('list', 'ingest', 'cut', 'settle', 'annotate'))
     """
-    wanted = {"gather": recipe.labels, "index": recipe.indexes}
-    return tuple(name for name in STEPS if wanted.get(name, name not in STAGES or STAGES[name].asked(recipe)))
+    return tuple(step.name for step in ALL_STEPS if step.enabled(recipe))

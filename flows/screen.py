@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.control import Control
@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # the annotations alone: screens of other commands must not l
     from flows.stages import StepProgress, Watch
     from pipelines.planning import Plan
     from pipelines.quoting import Quote
-    from schemas.corpus import LedgerRow
+    from schemas.agreement import KindAgreement
+from schemas.corpus import LedgerRow
+from schemas.dataset import Dataset
 
 _FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "chords", "key")
 _WIDTH: Final = 160  # where there is no terminal
@@ -92,26 +94,24 @@ def counting(what: str, total: int) -> Callable[[int], None]:
     return watch
 
 
-def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
+def print_dataset(dataset: Dataset, out: str) -> None:
     """What a build holds, in a few lines."""
     table = Table("split", "samples", "hours", "shards", box=None)
-    for name, row in dataset["splits"].items():
-        table.add_row(name, str(row["samples"]), f"{row['hours']:.2f}", str(row["shards"]))
+    for name, row in dataset.splits.items():
+        table.add_row(name, str(row.samples), f"{row.hours:.2f}", str(row.shards))
     console.print(table)
-    inputs, samples = dataset["inputs"], dataset["samples"]
-    counts = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
-    console.print(plain(f"inputs:  {inputs['in']} = {counts}"))
-    console.print(
-        f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead"
-    )
-    if dataset["agreement"]:
+    samples = dataset.samples
+    counts = " + ".join(f"{count} {name}" for name, count in dataset.inputs.ended.items())
+    console.print(plain(f"inputs:  {dataset.inputs.listed} = {counts}"))
+    console.print(f"samples: {samples.planned} planned = {samples.written} written + {samples.rejected} rejected + {samples.dead} dead")
+    if dataset.agreement:
         console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
-        console.print(agreement_table(dataset["agreement"]))
+        console.print(agreement_table(dataset.agreement))
     command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
     console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
 
 
-def print_recovery(means: Mapping[str, Any]) -> None:
+def print_recovery(means: KindAgreement) -> None:
     """How well the labels of composed pieces were recovered."""
     console.print("labels of the original clips against the exact truth of the pieces (F within 70 ms, shares otherwise):")
     console.print(agreement_table({"truth": means}))
@@ -135,11 +135,12 @@ def print_quote(quote: Quote) -> None:
         console.print(line)
 
 
-def agreement_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
+def agreement_table(rows: Mapping[str, KindAgreement]) -> Table:
     """Mean figures per row name."""
     table = Table("", "samples", *_FIGURES, box=None)
     for name, row in rows.items():
-        table.add_row(name, str(row["samples"]), *("–" if row[figure] is None else f"{row[figure]:.2f}" for figure in _FIGURES))
+        values = [getattr(row, figure) for figure in _FIGURES]
+        table.add_row(name, str(row.samples), *("–" if value is None else f"{value:.2f}" for value in values))
     return table
 
 

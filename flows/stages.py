@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from flows.errors import UsageError
-from flows.order import BEFORE, WORDS
+from flows.order import DIVIDING
 from pipelines import clips
 from pipelines.beam.dealing import dealt
 from pipelines.beam.options import LOCAL, Engine
+from pipelines.build import plans
+from pipelines.build.job import Job
+from pipelines.build.tables import MARKER
 from pipelines.errors import Passing, PipelineError
-from pipelines.labelling import gathering
 from pipelines.lock import Lock
 from pipelines.pool import BucketRun, run_here
-from pipelines.settling import clip_counts
-from pipelines.slicing import read_listing
-from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, fingerprints, finished
+from pipelines.stage import RunAll, Stage, fingerprint, fingerprints, finished
 from pipelines.store import Store
 from pipelines.tables import side_by_side
 from schemas.recipe import Recipe
@@ -64,7 +64,6 @@ class Share(NamedTuple):
 
 WHOLE: Final = Share(1, 1)
 Watch = Callable[[StepProgress], None]
-Alone = Callable[[Stage, Sequence[Job]], Together]
 
 
 def watched(watch: Watch, lock: Lock) -> Watch:
@@ -79,27 +78,22 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
     """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises `PipelineError` before they are known."""
-    if stage in BEFORE:
-        sizes, before = read_listing, "list"
-    elif stage is WORDS:
-        sizes, before = gathering.slice_sizes, "gather"
-    else:
-        sizes, before = clip_counts, "settle"
     try:
-        return sizes(store)
+        return plans.sizes_of(stage.partition, store)
     except FileNotFoundError as error:
+        before = DIVIDING[stage.partition].name
         raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`") from error
 
 
 def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
     """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
-    if not stage.asked(recipe):
+    if not stage.enabled(recipe):
         return Report(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
         raise UsageError(f"step {stage.name} does all buckets at once: take it without --slice")
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
-    alone = stage.together(recipe)
+    alone = stage.run_all(recipe)
     if alone is not None:
         return _run_together(stage, store, recipe, alone, sizes, run_folder, watch)
     before, whole = _done_before(stage, [Job(store.url, name, recipe) for name in sizes])
@@ -134,7 +128,7 @@ def _run_waiting(
 
 
 def _run_together(
-    stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], run_folder: str, watch: Watch
+    stage: Stage, store: Store, recipe: Recipe, alone: RunAll, sizes: Mapping[str, int], run_folder: str, watch: Watch
 ) -> Report:
     """Have this process do all buckets of a stage that no other may share."""
     began = time.perf_counter()
@@ -152,7 +146,7 @@ def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str,
 
     On an object store every look costs a request: there the workers look, side by side.
     """
-    if stage.exchange is None:
+    if stage.shuffle is None:
         return {job.bucket: finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None for job in jobs}, ""
     whole = next(fingerprints(stage, jobs))
     found = side_by_side(lambda job: finished(stage, job, whole), jobs)

@@ -5,37 +5,31 @@ import os
 import re
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 from flows.errors import UsageError
-from flows.order import STAGES, order_of
+from flows.order import STEPS, order_of
 from flows.settings import recipe_toml, validated
-from flows.stages import WHOLE, Report, Share, Watch, run_stage, sizes_of
+from flows.stages import WHOLE, Report, Share, Watch, run_stage
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
+from pipelines.build.tables import BEGUN, RECIPE, RUNS, SOURCES
 from pipelines.build_folder import check_folder
-from pipelines.dataset import close_dataset
-from pipelines.embed_audio import description
-from pipelines.encode import codec_facts
+from pipelines.codecs.recipe_codec import codec_facts
+from pipelines.embedders.recipe_embedder import description
 from pipelines.errors import Damaged, PipelineError
-from pipelines.labelling.gathering import gather_vocabulary
-from pipelines.labelling.indexing import index_vocabularies
 from pipelines.labelling.vocabulary_files import file_at
-from pipelines.listing import list_inputs
-from pipelines.settling import settle_corpus
-from pipelines.slicing import write_listing
+from pipelines.listing import list_sources
+from pipelines.stage import BegunBuild, CorpusStep
 from pipelines.store import Store
 from pipelines.trust import check_trust, reached, trust, wanted
-from pipelines.versions import BEGUN, altered_beginning, publish_version, seal_beginning
+from pipelines.versions import altered_beginning, seal_beginning
 from pipelines.writers.money import price_of
-from schemas.corpus import InputRow
 from schemas.recipe import Recipe, Writer
 
-SOURCES: Final = "sources.json"
-RECIPE: Final = "recipe.toml"
 _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 
 
@@ -80,7 +74,7 @@ def absolute(place: str) -> str:
 def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
-    store.delete(BEGUN)
+    store.delete(BEGUN.name)
     places = store.write_json(SOURCES, [absolute(source) for source in sources])
     seal_beginning(store, [places, store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())])
 
@@ -131,30 +125,13 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
     Only a run that is told to `shrink` may remove many songs.
     """
     sources, recipe = trusted_build(out)
-    store, began = Store(out), time.time()
-    if name == "list":
-        slices = write_listing(store, list_sources(sources, store, recipe), recipe, shrink=shrink)
-        report = Report(name, {"inputs": sum(slices.values()), "slices": len(slices)})
-    elif name == "settle":
-        report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe, shrink=shrink)["inputs"])
-    elif name == "gather":
-        plan = gather_vocabulary(store, recipe) if recipe.labels else {}
-        report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})
-    elif name == "index":
-        indexes = index_vocabularies(store, recipe) if recipe.indexes else {}
-        report = Report(name, {name: indexes[name] for name in ("indexes", "texts") if indexes})
-    elif name == "close":
-        dataset = close_dataset(store, recipe, order_of(recipe))
-        report = Report(name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number})
+    store, began, step = Store(out), time.time(), STEPS[name]
+    if isinstance(step, CorpusStep):
+        build = BegunBuild(store=store, sources=tuple(sources), recipe=recipe, stages=order_of(recipe), shrink=shrink)
+        report = Report(name, step.run(build) if step.enabled(recipe) else {})
     else:
-        report = run_stage(STAGES[name], store, recipe, engine, run_folder, watch, share)
+        report = run_stage(step, store, recipe, engine, run_folder, watch, share)
     return report._replace(seconds=round(time.time() - began, 3))
-
-
-def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> Iterator[InputRow]:
-    """The inputs in all sources, without what lies in the build's own folder."""
-    own = f"{store.root if store.is_local else store.fs.unstrip_protocol(store.root)}/"
-    return (row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own))
 
 
 def write_run(store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]) -> None:
@@ -173,7 +150,7 @@ def write_run(store: Store, run_folder: str, engine: Engine, started: float, rep
 
 def new_run() -> str:
     """Folder of a new run's reports."""
-    return f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    return f"{RUNS}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 def trusted_build(out: str) -> tuple[list[str], Recipe]:
@@ -196,7 +173,7 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
     if altered is not None:
         raise Damaged(
             f"{out}/{altered}; build again with your own sources and recipe, and it is written anew. If you changed it yourself, "
-            f"delete {BEGUN} beside it"
+            f"delete {BEGUN.name} beside it"
         )
     sources = store.read_json(SOURCES)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):

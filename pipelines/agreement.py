@@ -5,24 +5,13 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
+from schemas.agreement import Agreement
 from schemas.chord import NO_CHORD, Chord, ChordQuality
 from schemas.labels import Chords, Labels
-from schemas.record import Record
 
 BEAT_WINDOW_S: Final = 0.07  # what MIREX and mir_eval count as a hit
 TEMPO_TOLERANCE: Final = 0.04  # MIREX tempo task
 _MINOR: Final = frozenset((ChordQuality.MIN, ChordQuality.MIN7, ChordQuality.MIN6, ChordQuality.DIM, ChordQuality.DIM7, ChordQuality.HDIM7))
-
-
-class Agreement(Record):
-    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference has one is a miss."""
-
-    beats: float | None = None
-    downbeats: float | None = None
-    meter: float | None = None
-    tempo: float | None = None
-    chords: float | None = None
-    key: float | None = None
 
 
 def agreement(reference: Labels, estimate: Labels) -> Agreement:

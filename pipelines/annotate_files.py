@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipelines import clips
-from pipelines.annotate import Window
-from pipelines.ingest import probe_files
+from pipelines.annotators.windows import Window, annotate_windows
 from pipelines.isolation import Death
+from pipelines.probing import probe_files
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 
@@ -23,11 +23,14 @@ def annotate_files(paths: Sequence[str], recipe: Recipe) -> Iterator[FileLabels]
     """Label each file over its whole length, as it comes."""
     with clips.child(recipe.limits) as child:
         for path in paths:
-            [probed] = child.run(f"{probe_files.__module__}:probe_files", [path], recipe.ingest)
-            if not isinstance(probed, Death):
-                [probed] = child.run("pipelines.annotate:annotate_windows", [Window(path, path, 0.0, probed.duration_s)], recipe.annotate)
-            if isinstance(probed, Annotation):
-                yield FileLabels(path, probed.labels, "")
+            [probed] = child.run(probe_files, [path], recipe.ingest)
+            labelled: Annotation | Death
+            if isinstance(probed, Death):
+                labelled = probed
             else:
-                yield FileLabels(path, None, f"{probed.code}: {probed.message} {probed.figure}".strip())
+                [labelled] = child.run(annotate_windows, [Window(path, path, 0.0, probed.duration_s)], recipe.annotate)
+            if isinstance(labelled, Annotation):
+                yield FileLabels(path, labelled.labels, "")
+            else:
+                yield FileLabels(path, None, f"{labelled.code}: {labelled.message} {labelled.figure}".strip())
         child.close()

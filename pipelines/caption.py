@@ -4,10 +4,13 @@ from collections import Counter
 from typing import Final
 
 from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import ANNOTATIONS, CAPTIONS, CLIPS, VARIANTS
 from pipelines.captioning.compose import compose_captions
 from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.labelled import labelled_samples
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Stage
 from schemas.corpus import Captioned
 from schemas.identity import ClipKey
 
@@ -28,8 +31,9 @@ def caption_bucket(job: Job) -> Done:
         counts.update(composed.counts)
         counts["uncaptioned"] += not composed.captions
         clips.progress(sample.change.variant == "orig")
-    file = job.store.write_records(f"captions/{job.bucket}.parquet", Captioned, rows)
-    return Done([file], {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}})
+    return Done([CAPTIONS.write(job, rows)], {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}})
 
 
-STAGE: Final = Stage("caption", "captions", 2, ("caption",), ("clips", "annotations", "variants"), caption_bucket)
+STAGE: Final = Stage(
+    name="caption", version=2, reads=(CLIPS, ANNOTATIONS, VARIANTS), writes=(CAPTIONS,), knobs=("caption",), run=caption_bucket
+)

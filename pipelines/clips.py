@@ -1,4 +1,4 @@
-"""What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
+"""What every stage over a bucket's clips shares: their files at hand, a child to work in, the dead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -6,25 +6,21 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
+from pipelines.build.job import Job
+from pipelines.build.outputs import Output
 from pipelines.errors import DeadInput, machine_faults
 from pipelines.isolation import CHILDREN, Child, Death, Limits
 from pipelines.places import Places, public_client
 from pipelines.remote import located, remote_errors
-from pipelines.stage import Job
 from pipelines.store import Published
 from pipelines.temporary import temporary_folder
-from schemas.corpus import Clip, Dead, Source
+from schemas.corpus import Dead, Source
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
 _listeners: list[Callable[[int], None]] = []  # of the process that shows progress; none on a cluster
-
-
-def read(job: Job) -> list[Clip]:
-    """A bucket's clips, in key order."""
-    return job.store.read_records(f"clips/{job.bucket}.parquet", Clip)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -101,20 +97,18 @@ def _opened(uri: str, recipe: IngestRecipe) -> IO[bytes]:
     return remote
 
 
-def write_dead(job: Job, folder: str, dead: Sequence[tuple[str, Death]]) -> list[Published]:
-    """Publish what died in a bucket of a stage; a bucket without any has no such file."""
-    name = f"{folder}/{job.bucket}.dead.parquet"
+def write_dead(job: Job, output: Output, dead: Sequence[tuple[str, Death]]) -> list[Published]:
+    """Publish what died in a bucket as an output was made; a bucket without any has no such file."""
     if not dead:
-        job.store.delete(name)
+        job.store.delete(output.dead.path(job))
         return []
     rows = [Dead(key=key, code=death.code, message=death.message, figure=death.figure) for key, death in dead]
-    return [job.store.write_records(name, Dead, rows)]
+    return [output.dead.write(job, rows)]
 
 
-def read_dead(job: Job, folder: str) -> list[Dead]:
-    """What died in a bucket of a stage."""
-    name = f"{folder}/{job.bucket}.dead.parquet"
-    return job.store.read_records(name, Dead) if job.store.exists(name) else []
+def read_dead(job: Job, output: Output) -> list[Dead]:
+    """What died in a bucket as an output was made."""
+    return output.dead.read(job) if output.dead.exists(job) else []
 
 
 def listen(listener: Callable[[int], None] | None) -> None:

@@ -3,9 +3,11 @@
 import json
 from typing import Final
 
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import CANDIDATES, CUT_INPUTS, LISTING, PROBED
 from pipelines.errors import DeadInput
-from pipelines.stage import Done, Job, Stage
-from pipelines.store import parquet_bytes
+from pipelines.stage import Stage
 from pipelines.tables import table_of
 from schemas.corpus import Candidate, Clip, CutInput, InputRow, LedgerRow, Outcome, Probed, Song, Source, Unit
 from schemas.identity import Split, clip_key
@@ -17,8 +19,8 @@ _KNOBS: Final = ("clips", "clip_s", "spaced_clips", "keep_last", "min_clip_s", "
 
 def cut_slice(job: Job) -> Done:
     """Candidates and ledger rows of a slice's inputs."""
-    listed = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
-    probed = job.store.read_records(f"probed/{job.bucket}.parquet", Probed)
+    listed = LISTING.read(job)
+    probed = PROBED.read(job)
     inputs: list[CutInput] = []
     found: list[Candidate] = []
     for row, probe in zip(listed, probed, strict=True):
@@ -26,8 +28,8 @@ def cut_slice(job: Job) -> Done:
         inputs.append(CutInput(place=row.place, ledger=ledger))
         found += candidates
     files = [
-        job.store.write_bytes(f"cut/{job.bucket}.parquet", parquet_bytes(table_of(Candidate, found))),
-        job.store.write_bytes(f"cut/{job.bucket}.inputs.parquet", parquet_bytes(table_of(CutInput, inputs))),
+        CANDIDATES.write_arrow(job, table_of(Candidate, found)),
+        CUT_INPUTS.write_arrow(job, table_of(CutInput, inputs)),
     ]
     return Done(files, {"rows": len(inputs), "candidates": len(found)})
 
@@ -129,4 +131,11 @@ def group_of(source: Source, song: Song, group: Group) -> str:
     return f"song:{song.song_id}"
 
 
-STAGE: Final = Stage("cut", "cut", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing", "probed"), cut_slice)
+STAGE: Final = Stage(
+    name="cut",
+    version=1,
+    reads=(LISTING, PROBED),
+    writes=(CANDIDATES, CUT_INPUTS),
+    knobs=tuple(f"ingest.{knob}" for knob in _KNOBS),
+    run=cut_slice,
+)

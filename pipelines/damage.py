@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from pipelines import slicing
+from pipelines.build.markers import altered_files, forget, marker_name
+from pipelines.build.outputs import Document
+from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, INPUT_LEDGER, INPUTS, LEDGER, LISTING_PLAN, MARKER, VERSIONS, VOCABULARY_PLAN
 from pipelines.errors import Damaged, PipelineError
-from pipelines.labelling import gathering, indexing
-from pipelines.settling import INPUT_LEDGER, MARKED, PLAN, read_plan
-from pipelines.stage import MARKER, altered_files, forget, marker_name
 from pipelines.store import Store
 from pipelines.tables import side_by_side
-from pipelines.versions import FOLDER as VERSIONS
 from pipelines.versions import altered_beginning, altered_documents, read_version, set_aside, version_names
 from pipelines.writers.answers import Answers, damaged_lines
 
-_OPTIONAL: Final = {gathering.PLAN: gathering.gathered, indexing.PLAN: indexing.indexed}  # plans that not every build has
+_PLANS: Final[tuple[Document[Any], ...]] = (BUCKET_PLAN, LISTING_PLAN)
+_OPTIONAL: Final[tuple[Document[Any], ...]] = (VOCABULARY_PLAN, INDEX_PLAN)  # plans that not every build has
 
 
 class Damage(NamedTuple):
@@ -71,7 +70,7 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
     try:
         for file, wrong in altered_files(store, folder, bucket):
             # Where songs stand is told by two files with one marker: the one that is whole must stay vouched for.
-            mend = partial(store.delete, file) if (folder, bucket) == MARKED else partial(forget, store, folder, bucket)
+            mend = partial(store.delete, file) if (folder, bucket) == (LEDGER.folder, INPUTS) else partial(forget, store, folder, bucket)
             yield Damage(file, wrong, mend)
     except Damaged as error:
         name = marker_name(folder, bucket)
@@ -80,11 +79,10 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
 
 def _plans(store: Store) -> Iterator[Damage]:
     """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any case."""
-    readers = {PLAN: read_plan, slicing.LISTING: slicing.read_listing} | _OPTIONAL
-    for name, read in readers.items():
-        if name not in _OPTIONAL or store.exists(name):
-            yield from _broken(store, name, partial(read, store), lambda: None)
-    for name, sha256 in store.stated_before(indexing.PLAN, indexing.Plan).get("files", {}).items():
+    for plan in (*_PLANS, *(optional for optional in _OPTIONAL if optional.exists(store))):
+        yield from _broken(store, plan.name, partial(plan.read, store), lambda: None)
+    indexes = INDEX_PLAN.read_before(store)
+    for name, sha256 in indexes.files.items() if indexes is not None else ():
         if not store.exists(name):
             yield Damage(name, "is missing", lambda: None)
         elif store.sha256(name) != sha256:

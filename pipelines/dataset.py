@@ -1,30 +1,38 @@
 """The end of a build: both identities checked, no group in two splits, then dataset.json and the dataset card."""
 
 import importlib.metadata
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from pipelines import encode, rubberband
-from pipelines.agreement import Agreement, mean_agreement
-from pipelines.embed_audio import description
+from pydantic import ValidationError
+
+from pipelines import rubberband
+from pipelines.agreement import mean_agreement
+from pipelines.build.markers import read_checked, read_marker
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED
+from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders import minilm
-from pipelines.errors import PipelineError
+from pipelines.embedders.recipe_embedder import description
+from pipelines.errors import Damaged, PipelineError
 from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
-from pipelines.settling import check_inputs, read_plan
-from pipelines.shard_finding import DATASET
-from pipelines.stage import Stage, read_checked, read_marker
+from pipelines.settling import check_inputs
+from pipelines.stage import BegunBuild, CorpusStep, Stage
 from pipelines.store import Store
-from pipelines.tables import first_row, read_table, side_by_side
-from pipelines.verify import Relabelled
+from pipelines.tables import first_row, side_by_side
+from pipelines.versions import publish_version
+from schemas.agreement import Agreement, KindAgreement, Relabelled
+from schemas.codec import CodecFacts
+from schemas.dataset import Dataset, DatasetShard, LicenceTotals, SampleTotals, SplitTotals
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
+from schemas.shard import ShardIndex
 
 _MEASURED_ANEW: Final = {"agreement", "obbligato"}  # by this machine and this version: no claims about what was built
 _UNKNOWN: Final = "unknown"
@@ -36,24 +44,32 @@ _LONGEST_KEPT: Final = 200  # and of a licence in dataset.json; whole, it stands
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
-def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
+def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
     """Check the build as a whole and publish what it holds. Raises `PipelineError` where an identity does not hold."""
     dataset = described(store, recipe, stages)
     publish_dataset(store, dataset)
     return dataset
 
 
-def publish_dataset(store: Store, dataset: Mapping[str, Any]) -> None:
+def publish_dataset(store: Store, dataset: Dataset) -> None:
     """Write dataset.json and the dataset card."""
-    store.write_json(DATASET, dataset)
-    store.write_bytes("README.md", card(dataset).encode())
+    store.write_json(DATASET, dataset.as_json())
+    store.write_bytes(CARD, card(dataset).encode())
 
 
-def check_stated(store: Store, found: Mapping[str, Any]) -> None:
+def stated_dataset(store: Store) -> Dataset:
+    """What a build's dataset.json states. Raises `Damaged` where it is not one."""
+    try:
+        return Dataset.model_validate(store.read_json(DATASET))
+    except ValidationError as error:
+        raise Damaged(f"{store.url}/{DATASET} is not what was written; build again, and it is written anew") from error
+
+
+def check_stated(store: Store, found: Dataset) -> None:
     """Raise `PipelineError` where dataset.json states otherwise than what was found. What is measured anew each time may differ."""
     stated = store.read_json(DATASET) if store.exists(DATASET) else {}
     claims = stated if isinstance(stated, dict) else {}
-    known = json.loads(json.dumps(found))
+    known = found.as_json()
     other = sorted(name for name in {*known, *claims} - _MEASURED_ANEW if known.get(name) != claims.get(name))
     if other:
         raise PipelineError(
@@ -62,63 +78,72 @@ def check_stated(store: Store, found: Mapping[str, Any]) -> None:
         )
 
 
-def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
+def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
     """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an identity does not hold."""
     plan = read_plan(store)
-    counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
-    check_inputs(plan["inputs"])
-    check_samples(counts["pack"])
-    if not counts["pack"].get("written"):
+    counts = {stage.name: _counts(store, stage, plan.buckets) for stage in stages}
+    samples = _sample_totals(counts["pack"])
+    check_inputs(plan.inputs)
+    check_samples(samples)
+    if not samples.written:
         raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
-    sources = _sources(store, plan["buckets"])
-    shards = [shard for shard in side_by_side(partial(_shard, store), plan["buckets"]) if shard]
-    in_shards = sum(shard["count"] for shard in shards)
-    if in_shards != counts["pack"]["written"]:
-        raise PipelineError(f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; build again")
-    return {
-        "name": recipe.corpus.name,
-        "obbligato": importlib.metadata.version("obbligato"),
-        "schema_version": SCHEMA_VERSION,
-        "inputs": plan["inputs"],
-        "samples": {name: counts["pack"].get(name, 0) for name in ("planned", "written", "rejected", "dead")},
-        "splits": _splits(shards),
-        "stages": counts,
-        "groups": {**sources["groups"], "disagreeing": plan["disagreeing_groups"]},
-        "licences": {
-            "distinct": sources["distinct"],
-            "sources": sources["licences"],
-            "tools": _tool_licences(store, plan["buckets"], recipe),
-        },
-        "tools": {name: version for stage in stages for name, version in stage.tools(recipe).items()},
-        "pseudo_labels": account(store, recipe),
-        "latents": encode.account(recipe),
-        "agreement": agreement_by_kind(store, plan["buckets"]),
-        "shards": shards,
-    }
+    sources = _sources(store, plan.buckets)
+    shards = [shard for shard in side_by_side(partial(_shard, store), plan.buckets) if shard is not None]
+    in_shards = sum(shard.count for shard in shards)
+    if in_shards != samples.written:
+        raise PipelineError(f"{samples.written} samples written, but the shards hold {in_shards}; build again")
+    return Dataset(
+        name=recipe.corpus.name,
+        obbligato=importlib.metadata.version("obbligato"),
+        schema_version=SCHEMA_VERSION,
+        inputs=plan.inputs,
+        samples=samples,
+        splits=_splits(shards),
+        stages=counts,
+        groups={**sources.groups, "disagreeing": plan.disagreeing_groups},
+        licences=LicenceTotals(distinct=sources.distinct, sources=sources.licences, tools=_tool_licences(store, plan.buckets, recipe)),
+        tools={name: version for stage in stages for name, version in stage.tools(recipe).items()},
+        pseudo_labels=account(store, recipe),
+        latents=codec_facts(recipe) if recipe.encodes else None,
+        agreement=agreement_by_kind(store, plan.buckets),
+        shards=tuple(shards),
+    )
 
 
-def check_samples(counts: Mapping[str, int]) -> None:
+def _sample_totals(counts: Mapping[str, int]) -> SampleTotals:
+    """The totals among what pack counted."""
+    return SampleTotals(**{name: counts.get(name, 0) for name in SampleTotals.model_fields})
+
+
+def check_samples(totals: SampleTotals) -> None:
     """Raise unless planned = written + rejected + dead."""
-    planned, written = counts.get("planned", 0), counts.get("written", 0)
-    rejected, dead = counts.get("rejected", 0), counts.get("dead", 0)
-    if planned != written + rejected + dead:
+    if totals.planned != totals.written + totals.rejected + totals.dead:
         raise PipelineError(
-            f"samples: {planned} planned, but {written} written + {rejected} rejected + {dead} dead; this is a defect, please report it"
+            f"samples: {totals.planned} planned, but {totals.written} written + {totals.rejected} rejected + {totals.dead} dead; "
+            "this is a defect, please report it"
         )
 
 
 def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for marker in side_by_side(lambda name: read_marker(store, stage.folder, name), buckets):
-        total.update(marker["counts"])
+        total.update(marker.counts)
     return dict(sorted(total.items()))
 
 
-def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
-    """Licences of the sources by number of clips, and groups per split; raises where a group stands in two splits."""
+class Sources(NamedTuple):
+    """What the clips of a build come from: clips by licence, how many licences there are, groups by split."""
+
+    licences: dict[str, int]
+    distinct: int
+    groups: dict[str, int]
+
+
+def _sources(store: Store, buckets: Sequence[str]) -> Sources:
+    """Where the clips come from; raises where a group stands in two splits."""
     with scratch() as found:
         columns = ["source.licence", "group", "split"]
-        found.fill("clips", side_by_side(lambda name: read_table(store, f"clips/{name}.parquet", columns), buckets))
+        found.fill("clips", side_by_side(lambda name: CLIPS.read_arrow(store, name, columns), buckets))
         parted = found.rows('select "group", min(split), max(split) from clips group by all having min(split) <> max(split) limit 1')
         if parted:
             raise PipelineError("group {} stands in {} and in {}; this is a defect, please report it".format(*parted[0]))
@@ -129,7 +154,7 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
         named = found.rows(f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}")
         [(distinct, clips)] = found.rows("select count(*), sum(clips)::bigint from said")
         groups = found.rows('select split, count(distinct "group") from clips group by split')
-    return {"licences": _bounded(named, clips), "distinct": distinct, "groups": dict(sorted(groups))}
+    return Sources(_bounded(named, clips), distinct, dict(sorted(groups)))
 
 
 def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
@@ -139,25 +164,34 @@ def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
     return dict(sorted(licences.items()))
 
 
-def _shard(store: Store, bucket: str) -> dict[str, Any] | None:
+def _shard(store: Store, bucket: str) -> DatasetShard | None:
     """What dataset.json says of a bucket's shard; none where it wrote none."""
-    if not store.exists(f"shards/{bucket}.json"):
+    name = SHARDS.index.file(bucket)
+    if not store.exists(name):
         return None
-    index = json.loads(read_checked(store, "shards", bucket, f"shards/{bucket}.json"))
-    return {
-        "file": f"shards/{bucket}.tar", "split": Bucket.parse(bucket).split.value, "count": index["count"], "bytes": index["bytes"],
-        "duration_s": index["duration_s"], "sha256": index["sha256"],
-    }  # fmt: skip
+    index = ShardIndex.model_validate_json(read_checked(store, SHARDS.folder, bucket, name))
+    return DatasetShard(
+        file=SHARDS.file(bucket),
+        split=Bucket.parse(bucket).split,
+        count=index.count,
+        bytes=index.bytes,
+        duration_s=index.duration_s or 0.0,
+        sha256=index.sha256,
+    )
 
 
-def _splits(shards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _splits(shards: Sequence[DatasetShard]) -> dict[str, SplitTotals]:
+    found: dict[str, list[DatasetShard]] = defaultdict(list)
     for shard in shards:
-        total = found.setdefault(shard["split"], {"samples": 0, "hours": 0.0, "shards": 0})
-        total["samples"] += shard["count"]
-        total["hours"] += shard["duration_s"] / 3600
-        total["shards"] += 1
-    return {name: {**total, "hours": round(total["hours"], 4)} for name, total in sorted(found.items())}
+        found[shard.split.value].append(shard)
+    return {name: _split(found[name]) for name in sorted(found)}
+
+
+def _split(shards: Sequence[DatasetShard]) -> SplitTotals:
+    hours = 0.0
+    for shard in shards:  # one after the other: `sum` of floats adds them more exactly from Python 3.12 on
+        hours += shard.duration_s / 3600
+    return SplitTotals(samples=sum(shard.count for shard in shards), hours=round(hours, 4), shards=len(shards))
 
 
 def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, str]:
@@ -168,61 +202,62 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
     if recipe.embeds:
         found[description(recipe).name] = description(recipe).licence
     if recipe.encodes:
-        found[encode.codec_facts(recipe).name] = encode.codec_facts(recipe).licence
-    for rows in side_by_side(lambda name: first_row(store, f"annotations/{name}.parquet"), buckets):
+        found[codec_facts(recipe).name] = codec_facts(recipe).licence
+    for rows in side_by_side(lambda name: first_row(store, ANNOTATIONS.file(name)), buckets):
         for labels in (Annotation.model_validate(row).labels for row in rows):
             found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
     return dict(sorted(found.items()))
 
 
-def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
+def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, KindAgreement]:
     """Mean agreement of labels extracted again with the ones carried, per kind of variant."""
     rows: dict[str, list[Agreement]] = defaultdict(list)
-    for table in side_by_side(lambda name: read_table(store, f"verified/{name}.parquet"), buckets):
+    for table in side_by_side(lambda name: VERIFIED.read_arrow(store, name), buckets):
         for row in map(Relabelled.model_validate, table.to_pylist()):
             rows[variant_kind(row.variant).value].append(row.agreement)
     order = [kind.value for kind in VariantKind if kind.value in rows]
-    return {kind: {"samples": len(rows[kind]), **mean_agreement(rows[kind]).model_dump()} for kind in order}
+    return {kind: KindAgreement(samples=len(rows[kind]), **mean_agreement(rows[kind]).model_dump()) for kind in order}
 
 
-def card(dataset: Mapping[str, Any]) -> str:
+def card(dataset: Dataset) -> str:
     """The dataset card, in Markdown."""
     lines = [
-        f"# {plain_line(dataset['name'])}",
+        f"# {plain_line(dataset.name)}",
         "",
-        f"Built by Obbligato {dataset['obbligato']}, schema version {dataset['schema_version']}.",
+        f"Built by Obbligato {dataset.obbligato}, schema version {dataset.schema_version}.",
         "",
     ]
     lines += ["| split | samples | hours | shards |", "|---|---:|---:|---:|"]
-    lines += [f"| {name} | {row['samples']} | {row['hours']:.2f} | {row['shards']} |" for name, row in dataset["splits"].items()]
-    inputs, samples = dataset["inputs"], dataset["samples"]
-    ended = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
-    lines += ["", f"Inputs: {inputs['in']} = {ended or 0}.", ""]
+    lines += [f"| {name} | {row.samples} | {row.hours:.2f} | {row.shards} |" for name, row in dataset.splits.items()]
+    inputs, samples = dataset.inputs, dataset.samples
+    ended = " + ".join(f"{count} {name}" for name, count in inputs.ended.items())
+    lines += ["", f"Inputs: {inputs.listed} = {ended or 0}.", ""]
     lines += [
-        f"Samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead.",
+        f"Samples: {samples.planned} planned = {samples.written} written + {samples.rejected} rejected + {samples.dead} dead.",
         "",
     ]
-    if dataset["agreement"]:
+    if dataset.agreement:
         lines += [
             "## Labels extracted again",
             "",
             "| variants | samples | beats | downbeats | meter | tempo | chords | key |",
             "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
-        for kind, row in dataset["agreement"].items():
-            figures = " | ".join("–" if row[name] is None else f"{row[name]:.2f}" for name in Agreement.model_fields)
-            lines.append(f"| {kind} | {row['samples']} | {figures} |")
+        for kind, row in dataset.agreement.items():
+            values = [getattr(row, name) for name in Agreement.model_fields]
+            figures = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
+            lines.append(f"| {kind} | {row.samples} | {figures} |")
         lines += [
             "",
             "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,",
             "tempo within 4 %, chords by root and third over time.",
         ]
-    lines += _captions(dataset["stages"])
+    lines += _captions(dataset.stages)
     lines += account_lines(dataset)
-    lines += encode.account_lines(dataset)
+    lines += _latents(dataset.latents)
     lines += ["", "## Licences", ""]
-    lines += _source_licences(dataset["licences"])
-    lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset["licences"]["tools"].items()]
+    lines += _source_licences(dataset.licences)
+    lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset.licences.tools.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -246,13 +281,27 @@ def _named(counts: Mapping[str, int], prefix: str) -> list[tuple[str, int]]:
     return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
-def _source_licences(licences: Mapping[str, Any]) -> list[str]:
+def _latents(facts: CodecFacts | None) -> list[str]:
+    """The card's lines on the latents."""
+    if facts is None:
+        return []
+    return [
+        "",
+        "## Latents",
+        "",
+        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × frames × {facts.bands} bands, "
+        f"{facts.frames_per_s:g} frames a second,",
+        f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at {facts.rate_hz} Hz.",
+    ]
+
+
+def _source_licences(licences: LicenceTotals) -> list[str]:
     """The most frequent licences of the sources, and how many more there are."""
-    ranked = sorted(licences["sources"].items(), key=lambda row: (-row[1], row[0]))
+    ranked = sorted(licences.sources.items(), key=lambda row: (-row[1], row[0]))
     shown = [row for row in ranked if row[0] != _OTHERS][:_MOST_SHOWN]
     lines = [f"- sources, {plain_line(name)}: {count} clips" for name, count in shown]
-    clips = sum(licences["sources"].values()) - sum(count for _, count in shown)
-    return lines + ([f"- sources, and {licences['distinct'] - len(shown)} more: {clips} clips"] if clips else [])
+    clips = sum(licences.sources.values()) - sum(count for _, count in shown)
+    return lines + ([f"- sources, and {licences.distinct - len(shown)} more: {clips} clips"] if clips else [])
 
 
 def plain_line(text: str, longest: int = _LONGEST) -> str:
@@ -263,3 +312,11 @@ def plain_line(text: str, longest: int = _LONGEST) -> str:
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return _MARKDOWN.sub(r"\\\1", line if len(line) <= longest else f"{line[: longest - 1]}…")
+
+
+def _close(build: BegunBuild) -> dict[str, int]:
+    dataset = close_dataset(build.store, build.recipe, build.stages)
+    return {**dataset.samples.model_dump(), "version": publish_version(build.store, dataset, build.recipe).number}
+
+
+STEP: Final = CorpusStep(name="close", run=_close)

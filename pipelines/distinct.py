@@ -6,19 +6,20 @@ from typing import Final
 
 import numpy as np
 
-from pipelines import clips, embed_texts
-from pipelines.embed_texts import Embedded
+from pipelines import clips
+from pipelines.build.embeddings import EmbeddedText
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, marker_name, read_marker, write_marker
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import CLIPS, PARAPHRASES, TEXT_EMBEDDINGS, TEXTS
 from pipelines.embedders import Vectors
 from pipelines.embedders.minilm import DIMENSION
-from pipelines.rewording import FOLDER as PARAPHRASES
-from pipelines.settling import read_plan
-from pipelines.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, marker_name, read_marker, write_marker
+from pipelines.stage import Stage, Summary, Together, begin_bucket, fingerprint, finished
 from schemas.caption import Caption
 from schemas.corpus import Captioned
 from schemas.identity import Bucket
 from schemas.recipe import CaptionRecipe, Writer
 
-FOLDER: Final = "texts"
 FactSet = frozenset[tuple[str, str]]
 
 
@@ -62,8 +63,8 @@ class Index:
 
 def distinct_bucket(job: Job) -> Done:
     """All of a bucket's paraphrases, where none are by a language model."""
-    rows = job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
-    clips.progress(len(clips.read(job)))
+    rows = PARAPHRASES.read(job)
+    clips.progress(len(CLIPS.read(job)))
     return _written(job, rows, {})
 
 
@@ -79,8 +80,8 @@ def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
         index = indexes.setdefault(split, Index(job.recipe.caption.max_similarity))
         expected = fingerprint(stage, job)
         counts = finished(stage, job, expected)
-        rows = job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
-        kept, dropped = chosen(rows, embed_texts.read(job), index, job.recipe.caption)
+        rows = PARAPHRASES.read(job)
+        kept, dropped = chosen(rows, TEXT_EMBEDDINGS.read(job), index, job.recipe.caption)
         if counts is not None:
             found.append(Summary(job.bucket, ran=False, counts=counts))
             continue
@@ -88,17 +89,17 @@ def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
         done = _written(job, kept, dropped)
         write_marker(stage.folder, job, expected, done)
         found.append(Summary(job.bucket, ran=True, counts=done.counts))
-        clips.progress(len(clips.read(job)))
+        clips.progress(len(CLIPS.read(job)))
     return Together(found, {})
 
 
 def chosen(
-    rows: Sequence[Captioned], embedded: Sequence[Embedded], index: Index, recipe: CaptionRecipe
+    rows: Sequence[Captioned], embedded: Sequence[EmbeddedText], index: Index, recipe: CaptionRecipe
 ) -> tuple[list[Captioned], dict[str, int]]:
     """The rows with the captions that stay, and how many were dropped, by reason."""
     captions = {row.sample_key: row.captions for row in rows}
     near_enough = [row for row in embedded if row.similarity >= recipe.min_similarity]
-    groups: dict[FactSet, list[Embedded]] = defaultdict(list)
+    groups: dict[FactSet, list[EmbeddedText]] = defaultdict(list)
     for row in near_enough:
         groups[_facts(captions[row.sample_key][row.place])].append(row)
     stay: set[tuple[str, int]] = set()
@@ -117,8 +118,7 @@ def _facts(caption: Caption) -> FactSet:
 
 
 def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Done:
-    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
-    return Done([file], {"kept": sum(len(row.captions) for row in rows), **dropped})
+    return Done([TEXTS.write(job, rows)], {"kept": sum(len(row.captions) for row in rows), **dropped})
 
 
 def _before(job: Job) -> str | None:
@@ -126,18 +126,19 @@ def _before(job: Job) -> str | None:
     if job.recipe.caption.paraphraser is not Writer.OPENAI:
         return None
     split = Bucket.parse(job.bucket).split
-    earlier = [name for name in read_plan(job.store)["buckets"] if name < job.bucket and Bucket.parse(name).split is split]
-    marker = marker_name(FOLDER, max(earlier, default=""))
-    return str(read_marker(job.store, FOLDER, max(earlier))["fingerprint"]) if earlier and job.store.exists(marker) else ""
+    earlier = [name for name in read_plan(job.store).buckets if name < job.bucket and Bucket.parse(name).split is split]
+    if not earlier or not job.store.exists(marker_name(TEXTS.folder, max(earlier))):
+        return ""
+    return read_marker(job.store, TEXTS.folder, max(earlier)).fingerprint
 
 
 STAGE: Final = Stage(
-    "distinct",
-    FOLDER,
-    1,
-    ("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),
-    ("clips", PARAPHRASES, embed_texts.FOLDER),
-    distinct_bucket,
-    looks_at=_before,
-    together=lambda recipe: distinct_together if recipe.caption.paraphraser is Writer.OPENAI else None,
+    name="distinct",
+    version=1,
+    reads=(CLIPS, PARAPHRASES, TEXT_EMBEDDINGS),
+    writes=(TEXTS,),
+    knobs=("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),
+    run=distinct_bucket,
+    run_all=lambda recipe: distinct_together if recipe.caption.paraphraser is Writer.OPENAI else None,
+    extra_fingerprint=_before,
 )

@@ -1,41 +1,26 @@
 """Stage *embed_audio*: where each clip lies in the embedder's space, and its fingerprint."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines import audio, clips
-from pipelines.embedders import Description, Vectors
-from pipelines.embedding import Embedded, Excerpt
+from pipelines.build.embeddings import HeardClip
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import ANNOTATIONS, CLIPS, EMBEDDINGS
+from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools, per_call
+from pipelines.embedding import Embedded, Excerpt, embed_excerpts
 from pipelines.errors import PipelineError
-from pipelines.fingerprint import Fingerprint
-from pipelines.isolation import Child, Death
-from pipelines.stage import Done, Job, Stage
-from pipelines.store import Published, parquet_bytes
-from pipelines.tables import read_table
-from schemas.label_recipe import LabelRecipe
-from schemas.labels import Annotation, Labels
-from schemas.recipe import LimitsRecipe, Recipe
-
-FOLDER: Final = "embeddings"
-_BATCHES: Final = 4  # per call of the child: files are read ahead within a call
-
-
-class HeardClip(NamedTuple):
-    """A clip's unit vector, in half precision as it is stored, and its fingerprint."""
-
-    clip_key: str
-    vector: Vectors
-    fingerprint: Fingerprint
+from pipelines.isolation import Death
+from pipelines.stage import Stage
+from schemas.labels import Labels
+from schemas.recipe import Recipe
 
 
 def embed_bucket(job: Job) -> Done:
     """Embed a bucket's clips; those that cannot be embedded go on without pseudo-labels."""
-    recipe, bucket_clips = job.recipe.label, clips.read(job)
+    recipe, bucket_clips = job.recipe.label, CLIPS.read(job)
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
@@ -46,7 +31,7 @@ def embed_bucket(job: Job) -> Done:
                 Excerpt(local(clip.source), clip.start_s, clip.end_s, labels[clip.clip_key] if labels is not None else None)
                 for clip in batch
             ]
-            for clip, made in zip(batch, child.run("pipelines.embedding:embed_excerpts", excerpts, recipe), strict=True):
+            for clip, made in zip(batch, child.run(embed_excerpts, excerpts, recipe), strict=True):
                 if isinstance(made, Death):
                     dead.append((clip.clip_key, made))
                 else:
@@ -54,14 +39,15 @@ def embed_bucket(job: Job) -> Done:
             clips.progress(len(batch))
     clips.progress(len(bucket_clips) - len(usable))
     counts = {"clips": len(bucket_clips), "embedded": len(found), "dead": len(dead)}
-    return Done([write(job, found, description(job.recipe).dimension), *clips.write_dead(job, FOLDER, dead)], counts)
+    file = EMBEDDINGS.write(job, found, description(job.recipe).dimension)
+    return Done([file, *clips.write_dead(job, EMBEDDINGS, dead)], counts)
 
 
 def _labels(job: Job) -> dict[str, Labels] | None:
     """Labels by clip where the embedder reads them."""
     if not description(job.recipe).reads_labels:
         return None
-    return {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    return {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
 
 
 def _heard(key: str, made: Embedded) -> HeardClip:
@@ -72,72 +58,19 @@ def _heard(key: str, made: Embedded) -> HeardClip:
     return HeardClip(key, made.vector, made.fingerprint)
 
 
-def per_call(recipe: LabelRecipe) -> int:
-    """Clips or texts that a child is given at once."""
-    return _BATCHES * recipe.batch
-
-
-def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
-    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of a call with many clips."""
-    return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
-
-
-def description(recipe: Recipe) -> Description:
-    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not there."""
-    return _described(recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits)
-
-
-@lru_cache(maxsize=4)
-def _described(label: LabelRecipe, limits: LimitsRecipe) -> Description:
-    with embedder_child(label, limits) as child:
-        [found] = child.run("pipelines.embedding:describe", [label], None)
-    if isinstance(found, Death):
-        raise PipelineError(f"embedder {label.embedder} cannot be had: {found.message}")
-    described: Description = found
-    return described
-
-
-def write(job: Job, rows: Sequence[HeardClip], dimension: int) -> Published:
-    """Publish a bucket's embeddings."""
-    vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, dimension), np.float32)
-    columns = {
-        "clip_key": pa.array([row.clip_key for row in rows], pa.string()),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), dimension),
-        "fingerprint": pa.array([row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()),
-    }
-    return job.store.write_bytes(f"{FOLDER}/{job.bucket}.parquet", parquet_bytes(pa.table(columns)))
-
-
-def read(job: Job, bucket: str = "") -> list[HeardClip]:
-    """Embeddings of a job's bucket, or another's, in key order."""
-    table = read_table(job.store, f"{FOLDER}/{bucket or job.bucket}.parquet").combine_chunks()
-    if not len(table):
-        return []
-    vectors = table.column("vector").chunk(0)
-    rows = vectors.flatten().to_numpy().astype(np.float32).reshape(len(table), -1)
-    prints = (np.frombuffer(cell, "<u4") for cell in table.column("fingerprint").to_pylist())
-    return [HeardClip(*row) for row in zip(table.column("clip_key").to_pylist(), rows, prints, strict=True)]
-
-
-def embedder_tools(recipe: Recipe) -> dict[str, str]:
-    """The embedder's weights."""
-    found = description(recipe)
-    return {found.name: found.version}
-
-
 def tools(recipe: Recipe) -> dict[str, str]:
     """The embedder's weights, and what decodes."""
     return {**embedder_tools(recipe), **audio.tools()}
 
 
 STAGE: Final = Stage(
-    "embed_audio",
-    FOLDER,
-    1,
-    ("label.embedder", "label.model", "label.device", "label.batch"),
-    ("clips",),
-    embed_bucket,
-    tools,
-    asked=lambda recipe: recipe.embeds,
-    may_need=lambda recipe: ("annotations",) if description(recipe).reads_labels else (),
+    name="embed_audio",
+    version=1,
+    reads=(CLIPS,),
+    optional_reads=lambda recipe: (ANNOTATIONS,) if description(recipe).reads_labels else (),
+    writes=(EMBEDDINGS,),
+    knobs=("label.embedder", "label.model", "label.device", "label.batch"),
+    run=embed_bucket,
+    tools=tools,
+    enabled=lambda recipe: recipe.embeds,
 )

@@ -1,43 +1,29 @@
 """Stage *embed*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines import clips
+from pipelines.build.embeddings import EmbeddedText
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import CAPTIONS, CLIPS, PARAPHRASES, TEXT_EMBEDDINGS
 from pipelines.embedders import Vectors, minilm
 from pipelines.isolation import Death
-from pipelines.rewording import FOLDER as PARAPHRASES
 from pipelines.rewording import to_reword
-from pipelines.stage import Done, Job, Stage
-from pipelines.store import Published, parquet_bytes
-from pipelines.tables import read_table
-from schemas.corpus import Captioned
+from pipelines.stage import Stage
 from schemas.recipe import Recipe, Writer
 
-FOLDER: Final = "text_embeddings"
-_SCHEMA: Final = pa.schema(
-    [("sample_key", pa.string()), ("place", pa.int32()), ("similarity", pa.float32()), ("vector", pa.list_(pa.float16(), minilm.DIMENSION))]
-)
 _BATCH: Final = 256  # texts per call of the child
-
-
-class Embedded(NamedTuple):
-    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption that it rewords, unit vector."""
-
-    sample_key: str
-    place: int
-    similarity: float
-    vector: Vectors
 
 
 def embed_bucket(job: Job) -> Done:
     """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and need no measure of meaning."""
     rows = [
         (row.sample_key, place, caption.text)
-        for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
+        for row in PARAPHRASES.read(job)
         for place, caption in enumerate(row.captions)
         if caption.writer
     ]
@@ -45,12 +31,12 @@ def embed_bucket(job: Job) -> Done:
     texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
     vectors = _embedded(job, texts)
     found = [
-        Embedded(key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text])
+        EmbeddedText(key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text])
         for key, place, text in rows
         if text in vectors and controls[key] in vectors
     ]
-    clips.progress(len(clips.read(job)))
-    return Done([write(job, found)], {"embedded": len(found), "dead": len(rows) - len(found)})
+    clips.progress(len(CLIPS.read(job)))
+    return Done([TEXT_EMBEDDINGS.write(job, found, minilm.DIMENSION)], {"embedded": len(found), "dead": len(rows) - len(found)})
 
 
 def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
@@ -60,7 +46,7 @@ def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
         return out
     with clips.child(job.recipe.limits) as child:
         for batch in clips.batches(texts, _BATCH):
-            for text, vector in zip(batch, child.run("pipelines.embed_texts:embed", batch, None), strict=True):
+            for text, vector in zip(batch, child.run(embed, batch, None), strict=True):
                 if not isinstance(vector, Death):
                     out[text] = vector.astype(np.float16).astype(np.float32)
     return out
@@ -71,32 +57,11 @@ def embed(texts: Sequence[str], _context: None) -> list[Vectors]:
     return list(minilm.embedded(texts))
 
 
-def write(job: Job, rows: Sequence[Embedded]) -> Published:
-    """Publish a bucket's embeddings."""
-    vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, minilm.DIMENSION), np.float32)
-    flat = pa.array(vectors.astype(np.float16).reshape(-1))
-    columns = [
-        pa.array([row.sample_key for row in rows], pa.string()),
-        pa.array([row.place for row in rows], pa.int32()),
-        pa.array([row.similarity for row in rows], pa.float32()),
-        pa.FixedSizeListArray.from_arrays(flat, minilm.DIMENSION),
-    ]
-    return job.store.write_bytes(f"{FOLDER}/{job.bucket}.parquet", parquet_bytes(pa.Table.from_arrays(columns, schema=_SCHEMA)))
-
-
-def read(job: Job) -> list[Embedded]:
-    """A bucket's embeddings, in the order in which they were written."""
-    table = read_table(job.store, f"{FOLDER}/{job.bucket}.parquet").combine_chunks()
-    if not len(table):
-        return []
-    flat = table.column("vector").chunk(0).flatten().to_numpy().astype(np.float32)
-    rest = (table.column(name).to_pylist() for name in ("sample_key", "place", "similarity"))
-    return [Embedded(*row) for row in zip(*rest, flat.reshape(-1, minilm.DIMENSION), strict=True)]
-
-
 def tools(recipe: Recipe) -> dict[str, str]:
     """MiniLM's weights, where there is something to embed."""
     return {minilm.NAME: minilm.checksum()} if recipe.caption.paraphraser is Writer.OPENAI else {}
 
 
-STAGE: Final = Stage("embed", FOLDER, 1, (), ("clips", "captions", PARAPHRASES), embed_bucket, tools)
+STAGE: Final = Stage(
+    name="embed", version=1, reads=(CLIPS, CAPTIONS, PARAPHRASES), writes=(TEXT_EMBEDDINGS,), run=embed_bucket, tools=tools
+)

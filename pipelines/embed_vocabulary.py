@@ -5,13 +5,13 @@ from typing import Final
 import numpy as np
 
 from pipelines import clips
-from pipelines.embed_audio import description, embedder_child, embedder_tools, per_call
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import VOCABULARY, VOCABULARY_VECTORS
+from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools, per_call
+from pipelines.embedding import embed_texts
 from pipelines.isolation import Death
-from pipelines.labelling import gathering
-from pipelines.stage import Done, Job, Stage
-from pipelines.tables import npy_bytes
-
-FOLDER: Final = gathering.VECTORS
+from pipelines.stage import Stage
 
 
 def embed_slice(job: Job) -> Done:
@@ -20,30 +20,29 @@ def embed_slice(job: Job) -> Done:
     A text that the embedder dies on has a vector of zeros, which is near to nothing: it is counted, and never a label.
     """
     recipe = job.recipe.label
-    texts = gathering.read_slice(job.store, job.bucket)
+    texts = VOCABULARY.read_column(job.store, job.bucket, "text")
     vectors = np.zeros((len(texts), description(job.recipe).dimension), np.float16)
     dead = 0
     with embedder_child(recipe, job.recipe.limits) as child:
         place = 0
         for batch in clips.batches(texts, per_call(recipe)):
-            for vector in child.run("pipelines.embedding:embed_texts", batch, recipe):
+            for vector in child.run(embed_texts, batch, recipe):
                 if isinstance(vector, Death) or not np.isfinite(vector).all():
                     dead += 1
                 else:
                     vectors[place] = vector
                 place += 1
             clips.progress(len(batch))
-    file = job.store.write_bytes(f"{FOLDER}/{job.bucket}.npy", npy_bytes(vectors))
-    return Done([file], {"texts": len(texts), "dead": dead})
+    return Done([VOCABULARY_VECTORS.write(job, vectors)], {"texts": len(texts), "dead": dead})
 
 
 STAGE: Final = Stage(
-    "embed_vocabulary",
-    FOLDER,
-    1,
-    ("label.embedder", "label.model", "label.device", "label.batch"),
-    (gathering.FOLDER,),
-    embed_slice,
-    embedder_tools,
-    asked=lambda recipe: recipe.labels,
+    name="embed_vocabulary",
+    version=1,
+    reads=(VOCABULARY,),
+    writes=(VOCABULARY_VECTORS,),
+    knobs=("label.embedder", "label.model", "label.device", "label.batch"),
+    run=embed_slice,
+    tools=embedder_tools,
+    enabled=lambda recipe: recipe.labels,
 )

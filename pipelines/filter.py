@@ -4,8 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pipelines import clips, near
-from pipelines.stage import Done, Job, Stage
+from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import ANNOTATIONS, CLIPS, NEAR_DUPLICATES, VERDICTS
+from pipelines.stage import Stage
 from schemas.corpus import Clip, Verdict
 from schemas.identity import Bucket, Split
 from schemas.labels import Annotation
@@ -88,35 +91,34 @@ def verdict(known: Known, recipe: FilterRecipe) -> Verdict:
 
 def filter_bucket(job: Job) -> Done:
     """A verdict on every annotated clip of a bucket."""
-    annotations = {row.clip_key: row for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    annotations = {row.clip_key: row for row in ANNOTATIONS.read(job)}
     held_out = _twins(job)
     known = (
-        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key)) for clip in clips.read(job) if clip.clip_key in annotations
+        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key)) for clip in CLIPS.read(job) if clip.clip_key in annotations
     )
     verdicts = [verdict(one, job.recipe.filter) for one in known]
     clips.progress(len(verdicts))
-    file = job.store.write_records(f"verdicts/{job.bucket}.parquet", Verdict, verdicts)
     counts = {
         "clips": len(verdicts),
         "rejected": sum(not row.keep for row in verdicts),
         "original_only": sum(row.keep and not row.vary for row in verdicts),
     }
-    return Done([file], counts)
+    return Done([VERDICTS.write(job, verdicts)], counts)
 
 
 def _twins(job: Job) -> dict[str, Twin]:
     """The first clip outside of train that each clip of a train bucket is a copy of."""
     if not job.recipe.finds_copies or Bucket.parse(job.bucket).split is not Split.TRAIN:
         return {}
-    return {twin.clip_key: twin for twin in reversed(near.read(job)) if twin.twin_split is not Split.TRAIN}
+    return {twin.clip_key: twin for twin in reversed(NEAR_DUPLICATES.read(job)) if twin.twin_split is not Split.TRAIN}
 
 
 STAGE: Final = Stage(
-    "filter",
-    "verdicts",
-    1,
-    ("filter",),
-    ("clips", "annotations"),
-    filter_bucket,
-    may_need=lambda recipe: (near.FOLDER,) if recipe.finds_copies else (),
+    name="filter",
+    version=1,
+    reads=(CLIPS, ANNOTATIONS),
+    optional_reads=lambda recipe: (NEAR_DUPLICATES,) if recipe.finds_copies else (),
+    writes=(VERDICTS,),
+    knobs=("filter",),
+    run=filter_bucket,
 )

@@ -1,14 +1,17 @@
 """Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from pipelines import audio, clips
-from pipelines.audio import probe
+from pipelines.audio import Probe
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import LISTING, PROBED
 from pipelines.errors import DeadInput, machine_faults
 from pipelines.isolation import Death
+from pipelines.probing import probe_files
 from pipelines.remote import without_query
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Stage
 from schemas.corpus import InputRow, Probed, Song
 from schemas.recipe import IngestRecipe
 
@@ -18,19 +21,19 @@ _KNOBS: Final = ("max_file_mb", "max_duration_s", "min_rate_hz", "max_rate_hz", 
 
 def probe_slice(job: Job) -> Done:
     """Probe the inputs of a slice; what cannot be used is dead by name."""
-    rows = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
+    rows = LISTING.read(job)
     waiting = [row for row in rows if row.outcome is None]
     probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
     with clips.local_files(job) as local, clips.child(job.recipe.limits) as child:
         for batch in clips.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
-            found = iter(child.run("pipelines.ingest:probe_files", [path for path in paths if isinstance(path, str)], job.recipe.ingest))
+            readable = [path for path in paths if isinstance(path, str)]
+            found = iter(child.run(probe_files, readable, job.recipe.ingest))
             for row, path in zip(batch, paths, strict=True):
                 probed.append(_probed(row, path if isinstance(path, Death) else next(found)))
             clips.progress(len(batch))
     probed.sort(key=lambda row: row.place)
-    file = job.store.write_records(f"probed/{job.bucket}.parquet", Probed, probed)
-    return Done([file], {"rows": len(rows)})
+    return Done([PROBED.write(job, probed)], {"rows": len(rows)})
 
 
 def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Death:
@@ -46,23 +49,19 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
     return path
 
 
-def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Any]:
-    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed once."""
-    found: dict[str, Any] = {}
-    for path in paths:
-        if path not in found:
-            try:
-                found[path] = probe(path, recipe)
-            except DeadInput as error:
-                found[path] = Death(error.code, error.message, error.figure)
-    return [found[path] for path in paths]
-
-
-def _probed(row: InputRow, result: Any) -> Probed:
+def _probed(row: InputRow, result: Probe | Death) -> Probed:
     if isinstance(result, Death):
         return Probed(place=row.place, code=result.code, message=result.message, figure=result.figure)
     song = Song(song_id=result.sha256[:16], rate_hz=result.rate_hz, channels=result.channels, duration_s=round(result.duration_s, 6))
     return Probed(place=row.place, song=song)
 
 
-STAGE: Final = Stage("ingest", "probed", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing",), probe_slice, lambda _: audio.tools())
+STAGE: Final = Stage(
+    name="ingest",
+    version=1,
+    reads=(LISTING,),
+    writes=(PROBED,),
+    knobs=tuple(f"ingest.{knob}" for knob in _KNOBS),
+    run=probe_slice,
+    tools=lambda _recipe: audio.tools(),
+)

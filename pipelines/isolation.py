@@ -13,17 +13,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import psutil
 
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 
+T = TypeVar("T")
+C = TypeVar("C")
+R = TypeVar("R")
 KILLS: Final = frozenset((signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT))  # sent by somebody else
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
@@ -106,8 +109,24 @@ class _Died(Exception):
         return "give the machine more memory, or fewer workers" if self.outside else "raise limits.wall_s"
 
 
+def importable_name(function: Callable[..., Any]) -> str:
+    """Module and name by which another process imports a function.
+
+    Raises `PipelineError` for a lambda, and for what stands inside a function, a class or a script.
+
+    >>> importable_name(module_command)
+    'pipelines.isolation:module_command'
+    """
+    module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+    if not module or module == "__main__" or not name.isidentifier():
+        raise PipelineError(
+            f"{name or function!r} cannot be run in a child: only a function that stands by itself in a module can be imported there"
+        )
+    return f"{module}:{name}"
+
+
 class Child:
-    """A child process that runs `module:function` on a list of items, under limits.
+    """A child process that runs a function on a list of items, under limits.
 
     `python` names the interpreter of another environment ("" for this one), where Obbligato must be installed too.
     """
@@ -118,16 +137,18 @@ class Child:
         self._pipe: Connection | None = None
         self._stopped = False
 
-    def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
-        """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
+    def run(self, function: Callable[[Sequence[T], C], Sequence[R | Death]], items: Sequence[T], context: C) -> list[R | Death]:
+        """One result or `Death` per item: ``function(items, context)``. The child imports the function by its module and name.
 
-        Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice.
+        Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice, and `PipelineError` for a function that no other
+        process can import.
         """
+        name = importable_name(function)
         try:
-            return self._try(function, items, context, tries=2 if len(items) > 1 else 1)
+            return self._try(name, items, context, tries=2 if len(items) > 1 else 1)
         except _Died as died:
             _reraise_refused(died)
-        return [self._alone(function, item, context) for item in items]
+        return [self._alone(name, item, context) for item in items]
 
     def _alone(self, function: str, item: Any, context: Any) -> Any:
         try:

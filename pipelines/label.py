@@ -4,25 +4,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipelines import clips, match, weigh
+from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import ANNOTATIONS, CLIPS, FREQUENCIES, LABELS, MATCHES, VARIANTS
 from pipelines.captioning.metadata import read_metadata
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text
 from pipelines.draws import generator
-from pipelines.embed_audio import description, embedder_tools
 from pipelines.embedders import Description, minilm
+from pipelines.embedders.recipe_embedder import description, embedder_tools
 from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.labelling.chunks import equal_chunks
 from pipelines.labelling.confirmed import unconfirmed
 from pipelines.labelling.drawing import drawn
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Stage
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
-from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched, PseudoLabel
+from schemas.pseudo_label import Candidate, Labelled, PseudoLabel
 from schemas.recipe import Recipe
 from schemas.vocabulary import Form
-
-FOLDER: Final = "labels"
 
 
 class Weighed(NamedTuple):
@@ -36,16 +37,15 @@ class Weighed(NamedTuple):
 def label_bucket(job: Job) -> Done:
     """Draw the pseudo-labels of a bucket's samples and make captions of them."""
     weighed = Weighed(
-        {row.clip_key: row.candidates for row in job.store.read_records(f"{match.FOLDER}/{job.bucket}.parquet", Matched)},
-        {row.entry: row.clips for row in job.store.read_records(f"{weigh.FOLDER}/{job.bucket}.parquet", Frequency)},
+        {row.clip_key: row.candidates for row in MATCHES.read(job)},
+        {row.entry: row.clips for row in FREQUENCIES.read(job)},
         description(job.recipe),
     )
     counts: Counter[str] = Counter()
     rows = [label_sample(sample, weighed, job.recipe, counts) for sample in labelled_samples(job)]
-    clips.progress(len(clips.read(job)))
+    clips.progress(len(CLIPS.read(job)))
     counts.update(samples=len(rows), labelled=sum(bool(row.pseudo_labels) for row in rows))
-    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Labelled, rows)
-    return Done([file], dict(sorted(counts.items())))
+    return Done([LABELS.write(job, rows)], dict(sorted(counts.items())))
 
 
 def label_sample(sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]) -> Labelled:
@@ -106,10 +106,11 @@ def tools(recipe: Recipe) -> dict[str, str]:
 
 
 STAGE: Final = Stage(
-    "label",
-    FOLDER,
-    1,
-    (
+    name="label",
+    version=1,
+    reads=(CLIPS, ANNOTATIONS, VARIANTS, MATCHES, FREQUENCIES),
+    writes=(LABELS,),
+    knobs=(
         "label.long_labels",
         "label.short_labels",
         "label.max_tokens",
@@ -120,8 +121,7 @@ STAGE: Final = Stage(
         "caption.min_chords_confidence",
         "caption.min_key_confidence",
     ),
-    ("clips", "annotations", "variants", match.FOLDER, weigh.FOLDER),
-    label_bucket,
-    tools,
-    asked=lambda recipe: recipe.labels,
+    run=label_bucket,
+    tools=tools,
+    enabled=lambda recipe: recipe.labels,
 )

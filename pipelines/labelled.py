@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.tables import ANNOTATIONS, CLIPS, VARIANTS
 from pipelines.moving import variant_labels
-from pipelines.stage import Job
 from schemas.corpus import Clip, Varied
-from schemas.labels import Annotation, Labels
+from schemas.labels import Labels
 
 
 class LabelledSample(NamedTuple):
@@ -20,8 +20,8 @@ class LabelledSample(NamedTuple):
 
 def labelled_samples(job: Job) -> Iterator[LabelledSample]:
     """A bucket's samples in the order in which they were made."""
-    bucket_clips = {clip.clip_key: clip for clip in clips.read(job)}
-    annotations = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
-    for varied in job.store.read_records(f"variants/{job.bucket}.parquet", Varied):
+    bucket_clips = {clip.clip_key: clip for clip in CLIPS.read(job)}
+    annotations = {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
+    for varied in VARIANTS.read(job):
         clip = bucket_clips[varied.clip_key]
         yield LabelledSample(varied, clip, variant_labels(annotations[varied.clip_key], clip.length_s, varied.change, varied.duration_s))

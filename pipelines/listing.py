@@ -13,8 +13,9 @@ from pipelines.places import is_below, public_client
 from pipelines.remote import RemoteFile, located, remote_errors
 from pipelines.remote_folders import SIGNS, Facts, Folders, facts_of, is_folder, leads_on, matching, walk
 from pipelines.shard_inputs import shard_rows
+from pipelines.store import Store
 from schemas.corpus import InputRow, Outcome, Source
-from schemas.recipe import IngestRecipe
+from schemas.recipe import IngestRecipe, Recipe
 
 AUDIO: Final = frozenset(
     f".{name}"  # of what the two decoders open
@@ -201,3 +202,9 @@ def _plain(uri: str, size: int, modified: str, recipe: IngestRecipe) -> InputRow
 
 def _ended(uri: str, outcome: Outcome, code: str, message: str) -> InputRow:
     return InputRow(row=uri, source=Source(uri=uri), outcome=outcome, code=code, message=message)
+
+
+def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> Iterator[InputRow]:
+    """The inputs in all sources, without what lies in the build's own folder."""
+    own = f"{store.root if store.is_local else store.fs.unstrip_protocol(store.root)}/"
+    return (row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own))

@@ -10,19 +10,21 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from pipelines import clips, embed_audio, embed_vocabulary
-from pipelines.embed_audio import description, embedder_child, embedder_tools
+from pipelines import clips, embed_vocabulary
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, check_files
+from pipelines.build.plans import gathered, index_name, indexed
+from pipelines.build.tables import CLIPS, EMBEDDINGS, MATCHES, VOCABULARY, VOCABULARY_VECTORS
+from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools
 from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import Death
-from pipelines.labelling import gathering, indexing
-from pipelines.labelling.gathering import Vocabulary
-from pipelines.labelling.matching import Found, Request, Space
-from pipelines.stage import Done, Job, Stage, check_files
+from pipelines.labelling.matching import Found, Request, Space, match
+from pipelines.stage import Stage
 from pipelines.store import Store
+from schemas.build import Vocabulary
 from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
-FOLDER: Final = "matches"
 _AT_HAND: Final = ExitStack()  # local copies of what lies on an object store, kept for as long as the process
 atexit.register(_AT_HAND.close)
 
@@ -48,7 +50,7 @@ class Texts(NamedTuple):
 
 def match_bucket(job: Job) -> Done:
     """Find the candidates of a bucket's clips."""
-    heard = embed_audio.read(job)
+    heard = EMBEDDINGS.read(job)
     in_force = seen(job)
     texts = _texts(job.store.url, in_force)
     found = _found(job, [clip.vector for clip in heard], texts, in_force) if heard else []
@@ -63,21 +65,23 @@ def match_bucket(job: Job) -> Done:
         )
         for clip, matched in zip(heard, found, strict=True)
     ]
-    clips.progress(len(clips.read(job)))
+    clips.progress(len(CLIPS.read(job)))
     counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
     if job.recipe.label.search is Search.APPROXIMATE:
         counts |= {"exact_looked_for": sum(one.checked for one in found), "exact_missed": sum(one.missed for one in found)}
-    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Matched, rows)], counts)
+    return Done([MATCHES.write(job, rows)], counts)
 
 
 def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: str) -> list[Found]:
     recipe, mark = job.recipe.label, f"{in_force} {description(job.recipe)}"
     spaces = tuple(Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark) for of in texts)
     with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
-        found = child.run("pipelines.labelling.matching:match", vectors, Request(spaces, recipe))
-    dead = next((one for one in found if isinstance(one, Death)), None)
-    if dead is not None:
-        raise PipelineError(f"{job.bucket}: the search for texts died ({dead.code}): {dead.message}")
+        results = child.run(match, vectors, Request(spaces, recipe))
+    found: list[Found] = []
+    for one in results:
+        if isinstance(one, Death):
+            raise PipelineError(f"{job.bucket}: the search for texts died ({one.code}): {one.message}")
+        found.append(one)
     return found
 
 
@@ -88,16 +92,16 @@ def _files(store: Store, vocabulary: Vocabulary, mark: str) -> tuple[str, ...]:
 def _index(job: Job, vocabulary: Vocabulary) -> str:
     if job.recipe.label.search is Search.EXACT:
         return ""
-    name = indexing.index_name(vocabulary)
-    return _checked_index(job.store.url, name, indexing.indexed(job.store)[name])
+    name = index_name(vocabulary)
+    return _checked_index(job.store.url, name, indexed(job.store)[name])
 
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
     """A local path of vectors that many buckets read, once they were found to be as they were written."""
     store = Store(url)
-    check_files(store, embed_vocabulary.FOLDER, name)
-    return _AT_HAND.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
+    check_files(store, VOCABULARY_VECTORS.folder, name)
+    return _AT_HAND.enter_context(store.at_hand(VOCABULARY_VECTORS.file(name)))
 
 
 @lru_cache(maxsize=64)
@@ -114,15 +118,15 @@ def _checked_index(url: str, name: str, sha256: str) -> str:
 def _texts(url: str, _seen: str) -> tuple[Texts, ...]:
     """The texts of all vocabularies, mapped into memory."""
     store = Store(url)
-    return tuple(_mapped(store, gathering.read_plan(store)))
+    return tuple(_mapped(store, gathered(store).vocabularies))
 
 
 def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]:
     first = 0
     for vocabulary in vocabularies:
         for name in vocabulary.slices:
-            check_files(store, gathering.FOLDER, name)
-        files = (_AT_HAND.enter_context(store.at_hand(f"{gathering.FOLDER}/{name}.arrow")) for name in vocabulary.slices)
+            check_files(store, VOCABULARY.folder, name)
+        files = (_AT_HAND.enter_context(store.at_hand(VOCABULARY.file(name))) for name in vocabulary.slices)
         tables = tuple(map(_mapped_table, files))
         yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
         first += vocabulary.rows
@@ -136,17 +140,17 @@ def _mapped_table(file: str) -> pa.Table:
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{gathering.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return f"{gathered(job.store).content} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
 
 
 STAGE: Final = Stage(
-    "match",
-    FOLDER,
-    1,
-    ("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
-    ("clips", embed_audio.FOLDER),
-    match_bucket,
-    embedder_tools,
-    looks_at=seen,
-    asked=lambda recipe: recipe.labels,
+    name="match",
+    version=1,
+    reads=(CLIPS, EMBEDDINGS),
+    writes=(MATCHES,),
+    knobs=("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
+    run=match_bucket,
+    tools=embedder_tools,
+    enabled=lambda recipe: recipe.labels,
+    extra_fingerprint=seen,
 )

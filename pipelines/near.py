@@ -12,19 +12,20 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import clips, embed_audio
+from pipelines import clips
+from pipelines.build.embeddings import HeardClip
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import CLIPS, EMBEDDINGS, NEAR_DUPLICATES
 from pipelines.draws import generator
-from pipelines.embed_audio import FOLDER as EMBEDDINGS
-from pipelines.embed_audio import HeardClip
 from pipelines.fingerprint import agreement
-from pipelines.settling import read_plan
 from pipelines.signatures import Hashing, Words, near_pairs, signatures
-from pipelines.stage import Done, Exchange, Job, Stage
+from pipelines.stage import Shuffle, Stage
 from schemas.identity import Bucket
 from schemas.pseudo_label import Twin
 from schemas.recipe import Recipe
 
-FOLDER: Final = "twins"
 _CLIPS_A_SHARE: Final = 500_000  # of a hash table: what one worker holds, 50 MB
 Meeting = tuple[int, str, int]  # a row of one bucket, and the bucket and row that it met
 
@@ -41,10 +42,10 @@ class Share(NamedTuple):
 
 def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
     """A bucket's clips once per hash table; a table of a large corpus is shared out by the first bits of places."""
-    heard = embed_audio.read(job)
+    heard = EMBEDDINGS.read(job)
     if not heard:
         return
-    total = sum(read_plan(job.store)["clips"].values())
+    total = sum(read_plan(job.store).clips.values())
     hashing = Hashing.for_corpus(total, job.recipe.near)
     shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
     signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))
@@ -70,18 +71,18 @@ def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tu
 
 def receive(job: Job, rows: list[Meeting]) -> Done:
     """Compare a bucket's clips with those that they met, and write the proved ones."""
-    own, recipe = embed_audio.read(job), job.recipe.near
+    own, recipe = EMBEDDINGS.read(job), job.recipe.near
     by_bucket: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for row, bucket, other in rows:
         by_bucket[bucket].add((row, other))
     found: list[Twin] = []
     for bucket, pairs in sorted(by_bucket.items()):
-        others = own if bucket == job.bucket else embed_audio.read(job, bucket)
+        others = own if bucket == job.bucket else EMBEDDINGS.read(job, bucket)
         compared = (_twin(own[row], others[other], bucket) for row, other in sorted(pairs))
         found += [twin for twin in compared if twin.similarity >= recipe.min_similarity and twin.agreement >= recipe.min_agreement]
     found.sort(key=lambda twin: (twin.clip_key, twin.twin))
-    clips.progress(len(clips.read(job)))
-    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Twin, found)], _counts(job, found, by_bucket))
+    clips.progress(len(CLIPS.read(job)))
+    return Done([NEAR_DUPLICATES.write(job, found)], _counts(job, found, by_bucket))
 
 
 def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
@@ -106,18 +107,12 @@ def _counts(job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]
     }
 
 
-def read(job: Job) -> list[Twin]:
-    """A bucket's twins, by clip."""
-    return job.store.read_records(f"{FOLDER}/{job.bucket}.parquet", Twin)
-
-
 STAGE: Final = Stage(
-    "near",
-    FOLDER,
-    1,
-    ("near",),
-    ("clips", EMBEDDINGS),
-    None,
-    asked=lambda recipe: recipe.finds_copies,
-    exchange=Exchange(emit, meet, receive),
+    name="near",
+    version=1,
+    reads=(CLIPS, EMBEDDINGS),
+    writes=(NEAR_DUPLICATES,),
+    knobs=("near",),
+    shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
+    enabled=lambda recipe: recipe.finds_copies,
 )

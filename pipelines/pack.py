@@ -8,29 +8,47 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines import clips, embed_audio, encode, label
-from pipelines.embed_audio import description
+from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, drop_file
+from pipelines.build.outputs import Output
+from pipelines.build.tables import (
+    ANNOTATIONS,
+    CAPTIONS,
+    CLIPS,
+    EMBEDDINGS,
+    LABELS,
+    LATENTS,
+    LEDGER,
+    PARAPHRASES,
+    SHARDS,
+    TEXTS,
+    VARIANTS,
+    VERDICTS,
+)  # fmt: skip
+from pipelines.embedders.recipe_embedder import description
 from pipelines.errors import PipelineError
 from pipelines.labelled import LabelledSample, labelled_samples
 from pipelines.planned import planned_variants
-from pipelines.sample_audio import pieces, read_audio
-from pipelines.stage import Done, Job, Stage, drop_file
+from pipelines.sample_audio import pieces, read_audio, read_latents
+from pipelines.stage import Stage
 from pipelines.store import Published
 from pipelines.tables import npy_bytes
 from pipelines.tars import TarWriter
 from schemas.caption import Caption
-from schemas.corpus import Captioned, Clip, LedgerRow, Outcome, Source, Unit, Verdict
+from schemas.corpus import Clip, LedgerRow, Outcome, Source, Unit
 from schemas.identity import sample_key, stable_hash
-from schemas.pseudo_label import Labelled, PseudoLabel
+from schemas.pseudo_label import PseudoLabel
 from schemas.recipe import PackRecipe, Recipe
 from schemas.sample import Sample
+from schemas.shard import ShardIndex
 
 _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 
 def pack_bucket(job: Job) -> Done:
     """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
-    bucket_clips, varied = clips.read(job), list(labelled_samples(job))
+    bucket_clips, varied = CLIPS.read(job), list(labelled_samples(job))
     samples = _encoded(job, varied)
     ledger = list(_missing(job, bucket_clips, {sample.varied.sample_key for sample in samples}))
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
@@ -38,18 +56,17 @@ def pack_bucket(job: Job) -> Done:
         raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(samples)} written and {len(ledger)} in the ledger")
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
-    ledger += _without(job, bucket_clips, "paraphrases", "paraphrase")
+    ledger += _without(job, bucket_clips, PARAPHRASES, "paraphrase")
     if job.recipe.embeds:
-        ledger += _without(job, bucket_clips, embed_audio.FOLDER, embed_audio.STAGE.name)
-    name = f"ledger/{job.bucket}.parquet"
-    files = [job.store.write_records(name, LedgerRow, ledger)]
+        ledger += _without(job, bucket_clips, EMBEDDINGS, "embed_audio")
+    files = [LEDGER.write(job, ledger)]
     if samples:
         files += _write_shard(job, samples)
         if not job.recipe.pack.keep_variants and len(samples) == len(varied):  # else the shard has not all of their audio
-            drop_file(job, "variants", f"variants/{job.bucket}.tar")
+            drop_file(job, VARIANTS.folder, VARIANTS.archive.path(job))
     else:
-        for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
-            job.store.delete(stale)
+        for stale in (SHARDS, SHARDS.index):
+            job.store.delete(stale.path(job))
     clips.progress(len(bucket_clips))
     counts = {"planned": planned, "written": len(samples), "rejected": rejected, "dead": dead, "clips": len(bucket_clips)}
     return Done(files, counts)
@@ -59,7 +76,7 @@ def _encoded(job: Job, samples: list[LabelledSample]) -> list[LabelledSample]:
     """Samples to write: where the recipe encodes, those that have latents, since either all samples of a dataset have them or none."""
     if not job.recipe.encodes:
         return samples
-    keys = {row.sample_key for row in encode.read(job)}
+    keys = {row.sample_key for row in LATENTS.read(job)}
     return [sample for sample in samples if sample.varied.sample_key in keys]
 
 
@@ -68,8 +85,8 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     ordered = sorted(samples, key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
     texts, vectors = _texts(job), _vectors(job)
     offsets: list[int] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
-    latents = encode.read_latents(job) if job.recipe.encodes else nullcontext()
-    with read_audio(job) as audio_of, latents as latents_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
+    latents = read_latents(job) if job.recipe.encodes else nullcontext()
+    with read_audio(job) as audio_of, latents as latents_of, SHARDS.writer(job) as out:
         tar = TarWriter(out)
         for labelled in ordered:
             key = labelled.varied.sample_key
@@ -84,11 +101,15 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
         offsets.append(out.tell())
         tar.close()
     shard = out.published()
-    index = {
-        "bytes": shard.bytes, "count": len(ordered), "duration_s": round(sum(sample.varied.duration_s for sample in ordered), 3),
-        "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered], "offsets": offsets,
-    }  # fmt: skip
-    return [shard, job.store.write_json(f"shards/{job.bucket}.json", index)]
+    index = ShardIndex(
+        bytes=shard.bytes,
+        count=len(ordered),
+        duration_s=round(sum(sample.varied.duration_s for sample in ordered), 3),
+        sha256=shard.sha256,
+        keys=tuple(sample.varied.sample_key for sample in ordered),
+        offsets=tuple(offsets),
+    )
+    return [shard, SHARDS.write_index(job, index)]
 
 
 class Texts(NamedTuple):
@@ -101,11 +122,11 @@ class Texts(NamedTuple):
 def _texts(job: Job) -> dict[str, Texts]:
     """Texts of a bucket's samples: captions, paraphrases, then those of labels."""
     found: dict[str, Texts] = defaultdict(Texts)
-    for folder in ("captions", "texts"):
-        for written in job.store.read_records(f"{folder}/{job.bucket}.parquet", Captioned):
+    for table in (CAPTIONS, TEXTS):
+        for written in table.read(job):
             found[written.sample_key] = Texts((*found[written.sample_key].captions, *written.captions))
     if job.recipe.labels:
-        for row in job.store.read_records(f"{label.FOLDER}/{job.bucket}.parquet", Labelled):
+        for row in LABELS.read(job):
             found[row.sample_key] = Texts((*found[row.sample_key].captions, *row.captions), row.pseudo_labels)
     return dict(found)  # a sample without a row of captions is a defect, and must not pass
 
@@ -115,8 +136,8 @@ def _vectors(job: Job) -> dict[str, bytes]:
     if not job.recipe.pack.embeddings:
         return {}
     nothing = np.zeros(description(job.recipe).dimension, np.float16)
-    heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in embed_audio.read(job)}
-    return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in clips.read(job)}
+    heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in EMBEDDINGS.read(job)}
+    return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in CLIPS.read(job)}
 
 
 def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Sample:
@@ -141,9 +162,11 @@ def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
 
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
     """A ledger row for every planned sample that was not made."""
-    verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    folders = {"annotate": "annotations", "vary": "variants", **({encode.STAGE.name: encode.FOLDER} if job.recipe.encodes else {})}
-    deaths = {row.key: (stage, row) for stage, folder in folders.items() for row in clips.read_dead(job, folder)}
+    verdicts = {row.clip_key: row for row in VERDICTS.read(job)}
+    outputs: dict[str, Output] = {"annotate": ANNOTATIONS, "vary": VARIANTS}
+    if job.recipe.encodes:
+        outputs["encode"] = LATENTS
+    deaths = {row.key: (stage, row) for stage, output in outputs.items() for row in clips.read_dead(job, output)}
     for clip in bucket_clips:
         for variant in planned_variants(clip, job.recipe.vary):
             key = sample_key(clip.clip_key, variant)
@@ -160,10 +183,10 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 yield _ledger(key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message)
 
 
-def _without(job: Job, bucket_clips: list[Clip], folder: str, stage: str) -> Iterator[LedgerRow]:
+def _without(job: Job, bucket_clips: list[Clip], output: Output, stage: str) -> Iterator[LedgerRow]:
     """A ledger row for everything that a stage died on and samples go on without: a rewording, or a clip's embedding."""
     found = {clip.clip_key: clip for clip in bucket_clips}
-    for row in clips.read_dead(job, folder):
+    for row in clips.read_dead(job, output):
         clip = found.get(row.key) or found[row.key.rpartition("-")[0]]  # a clip's key, or a sample's
         yield _ledger(row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message).replaced(unit=Unit.TEXT)
 
@@ -174,17 +197,17 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
     )
 
 
+def _optional_reads(recipe: Recipe) -> tuple[Output, ...]:
+    wanted = ((EMBEDDINGS, recipe.embeds), (LABELS, recipe.labels), (LATENTS, recipe.encodes))
+    return tuple(output for output, reads in wanted if reads)
+
+
 STAGE: Final = Stage(
-    "pack",
-    "shards",
-    5,
-    ("vary", "pack"),
-    ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
-    pack_bucket,
-    writes_too=("ledger", "variants"),
-    may_need=lambda recipe: (
-        *((embed_audio.FOLDER,) if recipe.embeds else ()),
-        *((label.FOLDER,) if recipe.labels else ()),
-        *((encode.FOLDER,) if recipe.encodes else ()),
-    ),
+    name="pack",
+    version=5,
+    reads=(CLIPS, ANNOTATIONS, VERDICTS, VARIANTS, CAPTIONS, PARAPHRASES, TEXTS),
+    optional_reads=_optional_reads,
+    writes=(SHARDS, LEDGER, VARIANTS),
+    knobs=("vary", "pack"),
+    run=pack_bucket,
 )

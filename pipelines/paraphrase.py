@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import ANNOTATIONS, CAPTIONS, CLIPS, PARAPHRASES, VARIANTS
 from pipelines.captioning.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import paraphrased
 from pipelines.draws import generator
 from pipelines.paraphrase_asking import paraphrase_together
-from pipelines.rewording import FOLDER, Work, publish, works
-from pipelines.stage import Done, Job, Stage
+from pipelines.rewording import Work, publish, works
+from pipelines.stage import RunAll, Stage
 from schemas.recipe import Recipe, Writer
 
 
@@ -19,7 +22,7 @@ def paraphrase_bucket(job: Job) -> Done:
     """Reword a bucket's control captions by rules."""
     count, seed = job.recipe.caption.paraphrases, job.recipe.corpus.seed
     done = publish(job, {work.sample_key: by_rules(work, count, seed) for work in works(job)} if count else {})
-    clips.progress(len(clips.read(job)))
+    clips.progress(len(CLIPS.read(job)))
     return done
 
 
@@ -40,13 +43,19 @@ def tools(recipe: Recipe) -> Mapping[str, str]:
     return {"model": recipe.llm.model, "prompt": PROMPT_VERSION} if recipe.caption.paraphraser is Writer.OPENAI else {}
 
 
+def _run_all(recipe: Recipe) -> RunAll | None:
+    """One process asks a language model for all buckets."""
+    asks = recipe.caption.paraphraser is Writer.OPENAI and recipe.caption.paraphrases
+    return paraphrase_together if asks else None
+
+
 STAGE: Final = Stage(
-    "paraphrase",
-    FOLDER,
-    2,
-    ("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
-    ("clips", "annotations", "variants", "captions"),
-    paraphrase_bucket,
-    tools,
-    together=lambda recipe: paraphrase_together if recipe.caption.paraphraser is Writer.OPENAI and recipe.caption.paraphrases else None,
+    name="paraphrase",
+    version=2,
+    reads=(CLIPS, ANNOTATIONS, VARIANTS, CAPTIONS),
+    writes=(PARAPHRASES,),
+    knobs=("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
+    run=paraphrase_bucket,
+    run_all=_run_all,
+    tools=tools,
 )

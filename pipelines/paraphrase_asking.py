@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, write_marker
+from pipelines.build.tables import CLIPS
 from pipelines.captioning.conversation import Rewording, reworded
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
 from pipelines.quoting import quote
 from pipelines.rewording import Work, publish, works
-from pipelines.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, write_marker
+from pipelines.stage import Stage, Summary, Together, begin_bucket, fingerprint, finished
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.asking import Unanswered
@@ -85,4 +88,4 @@ class _Run:
         done: Done = await asyncio.to_thread(publish, job, {key: task.result() for key, task in asked.items()})
         await asyncio.to_thread(lambda: write_marker(self._stage.folder, job, fingerprint(self._stage, job), done))
         self.summaries.append(Summary(job.bucket, ran=True, counts=done.counts))
-        clips.progress(len(clips.read(job)))
+        clips.progress(len(CLIPS.read(job)))

@@ -50,7 +50,7 @@ def parquet_rows(opened: IO[bytes], longest: int, broken: str) -> Iterator[tuple
         allowed = _FREE + _GROWTH * os.stat(path).st_size
         place, number, last = _Place(path, _ROWS, longest, broken), 0, False
         while not last:
-            [piece] = child.run("pipelines.parquet_rows:read_pieces", [number], place)
+            [piece] = child.run(read_pieces, [number], place)
             if isinstance(piece, Death):
                 if piece.code == "bad_table" or place.at_once == 1:
                     raise DeadInput("bad_table", f"cannot be read as parquet from row {number + 1} on: {piece.message}", piece.figure)

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from pipelines.build.job import Job
 from pipelines.errors import Passing, PipelineError
 from pipelines.isolation import CHILDREN
-from pipelines.stage import Exchange, Job, Stage, Summary, check_inputs, do_bucket, run_bucket
+from pipelines.stage import Shuffle, Stage, Summary, check_inputs, do_bucket, run_bucket
 
 T = TypeVar("T")
 
@@ -42,9 +43,9 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
     Raises `PipelineError` for what is wrong with the stage rather than with a bucket; what was finished by then is kept.
     """
     try:
-        if stage.exchange is None:
+        if stage.shuffle is None:
             return shared_out(lambda job: reported(job.bucket, lambda: run_bucket(stage, job)), jobs, workers)
-        return _exchanged(stage, stage.exchange, jobs, workers, whole)
+        return _exchanged(stage, stage.shuffle, jobs, workers, whole)
     except PipelineError as error:
         kind = Passing if isinstance(error, Passing) else PipelineError
         raise kind(f"stage {stage.name}: {error}") from error
@@ -54,27 +55,27 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
         raise PipelineError(f"stage {stage.name} failed: {type(error).__name__}: {error}") from error
 
 
-def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
+def _exchanged(stage: Stage, shuffle: Shuffle, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
     """What became of each bucket: every one receives, also where nothing was given to it."""
-    emitted = shared_out(lambda job: _emitted(stage, exchange, job), jobs, workers)
+    emitted = shared_out(lambda job: _emitted(stage, shuffle, job), jobs, workers)
     groups = _grouped(pair for pairs in emitted for pair in pairs)
     del emitted
     given: dict[str, list[Any]] = defaultdict(list)
     while groups:
         key, values = groups.popitem()
-        for bucket, row in exchange.meet(jobs[0].recipe, key, values):
+        for bucket, row in shuffle.meet(jobs[0].recipe, key, values):
             given[bucket].append(row)
 
     def receive(job: Job) -> BucketRun:
         rows = given.pop(job.bucket, [])
-        return reported(job.bucket, lambda: do_bucket(stage, job, whole, lambda of: exchange.receive(of, rows)))
+        return reported(job.bucket, lambda: do_bucket(stage, job, whole, lambda of: shuffle.receive(of, rows)))
 
     return shared_out(receive, jobs, workers)
 
 
-def _emitted(stage: Stage, exchange: Exchange, job: Job) -> list[tuple[Any, Any]]:
+def _emitted(stage: Stage, shuffle: Shuffle, job: Job) -> list[tuple[Any, Any]]:
     check_inputs(stage, job)
-    return list(exchange.emit(job))
+    return list(shuffle.emit(job))
 
 
 def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:

@@ -1,10 +1,11 @@
 """What it would cost to have a build's captions reworded, before anything is spent."""
 
+from pipelines.build.job import Job
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import BUCKET_PLAN, CAPTIONS
 from pipelines.captioning.conversation import opening
 from pipelines.errors import PipelineError
 from pipelines.rewording import works
-from pipelines.settling import PLAN, read_plan
-from pipelines.stage import Job
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD, cost, most, price_of
@@ -53,9 +54,8 @@ def quote(store: Store, recipe: Recipe) -> Quote:
     prompt, answer = 0, 0
     requests: set[str] = set()
     answered: set[str] = set()
-    for bucket in read_plan(store)["buckets"] if store.exists(PLAN) and count else []:
-        name = f"captions/{bucket}.parquet"
-        if not store.exists(name):
+    for bucket in read_plan(store).buckets if BUCKET_PLAN.exists(store) and count else ():
+        if not store.exists(CAPTIONS.file(bucket)):
             raise PipelineError(
                 f"{store.url}: step caption is not done; run `obbligato build` first: it asks nobody while llm.budget_usd is 0"
             )

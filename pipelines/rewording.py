@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import CAPTIONS, PARAPHRASES
 from pipelines.captioning.conversation import Rewording
 from pipelines.isolation import Death
 from pipelines.labelled import labelled_samples
-from pipelines.stage import Done, Job
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Captioned
 from schemas.labels import Labels
-
-FOLDER: Final = "paraphrases"
 
 
 class Work(NamedTuple):
@@ -35,7 +35,7 @@ def works(job: Job) -> Iterator[Work]:
 def to_reword(job: Job) -> dict[str, Caption]:
     """The caption of each sample that is reworded: its control caption, else its first source caption."""
     out: dict[str, Caption] = {}
-    for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
+    for row in CAPTIONS.read(job):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}
         if found := by_kind.get(CaptionKind.CONTROL) or by_kind.get(CaptionKind.SOURCE):
             out[row.sample_key] = found
@@ -54,5 +54,4 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
             continue
         rows.append(Captioned(sample_key=key, captions=found.captions))
         counts.update({"landed": len(found.captions), **{f"refused_{name}": count for name, count in found.refused.items()}})
-    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
-    return Done([file, *clips.write_dead(job, FOLDER, dead)], dict(sorted(counts.items())))
+    return Done([PARAPHRASES.write(job, rows), *clips.write_dead(job, PARAPHRASES, dead)], dict(sorted(counts.items())))

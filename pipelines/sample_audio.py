@@ -1,16 +1,16 @@
-"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in the bucket's shard."""
+"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in the bucket's shard; their latents."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from pipelines.build.job import Job
+from pipelines.build.markers import marker_name
+from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.guarded_json import json_record
-from pipelines.stage import Job, marker_name
 from pipelines.tars import read_members
-from pipelines.vary import audio_name
 from schemas.corpus import Varied
-from schemas.shard import ShardIndex
+from schemas.sample import audio_name
 
 
 class Piece(NamedTuple):
@@ -33,14 +33,13 @@ def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
 
     Raises `PipelineError` where they were dropped and the shard is not whole.
     """
-    variants = f"variants/{job.bucket}.tar"
-    kept = job.store.exists(variants)
+    kept = VARIANTS.archive.exists(job)
     if not kept and not _whole(job):
-        job.store.delete(marker_name("variants", job.bucket))
+        job.store.delete(marker_name(VARIANTS.folder, job.bucket))
         raise PipelineError(
             f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
         )
-    with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
+    with job.store.open((VARIANTS.archive if kept else SHARDS).path(job)) as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
         def read(piece: Piece) -> bytes:
@@ -52,11 +51,23 @@ def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
 
 def _whole(job: Job) -> bool:
     """Whether a bucket's shard is there and is the file its index describes."""
-    name = f"shards/{job.bucket}"
-    if not (job.store.exists(f"{name}.tar") and job.store.exists(f"{name}.json")):
+    if not (SHARDS.exists(job) and SHARDS.index.exists(job)):
         return False
     try:
-        index = json_record(ShardIndex, job.store.read_bytes(f"{name}.json"))
+        index = SHARDS.read_index(job)
     except DeadInput:
         return False
-    return job.store.sha256(f"{name}.tar") == index.sha256
+    return job.store.sha256(SHARDS.path(job)) == index.sha256
+
+
+@contextmanager
+def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
+    """A function from a sample's key to its latents (C, T, F), float16, as a NumPy file."""
+    places = {row.sample_key: row for row in LATENTS.read(job)}
+    with LATENTS.open(job) as opened:
+
+        def read_one(key: str) -> bytes:
+            opened.seek(places[key].offset)
+            return opened.read(places[key].bytes)
+
+        yield read_one

@@ -11,17 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ConfigDict
 
 from pipelines import placing
-from pipelines.errors import Damaged, PipelineError
-from pipelines.scratch import Scratch, scratch
-from pipelines.shrinking import check_shrinking
-from pipelines.stage import (
+from pipelines.build.job import Job
+from pipelines.build.markers import (
     Done,
-    Job,
     altered_files,
-    digest,
     marked_fingerprint,
     marker_name,
     publish_marked,
@@ -30,98 +25,74 @@ from pipelines.stage import (
     whole_marker,
     write_marker,
 )
-from pipelines.store import PARQUET, Published, Store, Writer, arrow_schema, parquet_bytes
+from pipelines.build.outputs import Partition
+from pipelines.build.plans import sizes_of
+from pipelines.build.tables import ASSIGNED, BUCKET_PLAN, CANDIDATES, CLIPS, CUT_INPUTS, INPUT_LEDGER, INPUTS, LEDGER, PLAN, folders_of
+from pipelines.errors import Damaged, PipelineError
+from pipelines.scratch import Scratch, scratch
+from pipelines.shrinking import check_shrinking
+from pipelines.stage import BegunBuild, CorpusStep
+from pipelines.store import PARQUET, Published, Store, Writer, arrow_schema, digest, parquet_bytes
 from pipelines.tables import read_table, runs, side_by_side
+from schemas.build import BucketPlan, FileFacts, InputTotals
 from schemas.corpus import Assigned, Clip, LedgerRow
 from schemas.recipe import Recipe
 from schemas.record import Record
 
-PLAN: Final = "clips/plan.json"
-INPUT_LEDGER: Final = "ledger/inputs.parquet"
-MARKED: Final = ("ledger", "inputs")  # folder and name of the marker that vouches for that ledger, and for where songs stand
-_BUCKET_FOLDERS: Final = (
-    "clips", "annotations", "embeddings", "twins", "verdicts", "variants", "latents", "captions", "paraphrases", "text_embeddings",
-    "texts", "matches", "frequencies", "labels", "shards", "verified", "ledger",
-)  # fmt: skip
-_SLICE_FOLDERS: Final = ("listing", "probed", "cut")
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
 _SONGS: Final = pa.schema([("song_id", pa.string())])
 _VERSION: Final = 1  # raised when settling gives other clips, buckets or ledger rows
 
 
-class _Plan(Record):
-    """The form of a plan."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    fingerprint: str
-    buckets: tuple[str, ...]
-    clips: dict[str, int]
-    markers: dict[str, str]
-    inputs: dict[str, int]
-    disagreeing_groups: int
-
-
-def read_plan(store: Store) -> dict[str, Any]:
-    """The plan that stands: buckets in order, clips of each. Raises `Damaged`, and `FileNotFoundError` before anything is settled."""
-    return store.read_stated(PLAN, _Plan)
-
-
-def clip_counts(store: Store) -> dict[str, int]:
-    """Buckets in order, with their clips. Raises as `read_plan`."""
-    return dict(read_plan(store)["clips"])
-
-
-def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> dict[str, Any]:
+def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> BucketPlan:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan. Skipped where nothing changed.
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and `Shrinks` where many songs would go,
     unless told to `shrink`.
     """
-    cut = dict(zip(slices, side_by_side(lambda name: read_marker(store, "cut", name), slices)))
-    changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
+    cut = dict(zip(slices, side_by_side(lambda name: read_marker(store, CANDIDATES.folder, name), slices)))
+    changed = [name for name, marker in cut.items() if marker.counts["rows"] != slices[name]]
     if changed:
         raise PipelineError(f"{store.url}: {changed[0]} of the listing has changed since it was cut; run `obbligato build`")
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
-    files = {name: marker["files"] for name, marker in cut.items()}
+    files = {name: marker.hashed_files for name, marker in cut.items()}
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
-    known_name = f"assigned/{digest([dividing, recipe.corpus.seed])[:16]}.parquet"  # another way of dividing divides anew
-    before = store.stated_before(PLAN, _Plan)
-    if before.get("fingerprint") == expected and _all_stand(store, before["markers"], known_name):
+    known_name = ASSIGNED.file(digest([dividing, recipe.corpus.seed])[:16])  # another way of dividing divides anew
+    before = BUCKET_PLAN.read_before(store)
+    if before is not None and before.fingerprint == expected and _all_stand(store, before.markers, known_name):
         return before
-    for folder in ("clips", "assigned", "ledger"):
-        store.sweep(folder, "")
+    for output in (CLIPS, ASSIGNED, LEDGER):
+        store.sweep(output.folder, "")
     with scratch() as found:
         placing.load(
             found,
-            side_by_side(lambda name: read_table(store, f"cut/{name}.parquet"), slices),
-            side_by_side(lambda name: read_table(store, f"cut/{name}.inputs.parquet"), slices),
+            side_by_side(lambda name: CANDIDATES.read_arrow(store, name), slices),
+            side_by_side(lambda name: CUT_INPUTS.read_arrow(store, name), slices),
             _known(store, known_name),
         )
         placing.settle(found, recipe.ingest, recipe.corpus.seed)
-        if before and not shrink:
-            _check_shrinking(store, found, before["buckets"])
-        if before:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
-            store.write_sealed(PLAN, {**before, "fingerprint": ""})
+        if before is not None and not shrink:
+            _check_shrinking(store, found, before.buckets)
+        if before is not None:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
+            BUCKET_PLAN.write(store, before.replaced(fingerprint=""))
         ledger, totals = _write_ledger(store, placing.ledger(found))
-        inputs = {"in": sum(slices.values()), **totals}
+        inputs = InputTotals(listed=sum(slices.values()), **totals)
         check_inputs(inputs)
-        if not inputs.get("used"):  # an outage of the sources must not cost what was built from them
+        if not inputs.used:  # an outage of the sources must not cost what was built from them
             raise PipelineError(
-                f"none of the {inputs['in']} inputs can be used; `obbligato dead ls {store.url}` says why for each. "
+                f"none of the {inputs.listed} inputs can be used; `obbligato dead ls {store.url}` says why for each. "
                 "Nothing else was changed"
             )
-        store.delete(marker_name(*MARKED))
+        store.delete(marker_name(LEDGER.folder, INPUTS))
         known = _write_table(store, known_name, Assigned, placing.assigned(found))
         markers, counts = _write_buckets(store, placing.clips(found), recipe)
         disagreeing = placing.disagreeing_groups(found)
-    write_marker(MARKED[0], Job(store.url, MARKED[1], recipe), expected, Done([ledger, known], inputs))
-    plan = {
-        "fingerprint": expected, "buckets": list(counts), "clips": counts, "markers": markers, "inputs": inputs,
-        "disagreeing_groups": disagreeing,
-    }  # fmt: skip
+    write_marker(LEDGER.folder, Job(store.url, INPUTS, recipe), expected, Done([ledger, known], inputs.counts))
+    plan = BucketPlan(
+        fingerprint=expected, buckets=tuple(counts), clips=counts, markers=markers, inputs=inputs, disagreeing_groups=disagreeing
+    )
     _remove_left(store, slices, counts)
-    store.write_sealed(PLAN, plan)
+    BUCKET_PLAN.write(store, plan)
     return plan
 
 
@@ -144,7 +115,7 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
 def _songs_in_force(store: Store, bucket: str) -> pa.Table:
     """Songs of a bucket's clips; none where its table is damaged or gone."""
     try:
-        table = read_table(store, f"clips/{bucket}.parquet", ["song.song_id"])
+        table = CLIPS.read_arrow(store, bucket, ["song.song_id"])
     except (FileNotFoundError, Damaged):
         return _SONGS.empty_table()
     return pa.table({"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS)
@@ -152,38 +123,37 @@ def _songs_in_force(store: Store, bucket: str) -> pa.Table:
 
 def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) -> None:
     """Remove what is left of slices and buckets that are no longer in force."""
-    for folder in _BUCKET_FOLDERS:
-        remove_others(store, folder, {*buckets, "plan", MARKED[1]})
-    for folder in _SLICE_FOLDERS:
-        remove_others(store, folder, {*slices, "plan"})
+    for folder in folders_of(Partition.BUCKETS):
+        remove_others(store, folder, {*buckets, PLAN, INPUTS})
+    for folder in folders_of(Partition.LISTING):
+        remove_others(store, folder, {*slices, PLAN})
 
 
 def _known(store: Store, name: str) -> list[pa.Table]:
     """Where songs stand, as it was written; where that is damaged, as the clips that stand tell. None where nobody has divided so."""
-    facts = _vouched(store).get(name, {})
-    if not facts and not store.exists(name):
+    facts = _vouched(store).get(name)
+    if facts is None and not store.exists(name):
         return []
     with suppress(FileNotFoundError, Damaged):
-        if not facts or store.sha256(name) == facts["sha256"]:
+        if facts is None or store.sha256(name) == facts.sha256:
             return [read_table(store, name)]
     return list(_by_clips(store))
 
 
-def _vouched(store: Store) -> dict[str, Any]:
+def _vouched(store: Store) -> dict[str, FileFacts]:
     """Files that the marker of the inputs' ledger names; none in builds from before it was written."""
     try:
-        return dict(read_marker(store, *MARKED)["files"])
+        return read_marker(store, LEDGER.folder, INPUTS).files
     except (FileNotFoundError, Damaged):
         return {}
 
 
 def _by_clips(store: Store) -> Iterator[pa.Table]:
     """Where songs stand by the clips of each bucket that are as they were written. Songs that went away are not among them."""
-    for file in store.names("clips"):
-        bucket, ending = file.split(".", 1)
-        if ending == "parquet" and not _is_altered(store, bucket):
+    for bucket in CLIPS.names(store):
+        if not _is_altered(store, bucket):
             with suppress(Damaged):
-                yield _songs(read_table(store, f"clips/{file}", ["song.song_id", "group", "split"]), bucket)
+                yield _songs(CLIPS.read_arrow(store, bucket, ["song.song_id", "group", "split"]), bucket)
 
 
 def _songs(clips: pa.Table, bucket: str) -> pa.Table:
@@ -197,16 +167,17 @@ def _songs(clips: pa.Table, bucket: str) -> pa.Table:
 def _is_altered(store: Store, bucket: str) -> bool:
     """Whether clips are not those that their marker names; without one, the checksums of their pages tell, as they are read."""
     try:
-        return any(altered_files(store, "clips", bucket))
+        return any(altered_files(store, CLIPS.folder, bucket))
     except (FileNotFoundError, Damaged):
         return False
 
 
-def check_inputs(totals: Mapping[str, int]) -> None:
+def check_inputs(totals: InputTotals) -> None:
     """Raise unless in = used + duplicate + rejected + dead + ignored."""
-    ended = sum(count for name, count in totals.items() if name != "in")
-    if totals["in"] != ended:
-        raise PipelineError(f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a defect, please report it")
+    ended = sum(totals.ended.values())
+    if totals.listed != ended:
+        said = f"{totals.listed} listed, but {ended} accounted for ({totals.counts})"
+        raise PipelineError(f"inputs: {said}; this is a defect, please report it")
 
 
 def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> tuple[Published, dict[str, int]]:
@@ -259,13 +230,23 @@ def _write_buckets(store: Store, tables: Iterable[pa.Table], recipe: Recipe) -> 
 def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, str, int]:
     """Publish a bucket's clips unless they stand there already; returns its name, fingerprint and number of clips."""
     content = parquet_bytes(table.cast(arrow_schema(Clip)))
-    mark = publish_marked("clips", Job(store.url, name, recipe), f"{name}.parquet", content, {"clips": table.num_rows})
+    job = Job(store.url, name, recipe)
+    mark = publish_marked(CLIPS.folder, job, CLIPS.path(job), content, {"clips": table.num_rows})
     return name, mark, table.num_rows
 
 
 def _all_stand(store: Store, markers: Mapping[str, str], known_name: str) -> bool:
     """Whether the ledger, where songs stand, and every bucket with the fingerprint that the plan remembers are there."""
-    marker = whole_marker(store, *MARKED)
-    if marker is None or known_name not in marker["files"]:
+    marker = whole_marker(store, LEDGER.folder, INPUTS)
+    if marker is None or known_name not in marker.files:
         return False
-    return all(found == mark for found, mark in zip(side_by_side(partial(marked_fingerprint, store, "clips"), markers), markers.values()))
+    standing = side_by_side(partial(marked_fingerprint, store, CLIPS.folder), markers)
+    return all(found == mark for found, mark in zip(standing, markers.values()))
+
+
+def _settle(build: BegunBuild) -> dict[str, int]:
+    slices = sizes_of(Partition.LISTING, build.store)
+    return settle_corpus(build.store, slices, build.recipe, shrink=build.shrink).inputs.counts
+
+
+STEP: Final = CorpusStep(name="settle", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS)

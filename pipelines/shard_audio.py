@@ -76,7 +76,7 @@ def _bytes(sample: RawSample) -> bytes | Death | None:
 
 def _measured(waiting: Sequence[tuple[Entry, bytes | Death | None]], child: Child, depth: Depth) -> Iterator[Heard]:
     contents = [content for _, content in waiting if isinstance(content, bytes)]
-    answers = iter(child.run("pipelines.shard_audio:measure", contents, depth) if contents else [])
+    answers = iter(child.run(measure, contents, depth) if contents else [])
     for entry, content in waiting:
         answer = next(answers) if isinstance(content, bytes) else content
         yield Heard(entry, answer if isinstance(answer, Sound) else None)

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipelines.build.tables import DATASET, VERSIONS
 from pipelines.build_folder import check_files
 from pipelines.errors import DeadInput, PipelineError, machine_faults
 from pipelines.guarded_json import JSON_LIMIT
 from pipelines.shard_audio import Depth, Sound, listened
-from pipelines.shard_finding import DATASET, Found, Problem, Shard, index_of, open_file, readable
+from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from pipelines.store import Store, sha256_of
 from pipelines.tars import sample_offsets
-from pipelines.versions import FOLDER as VERSIONS
 from pipelines.versions import last_version, version_names
 from schemas.identity import stable_hash
 from schemas.sample import Sample

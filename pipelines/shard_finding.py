@@ -14,6 +14,7 @@ from typing import IO, Final, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipelines.build.tables import DATASET
 from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults
 from pipelines.guarded_json import json_record
 from pipelines.temporary import temporary_place
@@ -22,7 +23,6 @@ from schemas.identity import Bucket, Split
 from schemas.record import Record
 from schemas.shard import DatasetFile, ListedShard, ShardIndex
 
-DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
 UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name

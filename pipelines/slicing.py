@@ -7,20 +7,24 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ConfigDict
 
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, marker_name, whole_marker, write_marker
+from pipelines.build.outputs import Partition
+from pipelines.build.plans import read_listing
+from pipelines.build.tables import LISTING, LISTING_PLAN
 from pipelines.errors import Damaged
+from pipelines.listing import list_sources
 from pipelines.places import Addresses, published_rows
 from pipelines.scratch import Scratch, scratch
 from pipelines.shrinking import check_shrinking
-from pipelines.stage import Done, Job, marker_name, whole_marker, write_marker
-from pipelines.store import Store, arrow_schema, parquet_bytes
-from pipelines.tables import read_table, runs, side_by_side, tables_of
+from pipelines.stage import BegunBuild, CorpusStep
+from pipelines.store import Store, arrow_schema
+from pipelines.tables import runs, side_by_side, tables_of
+from schemas.build import ListingPlan
 from schemas.corpus import InputRow
 from schemas.recipe import Recipe
-from schemas.record import Record
 
-LISTING: Final = "listing/plan.json"
 _SLICE: Final = 64  # input rows of a slice
 _MOST_SLICES: Final = 4096  # of one listing; beyond, they grow
 _IDENTITY: Final = "uri, member_offset, row"
@@ -33,20 +37,6 @@ _SEATED: Final = pa.schema(
 )  # fmt: skip
 
 
-class _Listing(Record):
-    """The form of a listing's plan."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    slices: dict[str, int]
-
-
-def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
-    slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
-    return slices
-
-
 def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False) -> dict[str, int]:
     """Publish the listing in slices; returns the number of rows of each. A slice that has not changed is left alone.
 
@@ -55,7 +45,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shr
     were, unless told to `shrink`; nothing is written then.
     """
     before = _slices_before(store)
-    store.sweep("listing", "")
+    store.sweep(LISTING.folder, "")
     addresses = Addresses()
     with scratch() as found:
         found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(rows, recipe.ingest, addresses), _size)))
@@ -64,7 +54,7 @@ def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shr
             _check_shrinking(found)
         addresses.keep(store)
         counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
-    store.write_sealed(LISTING, {"slices": counts})
+    LISTING_PLAN.write(store, ListingPlan(slices=counts))
     return counts
 
 
@@ -75,7 +65,7 @@ def _slices_before(store: Store) -> list[str]:
     except FileNotFoundError:
         return []
     except Damaged:
-        return [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")]
+        return LISTING.names(store)
 
 
 def _check_shrinking(found: Scratch) -> None:
@@ -120,18 +110,18 @@ def _placed(found: Scratch) -> Iterator[pa.Table]:
 def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, int]:
     """Publish a slice unless it stands there already; returns its name and number of rows."""
     content = table.select(arrow_schema(InputRow).names).cast(arrow_schema(InputRow))
-    file = f"listing/{name}.parquet"
-    if whole_marker(store, "listing", name) is None or not _stands(store, file, content):
-        store.delete(marker_name("listing", name))
-        published = store.write_bytes(file, parquet_bytes(content))
-        write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
+    if whole_marker(store, LISTING.folder, name) is None or not _stands(store, name, content):
+        job = Job(store.url, name, recipe)
+        store.delete(marker_name(LISTING.folder, name))
+        published = LISTING.write_arrow(job, content)
+        write_marker(LISTING.folder, job, published.sha256, Done([published], {"rows": content.num_rows}))
     return name, int(content.num_rows)
 
 
-def _stands(store: Store, file: str, content: pa.Table) -> bool:
-    """Whether a table holds just this."""
+def _stands(store: Store, name: str, content: pa.Table) -> bool:
+    """Whether a slice holds just this."""
     try:
-        return bool(read_table(store, file).equals(content))
+        return bool(LISTING.read_arrow(store, name).equals(content))
     except Damaged:
         return False
 
@@ -153,7 +143,7 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _seated(store: Store, name: str) -> pa.Table:
     """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
     try:
-        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place", "outcome", "captions"])
+        table = LISTING.read_arrow(store, name, ["source.uri", "source.member_offset", "row", "place", "outcome", "captions"])
     except (FileNotFoundError, Damaged):
         return _SEATED.empty_table()
     captioned = pc.greater(pc.list_value_length(table.column("captions")), 0)
@@ -167,3 +157,12 @@ def _name(number: int) -> str:
 
 def _number(name: str) -> int:
     return int(name.removeprefix("slice-"))
+
+
+def _list(build: BegunBuild) -> dict[str, int]:
+    rows = list_sources(build.sources, build.store, build.recipe)
+    slices = write_listing(build.store, rows, build.recipe, shrink=build.shrink)
+    return {"inputs": sum(slices.values()), "slices": len(slices)}
+
+
+STEP: Final = CorpusStep(name="list", run=_list, writes=(LISTING,), divides=Partition.LISTING)

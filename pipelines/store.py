@@ -251,23 +251,22 @@ class Store:
             raise Damaged(f"{self.url}/{name} is not what was written: its seal is broken; delete it and build again")
         return found["value"]
 
-    def read_stated(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it has another form."""
+    def read_stated(self, name: str, kind: type[R]) -> R:
+        """A sealed value as the record that it is. Raises `Damaged` where it has another form."""
         found = self.read_sealed(name)
         try:
-            kind.model_validate(found)
+            return kind.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "as a whole"
             raise Damaged(f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it and build again") from error
-        return dict(found)
 
-    def stated_before(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """What stands from an earlier run; empty where there is none, or a damaged one, which is made anew."""
+    def stated_before(self, name: str, kind: type[R]) -> R | None:
+        """What stands from an earlier run; none where there is none, or a damaged one, which is made anew."""
         try:
             return self.read_stated(name, kind)
         except (FileNotFoundError, Damaged):
-            return {}
+            return None
 
     def sha256(self, name: str) -> str:
         """SHA-256 in hex of a file, read a block at a time."""
@@ -320,9 +319,14 @@ def _is_sealed(found: dict[str, Any]) -> bool:
         return False
 
 
+def digest(value: Any) -> str:
+    """Hash of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def seal(value: Any) -> str:
     """A short hash of a JSON value, whatever the order of its keys: sixteen hex digits, which tell damage, and no forgery."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(value)[:16]
 
 
 # Pages carry checksums, so that whoever reads one row of a table needs not read it whole to trust it.

@@ -8,17 +8,21 @@ import numpy as np
 
 from pipelines import audio, clips, rubberband
 from pipelines.audio import Wave, flac, quantised, read_window, resampled
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import CLIPS, VARIANTS, VERDICTS
 from pipelines.controls import controls_of
 from pipelines.draws import generator
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death
 from pipelines.planned import planned_variants
-from pipelines.stage import Done, Job, Stage
+from pipelines.stage import Stage
 from pipelines.tars import TarWriter
 from schemas.controls import Controls
 from schemas.corpus import AudioCopy, Change, Clip, Varied, Verdict
 from schemas.identity import VariantKind, sample_key, variant_kind, variant_semitones
 from schemas.recipe import Recipe, VaryRecipe
+from schemas.sample import audio_name
 
 _SPEED_DECIMALS: Final = 4
 _FADE_S: Final = 0.005  # a cut in mid-sound clicks; 5 ms is under a beat tracker's frame
@@ -128,24 +132,23 @@ def _within_scale(wave: Wave) -> Wave:
 
 def vary_bucket(job: Job) -> Done:
     """Make every sample's audio of a bucket into one tar, with an index beside it."""
-    verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    kept = [clip for clip in clips.read(job) if clip.clip_key in verdicts and verdicts[clip.clip_key].keep]
+    verdicts = {row.clip_key: row for row in VERDICTS.read(job)}
+    kept = [clip for clip in CLIPS.read(job) if clip.clip_key in verdicts and verdicts[clip.clip_key].keep]
     made: list[Varied] = []
     dead: list[tuple[str, Death]] = []
-    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child, job.store.writer(f"variants/{job.bucket}.tar") as out:
+    with clips.local_files(job) as local, clips.child(job.recipe.limits) as child, VARIANTS.writer(job) as out:
         tar = TarWriter(out)
         for clip in kept:
             changes = planned_changes(clip, verdicts[clip.clip_key], job.recipe)
             order = Order(clip.clip_key, local(clip.source), clip.start_s, clip.length_s, clip.extended_end_s - clip.start_s, changes)
-            [copies] = child.run("pipelines.vary:make_copies", [order], job.recipe.vary)
+            [copies] = child.run(make_copies, [order], job.recipe.vary)
             if isinstance(copies, Death):
                 dead.extend((sample_key(clip.clip_key, change.variant), copies) for change in changes)
             else:
                 made.extend(_packed(tar, clip.clip_key, changes, copies, job.recipe.vary))
             clips.progress(1)
         tar.close()
-    index = job.store.write_records(f"variants/{job.bucket}.parquet", Varied, made)
-    files = [out.published(), index, *clips.write_dead(job, "variants", dead)]
+    files = [out.published(), VARIANTS.write(job, made), *clips.write_dead(job, VARIANTS, dead)]
     return Done(files, {"clips": len(kept), "samples": len(made), "dead": len(dead)})
 
 
@@ -163,20 +166,9 @@ def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequenc
         )  # fmt: skip
 
 
-def audio_name(key: str, lower_hz: int = 0) -> str:
-    """Name of a sample's audio in a shard, or of its copy at a lower rate.
-
-    >>> audio_name("k"), audio_name("k", 16_000), audio_name("k", 22_050)
-    ('k.flac', 'k.16k.flac', 'k.22050hz.flac')
-    """
-    if not lower_hz:
-        return f"{key}.flac"
-    return f"{key}.{lower_hz}hz.flac" if lower_hz % 1000 else f"{key}.{lower_hz // 1000}k.flac"
-
-
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of what makes the audio."""
     return {**rubberband.tools(recipe.vary.engine), **audio.tools(), "scipy": importlib.metadata.version("scipy")}
 
 
-STAGE: Final = Stage("vary", "variants", 5, ("vary",), ("clips", "verdicts"), vary_bucket, tools)
+STAGE: Final = Stage(name="vary", version=5, reads=(CLIPS, VERDICTS), writes=(VARIANTS,), knobs=("vary",), run=vary_bucket, tools=tools)

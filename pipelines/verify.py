@@ -7,32 +7,27 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from pipelines import clips
-from pipelines.agreement import Agreement, agreement
-from pipelines.annotate import annotate_waves
-from pipelines.annotate import tools as annotator_tools
+from pipelines.agreement import agreement
 from pipelines.annotators import RATE_HZ
+from pipelines.annotators.windows import annotate_waves
+from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.audio import decoded, resampled
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, forget
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import CLIPS, SHARDS, VARIANTS, VERIFIED
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
-from pipelines.settling import read_plan
-from pipelines.stage import Done, Job, Stage, forget
+from pipelines.stage import Stage
 from pipelines.store import sha256_of
 from pipelines.tars import sample_offsets
-from schemas.corpus import Varied
+from schemas.agreement import Relabelled
 from schemas.identity import stable_hash
 from schemas.recipe import AnnotateRecipe
-from schemas.record import Record
 from schemas.sample import Sample
+from schemas.shard import ShardIndex
 
 _LENGTH_TOLERANCE_S: Final = 0.001
-
-
-class Relabelled(Record):
-    """Labels of one sample extracted again from its audio, compared with the ones it carries."""
-
-    sample_key: str
-    variant: str
-    agreement: Agreement
 
 
 class Read(NamedTuple):
@@ -47,34 +42,32 @@ class ShardFile(NamedTuple):
 
     name: str
     path: str
-    stated: dict[str, Any]
+    stated: ShardIndex
     chosen: frozenset[str]
 
 
 def verify_bucket(job: Job) -> Done:
     """Read a bucket's shard back whole, and extract the labels of some of its clips' samples again."""
-    shard_name = f"shards/{job.bucket}.tar"
-    counts = {"clips": len(clips.read(job)), "samples": 0}
+    shard_name = SHARDS.path(job)
+    counts = {"clips": len(CLIPS.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []
     if job.store.exists(shard_name):
-        index = job.store.read_json(f"shards/{job.bucket}.json")
+        index = SHARDS.read_index(job)
         with clips.child(job.recipe.limits) as child, job.store.at_hand(shard_name) as path:
             shard = ShardFile(shard_name, path, index, chosen_clips(job))
             try:
-                [chosen] = child.run("pipelines.verify:check_shards", [shard], None)
+                [chosen] = child.run(check_shards, [shard], None)
             except PipelineError:
-                forget(job.store, "shards", job.bucket)
+                forget(job.store, SHARDS.folder, job.bucket)
                 raise
             if isinstance(chosen, Death):
                 raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
             for batch in clips.batches(chosen, job.recipe.annotate.batch):
-                relabelled += [
-                    row for row in child.run("pipelines.verify:relabel", batch, job.recipe.annotate) if not isinstance(row, Death)
-                ]
-        counts["samples"] = index["count"]
+                results = child.run(relabel, batch, job.recipe.annotate)
+                relabelled += [row for row in results if not isinstance(row, Death)]
+        counts["samples"] = index.count
     clips.progress(counts["clips"])
-    file = job.store.write_records(f"verified/{job.bucket}.parquet", Relabelled, relabelled)
-    return Done([file], {**counts, "relabelled": len(relabelled)})
+    return Done([VERIFIED.write(job, relabelled)], {**counts, "relabelled": len(relabelled)})
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
@@ -85,7 +78,7 @@ def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
 def _checked(shard: ShardFile) -> list[Read]:
     with open(shard.path, "rb") as opened:
         sha256 = sha256_of(opened)
-    if sha256 != shard.stated["sha256"]:
+    if sha256 != shard.stated.sha256:
         raise PipelineError(
             f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
         )
@@ -96,13 +89,13 @@ def _checked(shard: ShardFile) -> list[Read]:
         keys.append(read.sample.key)
         duration_s += read.sample.duration_s
         chosen += [read] if read.sample.clip_key in shard.chosen else []
-    if keys != shard.stated["keys"] or len(set(keys)) != shard.stated["count"]:
+    if tuple(keys) != shard.stated.keys or len(set(keys)) != shard.stated.count:
         raise PipelineError(
-            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated['count']}"
+            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated.count}"
         )
-    found = {"bytes": os.path.getsize(shard.path), "duration_s": round(duration_s, 3), "offsets": _offsets(shard.path)}
+    found = {"bytes": os.path.getsize(shard.path), "duration_s": round(duration_s, 3), "offsets": tuple(_offsets(shard.path))}
     for name, value in found.items():
-        if shard.stated[name] != value:
+        if getattr(shard.stated, name) != value:
             raise PipelineError(f"{shard.name}: its index states another `{name}` than is found in it. Build again to replace it")
     return chosen
 
@@ -145,10 +138,8 @@ def _read(path: str, raw: Mapping[str, Any]) -> Read:
 def chosen_clips(job: Job) -> frozenset[str]:
     """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
     plan = read_plan(job.store)
-    varied = sorted(
-        {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
-    )
-    places = [name for name in plan["buckets"] if name.startswith("train")] or plan["buckets"]
+    varied = sorted({row.clip_key for row in VARIANTS.read(job) if row.change.variant != "orig"})
+    places = [name for name in plan.buckets if name.startswith("train")] or list(plan.buckets)
     if job.bucket not in places:
         return frozenset()
     share, rest = divmod(job.recipe.verify.relabel_clips, len(places))
@@ -167,4 +158,12 @@ def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
     ]
 
 
-STAGE: Final = Stage("verify", "verified", 1, ("verify", "annotate"), ("clips", "variants", "shards"), verify_bucket, annotator_tools)
+STAGE: Final = Stage(
+    name="verify",
+    version=1,
+    reads=(CLIPS, VARIANTS, SHARDS),
+    writes=(VERIFIED,),
+    knobs=("verify", "annotate"),
+    run=verify_bucket,
+    tools=annotator_tools,
+)

@@ -3,29 +3,34 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
 
+from pipelines.build.markers import Altered, read_marker
+from pipelines.build.plans import read_listing
+from pipelines.build.tables import (
+    ASSIGNED,
+    BEGUN,
+    BUCKET_PLAN,
+    CARD,
+    DATASET,
+    INPUT_LEDGER,
+    LISTING,
+    LISTING_PLAN,
+    RECIPE,
+    SOURCES,
+    VERSIONS,
+)  # fmt: skip
 from pipelines.errors import Damaged
-from pipelines.shard_finding import DATASET
-from pipelines.slicing import LISTING, read_listing
-from pipelines.stage import Altered, digest, read_marker
-from pipelines.store import Published, Store
+from pipelines.store import Published, Store, digest
 from pipelines.tables import side_by_side
+from schemas.build import Beginning
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from schemas.record import Record
-from schemas.shard import Sha256
 
-FOLDER: Final = "versions"
-BEGUN: Final = "begun.json"  # vouches for the sources and the recipe that a build was begun with
 _NAME: Final = re.compile(r"\d{5,}\.json")
-
-
-class _Beginning(Record):
-    """The form of what is remembered of a beginning."""
-
-    files: dict[str, Sha256]
 
 
 class Version(Record):
@@ -46,29 +51,33 @@ class Version(Record):
     removed: tuple[str, ...]
 
 
-def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
+def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
     """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
     last = last_version(store)
-    found = {"recipe_sha256": digest(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": digest(dataset)}
+    found = {
+        "recipe_sha256": digest(recipe.model_dump(mode="json")),
+        "listing_sha256": _listing(store),
+        "dataset_sha256": digest(dataset.as_json()),
+    }
     documents = {name: store.sha256(name) for name in _documents(store)}
     if last is not None and all(getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()):
         return last
-    shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
+    shards = {shard.file: shard.sha256 for shard in dataset.shards}
     before = last.shards if last is not None else {}
     version = Version(
         number=1 + max(map(_number, version_names(store)), default=0),
         parent=None if last is None else last.number,
-        obbligato=dataset["obbligato"],
+        obbligato=dataset.obbligato,
         **found,
-        inputs=dataset["inputs"],
-        samples=dataset["samples"],
+        inputs=dataset.inputs.counts,
+        samples=dataset.samples.model_dump(),
         shards=shards,
         documents=documents,
         added=tuple(sorted(shards.keys() - before.keys())),
         changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
         removed=tuple(sorted(before.keys() - shards.keys())),
     )
-    store.write_sealed(f"{FOLDER}/{version.number:05d}.json", version.model_dump(mode="json"))
+    store.write_sealed(f"{VERSIONS}/{version.number:05d}.json", version.model_dump(mode="json"))
     return version
 
 
@@ -82,22 +91,22 @@ def last_version(store: Store) -> Version | None:
 
 def read_version(store: Store, name: str) -> Version:
     """A version by the name of its file. Raises `Damaged`."""
-    return Version.model_validate(store.read_stated(f"{FOLDER}/{name}", Version))
+    return store.read_stated(f"{VERSIONS}/{name}", Version)
 
 
 def seal_beginning(store: Store, written: Sequence[Published]) -> None:
     """Remember what a build was begun with: the last file written of a beginning, so that the next one takes it away first."""
-    store.write_sealed(BEGUN, {"files": {file.name: file.sha256 for file in written}})
+    BEGUN.write(store, Beginning(files={file.name: file.sha256 for file in written}))
 
 
 def altered_beginning(store: Store) -> Iterator[Altered]:
     """Of what a build was begun with, what is not as it was written. Nothing in builds from before that was remembered."""
     try:
-        files = store.read_stated(BEGUN, _Beginning)["files"]
+        files = BEGUN.read(store).files
     except FileNotFoundError:
         return
     except Damaged as error:
-        yield Altered(BEGUN, f"is not what was written ({error})")
+        yield Altered(BEGUN.name, f"is not what was written ({error})")
         return
     for name, sha256 in files.items():
         if not store.exists(name):
@@ -120,13 +129,13 @@ def altered_documents(store: Store) -> Iterator[Altered]:
 
 def set_aside(store: Store, name: str) -> None:
     """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
-    store.write_bytes(f"{FOLDER}/{name}.damaged", store.read_bytes(f"{FOLDER}/{name}"))
-    store.delete(f"{FOLDER}/{name}")
+    store.write_bytes(f"{VERSIONS}/{name}.damaged", store.read_bytes(f"{VERSIONS}/{name}"))
+    store.delete(f"{VERSIONS}/{name}")
 
 
 def version_names(store: Store) -> list[str]:
     """Names of the files of all versions, oldest first."""
-    return [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
+    return [name for name in store.names(VERSIONS) if _NAME.fullmatch(name)]
 
 
 def _number(name: str) -> int:
@@ -135,15 +144,15 @@ def _number(name: str) -> int:
 
 def _documents(store: Store) -> list[str]:
     """Names of the files of a build as a whole, which no bucket's marker vouches for."""
-    wanted = (DATASET, "README.md", "recipe.toml", "sources.json", "clips/plan.json", LISTING, "ledger/inputs.parquet")
-    assigned = (f"assigned/{name}" for name in store.names("assigned") if name.endswith(".parquet"))
+    wanted = (DATASET, CARD, RECIPE, SOURCES, BUCKET_PLAN.name, LISTING_PLAN.name, INPUT_LEDGER)
+    assigned = (ASSIGNED.file(name) for name in ASSIGNED.names(store))
     return [*(name for name in wanted if store.exists(name)), *assigned]
 
 
 def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
     names = list(read_listing(store))
-    markers = side_by_side(lambda name: read_marker(store, "listing", name)["files"], names)
+    markers = side_by_side(lambda name: read_marker(store, LISTING.folder, name).hashed_files, names)
     return digest(dict(zip(names, markers)))
 
 

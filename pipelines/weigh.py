@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines import clips
-from pipelines.match import FOLDER as MATCHES
-from pipelines.stage import Done, Exchange, Job, Stage
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.tables import CLIPS, FREQUENCIES, MATCHES
+from pipelines.stage import Shuffle, Stage
 from schemas.identity import Bucket
-from schemas.pseudo_label import Frequency, Matched
+from schemas.pseudo_label import Frequency
 from schemas.recipe import Recipe
 
-FOLDER: Final = "frequencies"
 _RANGE: Final = 4096  # entries under one key: a message a bucket and range, not one a text
 Counts = dict[int, int]  # clips by entry
 
@@ -26,7 +27,7 @@ class Told(NamedTuple):
 def emit(job: Job) -> Iterator[tuple[int, Told]]:
     """Clips by candidate, in ranges of entries."""
     counts: dict[int, Counts] = {}
-    for row in job.store.read_records(f"{MATCHES}/{job.bucket}.parquet", Matched):
+    for row in MATCHES.read(job):
         for entry in {candidate.entry for candidate in row.candidates}:
             of_range = counts.setdefault(entry // _RANGE, {})
             of_range[entry] = of_range.get(entry, 0) + 1
@@ -50,10 +51,15 @@ def receive(job: Job, rows: list[Counts]) -> Done:
     """Write the frequencies of a bucket's own candidates."""
     merged = {entry: count for row in rows for entry, count in row.items()}
     records = [Frequency(entry=entry, clips=merged[entry]) for entry in sorted(merged)]
-    clips.progress(len(clips.read(job)))
-    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Frequency, records)], {"texts": len(records)})
+    clips.progress(len(CLIPS.read(job)))
+    return Done([FREQUENCIES.write(job, records)], {"texts": len(records)})
 
 
 STAGE: Final = Stage(
-    "weigh", FOLDER, 1, (), ("clips", MATCHES), None, asked=lambda recipe: recipe.labels, exchange=Exchange(emit, meet, receive)
+    name="weigh",
+    version=1,
+    reads=(CLIPS, MATCHES),
+    writes=(FREQUENCIES,),
+    shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
+    enabled=lambda recipe: recipe.labels,
 )

@@ -60,3 +60,14 @@ def sample_features() -> dict[str, object]:
         "flac": {"_type": "Audio"},
         "json": features_of(Sample),
     }
+
+
+def audio_name(key: str, lower_hz: int = 0) -> str:
+    """Name of a sample's audio in a shard, or of its copy at a lower rate.
+
+    >>> audio_name("k"), audio_name("k", 16_000), audio_name("k", 22_050)
+    ('k.flac', 'k.16k.flac', 'k.22050hz.flac')
+    """
+    if not lower_hz:
+        return f"{key}.flac"
+    return f"{key}.{lower_hz}hz.flac" if lower_hz % 1000 else f"{key}.{lower_hz // 1000}k.flac"

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, write_marker
 from pipelines.captioning.compose import compose_captions
-from pipelines.stage import Done, Job, write_marker
 from pipelines.store import Store
 from schemas.corpus import Captioned, Change, Clip, Song, Source, Varied
 from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, Tempo

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -10,6 +10,7 @@ from flows.local import build
 from pipelines import trust
 from pipelines.beam.options import Engine
 from pipelines.synthesis.songs import write_songs
+from schemas.dataset import Dataset
 from schemas.recipe import CorpusRecipe, IngestRecipe, Recipe, VaryRecipe, VerifyRecipe
 
 
@@ -19,7 +20,7 @@ class Built(NamedTuple):
     sources: list[str]
     out: Path
     recipe: Recipe
-    dataset: dict[str, Any]
+    dataset: Dataset
 
 
 SMALL = Recipe(

@@ -7,10 +7,11 @@ from typing import Final, NamedTuple
 from pydantic import Field, ValidationError
 
 from pipelines import clips
+from pipelines.build.tables import DATASET
 from pipelines.codecs import CodecFacts
 from pipelines.draws import generator
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shard_finding import DATASET, SUFFIXES, dataset_file
+from pipelines.shard_finding import SUFFIXES, dataset_file
 from pipelines.store import Store
 from schemas.identity import Split
 from schemas.record import Record

@@ -10,9 +10,10 @@ from pipelines.beam.dealing import dealt
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
+from pipelines.build.job import Job
 from pipelines.errors import PipelineError
 from pipelines.pool import BucketRun, reported
-from pipelines.stage import Job, Stage, run_bucket
+from pipelines.stage import Stage, run_bucket
 from pipelines.store import Store
 from schemas.recipe import Recipe
 
@@ -74,10 +75,10 @@ def run_buckets(
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
             hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
             buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal)) | "Share" >> beam.Reshuffle()
-            if stage.exchange is None:
+            if stage.shuffle is None:
                 done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
             else:
-                done = exchanged(buckets, stage, stage.exchange, store.url, recipe, whole)
+                done = exchanged(buckets, stage, stage.shuffle, store.url, recipe, whole)
             (
                 done
                 | "Gather" >> beam.combiners.ToList()

@@ -2,59 +2,36 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from pydantic import ConfigDict
 
-from pipelines import embed_vocabulary
-from pipelines.labelling.gathering import Vocabulary, read_plan
-from pipelines.stage import check_files, digest, read_marker
-from pipelines.store import Store
+from pipelines.build.markers import check_files, read_marker
+from pipelines.build.plans import gathered, index_name
+from pipelines.build.tables import INDEX_PLAN, VOCABULARY_INDEXES, VOCABULARY_VECTORS
+from pipelines.stage import BegunBuild, CorpusStep
+from pipelines.store import Store, digest
 from pipelines.temporary import temporary_folder
+from schemas.build import IndexPlan, Vocabulary
 from schemas.recipe import Recipe
-from schemas.record import Record
-from schemas.shard import Sha256
 
-FOLDER: Final = "vocabulary_index"
-PLAN: Final = f"{FOLDER}/plan.json"
 _VERSION: Final = 1
 
 
-class Plan(Record):
-    """The form of an index's plan."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    fingerprint: str
-    files: dict[str, Sha256]
-    indexes: int
-    texts: int
-
-
-def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
+def index_vocabularies(store: Store, recipe: Recipe) -> IndexPlan:
     """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing changed."""
-    vocabularies = read_plan(store)
-    marks = [read_marker(store, embed_vocabulary.FOLDER, name)["files"] for one in vocabularies for name in one.slices]
+    vocabularies = gathered(store).vocabularies
+    names = [name for one in vocabularies for name in one.slices]
+    marks = [read_marker(store, VOCABULARY_VECTORS.folder, name).hashed_files for name in names]
     expected = digest([_VERSION, recipe.corpus.seed, marks])
-    before = store.stated_before(PLAN, Plan)
-    if before.get("fingerprint") == expected and all(store.exists(index_name(one)) for one in vocabularies):
-        return dict(before)
+    before = INDEX_PLAN.read_before(store)
+    if before is not None and before.fingerprint == expected and all(store.exists(index_name(one)) for one in vocabularies):
+        return before
     files = dict(_index(store, vocabulary, recipe.corpus.seed) for vocabulary in vocabularies)
-    plan = {"fingerprint": expected, "files": files, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
-    store.write_sealed(PLAN, plan)
+    texts = sum(one.rows for one in vocabularies)
+    plan = IndexPlan(fingerprint=expected, files=files, indexes=len(vocabularies), texts=texts)
+    INDEX_PLAN.write(store, plan)
     return plan
-
-
-def indexed(store: Store) -> dict[str, str]:
-    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before they are made."""
-    files: dict[str, str] = store.read_stated(PLAN, Plan)["files"]
-    return files
-
-
-def index_name(vocabulary: Vocabulary) -> str:
-    """File of a vocabulary's index."""
-    return f"{FOLDER}/{vocabulary.slices[0].rpartition('-')[0]}.faiss"
 
 
 def _index(store: Store, vocabulary: Vocabulary, seed: int) -> tuple[str, str]:
@@ -62,10 +39,18 @@ def _index(store: Store, vocabulary: Vocabulary, seed: int) -> tuple[str, str]:
     from pipelines.retrieval_index import build_index
 
     for name in vocabulary.slices:
-        check_files(store, embed_vocabulary.FOLDER, name)
+        check_files(store, VOCABULARY_VECTORS.folder, name)
     with ExitStack() as at_hand, temporary_folder() as folder:
-        files = [at_hand.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy")) for name in vocabulary.slices]
+        files = [at_hand.enter_context(store.at_hand(VOCABULARY_VECTORS.file(name))) for name in vocabulary.slices]
         made = Path(folder) / "index"
         build_index([np.load(file, mmap_mode="r") for file in files], made, seed)
         published = store.write_bytes(index_name(vocabulary), made.read_bytes())
     return published.name, published.sha256
+
+
+def _index_step(build: BegunBuild) -> dict[str, int]:
+    plan = index_vocabularies(build.store, build.recipe)
+    return {"indexes": plan.indexes, "texts": plan.texts}
+
+
+STEP: Final = CorpusStep(name="index", run=_index_step, writes=(VOCABULARY_INDEXES,), enabled=lambda recipe: recipe.indexes)

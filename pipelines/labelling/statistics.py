@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import label
-from pipelines.settling import read_plan
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import LABELS
 from pipelines.store import Store
-from pipelines.tables import read_table, side_by_side
+from pipelines.tables import side_by_side
 from schemas.record import Record
 from schemas.vocabulary import Form
 
@@ -117,7 +117,7 @@ class _Bucket(NamedTuple):
 def build_stats(store: Store) -> LabelStats:
     """The labels of a build, from their tables, without the shards."""
     counts = LabelCounts()
-    for found in side_by_side(lambda name: _read(store, name), read_plan(store)["buckets"]):
+    for found in side_by_side(lambda name: _read(store, name), read_plan(store).buckets):
         counts.add_many(*found)
     return counts.stats()
 
@@ -127,7 +127,7 @@ def _counted(texts: pa.Array) -> Counter[str]:
 
 
 def _read(store: Store, bucket: str) -> _Bucket:
-    rows = read_table(store, f"{label.FOLDER}/{bucket}.parquet", ["pseudo_labels"]).column("pseudo_labels").combine_chunks()
+    rows = LABELS.read_arrow(store, bucket, ["pseudo_labels"]).column("pseudo_labels").combine_chunks()
     if isinstance(rows, pa.ChunkedArray):  # of a table without rows
         return _Bucket(0, 0, {form: Counter() for form in Form})
     flat = rows.flatten()

@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import clips
-from pipelines.agreement import Agreement, agreement
+from pipelines.agreement import agreement
+from pipelines.build.job import Job
+from pipelines.build.tables import ANNOTATIONS, CLIPS
 from pipelines.moving import clip_labels, excerpt
-from pipelines.stage import Job
+from schemas.agreement import Agreement
 from schemas.corpus import Clip
-from schemas.labels import Annotation, Labels
+from schemas.labels import Labels
 
 
 def recovered(jobs: Sequence[Job]) -> list[Agreement]:
     """Agreement of every clip's extracted labels with its piece's truth, cut to the clip."""
     rows: list[Agreement] = []
     for job in jobs:
-        labels = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+        labels = {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
         rows += [
             agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s))
-            for clip in clips.read(job)
+            for clip in CLIPS.read(job)
             if clip.clip_key in labels
         ]
     return rows

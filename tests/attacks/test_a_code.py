@@ -117,7 +117,7 @@ def test_a_trust_is_kept_from_others_and_by_the_real_place(tmp_path: Path) -> No
 def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(built: Built, tmp_path: Path) -> None:
     folder = tmp_path / "b{1,2};$(touch x)`touch y`"
     shutil.copytree(built.out, folder)
-    assert verify_build(str(folder), Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    assert verify_build(str(folder), Engine(), lambda _: None).samples == built.dataset.samples
     strange = f"x::pipe:touch {tmp_path / 'ran'};"
     said = obbligato("verify", strange, cwd=tmp_path)
     assert said.returncode != 0

@@ -14,11 +14,11 @@ from flows.local import build, retry, verify_build
 from flows.steps import trust_recipe
 from pipelines import trust
 from pipelines.beam.options import Engine
+from pipelines.build.job import Job
+from pipelines.build.tables import BEGUN
 from pipelines.clips import local_files
 from pipelines.errors import DeadInput
-from pipelines.stage import Job
 from pipelines.trust import NotTrusted, reached, wanted
-from pipelines.versions import BEGUN
 from schemas.corpus import Source
 from schemas.recipe import CaptionRecipe, EncodeRecipe, IngestRecipe, LabelRecipe, LlmRecipe, Recipe, Writer
 from tests.attacks.conftest import obbligato
@@ -74,7 +74,7 @@ def private(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_trust_sources_of_a_strangers_build_are_not_read(strange: Path, private: Path) -> None:
     (strange / "sources.json").write_text(json.dumps([str(private)]))
-    (strange / BEGUN).unlink()
+    (strange / BEGUN.name).unlink()
     shutil.rmtree(strange / "listing")
     for command in (["dead", "retry", strange], ["encode", strange, "--codec", "mel"]):
         said = obbligato(*command)
@@ -102,10 +102,10 @@ def test_a_trust_whoever_built_it_goes_on_without_a_word(built: Built, tmp_path:
     out = tmp_path / "own"
     shutil.copytree(built.out, out)
     build(built.sources, str(out), built.recipe, Engine(), lambda _: None)
-    assert retry(str(out), [], Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    assert retry(str(out), [], Engine(), lambda _: None).samples == built.dataset.samples
     monkeypatch.setenv(trust.FOLDER, str(tmp_path / "a file/none"))
     (tmp_path / "a file").touch()  # where nothing can be remembered, a build is made all the same
-    assert build(built.sources, str(out), built.recipe, Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    assert build(built.sources, str(out), built.recipe, Engine(), lambda _: None).samples == built.dataset.samples
 
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x?key", "http://host/b.wav?s", ["x"], None])

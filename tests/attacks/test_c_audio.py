@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.ingest import probe_files
 from pipelines.isolation import Child, Limits
+from pipelines.probing import probe_files
 from schemas.recipe import IngestRecipe
+from tests.elsewhere import function_in
 
 MODULE = "held_up_deeds"
 DEEDS = """
@@ -82,13 +83,13 @@ def stalled_file(folder: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("deed", ["stopped", "stopped for a while"])
 def test_c_a_child_that_somebody_stops_decides_nothing(child: Child, deed: str) -> None:
     with pytest.raises(PipelineError, match="stopped from outside; the bucket stays unfinished: run again"):
-        child.run(f"{MODULE}:work", [deed], None)
+        child.run(function_in(MODULE, "work"), [deed], None)
 
 
 @pytest.mark.parametrize("deed", ["stalled", "a stalled thread"])
 def test_c_a_disk_that_does_not_answer_decides_nothing(child: Child, deed: str, tmp_path: Path) -> None:
     with stalled_file(tmp_path / "disk") as file, pytest.raises(PipelineError, match="waiting for a disk; the bucket stays unfinished"):
-        child.run(f"{MODULE}:work", [deed], str(file))
+        child.run(function_in(MODULE, "work"), [deed], str(file))
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> str:

@@ -12,11 +12,11 @@ import aiohttp.abc
 import pytest
 
 from pipelines import clips
+from pipelines.build.job import Job
 from pipelines.errors import DeadInput
 from pipelines.ingest import probe_slice
 from pipelines.listing import list_inputs
 from pipelines.slicing import write_listing
-from pipelines.stage import Job
 from pipelines.store import Store
 from schemas.corpus import InputRow, Probed
 from schemas.recipe import IngestRecipe, Recipe

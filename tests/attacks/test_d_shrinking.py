@@ -14,6 +14,7 @@ from pipelines.shrinking import Shrinks
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from schemas.corpus import InputRow, Source
+from schemas.dataset import Dataset
 from tests.attacks.conftest import obbligato
 from tests.flows.building import digests
 from tests.flows.test_growth import PLAIN
@@ -34,7 +35,7 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "songs.csv"
 
 
-def built(table: Path, out: Path, **options: Any) -> dict[str, Any]:
+def built(table: Path, out: Path, **options: Any) -> Dataset:
     return build([str(table)], str(out), PLAIN, Engine(), lambda _: None, **options)
 
 
@@ -44,9 +45,9 @@ def without(table: Path, *numbers: int) -> None:
 
 
 def test_d_a_bad_byte_in_a_table_that_stands_costs_its_row_and_no_song_beside_it(table: Path, tmp_path: Path) -> None:
-    assert built(table, tmp_path / "out")["inputs"] == {"in": SONGS, "used": SONGS}
+    assert built(table, tmp_path / "out").inputs.counts == {"in": SONGS, "used": SONGS}
     table.write_bytes(table.read_bytes().replace(b"Tone 1", b"Tone \xe9"))
-    assert built(table, tmp_path / "out")["inputs"] == {"dead": 1, "in": SONGS, "used": SONGS - 1}
+    assert built(table, tmp_path / "out").inputs.counts == {"dead": 1, "in": SONGS, "used": SONGS - 1}
 
 
 def test_d_a_table_that_lost_many_rows_stops_the_build_before_anything_is_written(table: Path, tmp_path: Path) -> None:
@@ -72,26 +73,26 @@ def test_d_sound_that_can_no_longer_be_read_stops_it_before_what_is_in_force_cha
     with pytest.raises(Shrinks, match=r"remove 3 of the 6 songs in force \(50%\): 3 inputs are dead, most of them undecodable"):
         built(table, out)
     assert {name: mark for name, mark in digests(out).items() if name in kept} == kept
-    assert built(table, out, shrink=True)["inputs"] == {"dead": 3, "in": SONGS, "used": 3}
+    assert built(table, out, shrink=True).inputs.counts == {"dead": 3, "in": SONGS, "used": 3}
 
 
 def test_d_one_song_may_go_and_a_folder_may_be_moved(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     built(table, out)
     without(table, 5)
-    assert built(table, out)["inputs"] == {"in": 5, "used": 5}
+    assert built(table, out).inputs.counts == {"in": 5, "used": 5}
     moved = tmp_path / "moved"
     moved.mkdir()
     for file in (table, *tmp_path.glob("?.flac")):
         file.rename(moved / file.name)
-    assert built(moved / "songs.csv", out)["inputs"] == {"in": 5, "used": 5}
+    assert built(moved / "songs.csv", out).inputs.counts == {"in": 5, "used": 5}
 
 
 def test_d_what_is_meant_is_done(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     built(table, out)
     without(table, 1, 2)
-    assert built(table, out, shrink=True)["inputs"] == {"in": 4, "used": 4}
+    assert built(table, out, shrink=True).inputs.counts == {"in": 4, "used": 4}
 
 
 def test_d_a_column_of_captions_that_has_another_name_stops_it(table: Path, tmp_path: Path) -> None:
@@ -105,15 +106,15 @@ def test_d_a_column_of_captions_that_has_another_name_stops_it(table: Path, tmp_
         name: mark for name, mark in before.items() if name.startswith(("listing/", "shards/"))
     }
     table.write_text(table.read_text().replace("Tone 1.", ""))
-    assert built(table, out, shrink=True)["inputs"] == {"in": SONGS, "used": SONGS}
+    assert built(table, out, shrink=True).inputs.counts == {"in": SONGS, "used": SONGS}
 
 
 def test_d_rows_that_stood_twice_may_be_cleaned_up(table: Path, tmp_path: Path) -> None:
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, *lines[1:]]) + "\n")
-    assert built(table, tmp_path / "out")["inputs"] == {"duplicate": SONGS, "in": 2 * SONGS, "used": SONGS}
+    assert built(table, tmp_path / "out").inputs.counts == {"duplicate": SONGS, "in": 2 * SONGS, "used": SONGS}
     table.write_text("\n".join(lines) + "\n")
-    assert built(table, tmp_path / "out")["inputs"] == {"in": SONGS, "used": SONGS}
+    assert built(table, tmp_path / "out").inputs.counts == {"in": SONGS, "used": SONGS}
 
 
 def test_d_a_listing_that_is_refused_leaves_the_whole_addresses_of_the_one_that_stands(tmp_path: Path) -> None:

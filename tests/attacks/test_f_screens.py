@@ -14,7 +14,7 @@ import pytest
 from flows.artifacts import rewording_report
 from flows.cli_evaluate import print_report
 from flows.model_card import model_card
-from pipelines.settling import INPUT_LEDGER
+from pipelines.build.tables import INPUT_LEDGER
 from pipelines.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
 from tests.flows.test_model_card import OURS, facts

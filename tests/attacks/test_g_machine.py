@@ -25,12 +25,13 @@ from flows.local import build
 from pipelines.audio import read_window
 from pipelines.beam.options import Engine
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.ingest import probe_files
+from pipelines.probing import probe_files
 from pipelines.scratch import scratch
 from pipelines.shard_finding import find_shards
 from pipelines.shard_reading import read_shard
 from pipelines.store import Store
 from schemas.corpus import Probed
+from schemas.dataset import Dataset
 from schemas.recipe import IngestRecipe
 from tests.attacks.conftest import obbligato
 from tests.disks import CannotMount, Disk, failing_from, mounted
@@ -72,7 +73,7 @@ def shard(path: Path, songs: int) -> Path:
     return path
 
 
-def built(source: Path, out: Path, watch: Any = lambda _: None) -> dict[str, Any]:
+def built(source: Path, out: Path, watch: Any = lambda _: None) -> Dataset:
     return build([str(source)], str(out), PLAIN, Engine(), watch)
 
 
@@ -100,7 +101,7 @@ def descriptors(spare: int) -> Iterator[None]:
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("songs")
     source = shard(folder / "songs.tar", songs=4)
-    assert built(source, folder / "out")["inputs"] == {"in": 4, "used": 4}
+    assert built(source, folder / "out").inputs.counts == {"in": 4, "used": 4}
     return Whole(source, folder / "out")
 
 
@@ -255,7 +256,7 @@ def test_g_a_source_that_goes_away_after_it_was_listed_is_waited_for(tmp_path: P
     with pytest.raises(PipelineError, match=r"1\.flac can no longer be read: No such file or directory; run again"):
         built(source, tmp_path / "out", go)
     away.rename(source / "1.flac")
-    assert built(source, tmp_path / "out")["inputs"] == {"in": 2, "used": 2}
+    assert built(source, tmp_path / "out").inputs.counts == {"in": 2, "used": 2}
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
 
@@ -273,8 +274,8 @@ def test_g_a_source_that_stays_away_is_no_longer_in_the_build(tmp_path: Path) ->
     with pytest.raises(PipelineError, match=r"1\.flac can no longer be read"):
         built(source, tmp_path / "out", go)
     dataset = built(source, tmp_path / "out")
-    assert dataset["inputs"] == {"in": 1, "used": 1}
-    assert dataset["samples"]["dead"] == 0
+    assert dataset.inputs.counts == {"in": 1, "used": 1}
+    assert dataset.samples.dead == 0
 
 
 def test_g_output_full_a_checkpoint_says_so(disk: Disk) -> None:

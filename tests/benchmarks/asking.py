@@ -27,17 +27,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 
+from pipelines.build.job import Job
+from pipelines.build.markers import marker_name
+from pipelines.build.tables import PARAPHRASES
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.judging import faults
 from pipelines.errors import PipelineError
 from pipelines.paraphrase import STAGE
-from pipelines.rewording import FOLDER, works
-from pipelines.stage import Job, marker_name
+from pipelines.rewording import works
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD, cost, price_of
 from schemas.caption import Caption, FactKind
-from schemas.corpus import Captioned
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe, Writer
 from tests.captioned_build import captioned_build
 from tests.llm_server import KEY, Running, llm_server
@@ -168,10 +169,10 @@ def landed(jobs: Sequence[Job]) -> Landed:
     for job in jobs:
         work = {one.sample_key: one for one in works(job)}
         controls += len(work)
-        if not job.store.exists(marker_name(FOLDER, job.bucket)):
+        if not job.store.exists(marker_name(PARAPHRASES.folder, job.bucket)):
             continue
-        rows = list(job.store.read_records(f"{FOLDER}/{job.bucket}.parquet", Captioned))
-        dead = job.store.read_sealed(marker_name(FOLDER, job.bucket))["counts"].get("unanswered", 0)
+        rows = list(PARAPHRASES.read(job))
+        dead = job.store.read_sealed(marker_name(PARAPHRASES.folder, job.bucket))["counts"].get("unanswered", 0)
         done, unanswered = done + len(rows) + dead, unanswered + dead
         for row in rows:
             control, labels = work[row.sample_key].control, work[row.sample_key].labels

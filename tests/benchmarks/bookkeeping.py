@@ -24,14 +24,15 @@ from typing import Any
 
 from flows.order import ORDER
 from flows.stages import run_stage, sizes_of
-from flows.steps import list_sources
 from pipelines import cut
 from pipelines.beam.options import Engine
+from pipelines.build.markers import marker_name
+from pipelines.build.plans import read_listing
 from pipelines.dataset import close_dataset
+from pipelines.listing import list_sources
 from pipelines.planning import plan_build
 from pipelines.settling import settle_corpus
 from pipelines.slicing import write_listing
-from pipelines.stage import marker_name
 from pipelines.store import Store
 from tests.benchmarks.made_up import RECIPE, cut_fast, cut_slice, probe, stage_bucket, stub, write_manifests
 
@@ -57,8 +58,8 @@ def step_plan(work: Path, _: Store) -> str:
 
 
 def step_settle(_: Path, store: Store) -> str:
-    plan = settle_corpus(store, sizes_of(cut.STAGE, store), RECIPE)
-    return f"{plan['inputs']}, {len(plan['buckets']):,} buckets"
+    plan = settle_corpus(store, read_listing(store), RECIPE)
+    return f"{plan.inputs.counts}, {len(plan.buckets):,} buckets"
 
 
 def step_stage(_: Path, store: Store) -> str:
@@ -67,7 +68,7 @@ def step_stage(_: Path, store: Store) -> str:
 
 
 def step_close(_: Path, store: Store) -> str:
-    return f"{close_dataset(store, RECIPE, [stub(stage) for stage in ORDER])['samples']['written']:,} samples"
+    return f"{close_dataset(store, RECIPE, [stub(stage) for stage in ORDER]).samples.written:,} samples"
 
 
 STEPS: dict[str, Callable[[Path, Store], str]] = {

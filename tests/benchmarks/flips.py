@@ -31,13 +31,13 @@ from flows.settings import recipe_toml
 from flows.steps import stored_build
 from pipelines import trust
 from pipelines.beam.options import Engine
+from pipelines.build.markers import altered_files
+from pipelines.build.plans import read_listing, read_plan
+from pipelines.build.tables import MARKER
 from pipelines.damage import damages
 from pipelines.errors import PipelineError
-from pipelines.settling import read_plan
 from pipelines.shard_check import check
 from pipelines.shard_finding import Problem, find_shards
-from pipelines.slicing import read_listing
-from pipelines.stage import MARKER, altered_files
 from pipelines.store import Store
 from pipelines.versions import read_version
 from pipelines.writers.answers import damaged_lines

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
+from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import read_window, resampled
 from pipelines.draws import generator
 from pipelines.embedders import Sound, bridge, minilm, unit

@@ -1,5 +1,6 @@
 """A made-up corpus of any size for the bookkeeping benchmark: manifests of remote files that nobody opens, and what workers would write."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pyarrow.parquet as pq
 
 from flows.order import ORDER
 from pipelines import cut, ingest
-from pipelines.stage import Done, Job, Stage, run_bucket
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.stage import Stage, run_bucket
 from pipelines.store import arrow_schema, parquet_bytes
 from pipelines.tables import read_table, table_of
-from pipelines.verify import Relabelled
+from schemas.agreement import Relabelled
 from schemas.corpus import Candidate, Clip, CutInput, LedgerRow, Probed
 from schemas.identity import stable_hash
 from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, Tempo
@@ -49,7 +52,7 @@ def _manifest(numbers: Any) -> pa.Table:
 
 def probe(out: str, name: str) -> None:
     """Made-up songs for a slice instead of probing, unless it is done."""
-    run_bucket(ingest.STAGE._replace(run=_probe_slice, tools=lambda _: {}), Job(out, name, RECIPE))
+    run_bucket(replace(ingest.STAGE, run=_probe_slice, tools=lambda _: {}), Job(out, name, RECIPE))
 
 
 def _probe_slice(job: Job) -> Done:
@@ -73,7 +76,7 @@ def cut_slice(out: str, name: str) -> None:
 
 def cut_fast(out: str, name: str) -> None:
     """What cutting these inputs gives, made without a record per clip, unless it is done."""
-    run_bucket(cut.STAGE._replace(run=_cut_fast), Job(out, name, RECIPE))
+    run_bucket(replace(cut.STAGE, run=_cut_fast), Job(out, name, RECIPE))
 
 
 def _cut_fast(job: Job) -> Done:
@@ -117,7 +120,7 @@ def stage_bucket(out: str, name: str) -> None:
 
 def stub(stage: Stage) -> Stage:
     """The stage in its place, with files in the size of real ones where closing reads them, and no work."""
-    return stage._replace(run={"annotate": _annotate, "pack": _pack, "verify": _verify}.get(stage.name, _nothing), tools=lambda _: {})
+    return replace(stage, run={"annotate": _annotate, "pack": _pack, "verify": _verify}.get(stage.name, _nothing), tools=lambda _: {})
 
 
 def _nothing(_: Job) -> Done:

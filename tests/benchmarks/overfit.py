@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from pipelines.agreement import agreement
-from pipelines.annotate import RATE_HZ, annotate_waves
+from pipelines.annotate import RATE_HZ
+from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import resampled
 from pipelines.moving import cut
 from pipelines.tars import TarWriter

@@ -22,7 +22,7 @@ import psutil
 import pyrubberband
 import soundfile
 
-from pipelines.annotate import measured
+from pipelines.annotators.windows import measured
 from pipelines.audio import Wave, flac, read_window, resampled
 from pipelines.vary import _drawn
 from schemas.recipe import Recipe

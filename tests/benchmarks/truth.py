@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
+from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import Wave
 from schemas.labels import Labels
 from schemas.recipe import AnnotateRecipe

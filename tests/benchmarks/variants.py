@@ -17,15 +17,16 @@ from statistics import fmean
 import numpy as np
 
 from pipelines import clips
-from pipelines.agreement import Agreement, agreement
-from pipelines.annotate import annotate_waves
+from pipelines.agreement import agreement
 from pipelines.annotators import RATE_HZ
+from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import decoded, resampled
+from pipelines.build.job import Job
 from pipelines.isolation import CHILDREN
 from pipelines.moving import cut, sped_up, transposed
-from pipelines.stage import Job
 from pipelines.store import Store
 from pipelines.verify import read_back
+from schemas.agreement import Agreement
 from schemas.chord import NO_CHORD, Chord
 from schemas.identity import variant_kind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
@@ -74,7 +75,7 @@ def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with clips.child(LimitsRecipe()) as child:
         for batch in clips.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
-            found = child.run("tests.benchmarks.variants:relabel", [read.flac for read in batch], job.recipe.annotate)
+            found = child.run(relabel, [read.flac for read in batch], job.recipe.annotate)
             for read, labels in zip(batch, found, strict=True):
                 sample = read.sample
                 truth = truths[Path(sample.source.uri).stem]

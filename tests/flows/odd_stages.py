@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.beam import run
-from pipelines.stage import Done, Job, Stage
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.outputs import Output
+from pipelines.stage import Stage
 from pipelines.store import Published, Store
 
 
@@ -44,6 +47,7 @@ def _die_last(job: Job) -> Done:
     return _write(job)
 
 
-RAISES = Stage("raises", "odd", 1, (), (), _raise)
-DIES_ONCE = Stage("dies-once", "odd", 1, (), (), _die_in_bucket)
-DIES_LAST = Stage("dies-last", "odd", 1, (), (), _die_last)
+_ODD = Output(folder="odd", suffix=".json")
+RAISES = Stage(name="raises", version=1, writes=(_ODD,), run=_raise)
+DIES_ONCE = Stage(name="dies-once", version=1, writes=(_ODD,), run=_die_in_bucket)
+DIES_LAST = Stage(name="dies-last", version=1, writes=(_ODD,), run=_die_last)

@@ -15,6 +15,7 @@ from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.store import Store
 from schemas.corpus import Outcome
+from schemas.dataset import Dataset
 from schemas.recipe import LimitsRecipe, Recipe
 from schemas.sample import Sample
 from tests.conftest import SMALL, Built
@@ -29,7 +30,7 @@ def copied(built: Built, out: Path) -> Path:
     return out
 
 
-def rebuild(built: Built, out: Path, recipe: Recipe) -> dict[str, object]:
+def rebuild(built: Built, out: Path, recipe: Recipe) -> Dataset:
     return build(built.sources, str(out), recipe, Engine(), lambda _: None)
 
 
@@ -39,12 +40,11 @@ def times(out: Path, folder: str) -> dict[str, int]:
 
 def test_counts_are_those_of_the_pieces(built: Built) -> None:
     clips = {
-        split: sum(row["samples"] for name, row in built.dataset["splits"].items() if name == split)
-        for split in ("train", "validation", "test")
+        split: sum(row.samples for name, row in built.dataset.splits.items() if name == split) for split in ("train", "validation", "test")
     }
-    written = built.dataset["samples"]["written"]
-    assert built.dataset["inputs"] == {"in": 4, "used": 4}
-    assert built.dataset["samples"] == {"planned": written, "written": written, "rejected": 0, "dead": 0}
+    written = built.dataset.samples.written
+    assert built.dataset.inputs.counts == {"in": 4, "used": 4}
+    assert built.dataset.samples.model_dump() == {"planned": written, "written": written, "rejected": 0, "dead": 0}
     assert clips["train"] % PER_CLIP == 0
     assert written == sum(clips.values())
 
@@ -52,17 +52,17 @@ def test_counts_are_those_of_the_pieces(built: Built) -> None:
 def test_stock_webdataset_reads_every_sample(built: Built) -> None:
     shards = sorted(str(path) for path in (built.out / "shards").glob("*.tar"))
     samples = [Sample.model_validate_json(raw["json"]) for raw in webdataset.WebDataset(shards, shardshuffle=False)]
-    assert len({sample.key for sample in samples}) == built.dataset["samples"]["written"]
+    assert len({sample.key for sample in samples}) == built.dataset.samples.written
     assert {sample.change.variant for sample in samples if sample.split == "train"} == {"orig", "pd3", "pu2", "s1", "s2", "v1"}
     assert {sample.change.variant for sample in samples if sample.split != "train"} == {"orig"}
     assert all(sample.source.licence == "CC0-1.0" for sample in samples)
 
 
 def test_labels_of_variants_agree_with_their_audio(built: Built) -> None:
-    agreement = built.dataset["agreement"]
+    agreement = built.dataset.agreement
     assert set(agreement) == {"original", "pitch", "speed", "volume"}
-    assert agreement["pitch"]["key"] == 1.0
-    assert min(row["beats"] for row in agreement.values()) >= 0.95
+    assert agreement["pitch"].key == 1.0
+    assert min(row.beats or 0 for row in agreement.values()) >= 0.95
 
 
 def test_a_second_run_touches_no_file_of_the_dataset(built: Built, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_killed_worker_is_replaced_and_the_run_finishes_with_the_same_bytes(bu
 
 def test_memory_file_system_holds_a_whole_build(built: Built) -> None:
     dataset = build(built.sources, "memory://whole-build", built.recipe, Engine(), lambda _: None)
-    assert dataset["shards"] == built.dataset["shards"]
+    assert dataset.shards == built.dataset.shards
 
 
 def write_tone(path: Path, pitch_hz: float) -> None:
@@ -162,7 +162,7 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(b
     dataset = build([str(tmp_path / "*.wav")], out, recipe, Engine(), lambda _: None)
     dead = {Path(row.uri).stem: row.code for row in ledger_rows(Store(out), [Outcome.DEAD])}
     assert dead == {"1000": "crashed", "2000": "cpu_limit", "3000": "memory_limit"}
-    assert dataset["samples"] == {"planned": 5, "written": 2, "rejected": 0, "dead": 3}
+    assert dataset.samples.model_dump() == {"planned": 5, "written": 2, "rejected": 0, "dead": 3}
     (tmp_path / "out" / "begun.json").unlink()  # it is changed by hand
     (tmp_path / "out" / "recipe.toml").write_text(
         (tmp_path / "out" / "recipe.toml").read_text().replace("tests.flows.hostile_annotator", "obbligato")

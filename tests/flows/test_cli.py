@@ -70,7 +70,7 @@ def test_annotate_prints_labels_and_names_what_it_cannot_read(built: Built, tmp_
 def test_a_plan_counts_what_the_build_then_makes(built: Built) -> None:
     plan = json.loads(run("plan", *built.sources, "--json", "--set", "ingest.clip_s=8").stdout)
     assert (plan["inputs"], plan["songs"], plan["unread"]) == (4, 4, 0)
-    assert plan["clips"] == built.dataset["stages"]["annotate"]["clips"]
+    assert plan["clips"] == built.dataset.stages["annotate"]["clips"]
 
 
 def test_the_ledger_can_be_looked_into(built: Built) -> None:

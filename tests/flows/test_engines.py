@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -26,6 +26,7 @@ from pipelines.lock import hold
 from pipelines.store import Store
 from pipelines.trust import VARIABLE, wanted
 from schemas.corpus import Outcome
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from tests.conftest import Built
 from tests.flows import building, odd_stages, portable
@@ -42,7 +43,7 @@ class Tones(NamedTuple):
 
     sources: list[str]
     out: Path
-    dataset: dict[str, Any]
+    dataset: Dataset
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def assert_same(out: Path, tones: Tones) -> None:
 
 
 def test_the_corpus_has_something_of_everything(tones: Tones) -> None:
-    assert tones.dataset["inputs"] == {"in": 8, "used": 6, "duplicate": 1, "dead": 1}
+    assert tones.dataset.inputs.counts == {"in": 8, "used": 6, "duplicate": 1, "dead": 1}
     assert len(ledger(tones.out)) >= 2
     assert len([name for name in building.digests(tones.out) if name.endswith(".tar") and name.startswith("shards/")]) >= 3
 

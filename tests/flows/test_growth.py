@@ -4,7 +4,6 @@ import csv
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
 from pipelines.shrinking import Shrinks
 from pipelines.verify import read_back
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from tests.conftest import SMALL
@@ -49,7 +49,7 @@ class Corpus:
             writer.writeheader()
             writer.writerows(self.rows.values())
 
-    def build(self, recipe: Recipe = PLAIN, *, shrink: bool = False) -> dict[str, Any]:
+    def build(self, recipe: Recipe = PLAIN, *, shrink: bool = False) -> Dataset:
         self.write()
         return build([str(self.folder / "songs.csv")], str(self.out), recipe, Engine(), lambda _: None, shrink=shrink)
 
@@ -71,7 +71,7 @@ def test_an_edited_table_reaches_captions_and_splits(corpus: Corpus) -> None:
     found = {Path(sample.source.uri).stem: sample for _, sample in corpus.samples() if sample.change.variant == "orig"}
     assert found["0"].captions[0].text == "A deep hum."
     assert found["1"].split == "test"
-    assert dataset["splits"]["test"]["samples"] == 1
+    assert dataset.splits["test"].samples == 1
 
 
 def test_new_songs_get_shards_of_their_own_and_older_shards_keep_their_bytes(corpus: Corpus) -> None:
@@ -100,7 +100,7 @@ def test_an_outage_of_the_sources_costs_nothing_that_was_built(corpus: Corpus) -
     assert {path.name: path.read_bytes() for path in (corpus.out / "shards").iterdir()} == before
     for path in away.iterdir():
         path.rename(corpus.folder / path.name)
-    assert corpus.build()["inputs"] == {"in": 3, "used": 3}
+    assert corpus.build().inputs.counts == {"in": 3, "used": 3}
     assert (corpus.out / "ledger" / "inputs.parquet").read_bytes() == ledger
 
 
@@ -127,7 +127,7 @@ def test_an_unfinished_build_is_not_vouched_for(corpus: Corpus) -> None:
 def test_a_build_inside_its_own_source_does_not_eat_its_output(corpus: Corpus) -> None:
     folders = [str(corpus.folder)]
     first = build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None)
-    assert build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None)["inputs"] == first["inputs"]
+    assert build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None).inputs == first.inputs
 
 
 def test_an_mp3_window_is_the_same_whatever_was_read_before(tmp_path: Path) -> None:

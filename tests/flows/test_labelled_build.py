@@ -28,6 +28,7 @@ from pipelines.store import Store
 from pipelines.verify import read_back
 from schemas.caption import CaptionKind
 from schemas.corpus import Outcome
+from schemas.dataset import Dataset
 from schemas.label_recipe import LabelRecipe
 from schemas.pseudo_label import Frequency, Matched, Twin
 from schemas.recipe import Recipe
@@ -83,7 +84,7 @@ class Corpus:
         label_recipe = LabelRecipe(vocabularies=places, embedder="plain", **knobs)
         return PLAIN.replaced(label=label_recipe, pack=PLAIN.pack.replaced(embeddings=True))
 
-    def build(self, recipe: Recipe, workers: int = 1, out: Path | None = None) -> dict[str, Any]:
+    def build(self, recipe: Recipe, workers: int = 1, out: Path | None = None) -> Dataset:
         return build([str(self.folder / "songs.csv")], str(out or self.out), recipe, Engine(workers), IGNORE)
 
 
@@ -146,11 +147,11 @@ def test_candidates_are_the_nearest_texts_of_each_vocabulary(corpus: Corpus) -> 
     vectors = {
         name: np.load(corpus.out / f"vocabulary_vectors/{name}.npy").astype(np.float32) for name in ("000-short-00000", "001-long-00000")
     }
-    from pipelines import embed_audio
-    from pipelines.stage import Job
+    from pipelines.build.job import Job
+    from pipelines.build.tables import EMBEDDINGS
 
     for name in store.read_sealed("clips/plan.json")["buckets"]:
-        heard = {clip.clip_key: clip.vector for clip in embed_audio.read(Job(str(corpus.out), name, corpus.recipe()))}
+        heard = {clip.clip_key: clip.vector for clip in EMBEDDINGS.read(Job(str(corpus.out), name, corpus.recipe()))}
         for row in store.read_records(f"matches/{name}.parquet", Matched):
             short = [one for one in row.candidates if one.form is Form.SHORT]
             best = np.sort(vectors["000-short-00000"] @ heard[row.clip_key])[::-1]

@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.model_card import Corpus, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
 from pipelines.codecs import open_codec
-from pipelines.stage import digest
+from pipelines.store import digest
 from tests.pipelines.shard_samples import our_sample
 from training.asking.counting import corpus_statistics
 from training.checkpoints import State

@@ -13,6 +13,7 @@ import soundfile
 from flows.local import build, verify_build
 from pipelines.beam.options import Engine
 from pipelines.store import Store
+from schemas.dataset import Dataset
 from tests.flows import building
 from tests.flows.test_growth import PLAIN
 
@@ -26,7 +27,7 @@ class Stored(NamedTuple):
     bucket: str
     sources: list[str]
     out: str
-    dataset: dict[str, Any]
+    dataset: Dataset
     client: Any
 
 
@@ -65,7 +66,7 @@ def digests(stored: Stored, out: str) -> dict[str, str]:
 def test_a_build_on_an_object_store_has_the_bytes_of_one_on_a_disk(stored: Stored, tmp_path: Any) -> None:
     local = build(stored.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert stored.dataset == local
-    assert (stored.dataset["inputs"], stored.dataset["samples"]["written"]) == (
+    assert (stored.dataset.inputs, stored.dataset.samples.written) == (
         {"in": 2 * SONGS, "used": SONGS, "duplicate": SONGS},
         SONGS,
     )

@@ -49,12 +49,12 @@ def test_what_nobody_answers_is_in_the_ledger_and_asked_again_by_retry(built: Bu
     out = copied(built, tmp_path / "out")
     with llm_server(tmp_path / "refusing", refuse=0.3) as server:
         dataset = build(built.sources, str(out), by_model(built, server.url), Engine(workers=2), lambda _: None)
-        samples = built.dataset["samples"]
-        assert dataset["samples"] == samples
+        samples = built.dataset.samples
+        assert dataset.samples == samples
         dead = ledger_rows(Store(str(out)), [Outcome.DEAD])
         assert {(row.unit, row.stage, row.code) for row in dead} == {(Unit.TEXT, "paraphrase", "refused")}
         found = reworded(out)
-        assert len(dead) == dataset["stages"]["paraphrase"]["unanswered"] > 0
+        assert len(dead) == dataset.stages["paraphrase"]["unanswered"] > 0
         assert {key for key, count in found.items() if not count} == {row.key for row in dead}
         assert run("dead", "ls", str(out)).stdout.count("refused") >= len(dead)
     with llm_server(tmp_path / "willing") as server:

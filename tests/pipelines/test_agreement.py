@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.agreement import Agreement, agreement, f_measure, majmin_overlap, mean_agreement
+from pipelines.agreement import agreement, f_measure, majmin_overlap, mean_agreement
+from schemas.agreement import Agreement
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Key
 

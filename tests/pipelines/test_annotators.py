@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.agreement import agreement
-from pipelines.annotate import annotate_waves, level_db, measured
 from pipelines.annotators import RATE_HZ, annotator
 from pipelines.annotators.batch import Batch
+from pipelines.annotators.windows import annotate_waves, level_db, measured
 from pipelines.audio import Excerpt
 from pipelines.errors import PipelineError
 from pipelines.synthesis.compose import compose

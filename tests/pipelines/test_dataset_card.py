@@ -10,19 +10,21 @@ from pipelines import dataset
 from pipelines.dataset import card
 from pipelines.store import Store
 from schemas.corpus import Clip, Song, Source
+from schemas.dataset import Dataset
 from schemas.identity import Split, clip_key
 
 BUCKETS = ["train-00000", "train-00001"]
 
 
-def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> dict[str, Any]:
-    return {
+def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> Dataset:
+    return Dataset.model_validate({
         "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {},
         "stages": {},
         "samples": {"planned": 1, "written": 1, "rejected": 0, "dead": 0},
+        "groups": {}, "tools": {}, "pseudo_labels": {}, "latents": {}, "shards": (),
         "licences": {"distinct": len(sources) if distinct is None else distinct, "sources": sources, "tools": {"essentia": "AGPL-3.0"}},
         **changes,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def licence_lines(sources: dict[str, int], distinct: int | None = None) -> list[str]:
@@ -83,8 +85,8 @@ def test_dataset_json_keeps_the_most_frequent_licences_and_the_sum_of_the_rest(t
     clips(store, BUCKETS[0], ["MIT", "CC0-1.0", *rare])
     clips(store, BUCKETS[1], ["MIT", "", "unknown", "CC0-1.0", "MIT"])
     found = dataset._sources(store, BUCKETS)
-    assert (found["distinct"], found["groups"]) == (1103, {"train": 1107})
-    licences = found["licences"]
+    assert (found.distinct, found.groups) == (1103, {"train": 1107})
+    licences = found.licences
     assert {name: licences[name] for name in ("MIT", "CC0-1.0", "unknown", "others")} == {
         "MIT": 3,
         "CC0-1.0": 2,
@@ -103,7 +105,7 @@ def test_few_licences_have_no_others(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     clips(store, BUCKETS[0], ["MIT", "", "MIT"])
     found = dataset._sources(store, BUCKETS[:1])
-    assert (found["licences"], found["distinct"]) == ({"MIT": 2, "unknown": 1}, 2)
+    assert (found.licences, found.distinct) == ({"MIT": 2, "unknown": 1}, 2)
 
 
 def test_the_card_says_what_was_reworded_refused_and_contradicted() -> None:

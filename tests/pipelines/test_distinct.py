@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from pipelines import distinct, embed_texts
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, write_marker
+from pipelines.build.tables import PARAPHRASES, TEXT_EMBEDDINGS
 from pipelines.captioning.paraphrase import captioned
 from pipelines.distinct import Index, distinct_together
 from pipelines.embedders.minilm import DIMENSION
-from pipelines.rewording import FOLDER as PARAPHRASES
-from pipelines.stage import Done, Job, fingerprint, finished, run_bucket, write_marker
+from pipelines.stage import fingerprint, finished, run_bucket
 from pipelines.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
@@ -28,7 +30,7 @@ def reworded(job: Job, texts: dict[str, tuple[str, ...]]) -> None:
         Captioned(sample_key=key, captions=tuple(captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in said))
         for key, said in texts.items()
     ]
-    write_marker(PARAPHRASES, job, str(texts), Done([job.store.write_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned, rows)], {}))
+    write_marker(PARAPHRASES.folder, job, str(texts), Done([PARAPHRASES.write(job, rows)], {}))
 
 
 def build(tmp_path: Path, *buckets: dict[int, tuple[str, ...]]) -> list[Job]:
@@ -59,7 +61,7 @@ def _controls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _keys(job: Job) -> list[str]:
-    return [row.sample_key for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)]
+    return [row.sample_key for row in PARAPHRASES.read(job)]
 
 
 @pytest.mark.usefixtures("_controls")
@@ -112,7 +114,7 @@ def test_embeddings_are_the_same_bytes_in_every_run(tmp_path: Path) -> None:
         [job] = build(tmp_path / name, {0: said, 1: said[:1]})
         run_bucket(embed_texts.STAGE, job)
         stored.append(Path(tmp_path, name, "text_embeddings", f"{job.bucket}.parquet").read_bytes())
-        rows = embed_texts.read(job)
+        rows = TEXT_EMBEDDINGS.read(job)
         assert [(row.place, row.vector.shape) for row in rows] == [(0, (DIMENSION,)), (1, (DIMENSION,)), (0, (DIMENSION,))]
         assert (rows[0].vector == rows[2].vector).all()
         assert float(rows[0].vector @ rows[0].vector) == pytest.approx(1, abs=1e-3)
@@ -123,8 +125,8 @@ def test_rule_paraphrases_pass_without_a_model(tmp_path: Path) -> None:
     [job] = build(tmp_path, {0: ("A text.",)})
     job = job._replace(recipe=Recipe())
     ours = Captioned(sample_key=f"{0:016x}-0-10000-orig", captions=(captioned("A text of ours.", CaptionKind.PARAPHRASE),))
-    file = job.store.write_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned, [ours])
-    write_marker(PARAPHRASES, job, "ours", Done([file], {}))
+    file = PARAPHRASES.write(job, [ours])
+    write_marker(PARAPHRASES.folder, job, "ours", Done([file], {}))
     assert run_bucket(embed_texts.STAGE, job).counts == {"embedded": 0, "dead": 0}
     assert run_bucket(distinct.STAGE, job).counts == {"kept": 1}
     assert kept([job]) == ["A text of ours."]

@@ -17,12 +17,13 @@ from flows.errors import UsageError
 from flows.local import build, encode, retry, verify_build
 from pipelines.audio import decoded, resampled
 from pipelines.beam.options import Engine
+from pipelines.build.markers import marker_name
 from pipelines.codecs.mel import MelCodec
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
-from pipelines.stage import marker_name, read_marker
 from pipelines.store import Store
 from schemas.corpus import Outcome, Varied
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from tests.flows.building import digests, finish, kill_after_markers, started
 from tests.flows.test_growth import PLAIN
@@ -51,7 +52,7 @@ class Songs:
                 rows.writerow({"uri": f"{number}.flac", "split": "test" if number == 3 else "train"})
                 soundfile.write(folder / f"{number}.flac", melody(number, seconds), RATE_HZ)
 
-    def build(self, out: Path, chosen: Recipe, workers: int = 1) -> dict[str, Any]:
+    def build(self, out: Path, chosen: Recipe, workers: int = 1) -> Dataset:
         return build([str(self.table)], str(out), chosen, Engine(workers), IGNORE)
 
 
@@ -168,7 +169,7 @@ def test_a_second_build_encodes_nothing_and_other_knobs_only_what_they_decide(so
 
 def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(songs: Songs, tmp_path: Path) -> None:
     dataset = songs.build(tmp_path, recipe(LEVEL, keep_variants=False, source="6.0"))
-    assert dataset["samples"] == {"planned": 7, "written": 5, "rejected": 0, "dead": 2}
+    assert dataset.samples.model_dump() == {"planned": 7, "written": 5, "rejected": 0, "dead": 2}
     dead = ledger_rows(Store(str(tmp_path)), [Outcome.DEAD])
     assert {(row.stage, row.code, Path(row.uri).name) for row in dead} == {("encode", "not_finite", "2.flac")}
     assert not {row.key for row in dead} & members(tmp_path).keys()
@@ -189,7 +190,7 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(songs: Songs, out: Path, 
     with (again / f"variants/{bucket}.tar").open("r+b") as tar:
         tar.seek(row.offset)
         tar.write(b"none")
-    marker = read_marker(store, "variants", bucket)  # vary itself wrote it so
+    marker = store.read_sealed(marker_name("variants", bucket))  # vary itself wrote it so
     marker["files"][f"variants/{bucket}.tar"]["sha256"] = store.sha256(f"variants/{bucket}.tar")
     store.write_sealed(marker_name("variants", bucket), marker)
     (again / f"latents/{bucket}.done.json").unlink()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from pipelines.isolation import Child, ChildPool, Death, Limits, Unfinished
+from tests.elsewhere import function_in
 
 MODULE = "isolation_deeds"
 DEEDS = '''
@@ -81,7 +82,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
 
 
 def run(child: Child, items: list[str], context: str = "") -> list[object]:
-    return child.run(f"{MODULE}:work", items, context)
+    return child.run(function_in(MODULE, "work"), items, context)
 
 
 def check_only(child: Child, deed: str, code: str) -> Death:
@@ -176,17 +177,17 @@ def test_busy_at_the_wall_clock_decides_nothing(tmp_path: Path, child: Child) ->
 def test_a_cpu_limit_counts_one_call_and_not_the_childs_life(child: Child) -> None:
     pids = {run(child, ["pid"])[0]}
     for _ in range(4):
-        assert child.run(f"{MODULE}:burn", [0.4], None) == [0.4]
+        assert child.run(function_in(MODULE, "burn"), [0.4], None) == [0.4]
         pids.add(run(child, ["pid"])[0])
     assert len(pids) == 1
 
 
 def test_a_child_works_with_one_thread(child: Child) -> None:
-    assert child.run(f"{MODULE}:threads", ["x"], None) == ["1"]
+    assert child.run(function_in(MODULE, "threads"), ["x"], None) == ["1"]
 
 
 def test_a_module_that_does_not_exist_is_named(child: Child) -> None:
-    [result] = child.run("isolation_nowhere:work", ["x"], None)
+    [result] = child.run(function_in("isolation_nowhere", "work"), ["x"], None)
     assert isinstance(result, Death)
     assert "isolation_nowhere" in result.message
 

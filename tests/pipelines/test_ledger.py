@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.build.markers import Done, marker_name
+from pipelines.build.outputs import Output
+from pipelines.build.tables import INPUT_LEDGER
 from pipelines.errors import PipelineError
 from pipelines.ledger import mark_for_retry
-from pipelines.settling import INPUT_LEDGER
-from pipelines.stage import Done, Stage, marker_name
+from pipelines.stage import Stage
 from pipelines.store import Store
 from schemas.corpus import Dead, InputRow, LedgerRow, Outcome, Source, Unit
 from schemas.recipe import Recipe
 from tests.written_plan import write_plan
 
 BUCKETS = ["train-00000", "train-00001"]
-STAGES = [Stage(name, name, 1, (), (), lambda _job: Done([], {})) for name in ("annotate", "vary")]
+OUTPUTS = [Output(folder=name, suffix=".parquet") for name in ("annotate", "vary")]
+STAGES = [Stage(name=output.folder, version=1, writes=(output,), run=lambda _job: Done([], {})) for output in OUTPUTS]
 
 
 def clip(number: int) -> str:

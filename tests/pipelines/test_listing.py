@@ -17,12 +17,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
 from pipelines import remote_folders
+from pipelines.build.job import Job
 from pipelines.clips import local_files
 from pipelines.errors import PipelineError
 from pipelines.listing import list_inputs
 from pipelines.remote_folders import Folders
 from pipelines.slicing import write_listing
-from pipelines.stage import Job
 from pipelines.store import Store
 from schemas.corpus import InputRow, Source
 from schemas.recipe import IngestRecipe, Recipe

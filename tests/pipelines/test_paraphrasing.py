@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.build.job import Job
 from pipelines.captioning.judging import faults
 from pipelines.clips import read_dead
 from pipelines.errors import PipelineError
@@ -16,7 +17,7 @@ from pipelines.paraphrase import STAGE
 from pipelines.paraphrase_asking import paraphrase_together
 from pipelines.quoting import quote
 from pipelines.rewording import works
-from pipelines.stage import Job, Together, fingerprint, finished
+from pipelines.stage import Together, fingerprint, finished
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from pipelines import clips
+from pipelines.build.job import Job
+from pipelines.build.markers import Done
+from pipelines.build.outputs import Output
 from pipelines.errors import MachineFault, Passing, PipelineError
 from pipelines.isolation import Stopped
 from pipelines.pool import run_here, shared_out
-from pipelines.stage import Done, Exchange, Job, Stage
+from pipelines.stage import Shuffle, Stage
 from schemas.recipe import LimitsRecipe, Recipe
+from tests.elsewhere import function_in
 
 NAMES = ("a", "b", "c", "d")
+TRIED = Output(folder="tried", suffix=".json")
 
 
 def jobs(out: Path) -> list[Job]:
@@ -24,7 +29,7 @@ def jobs(out: Path) -> list[Job]:
 
 
 def stage(run: Any) -> Stage:
-    return Stage("try", "tried", 1, (), (), run)
+    return Stage(name="try", version=1, writes=(TRIED,), run=run)
 
 
 def _written(job: Job) -> Done:
@@ -84,7 +89,7 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
     def receive(job: Job, rows: list[str]) -> Done:
         return Done([job.store.write_json(f"tried/{job.bucket}.json", rows)], {"rows": len(rows)})
 
-    told = Stage("try", "tried", 1, (), (), None, exchange=Exchange(emit, meet, receive))
+    told = Stage(name="try", version=1, writes=(TRIED,), shuffle=Shuffle(emit=emit, meet=meet, receive=receive))
     assert [row.counts for row in run_here(told, jobs(tmp_path), 2, "mark")] == [{"rows": 1}] * 4
     assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [["vowel 1"], *[["consonant 3"]] * 3]
 
@@ -93,7 +98,8 @@ def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> No
     def emit(_job: Job) -> Iterator[tuple[str, str]]:
         raise Passing("the store is away")
 
-    told = Stage("try", "tried", 1, (), (), None, exchange=Exchange(emit, lambda *_: iter(()), lambda *_: Done([], {})))
+    shuffle = Shuffle(emit=emit, meet=lambda *_: iter(()), receive=lambda *_: Done([], {}))
+    told = Stage(name="try", version=1, writes=(TRIED,), shuffle=shuffle)
     with pytest.raises(Passing, match="stage try: the store is away"):
         run_here(told, jobs(tmp_path), 2, "mark")
 
@@ -112,7 +118,7 @@ def test_an_interruption_kills_the_children_at_work_and_waits_for_their_threads(
         with clips.child(LimitsRecipe()) as child:
             waiting.wait()
             try:
-                child.run("tests.pipelines.test_pool:hang", [1], None)
+                child.run(function_in("tests.pipelines.test_pool", "hang"), [1], None)
             except Stopped as error:
                 ends.append(type(error))
                 raise

@@ -1,11 +1,15 @@
 """A bucket is skipped exactly where nothing that decides its output has changed and its files are whole."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipelines.stage import Done, Job, Stage, drop_file, fingerprint, marker_name, run_bucket, write_marker
+from pipelines.build.job import Job
+from pipelines.build.markers import Done, drop_file, marker_name, write_marker
+from pipelines.build.tables import CLIPS, VARIANTS
+from pipelines.stage import Stage, fingerprint, run_bucket
 from pipelines.store import Store
 from schemas.recipe import Recipe
 
@@ -35,7 +39,15 @@ class Bench:
         )
 
     def stage(self, version: int = 1, tool: str = "1.0") -> Stage:
-        return Stage("vary", "variants", version, ("vary",), ("clips",), self.work, lambda _recipe: {"soxr": tool})
+        return Stage(
+            name="vary",
+            version=version,
+            reads=(CLIPS,),
+            writes=(VARIANTS,),
+            knobs=("vary",),
+            run=self.work,
+            tools=lambda _recipe: {"soxr": tool},
+        )
 
 
 @pytest.fixture
@@ -114,7 +126,7 @@ def test_a_run_that_fails_leaves_no_marker(bench: Bench) -> None:
         raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
-        run_bucket(bench.stage(version=2)._replace(run=broken), bench.job())
+        run_bucket(replace(bench.stage(version=2), run=broken), bench.job())
     assert not bench.store.exists(marker_name("variants", BUCKET))
     assert run_bucket(bench.stage(), bench.job()).ran
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.annotate import Window
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, LOWEST_PITCH, SEMITONES, PitchSpectrum
+from pipelines.annotators.windows import Window
 from pipelines.audio import read_window, resampled
 from pipelines.errors import DeadInput
 from pipelines.isolation import Death

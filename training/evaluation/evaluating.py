@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotate import tools as annotator_tools
+from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
 from training.evaluation.listening import Heard, listen

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipelines import clips
-from pipelines.annotate import Window
+from pipelines.annotators.windows import Window, annotate_windows
 from pipelines.isolation import Child, Death
+from pipelines.probing import probe_files
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
-from training.evaluation.chroma import Chroma
+from training.evaluation.chroma import Chroma, chromas
 from training.evaluation.made import Made
 
 
@@ -29,12 +30,12 @@ def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
 
 
 def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Heard]:
-    probed = child.run("pipelines.ingest:probe_files", [one.path for one in batch], recipe.ingest)
+    probed = child.run(probe_files, [one.path for one in batch], recipe.ingest)
     windows = [
         Window(one.name, one.path, 0.0, probe.duration_s) for one, probe in zip(batch, probed, strict=True) if not isinstance(probe, Death)
     ]
-    labelled = iter(child.run("pipelines.annotate:annotate_windows", windows, recipe.annotate) if windows else ())
-    pictured = iter(child.run("training.evaluation.chroma:chromas", windows, None) if windows else ())
+    labelled = iter(child.run(annotate_windows, windows, recipe.annotate) if windows else ())
+    pictured = iter(child.run(chromas, windows, None) if windows else ())
     for one, probe in zip(batch, probed, strict=True):
         found = probe if isinstance(probe, Death) else next(labelled)
         chroma = None if isinstance(probe, Death) else next(pictured)

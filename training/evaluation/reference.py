@@ -14,6 +14,7 @@ from pipelines import clips
 from pipelines.audio import Probe
 from pipelines.embedders import Vectors
 from pipelines.errors import DeadInput
+from pipelines.probing import probe_files
 from pipelines.shard_finding import Shard, find_shards
 from pipelines.shard_reading import RawSample
 from pipelines.temporary import temporary_folder
@@ -111,7 +112,7 @@ def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
                 known[heard.made.path] = Sounding(heard.made.path, heard.labels.duration_s, heard.labels)
     elif foreign:
         with clips.child(recipe.limits) as child:
-            probes = child.run("pipelines.ingest:probe_files", [out.path for out in foreign], recipe.ingest)
+            probes = child.run(probe_files, [out.path for out in foreign], recipe.ingest)
         for out, probe in zip(foreign, probes, strict=True):
             if isinstance(probe, Probe):
                 known[out.path] = Sounding(out.path, probe.duration_s, None)

@@ -3,21 +3,23 @@
 Shapes: N clips, D dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from pipelines import clips
-from pipelines.embed_audio import description, embedder_child, per_call
 from pipelines.embedders import Description, Vectors
-from pipelines.embedding import Excerpt
+from pipelines.embedders.recipe_embedder import description, embedder_child, per_call
+from pipelines.embedding import Embedded, Excerpt, embed_excerpts, embed_texts
 from pipelines.errors import PipelineError
 from pipelines.isolation import Death
+from schemas.label_recipe import LabelRecipe
 from schemas.labels import Labels
 from schemas.recipe import Recipe
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Embedded | Vectors)
 
 
 class Sounding(NamedTuple):
@@ -31,12 +33,12 @@ class Sounding(NamedTuple):
 def sound_vectors(sounds: Sequence[Sounding], recipe: Recipe) -> list[Vectors | None]:
     """A unit vector per file; none for what cannot be embedded."""
     excerpts = [Excerpt(sound.path, 0.0, sound.duration_s, sound.labels) for sound in sounds]
-    return _in_child("pipelines.embedding:embed_excerpts", excerpts, recipe)
+    return _in_child(embed_excerpts, excerpts, recipe)
 
 
 def text_vectors(texts: Sequence[str], recipe: Recipe) -> list[Vectors | None]:
     """A unit vector per text; none for one that cannot be embedded."""
-    return _in_child("pipelines.embedding:embed_texts", texts, recipe)
+    return _in_child(embed_texts, texts, recipe)
 
 
 def embedder_of(recipe: Recipe) -> Description:
@@ -44,15 +46,25 @@ def embedder_of(recipe: Recipe) -> Description:
     return description(recipe)
 
 
-def _in_child(function: str, items: Sequence[T], recipe: Recipe) -> list[Vectors | None]:
+def _in_child(
+    function: Callable[[Sequence[T], LabelRecipe], Sequence[R | Death]],
+    items: Sequence[T],
+    recipe: Recipe,
+) -> list[Vectors | None]:
     found: list[Vectors | None] = []
     with embedder_child(recipe.label, recipe.limits) as child:
         for batch in clips.batches(items, per_call(recipe.label)):
             for made in child.run(function, batch, recipe.label):
-                vector = None if isinstance(made, Death) else getattr(made, "vector", made)
+                vector = _vector(made)
                 if vector is not None and not np.isfinite(vector).all():
                     raise PipelineError(
                         f"embedder {recipe.label.embedder} gave a vector that is not finite: another device, or other weights"
                     )
                 found.append(vector)
     return found
+
+
+def _vector(made: Embedded | Vectors | Death) -> Vectors | None:
+    if isinstance(made, Death):
+        return None
+    return made.vector if isinstance(made, Embedded) else made

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.embed_audio import description, embedder_child
-from pipelines.embedding import Embedded, Excerpt
+from pipelines.embedders.recipe_embedder import description, embedder_child
+from pipelines.embedding import Embedded, Excerpt, embed_excerpts
 from pipelines.errors import PipelineError
 from pipelines.isolation import CHILDREN
 from schemas.label_recipe import LabelRecipe
@@ -40,7 +40,7 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
     try:
         assert description(Recipe(label=recipe)).dimension == 32
         with embedder_child(recipe, LimitsRecipe()) as child:
-            [made] = child.run("pipelines.embedding:embed_excerpts", [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe)
+            [made] = child.run(embed_excerpts, [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe)
     finally:
         CHILDREN.close()
     assert isinstance(made, Embedded)

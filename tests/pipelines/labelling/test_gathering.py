@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.build.plans import gathered
+from pipelines.build.tables import VOCABULARY
 from pipelines.errors import PipelineError
 from pipelines.labelling import gathering
-from pipelines.labelling.gathering import gather_vocabulary, read_plan, read_slice
+from pipelines.labelling.gathering import gather_vocabulary
 from pipelines.store import Store
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import Recipe
@@ -31,10 +33,15 @@ class Place:
     def gather(self, *files: str, **knobs: object) -> list[str]:
         recipe = Recipe(label=LabelRecipe(vocabularies=files, **knobs))
         gather_vocabulary(self.store, recipe)
-        return [text for one in read_plan(self.store) for name in one.slices for text in read_slice(self.store, name)]
+        return [
+            text
+            for one in gathered(self.store).vocabularies
+            for name in one.slices
+            for text in VOCABULARY.read_column(self.store, name, "text")
+        ]
 
     def counts(self, name: str, form: Form) -> dict[str, object]:
-        return dict(self.store.read_sealed(gathering.PLAN)["counts"][name][form.value])
+        return gathered(self.store).counts[name][form.value].model_dump()
 
 
 @pytest.fixture
@@ -65,9 +72,9 @@ def test_texts_lie_in_slices_of_a_known_size_in_an_order_of_their_own(place: Pla
     monkeypatch.setattr(gathering, "SLICE", 2)
     names = "\n".join(["calm", "airy", "sad", "warm", "bold"])
     assert place.gather(place.file("short.txt", names)) == ["airy", "bold", "calm", "sad", "warm"]
-    [vocabulary] = read_plan(place.store)
+    [vocabulary] = gathered(place.store).vocabularies
     assert vocabulary.slices == ("000-short-00000", "000-short-00001", "000-short-00002")
-    assert place.store.read_sealed(gathering.PLAN)["slices"]["000-short-00002"] == 1
+    assert gathered(place.store).slices["000-short-00002"] == 1
 
 
 def test_gathering_again_writes_nothing_and_a_changed_file_is_noticed(place: Place) -> None:
@@ -89,7 +96,7 @@ def test_slices_that_are_no_longer_in_force_go(place: Place) -> None:
 def test_two_files_of_one_name_stay_apart(place: Place) -> None:
     (place.folder / "b").mkdir()
     place.gather(place.file("v.txt", "calm\n"), place.file("b/v.txt", "warm\n"))
-    assert [one.name for one in read_plan(place.store)] == ["v", "v #2"]
+    assert [one.name for one in gathered(place.store).vocabularies] == ["v", "v #2"]
 
 
 def test_a_vocabulary_of_which_nothing_is_left_is_an_error_with_the_account(place: Place) -> None:

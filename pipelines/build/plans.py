@@ -1,0 +1,59 @@
+"""What the plans of a build say: which buckets and slices there are, and how large each is."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pipelines.build.outputs import Partition
+from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, LISTING_PLAN, VOCABULARY_INDEXES, VOCABULARY_PLAN
+from pipelines.errors import PipelineError
+from pipelines.store import Store
+from schemas.build import BucketPlan, Vocabulary, VocabularyPlan
+
+
+def read_plan(store: Store) -> BucketPlan:
+    """Where clips were put. Raises `Damaged`, and `FileNotFoundError` before they are."""
+    return BUCKET_PLAN.read(store)
+
+
+def clip_counts(store: Store) -> dict[str, int]:
+    """Buckets in order, with their clips. Raises as `read_plan`."""
+    return read_plan(store).clips
+
+
+def read_listing(store: Store) -> dict[str, int]:
+    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
+    return LISTING_PLAN.read(store).slices
+
+
+def gathered(store: Store) -> VocabularyPlan:
+    """The vocabularies of a build. Raises `Damaged`, and `PipelineError` before they are gathered."""
+    if not VOCABULARY_PLAN.exists(store):
+        raise PipelineError(f"{store.url}: its vocabularies are not gathered; run `obbligato label`")
+    return VOCABULARY_PLAN.read(store)
+
+
+def slice_sizes(store: Store) -> dict[str, int]:
+    """Slices of all vocabularies in order, with their texts. Raises as `gathered`."""
+    return gathered(store).slices
+
+
+_SIZES: Final[Mapping[Partition, Callable[[Store], dict[str, int]]]] = {
+    Partition.LISTING: read_listing,
+    Partition.BUCKETS: clip_counts,
+    Partition.VOCABULARY: slice_sizes,
+}
+
+
+def sizes_of(partition: Partition, store: Store) -> dict[str, int]:
+    """Buckets or slices in order, with their sizes: in inputs, clips or texts. Raises `FileNotFoundError` before they are known."""
+    return _SIZES[partition](store)
+
+
+def indexed(store: Store) -> dict[str, str]:
+    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before they are made."""
+    return INDEX_PLAN.read(store).files
+
+
+def index_name(vocabulary: Vocabulary) -> str:
+    """File of a vocabulary's index."""
+    return VOCABULARY_INDEXES.file(vocabulary.slices[0].rpartition("-")[0])

@@ -1,0 +1,72 @@
+"""Every output of a build, once: its folder, the kind of its files, and the record that a row of it is."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from pipelines.build.embeddings import ClipEmbeddings, TextEmbeddings
+from pipelines.build.outputs import Arrays, Document, Output, Partition, Shards, Table, Tar, Texts
+from schemas.agreement import Relabelled
+from schemas.build import Beginning, BucketPlan, IndexPlan, ListingPlan, VocabularyPlan
+from schemas.corpus import Assigned, Candidate, Captioned, Clip, CutInput, Encoded, InputRow, LedgerRow, Probed, Varied, Verdict
+from schemas.labels import Annotation
+from schemas.pseudo_label import Frequency, Labelled, Matched, Twin
+
+MARKER: Final = ".done.json"  # ending of the file that says that a bucket or slice of a folder is done
+
+# Over slices of the listing.
+LISTING: Final = Table(folder="listing", record=InputRow, partition=Partition.LISTING)
+PROBED: Final = Table(folder="probed", record=Probed, partition=Partition.LISTING)
+CANDIDATES: Final = Table(folder="cut", record=Candidate, partition=Partition.LISTING)
+CUT_INPUTS: Final = Table(folder="cut", suffix=".inputs.parquet", record=CutInput, partition=Partition.LISTING)
+
+# Over buckets of clips.
+CLIPS: Final = Table(folder="clips", record=Clip)
+ANNOTATIONS: Final = Table(folder="annotations", record=Annotation)
+EMBEDDINGS: Final = ClipEmbeddings(folder="embeddings")
+NEAR_DUPLICATES: Final = Table(folder="twins", record=Twin)
+VERDICTS: Final = Table(folder="verdicts", record=Verdict)
+VARIANTS: Final = Tar(folder="variants", record=Varied)
+LATENTS: Final = Tar(folder="latents", record=Encoded)
+CAPTIONS: Final = Table(folder="captions", record=Captioned)
+PARAPHRASES: Final = Table(folder="paraphrases", record=Captioned)
+TEXT_EMBEDDINGS: Final = TextEmbeddings(folder="text_embeddings")
+TEXTS: Final = Table(folder="texts", record=Captioned)
+MATCHES: Final = Table(folder="matches", record=Matched)
+FREQUENCIES: Final = Table(folder="frequencies", record=Frequency)
+LABELS: Final = Table(folder="labels", record=Labelled)
+SHARDS: Final = Shards(folder="shards")
+LEDGER: Final = Table(folder="ledger", record=LedgerRow)
+VERIFIED: Final = Table(folder="verified", record=Relabelled)
+
+# Over slices of the vocabularies.
+_TEXT_COLUMNS: Final = pa.schema([("text", pa.string()), ("source", pa.string()), ("licence", pa.string())])
+VOCABULARY: Final = Texts(folder="vocabulary", partition=Partition.VOCABULARY, schema=_TEXT_COLUMNS)
+VOCABULARY_VECTORS: Final = Arrays(folder="vocabulary_vectors", partition=Partition.VOCABULARY)
+
+# Of the whole build.
+ASSIGNED: Final = Table(folder="assigned", record=Assigned, partition=Partition.WHOLE)  # one for each way of dividing songs
+VOCABULARY_INDEXES: Final = Output(folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE)
+INPUTS: Final = "inputs"  # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
+INPUT_LEDGER: Final = LEDGER.file(INPUTS)
+
+LISTING_PLAN: Final = Document(name="listing/plan.json", record=ListingPlan)
+BUCKET_PLAN: Final = Document(name="clips/plan.json", record=BucketPlan)
+VOCABULARY_PLAN: Final = Document(name="vocabulary/plan.json", record=VocabularyPlan)
+INDEX_PLAN: Final = Document(name="vocabulary_index/plan.json", record=IndexPlan)
+BEGUN: Final = Document(name="begun.json", record=Beginning)  # vouches for the sources and the recipe that a build was begun with
+PLAN: Final = "plan"  # what a plan's name begins with, beside the files of buckets or slices
+SOURCES: Final = "sources.json"
+RECIPE: Final = "recipe.toml"
+DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
+CARD: Final = "README.md"
+VERSIONS: Final = "versions"
+RUNS: Final = "runs"
+
+OUTPUTS: Final[tuple[Output, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Output))
+TAKEN_OVER: Final = {SHARDS.folder: VARIANTS.folder}  # folders that hold what another has dropped
+
+
+def folders_of(partition: Partition) -> tuple[str, ...]:
+    """Folders with files of each bucket, or each slice."""
+    return tuple(dict.fromkeys(output.folder for output in OUTPUTS if output.partition is partition))

@@ -1,0 +1,32 @@
+"""The codec that a recipe names: what it is, and how much a child is given at once."""
+
+from functools import lru_cache
+from typing import Final
+
+from pipelines import clips
+from pipelines.encoding import describe
+from pipelines.errors import PipelineError
+from pipelines.isolation import Death
+from schemas.codec import CodecFacts
+from schemas.recipe import EncodeRecipe, LimitsRecipe, Recipe
+
+_BATCHES: Final = 2  # per call of the child: the second is read while the first is encoded
+
+
+def per_call(recipe: EncodeRecipe) -> int:
+    """Samples that a child is given at once."""
+    return _BATCHES * recipe.batch
+
+
+def codec_facts(recipe: Recipe) -> CodecFacts:
+    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not there."""
+    return _facts(recipe.encode, recipe.limits)
+
+
+@lru_cache(maxsize=4)
+def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
+    with clips.model_child(limits, encode.device, per_call(encode)) as child:
+        [found] = child.run(describe, [encode], None)
+    if isinstance(found, Death):
+        raise PipelineError(f"codec {encode.codec} cannot be had: {found.message}")
+    return found
