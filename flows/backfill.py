@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.build import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
-from flows.order import ALL_STEPS, steps_of
+from flows.order import ALL_STEPS, RENAMED, steps_of
 from flows.steps import absolute, begin, check_models, check_recipe, stored_build, trust_recipe
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
@@ -28,6 +28,7 @@ def backfill(
     Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side` run at a time, or as many as the
     Dask cluster has room for. Buckets that nothing touches are left alone. `until` ends it after that step.
     """
+    until = RENAMED.get(until, until)
     if until not in _STEPS[1:]:
         raise UsageError(f"{until} is no step of a backfill: expected {', '.join(_STEPS[1:])}")
     out = absolute(out)

@@ -17,20 +17,14 @@ Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 
 
 def step(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, encode, caption, paraphrase, embed, distinct, "
-            "gather, embed_vocabulary, index, match, weigh, label, pack, verify or close."
-        ),
-    ],
+    name: Annotated[str, typer.Argument(help="The step's name, such as list_inputs; a wrong one is answered with all of them.")],
     out: Out,
     run: Annotated[str, typer.Option(help="Folder of the run's reports inside OUT; without, a new one.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
     beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
     part: Annotated[str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")] = "",
-    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")] = False,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go: of the steps list_inputs and assign_buckets.")] = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.isolation import CHILDREN
@@ -81,7 +75,7 @@ def _take(
     *,
     shrink: bool,
 ) -> None:
-    from flows.order import STEPS
+    from flows.order import step_name
     from flows.stages import WHOLE, Share, watched
     from flows.steps import new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
@@ -89,8 +83,7 @@ def _take(
     from pipelines.lock import hold
     from pipelines.store import Store
 
-    if name not in STEPS:
-        raise UsageError(f"{name} is no step: expected {', '.join(STEPS)}")
+    name = step_name(name, lambda said: typer.echo(said, err=True))
     share, engine = Share.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
     check_engine(engine, out)
     check_folder(Store(out))  # the lock lies in it, too

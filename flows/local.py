@@ -97,7 +97,7 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
 
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     if not BUCKET_PLAN.exists(store):
-        raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
+        raise PipelineError(f"{store.url}: its inputs are not divided into buckets; run `obbligato build` again before it is verified")
     check_whole(store, MARKED)
     jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
     order = order_of(recipe)

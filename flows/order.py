@@ -1,7 +1,9 @@
 """The order of the steps, stated once. What else there is to know of them follows: folders, markers, what a recipe leaves out."""
 
+from collections.abc import Callable
 from typing import Final
 
+from flows.errors import UsageError
 from pipelines import (
     annotate,
     caption,
@@ -16,6 +18,7 @@ from pipelines import (
     ingest,
     label,
     match,
+    move_labels,
     near,
     pack,
     paraphrase,
@@ -40,6 +43,7 @@ ALL_STEPS: Final[tuple[Step, ...]] = (
     near.STAGE,
     filter.STAGE,
     vary.STAGE,
+    move_labels.STAGE,
     encode.STAGE,
     caption.STAGE,
     paraphrase.STAGE,
@@ -62,6 +66,35 @@ DIVIDING: Final = {step.divides: step for step in ALL_STEPS if isinstance(step, 
 SETTLED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on sources are not looked at again
 
 
+RENAMED: Final = {  # steps by the names that an earlier version had for them
+    "list": "list_inputs",
+    "ingest": "probe",
+    "settle": "assign_buckets",
+    "near": "near_duplicates",
+    "embed": "embed_paraphrases",
+    "distinct": "dedup_paraphrases",
+    "gather": "gather_vocabulary",
+    "index": "index_vocabulary",
+    "match": "match_texts",
+    "weigh": "text_frequencies",
+}
+
+
+def step_name(name: str, tell: Callable[[str], None]) -> str:
+    """The name of a step, also where an old one is given, which `tell` hears of. Raises `UsageError` where there is no such step.
+
+    >>> step_name("settle", print)
+    step settle is called assign_buckets now
+    'assign_buckets'
+    """
+    if name in RENAMED:
+        tell(f"step {name} is called {RENAMED[name]} now")
+    found = RENAMED.get(name, name)
+    if found not in STEPS:
+        raise UsageError(f"{name} is not a step: expected {', '.join(STEPS)}")
+    return found
+
+
 def order_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages over buckets that a recipe asks for."""
     return tuple(stage for stage in ORDER if stage.enabled(recipe))
@@ -70,7 +103,7 @@ def order_of(recipe: Recipe) -> tuple[Stage, ...]:
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
     """The steps of a build by a recipe.
 
-    >>> "match" in steps_of(Recipe()), steps_of(Recipe())[:5]
-    (False, ('list', 'ingest', 'cut', 'settle', 'annotate'))
+    >>> "match_texts" in steps_of(Recipe()), steps_of(Recipe())[:5]
+    (False, ('list_inputs', 'probe', 'cut', 'assign_buckets', 'annotate'))
     """
     return tuple(step.name for step in ALL_STEPS if step.enabled(recipe))

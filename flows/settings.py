@@ -109,7 +109,8 @@ def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        where = (".".join(str(part) for part in problem["loc"]) for problem in error.errors())
+        problems = "; ".join(f"{place}: {problem['msg']}" if place else problem["msg"] for place, problem in zip(where, error.errors()))
         raise UsageError(f"recipe: {problems}. {advice}") from error
 
 

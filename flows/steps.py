@@ -180,5 +180,7 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
         raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
+    except UsageError as error:  # one that an earlier version wrote
+        raise UsageError(f"{out}/{RECIPE}: {error}; build again with your own, and it is written anew") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, FileNotFoundError) as error:
         raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error

@@ -6,7 +6,7 @@ from typing import Final
 from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.tables import ANNOTATIONS, CAPTIONS, CLIPS, VARIANTS
+from pipelines.build.tables import CAPTIONS, CLIPS, MOVED_LABELS, VARIANTS
 from pipelines.captioning.compose import compose_captions
 from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.labelled import labelled_samples
@@ -35,5 +35,5 @@ def caption_bucket(job: Job) -> Done:
 
 
 STAGE: Final = Stage(
-    name="caption", version=2, reads=(CLIPS, ANNOTATIONS, VARIANTS), writes=(CAPTIONS,), knobs=("caption",), run=caption_bucket
+    name="caption", version=2, reads=(CLIPS, MOVED_LABELS, VARIANTS), writes=(CAPTIONS,), knobs=("caption",), run=caption_bucket
 )

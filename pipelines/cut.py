@@ -37,7 +37,8 @@ def cut_slice(job: Job) -> Done:
 def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow, list[Candidate]]:
     """What one input gives: clips, or the reason why none."""
     if probed.song is None:
-        return _ledger(row, row.outcome or Outcome.DEAD, probed.code, probed.message, probed.figure), []
+        stage = "probe" if row.outcome is None else "list_inputs"
+        return _ledger(row, stage, row.outcome or Outcome.DEAD, probed.code, probed.message, probed.figure), []
     try:
         spans = windows(row, probed.song, recipe)
         if spans[0][1] - spans[0][0] < recipe.min_clip_s:
@@ -45,10 +46,10 @@ def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow,
                 "too_short", "shorter than ingest.min_clip_s", f"{spans[0][1] - spans[0][0]:.3f} s, limit {recipe.min_clip_s:g} s"
             )
     except DeadInput as error:
-        return _ledger(row, Outcome.DEAD, error.code, error.message, error.figure), []
+        return _ledger(row, "cut", Outcome.DEAD, error.code, error.message, error.figure), []
     group, song = group_of(row.source, probed.song, recipe.group), probed.song
     made = [Candidate(place=row.place, stated=row.split, clip=_clip(row, song, start_s, end_s, group, recipe)) for start_s, end_s in spans]
-    return _ledger(row, Outcome.USED), made
+    return _ledger(row, "cut", Outcome.USED), made
 
 
 def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float, float]]:
@@ -90,12 +91,12 @@ def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, floa
     return [*found, (whole * size, duration_s)] if recipe.keep_last and rest >= recipe.min_clip_s else found
 
 
-def _ledger(row: InputRow, outcome: Outcome, code: str = "", message: str = "", figure: str = "") -> LedgerRow:
+def _ledger(row: InputRow, stage: str, outcome: Outcome, code: str = "", message: str = "", figure: str = "") -> LedgerRow:
     return LedgerRow(
         unit=Unit.INPUT,
         key=row.row,
         uri=row.source.uri,
-        stage="ingest",
+        stage=stage,
         outcome=outcome,
         code=code,
         message=message,
@@ -133,7 +134,7 @@ def group_of(source: Source, song: Song, group: Group) -> str:
 
 STAGE: Final = Stage(
     name="cut",
-    version=1,
+    version=2,
     reads=(LISTING, PROBED),
     writes=(CANDIDATES, CUT_INPUTS),
     knobs=tuple(f"ingest.{knob}" for knob in _KNOBS),

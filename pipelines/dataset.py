@@ -263,7 +263,7 @@ def card(dataset: Dataset) -> str:
 
 def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
     """How many captions were reworded, what was refused, and what sources claim that labels deny."""
-    composed, reworded, kept = (stages.get(name, {}) for name in ("caption", "paraphrase", "distinct"))
+    composed, reworded, kept = (stages.get(name, {}) for name in ("caption", "paraphrase", "dedup_paraphrases"))
     rows = [
         ("control captions", reworded.get("controls", 0)),
         ("rewordings kept", kept.get("kept", 0)),

@@ -1,4 +1,4 @@
-"""Stage *distinct*: of the paraphrases, those that kept their source's meaning and are no near copy of an earlier one."""
+"""Stage *dedup_paraphrases*: of the paraphrases, those that kept their source's meaning and are no near copy of an earlier one."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -133,7 +133,7 @@ def _before(job: Job) -> str | None:
 
 
 STAGE: Final = Stage(
-    name="distinct",
+    name="dedup_paraphrases",
     version=1,
     reads=(CLIPS, PARAPHRASES, TEXT_EMBEDDINGS),
     writes=(TEXTS,),

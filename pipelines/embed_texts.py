@@ -1,4 +1,4 @@
-"""Stage *embed*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
+"""Stage *embed_paraphrases*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -63,5 +63,5 @@ def tools(recipe: Recipe) -> dict[str, str]:
 
 
 STAGE: Final = Stage(
-    name="embed", version=1, reads=(CLIPS, CAPTIONS, PARAPHRASES), writes=(TEXT_EMBEDDINGS,), run=embed_bucket, tools=tools
+    name="embed_paraphrases", version=1, reads=(CLIPS, CAPTIONS, PARAPHRASES), writes=(TEXT_EMBEDDINGS,), run=embed_bucket, tools=tools
 )

@@ -1,4 +1,4 @@
-"""Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
+"""Stage *probe*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
 
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ def _probed(row: InputRow, result: Probe | Death) -> Probed:
 
 
 STAGE: Final = Stage(
-    name="ingest",
+    name="probe",
     version=1,
     reads=(LISTING,),
     writes=(PROBED,),

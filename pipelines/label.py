@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.tables import ANNOTATIONS, CLIPS, FREQUENCIES, LABELS, MATCHES, VARIANTS
+from pipelines.build.tables import CLIPS, FREQUENCIES, LABELS, MATCHES, MOVED_LABELS, VARIANTS
 from pipelines.captioning.metadata import read_metadata
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text
@@ -108,7 +108,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
 STAGE: Final = Stage(
     name="label",
     version=1,
-    reads=(CLIPS, ANNOTATIONS, VARIANTS, MATCHES, FREQUENCIES),
+    reads=(CLIPS, MOVED_LABELS, VARIANTS, MATCHES, FREQUENCIES),
     writes=(LABELS,),
     knobs=(
         "label.long_labels",

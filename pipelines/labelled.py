@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipelines.build.job import Job
-from pipelines.build.tables import ANNOTATIONS, CLIPS, VARIANTS
-from pipelines.moving import variant_labels
+from pipelines.build.tables import CLIPS, MOVED_LABELS, VARIANTS
 from schemas.corpus import Clip, Varied
 from schemas.labels import Labels
 
@@ -21,7 +20,6 @@ class LabelledSample(NamedTuple):
 def labelled_samples(job: Job) -> Iterator[LabelledSample]:
     """A bucket's samples in the order in which they were made."""
     bucket_clips = {clip.clip_key: clip for clip in CLIPS.read(job)}
-    annotations = {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
+    moved = {row.sample_key: row.labels for row in MOVED_LABELS.read(job)}
     for varied in VARIANTS.read(job):
-        clip = bucket_clips[varied.clip_key]
-        yield LabelledSample(varied, clip, variant_labels(annotations[varied.clip_key], clip.length_s, varied.change, varied.duration_s))
+        yield LabelledSample(varied, bucket_clips[varied.clip_key], moved[varied.sample_key])

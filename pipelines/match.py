@@ -1,4 +1,4 @@
-"""Stage *match*: the texts of each vocabulary that lie nearest to each clip."""
+"""Stage *match_texts*: the texts of each vocabulary that lie nearest to each clip."""
 
 import atexit
 from bisect import bisect_right
@@ -144,7 +144,7 @@ def seen(job: Job) -> str:
 
 
 STAGE: Final = Stage(
-    name="match",
+    name="match_texts",
     version=1,
     reads=(CLIPS, EMBEDDINGS),
     writes=(MATCHES,),

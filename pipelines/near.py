@@ -1,4 +1,4 @@
-"""Stage *near*: clips of different songs that are the same recording, over the whole corpus.
+"""Stage *near_duplicates*: clips of different songs that are the same recording, over the whole corpus.
 
 Embeddings propose, fingerprints decide. Each clip's vector is hashed by random hyperplanes into several tables (Charikar, 2002); clips
 that share a place in a table, and whose longer signatures say that they are near, are compared: vectors, then fingerprints.
@@ -46,7 +46,7 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
     if not heard:
         return
     total = sum(read_plan(job.store).clips.values())
-    hashing = Hashing.for_corpus(total, job.recipe.near)
+    hashing = Hashing.for_corpus(total, job.recipe.near_duplicates)
     shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
     signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))
     songs = np.array([int(clip.clip_key.partition("-")[0], 16) for clip in heard], np.uint64)
@@ -63,7 +63,7 @@ def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tu
     owners = [(share.bucket, row) for share in shares for row in share.rows.tolist()]
     songs = np.concatenate([share.songs for share in shares])
     places, signed = (np.concatenate([getattr(share, name) for share in shares]) for name in ("places", "signatures"))
-    for one, other in near_pairs(places, signed, recipe.near.min_similarity):
+    for one, other in near_pairs(places, signed, recipe.near_duplicates.min_similarity):
         if songs[one] != songs[other]:
             for (bucket, row), twin in ((owners[one], owners[other]), (owners[other], owners[one])):
                 yield bucket, (row, *twin)
@@ -71,7 +71,7 @@ def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tu
 
 def receive(job: Job, rows: list[Meeting]) -> Done:
     """Compare a bucket's clips with those that they met, and write the proved ones."""
-    own, recipe = EMBEDDINGS.read(job), job.recipe.near
+    own, recipe = EMBEDDINGS.read(job), job.recipe.near_duplicates
     by_bucket: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for row, bucket, other in rows:
         by_bucket[bucket].add((row, other))
@@ -108,11 +108,11 @@ def _counts(job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]
 
 
 STAGE: Final = Stage(
-    name="near",
+    name="near_duplicates",
     version=1,
     reads=(CLIPS, EMBEDDINGS),
     writes=(NEAR_DUPLICATES,),
-    knobs=("near",),
+    knobs=("near_duplicates",),
     shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
     enabled=lambda recipe: recipe.finds_copies,
 )

@@ -20,6 +20,7 @@ from pipelines.build.tables import (
     LABELS,
     LATENTS,
     LEDGER,
+    MOVED_LABELS,
     PARAPHRASES,
     SHARDS,
     TEXTS,
@@ -205,7 +206,7 @@ def _optional_reads(recipe: Recipe) -> tuple[Output, ...]:
 STAGE: Final = Stage(
     name="pack",
     version=5,
-    reads=(CLIPS, ANNOTATIONS, VERDICTS, VARIANTS, CAPTIONS, PARAPHRASES, TEXTS),
+    reads=(CLIPS, ANNOTATIONS, VERDICTS, VARIANTS, MOVED_LABELS, CAPTIONS, PARAPHRASES, TEXTS),
     optional_reads=_optional_reads,
     writes=(SHARDS, LEDGER, VARIANTS),
     knobs=("vary", "pack"),

@@ -7,7 +7,7 @@ from typing import Final
 from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.tables import ANNOTATIONS, CAPTIONS, CLIPS, PARAPHRASES, VARIANTS
+from pipelines.build.tables import CAPTIONS, CLIPS, MOVED_LABELS, PARAPHRASES
 from pipelines.captioning.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import paraphrased
@@ -52,7 +52,7 @@ def _run_all(recipe: Recipe) -> RunAll | None:
 STAGE: Final = Stage(
     name="paraphrase",
     version=2,
-    reads=(CLIPS, ANNOTATIONS, VARIANTS, CAPTIONS),
+    reads=(CLIPS, MOVED_LABELS, CAPTIONS),
     writes=(PARAPHRASES,),
     knobs=("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
     run=paraphrase_bucket,

@@ -115,6 +115,7 @@ def assigned(scratch: Scratch) -> Iterator[pa.Table]:
 def ledger(scratch: Scratch) -> Iterator[pa.Table]:
     """A ledger row per input, in the listing's order: one all of whose clips came with an earlier input is a duplicate."""
     own = {
+        "stage": "case when repeated then 'assign_buckets' else ledger.stage end",
         "outcome": "case when repeated then 'duplicate' else ledger.outcome end",
         "code": "case when repeated then 'same_audio' else ledger.code end",
         "message": "case when repeated then 'the same audio and window as ' || uri else ledger.message end",

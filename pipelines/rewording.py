@@ -7,10 +7,9 @@ from typing import NamedTuple
 from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.tables import CAPTIONS, PARAPHRASES
+from pipelines.build.tables import CAPTIONS, MOVED_LABELS, PARAPHRASES
 from pipelines.captioning.conversation import Rewording
 from pipelines.isolation import Death
-from pipelines.labelled import labelled_samples
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Captioned
 from schemas.labels import Labels
@@ -27,9 +26,9 @@ class Work(NamedTuple):
 def works(job: Job) -> Iterator[Work]:
     """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
     captions = to_reword(job)
-    for sample in labelled_samples(job):
-        if (caption := captions.get(sample.varied.sample_key)) is not None:
-            yield Work(sample.varied.sample_key, caption, sample.labels)
+    for sample in MOVED_LABELS.read(job):
+        if (caption := captions.get(sample.sample_key)) is not None:
+            yield Work(sample.sample_key, caption, sample.labels)
 
 
 def to_reword(job: Job) -> dict[str, Caption]:

@@ -41,7 +41,7 @@ from schemas.record import Record
 
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
 _SONGS: Final = pa.schema([("song_id", pa.string())])
-_VERSION: Final = 1  # raised when settling gives other clips, buckets or ledger rows
+_VERSION: Final = 2  # raised when settling gives other clips, buckets or ledger rows
 
 
 def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> BucketPlan:
@@ -249,4 +249,4 @@ def _settle(build: BegunBuild) -> dict[str, int]:
     return settle_corpus(build.store, slices, build.recipe, shrink=build.shrink).inputs.counts
 
 
-STEP: Final = CorpusStep(name="settle", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS)
+STEP: Final = CorpusStep(name="assign_buckets", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS)

@@ -165,4 +165,4 @@ def _list(build: BegunBuild) -> dict[str, int]:
     return {"inputs": sum(slices.values()), "slices": len(slices)}
 
 
-STEP: Final = CorpusStep(name="list", run=_list, writes=(LISTING,), divides=Partition.LISTING)
+STEP: Final = CorpusStep(name="list_inputs", run=_list, writes=(LISTING,), divides=Partition.LISTING)

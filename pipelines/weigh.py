@@ -1,4 +1,4 @@
-"""Stage *weigh*: how many clips of the corpus have each text among their candidates; a combine over all buckets."""
+"""Stage *text_frequencies*: how many clips of the corpus have each text among their candidates; a combine over all buckets."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def receive(job: Job, rows: list[Counts]) -> Done:
 
 
 STAGE: Final = Stage(
-    name="weigh",
+    name="text_frequencies",
     version=1,
     reads=(CLIPS, MATCHES),
     writes=(FREQUENCIES,),

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
+from schemas.identity import SampleKey
 from schemas.pitch import Key, Mode
 from schemas.record import Confidence, PitchClass, PositiveSeconds, Record, Seconds
 
@@ -166,3 +167,10 @@ class Annotation(Record):
     clip_key: str
     labels: Labels
     measures: Measures
+
+
+class MovedLabels(Record):
+    """The labels of one sample: its clip's, moved with the audio."""
+
+    sample_key: SampleKey
+    labels: Labels

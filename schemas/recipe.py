@@ -1,7 +1,8 @@
 """The recipe: every knob of a build, typed, with a default and its source. Unknown keys are refused."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Any, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +11,7 @@ from schemas.label_recipe import LabelRecipe, NearRecipe, Search
 from schemas.record import Confidence, Record
 
 Share = Confidence
+RENAMED_SECTIONS: Final = {"near": "near_duplicates"}
 
 
 class Window(StrEnum):
@@ -204,7 +206,8 @@ class FilterRecipe(Record):
     min_confidence: Confidence = Field(0.0, description="A clip whose beats, chords and key are all below this breaks the rule.")
     confidence_action: FilterAction = Field(FilterAction.KEEP_ORIGINAL, description="On low confidence.")
     near_duplicate_action: FilterAction = Field(
-        FilterAction.REJECT, description="On a clip of train that is a copy of one in validation or test (looked for by `near.find`)."
+        FilterAction.REJECT,
+        description="On a clip of train that is a copy of one in validation or test (`near_duplicates.find`).",
     )
 
 
@@ -391,7 +394,7 @@ class Recipe(Record):
     ingest: IngestRecipe = IngestRecipe()
     limits: LimitsRecipe = LimitsRecipe()
     annotate: AnnotateRecipe = AnnotateRecipe()
-    near: NearRecipe = NearRecipe()
+    near_duplicates: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()
     encode: EncodeRecipe = EncodeRecipe()
@@ -400,6 +403,15 @@ class Recipe(Record):
     label: LabelRecipe = LabelRecipe()
     pack: PackRecipe = PackRecipe()
     verify: VerifyRecipe = VerifyRecipe()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: Any) -> Any:
+        """Refuse a section by the name that an earlier version had for it, and say the new one."""
+        for old, new in RENAMED_SECTIONS.items():
+            if isinstance(values, Mapping) and old in values:
+                raise ValueError(f"section {old} is called {new} now: write [{new}], and {new}.KEY where a knob of it is set")
+        return values
 
     @property
     def labels(self) -> bool:
@@ -414,7 +426,7 @@ class Recipe(Record):
     @property
     def finds_copies(self) -> bool:
         """Whether copies of a recording are looked for."""
-        return self.near.find or self.labels
+        return self.near_duplicates.find or self.labels
 
     @property
     def embeds(self) -> bool:

@@ -9,7 +9,7 @@ from pipelines.build.markers import Done, write_marker
 from pipelines.captioning.compose import compose_captions
 from pipelines.store import Store
 from schemas.corpus import Captioned, Change, Clip, Song, Source, Varied
-from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, Tempo
+from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, MovedLabels, Tempo
 from schemas.recipe import Recipe
 from schemas.record import Record
 from tests.pipelines.shard_samples import CONTROLS
@@ -44,7 +44,7 @@ def captioned_build(out: str, recipe: Recipe, sources: Sequence[str], buckets: i
 
 
 def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
-    made: dict[str, list[Record]] = {"clips": [], "annotations": [], "variants": [], "captions": []}
+    made: dict[str, list[Record]] = {"clips": [], "annotations": [], "variants": [], "moved_labels": [], "captions": []}
     for seed, text in rows:
         song = Song(song_id=f"{seed:016x}", rate_hz=16_000, channels=1, duration_s=10)
         key = f"{song.song_id}-0-10000"
@@ -61,8 +61,9 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
         made["variants"].append(
             Varied(sample_key=f"{key}-orig", clip_key=key, change=Change(), duration_s=10, controls=CONTROLS, offset=0, bytes=0)
         )
+        made["moved_labels"].append(MovedLabels(sample_key=f"{key}-orig", labels=said))
         made["captions"].append(Captioned(sample_key=f"{key}-orig", captions=composed.captions))
-    kinds = {"clips": Clip, "annotations": Annotation, "variants": Varied, "captions": Captioned}
+    kinds = {"clips": Clip, "annotations": Annotation, "variants": Varied, "moved_labels": MovedLabels, "captions": Captioned}
     for folder, records in made.items():
         file = job.store.write_records(f"{folder}/{job.bucket}.parquet", kinds[folder], records)
         write_marker(folder, job, folder, Done([file], {}))

@@ -9,7 +9,7 @@ from pipelines.build.outputs import Arrays, Document, Output, Partition, Shards,
 from schemas.agreement import Relabelled
 from schemas.build import Beginning, BucketPlan, IndexPlan, ListingPlan, VocabularyPlan
 from schemas.corpus import Assigned, Candidate, Captioned, Clip, CutInput, Encoded, InputRow, LedgerRow, Probed, Varied, Verdict
-from schemas.labels import Annotation
+from schemas.labels import Annotation, MovedLabels
 from schemas.pseudo_label import Frequency, Labelled, Matched, Twin
 
 MARKER: Final = ".done.json"  # ending of the file that says that a bucket or slice of a folder is done
@@ -27,6 +27,7 @@ EMBEDDINGS: Final = ClipEmbeddings(folder="embeddings")
 NEAR_DUPLICATES: Final = Table(folder="twins", record=Twin)
 VERDICTS: Final = Table(folder="verdicts", record=Verdict)
 VARIANTS: Final = Tar(folder="variants", record=Varied)
+MOVED_LABELS: Final = Table(folder="moved_labels", record=MovedLabels)
 LATENTS: Final = Tar(folder="latents", record=Encoded)
 CAPTIONS: Final = Table(folder="captions", record=Captioned)
 PARAPHRASES: Final = Table(folder="paraphrases", record=Captioned)

@@ -28,7 +28,7 @@ def account_lines(dataset: Dataset) -> list[str]:
     said, stages = dataset.pseudo_labels, dataset.stages
     if said is None:
         return []
-    near, labels, match = (stages.get(name, {}) for name in ("near", "label", "match"))
+    near, labels, match = (stages.get(name, {}) for name in ("near_duplicates", "label", "match_texts"))
     rows = [
         ("samples with labels", labels.get("labelled", 0)),
         ("sentences", labels.get("long_labels", 0)),

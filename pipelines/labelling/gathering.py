@@ -1,4 +1,4 @@
-"""Step *gather*: the texts of all vocabularies that may become labels, in slices that can be looked into without reading them whole."""
+"""Step *gather_vocabulary*: the texts of all vocabularies that may become labels, in slices that need not be read whole."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -129,5 +129,5 @@ def _gather(build: BegunBuild) -> dict[str, int]:
 
 
 STEP: Final = CorpusStep(
-    name="gather", run=_gather, writes=(VOCABULARY,), divides=VOCABULARY.partition, enabled=lambda recipe: recipe.labels
+    name="gather_vocabulary", run=_gather, writes=(VOCABULARY,), divides=VOCABULARY.partition, enabled=lambda recipe: recipe.labels
 )

@@ -1,4 +1,4 @@
-"""Step *index*: an approximate index of each vocabulary, where the recipe asks for one."""
+"""Step *index_vocabulary*: an approximate index of each vocabulary, where the recipe asks for one."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,4 +53,4 @@ def _index_step(build: BegunBuild) -> dict[str, int]:
     return {"indexes": plan.indexes, "texts": plan.texts}
 
 
-STEP: Final = CorpusStep(name="index", run=_index_step, writes=(VOCABULARY_INDEXES,), enabled=lambda recipe: recipe.indexes)
+STEP: Final = CorpusStep(name="index_vocabulary", run=_index_step, writes=(VOCABULARY_INDEXES,), enabled=lambda recipe: recipe.indexes)

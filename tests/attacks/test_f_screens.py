@@ -100,7 +100,7 @@ def test_f_a_forged_build_gets_one_short_line(tmp_path: Path) -> None:
 
 def test_f_a_flow_is_told_of_a_forged_build_in_one_short_line(tmp_path: Path) -> None:
     forge(tmp_path)
-    order = {"step": "ingest", "share": "", "out": str(tmp_path), "run_folder": "runs/1", "workers": 1, "runner": "local", "beam": []}
+    order = {"step": "probe", "share": "", "out": str(tmp_path), "run_folder": "runs/1", "workers": 1, "runner": "local", "beam": []}
     command = [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())]
     told = json.dumps({**order, "lock": "", "timeout_s": 60.0}) + "\n"
     done = subprocess.run(command, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
@@ -128,7 +128,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("forged")
     store = Store(str(folder))
     row = LedgerRow(
-        unit=Unit.INPUT, key=f"song ♯{HOSTILE}", uri=HOSTILE, stage="ingest", outcome=Outcome.DEAD, code="[red]", message=HOSTILE
+        unit=Unit.INPUT, key=f"song ♯{HOSTILE}", uri=HOSTILE, stage="probe", outcome=Outcome.DEAD, code="[red]", message=HOSTILE
     )
     write_plan(store, {})
     store.write_records(INPUT_LEDGER, LedgerRow, [row])

@@ -141,7 +141,7 @@ def test_g_tmpdir_full_ends_the_command_in_one_line(songs: Whole, temporary: Dis
     ended = obbligato("build", songs.source, "--out", tmp_path / "out", "--set", "vary.speeds=0")
     said = ended.stderr.strip()
     assert (ended.returncode, said.count("\n")) == (1, 0)
-    assert said.startswith("obbligato: stage ingest: 1 of 1 buckets are unfinished, slice-00000 first: ")
+    assert said.startswith("obbligato: stage probe: 1 of 1 buckets are unfinished, slice-00000 first: ")
     assert NO_SPACE in said
 
 

@@ -83,7 +83,7 @@ def _cut_fast(job: Job) -> Done:
     listed, probed = (read_table(job.store, f"{folder}/{job.bucket}.parquet").combine_chunks() for folder in ("listing", "probed"))
     dead = pc.is_null(probed.column("song"))
     inputs = pa.table({"place": listed.column("place"), "ledger": _structs(LedgerRow, listed.num_rows, {
-        "unit": "input", "key": listed.column("row"), "uri": pc.struct_field(listed.column("source"), "uri"), "stage": "ingest",
+        "unit": "input", "key": listed.column("row"), "uri": pc.struct_field(listed.column("source"), "uri"), "stage": "cut",
         "outcome": pc.if_else(dead, "dead", "used"), "code": probed.column("code"), "message": "", "figure": "", "clips": 0,
     })})  # fmt: skip
     kept = pc.invert(dead)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pipelines.agreement import agreement
-from pipelines.annotate import RATE_HZ
+from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import resampled
 from pipelines.moving import cut

@@ -29,7 +29,7 @@ from schemas.recipe import Recipe
 from tests.benchmarks.truth_peers import essentia_key, madmom_deep_chroma, madmom_downbeats
 
 CLIP_S, EXTENDED_S = 10.0, 12.5
-STAGES = ("ingest", "cut", "annotate", "filter", "vary", "caption", "pack", "verify")
+STAGES = ("probe", "cut", "annotate", "filter", "vary", "caption", "pack", "verify")
 
 
 class PeakMemory(threading.Thread):

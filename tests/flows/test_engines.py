@@ -35,7 +35,7 @@ from tests.waiting import until
 
 FAILS_WITHIN_S = 60
 SHARES = 3
-WHOLE_STEPS = ("list", "settle", "gather", "index", "close")
+WHOLE_STEPS = ("list_inputs", "assign_buckets", "gather_vocabulary", "index_vocabulary", "close")
 
 
 class Tones(NamedTuple):
@@ -168,7 +168,7 @@ def test_a_killed_beam_worker_ends_the_run_in_one_line_and_a_local_run_ends_with
     servers.harnesses()[0].kill()
     _, said = process.communicate(timeout=FAILS_WITHIN_S)
     died = "a worker has died, or lost its connection; what it has finished is kept: run again"
-    assert (process.returncode, said.decode()) == (1, f"obbligato: stage ingest failed: {died}\n")
+    assert (process.returncode, said.decode()) == (1, f"obbligato: stage probe failed: {died}\n")
     until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)

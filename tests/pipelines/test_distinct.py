@@ -89,7 +89,7 @@ def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(t
     jobs = build(tmp_path, {0: (text,)}, {0: ("Above tender violins, a flute sings quietly.",)})
     run(jobs)
     later = Job(jobs[0].out, "train-g0001-00000", RECIPE)
-    for folder in ("clips", "captions", "annotations", "variants"):
+    for folder in ("clips", "captions", "annotations", "variants", "moved_labels"):
         content = Path(tmp_path, folder, "train-00000.parquet").read_bytes()
         write_marker(folder, later, "later", Done([later.store.write_bytes(f"{folder}/{later.bucket}.parquet", content)], {}))
     reworded(later, {f"{0:016x}-0-10000-orig": (text,)})

@@ -42,7 +42,7 @@ class Build:
                 self.store.write_json(marker_name(stage.folder, bucket), {})
 
     def dead_inputs(self, rows: Iterable[str]) -> None:
-        found = [LedgerRow(unit=Unit.INPUT, key=row, uri=row, stage="ingest", outcome=Outcome.DEAD) for row in rows]
+        found = [LedgerRow(unit=Unit.INPUT, key=row, uri=row, stage="probe", outcome=Outcome.DEAD) for row in rows]
         self.store.write_records(INPUT_LEDGER, LedgerRow, found)
 
     def dead_samples(self, folder: str, bucket: str, keys: Sequence[str], samples: Sequence[str]) -> None:
