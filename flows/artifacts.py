@@ -14,6 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.stages import Report
 from pipelines.build.plans import gathered
 from pipelines.build.tables import CARD
 from pipelines.dataset import plain_line
@@ -49,27 +50,27 @@ class StepProgressBar:
             update_progress_artifact(self._artifact, progress=percent, description=said)
 
 
-def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
+def show_steps(corpus: str, reports: Sequence[Report]) -> None:
     """The counts of every step as a table."""
     rows = [
         {
-            "step": report["step"],
-            "buckets": report["buckets"] or "",
-            "run now": report["run"] if report["buckets"] else "",
-            "seconds": report["seconds"],
-            "own work, s": report["work_s"],
-            "counts": ", ".join(f"{name} {count}" for name, count in report["counts"].items()),
+            "step": report.step,
+            "buckets": report.buckets or "",
+            "run now": report.run if report.buckets else "",
+            "seconds": report.seconds,
+            "own work, s": report.work_s,
+            "counts": ", ".join(f"{name} {count}" for name, count in report.counts.items()),
         }
         for report in reports
     ]
     create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did")
 
 
-def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
+def show_rewording(corpus: str, reports: Sequence[Report]) -> None:
     """What a language model was asked and paid, what of its answers was refused and why, and some of them to look at."""
     for report in reports:
-        if report["step"] == "paraphrase" and report.get("told"):
-            text = rewording_report(report["counts"], report["told"])
+        if report.told:
+            text = rewording_report(report.counts, report.told)
             create_markdown_artifact(
                 text, key=key("rewording", corpus), description=f"Captions of {plain_line(corpus)} in a language model's words"
             )

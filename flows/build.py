@@ -1,7 +1,7 @@
 """The flow that builds a dataset: one task per step, each in a process of its own, under the output folder's lock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, NamedTuple, Self
 
@@ -18,8 +18,9 @@ from flows.artifacts import StepProgressBar, show_dataset, show_rewording, show_
 from flows.errors import UsageError
 from flows.order import STEPS, steps_of
 from flows.processes import Order, StepFailed
-from flows.stages import summed
+from flows.stages import Report, summed
 from flows.steps import absolute, begin, check, new_run, trust_recipe
+from pipelines import paraphrase
 from pipelines.beam.options import Engine, engine_of
 from pipelines.build_folder import links_out
 from pipelines.dataset import stated_dataset
@@ -30,7 +31,9 @@ from pipelines.trust import wanted
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
-TAGS: Final = {"paraphrase": ("obbligato-llm",)}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+TAGS: Final = {
+    paraphrase.STAGE.name: ("obbligato-llm",)
+}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -68,7 +71,7 @@ class Run(NamedTuple):
     settings: EngineSettings
     lock: Lock
     recipe: Recipe
-    reports: list[dict[str, Any]]
+    reports: list[Report]
 
 
 def _may_mend(_task: object, _run: object, state: Any) -> bool:
@@ -138,18 +141,19 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: boo
             show_rewording(run.corpus, run.reports)
 
 
-def take(run: Run, step: str) -> dict[str, Any]:
+def take(run: Run, step: str) -> Report:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
     taken = STEPS[step]
     alone = isinstance(taken, CorpusStep) or taken.is_whole(run.recipe)
     if of == 1 or alone:
-        report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
+        report = Report(**take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus))
     else:
         began = time.monotonic()
-        report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))
-        report["seconds"] = round(time.monotonic() - began, 3)
+        found = slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of)
+        shares = [Report(**report) for report in found]
+        report = _together(step, shares)._replace(seconds=round(time.monotonic() - began, 3))
     run.reports.append(report)
     return report
 
@@ -162,10 +166,10 @@ def _task_runner(settings: EngineSettings) -> Any:
     return DaskTaskRunner(address=settings.dask)
 
 
-def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    counts = summed(report["counts"] for report in reports)
-    total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
-    return {"step": step, "counts": counts, **total, "work_s": round(sum(report["work_s"] for report in reports), 3)}
+def _together(step: str, reports: Sequence[Report]) -> Report:
+    counts = summed(report.counts for report in reports)
+    buckets, done = sum(report.buckets for report in reports), sum(report.run for report in reports)
+    return Report(step, counts, buckets, done, work_s=round(sum(report.work_s for report in reports), 3))
 
 
 def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:

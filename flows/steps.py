@@ -16,13 +16,14 @@ from flows.settings import recipe_toml, validated
 from flows.stages import WHOLE, Report, Share, Watch, run_stage
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
-from pipelines.build.tables import BEGUN, RECIPE, RUNS, SOURCES
+from pipelines.build.tables import BEGUN, RECIPE, SOURCES
 from pipelines.build_folder import check_folder
 from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders.recipe_embedder import description
 from pipelines.errors import Damaged, PipelineError
 from pipelines.labelling.vocabulary_files import file_at
 from pipelines.listing import list_sources
+from pipelines.lock_file import RUNS
 from pipelines.stage import BegunBuild, CorpusStep
 from pipelines.store import Store
 from pipelines.trust import check_trust, reached, trust, wanted

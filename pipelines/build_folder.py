@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, readable
 from pipelines.places import is_below
-from pipelines.shard_finding import readable
 from pipelines.store import Store
 from pipelines.trust import check_trust
 

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.build.markers import altered_files, forget, marker_name
 from pipelines.build.outputs import Document
-from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, INPUT_LEDGER, INPUTS, LEDGER, LISTING_PLAN, MARKER, VERSIONS, VOCABULARY_PLAN
+from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, INPUT_LEDGER, INPUTS, LEDGER, LISTING_PLAN, MARKER, VOCABULARY_PLAN
 from pipelines.errors import Damaged, PipelineError
 from pipelines.store import Store
 from pipelines.tables import side_by_side
-from pipelines.versions import altered_beginning, altered_documents, read_version, set_aside, version_names
+from pipelines.versions import altered_beginning, altered_documents, read_version, set_aside, version_file, version_names
 from pipelines.writers.answers import Answers, damaged_lines
 
 _PLANS: Final[tuple[Document[Any], ...]] = (BUCKET_PLAN, LISTING_PLAN)
@@ -92,7 +92,7 @@ def _plans(store: Store) -> Iterator[Damage]:
 def _versions(store: Store) -> Iterator[Damage]:
     """Damage in versions. The last is made anew; of an earlier one nothing else tells what it said."""
     for name in version_names(store):
-        yield from _broken(store, f"{VERSIONS}/{name}", partial(read_version, store, name), partial(set_aside, store, name))
+        yield from _broken(store, version_file(name), partial(read_version, store, name), partial(set_aside, store, name))
 
 
 def _documents(store: Store) -> Iterator[Damage]:

@@ -12,15 +12,14 @@ from pydantic import ValidationError
 from pipelines import rubberband
 from pipelines.agreement import mean_agreement
 from pipelines.build.markers import read_checked, read_marker
-from pipelines.build.plans import read_plan
-from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED
+from pipelines.build.plans import check_inputs, read_plan
+from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED, VERSIONS
 from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders import minilm
 from pipelines.embedders.recipe_embedder import description
 from pipelines.errors import Damaged, PipelineError
 from pipelines.labelling.account import account, account_lines
 from pipelines.scratch import scratch
-from pipelines.settling import check_inputs
 from pipelines.stage import BegunBuild, CorpusStep, Stage
 from pipelines.store import Store
 from pipelines.tables import first_row, side_by_side
@@ -81,8 +80,9 @@ def check_stated(store: Store, found: Dataset) -> None:
 def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
     """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an identity does not hold."""
     plan = read_plan(store)
-    counts = {stage.name: _counts(store, stage, plan.buckets) for stage in stages}
-    samples = _sample_totals(counts["pack"])
+    counts = {stage.name: _counts(store, stage.folder, plan.buckets) for stage in stages}
+    packed = next(stage.name for stage in stages if SHARDS in stage.writes)
+    samples = _sample_totals(counts[packed])
     check_inputs(plan.inputs)
     check_samples(samples)
     if not samples.written:
@@ -124,9 +124,9 @@ def check_samples(totals: SampleTotals) -> None:
         )
 
 
-def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
+def _counts(store: Store, folder: str, buckets: Sequence[str]) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for marker in side_by_side(lambda name: read_marker(store, stage.folder, name), buckets):
+    for marker in side_by_side(lambda name: read_marker(store, folder, name), buckets):
         total.update(marker.counts)
     return dict(sorted(total.items()))
 
@@ -319,4 +319,4 @@ def _close(build: BegunBuild) -> dict[str, int]:
     return {**dataset.samples.model_dump(), "version": publish_version(build.store, dataset, build.recipe).number}
 
 
-STEP: Final = CorpusStep(name="close", run=_close)
+STEP: Final = CorpusStep(name="close", run=_close, writes=(VERSIONS,))

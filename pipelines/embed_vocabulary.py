@@ -8,7 +8,7 @@ from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import VOCABULARY, VOCABULARY_VECTORS
-from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools, per_call
+from pipelines.embedders.recipe_embedder import TEXTS_VERSION, description, embedder_child, embedder_tools, per_call
 from pipelines.embedding import embed_texts
 from pipelines.isolation import Death
 from pipelines.stage import Stage
@@ -38,7 +38,7 @@ def embed_slice(job: Job) -> Done:
 
 STAGE: Final = Stage(
     name="embed_vocabulary",
-    version=1,
+    version=TEXTS_VERSION,
     reads=(VOCABULARY,),
     writes=(VOCABULARY_VECTORS,),
     knobs=("label.embedder", "label.model", "label.device", "label.batch"),

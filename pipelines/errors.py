@@ -56,3 +56,8 @@ def machine_faults(doing: str) -> Iterator[None]:
         if is_of_the_machine(error):
             raise MachineFault(f"{doing}: {error.strerror}; make room or repair it, then run again") from error
         raise
+
+
+def readable(name: str) -> str:
+    """A file's name as valid text: bytes that are no UTF-8 become ``\\udcXX``."""
+    return name.encode("utf-8", "backslashreplace").decode()

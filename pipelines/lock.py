@@ -19,7 +19,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 
 from pipelines.errors import PipelineError
-from pipelines.lock_file import NAME, Seen, prevailed, read, refuses_rivals, remove, swap
+from pipelines.lock_file import NAME, RUNS, Seen, prevailed, read, refuses_rivals, remove, swap
 from pipelines.remote import remote_errors
 from pipelines.store import Store
 from pipelines.temporary import boot_id, pid_namespace
@@ -209,7 +209,7 @@ def _is_here(holder: Holder) -> bool:
 
 def _age_s(store: Store) -> float:
     """Seconds since the last renewal by the store's own clock: a file written now tells its time, so hosts' clocks need not agree."""
-    probe = f"runs/.clock-{uuid.uuid4().hex}"
+    probe = f"{RUNS}/.clock-{uuid.uuid4().hex}"
     store.write_bytes(probe, b"")
     try:
         with remote_errors(store.url):

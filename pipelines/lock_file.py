@@ -16,6 +16,7 @@ from pipelines.remote import remote_errors
 from pipelines.store import Store
 
 NAME: Final = "run.lock"
+RUNS: Final = "runs"  # folder of what runs report, and of what guards the lock
 _SETTLE_S = 2.0  # in which rival writes end, on stores that cannot refuse the second one
 _MEMORY: Final = threading.Lock()
 
@@ -101,7 +102,7 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
 def _guarded(store: Store) -> Iterator[None]:
     """One process and thread at a time, on this host and over NFS. The kernel frees it when a process dies."""
     os.makedirs(store.path("runs"), exist_ok=True)
-    with open(store.path("runs/.lock"), "wb") as guard:
+    with open(store.path(f"{RUNS}/.lock"), "wb") as guard:
         with suppress(OSError):  # some cluster file systems have no such locks: a moment's race is left there
             fcntl.flock(guard, fcntl.LOCK_EX)
         yield

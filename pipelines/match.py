@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from pipelines import clips, embed_vocabulary
+from pipelines import clips
 from pipelines.build.job import Job
 from pipelines.build.markers import Done, check_files
 from pipelines.build.plans import gathered, index_name, indexed
 from pipelines.build.tables import CLIPS, EMBEDDINGS, MATCHES, VOCABULARY, VOCABULARY_VECTORS
-from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools
+from pipelines.embedders.recipe_embedder import TEXTS_VERSION, description, embedder_child, embedder_tools
 from pipelines.errors import Damaged, PipelineError
 from pipelines.isolation import Death
 from pipelines.labelling.matching import Found, Request, Space, match
@@ -140,7 +140,7 @@ def _mapped_table(file: str) -> pa.Table:
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{gathered(job.store).content} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return f"{gathered(job.store).content} {TEXTS_VERSION} {job.recipe.label.batch}"
 
 
 STAGE: Final = Stage(

@@ -26,7 +26,7 @@ from pipelines.build.markers import (
     write_marker,
 )
 from pipelines.build.outputs import Partition
-from pipelines.build.plans import sizes_of
+from pipelines.build.plans import check_inputs, sizes_of
 from pipelines.build.tables import ASSIGNED, BUCKET_PLAN, CANDIDATES, CLIPS, CUT_INPUTS, INPUT_LEDGER, INPUTS, LEDGER, PLAN, folders_of
 from pipelines.errors import Damaged, PipelineError
 from pipelines.scratch import Scratch, scratch
@@ -170,14 +170,6 @@ def _is_altered(store: Store, bucket: str) -> bool:
         return any(altered_files(store, CLIPS.folder, bucket))
     except (FileNotFoundError, Damaged):
         return False
-
-
-def check_inputs(totals: InputTotals) -> None:
-    """Raise unless in = used + duplicate + rejected + dead + ignored."""
-    ended = sum(totals.ended.values())
-    if totals.listed != ended:
-        said = f"{totals.listed} listed, but {ended} accounted for ({totals.counts})"
-        raise PipelineError(f"inputs: {said}; this is a defect, please report it")
 
 
 def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> tuple[Published, dict[str, int]]:

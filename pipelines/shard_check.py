@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.build.tables import DATASET, VERSIONS
+from pipelines.build.tables import DATASET
 from pipelines.build_folder import check_files
-from pipelines.errors import DeadInput, PipelineError, machine_faults
+from pipelines.errors import DeadInput, PipelineError, machine_faults, readable
 from pipelines.guarded_json import JSON_LIMIT
 from pipelines.shard_audio import Depth, Sound, listened
-from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file, readable
+from pipelines.shard_finding import Found, Problem, Shard, index_of, open_file
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from pipelines.store import Store, sha256_of
 from pipelines.tars import sample_offsets
-from pipelines.versions import last_version, version_names
+from pipelines.versions import last_version, version_file, version_names
 from schemas.identity import stable_hash
 from schemas.sample import Sample
 from schemas.shard import ListedShard, ShardIndex
@@ -51,7 +51,7 @@ def _check_version(build: str) -> Iterator[Problem]:
     try:
         store = Store(build)
         check_files(store)
-        large = [name for name in version_names(store) if (store.size(f"{VERSIONS}/{name}") or 0) > JSON_LIMIT]
+        large = [name for name in version_names(store) if (store.size(version_file(name)) or 0) > JSON_LIMIT]
         version = None if large else last_version(store)
         if version is not None and version.documents.get(DATASET) not in (None, store.sha256(DATASET)):
             said = f"is not the one that the build's version {version.number} was published with"

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, readable
 from pipelines.guarded_json import pretty_json
-from pipelines.shard_finding import Found, Problem, readable
+from pipelines.shard_finding import Found, Problem
 from pipelines.shard_reading import Part, RawSample, read_shard
 from pipelines.store import Store
 

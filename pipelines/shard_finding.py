@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.build.tables import DATASET
-from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults
+from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults, readable
 from pipelines.guarded_json import json_record
 from pipelines.temporary import temporary_place
 from schemas.errors import SchemaError
@@ -73,11 +73,6 @@ class Found(NamedTuple):
     problems: tuple[Problem, ...]
     listed: Mapping[str, ListedShard] = MappingProxyType({})
     build: str = ""  # the URL of a whole build, whose versions vouch for its dataset.json
-
-
-def readable(name: str) -> str:
-    """A file's name as valid text: bytes that are no UTF-8 become ``\\udcXX``."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def find_shards(target: str) -> Found:

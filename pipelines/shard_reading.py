@@ -9,9 +9,9 @@ from typing import IO, Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from pipelines.errors import DeadInput, machine_faults
+from pipelines.errors import DeadInput, machine_faults, readable
 from pipelines.guarded_json import JSON_LIMIT, json_object, too_large
-from pipelines.shard_finding import UNPACKED_LIMIT, Problem, Shard, opened_shard, readable
+from pipelines.shard_finding import UNPACKED_LIMIT, Problem, Shard, opened_shard
 from pipelines.tars import Member, read_members
 from schemas.identity import variant_kind
 from schemas.sample import Sample

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from pipelines.errors import readable
 from pipelines.labelling.statistics import LabelCounts
 from pipelines.shard_audio import Depth, listened
-from pipelines.shard_finding import Found, Problem, Shard, readable
+from pipelines.shard_finding import Found, Problem, Shard
 from pipelines.shard_reading import RawSample, as_ours, read_shard
 from schemas.chord import NO_CHORD
 from schemas.identity import variant_kind

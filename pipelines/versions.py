@@ -77,7 +77,7 @@ def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
         changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
         removed=tuple(sorted(before.keys() - shards.keys())),
     )
-    store.write_sealed(f"{VERSIONS}/{version.number:05d}.json", version.model_dump(mode="json"))
+    store.write_sealed(VERSIONS.file(f"{version.number:05d}"), version.model_dump(mode="json"))
     return version
 
 
@@ -91,7 +91,7 @@ def last_version(store: Store) -> Version | None:
 
 def read_version(store: Store, name: str) -> Version:
     """A version by the name of its file. Raises `Damaged`."""
-    return store.read_stated(f"{VERSIONS}/{name}", Version)
+    return store.read_stated(version_file(name), Version)
 
 
 def seal_beginning(store: Store, written: Sequence[Published]) -> None:
@@ -129,13 +129,18 @@ def altered_documents(store: Store) -> Iterator[Altered]:
 
 def set_aside(store: Store, name: str) -> None:
     """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
-    store.write_bytes(f"{VERSIONS}/{name}.damaged", store.read_bytes(f"{VERSIONS}/{name}"))
-    store.delete(f"{VERSIONS}/{name}")
+    store.write_bytes(f"{version_file(name)}.damaged", store.read_bytes(version_file(name)))
+    store.delete(version_file(name))
 
 
 def version_names(store: Store) -> list[str]:
     """Names of the files of all versions, oldest first."""
-    return [name for name in store.names(VERSIONS) if _NAME.fullmatch(name)]
+    return [name for name in store.names(VERSIONS.folder) if _NAME.fullmatch(name)]
+
+
+def version_file(name: str) -> str:
+    """Where in a build a version lies, by the name of its file."""
+    return VERSIONS.file(name.removesuffix(VERSIONS.suffix))
 
 
 def _number(name: str) -> int:

@@ -7,7 +7,7 @@ from pipelines.build.outputs import Partition
 from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, LISTING_PLAN, VOCABULARY_INDEXES, VOCABULARY_PLAN
 from pipelines.errors import PipelineError
 from pipelines.store import Store
-from schemas.build import BucketPlan, Vocabulary, VocabularyPlan
+from schemas.build import BucketPlan, InputTotals, Vocabulary, VocabularyPlan
 
 
 def read_plan(store: Store) -> BucketPlan:
@@ -57,3 +57,11 @@ def indexed(store: Store) -> dict[str, str]:
 def index_name(vocabulary: Vocabulary) -> str:
     """File of a vocabulary's index."""
     return VOCABULARY_INDEXES.file(vocabulary.slices[0].rpartition("-")[0])
+
+
+def check_inputs(totals: InputTotals) -> None:
+    """Raise unless in = used + duplicate + rejected + dead + ignored."""
+    ended = sum(totals.ended.values())
+    if totals.listed != ended:
+        said = f"{totals.listed} listed, but {ended} accounted for ({totals.counts})"
+        raise PipelineError(f"inputs: {said}; this is a defect, please report it")

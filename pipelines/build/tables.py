@@ -48,6 +48,7 @@ VOCABULARY_VECTORS: Final = Arrays(folder="vocabulary_vectors", partition=Partit
 # Of the whole build.
 ASSIGNED: Final = Table(folder="assigned", record=Assigned, partition=Partition.WHOLE)  # one for each way of dividing songs
 VOCABULARY_INDEXES: Final = Output(folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE)
+VERSIONS: Final = Output(folder="versions", suffix=".json", partition=Partition.WHOLE)
 INPUTS: Final = "inputs"  # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
 INPUT_LEDGER: Final = LEDGER.file(INPUTS)
 
@@ -61,8 +62,6 @@ SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 CARD: Final = "README.md"
-VERSIONS: Final = "versions"
-RUNS: Final = "runs"
 
 OUTPUTS: Final[tuple[Output, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Output))
 TAKEN_OVER: Final = {SHARDS.folder: VARIANTS.folder}  # folders that hold what another has dropped

@@ -12,6 +12,7 @@ from pipelines.isolation import Child, Death
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import LimitsRecipe, Recipe
 
+TEXTS_VERSION: Final = 1  # raised when our code embeds texts otherwise
 _BATCHES: Final = 4  # per call of the child: files are read ahead within a call
 
 

@@ -9,13 +9,21 @@ import pytest
 import soundfile
 import webdataset
 
+from flows.errors import UsageError
 from flows.local import build, retry
+from flows.steps import stored_build
 from pipelines.beam.options import Engine
+from pipelines.build.job import Job
+from pipelines.build.markers import marker_name
+from pipelines.build.plans import read_plan
+from pipelines.build.tables import MOVED_LABELS, RECIPE, SOURCES
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.store import Store
+from pipelines.versions import seal_beginning
 from schemas.corpus import Outcome
 from schemas.dataset import Dataset
+from schemas.labels import Labels
 from schemas.recipe import LimitsRecipe, Recipe
 from schemas.sample import Sample
 from tests.conftest import SMALL, Built
@@ -67,7 +75,10 @@ def test_labels_of_variants_agree_with_their_audio(built: Built) -> None:
 
 def test_a_second_run_touches_no_file_of_the_dataset(built: Built, tmp_path: Path) -> None:
     out = copied(built, tmp_path / "out")
-    before = {folder: times(out, folder) for folder in ("probed", "clips", "annotations", "variants", "captions", "shards", "verified")}
+    before = {
+        folder: times(out, folder)
+        for folder in ("probed", "clips", "annotations", "variants", "moved_labels", "captions", "shards", "verified")
+    }
     rebuild(built, out, built.recipe)
     assert {folder: times(out, folder) for folder in before} == before
 
@@ -79,6 +90,45 @@ def test_a_caption_knob_makes_captions_shards_and_verification_stale_only(built:
     rebuild(built, out, built.recipe.replaced(caption=built.recipe.caption.replaced(paraphrases=2)))
     assert {folder: times(out, folder) for folder in kept} == kept
     assert building.digests(out / "shards") != shards
+
+
+def test_samples_carry_the_labels_that_were_moved_for_them(built: Built) -> None:
+    moved: dict[str, Labels] = {}
+    for name in read_plan(Store(str(built.out))).buckets:
+        moved |= {row.sample_key: row.labels for row in MOVED_LABELS.read(Job(str(built.out), name, built.recipe))}
+    shards = sorted(str(path) for path in (built.out / "shards").glob("*.tar"))
+    samples = [Sample.model_validate_json(raw["json"]) for raw in webdataset.WebDataset(shards, shardshuffle=False)]
+    assert {sample.key: sample.labels for sample in samples} == moved
+    [original, *_] = [sample for sample in samples if sample.change.variant == "orig" and sample.split == "train"]
+    up = moved[f"{original.clip_key}-pu2"].key
+    assert up.tonic == ((original.key_label.tonic or 0) + 2) % 12
+
+
+def test_other_labels_make_no_sound_stale(built: Built, tmp_path: Path) -> None:
+    out = copied(built, tmp_path / "out")
+    kept = {folder: times(out, folder) for folder in ("probed", "clips", "variants")}
+    moved = building.digests(out / "moved_labels")
+    rebuild(built, out, built.recipe.replaced(annotate=built.recipe.annotate.replaced(min_key_confidence=1.0)))
+    assert {folder: times(out, folder) for folder in kept} == kept
+    assert building.digests(out / "moved_labels") != moved
+
+
+def test_a_build_of_an_earlier_version_is_refused_with_a_word_and_made_whole_by_the_next_build(built: Built, tmp_path: Path) -> None:
+    out = copied(built, tmp_path / "out")
+    store = Store(str(out))
+    recipe = (out / RECIPE).read_text()
+    begun = [
+        store.write_bytes(RECIPE, recipe.replace("[near_duplicates]", "[near]").encode()),
+        store.write_bytes(SOURCES, store.read_bytes(SOURCES)),
+    ]
+    seal_beginning(store, begun)
+    for name in read_plan(store).buckets:
+        store.delete(marker_name(MOVED_LABELS.folder, name))  # it had no such step
+        store.delete(MOVED_LABELS.file(name))
+    with pytest.raises(UsageError, match=r"section near is called near_duplicates now.*build again with your own"):
+        stored_build(str(out))
+    rebuild(built, out, built.recipe)
+    assert building.digests(out) == building.digests(built.out)
 
 
 def test_variants_may_be_dropped_and_shards_still_be_packed_again(built: Built, tmp_path: Path) -> None:

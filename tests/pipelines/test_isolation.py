@@ -3,12 +3,15 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from pipelines.errors import PipelineError
 from pipelines.isolation import Child, ChildPool, Death, Limits, Unfinished
 from tests.elsewhere import function_in
 
@@ -210,3 +213,16 @@ def test_a_pool_hands_out_a_warm_child_with_the_new_limits(tmp_path: Path, monke
     again = pool.take(Limits(5, 700, 9))
     assert (again.limits, run(again, ["pid"])) == ((5, 700, 9), [pid])
     again.close()
+
+
+def _inner() -> Any:
+    def inside(items: Sequence[str], _context: None) -> list[str]:
+        return list(items)
+
+    return inside
+
+
+@pytest.mark.parametrize("function", [lambda items, _context: list(items), _inner(), Child.close, partial(_inner)])
+def test_what_no_other_process_can_import_is_refused(child: Child, function: Any) -> None:
+    with pytest.raises(PipelineError, match="only a function that stands by itself in a module can be imported there"):
+        child.run(function, ["x"], None)

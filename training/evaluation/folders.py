@@ -8,11 +8,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.errors import DeadInput, machine_faults
+from pipelines.errors import DeadInput, machine_faults, readable
 from pipelines.guarded_tables import BROKEN, table_rows
 from pipelines.listing import AUDIO
 from pipelines.manifests import MANIFESTS
-from pipelines.shard_finding import readable
 from schemas.errors import SchemaError
 from training.errors import TrainingError
 from training.evaluation.made import Listing, Made, Skipped
