@@ -4,14 +4,14 @@ from typing import Any, Final
 
 from prefect import flow
 
-from flows.build import EngineSettings, Share, finished_run, started_run, take
+from flows.build import EngineSettings, Share, finished_run, started_run, take_steps
 from flows.errors import UsageError
-from flows.order import ALL_STEPS, RENAMED, steps_of
+from flows.order import LISTED, RENAMED, STEPS
 from flows.steps import absolute, begin, check_models, check_recipe, stored_build, trust_recipe
 from pipelines.beam.options import check_engine
 from schemas.recipe import Recipe
 
-_STEPS: Final = tuple(step.name for step in ALL_STEPS)
+_STEPS: Final = tuple(STEPS)
 _LISTED: Final = ("licence", "uri_template", "column_map", "protocols", "check_remote")
 
 
@@ -30,7 +30,7 @@ def backfill(
     """
     until = RENAMED.get(until, until)
     if until not in _STEPS[1:]:
-        raise UsageError(f"{until} is no step of a backfill: expected {', '.join(_STEPS[1:])}")
+        raise UsageError(f"{until} is not a step of a backfill: expected {', '.join(_STEPS[1:])}")
     out = absolute(out)
     if recipe is not None:
         trust_recipe(out, recipe)
@@ -51,7 +51,5 @@ def brought_up_to_date(
             raise UsageError(f"ingest.{knob} decides what is listed, and a backfill does not list: build with it")
     with started_run(out, chosen, engine) as run:
         begin(sources, out, chosen)
-        for step in steps_of(chosen)[1:]:
-            if _STEPS.index(step) <= _STEPS.index(until):
-                take(run, step)
+        take_steps(run, after=LISTED, until=until)
         return finished_run(run, max_dead_share) if until == _STEPS[-1] else {"out": out, "steps": len(run.reports)}

@@ -119,8 +119,7 @@ def build_corpus(
     trust_recipe(out, recipe, sources)
     with started_run(out, recipe, engine, shrink=shrink) as run:
         begin(sources, out, recipe)
-        for step in steps_of(recipe):
-            take(run, step)
+        take_steps(run)
         return finished_run(run, max_dead_share)
 
 
@@ -139,6 +138,12 @@ def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: boo
             processes.PROCESSES.close()
             show_steps(run.corpus, run.reports)
             show_rewording(run.corpus, run.reports)
+
+
+def take_steps(run: Run, *, after: str = "", until: str = "") -> None:
+    """Take the steps of a run's recipe one after the other: all, or those after a step and up to another."""
+    for step in steps_of(run.recipe, after=after, until=until):
+        take(run, step)
 
 
 def take(run: Run, step: str) -> Report:

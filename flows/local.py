@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from flows.errors import UsageError
-from flows.order import MARKED, ORDER, SETTLED, order_of, steps_of
+from flows.order import ASSIGNED, MARKED, ORDER, order_of, steps_of
 from flows.stages import Report, Watch, run_stage, watched
 from flows.steps import begin, check, check_models, check_reach, new_run, run_step, stored_build, trust_recipe, trusted_build, write_run
 from pipelines.beam.options import Engine
@@ -78,8 +78,7 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
     check_models(recipe)
     with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
-        steps = steps_of(recipe)
-        return _taken(steps[steps.index(SETTLED) + 1 :], out, engine, watch, lock)
+        return _taken(steps_of(recipe, after=ASSIGNED), out, engine, watch, lock)
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:

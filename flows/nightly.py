@@ -7,8 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.artifacts import show_changes
-from flows.build import EngineSettings, Share, finished_run, started_run, take
-from flows.order import steps_of
+from flows.build import EngineSettings, Share, finished_run, started_run, take_steps
 from flows.steps import absolute, begin, check, trust_recipe
 from pipelines.errors import PipelineError
 from pipelines.store import Store
@@ -37,8 +36,7 @@ def nightly(
     with started_run(out, recipe, engine, shrink=shrink) as run:
         before = last_version(store)
         begin(sources, out, recipe)
-        for step in steps_of(recipe):
-            take(run, step)
+        take_steps(run)
         version = last_version(store)
         if version is None:
             raise PipelineError(f"{out} was built, but no version stands in it; this is a defect, please report it")

@@ -63,9 +63,8 @@ STEPS: Final = {step.name: step for step in ALL_STEPS}
 ORDER: Final = tuple(step for step in ALL_STEPS if isinstance(step, Stage) and step.partition is Partition.BUCKETS)
 MARKED: Final = tuple(dict.fromkeys(output.folder for step in ALL_STEPS for output in step.writes))  # folders that may hold markers
 DIVIDING: Final = {step.divides: step for step in ALL_STEPS if isinstance(step, CorpusStep) and step.divides is not None}
-SETTLED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on sources are not looked at again
-
-
+LISTED: Final = DIVIDING[Partition.LISTING].name  # the step from which on sources are not looked at again
+ASSIGNED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on clips stay in their buckets
 RENAMED: Final = {  # steps by the names that an earlier version had for them
     "list": "list_inputs",
     "ingest": "probe",
@@ -100,10 +99,15 @@ def order_of(recipe: Recipe) -> tuple[Stage, ...]:
     return tuple(stage for stage in ORDER if stage.enabled(recipe))
 
 
-def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """The steps of a build by a recipe.
+def steps_of(recipe: Recipe, *, after: str = "", until: str = "") -> tuple[str, ...]:
+    """The steps of a build by a recipe: all, or those after a step and up to another.
 
     >>> "match_texts" in steps_of(Recipe()), steps_of(Recipe())[:5]
     (False, ('list_inputs', 'probe', 'cut', 'assign_buckets', 'annotate'))
+    >>> steps_of(Recipe(), after="cut", until="filter")
+    ('assign_buckets', 'annotate', 'filter')
     """
-    return tuple(step.name for step in ALL_STEPS if step.enabled(recipe))
+    names = tuple(STEPS)
+    first = names.index(after) + 1 if after else 0
+    last = names.index(until) if until else len(names)
+    return tuple(step.name for step in ALL_STEPS[first : last + 1] if step.enabled(recipe))

@@ -277,5 +277,5 @@ def test_relative_places_hold_in_any_folder(corpus: Corpus, tmp_path: Path, monk
 
 
 def test_a_share_of_a_step_that_looks_at_all_buckets_is_refused(corpus: Corpus) -> None:
-    with pytest.raises(UsageError, match="step near does all buckets at once: take it without --slice"):
+    with pytest.raises(UsageError, match="step near_duplicates does all buckets at once: take it without --slice"):
         run_step("near_duplicates", str(corpus.out), Engine(), "runs/share", IGNORE, Share(2, 20))

@@ -48,7 +48,7 @@ def test_an_old_section_is_refused_with_its_new_name() -> None:
 
 
 def test_a_stage_that_names_a_knob_that_no_recipe_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="stage odd: no recipe has a knob annotate.loudness"):
+    with pytest.raises(ValueError, match=r"stage odd: no recipe has a knob annotate\.loudness"):
         Stage(name="odd", version=1, writes=STAGE.writes, knobs=("annotate.loudness",))
 
 
