@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -101,3 +102,10 @@ def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the
 def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:
     script = "import sys, flows.steps; print(sorted({'torch', 'transformers', 'apache_beam', 'prefect'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_an_old_name_of_a_step_is_taken_and_the_new_one_told(built: Built, tmp_path: Path) -> None:
+    out = shutil.copytree(built.out, tmp_path / "out")
+    done = run("step", "weigh", "--out", str(out))
+    assert (done.returncode, done.stderr) == (0, "step weigh is called text_frequencies now\n")
+    assert json.loads(done.stdout.splitlines()[-1])["report"]["step"] == "text_frequencies"

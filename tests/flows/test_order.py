@@ -55,3 +55,9 @@ def test_a_stage_that_names_a_knob_that_no_recipe_has_is_refused() -> None:
 def test_folders_with_markers_are_those_of_the_steps() -> None:
     assert {"listing", "clips", "ledger", "twins", "moved_labels", "vocabulary", "shards"} <= set(MARKED)
     assert len(MARKED) == len(set(MARKED))
+
+
+def test_what_a_stage_writes_is_divided_alike() -> None:
+    for step in ALL_STEPS:
+        if isinstance(step, Stage):
+            assert {output.partition for output in step.writes} == {step.partition}, step.name
