@@ -10,6 +10,7 @@ originals (95 % bootstrap over clips). A missing label counts as a miss.
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +23,7 @@ from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.audio import decoded, resampled
 from pipelines.build.job import Job
-from pipelines.isolation import CHILDREN
+from pipelines.isolation import CHILDREN, Death
 from pipelines.moving import cut, sped_up, transposed
 from pipelines.store import Store
 from pipelines.verify import read_back
@@ -64,7 +65,7 @@ def known(label: str) -> str:
         return Chord(root=parse_note(root), quality="min" if minor else "maj").harte
 
 
-def relabel(flacs: list[bytes], recipe: AnnotateRecipe) -> list[Labels]:
+def relabel(flacs: Sequence[bytes], recipe: AnnotateRecipe) -> list[Labels]:
     """Labels extracted from FLACs; runs in a worker's child."""
     heard = [decoded(content) for content in flacs]
     return annotate_waves([resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard], recipe)
@@ -77,6 +78,8 @@ def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
         for batch in clips.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
             found = child.run(relabel, [read.flac for read in batch], job.recipe.annotate)
             for read, labels in zip(batch, found, strict=True):
+                if isinstance(labels, Death):
+                    raise SystemExit(f"{read.sample.key}: {labels.message}")
                 sample = read.sample
                 truth = truths[Path(sample.source.uri).stem]
                 moved = transposed(cut(sped_up(truth, sample.change.speed), sample.duration_s), sample.change.semitones)

@@ -218,7 +218,7 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(b
         (tmp_path / "out" / "recipe.toml").read_text().replace("tests.flows.hostile_annotator", "obbligato")
     )
     again = retry(out, [], Engine(), lambda _: None)
-    assert again["samples"] == {"planned": 5, "written": 5, "rejected": 0, "dead": 0}
+    assert again.samples.model_dump() == {"planned": 5, "written": 5, "rejected": 0, "dead": 0}
 
 
 def test_a_damaged_shard_is_named(built: Built, tmp_path: Path) -> None:

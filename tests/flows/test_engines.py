@@ -23,6 +23,7 @@ from pipelines.beam.run import run_buckets
 from pipelines.errors import PipelineError
 from pipelines.ledger import ledger_rows
 from pipelines.lock import hold
+from pipelines.stage import Stage
 from pipelines.store import Store
 from pipelines.trust import VARIABLE, wanted
 from schemas.corpus import Outcome
@@ -202,7 +203,7 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(tones: Tones,
     assert_same(tmp_path / "out", tones)
 
 
-def _run_odd(stage: odd_stages.Stage, store: Store, servers: portable.Servers) -> list[str]:
+def _run_odd(stage: Stage, store: Store, servers: portable.Servers) -> list[str]:
     engine = Engine(1, "PortableRunner", tuple(f"--{setting}" for setting in servers.settings))
     return [row.bucket for row in run_buckets(stage, store, Recipe(), {"a": 1, "b": 1, "c": 2}, "runs/odd", engine)]
 
@@ -215,9 +216,7 @@ def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(tmp_
 
 
 @pytest.mark.parametrize("stage", [odd_stages.DIES_ONCE, odd_stages.DIES_LAST], ids=lambda stage: stage.name)
-def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(
-    tmp_path: Path, servers: portable.Servers, stage: odd_stages.Stage
-) -> None:
+def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(tmp_path: Path, servers: portable.Servers, stage: Stage) -> None:
     with pytest.raises(PipelineError, match=f"stage {stage.name} failed: a worker has died"):
         _run_odd(stage, Store(str(tmp_path)), servers)
     assert _run_odd(stage, Store(str(tmp_path)), servers) == ["a", "b", "c"]

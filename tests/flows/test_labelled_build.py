@@ -211,7 +211,7 @@ def test_a_second_build_does_nothing_another_draw_redoes_the_draw_alone_and_veri
     changed = {path.parent.name for path in out.rglob("*.parquet") if first.get(path) != path.stat().st_mtime_ns}
     assert changed == {"labels", "verified", "ledger"}
     assert {len([one for one in sample.pseudo_labels if one.form is Form.LONG]) for sample in samples(out)} == {1}
-    assert verify_build(str(out), Engine(), IGNORE)["samples"]["written"] == 12
+    assert verify_build(str(out), Engine(), IGNORE).samples.written == 12
 
 
 def test_the_embedding_of_its_clip_stands_in_every_sample(corpus: Corpus) -> None:

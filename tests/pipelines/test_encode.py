@@ -177,7 +177,7 @@ def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(songs: Songs, t
     assert list((tmp_path / "variants").glob("train*.tar"))  # the only place that has the audio of the dead
     retry(str(tmp_path), [], Engine(), IGNORE)
     mended = songs.build(tmp_path, recipe(LEVEL, keep_variants=False))
-    assert mended["samples"] == {"planned": 7, "written": 7, "rejected": 0, "dead": 0}
+    assert mended.samples.model_dump() == {"planned": 7, "written": 7, "rejected": 0, "dead": 0}
     assert not list((tmp_path / "variants").glob("*.tar"))
 
 
@@ -194,7 +194,7 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(songs: Songs, out: Path, 
     marker["files"][f"variants/{bucket}.tar"]["sha256"] = store.sha256(f"variants/{bucket}.tar")
     store.write_sealed(marker_name("variants", bucket), marker)
     (again / f"latents/{bucket}.done.json").unlink()
-    assert songs.build(again, recipe())["samples"] == {"planned": 7, "written": 6, "rejected": 0, "dead": 1}
+    assert songs.build(again, recipe()).samples.model_dump() == {"planned": 7, "written": 6, "rejected": 0, "dead": 1}
     [dead] = ledger_rows(store, [Outcome.DEAD])
     assert (dead.key, dead.stage, dead.code) == (row.sample_key, "encode", "undecodable")
 
@@ -206,7 +206,7 @@ def test_a_build_is_encoded_afterwards_around_the_same_audio(songs: Songs, out: 
     encode(str(tmp_path), recipe(keep_variants=keep_variants), Engine(), IGNORE)
     assert members(tmp_path) == members(out)
     assert bool(list((tmp_path / "variants").glob("*.tar"))) is keep_variants
-    assert verify_build(str(tmp_path), Engine(), IGNORE)["samples"]["written"] == 7
+    assert verify_build(str(tmp_path), Engine(), IGNORE).samples.written == 7
 
 
 def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(songs: Songs, tmp_path: Path) -> None:

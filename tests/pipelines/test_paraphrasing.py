@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.build.job import Job
+from pipelines.build.tables import PARAPHRASES
 from pipelines.captioning.judging import faults
 from pipelines.clips import read_dead
 from pipelines.errors import PipelineError
@@ -186,7 +187,7 @@ def test_captions_that_nobody_answers_are_dead_with_a_reason_and_the_rest_goes_o
     with llm_server(tmp_path / "server", refuse=0.4) as server:
         jobs = captioned_build(str(tmp_path / "out"), recipe(server.url, attempts=1), TEXTS[:12])
         made = paraphrase_together(STAGE, jobs)
-        dead = [row for job in jobs for row in read_dead(job, "paraphrases")]
+        dead = [row for job in jobs for row in read_dead(job, PARAPHRASES)]
     assert len(dead) == counts(made)["unanswered"] > 0
     assert {(row.code, row.message) for row in dead} == {("refused", "the model refused: I cannot help with that.")}
     assert len(landed(jobs)) == 12 - len(dead)
