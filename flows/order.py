@@ -61,7 +61,10 @@ ALL_STEPS: Final[tuple[Step, ...]] = (
 )
 STEPS: Final = {step.name: step for step in ALL_STEPS}
 ORDER: Final = tuple(step for step in ALL_STEPS if isinstance(step, Stage) and step.partition is Partition.BUCKETS)
-MARKED: Final = tuple(dict.fromkeys(output.folder for step in ALL_STEPS for output in step.writes))  # folders that may hold markers
+_WRITTEN: Final = tuple(output for step in ALL_STEPS for output in step.writes)
+MARKED: Final = tuple(  # folders with markers, of buckets or of slices
+    dict.fromkeys(output.folder for output in _WRITTEN if output.partition is not Partition.WHOLE)
+)
 DIVIDING: Final = {step.divides: step for step in ALL_STEPS if isinstance(step, CorpusStep) and step.divides is not None}
 LISTED: Final = DIVIDING[Partition.LISTING].name  # the step from which on sources are not looked at again
 ASSIGNED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on clips stay in their buckets

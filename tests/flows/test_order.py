@@ -54,6 +54,7 @@ def test_a_stage_that_names_a_knob_that_no_recipe_has_is_refused() -> None:
 
 def test_folders_with_markers_are_those_of_the_steps() -> None:
     assert {"listing", "clips", "ledger", "twins", "moved_labels", "vocabulary", "shards"} <= set(MARKED)
+    assert not {"assigned", "vocabulary_index", "versions"} & set(MARKED)
     assert len(MARKED) == len(set(MARKED))
 
 
