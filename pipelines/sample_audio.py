@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
 from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import Damaged, PipelineError
 from pipelines.tars import read_members
 from schemas.corpus import Varied
 from schemas.sample import audio_name
@@ -55,7 +55,7 @@ def _whole(job: Job) -> bool:
         return False
     try:
         index = SHARDS.read_index(job)
-    except DeadInput:
+    except Damaged:
         return False
     return job.store.sha256(SHARDS.path(job)) == index.sha256
 

@@ -9,9 +9,10 @@ from typing import IO, Any, Generic, TypeVar
 
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import ValidationError
 
 from pipelines.build.job import Job
-from pipelines.guarded_json import json_record
+from pipelines.errors import Damaged
 from pipelines.store import Published, Store, Writer, parquet_bytes
 from pipelines.tables import npy_bytes, read_table
 from schemas.corpus import Dead
@@ -123,8 +124,12 @@ class Shards(Output):
         return job.store.write_json(self.index.path(job), index.model_dump(mode="json"))
 
     def read_index(self, job: Job) -> ShardIndex:
-        """The index of a job's shard. Raises `DeadInput` where it is not one."""
-        return json_record(ShardIndex, job.store.read_bytes(self.index.path(job)))
+        """The index of a job's shard. Raises `Damaged` where it is not one."""
+        name = self.index.path(job)
+        try:
+            return ShardIndex.model_validate_json(job.store.read_bytes(name))
+        except ValidationError as error:
+            raise Damaged(f"{job.out}/{name} is not what was written; run again, and it is made anew") from error
 
 
 @dataclass(frozen=True, kw_only=True)
