@@ -6,14 +6,12 @@ from functools import lru_cache, partial
 from itertools import groupby
 
 import numpy as np
-import torch
 
 from pipelines import clips
 from pipelines.audio import Wave, decoded, resampled
 from pipelines.codecs import Codec, CodecFacts, open_codec
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.isolation import Death
-from pipelines.memory import is_out_of_memory
 from pipelines.tables import npy_bytes
 from schemas.recipe import EncodeRecipe
 
@@ -58,6 +56,10 @@ def _read(flac: bytes, rate_hz: int) -> Wave | Death:
 
 
 def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:
+    import torch  # late, as what else loads it: whoever drives the work names these functions, and does without
+
+    from pipelines.memory import is_out_of_memory
+
     try:
         latents_BCTF = codec.encode(torch.from_numpy(np.stack(waves)).to(device)).cpu().numpy()
     except (MemoryError, RuntimeError) as error:

@@ -6,13 +6,16 @@ A codec is a module of this folder, or any importable module by its dotted name,
 Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
 """
 
-import importlib
-from typing import Protocol, cast
+from __future__ import annotations
 
-import torch
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pipelines.errors import PipelineError
 from schemas.codec import CodecFacts
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ("Codec", "CodecFacts", "open_codec")
 
