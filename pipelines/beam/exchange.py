@@ -5,8 +5,8 @@ from typing import Any
 
 from pipelines.beam.quiet import beam
 from pipelines.build.job import Job
-from pipelines.pool import BucketRun, reported
-from pipelines.stage import Shuffle, Stage, check_inputs, do_bucket
+from pipelines.engine.pool import BucketRun, reported
+from pipelines.engine.stage import Shuffle, Stage, check_inputs, do_bucket
 from schemas.recipe import Recipe
 
 

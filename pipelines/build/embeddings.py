@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from pipelines.build.job import Job
 from pipelines.build.outputs import Output
-from pipelines.store import Published, parquet_bytes
-from pipelines.tables import read_table
+from pipelines.storage.arrow import read_table
+from pipelines.storage.store import Published, parquet_bytes
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pipelines.build.job import Job
 from pipelines.build.tables import MARKER, TAKEN_OVER
 from pipelines.errors import Damaged
-from pipelines.store import Published, Store
+from pipelines.storage.store import Published, Store
 from schemas.build import FileFacts, Marker
 
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from pipelines.build.job import Job
 from pipelines.errors import Damaged
-from pipelines.store import Published, Store, Writer, parquet_bytes
-from pipelines.tables import npy_bytes, read_table
+from pipelines.storage.arrow import npy_bytes, read_table
+from pipelines.storage.store import Published, Store, Writer, parquet_bytes
 from schemas.corpus import Dead
 from schemas.record import Record
 from schemas.shard import ShardIndex

@@ -6,7 +6,7 @@ from typing import Final
 from pipelines.build.outputs import Partition
 from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, LISTING_PLAN, VOCABULARY_INDEXES, VOCABULARY_PLAN
 from pipelines.errors import PipelineError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from schemas.build import BucketPlan, InputTotals, Vocabulary, VocabularyPlan
 
 

@@ -3,10 +3,10 @@
 from functools import lru_cache
 from typing import Final
 
-from pipelines import clips
-from pipelines.encoding import describe
+from pipelines.codecs.child import describe
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
 from pipelines.errors import PipelineError
-from pipelines.isolation import Death
 from schemas.codec import CodecFacts
 from schemas.recipe import EncodeRecipe, LimitsRecipe, Recipe
 
@@ -25,7 +25,7 @@ def codec_facts(recipe: Recipe) -> CodecFacts:
 
 @lru_cache(maxsize=4)
 def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
-    with clips.model_child(limits, encode.device, per_call(encode)) as child:
+    with bucket.model_child(limits, encode.device, per_call(encode)) as child:
         [found] = child.run(describe, [encode], None)
     if isinstance(found, Death):
         raise PipelineError(f"codec {encode.codec} cannot be had: {found.message}")

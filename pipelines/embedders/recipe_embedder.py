@@ -4,11 +4,11 @@ from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Final
 
-from pipelines import clips
 from pipelines.embedders import Description
-from pipelines.embedding import describe
+from pipelines.embedders.child import describe
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Child, Death
 from pipelines.errors import PipelineError
-from pipelines.isolation import Child, Death
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import LimitsRecipe, Recipe
 
@@ -23,7 +23,7 @@ def per_call(recipe: LabelRecipe) -> int:
 
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
     """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of a call with many clips."""
-    return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
+    return bucket.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:

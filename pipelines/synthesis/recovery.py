@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.agreement import agreement
 from pipelines.build.job import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS
-from pipelines.moving import clip_labels, excerpt
+from pipelines.labels.agreement import agreement
+from pipelines.labels.transform import clip_labels, excerpt
 from schemas.agreement import Agreement
 from schemas.corpus import Clip
 from schemas.labels import Labels

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.audio.probe import probe_files
+from pipelines.engine.child_process import Child, Limits
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.isolation import Child, Limits
-from pipelines.probing import probe_files
 from schemas.recipe import IngestRecipe
-from tests.elsewhere import function_in
+from tests.support.elsewhere import function_in
 
 MODULE = "held_up_deeds"
 DEEDS = """

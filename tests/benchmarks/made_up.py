@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.order import ORDER
-from pipelines import cut, ingest
+from flows.build.order import ORDER
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.stage import Stage, run_bucket
-from pipelines.store import arrow_schema, parquet_bytes
-from pipelines.tables import read_table, table_of
+from pipelines.engine.stage import Stage, run_bucket
+from pipelines.stages.inputs import cut
+from pipelines.stages.inputs import probe as ingest
+from pipelines.storage.arrow import read_table, table_of
+from pipelines.storage.store import arrow_schema, parquet_bytes
 from schemas.agreement import Relabelled
 from schemas.corpus import Candidate, Clip, CutInput, LedgerRow, Probed
 from schemas.identity import stable_hash

@@ -23,8 +23,8 @@ import pyrubberband
 import soundfile
 
 from pipelines.annotators.windows import measured
-from pipelines.audio import Wave, flac, read_window, resampled
-from pipelines.vary import _drawn
+from pipelines.audio.decode import Wave, flac, read_window, resampled
+from pipelines.stages.labels.vary import _drawn
 from schemas.recipe import Recipe
 from tests.benchmarks.truth_peers import essentia_key, madmom_deep_chroma, madmom_downbeats
 

@@ -17,16 +17,16 @@ from statistics import fmean
 
 import numpy as np
 
-from pipelines import clips
-from pipelines.agreement import agreement
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
-from pipelines.audio import decoded, resampled
+from pipelines.audio.decode import decoded, resampled
 from pipelines.build.job import Job
-from pipelines.isolation import CHILDREN, Death
-from pipelines.moving import cut, sped_up, transposed
-from pipelines.store import Store
-from pipelines.verify import read_back
+from pipelines.engine import bucket
+from pipelines.engine.child_process import CHILDREN, Death
+from pipelines.labels.agreement import agreement
+from pipelines.labels.transform import cut, sped_up, transposed
+from pipelines.stages.output.verify import read_back
+from pipelines.storage.store import Store
 from schemas.agreement import Agreement
 from schemas.chord import NO_CHORD, Chord
 from schemas.identity import variant_kind
@@ -74,8 +74,8 @@ def relabel(flacs: Sequence[bytes], recipe: AnnotateRecipe) -> list[Labels]:
 def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
     """Both agreements of every sample of a bucket."""
     rows: list[dict[str, object]] = []
-    with clips.child(LimitsRecipe()) as child:
-        for batch in clips.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
+    with bucket.child(LimitsRecipe()) as child:
+        for batch in bucket.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
             found = child.run(relabel, [read.flac for read in batch], job.recipe.annotate)
             for read, labels in zip(batch, found, strict=True):
                 if isinstance(labels, Death):

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from pipelines.errors import DeadInput, machine_faults, readable
-from pipelines.guarded_tables import BROKEN, table_rows
-from pipelines.listing import AUDIO
-from pipelines.manifests import MANIFESTS
+from pipelines.guarded.tables import BROKEN, table_rows
+from pipelines.inputs.listing import AUDIO
+from pipelines.inputs.manifests import MANIFESTS
 from schemas.errors import SchemaError
 from training.errors import TrainingError
 from training.evaluation.made import Listing, Made, Skipped

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines import clips
 from pipelines.annotators.windows import Window, annotate_windows
-from pipelines.isolation import Child, Death
-from pipelines.probing import probe_files
+from pipelines.audio.probe import probe_files
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Child, Death
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma, chromas
@@ -24,8 +24,8 @@ class Heard(NamedTuple):
 
 def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
     """Clips in order, each heard over its whole length; those that cannot be used come with the reason."""
-    with clips.child(recipe.limits) as child:
-        for batch in clips.batches(made, recipe.annotate.batch):
+    with bucket.child(recipe.limits) as child:
+        for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)
 
 

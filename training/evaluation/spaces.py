@@ -8,12 +8,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from pipelines import clips
 from pipelines.embedders import Description, Vectors
+from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts, embed_texts
 from pipelines.embedders.recipe_embedder import description, embedder_child, per_call
-from pipelines.embedding import Embedded, Excerpt, embed_excerpts, embed_texts
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
 from pipelines.errors import PipelineError
-from pipelines.isolation import Death
 from schemas.label_recipe import LabelRecipe
 from schemas.labels import Labels
 from schemas.recipe import Recipe
@@ -53,7 +53,7 @@ def _in_child(
 ) -> list[Vectors | None]:
     found: list[Vectors | None] = []
     with embedder_child(recipe.label, recipe.limits) as child:
-        for batch in clips.batches(items, per_call(recipe.label)):
+        for batch in bucket.batches(items, per_call(recipe.label)):
             for made in child.run(function, batch, recipe.label):
                 vector = _vector(made)
                 if vector is not None and not np.isfinite(vector).all():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.order import ALL_STEPS
+from flows.build.order import ALL_STEPS
 from pipelines.build.job import Job
 from pipelines.build.outputs import Partition
 from pipelines.build.tables import (
@@ -20,7 +20,7 @@ from pipelines.build.tables import (
     VARIANTS,
     folders_of,
 )
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from schemas.build import BucketPlan, FileFacts, InputTotals, Marker
 from schemas.pseudo_label import Frequency
 from schemas.recipe import Recipe

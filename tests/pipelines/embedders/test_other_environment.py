@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
 from pipelines.embedders.recipe_embedder import description, embedder_child
-from pipelines.embedding import Embedded, Excerpt, embed_excerpts
+from pipelines.engine.child_process import CHILDREN
 from pipelines.errors import PipelineError
-from pipelines.isolation import CHILDREN
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import LimitsRecipe, Recipe
-from tests.melodies import RATE_HZ, melody
+from tests.support.melodies import RATE_HZ, melody
 
 ROOT = Path(__file__).parents[3]
-ENTRY = "[obbligato.embedders]\nelsewhere = tests.flows.plain_embedder\n"
+ENTRY = "[obbligato.embedders]\nelsewhere = tests.support.plain_embedder\n"
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in the bucket's shard; their latents."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pipelines.build.job import Job
+from pipelines.build.markers import marker_name
+from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
+from pipelines.errors import Damaged, PipelineError
+from pipelines.storage.tar import read_members
+from schemas.corpus import Varied
+from schemas.sample import audio_name
+
+
+class Piece(NamedTuple):
+    """A file of audio in the tar of variants: its name, and where its bytes stand."""
+
+    name: str
+    offset: int
+    bytes: int
+
+
+def pieces(row: Varied) -> Iterator[Piece]:
+    """A sample's audio, and its copies at lower rates."""
+    yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
+    yield from (Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes) for copy in row.copies)
+
+
+@contextmanager
+def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
+    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself.
+
+    Raises `PipelineError` where they were dropped and the shard is not whole.
+    """
+    kept = VARIANTS.archive.exists(job)
+    if not kept and not _whole(job):
+        job.store.delete(marker_name(VARIANTS.folder, job.bucket))
+        raise PipelineError(
+            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
+        )
+    with job.store.open((VARIANTS.archive if kept else SHARDS).path(job)) as opened:
+        places = {} if kept else {member.name: member.offset for member in read_members(opened)}
+
+        def read(piece: Piece) -> bytes:
+            opened.seek(piece.offset if kept else places[piece.name])
+            return opened.read(piece.bytes)
+
+        yield read
+
+
+def _whole(job: Job) -> bool:
+    """Whether a bucket's shard is there and is the file its index describes."""
+    if not (SHARDS.exists(job) and SHARDS.index.exists(job)):
+        return False
+    try:
+        index = SHARDS.read_index(job)
+    except Damaged:
+        return False
+    return job.store.sha256(SHARDS.path(job)) == index.sha256
+
+
+@contextmanager
+def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
+    """A function from a sample's key to its latents (C, T, F), float16, as a NumPy file."""
+    places = {row.sample_key: row for row in LATENTS.read(job)}
+    with LATENTS.open(job) as opened:
+
+        def read_one(key: str) -> bytes:
+            opened.seek(places[key].offset)
+            return opened.read(places[key].bytes)
+
+        yield read_one
