@@ -1,4 +1,6 @@
-"""What a build remembers of itself: the plans that its steps go by, and the markers that say what is done."""
+"""What a build remembers of itself: the plans that its steps go by, and the markers that say what
+is done.
+"""
 
 from typing import Any
 
@@ -16,7 +18,9 @@ class Remembered(Record):
 
 
 class FileFacts(Remembered):
-    """What a marker says of a file. One that was `dropped` is gone on purpose: a later step has taken it over."""
+    """What a marker says of a file. One that was `dropped` is gone on purpose: a later step has
+    taken it over.
+    """
 
     bytes: Count
     sha256: Sha256
@@ -29,7 +33,8 @@ class Marker(Remembered):
     fingerprint: str
     files: dict[str, FileFacts]  # by their names in the build
     counts: dict[str, int]
-    cpu: str = ""  # on whose vector instructions the last bits of floats may depend; recorded, never matched
+    # on whose vector instructions the last bits of floats may depend; recorded, never matched
+    cpu: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As it is written: what is as usual is left out."""
@@ -38,7 +43,10 @@ class Marker(Remembered):
     @property
     def hashed_files(self) -> dict[str, Any]:
         """Its files as they are written, to be hashed."""
-        return {name: facts.model_dump(mode="json", exclude_defaults=True) for name, facts in self.files.items()}
+        return {
+            name: facts.model_dump(mode="json", exclude_defaults=True)
+            for name, facts in self.files.items()
+        }
 
 
 class ListingPlan(Remembered):
@@ -80,7 +88,9 @@ class InputTotals(Remembered):
 
 
 class BucketPlan(Remembered):
-    """Where clips were put: buckets in order, clips of each, and the fingerprint of each bucket's clips."""
+    """Where clips were put: buckets in order, clips of each, and the fingerprint of each bucket's
+    clips.
+    """
 
     fingerprint: str  # empty while files are being replaced: the next run must do it all
     buckets: tuple[str, ...]
@@ -100,7 +110,9 @@ class Vocabulary(Record):
 
 
 class VocabularyPlan(Remembered):
-    """The vocabularies of a build: slices with their texts, and what became of the texts of each file and form."""
+    """The vocabularies of a build: slices with their texts, and what became of the texts of each
+    file and form.
+    """
 
     fingerprint: str
     content: str  # a hash of all texts
@@ -110,7 +122,9 @@ class VocabularyPlan(Remembered):
 
 
 class IndexPlan(Remembered):
-    """Approximate indexes of vocabularies: their files with SHA-256, how many there are, and of how many texts."""
+    """Approximate indexes of vocabularies: their files with SHA-256, how many there are, and of how
+    many texts.
+    """
 
     fingerprint: str
     files: dict[str, Sha256]

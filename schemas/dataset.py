@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from pydantic import SerializerFunctionWrapHandler, field_serializer, field_validator, model_serializer
+from pydantic import (
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
 
 from schemas.agreement import KindAgreement
 from schemas.build import InputTotals, Remembered
@@ -42,7 +47,9 @@ class DatasetShard(Record):
 
 
 class LicenceTotals(Record):
-    """Clips by the licence of their source, how many different ones there are, and the licence of each tool that labelled them."""
+    """Clips by the licence of their source, how many different ones there are, and the licence of
+    each tool that labelled them.
+    """
 
     distinct: int
     sources: dict[str, int]
@@ -72,7 +79,9 @@ class PseudoLabelTotals(Record):
 
 
 class Dataset(Remembered):
-    """What a build holds. `stages` has the counts of each step over buckets, by name; `groups` those of each split, and the disagreeing."""
+    """What a build holds. `stages` has the counts of each step over buckets, by name; `groups`
+    those of each split, and the disagreeing.
+    """
 
     name: str
     obbligato: str

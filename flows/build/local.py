@@ -36,8 +36,17 @@ from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 
 
-def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> Dataset:
-    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json.
+def build(
+    sources: Sequence[str],
+    out: str,
+    recipe: Recipe,
+    engine: Engine,
+    watch: Watch,
+    *,
+    shrink: bool = False,
+) -> Dataset:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped.
+    Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
     """
@@ -48,14 +57,24 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
         return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
 
 
-def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> Dataset:
+def _taken(
+    steps: Sequence[str],
+    out: str,
+    engine: Engine,
+    watch: Watch,
+    lock: Lock,
+    *,
+    shrink: bool = False,
+) -> Dataset:
     store, run_folder = Store(out), new_run()
     reports: list[Report] = []
     started = time.time()
     try:
         for step in steps:
             lock.check()
-            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink))
+            reports.append(
+                run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink)
+            )
         return stated_dataset(store)
     finally:
         CHILDREN.close()
@@ -65,7 +84,8 @@ def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: L
 def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     """Give a build that stands its pseudo-labels, or others. Returns dataset.json.
 
-    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
+    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that
+    the labels need is missing.
     """
     if not recipe.labels:
         raise UsageError("no vocabulary to label with: name one with --vocabulary")
@@ -75,7 +95,8 @@ def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
 def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     """Give a build that stands its latents, or others. Returns dataset.json.
 
-    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its weights are missing.
+    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its
+    weights are missing.
     """
     if not recipe.encodes:
         raise UsageError("no codec to encode with: name one with --codec")
@@ -93,7 +114,9 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
-    """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
+    """Run the last stage again on a whole build, whatever its markers say, and close it again.
+    Returns dataset.json.
+    """
     store = Store(out)
     try:
         _, recipe = trusted_build(out)
@@ -107,16 +130,21 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
 
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     if not BUCKET_PLAN.exists(store):
-        raise PipelineError(f"{store.url}: its inputs are not divided into buckets; run `obbligato build` again before it is verified")
+        raise PipelineError(
+            f"{store.url}: its inputs are not divided into buckets; run `obbligato build` again "
+            "before it is verified"
+        )
     check_whole(store, MARKED)
     jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
     order = order_of(recipe)
     for stage in order[:-1]:
         if any(missing_inputs(stage, job) for job in jobs) or any(
-            finished(stage, job, mark) is None for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
+            finished(stage, job, mark) is None
+            for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
         ):
             raise PipelineError(
-                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified"
+                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` "
+                "again before it is verified"
             )
     for job in jobs:
         store.delete(marker_name(order[-1].folder, job.bucket))
@@ -132,7 +160,9 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Dataset:
-    """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
+    """Do the dead of a build again, all or those with these keys; their rows in the ledger are
+    replaced.
+    """
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)

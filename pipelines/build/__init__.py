@@ -1,1 +1,3 @@
-"""What a build leaves on disk, typed: a value for each table, archive and document, the markers that vouch for them."""
+"""What a build leaves on disk, typed: a value for each table, archive and document, the markers
+that vouch for them.
+"""

@@ -25,7 +25,9 @@ class HeardClip(NamedTuple):
 
 
 class EmbeddedText(NamedTuple):
-    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption that it rewords, unit vector."""
+    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption
+    that it rewords, unit vector.
+    """
 
     sample_key: str
     place: int
@@ -45,14 +47,21 @@ class ClipEmbeddings(Output):
         if not len(table):
             return []
         prints = (np.frombuffer(cell, "<u4") for cell in table.column("fingerprint").to_pylist())
-        return [HeardClip(*row) for row in zip(table.column("clip_key").to_pylist(), _vectors(table), prints, strict=True)]
+        return [
+            HeardClip(*row)
+            for row in zip(
+                table.column("clip_key").to_pylist(), _vectors(table), prints, strict=True
+            )
+        ]
 
     def write(self, job: Job, rows: Sequence[HeardClip], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
         columns = {
             "clip_key": pa.array([row.clip_key for row in rows], pa.string()),
             "vector": _cells([row.vector for row in rows], dimension),
-            "fingerprint": pa.array([row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()),
+            "fingerprint": pa.array(
+                [row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()
+            ),
         }
         return job.store.write_bytes(self.path(job), parquet_bytes(pa.table(columns)))
 
@@ -80,15 +89,25 @@ class TextEmbeddings(Output):
             _cells([row.vector for row in rows], dimension),
         ]
         cells = pa.list_(pa.float16(), dimension)
-        kinds = {"sample_key": pa.string(), "place": pa.int32(), "similarity": pa.float32(), "vector": cells}
-        return job.store.write_bytes(self.path(job), parquet_bytes(pa.Table.from_arrays(columns, schema=pa.schema(list(kinds.items())))))
+        kinds = {
+            "sample_key": pa.string(),
+            "place": pa.int32(),
+            "similarity": pa.float32(),
+            "vector": cells,
+        }
+        return job.store.write_bytes(
+            self.path(job),
+            parquet_bytes(pa.Table.from_arrays(columns, schema=pa.schema(list(kinds.items())))),
+        )
 
 
 def _cells(vectors: Iterable[Float32Array], dimension: int) -> Any:
     """Vectors as a column."""
     held = list(vectors)
     stacked = np.stack(held) if held else np.zeros((0, dimension), np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(stacked.astype(np.float16).reshape(-1)), dimension)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(stacked.astype(np.float16).reshape(-1)), dimension
+    )
 
 
 def _vectors(table: pa.Table) -> Float32Array:

@@ -33,12 +33,16 @@ def read_marker(store: Store, folder: str, bucket: str) -> Marker:
 
 
 def whole_marker(store: Store, folder: str, bucket: str) -> Marker | None:
-    """A bucket's marker, where it stands whole and every file it names is there in its full size, or was dropped on purpose."""
+    """A bucket's marker, where it stands whole and every file it names is there in its full size,
+    or was dropped on purpose.
+    """
     try:
         marker = read_marker(store, folder, bucket)
     except (FileNotFoundError, Damaged):
         return None
-    whole = all(facts.dropped or store.size(file) == facts.bytes for file, facts in marker.files.items())
+    whole = all(
+        facts.dropped or store.size(file) == facts.bytes for file, facts in marker.files.items()
+    )
     return marker if whole else None
 
 
@@ -54,7 +58,9 @@ class Altered(NamedTuple):
 
 
 def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
-    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the marker is not."""
+    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the
+    marker is not.
+    """
     for name, facts in read_marker(store, folder, bucket).files.items():
         if facts.dropped:
             continue
@@ -68,7 +74,9 @@ def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
 
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
-    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes it anew."""
+    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes
+    it anew.
+    """
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:
         forget(store, folder, bucket)
@@ -76,17 +84,24 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
 
 
 def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
-    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says was written."""
+    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says
+    was written.
+    """
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket).files.get(name)
     if facts is None or hashlib.sha256(content).hexdigest() != facts.sha256:
         forget(store, folder, bucket)
-        raise Damaged(f"{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+        raise Damaged(
+            f"{name} is not what was written: its SHA-256 has changed; run again, and it is made "
+            "anew"
+        )
     return content
 
 
 def forget(store: Store, folder: str, bucket: str) -> None:
-    """Make the next run do a bucket of a stage again, and first the one whose files only that bucket still held."""
+    """Make the next run do a bucket of a stage again, and first the one whose files only that
+    bucket still held.
+    """
     store.delete(marker_name(folder, bucket))
     before = TAKEN_OVER.get(folder)
     if before is None:
@@ -99,7 +114,12 @@ def forget(store: Store, folder: str, bucket: str) -> None:
 def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
     """Say that a bucket is done: always the last file written."""
     files = {file.name: FileFacts(bytes=file.bytes, sha256=file.sha256) for file in done.files}
-    _seal(job.store, folder, job.bucket, Marker(fingerprint=expected, files=files, counts=done.counts, cpu=cpu_capability()))
+    _seal(
+        job.store,
+        folder,
+        job.bucket,
+        Marker(fingerprint=expected, files=files, counts=done.counts, cpu=cpu_capability()),
+    )
 
 
 def _seal(store: Store, folder: str, bucket: str, marker: Marker) -> None:
@@ -107,7 +127,9 @@ def _seal(store: Store, folder: str, bucket: str, marker: Marker) -> None:
 
 
 def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
-    """Publish a file and its marker unless the same content stands there already; returns the fingerprint, its hash."""
+    """Publish a file and its marker unless the same content stands there already; returns the
+    fingerprint, its hash.
+    """
     mark = hashlib.sha256(content).hexdigest()
     if marked_fingerprint(job.store, folder, job.bucket) != mark:
         job.store.delete(marker_name(folder, job.bucket))
@@ -138,10 +160,14 @@ def drop_file(job: Job, folder: str, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def cpu_capability() -> str:
-    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded, never matched."""
+    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded,
+    never matched.
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()
     except (OSError, IndexError):
         return platform.machine()
-    best = next((name for name in ("avx512f", "avx2", "avx", "sse4_2") if name in flags), "baseline")
+    best = next(
+        (name for name in ("avx512f", "avx2", "avx", "sse4_2") if name in flags), "baseline"
+    )
     return f"{platform.machine()} {best}"

@@ -1,4 +1,6 @@
-"""The kinds of output that a step leaves of each bucket or slice: tables, archives with an index, arrays; and documents of a build."""
+"""The kinds of output that a step leaves of each bucket or slice: tables, archives with an index,
+arrays; and documents of a build.
+"""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -53,13 +55,19 @@ class Output:
 
     def names(self, store: Store) -> list[str]:
         """Buckets or slices whose files are there, sorted."""
-        found = (name.removesuffix(self.suffix) for name in store.names(self.folder) if name.endswith(self.suffix))
+        found = (
+            name.removesuffix(self.suffix)
+            for name in store.names(self.folder)
+            if name.endswith(self.suffix)
+        )
         return [name for name in found if "." not in name]
 
     @property
     def dead(self) -> "Table[Dead]":
         """What died as these files were made; a bucket in which nothing did has no such file."""
-        return Table(folder=self.folder, suffix=".dead.parquet", partition=self.partition, record=Dead)
+        return Table(
+            folder=self.folder, suffix=".dead.parquet", partition=self.partition, record=Dead
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,9 @@ class Table(Output, Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Tar(Table[R]):
-    """An archive of each bucket, and beside it a table of records that say where each member's bytes stand."""
+    """An archive of each bucket, and beside it a table of records that say where each member's
+    bytes stand.
+    """
 
     @property
     def archive(self) -> Output:
@@ -129,7 +139,9 @@ class Shards(Output):
         try:
             return ShardIndex.model_validate_json(job.store.read_bytes(name))
         except ValidationError as error:
-            raise Damaged(f"{job.out}/{name} is not what was written; run again, and it is made anew") from error
+            raise Damaged(
+                f"{job.out}/{name} is not what was written; run again, and it is made anew"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +189,9 @@ class Document(Generic[R]):
         return store.read_stated(self.name, self.record)
 
     def read_before(self, store: Store) -> R | None:
-        """What stands from an earlier run; none where there is none, or a damaged one, which is made anew."""
+        """What stands from an earlier run; none where there is none, or a damaged one, which is
+        made anew.
+        """
         return store.stated_before(self.name, self.record)
 
     def write(self, store: Store, value: R) -> Published:

@@ -4,7 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pipelines.build.outputs import Partition
-from pipelines.build.tables import BUCKET_PLAN, INDEX_PLAN, LISTING_PLAN, VOCABULARY_INDEXES, VOCABULARY_PLAN
+from pipelines.build.tables import (
+    BUCKET_PLAN,
+    INDEX_PLAN,
+    LISTING_PLAN,
+    VOCABULARY_INDEXES,
+    VOCABULARY_PLAN,
+)
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
 from schemas.build import BucketPlan, InputTotals, Vocabulary, VocabularyPlan
@@ -21,14 +27,20 @@ def clip_counts(store: Store) -> dict[str, int]:
 
 
 def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
+    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError`
+    before anything is listed.
+    """
     return LISTING_PLAN.read(store).slices
 
 
 def gathered(store: Store) -> VocabularyPlan:
-    """The vocabularies of a build. Raises `Damaged`, and `PipelineError` before they are gathered."""
+    """The vocabularies of a build. Raises `Damaged`, and `PipelineError` before they are
+    gathered.
+    """
     if not VOCABULARY_PLAN.exists(store):
-        raise PipelineError(f"{store.url}: its vocabularies are not gathered; run `obbligato label`")
+        raise PipelineError(
+            f"{store.url}: its vocabularies are not gathered; run `obbligato label`"
+        )
     return VOCABULARY_PLAN.read(store)
 
 
@@ -45,12 +57,16 @@ _SIZES: Final[Mapping[Partition, Callable[[Store], dict[str, int]]]] = {
 
 
 def sizes_of(partition: Partition, store: Store) -> dict[str, int]:
-    """Buckets or slices in order, with their sizes: in inputs, clips or texts. Raises `FileNotFoundError` before they are known."""
+    """Buckets or slices in order, with their sizes: in inputs, clips or texts. Raises
+    `FileNotFoundError` before they are known.
+    """
     return _SIZES[partition](store)
 
 
 def indexed(store: Store) -> dict[str, str]:
-    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before they are made."""
+    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before
+    they are made.
+    """
     return INDEX_PLAN.read(store).files
 
 

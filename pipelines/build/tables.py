@@ -1,4 +1,6 @@
-"""Every output of a build, once: its folder, the kind of its files, and the record that a row of it is."""
+"""Every output of a build, once: its folder, the kind of its files, and the record that a row of it
+is.
+"""
 
 from typing import Final
 
@@ -8,17 +10,33 @@ from pipelines.build.embeddings import ClipEmbeddings, TextEmbeddings
 from pipelines.build.outputs import Arrays, Document, Output, Partition, Shards, Table, Tar, Texts
 from schemas.agreement import Relabelled
 from schemas.build import Beginning, BucketPlan, IndexPlan, ListingPlan, VocabularyPlan
-from schemas.corpus import Assigned, Candidate, Captioned, Clip, CutInput, Encoded, InputRow, LedgerRow, Probed, Varied, Verdict
+from schemas.corpus import (
+    Assigned,
+    Candidate,
+    Captioned,
+    Clip,
+    CutInput,
+    Encoded,
+    InputRow,
+    LedgerRow,
+    Probed,
+    Varied,
+    Verdict,
+)
 from schemas.labels import Annotation, MovedLabels
 from schemas.pseudo_label import Frequency, Labelled, Matched, Twin
 
-MARKER: Final = ".done.json"  # ending of the file that says that a bucket or slice of a folder is done
+MARKER: Final = (
+    ".done.json"  # ending of the file that says that a bucket or slice of a folder is done
+)
 
 # Over slices of the listing.
 LISTING: Final = Table(folder="listing", record=InputRow, partition=Partition.LISTING)
 PROBED: Final = Table(folder="probed", record=Probed, partition=Partition.LISTING)
 CANDIDATES: Final = Table(folder="cut", record=Candidate, partition=Partition.LISTING)
-CUT_INPUTS: Final = Table(folder="cut", suffix=".inputs.parquet", record=CutInput, partition=Partition.LISTING)
+CUT_INPUTS: Final = Table(
+    folder="cut", suffix=".inputs.parquet", record=CutInput, partition=Partition.LISTING
+)
 
 # Over buckets of clips.
 CLIPS: Final = Table(folder="clips", record=Clip)
@@ -41,32 +59,45 @@ LEDGER: Final = Table(folder="ledger", record=LedgerRow)
 VERIFIED: Final = Table(folder="verified", record=Relabelled)
 
 # Over slices of the vocabularies.
-_TEXT_COLUMNS: Final = pa.schema([("text", pa.string()), ("source", pa.string()), ("licence", pa.string())])
+_TEXT_COLUMNS: Final = pa.schema(
+    [("text", pa.string()), ("source", pa.string()), ("licence", pa.string())]
+)
 VOCABULARY: Final = Texts(folder="vocabulary", partition=Partition.VOCABULARY, schema=_TEXT_COLUMNS)
 VOCABULARY_VECTORS: Final = Arrays(folder="vocabulary_vectors", partition=Partition.VOCABULARY)
 
 # Of the whole build.
-ASSIGNED: Final = Table(folder="assigned", record=Assigned, partition=Partition.WHOLE)  # one for each way of dividing songs
-VOCABULARY_INDEXES: Final = Output(folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE)
+ASSIGNED: Final = Table(
+    folder="assigned", record=Assigned, partition=Partition.WHOLE
+)  # one for each way of dividing songs
+VOCABULARY_INDEXES: Final = Output(
+    folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE
+)
 VERSIONS: Final = Output(folder="versions", suffix=".json", partition=Partition.WHOLE)
-INPUTS: Final = "inputs"  # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
+# the ledger's table of inputs, and the marker that vouches for it and for where songs stand
+INPUTS: Final = "inputs"
 INPUT_LEDGER: Final = LEDGER.file(INPUTS)
 
 LISTING_PLAN: Final = Document(name="listing/plan.json", record=ListingPlan)
 BUCKET_PLAN: Final = Document(name="clips/plan.json", record=BucketPlan)
 VOCABULARY_PLAN: Final = Document(name="vocabulary/plan.json", record=VocabularyPlan)
 INDEX_PLAN: Final = Document(name="vocabulary_index/plan.json", record=IndexPlan)
-BEGUN: Final = Document(name="begun.json", record=Beginning)  # vouches for the sources and the recipe that a build was begun with
+BEGUN: Final = Document(
+    name="begun.json", record=Beginning
+)  # vouches for the sources and the recipe that a build was begun with
 PLAN: Final = "plan"  # what a plan's name begins with, beside the files of buckets or slices
 SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 CARD: Final = "README.md"
 
-OUTPUTS: Final[tuple[Output, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Output))
+OUTPUTS: Final[tuple[Output, ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Output)
+)
 TAKEN_OVER: Final = {SHARDS.folder: VARIANTS.folder}  # folders that hold what another has dropped
 
 
 def folders_of(partition: Partition) -> tuple[str, ...]:
     """Folders with files of each bucket, or each slice."""
-    return tuple(dict.fromkeys(output.folder for output in OUTPUTS if output.partition is partition))
+    return tuple(
+        dict.fromkeys(output.folder for output in OUTPUTS if output.partition is partition)
+    )

@@ -1,4 +1,6 @@
-"""What a step is, and how one bucket of a stage is done: skipped where its marker matches, else run and marked last."""
+"""What a step is, and how one bucket of a stage is done: skipped where its marker matches, else run
+and marked last.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipelines.build.job import Job
-from pipelines.build.markers import Done, check_files, marker_name, read_marker, whole_marker, write_marker
+from pipelines.build.markers import (
+    Done,
+    check_files,
+    marker_name,
+    read_marker,
+    whole_marker,
+    write_marker,
+)
 from pipelines.build.outputs import Output, Partition
 from pipelines.engine.child_process import WAITED
 from pipelines.errors import PipelineError
@@ -15,7 +24,9 @@ from schemas.recipe import Recipe
 
 
 class Summary(NamedTuple):
-    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the stage's own work."""
+    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the
+    stage's own work.
+    """
 
     bucket: str
     ran: bool
@@ -24,7 +35,9 @@ class Summary(NamedTuple):
 
 
 class Together(NamedTuple):
-    """What one process did with all buckets: a report of each, and what a run tells beside counts, such as money."""
+    """What one process did with all buckets: a report of each, and what a run tells beside counts,
+    such as money.
+    """
 
     buckets: list[Summary]
     told: dict[str, Any]
@@ -34,8 +47,9 @@ class Together(NamedTuple):
 class Shuffle:
     """How all buckets tell each other what they hold.
 
-    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives rows to buckets; `receive` writes what a
-    bucket was given. Values and rows are plain data; they come in any order.
+    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives
+    rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
+    come in any order.
     """
 
     emit: Callable[[Job], Iterator[tuple[Any, Any]]]
@@ -68,18 +82,23 @@ def _one_by_one(_recipe: Recipe) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A step that does one bucket, or slice, after the other. What it writes stands in folders of one partition; the first has its markers.
+    """A step that does one bucket, or slice, after the other. What it writes stands in folders of
+    one partition; the first has its markers.
 
-    A bucket is done again where its fingerprint differs: of the stage's name and version, of the knobs, tools and files that decide what it
-    writes, and of `extra_fingerprint`.
+    A bucket is done again where its fingerprint differs: of the stage's name and version, of the
+    knobs, tools and files that decide what it writes, and of `extra_fingerprint`.
     """
 
     name: str
     version: int  # raised when our code changes its output
     writes: tuple[Output, ...]
     reads: tuple[Output, ...] = ()
-    optional_reads: Callable[[Recipe], tuple[Output, ...]] = _nothing  # what it reads for some recipes
-    knobs: tuple[str, ...] = ()  # what of the recipe changes its output: a section, or one knob as section.key
+    optional_reads: Callable[[Recipe], tuple[Output, ...]] = (
+        _nothing  # what it reads for some recipes
+    )
+    knobs: tuple[
+        str, ...
+    ] = ()  # what of the recipe changes its output: a section, or one knob as section.key
     run: Callable[[Job], Done] | None = None
     run_all: Callable[[Recipe], RunAll | None] = _one_by_one  # where one process does all: how
     shuffle: Shuffle | None = None  # where buckets must know of each other: how, instead of `run`
@@ -116,7 +135,9 @@ class Stage:
 
     def read_folders(self, recipe: Recipe) -> tuple[str, ...]:
         """Folders whose files it reads by a recipe."""
-        return tuple(dict.fromkeys(output.folder for output in (*self.reads, *self.optional_reads(recipe))))
+        return tuple(
+            dict.fromkeys(output.folder for output in (*self.reads, *self.optional_reads(recipe)))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +153,9 @@ class BegunBuild:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusStep:
-    """A step that is taken once for the whole build; it finds out by itself whether anything has changed."""
+    """A step that is taken once for the whole build; it finds out by itself whether anything has
+    changed.
+    """
 
     name: str
     run: Callable[[BegunBuild], dict[str, int]]  # returns counts
@@ -150,7 +173,9 @@ def fingerprint(stage: Stage, job: Job) -> str:
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
-    """The fingerprint of each job; where buckets tell each other what they hold, all have the one of the whole corpus."""
+    """The fingerprint of each job; where buckets tell each other what they hold, all have the one
+    of the whole corpus.
+    """
     if stage.shuffle is None:
         yield from (fingerprint(stage, job) for job in jobs)
     else:
@@ -159,8 +184,14 @@ def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
-    markers = {folder: read_marker(job.store, folder, job.bucket) for folder in stage.read_folders(job.recipe)}
-    return {folder: {name: facts.sha256 for name, facts in marker.files.items()} for folder, marker in markers.items()}
+    markers = {
+        folder: read_marker(job.store, folder, job.bucket)
+        for folder in stage.read_folders(job.recipe)
+    }
+    return {
+        folder: {name: facts.sha256 for name, facts in marker.files.items()}
+        for folder, marker in markers.items()
+    }
 
 
 def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:
@@ -168,7 +199,8 @@ def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:
     decisive = {
         "stage": stage.name,
         "version": stage.version,
-        "recipe": {name: _knob(recipe, name) for name in stage.knobs} | {"seed": job.recipe.corpus.seed},
+        "recipe": {name: _knob(recipe, name) for name in stage.knobs}
+        | {"seed": job.recipe.corpus.seed},
         "tools": dict(stage.tools(job.recipe)),
         "inputs": inputs,
     }
@@ -184,7 +216,10 @@ def _knob(recipe: Mapping[str, Any], name: str) -> Any:
 
 def missing_inputs(stage: Stage, job: Job) -> bool:
     """Whether a bucket's earlier stages are not done."""
-    return any(not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.read_folders(job.recipe))
+    return any(
+        not job.store.exists(marker_name(folder, job.bucket))
+        for folder in stage.read_folders(job.recipe)
+    )
 
 
 def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
@@ -194,7 +229,9 @@ def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
 
 
 def check_inputs(stage: Stage, job: Job) -> None:
-    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the next run makes it anew."""
+    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the
+    next run makes it anew.
+    """
     for folder in stage.read_folders(job.recipe):
         check_files(job.store, folder, job.bucket)
 
@@ -221,7 +258,9 @@ def do_bucket(stage: Stage, job: Job, expected: str, work: Callable[[Job], Done]
 
 
 def begin_bucket(stage: Stage, job: Job) -> None:
-    """Check what a bucket's work reads; take its marker away before anything of it changes, and what a killed run left of it."""
+    """Check what a bucket's work reads; take its marker away before anything of it changes, and
+    what a killed run left of it.
+    """
     check_inputs(stage, job)
     job.store.delete(marker_name(stage.folder, job.bucket))
     for folder in stage.folders:

@@ -24,7 +24,9 @@ class Work(NamedTuple):
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
+    """The captions of a bucket that are reworded, one a sample at most, in the order of its
+    samples.
+    """
     captions = to_reword(job)
     for sample in MOVED_LABELS.read(job):
         if (caption := captions.get(sample.sample_key)) is not None:
@@ -32,7 +34,9 @@ def works(job: Job) -> Iterator[Work]:
 
 
 def to_reword(job: Job) -> dict[str, Caption]:
-    """The caption of each sample that is reworded: its control caption, else its first source caption."""
+    """The caption of each sample that is reworded: its control caption, else its first source
+    caption.
+    """
     out: dict[str, Caption] = {}
     for row in CAPTIONS.read(job):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}
@@ -42,7 +46,9 @@ def to_reword(job: Job) -> dict[str, Caption]:
 
 
 def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
-    """Write what came of a bucket's work, and count: texts that landed, refusals by reason, captions that nobody answered."""
+    """Write what came of a bucket's work, and count: texts that landed, refusals by reason,
+    captions that nobody answered.
+    """
     counts: Counter[str] = Counter(controls=len(done))
     rows: list[Captioned] = []
     dead: list[tuple[str, Death]] = []
@@ -52,5 +58,13 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
             counts["unanswered"] += 1
             continue
         rows.append(Captioned(sample_key=key, captions=found.captions))
-        counts.update({"landed": len(found.captions), **{f"refused_{name}": count for name, count in found.refused.items()}})
-    return Done([PARAPHRASES.write(job, rows), *bucket.write_dead(job, PARAPHRASES, dead)], dict(sorted(counts.items())))
+        counts.update(
+            {
+                "landed": len(found.captions),
+                **{f"refused_{name}": count for name, count in found.refused.items()},
+            }
+        )
+    return Done(
+        [PARAPHRASES.write(job, rows), *bucket.write_dead(job, PARAPHRASES, dead)],
+        dict(sorted(counts.items())),
+    )

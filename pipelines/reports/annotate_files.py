@@ -28,9 +28,13 @@ def annotate_files(paths: Sequence[str], recipe: Recipe) -> Iterator[FileLabels]
             if isinstance(probed, Death):
                 labelled = probed
             else:
-                [labelled] = child.run(annotate_windows, [Window(path, path, 0.0, probed.duration_s)], recipe.annotate)
+                [labelled] = child.run(
+                    annotate_windows, [Window(path, path, 0.0, probed.duration_s)], recipe.annotate
+                )
             if isinstance(labelled, Annotation):
                 yield FileLabels(path, labelled.labels, "")
             else:
-                yield FileLabels(path, None, f"{labelled.code}: {labelled.message} {labelled.figure}".strip())
+                yield FileLabels(
+                    path, None, f"{labelled.code}: {labelled.message} {labelled.figure}".strip()
+                )
         child.close()

@@ -1,4 +1,6 @@
-"""Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
+"""Versions of a dataset: each build that changed it adds one, which names its parent and what
+became of each shard.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,9 @@ _NAME: Final = re.compile(r"\d{5,}\.json")
 
 
 class Version(Record):
-    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one in `shards`."""
+    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one
+    in `shards`.
+    """
 
     number: int
     parent: int | None  # the version before; none for the first
@@ -52,7 +56,9 @@ class Version(Record):
 
 
 def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
-    """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
+    """Add a version for a dataset that has just been closed, or return the last where nothing has
+    changed.
+    """
     last = last_version(store)
     found = {
         "recipe_sha256": digest(recipe.model_dump(mode="json")),
@@ -60,7 +66,9 @@ def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
         "dataset_sha256": digest(dataset.as_json()),
     }
     documents = {name: store.sha256(name) for name in _documents(store)}
-    if last is not None and all(getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()):
+    if last is not None and all(
+        getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()
+    ):
         return last
     shards = {shard.file: shard.sha256 for shard in dataset.shards}
     before = last.shards if last is not None else {}
@@ -74,7 +82,9 @@ def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
         shards=shards,
         documents=documents,
         added=tuple(sorted(shards.keys() - before.keys())),
-        changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
+        changed=tuple(
+            sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])
+        ),
         removed=tuple(sorted(before.keys() - shards.keys())),
     )
     store.write_sealed(VERSIONS.file(f"{version.number:05d}"), version.model_dump(mode="json"))
@@ -95,12 +105,16 @@ def read_version(store: Store, name: str) -> Version:
 
 
 def seal_beginning(store: Store, written: Sequence[Published]) -> None:
-    """Remember what a build was begun with: the last file written of a beginning, so that the next one takes it away first."""
+    """Remember what a build was begun with: the last file written of a beginning, so that the next
+    one takes it away first.
+    """
     BEGUN.write(store, Beginning(files={file.name: file.sha256 for file in written}))
 
 
 def altered_beginning(store: Store) -> Iterator[Altered]:
-    """Of what a build was begun with, what is not as it was written. Nothing in builds from before that was remembered."""
+    """Of what a build was begun with, what is not as it was written. Nothing in builds from before
+    that was remembered.
+    """
     try:
         files = BEGUN.read(store).files
     except FileNotFoundError:
@@ -116,7 +130,9 @@ def altered_beginning(store: Store) -> Iterator[Altered]:
 
 
 def altered_documents(store: Store) -> Iterator[Altered]:
-    """Files of a build as a whole that are not those which its last version was published with, each with what is wrong."""
+    """Files of a build as a whole that are not those which its last version was published with,
+    each with what is wrong.
+    """
     version = last_version(store)
     if version is None:
         return
@@ -128,7 +144,9 @@ def altered_documents(store: Store) -> Iterator[Altered]:
 
 
 def set_aside(store: Store, name: str) -> None:
-    """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
+    """Give a damaged version another name, under which nobody reads it: its number is free for what
+    is published next.
+    """
     store.write_bytes(f"{version_file(name)}.damaged", store.read_bytes(version_file(name)))
     store.delete(version_file(name))
 
@@ -157,20 +175,40 @@ def _documents(store: Store) -> list[str]:
 def _listing(store: Store) -> str:
     """One hash over all inputs as they were listed: names, sizes, times, captions."""
     names = list(read_listing(store))
-    markers = side_by_side(lambda name: read_marker(store, LISTING.folder, name).hashed_files, names)
+    markers = side_by_side(
+        lambda name: read_marker(store, LISTING.folder, name).hashed_files, names
+    )
     return digest(dict(zip(names, markers)))
 
 
 def what_changed(version: Version, before: Version | None) -> str:
     """What a version changed against the one before, in Markdown."""
     new, old = _counts(version), _counts(before) if before is not None else {}
-    rows = [f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | {new.get(name, 0) - old.get(name, 0):+d} |" for name in {**new, **old}]
+    rows = [
+        (
+            f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | "
+            f"{new.get(name, 0) - old.get(name, 0):+d} |"
+        )
+        for name in {**new, **old}
+    ]
     shards = {"added": version.added, "changed": version.changed, "removed": version.removed}
-    recipe = "the same recipe" if before is not None and before.recipe_sha256 == version.recipe_sha256 else "another recipe"
-    title = f"# Version {version.number}, " + (f"after version {version.parent}, {recipe}" if before is not None else "the first")
+    recipe = (
+        "the same recipe"
+        if before is not None and before.recipe_sha256 == version.recipe_sha256
+        else "another recipe"
+    )
+    title = f"# Version {version.number}, " + (
+        f"after version {version.parent}, {recipe}" if before is not None else "the first"
+    )
     lines = [title, "", "| | before | now | change |", "|---|---:|---:|---:|", *rows, ""]
-    return "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())]) + "\n"
+    return (
+        "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())])
+        + "\n"
+    )
 
 
 def _counts(version: Version) -> dict[str, int]:
-    return {**version.samples, **{f"inputs: {name}": count for name, count in version.inputs.items()}}
+    return {
+        **version.samples,
+        **{f"inputs: {name}": count for name, count in version.inputs.items()},
+    }

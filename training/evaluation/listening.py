@@ -1,4 +1,6 @@
-"""What our annotators hear in clips: many at a time, in a child process that may crash without harm."""
+"""What our annotators hear in clips: many at a time, in a child process that may crash without
+harm.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,7 +25,9 @@ class Heard(NamedTuple):
 
 
 def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
-    """Clips in order, each heard over its whole length; those that cannot be used come with the reason."""
+    """Clips in order, each heard over its whole length; those that cannot be used come with the
+    reason.
+    """
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)
@@ -32,7 +36,9 @@ def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
 def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Heard]:
     probed = child.run(probe_files, [one.path for one in batch], recipe.ingest)
     windows = [
-        Window(one.name, one.path, 0.0, probe.duration_s) for one, probe in zip(batch, probed, strict=True) if not isinstance(probe, Death)
+        Window(one.name, one.path, 0.0, probe.duration_s)
+        for one, probe in zip(batch, probed, strict=True)
+        if not isinstance(probe, Death)
     ]
     labelled = iter(child.run(annotate_windows, windows, recipe.annotate) if windows else ())
     pictured = iter(child.run(chromas, windows, None) if windows else ())

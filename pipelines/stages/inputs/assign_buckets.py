@@ -27,13 +27,32 @@ from pipelines.build.markers import (
 from pipelines.build.outputs import Partition
 from pipelines.build.plans import check_inputs, sizes_of
 from pipelines.build.shrinking import check_shrinking
-from pipelines.build.tables import ASSIGNED, BUCKET_PLAN, CANDIDATES, CLIPS, CUT_INPUTS, INPUT_LEDGER, INPUTS, LEDGER, PLAN, folders_of
+from pipelines.build.tables import (
+    ASSIGNED,
+    BUCKET_PLAN,
+    CANDIDATES,
+    CLIPS,
+    CUT_INPUTS,
+    INPUT_LEDGER,
+    INPUTS,
+    LEDGER,
+    PLAN,
+    folders_of,
+)
 from pipelines.engine.stage import BegunBuild, CorpusStep
 from pipelines.errors import Damaged, PipelineError
 from pipelines.stages.inputs import assign_buckets_sql
 from pipelines.storage.arrow import read_table, runs, side_by_side
 from pipelines.storage.duckdb_scratch import Scratch, scratch
-from pipelines.storage.store import PARQUET, Published, Store, Writer, arrow_schema, digest, parquet_bytes
+from pipelines.storage.store import (
+    PARQUET,
+    Published,
+    Store,
+    Writer,
+    arrow_schema,
+    digest,
+    parquet_bytes,
+)
 from schemas.build import BucketPlan, FileFacts, InputTotals
 from schemas.corpus import Assigned, Clip, LedgerRow
 from schemas.recipe import Recipe
@@ -44,22 +63,36 @@ _SONGS: Final = pa.schema([("song_id", pa.string())])
 _VERSION: Final = 2  # raised when settling gives other clips, buckets or ledger rows
 
 
-def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False) -> BucketPlan:
-    """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan. Skipped where nothing changed.
+def settle_corpus(
+    store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False
+) -> BucketPlan:
+    """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan.
+    Skipped where nothing changed.
 
-    Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and `Shrinks` where many songs would go,
-    unless told to `shrink`.
+    Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and
+    `Shrinks` where many songs would go, unless told to `shrink`.
     """
-    cut = dict(zip(slices, side_by_side(lambda name: read_marker(store, CANDIDATES.folder, name), slices)))
+    cut = dict(
+        zip(slices, side_by_side(lambda name: read_marker(store, CANDIDATES.folder, name), slices))
+    )
     changed = [name for name, marker in cut.items() if marker.counts["rows"] != slices[name]]
     if changed:
-        raise PipelineError(f"{store.url}: {changed[0]} of the listing has changed since it was cut; run `obbligato build`")
+        raise PipelineError(
+            f"{store.url}: {changed[0]} of the listing has changed since it was cut; run "
+            "`obbligato build`"
+        )
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     files = {name: marker.hashed_files for name, marker in cut.items()}
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
-    known_name = ASSIGNED.file(digest([dividing, recipe.corpus.seed])[:16])  # another way of dividing divides anew
+    known_name = ASSIGNED.file(
+        digest([dividing, recipe.corpus.seed])[:16]
+    )  # another way of dividing divides anew
     before = BUCKET_PLAN.read_before(store)
-    if before is not None and before.fingerprint == expected and _all_stand(store, before.markers, known_name):
+    if (
+        before is not None
+        and before.fingerprint == expected
+        and _all_stand(store, before.markers, known_name)
+    ):
         return before
     for output in (CLIPS, ASSIGNED, LEDGER):
         store.sweep(output.folder, "")
@@ -73,23 +106,36 @@ def settle_corpus(store: Store, slices: Mapping[str, int], recipe: Recipe, *, sh
         assign_buckets_sql.settle(found, recipe.ingest, recipe.corpus.seed)
         if before is not None and not shrink:
             _check_shrinking(store, found, before.buckets)
-        if before is not None:  # from here on its files are replaced one by one: if this run ends early, the next must do it all
+        if (
+            before is not None
+        ):  # from here on its files are replaced one by one: if this run ends early, the next must do it all
             BUCKET_PLAN.write(store, before.replaced(fingerprint=""))
         ledger, totals = _write_ledger(store, assign_buckets_sql.ledger(found))
         inputs = InputTotals(listed=sum(slices.values()), **totals)
         check_inputs(inputs)
         if not inputs.used:  # an outage of the sources must not cost what was built from them
             raise PipelineError(
-                f"none of the {inputs.listed} inputs can be used; `obbligato dead ls {store.url}` says why for each. "
+                f"none of the {inputs.listed} inputs can be used; `obbligato dead ls "
+                f"{store.url}` says why for each. "
                 "Nothing else was changed"
             )
         store.delete(marker_name(LEDGER.folder, INPUTS))
         known = _write_table(store, known_name, Assigned, assign_buckets_sql.assigned(found))
         markers, counts = _write_buckets(store, assign_buckets_sql.clips(found), recipe)
         disagreeing = assign_buckets_sql.disagreeing_groups(found)
-    write_marker(LEDGER.folder, Job(store.url, INPUTS, recipe), expected, Done([ledger, known], inputs.counts))
+    write_marker(
+        LEDGER.folder,
+        Job(store.url, INPUTS, recipe),
+        expected,
+        Done([ledger, known], inputs.counts),
+    )
     plan = BucketPlan(
-        fingerprint=expected, buckets=tuple(counts), clips=counts, markers=markers, inputs=inputs, disagreeing_groups=disagreeing
+        fingerprint=expected,
+        buckets=tuple(counts),
+        clips=counts,
+        markers=markers,
+        inputs=inputs,
+        disagreeing_groups=disagreeing,
     )
     _remove_left(store, slices, counts)
     BUCKET_PLAN.write(store, plan)
@@ -108,7 +154,11 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
             """select ledger.code, count(*) as times from inputs where ledger.outcome = 'dead'
                group by all order by times desc, ledger.code limit 1"""
         )
-        why = f"{worst[0][1]} inputs are dead, most of them {worst[0][0]}" if worst else "their inputs are no longer listed"
+        why = (
+            f"{worst[0][1]} inputs are dead, most of them {worst[0][0]}"
+            if worst
+            else "their inputs are no longer listed"
+        )
         check_shrinking(gone, held, "songs", why)
 
 
@@ -118,7 +168,9 @@ def _songs_in_force(store: Store, bucket: str) -> pa.Table:
         table = CLIPS.read_arrow(store, bucket, ["song.song_id"])
     except (FileNotFoundError, Damaged):
         return _SONGS.empty_table()
-    return pa.table({"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS)
+    return pa.table(
+        {"song_id": table.column("song").combine_chunks().field("song_id")}, schema=_SONGS
+    )
 
 
 def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) -> None:
@@ -130,7 +182,9 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 
 def _known(store: Store, name: str) -> list[pa.Table]:
-    """Where songs stand, as it was written; where that is damaged, as the clips that stand tell. None where nobody has divided so."""
+    """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+    None where nobody has divided so.
+    """
     facts = _vouched(store).get(name)
     if facts is None and not store.exists(name):
         return []
@@ -141,7 +195,9 @@ def _known(store: Store, name: str) -> list[pa.Table]:
 
 
 def _vouched(store: Store) -> dict[str, FileFacts]:
-    """Files that the marker of the inputs' ledger names; none in builds from before it was written."""
+    """Files that the marker of the inputs' ledger names; none in builds from before it was
+    written.
+    """
     try:
         return read_marker(store, LEDGER.folder, INPUTS).files
     except (FileNotFoundError, Damaged):
@@ -149,11 +205,15 @@ def _vouched(store: Store) -> dict[str, FileFacts]:
 
 
 def _by_clips(store: Store) -> Iterator[pa.Table]:
-    """Where songs stand by the clips of each bucket that are as they were written. Songs that went away are not among them."""
+    """Where songs stand by the clips of each bucket that are as they were written. Songs that went
+    away are not among them.
+    """
     for bucket in CLIPS.names(store):
         if not _is_altered(store, bucket):
             with suppress(Damaged):
-                yield _songs(CLIPS.read_arrow(store, bucket, ["song.song_id", "group", "split"]), bucket)
+                yield _songs(
+                    CLIPS.read_arrow(store, bucket, ["song.song_id", "group", "split"]), bucket
+                )
 
 
 def _songs(clips: pa.Table, bucket: str) -> pa.Table:
@@ -161,11 +221,15 @@ def _songs(clips: pa.Table, bucket: str) -> pa.Table:
     columns = {name: clips.column(name) for name in ("group", "split")}
     songs = pa.table({"song_id": pc.struct_field(clips.column("song"), "song_id"), **columns})
     songs = songs.group_by(songs.column_names, use_threads=False).aggregate([])
-    return songs.append_column("bucket", pa.array([bucket] * songs.num_rows)).cast(arrow_schema(Assigned))
+    return songs.append_column("bucket", pa.array([bucket] * songs.num_rows)).cast(
+        arrow_schema(Assigned)
+    )
 
 
 def _is_altered(store: Store, bucket: str) -> bool:
-    """Whether clips are not those that their marker names; without one, the checksums of their pages tell, as they are read."""
+    """Whether clips are not those that their marker names; without one, the checksums of their
+    pages tell, as they are read.
+    """
     try:
         return any(altered_files(store, CLIPS.folder, bucket))
     except (FileNotFoundError, Damaged):
@@ -178,7 +242,12 @@ def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> tuple[Published, 
 
     def counted() -> Iterable[pa.Table]:
         for table in tables:
-            totals.update({row["values"]: row["counts"] for row in table.column("outcome").value_counts().to_pylist()})
+            totals.update(
+                {
+                    row["values"]: row["counts"]
+                    for row in table.column("outcome").value_counts().to_pylist()
+                }
+            )
             yield table
 
     published = _write_table(store, INPUT_LEDGER, LedgerRow, counted())
@@ -202,7 +271,9 @@ class _Sink(io.RawIOBase):
         return len(content)
 
 
-def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[pa.Table]) -> Published:
+def _write_table(
+    store: Store, name: str, kind: type[Record], tables: Iterable[pa.Table]
+) -> Published:
     """Publish any number of rows as one parquet file, a piece at a time."""
     schema = arrow_schema(kind)
     with store.writer(name) as out, pq.ParquetWriter(_Sink(out), schema, **PARQUET) as parquet:
@@ -211,16 +282,22 @@ def _write_table(store: Store, name: str, kind: type[Record], tables: Iterable[p
     return out.published()
 
 
-def _write_buckets(store: Store, tables: Iterable[pa.Table], recipe: Recipe) -> tuple[dict[str, str], dict[str, int]]:
+def _write_buckets(
+    store: Store, tables: Iterable[pa.Table], recipe: Recipe
+) -> tuple[dict[str, str], dict[str, int]]:
     """Publish clips by bucket; returns each bucket's fingerprint and its number of clips."""
     marks, counts = {}, {}
-    for name, mark, count in side_by_side(lambda run: _write_bucket(store, *run, recipe), runs(tables, "bucket")):
+    for name, mark, count in side_by_side(
+        lambda run: _write_bucket(store, *run, recipe), runs(tables, "bucket")
+    ):
         marks[name], counts[name] = mark, count
     return marks, counts
 
 
 def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[str, str, int]:
-    """Publish a bucket's clips unless they stand there already; returns its name, fingerprint and number of clips."""
+    """Publish a bucket's clips unless they stand there already; returns its name, fingerprint and
+    number of clips.
+    """
     content = parquet_bytes(table.cast(arrow_schema(Clip)))
     job = Job(store.url, name, recipe)
     mark = publish_marked(CLIPS.folder, job, CLIPS.path(job), content, {"clips": table.num_rows})
@@ -228,7 +305,9 @@ def _write_bucket(store: Store, name: str, table: pa.Table, recipe: Recipe) -> t
 
 
 def _all_stand(store: Store, markers: Mapping[str, str], known_name: str) -> bool:
-    """Whether the ledger, where songs stand, and every bucket with the fingerprint that the plan remembers are there."""
+    """Whether the ledger, where songs stand, and every bucket with the fingerprint that the plan
+    remembers are there.
+    """
     marker = whole_marker(store, LEDGER.folder, INPUTS)
     if marker is None or known_name not in marker.files:
         return False
@@ -241,4 +320,6 @@ def _settle(build: BegunBuild) -> dict[str, int]:
     return settle_corpus(build.store, slices, build.recipe, shrink=build.shrink).inputs.counts
 
 
-STEP: Final = CorpusStep(name="assign_buckets", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS)
+STEP: Final = CorpusStep(
+    name="assign_buckets", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS
+)

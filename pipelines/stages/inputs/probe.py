@@ -1,4 +1,6 @@
-"""Stage *probe*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
+"""Stage *probe*: probe and hash each input of a slice of the listing. What cannot be used is dead
+by name.
+"""
 
 from typing import Any, Final
 
@@ -24,7 +26,11 @@ def probe_slice(job: Job) -> Done:
     """Probe the inputs of a slice; what cannot be used is dead by name."""
     rows = LISTING.read(job)
     waiting = [row for row in rows if row.outcome is None]
-    probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
+    probed = [
+        Probed(place=row.place, code=row.code, message=row.message, figure=row.figure)
+        for row in rows
+        if row.outcome is not None
+    ]
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
@@ -39,7 +45,11 @@ def probe_slice(job: Job) -> Done:
 
 def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Death:
     if row.size > recipe.max_file_mb * 2**20:
-        return Death("too_large", "raise ingest.max_file_mb to use it", f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB")
+        return Death(
+            "too_large",
+            "raise ingest.max_file_mb to use it",
+            f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB",
+        )
     try:
         with machine_faults(f"{row.row} cannot be fetched"):
             path: str = local(row.source)
@@ -52,8 +62,15 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
 
 def _probed(row: InputRow, result: Probe | Death) -> Probed:
     if isinstance(result, Death):
-        return Probed(place=row.place, code=result.code, message=result.message, figure=result.figure)
-    song = Song(song_id=result.sha256[:16], rate_hz=result.rate_hz, channels=result.channels, duration_s=round(result.duration_s, 6))
+        return Probed(
+            place=row.place, code=result.code, message=result.message, figure=result.figure
+        )
+    song = Song(
+        song_id=result.sha256[:16],
+        rate_hz=result.rate_hz,
+        channels=result.channels,
+        duration_s=round(result.duration_s, 6),
+    )
     return Probed(place=row.place, song=song)
 
 

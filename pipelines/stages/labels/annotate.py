@@ -1,4 +1,6 @@
-"""Stage *annotate*: beats, meter, tempo, chords and key of each clip, with confidence, tool, version and licence."""
+"""Stage *annotate*: beats, meter, tempo, chords and key of each clip, with confidence, tool,
+version and licence.
+"""
 
 from typing import Final
 
@@ -13,13 +15,18 @@ from schemas.labels import Annotation
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are dead."""
+    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
+    dead.
+    """
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = CLIPS.read(job)
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(bucket_clips, job.recipe.annotate.batch):
-            windows = [Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s) for clip in batch]
+            windows = [
+                Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s)
+                for clip in batch
+            ]
             results = child.run(annotate_windows, windows, job.recipe.annotate)
             for clip, result in zip(batch, results, strict=True):
                 if isinstance(result, Death):
@@ -32,5 +39,11 @@ def annotate_bucket(job: Job) -> Done:
 
 
 STAGE: Final = Stage(
-    name="annotate", version=7, reads=(CLIPS,), writes=(ANNOTATIONS,), knobs=("annotate",), run=annotate_bucket, tools=tools
+    name="annotate",
+    version=7,
+    reads=(CLIPS,),
+    writes=(ANNOTATIONS,),
+    knobs=("annotate",),
+    run=annotate_bucket,
+    tools=tools,
 )

@@ -10,7 +10,12 @@ from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import ANNOTATIONS, CLIPS, EMBEDDINGS
 from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
-from pipelines.embedders.recipe_embedder import description, embedder_child, embedder_tools, per_call
+from pipelines.embedders.recipe_embedder import (
+    description,
+    embedder_child,
+    embedder_tools,
+    per_call,
+)
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
@@ -25,11 +30,18 @@ def embed_bucket(job: Job) -> Done:
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
-    usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]  # the others died when they were annotated
+    usable = [
+        clip for clip in bucket_clips if labels is None or clip.clip_key in labels
+    ]  # the others died when they were annotated
     with bucket.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in bucket.batches(usable, per_call(recipe)):
             excerpts = [
-                Excerpt(local(clip.source), clip.start_s, clip.end_s, labels[clip.clip_key] if labels is not None else None)
+                Excerpt(
+                    local(clip.source),
+                    clip.start_s,
+                    clip.end_s,
+                    labels[clip.clip_key] if labels is not None else None,
+                )
                 for clip in batch
             ]
             for clip, made in zip(batch, child.run(embed_excerpts, excerpts, recipe), strict=True):
@@ -54,7 +66,8 @@ def _labels(job: Job) -> dict[str, Labels] | None:
 def _heard(key: str, made: Embedded) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
-            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with this device or these weights"
+            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with "
+            "this device or these weights"
         )
     return HeardClip(key, made.vector, made.fingerprint)
 

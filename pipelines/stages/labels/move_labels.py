@@ -27,4 +27,10 @@ def move_bucket(job: Job) -> Done:
     return Done([MOVED_LABELS.write(job, rows)], {"samples": len(rows)})
 
 
-STAGE: Final = Stage(name="move_labels", version=1, reads=(CLIPS, ANNOTATIONS, VARIANTS), writes=(MOVED_LABELS,), run=move_bucket)
+STAGE: Final = Stage(
+    name="move_labels",
+    version=1,
+    reads=(CLIPS, ANNOTATIONS, VARIANTS),
+    writes=(MOVED_LABELS,),
+    run=move_bucket,
+)

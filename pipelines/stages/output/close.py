@@ -1,4 +1,6 @@
-"""The end of a build: both identities checked, no group in two splits, then dataset.json and the dataset card."""
+"""The end of a build: both identities checked, no group in two splits, then dataset.json and the
+dataset card.
+"""
 
 import importlib.metadata
 import re
@@ -33,7 +35,10 @@ from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 from schemas.shard import ShardIndex
 
-_MEASURED_ANEW: Final = {"agreement", "obbligato"}  # by this machine and this version: no claims about what was built
+_MEASURED_ANEW: Final = {
+    "agreement",
+    "obbligato",
+}  # by this machine and this version: no claims about what was built
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
@@ -44,7 +49,9 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
-    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an identity does not hold."""
+    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an
+    identity does not hold.
+    """
     dataset = described(store, recipe, stages)
     publish_dataset(store, dataset)
     return dataset
@@ -61,24 +68,33 @@ def stated_dataset(store: Store) -> Dataset:
     try:
         return Dataset.model_validate(store.read_json(DATASET))
     except ValidationError as error:
-        raise Damaged(f"{store.url}/{DATASET} is not what was written; build again, and it is written anew") from error
+        raise Damaged(
+            f"{store.url}/{DATASET} is not what was written; build again, and it is written anew"
+        ) from error
 
 
 def check_stated(store: Store, found: Dataset) -> None:
-    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is measured anew each time may differ."""
+    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is
+    measured anew each time may differ.
+    """
     stated = store.read_json(DATASET) if store.exists(DATASET) else {}
     claims = stated if isinstance(stated, dict) else {}
     known = found.as_json()
-    other = sorted(name for name in {*known, *claims} - _MEASURED_ANEW if known.get(name) != claims.get(name))
+    other = sorted(
+        name for name in {*known, *claims} - _MEASURED_ANEW if known.get(name) != claims.get(name)
+    )
     if other:
         raise PipelineError(
-            f"{store.url}/{DATASET} states another {', '.join(f'`{name}`' for name in other)} than is found in the build, and was left as "
+            f"{store.url}/{DATASET} states another {', '.join(f'`{name}`' for name in other)} "
+            "than is found in the build, and was left as "
             "it is; run obbligato build again, which writes it anew"
         )
 
 
 def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
-    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an identity does not hold."""
+    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an
+    identity does not hold.
+    """
     plan = read_plan(store)
     counts = {stage.name: _counts(store, stage.folder, plan.buckets) for stage in stages}
     packed = next(stage.name for stage in stages if SHARDS in stage.writes)
@@ -86,12 +102,18 @@ def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
     check_inputs(plan.inputs)
     check_samples(samples)
     if not samples.written:
-        raise PipelineError(f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each")
+        raise PipelineError(
+            f"no sample was written; `obbligato dead ls {store.url} --rejected` says why for each"
+        )
     sources = _sources(store, plan.buckets)
-    shards = [shard for shard in side_by_side(partial(_shard, store), plan.buckets) if shard is not None]
+    shards = [
+        shard for shard in side_by_side(partial(_shard, store), plan.buckets) if shard is not None
+    ]
     in_shards = sum(shard.count for shard in shards)
     if in_shards != samples.written:
-        raise PipelineError(f"{samples.written} samples written, but the shards hold {in_shards}; build again")
+        raise PipelineError(
+            f"{samples.written} samples written, but the shards hold {in_shards}; build again"
+        )
     return Dataset(
         name=recipe.corpus.name,
         obbligato=importlib.metadata.version("obbligato"),
@@ -101,7 +123,11 @@ def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
         splits=_splits(shards),
         stages=counts,
         groups={**sources.groups, "disagreeing": plan.disagreeing_groups},
-        licences=LicenceTotals(distinct=sources.distinct, sources=sources.licences, tools=_tool_licences(store, plan.buckets, recipe)),
+        licences=LicenceTotals(
+            distinct=sources.distinct,
+            sources=sources.licences,
+            tools=_tool_licences(store, plan.buckets, recipe),
+        ),
         tools={name: version for stage in stages for name, version in stage.tools(recipe).items()},
         pseudo_labels=account(store, recipe),
         latents=codec_facts(recipe) if recipe.encodes else None,
@@ -119,7 +145,8 @@ def check_samples(totals: SampleTotals) -> None:
     """Raise unless planned = written + rejected + dead."""
     if totals.planned != totals.written + totals.rejected + totals.dead:
         raise PipelineError(
-            f"samples: {totals.planned} planned, but {totals.written} written + {totals.rejected} rejected + {totals.dead} dead; "
+            f"samples: {totals.planned} planned, but {totals.written} written + "
+            f"{totals.rejected} rejected + {totals.dead} dead; "
             "this is a defect, please report it"
         )
 
@@ -132,7 +159,9 @@ def _counts(store: Store, folder: str, buckets: Sequence[str]) -> dict[str, int]
 
 
 class Sources(NamedTuple):
-    """What the clips of a build come from: clips by licence, how many licences there are, groups by split."""
+    """What the clips of a build come from: clips by licence, how many licences there are, groups by
+    split.
+    """
 
     licences: dict[str, int]
     distinct: int
@@ -143,22 +172,35 @@ def _sources(store: Store, buckets: Sequence[str]) -> Sources:
     """Where the clips come from; raises where a group stands in two splits."""
     with scratch() as found:
         columns = ["source.licence", "group", "split"]
-        found.fill("clips", side_by_side(lambda name: CLIPS.read_arrow(store, name, columns), buckets))
-        parted = found.rows('select "group", min(split), max(split) from clips group by all having min(split) <> max(split) limit 1')
+        found.fill(
+            "clips", side_by_side(lambda name: CLIPS.read_arrow(store, name, columns), buckets)
+        )
+        parted = found.rows(
+            'select "group", min(split), max(split) from clips group by all having min(split) <> '
+            "max(split) limit 1"
+        )
         if parted:
-            raise PipelineError("group {} stands in {} and in {}; this is a defect, please report it".format(*parted[0]))
+            raise PipelineError(
+                "group {} stands in {} and in {}; this is a defect, please report it".format(
+                    *parted[0]
+                )
+            )
         found.run(
             f"""create table said as select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT}) as name,
                     count(*) as clips from clips group by all"""
         )
-        named = found.rows(f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}")
+        named = found.rows(
+            f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}"
+        )
         [(distinct, clips)] = found.rows("select count(*), sum(clips)::bigint from said")
         groups = found.rows('select split, count(distinct "group") from clips group by split')
     return Sources(_bounded(named, clips), distinct, dict(sorted(groups)))
 
 
 def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
-    """The most frequent licences with their clips, in order, and the clips of all others under one name."""
+    """The most frequent licences with their clips, in order, and the clips of all others under one
+    name.
+    """
     rest = clips - sum(count for _, count in named)
     licences = Counter(dict(named)) + Counter({_OTHERS: rest})
     return dict(sorted(licences.items()))
@@ -189,13 +231,19 @@ def _splits(shards: Sequence[DatasetShard]) -> dict[str, SplitTotals]:
 
 def _split(shards: Sequence[DatasetShard]) -> SplitTotals:
     hours = 0.0
-    for shard in shards:  # one after the other: `sum` of floats adds them more exactly from Python 3.12 on
+    for (
+        shard
+    ) in shards:  # one after the other: `sum` of floats adds them more exactly from Python 3.12 on
         hours += shard.duration_s / 3600
-    return SplitTotals(samples=sum(shard.count for shard in shards), hours=round(hours, 4), shards=len(shards))
+    return SplitTotals(
+        samples=sum(shard.count for shard in shards), hours=round(hours, 4), shards=len(shards)
+    )
 
 
 def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, str]:
-    """Licence of each tool that the labels name, of Rubber Band, and of what judges a model's words; one clip of each bucket tells."""
+    """Licence of each tool that the labels name, of Rubber Band, and of what judges a model's
+    words; one clip of each bucket tells.
+    """
     found = {"rubberband": rubberband.LICENCE}
     if recipe.caption.paraphraser is Writer.OPENAI:
         found[minilm.NAME] = minilm.LICENCE
@@ -205,7 +253,9 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
         found[codec_facts(recipe).name] = codec_facts(recipe).licence
     for rows in side_by_side(lambda name: first_row(store, ANNOTATIONS.file(name)), buckets):
         for labels in (Annotation.model_validate(row).labels for row in rows):
-            found |= {claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)}
+            found |= {
+                claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)
+            }
     return dict(sorted(found.items()))
 
 
@@ -216,7 +266,10 @@ def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, KindAgr
         for row in map(Relabelled.model_validate, table.to_pylist()):
             rows[variant_kind(row.variant).value].append(row.agreement)
     order = [kind.value for kind in VariantKind if kind.value in rows]
-    return {kind: KindAgreement(samples=len(rows[kind]), **mean_agreement(rows[kind]).model_dump()) for kind in order}
+    return {
+        kind: KindAgreement(samples=len(rows[kind]), **mean_agreement(rows[kind]).model_dump())
+        for kind in order
+    }
 
 
 def card(dataset: Dataset) -> str:
@@ -228,12 +281,18 @@ def card(dataset: Dataset) -> str:
         "",
     ]
     lines += ["| split | samples | hours | shards |", "|---|---:|---:|---:|"]
-    lines += [f"| {name} | {row.samples} | {row.hours:.2f} | {row.shards} |" for name, row in dataset.splits.items()]
+    lines += [
+        f"| {name} | {row.samples} | {row.hours:.2f} | {row.shards} |"
+        for name, row in dataset.splits.items()
+    ]
     inputs, samples = dataset.inputs, dataset.samples
     ended = " + ".join(f"{count} {name}" for name, count in inputs.ended.items())
     lines += ["", f"Inputs: {inputs.listed} = {ended or 0}.", ""]
     lines += [
-        f"Samples: {samples.planned} planned = {samples.written} written + {samples.rejected} rejected + {samples.dead} dead.",
+        (
+            f"Samples: {samples.planned} planned = {samples.written} written + {samples.rejected} "
+            f"rejected + {samples.dead} dead."
+        ),
         "",
     ]
     if dataset.agreement:
@@ -249,7 +308,10 @@ def card(dataset: Dataset) -> str:
             lines.append(f"| {kind} | {row.samples} | {figures} |")
         lines += [
             "",
-            "Agreement of the labels each sample carries with labels extracted from its own audio: beats and downbeats F within 70 ms,",
+            (
+                "Agreement of the labels each sample carries with labels extracted from its own "
+                "audio: beats and downbeats F within 70 ms,"
+            ),
             "tempo within 4 %, chords by root and third over time.",
         ]
     lines += _captions(dataset.stages)
@@ -257,27 +319,41 @@ def card(dataset: Dataset) -> str:
     lines += _latents(dataset.latents)
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset.licences)
-    lines += [f"- {plain_line(name)}: {plain_line(licence)}" for name, licence in dataset.licences.tools.items()]
+    lines += [
+        f"- {plain_line(name)}: {plain_line(licence)}"
+        for name, licence in dataset.licences.tools.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How many captions were reworded, what was refused, and what sources claim that labels deny."""
-    composed, reworded, kept = (stages.get(name, {}) for name in ("caption", "paraphrase", "dedup_paraphrases"))
+    """How many captions were reworded, what was refused, and what sources claim that labels
+    deny.
+    """
+    composed, reworded, kept = (
+        stages.get(name, {}) for name in ("caption", "paraphrase", "dedup_paraphrases")
+    )
     rows = [
         ("control captions", reworded.get("controls", 0)),
         ("rewordings kept", kept.get("kept", 0)),
         *((f"rewordings refused: {name}", count) for name, count in _named(reworded, "refused_")),
         *((f"rewordings dropped: {name}", count) for name, count in _named(kept, "dropped_")),
         ("captions that no model reworded", reworded.get("unanswered", 0)),
-        *((f"sources that contradict their {name} label", count) for name, count in _named(composed, "source_contradicts_")),
+        *(
+            (f"sources that contradict their {name} label", count)
+            for name, count in _named(composed, "source_contradicts_")
+        ),
     ]
     shown = [f"| {name} | {count} |" for name, count in rows if count]
     return ["", "## Captions", "", "| | count |", "|---|---:|", *shown] if shown else []
 
 
 def _named(counts: Mapping[str, int], prefix: str) -> list[tuple[str, int]]:
-    found = ((name.removeprefix(prefix).replace("_", " "), count) for name, count in counts.items() if name.startswith(prefix))
+    found = (
+        (name.removeprefix(prefix).replace("_", " "), count)
+        for name, count in counts.items()
+        if name.startswith(prefix)
+    )
     return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
@@ -289,9 +365,13 @@ def _latents(facts: CodecFacts | None) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × frames × {facts.bands} bands, "
+        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
+        f"frames × {facts.bands} bands, "
         f"{facts.frames_per_s:g} frames a second,",
-        f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at {facts.rate_hz} Hz.",
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
+            f"{facts.rate_hz} Hz."
+        ),
     ]
 
 
@@ -301,11 +381,14 @@ def _source_licences(licences: LicenceTotals) -> list[str]:
     shown = [row for row in ranked if row[0] != _OTHERS][:_MOST_SHOWN]
     lines = [f"- sources, {plain_line(name)}: {count} clips" for name, count in shown]
     clips = sum(licences.sources.values()) - sum(count for _, count in shown)
-    return lines + ([f"- sources, and {licences.distinct - len(shown)} more: {clips} clips"] if clips else [])
+    return lines + (
+        [f"- sources, and {licences.distinct - len(shown)} more: {clips} clips"] if clips else []
+    )
 
 
 def plain_line(text: str, longest: int = _LONGEST) -> str:
-    r"""Foreign text in one short line of Markdown that shows it as it is: no break, heading, link, picture or markup comes of it.
+    r"""Foreign text in one short line of Markdown that shows it as it is: no break, heading, link,
+    picture or markup comes of it.
 
     >>> plain_line("CC-BY-4.0"), plain_line("free!\n# [x](http://y)")
     ('CC-BY-4.0', 'free\\! \\# \\[x\\](http://y)')
@@ -316,7 +399,10 @@ def plain_line(text: str, longest: int = _LONGEST) -> str:
 
 def _close(build: BegunBuild) -> dict[str, int]:
     dataset = close_dataset(build.store, build.recipe, build.stages)
-    return {**dataset.samples.model_dump(), "version": publish_version(build.store, dataset, build.recipe).number}
+    return {
+        **dataset.samples.model_dump(),
+        "version": publish_version(build.store, dataset, build.recipe).number,
+    }
 
 
 STEP: Final = CorpusStep(name="close", run=_close, writes=(VERSIONS,))

@@ -19,9 +19,11 @@ from schemas.recipe import Recipe
 
 
 def encode_bucket(job: Job) -> Done:
-    """Encode all samples of a bucket into one tar, with an index beside it; a sample that cannot be encoded is dead.
+    """Encode all samples of a bucket into one tar, with an index beside it; a sample that cannot be
+    encoded is dead.
 
-    Samples of one length stand together, in key order among them, so that batches depend on the bucket alone.
+    Samples of one length stand together, in key order among them, so that batches depend on the
+    bucket alone.
     """
     recipe, total = job.recipe.encode, len(CLIPS.read(job))
     rows = sorted(VARIANTS.read(job), key=lambda row: (row.duration_s, row.sample_key))
@@ -41,7 +43,9 @@ def encode_bucket(job: Job) -> Done:
                     dead.append((row.sample_key, content))
                 else:
                     offset = tar.add(f"{row.sample_key}.latent.npy", content)
-                    made.append(Encoded(sample_key=row.sample_key, offset=offset, bytes=len(content)))
+                    made.append(
+                        Encoded(sample_key=row.sample_key, offset=offset, bytes=len(content))
+                    )
             done = total * (len(made) + len(dead)) // len(rows)
             bucket.progress(done - told)
             told = done
@@ -54,7 +58,11 @@ def encode_bucket(job: Job) -> Done:
 def tools(recipe: Recipe) -> dict[str, str]:
     """The codec, what runs it, and what decodes."""
     facts = codec_facts(recipe)
-    return {facts.name: facts.version, "torch": importlib.metadata.version("torch"), **decode.tools()}
+    return {
+        facts.name: facts.version,
+        "torch": importlib.metadata.version("torch"),
+        **decode.tools(),
+    }
 
 
 STAGE: Final = Stage(
@@ -66,5 +74,7 @@ STAGE: Final = Stage(
     run=encode_bucket,
     tools=tools,
     enabled=lambda recipe: recipe.encodes,
-    extra_fingerprint=lambda job: codec_facts(job.recipe).model_dump(),  # rate and shape may be set beside the weights
+    extra_fingerprint=lambda job: codec_facts(
+        job.recipe
+    ).model_dump(),  # rate and shape may be set beside the weights
 )

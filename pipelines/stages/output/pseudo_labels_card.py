@@ -1,4 +1,6 @@
-"""What dataset.json and the dataset card say of pseudo-labels: the embedder, the vocabularies, copies found."""
+"""What dataset.json and the dataset card say of pseudo-labels: the embedder, the vocabularies,
+copies found.
+"""
 
 from pipelines.build.markers import read_marker
 from pipelines.build.plans import gathered
@@ -11,16 +13,30 @@ from schemas.recipe import Recipe
 
 
 def account(store: Store, recipe: Recipe) -> PseudoLabelTotals | None:
-    """The embedder, and what became of the vocabularies' texts; nothing where no clip was embedded."""
+    """The embedder, and what became of the vocabularies' texts; nothing where no clip was
+    embedded.
+    """
     if not recipe.embeds:
         return None
     found = description(recipe)
-    embedder = EmbedderFacts(name=found.name, version=found.version, licence=found.licence, dimension=found.dimension)
+    embedder = EmbedderFacts(
+        name=found.name, version=found.version, licence=found.licence, dimension=found.dimension
+    )
     if not recipe.labels:
         return PseudoLabelTotals(embedder=embedder)
     plan = gathered(store)
-    dead = sum(side_by_side(lambda name: read_marker(store, VOCABULARY_VECTORS.folder, name).counts["dead"], plan.slices))
-    return PseudoLabelTotals(embedder=embedder, vocabularies=plan.counts, texts=sum(plan.slices.values()), texts_dead=dead)
+    dead = sum(
+        side_by_side(
+            lambda name: read_marker(store, VOCABULARY_VECTORS.folder, name).counts["dead"],
+            plan.slices,
+        )
+    )
+    return PseudoLabelTotals(
+        embedder=embedder,
+        vocabularies=plan.counts,
+        texts=sum(plan.slices.values()),
+        texts_dead=dead,
+    )
 
 
 def account_lines(dataset: Dataset) -> list[str]:
@@ -28,7 +44,9 @@ def account_lines(dataset: Dataset) -> list[str]:
     said, stages = dataset.pseudo_labels, dataset.stages
     if said is None:
         return []
-    near, labels, match = (stages.get(name, {}) for name in ("near_duplicates", "label", "match_texts"))
+    near, labels, match = (
+        stages.get(name, {}) for name in ("near_duplicates", "label", "match_texts")
+    )
     rows = [
         ("samples with labels", labels.get("labelled", 0)),
         ("sentences", labels.get("long_labels", 0)),
@@ -39,8 +57,23 @@ def account_lines(dataset: Dataset) -> list[str]:
         *((f"candidates whose {name.removeprefix('unconfirmed_')} no label confirms", count)
           for name, count in labels.items() if name.startswith("unconfirmed_")),
     ]  # fmt: skip
-    lines = ["", "## Pseudo-labels", "", f"Chosen by {said.embedder.name} {said.embedder.version}.", "", "| | count |", "|---|---:|"]
+    lines = [
+        "",
+        "## Pseudo-labels",
+        "",
+        f"Chosen by {said.embedder.name} {said.embedder.version}.",
+        "",
+        "| | count |",
+        "|---|---:|",
+    ]
     lines += [f"| {name} | {count} |" for name, count in rows if count]
     if looked_for := match.get("exact_looked_for"):
-        lines += ["", f"Recall of the approximate search: {1 - match['exact_missed'] / looked_for:.3f}, of {looked_for} texts looked for."]
+        lines += [
+            "",
+            (
+                "Recall of the approximate search: "
+                f"{1 - match['exact_missed'] / looked_for:.3f}, of "
+                f"{looked_for} texts looked for."
+            ),
+        ]
     return lines

@@ -1,4 +1,6 @@
-"""Stage *caption*: source captions, prompts from metadata and control sentences of every sample, each with the facts it states."""
+"""Stage *caption*: source captions, prompts from metadata and control sentences of every sample,
+each with the facts it states.
+"""
 
 from collections import Counter
 from typing import Final
@@ -25,15 +27,29 @@ def caption_bucket(job: Job) -> Done:
             metadata[clip.clip_key] = read_metadata(clip.source, job.recipe.caption)
             counts.update(dict(metadata[clip.clip_key].counts))
         composed = compose_captions(
-            clip.captions, labels, sample.change, job.recipe.caption, job.recipe.corpus.seed, sample.sample_key, metadata[clip.clip_key]
+            clip.captions,
+            labels,
+            sample.change,
+            job.recipe.caption,
+            job.recipe.corpus.seed,
+            sample.sample_key,
+            metadata[clip.clip_key],
         )
         rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
         counts["uncaptioned"] += not composed.captions
         bucket.progress(sample.change.variant == "orig")
-    return Done([CAPTIONS.write(job, rows)], {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}})
+    return Done(
+        [CAPTIONS.write(job, rows)],
+        {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}},
+    )
 
 
 STAGE: Final = Stage(
-    name="caption", version=2, reads=(CLIPS, MOVED_LABELS, VARIANTS), writes=(CAPTIONS,), knobs=("caption",), run=caption_bucket
+    name="caption",
+    version=2,
+    reads=(CLIPS, MOVED_LABELS, VARIANTS),
+    writes=(CAPTIONS,),
+    knobs=("caption",),
+    run=caption_bucket,
 )

@@ -1,4 +1,6 @@
-"""Stage *embed_paraphrases*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
+"""Stage *embed_paraphrases*: where a language model's paraphrases lie in MiniLM's space, and how
+near to the captions that they reword.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +22,9 @@ _BATCH: Final = 256  # texts per call of the child
 
 
 def embed_bucket(job: Job) -> Done:
-    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and need no measure of meaning."""
+    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and
+    need no measure of meaning.
+    """
     rows = [
         (row.sample_key, place, caption.text)
         for row in PARAPHRASES.read(job)
@@ -31,16 +35,23 @@ def embed_bucket(job: Job) -> Done:
     texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
     vectors = _embedded(job, texts)
     found = [
-        EmbeddedText(key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text])
+        EmbeddedText(
+            key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text]
+        )
         for key, place, text in rows
         if text in vectors and controls[key] in vectors
     ]
     bucket.progress(len(CLIPS.read(job)))
-    return Done([TEXT_EMBEDDINGS.write(job, found, minilm.DIMENSION)], {"embedded": len(found), "dead": len(rows) - len(found)})
+    return Done(
+        [TEXT_EMBEDDINGS.write(job, found, minilm.DIMENSION)],
+        {"embedded": len(found), "dead": len(rows) - len(found)},
+    )
 
 
 def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
-    """Vectors by text, in half precision as they are stored; a text that kills the child has none."""
+    """Vectors by text, in half precision as they are stored; a text that kills the child has
+    none.
+    """
     out: dict[str, Vectors] = {}
     if not texts:
         return out
@@ -63,5 +74,10 @@ def tools(recipe: Recipe) -> dict[str, str]:
 
 
 STAGE: Final = Stage(
-    name="embed_paraphrases", version=1, reads=(CLIPS, CAPTIONS, PARAPHRASES), writes=(TEXT_EMBEDDINGS,), run=embed_bucket, tools=tools
+    name="embed_paraphrases",
+    version=1,
+    reads=(CLIPS, CAPTIONS, PARAPHRASES),
+    writes=(TEXT_EMBEDDINGS,),
+    run=embed_bucket,
+    tools=tools,
 )

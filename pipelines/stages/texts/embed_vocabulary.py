@@ -1,4 +1,6 @@
-"""Stage *embed_vocabulary*, over slices of the vocabularies: where each text lies in the embedder's space, computed once."""
+"""Stage *embed_vocabulary*, over slices of the vocabularies: where each text lies in the embedder's
+space, computed once.
+"""
 
 from typing import Final
 
@@ -8,7 +10,13 @@ from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import VOCABULARY, VOCABULARY_VECTORS
 from pipelines.embedders.child import embed_texts
-from pipelines.embedders.recipe_embedder import TEXTS_VERSION, description, embedder_child, embedder_tools, per_call
+from pipelines.embedders.recipe_embedder import (
+    TEXTS_VERSION,
+    description,
+    embedder_child,
+    embedder_tools,
+    per_call,
+)
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
@@ -17,7 +25,8 @@ from pipelines.engine.stage import Stage
 def embed_slice(job: Job) -> Done:
     """Vectors of a slice's texts in half precision, as one array that can be mapped into memory.
 
-    A text that the embedder dies on has a vector of zeros, which is near to nothing: it is counted, and never a label.
+    A text that the embedder dies on has a vector of zeros, which is near to nothing: it is counted,
+    and never a label.
     """
     recipe = job.recipe.label
     texts = VOCABULARY.read_column(job.store, job.bucket, "text")

@@ -1,4 +1,6 @@
-"""Step *gather_vocabulary*: the texts of all vocabularies that may become labels, in slices that need not be read whole."""
+"""Step *gather_vocabulary*: the texts of all vocabularies that may become labels, in slices that
+need not be read whole.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,9 +33,11 @@ class Kept(NamedTuple):
 
 
 def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
-    """Publish the texts of the recipe's vocabularies; returns the plan. Skipped where nothing changed.
+    """Publish the texts of the recipe's vocabularies; returns the plan. Skipped where nothing
+    changed.
 
-    Raises `PipelineError` for a file that is not there or cannot be read, and where no text is left.
+    Raises `PipelineError` for a file that is not there or cannot be read, and where no text is
+    left.
     """
     label = recipe.label
     expected = digest(
@@ -55,17 +59,31 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
         texts = read_texts(place)
         name, plain = _name(place, counts), form_of([text for text in texts if not text.form])
         for form in Form:
-            kept, counted = _kept((text for text in texts if (text.form or plain) == form), form, held_out, label)
+            kept, counted = _kept(
+                (text for text in texts if (text.form or plain) == form), form, held_out, label
+            )
             counts.setdefault(name, {})[form.value] = counted
             if kept:
                 slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
                 vocabularies.append(Vocabulary(name=name, form=form, rows=len(kept), slices=slices))
     if not vocabularies:
-        raise PipelineError(f"no text of {', '.join(label.vocabularies)} can be a label: {_plain(counts)}")
-    sizes = {name: min(SLICE, one.rows - SLICE * place) for one in vocabularies for place, name in enumerate(one.slices)}
+        raise PipelineError(
+            f"no text of {', '.join(label.vocabularies)} can be a label: {_plain(counts)}"
+        )
+    sizes = {
+        name: min(SLICE, one.rows - SLICE * place)
+        for one in vocabularies
+        for place, name in enumerate(one.slices)
+    }
     marks = [read_marker(store, VOCABULARY.folder, name).fingerprint for name in sizes]
     content = digest([sizes, marks])
-    plan = VocabularyPlan(fingerprint=expected, content=content, counts=counts, slices=sizes, vocabularies=tuple(vocabularies))
+    plan = VocabularyPlan(
+        fingerprint=expected,
+        content=content,
+        counts=counts,
+        slices=sizes,
+        vocabularies=tuple(vocabularies),
+    )
     for output in (VOCABULARY, VOCABULARY_VECTORS):
         remove_others(store, output.folder, {*sizes, PLAN})
     VOCABULARY_PLAN.write(store, plan)
@@ -76,8 +94,13 @@ def _all_stand(store: Store, plan: VocabularyPlan) -> bool:
     return all(whole_marker(store, VOCABULARY.folder, name) for name in plan.slices)
 
 
-def _plain(counts: Mapping[str, Mapping[str, FormCounts]]) -> dict[str, dict[str, dict[str, object]]]:
-    return {name: {form: found.model_dump() for form, found in forms.items()} for name, forms in counts.items()}
+def _plain(
+    counts: Mapping[str, Mapping[str, FormCounts]],
+) -> dict[str, dict[str, dict[str, object]]]:
+    return {
+        name: {form: found.model_dump() for form, found in forms.items()}
+        for name, forms in counts.items()
+    }
 
 
 def _content(place: str) -> str:
@@ -93,7 +116,9 @@ def _name(place: str, taken: Iterable[str]) -> str:
     return f"{name} #{same + 1}" if same else name
 
 
-def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe) -> tuple[list[Kept], FormCounts]:
+def _kept(
+    texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe
+) -> tuple[list[Kept], FormCounts]:
     """Texts of one form that may be labels, in an order of their own, and the account of all."""
     kept: dict[str, Kept] = {}
     dropped: Counter[str] = Counter()
@@ -101,7 +126,9 @@ def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRe
     for found in texts:
         number += 1
         text = cleaned(found.text, form)
-        if wrong := fault(found.text, text, form, frozenset(), keep_facts=label.facts is StatedFacts.CHECK):
+        if wrong := fault(
+            found.text, text, form, frozenset(), keep_facts=label.facts is StatedFacts.CHECK
+        ):
             dropped[wrong.value] += 1
         elif (same := sameness(text)) in kept:
             duplicates += 1
@@ -109,7 +136,9 @@ def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRe
             dropped["excluded"] += 1
         else:
             kept[same] = Kept(text, found.source, found.licence or label.licence)
-    counts = FormCounts(texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items())))
+    counts = FormCounts(
+        texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items()))
+    )
     return sorted(kept.values()), counts
 
 
@@ -117,7 +146,9 @@ def _write_slices(store: Store, name: str, kept: Sequence[Kept], recipe: Recipe)
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
-        content = VOCABULARY.content({name: [getattr(row, name) for row in rows] for name in Kept._fields})
+        content = VOCABULARY.content(
+            {name: [getattr(row, name) for row in rows] for name in Kept._fields}
+        )
         job = Job(store.url, slice_name, recipe)
         publish_marked(VOCABULARY.folder, job, VOCABULARY.path(job), content, {"texts": len(rows)})
         yield slice_name
@@ -129,5 +160,9 @@ def _gather(build: BegunBuild) -> dict[str, int]:
 
 
 STEP: Final = CorpusStep(
-    name="gather_vocabulary", run=_gather, writes=(VOCABULARY,), divides=VOCABULARY.partition, enabled=lambda recipe: recipe.labels
+    name="gather_vocabulary",
+    run=_gather,
+    writes=(VOCABULARY,),
+    divides=VOCABULARY.partition,
+    enabled=lambda recipe: recipe.labels,
 )

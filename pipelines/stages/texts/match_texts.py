@@ -14,7 +14,12 @@ from pipelines.build.job import Job
 from pipelines.build.markers import Done, check_files
 from pipelines.build.plans import gathered, index_name, indexed
 from pipelines.build.tables import CLIPS, EMBEDDINGS, MATCHES, VOCABULARY, VOCABULARY_VECTORS
-from pipelines.embedders.recipe_embedder import TEXTS_VERSION, description, embedder_child, embedder_tools
+from pipelines.embedders.recipe_embedder import (
+    TEXTS_VERSION,
+    description,
+    embedder_child,
+    embedder_tools,
+)
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
@@ -25,7 +30,9 @@ from schemas.build import Vocabulary
 from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
-_AT_HAND: Final = ExitStack()  # local copies of what lies on an object store, kept for as long as the process
+_AT_HAND: Final = (
+    ExitStack()
+)  # local copies of what lies on an object store, kept for as long as the process
 atexit.register(_AT_HAND.close)
 
 
@@ -41,11 +48,19 @@ class Texts(NamedTuple):
         """The text of a row, as a clip's candidate."""
         place = bisect_right(self.ends, row)
         at = row - (self.ends[place - 1] if place else 0)
-        text, source, licence = (self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence"))
+        text, source, licence = (
+            self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence")
+        )
         return Candidate(
-            entry=self.first + row, text=text, form=self.vocabulary.form, vocabulary=self.vocabulary.name, source=source, licence=licence,
-            rank=rank, similarity=similarity,
-        )  # fmt: skip
+            entry=self.first + row,
+            text=text,
+            form=self.vocabulary.form,
+            vocabulary=self.vocabulary.name,
+            source=source,
+            licence=licence,
+            rank=rank,
+            similarity=similarity,
+        )
 
 
 def match_bucket(job: Job) -> Done:
@@ -68,19 +83,27 @@ def match_bucket(job: Job) -> Done:
     bucket.progress(len(CLIPS.read(job)))
     counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
     if job.recipe.label.search is Search.APPROXIMATE:
-        counts |= {"exact_looked_for": sum(one.checked for one in found), "exact_missed": sum(one.missed for one in found)}
+        counts |= {
+            "exact_looked_for": sum(one.checked for one in found),
+            "exact_missed": sum(one.missed for one in found),
+        }
     return Done([MATCHES.write(job, rows)], counts)
 
 
 def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: str) -> list[Found]:
     recipe, mark = job.recipe.label, f"{in_force} {description(job.recipe)}"
-    spaces = tuple(Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark) for of in texts)
+    spaces = tuple(
+        Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark)
+        for of in texts
+    )
     with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
         results = child.run(match, vectors, Request(spaces, recipe))
     found: list[Found] = []
     for one in results:
         if isinstance(one, Death):
-            raise PipelineError(f"{job.bucket}: the search for texts died ({one.code}): {one.message}")
+            raise PipelineError(
+                f"{job.bucket}: the search for texts died ({one.code}): {one.message}"
+            )
         found.append(one)
     return found
 
@@ -98,7 +121,9 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
-    """A local path of vectors that many buckets read, once they were found to be as they were written."""
+    """A local path of vectors that many buckets read, once they were found to be as they were
+    written.
+    """
     store = Store(url)
     check_files(store, VOCABULARY_VECTORS.folder, name)
     return _AT_HAND.enter_context(store.at_hand(VOCABULARY_VECTORS.file(name)))
@@ -106,11 +131,16 @@ def _vectors(url: str, name: str, _mark: str) -> str:
 
 @lru_cache(maxsize=64)
 def _checked_index(url: str, name: str, sha256: str) -> str:
-    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was written."""
+    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was
+    written.
+    """
     store = Store(url)
     if store.sha256(name) != sha256:
         store.delete(name)
-        raise Damaged(f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+        raise Damaged(
+            f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it "
+            "is made anew"
+        )
     return _AT_HAND.enter_context(store.at_hand(name))
 
 
@@ -126,14 +156,19 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
     for vocabulary in vocabularies:
         for name in vocabulary.slices:
             check_files(store, VOCABULARY.folder, name)
-        files = (_AT_HAND.enter_context(store.at_hand(VOCABULARY.file(name))) for name in vocabulary.slices)
+        files = (
+            _AT_HAND.enter_context(store.at_hand(VOCABULARY.file(name)))
+            for name in vocabulary.slices
+        )
         tables = tuple(map(_mapped_table, files))
         yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
         first += vocabulary.rows
 
 
 def _mapped_table(file: str) -> pa.Table:
-    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary has a thousand of them."""
+    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary
+    has a thousand of them.
+    """
     with pa.memory_map(file) as opened:
         return pa.ipc.open_file(opened).read_all()
 
@@ -148,7 +183,14 @@ STAGE: Final = Stage(
     version=1,
     reads=(CLIPS, EMBEDDINGS),
     writes=(MATCHES,),
-    knobs=("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
+    knobs=(
+        "label.nearest",
+        "label.min_similarity",
+        "label.max_similarity",
+        "label.search",
+        "label.probes",
+        "label.device",
+    ),
     run=match_bucket,
     tools=embedder_tools,
     enabled=lambda recipe: recipe.labels,

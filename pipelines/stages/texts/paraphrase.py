@@ -1,4 +1,6 @@
-"""Stage *paraphrase*: other words for each control caption, by rules or by a language model, none with other facts."""
+"""Stage *paraphrase*: other words for each control caption, by rules or by a language model, none
+with other facts.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,13 +23,17 @@ from schemas.recipe import Recipe, Writer
 def paraphrase_bucket(job: Job) -> Done:
     """Reword a bucket's control captions by rules."""
     count, seed = job.recipe.caption.paraphrases, job.recipe.corpus.seed
-    done = publish(job, {work.sample_key: by_rules(work, count, seed) for work in works(job)} if count else {})
+    done = publish(
+        job, {work.sample_key: by_rules(work, count, seed) for work in works(job)} if count else {}
+    )
     bucket.progress(len(CLIPS.read(job)))
     return done
 
 
 def by_rules(work: Work, count: int, seed: int) -> Rewording:
-    """Up to `count` rewordings of a caption that state what it states, in the order in which they were drawn."""
+    """Up to `count` rewordings of a caption that state what it states, in the order in which they
+    were drawn.
+    """
     refused: Counter[str] = Counter()
     landed = []
     for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
@@ -40,7 +46,11 @@ def by_rules(work: Work, count: int, seed: int) -> Rewording:
 
 def tools(recipe: Recipe) -> Mapping[str, str]:
     """The model and the words that it is asked with; none for rules."""
-    return {"model": recipe.llm.model, "prompt": PROMPT_VERSION} if recipe.caption.paraphraser is Writer.OPENAI else {}
+    return (
+        {"model": recipe.llm.model, "prompt": PROMPT_VERSION}
+        if recipe.caption.paraphraser is Writer.OPENAI
+        else {}
+    )
 
 
 def _run_all(recipe: Recipe) -> RunAll | None:
@@ -54,7 +64,13 @@ STAGE: Final = Stage(
     version=2,
     reads=(CLIPS, MOVED_LABELS, CAPTIONS),
     writes=(PARAPHRASES,),
-    knobs=("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
+    knobs=(
+        "caption.paraphraser",
+        "caption.paraphrases",
+        "llm.model",
+        "llm.temperature",
+        "llm.structured_outputs",
+    ),
     run=paraphrase_bucket,
     run_all=_run_all,
     tools=tools,

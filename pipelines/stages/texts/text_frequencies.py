@@ -1,4 +1,6 @@
-"""Stage *text_frequencies*: how many clips of the corpus have each text among their candidates; a combine over all buckets."""
+"""Stage *text_frequencies*: how many clips of the corpus have each text among their candidates; a
+combine over all buckets.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +37,9 @@ def emit(job: Job) -> Iterator[tuple[int, Told]]:
 
 
 def meet(_recipe: Recipe, _range: int, told: list[Told]) -> Iterator[tuple[str, Counts]]:
-    """To each bucket the sums over its own generation and those before: what comes later must not change what was labelled."""
+    """To each bucket the sums over its own generation and those before: what comes later must not
+    change what was labelled.
+    """
     total: Counter[int] = Counter()
     by_generation: dict[int, list[Told]] = {}
     for one in told:

@@ -12,18 +12,46 @@ from schemas.recipe import Recipe
 
 def test_steps_are_taken_in_this_order() -> None:
     assert tuple(STEPS) == (
-        "list_inputs", "probe", "cut", "assign_buckets", "annotate", "embed_audio", "near_duplicates", "filter", "vary", "move_labels",
-        "encode", "caption", "paraphrase", "embed_paraphrases", "dedup_paraphrases", "gather_vocabulary", "embed_vocabulary",
-        "index_vocabulary", "match_texts", "text_frequencies", "label", "pack", "verify", "close",
-    )  # fmt: skip
+        "list_inputs",
+        "probe",
+        "cut",
+        "assign_buckets",
+        "annotate",
+        "embed_audio",
+        "near_duplicates",
+        "filter",
+        "vary",
+        "move_labels",
+        "encode",
+        "caption",
+        "paraphrase",
+        "embed_paraphrases",
+        "dedup_paraphrases",
+        "gather_vocabulary",
+        "embed_vocabulary",
+        "index_vocabulary",
+        "match_texts",
+        "text_frequencies",
+        "label",
+        "pack",
+        "verify",
+        "close",
+    )
 
 
 def test_a_recipe_leaves_out_what_it_does_not_ask_for() -> None:
     left_out = {step.name for step in ALL_STEPS} - set(steps_of(Recipe()))
     assert left_out == {
-        "embed_audio", "near_duplicates", "encode", "gather_vocabulary", "embed_vocabulary", "index_vocabulary", "match_texts",
-        "text_frequencies", "label",
-    }  # fmt: skip
+        "embed_audio",
+        "near_duplicates",
+        "encode",
+        "gather_vocabulary",
+        "embed_vocabulary",
+        "index_vocabulary",
+        "match_texts",
+        "text_frequencies",
+        "label",
+    }
 
 
 def test_an_old_name_of_a_step_is_taken_and_the_new_one_told() -> None:
@@ -42,7 +70,9 @@ def test_an_unknown_step_is_refused_with_all_names() -> None:
 
 
 def test_an_old_section_is_refused_with_its_new_name() -> None:
-    with pytest.raises(UsageError, match=r"section near is called near_duplicates now: write \[near_duplicates\]"):
+    with pytest.raises(
+        UsageError, match=r"section near is called near_duplicates now: write \[near_duplicates\]"
+    ):
         overridden(Recipe(), ["near.find=true"])
     assert overridden(Recipe(), ["near_duplicates.find=true"]).finds_copies
 
@@ -53,7 +83,9 @@ def test_a_stage_that_names_a_knob_that_no_recipe_has_is_refused() -> None:
 
 
 def test_folders_with_markers_are_those_of_the_steps() -> None:
-    assert {"listing", "clips", "ledger", "twins", "moved_labels", "vocabulary", "shards"} <= set(MARKED)
+    assert {"listing", "clips", "ledger", "twins", "moved_labels", "vocabulary", "shards"} <= set(
+        MARKED
+    )
     assert not {"assigned", "vocabulary_index", "versions"} & set(MARKED)
     assert len(MARKED) == len(set(MARKED))
 

@@ -33,8 +33,14 @@ def test_files_lie_where_builds_before_had_them(tmp_path: Path) -> None:
     assert ANNOTATIONS.path(job) == "annotations/train-00000.parquet"
     assert ANNOTATIONS.dead.path(job) == "annotations/train-00000.dead.parquet"
     assert CUT_INPUTS.file("slice-00000") == "cut/slice-00000.inputs.parquet"
-    assert (VARIANTS.path(job), VARIANTS.archive.path(job)) == ("variants/train-00000.parquet", "variants/train-00000.tar")
-    assert (SHARDS.path(job), SHARDS.index.path(job)) == ("shards/train-00000.tar", "shards/train-00000.json")
+    assert (VARIANTS.path(job), VARIANTS.archive.path(job)) == (
+        "variants/train-00000.parquet",
+        "variants/train-00000.tar",
+    )
+    assert (SHARDS.path(job), SHARDS.index.path(job)) == (
+        "shards/train-00000.tar",
+        "shards/train-00000.json",
+    )
     assert (INPUT_LEDGER, BUCKET_PLAN.name) == ("ledger/inputs.parquet", "clips/plan.json")
 
 
@@ -42,9 +48,25 @@ def test_folders_are_swept_by_what_they_hold_one_file_of() -> None:
     assert folders_of(Partition.LISTING) == ("listing", "probed", "cut")
     assert folders_of(Partition.VOCABULARY) == ("vocabulary", "vocabulary_vectors")
     assert set(folders_of(Partition.BUCKETS)) == {
-        "clips", "annotations", "embeddings", "twins", "verdicts", "variants", "moved_labels", "latents", "captions", "paraphrases",
-        "text_embeddings", "texts", "matches", "frequencies", "labels", "shards", "verified", "ledger",
-    }  # fmt: skip
+        "clips",
+        "annotations",
+        "embeddings",
+        "twins",
+        "verdicts",
+        "variants",
+        "moved_labels",
+        "latents",
+        "captions",
+        "paraphrases",
+        "text_embeddings",
+        "texts",
+        "matches",
+        "frequencies",
+        "labels",
+        "shards",
+        "verified",
+        "ledger",
+    }
 
 
 def test_every_output_is_written_by_a_step_and_read_by_none_before() -> None:
@@ -67,7 +89,12 @@ def test_a_table_gives_back_its_records_and_the_same_bytes(tmp_path: Path) -> No
 
 def test_names_are_of_buckets_alone(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    for name in ("train-00000.parquet", "train-00000.done.json", "train-00001.dead.parquet", "plan.json"):
+    for name in (
+        "train-00000.parquet",
+        "train-00000.done.json",
+        "train-00001.dead.parquet",
+        "plan.json",
+    ):
         store.write_bytes(f"{CLIPS.folder}/{name}", b"")
     assert CLIPS.names(store) == ["train-00000"]
     assert PROBED.names(store) == []
@@ -77,17 +104,29 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert BUCKET_PLAN.read_before(store) is None
     inputs = InputTotals(listed=3, used=2, dead=1)
-    plan = BucketPlan(fingerprint="f", buckets=("a",), clips={"a": 2}, markers={"a": "m"}, inputs=inputs, disagreeing_groups=0)
+    plan = BucketPlan(
+        fingerprint="f",
+        buckets=("a",),
+        clips={"a": 2},
+        markers={"a": "m"},
+        inputs=inputs,
+        disagreeing_groups=0,
+    )
     BUCKET_PLAN.write(store, plan)
     assert BUCKET_PLAN.read(store) == plan
     assert store.read_sealed(BUCKET_PLAN.name)["inputs"] == {"in": 3, "used": 2, "dead": 1}
 
 
 @pytest.mark.parametrize(("dropped", "said"), [(False, {}), (True, {"dropped": True})])
-def test_a_marker_says_that_a_file_was_dropped_only_where_it_was(dropped: bool, said: dict[str, bool]) -> None:
+def test_a_marker_says_that_a_file_was_dropped_only_where_it_was(
+    dropped: bool, said: dict[str, bool]
+) -> None:
     files = {"variants/a.tar": FileFacts(bytes=3, sha256=HASH, dropped=dropped)}
     marker = Marker(fingerprint="f", files=files, counts={"n": 1}, cpu="x86_64 avx2")
     assert marker.as_json() == {
-        "fingerprint": "f", "files": {"variants/a.tar": {"bytes": 3, "sha256": HASH, **said}}, "counts": {"n": 1}, "cpu": "x86_64 avx2",
-    }  # fmt: skip
+        "fingerprint": "f",
+        "files": {"variants/a.tar": {"bytes": 3, "sha256": HASH, **said}},
+        "counts": {"n": 1},
+        "cpu": "x86_64 avx2",
+    }
     assert Marker.model_validate(marker.as_json()) == marker
