@@ -18,7 +18,6 @@ from flows.artifacts import StepProgressBar, show_dataset, show_rewording, show_
 from flows.errors import UsageError
 from flows.order import STAGES, steps_of
 from flows.processes import Order, StepFailed
-from flows.stages import summed
 from flows.steps import absolute, begin, check, new_run, trust_recipe
 from pipelines.beam.options import Engine, engine_of
 from pipelines.build_folder import links_out
@@ -26,6 +25,7 @@ from pipelines.lock import Lock, hold
 from pipelines.shard_finding import DATASET
 from pipelines.store import Store
 from pipelines.trust import wanted
+from schemas.counts import added, in_words
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
@@ -83,7 +83,7 @@ def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any
     bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
     # By its module: a Dask worker gets this function by value, with all that it names, and must use the processes of its own.
     report: dict[str, Any] = processes.PROCESSES.take(step, share, order, bar.show, logger.warning)
-    logger.info("%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items()))
+    logger.info("%s: %s", step, ", ".join(f"{name} {count}" for name, count in in_words(report["counts"])))
     return report
 
 
@@ -161,7 +161,7 @@ def _task_runner(settings: EngineSettings) -> Any:
 
 
 def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    counts = summed(report["counts"] for report in reports)
+    counts = added(report["counts"] for report in reports)
     total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
     return {"step": step, "counts": counts, **total, "work_s": round(sum(report["work_s"] for report in reports), 3)}
 

@@ -46,7 +46,7 @@ def facts(
 
     lines = [*(texts or []), *(file.read_text().splitlines() if file else [])]
     for text in lines:
-        stated = [{"kind": fact.kind.value, "value": fact.value, "sentence": fact.sentence} for fact in parse_facts(text)]
+        stated = [fact.model_dump(mode="json") for fact in parse_facts(text)]
         typer.echo(json.dumps({"text": text, "facts": stated}, ensure_ascii=False))
 
 

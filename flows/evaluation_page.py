@@ -9,8 +9,8 @@ from flows.evaluation_picture import picture
 from flows.evaluation_style import STYLE
 from flows.evaluation_tables import control_table, space_table, swap_tables
 from flows.leadsheet import heading, lead_sheet
-from pipelines.captioning.mention import write_number
 from schemas.chord import Chord
+from schemas.fact import write_number
 from schemas.pitch import pretty
 from training.asking.wishes import signature
 from training.evaluation.listening import Heard

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.leadsheet import symbol
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from schemas.chord import Chord
 from schemas.labels import Labels
 from schemas.pitch import pretty, spell
@@ -61,7 +61,7 @@ def _lane_name(name: str, y: float) -> str:
     return f'<text class="lane" x="{_LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
 
 
-def _chord_lane(name: str, chords: Sequence[TimedChord], top: int, span_s: float) -> Iterator[str]:
+def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float) -> Iterator[str]:
     """Chord names from where each begins; a name that has no room is told by its tooltip alone."""
     yield _lane_name(name, top + 14)
     ends = [*(at_s for _, at_s in chords[1:]), span_s]
@@ -89,7 +89,7 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
     )
 
 
-def _boundaries(chords: Sequence[TimedChord], top: int, bottom: int, span_s: float) -> Iterator[str]:
+def _boundaries(chords: Sequence[ChordStart], top: int, bottom: int, span_s: float) -> Iterator[str]:
     for _, at_s in chords:
         if 0 < at_s < span_s:
             yield f'<line class="boundary" x1="{_x(at_s, span_s)}" x2="{_x(at_s, span_s)}" y1="{top}" y2="{bottom}"/>'

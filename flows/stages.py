@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -22,6 +21,7 @@ from pipelines.slicing import read_listing
 from pipelines.stage import MARKER, Job, Stage, Together, fingerprint, fingerprints, finished
 from pipelines.store import Store
 from pipelines.tables import side_by_side
+from schemas.counts import added
 from schemas.recipe import Recipe
 
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
@@ -115,7 +115,7 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
                 f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
-    counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
+    counts = added([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
 
 
@@ -142,7 +142,7 @@ def _run_together(
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
     if made.told:
         store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
-    counts = summed([row.counts for row in made.buckets])
+    counts = added([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
     return Report(stage.name, counts, len(sizes), sum(row.ran for row in made.buckets), work_s=work_s, told=made.told)
 
@@ -157,14 +157,6 @@ def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str,
     whole = next(fingerprints(stage, jobs))
     found = side_by_side(lambda job: finished(stage, job, whole), jobs)
     return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
-
-
-def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts of several parts as one, by name."""
-    total: Counter[str] = Counter()
-    for found in counts:
-        total.update(found)
-    return dict(sorted(total.items()))
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from pipelines.settling import read_plan
 from pipelines.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, marker_name, read_marker, write_marker
 from schemas.caption import Caption
 from schemas.corpus import Captioned
+from schemas.fact import Fact
 from schemas.identity import Bucket
 from schemas.recipe import CaptionRecipe, Writer
 
 FOLDER: Final = "texts"
-FactSet = frozenset[tuple[str, str]]
+FactSet = frozenset[Fact]
 
 
 class Index:
@@ -113,7 +114,7 @@ def chosen(
 
 
 def _facts(caption: Caption) -> FactSet:
-    return frozenset((fact.kind.value, fact.value) for fact in caption.facts)
+    return frozenset(fact.at(0) for fact in caption.facts)
 
 
 def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Done:
@@ -134,7 +135,7 @@ def _before(job: Job) -> str | None:
 STAGE: Final = Stage(
     "distinct",
     FOLDER,
-    1,
+    2,
     ("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),
     ("clips", PARAPHRASES, embed_texts.FOLDER),
     distinct_bucket,

@@ -18,6 +18,8 @@ from pipelines.labelling.drawing import drawn
 from pipelines.stage import Done, Job, Stage
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
+from schemas.counts import PseudoLabelCounts
+from schemas.fact import FactKind
 from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched, PseudoLabel
 from schemas.recipe import Recipe
 from schemas.vocabulary import Form
@@ -33,6 +35,13 @@ class Weighed(NamedTuple):
     embedder: Description
 
 
+class Denied(NamedTuple):
+    """How many candidates, and how many captions of tags, state a fact that no label confirms, by its kind."""
+
+    candidates: Counter[FactKind]
+    tags: Counter[FactKind]
+
+
 def label_bucket(job: Job) -> Done:
     """Draw the pseudo-labels of a bucket's samples and make captions of them."""
     weighed = Weighed(
@@ -40,29 +49,36 @@ def label_bucket(job: Job) -> Done:
         {row.entry: row.clips for row in job.store.read_records(f"{weigh.FOLDER}/{job.bucket}.parquet", Frequency)},
         description(job.recipe),
     )
-    counts: Counter[str] = Counter()
-    rows = [label_sample(sample, weighed, job.recipe, counts) for sample in labelled_samples(job)]
+    denied = Denied(Counter(), Counter())
+    rows = [label_sample(sample, weighed, job.recipe, denied) for sample in labelled_samples(job)]
     clips.progress(len(clips.read(job)))
-    counts.update(samples=len(rows), labelled=sum(bool(row.pseudo_labels) for row in rows))
+    forms = Counter(label.form for row in rows for label in row.pseudo_labels)
+    counts = PseudoLabelCounts(
+        samples=len(rows),
+        labelled=sum(bool(row.pseudo_labels) for row in rows),
+        long_labels=forms[Form.LONG],
+        short_labels=forms[Form.SHORT],
+        unconfirmed=dict(denied.candidates),
+        tags_refused=dict(denied.tags),
+    )
     file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Labelled, rows)
-    return Done([file], dict(sorted(counts.items())))
+    return Done([file], counts.plain())
 
 
-def label_sample(sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]) -> Labelled:
+def label_sample(sample: LabelledSample, weighed: Weighed, recipe: Recipe, denied: Denied) -> Labelled:
     """One sample's labels: from each vocabulary as many as the recipe says, by the sample's own draw."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
     for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
-        if denied := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
-            counts[f"unconfirmed_{denied}"] += 1
+        if kind := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
+            denied.candidates[kind] += 1
         else:
             by_vocabulary[candidate.vocabulary, candidate.form].append(candidate)
     chosen: list[Candidate] = []
     for (vocabulary, form), candidates in by_vocabulary.items():
         number = recipe.label.long_labels if form is Form.LONG else recipe.label.short_labels
         chosen += drawn(candidates, weighed.clips, number, generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"))
-    counts.update(f"{candidate.form}_labels" for candidate in chosen)
-    captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, counts))
+    captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, denied.tags))
     return Labelled(sample_key=key, pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen), captions=captions)
 
 
@@ -80,7 +96,7 @@ def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
     return (captioned(candidate.text, CaptionKind.LABEL) for candidate in chosen if candidate.form is Form.LONG)
 
 
-def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]) -> list[Caption]:
+def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, denied: Counter[FactKind]) -> list[Caption]:
     """Tags and metadata in an order of their own, joined to captions of equal length; what reads like an unconfirmed claim is left out."""
     metadata = read_metadata(sample.clip.source, recipe.caption)
     terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]
@@ -89,8 +105,8 @@ def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, c
     order = generator(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
     captions: list[Caption] = []
     for text in equal_chunks([unique[place] for place in order], recipe.label.max_tokens, minilm.tokens):
-        if denied := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
-            counts[f"tags_refused_{denied}"] += 1
+        if kind := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
+            denied[kind] += 1
         else:
             captions.append(captioned(text, CaptionKind.TAGS))
     return captions
@@ -108,7 +124,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
 STAGE: Final = Stage(
     "label",
     FOLDER,
-    1,
+    2,
     (
         "label.long_labels",
         "label.short_labels",

@@ -25,7 +25,8 @@ from pipelines.shard_extract import safe_name
 from pipelines.shard_finding import Found, Problem
 from pipelines.shard_reading import as_ours, read_shard
 from pipelines.store import Store
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import FactKind
 from schemas.identity import Split
 from schemas.pitch import Key
 from schemas.sample import Sample

@@ -177,7 +177,7 @@ def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figur
 STAGE: Final = Stage(
     "pack",
     "shards",
-    5,
+    6,
     ("vary", "pack"),
     ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
     pack_bucket,

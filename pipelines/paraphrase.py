@@ -12,6 +12,7 @@ from pipelines.draws import generator
 from pipelines.paraphrase_asking import paraphrase_together
 from pipelines.rewording import FOLDER, Work, publish, works
 from pipelines.stage import Done, Job, Stage
+from schemas.counts import Refusal
 from schemas.recipe import Recipe, Writer
 
 
@@ -25,11 +26,11 @@ def paraphrase_bucket(job: Job) -> Done:
 
 def by_rules(work: Work, count: int, seed: int) -> Rewording:
     """Up to `count` rewordings of a caption that state what it states, in the order in which they were drawn."""
-    refused: Counter[str] = Counter()
+    refused: Counter[Refusal] = Counter()
     landed = []
     for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
         found = faults(text, work.control, work.labels)
-        refused.update(f"{fault.reason}_{fault.kind}".rstrip("_") for fault in found)
+        refused.update(fault.refusal for fault in found)
         if not found:
             landed.append(landed_caption(text, work.control, ""))
     return Rewording(tuple(landed), refused)
@@ -43,7 +44,7 @@ def tools(recipe: Recipe) -> Mapping[str, str]:
 STAGE: Final = Stage(
     "paraphrase",
     FOLDER,
-    2,
+    3,
     ("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
     ("clips", "annotations", "variants", "captions"),
     paraphrase_bucket,

@@ -11,7 +11,7 @@ from schemas.pseudo_label import PseudoLabel
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6  # 6: facts have fields of their own, where they had one text; the form before is read too
 
 
 class Sample(Record):

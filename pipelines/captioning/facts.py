@@ -9,7 +9,7 @@ from pipelines.captioning.mentions_harmony import harmony_mentions
 from pipelines.captioning.mentions_rhythm import dynamics_mentions, meter_mentions, time_mentions
 from pipelines.captioning.mentions_tempo import tempo_mentions
 from pipelines.captioning.splitting import split_sentences
-from schemas.caption import Fact, FactKind
+from schemas.fact import Fact, FactKind
 
 __all__ = ["facts_of", "mentions", "parse_facts", "split_sentences", "stated"]
 
@@ -27,9 +27,9 @@ _RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}
 def parse_facts(text: str) -> tuple[Fact, ...]:
     """Facts that a text states about tempo, meter, key, chords, dynamics and times, by sentence, then by kind.
 
-    A key without a tonic ("in a minor key") is stated by its mode alone: "minor".
+    A key without a tonic ("in a minor key") is stated by its mode alone.
 
-    >>> [(fact.kind.value, fact.value, fact.sentence) for fact in parse_facts("A slow waltz. It is in F# minor.")]
+    >>> [(fact.kind.value, fact.text, fact.sentence) for fact in parse_facts("A slow waltz. It is in F# minor.")]
     [('tempo_word', 'slow', 0), ('meter', '3', 0), ('key', 'F# minor', 1)]
     """
     return facts_of(split_sentences(text))
@@ -37,15 +37,16 @@ def parse_facts(text: str) -> tuple[Fact, ...]:
 
 def facts_of(sentences: tuple[str, ...]) -> tuple[Fact, ...]:
     """Facts of a text whose sentences are known."""
-    return tuple(
-        Fact(kind=kind, value=value, sentence=place) for place, sentence in enumerate(sentences) for kind, value in stated(sentence)
-    )
+    out: list[Fact] = []
+    for index, sentence in enumerate(sentences):
+        out += [fact.at(index) for fact in stated(sentence)]
+    return tuple(out)
 
 
 @lru_cache(maxsize=8192)
-def stated(sentence: str) -> tuple[tuple[FactKind, str], ...]:
-    """Kinds and values of one sentence's facts, each once, by kind and then by place."""
-    return tuple(dict.fromkeys((mention.kind, mention.value) for mention in mentions(sentence)))
+def stated(sentence: str) -> tuple[Fact, ...]:
+    """One sentence's facts, each once, by kind and then by place."""
+    return tuple(dict.fromkeys(mention.fact for mention in mentions(sentence)))
 
 
 @lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip

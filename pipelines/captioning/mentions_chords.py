@@ -5,9 +5,9 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number, write_number
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number
 from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, chord_tokens
-from schemas.caption import FactKind
+from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
 
 _CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
 _CHORD_AFTER: Final = re.compile(r"\s+(?:major |minor )?(?:chords?|chord progression|progression|sequence|vamp|changes)\b")
@@ -74,8 +74,9 @@ _MAX_GAP: Final = 30  # characters between one timed chord and the next: "and th
 def chord_mentions(sentence: str, lower: str) -> list[Mention]:
     """Chord sequences, each chord with its time or none with one.
 
-    >>> [mention.value for text in ("Am at 0 s, F at 2.5 s.", "Am – F – C, played twice") for mention in chord_mentions(text, text.lower())]
-    ['A:min@0 F:maj@2.5', 'A:min F:maj C:maj A:min F:maj C:maj']
+    >>> [mention] = chord_mentions("Am – F – C, played twice", "am – f – c, played twice")
+    >>> mention.fact.chords
+    ('A:min', 'F:maj', 'C:maj', 'A:min', 'F:maj', 'C:maj')
     """
     if not CHORD.search(sentence):
         return []
@@ -91,9 +92,9 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
         tokens = chord_tokens(sentence, found.start(), found.end())
         if tokens and _is_told(sentence, lower, found, tokens):
             rounds = _rounds(lower, found) if _REPEAT_HINT.search(lower) else 1
-            labels = [harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)]
+            labels = tuple(harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds))
             parts = tuple(note for token in tokens for note in token.notes)
-            out.append(Mention(FactKind.CHORDS, " ".join(labels), Span(*found.span()), parts))
+            out.append(Mention(ChordsFact(chords=labels), Span(*found.span()), parts))
     return out
 
 
@@ -146,8 +147,8 @@ def _timed(sentence: str, lower: str) -> list[Mention]:
         span = Span(run[0].span.start, run[-1].span.end)
         if not _HAS_UNIT.search(lower, span.start, span.end) or (len(run) == 1 and not (said and _stands_alone(run[0], lists))):
             continue
-        value = " ".join(f"{one.token.chord.harte}@{write_number(one.at_s)}" for one in run)
-        out.append(Mention(FactKind.TIMED_CHORDS, value, span))
+        chords = tuple(TimedChord(label=one.token.chord.harte, start_s=one.at_s) for one in run)
+        out.append(Mention(TimedChordsFact(timed_chords=chords), span))
     return out
 
 

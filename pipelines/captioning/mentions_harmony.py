@@ -7,8 +7,8 @@ from typing import Final
 from pipelines.captioning.mention import Mention, Span
 from pipelines.captioning.mentions_chords import chord_mentions
 from pipelines.captioning.symbols import BEFORE_NOTE
-from schemas.caption import FactKind
-from schemas.pitch import Key, Mode, parse_note
+from schemas.fact import KeyFact
+from schemas.pitch import Mode, parse_note
 
 _SIGN: Final = r"(?:##?|♯|♭|b(?![a-zA-Z])|b(?=m(?:in|aj)?\b|M\b|minor|major)|[ -]?(?:sharp|flat)\b)"
 _MODE: Final = r"(?:major|minor|maj\b\.?|min\b\.?)"
@@ -51,7 +51,7 @@ _ARTICLE_NOUN: Final = re.compile(r"\s+(?!(?:is|was|for|throughout|and|to|with|i
 
 
 def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its value."""
+    """Key and chord claims of one sentence. A bare mode ("a minor key") has no tonic."""
     chords = chord_mentions(sentence, lower)
     yield from chords
     if "m" not in lower and "key" not in lower and " in " not in lower:
@@ -81,7 +81,7 @@ def _keys(sentence: str, lower: str) -> Iterator[Mention]:
     if is_mode:
         for found in _BARE_MODE.finditer(sentence):
             if not _OTHER_MODE.search(lower, 0, found.start()):
-                yield Mention(FactKind.KEY, (found[1] or found[2]).lower(), Span(*found.span()))
+                yield Mention(KeyFact(mode=Mode((found[1] or found[2]).lower())), Span(*found.span()))
 
 
 def _with_mode(sentence: str) -> Iterator[Mention]:
@@ -92,7 +92,7 @@ def _with_mode(sentence: str) -> Iterator[Mention]:
                 yield from _with_others(sentence, found)
     for found in _LOWER_A.finditer(sentence):
         note = 1 if found[1] else 3
-        yield Mention(FactKind.KEY, f"A {found[note + 1]}", Span(*found.span()), (Span(*found.span(note)),))
+        yield Mention(KeyFact(tonic=parse_note("A"), mode=Mode(found[note + 1])), Span(*found.span()), (Span(*found.span(note)),))
 
 
 def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
@@ -106,8 +106,7 @@ def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
 
 def _key(found: re.Match[str]) -> Mention:
     mode = Mode.MINOR if found[2] and (found[2] == "m" or found[2][:3].lower() == "min") else Mode.MAJOR
-    key = Key(tonic=read_note(found[1]), mode=mode)
-    return Mention(FactKind.KEY, key.name, Span(found.start(1), found.end()), (Span(*found.span(1)),))
+    return Mention(KeyFact(tonic=read_note(found[1]), mode=mode), Span(found.start(1), found.end()), (Span(*found.span(1)),))
 
 
 def read_note(text: str) -> int:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number, write_number
-from schemas.caption import FactKind
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number
+from schemas.fact import Dynamics, DynamicsFact, MeterFact, TimeFact
 
 _COUNT: Final = r"(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]|1[0-5])"
 _COUNT_END: Final = r"(?![\w/:]|[.,]\d|\s*(?:-|–)\s*\d)"
@@ -128,28 +128,28 @@ _CLOCK: Final = re.compile(r"(?<![\w:/.])(\d{1,2}:[0-5]\d(?:\.\d+)?)(?![\d:])(?!
 
 
 def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Meter claims: the value counts the beats of a bar, 6 for 6/8, 3 for a waltz."""
+    """Meter claims: 6 for 6/8, 3 for a waltz."""
     if not _METER_HINT.search(lower):
         return
     for found in _SIGNATURE.finditer(lower):
-        yield Mention(FactKind.METER, found[1], Span(*found.span()))
+        yield Mention(MeterFact(beats_per_bar=int(found[1])), Span(*found.span()))
     for found in _NAMED.finditer(lower):
         count = next(count for start, count in _NAMED_COUNT.items() if found[1].startswith(start))
-        yield Mention(FactKind.METER, str(count), Span(*found.span()))
+        yield Mention(MeterFact(beats_per_bar=count), Span(*found.span()))
     if not _COUNT_HINT.search(lower):
         return
     for pattern in _METERS:
         for found in pattern.finditer(lower):
-            yield Mention(FactKind.METER, write_number(read_number(found[1])), Span(*found.span()))
+            yield Mention(MeterFact(beats_per_bar=round(read_number(found[1]))), Span(*found.span()))
 
 
 def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     """Claims that the music, or a part of it, gets louder or softer."""
     if not _DYNAMICS_HINT.search(lower):
         return
-    for value, pattern in (("crescendo", _UP), ("decrescendo", _DOWN)):
+    for change, pattern in ((Dynamics.CRESCENDO, _UP), (Dynamics.DECRESCENDO, _DOWN)):
         for found in pattern.finditer(lower):
-            yield Mention(FactKind.DYNAMICS, value, Span(*found.span()))
+            yield Mention(DynamicsFact(dynamics=change), Span(*found.span()))
 
 
 def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -157,7 +157,7 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     minutes = list(_MINUTES.finditer(lower)) if "minute" in lower else []
     for found in minutes:
         seconds = 60 * read_number(found[1]) + (read_number(found[2]) if found[2] else 0)
-        yield Mention(FactKind.TIME, write_number(seconds), Span(*found.span()))
+        yield Mention(TimeFact(time_s=seconds), Span(*found.span()))
     if "sec" in lower or ("s " in lower and _DIGIT.search(lower)):
         for found in _SECONDS.finditer(lower):
             group = next(group for group in range(1, 5) if found[group] is not None)
@@ -165,9 +165,9 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
             is_decade = group == 4 and number >= 20 and number % 10 == 0  # "from 80s"
             if not is_decade and not any(other.start() <= found.start() < other.end() for other in minutes):
                 part = Span(*found.span(group))
-                yield Mention(FactKind.TIME, write_number(number), Span(*found.span()), (part,))
+                yield Mention(TimeFact(time_s=number), Span(*found.span()), (part,))
     if ":" in lower:
         for found in _CLOCK.finditer(lower):
             whole, rest = found[1].split(":")
             part = Span(*found.span(1))
-            yield Mention(FactKind.TIME, write_number(60 * int(whole) + float(rest)), part, (part,))
+            yield Mention(TimeFact(time_s=60 * int(whole) + float(rest)), part, (part,))

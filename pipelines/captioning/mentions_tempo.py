@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import NUMBER, Mention, Span, read_number, write_number
+from pipelines.captioning.mention import NUMBER, Mention, Span, read_number
 from pipelines.captioning.tempo_words import ITALIAN
-from schemas.caption import FactKind
+from schemas.fact import BpmFact, TempoWordFact
 
 _MIN_BPM, _MAX_BPM = 15.0, 400.0  # outside, a number beside "tempo" is something else
 
@@ -110,14 +110,14 @@ def _bpm(sentence: str) -> Iterator[Mention]:
                 if _MIN_BPM <= number <= _MAX_BPM:
                     taken.add(found.start(group))
                     part = Span(found.start(group), found.end(group))
-                    yield Mention(FactKind.BPM, write_number(number), Span(found.start(), found.end()), (part,))
+                    yield Mention(BpmFact(bpm=number), Span(found.start(), found.end()), (part,))
 
 
 def _italian(sentence: str, lower: str) -> Iterator[Mention]:
     for pattern in (_ITALIAN, _GRAVE) if "grave" in lower else (_ITALIAN,):
         for found in pattern.finditer(sentence):
             word = " ".join((found[1] or found[2]).lower().split())
-            yield Mention(FactKind.TEMPO_WORD, word, Span(found.start(), found.end()))
+            yield Mention(TempoWordFact(word=word), Span(found.start(), found.end()))
 
 
 _PLAIN_HINT: Final = re.compile(r"slow|fast|m(?:edium|oderate|id)|brisk|quick|rapid|leisurely|tempo|pace|speed|bpm")
@@ -132,7 +132,7 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
     taken: list[Span] = []
     for found in _FIXED.finditer(sentence):
         taken.append(Span(found.start(), found.end()))
-        yield Mention(FactKind.TEMPO_WORD, f"{found[1].lower()}-tempo", taken[-1])
+        yield Mention(TempoWordFact(word=f"{found[1].lower()}-tempo"), taken[-1])
     for pattern in patterns:
         for found in pattern.finditer(sentence):
             span = Span(*found.span(1))
@@ -142,7 +142,7 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
             if found[1].lower() in ("low", "high", "mid") and pattern not in (_PACED, _TEMPO_IS):
                 continue
             taken.append(span)
-            yield Mention(FactKind.TEMPO_WORD, word, span)
+            yield Mention(TempoWordFact(word=word), span)
 
 
 def _plain_word(word: str) -> str:

@@ -10,7 +10,8 @@ from pipelines.captioning.facts import facts_of
 from pipelines.captioning.recognising import GIVEN_BANKS, JOINTS, Recognised, Stated, joined, own_parts
 from pipelines.captioning.sentences import worded
 from pipelines.captioning.splitting import split_sentences
-from schemas.caption import Caption, CaptionKind, Fact
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import Fact
 
 _REWORD_SHARE: Final = 0.8  # the rest keeps its wording, so that order and joints alone vary too
 _JOIN_SHARE: Final = 0.5
@@ -22,9 +23,10 @@ def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Capti
     Of `given`, the facts of another caption with the same meaning, instruments and moods are taken over, which no parser finds:
     each stands in the sentence that names most of its kind, the last of several, and those that no sentence names are left out.
 
-    >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].value
+    >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].key.name
     'A minor'
-    >>> known = Fact(kind="instrument", value="harp", sentence=0)
+    >>> from schemas.fact import InstrumentFact
+    >>> known = InstrumentFact(instrument="harp")
     >>> [fact.sentence for fact in captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts]
     [1]
     """
@@ -59,7 +61,7 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
 
 
 def _given_of(caption: Caption, sentence: int) -> Stated:
-    return tuple((fact.kind, fact.value) for fact in caption.facts if fact.sentence == sentence and fact.kind in GIVEN_BANKS)
+    return tuple(fact.at(0) for fact in caption.facts if fact.sentence == sentence and fact.kind in GIVEN_BANKS)
 
 
 def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
@@ -67,11 +69,13 @@ def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
     lower = [sentence.lower() for sentence in sentences]
     out: list[Fact] = []
     for kind in GIVEN_BANKS:
-        values = list(dict.fromkeys(fact.value for fact in given if fact.kind is kind))
-        scores = [sum(value in sentence for value in values) for sentence in lower]
-        by_score = sorted(range(len(lower)), key=lambda place: (scores[place], place), reverse=True)
-        places = [next((place for place in by_score if value in lower[place]), None) for value in values]
-        out += [Fact(kind=kind, value=value, sentence=place) for value, place in zip(values, places, strict=True) if place is not None]
+        named = list(dict.fromkeys(fact.at(0) for fact in given if fact.kind is kind))
+        scores = [sum(fact.text in sentence for fact in named) for sentence in lower]
+        by_score = sorted(range(len(lower)), key=lambda index: (scores[index], index), reverse=True)
+        for fact in named:
+            index = next((index for index in by_score if fact.text in lower[index]), None)
+            if index is not None:
+                out.append(fact.at(index))
     return out
 
 

@@ -3,8 +3,8 @@
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.sentences import ATTRIBUTE_OF, Attribute, sure_of
-from schemas.caption import Fact, FactKind
 from schemas.corpus import Change
+from schemas.fact import Fact, FactKind
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe

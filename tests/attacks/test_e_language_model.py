@@ -13,7 +13,7 @@ import pytest
 
 from flows.errors import UsageError
 from flows.settings import load_recipe
-from pipelines.captioning.judging import Reason, faults
+from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.errors import PipelineError
 from pipelines.paraphrase import STAGE
@@ -28,6 +28,7 @@ from pipelines.writers.request import Failed, Request, request_of
 from pipelines.writers.session import Session, hold
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
+from schemas.counts import Reason
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.attacks.hostile_model import HONEST, Batches, Call, completion, hostile_model, line_of
 from tests.captioned_build import captioned_build, labels

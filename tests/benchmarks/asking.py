@@ -36,8 +36,9 @@ from pipelines.stage import Job, marker_name
 from pipelines.store import Store
 from pipelines.writers.answers import Answers
 from pipelines.writers.money import USD, cost, price_of
-from schemas.caption import Caption, FactKind
+from schemas.caption import Caption
 from schemas.corpus import Captioned
+from schemas.fact import FactKind
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe, Writer
 from tests.captioned_build import captioned_build
 from tests.llm_server import KEY, Running, llm_server
@@ -186,7 +187,7 @@ def landed(jobs: Sequence[Job]) -> Landed:
 
 def _difference(one: Caption, other: Caption) -> set[FactKind]:
     """Kinds of the facts that only one of two captions states."""
-    first, second = ({(fact.kind, fact.value) for fact in caption.facts} for caption in (one, other))
+    first, second = ({(fact.kind, fact.text) for fact in caption.facts} for caption in (one, other))
     return {kind for kind, _ in first ^ second}
 
 

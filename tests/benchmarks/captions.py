@@ -23,8 +23,10 @@ from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.captioning.paraphrase import captioned, paraphrased
 from pipelines.draws import generator
 from pipelines.moving import sped_up, transposed
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change, Source
+from schemas.counts import CaptionEvent
+from schemas.fact import Fact, FactKind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 from tests.benchmarks.captions_truth import HALF, MARKS, Drawn, chord_of, drawn, is_right, pitch
@@ -32,6 +34,7 @@ from tests.benchmarks.captions_truth import HALF, MARKS, Drawn, chord_of, drawn,
 PITCHES = [Change(variant=f"p{steps}", semitones=steps) for steps in (-3, -2, -1, 1, 2, 3)]
 SPEEDS = [Change(variant=f"s{rate}", speed=rate) for rate in (0.8, 0.9, 1.12, 1.25)]
 CHANGES = [Change(), *PITCHES, *SPEEDS, Change(variant="v1", gain_start=0.3)]
+AGAINST = (CaptionEvent.SOURCE_DROPPED, CaptionEvent.SOURCE_CONTRADICTS, CaptionEvent.CONTROL_LEFT_OUT)
 RECIPE = CaptionRecipe(metadata_columns={"instruments": "instruments", "moods": "moods"})
 
 
@@ -39,7 +42,7 @@ def broken(source: str, moved: Caption, change: Change) -> Iterator[str]:
     """Kinds of claims in a moved source that the change should have moved or dropped."""
     before = defaultdict(set)
     for fact in parse_facts(source):
-        before[fact.kind].add(fact.value)
+        before[fact.kind].add(fact.text)
     for fact in parse_facts(moved.text):
         if not as_moved(fact, before[fact.kind], change):
             yield fact.kind.value
@@ -54,12 +57,12 @@ def as_moved(fact: Fact, said: set[str], change: Change) -> bool:
         return False
     if kind in (FactKind.BPM, FactKind.TIME):
         rate = change.speed if kind is FactKind.BPM else 1 / change.speed
-        return any(abs(float(value) * rate - float(fact.value)) <= (HALF if change.speed != 1 else 0) for value in said)
+        return any(abs(float(value) * rate - float(fact.text)) <= (HALF if change.speed != 1 else 0) for value in said)
     if kind is FactKind.KEY:
-        return keys([fact.value], 0) <= keys(said, steps)
+        return keys([fact.text], 0) <= keys(said, steps)
     if kind is FactKind.CHORDS:
-        return roots(fact.value, 0) in [roots(value, steps) for value in said]
-    return fact.value in said
+        return roots(fact.text, 0) in [roots(value, steps) for value in said]
+    return fact.text in said
 
 
 def keys(names: Iterable[str], steps: int) -> set[tuple[int, str]]:
@@ -109,15 +112,16 @@ def checked(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadat
                 offered = paraphrased(texts[-1], 1, generator(0, key, "paraphrase"))
                 texts += [captioned(text, CaptionKind.PARAPHRASE, texts[-1].facts) for text in offered]
                 paraphrases += len(offered)
-                strayed += len({frozenset((fact.kind, fact.value) for fact in text.facts) for text in texts[-1 - len(offered) :]}) - 1
+                strayed += len({frozenset((fact.kind, fact.text) for fact in text.facts) for text in texts[-1 - len(offered) :]}) - 1
             wrong = [fact for source in sources for fact in source.facts if _is_labelled(fact) and not is_right(fact, truth, change)]
             for caption in texts:
                 for fact in of_ours(caption, sources):
                     right = is_right(fact, truth, change)
                     ours[fact.kind.value]["right" if right else "wrong"] += 1
-                    repeated.update(fact.kind.value for claim in wrong if (claim.kind, claim.value) == (fact.kind, fact.value))
+                    repeated.update(fact.kind.value for claim in wrong if (claim.kind, claim.text) == (fact.kind, fact.text))
             if change.variant == "orig":
-                against.update({name: count for name, count in made.counts.items() if name.startswith(("source_", "control_"))})
+                shown = [(counted, count) for counted, count in made.counts.items() if counted.event in AGAINST]
+                against.update({" ".join(counted).strip().replace("_", " "): count for counted, count in shown})
             for source in sources if change.variant != "orig" else ():
                 moved_claims += len(source.facts)
                 violated.update(broken(row["caption"], source, change))
@@ -137,7 +141,7 @@ def checked(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadat
 
 def _is_labelled(fact: Fact) -> bool:
     """Whether the truth speaks of it, with a value that a plain word does not blur."""
-    return fact.kind in (FactKind.BPM, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS) or fact.value in MARKS
+    return fact.kind in (FactKind.BPM, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS) or fact.text in MARKS
 
 
 def speeds(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata]) -> list[str]:

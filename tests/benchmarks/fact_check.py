@@ -22,8 +22,9 @@ from pipelines.captioning.facts import mentions, parse_facts
 from pipelines.captioning.judging import Fault, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text, split_sentences
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.chord import NO_CHORD, Chord
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Key
 from tests.benchmarks.corrupted import edits
@@ -108,7 +109,7 @@ def read_table(folder: Folder, listing: bool) -> str:
         of = "paraphrases" if "row" in entry else "MusicCaps"
         text = folder.mustango[entry["file"]][entry["row"]]["captions"] if "row" in entry else folder.musiccaps[entry["ytid"]]
         wanted = {(str(kind), str(value)) for kind, value in entry["facts"]}
-        read = {(fact.kind.value, fact.value) for fact in parse_facts(clean_text(text))}
+        read = {(fact.kind.value, fact.text) for fact in parse_facts(clean_text(text))}
         for word, facts in (("both", wanted & read), ("missed", wanted - read), ("extra", read - wanted)):
             for kind, value in facts:
                 counts[of, kind][word] += 1
@@ -174,7 +175,7 @@ def sources_checked(folder: Folder, listing: bool) -> str:
             said = row["music_feat_captions"]
             read = defaultdict(set)
             for fact in source_of(row).facts:
-                read[fact.kind.value].add(fact.value)
+                read[fact.kind.value].add(fact.text)
             wanted = {"chords": set(), "bpm": set(), "key": {Key.parse(key).name for key in row["key"] if key and "key" in said}}
             if row["chords"] and "chord" in said:
                 harte = [Chord.parse_symbol(symbol).harte for symbol in row["chords"] if symbol != NO_CHORD]

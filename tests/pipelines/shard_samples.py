@@ -10,11 +10,13 @@ import numpy as np
 import soundfile
 
 from pipelines.tars import TarWriter
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.controls import Controls
 from schemas.corpus import Change, Source
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.sample import Sample
+from tests.fact_forms import fact_of
 
 RATE_HZ = 8000
 CLIP = "00112233445566aa-0-2000"
@@ -39,8 +41,8 @@ def our_sample(variant: str = "orig", **fields: object) -> Sample:
                 ((0.0, 0.5, "N"), (0.5, 1.0, "A:min"), (1.0, 1.5, "N"), (1.5, 1.75, "A:min"), (1.75, 2.0, "Ab:dim7"))]  # fmt: skip
     sentences = ("A flute plays.", "It gets louder.", "The key is A minor.", "The meter is 3/4.", "It runs at 120 BPM.")
     facts = (
-        Fact(kind=FactKind.DYNAMICS, value="crescendo", sentence=1), Fact(kind=FactKind.KEY, value="A minor", sentence=2),
-        Fact(kind=FactKind.METER, value="3", sentence=3), Fact(kind=FactKind.BPM, value="120", sentence=4),
+        fact_of(FactKind.DYNAMICS, "crescendo", 1), fact_of(FactKind.KEY, "A minor", 2),
+        fact_of(FactKind.METER, "3", 3), fact_of(FactKind.BPM, "120", 4),
     )  # fmt: skip
     captions = (
         Caption(text="A flute plays.", kind=CaptionKind.SOURCE, sentences=("A flute plays.",), facts=()),

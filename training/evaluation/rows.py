@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from pipelines.manifests import plain_text
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
@@ -122,7 +122,7 @@ def _chords(value: Any) -> tuple[str, ...]:
     return () if text.lower() in _NOTHING else tuple(label for bar in read_chart(text, flag="chords").bars for label in bar)
 
 
-def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
+def _timed(chords: Sequence[str], times: Any) -> tuple[ChordStart, ...]:
     starts = _floats(times, "chords_time")
     if len(starts) != len(chords):
         return ()

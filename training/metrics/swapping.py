@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines.captioning.facts import mentions
-from pipelines.captioning.mention import NUMBER, Mention, Span, write_number
+from pipelines.captioning.mention import NUMBER, Mention, Span
 from pipelines.captioning.splitting import split_sentences
 from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
-from schemas.caption import FactKind
 from schemas.chord import Chord
+from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.asking.wishes import signature
 from training.errors import TrainingError

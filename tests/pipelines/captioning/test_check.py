@@ -3,10 +3,11 @@
 import pytest
 
 from pipelines.captioning.check import contradiction, disagree
-from schemas.caption import Fact, FactKind
 from schemas.chord import NO_CHORD
+from schemas.fact import Fact
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
+from tests.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 SEGMENTS = tuple(
@@ -25,7 +26,7 @@ EMPTY = Labels(duration_s=10, beats=Beats(**HOW), meter=Meter(**HOW), tempo=Temp
 
 def fact(text: str) -> Fact:
     kind, _, value = text.partition("=")
-    return Fact(kind=FactKind(kind), value=value, sentence=0)
+    return fact_of(kind, value)
 
 
 @pytest.mark.parametrize(
