@@ -121,6 +121,7 @@ _SECONDS: Final = re.compile(
     rf"|\b(?:at|after|from|until|till|by|around|to) ({FIGURE})s\b(?! (?:style|music|pop|rock|era|vibe))",
     re.I,
 )
+_BARE_S: Final = 4  # the group of a number with a bare s after it: "at 5s"
 _MINUTES: Final = re.compile(
     rf"\b({FIGURE}|{SPELLED})[ -]minutes?(?:,? (?:and )?({FIGURE}|{SPELLED})[ -]seconds?|[ -](?:mark|point|in)\b)", re.I
 )
@@ -160,14 +161,18 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
         yield Mention(TimeFact(time_s=seconds), Span(*found.span()))
     if "sec" in lower or ("s " in lower and _DIGIT.search(lower)):
         for found in _SECONDS.finditer(lower):
-            group = next(group for group in range(1, 5) if found[group] is not None)
-            number = read_number(found[group])
-            is_decade = group == 4 and number >= 20 and number % 10 == 0  # "from 80s"
-            if not is_decade and not any(other.start() <= found.start() < other.end() for other in minutes):
-                part = Span(*found.span(group))
-                yield Mention(TimeFact(time_s=number), Span(*found.span()), (part,))
+            if not any(other.start() <= found.start() < other.end() for other in minutes):
+                yield from _seconds(found)
     if ":" in lower:
         for found in _CLOCK.finditer(lower):
             whole, rest = found[1].split(":")
             part = Span(*found.span(1))
             yield Mention(TimeFact(time_s=60 * int(whole) + float(rest)), part, (part,))
+
+
+def _seconds(found: re.Match[str]) -> Iterator[Mention]:
+    """The time that a number of seconds names, unless it is a decade: "from 80s"."""
+    group = next(group for group in range(1, 5) if found[group] is not None)
+    number = read_number(found[group])
+    if group != _BARE_S or number < 20 or number % 10:
+        yield Mention(TimeFact(time_s=number), Span(*found.span()), (Span(*found.span(group)),))

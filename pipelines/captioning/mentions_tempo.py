@@ -1,7 +1,7 @@
 """Tempo in a sentence: beats per minute, Italian words, plain words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pipelines.captioning.mention import NUMBER, Mention, Span, read_number
@@ -14,6 +14,7 @@ _UNIT: Final = (
     r"(?:bpms?\b|b\.p\.m\.?|beats?[ -](?:(?:per|a|every|each|the)|(?:to|in|for|of) (?:the|a|each|every"
     r"|one))[ -]minute\b|beats?[ -]per[ -]min\b)"
 )
+_BPM_HINTS: Final = ("bpm", "minute", "tempo", "pace", "pulse", "metronome", "b.p.m", "=")
 _NUMBER_UNIT: Final = re.compile(rf"({NUMBER})(?:\s?(?:-|–|to|and)\s?({NUMBER}))?[\s-]*{_UNIT}", re.I)
 _UNIT_NUMBER: Final = re.compile(
     r"\b(?:bpm|beats per minute|tempo(?: mark(?:ing)?)?|metronome(?: mark(?:ing)?)?|pulse|pace)\b"
@@ -84,16 +85,7 @@ _NOT: Final = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bwithout|\
 
 def tempo_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     """Tempo claims of one sentence; `lower` is the sentence in lower case."""
-    if (
-        "bpm" in lower
-        or "minute" in lower
-        or "tempo" in lower
-        or "pace" in lower
-        or "pulse" in lower
-        or "metronome" in lower
-        or "b.p.m" in lower
-        or "=" in lower
-    ):
+    if any(hint in lower for hint in _BPM_HINTS):
         yield from _bpm(sentence)
     yield from _italian(sentence, lower)
     yield from _plain(sentence, lower)
@@ -120,6 +112,8 @@ def _italian(sentence: str, lower: str) -> Iterator[Mention]:
             yield Mention(TempoWordFact(word=word), Span(found.start(), found.end()))
 
 
+_TEMPO_NOUNS: Final = ("tempo", "pace", "speed", "bpm")
+_OF_TEMPO_ALONE: Final = ("low", "high", "mid")  # of anything else they mean something else
 _PLAIN_HINT: Final = re.compile(r"slow|fast|m(?:edium|oderate|id)|brisk|quick|rapid|leisurely|tempo|pace|speed|bpm")
 
 
@@ -127,7 +121,7 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
     if not _PLAIN_HINT.search(lower):
         return
     patterns = [_MUSIC_IS, _SLOW_SONG]
-    if "tempo" in lower or "pace" in lower or "speed" in lower or "bpm" in lower:
+    if any(word in lower for word in _TEMPO_NOUNS):
         patterns += [_PACED, _TEMPO_IS]
     taken: list[Span] = []
     for found in _FIXED.finditer(sentence):
@@ -135,14 +129,17 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
         yield Mention(TempoWordFact(word=f"{found[1].lower()}-tempo"), taken[-1])
     for pattern in patterns:
         for found in pattern.finditer(sentence):
-            span = Span(*found.span(1))
-            word = _plain_word(found[1].lower())
-            if any(span.start < other.end and other.start < span.end for other in taken) or _NOT.search(sentence, 0, span.start):
+            span, word = Span(*found.span(1)), found[1].lower()
+            if _overlaps(span, taken) or _NOT.search(sentence, 0, span.start):
                 continue
-            if found[1].lower() in ("low", "high", "mid") and pattern not in (_PACED, _TEMPO_IS):
+            if word in _OF_TEMPO_ALONE and pattern not in (_PACED, _TEMPO_IS):
                 continue
             taken.append(span)
-            yield Mention(TempoWordFact(word=word), span)
+            yield Mention(TempoWordFact(word=_plain_word(word)), span)
+
+
+def _overlaps(span: Span, others: Sequence[Span]) -> bool:
+    return any(span.start < other.end and other.start < span.end for other in others)
 
 
 def _plain_word(word: str) -> str:

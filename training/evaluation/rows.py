@@ -131,22 +131,31 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[ChordStart, ...]:
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times alone."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value or len(value) > _MAX_BEATS:
+    if not _is_list(value) or not value or len(value) > _MAX_BEATS:
         return (), ()
-    nested = [_floats(part, "beats") for part in value]
-    if len(nested) == 2 and len(nested[0]) == len(nested[1]) and len(nested[0]) != 2:
-        times_s, numbers = nested[0], nested[1]
-    elif all(len(part) == 2 for part in nested):
-        times_s, numbers = tuple(part[0] for part in nested), tuple(part[1] for part in nested)
-    else:
-        times_s, numbers = _floats(value, "beats"), ()
-    if any(later <= earlier for earlier, later in pairwise(times_s)) or any(not 1 <= number <= 15 for number in numbers):
+    times_s, numbers = _times_and_numbers(value)
+    ascend = all(earlier < later for earlier, later in pairwise(times_s))
+    if not ascend or not all(1 <= number <= 15 for number in numbers):
         raise SchemaError("beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs of both")
     return times_s, tuple(round(number) for number in numbers)
 
 
+def _times_and_numbers(value: Sequence[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Both as they are written: two lists side by side, else pairs, else times alone."""
+    nested = [_floats(part, "beats") for part in value]
+    if len(nested) == 2 and len(nested[0]) == len(nested[1]) != 2:
+        return nested[0], nested[1]
+    if all(len(part) == 2 for part in nested):
+        return tuple(part[0] for part in nested), tuple(part[1] for part in nested)
+    return _floats(value, "beats"), ()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _floats(value: Any, name: str) -> tuple[float, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not _is_list(value):
         return ()
     try:
         return tuple(float(one) for one in value if isinstance(one, int | float) and math.isfinite(one) and one >= 0)
