@@ -8,6 +8,7 @@ from pipelines.captioning.mention import Mention
 from pipelines.captioning.mentions_harmony import harmony_mentions
 from pipelines.captioning.mentions_rhythm import dynamics_mentions, meter_mentions, time_mentions
 from pipelines.captioning.mentions_tempo import tempo_mentions
+from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.splitting import split_sentences
 from schemas.fact import Fact, FactKind
 
@@ -15,10 +16,11 @@ __all__ = ["facts_of", "mentions", "parse_facts", "split_sentences", "stated"]
 
 _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _DENIAL: Final = re.compile(r"\bn(?:ot|ever|o longer|either|or)\b|n['’]t\b|\b(?:half|double|twice)\b")
-_DENIED: Final = re.compile(  # "not in the key of A minor", "half of 118 BPM": named, but not what the music does
-    r"(?:\b(?:not|never|no longer|neither|nor)|n['’]t)\s+"
-    r"(?:(?:in|at|of|on|to|a|an|the|key|tempo|be|quite|exactly|really|set|played|written)\s+){0,5}$"
-    r"|\b(?:half|double|twice)\s+(?:(?:of|the|that)\s+){0,3}$"
+# "not in the key of A minor", "half of 118 BPM": named, but not what the music does
+_DENIED: Final = verbose(
+    rf"""(?: \b (?:not|never|no[ ]longer|neither|nor) | n['’]t ) \s+
+      (?: {any_of("in at of on to a an the key tempo be quite exactly really set played written")} \s+ ){{0,5}} $
+    | \b (?:half|double|twice) \s+ (?: (?:of|the|that) \s+ ){{0,3}} $"""
 )
 _LONGEST: Final = 20_000  # characters of a sentence that are read: half a second at the worst, for time grows with their square
 _RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}

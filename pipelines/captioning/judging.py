@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from pipelines.captioning.check import contradiction, disagree, sequence, timed
 from pipelines.captioning.facts import stated
+from pipelines.captioning.patterns import verbose
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.captioning.tempo_words import PLAIN
 from schemas.caption import Caption
@@ -30,17 +31,26 @@ _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
 _LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: room for a one-line source
 # Each pattern is asked only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
-_SIGNS: Final = re.compile(
-    r"https?://|\bwww\.|```|<(?:!|[/?]?[a-z])|&(?:#x?[0-9a-f]{1,8}|lt|gt|amp|quot);|\b(?:java|vb)script:|[{}]|\[\w+\]\(|\*\*", re.I
+# Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](", "**".
+_SIGNS: Final = verbose(
+    r"""https?:// | \bwww\. | ``` | <(?:!|[/?]?[a-z]) | &(?:\#x?[0-9a-f]{1,8}|lt|gt|amp|quot); | \b(?:java|vb)script:
+    | [{}] | \[\w+\]\( | \*\*""",
+    ignore_case=True,
 )
 # A spreadsheet runs what begins so: =SUM(A1), +cmd|' /C calc'!A0, -2+3, @SUM(1).
 _FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-]\s*[\w.$'\"]*[(|!+*/=@])")
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
-_SPEAKER: Final = re.compile(r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I)
-_OPENING: Final = re.compile(
-    r"\W*(?:(?:sure|certainly|of course)\b[!,. ]|(?:paraphrased?|reworded|rewritten)(?: caption| text| version)?:"
-    r"|here(?: is|['’]s| are)\b[^.\n]{0,60}\b(?:caption|paraphrase|rewording|version|rewrite|description))",
-    re.I,
+# "As an AI", "I'm an artificial", "as a large language model"
+_SPEAKER: Final = verbose(
+    r"""\b(?:as|i[ ]am|i['’]m)[ ]an[ ](?:ai|artificial|language)\b | \bas[ ]a[ ](?:large[ ])?language[ ]model\b""",
+    ignore_case=True,
+)
+# "Sure! …", "Paraphrased caption: …", "Here is the reworded version"
+_OPENING: Final = verbose(
+    r"""\W* (?: (?: sure | certainly | of[ ]course )\b [!,. ]
+    | (?: paraphrased? | reworded | rewritten ) (?: [ ]caption | [ ]text | [ ]version )? :
+    | here (?: [ ]is | ['’]s | [ ]are )\b [^.\n]{0,60} \b (?: caption|paraphrase|rewording|version|rewrite|description ) )""",
+    ignore_case=True,
 )
 
 
