@@ -61,6 +61,11 @@ class Fault(NamedTuple):
     fact: Fact | None = None
 
     @property
+    def text(self) -> str:
+        """For people who look through faults: ``changed bpm 118``."""
+        return f"{self.reason} {self.fact.kind} {self.fact.text}" if self.fact else self.reason.value
+
+    @property
     def refusal(self) -> Refusal:
         """What is counted of it."""
         return Refusal(self.reason, self.fact.kind if self.fact else None)

@@ -120,13 +120,20 @@ def _is_told(sentence: str, lower: str, found: re.Match[str], tokens: tuple[Chor
         return False  # "the key changes from C major to D major"
     if len(tokens) > 1:
         return bool(_CHORD_WORD.search(before) or _CHORD_AFTER.match(after) or _looks_like_chords(found[0], len(tokens)))
+    return _is_single_chord(sentence, found, before, after)
+
+
+def _is_single_chord(sentence: str, found: re.Match[str], before: str, after: str) -> bool:
+    """Whether one letter or symbol is a chord: by the word after it, or by those before it."""
     is_article = found[0] in ("A", "A flat", "A sharp") and not before.endswith(("the ", "an "))  # "A chord melody is played"
     if _CHORD_AFTER.match(after) and not is_article:
         return True
     if not _BEFORE_SINGLE.search(before):
         return False
     # "the progression is in A minor" names a key, "in Am" a chord, unless the chords are there already: "an Am – F progression in C"
-    return not (_KEY_LIKE.search(before) and (_MODE_WORD.search(found[0]) or CHORD.search(sentence, 0, found.start())))
+    if not _KEY_LIKE.search(before):
+        return True
+    return not (_MODE_WORD.search(found[0]) or CHORD.search(sentence, 0, found.start()))
 
 
 def _looks_like_chords(text: str, count: int) -> bool:

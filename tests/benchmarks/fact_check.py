@@ -155,7 +155,7 @@ def judged(cases: list[Case], listing: bool) -> str:
         is_as_wanted = case.right is not bool(found)
         counts[not case.right, case.kind][str(is_as_wanted)] += 1
         if listing and not is_as_wanted:
-            print(case.kind, "|", case.name, "|", "; ".join(" ".join(fault) for fault in found) or "let in")
+            print(case.kind, "|", case.name, "|", "; ".join(fault.text for fault in found) or "let in")
     lines = ["| texts | should be | number | as they should | share |", "|---|---|---:|---:|---:|"]
     for is_wrong in (True, False):
         kinds = {kind: count for (wrong, kind), count in counts.items() if wrong is is_wrong}

@@ -98,3 +98,19 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, captions: Path,
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert captions.exists()
+
+
+def test_facts_that_a_text_states_are_printed_in_the_form_of_a_sample(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("Chords: Am – F – C.\n")
+    result = CliRunner().invoke(app, ["captions", "facts", "A waltz. It is in F# minor.", "--file", str(file)], catch_exceptions=False)
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {
+            "text": "A waltz. It is in F# minor.",
+            "facts": [
+                {"kind": "meter", "sentence": 0, "beats_per_bar": 3},
+                {"kind": "key", "sentence": 1, "tonic": 6, "mode": "minor"},
+            ],
+        },
+        {"text": "Chords: Am – F – C.", "facts": [{"kind": "chords", "sentence": 0, "chords": ["A:min", "F:maj", "C:maj"]}]},
+    ]

@@ -82,7 +82,7 @@ def test_facts_of_all_kinds_come_back_from_one_table() -> None:
 
 
 def test_the_features_of_a_shard_have_a_column_for_every_field_of_every_kind() -> None:
-    [sample] = [sample_features()["json"]]
+    sample: Any = sample_features()["json"]
     columns = sample["captions"]["feature"]["facts"]["feature"]
     written = [json.loads(fact.model_dump_json()) for fact, *_ in FORMS]
     assert set(columns) == {name for fact in written for name in fact}

@@ -33,7 +33,7 @@ def source(text: str, *more: tuple[FactKind, str]) -> Caption:
 
 def judged(text: str, of: Caption | str = SOURCE, labels: Labels = FULL) -> list[str]:
     of = source(of) if isinstance(of, str) else of
-    return [" ".join([fault.reason, *([fault.fact.kind, fault.fact.text] if fault.fact else [])]) for fault in faults(text, of, labels)]
+    return [fault.text for fault in faults(text, of, labels)]
 
 
 @pytest.mark.parametrize(
