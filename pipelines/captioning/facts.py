@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pipelines.captioning.mention import Mention
+from pipelines.captioning.mention import Mention, overlaps
 from pipelines.captioning.mentions_harmony import harmony_mentions
 from pipelines.captioning.mentions_rhythm import dynamics_mentions, meter_mentions, time_mentions
 from pipelines.captioning.mentions_tempo import tempo_mentions
@@ -63,11 +63,7 @@ def mentions(sentence: str) -> tuple[Mention, ...]:
         *meter_mentions(sentence, lower),
         *harmony,
         *dynamics_mentions(sentence, lower),
-        *(
-            one
-            for one in time_mentions(sentence, lower)
-            if not any(span.start < one.span.end and one.span.start < span.end for span in timed)
-        ),
+        *(one for one in time_mentions(sentence, lower) if not overlaps(one.span, timed)),
     ]
     if found and _DENIAL.search(lower):
         found = [mention for mention in found if not _DENIED.search(lower, 0, mention.span.start)]

@@ -1,6 +1,7 @@
 """What the parser finds in one sentence, and where it stands."""
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schemas.fact import Fact, FactKind
@@ -11,6 +12,15 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+def overlaps(span: Span, others: Sequence[Span]) -> bool:
+    """Whether a span shares a place with any of the others.
+
+    >>> overlaps(Span(2, 4), [Span(0, 2), Span(3, 9)])
+    True
+    """
+    return any(span.start < other.end and other.start < span.end for other in others)
 
 
 class Mention(NamedTuple):

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, overlaps, read_number
 from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, chord_tokens
 from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
@@ -95,7 +95,8 @@ def chord_mentions(sentence: str, lower: str) -> list[Mention]:
         return []
     timed = _timed(sentence, lower) if _TIME_HINT.search(lower) else []
     plain = _plain(sentence, lower)
-    return timed + [one for one in plain if not any(one.span.start < other.span.end and other.span.start < one.span.end for other in timed)]
+    spans = [mention.span for mention in timed]
+    return timed + [mention for mention in plain if not overlaps(mention.span, spans)]
 
 
 def _plain(sentence: str, lower: str) -> list[Mention]:

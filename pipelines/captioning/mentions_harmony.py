@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import Mention, Span
+from pipelines.captioning.mention import Mention, Span, overlaps
 from pipelines.captioning.mentions_chords import chord_mentions
 from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import BEFORE_NOTE
@@ -82,7 +82,7 @@ def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
         return
     taken = [mention.span for mention in chords]
     for mention in _keys(sentence, lower):
-        if not any(mention.span.start < span.end and span.start < mention.span.end for span in taken):
+        if not overlaps(mention.span, taken):
             taken.append(mention.span)
             yield mention
 

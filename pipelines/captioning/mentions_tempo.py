@@ -1,10 +1,10 @@
 """Tempo in a sentence: beats per minute, Italian words, plain words."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import NUMBER, Mention, Span, read_number
+from pipelines.captioning.mention import NUMBER, Mention, Span, overlaps, read_number
 from pipelines.captioning.patterns import alternatives, any_of, verbose
 from pipelines.captioning.tempo_words import ITALIAN
 from schemas.fact import BpmFact, TempoWordFact
@@ -148,7 +148,7 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
     for pattern in patterns:
         for found in pattern.finditer(sentence):
             span, word = Span(*found.span(1)), found[1].lower()
-            if _overlaps(span, taken) or _NOT.search(sentence, 0, span.start):
+            if overlaps(span, taken) or _NOT.search(sentence, 0, span.start):
                 continue
             if word in _OF_TEMPO_ALONE and pattern not in (_PACED, _TEMPO_IS):
                 continue
@@ -156,15 +156,13 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
             yield Mention(TempoWordFact(word=_plain_word(word)), span)
 
 
-def _overlaps(span: Span, others: Sequence[Span]) -> bool:
-    return any(span.start < other.end and other.start < span.end for other in others)
-
-
 def _plain_word(word: str) -> str:
     """A plain word in its basic form: "slower" is slow, "moderately fast" and "medium to fast" are medium fast."""
     words = [part for part in re.split(r"[ -]+", word) if part != "to"]
     if len(words) == 2:
         ends = {part.removesuffix("er") for part in words}
-        return "medium fast" if "fast" in ends else "medium slow" if "slow" in ends else "medium"
+        if "fast" in ends:
+            return "medium fast"
+        return "medium slow" if "slow" in ends else "medium"
     plain = re.sub(r"(?<=slow|fast|risk|uick)e(?:r|st)$", "", word)
     return {"low": "slow", "high": "fast", "mid": "medium"}.get(plain, plain)
