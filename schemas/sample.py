@@ -15,7 +15,10 @@ SCHEMA_VERSION: Final = 6  # 6: facts have fields of their own, where they had o
 
 
 class Sample(Record):
-    """One training sample. Every field is always present; unknown metadata is one JSON string."""
+    """One training sample. Every field is always present, in a fact every field of its kind.
+
+    Unknown metadata is one JSON string.
+    """
 
     schema_version: int = SCHEMA_VERSION
     key: SampleKey

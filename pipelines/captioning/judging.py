@@ -33,7 +33,8 @@ _LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: roo
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
 # Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](", "**".
 _SIGNS: Final = verbose(
-    r"""https?:// | \bwww\. | ``` | <(?:!|[/?]?[a-z]) | &(?:\#x?[0-9a-f]{1,8}|lt|gt|amp|quot); | \b(?:java|vb)script:
+    r"""https?:// | \bwww\. | ``` | <(?:!|[/?]?[a-z]) | &(?:\#x?[0-9a-f]{1,8}|lt|gt|amp|quot); |
+      \b(?:java|vb)script:
     | [{}] | \[\w+\]\( | \*\*""",
     ignore_case=True,
 )
@@ -42,14 +43,16 @@ _FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-]\s*[\w.$'\"]*[(|!+*/=@])")
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
 # "As an AI", "I'm an artificial", "as a large language model"
 _SPEAKER: Final = verbose(
-    r"""\b(?:as|i[ ]am|i['’]m)[ ]an[ ](?:ai|artificial|language)\b | \bas[ ]a[ ](?:large[ ])?language[ ]model\b""",
+    r"""\b(?:as|i[ ]am|i['’]m)[ ]an[ ](?:ai|artificial|language)\b |
+      \bas[ ]a[ ](?:large[ ])?language[ ]model\b""",
     ignore_case=True,
 )
 # "Sure! …", "Paraphrased caption: …", "Here is the reworded version"
 _OPENING: Final = verbose(
     r"""\W* (?: (?: sure | certainly | of[ ]course )\b [!,. ]
     | (?: paraphrased? | reworded | rewritten ) (?: [ ]caption | [ ]text | [ ]version )? :
-    | here (?: [ ]is | ['’]s | [ ]are )\b [^.\n]{0,60} \b (?: caption|paraphrase|rewording|version|rewrite|description ) )""",
+    | here (?: [ ]is | ['’]s | [ ]are )\b [^.\n]{0,60} \b (?:
+      caption|paraphrase|rewording|version|rewrite|description ) )""",
     ignore_case=True,
 )
 

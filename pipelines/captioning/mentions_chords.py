@@ -13,7 +13,8 @@ from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
 _CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
 _CHORD_AFTER: Final = re.compile(r"\s+(?:major |minor )?(?:chords?|chord progression|progression|sequence|vamp|changes)\b")
 _STAYS_ON: Final = any_of(  # what may stand between "the chord" and its symbol
-    "is are goes stays_on stays_with remains_on rests_on of remains consists_of follows heard played used an? just only in set"
+    "is are goes stays_on stays_with remains_on rests_on of remains consists_of follows heard"
+    " played used an? just only in set"
     " based built centered centred around on advances runs moves through"
 )
 # The words before a single chord: "the harmony stays on", "one chord:", "the progression of the song is just"
@@ -35,8 +36,10 @@ _SPELLED_COUNTS: Final = "two|three|four|five|six|seven|eight|nine|ten"
 _TIMES: Final = rf"""(?: (?P<twice> twice | two[ ]times ) | (?P<thrice>thrice)
     | (?P<count> \d{{1,2}} | {_SPELLED_COUNTS} ) [ ]times | [×x] \s? (?P<x>\d{{1,2}}) )\b"""
 _PLAYED: Final = any_of(
-    "are is all which that and each then a_pattern a_loop a_cycle over the_whole being heard sounded played playing plays? repeated"
-    " repeating repeats? looped looping loops? cycled cycling cycles? run runs running go(?:es)? come comes round through"
+    "are is all which that and each then a_pattern a_loop a_cycle over the_whole being heard"
+    " sounded played playing plays? repeated"
+    " repeating repeats? looped looping loops? cycled cycling cycles? run runs running go(?:es)?"
+    " come comes round through"
 )
 # "Am – F – C, played twice", "Am, F chords (×3)"
 _AFTER_LIST: Final = verbose(
@@ -46,9 +49,11 @@ _AFTER_LIST: Final = verbose(
 # "three rounds of Am – F", "twice through: Am, F"
 _BEFORE_LIST: Final = verbose(
     rf"""(?: {_TIMES} (?:[ ]{any_of("through over around round")})?
-      | \b (?P<rounds> {_SPELLED_COUNTS} | \d{{1,2}} ) [ ]{any_of("rounds passes cycles repetitions repeats runs loops")}
+      | \b (?P<rounds> {_SPELLED_COUNTS} | \d{{1,2}} )
+        [ ]{any_of("rounds passes cycles repetitions repeats runs loops")}
         (?:[ ]{any_of("of through over")})? )
-    \s* [:,–—]? \s* (?: (?:the[ ])? {any_of("chords? chord_sequence progression sequence loop")} \s* [:,]? \s* (?:of[ ])? )? [(\[]? $"""
+    \s* [:,–—]? \s* (?: (?:the[ ])? {any_of("chords? chord_sequence progression sequence loop")} \s*
+      [:,]? \s* (?:of[ ])? )? [(\[]? $"""
 )
 _REPEAT_HINT: Final = re.compile(r"twice|thrice|times|[×x] ?\d|rounds|passes|cycles|repetitions|repeats|runs|loops")
 
@@ -64,18 +69,22 @@ class _Timed(NamedTuple):
 _UNIT: Final = r"\s? (?:s|secs?|seconds?) \b \.? (?![ ](?:long|of))"
 _AT_S: Final = rf"(?:the[ ])? (?P<at> {FIGURE} | zero | {SPELLED} )"
 _BEGINS: Final = any_of(
-    "starts? starting begins? beginning enters? entering sounds? sounding comes?_in coming_in comes? arrives? arriving follows? following"
+    "starts? starting begins? beginning enters? entering sounds? sounding comes?_in coming_in"
+    " comes? arrives? arriving follows? following"
     " is_played is_heard is_reached played heard takes_over again returns? right"
 )
 # "Am at 0 s", "F (2.5 s)", "C comes in right at four seconds"
 _CHORD_TIME: Final = verbose(
     rf"""(?P<chord>{TOKEN}) (?:\s+chord)? (?: ,?\s+ {_BEGINS} )*
-    \s* (?: \bat | \bfrom | @ | \( (?:at[ ]|from[ ]|@)? ) \s* {_AT_S} (?:{_UNIT})? (?:[ ]on(?:wards?)?)? \)? (?![\w/:])"""
+    \s* (?: \bat | \bfrom | @ | \( (?:at[ ]|from[ ]|@)? ) \s* {_AT_S} (?:{_UNIT})?
+      (?:[ ]on(?:wards?)?)? \)? (?![\w/:])"""
 )
 # "at 2.5 s it moves to F", "from 4 seconds: C"
 _TIME_CHORD: Final = verbose(
-    rf"""(?: \b(?:[Aa]t|[Ff]rom)\s+ | @\s* )? (?<![\w.,:/]) {_AT_S} {_UNIT} \s* (?: -> | [:,–—=→-] )? \s*
-    (?: (?: comes? | there[ ]is | then | it[ ]is | it's | it[ ](?:moves|goes|changes|turns|shifts)[ ]to | you[ ]hear | is | to | begins
+    rf"""(?: \b(?:[Aa]t|[Ff]rom)\s+ | @\s* )? (?<![\w.,:/]) {_AT_S} {_UNIT} \s* (?: -> | [:,–—=→-]
+      )? \s*
+    (?: (?: comes? | there[ ]is | then | it[ ]is | it's |
+      it[ ](?:moves|goes|changes|turns|shifts)[ ]to | you[ ]hear | is | to | begins
         | the[ ](?:harmony|chord|music)[ ]{any_of("is moves_to goes_to changes_to turns_to becomes shifts_to")} ) \s+ )?
     (?:an?\s+)? (?P<chord>{TOKEN})"""
 )

@@ -34,7 +34,8 @@ _SIGNED_TONIC_MODE: Final = verbose(
 _KEY_OF: Final = verbose(
     rf"""\b[Kk]eys?\b (?: [ ]signature | [ ]center | [ ]centre )? {_THE_SONG}
     (?: \s+ {any_of("is of in was being either in_the_key_of probably likely")} )* \s* [:=]? \s*
-    ( {BEFORE_NOTE} (?: [A-G]{_SIGN}? | [a-g](?:[#♯♭]|[ -](?:sharp|flat)\b)? ) ) [\s-]? ({_MODE}|m|M)? {_ENDS}"""
+    ( {BEFORE_NOTE} (?: [A-G]{_SIGN}? | [a-g](?:[#♯♭]|[ -](?:sharp|flat)\b)? ) ) [\s-]?
+      ({_MODE}|m|M)? {_ENDS}"""
 )
 # "in A minor or in C"
 _OR_KEY: Final = verbose(rf",? \s+ or \s+ (?:in\s+)? ( {BEFORE_NOTE} [A-G]{_SIGN}? ) [\s-]? ({_MODE}|m|M)? {_ENDS} (?!-)")
@@ -54,7 +55,8 @@ _SYMBOL_KEY: Final = verbose(rf"{BEFORE_NOTE} ([A-G](?:[#♯♭]|b)?) ([mM]) [ ]
 # "a melody in Bb", "the pipers play in D"
 _PLAYS_IN: Final = verbose(
     rf"""\b {any_of("[Mm]elody [Tt]une [Ss]ong [Pp]iece [Nn]umber [Pp]lay(?:s|ing|ed)?")} [ ]in[ ]
-    ( [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) (m|M)? {_BEFORE_END} (?!,[ ][A-G]) (?![ ]and[ ][A-G]\b)"""
+    ( [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) (m|M)? {_BEFORE_END} (?!,[ ][A-G])
+      (?![ ]and[ ][A-G]\b)"""
 )
 # "in the key of a minor", "in a minor.", but not "in a minor mood"
 _LOWER_A: Final = verbose(

@@ -25,7 +25,8 @@ _GOES: Final = any_of("is are it's moves? moving counted counts? felt feels? pla
 _SIGNATURE: Final = verbose(
     r"""
     (?<![\d/.,]) ([2-9]|1[0-5]) \s?/\s? (2|4|8|16) (?![\d/])
-    (?! (?:ths?|rds?|nds?)? \s* (?: of\b (?![ ](?:time|meter|metre)) | length|size|notes?\b|way\b|inch|full|done) )
+    (?! (?:ths?|rds?|nds?)? \s* (?: of\b (?![ ](?:time|meter|metre)) |
+      length|size|notes?\b|way\b|inch|full|done) )
     """,
     ignore_case=True,
 )
@@ -34,10 +35,12 @@ _METERS: Final = tuple(
     for pattern in (
         # "three-four time", "four over four"
         rf"""\b {_COUNT} (?: [ -](?:over|by|upon)[ -] {_LOWER_FIGURE}\b
-            | [ -] {any_of("two four eight sixteen quarter [248]")} [ -] {any_of("time meter metre feel signature groove rhythm")}\b )""",
+            | [ -] {any_of("two four eight sixteen quarter [248]")} [ -]
+              {any_of("time meter metre feel signature groove rhythm")}\b )""",
         # "three beats to the bar", "four counts per measure"
         rf"""\b {_COUNT} [ -] {any_of("beats? counts? pulses")} [ -]
-            (?: {any_of("to in per a for of on within")} [ -] )? (?: {any_of("the a an each every one")} [ -] )? {_BAR}\b""",
+            (?: {any_of("to in per a for of on within")} [ -] )? (?:
+              {any_of("the a an each every one")} [ -] )? {_BAR}\b""",
         # "four beats make up each bar"
         rf"\b {_COUNT} [ -] {any_of('beats? counts?')} [ -] {any_of('make makes fill fills')} (?:[ ]up)? [ ]{_EACH}[ ]{_BAR}\b",
         # "counts three to the bar"
@@ -45,7 +48,8 @@ _METERS: Final = tuple(
         # "each bar has four beats"
         rf"""\b {any_of("each every the a its")} [ ]{_BAR}[ ]
             {any_of("has have holds? counts? contains? is are lasts? of gets? takes?")}
-            (?: [ ]made[ ]of | [ ]made[ ]up[ ]of | [ ]built[ ]from )? [ ]{_COUNT} (?:[ ]beats?|[ ]counts?)\b""",
+            (?: [ ]made[ ]of | [ ]made[ ]up[ ]of | [ ]built[ ]from )? [ ]{_COUNT}
+              (?:[ ]beats?|[ ]counts?)\b""",
         # "bars of three beats"
         rf"\b bars? [ ](?:of|are)[ ] {_COUNT} [ ]beats?\b",
         # "the beats come in groups of three"
@@ -54,7 +58,8 @@ _METERS: Final = tuple(
         rf"\b {_METER} (?:[ ]\w+){{1,4}} [ ]{_COUNT} [ -] (?:two|four|eight)\b",
         # "time signature counts 3", "in a meter of five"
         rf"""\b {any_of("time_signature meter metre")} (?:[ ]of[ ]{_THAT}[ ]\w+)?
-            (?: ,?[ ] {any_of("is counts? of has shows in to at being")} )* :?[ ] {_COUNT}{_COUNT_END} (?!\s*/)""",
+            (?: ,?[ ] {any_of("is counts? of has shows in to at being")} )* :?[ ]
+              {_COUNT}{_COUNT_END} (?!\s*/)""",
         # "the song moves in three"
         rf"""\b {_GOES} (?:[ ]\w+ly)? [ ]in[ ] {_COUNT}
             (?= \s* (?: $ | [.;!)] | ,(?![ ]?\w+[ ](?:and|or)[ ]) | throughout\b | [ -]time\b) )""",
@@ -65,7 +70,8 @@ _METERS: Final = tuple(
         # "a four-count beat", "a steady 4-beat rhythm", "3-beat counts"
         rf"""\b (?:{_STEADY}[ ])* {_COUNT} [ -]
             (?: count[ ]beats? | beat[ ]counts?
-            | beat[ ]{any_of("rhythm groove meter metre pattern pulse feel time")} | count[ ]{any_of("rhythm pulse feel")} )\b""",
+            | beat[ ]{any_of("rhythm groove meter metre pattern pulse feel time")} |
+              count[ ]{any_of("rhythm pulse feel")} )\b""",
         # "has a 4 beat", but not "a 4 beat loop"
         rf"""\b (?:a|an|the|its|{_STEADY}) [ ]{_COUNT} [ -] (?:beat|count)\b
             (?! [ ]{any_of("loop fill intro break pause rest pick phrase delay gap figure motif riff")} )""",
@@ -77,7 +83,8 @@ _METERS: Final = tuple(
 # "a waltz", "in common time", "a triple meter"
 _NAMED: Final = verbose(
     rf"""\b ( waltz\w* | common[ ]time | cut[ ]time | cut[ ]common | alla[ ]breve
-    | {any_of("duple triple quadruple quintuple")} [ -] {any_of("time meter metre beat feel rhythm pulse")} )\b""",
+    | {any_of("duple triple quadruple quintuple")} [ -]
+      {any_of("time meter metre beat feel rhythm pulse")} )\b""",
     ignore_case=True,
 )
 _NAMED_COUNT: Final = {"w": 3, "co": 4, "cu": 2, "al": 2, "d": 2, "t": 3, "quad": 4, "quin": 5}
@@ -113,10 +120,12 @@ _UP: Final = verbose(
     | \b {any_of(_RISING)} (?:[ ]up)? {_ITS} {_VOLUME} \b
     # "the strings swell.", "swelling to a climax"; a swell of a pad is a sound
     | (?<!a[ ]) (?<!string[ ]) (?<!pad[ ]) (?<!synth[ ]) \b swell(?:s|ing|ed) \b
-      (?= [ ]up\b | [ ]into\b | [ ]from\b | [ ]till\b | [ ]until\b | [ ]to\b | [ ]toward | [ ]gradually\b | [ ]slowly\b | [.,;] | $ )
+      (?= [ ]up\b | [ ]into\b | [ ]from\b | [ ]till\b | [ ]until\b | [ ]to\b | [ ]toward |
+        [ ]gradually\b | [ ]slowly\b | [.,;] | $ )
     | \b {any_of("slowly gradually volume it music song sound")} [ ]swells? \b (?![ ]with\b)
     | \b from[ ] {_QUIET} [ ](?:to|into)[ ] (?:very[ ])? (?:loud|full)\w*
-    | \b start(?:s|ing)? [ ](?:off[ ]|out[ ])? (?:soft|quiet)\w* [ ](?:and|but|then) [ ]ends?[ ] (?:\w+[ ])? loud\w*
+    | \b start(?:s|ing)? [ ](?:off[ ]|out[ ])? (?:soft|quiet)\w* [ ](?:and|but|then) [ ]ends?[ ]
+      (?:\w+[ ])? loud\w*
     """
 )
 _DOWN: Final = verbose(
@@ -131,8 +140,10 @@ _DOWN: Final = verbose(
     | \b {_VOLUME} {_BETWEEN} {any_of(_FALLS)} \b
     | \b {any_of(_FALLING)} {_ITS} {_VOLUME} \b
     | \b {_DIES} [ ] (?:away|down|off|out) \b
-    | \b from[ ] (?:very[ ])? (?:loud|full)\w* [ ](?:to|into)[ ] (?:very[ ])? (?:quiet|soft|silen|nothing)\w*
-    | \b start(?:s|ing)? [ ](?:off[ ]|out[ ])? loud\w* [ ](?:and|but|then) [ ]ends?[ ] (?:\w+[ ])? (?:soft|quiet)\w*
+    | \b from[ ] (?:very[ ])? (?:loud|full)\w* [ ](?:to|into)[ ] (?:very[ ])?
+      (?:quiet|soft|silen|nothing)\w*
+    | \b start(?:s|ing)? [ ](?:off[ ]|out[ ])? loud\w* [ ](?:and|but|then) [ ]ends?[ ] (?:\w+[ ])?
+      (?:soft|quiet)\w*
     """
 )
 _DYNAMICS_HINT: Final = verbose(
@@ -145,10 +156,14 @@ _FIGURE: Final = rf"(?<![\w.,:/#-]) ({FIGURE})"
 _SECONDS: Final = verbose(
     rf"""
     (?: {_FIGURE} (?![\d/:]) | \b ({SPELLED}) )
-      (?: [ -]? (?:seconds|secs?\b\.?) (?! [ ]{any_of("long in_length of_length in_duration clip loop each")} )
-        | [ -]second (?: [ -] (?:mark|point|in(?![ ]length|[ ]duration)) \b | [ ]into\b ) )  # "the 5 second mark"
-    | (?<![\w.,:/#-]) (1|1\.0) [ ]second (?! [ ]{any_of("long in_length of_length in_duration clip loop each half part verse")} )
-    | \b {any_of("at after from until till by around to")} [ ] ({FIGURE}) s\b (?! [ ]{any_of("style music pop rock era vibe")} )
+      (?: [ -]? (?:seconds|secs?\b\.?) (?!
+        [ ]{any_of("long in_length of_length in_duration clip loop each")} )
+        | [ -]second (?: [ -] (?:mark|point|in(?![ ]length|[ ]duration)) \b | [ ]into\b ) )
+          # "the 5 second mark"
+    | (?<![\w.,:/#-]) (1|1\.0) [ ]second (?!
+      [ ]{any_of("long in_length of_length in_duration clip loop each half part verse")} )
+    | \b {any_of("at after from until till by around to")} [ ] ({FIGURE}) s\b (?!
+      [ ]{any_of("style music pop rock era vibe")} )
     """,
     ignore_case=True,
 )

@@ -14,18 +14,22 @@ _MIN_BPM, _MAX_BPM = 15.0, 400.0  # outside, a number beside "tempo" is somethin
 _BPM_HINTS: Final = ("bpm", "minute", "tempo", "pace", "pulse", "metronome", "b.p.m", "=")
 # "bpm", "beats per minute", "beats to the minute"
 _UNIT: Final = r"""(?: bpms?\b | b\.p\.m\.?
-    | beats?[ -] (?: (?:per|a|every|each|the) | (?:to|in|for|of) [ ] (?:the|a|each|every|one) ) [ -]minute\b
+    | beats?[ -] (?: (?:per|a|every|each|the) | (?:to|in|for|of) [ ] (?:the|a|each|every|one) )
+      [ -]minute\b
     | beats?[ -]per[ -]min\b )"""
 # "120 BPM", "90-100 beats per minute"
 _NUMBER_UNIT: Final = verbose(rf"({NUMBER}) (?: \s? (?:-|–|to|and) \s? ({NUMBER}) )? [\s-]* {_UNIT}", ignore_case=True)
 _IS_AT: Final = alternatives(  # what may stand between "tempo" and its number
-    "is was of at set sits sitting around about to approximately approx\\. roughly comes measures reads stays marked steady exactly"
-    " just close near remains holds runs equals being a constant estimated be would hovers hovering clocks_in clocking_in"
+    "is was of at set sits sitting around about to approximately approx\\. roughly comes measures"
+    " reads stays marked steady exactly"
+    " just close near remains holds runs equals being a constant estimated be would hovers"
+    " hovering clocks_in clocking_in"
     " an?_(?:slow|fast|brisk|quick|rapid|moderate|lively|relaxed|gentle|speedy|energetic|calm|driving|leisurely)"
 )
 # "the tempo is set to 118", "BPM: 90", but not "a tempo of 3 bars"
 _UNIT_NUMBER: Final = verbose(
-    rf"""\b (?: bpm | beats[ ]per[ ]minute | tempo(?:[ ]mark(?:ing)?)? | metronome(?:[ ]mark(?:ing)?)? | pulse | pace ) \b
+    rf"""\b (?: bpm | beats[ ]per[ ]minute | tempo(?:[ ]mark(?:ing)?)? |
+      metronome(?:[ ]mark(?:ing)?)? | pulse | pace ) \b
     (?: \s+ (?: (?:of|for|in) \s+ (?:the|this|that) \s+ \w+ | {_IS_AT} ) )*
     \s* [:=~≈]? \s* ({NUMBER}) (?! \s?
       (?: % | percent | semitone | sec | minute | times | tone | step | bars?\b | s\b | x\b
@@ -53,24 +57,30 @@ _GRAVE: Final = verbose(
 )
 
 _HOW: Final = any_of(  # fast
-    "very quite rather fairly pretty really relatively somewhat slightly extremely almost mostly generally super incredibly more too so"
+    "very quite rather fairly pretty really relatively somewhat slightly extremely almost mostly"
+    " generally super incredibly more too so"
     " kind_of a_bit a an in both"
 )
-_PLAIN_WORD: Final = r"""(?: (?:slow|medium|mid|moderate) [ -]? (?:to|-) [ -]? (?:slow|medium|moderate|fast)
+_PLAIN_WORD: Final = r"""(?: (?:slow|medium|mid|moderate) [ -]? (?:to|-) [ -]?
+      (?:slow|medium|moderate|fast)
     | (?:medium|moderately|mid) [ -] (?:slow|fast)(?:er)?
-    | slow(?:er|est)? | fast(?:er|est)? | medium | moderate | mid | brisk(?:er)? | quick(?:er)? | rapid | leisurely | low | high )"""
+    | slow(?:er|est)? | fast(?:er|est)? | medium | moderate | mid | brisk(?:er)? | quick(?:er)? |
+      rapid | leisurely | low | high )"""
 _NOT_BETWEEN: Final = any_of("the with a an in of to over song melody pitch\\w* quality volume key register range")
 # "slow and steady tempo", "fast-paced", "at a brisk speed"
 _PACED: Final = verbose(
-    rf"""\b ({_PLAIN_WORD}) (?: ,?\s+ (?:and[ ]|but[ ]|yet[ ])? (?!{_NOT_BETWEEN}\b) [\w-]+ ){{0,2}}? [\s-]+
+    rf"""\b ({_PLAIN_WORD}) (?: ,?\s+ (?:and[ ]|but[ ]|yet[ ])? (?!{_NOT_BETWEEN}\b) [\w-]+
+      ){{0,2}}? [\s-]+
     {any_of("tempos? tempi pace paced paces speed bpm")}\b""",
     ignore_case=True,
 )
 # "the tempo is slow", "its pace feels quite fast"
 _TEMPO_IS: Final = verbose(
-    rf"""\b (?:tempo|pace|speed|bpm) (?: \s+of\s+(?:the|this|that)\s+[\w-]+ )? (?:\s+[\w-]+ly)? (?:\s+(?:that|which))?
+    rf"""\b (?:tempo|pace|speed|bpm) (?: \s+of\s+(?:the|this|that)\s+[\w-]+ )? (?:\s+[\w-]+ly)?
+      (?:\s+(?:that|which))?
     (?: \s+ {any_of("is was feels stays remains seems sounds gets becomes being at :")} )*
-    [\s:]+ (?:{_HOW}\s+)* ({_PLAIN_WORD}) (?![\w-]) (?! \s+ {any_of("pitch volume quality range notes?")} )""",
+    [\s:]+ (?:{_HOW}\s+)* ({_PLAIN_WORD}) (?![\w-]) (?! \s+
+      {any_of("pitch volume quality range notes?")} )""",
     ignore_case=True,
 )
 _NOT_A_TEMPO: Final = any_of(  # "the song is medium in length"
@@ -84,16 +94,19 @@ _MUSIC_IS: Final = verbose(
     ignore_case=True,
 )
 _NO_STYLE: Final = any_of(  # what is slow is then something else: "a slow melody over a rock beat"
-    "and with over of in to at a an the for melody solo riff notes? motion pitch(?:ed)? sized? range quality"
+    "and with over of in to at a an the for melody solo riff notes? motion pitch(?:ed)? sized?"
+    " range quality"
     " moving evolving rising build\\w* attack"
 )
 _KIND_OF_MUSIC: Final = any_of(
-    "songs? ballads? piece tracks? tune waltz number march jam music instrumental groove beats? rhythms?"
+    "songs? ballads? piece tracks? tune waltz number march jam music instrumental groove beats?"
+    " rhythms?"
     " rock blues pop techno metal folk country jazz reggae house composition dance pulse drumming"
 )
 # "a slow pop ballad", "a fast rock beat"
 _SLOW_SONG: Final = verbose(
-    rf"""\b ( (?<!medium[ ]to[ ]) slow(?:er)? | fast(?:er)? | quick | brisk | rapid | leisurely | moderate | medium ) [ -]
+    rf"""\b ( (?<!medium[ ]to[ ]) slow(?:er)? | fast(?:er)? | quick | brisk | rapid | leisurely |
+      moderate | medium ) [ -]
     (?: (?!{_NO_STYLE}\b) [\w'&/-]+ [ ] ){{0,2}}? {_KIND_OF_MUSIC} (?![\w-])""",
     ignore_case=True,
 )

@@ -47,12 +47,14 @@ BEFORE_NOTE: Final = r"(?<![\w#♯♭'’])"
 _NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
 _AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"
 _GOES_ON: Final = any_of(
-    "and then to in with over from is are as before throughout follow follows followed sounds chords? progression going leading moving"
+    "and then to in with over from is are as before throughout follow follows followed sounds"
+    " chords? progression going leading moving"
     " into for or"
 )
 _NO_ARTICLE: Final = rf"(?! A\s+ (?!{_GOES_ON}\b) [a-z] )"  # "A" before a small letter, unless the words go on about the harmony
 # "A minor seventh", "Eb major", but not "A minor scale"
-_SPOKEN_CHORD: Final = rf"""[A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? [ -] (?:{_either(list(_SPOKEN))})\b
+_SPOKEN_CHORD: Final = rf"""[A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? [ -]
+      (?:{_either(list(_SPOKEN))})\b
     (?! [ -] {any_of("key scale mode tonality")} )"""
 _SYMBOL: Final = rf"{_NO_ARTICLE} {_NOTE} (?:{_either(list(SUFFIXES)[1:])})? (?: / {_NOTE} (?![A-Za-z]) )? {_AFTER}"
 _SPELLED_ROOT: Final = r"[A-G][ -](?:sharp|flat)\b"  # "E flat": the major chord
@@ -61,7 +63,8 @@ _REST: Final = r"(?<!\w) (?:N\.C\.|NC|N) (?![\w.])"
 _RESOLVING: Final = any_of("moving going transitioning resolving shifting leading changing passing proceeding returning")
 _LINKS: Final = any_of("and then to into and_then followed_by moving_to going_to before")
 # Between two chords: ", then a", "before resolving to", ", transitioning smoothly to", "→", "-", "followed by", a space
-_BETWEEN: Final = rf"""(?: \s*,\s* (?: {any_of("and then to finally and_then")} \s+ )? (?: an?\s+ (?=[B-G]) )?
+_BETWEEN: Final = rf"""(?: \s*,\s* (?: {any_of("and then to finally and_then")} \s+ )? (?: an?\s+
+      (?=[B-G]) )?
     | (?: ,\s* | \s+ ) (?: {any_of("and then before and_then")} \s+ )? {_RESOLVING}
       (?:\s+\w+ly)? (?:\s+(?:on|back))? \s+ (?:to|into|through) \s+
     | \s* (?: -> | → | – | — | \| | ; | > ) \s*
@@ -72,9 +75,11 @@ CHORD: Final = verbose(TOKEN)
 CHORD_LIST: Final = verbose(rf"(?: {_REST} {_BETWEEN} )? {TOKEN} (?: {_BETWEEN} (?: {TOKEN} | {_REST} ) )*")
 _PARTS: Final = verbose(
     rf"""{BEFORE_NOTE} (?:
-      (?P<spoken_root> [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) [ -] (?P<spoken> {_either(list(_SPOKEN))} ) \b
+      (?P<spoken_root> [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) [ -] (?P<spoken>
+        {_either(list(_SPOKEN))} ) \b
     | (?P<spelled_root> [A-G][ -](?:sharp|flat)\b )
-    | (?P<root> {_NOTE} ) (?P<suffix> {_either(list(SUFFIXES)[1:])} )? (?: / (?P<bass> {_NOTE} ) )? {_AFTER} )"""
+    | (?P<root> {_NOTE} ) (?P<suffix> {_either(list(SUFFIXES)[1:])} )? (?: / (?P<bass> {_NOTE} ) )?
+      {_AFTER} )"""
 )
 
 
