@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipelines.store import arrow_schema
+from pipelines.storage.store import arrow_schema
 from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
 from schemas.fact import (
@@ -28,7 +28,7 @@ from schemas.fact import (
 )
 from schemas.sample import Sample, sample_features
 from schemas.shape import shape_of
-from tests.pipelines.shard_samples import our_sample
+from tests.pipelines.shards.shard_samples import our_sample
 
 # Each kind: the record, its fields in JSON, and the value of schema version 5.
 FORMS: list[tuple[Fact, dict[str, Any], str]] = [

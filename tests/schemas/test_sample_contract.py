@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipelines.store import arrow_schema
+from pipelines.storage.store import arrow_schema
 from schemas.caption import Caption
 from schemas.controls import Controls
 from schemas.corpus import Change, Clip, InputRow, Song, Source
@@ -17,7 +17,7 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.pseudo_label import PseudoLabel
 from schemas.sample import Sample, sample_features
 from schemas.shape import features_of, shape_of
-from tests.fact_forms import one_of_each_kind
+from tests.support.fact_forms import one_of_each_kind
 
 CLAIM: dict[str, Any] = {"confidence": 0.5, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 KEY = "00112233445566aa-0-10000"

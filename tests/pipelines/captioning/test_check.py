@@ -7,7 +7,7 @@ from schemas.chord import NO_CHORD
 from schemas.fact import Fact
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
-from tests.fact_forms import fact_of
+from tests.support.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 SEGMENTS = tuple(

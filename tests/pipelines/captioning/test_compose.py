@@ -19,7 +19,7 @@ from schemas.fact import Fact, FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
-from tests.fact_forms import fact_of
+from tests.support.fact_forms import fact_of
 
 KEY = "00112233445566aa-0-10000-orig"
 ONE_OF_EACH = CaptionRecipe(sentences=(0, 0, 0, 0, 1), chord_times_share=0)

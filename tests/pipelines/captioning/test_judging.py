@@ -9,7 +9,7 @@ from schemas.counts import Reason
 from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
-from tests.fact_forms import fact_of
+from tests.support.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 HEARD = (("A:min", 0.0), ("F:maj", 2.5), ("C:maj", 5.0), ("G:maj", 7.5))

@@ -12,7 +12,7 @@ from pipelines.captioning.wordings import WORDINGS
 from schemas.chord import Chord, ChordQuality
 from schemas.fact import Fact, FactKind, write_number
 from schemas.pitch import Key, Mode, pretty
-from tests.fact_forms import fact_of
+from tests.support.fact_forms import fact_of
 
 KEYS = [Key(tonic=tonic, mode=mode) for tonic in range(12) for mode in Mode]
 
