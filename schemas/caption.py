@@ -10,11 +10,14 @@ class CaptionKind(StrEnum):
     """How a caption came to be."""
 
     SOURCE = "source"  # the source's own words, moved with the audio on variants
-    METADATA = "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
+    METADATA = (
+        "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
+    )
     CONTROL = "control"  # the source's words, if any, and control sentences
     LABEL = "label"  # a sentence of a vocabulary that lies near to the music
     TAGS = "tags"  # tags of a vocabulary, and the source's metadata, with commas between
-    PARAPHRASE = "paraphrase"  # a rewording of the control caption, or else of the source, with the same facts
+    # a rewording of the control caption, or else of the source, with the same facts
+    PARAPHRASE = "paraphrase"
 
 
 class Caption(Record):
@@ -24,4 +27,6 @@ class Caption(Record):
     kind: CaptionKind
     sentences: tuple[str, ...]
     facts: tuple[Fact, ...]
-    writer: str = ""  # the language model that wrote it, as the recipe names it; "" for the source's words and for ours
+    # the language model that wrote it, as the recipe names it; "" for the source's words and for
+    # ours
+    writer: str = ""

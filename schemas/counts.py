@@ -1,6 +1,8 @@
-"""What the stages that write text count, as records; their markers and dataset.json hold these counts as plain data.
+"""What the stages that write text count, as records; their markers and dataset.json hold these
+counts as plain data.
 
-Counts of several buckets add up leaf by leaf, whatever their depth: ``{"refused": {"facts": {"lost": {"key": 2}}}}``.
+Counts of several buckets add up leaf by leaf, whatever their depth: ``{"refused": {"facts":
+{"lost": {"key": 2}}}}``.
 """
 
 from collections import Counter
@@ -27,7 +29,9 @@ def _checked(counts: dict[str, Any]) -> dict[str, Any]:
     return counts
 
 
-Counts: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked)]  # of each name a whole number, or counts again
+Counts: TypeAlias = Annotated[
+    dict[str, Any], AfterValidator(_checked)
+]  # of each name a whole number, or counts again
 
 
 class Reason(StrEnum):
@@ -46,7 +50,9 @@ class Reason(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """A reason, and the kind of the fact that it is about; none where it is about the text as a whole."""
+    """A reason, and the kind of the fact that it is about; none where it is about the text as a
+    whole.
+    """
 
     reason: Reason
     kind: FactKind | None = None
@@ -58,7 +64,9 @@ class Refusal(NamedTuple):
 
 
 class Refusals(Record):
-    """How often offered texts were refused: for a fact, by reason and kind; as a whole, by reason."""
+    """How often offered texts were refused: for a fact, by reason and kind; as a whole, by
+    reason.
+    """
 
     facts: dict[Reason, dict[FactKind, Count]] = Field(default_factory=dict)
     texts: dict[Reason, Count] = Field(default_factory=dict)
@@ -93,7 +101,9 @@ class Refusals(Record):
 
 
 class StageCounts(Record):
-    """Counts of a stage. Those of a build made before these records are read as far as they have the same names."""
+    """Counts of a stage. Those of a build made before these records are read as far as they have
+    the same names.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -115,7 +125,9 @@ class CaptionEvent(StrEnum):
 
 
 class CaptionCount(NamedTuple):
-    """What happened, and to what: a kind of fact, an attribute of the music, a fault of an item; empty where there is one kind alone."""
+    """What happened, and to what: a kind of fact, an attribute of the music, a fault of an item;
+    empty where there is one kind alone.
+    """
 
     event: CaptionEvent
     about: str = ""
@@ -126,12 +138,22 @@ class CaptionCounts(StageCounts):
 
     samples: Count = 0
     uncaptioned: Count = 0
-    moved: dict[FactKind, Count] = Field(default_factory=dict)  # facts of sources that were rewritten
-    dropped: dict[FactKind, Count] = Field(default_factory=dict)  # sentences of sources, by the fact that cannot be moved
+    moved: dict[FactKind, Count] = Field(
+        default_factory=dict
+    )  # facts of sources that were rewritten
+    dropped: dict[FactKind, Count] = Field(
+        default_factory=dict
+    )  # sentences of sources, by the fact that cannot be moved
     source_dropped: Count = 0  # sources with no sentence left
-    source_contradicts: dict[str, Count] = Field(default_factory=dict)  # facts that a label denies, by what they are about
-    control_left_out: dict[str, Count] = Field(default_factory=dict)  # sentences of ours, by what they are about
-    metadata_dropped: dict[str, Count] = Field(default_factory=dict)  # items, by what is wrong with them
+    source_contradicts: dict[str, Count] = Field(
+        default_factory=dict
+    )  # facts that a label denies, by what they are about
+    control_left_out: dict[str, Count] = Field(
+        default_factory=dict
+    )  # sentences of ours, by what they are about
+    metadata_dropped: dict[str, Count] = Field(
+        default_factory=dict
+    )  # items, by what is wrong with them
     metadata_prompt_refused: Count = 0
 
     @classmethod
@@ -169,7 +191,9 @@ class DistinctCounts(StageCounts):
 
 
 class PseudoLabelCounts(StageCounts):
-    """Pseudo-labels that were given, and candidates and tags that no label confirms, by the kind of fact they state."""
+    """Pseudo-labels that were given, and candidates and tags that no label confirms, by the kind of
+    fact they state.
+    """
 
     samples: Count = 0
     labelled: Count = 0

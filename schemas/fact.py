@@ -1,7 +1,8 @@
 """What a sentence can state about the music: one record per kind of fact, told apart by `kind`.
 
-In JSON a fact has its kind, its sentence, and the fields of that kind alone: ``{"kind": "bpm", "sentence": 1, "bpm": 120.0}``. So
-a sample's file stays small. In a table the columns of all kinds stand side by side, null where they are another kind's.
+In JSON a fact has its kind, its sentence, and the fields of that kind alone: ``{"kind": "bpm",
+"sentence": 1, "bpm": 120.0}``. So a sample's file stays small. In a table the columns of all kinds
+stand side by side, null where they are another kind's.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +56,9 @@ def _canonical(label: str) -> str:
 
 
 Written = AfterValidator(lambda number: round(number, _DECIMALS))
-HarteLabel = Annotated[str, AfterValidator(_canonical)]  # a chord of the vocabulary in its canonical spelling
+HarteLabel = Annotated[
+    str, AfterValidator(_canonical)
+]  # a chord of the vocabulary in its canonical spelling
 
 
 class FactBase(Record):
@@ -192,7 +195,9 @@ class TimedChordsFact(FactBase):
     @property
     def text(self) -> str:
         """The labels, each with its start in seconds: ``A:min@0 F:maj@2.5``."""
-        return " ".join(f"{chord.label}@{write_number(chord.start_s)}" for chord in self.timed_chords)
+        return " ".join(
+            f"{chord.label}@{write_number(chord.start_s)}" for chord in self.timed_chords
+        )
 
 
 class TimeFact(FactBase):
@@ -261,22 +266,36 @@ _OLD_FIELDS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
 def upgraded(given: object) -> object:
     """A fact's plain data in today's form, before it is validated.
 
-    Up to schema version 5 a fact was a kind and one string, such as ``{"kind": "key", "value": "Ab major", "sentence": 0}``: shards
-    made then are read as if they were written now. Nulls are left out: they are the columns that a table keeps for other kinds.
+    Up to schema version 5 a fact was a kind and one string, such as ``{"kind": "key", "value": "Ab
+    major", "sentence": 0}``: shards made then are read as if they were written now. Nulls are left
+    out: they are the columns that a table keeps for other kinds.
 
     >>> upgraded({"kind": "timed_chords", "value": "A:min@0 F:maj@2.5", "sentence": 1})["timed_chords"]
     [{'label': 'A:min', 'start_s': '0'}, {'label': 'F:maj', 'start_s': '2.5'}]
     """
     if not isinstance(given, Mapping):
         return given
-    if given.keys() == _OLD_FORM and isinstance(given["value"], str) and given["kind"] in _OLD_FIELDS:
+    if (
+        given.keys() == _OLD_FORM
+        and isinstance(given["value"], str)
+        and given["kind"] in _OLD_FIELDS
+    ):
         fields = _OLD_FIELDS[given["kind"]](given["value"])
         return {"kind": given["kind"], "sentence": given["sentence"], **fields}
     return {name: value for name, value in given.items() if value is not None}
 
 
 Fact = Annotated[
-    BpmFact | TempoWordFact | MeterFact | KeyFact | ChordsFact | DynamicsFact | TimedChordsFact | TimeFact | InstrumentFact | MoodFact,
+    BpmFact
+    | TempoWordFact
+    | MeterFact
+    | KeyFact
+    | ChordsFact
+    | DynamicsFact
+    | TimedChordsFact
+    | TimeFact
+    | InstrumentFact
+    | MoodFact,
     Field(discriminator="kind"),
     BeforeValidator(upgraded),
 ]
@@ -286,7 +305,8 @@ _ANY_FACT: Final[TypeAdapter[Fact]] = TypeAdapter(Fact)
 
 
 def read_fact(given: object) -> Fact:
-    """A fact of plain data, in today's form or in that of schema version 5. Raises pydantic's `ValidationError`.
+    """A fact of plain data, in today's form or in that of schema version 5. Raises pydantic's
+    `ValidationError`.
 
     >>> read_fact({"kind": "bpm", "value": "120", "sentence": 1})
     BpmFact(kind=<FactKind.BPM: 'bpm'>, sentence=1, bpm=120.0)

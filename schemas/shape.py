@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from schemas.errors import SchemaError
 
-Shape = str | list["Shape"] | dict[str, "Shape"]  # "float", ["float"] is a list of them, {"name": …} a record
+Shape = (
+    str | list["Shape"] | dict[str, "Shape"]
+)  # "float", ["float"] is a list of them, {"name": …} a record
 _SCALARS = {float: "float", int: "int", str: "string", bool: "bool"}
 
 
 def shape_of(annotation: Any) -> Shape:
-    """Shape of a type: scalar name, one-item list, or dict of the fields of a record, or of all records of a union.
+    """Shape of a type: scalar name, one-item list, or dict of the fields of a record, or of all
+    records of a union.
 
     >>> from schemas.corpus import Song
     >>> shape_of(Song)
@@ -59,7 +62,9 @@ def _side_by_side(shapes: Sequence[Shape], name: str) -> Shape:
 
 
 def features_of(annotation: Any) -> Any:
-    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so on."""
+    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so
+    on.
+    """
     return _features(shape_of(annotation))
 
 

@@ -19,18 +19,23 @@ from schemas.fact import (
 )
 from schemas.labels import Chords, KeyLabel, Labels
 
-BPM_TOLERANCE: Final = 0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
-START_TOLERANCE_S: Final = 0.15  # a start written with one decimal, and a beat's width of doubt in the label
+BPM_TOLERANCE: Final = (
+    0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
+)
+START_TOLERANCE_S: Final = (
+    0.15  # a start written with one decimal, and a beat's width of doubt in the label
+)
 WORD_TOLERANCE: Final = 0.10  # tables of tempo words differ by about that much
 ChordStart = tuple[str, float]  # a Harte label and its start in seconds
 
 
 def contradiction(fact: Fact, labels: Labels) -> bool:
-    """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing is contradicted.
+    """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing
+    is contradicted.
 
-    Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and the order of
-    chords must be equal, and each timed chord start within 0.15 s of its label; a time must lie within the audio.
-    No label speaks of dynamics, instruments or moods.
+    Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and
+    the order of chords must be equal, and each timed chord start within 0.15 s of its label; a time
+    must lie within the audio. No label speaks of dynamics, instruments or moods.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -57,7 +62,9 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
 
 def _misheard(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
     """Whether chords are in another order than the labels, or timed ones begin elsewhere."""
-    heard = [(segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None]
+    heard = [
+        (segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None
+    ]
     if not heard:
         return False
     if isinstance(fact, ChordsFact):
@@ -66,7 +73,8 @@ def _misheard(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
 
 
 def disagree(one: Fact, other: Fact) -> bool:
-    """Whether two facts about the same music cannot both be true. Two times may both be named, two instruments both play.
+    """Whether two facts about the same music cannot both be true. Two times may both be named, two
+    instruments both play.
 
     >>> disagree(MeterFact(beats_per_bar=3), MeterFact(beats_per_bar=4))
     True
@@ -74,7 +82,9 @@ def disagree(one: Fact, other: Fact) -> bool:
     match one, other:
         case (BpmFact() | TempoWordFact()) as first, (BpmFact() | TempoWordFact()) as second:
             return _tempos_differ(first, second)
-        case (ChordsFact() | TimedChordsFact()) as chords, (ChordsFact() | TimedChordsFact()) as other_chords:
+        case (ChordsFact() | TimedChordsFact()) as chords, (
+            ChordsFact() | TimedChordsFact()
+        ) as other_chords:
             return _chords_differ(chords, other_chords)
         case KeyFact() as key, KeyFact() as other_key:
             return _keys_differ(key, other_key)
@@ -85,7 +95,9 @@ def disagree(one: Fact, other: Fact) -> bool:
 
 
 def heard_chords(chords: Chords) -> tuple[str, ...]:
-    """Harte labels of the chords in order, stretches without a chord left out, immediate repeats merged."""
+    """Harte labels of the chords in order, stretches without a chord left out, immediate repeats
+    merged.
+    """
     return merged([segment.label for segment in chords.segments if segment.chord is not None])
 
 
@@ -104,7 +116,11 @@ def sequence(fact: ChordsFact | TimedChordsFact) -> tuple[str, ...]:
     >>> sequence(ChordsFact(chords=("A:min", "A:min", "F:maj")))
     ('A:min', 'F:maj')
     """
-    labels = fact.chords if isinstance(fact, ChordsFact) else [chord.label for chord in fact.timed_chords]
+    labels = (
+        fact.chords
+        if isinstance(fact, ChordsFact)
+        else [chord.label for chord in fact.timed_chords]
+    )
     return tuple(label for label, _ in groupby(labels))
 
 
@@ -129,7 +145,10 @@ def _starts_differ(one: Sequence[ChordStart], other: Sequence[ChordStart]) -> bo
     """Whether two timed sequences differ in a chord, or in a start by more than the tolerance."""
     if [label for label, _ in one] != [label for label, _ in other]:
         return True
-    return any(abs(start - at) > START_TOLERANCE_S + 1e-9 for (_, start), (_, at) in zip(one, other, strict=True))
+    return any(
+        abs(start - at) > START_TOLERANCE_S + 1e-9
+        for (_, start), (_, at) in zip(one, other, strict=True)
+    )
 
 
 def _span(word: str) -> BpmRange:

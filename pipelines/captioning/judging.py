@@ -28,10 +28,14 @@ from schemas.labels import Labels
 
 _BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
 _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
-_LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: room for a one-line source
+_LONGEST, _LONGER_BY = (
+    2,
+    200,
+)  # times the source's length, plus characters: room for a one-line source
 # Each pattern is asked only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
-# Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](", "**".
+# Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](",
+# "**".
 _SIGNS: Final = verbose(
     r"""https?:// | \bwww\. | ``` | <(?:!|[/?]?[a-z]) | &(?:\#x?[0-9a-f]{1,8}|lt|gt|amp|quot); |
       \b(?:java|vb)script:
@@ -58,7 +62,9 @@ _OPENING: Final = verbose(
 
 
 class Fault(NamedTuple):
-    """One reason, and the fact it is about, if any: the source's, or one that the offered text alone states."""
+    """One reason, and the fact it is about, if any: the source's, or one that the offered text
+    alone states.
+    """
 
     reason: Reason
     fact: Fact | None = None
@@ -66,7 +72,9 @@ class Fault(NamedTuple):
     @property
     def text(self) -> str:
         """For people who look through faults: ``changed bpm 118``."""
-        return f"{self.reason} {self.fact.kind} {self.fact.text}" if self.fact else self.reason.value
+        return (
+            f"{self.reason} {self.fact.kind} {self.fact.text}" if self.fact else self.reason.value
+        )
 
     @property
     def refusal(self) -> Refusal:
@@ -77,8 +85,9 @@ class Fault(NamedTuple):
 def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     """What is wrong with `offered` as a rewording of `source`; nothing where it may land.
 
-    Every fact of the source must be stated but those that its own words get wrong by the labels: they must not be. A fact beside
-    that is let in where a label confirms it; a plain tempo word ("fast") also where nothing speaks against it.
+    Every fact of the source must be stated but those that its own words get wrong by the labels:
+    they must not be. A fact beside that is let in where a label confirms it; a plain tempo word
+    ("fast") also where nothing speaks against it.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -107,7 +116,9 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
 
 
 def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) -> list[Fault]:
-    """Facts of the source that are not stated, each once; one that stands in the place of another goes from `extra`."""
+    """Facts of the source that are not stated, each once; one that stands in the place of another
+    goes from `extra`.
+    """
     out: list[Fault] = []
     for fact in dict.fromkeys(wanted):
         if any(_states(one, fact) for one in read):
@@ -120,7 +131,9 @@ def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) ->
 
 
 def _unnamed(text: str, source: Caption) -> list[Fault]:
-    """Instruments and moods of the source that the text does not name: they are found as words, not parsed."""
+    """Instruments and moods of the source that the text does not name: they are found as words, not
+    parsed.
+    """
     named = [fact for fact in source.facts if isinstance(fact, InstrumentFact | MoodFact)]
     return [Fault(Reason.LOST, fact.at(0)) for fact in named if not _words(fact.text).search(text)]
 
@@ -149,8 +162,13 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
 
 def is_markup(offered: str) -> bool:
     """Whether a text holds links, code or a list, begins like a formula, or speaks of itself."""
-    visible = "\n".join(clean_text(line, len(line) + 1) for line in offered.splitlines())  # what lands: no sign hides others from us
-    if any(_LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line) for line in visible.splitlines()):
+    visible = "\n".join(
+        clean_text(line, len(line) + 1) for line in offered.splitlines()
+    )  # what lands: no sign hides others from us
+    if any(
+        _LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line)
+        for line in visible.splitlines()
+    ):
         return True
     if (" an " in visible or " language" in visible) and _SPEAKER.search(visible):
         return True
@@ -159,11 +177,14 @@ def is_markup(offered: str) -> bool:
 
 def _facts(text: str) -> list[Fact]:
     """What a text states, each once."""
-    return list(dict.fromkeys(claim for sentence in split_sentences(text) for claim in stated(sentence)))
+    return list(
+        dict.fromkeys(claim for sentence in split_sentences(text) for claim in stated(sentence))
+    )
 
 
 def _states(one: Fact, wanted: Fact) -> bool:
-    """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a key its mode.
+    """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a
+    key its mode.
 
     Numbers may be rounded, chords spelled in several ways.
     """
@@ -187,7 +208,9 @@ def _timed_states(one: TimedChordsFact, wanted: TimedChordsFact) -> bool:
     if [label for label, _ in first] != [label for label, _ in second]:
         return False
     pairs = zip(first, second, strict=True)
-    return all(abs(start_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9 for (_, start_s), (_, wanted_s) in pairs)
+    return all(
+        abs(start_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9 for (_, start_s), (_, wanted_s) in pairs
+    )
 
 
 def _is_vague(fact: Fact) -> bool:
@@ -205,7 +228,9 @@ def _replaces(one: Fact, missing: Fact) -> bool:
 
 
 def _unfounded(one: Fact, others: Sequence[Fact], labels: Labels) -> Reason | None:
-    """Why a fact that the source does not state may not stand beside the others, or nothing where it may."""
+    """Why a fact that the source does not state may not stand beside the others, or nothing where
+    it may.
+    """
     if contradiction(one, labels) or any(disagree(one, other) for other in others):
         return Reason.CONTRADICTS
     if isinstance(one, TempoWordFact) and _is_vague(one):
@@ -214,7 +239,9 @@ def _unfounded(one: Fact, others: Sequence[Fact], labels: Labels) -> Reason | No
 
 
 def _is_labelled(fact: Fact, labels: Labels) -> bool:
-    """Whether there is a label that the fact can be held against. None speaks of dynamics and times."""
+    """Whether there is a label that the fact can be held against. None speaks of dynamics and
+    times.
+    """
     match fact:
         case BpmFact() | TempoWordFact():
             return labels.tempo.bpm is not None
@@ -230,7 +257,9 @@ def _is_labelled(fact: Fact, labels: Labels) -> bool:
 
 @lru_cache(maxsize=4096)  # a source's metadata names few instruments and moods
 def _words(value: str) -> re.Pattern[str]:
-    """A pattern for a name in a text: whole words, singular or plural, a hyphen or a space between."""
+    """A pattern for a name in a text: whole words, singular or plural, a hyphen or a space
+    between.
+    """
     *most, last = re.split(r"[\s-]+", value.strip())
     stem = last if last.endswith("ss") or len(last) < 4 else re.sub(r"(?:ies|y|s)$", "", last)
     inner = "".join(rf"{re.escape(word)}[\s-]+" for word in most)

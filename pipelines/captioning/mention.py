@@ -24,9 +24,11 @@ def overlaps(span: Span, others: Sequence[Span]) -> bool:
 
 
 class Mention(NamedTuple):
-    """A fact as a sentence states it: the words that state it, and the parts that change when it moves.
+    """A fact as a sentence states it: the words that state it, and the parts that change when it
+    moves.
 
-    Parts are numbers (tempo, time) or note names (key, chords); a tempo word, a meter or a bare mode has none.
+    Parts are numbers (tempo, time) or note names (key, chords); a tempo word, a meter or a bare
+    mode has none.
     """
 
     fact: Fact

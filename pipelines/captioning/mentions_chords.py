@@ -1,4 +1,6 @@
-"""Chord sequences in a sentence: plain, repeated a stated number of times, or with the time at which each chord begins."""
+"""Chord sequences in a sentence: plain, repeated a stated number of times, or with the time at
+which each chord begins.
+"""
 
 import re
 from bisect import bisect_right
@@ -11,13 +13,16 @@ from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, c
 from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
 
 _CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
-_CHORD_AFTER: Final = re.compile(r"\s+(?:major |minor )?(?:chords?|chord progression|progression|sequence|vamp|changes)\b")
+_CHORD_AFTER: Final = re.compile(
+    r"\s+(?:major |minor )?(?:chords?|chord progression|progression|sequence|vamp|changes)\b"
+)
 _STAYS_ON: Final = any_of(  # what may stand between "the chord" and its symbol
     "is are goes stays_on stays_with remains_on rests_on of remains consists_of follows heard"
     " played used an? just only in set"
     " based built centered centred around on advances runs moves through"
 )
-# The words before a single chord: "the harmony stays on", "one chord:", "the progression of the song is just"
+# The words before a single chord: "the harmony stays on", "one chord:", "the progression of the
+# song is just"
 _BEFORE_SINGLE: Final = verbose(
     rf"""(?: \bchord | \bchords | \bprogression | \bsequence | \bharmony | \bchanges )
     (?: \s+ (?:in|of|for|throughout) \s+ (?:the|this|that) \s+ \w+ )? (?:\s+\w+ly)?
@@ -29,9 +34,12 @@ _MODE_WORD: Final = re.compile(r"major|minor")
 _QUALIFIED: Final = re.compile(r"[A-G][#♯♭b]?(?:m|[679]|maj|dim|aug|sus|add)")
 _NOT_A_FORM: Final = re.compile(r"[EFG]|[A-G][#♯♭b]")
 _DASH: Final = re.compile(r"-|–|—|→|\|")
-_NOT_CHORDS: Final = re.compile(r"\s*(?:form\b|structure|section|strings?\b|tuning|keys?\b|grade)", re.I)
+_NOT_CHORDS: Final = re.compile(
+    r"\s*(?:form\b|structure|section|strings?\b|tuning|keys?\b|grade)", re.I
+)
 
-# "Repeated twice" can mean two rounds or three. It is read as two, like "played twice": that is what writers of captions mean by it.
+# "Repeated twice" can mean two rounds or three. It is read as two, like "played twice": that is
+# what writers of captions mean by it.
 _SPELLED_COUNTS: Final = "two|three|four|five|six|seven|eight|nine|ten"
 _TIMES: Final = rf"""(?: (?P<twice> twice | two[ ]times ) | (?P<thrice>thrice)
     | (?P<count> \d{{1,2}} | {_SPELLED_COUNTS} ) [ ]times | [×x] \s? (?P<x>\d{{1,2}}) )\b"""
@@ -55,7 +63,9 @@ _BEFORE_LIST: Final = verbose(
     \s* [:,–—]? \s* (?: (?:the[ ])? {any_of("chords? chord_sequence progression sequence loop")} \s*
       [:,]? \s* (?:of[ ])? )? [(\[]? $"""
 )
-_REPEAT_HINT: Final = re.compile(r"twice|thrice|times|[×x] ?\d|rounds|passes|cycles|repetitions|repeats|runs|loops")
+_REPEAT_HINT: Final = re.compile(
+    r"twice|thrice|times|[×x] ?\d|rounds|passes|cycles|repetitions|repeats|runs|loops"
+)
 
 
 class _Timed(NamedTuple):
@@ -115,39 +125,56 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
         tokens = chord_tokens(sentence, found.start(), found.end())
         if tokens and _is_told(sentence, lower, found, tokens):
             rounds = _rounds(lower, found) if _REPEAT_HINT.search(lower) else 1
-            labels = tuple(harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds))
+            labels = tuple(
+                harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)
+            )
             parts = tuple(note for token in tokens for note in token.notes)
             out.append(Mention(ChordsFact(chords=labels), Span(*found.span()), parts))
     return out
 
 
-def _is_told(sentence: str, lower: str, found: re.Match[str], tokens: tuple[ChordToken, ...]) -> bool:
+def _is_told(
+    sentence: str, lower: str, found: re.Match[str], tokens: tuple[ChordToken, ...]
+) -> bool:
     """Whether a list of letters is one of chords."""
     if _NOT_CHORDS.match(sentence, found.end()):
         return False
     before, after = lower[: found.start()], lower[found.end() :]
-    if "key" in before and _MODE_WORD.search(found[0]) and not _HARMONY_WORD.search(before + after[:20]):
+    if (
+        "key" in before
+        and _MODE_WORD.search(found[0])
+        and not _HARMONY_WORD.search(before + after[:20])
+    ):
         return False  # "the key changes from C major to D major"
     if len(tokens) > 1:
-        return bool(_CHORD_WORD.search(before) or _CHORD_AFTER.match(after) or _looks_like_chords(found[0], len(tokens)))
+        return bool(
+            _CHORD_WORD.search(before)
+            or _CHORD_AFTER.match(after)
+            or _looks_like_chords(found[0], len(tokens))
+        )
     return _is_single_chord(sentence, found, before, after)
 
 
 def _is_single_chord(sentence: str, found: re.Match[str], before: str, after: str) -> bool:
     """Whether one letter or symbol is a chord: by the word after it, or by those before it."""
-    is_article = found[0] in ("A", "A flat", "A sharp") and not before.endswith(("the ", "an "))  # "A chord melody is played"
+    is_article = found[0] in ("A", "A flat", "A sharp") and not before.endswith(
+        ("the ", "an ")
+    )  # "A chord melody is played"
     if _CHORD_AFTER.match(after) and not is_article:
         return True
     if not _BEFORE_SINGLE.search(before):
         return False
-    # "the progression is in A minor" names a key, "in Am" a chord, unless the chords are there already: "an Am – F progression in C"
+    # "the progression is in A minor" names a key, "in Am" a chord, unless the chords are there
+    # already: "an Am – F progression in C"
     if not _KEY_LIKE.search(before):
         return True
     return not (_MODE_WORD.search(found[0]) or CHORD.search(sentence, 0, found.start()))
 
 
 def _looks_like_chords(text: str, count: int) -> bool:
-    """Whether a list needs no word for chords: three or more, one with its quality, or joined by dashes and not all of A to D (a form)."""
+    """Whether a list needs no word for chords: three or more, one with its quality, or joined by
+    dashes and not all of A to D (a form).
+    """
     dashes = len(_DASH.findall(text))
     return count > 2 and bool(_QUALIFIED.search(text) or (dashes > 1 and _NOT_A_FORM.search(text)))
 
@@ -166,16 +193,22 @@ def _rounds(lower: str, found: re.Match[str]) -> int:
 
 
 def _timed(sentence: str, lower: str) -> list[Mention]:
-    """Chords with the times at which they begin; they have no parts, for neither can be moved alone."""
+    """Chords with the times at which they begin; they have no parts, for neither can be moved
+    alone.
+    """
     both = [_pairs(pattern, sentence, lower) for pattern in (_CHORD_TIME, _TIME_CHORD)]
-    pairs = min((found for found in both if found), key=lambda found: found[0].span.start, default=[])
+    pairs = min(
+        (found for found in both if found), key=lambda found: found[0].span.start, default=[]
+    )
     runs = _runs(pairs)
     lists = _lists(sentence) if any(len(run) == 1 for run in runs) else []
     said = bool(_CHORD_WORD.search(lower))
     out: list[Mention] = []
     for run in runs:
         span = Span(run[0].span.start, run[-1].span.end)
-        if not _HAS_UNIT.search(lower, span.start, span.end) or (len(run) == 1 and not (said and _stands_alone(run[0], lists))):
+        if not _HAS_UNIT.search(lower, span.start, span.end) or (
+            len(run) == 1 and not (said and _stands_alone(run[0], lists))
+        ):
             continue
         chords = tuple(TimedChord(label=one.token.chord.harte, start_s=one.at_s) for one in run)
         out.append(Mention(TimedChordsFact(timed_chords=chords), span))
@@ -210,7 +243,9 @@ def _lists(sentence: str) -> list[Span]:
 
 
 def _stands_alone(one: _Timed, lists: list[Span]) -> bool:
-    """Whether a lone chord with a time is the whole sequence, and not the last of a list without times."""
+    """Whether a lone chord with a time is the whole sequence, and not the last of a list without
+    times.
+    """
     root = one.token.notes[0].start
     place = bisect_right(lists, root, key=lambda span: span.start) - 1
     return place < 0 or lists[place].end <= root

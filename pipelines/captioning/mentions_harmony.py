@@ -11,16 +11,24 @@ from pipelines.captioning.symbols import BEFORE_NOTE
 from schemas.fact import KeyFact
 from schemas.pitch import Mode, parse_note
 
-_SIGN: Final = r"(?: \#\#? | ♯ | ♭ | b(?![a-zA-Z]) | b(?=m(?:in|aj)?\b|M\b|minor|major) | [ -]?(?:sharp|flat)\b )"
+_SIGN: Final = (
+    r"(?: \#\#? | ♯ | ♭ | b(?![a-zA-Z]) | b(?=m(?:in|aj)?\b|M\b|minor|major) | [ "
+    r"-]?(?:sharp|flat)\b )"
+)
 _MODE: Final = any_of("major minor maj\\b\\.? min\\b\\.?")
 _SHORT_MODE: Final = r"(major|minor|maj\b\.?|min\b\.?)"
-_INTERVALS: Final = any_of("chords? triads? arpeggi\\w+ 7ths? sevenths? thirds? sixths? seconds? intervals? third labels?")
+_INTERVALS: Final = any_of(
+    "chords? triads? arpeggi\\w+ 7ths? sevenths? thirds? sixths? seconds? intervals? third labels?"
+)
 _NOT_KEY: Final = rf"(?! [\s-]+ {_INTERVALS} )"  # "A minor chords" are chords
 _ENDS: Final = r"(?![\w#♯♭°ø+/'’])"
 _THE_SONG: Final = r"(?: \s+ (?:of|for|to) \s+ (?:the|this|that) \s+ [\w-]+ )?"
 _BEFORE_END: Final = r"(?= \s* (?: [.,;!)] | $ | \s(?:and|with|at)\b ) )"
 # "A minor", "F♯ MAJOR", "Bb-minor"
-_TONIC_MODE: Final = verbose(rf"{BEFORE_NOTE} ([A-G]{_SIGN}?) [\s-]? ([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?) (?!\w) {_NOT_KEY}")
+_TONIC_MODE: Final = verbose(
+    rf"{BEFORE_NOTE} ([A-G]{_SIGN}?) [\s-]? ([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?) "
+    rf"(?!\w) {_NOT_KEY}"
+)
 # "in the key of b minor": a small letter needs a word for keys before it
 _LOWER_TONIC_MODE: Final = verbose(
     rf"""(?: \b (?: in | key[ ]of | key[ ]is | key | keys[ ]of ) [: ]+ | (?<=\bor[ ]) ) (?!a[ ])
@@ -28,7 +36,8 @@ _LOWER_TONIC_MODE: Final = verbose(
 )
 # "f# minor", "b flat major": a sign makes a small letter a note
 _SIGNED_TONIC_MODE: Final = verbose(
-    rf"{BEFORE_NOTE} ( [a-g][#♯♭] | [b-g][ -](?:sharp|flat)\b ) [\s-]? (major|minor|maj\b|min\b) {_NOT_KEY}"
+    rf"{BEFORE_NOTE} ( [a-g][#♯♭] | [b-g][ -](?:sharp|flat)\b ) [\s-]? (major|minor|maj\b|min\b) "
+    rf"{_NOT_KEY}"
 )
 # "in the key of F#m", "Key: D", "The key is EM", "the key of d sharp"
 _KEY_OF: Final = verbose(
@@ -38,7 +47,9 @@ _KEY_OF: Final = verbose(
       ({_MODE}|m|M)? {_ENDS}"""
 )
 # "in A minor or in C"
-_OR_KEY: Final = verbose(rf",? \s+ or \s+ (?:in\s+)? ( {BEFORE_NOTE} [A-G]{_SIGN}? ) [\s-]? ({_MODE}|m|M)? {_ENDS} (?!-)")
+_OR_KEY: Final = verbose(
+    rf",? \s+ or \s+ (?:in\s+)? ( {BEFORE_NOTE} [A-G]{_SIGN}? ) [\s-]? ({_MODE}|m|M)? {_ENDS} (?!-)"
+)
 # "The song is in D.", "It's played in F#m"
 _SONG_IN: Final = verbose(
     rf"""\b {any_of("[Ss]ong [Pp]iece [Mm]usic [Tt]rack [Tt]une [Ii]t [Rr]ecording [Cc]omposition [Mm]elody [Tt]his")}
@@ -72,8 +83,12 @@ _BARE_MODE: Final = verbose(
       (?= \s* (?: $ | [.,;!)] | (?:along|and|with|throughout|while)\b ) )""",
     ignore_case=True,
 )
-_OTHER_MODE: Final = re.compile(r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $")  # "major and minor keys" are both, or neither
-_ARTICLE_NOUN: Final = re.compile(r"\s+(?!(?:is|was|for|throughout|and|to|with|in|as|at|or|key of|makes|gives|sets)\b)[a-z]")
+_OTHER_MODE: Final = re.compile(
+    r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $"
+)  # "major and minor keys" are both, or neither
+_ARTICLE_NOUN: Final = re.compile(
+    r"\s+(?!(?:is|was|for|throughout|and|to|with|in|as|at|or|key of|makes|gives|sets)\b)[a-z]"
+)
 
 
 def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -133,7 +148,11 @@ def _with_mode(sentence: str) -> Iterator[Mention]:
                 yield from _with_others(sentence, found)
     for found in _LOWER_A.finditer(sentence):
         note = 1 if found[1] else 3
-        yield Mention(KeyFact(tonic=parse_note("A"), mode=Mode(found[note + 1])), Span(*found.span()), (Span(*found.span(note)),))
+        yield Mention(
+            KeyFact(tonic=parse_note("A"), mode=Mode(found[note + 1])),
+            Span(*found.span()),
+            (Span(*found.span(note)),),
+        )
 
 
 def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
@@ -146,8 +165,16 @@ def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
 
 
 def _key(found: re.Match[str]) -> Mention:
-    mode = Mode.MINOR if found[2] and (found[2] == "m" or found[2][:3].lower() == "min") else Mode.MAJOR
-    return Mention(KeyFact(tonic=read_note(found[1]), mode=mode), Span(found.start(1), found.end()), (Span(*found.span(1)),))
+    mode = (
+        Mode.MINOR
+        if found[2] and (found[2] == "m" or found[2][:3].lower() == "min")
+        else Mode.MAJOR
+    )
+    return Mention(
+        KeyFact(tonic=read_note(found[1]), mode=mode),
+        Span(found.start(1), found.end()),
+        (Span(*found.span(1)),),
+    )
 
 
 def read_note(text: str) -> int:
@@ -163,22 +190,30 @@ def read_note(text: str) -> int:
 
 
 def _is_article(sentence: str, found: re.Match[str]) -> bool:
-    """Whether the A of "A minor key" is the article that opens a sentence, or one in capitals throughout."""
+    """Whether the A of "A minor key" is the article that opens a sentence, or one in capitals
+    throughout.
+    """
     if found[1] != "A" or sentence[found.start(1) + 1 : found.start(1) + 2] != " ":
         return False
     if found[2].isupper():
         return bool(re.match(r"\s+(?:KEY|SCALE|MODE)", sentence[found.end() :]))
-    return not sentence[: found.start(1)].strip("\"'“( ") and bool(_ARTICLE_NOUN.match(sentence, found.end()))
+    return not sentence[: found.start(1)].strip("\"'“( ") and bool(
+        _ARTICLE_NOUN.match(sentence, found.end())
+    )
 
 
 def _is_loose(sentence: str, found: re.Match[str]) -> bool:
-    """Whether a single letter after "key" is a word ("key a step higher", "keys B3 organ"), not a tonic."""
+    """Whether a single letter after "key" is a word ("key a step higher", "keys B3 organ"), not a
+    tonic.
+    """
     if found[2] or len(found[1]) > 1:
         return False
     between = sentence[found.start() : found.start(1)]
     if not re.search(r"\b(?:is|of|in|was|being|either)\b|[:=]", between):
         return True
     after = sentence[found.end() : found.end() + 12]
-    if found[1] in ("a", "A") and re.match(r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after):
+    if found[1] in ("a", "A") and re.match(
+        r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after
+    ):
         return True
     return found[1].islower() and bool(re.match(r"\s+\w", after))

@@ -15,11 +15,19 @@ _BAR: Final = any_of("bars? measures?")
 _EACH: Final = any_of("the a each every")
 _THAT: Final = any_of("the this that")
 _METER: Final = any_of("meter metre signature")
-_BEAT_IS: Final = "that which is are stays keeps remains follows counts? counting set at to in up an? simple count steady held"
+_BEAT_IS: Final = (
+    "that which is are stays keeps remains follows counts? counting set at to in up an? simple "
+    "count steady held"
+)
 _STEADY: Final = any_of("steady simple regular constant consistent basic straight strict even")
-_NOT_COUNTED: Final = any_of("bpm beats_per minutes times seconds different layers simple drums? notes instruments or\\b")
+_NOT_COUNTED: Final = any_of(
+    "bpm beats_per minutes times seconds different layers simple drums? notes instruments or\\b"
+)
 _NOT_LENGTH: Final = rf"(?!\s*{_NOT_COUNTED})"  # "beats of 4 minutes" are none of a bar
-_GOES: Final = any_of("is are it's moves? moving counted counts? felt feels? played runs? written goes set swings? waltz\\w*")
+_GOES: Final = any_of(
+    "is are it's moves? moving counted counts? felt feels? played runs? written goes set swings? "
+    "waltz\\w*"
+)
 
 # "3/4", "6 / 8 time"; neither "1/4 of the song", "3/4 length" nor a date.
 _SIGNATURE: Final = verbose(
@@ -42,7 +50,10 @@ _METERS: Final = tuple(
             (?: {any_of("to in per a for of on within")} [ -] )? (?:
               {any_of("the a an each every one")} [ -] )? {_BAR}\b""",
         # "four beats make up each bar"
-        rf"\b {_COUNT} [ -] {any_of('beats? counts?')} [ -] {any_of('make makes fill fills')} (?:[ ]up)? [ ]{_EACH}[ ]{_BAR}\b",
+        (
+            rf"\b {_COUNT} [ -] {any_of('beats? counts?')} [ -] {any_of('make makes fill fills')} "
+            rf"(?:[ ]up)? [ ]{_EACH}[ ]{_BAR}\b"
+        ),
         # "counts three to the bar"
         rf"\b {_COUNT} [ ](?:to|in)[ ] {_EACH}[ ]{_BAR}\b",
         # "each bar has four beats"
@@ -66,7 +77,10 @@ _METERS: Final = tuple(
         # "in 3 time"
         rf"\b in[ ] {_COUNT} [ -]time\b",
         # "a beat of 4", "a beat count of three", "a count of 2 beats", "beats of four"
-        rf"\b (?:beat|count|beat[ -]counts?|counts?[ ]beats?) [ ]of[ ] {_COUNT}{_COUNT_END}{_NOT_LENGTH}",
+        (
+            r"\b (?:beat|count|beat[ -]counts?|counts?[ ]beats?) [ ]of[ ] "
+            rf"{_COUNT}{_COUNT_END}{_NOT_LENGTH}"
+        ),
         # "a four-count beat", "a steady 4-beat rhythm", "3-beat counts"
         rf"""\b (?:{_STEADY}[ ])* {_COUNT} [ -]
             (?: count[ ]beats? | beat[ ]counts?
@@ -75,7 +89,8 @@ _METERS: Final = tuple(
         # "has a 4 beat", but not "a 4 beat loop"
         rf"""\b (?:a|an|the|its|{_STEADY}) [ ]{_COUNT} [ -] (?:beat|count)\b
             (?! [ ]{any_of("loop fill intro break pause rest pick phrase delay gap figure motif riff")} )""",
-        # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to 3", "steady at 4", "is a steady 4"
+        # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to
+        # 3", "steady at 4", "is a steady 4"
         rf"""\b beats? (?:[ ]of[ ]{_THAT}[ ]\w+)?
             (?: ,?[ ] {any_of(_BEAT_IS)} )+ [ ]{_COUNT}{_COUNT_END}{_NOT_LENGTH}""",
     )
@@ -97,19 +112,31 @@ _METER_HINT: Final = verbose(
 
 _VOLUME: Final = any_of("volume loudness dynamics? level")
 _BECOMES: Final = any_of(
-    "gets? got getting gr[eo]ws? growing grown becom\\w+ became turns? turning progressively gradually steadily slowly increasingly"
+    "gets? got getting gr[eo]ws? growing grown becom\\w+ became turns? turning progressively "
+    "gradually steadily slowly increasingly"
 )
-_BETWEEN: Final = r"\s+ (?: (?!and|but|low|high|knob) [\w-]+\s+ ){0,4}?"  # "the volume of the drums slowly rises"
+_BETWEEN: Final = (
+    r"\s+ (?: (?!and|but|low|high|knob) [\w-]+\s+ ){0,4}?"  # "the volume of the drums slowly rises"
+)
 _ITS: Final = r"(?:[ ]\w+)? (?:[ ](?:in|the|its))? (?:[ ]\w+)? [ ]"  # "rises slowly in volume"
 _DIES: Final = any_of("dies dying dwindl\\w+ trails tapers")
 _QUIET: Final = r"(?:very[ ])? (?:quiet|soft|silent|silence|a[ ]whisper)\w*"
-_RISES: Final = "ris(?:es?|ing) rose increas\\w+ goes_up going_up swells? swelling builds? grows? growing climbs? climbing turned_up"
+_RISES: Final = (
+    "ris(?:es?|ing) rose increas\\w+ goes_up going_up swells? swelling builds? grows? growing "
+    "climbs? climbing turned_up"
+)
 _FALLS: Final = (
     "drop(?:s|ping)? decreas\\w+ falls? falling goes_down going_down lowers? lowering lowered"
     " sinks? sinking dwindl\\w+ diminish\\w* dialed_down turned_down"
 )
-_RISING: Final = "increas\\w* rais(?:e|es|ing) ris(?:e|es|ing) build(?:s|ing)? grow(?:s|ing)? gain(?:s|ing)? climb(?:s|ing)?"
-_FALLING: Final = "decreas\\w* lower(?:s|ing)? reduc\\w+ drop(?:s|ping)? los(?:e|es|ing) fall(?:s|ing)? sink(?:s|ing)? diminish\\w*"
+_RISING: Final = (
+    "increas\\w* rais(?:e|es|ing) ris(?:e|es|ing) build(?:s|ing)? grow(?:s|ing)? gain(?:s|ing)? "
+    "climb(?:s|ing)?"
+)
+_FALLING: Final = (
+    "decreas\\w* lower(?:s|ing)? reduc\\w+ drop(?:s|ping)? los(?:e|es|ing) fall(?:s|ing)? "
+    "sink(?:s|ing)? diminish\\w*"
+)
 _UP: Final = verbose(
     rf"""
     \b crescend\w*
@@ -175,7 +202,9 @@ _MINUTES: Final = verbose(
     ignore_case=True,
 )
 # "1:20", but neither "12:30 pm" nor "1:20:05"
-_CLOCK: Final = verbose(r"(?<![\w:/.]) (\d{1,2}:[0-5]\d(?:\.\d+)?) (?![\d:]) (?!\s?[ap]\.?m\b)", ignore_case=True)
+_CLOCK: Final = verbose(
+    r"(?<![\w:/.]) (\d{1,2}:[0-5]\d(?:\.\d+)?) (?![\d:]) (?!\s?[ap]\.?m\b)", ignore_case=True
+)
 
 
 def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -191,7 +220,9 @@ def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
         return
     for pattern in _METERS:
         for found in pattern.finditer(lower):
-            yield Mention(MeterFact(beats_per_bar=round(read_number(found[1]))), Span(*found.span()))
+            yield Mention(
+                MeterFact(beats_per_bar=round(read_number(found[1]))), Span(*found.span())
+            )
 
 
 def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -204,7 +235,9 @@ def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
 
 
 def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Times that the text names, in seconds from its start, and lengths within it; the length of the whole clip is none."""
+    """Times that the text names, in seconds from its start, and lengths within it; the length of
+    the whole clip is none.
+    """
     minutes = list(_MINUTES.finditer(lower)) if "minute" in lower else []
     for found in minutes:
         seconds = 60 * read_number(found[1]) + (read_number(found[2]) if found[2] else 0)

@@ -18,13 +18,16 @@ _UNIT: Final = r"""(?: bpms?\b | b\.p\.m\.?
       [ -]minute\b
     | beats?[ -]per[ -]min\b )"""
 # "120 BPM", "90-100 beats per minute"
-_NUMBER_UNIT: Final = verbose(rf"({NUMBER}) (?: \s? (?:-|–|to|and) \s? ({NUMBER}) )? [\s-]* {_UNIT}", ignore_case=True)
+_NUMBER_UNIT: Final = verbose(
+    rf"({NUMBER}) (?: \s? (?:-|–|to|and) \s? ({NUMBER}) )? [\s-]* {_UNIT}", ignore_case=True
+)
 _IS_AT: Final = alternatives(  # what may stand between "tempo" and its number
     "is was of at set sits sitting around about to approximately approx\\. roughly comes measures"
     " reads stays marked steady exactly"
     " just close near remains holds runs equals being a constant estimated be would hovers"
     " hovering clocks_in clocking_in"
-    " an?_(?:slow|fast|brisk|quick|rapid|moderate|lively|relaxed|gentle|speedy|energetic|calm|driving|leisurely)"
+    " "
+    "an?_(?:slow|fast|brisk|quick|rapid|moderate|lively|relaxed|gentle|speedy|energetic|calm|driving|leisurely)"
 )
 # "the tempo is set to 118", "BPM: 90", but not "a tempo of 3 bars"
 _UNIT_NUMBER: Final = verbose(
@@ -46,7 +49,11 @@ _TIMES: Final = verbose(
 # "♩ = 92", "M.M. = 92"
 _MARK: Final = verbose(rf"(?: [♩♪]\.? | \bM\.?M\.? ) \s* [=:] \s* ({NUMBER})")
 
-_ITALIAN_WORDS: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in ITALIAN if word != "grave"), key=len, reverse=True))
+_ITALIAN_WORDS: Final = "|".join(
+    sorted(
+        (word.replace(" ", r"\s+") for word in ITALIAN if word != "grave"), key=len, reverse=True
+    )
+)
 _ITALIAN: Final = re.compile(rf"(?<![\w-])(?<!key )({_ITALIAN_WORDS})(?![\w'’])", re.I)
 # "the tempo is grave", "a grave pace": alone it is an adjective
 _GRAVE: Final = verbose(
@@ -66,7 +73,9 @@ _PLAIN_WORD: Final = r"""(?: (?:slow|medium|mid|moderate) [ -]? (?:to|-) [ -]?
     | (?:medium|moderately|mid) [ -] (?:slow|fast)(?:er)?
     | slow(?:er|est)? | fast(?:er|est)? | medium | moderate | mid | brisk(?:er)? | quick(?:er)? |
       rapid | leisurely | low | high )"""
-_NOT_BETWEEN: Final = any_of("the with a an in of to over song melody pitch\\w* quality volume key register range")
+_NOT_BETWEEN: Final = any_of(
+    "the with a an in of to over song melody pitch\\w* quality volume key register range"
+)
 # "slow and steady tempo", "fast-paced", "at a brisk speed"
 _PACED: Final = verbose(
     rf"""\b ({_PLAIN_WORD}) (?: ,?\s+ (?:and[ ]|but[ ]|yet[ ])? (?!{_NOT_BETWEEN}\b) [\w-]+
@@ -84,7 +93,8 @@ _TEMPO_IS: Final = verbose(
     ignore_case=True,
 )
 _NOT_A_TEMPO: Final = any_of(  # "the song is medium in length"
-    "pitch volume quality range length motion in_(?:pitch|volume|quality) energy key fidelity to\\b on\\b sounding register frequency"
+    "pitch volume quality range length motion in_(?:pitch|volume|quality) energy key fidelity "
+    "to\\b on\\b sounding register frequency"
 )
 # "the song is medium with", "this beat is fast"
 _MUSIC_IS: Final = verbose(
@@ -111,7 +121,9 @@ _SLOW_SONG: Final = verbose(
     ignore_case=True,
 )
 _FIXED: Final = re.compile(r"\b(up|mid|down)[ -]?tempo\b", re.I)  # "an up-tempo tune"
-_NOT: Final = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bwithout|\bno)\s+(?:\w+\s+){0,2}$", re.I)
+_NOT: Final = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bwithout|\bno)\s+(?:\w+\s+){0,2}$", re.I
+)
 
 
 def tempo_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -145,7 +157,9 @@ def _italian(sentence: str, lower: str) -> Iterator[Mention]:
 
 _TEMPO_NOUNS: Final = ("tempo", "pace", "speed", "bpm")
 _OF_TEMPO_ALONE: Final = ("low", "high", "mid")  # of anything else they mean something else
-_PLAIN_HINT: Final = re.compile(r"slow|fast|m(?:edium|oderate|id)|brisk|quick|rapid|leisurely|tempo|pace|speed|bpm")
+_PLAIN_HINT: Final = re.compile(
+    r"slow|fast|m(?:edium|oderate|id)|brisk|quick|rapid|leisurely|tempo|pace|speed|bpm"
+)
 
 
 def _plain(sentence: str, lower: str) -> Iterator[Mention]:
@@ -170,7 +184,9 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
 
 
 def _plain_word(word: str) -> str:
-    """A plain word in its basic form: "slower" is slow, "moderately fast" and "medium to fast" are medium fast."""
+    """A plain word in its basic form: "slower" is slow, "moderately fast" and "medium to fast" are
+    medium fast.
+    """
     words = [part for part in re.split(r"[ -]+", word) if part != "to"]
     if len(words) == 2:
         ends = {part.removesuffix("er") for part in words}

@@ -1,7 +1,8 @@
 """Instruments, moods and genres that a source's metadata give, and the prompts made of them.
 
-The prompts take the two forms that Stable Audio describes (Evans et al., "Fast Timing-Conditioned Latent Audio Diffusion", ICML 2024):
-properties with their names, "Instruments: piano | Moods: calm", and bare lists, "calm, piano".
+The prompts take the two forms that Stable Audio describes (Evans et al., "Fast Timing-Conditioned
+Latent Audio Diffusion", ICML 2024): properties with their names, "Instruments: piano | Moods:
+calm", and bare lists, "calm, piano".
 """
 
 import ast
@@ -30,9 +31,12 @@ MAX_ITEMS: Final = 12
 MAX_ITEM_CHARS: Final = 40
 _MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is no list of names
 _SEPARATORS: Final = re.compile(r"[,;|]")
-_STOPS: Final = re.compile(r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+")  # a stop would end our sentence, a bar or colon our field
+_STOPS: Final = re.compile(
+    r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+"
+)  # a stop would end our sentence, a bar or colon our field
 _SPACE: Final = re.compile(r"\s+")
-# An item must state nothing about the labels on its own, nor as a word for the music, the tempo or a chord.
+# An item must state nothing about the labels on its own, nor as a word for the music, the tempo or
+# a chord.
 _PROBES: Final = ("{}", "The music is {}.", "The tempo is {}.", "Chords: {}", "Key: {}")
 _LABEL_SHARE: Final = 0.5  # chance that a prompt names the tempo, and the key
 _FREE_SHARE: Final = 0.5
@@ -40,7 +44,9 @@ T = TypeVar("T")
 
 
 class Metadata(NamedTuple):
-    """Names that a source gives; `counts` says how many items were dropped, by what is wrong with them."""
+    """Names that a source gives; `counts` says how many items were dropped, by what is wrong with
+    them.
+    """
 
     instruments: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
@@ -53,7 +59,8 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
-    """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned and in lower case.
+    """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned
+    and in lower case.
 
     >>> found = read_metadata(Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}'), CaptionRecipe())
     >>> found.moods, found.genres, [(counted.about, count) for counted, count in found.counts]
@@ -63,7 +70,12 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     counts: Counter[CaptionCount] = Counter()
     named = recipe.metadata_columns
     genres = [source.genre] if source.genre else []
-    genres += [item for name in ("genre", "genres") if name in named for item in listed(columns.get(named[name]))]
+    genres += [
+        item
+        for name in ("genre", "genres")
+        if name in named
+        for item in listed(columns.get(named[name]))
+    ]
     return Metadata(
         _cleaned(listed(columns.get(named.get("instruments", ""))), counts),
         _cleaned(listed(columns.get(named.get("moods", ""))), counts),
@@ -73,9 +85,14 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
 
 
 def metadata_sentences(
-    metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[CaptionCount]
+    metadata: Metadata,
+    recipe: CaptionRecipe,
+    rng: np.random.Generator,
+    counts: Counter[CaptionCount],
 ) -> list[ControlSentence]:
-    """A sentence that names the instruments, one that names the moods, or none: each by its own draw."""
+    """A sentence that names the instruments, one that names the moods, or none: each by its own
+    draw.
+    """
     out: list[ControlSentence] = []
     for named in (_instruments(metadata.instruments), _moods(metadata.moods)):
         if not named or rng.random() >= recipe.metadata_share:
@@ -83,7 +100,8 @@ def metadata_sentences(
         order = _shuffled(named, rng)
         items = tuple(fact.text for fact in order)
         sentence = worded(GIVEN_BANKS[order[0].kind], Slots(items=items), order, rng)
-        # Together, the items may read like a claim about the labels; the last may be short for something ("dr") and not end the sentence.
+        # Together, the items may read like a claim about the labels; the last may be short for
+        # something ("dr") and not end the sentence.
         if stated(sentence.text) or split_sentences(f"{sentence.text} It") != (sentence.text, "It"):
             counts[CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, sentence.attribute)] += 1
         else:
@@ -92,9 +110,15 @@ def metadata_sentences(
 
 
 def metadata_prompts(
-    metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[CaptionCount]
+    metadata: Metadata,
+    labels: Labels,
+    recipe: CaptionRecipe,
+    rng: np.random.Generator,
+    counts: Counter[CaptionCount],
 ) -> list[Caption]:
-    """Up to `recipe.metadata_prompts` different prompts of the metadata, with the tempo and key where the labels are sure of them."""
+    """Up to `recipe.metadata_prompts` different prompts of the metadata, with the tempo and key
+    where the labels are sure of them.
+    """
     out: dict[str, Caption] = {}
     for _ in range(recipe.metadata_prompts if metadata else 0):
         text, facts = _prompt(metadata, labels, recipe, rng)
@@ -102,7 +126,9 @@ def metadata_prompts(
         if stated(text) != can_be_read or split_sentences(text) != (text,):
             counts[CaptionCount(CaptionEvent.METADATA_PROMPT_REFUSED)] += 1
             continue
-        out.setdefault(text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=facts))
+        out.setdefault(
+            text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=facts)
+        )
     return list(out.values())
 
 
@@ -113,25 +139,37 @@ class _Prompt(NamedTuple):
     facts: tuple[Fact, ...]
 
 
-def _prompt(metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator) -> _Prompt:
+def _prompt(
+    metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
+) -> _Prompt:
     """Some of the names, perhaps the tempo and key, with the names of their fields or without."""
     chosen = _chosen(metadata, rng)
     of_labels = _label_facts(labels, recipe, rng)
     given = (*_instruments(chosen.get("Instruments", ())), *_moods(chosen.get("Moods", ())))
-    text = _bare(chosen, of_labels, rng) if rng.random() < _FREE_SHARE else _with_fields(chosen, of_labels, rng)
+    text = (
+        _bare(chosen, of_labels, rng)
+        if rng.random() < _FREE_SHARE
+        else _with_fields(chosen, of_labels, rng)
+    )
     return _Prompt(text, (*of_labels, *given))
 
 
 def _chosen(metadata: Metadata, rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
     """Some of the fields that have names, each with some of them."""
-    fields = {"Instruments": metadata.instruments, "Moods": metadata.moods, "Genre": metadata.genres}
+    fields = {
+        "Instruments": metadata.instruments,
+        "Moods": metadata.moods,
+        "Genre": metadata.genres,
+    }
     filled = [(name, items) for name, items in fields.items() if items]
     number = 1 + int(rng.random() * len(filled))
     order = rng.permutation(len(filled))[:number].tolist()
     return {filled[index][0]: _some(filled[index][1], rng) for index in order}
 
 
-def _label_facts(labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator) -> tuple[BpmFact | KeyFact, ...]:
+def _label_facts(
+    labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
+) -> tuple[BpmFact | KeyFact, ...]:
     """The tempo and the key where the labels are sure of them, each by its own draw."""
     may = available(labels, recipe)
     out: list[BpmFact | KeyFact] = []
@@ -142,21 +180,33 @@ def _label_facts(labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
     return tuple(out)
 
 
-def _bare(chosen: dict[str, tuple[str, ...]], of_labels: Sequence[BpmFact | KeyFact], rng: np.random.Generator) -> str:
+def _bare(
+    chosen: dict[str, tuple[str, ...]],
+    of_labels: Sequence[BpmFact | KeyFact],
+    rng: np.random.Generator,
+) -> str:
     """A bare list: "calm, piano, 90 BPM"."""
     upper = rng.random() < 0.5
     names = [item for items in chosen.values() for item in items]
     parts = [item.upper() if upper else item for item in names]
     for fact in of_labels:
-        parts.append(f"{fact.text} BPM" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}")
+        parts.append(
+            f"{fact.text} BPM" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}"
+        )
     return ", ".join(_shuffled(tuple(parts), rng))
 
 
-def _with_fields(chosen: dict[str, tuple[str, ...]], of_labels: Sequence[BpmFact | KeyFact], rng: np.random.Generator) -> str:
+def _with_fields(
+    chosen: dict[str, tuple[str, ...]],
+    of_labels: Sequence[BpmFact | KeyFact],
+    rng: np.random.Generator,
+) -> str:
     """Fields with their names: "Moods: calm | BPM: 90"."""
     parts = [f"{name}: {', '.join(items)}" for name, items in chosen.items()]
     for fact in of_labels:
-        parts.append(f"BPM: {fact.text}" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}")
+        parts.append(
+            f"BPM: {fact.text}" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}"
+        )
     return " | ".join(_shuffled(tuple(parts), rng))
 
 
@@ -186,7 +236,9 @@ def _columns(metadata: str) -> dict[str, Any]:
 
 
 def listed(value: Any) -> list[str]:
-    """Names of a cell: a list, a list written as JSON or as Python, or names with separators between; anything else has none."""
+    """Names of a cell: a list, a list written as JSON or as Python, or names with separators
+    between; anything else has none.
+    """
     if isinstance(value, str):
         text = value.strip()
         if len(text) > _MAX_CELL_CHARS:
@@ -209,7 +261,9 @@ def _literal(text: str) -> list[Any] | tuple[Any, ...] | None:
 
 
 def _cleaned(items: list[str], counts: Counter[CaptionCount]) -> tuple[str, ...]:
-    """The first items that may stand in a caption, each once; the others are counted by what is wrong with them."""
+    """The first items that may stand in a caption, each once; the others are counted by what is
+    wrong with them.
+    """
     out: dict[str, None] = {}
     for item in items:
         name = _SPACE.sub(" ", _STOPS.sub(" ", clean_text(item))).strip(" -–—'’/&").lower()
@@ -228,5 +282,10 @@ def _fault(name: str, kept: int) -> str:
         return "too_many"
     if len(name) > MAX_ITEM_CHARS:
         return "too_long"
-    facts = [fact for probe in _PROBES for text in (name, name.upper()) for fact in parse_facts(probe.format(text))]
+    facts = [
+        fact
+        for probe in _PROBES
+        for text in (name, name.upper())
+        for fact in parse_facts(probe.format(text))
+    ]
     return facts[0].kind.value if facts else ""

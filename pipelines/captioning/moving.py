@@ -1,4 +1,6 @@
-"""Source captions under a change of the audio: what moves exactly is rewritten in place, what cannot be is dropped."""
+"""Source captions under a change of the audio: what moves exactly is rewritten in place, what
+cannot be is dropped.
+"""
 
 import re
 from collections import Counter
@@ -75,7 +77,9 @@ def _moves(mention: Mention, change: Change) -> bool:
 
 def _dropped(found: tuple[Mention, ...], change: Change, duration_s: float) -> FactKind | None:
     """The kind of the first claim that cannot be moved."""
-    return next((mention.kind for mention in found if _cannot_move(mention, change, duration_s)), None)
+    return next(
+        (mention.kind for mention in found if _cannot_move(mention, change, duration_s)), None
+    )
 
 
 def _cannot_move(mention: Mention, change: Change, duration_s: float) -> bool:
@@ -93,7 +97,9 @@ def _cannot_move(mention: Mention, change: Change, duration_s: float) -> bool:
 
 
 def _unlike(before: str, after: str, semitones: int) -> FactKind | None:
-    """The kind of a claim that the rewritten sentence does not state as it should: such a sentence is not kept."""
+    """The kind of a claim that the rewritten sentence does not state as it should: such a sentence
+    is not kept.
+    """
     for fact, new in zip(stated(before), stated(after), strict=False):
         expected = _transposed(fact, semitones)
         if fact.kind is not new.kind or (expected is not None and expected != new):
@@ -108,7 +114,9 @@ def _transposed(fact: Fact, semitones: int) -> Fact | None:
     if isinstance(fact, KeyFact):
         return KeyFact.of(fact.key.transposed(semitones)) if fact.key else fact
     if isinstance(fact, ChordsFact):
-        return ChordsFact(chords=tuple(Chord.parse(label).transposed(semitones).harte for label in fact.chords))
+        return ChordsFact(
+            chords=tuple(Chord.parse(label).transposed(semitones).harte for label in fact.chords)
+        )
     return None
 
 
@@ -162,7 +170,9 @@ def _like_note(name: str, old: str, text: str) -> str:
     if old[1:].lower().endswith(("sharp", "flat")):
         word = {"#": "sharp", "b": "flat"}.get(name[1:], "")
         return f"{letter}{old[1]}{word}" if word else letter
-    in_ascii = old[1:] in ("#", "b") or (old[1:] not in ("♯", "♭") and bool(_ASCII_SIGN.search(text)))
+    in_ascii = old[1:] in ("#", "b") or (
+        old[1:] not in ("♯", "♭") and bool(_ASCII_SIGN.search(text))
+    )
     return letter + (name[1:] if in_ascii else pretty(name)[1:])
 
 

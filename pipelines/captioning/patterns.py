@@ -1,10 +1,13 @@
-"""How patterns of the parser are written: word lists as data, and regular expressions with white space and comments."""
+"""How patterns of the parser are written: word lists as data, and regular expressions with white
+space and comments.
+"""
 
 import re
 
 
 def any_of(words: str) -> str:
-    """A group that matches any of these words, the earlier first; `_` stands for a space within one.
+    """A group that matches any of these words, the earlier first; `_` stands for a space within
+    one.
 
     >>> any_of("meter time_signature")
     '(?:meter|time[ ]signature)'

@@ -53,7 +53,8 @@ def joined(first: str, second: str, joint: str) -> str:
 
 
 def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
-    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that no parser reads: instruments, moods.
+    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that
+    no parser reads: instruments, moods.
 
     >>> [part.bank for part in own_parts("It is in the key of A minor; the tempo is 92 BPM.")]
     ['key', 'bpm']
@@ -65,7 +66,10 @@ def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
         place = sentence.find(joint)
         while place >= 0:
             rest = sentence[place + len(joint) :]
-            parts = [_as_one(sentence[:place] + ".", given), _as_one(rest[:1].upper() + rest[1:], given)]
+            parts = [
+                _as_one(sentence[:place] + ".", given),
+                _as_one(rest[:1].upper() + rest[1:], given),
+            ]
             found = [part for part in parts if part]
             if len(found) == 2:
                 return found
@@ -87,7 +91,9 @@ def _as_one(sentence: str, given: Stated) -> Recognised | None:
     for kind, bank in GIVEN_BANKS.items():
         named = tuple(fact for fact in given if fact.kind is kind)
         items = tuple(fact.text for fact in named)
-        if items and any(fill(wording, Slots(items=items)) == sentence for wording in WORDINGS[bank]):
+        if items and any(
+            fill(wording, Slots(items=items)) == sentence for wording in WORDINGS[bank]
+        ):
             return Recognised(sentence, bank, Slots(items=items), named)
     facts = stated(sentence)
     bank, slots = _bank_of(sentence, facts)
@@ -106,7 +112,11 @@ def _bank_of(sentence: str, facts: Stated) -> tuple[str, Slots]:
         case (KeyFact() as key,):
             return "key", Slots(key=pretty(key.text))
         case (ChordsFact() | TimedChordsFact() as chords,):
-            return _timed_bank(sentence, chords) if isinstance(chords, TimedChordsFact) else _chord_bank(sentence, len(chords.chords))
+            return (
+                _timed_bank(sentence, chords)
+                if isinstance(chords, TimedChordsFact)
+                else _chord_bank(sentence, len(chords.chords))
+            )
         case (DynamicsFact(dynamics=heard),):
             return heard.value, Slots()
         case _:
@@ -114,7 +124,9 @@ def _bank_of(sentence: str, facts: Stated) -> tuple[str, Slots]:
 
 
 def _tempo_bank(facts: Stated) -> tuple[str, Slots]:
-    """The bank of a number, of a word or of both. "The tempo is slow" is somebody else's: we write other words."""
+    """The bank of a number, of a word or of both. "The tempo is slow" is somebody else's: we write
+    other words.
+    """
     bpm = next((fact.text for fact in facts if isinstance(fact, BpmFact)), "")
     word = next((fact.word for fact in facts if isinstance(fact, TempoWordFact)), "")
     if not word:

@@ -26,7 +26,9 @@ class Work(NamedTuple):
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
+    """The captions of a bucket that are reworded, one a sample at most, in the order of its
+    samples.
+    """
     captions = to_reword(job)
     for sample in labelled_samples(job):
         if (caption := captions.get(sample.varied.sample_key)) is not None:
@@ -34,7 +36,9 @@ def works(job: Job) -> Iterator[Work]:
 
 
 def to_reword(job: Job) -> dict[str, Caption]:
-    """The caption of each sample that is reworded: its control caption, else its first source caption."""
+    """The caption of each sample that is reworded: its control caption, else its first source
+    caption.
+    """
     out: dict[str, Caption] = {}
     for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}
@@ -44,7 +48,9 @@ def to_reword(job: Job) -> dict[str, Caption]:
 
 
 def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
-    """Write what came of a bucket's work, and count: texts that landed, refusals by reason, captions that nobody answered."""
+    """Write what came of a bucket's work, and count: texts that landed, refusals by reason,
+    captions that nobody answered.
+    """
     refused: Counter[Refusal] = Counter()
     rows: list[Captioned] = []
     dead: list[tuple[str, Death]] = []

@@ -17,7 +17,9 @@ WORDS = {
 
 
 def fact_of(kind: FactKind | str, words: str, sentence: int = 0) -> Fact:
-    """A fact in the form of schema version 5, read as it stands in older shards: ``fact_of("key", "Ab major")``."""
+    """A fact in the form of schema version 5, read as it stands in older shards: ``fact_of("key",
+    "Ab major")``.
+    """
     return read_fact({"kind": kind, "value": words, "sentence": sentence})
 
 

@@ -12,7 +12,15 @@ from pipelines.captioning.sentences import rounds_of
 from pipelines.captioning.tempo_words import TEMPO_RANGES, BpmRange
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
-from schemas.fact import BpmFact, ChordsFact, Fact, KeyFact, MeterFact, TempoWordFact, TimedChordsFact
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    Fact,
+    KeyFact,
+    MeterFact,
+    TempoWordFact,
+    TimedChordsFact,
+)
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.prompt_controls.chart import Chart, in_symbols, listed, read_chart
@@ -32,7 +40,9 @@ class Source(StrEnum):
     FLAG = "flag"
     CAPTION = "caption"
     CHORDS = "chords"  # a key worked out from chords that a flag or the caption states
-    PREDICTED = "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
+    PREDICTED = (
+        "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
+    )
     CORPUS = "corpus"  # nobody says: what is usual in the corpus
     DEFAULT = "default"  # nobody says, and nothing was counted: common knowledge
 
@@ -61,7 +71,10 @@ class Wishes(NamedTuple):
     def span(self) -> BpmRange:
         """Tempos that the words allow."""
         spans = [TEMPO_RANGES.get(word, ANY_TEMPO) for word in self.words]
-        return BpmRange(max((one.low for one in spans), default=0), min((one.high for one in spans), default=ANY_TEMPO.high))
+        return BpmRange(
+            max((one.low for one in spans), default=0),
+            min((one.high for one in spans), default=ANY_TEMPO.high),
+        )
 
     @property
     def chord_labels(self) -> tuple[str, ...]:
@@ -72,9 +85,15 @@ class Wishes(NamedTuple):
 
 
 def read_wishes(
-    caption: str, *, bpm: float | None = None, meter: str | int | None = None, key: str | None = None, chords: str | None = None
+    caption: str,
+    *,
+    bpm: float | None = None,
+    meter: str | int | None = None,
+    key: str | None = None,
+    chords: str | None = None,
 ) -> Wishes:
-    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the notes.
+    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the
+    notes.
 
     Raises `TrainingError` for a flag that cannot be read.
     """
@@ -103,14 +122,18 @@ def read_wishes(
     )
 
 
-def _tonality(flag: KeyFact | None, facts: Sequence[KeyFact], as_written: str, notes: list[str]) -> Stated[KeyFact] | None:
+def _tonality(
+    flag: KeyFact | None, facts: Sequence[KeyFact], as_written: str, notes: list[str]
+) -> Stated[KeyFact] | None:
     """The key of a flag, else of the caption; a mode alone counts where no key is stated."""
     keys = [fact for fact in facts if fact.tonic is not None]
     modes = [fact for fact in facts if fact.tonic is None]
     return _picked(flag, [*keys, *modes], as_written, notes)
 
 
-def _picked(flag: F | None, facts: Sequence[F], as_written: str, notes: list[str]) -> Stated[F] | None:
+def _picked(
+    flag: F | None, facts: Sequence[F], as_written: str, notes: list[str]
+) -> Stated[F] | None:
     """The flag's fact, else the caption's first; others that disagree with it are noted."""
     taken = flag or next(iter(facts), None)
     if taken is None:
@@ -121,14 +144,21 @@ def _picked(flag: F | None, facts: Sequence[F], as_written: str, notes: list[str
     return Stated(taken, Source.FLAG if flag else Source.CAPTION)
 
 
-def _agreeing_words(words: Sequence[TempoWordFact], number: Stated[BpmFact] | None, as_written: str, notes: list[str]) -> tuple[str, ...]:
+def _agreeing_words(
+    words: Sequence[TempoWordFact],
+    number: Stated[BpmFact] | None,
+    as_written: str,
+    notes: list[str],
+) -> tuple[str, ...]:
     """Tempo words of the caption that agree with the number and with the words before them."""
     kept: list[TempoWordFact] = []
     for word in words:
         stated: list[Fact] = [number.fact] if number else []
         against = [one for one in [*stated, *kept] if disagree(word, one)]
         if against:
-            is_flag = number is not None and against[0] is number.fact and number.source is Source.FLAG
+            is_flag = (
+                number is not None and against[0] is number.fact and number.source is Source.FLAG
+            )
             notes.append(_lost(word, against[0], as_written if is_flag else ""))
         else:
             kept.append(word)
@@ -174,7 +204,9 @@ def _bpm_flag(bpm: float | None) -> BpmFact | None:
     if bpm is None:
         return None
     if not (math.isfinite(bpm) and _BPM[0] <= bpm <= _BPM[1]):
-        raise TrainingError(f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute")
+        raise TrainingError(
+            f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
+        )
     return BpmFact(bpm=bpm)
 
 
@@ -184,7 +216,8 @@ def _meter_flag(meter: str | int | None) -> MeterFact | None:
     found = _SIGNATURE.fullmatch(str(meter))
     if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
+            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or "
+            f"{_BEATS[0]} to {_BEATS[1]} beats"
         )
     return MeterFact(beats_per_bar=int(found[1]))
 
@@ -198,7 +231,9 @@ def _key_flag(key: str | None) -> KeyFact | None:
     try:
         return KeyFact.of(Key.parse(key))
     except SchemaError as error:
-        raise TrainingError(f"--key {key!r} is not a key: expected such as 'A minor', 'F# major'") from error
+        raise TrainingError(
+            f"--key {key!r} is not a key: expected such as 'A minor', 'F# major'"
+        ) from error
 
 
 class _Chords(NamedTuple):
@@ -207,7 +242,9 @@ class _Chords(NamedTuple):
     source: Source | None
 
 
-def _chords(flag: str | None, with_times: list[TimedChordsFact], plain: list[ChordsFact], notes: list[str]) -> _Chords:
+def _chords(
+    flag: str | None, with_times: list[TimedChordsFact], plain: list[ChordsFact], notes: list[str]
+) -> _Chords:
     """The flag's chords, else those of the caption, first those with times; others are noted."""
     stated: list[TimedChordsFact | ChordsFact] = [*with_times, *plain]
     if flag is not None:
