@@ -8,6 +8,7 @@ Its folder::
 """
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from prefect import flow, get_run_logger, task
@@ -16,15 +17,15 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import key
 from flows.build import EngineSettings, Share, build_corpus
-from flows.cli_evaluate import PAGE, REPORT
-from flows.cli_train import train_recipe
 from flows.errors import UsageError
+from flows.evaluation import PAGE, REPORT, EvaluationChoice, EvaluationRequest
 from flows.launchers import Launching
 from flows.launching import train_job
 from flows.model_card import DOCUMENT
 from flows.processes import ProcessGroup
 from flows.steps import absolute
 from flows.train import shown_model, train_model
+from flows.training_run import train_recipe
 from pipelines.isolation import module_command
 from pipelines.store import Store
 from schemas.recipe import Recipe
@@ -45,12 +46,12 @@ def pipeline(
     preset: str = "tiny",
     settings: tuple[str, ...] = (),
     launching: Launching = Launching(),
-    evaluation: tuple[str, ...] = (),
+    evaluation: EvaluationChoice = EvaluationChoice(),
 ) -> dict[str, Any]:
     """Build a corpus from music, train a model on it, and measure whether it plays what is asked. Run again, it goes on where it was.
 
     The build labels if its recipe names vocabularies, and encodes for the codec that is trained on. `settings` are knobs of the training
-    recipe, `evaluation` more options of `obbligato evaluate`.
+    recipe; `evaluation` says how it is measured, and by what.
     """
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
@@ -84,9 +85,10 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 
 
 @task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
-def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> None:
-    """Have a model play the corpus's test prompts and score it, in a process of its own."""
-    command = module_command("flows.cli", "evaluate", model, corpus, "--out", report, *options)
+def evaluate_model(model: str, corpus: str, report: str, evaluation: EvaluationChoice) -> None:
+    """Have a model play the corpus's test prompts and score it, in a process of its own: models leave memory with it."""
+    request = EvaluationRequest(target=model, shards=corpus, out=Path(report), recipe=evaluation.recipe, options=evaluation.options)
+    command = module_command("flows.evaluation", request.model_dump_json())
     group = ProcessGroup(module_command("flows.launchers.node", "--parent", str(os.getpid()), "--", *command))
     try:
         for _, line in group.lines():
@@ -96,7 +98,7 @@ def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...
         group.close()
         raise
     if status:
-        raise UsageError(f"obbligato evaluate ended with status {status}; the log of this run has its words")
+        raise UsageError(f"the evaluation ended with status {status}; the log of this run has its words")
     create_link_artifact(f"file://{report}/{PAGE}", link_text=report, key=key("report", os.path.basename(os.path.dirname(report))))
 
 

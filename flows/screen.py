@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -15,6 +13,7 @@ from rich.segment import ControlType, Segment
 from rich.table import Table
 
 from flows.plain import PlainStream, message, plain
+from flows.program import command_name
 
 if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
     from flows.stages import StepProgress, Watch
@@ -29,14 +28,14 @@ _WIDTH: Final = 160  # where there is no terminal
 class Screen(Console):
     """A console that shows text as it is: no markup is read from it, and what rich itself does not write is escaped."""
 
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr)
         if not self.is_terminal:
             self.width = _WIDTH
 
     @property
     def file(self) -> IO[str]:
-        """Standard output itself: rich's own colours must reach it, and `render` sees to the rest."""
+        """The stream itself: rich's own colours must reach it, and `render` sees to the rest."""
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 
@@ -51,10 +50,11 @@ class Screen(Console):
 
 
 console: Final = Screen()
+beside: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching(screen: Screen = console) -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
     columns = (
         TextColumn("{task.description:>9}", markup=False),
@@ -65,7 +65,7 @@ def watching() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     # Not redirected: rich would read colours out of what others print meanwhile.
-    shown = Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=False, redirect_stderr=False)
+    shown = Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False, redirect_stderr=False)
     with shown as bars:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
@@ -74,20 +74,20 @@ def watching() -> Iterator[Watch]:
             if state.step not in tasks:
                 tasks[state.step] = bars.add_task(state.step, total=state.total)
             bars.update(tasks[state.step], completed=state.done)
-            if state.done == state.total and state.step not in finished and not console.is_terminal:
+            if state.done == state.total and state.step not in finished and not screen.is_terminal:
                 finished.add(state.step)
-                console.print(f"{state.step}: {state.total}")
+                screen.print(f"{state.step}: {state.total}")
 
         yield watch
 
 
-def counting(what: str, total: int) -> Callable[[int], None]:
+def counting(what: str, total: int, screen: Screen = console) -> Callable[[int], None]:
     """Shows, on a terminal, how many of all are done."""
 
     def watch(done: int) -> None:
-        if console.is_terminal:
-            console.control(Control(ControlType.CARRIAGE_RETURN))
-            console.print(f"{what} {done} of {total}", end="" if done < total else "\n")
+        if screen.is_terminal:
+            screen.control(Control(ControlType.CARRIAGE_RETURN))
+            screen.print(f"{what} {done} of {total}", end="" if done < total else "\n")
 
     return watch
 
@@ -107,8 +107,7 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     if dataset["agreement"]:
         console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
         console.print(agreement_table(dataset["agreement"]))
-    command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
-    console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
+    console.print(plain(f"look into it:  {command_name()} shards stats {out}"), soft_wrap=True)
 
 
 def print_recovery(means: Mapping[str, Any]) -> None:

@@ -96,7 +96,7 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
     if not stage.asked(recipe):
         return Report(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
-        raise UsageError(f"step {stage.name} does all buckets at once: take it without --slice")
+        raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.together(recipe)

@@ -9,12 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows.artifacts import key
-from flows.cli_train import train_recipe
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, followed
 from flows.launching import check_end, stopped, train_job
 from flows.model_card import CARD, DOCUMENT
 from flows.steps import absolute
+from flows.training_run import train_recipe
 from pipelines.store import Store
 from pipelines.trust import trust
 from training.recipe import wanted

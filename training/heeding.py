@@ -1,4 +1,4 @@
-"""Whether a model heeds what it is told: its loss when told right, against its loss when told of another song.
+"""Condition ablation: the loss of a model when told right, against its loss when told of another song.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a condition has the same loss either way.
 
@@ -31,7 +31,7 @@ _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
 
 
-class Heed(Record):
+class ConditionAblation(Record):
     """What a condition is worth to a model, over songs. Losses are means over songs; the interval is that of the mean difference."""
 
     condition: Condition
@@ -44,8 +44,8 @@ class Heed(Record):
     unusable: int = 0  # samples that were left out, because they cannot be read or break the contract
 
     @property
-    def heard(self) -> bool:
-        """Whether the interval leaves zero out."""
+    def is_used(self) -> bool:
+        """Whether the model uses it: the interval leaves zero out."""
         return self.low > 0
 
 
@@ -62,7 +62,7 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 }
 
 
-def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0) -> tuple[Heed, ...]:
+def ablate_conditions(player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0) -> tuple[ConditionAblation, ...]:
     """What text, beats and chords are worth, over the songs of a split: of each one clip, its first sample that can be used.
 
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps. Raises `TrainingError` for fewer
@@ -91,15 +91,15 @@ def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, roun
                     loss_B = player.model(latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B)
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
-    return tuple(heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable)) for condition in _SWAPS)
+    return tuple(ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable)) for condition in _SWAPS)
 
 
-def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
+def ablation_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> ConditionAblation:
     """What a condition is worth, from each song's loss when told right and when told of another."""
     gain_B = wrong_B - right_B
     half = float(student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B)))
     middle = float(gain_B.mean())
-    return Heed(
+    return ConditionAblation(
         condition=condition, songs=len(gain_B), right=float(right_B.mean()), wrong=float(wrong_B.mean()),
         difference=middle, low=middle - half, high=middle + half,
     )  # fmt: skip

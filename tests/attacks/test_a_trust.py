@@ -21,8 +21,8 @@ from pipelines.trust import NotTrusted, reached, wanted
 from pipelines.versions import BEGUN
 from schemas.corpus import Source
 from schemas.recipe import CaptionRecipe, EncodeRecipe, IngestRecipe, LabelRecipe, LlmRecipe, Recipe, Writer
-from tests.attacks.conftest import obbligato
 from tests.conftest import Built
+from tests.running import obbligato
 
 Change = Callable[[str, str], None]
 

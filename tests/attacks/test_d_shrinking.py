@@ -14,9 +14,9 @@ from pipelines.shrinking import Shrinks
 from pipelines.slicing import write_listing
 from pipelines.store import Store
 from schemas.corpus import InputRow, Source
-from tests.attacks.conftest import obbligato
 from tests.flows.building import digests
 from tests.flows.test_growth import PLAIN
+from tests.running import obbligato
 
 SONGS = 6
 

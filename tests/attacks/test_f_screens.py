@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from flows.artifacts import rewording_report
-from flows.cli_evaluate import print_report
+from flows.evaluation_screen import print_report
 from flows.model_card import model_card
 from pipelines.settling import INPUT_LEDGER
 from pipelines.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
 from tests.flows.test_model_card import OURS, facts
+from tests.running import obbligato
 from tests.written_plan import write_plan
 from training.evaluation.report import Report
 
@@ -25,12 +26,6 @@ ROOT = Path(__file__).parents[2]
 CLEAR, TITLE, TURNED, C1, TAG = "\x1b[2J", "\x1b]0;mine\x07", "\u202egnp\u2066", "\x9b31m", "\U000e0041"
 HOSTILE = f"{CLEAR}{TITLE}{TURNED}{C1}{TAG}\u200b\u2028"
 SEEN = r"\x1b[2J\x1b]0;mine\x07\u202egnp\u2066\x9b31m\U000e0041\u200b\u2028"
-
-
-def obbligato(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, errors="surrogateescape", check=False
-    )
 
 
 def harmless(text: str) -> bool:

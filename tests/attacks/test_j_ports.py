@@ -71,8 +71,8 @@ def test_j1_neither_the_demo_nor_labels_nor_latents_listen(tmp_path: Path) -> No
         "caption\n" + "\n".join(f"A {mood} piece for {what}." for mood in ("calm", "fast") for what in ("piano", "drums")) + "\n"
     )
     vocabulary = str(tmp_path / "vocabulary.parquet")
-    assert listeners(["demo", str(tmp_path / "demo"), "--songs", "3", "--workers", "2"]) == set()
-    assert listeners(["captions", "vocabulary", "--out", vocabulary, "--captions", str(words), "--licence", "CC0-1.0"]) == set()
+    assert listeners(["demo", "--out", str(tmp_path / "demo"), "--songs", "3", "--workers", "2"]) == set()
+    assert listeners(["captions", "vocabulary", str(words), "--out", vocabulary, "--licence", "CC0-1.0"]) == set()
     corpus = str(tmp_path / "demo" / "corpus")
     assert listeners(["label", corpus, "--vocabulary", vocabulary, "--workers", "2"]) == set()
     assert listeners(["encode", corpus, "--codec", "mel", "--workers", "2"]) == set()

@@ -25,7 +25,7 @@ from training.data.examples import members_of, parsed
 from training.data.index import find_places, read_ranges
 from training.evaluation.chroma import Chroma, chroma_of
 from training.generating import Player, Score
-from training.heeding import heeded
+from training.heeding import ablate_conditions
 from training.loop import train
 from training.model import LatentDiffusion
 from training.presets import ready_recipe
@@ -102,7 +102,7 @@ def main() -> None:
     player = Player.of(str(asked.out / "run"))
     torch.manual_seed(0)
     fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
-    first, last = (heeded(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right for one in (fresh, player))
+    first, last = (ablate_conditions(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right for one in (fresh, player))
     print(f"loss {first:.3f} untrained, {last:.3f} trained, the same {ROUNDS} draws of noise for each clip: {first / last:.1f} times less")
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
     scores = [Score(sample.key, text, cut(sample.labels, SECONDS)) for sample, text in zip(samples, prompts, strict=True)]

@@ -15,10 +15,7 @@ from schemas.recipe import EncodeRecipe, Recipe
 from tests.conftest import Built
 from tests.flows.building import ROOT
 from tests.flows.test_growth import Corpus
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+from tests.running import obbligato as run
 
 
 def test_the_printed_recipe_reads_back_as_the_default() -> None:
@@ -86,7 +83,7 @@ def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the
     corpus.build()
     refused = run("encode", str(corpus.out))
     assert (refused.returncode, refused.stderr) == (2, "obbligato: no codec to encode with: name one with --codec\n")
-    done = run("encode", str(corpus.out), "--codec", "tests.pipelines.codecs.level", "--source", "1.0", "--set", "encode.batch=2")
+    done = run("encode", str(corpus.out), "--codec", "tests.pipelines.codecs.level", "--weights", "1.0", "--set", "encode.batch=2")
     assert done.returncode == 0, done.stderr
     [shard] = (corpus.out / "shards").glob("*.tar")
     with tarfile.open(shard) as tar:

@@ -122,7 +122,7 @@ def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(tones: Tones,
     with hold(Store(str(out)), "test") as lock:
         begin(tones.sources, str(out), PLAIN)
         for step in STEPS:
-            shares = [[]] if step in WHOLE_STEPS else [["--slice", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
+            shares = [[]] if step in WHOLE_STEPS else [["--share", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
             for process in [_step(step, out, lock.environment(), options) for options in shares]:
                 building.finish(process)
     assert_same(out, tones)
@@ -130,7 +130,7 @@ def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(tones: Tones,
 
 def _step(name: str, out: Path, environment: dict[str, str], options: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "step", name, "--out", str(out), *options],
+        [sys.executable, "-m", "flows.cli", "step", str(out), name, *options],
         cwd=building.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

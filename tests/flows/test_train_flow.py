@@ -15,6 +15,7 @@ import pytest
 
 import flows.pipeline
 from flows.errors import UsageError
+from flows.evaluation import evaluation_choice
 from flows.launchers import Launching
 from flows.pipeline import with_latents
 from flows.settings import recipe_toml
@@ -29,7 +30,7 @@ from training.presets import ready_recipe
 
 TRAINING = (*SETTINGS, "run.steps=4", "sampling.steps=2")
 LABELS = [f"annotate.{what}=tests.flows.plain_annotator" for what in ("beats", "chords", "key")]
-EVALUATION = ["--prompts=2", "--no-swaps", *(f"--set={setting}" for setting in LABELS)]
+EVALUATION = ["prompts=2", "swaps=false", *LABELS]
 
 
 def parameters(shards: Path, out: Path, steps: int, checkpoint_every: int = 10) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def check_lineage(out: Path) -> None:
 @pytest.mark.slow
 def test_music_becomes_a_model_that_was_measured(server: Server, music: Corpus) -> None:
     given = {"sources": [str(music.folder / "songs.csv")], "out": str(music.out), "recipe": PLAIN.model_dump(mode="json"),
-             "settings": list(TRAINING), "evaluation": EVALUATION}  # fmt: skip
+             "settings": list(TRAINING), "evaluation": evaluation_choice(EVALUATION).model_dump(mode="json")}  # fmt: skip
     with worker(server, OMP_NUM_THREADS="1"):
         run = server.run("pipeline/pipeline", **given)
         assert server.ended(run, limit_s=240) == "Completed", server.message(run)

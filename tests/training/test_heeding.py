@@ -11,7 +11,7 @@ from tests.training.data.shards import told
 from tests.training.runs import corpus, recipe
 from training.errors import TrainingError
 from training.generating import Player
-from training.heeding import heeded
+from training.heeding import ablate_conditions
 from training.loop import train
 
 
@@ -36,10 +36,10 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(tmp_path: Path) ->
     folder = tmp_path / "broken"
     folder.mkdir()
     with_broken(folder / "validation-00000.tar", whole=3)
-    found = heeded(player, str(folder), split=Split.VALIDATION, rounds=1)
+    found = ablate_conditions(player, str(folder), split=Split.VALIDATION, rounds=1)
     assert {(one.songs, one.unusable) for one in found} == {(3, 2)}
     whole = tmp_path / "whole"
     whole.mkdir()
     with_broken(whole / "validation-00000.tar", whole=2)
     with pytest.raises(TrainingError, match=r"2 songs.*cannot be used: 2, the first .*validation-00000.tar at byte 0: has no .flac"):
-        heeded(player, str(whole), rounds=1)
+        ablate_conditions(player, str(whole), rounds=1)
