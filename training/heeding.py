@@ -62,7 +62,9 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 }
 
 
-def ablate_conditions(player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0) -> tuple[ConditionAblation, ...]:
+def ablate_conditions(
+    player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0
+) -> tuple[ConditionAblation, ...]:
     """What text, beats and chords are worth, over the songs of a split: of each one clip, its first sample that can be used.
 
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps. Raises `TrainingError` for fewer

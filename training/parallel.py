@@ -82,7 +82,7 @@ class World(NamedTuple):
 @contextmanager
 def joined(device: str) -> Iterator[World]:
     """The world this process was started in. Raises `TrainingError` where a GPU is asked for and there is none."""
-    rank, ranks, local = _rank(), int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+    rank, ranks, local = _rank(), int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = device_of(device, local)
     if ranks > 1:
         _meet("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
@@ -100,7 +100,7 @@ def is_first_process() -> bool:
 
 def _rank() -> int:
     """This process's place among those that were started together."""
-    return int(os.environ.get("RANK", 0))
+    return int(os.environ.get("RANK", "0"))
 
 
 def _meet(backend: str, rank: int, ranks: int) -> None:
