@@ -1,7 +1,9 @@
-"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m flows.automations`.
+"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m
+flows.automations`.
 
-A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started again: it resumes where it was.
-With a notification block, runs that fail and builds with too many dead inputs are told.
+A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started
+again: it resumes where it was. With a notification block, runs that fail and builds with too many
+dead inputs are told.
 """
 
 import argparse
@@ -30,7 +32,8 @@ _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*
 
 
 def our_flows() -> list[str]:
-    """Names of all flows of this package that write into a folder `out`, where another run of theirs goes on.
+    """Names of all flows of this package that write into a folder `out`, where another run of
+    theirs goes on.
 
     >>> our_flows()
     ['backfill', 'build-corpus', 'encode', 'label', 'nightly', 'pipeline', 'train']
@@ -47,7 +50,9 @@ def _is_program(name: str) -> bool:
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations of our flows; `block` names a notification block as ``type/name``, such as ``slack-webhook/alerts``."""
+    """The automations of our flows; `block` names a notification block as ``type/name``, such as
+    ``slack-webhook/alerts``.
+    """
     ours = [ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": our_flows()})]
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
@@ -101,7 +106,10 @@ def _on(ours: list[ResourceSpecification], events: set[str], runs: Sequence[str]
 
 
 def publish(wanted: Sequence[Automation]) -> list[str]:
-    """Create automations on the server, or bring those of the same name up to date. Returns their names."""
+    """Create automations on the server, or bring those of the same name up to date.
+
+    Returns their names.
+    """
     for automation in wanted:
         try:
             standing: Any = Automation.read(name=automation.name)

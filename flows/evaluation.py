@@ -1,6 +1,8 @@
-"""An evaluation as commands and flows ask for it: what is listened to, what it is compared with, and the folder of the report.
+"""An evaluation as commands and flows ask for it: what is listened to, what it is compared with,
+and the folder of the report.
 
-``python -m flows.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded in a process that ends.
+``python -m flows.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded in a
+process that ends.
 """
 
 import shutil
@@ -52,7 +54,10 @@ class EvaluationRequest(Record):
 
 
 def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Report":
-    """Play, listen, compare, and write the report. Raises `UsageError` for a folder that is no place for it."""
+    """Play, listen, compare, and write the report.
+
+    Raises `UsageError` for a folder that is no place for it.
+    """
     from pipelines.temporary import temporary_folder
 
     _check_out(Path(request.target), request.out)
@@ -115,7 +120,9 @@ def _check_out(target: Path, out: Path) -> None:
 
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
-    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced once it is whole."""
+    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report
+    there is replaced once it is whole.
+    """
     from flows.evaluation_page import page
 
     fresh = out / _FRESH
@@ -154,7 +161,8 @@ class EvaluationChoice(Record):
 
 
 def evaluation_choice(settings: Sequence[str]) -> EvaluationChoice:
-    """The choice that settings name: ``key=value`` an option, ``section.key=value`` a knob of the recipe that listens.
+    """The choice that settings name: ``key=value`` an option, ``section.key=value`` a knob of the
+    recipe that listens.
 
     Raises `UsageError` naming what does not fit.
 

@@ -1,4 +1,6 @@
-"""What the terminal shows of evaluations: a report's figures, and what conditions are worth to a model."""
+"""What the terminal shows of evaluations: a report's figures, and what conditions are worth to a
+model.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

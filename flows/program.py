@@ -1,4 +1,6 @@
-"""How every program of ours begins and ends: plain streams, and errors meant for the reader in one line."""
+"""How every program of ours begins and ends: plain streams, and errors meant for the reader in one
+line.
+"""
 
 import logging
 import sys
@@ -10,7 +12,10 @@ from flows.plain import guard_streams, message
 
 
 def run_program(program: Callable[[], object]) -> None:
-    """Run a program. An error meant for the reader is one plain line, and exit status 1 (2 for wrong usage)."""
+    """Run a program.
+
+    An error meant for the reader is one plain line, and exit status 1 (2 for wrong usage).
+    """
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
     from training.errors import TrainingError

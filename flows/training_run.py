@@ -1,4 +1,6 @@
-"""A training run as commands and flows ask for it: the recipe put together, here or through a launcher, described at its end."""
+"""A training run as commands and flows ask for it: the recipe put together, here or through a
+launcher, described at its end.
+"""
 
 import json
 import os
@@ -61,7 +63,10 @@ class Outcome(Record):
 
 
 def run_training(request: TrainingRequest, tell: Tell) -> Outcome:
-    """Train, or go on with a run. Raises `UsageError` and `TrainingError` for what cannot be trained."""
+    """Train, or go on with a run.
+
+    Raises `UsageError` and `TrainingError` for what cannot be trained.
+    """
     recipe = request.recipe
     if request.launching is None:
         return _trained_here(request, recipe, tell)
@@ -91,7 +96,10 @@ def _outcome(out: str, status: int) -> Outcome:
 
 
 def train_recipe(preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]) -> TrainRecipe:
-    """A preset with a file's values laid over it, then settings, then the shards. Raises `UsageError` naming what does not fit."""
+    """A preset with a file's values laid over it, then settings, then the shards.
+
+    Raises `UsageError` naming what does not fit.
+    """
     values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
     if file is not None:
         try:

@@ -1,4 +1,7 @@
-"""Our command in this process, for tests that read what it says. One that must see a process (its death, its ports) starts one."""
+"""Our command in this process, for tests that read what it says.
+
+One that must see a process (its death, its ports) starts one.
+"""
 
 import io
 import logging
@@ -25,7 +28,9 @@ class Said(NamedTuple):
 
 
 def obbligato(*arguments: object, cwd: Path | None = None, **environment: str) -> Said:
-    """Run `obbligato` with arguments: its entry point, streams and exit status as in a process of its own, but not its imports."""
+    """Run `obbligato` with arguments: its entry point, streams and exit status as in a process of
+    its own, but not its imports.
+    """
     out, err = _stream(), _stream()
     with _as_started(["obbligato", *map(str, arguments)], cwd, environment), patch.multiple(sys, stdout=out, stderr=err):
         status = _status()

@@ -1,4 +1,6 @@
-"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build, and what stands around it."""
+"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build, and what
+stands around it.
+"""
 
 import json
 from pathlib import Path
@@ -37,7 +39,10 @@ def demo(
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered. Needs no download."""
+    """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered.
+
+    Needs no download.
+    """
     from flows.demo import run_demo
     from flows.screen import print_recovery
     from pipelines.beam.options import Engine

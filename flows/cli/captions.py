@@ -1,4 +1,6 @@
-"""`obbligato captions quote | facts | vocabulary`: what rewording would cost, what a text states, texts to label audio with."""
+"""`obbligato captions quote | facts | vocabulary`: what rewording would cost, what a text states,
+texts to label audio with.
+"""
 
 import json
 from pathlib import Path
@@ -75,7 +77,9 @@ def vocabulary(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Gather sentences and tags to label audio with: from captioned tables, and by a language model from titles and artists."""
+    """Gather sentences and tags to label audio with: from captioned tables, and by a language model
+    from titles and artists.
+    """
     from flows.settings import load_recipe
     from pipelines.vocabulary import Origin, check_place, gather, write_vocabulary
 

@@ -1,4 +1,6 @@
-"""`obbligato evaluate` and `obbligato ablate`: does music play what was asked, and what are conditions worth to a model?"""
+"""`obbligato evaluate` and `obbligato ablate`: does music play what was asked, and what are
+conditions worth to a model?
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +45,9 @@ def evaluate(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
+    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is
+    it to them and to other music?
+    """
     from flows.evaluation import PAGE, EvaluationOptions, EvaluationRequest, run_evaluation
     from flows.evaluation_screen import print_report
     from flows.settings import load_recipe
@@ -67,7 +71,9 @@ def ablate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Say what text, beats and chords are worth to a model: how much its loss rises where it is given another song's."""
+    """Say what text, beats and chords are worth to a model: how much its loss rises where it is
+    given another song's.
+    """
     from flows.evaluation_screen import print_ablation
     from training.generating import Player
     from training.heeding import ablate_conditions

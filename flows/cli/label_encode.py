@@ -1,4 +1,6 @@
-"""`obbligato label` and `obbligato encode`: a build that stands gets texts or latents, and its shards are written anew around its audio."""
+"""`obbligato label` and `obbligato encode`: a build that stands gets texts or latents, and its
+shards are written anew around its audio.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +27,9 @@ def label(
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is not encoded again."""
+    """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is
+    not encoded again.
+    """
     from flows.local import label as run_label
 
     given = {"vocabularies": vocabularies, "exclude": exclude}
@@ -49,7 +53,9 @@ def encode(
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Encode each sample's audio as the latents that a model learns, and put them into the shards beside the same audio."""
+    """Encode each sample's audio as the latents that a model learns, and put them into the shards
+    beside the same audio.
+    """
     from flows.local import encode as run_encode
 
     named = _codec(codec, weights)
@@ -60,7 +66,10 @@ def encode(
 
 
 def _codec(codec: str, weights: str) -> dict[str, str]:
-    """What options name of a codec. Weights are one codec's: with another, those that the recipe names for its own mean nothing."""
+    """What options name of a codec.
+
+    Weights are one codec's: with another, those that the recipe names for its own mean nothing.
+    """
     if codec:
         return {"codec": codec, "source": weights}
     return {"source": weights} if weights else {}
@@ -74,7 +83,9 @@ def _renewed(
     workers: int,
     as_json: bool,
 ) -> dict[str, Any]:
-    """Bring a build up to date with its own recipe, with what a command's options have `named` in it, and `settings` laid over it."""
+    """Bring a build up to date with its own recipe, with what a command's options have `named` in
+    it, and `settings` laid over it.
+    """
     from flows.settings import overridden
     from flows.steps import check_reach, stored_build, trust_recipe
     from pipelines.beam.options import Engine

@@ -1,14 +1,18 @@
-"""What commands share: options, arguments and completions, each declared once, and the grammar that all keep.
+"""What commands share: options, arguments and completions, each declared once, and the grammar that
+all keep.
 
-A command is a verb, or a noun with verbs of its own (`shards`, `dead`, `captions`). Its first argument is what it reads:
+A command is a verb, or a noun with verbs of its own (`shards`, `dead`, `captions`). Its first
+argument is what it reads:
 
 - BUILD, the folder or URL of a build, wherever a build is looked at or brought up to date;
 - SHARDS, a build or any other shards, wherever samples are read;
-- RUN, a training run or one of its checkpoints, where a model is measured; `sample` reads a caption, so there the model is an option.
+- RUN, a training run or one of its checkpoints, where a model is measured; `sample` reads a
+  caption, so there the model is an option.
 
-``--out`` is what is written, and nothing else is. ``--set`` and ``--recipe`` are the recipe of the command's own work; a command that
-has others' work done, as `pipeline`, has an option of that name for each (``--train``, ``--launch``, ``--evaluate``). With ``--json`` the
-result is one JSON object on standard output, or one a line where rows are listed, and progress goes to standard error.
+``--out`` is what is written, and nothing else is. ``--set`` and ``--recipe`` are the recipe of the
+command's own work; a command that has others' work done, as `pipeline`, has an option of that name
+for each (``--train``, ``--launch``, ``--evaluate``). With ``--json`` the result is one JSON object
+on standard output, or one a line where rows are listed, and progress goes to standard error.
 """
 
 import json
@@ -143,7 +147,10 @@ def print_build(dataset: dict[str, Any], build: str, as_json: bool) -> None:
 
 
 def required(out: str, what: str) -> str:
-    """What is written, where a command may also only print. Raises `UsageError` where nothing is named."""
+    """What is written, where a command may also only print.
+
+    Raises `UsageError` where nothing is named.
+    """
     if not out:
         raise UsageError(f"--out is missing: the folder that {what} go to")
     return out

@@ -1,4 +1,7 @@
-"""Names of commands and options that hold for one more version. Each works as before, and the new name goes to standard error."""
+"""Names of commands and options that hold for one more version.
+
+Each works as before, and the new name goes to standard error.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -75,7 +78,8 @@ def renewed(command: str, args: Sequence[str]) -> list[str]:
 
 
 def evaluation_settings(settings: Sequence[str]) -> Iterator[str]:
-    """Settings of an evaluation in a pipeline, some of which may be whole options of `evaluate`, as once.
+    """Settings of an evaluation in a pipeline, some of which may be whole options of `evaluate`, as
+    once.
 
     >>> list(evaluation_settings(["show=3"]))
     ['show=3']

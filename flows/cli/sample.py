@@ -42,7 +42,10 @@ def sample(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Play a caption: music with its lead sheet. What neither caption nor options say is filled from the corpus of the model."""
+    """Play a caption: music with its lead sheet.
+
+    What neither caption nor options say is filled from the corpus of the model.
+    """
     from flows.leadsheet import heading, lead_sheet
     from flows.settings import validated_as
     from training.asking.ask import asked

@@ -1,4 +1,6 @@
-"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset, ours or another's."""
+"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset,
+ours or another's.
+"""
 
 import json
 from collections.abc import Sequence
@@ -44,7 +46,9 @@ def show(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Show one sample: a lead sheet with captions, change and provenance, or what is known of a foreign one."""
+    """Show one sample: a lead sheet with captions, change and provenance, or what is known of a
+    foreign one.
+    """
     from flows.screen import console
     from flows.shard_screen import print_sample
     from pipelines.shard_finding import find_shards
@@ -152,7 +156,9 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the audio they name."""
+    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the
+    audio they name.
+    """
     from pipelines import musicbench
     from pipelines.shard_finding import Problem, find_shards
 
@@ -178,7 +184,9 @@ def _split_of(name: str) -> "Split | None":
 
 
 def _export_parts(target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool) -> None:
-    """Write the parts, with the seed and the filter words of the build's recipe; of shards without one, the default's."""
+    """Write the parts, with the seed and the filter words of the build's recipe; of shards without
+    one, the default's.
+    """
     from flows.steps import stored_build
     from pipelines.musicbench_parts import export_parts
     from pipelines.shard_finding import find_shards

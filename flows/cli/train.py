@@ -1,4 +1,6 @@
-"""`obbligato train`, `train codec`, `train predictors`: a model from shards, and what stands around it."""
+"""`obbligato train`, `train codec`, `train predictors`: a model from shards, and what stands around
+it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +33,10 @@ _MODEL = "model"  # what is trained where no other name is given; never typed: `
 
 
 class Training(TyperGroup):
-    """Trains what its first word names; where that is not a name of ours, a model. A folder called so is given as ./codec."""
+    """Trains what its first word names; where that is not a name of ours, a model.
+
+    A folder called so is given as ./codec.
+    """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """The name of what is trained comes first."""
@@ -83,7 +88,10 @@ def train(
     launch: Launch = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
+    """Train a model on shards.
+
+    SIGTERM ends it with a checkpoint and status 75; the same command goes on.
+    """
     from flows.launching import launching_of
     from flows.training_run import TrainingRequest, run_training
 
@@ -131,7 +139,10 @@ def train_codec(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Train a small autoencoder on shards: the codec `vae`, for latents of one's own. Knobs are vae.steps and others."""
+    """Train a small autoencoder on shards: the codec `vae`, for latents of one's own.
+
+    Knobs are vae.steps and others.
+    """
     from flows.program import command_name
     from flows.settings import laid_over, validated_as
     from training.autoencoder import AutoencoderRecipe, train_autoencoder
@@ -154,7 +165,10 @@ def train_predictors(
     printed: Print = False,
     as_json: Json = False,
 ) -> None:
-    """Train predictors of the tempo, meter, mode and chords that a caption leaves open. Minutes on a CPU."""
+    """Train predictors of the tempo, meter, mode and chords that a caption leaves open.
+
+    Minutes on a CPU.
+    """
     from flows.settings import laid_over, validated_as
     from training.predictors.learning import learn
     from training.predictors.recipe import PredictorRecipe

@@ -1,4 +1,6 @@
-"""`obbligato trust` and `obbligato unlock`: what a build or a model of others may name, and a lock that must go."""
+"""`obbligato trust` and `obbligato unlock`: what a build or a model of others may name, and a lock
+that must go.
+"""
 
 from typing import Annotated
 
@@ -16,7 +18,9 @@ def trust(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our own. Kept in your configuration."""
+    """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our
+    own. Kept in your configuration.
+    """
     from pipelines.trust import EVERYWHERE, trusted
     from pipelines.trust import trust as remember
 

@@ -1,4 +1,6 @@
-"""With --json the result is one JSON object on standard output, and progress goes to standard error."""
+"""With --json the result is one JSON object on standard output, and progress goes to standard
+error.
+"""
 
 import json
 import shutil
