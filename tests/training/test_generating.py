@@ -1,4 +1,4 @@
-"""A model that plays from its checkpoint, and whether it heeds what it is told."""
+"""A model that plays from its checkpoint, and whether it uses what it is told."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Samples that cannot be used, when a model is asked what it heeds."""
+"""Samples that cannot be used, when conditions of a model are ablated."""
 
 from pathlib import Path
 
