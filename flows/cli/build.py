@@ -28,7 +28,7 @@ from flows.cli.options import (
     written,
 )
 from flows.cli.renamed import say_renamed
-from flows.plain import message, plain
+from flows.screens.plain import message, plain
 
 
 def demo(
@@ -43,8 +43,8 @@ def demo(
 
     Needs no download.
     """
-    from flows.demo import run_demo
-    from flows.screen import print_recovery
+    from flows.build.demo import run_demo
+    from flows.screens.terminal import print_recovery
     from pipelines.beam.options import Engine
 
     if folder:
@@ -77,16 +77,16 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
-    from flows.local import build as run_build
-    from flows.settings import load_recipe
+    from flows.build.local import build as run_build
+    from flows.build.recipe_files import load_recipe
     from pipelines.beam.options import engine_of
-    from pipelines.shard_finding import DATASET
-    from pipelines.store import Store
+    from pipelines.shards.find import DATASET
+    from pipelines.storage.store import Store
 
     chosen = load_recipe(recipe, with_columns(settings, columns))
     if slices > 1 or dask:
-        from flows.build import EngineSettings, build_corpus
-        from flows.own_server import guard_own_server
+        from flows.deployments.build_corpus import EngineSettings, build_corpus
+        from flows.deployments.own_server import guard_own_server
 
         guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
@@ -112,7 +112,7 @@ def recipe(
     as_json: Json = False,
 ) -> None:
     """Print a recipe with a comment per knob."""
-    from flows.settings import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
+    from flows.build.recipe_files import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
 
     if list_ready:
         ready = ready_recipes()
@@ -135,10 +135,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what a build would do, from file headers, without doing it."""
-    from flows.screen import print_plan
-    from flows.settings import load_recipe
-    from pipelines.listing import list_inputs
-    from pipelines.planning import plan_build
+    from flows.build.recipe_files import load_recipe
+    from flows.screens.terminal import print_plan
+    from pipelines.inputs.listing import list_inputs
+    from pipelines.reports.plan import plan_build
 
     chosen = load_recipe(recipe, with_columns(settings, columns))
     found = plan_build(list_inputs(sources, chosen.ingest), chosen)
@@ -155,9 +155,9 @@ def annotate(
     as_json: JsonLines = False,
 ) -> None:
     """Print the labels of audio files, as a lead sheet or as JSON lines."""
-    from flows.leadsheet import heading, lead_sheet
-    from flows.settings import load_recipe
-    from pipelines.annotate_files import annotate_files
+    from flows.build.recipe_files import load_recipe
+    from pipelines.labels.lead_sheet import heading, lead_sheet
+    from pipelines.reports.annotate_files import annotate_files
 
     failed = False
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
@@ -175,9 +175,9 @@ def annotate(
 
 def verify(build: Build, workers: Workers = 1, as_json: Json = False) -> None:
     """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
-    from flows.local import verify_build
+    from flows.build.local import verify_build
     from pipelines.beam.options import Engine
-    from pipelines.damage import NotWhole
+    from pipelines.reports.damage import NotWhole
 
     try:
         with watching(as_json) as watch:

@@ -17,10 +17,10 @@ def list_dead(
     as_json: JsonLines = False,
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
-    from flows.screen import print_ledger
-    from pipelines.build_folder import check_files
-    from pipelines.ledger import ledger_rows
-    from pipelines.store import Store
+    from flows.screens.terminal import print_ledger
+    from pipelines.reports.ledger import ledger_rows
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
     check_files(Store(build))
@@ -39,9 +39,9 @@ def show(
     as_json: JsonLines = False,
 ) -> None:
     """Show every ledger row of a key, whole: as indented JSON, or one JSON object a line."""
-    from pipelines.build_folder import check_files
-    from pipelines.ledger import ledger_rows
-    from pipelines.store import Store
+    from pipelines.reports.ledger import ledger_rows
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
     check_files(Store(build))
@@ -63,7 +63,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Do the dead again with the stored recipe and sources; their rows in the ledger are replaced."""
-    from flows.local import retry as run_retry
+    from flows.build.local import retry as run_retry
     from pipelines.beam.options import Engine
 
     with watching(as_json) as watch:

@@ -48,9 +48,9 @@ def evaluate(
     """Score a model, or a folder of music: does it play what its prompts ask for, and how near is
     it to them and to other music?
     """
-    from flows.evaluation import PAGE, EvaluationOptions, EvaluationRequest, run_evaluation
-    from flows.evaluation_screen import print_report
-    from flows.settings import load_recipe
+    from flows.build.recipe_files import load_recipe
+    from flows.models.evaluation import PAGE, EvaluationOptions, EvaluationRequest, run_evaluation
+    from flows.screens.evaluation import print_report
 
     chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
     options = EvaluationOptions(prompts=prompts, swaps=swaps, show=show, most=most, device=device, seed=seed)
@@ -74,9 +74,9 @@ def ablate(
     """Say what text, beats and chords are worth to a model: how much its loss rises where it is
     given another song's.
     """
-    from flows.evaluation_screen import print_ablation
-    from training.generating import Player
-    from training.heeding import ablate_conditions
+    from flows.screens.evaluation import print_ablation
+    from training.evaluation.condition_ablation import ablate_conditions
+    from training.generation.generate import Player
 
     found = ablate_conditions(Player.of(model, device), shards, rounds=rounds, seed=seed)
     if as_json:

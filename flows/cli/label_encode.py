@@ -30,7 +30,7 @@ def label(
     """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is
     not encoded again.
     """
-    from flows.local import label as run_label
+    from flows.build.local import label as run_label
 
     given = {"vocabularies": vocabularies, "exclude": exclude}
     named = {knob: tuple(files) for knob, files in given.items() if files}
@@ -56,7 +56,7 @@ def encode(
     """Encode each sample's audio as the latents that a model learns, and put them into the shards
     beside the same audio.
     """
-    from flows.local import encode as run_encode
+    from flows.build.local import encode as run_encode
 
     named = _codec(codec, weights)
     dataset = _renewed(
@@ -86,8 +86,8 @@ def _renewed(
     """Bring a build up to date with its own recipe, with what a command's options have `named` in
     it, and `settings` laid over it.
     """
-    from flows.settings import overridden
-    from flows.steps import check_reach, stored_build, trust_recipe
+    from flows.build.recipe_files import overridden
+    from flows.build.run_step import check_reach, stored_build, trust_recipe
     from pipelines.beam.options import Engine
     from schemas.recipe import Recipe
 

@@ -8,7 +8,7 @@ from typer.core import TyperCommand
 
 from flows.cli import build, captions, dead, evaluate, label_encode, pipeline, sample, shards, step, train, trust
 from flows.cli.renamed import Renamed, RenamedCommands
-from flows.program import run_program
+from flows.screens.program import run_program
 
 _START: Final = "Start here"
 _BUILDS: Final = "Builds and shards"

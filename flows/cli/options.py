@@ -26,9 +26,9 @@ import typer
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from flows.evaluation import Progress
+    from flows.build.run_stage import Watch
     from flows.launchers.job import Tell
-    from flows.stages import Watch
+    from flows.models.evaluation import Progress
 
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
@@ -36,14 +36,14 @@ _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 
 def ready_recipe_names() -> list[str]:
     """Names of the recipes that come with Obbligato, for a shell."""
-    from flows.settings import ready_recipes
+    from flows.build.recipe_files import ready_recipes
 
     return list(ready_recipes())
 
 
 def step_names() -> list[str]:
     """Names of a build's steps, for a shell."""
-    from flows.order import STEPS
+    from flows.build.order import STEPS
 
     return list(STEPS)
 
@@ -122,23 +122,23 @@ def teller(as_json: bool) -> "Tell":
 @contextmanager
 def watching(as_json: bool) -> "Iterator[Watch]":
     """Progress of a build's stages, beside the result where that is for a program."""
-    from flows import screen
+    from flows.screens import terminal
 
-    with screen.watching(screen.beside if as_json else screen.console) as watch:
+    with terminal.watching(terminal.beside if as_json else terminal.console) as watch:
         yield watch
 
 
 def counting(as_json: bool) -> "Progress":
     """Progress of things that are counted, beside the result where that is for a program."""
-    from flows import screen
+    from flows.screens import terminal
 
-    shown_on = screen.beside if as_json else screen.console
-    return lambda what, total: screen.counting(what, total, shown_on)
+    shown_on = terminal.beside if as_json else terminal.console
+    return lambda what, total: terminal.counting(what, total, shown_on)
 
 
 def print_build(dataset: dict[str, Any], build: str, as_json: bool) -> None:
     """What a build holds."""
-    from flows.screen import print_dataset
+    from flows.screens.terminal import print_dataset
 
     if as_json:
         print_json(dataset)

@@ -47,12 +47,12 @@ def pipeline(
     as_json: Json = False,
 ) -> None:
     """Build a corpus, train a model on it, and measure whether it plays what is asked."""
-    from flows.build import EngineSettings
-    from flows.evaluation import evaluation_choice
-    from flows.launching import launching_of
-    from flows.own_server import guard_own_server
-    from flows.pipeline import pipeline as run_pipeline
-    from flows.settings import load_recipe
+    from flows.build.recipe_files import load_recipe
+    from flows.deployments.build_corpus import EngineSettings
+    from flows.deployments.own_server import guard_own_server
+    from flows.deployments.pipeline import pipeline as run_pipeline
+    from flows.launchers.command import launching_of
+    from flows.models.evaluation import evaluation_choice
 
     evaluated_by = evaluation_choice(list(evaluation_settings(evaluation or [])))
     guard_own_server()

@@ -46,13 +46,13 @@ def sample(
 
     What neither caption nor options say is filled from the corpus of the model.
     """
-    from flows.leadsheet import heading, lead_sheet
-    from flows.settings import validated_as
-    from training.asking.ask import asked
-    from training.generating import Player, Score, untold
-    from training.predictors.predictors import Predictors
-    from training.sampling import SamplingConfig
-    from training.written import write_piece
+    from flows.build.recipe_files import validated_as
+    from pipelines.labels.lead_sheet import heading, lead_sheet
+    from training.control_predictors.predictors import Predictors
+    from training.diffusion.sampling import SamplingConfig
+    from training.generation.generate import Player, Score, untold
+    from training.generation.write import write_piece
+    from training.prompt_controls.ask import asked
 
     player = Player.of(model, device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}

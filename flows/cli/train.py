@@ -26,7 +26,7 @@ from flows.cli.options import (
 if TYPE_CHECKING:
     from typer._click.shell_completion import CompletionItem
 
-    from flows.training_run import Outcome
+    from flows.models.training_run import Outcome
     from schemas.record import Record
 
 _MODEL = "model"  # what is trained where no other name is given; never typed: `train model` learns from a folder of that name
@@ -92,8 +92,8 @@ def train(
 
     SIGTERM ends it with a checkpoint and status 75; the same command goes on.
     """
-    from flows.launching import launching_of
-    from flows.training_run import TrainingRequest, run_training
+    from flows.launchers.command import launching_of
+    from flows.models.training_run import TrainingRequest, run_training
 
     launched = bool(launcher or launch or processes * nodes > 1)
     request = TrainingRequest(
@@ -118,7 +118,7 @@ def train(
 
 
 def _print_outcome(outcome: "Outcome") -> None:
-    from flows.program import command_name
+    from flows.screens.program import command_name
 
     typer.echo(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}: {outcome.checkpoint}")
     if not outcome.stopped:
@@ -127,7 +127,7 @@ def _print_outcome(outcome: "Outcome") -> None:
 
 
 def _print_recipe(recipe: "Record", as_json: bool) -> None:
-    from flows.settings import recipe_toml
+    from flows.build.recipe_files import recipe_toml
 
     typer.echo(recipe.model_dump_json() if as_json else recipe_toml(recipe, comments=True))
 
@@ -143,9 +143,9 @@ def train_codec(
 
     Knobs are vae.steps and others.
     """
-    from flows.program import command_name
-    from flows.settings import laid_over, validated_as
-    from training.autoencoder import AutoencoderRecipe, train_autoencoder
+    from flows.build.recipe_files import laid_over, validated_as
+    from flows.screens.program import command_name
+    from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
 
     values = laid_over({"vae": {}}, settings or [])
     recipe = validated_as(AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}")
@@ -169,9 +169,9 @@ def train_predictors(
 
     Minutes on a CPU.
     """
-    from flows.settings import laid_over, validated_as
-    from training.predictors.learning import learn
-    from training.predictors.recipe import PredictorRecipe
+    from flows.build.recipe_files import laid_over, validated_as
+    from training.control_predictors.learning import learn
+    from training.control_predictors.recipe import PredictorRecipe
 
     values = laid_over(PredictorRecipe().model_dump(mode="json"), settings or [])
     if shards:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Build, Json, print_json
-from flows.plain import message, plain
+from flows.screens.plain import message, plain
 
 
 def trust(
@@ -21,8 +21,8 @@ def trust(
     """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our
     own. Kept in your configuration.
     """
-    from pipelines.trust import EVERYWHERE, trusted
-    from pipelines.trust import trust as remember
+    from pipelines.trust.trusted import EVERYWHERE, trusted
+    from pipelines.trust.trusted import trust as remember
 
     if names:
         remember(build, names)
@@ -37,12 +37,12 @@ def trust(
 
 def _wanted(build: str) -> tuple[str, ...]:
     """What lies in a folder wants: a build, or a model that was trained."""
-    from flows.steps import SOURCES, stored_build
-    from pipelines import trust
-    from pipelines.store import Store
-    from training import recipe
-    from training.checkpoints import find_checkpoint
-    from training.files import RECIPE
+    from flows.build.run_step import SOURCES, stored_build
+    from pipelines.storage.store import Store
+    from pipelines.trust import trusted as trust
+    from training.run import recipe
+    from training.run.checkpoint_files import RECIPE
+    from training.run.checkpoints import find_checkpoint
 
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)
@@ -53,9 +53,9 @@ def _wanted(build: str) -> tuple[str, ...]:
 
 def unlock(build: Build, as_json: Json = False) -> None:
     """Remove the lock of a run that is surely dead."""
-    from pipelines.build_folder import check_folder
-    from pipelines.lock import break_lock
-    from pipelines.store import Store
+    from pipelines.storage.lock import break_lock
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_folder
 
     check_folder(Store(build))
     holder = break_lock(Store(build))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Built
-from tests.running import obbligato
+from tests.support.running import obbligato
 
 
 @pytest.mark.parametrize(
