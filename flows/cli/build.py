@@ -70,9 +70,13 @@ def build(
     beam: Beam = None,
     slices: Annotated[
         int,
-        typer.Option(min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster."),
+        typer.Option(
+            min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster."
+        ),
     ] = 1,
-    dask: Annotated[str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers take the slices.")] = "",
+    dask: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers take the slices.")
+    ] = "",
     shrink: Shrink = False,
     as_json: Json = False,
 ) -> None:
@@ -89,12 +93,16 @@ def build(
         from flows.deployments.own_server import guard_own_server
 
         guard_own_server()
-        engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
+        engine = EngineSettings(
+            workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask
+        )
         build_corpus(sources, out, chosen, engine, shrink=shrink)
         dataset = Store(out).read_json(DATASET)
     else:
         with watching(as_json) as watch:
-            dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink)
+            dataset = run_build(
+                sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink
+            )
     print_build(dataset, out, as_json)
 
 
@@ -108,15 +116,25 @@ def recipe(
         ),
     ] = None,
     settings: Settings = None,
-    list_ready: Annotated[bool, typer.Option("--list", help="List the ready recipes instead.")] = False,
+    list_ready: Annotated[
+        bool, typer.Option("--list", help="List the ready recipes instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print a recipe with a comment per knob."""
-    from flows.build.recipe_files import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
+    from flows.build.recipe_files import (
+        load_recipe,
+        ready_recipes,
+        recipe_notes,
+        recipe_text,
+        recipe_toml,
+    )
 
     if list_ready:
         ready = ready_recipes()
-        lines = [json.dumps(ready)] if as_json else [f"{name:12}{line}" for name, line in ready.items()]
+        lines = (
+            [json.dumps(ready)] if as_json else [f"{name:12}{line}" for name, line in ready.items()]
+        )
         typer.echo("\n".join(lines))
         return
     chosen = load_recipe(file, settings or [])
@@ -149,7 +167,9 @@ def plan(
 
 
 def annotate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio files; each is labelled whole.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Audio files; each is labelled whole.")
+    ],
     recipe: RecipeFile = None,
     settings: Settings = None,
     as_json: JsonLines = False,
@@ -163,7 +183,11 @@ def annotate(
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
         failed = failed or labels is None
         if as_json:
-            said = f'"labels": {labels.model_dump_json()}' if labels else f'"error": {json.dumps(problem)}'
+            said = (
+                f'"labels": {labels.model_dump_json()}'
+                if labels
+                else f'"error": {json.dumps(problem)}'
+            )
             typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
         elif labels is None:
             typer.echo(message(f"{path}: {problem}"), err=True)
@@ -174,7 +198,9 @@ def annotate(
 
 
 def verify(build: Build, workers: Workers = 1, as_json: Json = False) -> None:
-    """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
+    """Read a build back whole: checksums, contract, identities, splits, and labels extracted
+    again.
+    """
     from flows.build.local import verify_build
     from pipelines.beam.options import Engine
     from pipelines.reports.damage import NotWhole
@@ -188,4 +214,7 @@ def verify(build: Build, workers: Workers = 1, as_json: Json = False) -> None:
         raise
     print_build(dataset, build, as_json)
     if not as_json:
-        typer.echo("verified: every shard is whole, every sample keeps the contract, both identities hold, no group stands in two splits")
+        typer.echo(
+            "verified: every shard is whole, every sample keeps the contract, both identities "
+            "hold, no group stands in two splits"
+        )

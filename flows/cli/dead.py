@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="Look at what a build could not use
 @app.command("ls")
 def list_dead(
     build: Build,
-    rejected: Annotated[bool, typer.Option("--rejected", help="What the filter's rules rejected, too.")] = False,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="What the filter's rules rejected, too.")
+    ] = False,
     as_json: JsonLines = False,
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
@@ -35,7 +37,9 @@ def list_dead(
 @app.command()
 def show(
     build: Build,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of an input or sample, or the start of one.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="Key of an input or sample, or the start of one.")
+    ],
     as_json: JsonLines = False,
 ) -> None:
     """Show every ledger row of a key, whole: as indented JSON, or one JSON object a line."""
@@ -62,7 +66,9 @@ def retry(
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Do the dead again with the stored recipe and sources; their rows in the ledger are replaced."""
+    """Do the dead again with the stored recipe and sources; their rows in the ledger are
+    replaced.
+    """
     from flows.build.local import retry as run_retry
     from pipelines.beam.options import Engine
 

@@ -17,11 +17,19 @@ def label(
     build: Build,
     vocabularies: Annotated[
         list[str] | None,
-        typer.Option("--vocabulary", metavar="FILE", help="Texts to choose from. Repeatable; none for the build's own."),
+        typer.Option(
+            "--vocabulary",
+            metavar="FILE",
+            help="Texts to choose from. Repeatable; none for the build's own.",
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="FILE", help="Captions that no label may repeat: an evaluation set. Repeatable."),
+        typer.Option(
+            "--exclude",
+            metavar="FILE",
+            help="Captions that no label may repeat: an evaluation set. Repeatable.",
+        ),
     ] = None,
     settings: Settings = None,
     workers: Workers = 1,
@@ -43,11 +51,16 @@ def encode(
     build: Build,
     codec: Annotated[
         str,
-        typer.Option(help="mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."),
+        typer.Option(
+            help="mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."
+        ),
     ] = "",
     weights: Annotated[
         str,
-        typer.Option(metavar="ID|FOLDER", help="The codec's weights: an id on the Hugging Face hub, or a folder."),
+        typer.Option(
+            metavar="ID|FOLDER",
+            help="The codec's weights: an id on the Hugging Face hub, or a folder.",
+        ),
     ] = "",
     settings: Settings = None,
     workers: Workers = 1,
@@ -60,7 +73,12 @@ def encode(
 
     named = _codec(codec, weights)
     dataset = _renewed(
-        build, settings, lambda stored: stored.replaced(encode=stored.encode.replaced(**named)), run_encode, workers, as_json
+        build,
+        settings,
+        lambda stored: stored.replaced(encode=stored.encode.replaced(**named)),
+        run_encode,
+        workers,
+        as_json,
     )
     print_build(dataset, build, as_json)
 

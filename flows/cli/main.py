@@ -6,7 +6,19 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
-from flows.cli import build, captions, dead, evaluate, label_encode, pipeline, sample, shards, step, train, trust
+from flows.cli import (
+    build,
+    captions,
+    dead,
+    evaluate,
+    label_encode,
+    pipeline,
+    sample,
+    shards,
+    step,
+    train,
+    trust,
+)
 from flows.cli.renamed import Renamed, RenamedCommands
 from flows.screens.program import run_program
 
@@ -34,7 +46,9 @@ app = typer.Typer(
 )
 
 
-def _add(panel: str, command: Callable[..., Any], line: str, cls: type[TyperCommand] = TyperCommand) -> None:
+def _add(
+    panel: str, command: Callable[..., Any], line: str, cls: type[TyperCommand] = TyperCommand
+) -> None:
     """Add a command to a panel of the help, where one line says what it does."""
     _ORDER.append(command.__name__)
     app.command(command.__name__, cls=cls, rich_help_panel=panel, short_help=line)(command)
@@ -74,4 +88,6 @@ def main() -> None:
     """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for
     wrong usage).
     """
-    run_program(lambda: app(prog_name="obbligato"))  # however it was started: a shell completes that name
+    run_program(
+        lambda: app(prog_name="obbligato")
+    )  # however it was started: a shell completes that name

@@ -63,27 +63,41 @@ def written(what: str, metavar: str = "FOLDER") -> Any:
 Build = Annotated[str, typer.Argument(metavar="BUILD", help="Folder or URL of a build.")]
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE", help="Folders, globs, files, manifests or shards; paths or URLs."),
+    typer.Argument(
+        metavar="SOURCE", help="Folders, globs, files, manifests or shards; paths or URLs."
+    ),
 ]
 TrainShards = Annotated[list[str] | None, typer.Argument(metavar="SHARDS", help=_SHARDS)]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a training run, or one of its checkpoints.")]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a training run, or one of its checkpoints.")
+]
 Target = Annotated[
     str,
-    typer.Argument(metavar="SHARDS", help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these."),
+    typer.Argument(
+        metavar="SHARDS",
+        help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these.",
+    ),
 ]
 RecipeFile = Annotated[
     Path | None,
     typer.Option(
         "--recipe",
         metavar="FILE|NAME",
-        help="A recipe in TOML, or a ready one's name; without it, the default that `obbligato recipe` prints.",
+        help=(
+            "A recipe in TOML, or a ready one's name; without it, the default that `obbligato "
+            "recipe` prints."
+        ),
         autocompletion=ready_recipe_names,
     ),
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help=KNOB)]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="OURS=THEIRS", help="A table's column by our name, such as uri=ytid. Repeatable."),
+    typer.Option(
+        "--map",
+        metavar="OURS=THEIRS",
+        help="A table's column by our name, such as uri=ytid. Repeatable.",
+    ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 Runner = Annotated[str, typer.Option(help="local, or the name of a Beam runner.")]
@@ -91,21 +105,40 @@ Beam = Annotated[
     list[str] | None,
     typer.Option("--beam", metavar="NAME=VALUE", help="An option of the Beam runner. Repeatable."),
 ]
-Shrink = Annotated[bool, typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops.")]
+Shrink = Annotated[
+    bool,
+    typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, progress on standard error.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON object on standard output, progress on standard error."),
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu or cuda.")]
 Preset = Annotated[
     str,
-    typer.Option(help="tiny (a CPU, minutes), small (one GPU), base (Mustango's), n2m (base, trained as Noise2Music)."),
+    typer.Option(
+        help=(
+            "tiny (a CPU, minutes), small (one GPU), base (Mustango's), n2m (base, trained as "
+            "Noise2Music)."
+        )
+    ),
 ]
-Print = Annotated[bool, typer.Option("--print", help="Print the recipe with a comment per knob instead.")]
-Processes = Annotated[int, typer.Option(min=1, help="Processes that train, on each machine; on GPUs, one for each.")]
+Print = Annotated[
+    bool, typer.Option("--print", help="Print the recipe with a comment per knob instead.")
+]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Processes that train, on each machine; on GPUs, one for each.")
+]
 Nodes = Annotated[int, typer.Option(min=1, help="Machines that train, by slurm or kubernetes.")]
 Launch = Annotated[
     list[str] | None,
-    typer.Option("--launch", metavar="KEY=VALUE", help="A setting of the launcher, such as partition=gpu. Repeatable."),
+    typer.Option(
+        "--launch",
+        metavar="KEY=VALUE",
+        help="A setting of the launcher, such as partition=gpu. Repeatable.",
+    ),
 ]
 
 

@@ -23,16 +23,22 @@ from flows.cli.renamed import evaluation_settings
 
 def pipeline(
     sources: Sources,
-    out: Annotated[str, written("Folder of corpus, model and report. Again, it goes on where it was.")],
+    out: Annotated[
+        str, written("Folder of corpus, model and report. Again, it goes on where it was.")
+    ],
     recipe: RecipeFile = None,
     settings: Settings = None,
     workers: Workers = 1,
     preset: Preset = "tiny",
     train: Annotated[
         list[str] | None,
-        typer.Option("--train", metavar="KNOB=VALUE", help=KNOB.replace("the recipe", "the training recipe")),
+        typer.Option(
+            "--train", metavar="KNOB=VALUE", help=KNOB.replace("the recipe", "the training recipe")
+        ),
     ] = None,
-    launcher: Annotated[str, typer.Option(help="Where it is trained: local, slurm or kubernetes.")] = "local",
+    launcher: Annotated[
+        str, typer.Option(help="Where it is trained: local, slurm or kubernetes.")
+    ] = "local",
     processes: Processes = 1,
     nodes: Nodes = 1,
     launch: Launch = None,
@@ -41,7 +47,10 @@ def pipeline(
         typer.Option(
             "--evaluate",
             metavar="KEY=VALUE",
-            help="An option of `evaluate`, as show=20 or swaps=false, or a knob of what listens, as annotate.device=cuda. Repeatable.",
+            help=(
+                "An option of `evaluate`, as show=20 or swaps=false, or a knob of what listens, "
+                "as annotate.device=cuda. Repeatable."
+            ),
         ),
     ] = None,
     as_json: Json = False,
@@ -70,4 +79,6 @@ def pipeline(
         print_json(made)
         return
     report = made["report"] or "none, the model is elsewhere"
-    typer.echo(f"corpus:  {made['corpus']['out']}\nmodel:   {made['model']['out']}\nreport:  {report}")
+    typer.echo(
+        f"corpus:  {made['corpus']['out']}\nmodel:   {made['model']['out']}\nreport:  {report}"
+    )

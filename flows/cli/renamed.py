@@ -30,13 +30,17 @@ FIRST: Final[Mapping[str, Mapping[str, str]]] = {
 
 def say_renamed(old: str, new: str) -> None:
     """Tell the reader a new name."""
-    typer.echo(f"obbligato: `{old}` is now `{new}`; the old form goes with the next version", err=True)
+    typer.echo(
+        f"obbligato: `{old}` is now `{new}`; the old form goes with the next version", err=True
+    )
 
 
 class RenamedCommands(TyperGroup):
     """Commands that also answer to their old names."""
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, TyperCommand | None, list[str]]:  # type: ignore[override]
+    def resolve_command(
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, TyperCommand | None, list[str]]:  # type: ignore[override]
         """The command that the first words name, and the words that are left."""
         words = COMMANDS.get(args[0])
         if words and not ctx.resilient_parsing:
@@ -49,7 +53,9 @@ class Renamed(TyperCommand):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse arguments, old names among them."""
-        return super().parse_args(ctx, args if ctx.resilient_parsing else renewed(self.name or "", args))
+        return super().parse_args(
+            ctx, args if ctx.resilient_parsing else renewed(self.name or "", args)
+        )
 
 
 def renewed(command: str, args: Sequence[str]) -> list[str]:

@@ -42,7 +42,9 @@ def show(
     target: Target,
     key: Annotated[
         str,
-        typer.Argument(metavar="KEY", help="A sample's key, or the start of one; none for the first sample."),
+        typer.Argument(
+            metavar="KEY", help="A sample's key, or the start of one; none for the first sample."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -89,7 +91,9 @@ def stats(target: Target, as_json: Json = False) -> None:
 
 @app.command()
 def verify(target: Target, as_json: Json = False) -> None:
-    """Check shards: one line per problem and exit status 1, or one line that says what was checked."""
+    """Check shards: one line per problem and exit status 1, or one line that says what was
+    checked.
+    """
     from flows.screens.shards import problem_line
     from pipelines.shards.check import Checked, check
     from pipelines.shards.find import Problem, find_shards
@@ -102,14 +106,26 @@ def verify(target: Target, as_json: Json = False) -> None:
             if not as_json:
                 typer.echo(problem_line(result))
         else:
-            checked = Checked(checked.shards + result.shards, checked.samples + result.samples, checked.duration_s + result.duration_s)
+            checked = Checked(
+                checked.shards + result.shards,
+                checked.samples + result.samples,
+                checked.duration_s + result.duration_s,
+            )
     if as_json:
-        typer.echo(json.dumps({**checked._asdict(), "problems": [problem.model_dump() for problem in problems]}))
+        typer.echo(
+            json.dumps(
+                {**checked._asdict(), "problems": [problem.model_dump() for problem in problems]}
+            )
+        )
     else:
         read = (
-            f"{checked.samples:,} samples in {checked.shards:,} shard{'s' * (checked.shards != 1)}, {checked.duration_s / 3600:.2f} hours"
+            f"{checked.samples:,} samples in {checked.shards:,} "
+            f"shard{'s' * (checked.shards != 1)}, {checked.duration_s / 3600:.2f} hours"
         )
-        typer.echo(f"{len(problems):,} problems; read {read}" if problems else f"OK: {read}", err=bool(problems))
+        typer.echo(
+            f"{len(problems):,} problems; read {read}" if problems else f"OK: {read}",
+            err=bool(problems),
+        )
     if problems:
         raise typer.Exit(1)
 
@@ -136,7 +152,9 @@ def extract(
             problems.append(result)
         else:
             files.append(result)
-    _tell({"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json)
+    _tell(
+        {"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json
+    )
 
 
 @app.command(cls=Renamed)
@@ -146,13 +164,25 @@ def export(
     out: Annotated[str, written("File of JSON lines; with --parts, the folder.", "FILE")],
     split: Annotated[
         str,
-        typer.Option(metavar="SPLIT", help="Only this split: train, validation or test.", autocompletion=split_names),
+        typer.Option(
+            metavar="SPLIT",
+            help="Only this split: train, validation or test.",
+            autocompletion=split_names,
+        ),
     ] = "",
     parts: Annotated[
         bool,
-        typer.Option("--parts", help="The published set's parts, a file each: TrainA, B, C, train_augmented, train, TestA, B."),
+        typer.Option(
+            "--parts",
+            help=(
+                "The published set's parts, a file each: TrainA, B, C, train_augmented, train, "
+                "TestA, B."
+            ),
+        ),
     ] = False,
-    dataset: Annotated[str, typer.Option(help="What stands in each row's field `dataset`.")] = "obbligato",
+    dataset: Annotated[
+        str, typer.Option(help="What stands in each row's field `dataset`.")
+    ] = "obbligato",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -167,7 +197,9 @@ def export(
         _export_parts(target, out, chosen, dataset, force=force, as_json=as_json)
         return
     rows, problems = 0, []
-    for result in musicbench.export(find_shards(target), out, dataset=dataset, split=chosen, force=force):
+    for result in musicbench.export(
+        find_shards(target), out, dataset=dataset, split=chosen, force=force
+    ):
         if isinstance(result, Problem):
             problems.append(result)
         else:
@@ -183,7 +215,9 @@ def _split_of(name: str) -> "Split | None":
     return Split(name) if name else None
 
 
-def _export_parts(target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool) -> None:
+def _export_parts(
+    target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool
+) -> None:
     """Write the parts, with the seed and the filter words of the build's recipe; of shards without
     one, the default's.
     """
@@ -199,14 +233,23 @@ def _export_parts(target: str, out: str, split: "Split | None", dataset: str, *,
         _, recipe = stored_build(target)
     except UsageError:
         recipe = Recipe()
-    done = export_parts(found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force)
+    done = export_parts(
+        found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
+    )
     lines = [
-        f"{part:16}{rows:>9,} rows" + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
+        f"{part:16}{rows:>9,} rows"
+        + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
         for part, rows in done.rows.items()
     ]
     outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
     lines.append(f"{done.samples:,} samples read{outside}; written to {out}")
-    said = {"folder": out, "rows": done.rows, "skipped": done.skipped, "samples": done.samples, "of_no_part": done.of_no_part}
+    said = {
+        "folder": out,
+        "rows": done.rows,
+        "skipped": done.skipped,
+        "samples": done.samples,
+        "of_no_part": done.of_no_part,
+    }
     _tell(said, "\n".join(lines), done.problems, as_json)
 
 

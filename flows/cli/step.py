@@ -16,7 +16,9 @@ from flows.cli.renamed import Renamed
 from flows.errors import UsageError
 from flows.screens.plain import message
 
-_IDLE_S: Final = 120.0  # after which a process that is kept for the next step goes: it holds models in memory
+_IDLE_S: Final = (
+    120.0  # after which a process that is kept for the next step goes: it holds models in memory
+)
 
 
 class StepCommand(Renamed):
@@ -32,28 +34,46 @@ def step(
     build: Build,
     name: Annotated[
         str,
-        typer.Argument(metavar="STEP", help="One of the steps named below.", autocompletion=step_names),
+        typer.Argument(
+            metavar="STEP", help="One of the steps named below.", autocompletion=step_names
+        ),
     ],
     run: Annotated[
         str,
-        typer.Option(metavar="FOLDER", help="Folder of the run's reports inside BUILD; without, a new one."),
+        typer.Option(
+            metavar="FOLDER", help="Folder of the run's reports inside BUILD; without, a new one."
+        ),
     ] = "",
     workers: Workers = 1,
     runner: Runner = "local",
     beam: Beam = None,
-    share: Annotated[str, typer.Option(metavar="N/M", help="Only this share of the step's buckets, as 1/4.")] = "",
+    share: Annotated[
+        str, typer.Option(metavar="N/M", help="Only this share of the step's buckets, as 1/4.")
+    ] = "",
     shrink: Shrink = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.engine.child_process import CHILDREN
 
     try:
-        _take(name, build, run, workers, runner, beam or [], share, lambda what: typer.echo(json.dumps(what)), shrink=shrink)
+        _take(
+            name,
+            build,
+            run,
+            workers,
+            runner,
+            beam or [],
+            share,
+            lambda what: typer.echo(json.dumps(what)),
+            shrink=shrink,
+        )
     finally:
         CHILDREN.close()
 
 
-def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
+def serve_steps(
+    parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")],
+) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
     from flows.build.step_process import Order
     from pipelines.engine.child_process import die_with
@@ -76,7 +96,17 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         order = Order(**told)
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
-            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say, shrink=order.shrink)
+            _take(
+                name,
+                order.out,
+                order.run_folder,
+                order.workers,
+                order.runner,
+                order.beam,
+                share,
+                say,
+                shrink=order.shrink,
+            )
         except (UsageError, PipelineError, SchemaError, OSError) as error:
             say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 

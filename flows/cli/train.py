@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from flows.models.training_run import Outcome
     from schemas.record import Record
 
-_MODEL = "model"  # what is trained where no other name is given; never typed: `train model` learns from a folder of that name
+# what is trained where no other name is given; never typed: `train model` learns from a folder of
+# that name
+_MODEL = "model"
 
 
 class Training(TyperGroup):
@@ -60,28 +62,48 @@ class Model(TyperCommand):
         return super().get_usage(ctx).replace(f"train {_MODEL} ", "train ")
 
 
-app = typer.Typer(cls=Training, add_help_option=False, help="Train a model on shards; or its codec, or predictors of controls.")
+app = typer.Typer(
+    cls=Training,
+    add_help_option=False,
+    help="Train a model on shards; or its codec, or predictors of controls.",
+)
 
 
 @app.command(
     _MODEL,
     cls=Model,
     hidden=True,
-    epilog="`obbligato train codec` and `obbligato train predictors` train what stands around a model. A folder of that name: ./codec.",
+    epilog=(
+        "`obbligato train codec` and `obbligato train predictors` train what stands around a "
+        "model. A folder of that name: ./codec."
+    ),
 )
 def train(
     shards: TrainShards = None,
-    out: Annotated[str, written("Folder of the run: checkpoints and log. Again, it goes on from the last checkpoint.", "RUN")] = "",
+    out: Annotated[
+        str,
+        written(
+            "Folder of the run: checkpoints and log. Again, it goes on from the last checkpoint.",
+            "RUN",
+        ),
+    ] = "",
     preset: Preset = "tiny",
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="FILE", help="A training recipe in TOML, laid over the preset."),
+        typer.Option(
+            "--recipe", metavar="FILE", help="A training recipe in TOML, laid over the preset."
+        ),
     ] = None,
     settings: Settings = None,
     printed: Print = False,
     launcher: Annotated[
         str,
-        typer.Option(help="local, slurm or kubernetes: where it runs, and goes on after a stop. Empty: in this process."),
+        typer.Option(
+            help=(
+                "local, slurm or kubernetes: where it runs, and goes on after a stop. Empty: in "
+                "this process."
+            )
+        ),
     ] = "",
     processes: Processes = 1,
     nodes: Nodes = 1,
@@ -102,7 +124,9 @@ def train(
         preset=preset,
         recipe_file=recipe,
         settings=tuple(settings or ()),
-        launching=launching_of(launcher or "local", processes, nodes, launch or []) if launched else None,
+        launching=launching_of(launcher or "local", processes, nodes, launch or [])
+        if launched
+        else None,
     )
     if printed:
         _print_recipe(request.recipe, as_json)
@@ -120,10 +144,15 @@ def train(
 def _print_outcome(outcome: "Outcome") -> None:
     from flows.screens.program import command_name
 
-    typer.echo(f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}: {outcome.checkpoint}")
+    typer.echo(
+        f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}: {outcome.checkpoint}"
+    )
     if not outcome.stopped:
         typer.echo(f"what it is:  {outcome.out}/README.md")
-        typer.echo(f'listen:  {command_name()} sample "A calm song in A minor at 90 BPM" --model {outcome.out}')
+        typer.echo(
+            f'listen:  {command_name()} sample "A calm song in A minor at 90 BPM" --model '
+            f"{outcome.out}"
+        )
 
 
 def _print_recipe(recipe: "Record", as_json: bool) -> None:
@@ -134,7 +163,9 @@ def _print_recipe(recipe: "Record", as_json: bool) -> None:
 
 @app.command("codec")
 def train_codec(
-    shards: Annotated[str, typer.Argument(metavar="SHARDS", help="A build or shards to learn from.")],
+    shards: Annotated[
+        str, typer.Argument(metavar="SHARDS", help="A build or shards to learn from.")
+    ],
     out: Annotated[Path, written("Folder of the codec.")],
     settings: Settings = None,
     as_json: Json = False,
@@ -148,12 +179,16 @@ def train_codec(
     from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
 
     values = laid_over({"vae": {}}, settings or [])
-    recipe = validated_as(AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}")
+    recipe = validated_as(
+        AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}"
+    )
     made = train_autoencoder(shards, out, recipe, teller(as_json))
     if as_json:
         typer.echo(made.model_dump_json())
         return
-    typer.echo(f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}")
+    typer.echo(
+        f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}"
+    )
     typer.echo(f"encode with it:  {command_name()} encode BUILD --codec vae --weights {out}")
 
 
@@ -176,17 +211,24 @@ def train_predictors(
     values = laid_over(PredictorRecipe().model_dump(mode="json"), settings or [])
     if shards:
         values["data"]["shards"] = shards
-    chosen = validated_as(PredictorRecipe, values, "`obbligato train predictors --print` prints every knob")
+    chosen = validated_as(
+        PredictorRecipe, values, "`obbligato train predictors --print` prints every knob"
+    )
     if printed:
         _print_recipe(chosen, as_json)
         return
     made = learn(chosen, required(out, "predictors"), teller(as_json))
     if as_json:
-        losses = {part: {"before": _finite(before), "after": _finite(after)} for part, (before, after) in made.losses.items()}
+        losses = {
+            part: {"before": _finite(before), "after": _finite(after)}
+            for part, (before, after) in made.losses.items()
+        }
         print_json({"out": out, "checkpoint": made.checkpoint, "losses": losses})
         return
     for part, (before, after) in made.losses.items():
-        typer.echo(f"{part:7} loss on validation {before:.3f} as the corpus has it, {after:.3f} learned")
+        typer.echo(
+            f"{part:7} loss on validation {before:.3f} as the corpus has it, {after:.3f} learned"
+        )
     typer.echo(f"done: {made.checkpoint}")
 
 

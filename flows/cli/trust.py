@@ -11,7 +11,12 @@ from flows.screens.plain import message, plain
 
 
 def trust(
-    build: Annotated[str, typer.Argument(metavar="BUILD|RUN", help="Folder or URL of a build or a training run, or * for all.")],
+    build: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUILD|RUN", help="Folder or URL of a build or a training run, or * for all."
+        ),
+    ],
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="KNOB=VALUE", help="What it may name; none lists what it wants."),

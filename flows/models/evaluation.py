@@ -1,8 +1,8 @@
 """An evaluation as commands and flows ask for it: what is listened to, what it is compared with,
 and the folder of the report.
 
-``python -m flows.models.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded in a
-process that ends.
+``python -m flows.models.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded
+in a process that ends.
 """
 
 import shutil
@@ -27,7 +27,9 @@ REPORT: Final = "report.json"
 PAGE: Final = "index.html"
 AUDIO: Final = "audio"
 _FRESH: Final = ".fresh"  # a report that is being written, within its folder
-Progress = Callable[[str, int], Callable[[int], None]]  # of what is done and how many in all: who is told of each
+Progress = Callable[
+    [str, int], Callable[[int], None]
+]  # of what is done and how many in all: who is told of each
 
 
 class EvaluationOptions(Record):
@@ -62,12 +64,18 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Report":
 
     _check_out(Path(request.target), request.out)
     with temporary_folder() as folder:
-        listing = _played(request, Path(folder), progress) if _is_model(request.target) else _listed(request)
+        listing = (
+            _played(request, Path(folder), progress)
+            if _is_model(request.target)
+            else _listed(request)
+        )
         return report_on(listing, request, progress)
 
 
 def report_on(listing: "Listing", request: EvaluationRequest, progress: Progress) -> "Report":
-    """Listen to clips, compare with samples of shards where they are named, and write the report."""
+    """Listen to clips, compare with samples of shards where they are named, and write the
+    report.
+    """
     from training.evaluation.evaluating import evaluate
     from training.evaluation.reference import read_reference
 
@@ -101,7 +109,9 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Li
 
     options = request.options
     if not request.shards:
-        raise UsageError(f"{request.target} is a model: name the shards whose captions it is to play, after it")
+        raise UsageError(
+            f"{request.target} is a model: name the shards whose captions it is to play, after it"
+        )
     wanted = wanted_of(request.shards, options.prompts)
     chosen = with_swaps(wanted) if options.swaps else wanted
     player = Player.of(request.target, options.device)
@@ -109,13 +119,24 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Li
 
 
 def _check_out(target: Path, out: Path) -> None:
-    """The report's audio must not be scored the next time, and nothing of anybody's is overwritten."""
-    folder = target if target.is_dir() else target.parent  # a manifest's: searched for audio that no row names
+    """The report's audio must not be scored the next time, and nothing of anybody's is
+    overwritten.
+    """
+    folder = (
+        target if target.is_dir() else target.parent
+    )  # a manifest's: searched for audio that no row names
     if target.exists() and out.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"--out {out} lies in {folder}: its audio would be counted the next time; name another folder")
+        raise UsageError(
+            f"--out {out} lies in {folder}: its audio would be counted the next time; name "
+            "another folder"
+        )
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: name a folder")
-    if out.is_dir() and any(one.name != _FRESH for one in out.iterdir()) and not (out / REPORT).exists():
+    if (
+        out.is_dir()
+        and any(one.name != _FRESH for one in out.iterdir())
+        and not (out / REPORT).exists()
+    ):
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
@@ -154,7 +175,9 @@ def _with_audio(found: "Evaluated", folder: Path, show: int) -> "Report":
 
 
 class EvaluationChoice(Record):
-    """What one line of key=value settings says of an evaluation: how it is done, and what listens."""
+    """What one line of key=value settings says of an evaluation: how it is done, and what
+    listens.
+    """
 
     options: EvaluationOptions = EvaluationOptions()
     recipe: Recipe = Recipe()
@@ -176,9 +199,13 @@ def evaluation_choice(settings: Sequence[str]) -> EvaluationChoice:
     try:
         options = EvaluationOptions.model_validate(named)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+        )
         known = ", ".join(EvaluationOptions.model_fields)
-        raise UsageError(f"evaluation: {problems}; expected one of {known}, or section.key of the recipe") from error
+        raise UsageError(
+            f"evaluation: {problems}; expected one of {known}, or section.key of the recipe"
+        ) from error
     return EvaluationChoice(options=options, recipe=load_recipe(None, knobs))
 
 

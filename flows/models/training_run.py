@@ -31,7 +31,9 @@ class TrainingRequest(Record):
     preset: str = "tiny"
     recipe_file: Path | None = None  # laid over the preset
     settings: tuple[str, ...] = ()  # section.key=value, laid over both
-    launching: Launching | None = None  # none: in this process, which may be one of several that were started for it
+    launching: Launching | None = (
+        None  # none: in this process, which may be one of several that were started for it
+    )
 
     @property
     def recipe(self) -> TrainRecipe:
@@ -40,11 +42,22 @@ class TrainingRequest(Record):
 
     @property
     def all_settings(self) -> tuple[str, ...]:
-        """The recipe's file as settings, then the others: machines that train may not see the file."""
+        """The recipe's file as settings, then the others: machines that train may not see the
+        file.
+        """
         file = self.recipe_file
-        sections = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}  # `train_recipe` has read it before
-        knobs = [(section, knob, value) for section, values in sections.items() for knob, value in values.items()]
-        return (*(f"{section}.{knob}={json.dumps(value)}" for section, knob, value in knobs), *self.settings)
+        sections = (
+            tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+        )  # `train_recipe` has read it before
+        knobs = [
+            (section, knob, value)
+            for section, values in sections.items()
+            for knob, value in values.items()
+        ]
+        return (
+            *(f"{section}.{knob}={json.dumps(value)}" for section, knob, value in knobs),
+            *self.settings,
+        )
 
 
 class Outcome(Record):
@@ -70,8 +83,12 @@ def run_training(request: TrainingRequest, tell: Tell) -> Outcome:
     recipe = request.recipe
     if request.launching is None:
         return _trained_here(request, recipe, tell)
-    trust(request.out, wanted(recipe.text, recipe.codec))  # where it trains it may not be remembered
-    job = train_job(request.shards, request.out, request.preset, request.all_settings, request.launching)
+    trust(
+        request.out, wanted(recipe.text, recipe.codec)
+    )  # where it trains it may not be remembered
+    job = train_job(
+        request.shards, request.out, request.preset, request.all_settings, request.launching
+    )
     return _outcome(request.out, run_launched(job, request.launching, tell))
 
 
@@ -80,11 +97,19 @@ def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> 
     from training.run.loop import train
     from training.run.parallel import is_first_process
 
-    if os.environ.get(LAUNCHED) and is_first_process():  # by a scheduler, maybe in place of a run whose machine died
+    if (
+        os.environ.get(LAUNCHED) and is_first_process()
+    ):  # by a scheduler, maybe in place of a run whose machine died
         wait_out(Store(request.out), tell)
     made = train(recipe, request.out, tell, at_end=lambda: write_model_card(request.out))
     status = REQUEUE if made.stopped else 0
-    return Outcome(out=request.out, status=status, step=made.step, checkpoint=made.checkpoint, is_first=is_first_process())
+    return Outcome(
+        out=request.out,
+        status=status,
+        step=made.step,
+        checkpoint=made.checkpoint,
+        is_first=is_first_process(),
+    )
 
 
 def _outcome(out: str, status: int) -> Outcome:
@@ -92,10 +117,14 @@ def _outcome(out: str, status: int) -> Outcome:
     if status or not Store(out).exists(DOCUMENT):
         return Outcome(out=out, status=status)
     facts = json.loads(Store(out).read_bytes(DOCUMENT))
-    return Outcome(out=out, status=status, step=facts["step"], checkpoint=f"{out}/{facts['checkpoint']}")
+    return Outcome(
+        out=out, status=status, step=facts["step"], checkpoint=f"{out}/{facts['checkpoint']}"
+    )
 
 
-def train_recipe(preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]) -> TrainRecipe:
+def train_recipe(
+    preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]
+) -> TrainRecipe:
     """A preset with a file's values laid over it, then settings, then the shards.
 
     Raises `UsageError` naming what does not fit.
@@ -107,8 +136,12 @@ def train_recipe(preset: str, file: Path | None, settings: Sequence[str], shards
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"recipe {file}: {error}") from error
         for section, knobs in given.items():
-            values[section] = {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
+            values[section] = (
+                {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
+            )
     values = laid_over(values, list(settings))
     if shards:
         values["data"]["shards"] = list(shards)
-    return validated_as(TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob")
+    return validated_as(
+        TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob"
+    )

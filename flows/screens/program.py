@@ -21,7 +21,9 @@ def run_program(program: Callable[[], object]) -> None:
     from training.errors import TrainingError
 
     guard_streams()
-    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
+    logging.getLogger().setLevel(
+        logging.ERROR
+    )  # Beam warns of cloud libraries that nobody asked for
     try:
         program()
     except UsageError as error:

@@ -1,4 +1,6 @@
-"""Apache Beam, imported without its warnings, through the root logger, of cloud libraries that nobody asked for."""
+"""Apache Beam, imported without its warnings, through the root logger, of cloud libraries that
+nobody asked for.
+"""
 
 import logging
 

@@ -13,7 +13,9 @@ _TEXT_LIMIT: Final = 1 << 20
 
 
 class Picked(NamedTuple):
-    """A sample as the shard holds it, our record of it where it is ours, what its audio's header says, its texts, its problems."""
+    """A sample as the shard holds it, our record of it where it is ours, what its audio's header
+    says, its texts, its problems.
+    """
 
     raw: RawSample
     ours: Sample | None
@@ -23,7 +25,8 @@ class Picked(NamedTuple):
 
 
 def pick(found: Found, key: str = "") -> Picked:
-    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly that key goes first.
+    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly
+    that key goes first.
 
     Raises `PipelineError` where there is none, naming a problem that may be why.
     """
@@ -40,11 +43,17 @@ def pick(found: Found, key: str = "") -> Picked:
         if first:
             return first
     why = "; there are problems, which `obbligato shards verify` lists" if problems else ""
-    raise PipelineError(f"no sample has a key that starts with {key!r}{why}" if key else f"no sample can be read{why}")
+    raise PipelineError(
+        f"no sample has a key that starts with {key!r}{why}"
+        if key
+        else f"no sample can be read{why}"
+    )
 
 
 def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
-    problems = [problem for problem in before if problem.shard == raw.shard and problem.key == raw.key]
+    problems = [
+        problem for problem in before if problem.shard == raw.shard and problem.key == raw.key
+    ]
     ours, sound = as_ours(raw), None
     if isinstance(ours, Problem):
         problems.append(ours)
@@ -54,7 +63,13 @@ def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
     texts: list[tuple[Part, str]] = []
     for part in raw.texts:
         try:
-            texts.append((part, raw.content(part)[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")))
+            texts.append(
+                (part, raw.content(part)[:_TEXT_LIMIT].decode("utf-8", "backslashreplace"))
+            )
         except DeadInput as error:
-            problems.append(Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message))
-    return Picked(raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems))
+            problems.append(
+                Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message)
+            )
+    return Picked(
+        raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems)
+    )

@@ -32,7 +32,10 @@ def obbligato(*arguments: object, cwd: Path | None = None, **environment: str) -
     its own, but not its imports.
     """
     out, err = _stream(), _stream()
-    with _as_started(["obbligato", *map(str, arguments)], cwd, environment), patch.multiple(sys, stdout=out, stderr=err):
+    with (
+        _as_started(["obbligato", *map(str, arguments)], cwd, environment),
+        patch.multiple(sys, stdout=out, stderr=err),
+    ):
         status = _status()
     return Said(status, _written(out), _written(err))
 
@@ -47,7 +50,9 @@ def _status() -> int:
 
 
 @contextmanager
-def _as_started(command: list[str], cwd: Path | None, environment: dict[str, str]) -> Iterator[None]:
+def _as_started(
+    command: list[str], cwd: Path | None, environment: dict[str, str]
+) -> Iterator[None]:
     """What a process of its own would begin with, put back at the end."""
     here, level = Path.cwd(), logging.getLogger().level
     before = signal.signal(signal.SIGALRM, _out_of_time)

@@ -44,35 +44,71 @@ COMMANDS = dict(commands())
 
 
 def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
-    assert [name for name, command in COMMANDS.items() if not isinstance(command.params[0], TyperArgument)] == []
-    options = {name: {opt for param in command.params for opt in param.opts} for name, command in COMMANDS.items()}
+    assert [
+        name
+        for name, command in COMMANDS.items()
+        if not isinstance(command.params[0], TyperArgument)
+    ] == []
+    options = {
+        name: {opt for param in command.params for opt in param.opts}
+        for name, command in COMMANDS.items()
+    }
     assert [name for name, known in options.items() if "--to" in known] == []
     writes = {name for name, known in options.items() if "--out" in known}
     assert writes == {
-        "demo", "build", "pipeline", "evaluate", "sample", "train", "train codec", "train predictors", "shards extract", "shards export",
+        "demo",
+        "build",
+        "pipeline",
+        "evaluate",
+        "sample",
+        "train",
+        "train codec",
+        "train predictors",
+        "shards extract",
+        "shards export",
         "captions vocabulary",
-    }  # fmt: skip
+    }
 
 
 def test_all_that_print_print_json() -> None:
-    without = {name for name, command in COMMANDS.items() if not any("--json" in param.opts for param in command.params)}
+    without = {
+        name
+        for name, command in COMMANDS.items()
+        if not any("--json" in param.opts for param in command.params)
+    }
     assert without == ALWAYS_JSON
 
 
 def test_every_option_and_argument_says_what_it_is() -> None:
     params = [(name, param) for name, command in COMMANDS.items() for param in command.params]
-    shown = [(name, param) for name, param in params if isinstance(param, TyperArgument | TyperOption) and not param.hidden]
+    shown = [
+        (name, param)
+        for name, param in params
+        if isinstance(param, TyperArgument | TyperOption) and not param.hidden
+    ]
     assert [(name, param.name) for name, param in shown if not param.help] == []
 
 
-@pytest.mark.parametrize("word", ["--set", "--json", "--workers", "--device", "--force", "--map", "--recipe"])
+@pytest.mark.parametrize(
+    "word", ["--set", "--json", "--workers", "--device", "--force", "--map", "--recipe"]
+)
 def test_an_option_of_one_name_means_one_thing(word: str) -> None:
-    helps = {param.help for command in COMMANDS.values() for param in command.params if word in param.opts}  # type: ignore[attr-defined]
-    also = {"--json": {"One JSON object a line."}, "--recipe": {"A training recipe in TOML, laid over the preset."}}
+    helps = {
+        param.help
+        for command in COMMANDS.values()
+        for param in command.params
+        if word in param.opts
+    }  # type: ignore[attr-defined]
+    also = {
+        "--json": {"One JSON object a line."},
+        "--recipe": {"A training recipe in TOML, laid over the preset."},
+    }
     assert len(helps - also.get(word, set())) == 1
 
 
-def test_the_help_fits_a_screen_and_begins_with_demo_and_build(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", 100)
     said = obbligato("--help", COLUMNS="100")
     lines = said.stdout.splitlines()
@@ -84,11 +120,31 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(monkeypatch: pyte
 
 
 def test_help_loads_no_heavy_library() -> None:
-    script = "import sys; from flows.cli import main\ntry: main()\nexcept SystemExit: print('LOADED', *sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = (
+        "import sys; from flows.cli import main\ntry: main()\nexcept SystemExit: print('LOADED', "
+        "*sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     loaded = set(done.stdout.rpartition("LOADED")[2].split())
     assert "typer" in loaded
-    heavy = {"torch", "apache_beam", "prefect", "transformers", "essentia", "numpy", "pyarrow", "duckdb", "fsspec", "pydantic"}
+    heavy = {
+        "torch",
+        "apache_beam",
+        "prefect",
+        "transformers",
+        "essentia",
+        "numpy",
+        "pyarrow",
+        "duckdb",
+        "fsspec",
+        "pydantic",
+    }
     assert loaded & heavy == set()
 
 
@@ -138,8 +194,14 @@ def test_a_real_bash_completes(tmp_path: Path) -> None:
     program = tmp_path / "obbligato"
     program.write_text(PROGRAM.format(python=shlex.quote(sys.executable)))
     program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "--norc", "-c", TAB], env=environment, capture_output=True, text=True, check=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        ["bash", "--norc", "-c", TAB], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "shards\n"
 
 
@@ -175,7 +237,11 @@ def test_train_alone_shows_its_help() -> None:
 )  # fmt: skip
 def test_an_old_name_works_and_says_the_new_one(old: str, new: str, tmp_path: Path) -> None:
     before, after = obbligato(*old.split(), cwd=tmp_path), obbligato(*new.split(), cwd=tmp_path)
-    told = [line for line in before.stderr.splitlines() if "; the old form goes with the next version" in line]
+    told = [
+        line
+        for line in before.stderr.splitlines()
+        if "; the old form goes with the next version" in line
+    ]
     assert len(told) == (2 if "--slice" in old else 1)  # one for each old name
     assert (before.returncode, before.stdout) == (after.returncode, after.stdout)
     assert before.stderr == "".join(f"{line}\n" for line in told) + after.stderr
@@ -187,7 +253,10 @@ def test_an_old_to_writes_where_out_does(tmp_path: Path) -> None:
     build = write_build(tmp_path / "build", our_sample())
     said = obbligato("shards", "extract", build, "--to", tmp_path / "out")
     assert said.returncode == 0
-    assert said.stderr == "obbligato: `extract --to` is now `extract --out`; the old form goes with the next version\n"
+    assert said.stderr == (
+        "obbligato: `extract --to` is now `extract --out`; the old form goes with the next "
+        "version\n"
+    )
     assert (tmp_path / f"out/{KEY}.flac").exists()
     said = obbligato("shards", "export", build, f"--to={tmp_path}/rows.jsonl")
     assert "`export --to` is now `export --out`" in said.stderr
@@ -199,22 +268,28 @@ def test_the_demo_takes_its_folder_as_once(monkeypatch: pytest.MonkeyPatch, tmp_
     made = flows.build.demo.Demo("there", {"samples": 3}, {"samples": 3})
     monkeypatch.setattr(flows.build.demo, "run_demo", lambda out, *_: asked.append(out) or made)
     said = obbligato("demo", "here", "--json", cwd=tmp_path)
-    assert said.stderr == "obbligato: `demo here` is now `demo --out here`; the old form goes with the next version\n"
-    assert said.stdout == '{"out": "there", "dataset": {"samples": 3}, "recovery": {"samples": 3}}\n'
+    assert said.stderr == (
+        "obbligato: `demo here` is now `demo --out here`; the old form goes with the next version\n"
+    )
+    assert (
+        said.stdout == '{"out": "there", "dataset": {"samples": 3}, "recovery": {"samples": 3}}\n'
+    )
     assert obbligato("demo", "--out", "here", "--json", cwd=tmp_path).stderr == ""
     assert obbligato("demo", "--json", cwd=tmp_path).returncode == 0
     assert asked == [Path("here"), Path("here"), Path("demo")]
 
 
-def test_a_pipeline_takes_whole_options_of_evaluate_as_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipeline_takes_whole_options_of_evaluate_as_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     old = ["--show=20", "--no-swaps", "--set=annotate.batch=8", "--embedder=clap"]
     chosen = evaluation_choice(list(evaluation_settings(old)))
     assert chosen.options == EvaluationOptions(show=20, swaps=False)
     assert (chosen.recipe.annotate.batch, chosen.recipe.label.embedder) == (8, "clap")
     told = capsys.readouterr().err.splitlines()
-    assert (
-        told[1]
-        == "obbligato: `pipeline --evaluate=--no-swaps` is now `pipeline --evaluate swaps=false`; the old form goes with the next version"
+    assert told[1] == (
+        "obbligato: `pipeline --evaluate=--no-swaps` is now `pipeline --evaluate "
+        "swaps=false`; the old form goes with the next version"
     )
     assert len(told) == 4
 
@@ -227,7 +302,9 @@ def test_what_stands_after_two_dashes_is_no_option() -> None:
 
 
 def code_of_readme() -> Iterator[str]:
-    """Lines of code of the README in which commands stand: what a shell reads, not what is printed."""
+    """Lines of code of the README in which commands stand: what a shell reads, not what is
+    printed.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.S)
     for language, block in blocks:
@@ -257,6 +334,13 @@ def test_commands_in_the_readme_are_there_with_their_options_and_none_is_left_ou
             names = [" ".join(words[:2])]
         assert set(names) <= COMMANDS.keys(), shown
         seen |= set(names)
-        known = {opt for name in names for param in COMMANDS[name].params for opt in (*param.opts, *param.secondary_opts)}
+        known = {
+            opt
+            for name in names
+            for param in COMMANDS[name].params
+            for opt in (*param.opts, *param.secondary_opts)
+        }
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", shown)) <= known | {"--help"}, shown
-    assert {name.partition(" ")[0] for name in COMMANDS} - {name.partition(" ")[0] for name in seen} == set()
+    assert {name.partition(" ")[0] for name in COMMANDS} - {
+        name.partition(" ")[0] for name in seen
+    } == set()

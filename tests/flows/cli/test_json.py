@@ -17,7 +17,9 @@ from tests.support.micro_training import SETTINGS, as_options
 from tests.support.running import obbligato
 from tests.training.runs import corpus
 
-PLAIN = [f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")]
+PLAIN = [
+    f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
+]
 STEPS = ("run.steps=2", "run.device=cpu", "sampling.steps=2")
 
 
@@ -43,7 +45,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+def trained(
+    shards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], str]:
     """A model's folder, and what its training answered and told."""
     out = tmp_path_factory.mktemp("trained") / "run"
     return (out, *answer("train", shards, "--out", out, *as_options([*SETTINGS, *STEPS])))
@@ -51,7 +55,12 @@ def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_a_training_answers_where_it_ended(trained: tuple[Path, dict[str, Any], str]) -> None:
     out, found, told = trained
-    assert found == {"out": str(out), "status": 0, "step": 2, "checkpoint": f"{out}/checkpoints/step-00000002"}
+    assert found == {
+        "out": str(out),
+        "status": 0,
+        "step": 2,
+        "checkpoint": f"{out}/checkpoints/step-00000002",
+    }
     assert "step 2" in told
 
 
@@ -60,16 +69,27 @@ def test_a_training_by_a_launcher_answers_the_same(
 ) -> None:
     out, found, _ = trained
     launched: list[tuple[str, ...]] = []
-    monkeypatch.setattr(flows.models.training_run, "run_launched", lambda job, *_: launched.append(job.arguments) or 0)
+    monkeypatch.setattr(
+        flows.models.training_run,
+        "run_launched",
+        lambda job, *_: launched.append(job.arguments) or 0,
+    )
     again, _ = answer("train", shards, "--out", out, "--launcher", "local", "--set", "run.steps=2")
     assert again == found
-    assert launched == [("train", str(shards), "--out", str(out), "--preset", "tiny", "--set", "run.steps=2")]
+    assert launched == [
+        ("train", str(shards), "--out", str(out), "--preset", "tiny", "--set", "run.steps=2")
+    ]
     monkeypatch.setattr(flows.models.training_run, "run_launched", lambda *_: 75)
     said = obbligato("train", shards, "--out", out, "--launcher", "local", "--json")
-    assert (said.returncode, json.loads(said.stdout)) == (75, {"out": str(out), "status": 75, "step": None, "checkpoint": ""})
+    assert (said.returncode, json.loads(said.stdout)) == (
+        75,
+        {"out": str(out), "status": 75, "step": None, "checkpoint": ""},
+    )
 
 
-def test_an_ablation_answers_each_condition(trained: tuple[Path, dict[str, Any], str], shards: Path) -> None:
+def test_an_ablation_answers_each_condition(
+    trained: tuple[Path, dict[str, Any], str], shards: Path
+) -> None:
     found, _ = answer("ablate", trained[0], shards, "--rounds", 1)
     conditions = found["conditions"]
     assert [one["condition"] for one in conditions] == ["text", "beats", "chords"]
@@ -77,8 +97,23 @@ def test_an_ablation_answers_each_condition(trained: tuple[Path, dict[str, Any],
     assert {one["songs"] for one in conditions} == {4}
 
 
-def test_a_sample_answers_its_files_and_what_was_asked(trained: tuple[Path, dict[str, Any], str], tmp_path: Path) -> None:
-    asked = ["sample", "An air", "--model", trained[0], "--out", tmp_path, "--bpm", 90, "--key", "A minor", "--count", 2]
+def test_a_sample_answers_its_files_and_what_was_asked(
+    trained: tuple[Path, dict[str, Any], str], tmp_path: Path
+) -> None:
+    asked = [
+        "sample",
+        "An air",
+        "--model",
+        trained[0],
+        "--out",
+        tmp_path,
+        "--bpm",
+        90,
+        "--key",
+        "A minor",
+        "--count",
+        2,
+    ]
     found, told = answer(*asked)
     assert [Path(file).exists() for file in found["files"]] == [True, True]
     assert found["labels"]["tempo"]["bpm"] == 90
@@ -86,9 +121,13 @@ def test_a_sample_answers_its_files_and_what_was_asked(trained: tuple[Path, dict
     assert all(line in told for line in (*found["files"], "key A minor (flag)"))
 
 
-def test_an_evaluation_answers_its_report(trained: tuple[Path, dict[str, Any], str], shards: Path, tmp_path: Path) -> None:
+def test_an_evaluation_answers_its_report(
+    trained: tuple[Path, dict[str, Any], str], shards: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "report"
-    found, _ = answer("evaluate", trained[0], shards, "--out", out, "--prompts", 1, "--no-swaps", *PLAIN)
+    found, _ = answer(
+        "evaluate", trained[0], shards, "--out", out, "--prompts", 1, "--no-swaps", *PLAIN
+    )
     assert found == json.loads((out / "report.json").read_text())
     assert found["counts"]["given"] == 1
 
@@ -124,7 +163,10 @@ def test_what_makes_or_changes_a_build_answers_what_it_holds(
     monkeypatch.setattr(flows.build.local, name, done)
     stands_for = {"BUILD": str(strange), "SOURCE": built.sources[0]}
     obbligato("trust", strange, f"source={built.sources[0]}")
-    assert answer(*(stands_for.get(word, word) for word in words)) == ({"samples": 3}, "annotate: 3\n")
+    assert answer(*(stands_for.get(word, word) for word in words)) == (
+        {"samples": 3},
+        "annotate: 3\n",
+    )
 
 
 def test_trust_answers_what_is_wanted_and_what_is_not_any_more(strange: Path, built: Built) -> None:
