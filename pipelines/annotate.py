@@ -133,4 +133,4 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **audio.tools()}
 
 
-STAGE: Final = Stage("annotate", "annotations", 7, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage("annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools)
