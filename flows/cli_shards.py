@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,6 +42,7 @@ def show(
     target: Target,
     key: Annotated[str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")] = "",
     as_json: Json = False,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")] = None,
 ) -> None:
     """Show one sample: a lead sheet with captions, change and provenance, or what is known of a foreign one."""
     from flows.screen import console
@@ -48,7 +50,12 @@ def show(
     from pipelines.shard_finding import find_shards
     from pipelines.shard_picking import pick
 
-    picked = pick(find_shards(target), key)
+    found = find_shards(target)
+    picked = pick(found, key)
+    if picture:
+        from flows.sample_picture import write_picture
+
+        write_picture(picture, found, picked)
     if not as_json:
         print_sample(console, picked)
         return

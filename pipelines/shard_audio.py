@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from pipelines import clips
-from pipelines.audio import header, probe
+from pipelines.audio import Wave, decoded, header, probe
 from pipelines.errors import DeadInput, is_of_the_machine
 from pipelines.isolation import Child, Death
 from pipelines.shard_finding import Problem
@@ -106,3 +106,25 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
             if is_of_the_machine(error):
                 raise
             return Death("undecodable", f"{type(error).__name__}: {error}")
+
+
+def sample_wave(content: bytes) -> Wave:
+    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it cannot be."""
+    with clips.child(LimitsRecipe()) as child:
+        (answer,) = child.run("pipelines.shard_audio:decode", [content], None)
+    if isinstance(answer, Death):
+        raise DeadInput(answer.code, answer.message, answer.figure)
+    wave: Wave = answer
+    return wave
+
+
+def decode(contents: Sequence[bytes], _context: None) -> list[Wave | Death]:
+    """Waves of small files from memory; runs in the child."""
+    return [_decode(content) for content in contents]
+
+
+def _decode(content: bytes) -> Wave | Death:
+    try:
+        return decoded(content).wave
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
