@@ -23,7 +23,7 @@ from pipelines.synthesis.songs import write_songs
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md")])
-LONG = ("pipelines/README.md",)  # a minute: the nightly run takes it
+LONG = ("pipelines/README.md", "schemas/README.md")  # minutes together: the nightly run takes them
 FENCE = re.compile(r"^(?:<!-- (\w+): (.+?) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPERATORS = ("&&", "||", "|", ";")
 CORPUS = "obbligato build ~/music --out ~/corpus --workers 2"
@@ -90,7 +90,7 @@ def test_a_block_that_is_not_run_says_why() -> None:
     for block in BLOCKS:
         assert block.mode in ("run", "parsed", "shown"), block
         assert (block.mode == "run") == (not block.reason), block
-        assert block.language in ("sh", "python", "mermaid", ""), block  # without a language: output
+        assert block.language in ("sh", "python", ""), block  # without a language: output
     # No fence is hidden from the pattern above by a blank line after its comment or an indented end.
     for readme in READMES:
         assert readme.read_text().count("```") == 2 * sum(block.readme == str(readme.relative_to(ROOT)) for block in BLOCKS)
@@ -127,6 +127,14 @@ def test_python_compiles(block: Block) -> None:
 def test_links_lead_somewhere(readme: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", readme.read_text()):
         assert (readme.parent / link).exists(), link
+
+
+def test_the_picture_of_the_steps_shows_those_there_are() -> None:
+    picture = (ROOT / "infra/pictures/steps.svg").read_text()
+    drawn = re.findall(r'class="step ink"[^>]*>(\w+)<', picture)
+    modules = {file.stem for file in (ROOT / "pipelines/stages").glob("*/[a-z]*.py")}
+    assert set(drawn) == {name for name in modules if not name.endswith(("_sql", "_card"))}  # parts of a step
+    assert len(drawn) == len(set(drawn))
 
 
 def run(command: list[str], home: Path) -> subprocess.CompletedProcess[str]:
