@@ -265,13 +265,13 @@ def _marked(caption: Caption) -> tuple[str, list[str]]:
     text = ""
     about: list[str] = []
     for index, sentence in enumerate(caption.sentences):
-        wanted = {(fact.kind, fact.value) for fact in caption.facts if fact.sentence == index}
+        stated = {fact.kind for fact in caption.facts if fact.sentence == index}
         text += f" {sentence}" if text else sentence
         about += [""] * (len(text) - len(about))
         first = len(text) - len(sentence)
         for mention in mentions(sentence):
             start, end = mention.span
-            if (mention.kind, mention.value) in wanted:
+            if mention.kind in stated:
                 about[first + start : first + end] = [_ABOUT[mention.kind]] * (end - start)
     if len(text) > _LONGEST_TEXT:
         text = text[: _LONGEST_TEXT - 1] + "…"
