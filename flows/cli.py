@@ -19,7 +19,7 @@ from flows.cli_shards import app as shards_app
 from flows.cli_train import heeds, sample, train, train_codec
 from flows.cli_trust import trust
 from flows.errors import UsageError
-from flows.plain import guard_streams, message, plain
+from flows.screens.plain import guard_streams, message, plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,17 +78,17 @@ def build(
     shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops.")] = False,
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
-    from flows.local import build as run_build
-    from flows.screen import print_dataset, watching
-    from flows.settings import load_recipe
+    from flows.build.local import build as run_build
+    from flows.build.recipe_files import load_recipe
+    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import engine_of
-    from pipelines.shard_finding import DATASET
-    from pipelines.store import Store
+    from pipelines.shards.find import DATASET
+    from pipelines.storage.store import Store
 
     chosen = load_recipe(recipe, _settings(settings, columns))
     if slices > 1 or dask:
-        from flows.build import EngineSettings, build_corpus
-        from flows.own_server import guard_own_server
+        from flows.deployments.build_corpus import EngineSettings, build_corpus
+        from flows.deployments.own_server import guard_own_server
 
         guard_own_server()
         engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
@@ -109,7 +109,7 @@ def recipe(
     list_ready: Annotated[bool, typer.Option("--list", help="List the ready recipes instead.")] = False,
 ) -> None:
     """Print a recipe with a comment per knob."""
-    from flows.settings import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
+    from flows.build.recipe_files import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
 
     if list_ready:
         for name, line in ready_recipes().items():
@@ -128,10 +128,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what a build would do, from file headers, without doing it."""
-    from flows.screen import print_plan
-    from flows.settings import load_recipe
-    from pipelines.listing import list_inputs
-    from pipelines.planning import plan_build
+    from flows.build.recipe_files import load_recipe
+    from flows.screens.terminal import print_plan
+    from pipelines.inputs.listing import list_inputs
+    from pipelines.reports.plan import plan_build
 
     chosen = load_recipe(recipe, _settings(settings, columns))
     found = plan_build(list_inputs(sources, chosen.ingest), chosen)
@@ -149,9 +149,9 @@ def annotate(
     as_json: Json = False,
 ) -> None:
     """Print the labels of audio files, as a lead sheet or as JSON lines."""
-    from flows.leadsheet import heading, lead_sheet
-    from flows.settings import load_recipe
-    from pipelines.annotate_files import annotate_files
+    from flows.build.recipe_files import load_recipe
+    from pipelines.labels.lead_sheet import heading, lead_sheet
+    from pipelines.reports.annotate_files import annotate_files
 
     failed = False
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
@@ -170,10 +170,10 @@ def annotate(
 @app.command()
 def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")], workers: Workers = 1, as_json: Json = False) -> None:
     """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
-    from flows.local import verify_build
-    from flows.screen import print_dataset, watching
+    from flows.build.local import verify_build
+    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
-    from pipelines.damage import NotWhole
+    from pipelines.reports.damage import NotWhole
 
     try:
         with watching() as watch:
@@ -197,8 +197,8 @@ def demo(
     workers: Workers = 1,
 ) -> None:
     """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered. Needs no download."""
-    from flows.demo import run_demo
-    from flows.screen import print_dataset, print_recovery, watching
+    from flows.build.demo import run_demo
+    from flows.screens.terminal import print_dataset, print_recovery, watching
     from pipelines.beam.options import Engine
 
     with watching() as watch:

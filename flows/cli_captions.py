@@ -9,7 +9,7 @@ import typer
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipelines.vocabulary import Gathered
+    from pipelines.vocabularies.gather import Gathered
 
 app = typer.Typer(no_args_is_help=True, help="Captions: what rewording them costs, the facts that texts state, vocabularies of them.")
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
@@ -22,11 +22,11 @@ def say_quote(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Say how many calls, tokens and dollars a language model would take, before anything is spent."""
-    from flows.screen import print_quote
-    from flows.settings import overridden
-    from flows.steps import stored_build
-    from pipelines.quoting import quote
-    from pipelines.store import Store
+    from flows.build.recipe_files import overridden
+    from flows.build.run_step import stored_build
+    from flows.screens.terminal import print_quote
+    from pipelines.paraphrasing.quote import quote
+    from pipelines.storage.store import Store
 
     _, recipe = stored_build(out)
     found = quote(Store(out), overridden(recipe, settings or []))
@@ -72,8 +72,8 @@ def vocabulary(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Gather sentences and tags to label audio with: from captioned tables, and by a language model from titles and artists."""
-    from flows.settings import load_recipe
-    from pipelines.vocabulary import Origin, check_place, gather, write_vocabulary
+    from flows.build.recipe_files import load_recipe
+    from pipelines.vocabularies.gather import Origin, check_place, gather, write_vocabulary
 
     if not captions and not titles:
         raise UsageError("nothing to gather from: name a table with --captions or --titles")
@@ -90,7 +90,7 @@ def vocabulary(
 
 def _columns(pairs: list[str]) -> dict[str, str]:
     """Columns of tables by our names."""
-    from pipelines.vocabulary_tables import COLUMNS
+    from pipelines.vocabularies.tables import COLUMNS
 
     out: dict[str, str] = {}
     for pair in pairs:
@@ -105,8 +105,8 @@ def _print_vocabulary(gathered: "Gathered", out: str) -> None:
     """What became of all texts, by form and reason; what a model was paid."""
     from rich.table import Table
 
-    from flows.plain import plain
-    from flows.screen import console
+    from flows.screens.plain import plain
+    from flows.screens.terminal import console
 
     counts, spent = gathered.counts, gathered.spent
     table = Table("", "long", "short", box=None)

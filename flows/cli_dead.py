@@ -15,10 +15,10 @@ def list_dead(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
-    from flows.screen import print_ledger
-    from pipelines.build_folder import check_files
-    from pipelines.ledger import ledger_rows
-    from pipelines.store import Store
+    from flows.screens.terminal import print_ledger
+    from pipelines.reports.ledger import ledger_rows
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
     check_files(Store(out))
@@ -34,9 +34,9 @@ def list_dead(
 def show(out: Out, key: Annotated[str, typer.Argument(help="Key of an input or sample, or the start of one.")]) -> None:
     """Show every ledger row of a key, whole."""
     from flows.errors import UsageError
-    from pipelines.build_folder import check_files
-    from pipelines.ledger import ledger_rows
-    from pipelines.store import Store
+    from pipelines.reports.ledger import ledger_rows
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
     check_files(Store(out))
@@ -54,8 +54,8 @@ def retry(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Do the dead again with the stored recipe and sources; their rows in the ledger are replaced."""
-    from flows.local import retry as run_retry
-    from flows.screen import print_dataset, watching
+    from flows.build.local import retry as run_retry
+    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
 
     with watching() as watch:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from flows.errors import UsageError
-from flows.plain import message
+from flows.screens.plain import message
 
 if TYPE_CHECKING:
     from schemas.recipe import Recipe
@@ -52,8 +52,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a model, or a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
-    from flows.settings import load_recipe
-    from pipelines.temporary import temporary_folder
+    from flows.build.recipe_files import load_recipe
+    from pipelines.storage.temporary import temporary_folder
 
     _check_out(Path(target), out)
     chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
@@ -69,7 +69,7 @@ def evaluate(
 
 def report_on(listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, most: int, seed: int, show: int) -> "Report":
     """Listen to clips, compare with up to `most` samples of shards where they are named, and write the report."""
-    from flows.screen import counting
+    from flows.screens.terminal import counting
     from training.evaluation.evaluating import evaluate as run_evaluation
     from training.evaluation.reference import read_reference
 
@@ -86,18 +86,18 @@ def _listed(target: str, manifest: Path | None, outside: bool) -> "Listing":
 
 def _is_model(target: str) -> bool:
     """Whether a target is a training run or one of its checkpoints."""
-    from training.checkpoints import FOLDER
-    from training.files import STATE
+    from training.run.checkpoint_files import STATE
+    from training.run.checkpoints import FOLDER
 
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
 def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, device: str, folder: Path) -> "Listing":
     """What a model plays for the captions of held-out samples."""
-    from flows.screen import counting
+    from flows.screens.terminal import counting
     from training.evaluation.played import played
     from training.evaluation.wanted import wanted_of, with_swaps
-    from training.generating import Player
+    from training.generation.generate import Player
 
     if not shards:
         raise UsageError(f"{target} is a model: name the shards whose captions it is to play, after it")
@@ -119,7 +119,7 @@ def _check_out(target: Path, out: Path) -> None:
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
     """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced once it is whole."""
-    from flows.evaluation_page import page
+    from flows.screens.evaluation_page import page
 
     fresh = out / _FRESH
     shutil.rmtree(fresh, ignore_errors=True)
@@ -138,7 +138,7 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
 
 def _with_audio(found: "Evaluated", folder: Path, show: int) -> "Report":
     """Copy the sound of the first `show` clips into a folder; returns the report that names it."""
-    from training.written import slug
+    from training.generation.write import slug
 
     clips = list(found.report.clips)
     for number, one in enumerate(found.heard[:show]):
@@ -153,7 +153,7 @@ def print_report(report: "Report") -> None:
     """The figures, in a terminal's lines."""
     from rich.table import Table
 
-    from flows.screen import console
+    from flows.screens.terminal import console
 
     counts = report.counts
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""

@@ -23,11 +23,11 @@ def pipeline(
     evaluation: Annotated[list[str] | None, typer.Option("--evaluate", help="One more option of `evaluate`, as --show=20.")] = None,
 ) -> None:
     """Build a corpus, train a model on it, and measure whether it plays what is asked."""
-    from flows.build import EngineSettings
-    from flows.launching import launching_of
-    from flows.own_server import guard_own_server
-    from flows.pipeline import pipeline as run_pipeline
-    from flows.settings import load_recipe
+    from flows.build.recipe_files import load_recipe
+    from flows.deployments.build_corpus import EngineSettings
+    from flows.deployments.own_server import guard_own_server
+    from flows.deployments.pipeline import pipeline as run_pipeline
+    from flows.launchers.command import launching_of
 
     guard_own_server()
     made = run_pipeline(

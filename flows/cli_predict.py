@@ -16,9 +16,9 @@ def predictors(
     printed: Annotated[bool, typer.Option("--print", help="Print the recipe with a comment per knob instead.")] = False,
 ) -> None:
     """Train predictors of the tempo, meter, mode and chords that a caption leaves open. Minutes on a CPU."""
-    from flows.settings import laid_over, recipe_toml, validated_as
-    from training.predictors.learning import learn
-    from training.predictors.recipe import PredictorRecipe
+    from flows.build.recipe_files import laid_over, recipe_toml, validated_as
+    from training.control_predictors.learning import learn
+    from training.control_predictors.recipe import PredictorRecipe
 
     values = laid_over(PredictorRecipe().model_dump(mode="json"), settings or [])
     if shards:

@@ -26,7 +26,7 @@ def label(
     workers: Workers = 1,
 ) -> None:
     """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is not encoded again."""
-    from flows.local import label as run_label
+    from flows.build.local import label as run_label
 
     given = {"vocabularies": vocabularies, "exclude": exclude}
     named = {knob: tuple(places) for knob, places in given.items() if places}
@@ -43,7 +43,7 @@ def encode(
     workers: Workers = 1,
 ) -> None:
     """Encode each sample's audio as the latents that a model learns, and put them into the shards beside the same audio."""
-    from flows.local import encode as run_encode
+    from flows.build.local import encode as run_encode
 
     # Weights are one codec's: with another codec, those that the recipe names for its own mean nothing.
     named = {"codec": codec, "source": source} if codec else {"source": source} if source else {}
@@ -54,9 +54,9 @@ def _renew(
     out: str, settings: list[str] | None, named: "Callable[[Recipe], Recipe]", run: Callable[..., dict[str, Any]], workers: int
 ) -> None:
     """Bring a build up to date with its own recipe, with what a command's options have `named` in it, and `settings` laid over it."""
-    from flows.screen import print_dataset, watching
-    from flows.settings import overridden
-    from flows.steps import check_reach, stored_build, trust_recipe
+    from flows.build.recipe_files import overridden
+    from flows.build.run_step import check_reach, stored_build, trust_recipe
+    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
     from schemas.recipe import Recipe
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from flows.errors import UsageError
-from flows.plain import message
+from flows.screens.plain import message
 
 _IDLE_S: Final = 120.0  # after which a process that is kept for the next step goes: it holds models in memory
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
@@ -33,7 +33,7 @@ def step(
     shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")] = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
-    from pipelines.isolation import CHILDREN
+    from pipelines.engine.child_process import CHILDREN
 
     try:
         _take(name, out, run, workers, runner, beam or [], part, lambda what: typer.echo(json.dumps(what)), shrink=shrink)
@@ -43,11 +43,11 @@ def step(
 
 def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
-    from flows.processes import Order
-    from pipelines import trust
+    from flows.build.step_process import Order
+    from pipelines.engine.child_process import die_with
     from pipelines.errors import Passing, PipelineError
-    from pipelines.isolation import die_with
-    from pipelines.lock import VARIABLE
+    from pipelines.storage.lock import VARIABLE
+    from pipelines.trust import trusted
     from schemas.errors import SchemaError
 
     die_with(parent)
@@ -62,7 +62,7 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         told: dict[str, Any] = json.loads(line)
         name, share = told.pop("step"), told.pop("share")
         order = Order(**told)
-        os.environ[VARIABLE], os.environ[trust.VARIABLE] = order.lock, "\n".join(order.trusted)
+        os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
             _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say, shrink=order.shrink)
         except (UsageError, PipelineError, SchemaError, OSError) as error:
@@ -81,13 +81,13 @@ def _take(
     *,
     shrink: bool,
 ) -> None:
-    from flows.order import STEPS
-    from flows.stages import WHOLE, Share, watched
-    from flows.steps import new_run, run_step
+    from flows.build.order import STEPS
+    from flows.build.run_stage import WHOLE, Share, watched
+    from flows.build.run_step import new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
-    from pipelines.build_folder import check_folder
-    from pipelines.lock import hold
-    from pipelines.store import Store
+    from pipelines.storage.lock import hold
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_folder
 
     if name not in STEPS:
         raise UsageError(f"{name} is no step: expected {', '.join(STEPS)}")
@@ -103,9 +103,9 @@ def _take(
 
 def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build.")]) -> None:
     """Remove the lock of a run that is surely dead."""
-    from pipelines.build_folder import check_folder
-    from pipelines.lock import break_lock
-    from pipelines.store import Store
+    from pipelines.storage.lock import break_lock
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_folder
 
     check_folder(Store(out))
     holder = break_lock(Store(out))

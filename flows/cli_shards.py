@@ -11,7 +11,7 @@ from flows.errors import UsageError
 from schemas.identity import Split
 
 if TYPE_CHECKING:
-    from pipelines.shard_finding import Problem
+    from pipelines.shards.find import Problem
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
 Target = Annotated[str, typer.Argument(help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these.")]
@@ -22,10 +22,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 @app.command("ls")
 def list_shards(target: Target, as_json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False) -> None:
     """List shards: split, samples, hours, size, problems, and totals."""
-    from flows.screen import console
-    from flows.shard_screen import print_shards
-    from pipelines import shard_stats
-    from pipelines.shard_finding import find_shards
+    from flows.screens.shards import print_shards
+    from flows.screens.terminal import console
+    from pipelines.shards import stats as shard_stats
+    from pipelines.shards.find import find_shards
 
     rows = shard_stats.list_shards(find_shards(target))
     if as_json:
@@ -45,15 +45,15 @@ def show(
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")] = None,
 ) -> None:
     """Show one sample: a lead sheet with captions, change and provenance, or what is known of a foreign one."""
-    from flows.screen import console
-    from flows.shard_screen import print_sample
-    from pipelines.shard_finding import find_shards
-    from pipelines.shard_picking import pick
+    from flows.screens.shards import print_sample
+    from flows.screens.terminal import console
+    from pipelines.shards.find import find_shards
+    from pipelines.shards.pick import pick
 
     found = find_shards(target)
     picked = pick(found, key)
     if picture:
-        from flows.sample_picture import write_picture
+        from flows.screens.sample_picture import write_picture
 
         write_picture(picture, found, picked)
     if not as_json:
@@ -75,10 +75,10 @@ def show(
 @app.command()
 def stats(target: Target, as_json: Json = False) -> None:
     """Count samples, hours, splits, changes, keys, tempi, meters, chords, captions, licences."""
-    from flows.screen import console
-    from flows.stats_screen import print_stats
-    from pipelines.shard_finding import find_shards
-    from pipelines.shard_stats import count_all
+    from flows.screens.stats import print_stats
+    from flows.screens.terminal import console
+    from pipelines.shards.find import find_shards
+    from pipelines.shards.stats import count_all
 
     with console.status("reading shards"):
         counted = count_all(find_shards(target))
@@ -91,9 +91,9 @@ def stats(target: Target, as_json: Json = False) -> None:
 @app.command()
 def verify(target: Target, as_json: Json = False) -> None:
     """Check shards: one line per problem and exit status 1, or one line that says what was checked."""
-    from flows.shard_screen import problem_line
-    from pipelines.shard_check import Checked, check
-    from pipelines.shard_finding import Problem, find_shards
+    from flows.screens.shards import problem_line
+    from pipelines.shards.check import Checked, check
+    from pipelines.shards.find import Problem, find_shards
 
     checked = Checked(0, 0, 0.0)
     problems: list[Problem] = []
@@ -124,8 +124,8 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Write samples' audio and indented JSON as files, under safe names."""
-    from pipelines import shard_extract
-    from pipelines.shard_finding import Problem, find_shards
+    from pipelines.shards import extract as shard_extract
+    from pipelines.shards.find import Problem, find_shards
 
     files, problems = [], []
     for result in shard_extract.extract(find_shards(target), to, keys or [], force=force):
@@ -150,8 +150,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the audio they name."""
-    from pipelines import musicbench
-    from pipelines.shard_finding import Problem, find_shards
+    from pipelines.shards import musicbench
+    from pipelines.shards.find import Problem, find_shards
 
     if parts:
         _export_parts(target, to, split, dataset, force=force, as_json=as_json)
@@ -167,9 +167,9 @@ def export(
 
 def _export_parts(target: str, to: str, split: Split | None, dataset: str, *, force: bool, as_json: bool) -> None:
     """Write the parts, with the seed and the filter words of the build's recipe; of shards without one, the default's."""
-    from flows.steps import stored_build
-    from pipelines.musicbench_parts import export_parts
-    from pipelines.shard_finding import find_shards
+    from flows.build.run_step import stored_build
+    from pipelines.shards.find import find_shards
+    from pipelines.shards.musicbench_parts import export_parts
     from schemas.recipe import Recipe
 
     if split:
@@ -192,7 +192,7 @@ def _export_parts(target: str, to: str, split: Split | None, dataset: str, *, fo
 
 def _tell(done: dict[str, Any], line: str, problems: "Sequence[Problem]", as_json: bool) -> None:
     """Say what was written; problems go to standard error and make the exit status 1."""
-    from flows.shard_screen import problem_line
+    from flows.screens.shards import problem_line
 
     if as_json:
         typer.echo(json.dumps({**done, "problems": [problem.model_dump() for problem in problems]}))

@@ -14,7 +14,7 @@ from flows.errors import UsageError
 from flows.launchers.job import LAUNCHED, REQUEUE
 
 if TYPE_CHECKING:
-    from training.recipe import TrainRecipe
+    from training.run.recipe import TrainRecipe
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the training recipe, as section.key=value. Repeatable.")]
 
@@ -47,10 +47,10 @@ def train(
     ] = None,
 ) -> None:
     """Train a model on shards. SIGTERM ends it with a checkpoint and status 75; the same command goes on."""
-    from flows.launching import launching_of, run_launched, train_job
-    from flows.settings import recipe_toml
-    from pipelines.trust import trust
-    from training.recipe import wanted
+    from flows.build.recipe_files import recipe_toml
+    from flows.launchers.command import launching_of, run_launched, train_job
+    from pipelines.trust.trusted import trust
+    from training.run.recipe import wanted
 
     chosen = train_recipe(preset, recipe, settings or [], shards or [])
     if printed:
@@ -64,10 +64,10 @@ def train(
         job = train_job(shards or [], out, preset, [*_file_settings(recipe), *(settings or [])], launching)
         raise typer.Exit(run_launched(job, launching, typer.echo))
 
-    from flows.model_files import write_model_card
-    from pipelines.lock import wait_out
-    from pipelines.store import Store
-    from training.loop import train as run_train
+    from flows.screens.model_files import write_model_card
+    from pipelines.storage.lock import wait_out
+    from pipelines.storage.store import Store
+    from training.run.loop import train as run_train
 
     if os.environ.get(LAUNCHED) and os.environ.get("RANK", "0") == "0":  # by a scheduler, maybe in place of a run whose machine died
         wait_out(Store(out), typer.echo)
@@ -89,9 +89,9 @@ def _file_settings(file: Path | None) -> list[str]:
 
 def train_recipe(preset: str, file: Path | None, settings: list[str], shards: list[str]) -> "TrainRecipe":
     """A preset with a file's values laid over it, then settings, then the shards. Raises `UsageError` naming what does not fit."""
-    from flows.settings import laid_over, validated_as
-    from training.presets import ready_recipe
-    from training.recipe import TrainRecipe
+    from flows.build.recipe_files import laid_over, validated_as
+    from training.run.presets import ready_recipe
+    from training.run.recipe import TrainRecipe
 
     values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
     if file is not None:
@@ -132,13 +132,13 @@ def sample(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Play a caption: music with its lead sheet. What neither caption nor options say is filled from the corpus of the model."""
-    from flows.leadsheet import heading, lead_sheet
-    from flows.settings import validated_as
-    from training.asking.ask import asked
-    from training.generating import Player, Score, untold
-    from training.predictors.predictors import Predictors
-    from training.sampling import SamplingConfig
-    from training.written import write_piece
+    from flows.build.recipe_files import validated_as
+    from pipelines.labels.lead_sheet import heading, lead_sheet
+    from training.control_predictors.predictors import Predictors
+    from training.diffusion.sampling import SamplingConfig
+    from training.generation.generate import Player, Score, untold
+    from training.generation.write import write_piece
+    from training.prompt_controls.ask import asked
 
     player = Player.of(model, device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}
@@ -162,8 +162,8 @@ def train_codec(
     settings: Annotated[list[str] | None, typer.Option("--set", help="One knob, as vae.steps=5000. Repeatable.")] = None,
 ) -> None:
     """Train a small autoencoder on shards: the codec `vae`, for latents of one's own."""
-    from flows.settings import laid_over, validated_as
-    from training.autoencoder import AutoencoderRecipe, train_autoencoder
+    from flows.build.recipe_files import laid_over, validated_as
+    from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
 
     values = laid_over({"vae": {}}, settings or [])
     recipe = validated_as(AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}")
@@ -182,9 +182,9 @@ def heeds(
     """Say what text, beats and chords are worth to a model: how much its loss rises where it is told another song's."""
     from rich.table import Table
 
-    from flows.screen import console
-    from training.generating import Player
-    from training.heeding import heeded
+    from flows.screens.terminal import console
+    from training.evaluation.condition_ablation import heeded
+    from training.generation.generate import Player
 
     table = Table("told of another song", "loss, right", "wrong", "rise", "95 %", "", box=None)
     found = heeded(Player.of(model, device), shards, rounds=rounds, seed=seed)

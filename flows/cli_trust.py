@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.plain import plain
+from flows.screens.plain import plain
 
 
 def trust(
@@ -12,8 +12,8 @@ def trust(
     names: Annotated[list[str] | None, typer.Argument(help="What it may name, as knob=value; none lists what it wants.")] = None,
 ) -> None:
     """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our own. Kept in your configuration."""
-    from pipelines.trust import EVERYWHERE, trusted
-    from pipelines.trust import trust as remember
+    from pipelines.trust.trusted import EVERYWHERE, trusted
+    from pipelines.trust.trusted import trust as remember
 
     if names:
         remember(out, names)
@@ -26,12 +26,12 @@ def trust(
 
 def _wanted(out: str) -> tuple[str, ...]:
     """What lies in a folder wants: a build, or a model that was trained."""
-    from flows.steps import SOURCES, stored_build
-    from pipelines import trust
-    from pipelines.store import Store
-    from training import recipe
-    from training.checkpoints import find_checkpoint
-    from training.files import RECIPE
+    from flows.build.run_step import SOURCES, stored_build
+    from pipelines.storage.store import Store
+    from pipelines.trust import trusted as trust
+    from training.run import recipe
+    from training.run.checkpoint_files import RECIPE
+    from training.run.checkpoints import find_checkpoint
 
     if Store(out).exists(SOURCES):
         sources, stored = stored_build(out)

@@ -31,7 +31,7 @@ class Controls(Record):
     - `onsets_per_s`: how many notes or strokes begin per second.
     - `music_share`, `speech_share`, `noise_share`, `silence_share`: of the audio's time, 1 in sum. Noise is what is
       neither, such as hiss, wind and rain. Singing is meant to be music, but a voice that sings alone often passes for speech. Where
-      several sound at once, all the share goes to one. Estimates by a small classifier: `pipelines.speech` says how good.
+      several sound at once, all the share goes to one. Estimates by a small classifier: `pipelines.audio.speech` says how good.
     """
 
     frame_rate_hz: int = Field(default=CONTROL_RATE_HZ, gt=0)

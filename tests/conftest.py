@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows.local import build
-from pipelines import trust
+from flows.build.local import build
 from pipelines.beam.options import Engine
 from pipelines.synthesis.songs import write_songs
+from pipelines.trust import trusted
 from schemas.recipe import CorpusRecipe, IngestRecipe, Recipe, VaryRecipe, VerifyRecipe
 
 
@@ -33,7 +33,7 @@ SMALL = Recipe(
 @pytest.fixture(scope="session", autouse=True)
 def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests name by hand is not remembered for whoever runs them; processes that they start inherit it."""
-    os.environ[trust.FOLDER] = str(tmp_path_factory.mktemp("configuration"))
+    os.environ[trusted.FOLDER] = str(tmp_path_factory.mktemp("configuration"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Annotated, Final, NamedTuple, Protocol
 from pydantic import Field
 
 from flows.errors import UsageError
-from pipelines.isolation import module_command
+from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
 REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on

@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from flows.launchers.job import LAUNCHED, PORT, STOPPED, TrainJob
-from pipelines.isolation import module_command
+from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
 LABEL: Final = "obbligato/train"  # a Job's name, on all that is its own

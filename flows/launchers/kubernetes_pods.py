@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from flows.build.step_process import ProcessGroup
 from flows.launchers.job import STOPPED
-from flows.processes import ProcessGroup
-from pipelines.isolation import module_command
+from pipelines.engine.child_process import module_command
 
 Pod = Mapping[str, Any]
 _ON_THE_WAY: Final = {"ContainerCreating", "PodInitializing"}  # as all pods do

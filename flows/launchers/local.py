@@ -4,10 +4,10 @@ import os
 
 from pydantic import Field
 
+from flows.build.step_process import ProcessGroup
 from flows.errors import UsageError
 from flows.launchers.job import STOPPED, Ended, Handle, Tell, TrainJob
-from flows.processes import ProcessGroup
-from pipelines.isolation import module_command
+from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
 

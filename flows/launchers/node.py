@@ -19,7 +19,7 @@ from typing import Final
 import psutil
 
 from flows.launchers.job import PORT, STOPPED
-from pipelines.isolation import die_with, tie
+from pipelines.engine.child_process import die_with, tie
 
 _PEERS_S: Final = 60.0  # that processes get to notice that one of them has failed: they wait for it in vain
 _KILLED: Final = 128  # and the signal's number: a shell's status of what a signal ended

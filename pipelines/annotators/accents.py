@@ -12,7 +12,7 @@ from pipelines.annotators.bar_net import FLUX_EDGES_HZ, Accents
 from pipelines.annotators.blstm import StackedBlstm
 from pipelines.annotators.harmony import Floats
 from pipelines.annotators.spectrogram import DownbeatSpectrogram
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 
 _RESOLUTION: Final = 1  # the middle window, 46 ms: it tells bass from what lies above and is sharp in time
 

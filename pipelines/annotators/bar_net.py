@@ -1,7 +1,7 @@
 """A small network that reads a clip beat by beat: which are downbeats, in which meter, and are these the beats that a listener would tap.
 
 madmom's networks hear accents; this one also sees where harmony and bass change, and what sounds between the beats.
-Trained by `training/annotators` on practice pieces.
+Trained by `training/annotator_training` on practice pieces.
 
 Shapes: B sequences, N beats, F features, T frames (100 a second for accents, 10 for harmony), C channels.
 """

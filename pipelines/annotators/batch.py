@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 from schemas.recipe import AnnotateRecipe
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Confidence that means something: what speaks for a label, turned into the chance that it is right.
 
-Each label has a logistic regression of its own, fitted by `training/annotators/fit_confidence.py` on clips that no network was trained
+Each label has a logistic regression of its own, fitted by `training/annotator_training/fit_confidence.py` on clips that no network was trained
 on, and on noise and speech, of which every label is wrong. Beats and downbeats: the expected F-measure; chords: the expected share of time
 whose sevenths are right; meter and tempo: the chance to be right. The key's is its own probability (`keys`).
 """

@@ -1,7 +1,7 @@
 """A small network that hears chords, bass and key in all transpositions alike.
 
 After an octave fold every layer turns with the pitch classes, so that a chord learned on C is known on all roots. Trained by
-`training/annotators` on practice pieces played by several sound fonts.
+`training/annotator_training` on practice pieces played by several sound fonts.
 
 Shapes: B clips, T frames, P pitch bins, C channels, O octaves, 12 pitch classes.
 """
@@ -17,7 +17,7 @@ from torch import nn
 
 from pipelines.annotators.network_weights import read_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, SEMITONES, PitchSpectrum
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 from schemas.chord import Chord, ChordQuality
 from schemas.pitch import Key, Mode
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.confidence import fitted
 from pipelines.annotators.harmony import Floats, Harmony, key_class
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 from schemas.pitch import Key, parse_note
 
 essentia.log.infoActive = essentia.log.warningActive = False

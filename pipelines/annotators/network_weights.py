@@ -1,4 +1,4 @@
-"""The weights of our own small networks: numpy archives in half precision beside the code, made by `training/annotators`."""
+"""The weights of our own small networks: numpy archives in half precision beside the code, made by `training/annotator_training`."""
 
 from typing import Any
 

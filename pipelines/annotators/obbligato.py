@@ -17,8 +17,8 @@ from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import chords_evidence, confidence, rhythm_evidence
 from pipelines.annotators.harmony import WEIGHTS as HARMONY_WEIGHTS
 from pipelines.annotators.harmony import Harmony, key_of_class
-from pipelines.audio import Wave
-from pipelines.moving import tempo_bpm
+from pipelines.audio.decode import Wave
+from pipelines.labels.transform import tempo_bpm
 from schemas.chord import NO_CHORD
 from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel, Meter, Tempo
 from schemas.recipe import AnnotateRecipe

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from pipelines.annotators import RATE_HZ
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 
 _HOP: Final = RATE_HZ // 100  # samples between frames: the networks were trained at 100 frames a second
 # On a CPU 2 MiB of the longest windows: more leave the cache and take twice as long. Elsewhere 64 MiB, for few and large steps.

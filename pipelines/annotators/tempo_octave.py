@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.bar_net import ACCENT_FPS, Accents
 from pipelines.annotators.harmony import Floats
-from pipelines.audio import Wave, resampled
-from pipelines.moving import tempo_bpm
+from pipelines.audio.decode import Wave, resampled
+from pipelines.labels.transform import tempo_bpm
 
 DOUBTFUL: Final = 0.92  # fainter than this, every other beat is looked at again
 SLOWER: Final = 0.72  # the slower reading may go down to 40 BPM where the tracker's own range begins at 55

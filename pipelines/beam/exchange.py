@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines.beam.quiet import beam
-from pipelines.pool import BucketRun, reported
-from pipelines.stage import Exchange, Job, Stage, check_inputs, do_bucket
+from pipelines.engine.pool import BucketRun, reported
+from pipelines.engine.stage import Exchange, Job, Stage, check_inputs, do_bucket
 from schemas.recipe import Recipe
 
 

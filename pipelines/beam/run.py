@@ -10,10 +10,10 @@ from pipelines.beam.dealing import dealt
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
+from pipelines.engine.pool import BucketRun, reported
+from pipelines.engine.stage import Job, Stage, run_bucket
 from pipelines.errors import PipelineError
-from pipelines.pool import BucketRun, reported
-from pipelines.stage import Job, Stage, run_bucket
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
 _MOST_HANDS: Final = 256  # elements that a pipeline starts from, however many buckets there are

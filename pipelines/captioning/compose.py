@@ -14,7 +14,7 @@ from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.recognising import JOINTS, joined
 from pipelines.captioning.sentences import ATTRIBUTE_OF, ControlSentence, draw_sentences, dynamics_sentence
 from pipelines.captioning.splitting import clean_text, split_sentences
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from schemas.caption import Caption, CaptionKind, Fact, FactKind
 from schemas.corpus import Change
 from schemas.labels import Labels

@@ -14,9 +14,9 @@ from torch.nn.functional import pad
 from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
-from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
-from pipelines.weights import STORED, first_line, weights_hash
+from pipelines.pretrained.checksum import STORED, first_line, weights_hash
+from pipelines.pretrained.hub import pinned
 
 if TYPE_CHECKING:
     from transformers import SpeechT5HifiGan

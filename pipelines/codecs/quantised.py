@@ -18,9 +18,9 @@ import torch
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
-from pipelines.embedders.hub import pinned
 from pipelines.errors import PipelineError
-from pipelines.weights import STORED, first_line, weights_hash
+from pipelines.pretrained.checksum import STORED, first_line, weights_hash
+from pipelines.pretrained.hub import pinned
 
 
 class Spread(NamedTuple):

@@ -1,6 +1,6 @@
 """A codec of one's own: the spectrogram of `mel`, and an autoencoder that was trained on one's own shards to keep what matters of it.
 
-`training/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim, so it needs nothing from anybody else.
+`training/codec/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim, so it needs nothing from anybody else.
 
 Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent bands.
 """
@@ -13,7 +13,7 @@ import torch
 from pipelines.codecs import CodecFacts
 from pipelines.codecs.mel import BANDS, HOP, RATE_HZ, MelCodec
 from pipelines.errors import PipelineError
-from pipelines.weights import first_line, weights_hash
+from pipelines.pretrained.checksum import first_line, weights_hash
 
 FOLDER: Final = "vae"  # within the source, as AudioLDM's folders have it
 

@@ -6,10 +6,10 @@ which genre it is. An honest default for trying things out, and for a machine wi
 
 from collections.abc import Sequence
 
+from pipelines.audio.spectra import EAR_HZ
 from pipelines.embedders import Description, Sound, Vectors, minilm
 from pipelines.embedders.bridge_words import described
 from pipelines.errors import PipelineError
-from pipelines.hearing import EAR_HZ
 from schemas.label_recipe import LabelRecipe
 
 _VERSION = "1"  # raised when the words change

@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.audio import Wave
-from pipelines.controls import onsets
-from pipelines.hearing import COARSE_HZ, EAR_HZ, Heard, heard
+from pipelines.audio.controls import onsets
+from pipelines.audio.decode import Wave
+from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Heard, heard
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Mode

@@ -10,9 +10,9 @@ import torch
 
 from pipelines.embedders import Description, Sound, Vectors, unit
 from pipelines.embedders.clap_sound import ClapSound, windows
-from pipelines.embedders.hub import model_folder, stated_licence, weights_checksum
 from pipelines.errors import PipelineError
-from pipelines.weights import STORED, first_line
+from pipelines.pretrained.checksum import STORED, first_line
+from pipelines.pretrained.hub import model_folder, stated_licence, weights_checksum
 from schemas.label_recipe import LabelRecipe
 
 _MAX_TOKENS: Final = 77  # LAION trained with 77

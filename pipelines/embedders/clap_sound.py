@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
 
 _LEAST_OF_A_WINDOW: Final = 0.05  # what is left at the end and shorter adds nothing of its own
 _FLOOR: Final = 1e-10  # of the power in a band, as in transformers' extractor

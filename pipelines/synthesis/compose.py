@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.synthesis.band import Backing, backing, bass, drums, pickup
 from pipelines.synthesis.harmony import Book, book, chords_in
 from pipelines.synthesis.melody import final_note, melody

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.errors import PipelineError
 from pipelines.synthesis.harmony import Harmony
 from pipelines.synthesis.score import Instrument

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import clips
-from pipelines.agreement import Agreement, agreement
-from pipelines.moving import clip_labels, excerpt
-from pipelines.stage import Job
+from pipelines.engine import bucket
+from pipelines.engine.stage import Job
+from pipelines.labels.agreement import Agreement, agreement
+from pipelines.labels.transform import clip_labels, excerpt
 from schemas.corpus import Clip
 from schemas.labels import Annotation, Labels
 
@@ -18,7 +18,7 @@ def recovered(jobs: Sequence[Job]) -> list[Agreement]:
         labels = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
         rows += [
             agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s))
-            for clip in clips.read(job)
+            for clip in bucket.read(job)
             if clip.clip_key in labels
         ]
     return rows

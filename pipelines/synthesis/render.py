@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.synthesis import voices
 from pipelines.synthesis.score import Drum, Instrument, Note, Role, Score
 

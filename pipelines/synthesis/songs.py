@@ -6,7 +6,7 @@ from typing import Final
 
 import soundfile as sf
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.errors import PipelineError
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.plan import BLOCK

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.synthesis.score import Drum
 
 Wave = NDArray[np.float64]

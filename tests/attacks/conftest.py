@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Built
-from tests.flows.building import ROOT
+from tests.support.building import ROOT
 
 Said = subprocess.CompletedProcess[str]
 

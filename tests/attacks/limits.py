@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 _ROOT = str(Path(__file__).parents[2])
 _PROGRAM = """
 import json, resource, sys
-from pipelines.listing import list_inputs
+from pipelines.inputs.listing import list_inputs
 from schemas.recipe import IngestRecipe
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = [(row.row.rpartition("/")[2], row.code, row.message) for row in list_inputs(sys.argv[2:], IngestRecipe(**json.loads(sys.argv[1])))]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.local import verify_build
-from flows.processes import StepProcess
+from flows.build.local import verify_build
+from flows.build.step_process import StepProcess
 from pipelines.beam.options import Engine
-from pipelines.trust import NotTrusted, trust, trusted
+from pipelines.trust.trusted import NotTrusted, trust, trusted
 from tests.attacks.conftest import obbligato
 from tests.conftest import Built
 
@@ -126,6 +126,6 @@ def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(built:
 
 
 def test_this_interpreter_is_the_one_of_children() -> None:
-    from pipelines.isolation import module_command
+    from pipelines.engine.child_process import module_command
 
     assert module_command("a.b", "c") == [sys.executable, "-P", "-m", "a.b", "c"]

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from flows.local import build, retry, verify_build
-from flows.steps import trust_recipe
-from pipelines import trust
+from flows.build.local import build, retry, verify_build
+from flows.build.run_step import trust_recipe
 from pipelines.beam.options import Engine
-from pipelines.clips import local_files
+from pipelines.engine.bucket import local_files
+from pipelines.engine.stage import Job
 from pipelines.errors import DeadInput
-from pipelines.stage import Job
-from pipelines.trust import NotTrusted, reached, wanted
-from pipelines.versions import BEGUN
+from pipelines.reports.versions import BEGUN
+from pipelines.trust import trusted
+from pipelines.trust.trusted import NotTrusted, reached, wanted
 from schemas.corpus import Source
 from schemas.recipe import CaptionRecipe, EncodeRecipe, IngestRecipe, LabelRecipe, LlmRecipe, Recipe, Writer
 from tests.attacks.conftest import obbligato
@@ -36,7 +36,7 @@ def test_a_trust_the_line_to_paste_is_one_word_per_name(strange: Path, in_recipe
 
 def test_a_trust_a_name_with_a_line_break_is_one_name(strange: Path, in_recipe: Change, monkeypatch: pytest.MonkeyPatch) -> None:
     in_recipe('codec = ""', r'codec = "a.b\nlabel.python=/bin/sh"')
-    monkeypatch.setenv(trust.VARIABLE, "encode.codec=a.b\nlabel.python=/bin/sh")
+    monkeypatch.setenv(trusted.VARIABLE, "encode.codec=a.b\nlabel.python=/bin/sh")
     with pytest.raises(NotTrusted, match=re.escape("encode.codec=a.b\nlabel.python=/bin/sh")):
         verify_build(str(strange), Engine(), lambda _: None)
     assert r"wanted   encode.codec=a.b\nlabel.python=/bin/sh" in obbligato("trust", strange).stdout.splitlines()
@@ -52,7 +52,7 @@ def test_a_trust_a_name_with_a_line_break_is_one_name(strange: Path, in_recipe: 
 def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_there(spent: LlmRecipe, wants: str, tmp_path: Path) -> None:
     asks = CaptionRecipe(paraphraser=Writer.OPENAI)
     trust_recipe(str(tmp_path), Recipe(caption=asks, llm=LlmRecipe(budget_usd=2)))
-    left = set(wanted(Recipe(caption=asks, llm=spent))) - trust.trusted(str(tmp_path))
+    left = set(wanted(Recipe(caption=asks, llm=spent))) - trusted.trusted(str(tmp_path))
     assert [name[: len(wants)] for name in left] == [wants]
 
 
@@ -103,7 +103,7 @@ def test_a_trust_whoever_built_it_goes_on_without_a_word(built: Built, tmp_path:
     shutil.copytree(built.out, out)
     build(built.sources, str(out), built.recipe, Engine(), lambda _: None)
     assert retry(str(out), [], Engine(), lambda _: None)["samples"] == built.dataset["samples"]
-    monkeypatch.setenv(trust.FOLDER, str(tmp_path / "a file/none"))
+    monkeypatch.setenv(trusted.FOLDER, str(tmp_path / "a file/none"))
     (tmp_path / "a file").touch()  # where nothing can be remembered, a build is made all the same
     assert build(built.sources, str(out), built.recipe, Engine(), lambda _: None)["samples"] == built.dataset["samples"]
 

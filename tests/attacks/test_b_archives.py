@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DeadInput
-from pipelines.listing import list_inputs
-from pipelines.planning import plan_build
-from pipelines.shard_audio import Depth, listened
-from pipelines.shard_finding import Problem, find_shards
-from pipelines.shard_reading import Entry, read_shard
-from pipelines.slicing import write_listing
-from pipelines.store import Store
-from pipelines.tars import read_members
+from pipelines.inputs.listing import list_inputs
+from pipelines.reports.plan import plan_build
+from pipelines.shards.audio import Depth, listened
+from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.read import Entry, read_shard
+from pipelines.stages.inputs.list_inputs import write_listing
+from pipelines.storage.store import Store
+from pipelines.storage.tar import read_members
 from schemas.corpus import InputRow
 from schemas.identity import Split
 from schemas.recipe import IngestRecipe, Recipe

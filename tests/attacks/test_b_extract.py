@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.shard_extract import extract, safe_name
-from pipelines.shard_finding import Problem, find_shards
-from tests.pipelines.shard_samples import foreign
+from pipelines.shards.extract import extract, safe_name
+from pipelines.shards.find import Problem, find_shards
+from tests.pipelines.shards.shard_samples import foreign
 
 KEYS = (
     "../up", "/tmp/up", "a/../../up", "-rf", "C:\\up", "\x1b[2J", "new\nline", "tab\t", "\u202eright", "e\u0301", "\u00e9",

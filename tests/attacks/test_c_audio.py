@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.engine.child_process import Child, Limits
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.ingest import probe_files
-from pipelines.isolation import Child, Limits
+from pipelines.stages.inputs.probe import probe_files
 from schemas.recipe import IngestRecipe
 
 MODULE = "held_up_deeds"

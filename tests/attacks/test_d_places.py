@@ -11,17 +11,17 @@ from typing import Any
 import aiohttp.abc
 import pytest
 
-from pipelines import clips
+from pipelines.engine import bucket as clips
+from pipelines.engine.stage import Job
 from pipelines.errors import DeadInput
-from pipelines.ingest import probe_slice
-from pipelines.listing import list_inputs
-from pipelines.slicing import write_listing
-from pipelines.stage import Job
-from pipelines.store import Store
+from pipelines.inputs.listing import list_inputs
+from pipelines.stages.inputs.list_inputs import write_listing
+from pipelines.stages.inputs.probe import probe_slice
+from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Probed
 from schemas.recipe import IngestRecipe, Recipe
 
-pytest_plugins = ["tests.object_store"]
+pytest_plugins = ["tests.support.object_store"]
 
 
 def rows_of(table: Path, *uris: str, **recipe: Any) -> list[InputRow]:
@@ -131,7 +131,7 @@ def test_d_a_redirect_and_a_name_that_resolves_to_this_machine_lead_nowhere(
     """The first connection is let through as if its address were public; what it leads to is looked at again."""
     url, asked = server
     port = url.rpartition(":")[2]
-    monkeypatch.setattr("pipelines.places.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("pipelines.storage.addresses.is_public", lambda address: address == "127.0.0.1")
     target = f"{url}/to/http://127.0.0.2:{port}/a.wav"
     assert codes(folder / "t.jsonl", target, **HTTP) == ["private_address"]
     assert set(asked) == {f"/to/http://127.0.0.2:{port}/a.wav"}

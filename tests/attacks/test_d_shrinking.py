@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows.local import build
+from flows.build.local import build
 from pipelines.beam.options import Engine
-from pipelines.shrinking import Shrinks
-from pipelines.slicing import write_listing
-from pipelines.store import Store
+from pipelines.build.shrinking import Shrinks
+from pipelines.stages.inputs.list_inputs import write_listing
+from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source
 from tests.attacks.conftest import obbligato
-from tests.flows.building import digests
-from tests.flows.test_growth import PLAIN
+from tests.flows.build.test_growth import PLAIN
+from tests.support.building import digests
 
 SONGS = 6
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.engine.child_process import Limits
 from pipelines.errors import DeadInput
-from pipelines.isolation import Limits
-from pipelines.listing import list_inputs
-from pipelines.vocabulary_tables import rows_of as vocabulary_rows
+from pipelines.inputs.listing import list_inputs
+from pipelines.vocabularies.tables import rows_of as vocabulary_rows
 from schemas.recipe import IngestRecipe
 from tests.attacks.limits import listed
 from training.evaluation.folders import read_folder
@@ -105,7 +105,7 @@ def test_d_parquet_a_text_that_stands_two_thousand_times_is_held_once(folder: Pa
 def test_d_parquet_a_row_that_unpacks_to_more_than_the_limit_ends_the_table_and_what_stood_before_it_is_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.parquet_rows._LIMITS", Limits(cpu_s=60, memory_mb=400, wall_s=60))
+    monkeypatch.setattr("pipelines.guarded.parquet._LIMITS", Limits(cpu_s=60, memory_mb=400, wall_s=60))
     schema = pa.schema([("uri", pa.string()), ("beats", pa.list_(pa.int64()))])
     with pq.ParquetWriter(folder / "t.parquet", schema, compression="zstd") as out:
         out.write_table(pa.table({"uri": ["a.wav"], "beats": [[1]]}, schema))

@@ -11,27 +11,27 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
-from flows.settings import load_recipe
 from pipelines.captioning.judging import Reason, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.errors import PipelineError
-from pipelines.paraphrase import STAGE
-from pipelines.paraphrase_asking import paraphrase_together
-from pipelines.store import Store
-from pipelines.writers import asking
-from pipelines.writers.answers import Answers
-from pipelines.writers.asking import Unanswered
-from pipelines.writers.money import USD, cost, most, price_of
-from pipelines.writers.openai_server import Server
-from pipelines.writers.request import Failed, Request, request_of
-from pipelines.writers.session import Session, hold
+from pipelines.llm import asking
+from pipelines.llm.answers import Answers
+from pipelines.llm.asking import Unanswered
+from pipelines.llm.money import USD, cost, most, price_of
+from pipelines.llm.openai_server import Server
+from pipelines.llm.request import Failed, Request, request_of
+from pipelines.llm.session import Session, hold
+from pipelines.paraphrasing.by_model import paraphrase_together
+from pipelines.stages.texts.paraphrase import STAGE
+from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.attacks.hostile_model import HONEST, Batches, Call, completion, hostile_model, line_of
-from tests.captioned_build import captioned_build, labels
-from tests.flows.building import ROOT
+from tests.support.building import ROOT
+from tests.support.captioned_build import captioned_build, labels
 
 KEY = "sk-test-4f9d"
 WELL = "Listen, number 0: A flute plays tune {}."
@@ -219,8 +219,8 @@ FLOODS: dict[str, Callable[[Call], None]] = {
 
 ONE_CALL = """
 import asyncio, resource, sys
-from pipelines.writers.openai_server import Server
-from pipelines.writers.request import Failed, request_of
+from pipelines.llm.openai_server import Server
+from pipelines.llm.request import Failed, request_of
 from schemas.recipe import LlmRecipe
 async def story():
     llm = LlmRecipe(base_url=sys.argv[1])

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.artifacts import rewording_report
 from flows.cli_evaluate import print_report
-from flows.model_card import model_card
-from pipelines.settling import INPUT_LEDGER
-from pipelines.store import Store
+from flows.deployments.artifacts import rewording_report
+from flows.screens.model_card import model_card
+from pipelines.stages.inputs.assign_buckets import INPUT_LEDGER
+from pipelines.storage.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
-from tests.flows.test_model_card import OURS, facts
-from tests.written_plan import write_plan
+from tests.flows.screens.test_model_card import OURS, facts
+from tests.support.written_plan import write_plan
 from training.evaluation.report import Report
 
 ROOT = Path(__file__).parents[2]

@@ -21,23 +21,23 @@ import pytest
 import soundfile
 import torch
 
-from flows.local import build
-from pipelines.audio import read_window
+from flows.build.local import build
+from pipelines.audio.decode import read_window
 from pipelines.beam.options import Engine
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.ingest import probe_files
-from pipelines.scratch import scratch
-from pipelines.shard_finding import find_shards
-from pipelines.shard_reading import read_shard
-from pipelines.store import Store
+from pipelines.shards.find import find_shards
+from pipelines.shards.read import read_shard
+from pipelines.stages.inputs.probe import probe_files
+from pipelines.storage.duckdb_scratch import scratch
+from pipelines.storage.store import Store
 from schemas.corpus import Probed
 from schemas.recipe import IngestRecipe
 from tests.attacks.conftest import obbligato
-from tests.disks import CannotMount, Disk, failing_from, mounted
-from tests.flows.building import digests
-from tests.flows.test_growth import PLAIN
-from training import checkpoints
-from training.files import MODEL, STATE
+from tests.flows.build.test_growth import PLAIN
+from tests.support.building import digests
+from tests.support.disks import CannotMount, Disk, failing_from, mounted
+from training.run import checkpoints
+from training.run.checkpoint_files import MODEL, STATE
 
 RATE_HZ = 44_100
 NO_SPACE = "No space left on device"
@@ -167,7 +167,7 @@ def test_g_tmpdir_full_no_shard_is_called_bad(songs: Whole, temporary: Disk) -> 
 
 def test_g_tmpdir_full_a_packed_shard_is_not_called_bad(songs: Whole, temporary: Disk, tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "songs.tar.gz").write_bytes(gzip.compress(songs.source.read_bytes(), 1))
-    monkeypatch.setattr("pipelines.shard_finding._IN_MEMORY", 1024)
+    monkeypatch.setattr("pipelines.shards.find._IN_MEMORY", 1024)
     temporary.leave(8192)
     with pytest.raises(PipelineError, match=f"songs.tar.gz.*{NO_SPACE}"):
         list(read_shard(find_shards(str(tmp_path / "songs.tar.gz")).shards[0]))
@@ -218,7 +218,7 @@ def test_g_a_row_whose_file_cannot_be_looked_at_stops_the_listing(tmp_path: Path
     def stale(_: str) -> None:
         raise OSError(116, os.strerror(116))
 
-    monkeypatch.setattr("pipelines.listing._local_facts", stale)
+    monkeypatch.setattr("pipelines.inputs.listing._local_facts", stale)
     with pytest.raises(PipelineError, match="Stale file handle"):
         built(tmp_path / "songs.csv", tmp_path / "out")
 

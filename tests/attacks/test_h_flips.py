@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.local import encode, verify_build
+from flows.build.local import encode, verify_build
 from pipelines.beam.options import Engine
 from pipelines.errors import PipelineError
-from pipelines.store import Store
-from pipelines.writers.answers import Answers
-from tests.flipping import Everything, Flip, everything, names, said_by_verify
-from tests.flows.building import digests
-from tests.llm_server import KEY
+from pipelines.llm.answers import Answers
+from pipelines.storage.store import Store
+from tests.support.building import digests
+from tests.support.flipping import Everything, Flip, everything, names, said_by_verify
+from tests.support.llm_server import KEY
 
 IGNORE = lambda _: None  # noqa: E731
 # A file, and the text before the byte of which the lowest bit flips: a value becomes another, and all still reads well. None: the middle.

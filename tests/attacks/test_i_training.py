@@ -17,22 +17,22 @@ import pytest
 import soundfile
 import torch
 
-from flows.model_card import UNKNOWN
-from flows.model_files import write_model_card
-from pipelines.audio import decoded
+from flows.screens.model_card import UNKNOWN
+from flows.screens.model_files import write_model_card
+from pipelines.audio.decode import decoded
 from pipelines.codecs import open_codec
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.tables import npy_bytes
-from pipelines.tars import TarWriter
-from pipelines.trust import NotTrusted, trust
-from tests.pipelines.shard_samples import flac
+from pipelines.storage.arrow import npy_bytes
+from pipelines.storage.tar import TarWriter
+from pipelines.trust.trusted import NotTrusted, trust
+from tests.pipelines.shards.shard_samples import flac
 from tests.training.data.shards import BANDS, CHANNELS, FRAMES, latent, told
 from tests.training.runs import corpus, edited, recipe
-from training import checkpoints
+from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
-from training.generating import Player
-from training.loop import train
-from training.text import open_text_encoder
+from training.generation.generate import Player
+from training.run import checkpoints
+from training.run.loop import train
 
 ROOT = Path(__file__).parents[2]
 SONGS = 12
@@ -291,7 +291,7 @@ def test_i4_of_several_processes_the_first_looks_and_tells_once(whole: Path, tmp
     flipped(run / checkpoints.folder_of(9) / "optimizer.pt")
     (tmp_path / "recipe.json").write_text(rules_of(whole).model_dump_json())
     (tmp_path / "script.py").write_text(
-        "import sys\nfrom training.loop import train\nfrom training.recipe import TrainRecipe\n"
+        "import sys\nfrom training.run.loop import train\nfrom training.run.recipe import TrainRecipe\n"
         "rules = TrainRecipe.model_validate_json(open(sys.argv[1]).read())\n"
         "train(rules, sys.argv[2], lambda line: print(line, flush=True))\n"
     )

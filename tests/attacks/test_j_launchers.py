@@ -10,9 +10,9 @@ import pytest
 
 from flows.errors import UsageError
 from flows.launchers import TrainJob
+from flows.launchers.command import launching_of
 from flows.launchers.kubernetes import KubernetesSettings, manifests
 from flows.launchers.slurm_script import SlurmSettings, batch_script
-from flows.launching import launching_of
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"AWS_SECRET_ACCESS_KEY": "SECRET", "JOB_COMPLETION_INDEX": "0"}

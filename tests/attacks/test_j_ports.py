@@ -11,9 +11,9 @@ import psutil
 import pytest
 import soundfile
 
-from flows.settings import recipe_toml
-from tests.flows import building
-from tests.flows.test_growth import PLAIN
+from flows.build.recipe_files import recipe_toml
+from tests.flows.build.test_growth import PLAIN
+from tests.support import building
 
 
 def listeners(command: Sequence[str]) -> set[str]:

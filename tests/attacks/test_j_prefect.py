@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.building import ROOT
-from tests.waiting import until
+from tests.support.building import ROOT
+from tests.support.waiting import until
 
 
 def answer(port: int, path: str, body: bytes | None = None) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.micro_training import as_options, corpus
+from tests.support.micro_training import as_options, corpus
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = ("127.0.0.1", "::1")
 # What one process of several does first, and then tells of all at which addresses it listens.
 SCRIPT = """
 import psutil, torch
-from training.parallel import joined
+from training.run.parallel import joined
 with joined("cpu") as world:
     assert world.summed(torch.ones(1)).item() == world.ranks == 2
     mine = [connection.laddr.ip for connection in psutil.Process().net_connections() if connection.status == "LISTEN"]

@@ -29,18 +29,18 @@ import psutil
 
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.judging import faults
+from pipelines.engine.stage import Job, marker_name
 from pipelines.errors import PipelineError
-from pipelines.paraphrase import STAGE
-from pipelines.rewording import FOLDER, works
-from pipelines.stage import Job, marker_name
-from pipelines.store import Store
-from pipelines.writers.answers import Answers
-from pipelines.writers.money import USD, cost, price_of
+from pipelines.llm.answers import Answers
+from pipelines.llm.money import USD, cost, price_of
+from pipelines.paraphrasing.work import FOLDER, works
+from pipelines.stages.texts.paraphrase import STAGE
+from pipelines.storage.store import Store
 from schemas.caption import Caption, FactKind
 from schemas.corpus import Captioned
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe, Writer
-from tests.captioned_build import captioned_build
-from tests.llm_server import KEY, Running, llm_server
+from tests.support.captioned_build import captioned_build
+from tests.support.llm_server import KEY, Running, llm_server
 
 FAULTS = {
     "late": 0.02,
@@ -132,13 +132,13 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def child(task: Path) -> None:
     """What is measured: one call of the stage's own function, in a process that can be killed."""
-    import pipelines.writers.openai_server  # noqa: F401  # its loading is not the asking
+    import pipelines.llm.openai_server  # noqa: F401  # its loading is not the asking
 
     out, buckets, asked = json.loads(task.read_text())
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     told: dict[str, Any] = {}
     try:
-        from pipelines.paraphrase_asking import paraphrase_together
+        from pipelines.paraphrasing.by_model import paraphrase_together
 
         told = paraphrase_together(STAGE, [Job(out, bucket, Recipe.model_validate(asked)) for bucket in buckets]).told
     except PipelineError as error:

@@ -22,17 +22,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.order import ORDER
-from flows.stages import run_stage, sizes_of
-from flows.steps import list_sources
-from pipelines import cut
+from flows.build.order import ORDER
+from flows.build.run_stage import run_stage, sizes_of
+from flows.build.run_step import list_sources
 from pipelines.beam.options import Engine
-from pipelines.dataset import close_dataset
-from pipelines.planning import plan_build
-from pipelines.settling import settle_corpus
-from pipelines.slicing import write_listing
-from pipelines.stage import marker_name
-from pipelines.store import Store
+from pipelines.engine.stage import marker_name
+from pipelines.reports.plan import plan_build
+from pipelines.stages.inputs import cut
+from pipelines.stages.inputs.assign_buckets import settle_corpus
+from pipelines.stages.inputs.list_inputs import write_listing
+from pipelines.stages.output.close import close_dataset
+from pipelines.storage.store import Store
 from tests.benchmarks.made_up import RECIPE, cut_fast, cut_slice, probe, stage_bucket, stub, write_manifests
 
 MANIFESTS = 20

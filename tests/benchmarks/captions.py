@@ -21,8 +21,8 @@ from pipelines.captioning.compose import Captioned, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.captioning.paraphrase import captioned, paraphrased
-from pipelines.draws import generator
-from pipelines.moving import sped_up, transposed
+from pipelines.engine.seeding import generator
+from pipelines.labels.transform import sped_up, transposed
 from schemas.caption import Caption, CaptionKind, Fact, FactKind
 from schemas.corpus import Change, Source
 from schemas.labels import Labels

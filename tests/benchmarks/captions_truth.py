@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.captioning.metadata import Metadata
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from schemas.caption import Fact, FactKind
 from schemas.corpus import Change
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo

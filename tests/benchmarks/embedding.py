@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pipelines.audio import header
+from pipelines.audio.decode import header
+from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
 from pipelines.embedders.clap import Clap
-from pipelines.embedding import Embedded, Excerpt, embed_excerpts
-from pipelines.isolation import Death
+from pipelines.engine.child_process import Death
 from schemas.label_recipe import LabelRecipe
-from tests.tiny_clap import save_clap
+from tests.support.tiny_clap import save_clap
 
 CLIP_S = 10.0
 

@@ -25,30 +25,30 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from flows.local import encode, label
-from flows.order import MARKED
-from flows.settings import recipe_toml
-from flows.steps import stored_build
-from pipelines import trust
+from flows.build.local import encode, label
+from flows.build.order import MARKED
+from flows.build.recipe_files import recipe_toml
+from flows.build.run_step import stored_build
 from pipelines.beam.options import Engine
-from pipelines.damage import damages
+from pipelines.engine.stage import MARKER, altered_files
 from pipelines.errors import PipelineError
-from pipelines.settling import read_plan
-from pipelines.shard_check import check
-from pipelines.shard_finding import Problem, find_shards
-from pipelines.slicing import read_listing
-from pipelines.stage import MARKER, altered_files
-from pipelines.store import Store
-from pipelines.versions import read_version
-from pipelines.writers.answers import damaged_lines
+from pipelines.llm.answers import damaged_lines
+from pipelines.reports.damage import damages
+from pipelines.reports.versions import read_version
+from pipelines.shards.check import check
+from pipelines.shards.find import Problem, find_shards
+from pipelines.stages.inputs.assign_buckets import read_plan
+from pipelines.stages.inputs.list_inputs import read_listing
+from pipelines.storage.store import Store
+from pipelines.trust import trusted
 from schemas.recipe import Recipe
-from tests.flipping import OUTSIDE, Everything, Flip, drawn, everything, names, said_by_verify
-from tests.flows.building import ROOT
-from tests.llm_server import KEY
+from tests.support.building import ROOT
+from tests.support.flipping import OUTSIDE, Everything, Flip, drawn, everything, names, said_by_verify
+from tests.support.llm_server import KEY
 from tests.training.runs import corpus
 from tests.training.runs import recipe as small_run
-from training.checkpoints import damage, whole_ones
-from training.loop import train
+from training.run.checkpoints import damage, whole_ones
+from training.run.loop import train
 
 CHECKPOINTS: Final = "checkpoints"
 
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=0)
     given = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = KEY
-    os.environ[trust.FOLDER] = str(given.folder / "configuration")
+    os.environ[trusted.FOLDER] = str(given.folder / "configuration")
     if given.commands:
         missed = by_commands(given.folder, given.commands, given.seed)
     else:

@@ -14,12 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.flows.building import ROOT, digests
-from tests.flows.prefect_server import Server
+from tests.support.building import ROOT, digests
+from tests.support.prefect_server import Server
 
 FLOW = """
 import sys
-from flows.build import EngineSettings, build_corpus
+from flows.deployments.build_corpus import EngineSettings, build_corpus
 from schemas.recipe import Recipe
 
 build_corpus([sys.argv[1]], sys.argv[2], Recipe(), EngineSettings(workers=int(sys.argv[3])))

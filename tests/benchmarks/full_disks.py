@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from flows.settings import recipe_toml
-from tests.disks import Disk, FileSystem, mounted
-from tests.flows.building import ROOT, digests
-from tests.flows.test_growth import PLAIN
+from flows.build.recipe_files import recipe_toml
+from tests.flows.build.test_growth import PLAIN
+from tests.support.building import ROOT, digests
+from tests.support.disks import Disk, FileSystem, mounted
 
 _COMMAND: Final = "from flows.cli import main; main()"
 _KINDS: Final[tuple[FileSystem, ...]] = ("tmpfs", "ext4")

@@ -33,16 +33,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from flows.local import build, verify_build
-from pipelines import stage
+from flows.build.local import build, verify_build
 from pipelines.beam.options import Engine
-from pipelines.store import PARQUET, Store
+from pipelines.engine import stage
+from pipelines.storage.store import PARQUET, Store
 from pipelines.synthesis.songs import write_songs
 from schemas.recipe import Recipe
 from tests.attacks.hostile_model import hostile_model
 from tests.attacks.test_b_archives import SAMPLE, claiming, looping, tar_of
 from tests.attacks.test_e_language_model import FLOODS, ONE_CALL
-from tests.flows.building import ROOT
+from tests.support.building import ROOT
 
 _COMMAND: Final = "from flows.cli import main; main()"
 _MEMORY_GOAL_MB: Final = 300

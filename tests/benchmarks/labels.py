@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
-from pipelines.audio import read_window, resampled
-from pipelines.draws import generator
+from pipelines.audio.decode import read_window, resampled
+from pipelines.audio.spectra import EAR_HZ
 from pipelines.embedders import Sound, bridge, minilm, unit
-from pipelines.hearing import EAR_HZ
-from pipelines.labelling.drawing import drawn
-from pipelines.labelling.statistics import entropy_bits, gini
-from pipelines.signatures import Hashing, near_pairs, signatures
-from pipelines.store import Store
+from pipelines.engine.seeding import generator
+from pipelines.search.draw import drawn
+from pipelines.search.lsh import Hashing, near_pairs, signatures
+from pipelines.shards.label_statistics import entropy_bits, gini
+from pipelines.stages.labels.annotate import annotate_waves
+from pipelines.storage.store import Store
 from schemas.label_recipe import LabelRecipe, NearRecipe
 from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched
 from schemas.recipe import AnnotateRecipe

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.order import ORDER
-from pipelines import cut, ingest
-from pipelines.stage import Done, Job, Stage, run_bucket
-from pipelines.store import arrow_schema, parquet_bytes
-from pipelines.tables import read_table, table_of
-from pipelines.verify import Relabelled
+from flows.build.order import ORDER
+from pipelines.engine.stage import Done, Job, Stage, run_bucket
+from pipelines.stages.inputs import cut
+from pipelines.stages.inputs import probe as ingest
+from pipelines.stages.output.verify import Relabelled
+from pipelines.storage.arrow import read_table, table_of
+from pipelines.storage.store import arrow_schema, parquet_bytes
 from schemas.corpus import Candidate, Clip, CutInput, LedgerRow, Probed
 from schemas.identity import stable_hash
 from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, Tempo

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.distinct import FactSet, Index
 from pipelines.embedders import Vectors, minilm
 from pipelines.embedders.minilm import DIMENSION
+from pipelines.stages.texts.dedup_paraphrases import FactSet, Index
 from schemas.recipe import CaptionRecipe
 
 LIMIT = CaptionRecipe().max_similarity

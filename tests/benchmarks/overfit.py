@@ -13,24 +13,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.agreement import agreement
-from pipelines.annotate import RATE_HZ, annotate_waves
-from pipelines.audio import resampled
-from pipelines.moving import cut
-from pipelines.tars import TarWriter
+from pipelines.audio.decode import resampled
+from pipelines.labels.agreement import agreement
+from pipelines.labels.transform import cut
+from pipelines.stages.labels.annotate import RATE_HZ, annotate_waves
+from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.recipe import AnnotateRecipe
 from schemas.sample import Sample
 from training.data.examples import members_of, parsed
 from training.data.index import find_places, read_ranges
+from training.data.prompts import TOLD_ALL
+from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
-from training.generating import Player, Score
-from training.heeding import heeded
-from training.loop import train
-from training.model import LatentDiffusion
-from training.presets import ready_recipe
-from training.prompts import TOLD_ALL
-from training.recipe import DataRecipe, OptimRecipe, TrainRecipe
+from training.evaluation.condition_ablation import heeded
+from training.generation.generate import Player, Score
+from training.run.loop import train
+from training.run.presets import ready_recipe
+from training.run.recipe import DataRecipe, OptimRecipe, TrainRecipe
 
 CLIPS = 8
 SECONDS = 5.0

@@ -23,21 +23,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from pipelines.moving import transposed
+from pipelines.labels.transform import transposed
 from schemas.caption import Caption, CaptionKind, FactKind
 from schemas.identity import Split
 from schemas.pitch import Key
 from schemas.sample import Sample
-from training.asking.ask import asked
-from training.asking.controls import Asked
-from training.asking.corpus import CorpusStatistics
-from training.asking.counting import MIN_CONFIDENCE, corpus_statistics
+from training.control_predictors.predictors import Predictors
 from training.data.examples import members_of, parsed
 from training.data.index import find_places, read_ranges
 from training.metrics.controls import heard_controls
 from training.metrics.intervals import mean_interval
 from training.metrics.outcomes import Metric, scores
-from training.predictors.predictors import Predictors
+from training.prompt_controls.ask import asked
+from training.prompt_controls.controls import Asked
+from training.prompt_controls.corpus import CorpusStatistics
+from training.prompt_controls.counting import MIN_CONFIDENCE, corpus_statistics
 
 TEMPO = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
 METER = frozenset((FactKind.METER,))

@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from pipelines.retrieval import Nearest, _plan, nearest
+from pipelines.search.exact import Nearest, _plan, nearest
 
 DIMENSIONS = 512
 K = 10
@@ -208,7 +208,7 @@ def indexed(kind: str, rows: int, queries: int) -> Indexed:
     """On one thread."""
     import faiss
 
-    from pipelines.retrieval_index import build_index, recall, search_index
+    from pipelines.search.inverted_lists import build_index, recall, search_index
 
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)

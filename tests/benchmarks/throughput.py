@@ -22,9 +22,9 @@ import psutil
 import pyrubberband
 import soundfile
 
-from pipelines.annotate import measured
-from pipelines.audio import Wave, flac, read_window, resampled
-from pipelines.vary import _drawn
+from pipelines.audio.decode import Wave, flac, read_window, resampled
+from pipelines.stages.labels.annotate import measured
+from pipelines.stages.labels.vary import _drawn
 from schemas.recipe import Recipe
 from tests.benchmarks.truth_peers import essentia_key, madmom_deep_chroma, madmom_downbeats
 

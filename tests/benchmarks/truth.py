@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.truth FOLDER [FOLDER …] [--batch 64] [--peers] [--meters 2,3,4] [--raw]
 
-What a FOLDER holds stands in `training/annotators/known_truth.py`. Prints one row of figures per annotator (mir_eval; means over clips),
+What a FOLDER holds stands in `training/annotator_training/known_truth.py`. Prints one row of figures per annotator (mir_eval; means over clips),
 CPU seconds per 10 s of audio, and how far our confidences can be believed. Chordino joins where `vamp` and `chord-extractor` are installed.
 """
 
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
-from pipelines.audio import Wave
+from pipelines.audio.decode import Wave
+from pipelines.stages.labels.annotate import annotate_waves
 from schemas.labels import Labels
 from schemas.recipe import AnnotateRecipe
 from tests.benchmarks.truth_peers import PEERS
-from training.annotators.known_truth import FIGURES, as_estimate, clips, scores
+from training.annotator_training.known_truth import FIGURES, as_estimate, clips, scores
 
 BINS = np.linspace(0, 1, 11)
 

@@ -13,11 +13,11 @@ import numpy as np
 
 import pipelines.annotators.madmom  # noqa: F401  it answers madmom's look-up of its own version
 from pipelines.annotators import RATE_HZ
-from pipelines.audio import Wave
-from pipelines.moving import tempo_bpm
+from pipelines.audio.decode import Wave
+from pipelines.labels.transform import tempo_bpm
 from schemas.chord import Chord
 from schemas.errors import SchemaError
-from training.annotators.known_truth import Estimate, Spans
+from training.annotator_training.known_truth import Estimate, Spans
 
 
 @lru_cache(maxsize=8)

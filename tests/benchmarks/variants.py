@@ -16,16 +16,16 @@ from statistics import fmean
 
 import numpy as np
 
-from pipelines import clips
-from pipelines.agreement import Agreement, agreement
-from pipelines.annotate import annotate_waves
 from pipelines.annotators import RATE_HZ
-from pipelines.audio import decoded, resampled
-from pipelines.isolation import CHILDREN
-from pipelines.moving import cut, sped_up, transposed
-from pipelines.stage import Job
-from pipelines.store import Store
-from pipelines.verify import read_back
+from pipelines.audio.decode import decoded, resampled
+from pipelines.engine import bucket
+from pipelines.engine.child_process import CHILDREN
+from pipelines.engine.stage import Job
+from pipelines.labels.agreement import Agreement, agreement
+from pipelines.labels.transform import cut, sped_up, transposed
+from pipelines.stages.labels.annotate import annotate_waves
+from pipelines.stages.output.verify import read_back
+from pipelines.storage.store import Store
 from schemas.chord import NO_CHORD, Chord
 from schemas.identity import variant_kind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
@@ -72,8 +72,8 @@ def relabel(flacs: list[bytes], recipe: AnnotateRecipe) -> list[Labels]:
 def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
     """Both agreements of every sample of a bucket."""
     rows: list[dict[str, object]] = []
-    with clips.child(LimitsRecipe()) as child:
-        for batch in clips.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
+    with bucket.child(LimitsRecipe()) as child:
+        for batch in bucket.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
             found = child.run("tests.benchmarks.variants:relabel", [read.flac for read in batch], job.recipe.annotate)
             for read, labels in zip(batch, found, strict=True):
                 sample = read.sample

@@ -1,5 +1,5 @@
 """The Prefect server of all tests of flows."""
 
-from tests.flows.prefect_server import server
+from tests.support.prefect_server import server
 
 __all__ = ("server",)

@@ -44,4 +44,4 @@ def test_deployments_name_flows_that_are_there_with_parameters_they_take(tmp_pat
     )
     environment = {**os.environ, "PYTHONPATH": str(m.INFRA.parent), "PREFECT_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program, json.dumps(wanted)], env=environment, check=True)
-    assert {"flows.train.train_model", "flows.pipeline.pipeline"} <= wanted.keys()
+    assert {"flows.deployments.train.train_model", "flows.deployments.pipeline.pipeline"} <= wanted.keys()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipelines.store import arrow_schema
+from pipelines.storage.store import arrow_schema
 from schemas.caption import Caption, Fact
 from schemas.controls import Controls
 from schemas.corpus import Change, Clip, InputRow, Song, Source

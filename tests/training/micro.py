@@ -7,9 +7,9 @@ from tests.training.munet.told import MICRO, tokens
 from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
 from training.conditions.tokens import Tokens
-from training.model import Conditions, LatentDiffusion
+from training.diffusion.model import Conditions, LatentDiffusion
+from training.diffusion.objective import ObjectiveConfig
 from training.munet.config import MuNetConfig
-from training.objective import ObjectiveConfig
 
 FRAMES, BANDS = 12, 4
 EMPTY_TEXT = tokens(1, 8, MICRO.text_width, seed=4, known=1)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.training.data.shards import write_shard
 from training.munet.config import MuNetConfig
-from training.presets import ready_recipe
-from training.recipe import TrainRecipe
+from training.run.presets import ready_recipe
+from training.run.recipe import TrainRecipe
 
 NET = MuNetConfig(
     latent_channels=64, widths=(16, 16), attended=(False, True), layers=1, head_width=8, norm_groups=4, text_width=384, control_width=16,

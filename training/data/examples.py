@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from pipelines.audio import decoded, resampled
+from pipelines.audio.decode import decoded, resampled
 from pipelines.codecs import CodecFacts
+from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
-from pipelines.memory import is_out_of_memory
-from pipelines.moving import cut
-from pipelines.npy import read_npy
-from pipelines.tars import read_members
+from pipelines.guarded.npy import read_npy
+from pipelines.labels.transform import cut
+from pipelines.storage.tar import read_members
 from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.prompts import TOLD_ALL, PromptConfig, visit
+from training.data.prompts import TOLD_ALL, PromptConfig, visit
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shard_finding import Shard, find_shards, index_of, open_file
-from pipelines.tars import sample_offsets
+from pipelines.shards.find import Shard, find_shards, index_of, open_file
+from pipelines.storage.tar import sample_offsets
 from schemas.identity import Split
 from training.errors import NoSamples, TrainingError
 

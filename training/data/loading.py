@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from pipelines.errors import DeadInput, MachineFault
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
@@ -23,7 +23,7 @@ from training.conditions.tokens import Tokens
 from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of, guarded
 from training.data.index import CorpusPlaces, Range, read_ranges
 from training.data.order import Order, Place
-from training.model import Conditions
+from training.diffusion.model import Conditions
 
 
 class Batch(NamedTuple):

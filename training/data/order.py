@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.draws import generator
+from pipelines.engine.seeding import generator
 from training.errors import TrainingError
 
 _BLOCK: Final = 1000  # positions within which corpora have their shares exactly

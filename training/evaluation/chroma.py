@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.annotate import Window
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, LOWEST_PITCH, SEMITONES, PitchSpectrum
-from pipelines.audio import read_window, resampled
+from pipelines.audio.decode import read_window, resampled
+from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
-from pipelines.isolation import Death
+from pipelines.stages.labels.annotate import Window
 
 _LONGEST_S: Final = 60.0  # a picture of more shows nothing
 _LOWEST, _HIGHEST = 36, 96  # MIDI pitches: C2 to C7, where harmony is; drums fill what is outside

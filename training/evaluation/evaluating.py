@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotate import tools as annotator_tools
 from pipelines.embedders import Vectors
+from pipelines.stages.labels.annotate import tools as annotator_tools
 from schemas.recipe import Recipe
 from training.evaluation.listening import Heard, listen
 from training.evaluation.made import Listing, Made

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from pipelines.errors import DeadInput, machine_faults
-from pipelines.guarded_tables import BROKEN, table_rows
-from pipelines.listing import AUDIO
-from pipelines.manifests import MANIFESTS
-from pipelines.shard_finding import readable
+from pipelines.guarded.tables import BROKEN, table_rows
+from pipelines.inputs.listing import AUDIO
+from pipelines.inputs.manifests import MANIFESTS
+from pipelines.shards.find import readable
 from schemas.errors import SchemaError
 from training.errors import TrainingError
 from training.evaluation.made import Listing, Made, Skipped

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines import clips
-from pipelines.annotate import Window
-from pipelines.isolation import Child, Death
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Child, Death
+from pipelines.stages.labels.annotate import Window
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma
@@ -23,17 +23,17 @@ class Heard(NamedTuple):
 
 def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
     """Clips in order, each heard over its whole length; those that cannot be used come with the reason."""
-    with clips.child(recipe.limits) as child:
-        for batch in clips.batches(made, recipe.annotate.batch):
+    with bucket.child(recipe.limits) as child:
+        for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)
 
 
 def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Heard]:
-    probed = child.run("pipelines.ingest:probe_files", [one.path for one in batch], recipe.ingest)
+    probed = child.run("pipelines.stages.inputs.probe:probe_files", [one.path for one in batch], recipe.ingest)
     windows = [
         Window(one.name, one.path, 0.0, probe.duration_s) for one, probe in zip(batch, probed, strict=True) if not isinstance(probe, Death)
     ]
-    labelled = iter(child.run("pipelines.annotate:annotate_windows", windows, recipe.annotate) if windows else ())
+    labelled = iter(child.run("pipelines.stages.labels.annotate:annotate_windows", windows, recipe.annotate) if windows else ())
     pictured = iter(child.run("training.evaluation.chroma:chromas", windows, None) if windows else ())
     for one, probe in zip(batch, probed, strict=True):
         found = probe if isinstance(probe, Death) else next(labelled)

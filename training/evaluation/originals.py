@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.shard_finding import Problem, Shard
-from pipelines.shard_reading import RawSample, as_ours, read_shard
+from pipelines.shards.find import Problem, Shard
+from pipelines.shards.read import RawSample, as_ours, read_shard
 from schemas.identity import VariantKind, variant_kind
 from schemas.sample import Sample
 

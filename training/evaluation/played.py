@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import soundfile
 
-from pipelines import clips
-from pipelines.store import sha256_of
+from pipelines.engine import bucket
+from pipelines.storage.store import sha256_of
 from schemas.labels import Labels
-from training.asking.ask import asked
-from training.checkpoints import find_checkpoint
 from training.errors import TrainingError
 from training.evaluation.made import CheckpointFacts, Listing, Made, Skipped, timing_of
 from training.evaluation.wanted import Wanted
-from training.files import EMA
-from training.generating import Player, Score
+from training.generation.generate import Player, Score
+from training.prompt_controls.ask import asked
+from training.run.checkpoint_files import EMA
+from training.run.checkpoints import find_checkpoint
 
 
 class _Asked(NamedTuple):
@@ -36,7 +36,7 @@ def played(player: Player, wanted: Sequence[Wanted], folder: Path, *, seed: int,
     captions = {one.name: one.caption for one in wanted}
     told = [_told(player, one, captions, seed) for one in wanted]
     made: list[Made] = []
-    for part in clips.batches([one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch):
+    for part in bucket.batches([one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch):
         made += _batch(player, part, folder, seed)
         watch(len(made))
     skipped = tuple(one for one in told if isinstance(one, Skipped))

@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines import clips
-from pipelines.audio import Probe
+from pipelines.audio.decode import Probe
 from pipelines.embedders import Vectors
+from pipelines.engine import bucket
 from pipelines.errors import DeadInput
-from pipelines.shard_finding import Shard, find_shards
-from pipelines.shard_reading import RawSample
-from pipelines.temporary import temporary_folder
+from pipelines.shards.find import Shard, find_shards
+from pipelines.shards.read import RawSample
+from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.errors import TrainingError
@@ -67,7 +67,7 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     vectors: list[Vectors] = []
     seen = 0
     with temporary_folder() as folder:
-        for batch in clips.batches(islice(_written(shards, folder), most), _BATCH):
+        for batch in bucket.batches(islice(_written(shards, folder), most), _BATCH):
             seen += len(batch)
             known = _sounding(batch, recipe)
             measured = [out for out in batch if out.path in known]
@@ -110,8 +110,8 @@ def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
             if heard.labels:
                 known[heard.made.path] = Sounding(heard.made.path, heard.labels.duration_s, heard.labels)
     elif foreign:
-        with clips.child(recipe.limits) as child:
-            probes = child.run("pipelines.ingest:probe_files", [out.path for out in foreign], recipe.ingest)
+        with bucket.child(recipe.limits) as child:
+            probes = child.run("pipelines.stages.inputs.probe:probe_files", [out.path for out in foreign], recipe.ingest)
         for out, probe in zip(foreign, probes, strict=True):
             if isinstance(probe, Probe):
                 known[out.path] = Sounding(out.path, probe.duration_s, None)

@@ -7,15 +7,15 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from pipelines.captioning.check import TimedChord
-from pipelines.manifests import plain_text
+from pipelines.inputs.manifests import plain_text
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
 from schemas.labels import Labels
-from training.asking.chart import read_chart
-from training.asking.wishes import read_wishes
 from training.errors import TrainingError
 from training.evaluation.made import Timing, timing_of
 from training.metrics.controls import Controls, controls_of, laid_over, surely_asked
+from training.prompt_controls.chart import read_chart
+from training.prompt_controls.wishes import read_wishes
 
 # Columns by the names that MusicBench, audio folders and our own files give them; the first that says something counts.
 FILE: Final = ("file", "file_name", "filename", "audio", "path", "location", "uri")

@@ -8,12 +8,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from pipelines import clips
-from pipelines.embed_audio import description, embedder_child, per_call
 from pipelines.embedders import Description, Vectors
-from pipelines.embedding import Excerpt
+from pipelines.embedders.child import Excerpt
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
 from pipelines.errors import PipelineError
-from pipelines.isolation import Death
+from pipelines.stages.labels.embed_audio import description, embedder_child, per_call
 from schemas.labels import Labels
 from schemas.recipe import Recipe
 
@@ -31,12 +31,12 @@ class Sounding(NamedTuple):
 def sound_vectors(sounds: Sequence[Sounding], recipe: Recipe) -> list[Vectors | None]:
     """A unit vector per file; none for what cannot be embedded."""
     excerpts = [Excerpt(sound.path, 0.0, sound.duration_s, sound.labels) for sound in sounds]
-    return _in_child("pipelines.embedding:embed_excerpts", excerpts, recipe)
+    return _in_child("pipelines.embedders.child:embed_excerpts", excerpts, recipe)
 
 
 def text_vectors(texts: Sequence[str], recipe: Recipe) -> list[Vectors | None]:
     """A unit vector per text; none for one that cannot be embedded."""
-    return _in_child("pipelines.embedding:embed_texts", texts, recipe)
+    return _in_child("pipelines.embedders.child:embed_texts", texts, recipe)
 
 
 def embedder_of(recipe: Recipe) -> Description:
@@ -47,7 +47,7 @@ def embedder_of(recipe: Recipe) -> Description:
 def _in_child(function: str, items: Sequence[T], recipe: Recipe) -> list[Vectors | None]:
     found: list[Vectors | None] = []
     with embedder_child(recipe.label, recipe.limits) as child:
-        for batch in clips.batches(items, per_call(recipe.label)):
+        for batch in bucket.batches(items, per_call(recipe.label)):
             for made in child.run(function, batch, recipe.label):
                 vector = None if isinstance(made, Death) else getattr(made, "vector", made)
                 if vector is not None and not np.isfinite(vector).all():

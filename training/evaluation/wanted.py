@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from pipelines.shard_finding import find_shards
+from pipelines.shards.find import find_shards
 from schemas.caption import CaptionKind
 from schemas.sample import Sample
 from training.errors import TrainingError

@@ -11,8 +11,8 @@ from schemas.chord import NO_CHORD, Chord
 from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.record import Record
-from training.asking.controls import STATED_CONFIDENCE
-from training.asking.wishes import Wishes, read_wishes
+from training.prompt_controls.controls import STATED_CONFIDENCE
+from training.prompt_controls.wishes import Wishes, read_wishes
 
 
 class Control(StrEnum):

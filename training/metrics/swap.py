@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pipelines.agreement import same_tempo
+from pipelines.labels.agreement import same_tempo
 from schemas.record import Record
 from training.metrics.controls import Control, Controls
 from training.metrics.matching import by_third, longest_in_order

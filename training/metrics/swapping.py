@@ -11,9 +11,9 @@ from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
 from schemas.caption import FactKind
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
-from training.asking.wishes import signature
 from training.errors import TrainingError
 from training.metrics.controls import Control, Controls, laid_over, stated_controls
+from training.prompt_controls.wishes import signature
 
 _KINDS: Final = {
     Control.TEMPO: (FactKind.BPM, FactKind.TEMPO_WORD),

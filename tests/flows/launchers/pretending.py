@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from flows.launchers import TrainJob
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def job(out: Path, *options: str, **fields: Any) -> TrainJob:

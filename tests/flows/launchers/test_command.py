@@ -9,10 +9,10 @@ import pytest
 
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob
-from flows.launching import check_end, launching_of, stopped
-from tests.flows.micro_training import as_options, corpus
-from training.checkpoints import find_checkpoint
-from training.files import STATE
+from flows.launchers.command import check_end, launching_of, stopped
+from tests.support.micro_training import as_options, corpus
+from training.run.checkpoint_files import STATE
+from training.run.checkpoints import find_checkpoint
 
 ROOT = Path(__file__).parents[3]
 

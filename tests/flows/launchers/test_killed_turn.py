@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from flows.launchers import Ended, Launching, TrainJob, launched
-from pipelines import lock
 from pipelines.errors import PipelineError
-from pipelines.lock import Holder, held_by, hold, wait_out
-from pipelines.lock_file import NAME
-from pipelines.store import Store
+from pipelines.storage import lock
+from pipelines.storage.lock import Holder, held_by, hold, wait_out
+from pipelines.storage.lock_file import NAME
+from pipelines.storage.store import Store
 from tests.flows.launchers import slurm_stand_in
-from tests.flows.micro_training import as_options, corpus
+from tests.support.micro_training import as_options, corpus
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from flows.launchers.job import LAUNCHED
 from flows.launchers.kubernetes import KubernetesSettings, manifests
 from tests.flows.launchers import kubectl_stand_in
 from tests.flows.launchers.pretending import Listener, alive, break_off, interrupted_once, job, stop_all
-from tests.waiting import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = "1.33"

@@ -12,7 +12,7 @@ from flows.errors import UsageError
 from flows.launchers import Ended, Launching, launched
 from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
-from tests.waiting import until
+from tests.support.waiting import until
 
 IMPORTING = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}  # what is started looks nowhere else
 HERE = Launching().made
@@ -88,7 +88,7 @@ def test_a_run_whose_starter_is_killed_ends_with_it(tmp_path: Path) -> None:
 
 def test_a_command_that_is_stopped_stops_its_run_with_a_checkpoint_and_says_so(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom flows.launchers import Launching\nfrom flows.launching import run_launched\n"
+        "import sys\nfrom pathlib import Path\nfrom flows.launchers import Launching\nfrom flows.launchers.command import run_launched\n"
         f"from tests.flows.launchers.pretending import job\nwork = job(Path({str(tmp_path)!r}), '--stops', '1')\n"
         "sys.exit(run_launched(work, Launching(), lambda line: print(line, flush=True)))"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.launchers.programs import Refused, answer, called
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 class Stop(BaseException):

@@ -16,7 +16,7 @@ import pytest
 
 from flows.launchers import Ended, Launching, launched
 from tests.flows.launchers.pretending import Listener, alive, break_off, job
-from tests.waiting import free_port, until
+from tests.support.waiting import free_port, until
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ from flows.launchers import Ended, Handle, Launching, followed, launched, progra
 from flows.launchers.slurm import SlurmLauncher, SlurmSettings, batch_script
 from tests.flows.launchers import slurm_stand_in
 from tests.flows.launchers.pretending import Listener, alive, break_off, interrupted_once, job, stop_all
-from tests.waiting import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import MAX_ITEMS, Metadata, metadata_prompts, metadata_sentences, read_metadata
 from pipelines.captioning.splitting import split_sentences
-from pipelines.moving import sped_up, transposed
+from pipelines.labels.transform import sped_up, transposed
 from schemas.caption import Caption, CaptionKind, FactKind
 from schemas.corpus import Source
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo

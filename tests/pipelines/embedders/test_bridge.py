@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.audio.spectra import EAR_HZ
 from pipelines.embedders import Sound, bridge, minilm
 from pipelines.embedders.bridge_words import described, descriptors
 from pipelines.errors import PipelineError
-from pipelines.hearing import EAR_HZ
 from schemas.label_recipe import LabelRecipe
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 

@@ -11,7 +11,7 @@ from pipelines.embedders import Sound, clap, offered
 from pipelines.embedders.clap_sound import ClapSound, windows
 from pipelines.errors import PipelineError
 from schemas.label_recipe import LabelRecipe
-from tests.tiny_clap import DIMENSION, save_clap
+from tests.support.tiny_clap import DIMENSION, save_clap
 
 RATE_HZ = 48_000
 

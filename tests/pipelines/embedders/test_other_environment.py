@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.embed_audio import description, embedder_child
-from pipelines.embedding import Embedded, Excerpt
+from pipelines.embedders.child import Embedded, Excerpt
+from pipelines.engine.child_process import CHILDREN
 from pipelines.errors import PipelineError
-from pipelines.isolation import CHILDREN
+from pipelines.stages.labels.embed_audio import description, embedder_child
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import LimitsRecipe, Recipe
-from tests.melodies import RATE_HZ, melody
+from tests.support.melodies import RATE_HZ, melody
 
 ROOT = Path(__file__).parents[3]
-ENTRY = "[obbligato.embedders]\nelsewhere = tests.flows.plain_embedder\n"
+ENTRY = "[obbligato.embedders]\nelsewhere = tests.support.plain_embedder\n"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
     try:
         assert description(Recipe(label=recipe)).dimension == 32
         with embedder_child(recipe, LimitsRecipe()) as child:
-            [made] = child.run("pipelines.embedding:embed_excerpts", [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe)
+            [made] = child.run("pipelines.embedders.child:embed_excerpts", [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe)
     finally:
         CHILDREN.close()
     assert isinstance(made, Embedded)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.tars import TarWriter
+from pipelines.storage.tar import TarWriter
 from schemas.sample import Sample
-from tests.pipelines.shard_samples import CLIP, flac, our_sample
+from tests.pipelines.shards.shard_samples import CLIP, flac, our_sample
 
 CHANNELS, FRAMES, BANDS = 64, 16, 8  # of mel latents of two seconds
 

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.codecs import open_codec
 from pipelines.errors import MachineFault
-from pipelines.tars import TarWriter
+from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.sample import Sample
 from tests.training.data.shards import FRAMES, latent, told, write_shard
@@ -17,7 +17,7 @@ from training.data.examples import Reading, Unusable
 from training.data.index import Range, find_places
 from training.data.loading import Batch, Samples, Share, batches
 from training.data.order import Order
-from training.prompts import PromptConfig
+from training.data.prompts import PromptConfig
 
 READING = Reading(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.pitch import Key
-from tests.pipelines.shard_samples import our_sample
+from tests.pipelines.shards.shard_samples import our_sample
 from training.errors import TrainingError
 from training.evaluation.folders import read_folder
 from training.evaluation.made import Made

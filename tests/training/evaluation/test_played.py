@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from schemas.sample import Sample
-from tests.pipelines.shard_samples import our_sample, ours, write_shard
-from training.asking.corpus import NEUTRAL
+from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
 from training.evaluation.made import Listing
 from training.evaluation.played import played
 from training.evaluation.wanted import Wanted, wanted_of, with_swaps
-from training.generating import Player, Score, Wave
+from training.generation.generate import Player, Score, Wave
 from training.metrics.controls import stated_controls
+from training.prompt_controls.corpus import NEUTRAL
 
 
 class Band:

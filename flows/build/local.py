@@ -1,0 +1,140 @@
+"""A build from sources to a verified dataset, step by step, in this process."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from flows.build.order import MARKED, ORDER, order_of, steps_of
+from flows.build.run_stage import Report, Watch, run_stage, watched
+from flows.build.run_step import (
+    begin,
+    check,
+    check_models,
+    check_reach,
+    new_run,
+    run_step,
+    stored_build,
+    trust_recipe,
+    trusted_build,
+    write_run,
+)
+from flows.errors import UsageError
+from pipelines.beam.options import Engine
+from pipelines.engine.child_process import CHILDREN
+from pipelines.engine.stage import Job, fingerprints, finished, marker_name, missing_inputs
+from pipelines.errors import Damaged, PipelineError
+from pipelines.reports.damage import check_whole
+from pipelines.reports.ledger import mark_for_retry
+from pipelines.reports.versions import publish_version
+from pipelines.shards.find import DATASET
+from pipelines.stages.inputs.assign_buckets import PLAN, read_plan
+from pipelines.stages.output.close import check_stated, described, publish_dataset
+from pipelines.storage.lock import Lock, hold
+from pipelines.storage.store import Store
+from schemas.recipe import Recipe
+
+
+def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> dict[str, Any]:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json.
+
+    Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
+    """
+    check(sources, out, recipe, engine)
+    trust_recipe(out, recipe, sources)
+    with hold(Store(out), "obbligato build") as lock:
+        begin(sources, out, recipe)
+        return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
+
+
+def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> dict[str, Any]:
+    store, run_folder = Store(out), new_run()
+    reports: list[Report] = []
+    started = time.time()
+    try:
+        for step in steps:
+            lock.check()
+            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink))
+        return dict(store.read_json(DATASET))
+    finally:
+        CHILDREN.close()
+        write_run(store, run_folder, engine, started, reports)
+
+
+def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Give a build that stands its pseudo-labels, or others. Returns dataset.json.
+
+    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
+    """
+    if not recipe.labels:
+        raise UsageError("no vocabulary to label with: name one with --vocabulary")
+    return _renewed(out, recipe, engine, watch, "obbligato label")
+
+
+def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Give a build that stands its latents, or others. Returns dataset.json.
+
+    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its weights are missing.
+    """
+    if not recipe.encodes:
+        raise UsageError("no codec to encode with: name one with --codec")
+    return _renewed(out, recipe, engine, watch, "obbligato encode")
+
+
+def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
+    """Bring a build that stands up to date with a recipe, without looking at its sources again."""
+    sources, _ = stored_build(out)
+    trust_recipe(out, recipe)
+    check_models(recipe)
+    with hold(Store(out), command) as lock:
+        begin(sources, out, recipe)
+        steps = steps_of(recipe)
+        return _taken(steps[steps.index("settle") + 1 :], out, engine, watch, lock)
+
+
+def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
+    store = Store(out)
+    try:
+        _, recipe = trusted_build(out)
+    except Damaged:
+        with hold(store, "obbligato verify"):
+            check_whole(store, MARKED)  # which names it, and whatever else is damaged
+        raise
+    with hold(store, "obbligato verify"):
+        return _verified(store, recipe, engine, watch)
+
+
+def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
+    if not store.exists(PLAN):
+        raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
+    check_whole(store, MARKED)
+    jobs = [Job(store.url, name, recipe) for name in read_plan(store)["buckets"]]
+    order = order_of(recipe)
+    for stage in order[:-1]:
+        if any(missing_inputs(stage, job) for job in jobs) or any(
+            finished(stage, job, mark) is None for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
+        ):
+            raise PipelineError(
+                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified"
+            )
+    for job in jobs:
+        store.delete(marker_name(order[-1].folder, job.bucket))
+    try:
+        run_stage(order[-1], store, recipe, engine, new_run(), watch)
+        dataset = described(store, recipe, order)
+        check_stated(store, dataset)
+        publish_dataset(store, dataset)
+        publish_version(store, dataset, recipe)
+        return dataset
+    finally:
+        CHILDREN.close()
+
+
+def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
+    """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
+    sources, recipe = stored_build(out)
+    check_reach(out, sources, recipe)
+    check(sources, out, recipe, engine)
+    with hold(Store(out), "obbligato dead retry") as lock:
+        mark_for_retry(Store(out), recipe, ORDER, keys)
+        return _taken(steps_of(recipe), out, engine, watch, lock)

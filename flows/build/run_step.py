@@ -1,0 +1,207 @@
+"""The steps of a build, each a function of the output folder alone: the command line takes them in one process, a flow as tasks."""
+
+import importlib.util
+import os
+import re
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from flows.build.order import STAGES, order_of
+from flows.build.recipe_files import recipe_toml, validated
+from flows.build.run_stage import WHOLE, Report, Share, Watch, run_stage, sizes_of
+from flows.errors import UsageError
+from pipelines.annotators import check_annotators
+from pipelines.beam.options import Engine, check_engine
+from pipelines.errors import Damaged, PipelineError
+from pipelines.inputs.listing import list_inputs
+from pipelines.llm.money import price_of
+from pipelines.reports.versions import BEGUN, altered_beginning, publish_version, seal_beginning
+from pipelines.stages.inputs.assign_buckets import settle_corpus
+from pipelines.stages.inputs.list_inputs import write_listing
+from pipelines.stages.labels.embed_audio import description
+from pipelines.stages.output.close import close_dataset
+from pipelines.stages.output.encode import codec_facts
+from pipelines.stages.texts.gather_vocabulary import gather_vocabulary
+from pipelines.stages.texts.index_vocabulary import index_vocabularies
+from pipelines.storage.store import Store
+from pipelines.trust.build_folder import check_folder
+from pipelines.trust.trusted import check_trust, reached, trust, wanted
+from pipelines.vocabularies.files import file_at
+from schemas.corpus import InputRow
+from schemas.recipe import Recipe, Writer
+
+SOURCES: Final = "sources.json"
+RECIPE: Final = "recipe.toml"
+_CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
+
+
+def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
+    """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators, sources that are not there."""
+    for place in (*sources, out):
+        if _CREDENTIALS.match(place):
+            raise UsageError(
+                f"{place.partition('://')[0]}://… holds a password, which would be stored with the build; set it in the environment"
+            )
+    check_engine(engine, out)
+    check_folder(Store(out))
+    check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
+    if recipe.caption.paraphraser is Writer.OPENAI:
+        from pipelines.llm.openai_server import Server
+
+        price_of(recipe.llm)
+        Server.check(recipe.llm)
+    check_models(recipe)
+    firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist
+    if not any(firsts):
+        raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
+
+
+def check_models(recipe: Recipe) -> None:
+    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search without faiss."""
+    if recipe.encodes:
+        codec_facts(recipe)
+    for place in (*recipe.label.vocabularies, *recipe.label.exclude):
+        file_at(place)
+    if recipe.embeds:
+        description(recipe)
+    if recipe.indexes and importlib.util.find_spec("faiss") is None:
+        raise UsageError('label.search = approximate needs faiss: pip install "obbligato[ann]"')
+
+
+def absolute(place: str) -> str:
+    """A URL as it is, a path from the root: other processes stand in other folders."""
+    return place if "://" in place else os.path.abspath(place)
+
+
+def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
+    """Store what a build is asked for, which is all that its steps go by."""
+    store = Store(out)
+    store.delete(BEGUN)
+    places = store.write_json(SOURCES, [absolute(source) for source in sources])
+    seal_beginning(store, [places, store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())])
+
+
+def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
+    """Remember what a recipe names that was handed over for a build, as it will be stored there, and the build's sources."""
+    stored = _anywhere(recipe)
+    trust(out, wanted(stored))
+    with suppress(PipelineError):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
+        trust(out, reached(map(absolute, sources), stored))
+
+
+def check_recipe(out: str, recipe: Recipe) -> None:
+    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand for its build."""
+    check_trust(out, wanted(_anywhere(recipe)))
+
+
+def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
+    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has named by hand: it may be a stranger's."""
+    stored = _anywhere(recipe)
+    check_trust(out, (*wanted(stored), *reached(sources, stored)))
+
+
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe with files that hold in any working folder."""
+    label, encode, ingest = recipe.label, recipe.encode, recipe.ingest
+    below, base = (absolute(place) if place else "" for place in (ingest.paths_below, ingest.base))
+    return recipe.replaced(
+        ingest=ingest.replaced(paths_below=below, base=base),
+        encode=encode.replaced(source=_here(encode.source)),
+        label=label.replaced(
+            vocabularies=tuple(map(absolute, label.vocabularies)),
+            exclude=tuple(map(absolute, label.exclude)),
+            model=_here(label.model),
+            python=absolute(label.python) if label.python else "",
+        ),
+    )
+
+
+def _here(model: str) -> str:
+    """A model's folder from the root; an id on the hub as it is."""
+    return absolute(model) if os.path.isdir(model) else model
+
+
+def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE, *, shrink: bool = False) -> Report:
+    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it cannot finish.
+
+    Only a run that is told to `shrink` may remove many songs.
+    """
+    sources, recipe = trusted_build(out)
+    store, began = Store(out), time.time()
+    if name == "list":
+        slices = write_listing(store, list_sources(sources, store, recipe), recipe, shrink=shrink)
+        report = Report(name, {"inputs": sum(slices.values()), "slices": len(slices)})
+    elif name == "settle":
+        report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe, shrink=shrink)["inputs"])
+    elif name == "gather":
+        plan = gather_vocabulary(store, recipe) if recipe.labels else {}
+        report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})
+    elif name == "index":
+        indexes = index_vocabularies(store, recipe) if recipe.indexes else {}
+        report = Report(name, {name: indexes[name] for name in ("indexes", "texts") if indexes})
+    elif name == "close":
+        dataset = close_dataset(store, recipe, order_of(recipe))
+        report = Report(name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number})
+    else:
+        report = run_stage(STAGES[name], store, recipe, engine, run_folder, watch, share)
+    return report._replace(seconds=round(time.time() - began, 3))
+
+
+def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> Iterator[InputRow]:
+    """The inputs in all sources, without what lies in the build's own folder."""
+    own = f"{store.root if store.is_local else store.fs.unstrip_protocol(store.root)}/"
+    return (row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own))
+
+
+def write_run(store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]) -> None:
+    """Publish what a run did and how long it took: outside the promise of equal bytes."""
+    store.write_json(
+        f"{run_folder}/run.json",
+        {
+            "started": started,
+            "seconds": round(time.time() - started, 3),
+            "steps": {report.step: report._asdict() for report in reports},
+            "workers": engine.workers,
+            "runner": engine.runner,
+        },
+    )
+
+
+def new_run() -> str:
+    """Folder of a new run's reports."""
+    return f"runs/{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+
+def trusted_build(out: str) -> tuple[list[str], Recipe]:
+    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what nobody has named by hand for it."""
+    sources, recipe = stored_build(out)
+    check_recipe(out, recipe)
+    return sources, recipe
+
+
+def stored_build(out: str) -> tuple[list[str], Recipe]:
+    """Sources and recipe that lie in a build's folder: data, of which nothing may be run as it is.
+
+    Raises `UsageError` where there is none, and `Damaged` where they are not what was written; what else, `check_folder` says.
+    """
+    store = Store(out)
+    check_folder(store)
+    if not store.exists(SOURCES):
+        raise UsageError(f"{out} holds no build: there is no {SOURCES} in it")
+    altered = next(altered_beginning(store), None)
+    if altered is not None:
+        raise Damaged(
+            f"{out}/{altered}; build again with your own sources and recipe, and it is written anew. If you changed it yourself, "
+            f"delete {BEGUN} beside it"
+        )
+    sources = store.read_json(SOURCES)
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
+    try:
+        return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, FileNotFoundError) as error:
+        raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error

@@ -1,0 +1,183 @@
+"""The flow that builds a dataset: one task per step, each in a process of its own, under the output folder's lock."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, NamedTuple, Self
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.futures import wait
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flows.build import step_process
+from flows.build.order import STAGES, steps_of
+from flows.build.run_stage import summed
+from flows.build.run_step import absolute, begin, check, new_run, trust_recipe
+from flows.build.step_process import Order, StepFailed
+from flows.deployments.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
+from flows.errors import UsageError
+from pipelines.beam.options import Engine, engine_of
+from pipelines.shards.find import DATASET
+from pipelines.storage.lock import Lock, hold
+from pipelines.storage.store import Store
+from pipelines.trust.build_folder import links_out
+from pipelines.trust.trusted import wanted
+from schemas.recipe import Recipe
+
+DEAD_EVENT: Final = "obbligato.dead-letters"
+TAGS: Final = {"paraphrase": ("obbligato-llm",)}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class EngineSettings(BaseModel):
+    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask cluster at `dask`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: Positive = 1
+    runner: str = "local"
+    beam: tuple[str, ...] = ()
+    slices: Positive = 1
+    side_by_side: Positive = 2  # slices at a time where there is no Dask cluster
+    dask: str = ""
+    step_timeout_s: Annotated[float, Field(gt=0)] = 7 * 86_400
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.dask and self.slices < 2:
+            raise ValueError("a Dask cluster shares the work by slices: set slices to a few times the number of its workers")
+        return self
+
+    @property
+    def engine(self) -> Engine:
+        """The Beam engine."""
+        return engine_of(self.workers, self.runner, self.beam)
+
+
+class Run(NamedTuple):
+    """A build that is under way: what its steps are told, and what they have reported so far."""
+
+    corpus: str
+    order: Order
+    settings: EngineSettings
+    lock: Lock
+    recipe: Recipe
+    reports: list[dict[str, Any]]
+
+
+def _may_mend(_task: object, _run: object, state: Any) -> bool:
+    """Whether a failed step is worth another try."""
+    failure = state.result(raise_on_failure=False)
+    return not (isinstance(failure, StepFailed) and failure.final)
+
+
+@task(task_run_name="{step} {share}", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_mend, cache_policy=NO_CACHE)
+def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any]:
+    """Take one step, or a share of it, in a process of its own; its output goes to the log, its progress to an artifact."""
+    logger = get_run_logger()
+    bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
+    # By its module: a Dask worker gets this function by value, with all that it names, and must use the processes of its own.
+    report: dict[str, Any] = step_process.PROCESSES.take(step, share, order, bar.show, logger.warning)
+    logger.info("%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items()))
+    return report
+
+
+@flow(flow_run_name="{step} in slices", validate_parameters=False)
+def slices(step: str, order: Order, corpus: str, of: int) -> list[dict[str, Any]]:
+    """Take all shares of a step side by side, as the task runner has room."""
+    futures = [take_step.submit(step, f"{number}/{of}", order, corpus) for number in range(1, of + 1)]
+    wait(futures)
+    return [future.result() for future in futures]
+
+
+@flow(name="build-corpus", flow_run_name="build {out}", retries=0)
+def build_corpus(
+    sources: list[str],
+    out: str,
+    recipe: Recipe = Recipe(),
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
+    shrink: bool = False,
+) -> dict[str, Any]:
+    """Build a dataset from music, or finish one. Returns its totals.
+
+    Parameters are validated before anything starts. A run in a folder where another is at work is refused.
+    An event `obbligato.dead-letters` tells automations of a share of dead inputs above `max_dead_share`. Without `shrink` it stops where
+    many songs that are in force would go.
+    """
+    out = absolute(out)
+    check(sources, out, recipe, engine.engine)
+    trust_recipe(out, recipe, sources)
+    with started_run(out, recipe, engine, shrink=shrink) as run:
+        begin(sources, out, recipe)
+        for step in steps_of(recipe):
+            take(run, step)
+        return finished_run(run, max_dead_share)
+
+
+@contextmanager
+def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False) -> Iterator[Run]:
+    """A run that holds its output folder's lock; what its steps reported is shown at the end, however it ends."""
+    if out.startswith("memory://"):
+        raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
+    with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
+        run_folder, holder, named = new_run(), lock.holder.holder_id, (*wanted(recipe), *links_out(Store(out)))  # all of it was checked
+        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, named, shrink)
+        run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
+        try:
+            yield run
+        finally:
+            step_process.PROCESSES.close()
+            show_steps(run.corpus, run.reports)
+            show_rewording(run.corpus, run.reports)
+
+
+def take(run: Run, step: str) -> dict[str, Any]:
+    """Take a step as a task, or as many side by side."""
+    run.lock.check()
+    of = run.settings.slices
+    alone = step not in STAGES or STAGES[step].is_whole(run.recipe)
+    if of == 1 or alone:
+        report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
+    else:
+        began = time.monotonic()
+        report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))
+        report["seconds"] = round(time.monotonic() - began, 3)
+    run.reports.append(report)
+    return report
+
+
+def _task_runner(settings: EngineSettings) -> Any:
+    if not settings.dask:
+        return ThreadPoolTaskRunner(max_workers=settings.side_by_side)
+    from prefect_dask import DaskTaskRunner
+
+    return DaskTaskRunner(address=settings.dask)
+
+
+def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = summed(report["counts"] for report in reports)
+    total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
+    return {"step": step, "counts": counts, **total, "work_s": round(sum(report["work_s"] for report in reports), 3)}
+
+
+def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:
+    """Show the dataset and tell of the dead; returns its totals."""
+    store = Store(run.order.out)
+    dataset = store.read_json(DATASET)
+    show_dataset(run.corpus, store, dataset)
+    inputs, samples = dataset["inputs"], dataset["samples"]
+    dead = max(inputs.get("dead", 0) / max(1, inputs["in"]), samples["dead"] / max(1, samples["planned"]))
+    if dead > max_dead_share:
+        get_run_logger().warning("%.1f %% are dead, more than %.1f %%; `obbligato dead ls %s`", 100 * dead, 100 * max_dead_share, store.url)
+        emit_event(
+            DEAD_EVENT,
+            resource={"prefect.resource.id": f"obbligato.corpus.{run.corpus}", "prefect.resource.name": run.corpus},
+            payload={"out": store.url, "share": round(dead, 4), "limit": max_dead_share, "inputs": inputs, "samples": samples},
+        )
+    return {"inputs": inputs, "samples": samples, "out": store.url}

@@ -1,0 +1,124 @@
+"""The results page of an evaluation: one HTML file that needs nothing from elsewhere, the clips' sound beside it."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Final
+from urllib.parse import quote
+
+from flows.screens.evaluation_picture import picture
+from flows.screens.evaluation_style import STYLE
+from flows.screens.evaluation_tables import control_table, space_table, swap_tables
+from pipelines.captioning.mention import write_number
+from pipelines.labels.lead_sheet import heading, lead_sheet
+from schemas.chord import Chord
+from schemas.pitch import pretty
+from training.evaluation.listening import Heard
+from training.evaluation.report import ClipReport, Report
+from training.metrics.controls import Controls
+from training.metrics.outcomes import MEANING, SHARES, Metric
+from training.prompt_controls.wishes import signature
+
+_MAX_PROBLEMS: Final = 100
+
+
+def page(report: Report, heard: Sequence[Heard]) -> str:
+    """The page. Of clips, those whose sound was copied are shown; every text from outside is escaped."""
+    shown = [(clip, one) for clip, one in zip(report.clips, heard, strict=True) if clip.audio]
+    body = [
+        *_head(report),
+        control_table(report),
+        space_table(report),
+        *([swap_tables(report.swaps)] if report.swaps else []),
+        *_clips(report, shown),
+        *_problems(report),
+        *_tools(report),
+    ]
+    title = f"Evaluation of {escape(report.system)}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
+        f"<body><main>\n{chr(10).join(body)}\n</main></body></html>\n"
+    )
+
+
+def _head(report: Report) -> Iterator[str]:
+    counts = report.counts
+    yield f"<h1>{escape(report.system)}</h1>"
+    yield (
+        f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + {counts.dead} dead + {counts.skipped} skipped'
+        + (f" · {counts.without_prompt} scored without a prompt" if counts.without_prompt else "")
+        + (f" · {counts.swaps} scored in the swap test alone" if counts.swaps else "")
+        + "</p>"
+    )
+    if report.checkpoint:
+        name, sha256 = escape(report.checkpoint.name), escape(report.checkpoint.sha256)
+        yield f'<p class="facts">checkpoint {name} · SHA-256 of its weights {sha256}</p>'
+    if report.reference:
+        split = f", its {escape(report.reference_split)} shards" if report.reference_split else ""
+        yield f'<p class="facts">beside {escape(report.reference)}{split}</p>'
+
+
+def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterator[str]:
+    if not shown:
+        return
+    part = "" if len(shown) == len(report.clips) else f" <small>{len(shown)} of {len(report.clips)}; all are in report.json</small>"
+    yield f"<h2>Clips{part}</h2>"
+    yield (
+        '<p class="facts">Above the chroma the chords, below it the beats (long: downbeats). '
+        "Asked ones are shown where they have times; dashed lines are asked chord changes.</p>"
+    )
+    for clip, one in shown:
+        yield from _clip(clip, one)
+
+
+def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
+    yield f'<article><h3>{escape(clip.name)}</h3><p class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
+    if clip.swap_of:
+        yield f'<p class="facts">swap of {escape(clip.swap_of)}: in the swap test alone</p>'
+    yield f'<audio controls preload="metadata" src="{escape(quote(clip.audio))}"></audio>'
+    yield f'<p class="marks">{"".join(_marks(clip))}</p>'
+    if one.chroma is not None:
+        yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
+    heard = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
+    yield f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd><dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+
+
+def _marks(clip: ClipReport) -> Iterator[str]:
+    for name, value in clip.scores.items():
+        metric = Metric(name)
+        said = ("✓" if value else "✗") if metric in SHARES else f"{100 * value:.0f} %"
+        grade = "right" if value >= 1 else "part" if value > 0 else "wrong"
+        yield f'<span class="{grade}" title="{escape(MEANING[metric])}">{escape(name)} {said}</span> '
+    if clip.cosine is not None:
+        yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
+
+
+def asked_line(asked: Controls) -> str:
+    """What a prompt states, in one line.
+
+    >>> asked_line(Controls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
+    'tempo 90 BPM · meter 3/4 · chords Am – B♭'
+    """
+    parts = (
+        f"key {pretty(asked.key.name)}" if asked.key else "",
+        f"tempo {write_number(asked.bpm)} BPM" if asked.bpm else "",
+        f"tempo {' and '.join(asked.tempo_words)}" if asked.tempo_words else "",
+        f"meter {signature(asked.meter)}" if asked.meter else "",
+        "chords " + " – ".join(pretty(Chord.parse(label).symbol(asked.key)) for label in asked.chords) if asked.chords else "",
+    )
+    return " · ".join(part for part in parts if part) or "no tempo, key, chords or meter"
+
+
+def _problems(report: Report) -> Iterator[str]:
+    if not report.problems:
+        return
+    rows = "".join(f"<tr><td>{escape(one.name)}</td><td>{escape(one.reason)}</td></tr>" for one in report.problems[:_MAX_PROBLEMS])
+    more = len(report.problems) - _MAX_PROBLEMS
+    yield f"<h2>Not scored</h2><div class=wide><table><tr><th>file or row</th><th>why</th></tr>{rows}</table></div>"
+    if more > 0:
+        yield f"<p>and {more} more, in report.json</p>"
+
+
+def _tools(report: Report) -> Iterator[str]:
+    said = " · ".join(f"{escape(name)} {escape(version)}" for name, version in sorted(report.tools.items()))
+    yield f'<h2>Made with</h2><p class="facts">seed {report.seed} · {said}</p>'

@@ -1,0 +1,231 @@
+"""The model card: what a model learned from, how, how well, and under which licences; for people (README.md) and programs (model.json).
+
+Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which names its recipe, tools and shards; the training recipe by
+its own.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pipelines.embedders import minilm
+from pipelines.engine.stage import digest
+from pipelines.stages.output.close import plain_line
+from schemas.codec import CodecFacts
+from schemas.record import Record
+from training.diffusion.text_encoder import MINILM
+from training.evaluation.made import CheckpointFacts
+from training.metrics.summary import Figure
+from training.run.checkpoints import State
+from training.run.corpus_survey import DatasetFacts, Survey
+from training.run.recipe import TrainRecipe
+
+CARD: Final = "README.md"
+DOCUMENT: Final = "model.json"
+UNKNOWN: Final = "unknown"
+_FLAN: Final = "google/flan-t5-"
+_PLAIN: Final = re.compile(r"[\w./-]")
+_MOST_LICENCES: Final = 20  # of a corpus's sources, on the card
+
+
+class Figures(Record):
+    """Last figures of a run's log."""
+
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    samples_per_s: float | None = None
+
+
+class Corpus(Record):
+    """A corpus that was learned from, and whether it is still there."""
+
+    facts: DatasetFacts
+    stands: bool | None  # whether the dataset.json found there now is the one learned from; none where there is none
+    version: int | None = None  # of the dataset, where that is what stands
+
+
+class Evaluation(Record):
+    """What `obbligato evaluate` found of a checkpoint."""
+
+    report_sha256: str  # of report.json
+    checkpoint: CheckpointFacts | None  # the weights that played
+    reference: str  # what was compared with, and its split
+    reference_split: str
+    seed: int
+    clips: int  # swaps left out
+    figures: tuple[Figure, ...]
+    distances: dict[str, float]  # and likenesses, in the embedder's space, which is named
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All of it by name."""
+        return {figure.name: figure.value for figure in self.figures} | self.distances
+
+
+class ModelFacts(Record):
+    """All that a model card says."""
+
+    name: str
+    obbligato: str
+    torch: str
+    checkpoint: str  # within the run's folder
+    step: int
+    samples: int  # learned from, repetitions counted
+    unusable: int
+    parameters: int
+    recipe_sha256: str
+    recipe: dict[str, Any]
+    corpora: tuple[Corpus, ...]
+    codec: CodecFacts
+    text_encoder: str
+    text_licence: str
+    figures: Figures
+    evaluation: Evaluation | None = None
+
+
+class Found(Record):
+    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it is."""
+
+    sha256: str
+    version: int | None = None
+
+
+def model_facts(
+    name: str,
+    recipe: TrainRecipe,
+    survey: Survey,
+    state: State,
+    *,
+    checkpoint: str,
+    parameters: int,
+    found: Sequence[Found | None],
+    figures: Figures,
+    evaluation: Evaluation | None = None,
+) -> ModelFacts:
+    """What there is to say of a checkpoint, from its own files and what was `found` where its corpora are."""
+    values = recipe.model_dump(mode="json")
+    return ModelFacts(
+        name=name,
+        obbligato=state.obbligato,
+        torch=state.torch,
+        checkpoint=checkpoint,
+        step=state.step,
+        samples=state.samples,
+        unusable=state.unusable,
+        parameters=parameters,
+        recipe_sha256=digest(values),
+        recipe=values,
+        corpora=tuple(_corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)),
+        codec=survey.codec,
+        text_encoder=recipe.text.source,
+        text_licence=text_licence(recipe.text.source),
+        figures=figures,
+        evaluation=evaluation,
+    )
+
+
+def text_licence(source: str) -> str:
+    """Licence of a text encoder's weights, as far as it is known by their name.
+
+    >>> text_licence("google/flan-t5-large"), text_licence("/models/ours")
+    ('Apache-2.0', 'unknown')
+    """
+    return minilm.LICENCE if source == MINILM else "Apache-2.0" if source.startswith(_FLAN) else UNKNOWN
+
+
+def _corpus(facts: DatasetFacts, found: Found | None) -> Corpus:
+    if found is None:
+        return Corpus(facts=facts, stands=None)
+    stands = found.sha256 == facts.sha256
+    return Corpus(facts=facts, stands=stands, version=found.version if stands else None)
+
+
+def model_card(facts: ModelFacts) -> str:
+    """The card, in Markdown."""
+    model = facts.recipe["model"]
+    lines = [
+        f"# {plain_line(facts.name)}",
+        "",
+        f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told beats and chords, trained by Obbligato "
+        f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: {facts.step} steps, {facts.samples} samples.",
+        "",
+        '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
+        "",
+        "| | |",
+        "|---|---|",
+        f"| checkpoint | {_code(facts.checkpoint)} |",
+        f"| net | widths {', '.join(map(str, model['widths']))} |",
+        f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz mono |",
+        f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
+        *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
+        f"| unusable samples | {facts.unusable} |",
+    ]
+    if facts.evaluation:
+        lines += ["", "## Does it play what is asked", "", *_measured(facts.evaluation)]
+    lines += ["", "## Learned from", ""]
+    for corpus in facts.corpora:
+        lines += _lineage(corpus)
+    return "\n".join([*lines, "", "## Licences", "", *_licences(facts)]) + "\n"
+
+
+def _code(text: str) -> str:
+    """A hash or a path between backticks; whatever could end these is left out."""
+    return f"`{''.join(_PLAIN.findall(text))}`"
+
+
+def _figures(figures: Figures) -> list[tuple[str, float]]:
+    named = (
+        ("train loss", figures.train_loss),
+        ("validation loss", figures.validation_loss),
+        ("samples per second", figures.samples_per_s),
+    )
+    return [(name, value) for name, value in named if value is not None]
+
+
+def _measured(found: Evaluation) -> list[str]:
+    lines = ["| metric | | 95 % | clips |", "|---|---:|---:|---:|"]
+    lines += [
+        f"| {plain_line(one.name)}, {plain_line(one.meaning)} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |"
+        for one in found.figures
+    ]
+    lines += [f"| {plain_line(name)} | {value:.4g} | | {found.clips} |" for name, value in found.distances.items()]
+    weights = f", weights sha256 {_code(found.checkpoint.sha256)}" if found.checkpoint else ""
+    against = f"{plain_line(found.reference)} {plain_line(found.reference_split)}".strip()
+    return [
+        *lines,
+        "",
+        f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 {_code(found.report_sha256)}{weights}.",
+    ]
+
+
+def _lineage(corpus: Corpus) -> list[str]:
+    facts = corpus.facts
+    if not facts.sha256:
+        return [f"- {plain_line(facts.target)}: {facts.samples} samples, shards without a dataset.json"]
+    version = f", version {corpus.version}" if corpus.version is not None else ""
+    by = f", built by Obbligato {plain_line(facts.obbligato)}" if facts.obbligato else ""
+    gone = {None: "; no longer there", False: "; what stands there now is another state of it", True: ""}[corpus.stands]
+    return [
+        f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
+        f"  - at {plain_line(facts.target)}",
+        f"  - dataset.json sha256 {_code(facts.sha256)}{gone}",
+    ]
+
+
+def _licences(facts: ModelFacts) -> list[str]:
+    lines = [
+        f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: {plain_line(facts.codec.licence)}; "
+        "what is decoded with it is under it too",
+        f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
+    ]
+    for corpus in facts.corpora:
+        learned = corpus.facts
+        name = plain_line(learned.name or learned.target)
+        ranked = sorted(learned.sources.items(), key=lambda row: (-row[1], row[0]))
+        lines += [f"- music of {name}, {plain_line(licence)}: {clips} clips" for licence, clips in ranked[:_MOST_LICENCES]]
+        if len(ranked) > _MOST_LICENCES:
+            lines.append(f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its dataset.json")
+        lines += [f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}" for tool, licence in learned.tools.items()]
+        if not learned.sources:
+            lines.append(f"- music of {name}: {UNKNOWN}; see where it came from")
+    return lines

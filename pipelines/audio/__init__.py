@@ -1,0 +1,1 @@
+"""Sound: decoded in one place only, moved, measured."""

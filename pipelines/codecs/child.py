@@ -1,0 +1,78 @@
+"""What a worker's child does for latents: it holds the codec."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from pipelines.audio.decode import Wave, decoded, resampled
+from pipelines.codecs import Codec, CodecFacts, open_codec
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
+from pipelines.engine.out_of_memory import is_out_of_memory
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.storage.arrow import npy_bytes
+from schemas.recipe import EncodeRecipe
+
+
+def describe(recipes: Sequence[EncodeRecipe], _: None) -> list[CodecFacts]:
+    """What each recipe's codec is. Its weights are read: their hash is the version."""
+    return [_opened(recipe.codec, recipe.source, recipe.device).facts for recipe in recipes]
+
+
+def encode_samples(flacs: Sequence[bytes], recipe: EncodeRecipe) -> list[bytes | Death]:
+    """Latents (C, T, F) in half precision of each FLAC, as a NumPy file; neighbours of one length are encoded at once.
+
+    Files are read while the codec works. Raises `PipelineError` where a batch does not fit in memory.
+    """
+    codec = _opened(recipe.codec, recipe.source, recipe.device)
+    out: list[bytes | Death] = []
+    with ThreadPoolExecutor(recipe.readers) as pool:
+        for read in _batches(pool.map(partial(_read, rate_hz=codec.facts.rate_hz), flacs), recipe.batch):
+            dead = [one for one in read if isinstance(one, Death)]
+            out += dead or _encoded(codec, [one for one in read if not isinstance(one, Death)], recipe.device)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _opened(name: str, source: str, device: str) -> Codec:
+    """The last codec stays in memory."""
+    return open_codec(name, source, device)
+
+
+def _batches(read: Iterator[Wave | Death], size: int) -> Iterator[list[Wave | Death]]:
+    """Neighbours of one length, so many at most; waves and the dead never in one."""
+    for _, run in groupby(read, lambda one: -1 if isinstance(one, Death) else len(one)):
+        yield from bucket.batches(run, size)
+
+
+def _read(flac: bytes, rate_hz: int) -> Wave | Death:
+    try:
+        heard = decoded(flac)
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
+    return resampled(heard.wave, heard.rate_hz, rate_hz)
+
+
+def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:
+    try:
+        latents_BCTF = codec.encode(torch.from_numpy(np.stack(waves)).to(device)).cpu().numpy()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        seconds = len(waves[0]) / codec.facts.rate_hz
+        raise PipelineError(
+            f"{len(waves)} samples of {seconds:.1f} s do not fit in memory at once: lower encode.batch, or raise limits.memory_mb"
+        ) from error
+    return [_npy(latents_CTF) for latents_CTF in latents_BCTF]
+
+
+def _npy(latents_CTF: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes | Death:
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(latents_CTF, np.float16)
+    if not np.isfinite(half).all():
+        return Death("not_finite", "the codec gave latents that are not finite, or too large for half precision")
+    return npy_bytes(half)

@@ -1,0 +1,130 @@
+"""What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final, TypeVar
+
+from pipelines.engine.child_process import CHILDREN, Child, Death, Limits
+from pipelines.engine.stage import Job
+from pipelines.errors import DeadInput, machine_faults
+from pipelines.storage.addresses import Places, public_client
+from pipelines.storage.remote import located, remote_errors
+from pipelines.storage.store import Published
+from pipelines.storage.temporary import temporary_folder
+from schemas.corpus import Clip, Dead, Source
+from schemas.recipe import IngestRecipe, LimitsRecipe
+
+T = TypeVar("T")
+_BLOCK: Final = 1 << 20
+_CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
+_listeners: list[Callable[[int], None]] = []  # of the process that shows progress; none on a cluster
+
+
+def read(job: Job) -> list[Clip]:
+    """A bucket's clips, in key order."""
+    return job.store.read_records(f"clips/{job.bucket}.parquet", Clip)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive runs of up to `size` items, taken as they are asked for."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
+
+
+@contextmanager
+def child(limits: LimitsRecipe) -> Iterator[Child]:
+    """A worker's child with the recipe's limits, handed back afterwards."""
+    taken = CHILDREN.take(Limits(limits.cpu_s, limits.memory_mb, limits.wall_s))
+    try:
+        yield taken
+    finally:
+        CHILDREN.give_back(taken)
+
+
+@contextmanager
+def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "") -> Iterator[Child]:
+    """A child that can hold a model, in the environment that it needs. Limits are of a call with so many items."""
+    memory_mb = limits.memory_mb * (1 if device == "cpu" else _CUDA_MEMORY)
+    taken = CHILDREN.take(Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), python)
+    try:
+        yield taken
+    finally:
+        CHILDREN.give_back(taken)
+
+
+@contextmanager
+def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
+    """A function from a source of a job's build to a local path; what is remote, or inside a shard, is fetched once and removed at the end.
+
+    The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
+    """
+    places, recipe = Places(job.store, job.recipe.ingest), job.recipe.ingest
+    fetched: dict[tuple[str, int], str] = {}
+    with temporary_folder() as folder:
+
+        def local(source: Source) -> str:
+            uri = places.whole(source.uri)
+            if "://" not in uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
+                return uri
+            at = (source.uri, source.member_offset)
+            if at not in fetched:
+                fetched[at] = str(folder / f"{len(fetched):06d}")
+                with machine_faults(f"{source.uri}, fetched into {folder.parent}"), Path(fetched[at]).open("wb") as out:
+                    _fetch(source.model_copy(update={"uri": uri}), out, recipe)
+            return fetched[at]
+
+        yield local
+
+
+def _fetch(source: Source, out: IO[bytes], recipe: IngestRecipe) -> None:
+    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached."""
+    limit = int(recipe.max_file_mb * 2**20)
+    with remote_errors(source.uri) if "://" in source.uri else nullcontext(), _opened(source.uri, recipe) as opened:
+        if source.member:
+            opened.seek(source.member_offset)
+            out.write(opened.read(source.member_bytes))
+            return
+        while block := opened.read(_BLOCK):
+            if out.tell() + len(block) > limit:
+                raise DeadInput("too_large", "raise ingest.max_file_mb to use it", f"limit {recipe.max_file_mb:g} MiB")
+            out.write(block)
+
+
+def _opened(uri: str, recipe: IngestRecipe) -> IO[bytes]:
+    if "://" not in uri:
+        return open(uri, "rb")
+    fs, path = located(uri, client=None if recipe.private_addresses else public_client)
+    remote: IO[bytes] = fs.open(path, "rb")
+    return remote
+
+
+def write_dead(job: Job, folder: str, dead: Sequence[tuple[str, Death]]) -> list[Published]:
+    """Publish what died in a bucket of a stage; a bucket without any has no such file."""
+    name = f"{folder}/{job.bucket}.dead.parquet"
+    if not dead:
+        job.store.delete(name)
+        return []
+    rows = [Dead(key=key, code=death.code, message=death.message, figure=death.figure) for key, death in dead]
+    return [job.store.write_records(name, Dead, rows)]
+
+
+def read_dead(job: Job, folder: str) -> list[Dead]:
+    """What died in a bucket of a stage."""
+    name = f"{folder}/{job.bucket}.dead.parquet"
+    return job.store.read_records(name, Dead) if job.store.exists(name) else []
+
+
+def listen(listener: Callable[[int], None] | None) -> None:
+    """Be told of every clip done in this process, or (with none) no longer."""
+    _listeners.clear()
+    if listener is not None:
+        _listeners.append(listener)
+
+
+def progress(clips: int) -> None:
+    """Say that so many clips are done."""
+    for listener in _listeners:
+        listener(clips)

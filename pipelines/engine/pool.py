@@ -1,0 +1,156 @@
+"""The local engine: threads of this process, each of which takes the next bucket and drives a child of its own.
+
+Nothing listens: what threads tell each other stays in memory, and children are reached by a pair of sockets without a name.
+"""
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pipelines.engine.child_process import CHILDREN
+from pipelines.engine.stage import Exchange, Job, Stage, Summary, check_inputs, do_bucket, run_bucket
+from pipelines.errors import Passing, PipelineError
+
+T = TypeVar("T")
+
+
+class BucketRun(NamedTuple):
+    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished ("" where it is done), its counts."""
+
+    bucket: str
+    ran: bool
+    work_s: float
+    unfinished: str
+    counts: dict[str, int]
+
+
+def reported(bucket: str, work: Callable[[], Summary]) -> BucketRun:
+    """What became of a bucket's work; what cannot be done now is reported, and the others go on."""
+    try:
+        summary = work()
+    except (PipelineError, OSError) as error:
+        return BucketRun(bucket, True, 0.0, str(error), {})
+    return BucketRun(bucket, summary.ran, summary.work_s, "", summary.counts)
+
+
+def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -> list[BucketRun]:
+    """Run a stage over buckets, in the order of `jobs`, and return what became of each.
+
+    Where buckets tell each other what they hold, `jobs` are all of them, and `whole` is the fingerprint of the corpus.
+    Raises `PipelineError` for what is wrong with the stage rather than with a bucket; what was finished by then is kept.
+    """
+    try:
+        if stage.exchange is None:
+            return shared_out(lambda job: reported(job.bucket, lambda: run_bucket(stage, job)), jobs, workers)
+        return _exchanged(stage, stage.exchange, jobs, workers, whole)
+    except PipelineError as error:
+        kind = Passing if isinstance(error, Passing) else PipelineError
+        raise kind(f"stage {stage.name}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # a defect: it is told like everything else, and its trace stays behind it
+        raise PipelineError(f"stage {stage.name} failed: {type(error).__name__}: {error}") from error
+
+
+def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
+    """What became of each bucket: every one receives, also where nothing was given to it."""
+    emitted = shared_out(lambda job: _emitted(stage, exchange, job), jobs, workers)
+    groups = _grouped(pair for pairs in emitted for pair in pairs)
+    del emitted
+    given: dict[str, list[Any]] = defaultdict(list)
+    while groups:
+        key, values = groups.popitem()
+        for bucket, row in exchange.meet(jobs[0].recipe, key, values):
+            given[bucket].append(row)
+
+    def receive(job: Job) -> BucketRun:
+        rows = given.pop(job.bucket, [])
+        return reported(job.bucket, lambda: do_bucket(stage, job, whole, lambda of: exchange.receive(of, rows)))
+
+    return shared_out(receive, jobs, workers)
+
+
+def _emitted(stage: Stage, exchange: Exchange, job: Job) -> list[tuple[Any, Any]]:
+    check_inputs(stage, job)
+    return list(exchange.emit(job))
+
+
+def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups
+
+
+def shared_out(work: Callable[[Job], T], jobs: Sequence[Job], workers: int) -> list[T]:
+    """The results of work on each job, in their order; whichever thread is free takes the next.
+
+    The first error ends it: other threads end the job in hand, begin no other, and the error is raised. When this thread is
+    interrupted, the children of the others are killed, and all have ended before the interruption goes on.
+    """
+    if workers == 1 or len(jobs) <= 1:
+        return [work(job) for job in jobs]
+    hands = _Hands(work, jobs)
+    try:
+        hands.start(min(workers, len(jobs)))
+        hands.wait()
+    except BaseException:
+        hands.stop()
+        with CHILDREN.stopped():
+            hands.wait()
+        raise
+    return hands.results()
+
+
+class _Hands(Generic[T]):
+    """Jobs that several threads take from, and what came of them."""
+
+    def __init__(self, work: Callable[[Job], T], jobs: Sequence[Job]) -> None:
+        self._work, self._jobs = work, jobs
+        self._next = 0
+        self._lock = threading.Lock()
+        self._done: dict[int, T] = {}
+        self._error: BaseException | None = None
+        self._gone: queue.SimpleQueue[None] = queue.SimpleQueue()  # of threads; an interrupted `Thread.join` takes them for ended
+        self._working = 0
+
+    def take(self) -> None:
+        """Do one job after the other until none is left, or one of any thread has failed."""
+        while (number := self._taken()) is not None:
+            try:
+                self._done[number] = self._work(self._jobs[number])
+            except BaseException as error:  # noqa: BLE001  raised again by whoever waits for this thread
+                self._error = self._error or error
+                self.stop()
+        self._gone.put(None)
+
+    def start(self, threads: int) -> None:
+        """Start so many threads."""
+        for number in range(threads):
+            self._working += 1  # before it starts: an interruption may come at any time, and waits for all that ran
+            threading.Thread(target=self.take, name=f"bucket-{number}", daemon=True).start()
+
+    def wait(self) -> None:
+        """Until all threads have ended; goes on where an interruption left it."""
+        while self._working:
+            self._gone.get()
+            self._working -= 1
+
+    def _taken(self) -> int | None:
+        with self._lock:
+            number = self._next
+            self._next += 1
+        return number if number < len(self._jobs) else None
+
+    def stop(self) -> None:
+        """Hand out no other job."""
+        with self._lock:
+            self._next = len(self._jobs)
+
+    def results(self) -> list[T]:
+        """What came of each job, in their order. Raises the first error."""
+        if self._error is not None:
+            raise self._error
+        return [self._done[number] for number in range(len(self._jobs))]

@@ -1,0 +1,1 @@
+"""Readers of files that strangers wrote, with limits before memory is taken."""

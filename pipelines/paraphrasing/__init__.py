@@ -1,0 +1,1 @@
+"""Rewordings of captions: by rules or by a language model."""

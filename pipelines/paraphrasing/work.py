@@ -1,0 +1,58 @@
+"""A bucket's captions as work to reword, and what came of it as files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
+from pipelines.engine.stage import Done, Job
+from pipelines.paraphrasing.conversation import Rewording
+from pipelines.samples.moved_labels import labelled_samples
+from schemas.caption import Caption, CaptionKind
+from schemas.corpus import Captioned
+from schemas.labels import Labels
+
+FOLDER: Final = "paraphrases"
+
+
+class Work(NamedTuple):
+    """One caption to reword, beside its sample's labels."""
+
+    sample_key: str
+    control: Caption  # or the source's, of a sample without control sentences
+    labels: Labels
+
+
+def works(job: Job) -> Iterator[Work]:
+    """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
+    captions = to_reword(job)
+    for sample in labelled_samples(job):
+        if (caption := captions.get(sample.varied.sample_key)) is not None:
+            yield Work(sample.varied.sample_key, caption, sample.labels)
+
+
+def to_reword(job: Job) -> dict[str, Caption]:
+    """The caption of each sample that is reworded: its control caption, else its first source caption."""
+    out: dict[str, Caption] = {}
+    for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
+        by_kind = {caption.kind: caption for caption in reversed(row.captions)}
+        if found := by_kind.get(CaptionKind.CONTROL) or by_kind.get(CaptionKind.SOURCE):
+            out[row.sample_key] = found
+    return out
+
+
+def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
+    """Write what came of a bucket's work, and count: texts that landed, refusals by reason, captions that nobody answered."""
+    counts: Counter[str] = Counter(controls=len(done))
+    rows: list[Captioned] = []
+    dead: list[tuple[str, Death]] = []
+    for key, found in done.items():
+        if isinstance(found, Death):
+            dead.append((key, found))
+            counts["unanswered"] += 1
+            continue
+        rows.append(Captioned(sample_key=key, captions=found.captions))
+        counts.update({"landed": len(found.captions), **{f"refused_{name}": count for name, count in found.refused.items()}})
+    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
+    return Done([file, *bucket.write_dead(job, FOLDER, dead)], dict(sorted(counts.items())))

@@ -1,0 +1,1 @@
+"""Models on a hub or in a folder, and what their weights hash to."""

@@ -1,0 +1,162 @@
+"""Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from pydantic import Field
+
+from pipelines.engine.stage import Altered, digest, read_marker
+from pipelines.errors import Damaged
+from pipelines.shards.find import DATASET
+from pipelines.stages.inputs.list_inputs import LISTING, read_listing
+from pipelines.storage.arrow import side_by_side
+from pipelines.storage.store import Published, Store
+from schemas.recipe import Recipe
+from schemas.record import Record
+from schemas.shard import Sha256
+
+FOLDER: Final = "versions"
+BEGUN: Final = "begun.json"  # vouches for the sources and the recipe that a build was begun with
+_NAME: Final = re.compile(r"\d{5,}\.json")
+
+
+class _Beginning(Record):
+    """The form of what is remembered of a beginning."""
+
+    files: dict[str, Sha256]
+
+
+class Version(Record):
+    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one in `shards`."""
+
+    number: int
+    parent: int | None  # the version before; none for the first
+    obbligato: str
+    recipe_sha256: str
+    listing_sha256: str  # of the inputs as they were listed
+    dataset_sha256: str
+    inputs: dict[str, int]
+    samples: dict[str, int]
+    shards: dict[str, str]  # file and SHA-256
+    documents: dict[str, str] = Field({})  # files that nothing else vouches for, and their SHA-256
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
+    """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
+    last = last_version(store)
+    found = {"recipe_sha256": digest(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": digest(dataset)}
+    documents = {name: store.sha256(name) for name in _documents(store)}
+    if last is not None and all(getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()):
+        return last
+    shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
+    before = last.shards if last is not None else {}
+    version = Version(
+        number=1 + max(map(_number, version_names(store)), default=0),
+        parent=None if last is None else last.number,
+        obbligato=dataset["obbligato"],
+        **found,
+        inputs=dataset["inputs"],
+        samples=dataset["samples"],
+        shards=shards,
+        documents=documents,
+        added=tuple(sorted(shards.keys() - before.keys())),
+        changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
+        removed=tuple(sorted(before.keys() - shards.keys())),
+    )
+    store.write_sealed(f"{FOLDER}/{version.number:05d}.json", version.model_dump(mode="json"))
+    return version
+
+
+def last_version(store: Store) -> Version | None:
+    """The newest version that is whole; none before the first build has ended."""
+    for name in reversed(version_names(store)):
+        with suppress(Damaged):
+            return read_version(store, name)
+    return None
+
+
+def read_version(store: Store, name: str) -> Version:
+    """A version by the name of its file. Raises `Damaged`."""
+    return Version.model_validate(store.read_stated(f"{FOLDER}/{name}", Version))
+
+
+def seal_beginning(store: Store, written: Sequence[Published]) -> None:
+    """Remember what a build was begun with: the last file written of a beginning, so that the next one takes it away first."""
+    store.write_sealed(BEGUN, {"files": {file.name: file.sha256 for file in written}})
+
+
+def altered_beginning(store: Store) -> Iterator[Altered]:
+    """Of what a build was begun with, what is not as it was written. Nothing in builds from before that was remembered."""
+    try:
+        files = store.read_stated(BEGUN, _Beginning)["files"]
+    except FileNotFoundError:
+        return
+    except Damaged as error:
+        yield Altered(BEGUN, f"is not what was written ({error})")
+        return
+    for name, sha256 in files.items():
+        if not store.exists(name):
+            yield Altered(name, "is missing")
+        elif store.sha256(name) != sha256:
+            yield Altered(name, "is not what was written: its SHA-256 has changed")
+
+
+def altered_documents(store: Store) -> Iterator[Altered]:
+    """Files of a build as a whole that are not those which its last version was published with, each with what is wrong."""
+    version = last_version(store)
+    if version is None:
+        return
+    for name, sha256 in version.documents.items():
+        if not store.exists(name):
+            yield Altered(name, "is missing")
+        elif store.sha256(name) != sha256:
+            yield Altered(name, f"is not the one that version {version.number} was published with")
+
+
+def set_aside(store: Store, name: str) -> None:
+    """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
+    store.write_bytes(f"{FOLDER}/{name}.damaged", store.read_bytes(f"{FOLDER}/{name}"))
+    store.delete(f"{FOLDER}/{name}")
+
+
+def version_names(store: Store) -> list[str]:
+    """Names of the files of all versions, oldest first."""
+    return [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[0])
+
+
+def _documents(store: Store) -> list[str]:
+    """Names of the files of a build as a whole, which no bucket's marker vouches for."""
+    wanted = (DATASET, "README.md", "recipe.toml", "sources.json", "clips/plan.json", LISTING, "ledger/inputs.parquet")
+    assigned = (f"assigned/{name}" for name in store.names("assigned") if name.endswith(".parquet"))
+    return [*(name for name in wanted if store.exists(name)), *assigned]
+
+
+def _listing(store: Store) -> str:
+    """One hash over all inputs as they were listed: names, sizes, times, captions."""
+    names = list(read_listing(store))
+    markers = side_by_side(lambda name: read_marker(store, "listing", name)["files"], names)
+    return digest(dict(zip(names, markers)))
+
+
+def what_changed(version: Version, before: Version | None) -> str:
+    """What a version changed against the one before, in Markdown."""
+    new, old = _counts(version), _counts(before) if before is not None else {}
+    rows = [f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | {new.get(name, 0) - old.get(name, 0):+d} |" for name in {**new, **old}]
+    shards = {"added": version.added, "changed": version.changed, "removed": version.removed}
+    recipe = "the same recipe" if before is not None and before.recipe_sha256 == version.recipe_sha256 else "another recipe"
+    title = f"# Version {version.number}, " + (f"after version {version.parent}, {recipe}" if before is not None else "the first")
+    lines = [title, "", "| | before | now | change |", "|---|---:|---:|---:|", *rows, ""]
+    return "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())]) + "\n"
+
+
+def _counts(version: Version) -> dict[str, int]:
+    return {**version.samples, **{f"inputs: {name}": count for name, count in version.inputs.items()}}

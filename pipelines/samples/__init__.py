@@ -1,0 +1,1 @@
+"""A build's samples: planned, their audio, their labels."""

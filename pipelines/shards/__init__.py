@@ -1,0 +1,1 @@
+"""Any WebDataset, ours or not: found, read, checked, exported."""

@@ -1,0 +1,76 @@
+"""One sample of a target, with everything about it that can be shown."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from pipelines.audio.decode import Wave
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.shards.audio import Depth, Sound, listened, sample_wave
+from pipelines.shards.find import Found, Problem
+from pipelines.shards.read import Part, RawSample, as_ours, read_shard
+from schemas.sample import Sample
+
+_TEXT_LIMIT: Final = 1 << 20
+
+
+class Picked(NamedTuple):
+    """A sample as the shard holds it, our record of it where it is ours, what its audio's header says, its texts, its problems."""
+
+    raw: RawSample
+    ours: Sample | None
+    sound: Sound | None
+    texts: tuple[tuple[Part, str], ...]
+    problems: tuple[Problem, ...]
+
+
+def pick(found: Found, key: str = "") -> Picked:
+    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly that key goes first.
+
+    Raises `PipelineError` where there is none, naming a problem that may be why.
+    """
+    first: Picked | None = None
+    problems: list[Problem] = list(found.problems)
+    for shard in found.shards:
+        for entry in read_shard(shard):
+            if isinstance(entry, Problem):
+                problems.append(entry)
+            elif entry.key == key or (first is None and entry.key.startswith(key)):
+                first = _picked(entry, problems)
+                if key in ("", entry.key):
+                    return first
+        if first:
+            return first
+    why = "; there are problems, which `obbligato shards verify` lists" if problems else ""
+    raise PipelineError(f"no sample has a key that starts with {key!r}{why}" if key else f"no sample can be read{why}")
+
+
+def wave_of(found: Found, picked: Picked) -> Wave:
+    """The audio of a picked sample of ours in mono, read from its shard once more.
+
+    Raises `PipelineError` where the sample is not ours, is gone meanwhile, or has no audio that can be decoded.
+    """
+    key = picked.raw.key
+    if picked.ours is None:
+        raise PipelineError(f"{key} is not a sample of Obbligato: only those have beats and chords to draw")
+    for shard in found.shards:
+        for entry in read_shard(shard) if shard.name == picked.raw.shard else ():
+            if isinstance(entry, RawSample) and entry.key == key and entry.audio:
+                return sample_wave(entry.content(entry.audio))
+    raise PipelineError(f"{key} has no audio in {picked.raw.shard}")
+
+
+def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
+    problems = [problem for problem in before if problem.shard == raw.shard and problem.key == raw.key]
+    ours, sound = as_ours(raw), None
+    if isinstance(ours, Problem):
+        problems.append(ours)
+    for heard in listened([raw], lambda sample: True, Depth.HEADER):
+        sound = sound or heard.sound
+        problems += [heard.entry] if isinstance(heard.entry, Problem) else []
+    texts: list[tuple[Part, str]] = []
+    for part in raw.texts:
+        try:
+            texts.append((part, raw.content(part)[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")))
+        except DeadInput as error:
+            problems.append(Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message))
+    return Picked(raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems))

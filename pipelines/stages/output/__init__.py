@@ -1,0 +1,1 @@
+"""Steps from latents to shards, and their proof."""

@@ -1,0 +1,172 @@
+"""Stage *verify*: shards read back and checked, and labels of variants extracted again from their audio."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from pipelines.annotators import RATE_HZ
+from pipelines.audio.decode import decoded, resampled
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Death
+from pipelines.engine.stage import Done, Job, Stage, forget
+from pipelines.errors import PipelineError
+from pipelines.labels.agreement import Agreement, agreement
+from pipelines.stages.inputs.assign_buckets import read_plan
+from pipelines.stages.labels.annotate import annotate_waves
+from pipelines.stages.labels.annotate import tools as annotator_tools
+from pipelines.storage.store import sha256_of
+from pipelines.storage.tar import sample_offsets
+from schemas.corpus import Varied
+from schemas.identity import stable_hash
+from schemas.recipe import AnnotateRecipe
+from schemas.record import Record
+from schemas.sample import Sample
+
+_LENGTH_TOLERANCE_S: Final = 0.001
+
+
+class Relabelled(Record):
+    """Labels of one sample extracted again from its audio, compared with the ones it carries."""
+
+    sample_key: str
+    variant: str
+    agreement: Agreement
+
+
+class Read(NamedTuple):
+    """A sample as read back."""
+
+    sample: Sample
+    flac: bytes
+
+
+class ShardFile(NamedTuple):
+    """A shard to read back: its name, a local path, what its index says, and the clips whose samples are handed on."""
+
+    name: str
+    path: str
+    stated: dict[str, Any]
+    chosen: frozenset[str]
+
+
+def verify_bucket(job: Job) -> Done:
+    """Read a bucket's shard back whole, and extract the labels of some of its clips' samples again."""
+    shard_name = f"shards/{job.bucket}.tar"
+    counts = {"clips": len(bucket.read(job)), "samples": 0}
+    relabelled: list[Relabelled] = []
+    if job.store.exists(shard_name):
+        index = job.store.read_json(f"shards/{job.bucket}.json")
+        with bucket.child(job.recipe.limits) as child, job.store.at_hand(shard_name) as path:
+            shard = ShardFile(shard_name, path, index, chosen_clips(job))
+            try:
+                [chosen] = child.run("pipelines.stages.output.verify:check_shards", [shard], None)
+            except PipelineError:
+                forget(job.store, "shards", job.bucket)
+                raise
+            if isinstance(chosen, Death):
+                raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
+            for batch in bucket.batches(chosen, job.recipe.annotate.batch):
+                relabelled += [
+                    row
+                    for row in child.run("pipelines.stages.output.verify:relabel", batch, job.recipe.annotate)
+                    if not isinstance(row, Death)
+                ]
+        counts["samples"] = index["count"]
+    bucket.progress(counts["clips"])
+    file = job.store.write_records(f"verified/{job.bucket}.parquet", Relabelled, relabelled)
+    return Done([file], {**counts, "relabelled": len(relabelled)})
+
+
+def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
+    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises `PipelineError` naming what is wrong."""
+    return [_checked(shard) for shard in shards]
+
+
+def _checked(shard: ShardFile) -> list[Read]:
+    with open(shard.path, "rb") as opened:
+        sha256 = sha256_of(opened)
+    if sha256 != shard.stated["sha256"]:
+        raise PipelineError(
+            f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
+        )
+    keys: list[str] = []
+    duration_s = 0.0
+    chosen: list[Read] = []
+    for read in read_back(shard.path):
+        keys.append(read.sample.key)
+        duration_s += read.sample.duration_s
+        chosen += [read] if read.sample.clip_key in shard.chosen else []
+    if keys != shard.stated["keys"] or len(set(keys)) != shard.stated["count"]:
+        raise PipelineError(
+            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated['count']}"
+        )
+    found = {"bytes": os.path.getsize(shard.path), "duration_s": round(duration_s, 3), "offsets": _offsets(shard.path)}
+    for name, value in found.items():
+        if shard.stated[name] != value:
+            raise PipelineError(f"{shard.name}: its index states another `{name}` than is found in it. Build again to replace it")
+    return chosen
+
+
+def _offsets(path: str) -> list[int]:
+    with open(path, "rb") as opened:
+        return sample_offsets(opened)
+
+
+def read_back(path: str) -> Iterator[Read]:
+    """Samples of a local shard as stock webdataset reads them, each checked against the contract and its own audio.
+
+    It is given an open file: of a path it would expand braces, and run what stands behind ``pipe:``.
+    """
+    os.environ["WDS_SECURE"] = "1"
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    with open(path, "rb") as opened:
+        for raw in group_by_keys(tar_file_expander([{"url": path, "stream": opened}])):
+            yield _read(path, raw)
+
+
+def _read(path: str, raw: Mapping[str, Any]) -> Read:
+    """A sample as it was read. Raises `PipelineError` where it breaks the contract."""
+    key = raw["__key__"]
+    try:
+        sample = Sample.model_validate_json(raw["json"])
+    except (ValidationError, KeyError) as error:
+        raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
+    heard = {name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"}
+    if (
+        key != sample.key
+        or heard["flac"].rate_hz != sample.rate_hz
+        or any(abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S for one in heard.values())
+    ):
+        raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
+    return Read(sample, raw["flac"])
+
+
+def chosen_clips(job: Job) -> frozenset[str]:
+    """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
+    plan = read_plan(job.store)
+    varied = sorted(
+        {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
+    )
+    places = [name for name in plan["buckets"] if name.startswith("train")] or plan["buckets"]
+    if job.bucket not in places:
+        return frozenset()
+    share, rest = divmod(job.recipe.verify.relabel_clips, len(places))
+    return frozenset(sorted(varied, key=stable_hash)[: share + (places.index(job.bucket) < rest)])
+
+
+def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
+    """Labels extracted from each sample's own audio, beside the ones it carries; runs in a worker's child."""
+    waves = []
+    for read in reads:
+        heard = decoded(read.flac)
+        waves.append(resampled(heard.wave, heard.rate_hz, RATE_HZ))
+    return [
+        Relabelled(sample_key=read.sample.key, variant=read.sample.change.variant, agreement=agreement(read.sample.labels, labels))
+        for read, labels in zip(reads, annotate_waves(waves, recipe), strict=True)
+    ]
+
+
+STAGE: Final = Stage("verify", "verified", 1, ("verify", "annotate"), ("clips", "variants", "shards"), verify_bucket, annotator_tools)

@@ -1,0 +1,128 @@
+"""Stage *label*: what each sample is told of its music: texts drawn from its candidates, tags and metadata joined."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from pipelines.captioning.confirmed import unconfirmed
+from pipelines.captioning.metadata import read_metadata
+from pipelines.captioning.paraphrase import captioned
+from pipelines.captioning.splitting import clean_text
+from pipelines.captioning.tag_chunks import equal_chunks
+from pipelines.embedders import Description, minilm
+from pipelines.engine import bucket
+from pipelines.engine.seeding import generator
+from pipelines.engine.stage import Done, Job, Stage
+from pipelines.samples.moved_labels import LabelledSample, labelled_samples
+from pipelines.search.draw import drawn
+from pipelines.stages.labels.embed_audio import description, embedder_tools
+from pipelines.stages.texts import match_texts, text_frequencies
+from schemas.caption import Caption, CaptionKind
+from schemas.corpus import Source
+from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched, PseudoLabel
+from schemas.recipe import Recipe
+from schemas.vocabulary import Form
+
+FOLDER: Final = "labels"
+
+
+class Weighed(NamedTuple):
+    """What a bucket's samples draw from: candidates by clip, and how many clips have each."""
+
+    candidates: Mapping[str, tuple[Candidate, ...]]
+    clips: Mapping[int, int]
+    embedder: Description
+
+
+def label_bucket(job: Job) -> Done:
+    """Draw the pseudo-labels of a bucket's samples and make captions of them."""
+    weighed = Weighed(
+        {row.clip_key: row.candidates for row in job.store.read_records(f"{match_texts.FOLDER}/{job.bucket}.parquet", Matched)},
+        {row.entry: row.clips for row in job.store.read_records(f"{text_frequencies.FOLDER}/{job.bucket}.parquet", Frequency)},
+        description(job.recipe),
+    )
+    counts: Counter[str] = Counter()
+    rows = [label_sample(sample, weighed, job.recipe, counts) for sample in labelled_samples(job)]
+    bucket.progress(len(bucket.read(job)))
+    counts.update(samples=len(rows), labelled=sum(bool(row.pseudo_labels) for row in rows))
+    file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Labelled, rows)
+    return Done([file], dict(sorted(counts.items())))
+
+
+def label_sample(sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]) -> Labelled:
+    """One sample's labels: from each vocabulary as many as the recipe says, by the sample's own draw."""
+    key = sample.varied.sample_key
+    by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
+    for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
+        if denied := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
+            counts[f"unconfirmed_{denied}"] += 1
+        else:
+            by_vocabulary[candidate.vocabulary, candidate.form].append(candidate)
+    chosen: list[Candidate] = []
+    for (vocabulary, form), candidates in by_vocabulary.items():
+        number = recipe.label.long_labels if form is Form.LONG else recipe.label.short_labels
+        chosen += drawn(candidates, weighed.clips, number, generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"))
+    counts.update(f"{candidate.form}_labels" for candidate in chosen)
+    captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, counts))
+    return Labelled(sample_key=key, pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen), captions=captions)
+
+
+def _label(candidate: Candidate, weighed: Weighed) -> PseudoLabel:
+    embedder = weighed.embedder
+    return PseudoLabel(
+        text=candidate.text, form=candidate.form, vocabulary=candidate.vocabulary, source=candidate.source, licence=candidate.licence,
+        rank=candidate.rank, similarity=candidate.similarity, frequency=weighed.clips[candidate.entry],
+        model=f"{embedder.name} {embedder.version}", model_licence=embedder.licence,
+    )  # fmt: skip
+
+
+def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
+    """Each sentence is a caption of its own."""
+    return (captioned(candidate.text, CaptionKind.LABEL) for candidate in chosen if candidate.form is Form.LONG)
+
+
+def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]) -> list[Caption]:
+    """Tags and metadata in an order of their own, joined to captions of equal length; what reads like an unconfirmed claim is left out."""
+    metadata = read_metadata(sample.clip.source, recipe.caption)
+    terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]
+    terms += [*metadata.genres, *metadata.moods, *metadata.instruments, *(_names(sample.clip.source) if recipe.label.title else ())]
+    unique = list(dict.fromkeys(terms))
+    order = generator(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
+    captions: list[Caption] = []
+    for text in equal_chunks([unique[place] for place in order], recipe.label.max_tokens, minilm.tokens):
+        if denied := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
+            counts[f"tags_refused_{denied}"] += 1
+        else:
+            captions.append(captioned(text, CaptionKind.TAGS))
+    return captions
+
+
+def _names(source: Source) -> list[str]:
+    return [name for name in (clean_text(source.title), clean_text(source.artist)) if name]
+
+
+def tools(recipe: Recipe) -> dict[str, str]:
+    """The embedder that chose, and MiniLM, which counts tokens."""
+    return {**embedder_tools(recipe), minilm.NAME: minilm.checksum()}
+
+
+STAGE: Final = Stage(
+    "label",
+    FOLDER,
+    1,
+    (
+        "label.long_labels",
+        "label.short_labels",
+        "label.max_tokens",
+        "label.title",
+        "caption.metadata_columns",
+        "caption.min_tempo_confidence",
+        "caption.min_meter_confidence",
+        "caption.min_chords_confidence",
+        "caption.min_key_confidence",
+    ),
+    ("clips", "annotations", "variants", match_texts.FOLDER, text_frequencies.FOLDER),
+    label_bucket,
+    tools,
+    asked=lambda recipe: recipe.labels,
+)

@@ -1,0 +1,1 @@
+"""Where bytes lie: outputs on any fsspec URL, locks, tables, archives."""

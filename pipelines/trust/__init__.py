@@ -1,0 +1,1 @@
+"""What a stranger's build may name and hold."""

@@ -1,0 +1,1 @@
+"""Texts to label music with: gathered, ruled, read, held out."""

@@ -1,0 +1,100 @@
+"""`obbligato captions vocabulary` as a user meets it: tables and a real server in, a file and an account of every text out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tests.support.llm_server import KEY, llm_server
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["captions", "vocabulary", *map(str, arguments)], catch_exceptions=False)
+    return result.exit_code, result.stdout
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    path = tmp_path / "caps.csv"
+    path.write_text(
+        "caption,aspect_list\n"
+        "\"A flute plays softly. It runs at 90 BPM. Sad.\",\"['flute', 'slow', 'sad mood']\"\n"
+        '"A flute plays softly!","[\'Flute\']"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def titles(tmp_path: Path) -> Path:
+    path = tmp_path / "tracks.tsv"
+    path.write_text("name\tartist\talbum\nAir\tAna\tSongs\n")
+    return path
+
+
+def test_what_became_of_every_text_is_shown_and_each_row_has_its_source(tmp_path: Path, captions: Path) -> None:
+    out = tmp_path / "vocabulary.jsonl"
+    status, shown = run("--captions", captions, "--licence", "CC0-1.0", "--out", out)
+    assert status == 0
+    assert [line.split() for line in shown.splitlines()] == [
+        ["long", "short"],
+        ["texts", "4", "4"],
+        ["kept", "1", "2"],
+        ["duplicate", "1", "1"],
+        ["dropped:", "facts", "1", "1"],
+        ["dropped:", "too_short", "1", "0"],
+        ["rows:", "2", "read"],
+        f"3 entries written to {out}".split(),
+    ]
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [
+        {"text": text, "form": form, "source": "caps", "licence": "CC0-1.0", "writer": ""}
+        for text, form in (("A flute plays softly.", "long"), ("flute", "short"), ("sad mood", "short"))
+    ]
+
+
+def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
+    tmp_path: Path, captions: Path, titles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    out = tmp_path / "made" / "vocabulary.parquet"
+    with llm_server(tmp_path / "server") as server:
+        asked = ["--captions", captions, "--titles", titles, "--map", "title=name", "--source", "mine", "--per-track", 2, "--out", out]
+        settings = ["--set", f"llm.base_url={server.url}", "--set", "llm.budget_usd=0.5", "--json"]
+        told = json.loads(run(*asked, *settings)[1])
+        first = out.read_bytes()
+        again = json.loads(run(*asked, *settings, "--force")[1])
+        questions = [json.loads(line["asked"]) for line in server.answered()]
+    assert sorted(question.pop("count") for question in questions) == [2, 10]
+    assert questions == [{"title": "Air", "artist": "Ana", "album": "Songs"}] * 2
+    assert told["long"] == {"texts": 6, "kept": 2, "duplicate": 1, "dropped": {"facts": 1, "names": 1, "too_short": 1}}
+    assert told["model"]["calls"]["answered"] == 2
+    assert 0 < told["model"]["usd"] < 0.5
+    assert again["model"] == {**told["model"], "calls": {"found": 2}, "usd": 0}
+    assert out.read_bytes() == first
+    assert list((tmp_path / "made" / "answers").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--out", "v.jsonl"), "name a table with --captions or --titles"),
+        (("--out", "v.jsonl", "--captions", "none.csv"), "none.csv does not exist"),
+        (("--out", "v.txt", "--captions", "caps.csv"), "v.txt: expected a name that ends in .parquet, .jsonl or .ndjson"),
+        (("--out", "v.jsonl", "--captions", "caps.csv", "--map", "words=x"), "--map words=x: expected ours=theirs, where ours is"),
+        (("--out", "v.jsonl", "--captions", "caps.csv", "--map=caption=x", "--map=aspect_list=y"), "no row has text in a column x or y"),
+        (("--out", "v.jsonl", "--titles", "caps.csv"), "no row has a name in a column title or artist or album; name yours"),
+        (("--out", "caps.jsonl", "--captions", "caps.csv"), "caps.jsonl exists: name another file, or --force to replace it"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "caps.jsonl").write_text("")
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "captions", "vocabulary", *arguments]
+    repository = Path(__file__).parents[3]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(repository)}, check=False)
+    assert ended.returncode in (1, 2)
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert captions.exists()

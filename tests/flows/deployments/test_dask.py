@@ -1,0 +1,56 @@
+"""Slices on a Dask cluster, of which a worker is killed with all that it has started."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Built
+from tests.support.building import ROOT, digests
+from tests.support.prefect_server import Server
+from tests.support.waiting import free_port, until
+
+
+@contextmanager
+def cluster(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, list[psutil.Process]]]:
+    """A scheduler and two workers of one thread each; its address, and the workers."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port)], *[["worker", address, "--nthreads", "1"]] * 2]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", *command, "--no-dashboard"], cwd=folder, env=environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for command in commands
+    ]  # fmt: skip
+    try:
+        yield address, [psutil.Process(process.pid) for process in started[1:]]
+    finally:
+        for process in started:
+            kill(psutil.Process(process.pid))
+            process.wait()
+
+
+def kill(process: psutil.Process) -> None:
+    for member in [*process.children(recursive=True), process]:
+        member.kill()
+
+
+@pytest.mark.slow
+def test_slices_give_the_bytes_of_a_build_although_a_worker_is_killed(server: Server, built: Built, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_bytes((built.out / "recipe.toml").read_bytes())
+    environment = {**server.environment, "PYTHONPATH": str(ROOT)}
+    with cluster(tmp_path, environment) as (address, workers):
+        command = [sys.executable, "-m", "flows.cli", "build", *built.sources, "--out", str(tmp_path / "out"), "--recipe", str(recipe)]
+        build = subprocess.Popen([*command, "--slices", "3", "--dask", address], env={**os.environ, **environment})
+        until(lambda: list((tmp_path / "out" / "annotations").glob("*.done.json")), "annotated bucket", 180)
+        kill(workers[0])
+        assert build.wait(timeout=300) == 0
+    assert digests(tmp_path / "out") == digests(built.out)

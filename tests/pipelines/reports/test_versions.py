@@ -1,0 +1,47 @@
+"""Versions: each change of inputs, recipe or dataset adds one, and it says what changed."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.reports.versions import last_version, publish_version, what_changed
+from pipelines.stages.inputs.list_inputs import LISTING
+from pipelines.storage.store import Store
+from schemas.recipe import Recipe
+
+
+def dataset(written: int = 2, **inputs: int) -> dict[str, Any]:
+    shards = [{"file": f"shards/train-{number:05d}.tar", "sha256": str(number)} for number in range(written)]
+    samples = {"planned": written, "written": written, "rejected": 0, "dead": 0}
+    return {"obbligato": "0.1.0", "inputs": {"in": sum(inputs.values()), **inputs}, "samples": samples, "shards": shards}
+
+
+@pytest.fixture
+def store(tmp_path: Any) -> Store:
+    made = Store(str(tmp_path))
+    made.write_json(LISTING, {"slices": {}})
+    return made
+
+
+def test_the_same_state_is_the_same_version(store: Store) -> None:
+    first = publish_version(store, dataset(used=2), Recipe())
+    assert publish_version(store, dataset(used=2), Recipe()) == first == last_version(store)
+    assert (first.number, first.parent, len(first.added)) == (1, None, 2)
+
+
+def test_a_recipe_that_changes_no_byte_is_a_version_of_its_own(store: Store) -> None:
+    publish_version(store, dataset(used=2), Recipe())
+    other = Recipe(limits=Recipe().limits.replaced(wall_s=777))
+    second = publish_version(store, dataset(used=2), other)
+    assert (second.number, second.parent, second.added, second.changed, second.removed) == (2, 1, (), (), ())
+    assert publish_version(store, dataset(used=2), other).number == 2
+
+
+def test_what_came_and_what_went_is_told_also_where_nothing_is_left_of_it(store: Store) -> None:
+    first = publish_version(store, dataset(used=2, dead=1), Recipe())
+    second = publish_version(store, dataset(1, used=3), Recipe())
+    said = what_changed(second, first)
+    assert said.startswith("# Version 2, after version 1, the same recipe")
+    assert "| inputs: dead | 1 | 0 | -1 |" in said
+    assert "| inputs: used | 2 | 3 | +1 |" in said
+    assert said.endswith("- shards added: 0\n- shards changed: 0\n- shards removed: 1\n")

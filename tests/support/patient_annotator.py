@@ -1,0 +1,17 @@
+"""An annotator of keys for tests that stop a run in the middle: it works on until the file that `OBBLIGATO_TEST_GO` names is there."""
+
+import os
+from pathlib import Path
+
+from pipelines.annotators.batch import Batch
+from schemas.labels import KeyLabel
+from tests.support.plain_annotator import annotate_key as plain_key
+
+
+def annotate_key(batch: Batch) -> list[KeyLabel]:
+    """The plain annotator's keys, once it may go."""
+    go = Path(os.environ["OBBLIGATO_TEST_GO"])
+    go.with_suffix(".reached").touch()
+    while not go.exists():
+        pass
+    return plain_key(batch)

@@ -1,0 +1,88 @@
+"""Noise, targets and weights are those of the papers' closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from training.diffusion.objective import BetaSchedule, Objective, ObjectiveConfig, Target
+
+STEPS = torch.tensor([0, 1, 250, 600, 999])
+
+
+def alpha_bar(steps: torch.Tensor, config: ObjectiveConfig) -> np.ndarray:
+    """The share of the latent's power that is left, from the definition: betas linear in their roots."""
+    betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, config.steps) ** 2
+    return np.asarray(np.cumprod(1 - betas)[steps.numpy()])
+
+
+def drawn(seed: int) -> torch.Tensor:
+    return torch.randn(len(STEPS), 3, 8, 4, generator=torch.Generator().manual_seed(seed))
+
+
+LATENTS, NOISE = drawn(0), drawn(1)
+BOTH = [Target.EPSILON, Target.V]
+
+
+def column(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values).float()[:, None, None, None]
+
+
+@pytest.mark.parametrize("target", BOTH)
+def test_a_noised_latent_is_root_alpha_bar_latent_plus_the_rest_noise(target: Target) -> None:
+    config = ObjectiveConfig(target=target)
+    kept = alpha_bar(STEPS, config)
+    expected = column(kept**0.5) * LATENTS + column((1 - kept) ** 0.5) * NOISE
+    assert torch.allclose(Objective(config).noised(LATENTS, NOISE, STEPS), expected, atol=1e-5)
+
+
+def test_the_targets_are_the_noise_and_the_velocity() -> None:
+    config = ObjectiveConfig()
+    kept = alpha_bar(STEPS, config)
+    velocity = column(kept**0.5) * NOISE - column((1 - kept) ** 0.5) * LATENTS
+    assert torch.allclose(Objective(config).target(LATENTS, NOISE, STEPS), velocity, atol=1e-5)
+    assert torch.equal(Objective(ObjectiveConfig(target=Target.EPSILON)).target(LATENTS, NOISE, STEPS), NOISE)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 5.0])
+def test_weights_are_the_closed_forms_of_min_snr(gamma: float) -> None:
+    kept = alpha_bar(STEPS, ObjectiveConfig())
+    snr = kept / (1 - kept)
+    assert snr[0] > 5 > snr[-1]  # both branches
+    for target, expected in ((Target.EPSILON, np.minimum(snr, gamma) / snr), (Target.V, np.minimum(snr, gamma) / (snr + 1))):
+        weight = Objective(ObjectiveConfig(target=target, snr_gamma=gamma)).weight(STEPS)
+        assert np.allclose(weight.numpy(), expected, rtol=1e-4)
+
+
+def test_both_weighted_losses_measure_the_same_error_of_the_latent() -> None:
+    """Whoever guesses the same latent pays the same, whichever way it was said: that is what the two weights are for."""
+    kept = alpha_bar(STEPS, ObjectiveConfig())
+    alpha, sigma = column(kept**0.5), column((1 - kept) ** 0.5)
+    guess = LATENTS + 0.3 * drawn(2)
+    noisy = alpha * LATENTS + sigma * NOISE
+    noise_said = (noisy - alpha * guess) / sigma
+    velocity_said = alpha * noise_said - sigma * guess
+    by_noise = Objective(ObjectiveConfig(target=Target.EPSILON)).loss(noise_said, LATENTS, NOISE, STEPS)
+    by_velocity = Objective(ObjectiveConfig(target=Target.V)).loss(velocity_said, LATENTS, NOISE, STEPS)
+    snr = torch.from_numpy(kept / (1 - kept)).float()
+    expected = snr.clamp(max=5) * (guess - LATENTS).square().flatten(1).mean(1)
+    assert torch.allclose(by_noise, expected, rtol=1e-2)
+    assert torch.allclose(by_velocity, expected, rtol=1e-2)
+
+
+def test_without_gamma_every_step_counts_alike() -> None:
+    assert Objective(ObjectiveConfig(snr_gamma=None)).weight(STEPS).tolist() == [1.0] * len(STEPS)
+
+
+@pytest.mark.parametrize("schedule", BetaSchedule)
+def test_noise_only_grows(schedule: BetaSchedule) -> None:
+    snr = Objective(ObjectiveConfig(schedule=schedule)).snr
+    assert (snr.diff() < 0).all()
+    assert snr[0] > 100
+    assert snr[-1] < 0.01
+
+
+def test_the_loss_of_one_sample_is_not_another_s() -> None:
+    objective = Objective(ObjectiveConfig())
+    said = objective.target(LATENTS, NOISE, STEPS).clone()
+    said[2] += 1.0
+    assert objective.loss(said, LATENTS, NOISE, STEPS).tolist() == pytest.approx([0, 0, float(objective.weight(STEPS)[2]), 0, 0])

@@ -1,0 +1,111 @@
+"""A model that plays from its checkpoint, and whether it heeds what it is told."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from schemas.identity import Split
+from schemas.labels import Labels
+from tests.training.data.shards import told
+from tests.training.runs import corpus, edited, recipe
+from training.conditions import Condition
+from training.errors import TrainingError
+from training.evaluation.condition_ablation import heed_of, heeded
+from training.generation.generate import Player, Score
+from training.generation.write import Piece, write_piece
+from training.run.loop import train
+
+
+def silent(_: str) -> None:
+    """A run whose lines nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(recipe(shards, sampling__steps=2), str(folder), silent)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def player(run: Path) -> Player:
+    return Player.of(str(run))
+
+
+def labels(number: int = 0) -> Labels:
+    return told(number).labels
+
+
+def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Player) -> None:
+    one, two = player.play([Score("0", "A flute.", labels()), Score("1", "A flute.", labels())], seed=3)
+    [alone] = player.play([Score("1", "A flute.", labels())], seed=3)
+    [other] = player.play([Score("1", "A flute.", labels())], seed=4)
+    assert len(one) == 32_000
+    assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
+    assert np.abs(one - two).max() > 5e-2
+    assert np.abs(other - alone).max() > 5e-2
+
+
+def test_a_checkpoint_plays_as_its_run_does(run: Path, player: Player) -> None:
+    score = [Score("0", "A flute.", labels())]
+    [one] = player.play(score)
+    [two] = Player.of(str(run / "checkpoints" / "step-00000006")).play(score)
+    assert np.array_equal(one, two)
+
+
+def test_lengths_that_differ_are_refused(player: Player) -> None:
+    short = labels().replaced(duration_s=1.0)
+    with pytest.raises(TrainingError, match="must be of one length"):
+        player.play([Score("0", "", labels()), Score("1", "", short)])
+
+
+def test_a_piece_is_written_with_all_that_it_came_from(player: Player, tmp_path: Path) -> None:
+    score = Score("1", "A flute, please!", labels())
+    [wave] = player.play([score], seed=5)
+    sound = write_piece(tmp_path, score, wave, player, seed=5, sampling=player.recipe.sampling, audio_format="wav")
+    assert Path(sound).name == "a-flute-please-5-1.wav"
+    heard, rate_hz = soundfile.read(sound)
+    assert rate_hz == 16_000
+    assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
+    piece = Piece.model_validate_json(Path(sound).with_suffix(".json").read_text())
+    assert (piece.prompt, piece.seed, piece.number, piece.labels) == ("A flute, please!", 5, "1", labels())
+    assert piece.checkpoint.endswith("step-00000006")
+
+
+def test_a_twin_without_controls_hears_none_and_a_model_is_told_the_same_twice_the_same(shards: Path, tmp_path: Path) -> None:
+    blind = recipe(shards)
+    train(blind.replaced(model=blind.model.blind()), str(tmp_path / "blind"), silent)
+    found = {one.condition: one for one in heeded(Player.of(str(tmp_path / "blind")), str(shards), rounds=2)}
+    for control in (Condition.BEATS, Condition.CHORDS):
+        assert (found[control].difference, found[control].low, found[control].high, found[control].heard) == (0, 0, 0, False)
+    assert found[Condition.TEXT].songs == 4
+
+
+def test_the_interval_is_students_over_songs() -> None:
+    found = heed_of(Condition.CHORDS, np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0, 4.0]))
+    assert (found.right, found.wrong, found.difference, found.songs) == (1, 3, 2, 3)
+    assert found.low == pytest.approx(2 - 4.30265 / np.sqrt(3), abs=1e-4)  # the table's 97.5 % of two degrees of freedom
+    assert found.high == pytest.approx(2 + 4.30265 / np.sqrt(3), abs=1e-4)
+    assert not found.heard
+
+
+def test_three_songs_are_the_least(player: Player, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="an interval needs 3 at least"):
+        heeded(player, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
+
+
+def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "checkpoints" / "step-00000006", tmp_path / "other")
+    edited(tmp_path / "other", "recipe.json", '"latent_channels"', '"width"')
+    with pytest.raises(
+        TrainingError, match=r"other/recipe\.json is not of a model that this version trains: model\.latent_channels: Field required"
+    ):
+        Player.of(str(tmp_path / "other"))

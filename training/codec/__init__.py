@@ -1,0 +1,1 @@
+"""Training of an autoencoder of spectrograms."""

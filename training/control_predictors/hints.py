@@ -1,0 +1,127 @@
+"""What a caption and flags state, as features beside the text: a language model's states say little of numbers.
+
+The rate of stated chords tells of the bar, and with a tempo of the meter: chords tend to change where bars begin.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.captioning.check import heard_chords
+from pipelines.captioning.tempo_words import METRONOME, BpmRange, tempo_word
+from schemas.labels import Labels
+from training.control_predictors.targets import FASTEST_BPM, METERS, MODES, SLOWEST_BPM
+from training.prompt_controls.wishes import Source, Wishes
+
+Features = npt.NDArray[np.float32]
+_STEPS: Final = 4  # bumps an octave: apart enough to tell 3 from 4 (0.4 octaves)
+
+
+class Known(NamedTuple):
+    """What is stated; none where it is not."""
+
+    bpm: float | None
+    about_bpm: float | None  # the middle of what tempo words allow
+    meter: int | None
+    is_mode: bool  # a key or a mode is stated
+    is_chords: bool
+    chords_per_s: float | None  # chords without times, over the whole clip
+    chord_s: float | None  # the median from one stated start of a chord to the next
+
+
+def known_of(wishes: Wishes, duration_s: float) -> Known:
+    """What wishes state for a clip of a length.
+
+    >>> from training.prompt_controls.wishes import read_wishes
+    >>> known_of(read_wishes("The chords are C at 0 seconds, F at 1.5 seconds and G at 3.5 seconds."), 10).chord_s
+    2.0
+    """
+    # A flag's chords may go round and round; a caption lists all that are heard.
+    chart = wishes.chart if wishes.chords_source is Source.CAPTION else None
+    return Known(
+        bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
+        about_bpm=_middle_bpm(wishes.span) if wishes.words else None,
+        meter=int(wishes.meter.fact.value) if wishes.meter else None,
+        is_mode=bool(wishes.key or wishes.mode or wishes.chords_source),
+        is_chords=wishes.chords_source is not None,
+        chords_per_s=len(chart.bars) / duration_s if chart and not chart.is_measured else None,
+        chord_s=_pace_s([at_s for _, at_s in wishes.timed]),
+    )
+
+
+def as_if_stated(known: Known, labels: Labels, chance: float, draws: np.random.Generator) -> Known:
+    """What another caption of a clip might state beside: each for itself, its tempo, and how its chords go, listed or with times."""
+    is_tempo, is_word, is_chords, is_timed = (draws.random(4) < (chance, 0.5, chance, 0.5)).tolist()
+    bpm = labels.tempo.bpm
+    if is_tempo and bpm is not None and known.bpm is None and known.about_bpm is None:
+        word = _middle_bpm(METRONOME[tempo_word(bpm)])
+        known = known._replace(about_bpm=word) if is_word else known._replace(bpm=bpm)
+    if not is_chords or known.is_chords:
+        return known
+    starts_s = [segment.start_s for segment in labels.chords.segments]
+    if is_timed:
+        return known._replace(chord_s=_pace_s(starts_s))
+    return known._replace(chords_per_s=len(heard_chords(labels.chords)) / labels.duration_s or None)
+
+
+def _middle_bpm(span: BpmRange) -> float:
+    """The geometric middle of a range of tempos, its open ends those of a metronome."""
+    return math.sqrt(max(span.low, 40) * max(min(span.high, 208), span.low, 40))
+
+
+def _pace_s(starts_s: Sequence[float]) -> float | None:
+    """The median from one start to the next. The first is left out if it is at 0 s, where a chord may have begun before."""
+    gaps_s = [later - earlier for earlier, later in pairwise(start_s for start_s in starts_s if start_s > 0) if later > earlier]
+    return median(gaps_s) if gaps_s else None
+
+
+def beat_features(known: Known, meter: int | None) -> Features:
+    """Features (H,) for meter and tempo. `meter` is the one decided on, none where it is still to be found."""
+    bpm, about, rate, chord_s = known.bpm, known.bpm or known.about_bpm, known.chords_per_s, known.chord_s
+    return np.concatenate(
+        [
+            _bumps(bpm, SLOWEST_BPM, FASTEST_BPM),
+            _bumps(known.about_bpm, SLOWEST_BPM, FASTEST_BPM),
+            _one_of(None if meter is None else METERS.index(meter), len(METERS)),
+            _bumps(rate, 1 / 16, 4),
+            _bumps(chord_s, 1 / 4, 16),
+            _bumps(chord_s * about / 60 if chord_s and about else None, 1, 16),  # beats of a chord
+            _bumps(about / 60 / rate if rate and about else None, 1, 16),
+            _bumps(60 * meter / chord_s if chord_s and meter else None, 15, 800),  # the tempo, were a chord a bar
+            _bumps(60 * meter * rate if rate and meter else None, 15, 800),
+        ]
+    )
+
+
+def chord_features(bpm: float, meter: int, mode: int) -> Features:
+    """Features (H,) for chords: the tempo, the meter and the place of the mode, which are all decided on by then."""
+    return np.concatenate([_bumps(bpm, SLOWEST_BPM, FASTEST_BPM), _one_of(METERS.index(meter), len(METERS)), _one_of(mode, len(MODES))])
+
+
+def _bumps(value: float | None, low: float, high: float) -> Features:
+    """A number on a logarithmic scale as the heights of bumps spread over it; all zero where there is none.
+
+    >>> (10 * _bumps(60, 30, 120)).round().astype(int).tolist()
+    [0, 0, 1, 6, 10, 6, 1, 0, 0]
+    """
+    places = np.arange(1 + math.ceil(_STEPS * math.log2(high / low)))
+    if not value:
+        return np.zeros(len(places), np.float32)
+    at = min(max(_STEPS * math.log2(value / low), 0.0), float(places[-1]))
+    return np.exp(-((places - at) ** 2) / 2).astype(np.float32)
+
+
+def _one_of(place: int | None, count: int) -> Features:
+    out = np.zeros(count, np.float32)
+    if place is not None:
+        out[place] = 1
+    return out
+
+
+BEAT_FEATURES: Final = len(beat_features(Known(None, None, None, False, False, None, None), None))
+CHORD_FEATURES: Final = len(chord_features(120, 4, 0))

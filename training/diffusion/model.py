@@ -1,0 +1,104 @@
+"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, and the objective they learn by.
+
+The text encoder and the codec are frozen and stand outside: the model takes states and latents.
+
+Shapes: B samples, C latent channels, T latent frames, F latent bands, L tokens, D width of a token.
+"""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import nn
+
+from training.conditions import Condition
+from training.conditions.beats import BeatBatch, BeatEmbedding, batched_beats
+from training.conditions.chords import ChordBatch, ChordEmbedding, batched_chords
+from training.conditions.tokens import Tokens, joined_rows, joined_tokens
+from training.diffusion.objective import Objective, ObjectiveConfig
+from training.errors import TrainingError
+from training.munet.attention import Context
+from training.munet.config import MuNetConfig
+from training.munet.net import MuNet
+
+
+class Conditions(NamedTuple):
+    """What a batch is told; null tokens stand for what is not known or was dropped."""
+
+    text: Tokens  # of the empty prompt where the text was dropped
+    beats: BeatBatch
+    chords: ChordBatch
+    seconds_B2: torch.Tensor | None = None  # start of the clip and length of its song
+
+    def to(self, device: torch.device | str) -> "Conditions":
+        """The same on another device."""
+        seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2.to(device)
+        return Conditions(self.text.to(device), self.beats.to(device), self.chords.to(device), seconds_B2)
+
+    def joined(self, other: "Conditions") -> "Conditions":
+        """The samples of both, one after the other. Raises `TrainingError` where only one knows seconds."""
+        if (self.seconds_B2 is None) != (other.seconds_B2 is None):
+            raise TrainingError("only one of two batches knows seconds")
+        seconds_B2 = None if self.seconds_B2 is None or other.seconds_B2 is None else joined_rows(self.seconds_B2, other.seconds_B2)
+        return Conditions(
+            joined_tokens(self.text, other.text), self.beats.joined(other.beats), self.chords.joined(other.chords), seconds_B2
+        )
+
+    def first(self, count: int) -> "Conditions":
+        """The first samples alone."""
+        text = Tokens(self.text.states_BLD[:count], self.text.mask_BL[:count])
+        seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2[:count]
+        beats, chords = BeatBatch(*(part[:count] for part in self.beats)), ChordBatch(*(part[:count] for part in self.chords))
+        return Conditions(text, beats, chords, seconds_B2)
+
+    def untold(self, empty_text: Tokens) -> "Conditions":
+        """The same batch with everything dropped but its seconds: what guidance leads away from.
+
+        `empty_text` is the empty prompt's, one row.
+        """
+        rows = len(self.text.mask_BL)
+        text = Tokens(empty_text.states_BLD.expand(rows, -1, -1), empty_text.mask_BL.expand(rows, -1))
+        nothing = Conditions(text, batched_beats([None] * rows), batched_chords([None] * rows), self.seconds_B2)
+        return nothing.to(self.text.states_BLD.device)
+
+
+class LatentDiffusion(nn.Module):
+    """What is trained: a noisy latent and conditions to a loss per sample.
+
+    >>> from training.munet.config import preset
+    >>> with torch.device("meta"):
+    ...     model = LatentDiffusion(preset("base"), ObjectiveConfig())
+    >>> round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1)
+    1416.4
+    """
+
+    def __init__(self, config: MuNetConfig, objective: ObjectiveConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.munet = MuNet(config, checkpointing=checkpointing)
+        self.beats = BeatEmbedding(config.control_width) if Condition.BEATS in config.controls else None
+        self.chords = ChordEmbedding(config.control_width) if Condition.CHORDS in config.controls else None
+        self.objective = Objective(objective)
+
+    def context(self, conditions: Conditions) -> Context:
+        """The tokens of every condition that the net attends to."""
+        tokens = {Condition.TEXT: conditions.text}
+        if self.beats is not None:
+            tokens[Condition.BEATS] = self.beats(conditions.beats)
+        if self.chords is not None:
+            tokens[Condition.CHORDS] = self.chords(conditions.chords)
+        return tokens
+
+    def predict(self, noisy_BCTF: torch.Tensor, steps_B: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        """The net's prediction, shaped as the latent."""
+        return cast(torch.Tensor, self.munet(noisy_BCTF, steps_B, self.context(conditions), conditions.seconds_B2))
+
+    def forward(
+        self,
+        latents_BCTF: torch.Tensor,
+        conditions: Conditions,
+        noise_BCTF: torch.Tensor,
+        steps_B: torch.Tensor,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Loss of each sample at the drawn noise and step: (B,). `frames_B` says how many frames of each are no padding."""
+        said = self.predict(self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions)
+        return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B, frames_B)

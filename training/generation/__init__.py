@@ -1,0 +1,1 @@
+"""A model plays what was asked, and what it played is written."""

@@ -1,0 +1,127 @@
+"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the flows share it.
+
+Shapes: B sounds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipelines.codecs import Codec, open_codec
+from pipelines.trust.trusted import check_trust
+from schemas.labels import Labels
+from training.conditions.beats import MAX_BEATS, batched_beats
+from training.conditions.chords import MAX_CHORDS, batched_chords
+from training.diffusion.model import Conditions, LatentDiffusion
+from training.diffusion.sampling import SamplingConfig, sampled_latents
+from training.diffusion.text_encoder import TextEncoder, open_text_encoder
+from training.errors import TrainingError
+from training.run.checkpoint_files import CORPUS, EMA, RECIPE
+from training.run.checkpoints import Checkpoint, find_checkpoint
+from training.run.corpus_survey import Survey
+from training.run.parallel import computing, device_of
+from training.run.recipe import Precision, TrainRecipe, wanted
+from training.run.trainer import check_shapes, fill_weights
+
+Wave = npt.NDArray[np.float32]
+
+
+class Score(NamedTuple):
+    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins as depends on its key and a seed."""
+
+    key: str
+    prompt: str
+    labels: Labels
+
+
+def untold(labels: Labels) -> tuple[str, ...]:
+    """What a model is not told of labels because they are many, for whoever asks for them.
+
+    >>> from training.prompt_controls.ask import asked
+    >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
+    ('of 60 beats the model is told the first 50: what comes after them is its own',)
+    """
+    counts = (("beats", len(labels.beats.times_s), MAX_BEATS), ("chords", len(labels.chords.segments), MAX_CHORDS))
+    return tuple(
+        f"of {count} {what} the model is told the first {limit}: what comes after them is its own"
+        for what, count, limit in counts
+        if count > limit
+    )
+
+
+def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
+    """The model that plays, with a checkpoint's averaged weights; no more memory is taken than these have numbers, whatever a recipe says.
+
+    Raises `TrainingError` where recipe and weights do not fit.
+    """
+    weights = checkpoint.weights(EMA)
+    with torch.device("meta"):  # shapes alone
+        check_shapes(LatentDiffusion(recipe.model, recipe.objective), weights, checkpoint.name)
+    model = LatentDiffusion(recipe.model, recipe.objective)
+    fill_weights(model, weights, checkpoint.name)
+    return model
+
+
+class Player(NamedTuple):
+    """A checkpoint, ready to play."""
+
+    name: str
+    recipe: TrainRecipe
+    survey: Survey
+    model: LatentDiffusion
+    codec: Codec
+    encoder: TextEncoder
+    device: torch.device
+
+    @classmethod
+    def of(cls, target: str, device: str = "auto") -> Self:
+        """The averaged weights of a checkpoint, or of the last one of a run's folder.
+
+        Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by hand for the run.
+        """
+        checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
+        recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
+        check_trust(checkpoint.run, wanted(recipe.text, recipe.codec))
+        chosen = device_of(device)
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
+        if codec.facts != survey.codec:
+            raise TrainingError(f"{checkpoint.name} plays through {survey.codec}, but the codec found here is {codec.facts}")
+        model = model_of(recipe, checkpoint)
+        encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
+        return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
+
+    def play(self, scores: Sequence[Score], *, seed: int = 0, sampling: SamplingConfig | None = None) -> list[Wave]:
+        """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
+
+        Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
+        """
+        lengths_s = {score.labels.duration_s for score in scores}
+        if len(lengths_s) != 1:
+            raise TrainingError(f"sounds of one call must be of one length, not {sorted(lengths_s)} s")
+        facts = self.codec.facts
+        samples = round(lengths_s.pop() * facts.rate_hz)
+        precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
+        with torch.no_grad(), computing(self.device, precision):
+            latents_BCTF = sampled_latents(
+                self.model,
+                self._told(scores),
+                self.encoder.encode([""]).to(self.device),
+                keys=[score.key for score in scores],
+                seed=seed,
+                frames=facts.frames(samples),
+                bands=facts.bands,
+                config=sampling or self.recipe.sampling,
+            )
+        return [np.asarray(wave[:samples]) for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()]
+
+    def _told(self, scores: Sequence[Score]) -> Conditions:
+        """Beats and chords of the scores; those that are empty are not known."""
+        return Conditions(
+            text=self.encoder.encode([score.prompt for score in scores]),
+            beats=batched_beats([score.labels.beats for score in scores]),
+            chords=batched_chords([score.labels.chords for score in scores]),
+            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores]) if self.recipe.model.seconds else None,
+        ).to(self.device)

@@ -1,0 +1,63 @@
+"""What a learned predictor is asked where a caption leaves something open, and what it answers; `training.control_predictors` has one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from pipelines.captioning.tempo_words import BpmRange
+from schemas.chord import Chord
+from schemas.labels import ChordSegment
+from schemas.pitch import Key, Mode
+from training.prompt_controls.grid import Grid, LaidChord, segments_of
+from training.prompt_controls.wishes import Wishes
+
+
+class Request(NamedTuple):
+    """A caption, what it and the flags state, and the length of the clip."""
+
+    caption: str
+    wishes: Wishes
+    duration_s: float
+
+
+class PredictedChord(NamedTuple):
+    """A chord and how many beats it lasts."""
+
+    chord: Chord
+    beats: int
+
+
+class Predictor(Protocol):
+    """Answers for what a request leaves open: the likeliest where `draws` is none, else one drawn. The same arguments, the same answer."""
+
+    def meter(self, request: Request, draws: np.random.Generator | None) -> int:
+        """Beats per bar."""
+
+    def tempo(
+        self, request: Request, beats_per_bar: int, *, span: BpmRange, least_bpm: float, draws: np.random.Generator | None
+    ) -> float | None:
+        """Beats per minute within what words and the number of chords allow; none where it knows of nothing in there."""
+
+    def mode(self, request: Request, draws: np.random.Generator | None) -> Mode:
+        """The mode of the key."""
+
+    def chords(self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None) -> Sequence[PredictedChord]:
+        """Chords in a key, one after the other from the first beat of the grid, at least to its last; none where it has no beat."""
+
+
+def laid_predicted(chords: Sequence[PredictedChord], grid: Grid) -> tuple[ChordSegment, ...]:
+    """Chords over a grid, from its first beat on; those past its end are left out.
+
+    >>> from training.prompt_controls.grid import beat_grid
+    >>> two = [PredictedChord(Chord.parse("A:min"), 3), PredictedChord(Chord.parse("E:7"), 3)]
+    >>> [(one.start_s, one.end_s, one.label) for one in laid_predicted(two, beat_grid(60, 3, 5.0))]
+    [(0.0, 3.0, 'A:min'), (3.0, 5.0, 'E:7')]
+    """
+    placed: list[LaidChord] = []
+    beat = 0
+    for one in chords:
+        if beat < len(grid.times_s):
+            placed.append(LaidChord(beat, one.chord.harte))
+        beat += one.beats
+    return segments_of(placed, grid)

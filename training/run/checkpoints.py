@@ -1,0 +1,300 @@
+"""Checkpoints: all that a run needs to go on as if nothing had happened, and all that sampling needs.
+
+A run's folder, local or remote::
+
+    checkpoints/step-00000500/
+      model.safetensors     weights
+      ema.safetensors       averaged weights: those that play
+      optimizer.pt          moments
+      recipe.json           the training recipe
+      corpus.json           sentences per prompt, statistics that fill what a prompt leaves open, what the latents are
+      state.json            step, counts, the SHA-256 of each of the others, and its own seal; written last: a checkpoint without
+                            it is not one
+
+There is no random state and no place in the data to keep: every draw depends on the seed and the step.
+"""
+
+import io
+import json
+import logging
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Mapping
+from typing import IO, Any, Final, NamedTuple, TypeVar, cast
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import Field, ValidationError
+
+from pipelines.errors import PipelineError, is_of_the_machine
+from pipelines.pretrained.checksum import first_line
+from pipelines.storage.store import Store, seal, sha256_of
+from pipelines.trust.build_folder import check_files
+from schemas.record import Record
+from training.errors import TrainingError
+from training.run.checkpoint_files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
+
+FOLDER: Final = "checkpoints"
+_NAME: Final = re.compile(r"step-(\d{8})")
+_OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
+_BY_HAND: Final = f"If you changed a file yourself, take its line and the one of {STATE} out of {STATE}"
+_LOG: Final = logging.getLogger(__name__)
+
+Weights = dict[str, torch.Tensor]
+R = TypeVar("R", bound=Record)
+
+
+class State(Record):
+    """What state.json says."""
+
+    step: int = Field(ge=0)
+    samples: int = Field(0, ge=0)
+    unusable: int = Field(0, ge=0)
+    torch: str = ""
+    obbligato: str = ""
+    text: str = ""  # of predictors alone: the encoder whose states they read
+    validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
+    files: dict[str, str] = Field({})  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Files that a whole checkpoint has."""
+        written = tuple(name for name in self.files if name != STATE)
+        return written or ((MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS))
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint by its place. Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read."""
+
+    store: Store
+    folder: str  # within the store; empty where the store is the checkpoint itself
+
+    def file(self, name: str) -> str:
+        """A file of it, by its name in the store."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def weights(self, name: str) -> Weights:
+        """Tensors of a file, all of them finite."""
+        try:
+            found = safetensors.torch.load(self.store.read_bytes(self.file(name)))
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{self.name}/{name} holds no tensors that can be read: {error}") from error
+        strange = next((key for key, value in found.items() if not value.isfinite().all()), "")
+        if strange:
+            raise TrainingError(
+                f"{self.name}/{name} holds numbers that are not finite, such as in {strange}: its disk or its writer failed"
+            )
+        return found
+
+    def optimizer(self) -> dict[str, Any]:
+        """Moments, as torch's optimizers keep them, by parameter's name."""
+        content = io.BytesIO(self.store.read_bytes(self.file(OPTIMIZER)))
+        try:
+            found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged archive brings pickle and torch to raise anything
+            raise TrainingError(f"{self.name}/{OPTIMIZER} holds no moments that can be read: {first_line(error)}") from error
+        return found
+
+    def json(self, name: str) -> Any:
+        """A JSON file of it."""
+        try:
+            return json.loads(self.store.read_bytes(self.file(name)))
+        except (ValueError, RecursionError) as error:
+            raise TrainingError(f"{self.name}/{name} is not JSON: {error}") from error
+
+    def record(self, name: str, kind: type[R]) -> R:
+        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or another version's."""
+        try:
+            return kind.model_validate(self.json(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise TrainingError(f"{self.name}/{name} is not of a model that this version trains: {where}: {first['msg']}") from error
+
+    def state(self) -> State:
+        """Its step and counts."""
+        found, stated = self.record(STATE, State), _NAME.fullmatch(self.name.rpartition("/")[2])
+        if stated and int(stated[1]) != found.step:
+            raise TrainingError(f"{self.name}/{STATE} is of step {found.step}")
+        if STATE in found.files and found.files[STATE] != _state_seal(self.json(STATE)):
+            raise TrainingError(f"{self.name}/{STATE} is not what was written: its seal is broken")
+        return found
+
+    def check(self, name: str, sha256: str) -> None:
+        """Raise `TrainingError` for a file that is not what was written; without a hash, as far as it can be seen."""
+        if sha256:
+            with self.store.open(self.file(name)) as opened:
+                if sha256_of(opened) != sha256:
+                    raise TrainingError(f"{name} is not what was written, by its SHA-256 in {STATE}")
+        elif name == OPTIMIZER:
+            self._check_archive(name)
+        elif name.endswith(".json"):
+            self.json(name)
+        else:
+            self.weights(name)
+
+    def _check_archive(self, name: str) -> None:
+        """By the checksums that an archive of torch's has of each part, which torch does not compare."""
+        try:
+            with self.store.open(self.file(name)) as opened, zipfile.ZipFile(opened) as archive:
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, zlib.error) as error:
+            raise TrainingError(f"{name} is not whole: {error}") from error
+        if damaged:
+            raise TrainingError(f"{name} is damaged in {damaged}")
+
+    @property
+    def run(self) -> str:
+        """The folder of the run that it is of."""
+        return _OF_A_RUN.sub("", self.store.url)
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return f"{self.store.url}/{self.folder}" if self.folder else self.store.url
+
+
+class Damaged(NamedTuple):
+    """A checkpoint that is not what was written, and how that is seen."""
+
+    checkpoint: Checkpoint
+    reason: str
+
+    @property
+    def line(self) -> str:
+        """What there is to tell."""
+        return f"{self.checkpoint.name} is damaged and not used: {self.reason}"
+
+
+class Newest(NamedTuple):
+    """The newest checkpoint that is whole, if there is any, and the newer ones that are not."""
+
+    whole: Checkpoint | None
+    damaged: tuple[Damaged, ...]
+
+
+def folder_of(step: int) -> str:
+    """The folder of a step's checkpoint.
+
+    >>> folder_of(500)
+    'checkpoints/step-00000500'
+    """
+    return f"{FOLDER}/step-{step:08d}"
+
+
+def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: dict[str, Any], documents: Mapping[str, Any]) -> Checkpoint:
+    """Write a checkpoint: tensors by file, moments, JSON documents; `state.json` among them comes last, with the hashes of all others."""
+    made = Checkpoint(store, folder_of(step))
+    store.delete(made.file(STATE))
+    written = [
+        store.write_bytes(made.file(name), safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}))
+        for name, tensors in weights.items()
+    ]
+    with store.writer(made.file(OPTIMIZER)) as out:
+        try:
+            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
+        except RuntimeError:  # torch has words of its own for a write that failed
+            if out.fault is not None:
+                raise out.fault from None
+            raise
+    written.append(out.published())
+    written += [store.write_json(made.file(name), document) for name, document in documents.items() if name != STATE]
+    hashes = {one.name.rpartition("/")[2]: one.sha256 for one in written}
+    state = {**documents[STATE], "files": hashes}
+    store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
+    return made
+
+
+def _state_seal(state: Mapping[str, Any]) -> str:
+    """The seal of a state, which is no part of what it seals."""
+    return seal({**state, "files": {name: sha256 for name, sha256 in state["files"].items() if name != STATE}})
+
+
+def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:
+    """What is wrong with a checkpoint; empty where it is what was written. Of its files, those that are wanted are read (none: all)."""
+    try:
+        state = checkpoint.state()
+        for name in (name for name in state.names if wanted is None or name in wanted):
+            checkpoint.check(name, state.files.get(name, ""))
+    except TrainingError as error:
+        return str(error).removeprefix(f"{checkpoint.name}/")
+    except OSError as error:
+        if is_of_the_machine(error):
+            raise
+        return f"{error.strerror}: {str(error.filename).rpartition('/')[2]}"
+    return ""
+
+
+def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
+    """The last checkpoint of a run that is what was written. Raises `TrainingError` where there are some, and none is whole."""
+    damaged: list[Damaged] = []
+    for one in reversed(whole_ones(store)):
+        reason = damage(one, wanted)
+        if not reason:
+            return Newest(one, tuple(damaged))
+        damaged.append(Damaged(one, reason))
+    if damaged:
+        lines = "; ".join(f"{one.checkpoint.folder}: {one.reason}" for one in damaged)
+        raise TrainingError(
+            f"{store.url} holds no whole checkpoint ({lines}): put a copy in its place, or begin anew in another folder. {_BY_HAND}"
+        )
+    return Newest(None, ())
+
+
+def whole_ones(store: Store) -> list[Checkpoint]:
+    """Checkpoints of a run that were written to their end, oldest first; `damage` says whether one is still what was written."""
+    found = sorted({name for name in _folders(store) if _NAME.fullmatch(name)})
+    made = [Checkpoint(store, f"{FOLDER}/{name}") for name in found]
+    return [one for one in made if store.exists(one.file(STATE))]
+
+
+def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
+    """Remove all checkpoints but the last `keep` whole ones, and what a kill left of others; for the run whose turn it is.
+
+    `damaged` are the folders of those that are known not to be whole: they do not count, and go.
+    """
+    kept = [one.folder for one in whole_ones(store) if one.folder not in damaged][-keep:]
+    for name in _folders(store):
+        if _NAME.fullmatch(name) and f"{FOLDER}/{name}" not in kept:
+            store.delete(f"{FOLDER}/{name}/{STATE}")  # first: without it, it is none
+            store.fs.rm(store.path(f"{FOLDER}/{name}"), recursive=True)
+
+
+def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Checkpoint:
+    """The checkpoint that a target names: itself, or the last whole one of a run, of which newer damaged ones are told in the log.
+
+    Of its files, those that are wanted are compared with what was written (none: all). Raises `TrainingError` where there is none, or
+    none is whole.
+    """
+    store = Store(target)
+    try:
+        check_files(store)
+        if store.exists(STATE):
+            return _itself(Checkpoint(store, ""), wanted)
+        found = newest_whole(store, wanted)
+    except (PipelineError, OSError) as error:
+        raise TrainingError(f"{target} cannot be read: {error}") from error
+    if found.whole is None:
+        raise TrainingError(f"{target} holds no checkpoint: name the folder of a training run, or one of its checkpoints/step-…")
+    for one in found.damaged:
+        _LOG.error("%s", one.line)
+    return found.whole
+
+
+def _itself(checkpoint: Checkpoint, wanted: Collection[str] | None) -> Checkpoint:
+    reason = damage(checkpoint, wanted)
+    if reason:
+        raise TrainingError(f"{checkpoint.name}/{reason}. {_BY_HAND}")
+    return checkpoint
+
+
+def _folders(store: Store) -> list[str]:
+    """Names of the folders of checkpoints."""
+    path = store.path(FOLDER)
+    try:
+        store.fs.invalidate_cache(path)
+        return [str(name).rstrip("/").rpartition("/")[2] for name in store.fs.ls(path, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

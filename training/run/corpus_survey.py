@@ -1,0 +1,124 @@
+"""What a run has to know of its corpora before it begins: sentences per prompt, what is usual in them, whether they hold latents."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from pipelines.codecs import CodecFacts
+from pipelines.engine import bucket
+from pipelines.engine.seeding import generator
+from pipelines.errors import DeadInput, PipelineError
+from pipelines.shards.find import DATASET, SUFFIXES, dataset_file
+from pipelines.storage.store import Store
+from schemas.identity import Split
+from schemas.record import Record
+from schemas.sample import Sample
+from training.data.examples import LATENT, guarded, members_of, sample_in
+from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.prompts import mean_sentences
+from training.errors import BadData, TrainingError
+from training.prompt_controls.corpus import CorpusStatistics
+from training.prompt_controls.counting import corpus_statistics
+
+_AT_ONCE: Final = 64
+
+
+class DatasetFacts(Record):
+    """A corpus that a model learned from, as it was then."""
+
+    target: str
+    samples: int
+    name: str = ""
+    sha256: str = ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    obbligato: str = ""  # what built it
+    sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
+    tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
+
+
+class Survey(Record):
+    """What is known of the corpora of a run; kept beside its checkpoints."""
+
+    datasets: tuple[DatasetFacts, ...]  # also those that were learned from before the present ones, which come last
+    codec: CodecFacts
+    latents: bool  # the shards hold them; else audio is encoded as it is read
+    mean_sentences: float
+    statistics: CorpusStatistics
+
+
+class Standing(NamedTuple):
+    """A corpus as it stands."""
+
+    places: CorpusPlaces
+    facts: DatasetFacts
+    latents: CodecFacts | None  # whose latents its shards hold, where it says so
+
+
+def standing(target: str) -> Standing:
+    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be read."""
+    places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
+    if not dataset:
+        return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
+    try:
+        stated = dataset_file(dataset)
+        latents = CodecFacts.model_validate(stated.latents) if stated.latents else None
+    except DeadInput as error:
+        raise TrainingError(f"{target}/{DATASET} cannot be used: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TrainingError(f"{target}/{DATASET} cannot be used: latents.{where}: {first['msg']}") from error
+    facts = DatasetFacts(
+        target=target, samples=len(places), name=stated.name, sha256=hashlib.sha256(dataset).hexdigest(),
+        obbligato=stated.obbligato, sources=stated.licences.sources, tools=stated.licences.tools,
+    )  # fmt: skip
+    return Standing(places, facts, latents)
+
+
+def surveyed(corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float) -> Survey:
+    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than a share of them are unusable."""
+    samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
+    good = [sample for sample in samples if sample is not None]
+    if len(samples) - len(good) > unusable * len(samples):
+        raise BadData(
+            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit {unusable:.1%}): "
+            f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
+        )
+    return Survey(
+        datasets=tuple(corpus.facts for corpus in corpora),
+        codec=codec,
+        latents=all(_has_latents(corpus, codec) for corpus in corpora),
+        mean_sentences=mean_sentences(good),
+        statistics=corpus_statistics(good),
+    )
+
+
+def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterator[Sample | None]:
+    sizes = [len(corpus) for corpus in corpora]
+    drawn = sorted(generator(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
+    for corpus, size in zip(corpora, sizes, strict=True):
+        mine, drawn = [number for number in drawn if number < size], [number - size for number in drawn if number >= size]
+        for numbers in bucket.batches(mine, _AT_ONCE):
+            contents = read_ranges([corpus.range_of(number) for number in numbers])
+            yield from (sample_in(content) for content in contents)
+
+
+def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
+    """Whether samples hold latents, and a build does not say that they are another codec's."""
+    if corpus.latents is not None and corpus.latents != codec:
+        return False
+    first = read_ranges([corpus.places.range_of(0)])[0]
+    try:
+        return guarded(first, lambda good: LATENT in members_of(good))
+    except DeadInput:
+        return False
+
+
+def dataset_json(target: str) -> bytes:
+    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot be read."""
+    store = Store(target)
+    try:
+        return store.read_bytes(DATASET) if not target.endswith(SUFFIXES) and store.exists(DATASET) else b""
+    except (PipelineError, OSError) as error:
+        raise TrainingError(f"{target}/{DATASET} cannot be read: {error}") from error

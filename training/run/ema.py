@@ -1,0 +1,41 @@
+"""The averaged weights, which play better than the latest ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from training.run.parallel import own
+
+
+class Ema:
+    """An exponential moving average of a model's parameters; of its own share where processes hold shares."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._own = [own(parameter.detach()) for parameter in model.parameters()]  # the same memory: they follow training
+        self._averages = [value.clone() for value in self._own]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After a step from 0. In early steps the decay is (1 + step) / (10 + step), so that the first weights are soon forgotten."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._averages, self._own, 1 - decay)
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """The model with its averaged weights, for as long as the block lasts."""
+        self.exchange()
+        try:
+            yield
+        finally:
+            self.exchange()
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Averages and weights change places."""
+        for value, average in zip(self._own, self._averages, strict=True):
+            before = value.clone()
+            value.copy_(average)
+            average.copy_(before)

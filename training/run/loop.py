@@ -1,0 +1,294 @@
+"""A training run, from its recipe to its last checkpoint. The same call again goes on where the last one stopped.
+
+Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that was killed and resumed is, on a CPU, the
+same to the bit as one that was not.
+"""
+
+import importlib.metadata
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from pipelines.codecs import Codec, open_codec
+from pipelines.engine.out_of_memory import is_out_of_memory
+from pipelines.errors import PipelineError
+from pipelines.storage.lock import Lock, hold
+from pipelines.storage.store import Store
+from pipelines.trust.trusted import trust
+from training.data.examples import Reading
+from training.data.index import CorpusPlaces
+from training.data.loading import Batch, Samples, Share, batches
+from training.data.order import Order
+from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_encoder import open_text_encoder
+from training.errors import BadData, TrainingError
+from training.run import checkpoints
+from training.run.checkpoint_files import CORPUS, RECIPE, STATE
+from training.run.checkpoints import Checkpoint
+from training.run.metrics_log import Journal, Tell
+from training.run.parallel import World, joined
+from training.run.preview import played
+from training.run.recipe import TrainRecipe, wanted
+from training.run.resume import Beginning, beginning
+from training.run.throughput import Clock, flops_per_sample
+from training.run.trainer import Learner, StepFigures
+from training.run.validation import validation_batches, validation_loss
+
+_NAMED: Final = 5  # unusable samples that are named, of however many
+
+
+class Trained(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    stopped: bool  # by a signal: there is more to do
+    checkpoint: str
+
+
+def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable[[], object] = lambda: None) -> Trained:
+    """Train by a recipe into a folder, from its last checkpoint where it has one.
+
+    Once all steps are done the first process calls `at_end`, while the others wait and the folder is still its own.
+    SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError` where recipe and folder, shards or
+    machine do not fit together, and `BadData` for too many unusable samples or a loss that is no number.
+    """
+    store = Store(out)
+    if not store.is_local:
+        raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
+    with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
+        if world.is_first:
+            _remember(recipe, out, tell)
+        locks: list[Lock] = []  # of the first process alone
+        world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
+        made = _Run(recipe, store, world, tell, *locks).go(stop)
+        if world.is_first and not made.stopped:
+            at_end()
+        world.wait()
+        return made
+
+
+def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
+    """Note what the recipe names that was handed over for this run, so that its model may be played here; a job's node may not keep it."""
+    try:
+        trust(out, wanted(recipe.text, recipe.codec))
+    except PipelineError as error:
+        tell(f"playing this model here will ask again: {error}")
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None) -> None:
+        self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
+        self.tell: Tell = tell if world.is_first else _silent
+        _check_share(recipe, world)
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
+        encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
+        _check_fit(recipe, codec, encoder.width)
+        found = world.told(lambda: beginning(recipe, store, codec.facts))
+        self.survey, self.damaged = found.survey, set(found.damaged)
+        self.learner = Learner(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
+        self.samples = self._samples(found.corpora, told_all=False)
+        self.heard = self._samples(found.heard, told_all=True) if found.heard else None
+        for note in found.notes:
+            self.tell(note)
+        self.first_step, self.unusable = self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
+        self.reasons: list[str] = []  # why samples of this process could not be used, of the first few
+        world.wait()  # nobody writes a checkpoint while another still reads the last one
+
+    def go(self, stop: Callable[[], bool]) -> Trained:
+        """All steps that are left, or up to a stop signal."""
+        rules, step = self.recipe.run, self.first_step
+        if step >= rules.steps:
+            self.tell(f"all {rules.steps} steps are done")
+            return Trained(step, False, f"{self.store.url}/{checkpoints.folder_of(step)}")
+        flops = flops_per_sample(self.recipe, *self.learner.shape)
+        clock = Clock(self.recipe, self.world, flops)
+        with self._loader() as loader, self._journal() as journal:
+            while step < rules.steps:
+                taken = [clock.waiting(loader) for _ in range(self.share.parts)]
+                figures = self._learned(taken, step)
+                step += 1
+                clock.stepped(figures.samples)
+                self._count(figures, taken, step)
+                stopping = self.world.summed(torch.tensor([float(stop())], device=self.world.device)).item() > 0
+                if journal and (step % rules.log_every == 0 or step == rules.steps):
+                    journal.step(step, figures, clock.lap(step))
+                self._look(step, journal, stopping and step < rules.steps)
+                if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
+                    self._save(step)
+                if stopping:
+                    break
+        if self.unusable:
+            self.tell(f"{self.unusable} samples could not be used" + "".join(f"\n  {reason}" for reason in self.reasons))
+        return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
+
+    def _learned(self, taken: Sequence[Batch], step: int) -> StepFigures:
+        try:
+            return self.learner.step(taken, step)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower data.micro_batch, or set "
+                "run.checkpointing=true. The run goes on from its last checkpoint"
+            ) from error
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal | None]:
+        if not self.world.is_first:
+            yield None
+            return
+        journal = Journal(self.store, self.tell, done=self.first_step, wandb=self.recipe.run.wandb)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    @property
+    def share(self) -> Share:
+        """This process's share of each step."""
+        return Share(self.recipe.data.batch, self.recipe.data.micro_batch, self.world.rank, self.world.ranks)
+
+    def _loader(self) -> AbstractContextManager[Iterator[Batch]]:
+        return batches(
+            self.samples,
+            self.share,
+            first_step=self.first_step,
+            last_step=self.recipe.run.steps,
+            workers=self.recipe.data.workers,
+            pinned=self.world.device.type == "cuda",
+        )
+
+    def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
+        rules = self.recipe
+        weights = () if told_all else rules.data.weights
+        order = Order([len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed)
+        reading = Reading(
+            facts=self.learner.codec.facts,
+            latents=self.survey.latents,
+            frames=self.learner.shape[1],
+            noise_steps=rules.objective.steps,
+            prompts=rules.prompts,
+            mean_sentences=self.survey.mean_sentences,
+            seed=rules.run.seed,
+        )
+        return Samples(corpora, order, reading, told_all=told_all)
+
+    def _begun(self, found: Beginning) -> tuple[int, int]:
+        self.tell(_told_of(found, self.recipe, self.world))
+        return 0, 0
+
+    def _resumed(self, last: Checkpoint) -> tuple[int, int]:
+        """The step to go on with, and how many samples were unusable before it."""
+        self.learner.restore(last)
+        state = last.state()
+        self.tell(f"going on from step {state.step} ({last.name})")
+        return state.step, state.unusable
+
+    def _count(self, figures: StepFigures, taken: Sequence[Batch], step: int) -> None:
+        self.unusable += figures.unusable
+        self.reasons += [f"{one.key}: {one.reason}" for batch in taken for one in batch.unusable]
+        del self.reasons[_NAMED:]
+        samples = step * self.recipe.data.batch
+        if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * samples):
+            raise BadData(
+                f"{self.unusable} of {samples} samples were unusable (limit {self.recipe.data.unusable:.1%}), such as "
+                f"{'; '.join(self.world.gathered(self.reasons)[:_NAMED])}. `obbligato shards verify` says what is wrong with the shards; "
+                "if nothing is, run again once they can be read; data.unusable raises the limit"
+            )
+
+    def _look(self, step: int, journal: Journal | None, stopping: bool) -> None:
+        """Validation and sounds, when it is time; not while a machine waits for us to go."""
+        rules = self.recipe.run
+        if self.heard is None or stopping:
+            return
+        if step % rules.validate_every == 0 or step == rules.steps:
+            loss = validation_loss(self.learner, self.heard, self.recipe.data.validation)
+            if journal:
+                journal.validation(step, loss)
+        if rules.played and (step % rules.play_every == 0 or step == rules.steps):
+            with validation_batches(self.learner, self.heard, 1) as found:
+                sounds = played(self.learner, next(found), rules.played)
+            if journal:
+                journal.played(step, sounds)
+
+    def _save(self, step: int) -> None:
+        if self.lock is not None:
+            self.lock.renew()
+            self.lock.check()  # a machine that slept, or was cut off, may have lost its turn
+        weights, moments = self.learner.gathered()
+        if self.world.is_first:
+            documents = {
+                RECIPE: self.recipe.model_dump(mode="json"),
+                CORPUS: self.survey.model_dump(mode="json"),
+                STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, **_versions()},
+            }
+            made = checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
+            self.damaged.discard(made.folder)
+            checkpoints.drop_old(self.store, self.recipe.run.keep, self.damaged)
+        self.world.wait()
+
+
+def _versions() -> dict[str, str]:
+    return {"torch": torch.__version__, "obbligato": importlib.metadata.version("obbligato")}
+
+
+def _silent(_: str) -> None:
+    """What the other processes tell."""
+
+
+def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
+    samples = sum(len(corpus) for corpus in found.corpora)
+    what = "latents" if found.survey.latents else "audio, encoded as it is read"
+    return (
+        f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps of {recipe.data.batch} samples, "
+        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+    )
+
+
+def _check_share(recipe: TrainRecipe, world: World) -> None:
+    if not recipe.data.shards:
+        raise TrainingError("no shards to learn from: name a build, a folder of shards, or their URLs")
+    if recipe.data.batch % (recipe.data.micro_batch * world.ranks):
+        raise TrainingError(
+            f"data.batch {recipe.data.batch} cannot be shared by {world.ranks} processes in micro-batches of {recipe.data.micro_batch}: "
+            "choose a batch that is a multiple of both"
+        )
+
+
+def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
+    facts = codec.facts
+    if facts.channels != recipe.model.latent_channels:
+        raise TrainingError(
+            f"{facts.name} makes latents of {facts.channels} channels, but the model takes {recipe.model.latent_channels}: "
+            f"set model.latent_channels={facts.channels}, or take another codec"
+        )
+    if text_width != recipe.model.text_width:
+        raise TrainingError(
+            f"the text encoder's states are {text_width} wide, but the model takes {recipe.model.text_width}: "
+            f"set model.text_width={text_width}"
+        )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether a stop signal has come; a second one ends the process as usual."""
+    came: list[int] = []
+    before: dict[int, Any] = {}  # handlers by signal
+
+    def remember(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, before[number])
+
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        before[stop] = signal.signal(stop, remember)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,41 @@
+"""What a model plays for fixed prompts while it learns: the first samples of validation, by their own captions, beats and chords.
+
+Shapes: B prompts, S samples of a wave.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.data.loading import Batch
+from training.diffusion.sampling import sampled_latents
+from training.run.trainer import Learner
+
+
+class Played(NamedTuple):
+    """Sounds of fixed prompts."""
+
+    prompts: tuple[str, ...]
+    keys: tuple[str, ...]
+    waves: list[npt.NDArray[np.float32]]
+    rate_hz: int
+
+
+def played(learner: Learner, batch: Batch, count: int) -> Played:
+    """The averaged weights' sounds for the first `count` samples of a batch; all processes must ask, for shares of weights."""
+    device, recipe = learner.world.device, learner.recipe
+    with torch.no_grad(), learner.ema.playing(), learner.precision():
+        latents_BCTF = sampled_latents(
+            learner.model,
+            learner.conditions(batch).first(count),
+            learner.states.encode([""]).to(device),
+            keys=batch.keys[:count],
+            seed=recipe.run.seed,
+            frames=batch.noise_BCTF.shape[2],
+            bands=batch.noise_BCTF.shape[3],
+            config=recipe.sampling,
+        )
+    waves_BS = learner.codec.decode(latents_BCTF.float()).cpu().numpy()
+    return Played(batch.prompts[:count], batch.keys[:count], list(waves_BS), learner.codec.facts.rate_hz)

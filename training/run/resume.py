@@ -1,0 +1,103 @@
+"""What a run begins with: its corpora as they stand, its last checkpoint, and whether these belong together.
+
+The first process looks and all others are told: listings and reads may differ from machine to machine, what they learn must not.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pipelines.codecs import CodecFacts
+from pipelines.storage.store import Store
+from schemas.identity import Split
+from training.data.index import CorpusPlaces, find_places
+from training.errors import NoSamples, TrainingError
+from training.run import checkpoints
+from training.run.checkpoint_files import CORPUS, RECIPE
+from training.run.checkpoints import Checkpoint
+from training.run.corpus_survey import DatasetFacts, Standing, Survey, standing, surveyed
+from training.run.recipe import TrainRecipe
+
+# What weights depend on; a run goes on with all else changed if its user wants so.
+_FIXED: Final = ("model", "objective", "codec", "text")
+
+
+class Beginning(NamedTuple):
+    """All that a run has to know before its first step."""
+
+    last: str  # folder of the checkpoint to go on from; empty: there is none
+    damaged: tuple[str, ...]  # folders of newer ones that are not what was written
+    corpora: list[CorpusPlaces]
+    heard: list[CorpusPlaces]  # validation of those that have it
+    survey: Survey
+    notes: list[str]  # to be told
+
+
+def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
+    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is of another recipe or codec."""
+    found = checkpoints.newest_whole(store)
+    notes = [one.line for one in found.damaged]
+    corpora = [standing(target) for target in recipe.data.shards]
+    if found.whole:
+        notes += _changes(found.whole, recipe)
+        survey, changed = _gone_on(found.whole, recipe, corpora, codec)
+        notes += changed
+    else:
+        survey = _surveyed(recipe, corpora, codec)
+    heard, missing = _heard(recipe)
+    return Beginning(
+        last=found.whole.folder if found.whole else "",
+        damaged=tuple(one.checkpoint.folder for one in found.damaged),
+        corpora=[corpus.places for corpus in corpora],
+        heard=heard,
+        survey=survey,
+        notes=notes + missing,
+    )
+
+
+def _surveyed(recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> Survey:
+    return surveyed(corpora, codec, limit=recipe.run.survey, seed=recipe.run.seed, unusable=recipe.data.unusable)
+
+
+def _gone_on(last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> tuple[Survey, list[str]]:
+    """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have changed."""
+    before = last.record(CORPUS, Survey)
+    if before.codec != codec:
+        learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
+        raise TrainingError(f"{last.name} has learned latents of {learned}, but the codec here is {found}: take that one, or another --out")
+    now = tuple(corpus.facts for corpus in corpora)
+    if before.datasets[-len(now) :] == now:
+        return before, []
+    made = _surveyed(recipe, corpora, codec)
+    kept = tuple(facts for facts in before.datasets if facts not in now)
+    note = f"the corpora have changed since the last checkpoint: so far {_named(before.datasets)}; from here on {_named(now)}"
+    return made.replaced(datasets=(*kept, *now)), [note]
+
+
+def _named(datasets: Sequence[DatasetFacts]) -> str:
+    return ", ".join(f"{one.target} ({one.samples} samples{f', sha256 {one.sha256[:8]}' if one.sha256 else ''})" for one in datasets)
+
+
+def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
+    """Validation of all corpora that have one, and what is to be told of those that have none."""
+    heard, notes = [], []
+    for target in recipe.data.shards if recipe.data.validation else ():
+        try:
+            heard.append(find_places(target, Split.VALIDATION))
+        except NoSamples:  # shards of others have no such split
+            notes.append(f"{target} has no validation split: no loss is followed on it")
+    return heard, notes
+
+
+def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
+    """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the weights useless."""
+    before = last.record(RECIPE, TrainRecipe)
+    changed = [
+        f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was {getattr(getattr(before, section), knob)})"
+        for section in TrainRecipe.model_fields
+        for knob in type(getattr(recipe, section)).model_fields
+        if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
+    ]
+    fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
+    if fixed:
+        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another --out, or the same recipe")
+    return [f"changed since the last checkpoint: {change}" for change in changed]
