@@ -29,10 +29,22 @@ app = typer.Typer(
 )
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name; `obbligato recipe` prints the default.")
+    Path | None,
+    typer.Option(
+        "--recipe",
+        help="A recipe in TOML, or a ready one's name; `obbligato recipe` prints the default.",
+    ),
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
-Columns = Annotated[list[str] | None, typer.Option("--map", help="A manifest's column, as ours=theirs, such as uri=ytid. Repeatable.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="A manifest's column, as ours=theirs, such as uri=ytid. Repeatable."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
@@ -65,17 +77,34 @@ def _settings(settings: list[str] | None, columns: list[str] | None) -> list[str
 
 @app.command()
 def build(
-    sources: Annotated[list[str], typer.Argument(help="Folders, globs, files, manifests or shards; paths or URLs.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Folders, globs, files, manifests or shards; paths or URLs.")
+    ],
     out: Out,
     recipe: RecipeFile = None,
     settings: Settings = None,
     columns: Columns = None,
     workers: Workers = 1,
     runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
-    beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
-    slices: Annotated[int, typer.Option(min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster.")] = 1,
-    dask: Annotated[str, typer.Option(help="Address of a Dask scheduler whose workers take the slices.")] = "",
-    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops.")] = False,
+    beam: Annotated[
+        list[str] | None,
+        typer.Option("--beam", help="An option of the runner, as name=value. Repeatable."),
+    ] = None,
+    slices: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Shares of each stage, side by side: two at a time, or on a Dask cluster."
+        ),
+    ] = 1,
+    dask: Annotated[
+        str, typer.Option(help="Address of a Dask scheduler whose workers take the slices.")
+    ] = "",
+    shrink: Annotated[
+        bool,
+        typer.Option(
+            "--shrink", help="Let many songs go that an earlier build has; else it stops."
+        ),
+    ] = False,
 ) -> None:
     """Build a dataset from music; run again, it finishes what is unfinished or stale."""
     from flows.build.local import build as run_build
@@ -91,32 +120,49 @@ def build(
         from flows.deployments.own_server import guard_own_server
 
         guard_own_server()
-        engine = EngineSettings(workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask)
+        engine = EngineSettings(
+            workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask
+        )
         build_corpus(sources, out, chosen, engine, shrink=shrink)
         dataset = Store(out).read_json(DATASET)
     else:
         with watching() as watch:
-            dataset = run_build(sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink)
+            dataset = run_build(
+                sources, out, chosen, engine_of(workers, runner, beam or []), watch, shrink=shrink
+            )
     print_dataset(dataset, out)
 
 
 @app.command()
 def recipe(
     file: Annotated[
-        Path | None, typer.Argument(help="A recipe to complete and print, or a ready one's name; none for the default.")
+        Path | None,
+        typer.Argument(
+            help="A recipe to complete and print, or a ready one's name; none for the default."
+        ),
     ] = None,
     settings: Settings = None,
-    list_ready: Annotated[bool, typer.Option("--list", help="List the ready recipes instead.")] = False,
+    list_ready: Annotated[
+        bool, typer.Option("--list", help="List the ready recipes instead.")
+    ] = False,
 ) -> None:
     """Print a recipe with a comment per knob."""
-    from flows.build.recipe_files import load_recipe, ready_recipes, recipe_notes, recipe_text, recipe_toml
+    from flows.build.recipe_files import (
+        load_recipe,
+        ready_recipes,
+        recipe_notes,
+        recipe_text,
+        recipe_toml,
+    )
 
     if list_ready:
         for name, line in ready_recipes().items():
             typer.echo(f"{name:12}{line}")
         return
     chosen = load_recipe(file, settings or [])
-    typer.echo(recipe_toml(chosen, comments=True, notes=recipe_notes(recipe_text(file)) if file else None))
+    typer.echo(
+        recipe_toml(chosen, comments=True, notes=recipe_notes(recipe_text(file)) if file else None)
+    )
 
 
 @app.command()
@@ -157,7 +203,11 @@ def annotate(
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
         failed = failed or labels is None
         if as_json:
-            said = f'"labels": {labels.model_dump_json()}' if labels else f'"error": {json.dumps(problem)}'
+            said = (
+                f'"labels": {labels.model_dump_json()}'
+                if labels
+                else f'"error": {json.dumps(problem)}'
+            )
             typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
         elif labels is None:
             typer.echo(message(f"{path}: {problem}"), err=True)
@@ -168,8 +218,14 @@ def annotate(
 
 
 @app.command()
-def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")], workers: Workers = 1, as_json: Json = False) -> None:
-    """Read a build back whole: checksums, contract, identities, splits, and labels extracted again."""
+def verify(
+    out: Annotated[str, typer.Argument(help="Folder or URL of a build.")],
+    workers: Workers = 1,
+    as_json: Json = False,
+) -> None:
+    """Read a build back whole: checksums, contract, identities, splits, and labels extracted
+    again.
+    """
     from flows.build.local import verify_build
     from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
@@ -186,7 +242,10 @@ def verify(out: Annotated[str, typer.Argument(help="Folder or URL of a build.")]
         typer.echo(json.dumps(dataset))
     else:
         print_dataset(dataset, out)
-        typer.echo("verified: every shard is whole, every sample keeps the contract, both identities hold, no group stands in two splits")
+        typer.echo(
+            "verified: every shard is whole, every sample keeps the contract, both identities "
+            "hold, no group stands in two splits"
+        )
 
 
 @app.command()
@@ -196,7 +255,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pieces.")] = 0,
     workers: Workers = 1,
 ) -> None:
-    """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered. Needs no download."""
+    """Compose a dozen pieces, build a corpus from them, and say how well each label was recovered.
+    Needs no download.
+    """
     from flows.build.demo import run_demo
     from flows.screens.terminal import print_dataset, print_recovery, watching
     from pipelines.beam.options import Engine
@@ -208,13 +269,17 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for wrong usage)."""
+    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for
+    wrong usage).
+    """
     from pipelines.errors import PipelineError
     from schemas.errors import SchemaError
     from training.errors import TrainingError
 
     guard_streams()
-    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud libraries that nobody asked for
+    logging.getLogger().setLevel(
+        logging.ERROR
+    )  # Beam warns of cloud libraries that nobody asked for
     try:
         app()
     except UsageError as error:

@@ -1,4 +1,6 @@
-"""`obbligato captions quote | facts | vocabulary`: what rewording would cost, what a text states, texts to label audio with."""
+"""`obbligato captions quote | facts | vocabulary`: what rewording would cost, what a text states,
+texts to label audio with.
+"""
 
 import json
 from pathlib import Path
@@ -11,17 +13,27 @@ from flows.errors import UsageError
 if TYPE_CHECKING:
     from pipelines.vocabularies.gather import Gathered
 
-app = typer.Typer(no_args_is_help=True, help="Captions: what rewording them costs, the facts that texts state, vocabularies of them.")
-Settings = Annotated[list[str] | None, typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable.")]
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Captions: what rewording them costs, the facts that texts state, vocabularies of them.",
+)
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable."),
+]
 
 
 @app.command("quote")
 def say_quote(
-    out: Annotated[str, typer.Argument(help="Folder or URL of a build whose captions are composed.")],
+    out: Annotated[
+        str, typer.Argument(help="Folder or URL of a build whose captions are composed.")
+    ],
     settings: Settings = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Say how many calls, tokens and dollars a language model would take, before anything is spent."""
+    """Say how many calls, tokens and dollars a language model would take, before anything is
+    spent.
+    """
     from flows.build.recipe_files import overridden
     from flows.build.run_step import stored_build
     from flows.screens.terminal import print_quote
@@ -39,51 +51,93 @@ def say_quote(
 @app.command()
 def facts(
     texts: Annotated[list[str] | None, typer.Argument(help="Captions.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A text file with a caption per line.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A text file with a caption per line.")
+    ] = None,
 ) -> None:
     """Print the musical facts that captions state, as JSON lines."""
     from pipelines.captioning.facts import parse_facts
 
     lines = [*(texts or []), *(file.read_text().splitlines() if file else [])]
     for text in lines:
-        stated = [{"kind": fact.kind.value, "value": fact.value, "sentence": fact.sentence} for fact in parse_facts(text)]
+        stated = [
+            {"kind": fact.kind.value, "value": fact.value, "sentence": fact.sentence}
+            for fact in parse_facts(text)
+        ]
         typer.echo(json.dumps({"text": text, "facts": stated}, ensure_ascii=False))
 
 
 @app.command()
 def vocabulary(
     *,
-    out: Annotated[str, typer.Option("--out", help="File or URL to write: .parquet or .jsonl. A model's answers are kept beside it.")],
-    captions: Annotated[list[str] | None, typer.Option("--captions", help="A table with captions, tags or both. Repeatable.")] = None,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            help="File or URL to write: .parquet or .jsonl. A model's answers are kept beside it.",
+        ),
+    ],
+    captions: Annotated[
+        list[str] | None,
+        typer.Option("--captions", help="A table with captions, tags or both. Repeatable."),
+    ] = None,
     titles: Annotated[
-        list[str] | None, typer.Option("--titles", help="A table with titles, artists, albums, to ask a model about. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--titles",
+            help="A table with titles, artists, albums, to ask a model about. Repeatable.",
+        ),
     ] = None,
     columns: Annotated[
-        list[str] | None, typer.Option("--map", help="A table's column, as ours=theirs, such as aspect_list=tags. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--map", help="A table's column, as ours=theirs, such as aspect_list=tags. Repeatable."
+        ),
     ] = None,
-    source: Annotated[str, typer.Option(help="Name of the source; none for each table's own.")] = "",
+    source: Annotated[
+        str, typer.Option(help="Name of the source; none for each table's own.")
+    ] = "",
     licence: Annotated[str, typer.Option(help="Licence of texts whose row states none.")] = "",
-    per_track: Annotated[int, typer.Option("--per-track", min=1, max=20, help="Sentences to ask for, per track.")] = 3,
+    per_track: Annotated[
+        int, typer.Option("--per-track", min=1, max=20, help="Sentences to ask for, per track.")
+    ] = 3,
     keep_facts: Annotated[
-        bool, typer.Option("--keep-facts", help="Keep texts that state tempo, meter, key, chords or times, which no embedding can confirm.")
+        bool,
+        typer.Option(
+            "--keep-facts",
+            help=(
+                "Keep texts that state tempo, meter, key, chords or times, which no embedding "
+                "can confirm."
+            ),
+        ),
     ] = False,
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Gather sentences and tags to label audio with: from captioned tables, and by a language model from titles and artists."""
+    """Gather sentences and tags to label audio with: from captioned tables, and by a language model
+    from titles and artists.
+    """
     from flows.build.recipe_files import load_recipe
     from pipelines.vocabularies.gather import Origin, check_place, gather, write_vocabulary
 
     if not captions and not titles:
         raise UsageError("nothing to gather from: name a table with --captions or --titles")
     gathered = gather(
-        captions or [], titles or [], columns=_columns(columns or []), origin=Origin(source, licence), per_track=per_track,
-        keep_facts=keep_facts, llm=load_recipe(None, settings or []).llm, store=check_place(out, force=force),
-    )  # fmt: skip
+        captions or [],
+        titles or [],
+        columns=_columns(columns or []),
+        origin=Origin(source, licence),
+        per_track=per_track,
+        keep_facts=keep_facts,
+        llm=load_recipe(None, settings or []).llm,
+        store=check_place(out, force=force),
+    )
     write_vocabulary(out, gathered.entries)
     if as_json:
-        typer.echo(json.dumps({"file": out, **gathered.counts.model_dump(), "model": gathered.spent}))
+        typer.echo(
+            json.dumps({"file": out, **gathered.counts.model_dump(), "model": gathered.spent})
+        )
     else:
         _print_vocabulary(gathered, out)
 
@@ -96,7 +150,9 @@ def _columns(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         ours, _, theirs = pair.partition("=")
         if ours not in COLUMNS or not theirs:
-            raise UsageError(f"--map {pair}: expected ours=theirs, where ours is {', '.join(COLUMNS)}")
+            raise UsageError(
+                f"--map {pair}: expected ours=theirs, where ours is {', '.join(COLUMNS)}"
+            )
         out[ours] = theirs
     return out
 
@@ -114,11 +170,17 @@ def _print_vocabulary(gathered: "Gathered", out: str) -> None:
     for name in ("texts", "kept", "duplicate"):
         table.add_row(name, *(f"{getattr(form, name):,}" for form in (counts.long, counts.short)))
     for reason in reasons:
-        table.add_row(f"dropped: {reason}", *(f"{form.dropped.get(reason, 0):,}" for form in (counts.long, counts.short)))
+        table.add_row(
+            f"dropped: {reason}",
+            *(f"{form.dropped.get(reason, 0):,}" for form in (counts.long, counts.short)),
+        )
     console.print(table)
     unused = "".join(f", {count:,} {reason}" for reason, count in counts.unused.items())
     console.print(plain(f"rows: {counts.rows:,} read{unused}"))
     if spent:
         calls = ", ".join(f"{count:,} {name}" for name, count in spent["calls"].items())
-        console.print(f"model: {calls}; ${spent['usd']:.4f} now, ${spent['usd_in_all']:.4f} in all", soft_wrap=True)
+        console.print(
+            f"model: {calls}; ${spent['usd']:.4f} now, ${spent['usd_in_all']:.4f} in all",
+            soft_wrap=True,
+        )
     console.print(plain(f"{len(gathered.entries):,} entries written to {out}"), soft_wrap=True)

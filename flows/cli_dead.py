@@ -11,7 +11,9 @@ Out = Annotated[str, typer.Argument(help="Folder or URL of a build.")]
 @app.command("ls")
 def list_dead(
     out: Out,
-    rejected: Annotated[bool, typer.Option("--rejected", help="What the filter's rules rejected, too.")] = False,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="What the filter's rules rejected, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
@@ -31,7 +33,10 @@ def list_dead(
 
 
 @app.command()
-def show(out: Out, key: Annotated[str, typer.Argument(help="Key of an input or sample, or the start of one.")]) -> None:
+def show(
+    out: Out,
+    key: Annotated[str, typer.Argument(help="Key of an input or sample, or the start of one.")],
+) -> None:
     """Show every ledger row of a key, whole."""
     from flows.errors import UsageError
     from pipelines.reports.ledger import ledger_rows
@@ -50,10 +55,14 @@ def show(out: Out, key: Annotated[str, typer.Argument(help="Key of an input or s
 @app.command()
 def retry(
     out: Out,
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys as `dead ls` prints them; none for all.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys as `dead ls` prints them; none for all.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
-    """Do the dead again with the stored recipe and sources; their rows in the ledger are replaced."""
+    """Do the dead again with the stored recipe and sources; their rows in the ledger are
+    replaced.
+    """
     from flows.build.local import retry as run_retry
     from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine

@@ -1,4 +1,6 @@
-"""`obbligato evaluate`: clips that any system made, scored by whether they play what was asked, with a page to listen on."""
+"""`obbligato evaluate`: clips that any system made, scored by whether they play what was asked,
+with a page to listen on.
+"""
 
 import shutil
 from pathlib import Path
@@ -25,38 +27,81 @@ def evaluate(
     target: Annotated[
         str,
         typer.Argument(
-            help="A model (a run or a checkpoint), a folder of audio, or a manifest that names files (CSV, TSV, JSON lines, Parquet)."
+            help=(
+                "A model (a run or a checkpoint), a folder of audio, or a manifest that names "
+                "files (CSV, TSV, JSON lines, Parquet)."
+            )
         ),
     ],
-    shards: Annotated[str, typer.Argument(help="A build, shards or a URL: music to compare with; its test shards where it has any.")] = "",
+    shards: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "A build, shards or a URL: music to compare with; its test shards where it has any."
+            )
+        ),
+    ] = "",
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
     manifest: Annotated[
         Path | None,
-        typer.Option(help="A table: file, caption, and bpm, key, chords, meter or beats where they are known."),
+        typer.Option(
+            help=(
+                "A table: file, caption, and bpm, key, chords, meter or beats where they are known."
+            )
+        ),
     ] = None,
     outside: Annotated[
-        bool, typer.Option("--outside", help="Rows and links may lead to audio outside of the folder; the report gets a copy of it.")
+        bool,
+        typer.Option(
+            "--outside",
+            help=(
+                "Rows and links may lead to audio outside of the folder; the report gets a copy "
+                "of it."
+            ),
+        ),
     ] = False,
-    embedder: Annotated[str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")] = "",
+    embedder: Annotated[
+        str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")
+    ] = "",
     show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
     most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
-    prompts: Annotated[int, typer.Option(min=1, help="Captions of the shards that a model is to play.")] = 50,
+    prompts: Annotated[
+        int, typer.Option(min=1, help="Captions of the shards that a model is to play.")
+    ] = 50,
     swaps: Annotated[
-        bool, typer.Option(help="Let a model also play each prompt with one control changed, and see whether that and only that changes.")
+        bool,
+        typer.Option(
+            help=(
+                "Let a model also play each prompt with one control changed, and see whether "
+                "that and only that changes."
+            )
+        ),
     ] = True,
     device: Annotated[str, typer.Option(help="Where a model plays: auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")] = 0,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name.")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
+    ] = 0,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe in TOML, or a ready one's name.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="One knob of the recipe, such as label.model or annotate.device. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="One knob of the recipe, such as label.model or annotate.device. Repeatable.",
+        ),
     ] = None,
 ) -> None:
-    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is it to them and to other music?"""
+    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is
+    it to them and to other music?
+    """
     from flows.build.recipe_files import load_recipe
     from pipelines.storage.temporary import temporary_folder
 
     _check_out(Path(target), out)
-    chosen = load_recipe(recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])])
+    chosen = load_recipe(
+        recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])]
+    )
     with temporary_folder() as folder:
         if _is_model(target):
             listing = _played(target, shards, prompts, swaps, seed, device, Path(folder))
@@ -67,14 +112,20 @@ def evaluate(
     typer.echo(f"look and listen:  {out / PAGE}")
 
 
-def report_on(listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, most: int, seed: int, show: int) -> "Report":
-    """Listen to clips, compare with up to `most` samples of shards where they are named, and write the report."""
+def report_on(
+    listing: "Listing", recipe: "Recipe", shards: str, out: Path, *, most: int, seed: int, show: int
+) -> "Report":
+    """Listen to clips, compare with up to `most` samples of shards where they are named, and write
+    the report.
+    """
     from flows.screens.terminal import counting
     from training.evaluation.evaluating import evaluate as run_evaluation
     from training.evaluation.reference import read_reference
 
     reference = read_reference(shards, recipe, most) if shards else None
-    found = run_evaluation(listing, recipe, reference=reference, seed=seed, watch=counting("heard", len(listing.made)))
+    found = run_evaluation(
+        listing, recipe, reference=reference, seed=seed, watch=counting("heard", len(listing.made))
+    )
     return write_report(found, out, show)
 
 
@@ -92,7 +143,9 @@ def _is_model(target: str) -> bool:
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
-def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, device: str, folder: Path) -> "Listing":
+def _played(
+    target: str, shards: str, prompts: int, swaps: bool, seed: int, device: str, folder: Path
+) -> "Listing":
     """What a model plays for the captions of held-out samples."""
     from flows.screens.terminal import counting
     from training.evaluation.played import played
@@ -100,25 +153,42 @@ def _played(target: str, shards: str, prompts: int, swaps: bool, seed: int, devi
     from training.generation.generate import Player
 
     if not shards:
-        raise UsageError(f"{target} is a model: name the shards whose captions it is to play, after it")
+        raise UsageError(
+            f"{target} is a model: name the shards whose captions it is to play, after it"
+        )
     wanted = wanted_of(shards, prompts)
     chosen = with_swaps(wanted) if swaps else wanted
-    return played(Player.of(target, device), chosen, folder, seed=seed, watch=counting("played", len(chosen)))
+    return played(
+        Player.of(target, device), chosen, folder, seed=seed, watch=counting("played", len(chosen))
+    )
 
 
 def _check_out(target: Path, out: Path) -> None:
-    """The report's audio must not be scored the next time, and nothing of anybody's is overwritten."""
-    folder = target if target.is_dir() else target.parent  # a manifest's: searched for audio that no row names
+    """The report's audio must not be scored the next time, and nothing of anybody's is
+    overwritten.
+    """
+    folder = (
+        target if target.is_dir() else target.parent
+    )  # a manifest's: searched for audio that no row names
     if target.exists() and out.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"--out {out} lies in {folder}: its audio would be counted the next time; name another folder")
+        raise UsageError(
+            f"--out {out} lies in {folder}: its audio would be counted the next time; name "
+            "another folder"
+        )
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: name a folder")
-    if out.is_dir() and any(one.name != _FRESH for one in out.iterdir()) and not (out / REPORT).exists():
+    if (
+        out.is_dir()
+        and any(one.name != _FRESH for one in out.iterdir())
+        and not (out / REPORT).exists()
+    ):
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
-    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report there is replaced once it is whole."""
+    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report
+    there is replaced once it is whole.
+    """
     from flows.screens.evaluation_page import page
 
     fresh = out / _FRESH
@@ -157,7 +227,10 @@ def print_report(report: "Report") -> None:
 
     counts = report.counts
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
-    console.print(f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} skipped{alone}")
+    console.print(
+        f"{counts.given} given = {counts.scored} scored + {counts.dead} dead + {counts.skipped} "
+        f"skipped{alone}"
+    )
     for problem in report.problems[:5]:
         console.print(f"  {message(f'{problem.name}: {problem.reason}')}")
     published = {one.name: one for one in report.published}
@@ -177,10 +250,18 @@ def print_report(report: "Report") -> None:
     space = report.space
     if space.prompt_cosine:
         name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
-        console.print(f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} clips, by {space.embedder}")
+        console.print(
+            f"{name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of {score.clips} "
+            f"clips, by {space.embedder}"
+        )
     if space.frechet is not None:
-        console.print(f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, {space.reference_clips} of reference)")
+        console.print(
+            f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, "
+            f"{space.reference_clips} of reference)"
+        )
     if space.kl_sets is not None:
         console.print(f"KL of {space.classes} classes {space.kl_sets:.4f}")
     for swap in report.swaps.swaps if report.swaps else ():
-        console.print(f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}")
+        console.print(
+            f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}"
+        )

@@ -1,4 +1,6 @@
-"""`obbligato step` and `obbligato unlock`: single steps of a build for schedulers, and a lock that must go."""
+"""`obbligato step` and `obbligato unlock`: single steps of a build for schedulers, and a lock that
+must go.
+"""
 
 import json
 import os
@@ -12,7 +14,9 @@ import typer
 from flows.errors import UsageError
 from flows.screens.plain import message
 
-_IDLE_S: Final = 120.0  # after which a process that is kept for the next step goes: it holds models in memory
+_IDLE_S: Final = (
+    120.0  # after which a process that is kept for the next step goes: it holds models in memory
+)
 Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
 
 
@@ -20,28 +24,50 @@ def step(
     name: Annotated[
         str,
         typer.Argument(
-            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, encode, caption, paraphrase, embed, distinct, "
+            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, encode, "
+            "caption, paraphrase, embed, distinct, "
             "gather, embed_vocabulary, index, match, weigh, label, pack, verify or close."
         ),
     ],
     out: Out,
-    run: Annotated[str, typer.Option(help="Folder of the run's reports inside OUT; without, a new one.")] = "",
+    run: Annotated[
+        str, typer.Option(help="Folder of the run's reports inside OUT; without, a new one.")
+    ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
-    beam: Annotated[list[str] | None, typer.Option("--beam", help="An option of the runner, as name=value. Repeatable.")] = None,
-    part: Annotated[str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")] = "",
-    shrink: Annotated[bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")] = False,
+    beam: Annotated[
+        list[str] | None,
+        typer.Option("--beam", help="An option of the runner, as name=value. Repeatable."),
+    ] = None,
+    part: Annotated[
+        str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")
+    ] = "",
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")
+    ] = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.engine.child_process import CHILDREN
 
     try:
-        _take(name, out, run, workers, runner, beam or [], part, lambda what: typer.echo(json.dumps(what)), shrink=shrink)
+        _take(
+            name,
+            out,
+            run,
+            workers,
+            runner,
+            beam or [],
+            part,
+            lambda what: typer.echo(json.dumps(what)),
+            shrink=shrink,
+        )
     finally:
         CHILDREN.close()
 
 
-def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")]) -> None:
+def serve_steps(
+    parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")],
+) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
     from flows.build.step_process import Order
     from pipelines.engine.child_process import die_with
@@ -64,7 +90,17 @@ def serve_steps(parent: Annotated[int, typer.Option(help="Process id of the star
         order = Order(**told)
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
-            _take(name, order.out, order.run_folder, order.workers, order.runner, order.beam, share, say, shrink=order.shrink)
+            _take(
+                name,
+                order.out,
+                order.run_folder,
+                order.workers,
+                order.runner,
+                order.beam,
+                share,
+                say,
+                shrink=order.shrink,
+            )
         except (UsageError, PipelineError, SchemaError, OSError) as error:
             say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 

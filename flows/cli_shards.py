@@ -1,4 +1,6 @@
-"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset, ours or another's."""
+"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset,
+ours or another's.
+"""
 
 import json
 from collections.abc import Sequence
@@ -14,13 +16,21 @@ if TYPE_CHECKING:
     from pipelines.shards.find import Problem
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
-Target = Annotated[str, typer.Argument(help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 @app.command("ls")
-def list_shards(target: Target, as_json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False) -> None:
+def list_shards(
+    target: Target,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
+) -> None:
     """List shards: split, samples, hours, size, problems, and totals."""
     from flows.screens.shards import print_shards
     from flows.screens.terminal import console
@@ -40,11 +50,17 @@ def list_shards(target: Target, as_json: Annotated[bool, typer.Option("--json", 
 @app.command()
 def show(
     target: Target,
-    key: Annotated[str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")] = "",
+    key: Annotated[
+        str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")
+    ] = "",
     as_json: Json = False,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")
+    ] = None,
 ) -> None:
-    """Show one sample: a lead sheet with captions, change and provenance, or what is known of a foreign one."""
+    """Show one sample: a lead sheet with captions, change and provenance, or what is known of a
+    foreign one.
+    """
     from flows.screens.shards import print_sample
     from flows.screens.terminal import console
     from pipelines.shards.find import find_shards
@@ -90,7 +106,9 @@ def stats(target: Target, as_json: Json = False) -> None:
 
 @app.command()
 def verify(target: Target, as_json: Json = False) -> None:
-    """Check shards: one line per problem and exit status 1, or one line that says what was checked."""
+    """Check shards: one line per problem and exit status 1, or one line that says what was
+    checked.
+    """
     from flows.screens.shards import problem_line
     from pipelines.shards.check import Checked, check
     from pipelines.shards.find import Problem, find_shards
@@ -103,14 +121,26 @@ def verify(target: Target, as_json: Json = False) -> None:
             if not as_json:
                 typer.echo(problem_line(result))
         else:
-            checked = Checked(checked.shards + result.shards, checked.samples + result.samples, checked.duration_s + result.duration_s)
+            checked = Checked(
+                checked.shards + result.shards,
+                checked.samples + result.samples,
+                checked.duration_s + result.duration_s,
+            )
     if as_json:
-        typer.echo(json.dumps({**checked._asdict(), "problems": [problem.model_dump() for problem in problems]}))
+        typer.echo(
+            json.dumps(
+                {**checked._asdict(), "problems": [problem.model_dump() for problem in problems]}
+            )
+        )
     else:
         read = (
-            f"{checked.samples:,} samples in {checked.shards:,} shard{'s' * (checked.shards != 1)}, {checked.duration_s / 3600:.2f} hours"
+            f"{checked.samples:,} samples in {checked.shards:,} "
+            f"shard{'s' * (checked.shards != 1)}, {checked.duration_s / 3600:.2f} hours"
         )
-        typer.echo(f"{len(problems):,} problems; read {read}" if problems else f"OK: {read}", err=bool(problems))
+        typer.echo(
+            f"{len(problems):,} problems; read {read}" if problems else f"OK: {read}",
+            err=bool(problems),
+        )
     if problems:
         raise typer.Exit(1)
 
@@ -119,7 +149,9 @@ def verify(target: Target, as_json: Json = False) -> None:
 def extract(
     target: Target,
     to: Annotated[str, typer.Option("--to", help="Folder or URL to write into.")],
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys, or starts of keys; none for all samples.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys, or starts of keys; none for all samples.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -140,16 +172,29 @@ def extract(
 def export(
     target: Target,
     *,
-    to: Annotated[str, typer.Option("--to", help="The file of JSON lines to write; with --parts, the folder.")],
+    to: Annotated[
+        str, typer.Option("--to", help="The file of JSON lines to write; with --parts, the folder.")
+    ],
     split: Annotated[Split | None, typer.Option(help="Only this split.")] = None,
     parts: Annotated[
-        bool, typer.Option("--parts", help="The published set's parts, a file each: TrainA, B, C, train_augmented, train, TestA, B.")
+        bool,
+        typer.Option(
+            "--parts",
+            help=(
+                "The published set's parts, a file each: TrainA, B, C, train_augmented, train, "
+                "TestA, B."
+            ),
+        ),
     ] = False,
-    dataset: Annotated[str, typer.Option(help="What stands in each row's field `dataset`.")] = "obbligato",
+    dataset: Annotated[
+        str, typer.Option(help="What stands in each row's field `dataset`.")
+    ] = "obbligato",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the audio they name."""
+    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the
+    audio they name.
+    """
     from pipelines.shards import musicbench
     from pipelines.shards.find import Problem, find_shards
 
@@ -157,7 +202,9 @@ def export(
         _export_parts(target, to, split, dataset, force=force, as_json=as_json)
         return
     rows, problems = 0, []
-    for result in musicbench.export(find_shards(target), to, dataset=dataset, split=split, force=force):
+    for result in musicbench.export(
+        find_shards(target), to, dataset=dataset, split=split, force=force
+    ):
         if isinstance(result, Problem):
             problems.append(result)
         else:
@@ -165,8 +212,12 @@ def export(
     _tell({"file": to, "rows": rows}, f"{rows:,} rows written to {to}", problems, as_json)
 
 
-def _export_parts(target: str, to: str, split: Split | None, dataset: str, *, force: bool, as_json: bool) -> None:
-    """Write the parts, with the seed and the filter words of the build's recipe; of shards without one, the default's."""
+def _export_parts(
+    target: str, to: str, split: Split | None, dataset: str, *, force: bool, as_json: bool
+) -> None:
+    """Write the parts, with the seed and the filter words of the build's recipe; of shards without
+    one, the default's.
+    """
     from flows.build.run_step import stored_build
     from pipelines.shards.find import find_shards
     from pipelines.shards.musicbench_parts import export_parts
@@ -179,14 +230,23 @@ def _export_parts(target: str, to: str, split: Split | None, dataset: str, *, fo
         _, recipe = stored_build(target)
     except UsageError:
         recipe = Recipe()
-    done = export_parts(found, to, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force)
+    done = export_parts(
+        found, to, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
+    )
     lines = [
-        f"{part:16}{rows:>9,} rows" + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
+        f"{part:16}{rows:>9,} rows"
+        + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
         for part, rows in done.rows.items()
     ]
     outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
     lines.append(f"{done.samples:,} samples read{outside}; written to {to}")
-    said = {"folder": to, "rows": done.rows, "skipped": done.skipped, "samples": done.samples, "of_no_part": done.of_no_part}
+    said = {
+        "folder": to,
+        "rows": done.rows,
+        "skipped": done.skipped,
+        "samples": done.samples,
+        "of_no_part": done.of_no_part,
+    }
     _tell(said, "\n".join(lines), done.problems, as_json)
 
 

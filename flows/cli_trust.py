@@ -9,9 +9,14 @@ from flows.screens.plain import plain
 
 def trust(
     out: Annotated[str, typer.Argument(help="Folder or URL of a build or a run, or * for all.")],
-    names: Annotated[list[str] | None, typer.Argument(help="What it may name, as knob=value; none lists what it wants.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="What it may name, as knob=value; none lists what it wants."),
+    ] = None,
 ) -> None:
-    """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our own. Kept in your configuration."""
+    """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our
+    own. Kept in your configuration.
+    """
     from pipelines.trust.trusted import EVERYWHERE, trusted
     from pipelines.trust.trusted import trust as remember
 

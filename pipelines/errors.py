@@ -5,21 +5,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# What is wrong with the machine, whichever file it was found with: no space, no descriptors, no memory, a failing or stale disk.
+# What is wrong with the machine, whichever file it was found with: no space, no descriptors, no
+# memory, a failing or stale disk.
 _OF_THE_MACHINE: Final = frozenset(
     (
-        errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENOBUFS,
-        errno.EAGAIN, errno.ETIMEDOUT, errno.ENOTCONN,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EIO,
+        errno.ESTALE,
+        errno.EROFS,
+        errno.ENOBUFS,
+        errno.EAGAIN,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
     )
-)  # fmt: skip
+)
 
 
 class PipelineError(Exception):
-    """Something is wrong with the input or the settings; the message says what, where, and what to do."""
+    """Something is wrong with the input or the settings; the message says what, where, and what to
+    do.
+    """
 
 
 class DeadInput(PipelineError):
-    """One input or clip cannot be used. It becomes a dead row of the ledger; nothing else is lost."""
+    """One input or clip cannot be used. It becomes a dead row of the ledger; nothing else is
+    lost.
+    """
 
     def __init__(self, code: str, message: str, figure: str = "") -> None:
         super().__init__(message)
@@ -35,7 +50,9 @@ class Damaged(PipelineError):
 
 
 class MachineFault(Passing):
-    """The machine could not do its part: nothing is decided about the input in hand, and its bucket stays unfinished."""
+    """The machine could not do its part: nothing is decided about the input in hand, and its bucket
+    stays unfinished.
+    """
 
 
 def is_of_the_machine(error: BaseException) -> bool:
@@ -49,10 +66,14 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 @contextmanager
 def machine_faults(doing: str) -> Iterator[None]:
-    """Around work on an input: raise `MachineFault` for what is the machine's; other errors go on as they are."""
+    """Around work on an input: raise `MachineFault` for what is the machine's; other errors go on
+    as they are.
+    """
     try:
         yield
     except OSError as error:
         if is_of_the_machine(error):
-            raise MachineFault(f"{doing}: {error.strerror}; make room or repair it, then run again") from error
+            raise MachineFault(
+                f"{doing}: {error.strerror}; make room or repair it, then run again"
+            ) from error
         raise

@@ -1,1 +1,3 @@
-"""The nouns of Obbligato: frozen records, closed vocabularies and the sample contract. No input or output."""
+"""The nouns of Obbligato: frozen records, closed vocabularies and the sample contract. No input or
+output.
+"""

@@ -60,9 +60,15 @@ SUFFIX: Final[dict[ChordQuality, str]] = {  # what a lead sheet writes after the
     ChordQuality.MIN6: "m6",
 }
 _QUALITY_OF: Final = {suffix: quality for quality, suffix in SUFFIX.items()} | {
-    "M7": ChordQuality.MAJ7, "min": ChordQuality.MIN, "maj": ChordQuality.MAJ, "min7": ChordQuality.MIN7,
-    "ø": ChordQuality.HDIM7, "°": ChordQuality.DIM, "°7": ChordQuality.DIM7, "+": ChordQuality.AUG,
-}  # fmt: skip
+    "M7": ChordQuality.MAJ7,
+    "min": ChordQuality.MIN,
+    "maj": ChordQuality.MAJ,
+    "min7": ChordQuality.MIN7,
+    "ø": ChordQuality.HDIM7,
+    "°": ChordQuality.DIM,
+    "°7": ChordQuality.DIM7,
+    "+": ChordQuality.AUG,
+}
 # Harte writes the bass as a degree of the major scale on the root.
 _DEGREES: Final = ("1", "b2", "2", "b3", "3", "4", "b5", "5", "b6", "6", "b7", "7")
 NO_CHORD: Final = "N"
@@ -82,11 +88,17 @@ class Chord(Record):
     @property
     def harte(self) -> str:
         """The chord in Harte syntax with canonical spelling: ``Ab:maj/3``."""
-        degree = "" if self.bass in (None, self.root) else f"/{_DEGREES[((self.bass or 0) - self.root) % 12]}"
+        degree = (
+            ""
+            if self.bass in (None, self.root)
+            else f"/{_DEGREES[((self.bass or 0) - self.root) % 12]}"
+        )
         return f"{spell(self.root)}:{self.quality}{degree}"
 
     def symbol(self, key: Key | None = None) -> str:
-        """The chord as a lead sheet writes it in `key`, in ASCII: ``Abmaj7``, ``F#m7b5``, ``C/E``."""
+        """The chord as a lead sheet writes it in `key`, in ASCII: ``Abmaj7``, ``F#m7b5``,
+        ``C/E``.
+        """
         bass = "" if self.bass in (None, self.root) else f"/{spell(self.bass or 0, key)}"
         return f"{spell(self.root, key)}{SUFFIX[self.quality]}{bass}"
 
@@ -113,7 +125,8 @@ class Chord(Record):
         except ValueError as error:
             allowed = ", ".join(ChordQuality)
             raise SchemaError(
-                f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], quality one of {allowed}"
+                f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], "
+                f"quality one of {allowed}"
             ) from error
         return cls(root=root, quality=quality, bass=(root + step) % 12 if step else None)
 
@@ -129,8 +142,11 @@ class Chord(Record):
         split = 2 if head[1:2] in ("#", "b") else 1
         if head[split:] not in _QUALITY_OF:
             raise SchemaError(
-                f"{symbol!r} is no chord symbol: expected a note and one of {', '.join(s or 'nothing' for s in SUFFIX.values())}"
+                f"{symbol!r} is no chord symbol: expected a note and one of "
+                f"{', '.join(s or 'nothing' for s in SUFFIX.values())}"
             )
         root = parse_note(head[:split])
         bass = parse_note(bass_name) if slash else None
-        return cls(root=root, quality=_QUALITY_OF[head[split:]], bass=None if bass == root else bass)
+        return cls(
+            root=root, quality=_QUALITY_OF[head[split:]], bass=None if bass == root else bass
+        )

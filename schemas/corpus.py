@@ -13,7 +13,9 @@ from schemas.record import PositiveSeconds, Record, Seconds
 
 
 class Source(Record):
-    """Where a clip comes from, with what the source says of it; empty text where it says nothing."""
+    """Where a clip comes from, with what the source says of it; empty text where it says
+    nothing.
+    """
 
     uri: str
     member: str = ""  # the name inside, where `uri` is a shard
@@ -56,7 +58,8 @@ class Clip(Record):
     def _check(self) -> Self:
         if not self.start_s < self.end_s <= self.extended_end_s + 1e-6:
             raise SchemaError(
-                f"clip {self.clip_key}: start {self.start_s} s, end {self.end_s} s, extended end {self.extended_end_s} s must ascend"
+                f"clip {self.clip_key}: start {self.start_s} s, end {self.end_s} s, extended end "
+                f"{self.extended_end_s} s must ascend"
             )
         return self
 
@@ -78,7 +81,9 @@ class Outcome(StrEnum):
 
 
 class InputRow(Record):
-    """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was decided without opening it."""
+    """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was
+    decided without opening it.
+    """
 
     place: int = 0  # in the listing: earlier ones came first, and keep theirs
     row: str  # what the reader knows it by: the file, or the manifest and its line
@@ -106,7 +111,9 @@ class Probed(Record):
 
 
 class Candidate(Record):
-    """A clip as one input gives it: equal ones are not merged yet, its split not decided (`stated` is what its table says)."""
+    """A clip as one input gives it: equal ones are not merged yet, its split not decided (`stated`
+    is what its table says).
+    """
 
     place: int  # of the input
     stated: Split | None
@@ -142,7 +149,9 @@ class Dead(Record):
 
 
 class Verdict(Record):
-    """What the filter decided on a clip: the first rule that it broke, with the figure, and what follows."""
+    """What the filter decided on a clip: the first rule that it broke, with the figure, and what
+    follows.
+    """
 
     clip_key: ClipKey
     keep: bool
@@ -160,7 +169,9 @@ class AudioCopy(Record):
 
 
 class Varied(Record):
-    """One sample's audio: the change made, its length, its controls, and where its FLAC stands in the bucket's tar of variants."""
+    """One sample's audio: the change made, its length, its controls, and where its FLAC stands in
+    the bucket's tar of variants.
+    """
 
     sample_key: SampleKey
     clip_key: ClipKey
@@ -192,7 +203,8 @@ class Unit(StrEnum):
 
     INPUT = "input"
     SAMPLE = "sample"
-    TEXT = "text"  # what a language model did not reword, or an embedder did not hear: its samples go on without
+    # what a language model did not reword, or an embedder did not hear: its samples go on without
+    TEXT = "text"
 
 
 class LedgerRow(Record):

@@ -2,4 +2,6 @@
 
 
 class SchemaError(ValueError):
-    """A value outside its vocabulary or range; the message says what was wrong and what is allowed."""
+    """A value outside its vocabulary or range; the message says what was wrong and what is
+    allowed.
+    """

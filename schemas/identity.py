@@ -12,7 +12,12 @@ from schemas.record import Record
 
 SongId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 ClipKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}-\d+-\d+$")]
-SampleKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}-\d+-\d+-(orig|pd[1-9]\d*|pu[1-9]\d*|s[1-9]\d*|v[1-9]\d*)$")]
+SampleKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-f]{16}-\d+-\d+-(orig|pd[1-9]\d*|pu[1-9]\d*|s[1-9]\d*|v[1-9]\d*)$"
+    ),
+]
 _VARIANT: Final = re.compile(r"^(?:orig|(pd|pu|s|v)([1-9]\d*))$")
 _BUCKET: Final = re.compile(r"^(train|validation|test)(?:-g(\d{4}))?-(\d{5})$")
 
@@ -39,7 +44,9 @@ def variant_kind(variant: str) -> VariantKind:
     found = _VARIANT.fullmatch(variant)
     if not found:
         raise SchemaError(f"{variant!r} is no variant: expected orig, pd1…, pu1…, s1… or v1…")
-    return {None: VariantKind.ORIGINAL, "s": VariantKind.SPEED, "v": VariantKind.VOLUME}.get(found[1], VariantKind.PITCH)
+    return {None: VariantKind.ORIGINAL, "s": VariantKind.SPEED, "v": VariantKind.VOLUME}.get(
+        found[1], VariantKind.PITCH
+    )
 
 
 def variant_semitones(variant: str) -> int:
@@ -72,7 +79,9 @@ def sample_key(clip: str, variant: str) -> str:
 def stable_hash(*parts: str | int) -> int:
     """A 64-bit hash of text, the same on every machine and in every process."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
 
 
 class Bucket(Record):

@@ -1,4 +1,5 @@
-"""What we say about music: each label is a claim with its confidence, tool, version, licence and origin.
+"""What we say about music: each label is a claim with its confidence, tool, version, licence and
+origin.
 
 Times are seconds from the start of the audio that the label belongs to.
 """
@@ -26,7 +27,9 @@ class Origin(StrEnum):
 
 
 class Claim(Record):
-    """What every label carries beside its value; the confidence is the chance that the label is right."""
+    """What every label carries beside its value; the confidence is the chance that the label is
+    right.
+    """
 
     confidence: Confidence
     tool: str
@@ -38,7 +41,8 @@ class Claim(Record):
 class Beats(Claim):
     """Beat times, ascending, and each beat's number in its bar (1 is a downbeat).
 
-    `confidence` is the expected F-measure of the beats, `downbeat_confidence` that of the downbeats.
+    `confidence` is the expected F-measure of the beats, `downbeat_confidence` that of the
+    downbeats.
 
     >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), confidence=1, tool="t", version="1", licence="CC0").downbeats_s
     (1.0,)
@@ -51,7 +55,9 @@ class Beats(Claim):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.times_s) != len(self.numbers):
-            raise SchemaError(f"{len(self.times_s)} beat times but {len(self.numbers)} beat numbers")
+            raise SchemaError(
+                f"{len(self.times_s)} beat times but {len(self.numbers)} beat numbers"
+            )
         if any(later <= earlier for earlier, later in pairwise(self.times_s)):
             raise SchemaError("beat times must ascend")
         if any(number < 1 for number in self.numbers):
@@ -61,7 +67,9 @@ class Beats(Claim):
     @property
     def downbeats_s(self) -> tuple[float, ...]:
         """Times of the beats numbered 1."""
-        return tuple(time for time, number in zip(self.times_s, self.numbers, strict=True) if number == 1)
+        return tuple(
+            time for time, number in zip(self.times_s, self.numbers, strict=True) if number == 1
+        )
 
 
 class Meter(Claim):
@@ -91,7 +99,11 @@ class KeyLabel(Claim):
     @property
     def key(self) -> Key | None:
         """The key, or none where the label is empty."""
-        return None if self.tonic is None or self.mode is None else Key(tonic=self.tonic, mode=self.mode)
+        return (
+            None
+            if self.tonic is None or self.mode is None
+            else Key(tonic=self.tonic, mode=self.mode)
+        )
 
 
 class ChordSegment(Record):
@@ -104,7 +116,10 @@ class ChordSegment(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.end_s <= self.start_s:
-            raise SchemaError(f"chord {self.label} ends at {self.end_s} s, not after its start at {self.start_s} s")
+            raise SchemaError(
+                f"chord {self.label} ends at {self.end_s} s, not after its start at "
+                f"{self.start_s} s"
+            )
         if self.label != NO_CHORD:
             Chord.parse(self.label)
         return self
@@ -127,7 +142,10 @@ class Chords(Claim):
     def _check(self) -> Self:
         for earlier, later in pairwise(self.segments):
             if abs(later.start_s - earlier.end_s) > 1e-6:
-                raise SchemaError(f"chord segments must join: one ends at {earlier.end_s} s, the next starts at {later.start_s} s")
+                raise SchemaError(
+                    f"chord segments must join: one ends at {earlier.end_s} s, the next starts "
+                    f"at {later.start_s} s"
+                )
         return self
 
 
@@ -161,7 +179,9 @@ class Labels(Record):
 
 
 class Annotation(Record):
-    """Labels and measurements of a clip; labels reach past the clip's own end where the file allows."""
+    """Labels and measurements of a clip; labels reach past the clip's own end where the file
+    allows.
+    """
 
     clip_key: str
     labels: Labels

@@ -6,7 +6,8 @@ from typing import Final
 from schemas.errors import SchemaError
 from schemas.record import PitchClass, Record
 
-# The line of fifths: a note's place on it decides its spelling. F is -1, C 0, G 1 … B 5, F# 6; Bb -2 … Fb -8.
+# The line of fifths: a note's place on it decides its spelling. F is -1, C 0, G 1 … B 5, F# 6; Bb
+# -2 … Fb -8.
 _LETTERS: Final = "FCGDAEB"
 _PLAIN: Final = {letter: (place * 7) % 12 for place, letter in enumerate(_LETTERS, start=-1)}
 
@@ -26,7 +27,10 @@ def parse_note(name: str) -> PitchClass:
     """
     letter, accidentals = name[:1].upper(), name[1:].replace("♯", "#").replace("♭", "b")
     if letter not in _PLAIN or (accidentals.strip("#") and accidentals.strip("b")):
-        raise SchemaError(f"{name!r} is not a note name: expected a letter A to G, then sharps (#, ♯) or flats (b, ♭)")
+        raise SchemaError(
+            f"{name!r} is not a note name: expected a letter A to G, then sharps (#, ♯) or flats "
+            "(b, ♭)"
+        )
     return (_PLAIN[letter] + accidentals.count("#") - accidentals.count("b")) % 12
 
 
@@ -36,7 +40,8 @@ def _fifths_name(place: int) -> str:
     return _LETTERS[letter] + ("#" * turns if turns > 0 else "b" * -turns)
 
 
-# Tonics as key signatures spell them: the one with fewer accidentals (F# before Gb, Eb minor before D# minor).
+# Tonics as key signatures spell them: the one with fewer accidentals (F# before Gb, Eb minor before
+# D# minor).
 _TONIC_PLACE: Final = {
     Mode.MAJOR: {0: 0, 1: -5, 2: 2, 3: -3, 4: 4, 5: -1, 6: 6, 7: 1, 8: -4, 9: 3, 10: -2, 11: 5},
     Mode.MINOR: {0: 0, 1: 7, 2: 2, 3: -3, 4: 4, 5: -1, 6: 6, 7: 1, 8: 8, 9: 3, 10: -2, 11: 5},
@@ -75,7 +80,9 @@ class Key(Record):
             try:
                 return cls(tonic=parse_note(words[0]), mode=Mode(words[1].lower()))
             except ValueError as error:
-                raise SchemaError(f"{text!r} is not a key: expected a note, then 'major' or 'minor' ({error})") from error
+                raise SchemaError(
+                    f"{text!r} is not a key: expected a note, then 'major' or 'minor' ({error})"
+                ) from error
         if len(words) == 1 and words[0].endswith("m"):
             return cls(tonic=parse_note(words[0][:-1]), mode=Mode.MINOR)
         return cls(tonic=parse_note(text.strip()), mode=Mode.MAJOR)
@@ -102,7 +109,9 @@ def spell(pitch: PitchClass, key: Key | None = None) -> str:
     tonic = 0 if key is None else _TONIC_PLACE[key.mode][key.tonic]
     for place in range(tonic - 5, tonic + 7):
         if (place * 7) % 12 == pitch:
-            return _fifths_name(place if -8 <= place <= 12 else place - 12 if place > 12 else place + 12)
+            return _fifths_name(
+                place if -8 <= place <= 12 else place - 12 if place > 12 else place + 12
+            )
     raise SchemaError(f"{pitch} is not a pitch class: expected 0 to 11")
 
 
@@ -116,6 +125,8 @@ def pretty(text: str) -> str:
     for place, sign in enumerate(text):
         before = text[place - 1] if place else ""
         after = text[place + 1 : place + 2]
-        is_flat = sign == "b" and (before in tuple("ABCDEFG") or (bool(out) and out[-1] == "♭") or after.isdigit())
+        is_flat = sign == "b" and (
+            before in tuple("ABCDEFG") or (bool(out) and out[-1] == "♭") or after.isdigit()
+        )
         out.append("♯" if sign == "#" else "♭" if is_flat else sign)
     return "".join(out)

@@ -1,4 +1,6 @@
-"""Pseudo-labels: texts that a joint embedding of music and text has chosen for a clip, with all that speaks for them."""
+"""Pseudo-labels: texts that a joint embedding of music and text has chosen for a clip, with all
+that speaks for them.
+"""
 
 from pydantic import Field
 
@@ -40,7 +42,8 @@ class Frequency(Record):
 class PseudoLabel(Record):
     """A text that was drawn for a sample, and why: it was the `rank`-th nearest of its vocabulary.
 
-    `frequency` is the number of clips in the corpus that have it among their candidates; rare ones are drawn more often.
+    `frequency` is the number of clips in the corpus that have it among their candidates; rare ones
+    are drawn more often.
     """
 
     text: str

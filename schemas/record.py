@@ -13,8 +13,14 @@ PitchClass = Annotated[int, Field(ge=0, le=11)]  # 0 = C … 11 = B
 class Record(BaseModel):
     """A frozen pydantic model: extra keys are refused, and so are NaN and infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
     def replaced(self, **fields: object) -> Self:
-        """A copy with some fields replaced, validated again (pydantic's own copy does not validate)."""
-        return type(self).model_validate({**{name: getattr(self, name) for name in type(self).model_fields}, **fields})
+        """A copy with some fields replaced, validated again (pydantic's own copy does not
+        validate).
+        """
+        return type(self).model_validate(
+            {**{name: getattr(self, name) for name in type(self).model_fields}, **fields}
+        )

@@ -37,19 +37,27 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    song_s: PositiveSeconds | None = None  # length of the whole source; none in shards from before schema version 5
+    song_s: PositiveSeconds | None = (
+        None  # length of the whole source; none in shards from before schema version 5
+    )
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property
     def labels(self) -> Labels:
         """All labels of this sample's audio."""
         return Labels(
-            duration_s=self.duration_s, beats=self.beats, meter=self.meter, tempo=self.tempo, chords=self.chords, key=self.key_label
+            duration_s=self.duration_s,
+            beats=self.beats,
+            meter=self.meter,
+            tempo=self.tempo,
+            chords=self.chords,
+            key=self.key_label,
         )
 
 
 def sample_features() -> dict[str, object]:
-    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess types.
+    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess
+    types.
 
     >>> sample_features()["flac"]["_type"]
     'Audio'

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from schemas.errors import SchemaError
 
-Shape = str | list["Shape"] | dict[str, "Shape"]  # "float", ["float"] is a list of them, {"name": …} a record
+Shape = (
+    str | list["Shape"] | dict[str, "Shape"]
+)  # "float", ["float"] is a list of them, {"name": …} a record
 _SCALARS = {float: "float", int: "int", str: "string", bool: "bool"}
 
 
@@ -30,7 +32,9 @@ def shape_of(annotation: Any) -> Shape:
         return [shape_of(get_args(annotation)[0])]
     if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
-            return {name: shape_of(field.annotation) for name, field in annotation.model_fields.items()}
+            return {
+                name: shape_of(field.annotation) for name, field in annotation.model_fields.items()
+            }
         if issubclass(annotation, Enum):
             return "string"
         if annotation in _SCALARS:
@@ -39,7 +43,9 @@ def shape_of(annotation: Any) -> Shape:
 
 
 def features_of(annotation: Any) -> Any:
-    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so on."""
+    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so
+    on.
+    """
     return _features(shape_of(annotation))
 
 

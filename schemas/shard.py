@@ -15,7 +15,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ShardIndex(Record):
-    """The JSON beside a shard. `offsets` say where each sample's first header stands, and where the last sample ends."""
+    """The JSON beside a shard. `offsets` say where each sample's first header stands, and where the
+    last sample ends.
+    """
 
     model_config = ConfigDict(extra="ignore")  # later versions may say more
 
@@ -23,7 +25,9 @@ class ShardIndex(Record):
     bytes: Count
     sha256: Sha256
     keys: tuple[str, ...]
-    duration_s: Seconds | None = None  # none in an index from before it was written, as with `offsets`
+    duration_s: Seconds | None = (
+        None  # none in an index from before it was written, as with `offsets`
+    )
     offsets: tuple[int, ...] | None = None
 
     @model_validator(mode="after")
@@ -31,9 +35,18 @@ class ShardIndex(Record):
         if self.offsets is None:
             return self
         if len(self.offsets) != self.count + 1:
-            raise SchemaError(f"offsets: {len(self.offsets)} of them for {self.count} samples; expected one more than samples")
-        if self.offsets[0] < 0 or self.offsets[-1] > self.bytes or any(before >= after for before, after in pairwise(self.offsets)):
-            raise SchemaError(f"offsets must ascend from 0 on, up to the shard's {self.bytes} bytes")
+            raise SchemaError(
+                f"offsets: {len(self.offsets)} of them for {self.count} samples; expected one "
+                "more than samples"
+            )
+        if (
+            self.offsets[0] < 0
+            or self.offsets[-1] > self.bytes
+            or any(before >= after for before, after in pairwise(self.offsets))
+        ):
+            raise SchemaError(
+                f"offsets must ascend from 0 on, up to the shard's {self.bytes} bytes"
+            )
         if any(offset % BLOCK for offset in self.offsets):
             raise SchemaError(f"offsets must be whole blocks of {BLOCK} bytes")
         return self

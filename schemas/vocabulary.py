@@ -1,4 +1,6 @@
-"""A vocabulary of captions: texts that a later stage matches to audio by embedding, and the account of where they went."""
+"""A vocabulary of captions: texts that a later stage matches to audio by embedding, and the account
+of where they went.
+"""
 
 from enum import StrEnum
 from typing import Self
@@ -17,7 +19,9 @@ class Form(StrEnum):
 
 
 class VocabularyEntry(Record):
-    """One text, the table it came from, the licence it is under ("" for unknown), and the language model that wrote it, if one did."""
+    """One text, the table it came from, the licence it is under ("" for unknown), and the language
+    model that wrote it, if one did.
+    """
 
     text: str = Field(min_length=1)
     form: Form
@@ -37,12 +41,17 @@ class FormCounts(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.texts != self.kept + self.duplicate + sum(self.dropped.values()):
-            raise SchemaError(f"of {self.texts} texts, {self.kept} kept, {self.duplicate} duplicate and {self.dropped} dropped are not all")
+            raise SchemaError(
+                f"of {self.texts} texts, {self.kept} kept, {self.duplicate} duplicate and "
+                f"{self.dropped} dropped are not all"
+            )
         return self
 
 
 class VocabularyCounts(Record):
-    """Rows read, rows (or questions about them) that gave nothing, by reason, and the texts of the others by form."""
+    """Rows read, rows (or questions about them) that gave nothing, by reason, and the texts of the
+    others by form.
+    """
 
     rows: int
     unused: dict[str, int]

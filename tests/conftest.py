@@ -32,7 +32,9 @@ SMALL = Recipe(
 
 @pytest.fixture(scope="session", autouse=True)
 def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What tests name by hand is not remembered for whoever runs them; processes that they start inherit it."""
+    """What tests name by hand is not remembered for whoever runs them; processes that they start
+    inherit it.
+    """
     os.environ[trusted.FOLDER] = str(tmp_path_factory.mktemp("configuration"))
 
 

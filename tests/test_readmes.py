@@ -1,7 +1,8 @@
 """Every command and every piece of Python that a README shows works as it stands.
 
-A block is run whole, in order, in a folder with some music, unless an HTML comment above it says why not:
-``<!-- parsed: needs a GPU -->`` (the command line accepts every option; Python compiles) or ``<!-- shown: … -->`` (bash accepts it).
+A block is run whole, in order, in a folder with some music, unless an HTML comment above it says
+why not: ``<!-- parsed: needs a GPU -->`` (the command line accepts every option; Python compiles)
+or ``<!-- shown: … -->`` (bash accepts it).
 """
 
 import os
@@ -50,7 +51,14 @@ def blocks_of(readme: Path) -> Iterator[Block]:
         mode, reason, language, body = found.groups()
         line = text.count("\n", 0, found.start(4))
         name = str(readme.relative_to(ROOT))
-        yield Block(readme=name, line=line, language=language, text=body, mode=mode or "run", reason=reason or "")
+        yield Block(
+            readme=name,
+            line=line,
+            language=language,
+            text=body,
+            mode=mode or "run",
+            reason=reason or "",
+        )
 
 
 BLOCKS = [block for readme in READMES for block in blocks_of(readme)]
@@ -59,7 +67,9 @@ PYTHON = [block for block in BLOCKS if block.language == "python"]
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The simple commands of a block as words; comments and what a shell does between commands are left out."""
+    """The simple commands of a block as words; comments and what a shell does between commands are
+    left out.
+    """
     for line in text.replace("\\\n", " ").splitlines():
         words: list[str] = []
         for word in [*shlex.split(line, comments=True), ";"]:
@@ -71,7 +81,9 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def parse(command: Any, words: Sequence[str], parent: Any = None) -> list[str]:
-    """The names of the command that the words name, whose arguments and options it accepts; nothing is invoked."""
+    """The names of the command that the words name, whose arguments and options it accepts; nothing
+    is invoked.
+    """
     name = command.name or "obbligato"
     context = command.make_context(name, list(words), parent=parent)
     if not hasattr(command, "resolve_command"):
@@ -83,7 +95,10 @@ def parse(command: Any, words: Sequence[str], parent: Any = None) -> list[str]:
 
 def test_every_room_has_a_readme() -> None:
     names = {str(readme.relative_to(ROOT)) for readme in READMES}
-    assert names >= {"README.md", *(f"{room}/README.md" for room in ("schemas", "pipelines", "training", "flows", "infra"))}
+    assert names >= {
+        "README.md",
+        *(f"{room}/README.md" for room in ("schemas", "pipelines", "training", "flows", "infra")),
+    }
 
 
 def test_a_block_that_is_not_run_says_why() -> None:
@@ -91,27 +106,43 @@ def test_a_block_that_is_not_run_says_why() -> None:
         assert block.mode in ("run", "parsed", "shown"), block
         assert (block.mode == "run") == (not block.reason), block
         assert block.language in ("sh", "python", ""), block  # without a language: output
-    # No fence is hidden from the pattern above by a blank line after its comment or an indented end.
+    # No fence is hidden from the pattern above by a blank line after its comment or an indented
+    # end.
     for readme in READMES:
-        assert readme.read_text().count("```") == 2 * sum(block.readme == str(readme.relative_to(ROOT)) for block in BLOCKS)
+        assert readme.read_text().count("```") == 2 * sum(
+            block.readme == str(readme.relative_to(ROOT)) for block in BLOCKS
+        )
 
 
 def test_commands_are_taken_apart_as_a_shell_does() -> None:
-    text = "make demo  # a comment\nobbligato build a \\\n    --set 'b = \"c d\"' && obbligato verify a\n"
-    assert list(commands(text)) == [["make", "demo"], ["obbligato", "build", "a", "--set", 'b = "c d"'], ["obbligato", "verify", "a"]]
+    text = (
+        "make demo  # a comment\nobbligato build a \\\n    --set 'b = \"c d\"' && obbligato "
+        "verify a\n"
+    )
+    assert list(commands(text)) == [
+        ["make", "demo"],
+        ["obbligato", "build", "a", "--set", 'b = "c d"'],
+        ["obbligato", "verify", "a"],
+    ]
 
 
 def test_what_the_command_line_does_not_know_is_refused() -> None:
     root = get_command(app)
     assert parse(root, ["shards", "ls", "corpus"])[-2:] == ["shards", "ls"]
-    for words in (["shards", "lst"], ["build", "music"], ["build", "music", "--out", "corpus", "--no-such-option"]):
+    for words in (
+        ["shards", "lst"],
+        ["build", "music"],
+        ["build", "music", "--out", "corpus", "--no-such-option"],
+    ):
         with pytest.raises(Exception, match=r"(?i)no such|missing"):
             parse(root, words)
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_the_command_line_accepts_every_command(block: Block) -> None:
-    checked = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        ["bash", "-n"], input=block.text, capture_output=True, text=True, check=False
+    )
     assert checked.stderr == ""
     for words in commands(block.text):
         if words[0] == "obbligato" and "--help" not in words:
@@ -133,19 +164,29 @@ def test_the_picture_of_the_steps_shows_those_there_are() -> None:
     picture = (ROOT / "infra/pictures/steps.svg").read_text()
     drawn = re.findall(r'class="step ink"[^>]*>(\w+)<', picture)
     modules = {file.stem for file in (ROOT / "pipelines/stages").glob("*/[a-z]*.py")}
-    assert set(drawn) == {name for name in modules if not name.endswith(("_sql", "_card"))}  # parts of a step
+    assert set(drawn) == {
+        name for name in modules if not name.endswith(("_sql", "_card"))
+    }  # parts of a step
     assert len(drawn) == len(set(drawn))
 
 
 def run(command: list[str], home: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HOME": str(home), "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     environment |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with three short pieces in `music`, a table of captions, `obbligato` on the path, and the README's first build."""
+    """A home with three short pieces in `music`, a table of captions, `obbligato` on the path, and
+    the README's first build.
+    """
     home = tmp_path_factory.mktemp("home")
     table = write_songs(home / "music", songs=3)
     shutil.move(table, home / "captions.csv")
@@ -164,12 +205,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "readme",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in dict.fromkeys(block.readme for block in BLOCKS)],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in dict.fromkeys(block.readme for block in BLOCKS)
+    ],
 )
 def test_what_a_readme_shows_runs(readme: str, home: Path) -> None:
     for block in BLOCKS:
         if block.readme != readme or block.mode != "run" or block.language not in ("sh", "python"):
             continue
         shell = block.language == "sh"
-        done = run(["bash", "-e", "-o", "pipefail", "-c", block.text] if shell else [sys.executable, "-c", block.text], home)
+        done = run(
+            ["bash", "-e", "-o", "pipefail", "-c", block.text]
+            if shell
+            else [sys.executable, "-c", block.text],
+            home,
+        )
         assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

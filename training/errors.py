@@ -2,7 +2,9 @@
 
 
 class TrainingError(Exception):
-    """Something about a model, its settings or its inputs does not fit; the message says what, where, and what to do."""
+    """Something about a model, its settings or its inputs does not fit; the message says what,
+    where, and what to do.
+    """
 
 
 class BadData(TrainingError):

@@ -1,4 +1,6 @@
-"""The demo: a dozen composed pieces, a corpus built from them, and how well each label was recovered."""
+"""The demo: a dozen composed pieces, a corpus built from them, and how well each label was
+recovered.
+"""
 
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +21,9 @@ CORPUS: Final = "corpus"
 
 
 class Demo(NamedTuple):
-    """What the demo made: the corpus's folder, its dataset.json, and mean agreement with the truth."""
+    """What the demo made: the corpus's folder, its dataset.json, and mean agreement with the
+    truth.
+    """
 
     out: str
     dataset: dict[str, Any]

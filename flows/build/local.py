@@ -34,8 +34,17 @@ from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
 
-def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watch: Watch, *, shrink: bool = False) -> dict[str, Any]:
-    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped. Returns dataset.json.
+def build(
+    sources: Sequence[str],
+    out: str,
+    recipe: Recipe,
+    engine: Engine,
+    watch: Watch,
+    *,
+    shrink: bool = False,
+) -> dict[str, Any]:
+    """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped.
+    Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
     """
@@ -46,14 +55,24 @@ def build(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine, watc
         return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
 
 
-def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: Lock, *, shrink: bool = False) -> dict[str, Any]:
+def _taken(
+    steps: Sequence[str],
+    out: str,
+    engine: Engine,
+    watch: Watch,
+    lock: Lock,
+    *,
+    shrink: bool = False,
+) -> dict[str, Any]:
     store, run_folder = Store(out), new_run()
     reports: list[Report] = []
     started = time.time()
     try:
         for step in steps:
             lock.check()
-            reports.append(run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink))
+            reports.append(
+                run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink)
+            )
         return dict(store.read_json(DATASET))
     finally:
         CHILDREN.close()
@@ -63,7 +82,8 @@ def _taken(steps: Sequence[str], out: str, engine: Engine, watch: Watch, lock: L
 def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Give a build that stands its pseudo-labels, or others. Returns dataset.json.
 
-    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that the labels need is missing.
+    Raises `UsageError` where the recipe has no vocabulary, and `PipelineError` where something that
+    the labels need is missing.
     """
     if not recipe.labels:
         raise UsageError("no vocabulary to label with: name one with --vocabulary")
@@ -73,14 +93,17 @@ def label(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, A
 def encode(out: str, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Give a build that stands its latents, or others. Returns dataset.json.
 
-    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its weights are missing.
+    Raises `UsageError` where the recipe names no codec, and `PipelineError` where the codec or its
+    weights are missing.
     """
     if not recipe.encodes:
         raise UsageError("no codec to encode with: name one with --codec")
     return _renewed(out, recipe, engine, watch, "obbligato encode")
 
 
-def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str) -> dict[str, Any]:
+def _renewed(
+    out: str, recipe: Recipe, engine: Engine, watch: Watch, command: str
+) -> dict[str, Any]:
     """Bring a build that stands up to date with a recipe, without looking at its sources again."""
     sources, _ = stored_build(out)
     trust_recipe(out, recipe)
@@ -92,7 +115,9 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Run the last stage again on a whole build, whatever its markers say, and close it again. Returns dataset.json."""
+    """Run the last stage again on a whole build, whatever its markers say, and close it again.
+    Returns dataset.json.
+    """
     store = Store(out)
     try:
         _, recipe = trusted_build(out)
@@ -106,16 +131,20 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
 
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dict[str, Any]:
     if not store.exists(PLAN):
-        raise PipelineError(f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified")
+        raise PipelineError(
+            f"{store.url}: ingest is unfinished; run `obbligato build` again before it is verified"
+        )
     check_whole(store, MARKED)
     jobs = [Job(store.url, name, recipe) for name in read_plan(store)["buckets"]]
     order = order_of(recipe)
     for stage in order[:-1]:
         if any(missing_inputs(stage, job) for job in jobs) or any(
-            finished(stage, job, mark) is None for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
+            finished(stage, job, mark) is None
+            for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
         ):
             raise PipelineError(
-                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` again before it is verified"
+                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` "
+                "again before it is verified"
             )
     for job in jobs:
         store.delete(marker_name(order[-1].folder, job.bucket))
@@ -131,7 +160,9 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Do the dead of a build again, all or those with these keys; their rows in the ledger are replaced."""
+    """Do the dead of a build again, all or those with these keys; their rows in the ledger are
+    replaced.
+    """
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)

@@ -19,7 +19,10 @@ from pipelines.stages.texts import (
 )
 from schemas.recipe import Recipe
 
-BEFORE: Final[tuple[Stage, ...]] = (probe.STAGE, cut.STAGE)  # over slices of the listing; then clips are settled in buckets
+BEFORE: Final[tuple[Stage, ...]] = (
+    probe.STAGE,
+    cut.STAGE,
+)  # over slices of the listing; then clips are settled in buckets
 ORDER: Final[tuple[Stage, ...]] = (  # over buckets
     annotate.STAGE,
     embed_audio.STAGE,
@@ -37,17 +40,29 @@ ORDER: Final[tuple[Stage, ...]] = (  # over buckets
     pack.STAGE,
     verify.STAGE,
 )
-WORDS: Final = embed_vocabulary.STAGE  # over slices of the vocabularies; before clips are matched to them
+WORDS: Final = (
+    embed_vocabulary.STAGE
+)  # over slices of the vocabularies; before clips are matched to them
 STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER, WORDS)}
 MARKED: Final = (  # folders of a build by any recipe whose buckets or slices have markers
-    "listing", *(stage.folder for stage in BEFORE), "clips", "ledger", gather_vocabulary.FOLDER, WORDS.folder, *(stage.folder for stage in ORDER),
-)  # fmt: skip
+    "listing",
+    *(stage.folder for stage in BEFORE),
+    "clips",
+    "ledger",
+    gather_vocabulary.FOLDER,
+    WORDS.folder,
+    *(stage.folder for stage in ORDER),
+)
 _BEFORE_MATCH: Final = ("gather", WORDS.name, "index")
 STEPS: Final = (
     "list",
     *(stage.name for stage in BEFORE),
     "settle",
-    *(name for stage in ORDER for name in ((*_BEFORE_MATCH, stage.name) if stage is match_texts.STAGE else (stage.name,))),
+    *(
+        name
+        for stage in ORDER
+        for name in ((*_BEFORE_MATCH, stage.name) if stage is match_texts.STAGE else (stage.name,))
+    ),
     "close",
 )
 
@@ -64,4 +79,6 @@ def steps_of(recipe: Recipe) -> tuple[str, ...]:
     (False, ('list', 'ingest', 'cut', 'settle', 'annotate'))
     """
     wanted = {"gather": recipe.labels, "index": recipe.indexes}
-    return tuple(name for name in STEPS if wanted.get(name, name not in STAGES or STAGES[name].asked(recipe)))
+    return tuple(
+        name for name in STEPS if wanted.get(name, name not in STAGES or STAGES[name].asked(recipe))
+    )

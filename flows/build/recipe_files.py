@@ -1,4 +1,6 @@
-"""Recipes as files, ready ones by name, and flags: reading, overriding, and printing with a comment per knob."""
+"""Recipes as files, ready ones by name, and flags: reading, overriding, and printing with a comment
+per knob.
+"""
 
 import json
 import re
@@ -23,10 +25,11 @@ R = TypeVar("R", bound=Record)
 
 
 def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
-    """The recipe of a file, or a ready one by its name (or the defaults), with ``section.key=value`` settings laid over it.
+    """The recipe of a file, or a ready one by its name (or the defaults), with
+    ``section.key=value`` settings laid over it.
 
-    A file that exists wins over a ready recipe of the same name. Raises `UsageError` where there is neither, and for a file that is no
-    TOML, an unknown key or a value out of range, naming each.
+    A file that exists wins over a ready recipe of the same name. Raises `UsageError` where there is
+    neither, and for a file that is no TOML, an unknown key or a value out of range, naming each.
 
     >>> load_recipe(Path("musicbench"), []).ingest.extend
     1.0
@@ -41,9 +44,13 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
 
 
 def recipe_text(path: Path) -> str:
-    """The TOML of a recipe's file, or of a ready recipe by its name. Raises `UsageError` where there is neither."""
+    """The TOML of a recipe's file, or of a ready recipe by its name. Raises `UsageError` where
+    there is neither.
+    """
     ready = ready_recipes()
-    if str(path) in ready and (path.is_dir() or not path.exists()):  # a folder of that name holds the data, as like as not
+    if str(path) in ready and (
+        path.is_dir() or not path.exists()
+    ):  # a folder of that name holds the data, as like as not
         return (_READY / f"{path}.toml").read_text(encoding="utf-8")
     try:
         return path.read_text(encoding="utf-8")
@@ -58,12 +65,21 @@ def ready_recipes() -> dict[str, str]:
     >>> list(ready_recipes())
     ['fmacaps', 'musicbench', 'noise2music']
     """
-    found = sorted((file for file in _READY.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in found}
+    found = sorted(
+        (file for file in _READY.iterdir() if file.name.endswith(".toml")),
+        key=lambda file: file.name,
+    )
+    return {
+        file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
+        .partition("\n")[0]
+        .lstrip("# ")
+        for file in found
+    }
 
 
 def recipe_notes(text: str) -> dict[str, list[str]]:
-    """Comments of a recipe's TOML right above each knob, by ``section.key``; those that head the file are under "".
+    """Comments of a recipe's TOML right above each knob, by ``section.key``; those that head the
+    file are under "".
 
     >>> recipe_notes("# For testing.\\n\\n[vary]\\n# No copies.\\nspeeds = 0\\n")
     {'': ['# For testing.'], 'vary.speeds': ['# No copies.']}
@@ -89,12 +105,16 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Plain values with ``section.key=value`` settings laid over them. Raises `UsageError` for any other form."""
+    """Plain values with ``section.key=value`` settings laid over them. Raises `UsageError` for any
+    other form.
+    """
     for setting in settings:
         name, equals, text = setting.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise UsageError(f"--set {setting}: expected section.key=value, such as ingest.clip_s=10")
+            raise UsageError(
+                f"--set {setting}: expected section.key=value, such as ingest.clip_s=10"
+            )
         values.setdefault(section, {})[key] = _value(text.strip())
     return values
 
@@ -105,11 +125,16 @@ def validated(values: dict[str, Any]) -> Recipe:
 
 
 def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
-    """A record from plain values. Raises `UsageError` that names each problem, and says where to look."""
+    """A record from plain values. Raises `UsageError` that names each problem, and says where to
+    look.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        )
         raise UsageError(f"recipe: {problems}. {advice}") from error
 
 
@@ -121,8 +146,12 @@ def _value(text: str) -> Any:
         return text
 
 
-def recipe_toml(recipe: Record, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None) -> str:
-    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it, and the `notes` of a file that it came from."""
+def recipe_toml(
+    recipe: Record, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it, and the
+    `notes` of a file that it came from.
+    """
     noted = notes or {}
     lines = [*noted.get("", ()), *([""] if "" in noted else [])]
     for section in type(recipe).model_fields:
@@ -130,7 +159,10 @@ def recipe_toml(recipe: Record, *, comments: bool, notes: Mapping[str, Sequence[
         lines += [*([f"# {type(inner).__doc__}"] if comments else []), f"[{section}]"]
         for name, field in type(inner).model_fields.items():
             meant = f"# {field.description}"
-            lines += [*([meant] if comments else []), *(note for note in noted.get(f"{section}.{name}", ()) if note != meant)]
+            lines += [
+                *([meant] if comments else []),
+                *(note for note in noted.get(f"{section}.{name}", ()) if note != meant),
+            ]
             value = getattr(inner, name)
             lines.append(f"# {name} is left out" if value is None else f"{name} = {_toml(value)}")
         lines.append("")
@@ -141,7 +173,11 @@ def _toml(value: Any) -> str:
     if isinstance(value, BaseModel):
         return _toml(dict(value))
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items())
+            + "}"
+        )
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     return json.dumps(value.value if isinstance(value, Enum) else value, ensure_ascii=False)

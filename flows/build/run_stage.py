@@ -1,4 +1,6 @@
-"""One stage over all its units: which are waiting, what is told while they are done, what came of them."""
+"""One stage over all its units: which are waiting, what is told while they are done, what came of
+them.
+"""
 
 import threading
 import time
@@ -28,7 +30,9 @@ _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
 
 class StepProgress(NamedTuple):
-    """What a build reports while it runs: the step, work done so far and in all (inputs, or clips)."""
+    """What a build reports while it runs: the step, work done so far and in all (inputs, or
+    clips).
+    """
 
     step: str
     done: int
@@ -36,7 +40,9 @@ class StepProgress(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a step did: its counts, buckets in all and run now, wall-clock seconds, and seconds of the stage's own work."""
+    """What a step did: its counts, buckets in all and run now, wall-clock seconds, and seconds of
+    the stage's own work.
+    """
 
     step: str
     counts: dict[str, Any]
@@ -68,7 +74,9 @@ Alone = Callable[[Stage, Sequence[Job]], Together]
 
 
 def watched(watch: Watch, lock: Lock) -> Watch:
-    """The same, looking at the lock now and then: a run that has lost it must not go on for the rest of a stage."""
+    """The same, looking at the lock now and then: a run that has lost it must not go on for the
+    rest of a stage.
+    """
 
     def look(state: StepProgress) -> None:
         lock.glance()
@@ -78,7 +86,9 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
-    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises `PipelineError` before they are known."""
+    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises
+    `PipelineError` before they are known.
+    """
     if stage in BEFORE:
         sizes, before = read_listing, "list"
     elif stage is WORDS:
@@ -88,11 +98,24 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
     try:
         return sizes(store)
     except FileNotFoundError as error:
-        raise PipelineError(f"{store.url}: step {stage.name} needs step {before}, which is not done; run `obbligato build`") from error
+        raise PipelineError(
+            f"{store.url}: step {stage.name} needs step {before}, which is not done; run "
+            "`obbligato build`"
+        ) from error
 
 
-def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE) -> Report:
-    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError` where some stay unfinished."""
+def run_stage(
+    stage: Stage,
+    store: Store,
+    recipe: Recipe,
+    engine: Engine,
+    run_folder: str,
+    watch: Watch,
+    share: Share = WHOLE,
+) -> Report:
+    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError`
+    where some stay unfinished.
+    """
     if not stage.asked(recipe):
         return Report(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
@@ -116,16 +139,30 @@ def run_stage(stage: Stage, store: Store, recipe: Recipe, engine: Engine, run_fo
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
     counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
-    return Report(stage.name, counts, len(sizes), sum(row.ran for row in rows), work_s=round(sum(row.work_s for row in rows), 3))
+    return Report(
+        stage.name,
+        counts,
+        len(sizes),
+        sum(row.ran for row in rows),
+        work_s=round(sum(row.work_s for row in rows), 3),
+    )
 
 
 def _run_waiting(
-    stage: Stage, store: Store, recipe: Recipe, waiting: Mapping[str, int], folder: str, engine: Engine, whole: str
+    stage: Stage,
+    store: Store,
+    recipe: Recipe,
+    waiting: Mapping[str, int],
+    folder: str,
+    engine: Engine,
+    whole: str,
 ) -> list[BucketRun]:
     """Have the engine do buckets, the largest first, and publish what became of each."""
     if engine.runner == LOCAL:
         [order] = dealt(waiting, 1)
-        rows = run_here(stage, [Job(store.url, name, recipe) for name in order], engine.workers, whole)
+        rows = run_here(
+            stage, [Job(store.url, name, recipe) for name in order], engine.workers, whole
+        )
         store.write_json(f"{folder}/{stage.name}.json", sorted(rows, key=lambda row: row.bucket))
         return rows
     from pipelines.beam.run import run_buckets
@@ -134,7 +171,13 @@ def _run_waiting(
 
 
 def _run_together(
-    stage: Stage, store: Store, recipe: Recipe, alone: Alone, sizes: Mapping[str, int], run_folder: str, watch: Watch
+    stage: Stage,
+    store: Store,
+    recipe: Recipe,
+    alone: Alone,
+    sizes: Mapping[str, int],
+    run_folder: str,
+    watch: Watch,
 ) -> Report:
     """Have this process do all buckets of a stage that no other may share."""
     began = time.perf_counter()
@@ -144,16 +187,29 @@ def _run_together(
         store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
     counts = summed([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
-    return Report(stage.name, counts, len(sizes), sum(row.ran for row in made.buckets), work_s=work_s, told=made.told)
+    return Report(
+        stage.name,
+        counts,
+        len(sizes),
+        sum(row.ran for row in made.buckets),
+        work_s=work_s,
+        told=made.told,
+    )
 
 
 def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str, int] | None], str]:
-    """Counts of units that can be left out, and the fingerprint of all where they tell each other what they hold.
+    """Counts of units that can be left out, and the fingerprint of all where they tell each other
+    what they hold.
 
     On an object store every look costs a request: there the workers look, side by side.
     """
     if stage.exchange is None:
-        return {job.bucket: finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None for job in jobs}, ""
+        return {
+            job.bucket: finished(stage, job, fingerprint(stage, job))
+            if job.store.is_local
+            else None
+            for job in jobs
+        }, ""
     whole = next(fingerprints(stage, jobs))
     found = side_by_side(lambda job: finished(stage, job, whole), jobs)
     return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
@@ -168,7 +224,14 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 @contextmanager
-def _told(stage: Stage, store: Store, sizes: Mapping[str, int], waiting: Mapping[str, int], engine: Engine, watch: Watch) -> Iterator[None]:
+def _told(
+    stage: Stage,
+    store: Store,
+    sizes: Mapping[str, int],
+    waiting: Mapping[str, int],
+    engine: Engine,
+    watch: Watch,
+) -> Iterator[None]:
     """Tell how far a stage is while the block lasts, and at its end that all is done."""
     total = sum(sizes.values())
     done = [total - sum(waiting.values())]
@@ -193,7 +256,9 @@ def _listening(count: Callable[[int], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _looking(stage: Stage, store: Store, waiting: Mapping[str, int], count: Callable[[int], None]) -> Iterator[None]:
+def _looking(
+    stage: Stage, store: Store, waiting: Mapping[str, int], count: Callable[[int], None]
+) -> Iterator[None]:
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         looks = pool.submit(_look, stage, store, dict(waiting), count, ended)
@@ -204,8 +269,16 @@ def _looking(stage: Stage, store: Store, waiting: Mapping[str, int], count: Call
         looks.result()  # a lock that was lost is raised here
 
 
-def _look(stage: Stage, store: Store, waiting: dict[str, int], count: Callable[[int], None], ended: threading.Event) -> None:
-    """Count buckets that workers elsewhere finish, by their markers; one whose old marker still stands counts once it has gone."""
+def _look(
+    stage: Stage,
+    store: Store,
+    waiting: dict[str, int],
+    count: Callable[[int], None],
+    ended: threading.Event,
+) -> None:
+    """Count buckets that workers elsewhere finish, by their markers; one whose old marker still
+    stands counts once it has gone.
+    """
     stale = _marked(stage, store) & waiting.keys()
     while not ended.wait(_LOOK_EVERY_S):
         marked = _marked(stage, store)
@@ -215,4 +288,6 @@ def _look(stage: Stage, store: Store, waiting: dict[str, int], count: Callable[[
 
 
 def _marked(stage: Stage, store: Store) -> set[str]:
-    return {name.removesuffix(MARKER) for name in store.names(stage.folder) if name.endswith(MARKER)}
+    return {
+        name.removesuffix(MARKER) for name in store.names(stage.folder) if name.endswith(MARKER)
+    }

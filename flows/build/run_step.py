@@ -1,4 +1,6 @@
-"""The steps of a build, each a function of the output folder alone: the command line takes them in one process, a flow as tasks."""
+"""The steps of a build, each a function of the output folder alone: the command line takes them in
+one process, a flow as tasks.
+"""
 
 import importlib.util
 import os
@@ -40,11 +42,14 @@ _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 
 
 def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
-    """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators, sources that are not there."""
+    """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators,
+    sources that are not there.
+    """
     for place in (*sources, out):
         if _CREDENTIALS.match(place):
             raise UsageError(
-                f"{place.partition('://')[0]}://… holds a password, which would be stored with the build; set it in the environment"
+                f"{place.partition('://')[0]}://… holds a password, which would be stored with "
+                "the build; set it in the environment"
             )
     check_engine(engine, out)
     check_folder(Store(out))
@@ -55,13 +60,17 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
         price_of(recipe.llm)
         Server.check(recipe.llm)
     check_models(recipe)
-    firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]  # each is looked at, so each must exist
+    firsts = [
+        next(list_sources([source], Store(out), recipe), None) for source in sources
+    ]  # each is looked at, so each must exist
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
 
 
 def check_models(recipe: Recipe) -> None:
-    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search without faiss."""
+    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search
+    without faiss.
+    """
     if recipe.encodes:
         codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):
@@ -82,24 +91,38 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     store = Store(out)
     store.delete(BEGUN)
     places = store.write_json(SOURCES, [absolute(source) for source in sources])
-    seal_beginning(store, [places, store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode())])
+    seal_beginning(
+        store,
+        [
+            places,
+            store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode()),
+        ],
+    )
 
 
 def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
-    """Remember what a recipe names that was handed over for a build, as it will be stored there, and the build's sources."""
+    """Remember what a recipe names that was handed over for a build, as it will be stored there,
+    and the build's sources.
+    """
     stored = _anywhere(recipe)
     trust(out, wanted(stored))
-    with suppress(PipelineError):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
+    with suppress(
+        PipelineError
+    ):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
         trust(out, reached(map(absolute, sources), stored))
 
 
 def check_recipe(out: str, recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand for its build."""
+    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand
+    for its build.
+    """
     check_trust(out, wanted(_anywhere(recipe)))
 
 
 def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has named by hand: it may be a stranger's."""
+    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has
+    named by hand: it may be a stranger's.
+    """
     stored = _anywhere(recipe)
     check_trust(out, (*wanted(stored), *reached(sources, stored)))
 
@@ -125,8 +148,18 @@ def _here(model: str) -> str:
     return absolute(model) if os.path.isdir(model) else model
 
 
-def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch, share: Share = WHOLE, *, shrink: bool = False) -> Report:
-    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it cannot finish.
+def run_step(
+    name: str,
+    out: str,
+    engine: Engine,
+    run_folder: str,
+    watch: Watch,
+    share: Share = WHOLE,
+    *,
+    shrink: bool = False,
+) -> Report:
+    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it
+    cannot finish.
 
     Only a run that is told to `shrink` may remove many songs.
     """
@@ -136,16 +169,24 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
         slices = write_listing(store, list_sources(sources, store, recipe), recipe, shrink=shrink)
         report = Report(name, {"inputs": sum(slices.values()), "slices": len(slices)})
     elif name == "settle":
-        report = Report(name, settle_corpus(store, sizes_of(STAGES["cut"], store), recipe, shrink=shrink)["inputs"])
+        report = Report(
+            name,
+            settle_corpus(store, sizes_of(STAGES["cut"], store), recipe, shrink=shrink)["inputs"],
+        )
     elif name == "gather":
         plan = gather_vocabulary(store, recipe) if recipe.labels else {}
-        report = Report(name, {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))})
+        report = Report(
+            name,
+            {"texts": sum(plan.get("slices", {}).values()), "slices": len(plan.get("slices", {}))},
+        )
     elif name == "index":
         indexes = index_vocabularies(store, recipe) if recipe.indexes else {}
         report = Report(name, {name: indexes[name] for name in ("indexes", "texts") if indexes})
     elif name == "close":
         dataset = close_dataset(store, recipe, order_of(recipe))
-        report = Report(name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number})
+        report = Report(
+            name, {**dataset["samples"], "version": publish_version(store, dataset, recipe).number}
+        )
     else:
         report = run_stage(STAGES[name], store, recipe, engine, run_folder, watch, share)
     return report._replace(seconds=round(time.time() - began, 3))
@@ -154,10 +195,14 @@ def run_step(name: str, out: str, engine: Engine, run_folder: str, watch: Watch,
 def list_sources(sources: Sequence[str], store: Store, recipe: Recipe) -> Iterator[InputRow]:
     """The inputs in all sources, without what lies in the build's own folder."""
     own = f"{store.root if store.is_local else store.fs.unstrip_protocol(store.root)}/"
-    return (row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own))
+    return (
+        row for row in list_inputs(sources, recipe.ingest) if not row.source.uri.startswith(own)
+    )
 
 
-def write_run(store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]) -> None:
+def write_run(
+    store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]
+) -> None:
     """Publish what a run did and how long it took: outside the promise of equal bytes."""
     store.write_json(
         f"{run_folder}/run.json",
@@ -177,7 +222,9 @@ def new_run() -> str:
 
 
 def trusted_build(out: str) -> tuple[list[str], Recipe]:
-    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what nobody has named by hand for it."""
+    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what
+    nobody has named by hand for it.
+    """
     sources, recipe = stored_build(out)
     check_recipe(out, recipe)
     return sources, recipe
@@ -186,7 +233,8 @@ def trusted_build(out: str) -> tuple[list[str], Recipe]:
 def stored_build(out: str) -> tuple[list[str], Recipe]:
     """Sources and recipe that lie in a build's folder: data, of which nothing may be run as it is.
 
-    Raises `UsageError` where there is none, and `Damaged` where they are not what was written; what else, `check_folder` says.
+    Raises `UsageError` where there is none, and `Damaged` where they are not what was written; what
+    else, `check_folder` says.
     """
     store = Store(out)
     check_folder(store)
@@ -195,13 +243,25 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
     altered = next(altered_beginning(store), None)
     if altered is not None:
         raise Damaged(
-            f"{out}/{altered}; build again with your own sources and recipe, and it is written anew. If you changed it yourself, "
+            f"{out}/{altered}; build again with your own sources and recipe, and it is written "
+            "anew. If you changed it yourself, "
             f"delete {BEGUN} beside it"
         )
     sources = store.read_json(SOURCES)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
-        raise Damaged(f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it is written anew")
+        raise Damaged(
+            f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it "
+            "is written anew"
+        )
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, FileNotFoundError) as error:
-        raise Damaged(f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is written anew") from error
+    except (
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+        FileNotFoundError,
+    ) as error:
+        raise Damaged(
+            f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is "
+            "written anew"
+        ) from error

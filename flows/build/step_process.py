@@ -1,4 +1,6 @@
-"""Steps in a process of their own, which ends with the one that started it, whatever ends that. It stays warm for the next step."""
+"""Steps in a process of their own, which ends with the one that started it, whatever ends that. It
+stays warm for the next step.
+"""
 
 import json
 import math
@@ -22,7 +24,9 @@ _LAST_LINES: Final = 5  # of the error output of a process that died, for the me
 
 
 class StepFailed(Exception):
-    """A step ended without success. `final` says that trying again is of no use, `unheard` that its process went without a word."""
+    """A step ended without success. `final` says that trying again is of no use, `unheard` that its
+    process went without a word.
+    """
 
     def __init__(self, message: str, *, final: bool = False, unheard: bool = False) -> None:
         super().__init__(message)
@@ -30,8 +34,8 @@ class StepFailed(Exception):
 
 
 class Order(NamedTuple):
-    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock; how long it may take; what its
-    recipe names beyond our own, which this run's caller has named.
+    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock;
+    how long it may take; what its recipe names beyond our own, which this run's caller has named.
     """
 
     out: str
@@ -46,12 +50,16 @@ class Order(NamedTuple):
 
 
 class ProcessGroup:
-    """A process with a group of its own, whose lines are heard as they come; `close` ends all that is in it.
+    """A process with a group of its own, whose lines are heard as they come; `close` ends all that
+    is in it.
 
-    Its program ties itself to this process (`pipelines.engine.child_process.die_with`), so that it ends with it, whatever ends that.
+    Its program ties itself to this process (`pipelines.engine.child_process.die_with`), so that it
+    ends with it, whatever ends that.
     """
 
-    def __init__(self, command: Sequence[str], stdin: int = subprocess.DEVNULL, **environment: str) -> None:
+    def __init__(
+        self, command: Sequence[str], stdin: int = subprocess.DEVNULL, **environment: str
+    ) -> None:
         self._process = started(
             command,
             stdin=stdin,
@@ -60,7 +68,11 @@ class ProcessGroup:
             text=True,
             errors="replace",
             start_new_session=True,  # a group of its own, which `close` ends with all that is in it
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                **environment,
+            },
         )
         self._heard: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
         for name in ("stdout", "stderr"):
@@ -74,7 +86,8 @@ class ProcessGroup:
         self._heard.put((name, None))
 
     def lines(self, timeout_s: float = math.inf) -> Iterator[tuple[str, str]]:
-        """Lines as they come, until both streams have ended, or the process has and no more comes: others may hold its streams open.
+        """Lines as they come, until both streams have ended, or the process has and no more comes:
+        others may hold its streams open.
 
         Raises `TimeoutError` when time is up and it is silent.
         """
@@ -82,7 +95,9 @@ class ProcessGroup:
         while ended < 2:
             alive = self.alive
             try:
-                name, line = self._heard.get(timeout=max(0.0, min(_LOOK_EVERY_S, deadline - time.monotonic())))
+                name, line = self._heard.get(
+                    timeout=max(0.0, min(_LOOK_EVERY_S, deadline - time.monotonic()))
+                )
             except queue.Empty:
                 if not alive:
                     return
@@ -95,14 +110,18 @@ class ProcessGroup:
                 yield name, line
 
     def stop(self, patience_s: float) -> None:
-        """Ask the process to end (SIGTERM), and end all that is left of its group when it has, or when patience is over."""
+        """Ask the process to end (SIGTERM), and end all that is left of its group when it has, or
+        when patience is over.
+        """
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.close()
 
     def ended(self) -> int:
-        """Its status, once it has ended by itself; nothing of its group is left then. 128 and the signal's number where one ended it."""
+        """Its status, once it has ended by itself; nothing of its group is left then. 128 and the
+        signal's number where one ended it.
+        """
         status = self._process.wait()
         self.close()
         return status if status >= 0 else 128 - status
@@ -130,16 +149,28 @@ class StepProcess(ProcessGroup):
     """A process that takes one step after the other."""
 
     def __init__(self) -> None:
-        super().__init__(module_command("flows.cli", "serve-steps", "--parent", str(os.getpid())), stdin=subprocess.PIPE)
+        super().__init__(
+            module_command("flows.cli", "serve-steps", "--parent", str(os.getpid())),
+            stdin=subprocess.PIPE,
+        )
 
-    def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
+    def take(
+        self,
+        step: str,
+        share: str,
+        order: Order,
+        on_progress: Callable[[int, int], None],
+        on_line: Callable[[str], None],
+    ) -> Any:
         """Take a step, or a share of it, and return its report. Raises `StepFailed`."""
         stdin: IO[str] = self._process.stdin  # type: ignore[assignment]  # a pipe
         try:
             stdin.write(json.dumps({"step": step, "share": share, **order._asdict()}) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            raise StepFailed(f"step {step}: its process ended before it began", unheard=True) from None
+            raise StepFailed(
+                f"step {step}: its process ended before it began", unheard=True
+            ) from None
         errors: list[str] = []
         heard = False
         for name, line in self._lines(step, order.timeout_s):
@@ -156,13 +187,19 @@ class StepProcess(ProcessGroup):
             if "report" in said:
                 return said["report"]
         reason = "; ".join(errors) or "without a word"
-        raise StepFailed(f"step {step}: its process died with status {self._process.poll()}: {reason}", unheard=not heard)
+        raise StepFailed(
+            f"step {step}: its process died with status {self._process.poll()}: {reason}",
+            unheard=not heard,
+        )
 
     def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
         try:
             yield from self.lines(timeout_s)
         except TimeoutError:
-            message = f"step {step} took longer than {timeout_s:g} s and was ended; raise step_timeout_s, or give it more workers"
+            message = (
+                f"step {step} took longer than {timeout_s:g} s and was ended; raise "
+                "step_timeout_s, or give it more workers"
+            )
             raise StepFailed(message, final=True) from None
 
 
@@ -178,8 +215,17 @@ class StepProcesses:
     def __init__(self) -> None:
         self._idle: list[StepProcess] = []
 
-    def take(self, step: str, share: str, order: Order, on_progress: Callable[[int, int], None], on_line: Callable[[str], None]) -> Any:
-        """Take a step in an idle process or a new one; a process in which it failed is not used again."""
+    def take(
+        self,
+        step: str,
+        share: str,
+        order: Order,
+        on_progress: Callable[[int, int], None],
+        on_line: Callable[[str], None],
+    ) -> Any:
+        """Take a step in an idle process or a new one; a process in which it failed is not used
+        again.
+        """
         while True:
             process, is_new = self._ready()
             try:

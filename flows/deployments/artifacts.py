@@ -1,4 +1,6 @@
-"""What a run shows on Prefect's page: progress while it works; counts, agreement, the card and a link when it ends."""
+"""What a run shows on Prefect's page: progress while it works; counts, agreement, the card and a
+link when it ends.
+"""
 
 import re
 import time
@@ -21,7 +23,9 @@ from pipelines.stages.texts.gather_vocabulary import gathered
 from pipelines.storage.store import Store
 
 _LONGEST: Final = 600  # characters of an example
-_EVERY_S: Final = 5.0  # between two looks at a step's progress: each is a request, and the server's work
+_EVERY_S: Final = (
+    5.0  # between two looks at a step's progress: each is a request, and the server's work
+)
 
 
 class StepProgressBar:
@@ -35,7 +39,9 @@ class StepProgressBar:
     def show(self, done: int, total: int) -> None:
         """Show that so many of all inputs or clips are done."""
         ended = done >= total
-        if not total or (time.monotonic() - self._shown_at < _EVERY_S and not (ended and self._artifact)):
+        if not total or (
+            time.monotonic() - self._shown_at < _EVERY_S and not (ended and self._artifact)
+        ):
             return
         self._shown_at, percent = time.monotonic(), round(100.0 * done / total, 1)
         said = f"{self._step}: {done} of {total}"
@@ -59,49 +65,84 @@ def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
         }
         for report in reports
     ]
-    create_table_artifact(rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did")
+    create_table_artifact(
+        rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did"
+    )
 
 
 def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
-    """What a language model was asked and paid, what of its answers was refused and why, and some of them to look at."""
+    """What a language model was asked and paid, what of its answers was refused and why, and some
+    of them to look at.
+    """
     for report in reports:
         if report["step"] == "paraphrase" and report.get("told"):
             text = rewording_report(report["counts"], report["told"])
             create_markdown_artifact(
-                text, key=key("rewording", corpus), description=f"Captions of {plain_line(corpus)} in a language model's words"
+                text,
+                key=key("rewording", corpus),
+                description=f"Captions of {plain_line(corpus)} in a language model's words",
             )
 
 
 def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
     """The same, in Markdown."""
-    refused = {name.removeprefix("refused_"): count for name, count in counts.items() if name.startswith("refused_")}
-    rows = [*told["calls"].items(), ("controls", counts.get("controls", 0)), ("landed", counts.get("landed", 0))]
+    refused = {
+        name.removeprefix("refused_"): count
+        for name, count in counts.items()
+        if name.startswith("refused_")
+    }
+    rows = [
+        *told["calls"].items(),
+        ("controls", counts.get("controls", 0)),
+        ("landed", counts.get("landed", 0)),
+    ]
     lines = [
-        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of ${told['budget_usd']:.2f} in all. "
+        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
+        f"${told['budget_usd']:.2f} in all. "
         "What is set aside for calls of unknown end counts as spent.",
         "",
         *_markdown_table(("", "count"), [*rows, ("unanswered", counts.get("unanswered", 0))]),
         "",
-        *_markdown_table(("refused because", "times"), sorted(refused.items(), key=lambda row: -row[1])),
+        *_markdown_table(
+            ("refused because", "times"), sorted(refused.items(), key=lambda row: -row[1])
+        ),
     ]
     for name, examples in told["examples"].items():
         for example in examples:
             texts = (plain_line(example[which], _LONGEST) for which in ("caption", "rewording"))
-            lines += ["", f"**{plain_line(name)}**, {plain_line(example['sample'])}", "", f"> {next(texts)}", ">", f"> → {next(texts)}"]
+            lines += [
+                "",
+                f"**{plain_line(name)}**, {plain_line(example['sample'])}",
+                "",
+                f"> {next(texts)}",
+                ">",
+                f"> → {next(texts)}",
+            ]
     return "\n".join(lines) + "\n"
 
 
 def show_labels(corpus: str, store: Store) -> None:
     """How the pseudo-labels of a corpus spread."""
     text = label_report(build_stats(store), gathered(store)["counts"])
-    create_markdown_artifact(text, key=key("labels", corpus), description=f"Pseudo-labels of {plain_line(corpus)}")
+    create_markdown_artifact(
+        text, key=key("labels", corpus), description=f"Pseudo-labels of {plain_line(corpus)}"
+    )
 
 
 def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]]) -> str:
     """The same, in Markdown; and what became of the vocabularies' texts."""
-    lines = [f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have labels.", ""]
+    lines = [
+        (
+            f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have "
+            "labels."
+        ),
+        "",
+    ]
     heads = ("", "labels", "different", "entropy, bits", "Gini")
-    rows = [(form.value, one.labels, one.distinct, f"{one.entropy_bits:.2f}", f"{one.gini:.2f}") for form, one in stats.forms.items()]
+    rows = [
+        (form.value, one.labels, one.distinct, f"{one.entropy_bits:.2f}", f"{one.gini:.2f}")
+        for form, one in stats.forms.items()
+    ]
     lines += _markdown_table(heads, rows)
     for form, one in stats.forms.items():
         for title, used in (("most used", one.head), ("least used", one.tail)):
@@ -109,7 +150,14 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
             lines += ["", *_markdown_table((f"{form.value}, {title}", "samples"), cells)]
     dropped = ("", "form", "texts", "kept", "duplicate", "dropped")
     counted = [
-        (plain_line(name), form, found["texts"], found["kept"], found["duplicate"], _reasons(found["dropped"]))
+        (
+            plain_line(name),
+            form,
+            found["texts"],
+            found["kept"],
+            found["duplicate"],
+            _reasons(found["dropped"]),
+        )
         for name, forms in vocabularies.items()
         for form, found in forms.items()
         if found["texts"]
@@ -123,27 +171,48 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(map(str, row))} |" for row in rows)]
+    return [
+        f"| {' | '.join(heads)} |",
+        "|" + "---|" * len(heads),
+        *(f"| {' | '.join(map(str, row))} |" for row in rows),
+    ]
 
 
 def show_dataset(corpus: str, store: Store, dataset: dict[str, Any]) -> None:
     """The agreement of labels as a table, the dataset card, and where the output is."""
     figures = list(Agreement.model_fields)
     rows = [
-        {"variants": kind, "samples": row["samples"], **{name: "–" if row[name] is None else f"{row[name]:.3f}" for name in figures}}
+        {
+            "variants": kind,
+            "samples": row["samples"],
+            **{name: "–" if row[name] is None else f"{row[name]:.3f}" for name in figures},
+        }
         for kind, row in dataset["agreement"].items()
     ]
-    create_table_artifact(rows, key=key("agreement", corpus), description="Labels extracted again, compared with the ones carried")
+    create_table_artifact(
+        rows,
+        key=key("agreement", corpus),
+        description="Labels extracted again, compared with the ones carried",
+    )
     create_markdown_artifact(
-        store.read_bytes("README.md").decode(), key=key("card", corpus), description=f"Dataset card of {plain_line(corpus)}"
+        store.read_bytes("README.md").decode(),
+        key=key("card", corpus),
+        description=f"Dataset card of {plain_line(corpus)}",
     )
     url = store.url if "://" in store.url else f"file://{store.url}"
-    create_link_artifact(url, link_text=store.url, key=key("output", corpus), description=f"Output of {plain_line(corpus)}")
+    create_link_artifact(
+        url,
+        link_text=store.url,
+        key=key("output", corpus),
+        description=f"Output of {plain_line(corpus)}",
+    )
 
 
 def show_changes(corpus: str, text: str) -> None:
     """What a new version changed."""
-    create_markdown_artifact(text, key=key("changes", corpus), description=f"What changed in {plain_line(corpus)}")
+    create_markdown_artifact(
+        text, key=key("changes", corpus), description=f"What changed in {plain_line(corpus)}"
+    )
 
 
 def key(*parts: str) -> str:

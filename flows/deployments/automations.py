@@ -1,7 +1,9 @@
-"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m flows.deployments.automations`.
+"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m
+flows.deployments.automations`.
 
-A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started again: it resumes where it was.
-With a notification block, runs that fail and builds with too many dead inputs are told.
+A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started
+again: it resumes where it was. With a notification block, runs that fail and builds with too many
+dead inputs are told.
 """
 
 import argparse
@@ -20,51 +22,83 @@ from prefect.exceptions import ObjectNotFound
 from flows.deployments.build_corpus import DEAD_EVENT
 from pipelines.storage.lock import LEASE_S
 
-SILENCE_S: Final = LEASE_S + 60  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+SILENCE_S: Final = (
+    LEASE_S + 60
+)  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
 _FLOWS: Final = ("build-corpus", "nightly", "backfill", "train", "pipeline")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
-_OURS: Final = [ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})]
+_OURS: Final = [
+    ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})
+]
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations; `block` names a notification block as ``type/name``, such as ``slack-webhook/alerts``."""
+    """The automations; `block` names a notification block as ``type/name``, such as
+    ``slack-webhook/alerts``.
+    """
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.*"}, match=_RUNS, match_related=_OURS,
-            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=silence_s),
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            match=_RUNS,
+            match_related=_OURS,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=silence_s),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeats have stopped")],
-    )  # fmt: skip
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeats have stopped")
+        ],
+    )
     again = Automation(
         name="obbligato: a crashed run starts again",
         trigger=_on({"prefect.flow-run.Crashed"}, runs=[str(number) for number in range(_TRIES)]),
-        actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="starts again where it was", force=True)],
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.SCHEDULED,
+                name="AwaitingRetry",
+                message="starts again where it was",
+                force=True,
+            )
+        ],
     )
     if not block:
         return [vanished, again]
-    loaded: Any = Block.load(block)  # both kinds of call have one name; outside an event loop it answers at once
+    loaded: Any = Block.load(
+        block
+    )  # both kinds of call have one name; outside an event loop it answers at once
     told = loaded._block_document_id
     if told is None:
         raise ValueError(f"block {block} is not stored on the server")
     failed = Automation(
         name="obbligato: a run failed",
-        trigger=_on({"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}),
+        trigger=_on(
+            {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
+        ),
         actions=[
             SendNotification(
-                block_document_id=told, subject="{{ flow_run.name }}: {{ flow_run.state.name }}", body="{{ flow_run.state.message }}"
+                block_document_id=told,
+                subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
+                body="{{ flow_run.state.message }}",
             )
         ],
     )
     dead = Automation(
         name="obbligato: too many dead inputs",
-        trigger=EventTrigger(expect={DEAD_EVENT}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+        trigger=EventTrigger(
+            expect={DEAD_EVENT}, posture=Posture.Reactive, threshold=1, within=timedelta(0)
+        ),
         actions=[
             SendNotification(
                 block_document_id=told,
                 subject="{{ event.resource.name }}: too many dead inputs",
-                body="Share {{ event.payload.share }} of {{ event.payload.out }}, limit {{ event.payload.limit }}: obbligato dead ls",
+                body=(
+                    "Share {{ event.payload.share }} of {{ event.payload.out }}, limit {{ "
+                    "event.payload.limit }}: obbligato dead ls"
+                ),
             )
         ],
     )
@@ -73,15 +107,24 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
 
 def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
     """States of our flows' runs; `runs` limits them to these counts of earlier tries."""
-    which = ResourceSpecification({**_RUNS.root, "prefect.run-count": list(runs)}) if runs else _RUNS
+    which = (
+        ResourceSpecification({**_RUNS.root, "prefect.run-count": list(runs)}) if runs else _RUNS
+    )
     return EventTrigger(
-        expect=events, match=which, match_related=_OURS, posture=Posture.Reactive, threshold=1, within=timedelta(0),
+        expect=events,
+        match=which,
+        match_related=_OURS,
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(0),
         for_each={"prefect.resource.id"},
-    )  # fmt: skip
+    )
 
 
 def publish(wanted: Sequence[Automation]) -> list[str]:
-    """Create automations on the server, or bring those of the same name up to date. Returns their names."""
+    """Create automations on the server, or bring those of the same name up to date. Returns their
+    names.
+    """
     for automation in wanted:
         try:
             standing: Any = Automation.read(name=automation.name)
@@ -95,9 +138,11 @@ def publish(wanted: Sequence[Automation]) -> list[str]:
 def main() -> None:
     """Entry point of `python -m flows.deployments.automations`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--block", default="", help="notification block as type/name, such as slack-webhook/alerts")
+    parser.add_argument(
+        "--block", default="", help="notification block as type/name, such as slack-webhook/alerts"
+    )
     for name in publish(automations(parser.parse_args().block)):
-        print(name)  # noqa: T201  the answer of a program
+        print(name)
 
 
 if __name__ == "__main__":

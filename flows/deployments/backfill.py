@@ -1,11 +1,20 @@
-"""The flow that does stages of a whole corpus again, in slices side by side: after a new recipe, a new annotator, a fixed defect."""
+"""The flow that does stages of a whole corpus again, in slices side by side: after a new recipe, a
+new annotator, a fixed defect.
+"""
 
 from typing import Any, Final
 
 from prefect import flow
 
 from flows.build.order import STEPS, steps_of
-from flows.build.run_step import absolute, begin, check_models, check_recipe, stored_build, trust_recipe
+from flows.build.run_step import (
+    absolute,
+    begin,
+    check_models,
+    check_recipe,
+    stored_build,
+    trust_recipe,
+)
 from flows.deployments.build_corpus import EngineSettings, Share, finished_run, started_run, take
 from flows.errors import UsageError
 from pipelines.beam.options import check_engine
@@ -22,10 +31,12 @@ def backfill(
     until: str = STEPS[-1],
     max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
-    """Bring a build that stands up to date with a recipe (its own, or a new one), without looking for new inputs.
+    """Bring a build that stands up to date with a recipe (its own, or a new one), without looking
+    for new inputs.
 
-    Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side` run at a time, or as many as the
-    Dask cluster has room for. Buckets that nothing touches are left alone. `until` ends it after that step.
+    Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side`
+    run at a time, or as many as the Dask cluster has room for. Buckets that nothing touches are
+    left alone. `until` ends it after that step.
     """
     if until not in STEPS[1:]:
         raise UsageError(f"{until} is no step of a backfill: expected {', '.join(STEPS[1:])}")
@@ -36,7 +47,11 @@ def backfill(
 
 
 def brought_up_to_date(
-    out: str, recipe: Recipe | None, engine: EngineSettings, max_dead_share: float, until: str = STEPS[-1]
+    out: str,
+    recipe: Recipe | None,
+    engine: EngineSettings,
+    max_dead_share: float,
+    until: str = STEPS[-1],
 ) -> dict[str, Any]:
     """Take the steps of a build after its listing, as a part of the flow run that calls."""
     check_engine(engine.engine, out)
@@ -46,10 +61,16 @@ def brought_up_to_date(
     check_models(chosen)
     for knob in _LISTED:
         if getattr(chosen.ingest, knob) != getattr(stored.ingest, knob):
-            raise UsageError(f"ingest.{knob} decides what is listed, and a backfill does not list: build with it")
+            raise UsageError(
+                f"ingest.{knob} decides what is listed, and a backfill does not list: build with it"
+            )
     with started_run(out, chosen, engine) as run:
         begin(sources, out, chosen)
         for step in steps_of(chosen)[1:]:
             if STEPS.index(step) <= STEPS.index(until):
                 take(run, step)
-        return finished_run(run, max_dead_share) if until == STEPS[-1] else {"out": out, "steps": len(run.reports)}
+        return (
+            finished_run(run, max_dead_share)
+            if until == STEPS[-1]
+            else {"out": out, "steps": len(run.reports)}
+        )

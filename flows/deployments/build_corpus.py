@@ -1,4 +1,6 @@
-"""The flow that builds a dataset: one task per step, each in a process of its own, under the output folder's lock."""
+"""The flow that builds a dataset: one task per step, each in a process of its own, under the output
+folder's lock.
+"""
 
 import time
 from collections.abc import Iterator
@@ -29,13 +31,17 @@ from pipelines.trust.trusted import wanted
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
-TAGS: Final = {"paraphrase": ("obbligato-llm",)}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+TAGS: Final = {
+    "paraphrase": ("obbligato-llm",)
+}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EngineSettings(BaseModel):
-    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask cluster at `dask`."""
+    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask
+    cluster at `dask`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +56,10 @@ class EngineSettings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.dask and self.slices < 2:
-            raise ValueError("a Dask cluster shares the work by slices: set slices to a few times the number of its workers")
+            raise ValueError(
+                "a Dask cluster shares the work by slices: set slices to a few times the number "
+                "of its workers"
+            )
         return self
 
     @property
@@ -76,21 +85,36 @@ def _may_mend(_task: object, _run: object, state: Any) -> bool:
     return not (isinstance(failure, StepFailed) and failure.final)
 
 
-@task(task_run_name="{step} {share}", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_mend, cache_policy=NO_CACHE)
+@task(
+    task_run_name="{step} {share}",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_mend,
+    cache_policy=NO_CACHE,
+)
 def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any]:
-    """Take one step, or a share of it, in a process of its own; its output goes to the log, its progress to an artifact."""
+    """Take one step, or a share of it, in a process of its own; its output goes to the log, its
+    progress to an artifact.
+    """
     logger = get_run_logger()
     bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
-    # By its module: a Dask worker gets this function by value, with all that it names, and must use the processes of its own.
-    report: dict[str, Any] = step_process.PROCESSES.take(step, share, order, bar.show, logger.warning)
-    logger.info("%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items()))
+    # By its module: a Dask worker gets this function by value, with all that it names, and must use
+    # the processes of its own.
+    report: dict[str, Any] = step_process.PROCESSES.take(
+        step, share, order, bar.show, logger.warning
+    )
+    logger.info(
+        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items())
+    )
     return report
 
 
 @flow(flow_run_name="{step} in slices", validate_parameters=False)
 def slices(step: str, order: Order, corpus: str, of: int) -> list[dict[str, Any]]:
     """Take all shares of a step side by side, as the task runner has room."""
-    futures = [take_step.submit(step, f"{number}/{of}", order, corpus) for number in range(1, of + 1)]
+    futures = [
+        take_step.submit(step, f"{number}/{of}", order, corpus) for number in range(1, of + 1)
+    ]
     wait(futures)
     return [future.result() for future in futures]
 
@@ -106,9 +130,9 @@ def build_corpus(
 ) -> dict[str, Any]:
     """Build a dataset from music, or finish one. Returns its totals.
 
-    Parameters are validated before anything starts. A run in a folder where another is at work is refused.
-    An event `obbligato.dead-letters` tells automations of a share of dead inputs above `max_dead_share`. Without `shrink` it stops where
-    many songs that are in force would go.
+    Parameters are validated before anything starts. A run in a folder where another is at work is
+    refused. An event `obbligato.dead-letters` tells automations of a share of dead inputs above
+    `max_dead_share`. Without `shrink` it stops where many songs that are in force would go.
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
@@ -121,13 +145,34 @@ def build_corpus(
 
 
 @contextmanager
-def started_run(out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False) -> Iterator[Run]:
-    """A run that holds its output folder's lock; what its steps reported is shown at the end, however it ends."""
+def started_run(
+    out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False
+) -> Iterator[Run]:
+    """A run that holds its output folder's lock; what its steps reported is shown at the end,
+    however it ends.
+    """
     if out.startswith("memory://"):
-        raise UsageError(f"{out} lies in one process's memory, and steps run in others; name a folder or another URL")
+        raise UsageError(
+            f"{out} lies in one process's memory, and steps run in others; name a folder or "
+            "another URL"
+        )
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
-        run_folder, holder, named = new_run(), lock.holder.holder_id, (*wanted(recipe), *links_out(Store(out)))  # all of it was checked
-        order = Order(out, run_folder, engine.workers, engine.runner, engine.beam, holder, engine.step_timeout_s, named, shrink)
+        run_folder, holder, named = (
+            new_run(),
+            lock.holder.holder_id,
+            (*wanted(recipe), *links_out(Store(out))),
+        )  # all of it was checked
+        order = Order(
+            out,
+            run_folder,
+            engine.workers,
+            engine.runner,
+            engine.beam,
+            holder,
+            engine.step_timeout_s,
+            named,
+            shrink,
+        )
         run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run
@@ -143,10 +188,17 @@ def take(run: Run, step: str) -> dict[str, Any]:
     of = run.settings.slices
     alone = step not in STAGES or STAGES[step].is_whole(run.recipe)
     if of == 1 or alone:
-        report = take_step.with_options(tags=TAGS.get(step) if alone else None)(step, "", run.order, run.corpus)
+        report = take_step.with_options(tags=TAGS.get(step) if alone else None)(
+            step, "", run.order, run.corpus
+        )
     else:
         began = time.monotonic()
-        report = _together(step, slices.with_options(task_runner=_task_runner(run.settings))(step, run.order, run.corpus, of))
+        report = _together(
+            step,
+            slices.with_options(task_runner=_task_runner(run.settings))(
+                step, run.order, run.corpus, of
+            ),
+        )
         report["seconds"] = round(time.monotonic() - began, 3)
     run.reports.append(report)
     return report
@@ -163,7 +215,12 @@ def _task_runner(settings: EngineSettings) -> Any:
 def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
     counts = summed(report["counts"] for report in reports)
     total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
-    return {"step": step, "counts": counts, **total, "work_s": round(sum(report["work_s"] for report in reports), 3)}
+    return {
+        "step": step,
+        "counts": counts,
+        **total,
+        "work_s": round(sum(report["work_s"] for report in reports), 3),
+    }
 
 
 def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:
@@ -172,12 +229,28 @@ def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:
     dataset = store.read_json(DATASET)
     show_dataset(run.corpus, store, dataset)
     inputs, samples = dataset["inputs"], dataset["samples"]
-    dead = max(inputs.get("dead", 0) / max(1, inputs["in"]), samples["dead"] / max(1, samples["planned"]))
+    dead = max(
+        inputs.get("dead", 0) / max(1, inputs["in"]), samples["dead"] / max(1, samples["planned"])
+    )
     if dead > max_dead_share:
-        get_run_logger().warning("%.1f %% are dead, more than %.1f %%; `obbligato dead ls %s`", 100 * dead, 100 * max_dead_share, store.url)
+        get_run_logger().warning(
+            "%.1f %% are dead, more than %.1f %%; `obbligato dead ls %s`",
+            100 * dead,
+            100 * max_dead_share,
+            store.url,
+        )
         emit_event(
             DEAD_EVENT,
-            resource={"prefect.resource.id": f"obbligato.corpus.{run.corpus}", "prefect.resource.name": run.corpus},
-            payload={"out": store.url, "share": round(dead, 4), "limit": max_dead_share, "inputs": inputs, "samples": samples},
+            resource={
+                "prefect.resource.id": f"obbligato.corpus.{run.corpus}",
+                "prefect.resource.name": run.corpus,
+            },
+            payload={
+                "out": store.url,
+                "share": round(dead, 4),
+                "limit": max_dead_share,
+                "inputs": inputs,
+                "samples": samples,
+            },
         )
     return {"inputs": inputs, "samples": samples, "out": store.url}

@@ -1,4 +1,6 @@
-"""The flow that gives a corpus which stands its latents, or those of another codec: shards are written anew around the same audio."""
+"""The flow that gives a corpus which stands its latents, or those of another codec: shards are
+written anew around the same audio.
+"""
 
 from typing import Any
 
@@ -13,9 +15,14 @@ from schemas.recipe import EncodeRecipe, Recipe
 
 @flow(name="encode", flow_run_name="encode {out}", retries=0)
 def encode_corpus(
-    out: str, encode: EncodeRecipe, engine: EngineSettings = EngineSettings(), max_dead_share: Share = 0.05
+    out: str,
+    encode: EncodeRecipe,
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
-    """Encode every sample's audio, and write the shards anew from the audio that stands in them. New inputs are not looked for."""
+    """Encode every sample's audio, and write the shards anew from the audio that stands in them.
+    New inputs are not looked for.
+    """
     if not encode.codec:
         raise UsageError("encode.codec is empty: name one, such as mel")
     out = absolute(out)

@@ -1,4 +1,6 @@
-"""The flow that gives a corpus which stands its pseudo-labels, or others: shards get new texts around the same audio."""
+"""The flow that gives a corpus which stands its pseudo-labels, or others: shards get new texts
+around the same audio.
+"""
 
 from typing import Any
 
@@ -15,8 +17,14 @@ from schemas.recipe import Recipe
 
 
 @flow(name="label", flow_run_name="label {out}", retries=0)
-def label_corpus(out: str, label: LabelRecipe, engine: EngineSettings = EngineSettings(), max_dead_share: Share = 0.05) -> dict[str, Any]:
-    """Embed the clips, match them to the vocabularies, draw labels, and write the shards anew from the audio that stands in them.
+def label_corpus(
+    out: str,
+    label: LabelRecipe,
+    engine: EngineSettings = EngineSettings(),
+    max_dead_share: Share = 0.05,
+) -> dict[str, Any]:
+    """Embed the clips, match them to the vocabularies, draw labels, and write the shards anew from
+    the audio that stands in them.
 
     New inputs are not looked for. Statistics of the labels are an artifact of the run.
     """

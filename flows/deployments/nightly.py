@@ -1,4 +1,6 @@
-"""The flow for schedules: look at the sources, build only what is new, publish a version, say what changed."""
+"""The flow for schedules: look at the sources, build only what is new, publish a version, say what
+changed.
+"""
 
 from typing import Any
 
@@ -25,10 +27,12 @@ def nightly(
     max_dead_share: Share = 0.05,
     shrink: bool = False,
 ) -> dict[str, Any] | State[Any]:
-    """Bring a dataset up to date with its sources. Steps find out by themselves what is done; where all is, nothing is new.
+    """Bring a dataset up to date with its sources. Steps find out by themselves what is done; where
+    all is, nothing is new.
 
-    Songs that came get shards of their own; shards that nothing touches keep their bytes. Each change is a new version.
-    A night on which many songs would go stops instead, unless told to `shrink`.
+    Songs that came get shards of their own; shards that nothing touches keep their bytes. Each
+    change is a new version. A night on which many songs would go stops instead, unless told to
+    `shrink`.
     """
     out = absolute(out)
     check(sources, out, recipe, engine.engine)
@@ -41,9 +45,13 @@ def nightly(
             take(run, step)
         version = last_version(store)
         if version is None:
-            raise PipelineError(f"{out} was built, but no version stands in it; this is a defect, please report it")
+            raise PipelineError(
+                f"{out} was built, but no version stands in it; this is a defect, please report it"
+            )
         if version == before:
-            get_run_logger().info("nothing new in %s; version %d stands", ", ".join(sources), version.number)
+            get_run_logger().info(
+                "nothing new in %s; version %d stands", ", ".join(sources), version.number
+            )
             return Completed(name="Nothing new", message=f"version {version.number} stands")
         totals = finished_run(run, max_dead_share)
         show_changes(recipe.corpus.name, what_changed(version, before))

@@ -1,13 +1,17 @@
-"""Prefect's own server, which it starts on 127.0.0.1 where none is named, asks for a password: any user of the machine can reach it."""
+"""Prefect's own server, which it starts on 127.0.0.1 where none is named, asks for a password: any
+user of the machine can reach it.
+"""
 
 import os
 import secrets
 
 
 def guard_own_server() -> None:
-    """Have the server that Prefect would start for this process, and its clients here, share a new password.
+    """Have the server that Prefect would start for this process, and its clients here, share a new
+    password.
 
-    It lives in the environment of this process and of those that it starts, nowhere else. A server that is named is guarded by its keeper.
+    It lives in the environment of this process and of those that it starts, nowhere else. A server
+    that is named is guarded by its keeper.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings

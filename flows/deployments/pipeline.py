@@ -1,4 +1,5 @@
-"""The flow from music to a model that has been measured: build, label, encode, train, evaluate, in one run with one lineage.
+"""The flow from music to a model that has been measured: build, label, encode, train, evaluate, in
+one run with one lineage.
 
 Its folder::
 
@@ -47,15 +48,18 @@ def pipeline(
     launching: Launching = Launching(),
     evaluation: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Build a corpus from music, train a model on it, and measure whether it plays what is asked. Run again, it goes on where it was.
+    """Build a corpus from music, train a model on it, and measure whether it plays what is asked.
+    Run again, it goes on where it was.
 
-    The build labels if its recipe names vocabularies, and encodes for the codec that is trained on. `settings` are knobs of the training
-    recipe, `evaluation` more options of `obbligato evaluate`.
+    The build labels if its recipe names vocabularies, and encodes for the codec that is trained on.
+    `settings` are knobs of the training recipe, `evaluation` more options of `obbligato evaluate`.
     """
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
     built_by = with_latents(recipe, train_recipe(preset, None, list(settings), [corpus]))
-    launching.made.check(train_job([corpus], model, preset, settings, launching))  # before the build, not after it
+    launching.made.check(
+        train_job([corpus], model, preset, settings, launching)
+    )  # before the build, not after it
     totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
     trained = train_model([corpus], model, preset, settings, launching)
     if Store(model).exists(DOCUMENT):
@@ -63,12 +67,18 @@ def pipeline(
         trained = {**trained, **described(model, report)}
     else:
         report = ""
-        get_run_logger().warning("%s cannot be seen from here: measure it where it lies, by obbligato evaluate %s %s", model, model, corpus)
+        get_run_logger().warning(
+            "%s cannot be seen from here: measure it where it lies, by obbligato evaluate %s %s",
+            model,
+            model,
+            corpus,
+        )
     return {"corpus": totals, "model": trained, "report": report}
 
 
 def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
-    """The recipe of the build with latents of the codec that is trained on. Raises `UsageError` where it asks for those of another.
+    """The recipe of the build with latents of the codec that is trained on. Raises `UsageError`
+    where it asks for those of another.
 
     >>> from training.run.presets import ready_recipe
     >>> with_latents(Recipe(), ready_recipe("tiny")).encode.codec
@@ -77,7 +87,8 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
     codec = training.codec
     if recipe.encodes and (recipe.encode.codec, recipe.encode.source) != (codec.name, codec.source):
         raise UsageError(
-            f"the build encodes with {recipe.encode.codec} {recipe.encode.source}, but the training recipe's codec is {codec.name} "
+            f"the build encodes with {recipe.encode.codec} {recipe.encode.source}, but the "
+            f"training recipe's codec is {codec.name} "
             f"{codec.source}: leave encode.codec empty, or set codec.name and codec.source"
         )
     return recipe.replaced(encode=recipe.encode.replaced(codec=codec.name, source=codec.source))
@@ -87,7 +98,9 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> None:
     """Have a model play the corpus's test prompts and score it, in a process of its own."""
     command = module_command("flows.cli", "evaluate", model, corpus, "--out", report, *options)
-    group = ProcessGroup(module_command("flows.launchers.node", "--parent", str(os.getpid()), "--", *command))
+    group = ProcessGroup(
+        module_command("flows.launchers.node", "--parent", str(os.getpid()), "--", *command)
+    )
     try:
         for _, line in group.lines():
             get_run_logger().info(line)
@@ -96,8 +109,14 @@ def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...
         group.close()
         raise
     if status:
-        raise UsageError(f"obbligato evaluate ended with status {status}; the log of this run has its words")
-    create_link_artifact(f"file://{report}/{PAGE}", link_text=report, key=key("report", os.path.basename(os.path.dirname(report))))
+        raise UsageError(
+            f"obbligato evaluate ended with status {status}; the log of this run has its words"
+        )
+    create_link_artifact(
+        f"file://{report}/{PAGE}",
+        link_text=report,
+        key=key("report", os.path.basename(os.path.dirname(report))),
+    )
 
 
 def described(model: str, report: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The flow that trains a model: through a launcher, followed, gone on with after a stop, and described by its model card."""
+"""The flow that trains a model: through a launcher, followed, gone on with after a stop, and
+described by its model card.
+"""
 
 import json
 from typing import Annotated, Any
@@ -19,12 +21,17 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.run.recipe import wanted
 
-Shards = Annotated[list[str], Field(min_length=1, description="Builds, folders of shards, globs or URLs to learn from.")]
+Shards = Annotated[
+    list[str],
+    Field(min_length=1, description="Builds, folders of shards, globs or URLs to learn from."),
+]
 
 
 @task(task_run_name="train, turn {turn}", cache_policy=NO_CACHE, retries=0)
 def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
-    """Submit a job and follow it to its end; what it prints goes to the log. However this ends, nothing of the job runs on."""
+    """Submit a job and follow it to its end; what it prints goes to the log. However this ends,
+    nothing of the job runs on.
+    """
     logger = get_run_logger()
     return followed(launching.made, job, logger.info)
 
@@ -39,8 +46,9 @@ def train_model(
 ) -> dict[str, Any]:
     """Train a model on shards, or go on with one. Returns what its model card says, in short.
 
-    `settings` are knobs of the training recipe, as section.key=value; `launching` says where it runs. A cancelled run leaves a
-    checkpoint where there is time for one; another run of the same folder goes on from the last.
+    `settings` are knobs of the training recipe, as section.key=value; `launching` says where it
+    runs. A cancelled run leaves a checkpoint where there is time for one; another run of the same
+    folder goes on from the last.
     """
     recipe = train_recipe(preset, None, list(settings), shards)  # refused before anything starts
     trust(out, wanted(recipe.text, recipe.codec))
@@ -50,7 +58,9 @@ def train_model(
         ended = take_turn(turn, job, launching)
         if not ended.requeue:
             break
-        get_run_logger().warning("stopped from outside with more to do, in turn %d of at most %d", turn, job.requeues + 1)
+        get_run_logger().warning(
+            "stopped from outside with more to do, in turn %d of at most %d", turn, job.requeues + 1
+        )
     check_end(ended, job.out)
     if ended.status:
         raise UsageError(stopped(ended, job))
@@ -58,13 +68,30 @@ def train_model(
 
 
 def shown_model(out: str) -> dict[str, Any]:
-    """Show the model card of a run; where its folder is on other machines alone, say where to look."""
+    """Show the model card of a run; where its folder is on other machines alone, say where to
+    look.
+    """
     store, name = Store(out), absolute(out).rstrip("/").rpartition("/")[2]
     url = out if "://" in out else f"file://{out}"
-    create_link_artifact(url, link_text=out, key=key("model-folder", name), description=f"Checkpoints and log of {name}")
+    create_link_artifact(
+        url,
+        link_text=out,
+        key=key("model-folder", name),
+        description=f"Checkpoints and log of {name}",
+    )
     if not store.exists(DOCUMENT):
-        get_run_logger().warning("%s cannot be seen from here: its model card is %s there", out, CARD)
+        get_run_logger().warning(
+            "%s cannot be seen from here: its model card is %s there", out, CARD
+        )
         return {"out": out}
-    create_markdown_artifact(store.read_bytes(CARD).decode(), key=key("model", name), description=f"Model card of {name}")
+    create_markdown_artifact(
+        store.read_bytes(CARD).decode(), key=key("model", name), description=f"Model card of {name}"
+    )
     facts = json.loads(store.read_bytes(DOCUMENT))
-    return {"out": out, **{name: facts[name] for name in ("checkpoint", "step", "samples", "recipe_sha256", "figures")}}
+    return {
+        "out": out,
+        **{
+            name: facts[name]
+            for name in ("checkpoint", "step", "samples", "recipe_sha256", "figures")
+        },
+    }

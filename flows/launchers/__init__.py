@@ -1,5 +1,5 @@
-"""Where training runs: here, on a Slurm cluster, on Kubernetes. One launcher per file, all behind `Launcher`; local.py is the place to
-start reading.
+"""Where training runs: here, on a Slurm cluster, on Kubernetes. One launcher per file, all behind
+`Launcher`; local.py is the place to start reading.
 """
 
 from enum import StrEnum
@@ -14,7 +14,16 @@ from flows.launchers.slurm import SlurmLauncher, SlurmSettings
 from schemas.errors import SchemaError
 from schemas.record import Record
 
-__all__ = ("Ended", "Handle", "Launcher", "LauncherName", "Launching", "TrainJob", "followed", "launched")
+__all__ = (
+    "Ended",
+    "Handle",
+    "Launcher",
+    "LauncherName",
+    "Launching",
+    "TrainJob",
+    "followed",
+    "launched",
+)
 
 
 class LauncherName(StrEnum):
@@ -42,8 +51,14 @@ class Launching(Record):
     launcher: LauncherName = Field(LauncherName.LOCAL, description="local, slurm or kubernetes.")
     processes: Count = Field(1, description="On each node; on GPUs, one for each.")
     nodes: Count = Field(1, description="Machines.")
-    requeues: int = Field(10, ge=0, description="How often a run that was stopped from outside goes on; on Kubernetes, always.")
-    settings: dict[str, Any] = Field({}, description="Of the launcher, such as partition, time, image, namespace, gpus.")
+    requeues: int = Field(
+        10,
+        ge=0,
+        description="How often a run that was stopped from outside goes on; on Kubernetes, always.",
+    )
+    settings: dict[str, Any] = Field(
+        {}, description="Of the launcher, such as partition, time, image, namespace, gpus."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -52,9 +67,15 @@ class Launching(Record):
             kind.model_validate(self.settings)
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+                (
+                    f"{'.'.join(map(str, problem['loc']))}: "
+                    f"{problem['msg'].removeprefix('Value error, ')}"
+                )
+                for problem in error.errors()
             )
-            raise SchemaError(f"the {self.launcher} launcher: {problems}; it has {', '.join(kind.model_fields)}") from error
+            raise SchemaError(
+                f"the {self.launcher} launcher: {problems}; it has {', '.join(kind.model_fields)}"
+            ) from error
         return self
 
     @property
@@ -68,4 +89,10 @@ class Launching(Record):
 
     def job(self, arguments: tuple[str, ...], out: str) -> TrainJob:
         """A command of ours as this place runs it."""
-        return TrainJob(arguments=arguments, out=out, processes=self.processes, nodes=self.nodes, requeues=self.requeues)
+        return TrainJob(
+            arguments=arguments,
+            out=out,
+            processes=self.processes,
+            nodes=self.nodes,
+            requeues=self.requeues,
+        )

@@ -14,7 +14,9 @@ from flows.launchers import Ended, Launching, TrainJob, launched
 from flows.launchers.job import REQUEUE, STOPPED, Tell
 
 
-def train_job(shards: Sequence[str], out: str, preset: str, settings: Sequence[str], launching: Launching) -> TrainJob:
+def train_job(
+    shards: Sequence[str], out: str, preset: str, settings: Sequence[str], launching: Launching
+) -> TrainJob:
     """The job of a training run. Paths hold in any working folder.
 
     >>> train_job(["s3://b/corpus"], "/data/m", "tiny", ["run.steps=8"], Launching()).arguments
@@ -32,11 +34,19 @@ def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[s
     >>> launching_of("slurm", 8, 2, ["time=12:00:00", "cpus=4", 'options=["--qos=high"]']).settings
     {'time': '12:00:00', 'cpus': '4', 'options': ['--qos=high']}
     """
-    values = {"launcher": launcher, "processes": processes, "nodes": nodes, "settings": dict(map(_pair, settings))}
+    values = {
+        "launcher": launcher,
+        "processes": processes,
+        "nodes": nodes,
+        "settings": dict(map(_pair, settings)),
+    }
     try:
         return Launching.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{_option(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors())
+        problems = "; ".join(
+            f"{_option(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
         raise UsageError(f"{problems}. `obbligato train --help` says how to launch") from error
 
 
@@ -61,11 +71,14 @@ class _Stopped(BaseException):
 def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
     """Run a job to its end, for a command; returns the status of the command.
 
-    SIGTERM or SIGINT cancels the job, which gets time for a checkpoint, and gives 75. Raises `UsageError` for a job that fails.
+    SIGTERM or SIGINT cancels the job, which gets time for a checkpoint, and gives 75. Raises
+    `UsageError` for a job that fails.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends this process, and what runs here with it
+        signal.signal(
+            number, signal.SIG_DFL
+        )  # a second one ends this process, and what runs here with it
         raise _Stopped
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -86,8 +99,13 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
 def check_end(ended: Ended, out: str) -> None:
     """Raises `UsageError` for a job that has failed; a stop is none."""
     if ended.status not in (0, *STOPPED):
-        where = f"the first error in {ended.log}" if ended.log else "the first error that it printed"
-        raise UsageError(f"training ended with status {ended.status}; {where} says why. The same command goes on in {out}")
+        where = (
+            f"the first error in {ended.log}" if ended.log else "the first error that it printed"
+        )
+        raise UsageError(
+            f"training ended with status {ended.status}; {where} says why. The same command goes "
+            f"on in {out}"
+        )
 
 
 def stopped(ended: Ended, job: TrainJob) -> str:
@@ -96,6 +114,12 @@ def stopped(ended: Ended, job: TrainJob) -> str:
     >>> stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
     'training in /m was stopped 3 times, as often as it may go on, and has more to do; the same command goes on'
     """
-    how = f"{job.requeues + 1} times, as often as it may go on," if ended.requeue else f"with status {ended.status} and not put back,"
+    how = (
+        f"{job.requeues + 1} times, as often as it may go on,"
+        if ended.requeue
+        else f"with status {ended.status} and not put back,"
+    )
     log = f". Its log: {ended.log}" if ended.log else ""
-    return f"training in {job.out} was stopped {how} and has more to do; the same command goes on{log}"
+    return (
+        f"training in {job.out} was stopped {how} and has more to do; the same command goes on{log}"
+    )

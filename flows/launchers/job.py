@@ -13,10 +13,16 @@ from flows.errors import UsageError
 from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
-REQUEUE: Final = 75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
+REQUEUE: Final = (
+    75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
+)
 TERMINATED: Final = 143  # a shell's status of what SIGTERM has ended
-STOPPED: Final = (REQUEUE, TERMINATED)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
-LAUNCHED: Final = "OBBLIGATO_LAUNCHED"  # tells a run that a scheduler started it, which may have killed another in its place
+STOPPED: Final = (
+    REQUEUE,
+    TERMINATED,
+)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
+# tells a run that a scheduler started it, which may have killed another in its place
+LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
 Tell = Callable[[str], None]
 Count = Annotated[int, Field(ge=1)]
@@ -29,7 +35,9 @@ class TrainJob(Record):
     out: str  # the run's folder, as the machines that train see it
     processes: Count = 1  # on each node; on GPUs, one for each
     nodes: Count = 1
-    requeues: Annotated[int, Field(ge=0)] = 10  # how often it may go on after a stop that nobody here asked for
+    requeues: Annotated[int, Field(ge=0)] = (
+        10  # how often it may go on after a stop that nobody here asked for
+    )
     module: str = "flows.cli"
 
     @property
@@ -39,16 +47,27 @@ class TrainJob(Record):
 
     @property
     def name(self) -> str:
-        """A name for schedulers: lower-case letters, digits and dashes; runs in different folders have different ones.
+        """A name for schedulers: lower-case letters, digits and dashes; runs in different folders
+        have different ones.
 
         >>> TrainJob(arguments=("train",), out="/data/My model").name
         'train-my-model-27587f'
         """
-        said = re.sub(r"[^a-z0-9]+", "-", os.path.basename(self.out.rstrip("/")).lower()).strip("-")[:30].strip("-")
-        return "-".join(part for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6]) if part)
+        said = (
+            re.sub(r"[^a-z0-9]+", "-", os.path.basename(self.out.rstrip("/")).lower())
+            .strip("-")[:30]
+            .strip("-")
+        )
+        return "-".join(
+            part
+            for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6])
+            if part
+        )
 
     def command(self, python: str = sys.executable) -> tuple[str, ...]:
-        """What each process runs, on machines where Python is there: modules that are installed, never those of a working folder."""
+        """What each process runs, on machines where Python is there: modules that are installed,
+        never those of a working folder.
+        """
         return tuple(module_command(self.module, *self.arguments, python=python))
 
 
@@ -60,7 +79,9 @@ class Handle(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a job ended. `requeue`: it was stopped from outside and has more to do, and submitting it again goes on."""
+    """How a job ended. `requeue`: it was stopped from outside and has more to do, and submitting it
+    again goes on.
+    """
 
     status: int
     requeue: bool = False
@@ -71,25 +92,35 @@ class Launcher(Protocol):
     """A place where training runs."""
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` for what is known to be missing before a job is submitted, and says what to write instead."""
+        """Raises `UsageError` for what is known to be missing before a job is submitted, and says
+        what to write instead.
+        """
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The job of the same folder that is at work or in the queue: its follower may have gone. One that is ending is waited for."""
+        """The job of the same folder that is at work or in the queue: its follower may have gone.
+        One that is ending is waited for.
+        """
 
     def submit(self, job: TrainJob) -> Handle:
-        """Start a job, or hand it to a scheduler. Raises `UsageError` where it is refused; whatever is raised, no job is left behind."""
+        """Start a job, or hand it to a scheduler. Raises `UsageError` where it is refused; whatever
+        is raised, no job is left behind.
+        """
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
         """Tell each line of a job's output as it comes, until the job has ended."""
 
     def cancel(self, handle: Handle) -> None:
-        """End a job, with a checkpoint if it can write one in time; nothing of it runs on when this returns, or soon after."""
+        """End a job, with a checkpoint if it can write one in time; nothing of it runs on when this
+        returns, or soon after.
+        """
 
 
 def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
-    """Submit a job and follow it to its end; again where a stop from outside ended it, up to the job's limit.
+    """Submit a job and follow it to its end; again where a stop from outside ended it, up to the
+    job's limit.
 
-    Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job. Raises `UsageError` where the job cannot be run.
+    Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job. Raises `UsageError`
+    where the job cannot be run.
     """
     launcher.check(job)
     for left in range(job.requeues, -1, -1):
@@ -101,7 +132,9 @@ def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
 
 
 def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
-    """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for a scheduler that is out of reach."""
+    """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for
+    a scheduler that is out of reach.
+    """
     handle = None
     try:
         handle = launcher.find(job, tell) or launcher.submit(job)
@@ -120,10 +153,13 @@ def digest(asked: str) -> str:
 
 
 def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
-    """Say that a job is at work already, and where it was asked for something else than what is wanted now (none: not known)."""
+    """Say that a job is at work already, and where it was asked for something else than what is
+    wanted now (none: not known).
+    """
     tell(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
     if asked and asked != wanted:
         tell(
-            f"{what} was submitted with other options, or by another version, and goes on with those. "
+            f"{what} was submitted with other options, or by another version, and goes on with "
+            "those. "
             "To change them: stop this command, which cancels the job, and give it again"
         )

@@ -1,7 +1,9 @@
-"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), one pod for each node, and kubectl. No operator is needed.
+"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), one pod for each node, and
+kubectl. No operator is needed.
 
-The Job starts a stopped pod again, without counting it as a failure, where training ended with a checkpoint (status 75) or the cluster
-took the node away; so a run outlives evictions, and whoever follows. Pods of several nodes find the first one by a headless Service.
+The Job starts a stopped pod again, without counting it as a failure, where training ended with a
+checkpoint (status 75) or the cluster took the node away; so a run outlives evictions, and whoever
+follows. Pods of several nodes find the first one by a headless Service.
 """
 
 import json
@@ -33,23 +35,35 @@ class KubernetesLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where the image or kubectl is missing, or the run's folder lies outside the claim."""
+        """Raises `UsageError` where the image or kubectl is missing, or the run's folder lies
+        outside the claim.
+        """
         if not self._settings.image:
-            raise UsageError("the kubernetes launcher needs an image: --launch image=REGISTRY/obbligato:TAG, made by infra/container")
+            raise UsageError(
+                "the kubernetes launcher needs an image: --launch image=REGISTRY/obbligato:TAG, "
+                "made by infra/container"
+            )
         if not PurePosixPath(job.out).is_relative_to(self._settings.mount):
             claim, mount = self._settings.claim, self._settings.mount
-            raise UsageError(f"{job.out}: pods write to the claim {claim} alone, mounted at {mount}: name a folder below it")
+            raise UsageError(
+                f"{job.out}: pods write to the claim {claim} alone, mounted at {mount}: name a "
+                "folder below it"
+            )
         require("kubectl", needed=_NEEDED)
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The Job of the same folder that is at work, given the Service of its nodes if its submitter did not come to that."""
+        """The Job of the same folder that is at work, given the Service of its nodes if its
+        submitter did not come to that.
+        """
         told = ""
         while found := patient(partial(self._standing, job), self._settings.poll_s, tell):
             for one in found:
                 metadata = one["metadata"]
                 if "deletionTimestamp" not in metadata:
                     asked = metadata.get("annotations", {}).get(_ASKED, "")
-                    tell_standing(tell, f"Job {metadata['name']}", asked=asked, wanted=self._asked(job))
+                    tell_standing(
+                        tell, f"Job {metadata['name']}", asked=asked, wanted=self._asked(job)
+                    )
                     self._serve(one, job)
                     return Handle(metadata["name"])
             name = found[0]["metadata"]["name"]
@@ -65,7 +79,12 @@ class KubernetesLauncher:
         train = manifests(job, self._settings, name)[0]
         train["metadata"]["annotations"] = {_ASKED: self._asked(job)}
         try:
-            self._serve(json.loads(self._kubectl("create", "-f", "-", "-o", "json", given=json.dumps(train))), job)
+            self._serve(
+                json.loads(
+                    self._kubectl("create", "-f", "-", "-o", "json", given=json.dumps(train))
+                ),
+                job,
+            )
         except BaseException as error:
             self._abandon(name, error)
             raise
@@ -76,7 +95,12 @@ class KubernetesLauncher:
         name = made["metadata"]["name"]
         several = job.replaced(nodes=made["spec"]["completions"])  # as it was submitted
         for service in manifests(several, self._settings, name)[1:]:
-            owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made["metadata"]["uid"]}
+            owner = {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": name,
+                "uid": made["metadata"]["uid"],
+            }
             service["metadata"]["ownerReferences"] = [owner]
             try:
                 self._kubectl("create", "-f", "-", given=json.dumps(service))
@@ -91,23 +115,37 @@ class KubernetesLauncher:
         except UsageError as second:
             namespace = self._settings.namespace
             raise UsageError(
-                f"{str(error) or repr(error)}; Job {name} in namespace {namespace} may be there and could not be deleted: {second}"
+                f"{str(error) or repr(error)}; Job {name} in namespace {namespace} may be there "
+                f"and could not be deleted: {second}"
             ) from error
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
-        """Tell the log of the first pod, and of those that come in its place, until the Job is complete or has failed.
+        """Tell the log of the first pod, and of those that come in its place, until the Job is
+        complete or has failed.
 
-        Of all pods it tells why they do not start, and how they failed; of other nodes' pods that failed, their last lines as well.
+        Of all pods it tells why they do not start, and how they failed; of other nodes' pods that
+        failed, their last lines as well.
         """
         tell(f"Job {handle.name} in namespace {self._settings.namespace}")
         log, news, looks = FirstLog(self._settings.namespace), News(), 0
         try:
             while True:
-                job, pods = patient(lambda: (self._get("job", handle.name), self._pods(handle.name)), self._settings.poll_s, tell)
+                job, pods = patient(
+                    lambda: (self._get("job", handle.name), self._pods(handle.name)),
+                    self._settings.poll_s,
+                    tell,
+                )
                 looks += 1
                 if looks == 2 and not pods:
-                    tell(f"no pod yet: `kubectl -n {self._settings.namespace} describe job {handle.name}` says why, such as a quota")
-                for line in chain(news.waiting(pods), log.lines(pods, self._settings.poll_s), self._failures(news, pods)):
+                    tell(
+                        f"no pod yet: `kubectl -n {self._settings.namespace} describe job "
+                        f"{handle.name}` says why, such as a quota"
+                    )
+                for line in chain(
+                    news.waiting(pods),
+                    log.lines(pods, self._settings.poll_s),
+                    self._failures(news, pods),
+                ):
                     tell(line)
                 ends = _ends(job) if log.is_heard(pods) else {}
                 if "Complete" in ends:
@@ -124,15 +162,28 @@ class KubernetesLauncher:
             yield one.said
             if one.is_its_own and index(one.pod) != "0":
                 with suppress(UsageError):  # its node, and its log, may have gone
-                    yield from self._kubectl("logs", f"--tail={_LAST_LINES}", f"pod/{one.pod['metadata']['name']}").splitlines()
+                    yield from self._kubectl(
+                        "logs", f"--tail={_LAST_LINES}", f"pod/{one.pod['metadata']['name']}"
+                    ).splitlines()
 
     def cancel(self, handle: Handle) -> None:
-        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint. It is to be seen until they have gone."""
-        self._kubectl("delete", "job", handle.name, "--ignore-not-found", "--wait=false", "--cascade=foreground")
+        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint. It is to be seen
+        until they have gone.
+        """
+        self._kubectl(
+            "delete",
+            "job",
+            handle.name,
+            "--ignore-not-found",
+            "--wait=false",
+            "--cascade=foreground",
+        )
 
     def _standing(self, job: TrainJob) -> list[Any]:
         """Jobs of the same folder that are not over."""
-        return [one for one in self._get("jobs", "-l", f"{RUN}={job.name}")["items"] if not _ends(one)]
+        return [
+            one for one in self._get("jobs", "-l", f"{RUN}={job.name}")["items"] if not _ends(one)
+        ]
 
     def _asked(self, job: TrainJob) -> str:
         return digest(json.dumps(manifests(job, self._settings, ""), sort_keys=True))
@@ -146,11 +197,23 @@ class KubernetesLauncher:
         return json.loads(self._kubectl("get", *what, "-o", "json"))
 
     def _kubectl(self, *arguments: str, given: str = "") -> str:
-        return answer("kubectl", f"--namespace={self._settings.namespace}", *arguments, given=given, needed=_NEEDED)
+        return answer(
+            "kubectl",
+            f"--namespace={self._settings.namespace}",
+            *arguments,
+            given=given,
+            needed=_NEEDED,
+        )
 
 
 def _ends(job: Mapping[str, Any]) -> dict[str, str]:
     """Which ends a Job has come to, and why."""
     conditions = job.get("status", {}).get("conditions", [])
-    true = [one for one in conditions if one["status"] == "True" and one["type"] in ("Complete", "Failed")]
-    return {one["type"]: f"{one.get('reason', '')} {one.get('message', '')}".strip() for one in true}
+    true = [
+        one
+        for one in conditions
+        if one["status"] == "True" and one["type"] in ("Complete", "Failed")
+    ]
+    return {
+        one["type"]: f"{one.get('reason', '')} {one.get('message', '')}".strip() for one in true
+    }

@@ -1,4 +1,6 @@
-"""What pods of a Job have to say: why they wait, how they ended, and what the first of them prints."""
+"""What pods of a Job have to say: why they wait, how they ended, and what the first of them
+prints.
+"""
 
 import os
 import time
@@ -16,14 +18,20 @@ _ON_THE_WAY: Final = {"ContainerCreating", "PodInitializing"}  # as all pods do
 
 def index(pod: Pod) -> str:
     """Number of the node that a pod is."""
-    return str(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", "0"))
+    return str(
+        pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", "0")
+    )
 
 
 def first_failure(pods: Sequence[Pod]) -> int:
     """Status of the pod that failed first: the others fail for want of it. 1 where none tells."""
     ends = [_terminated(pod) for pod in pods]
     failed = [end for end in ends if end.get("exitCode", 0) not in (0, *STOPPED)]
-    return int(min(failed, key=lambda end: str(end.get("finishedAt", "")))["exitCode"]) if failed else 1
+    return (
+        int(min(failed, key=lambda end: str(end.get("finishedAt", "")))["exitCode"])
+        if failed
+        else 1
+    )
 
 
 def waits(pod: Pod) -> str:
@@ -32,10 +40,16 @@ def waits(pod: Pod) -> str:
     >>> waits({"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}})
     'ErrImagePull: no such image'
     """
-    scheduled = [one for one in pod["status"].get("conditions", []) if one["type"] == "PodScheduled" and one["status"] == "False"]
+    scheduled = [
+        one
+        for one in pod["status"].get("conditions", [])
+        if one["type"] == "PodScheduled" and one["status"] == "False"
+    ]
     waiting = [one["state"]["waiting"] for one in _containers(pod) if "waiting" in one["state"]]
     reasons = [one for one in (*scheduled, *waiting) if one.get("reason") not in _ON_THE_WAY]
-    return "; ".join(": ".join(one[part] for part in ("reason", "message") if one.get(part)) for one in reasons)
+    return "; ".join(
+        ": ".join(one[part] for part in ("reason", "message") if one.get(part)) for one in reasons
+    )
 
 
 def failure(pod: Pod) -> str:
@@ -63,7 +77,9 @@ def _containers(pod: Pod) -> list[Any]:
 
 def _terminated(pod: Pod) -> Mapping[str, Any]:
     """The end of a pod's container, where it has come to one."""
-    return next((one["state"]["terminated"] for one in _containers(pod) if "terminated" in one["state"]), {})
+    return next(
+        (one["state"]["terminated"] for one in _containers(pod) if "terminated" in one["state"]), {}
+    )
 
 
 class Failure(NamedTuple):
@@ -101,7 +117,9 @@ class News:
 
 
 class FirstLog:
-    """What the first pod of a Job prints, and those that come in its place: each from its beginning, and on where a connection was cut."""
+    """What the first pod of a Job prints, and those that come in its place: each from its
+    beginning, and on where a connection was cut.
+    """
 
     def __init__(self, namespace: str) -> None:
         self._logs = ["kubectl", f"--namespace={namespace}", "logs", "--follow"]
@@ -136,11 +154,32 @@ class FirstLog:
         self._open = None
 
     def _next(self, pods: Sequence[Pod]) -> Pod | None:
-        """The oldest pod that was not heard, or that runs on although its log has ended: the connection was cut."""
-        begun = [pod for pod in pods if index(pod) == "0" and pod["status"].get("phase") in ("Running", "Succeeded", "Failed")]
-        return next((pod for pod in begun if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"), None)
+        """The oldest pod that was not heard, or that runs on although its log has ended: the
+        connection was cut.
+        """
+        begun = [
+            pod
+            for pod in pods
+            if index(pod) == "0"
+            and pod["status"].get("phase") in ("Running", "Succeeded", "Failed")
+        ]
+        return next(
+            (
+                pod
+                for pod in begun
+                if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"
+            ),
+            None,
+        )
 
     def _listen(self, pod: Pod) -> ProcessGroup:
         tied = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--")
         since = self._heard.get(pod["metadata"]["uid"], "")
-        return ProcessGroup([*tied, *self._logs, *([f"--since-time={since}"] if since else []), f"pod/{pod['metadata']['name']}"])
+        return ProcessGroup(
+            [
+                *tied,
+                *self._logs,
+                *([f"--since-time={since}"] if since else []),
+                f"pod/{pod['metadata']['name']}",
+            ]
+        )

@@ -1,4 +1,6 @@
-"""Training on this machine, in a process group that ends with this process and with the flow it belongs to."""
+"""Training on this machine, in a process group that ends with this process and with the flow it
+belongs to.
+"""
 
 import os
 
@@ -14,7 +16,13 @@ from schemas.record import Record
 class LocalSettings(Record):
     """Of the local launcher."""
 
-    grace_s: float = Field(20.0, ge=0, description="What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after.")
+    grace_s: float = Field(
+        20.0,
+        ge=0,
+        description=(
+            "What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after."
+        ),
+    )
 
 
 class LocalLauncher:
@@ -27,22 +35,34 @@ class LocalLauncher:
     def check(self, job: TrainJob) -> None:
         """Raises `UsageError` for more than one node, and for a run's folder that is a URL."""
         if job.nodes > 1:
-            raise UsageError(f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher slurm or kubernetes")
+            raise UsageError(
+                f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher "
+                "slurm or kubernetes"
+            )
         if "://" in job.out:
-            raise UsageError(f"{job.out}: a run is written to a folder of this machine, such as a mounted disk, not to a URL")
+            raise UsageError(
+                f"{job.out}: a run is written to a folder of this machine, such as a mounted "
+                "disk, not to a URL"
+            )
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """None: a run here ends with whoever started it, and another one is refused by the run's lock."""
+        """None: a run here ends with whoever started it, and another one is refused by the run's
+        lock.
+        """
 
     def submit(self, job: TrainJob) -> Handle:
         """Start a job."""
-        node = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes))
+        node = module_command(
+            "flows.launchers.node", "--parent", str(os.getpid()), "--processes", str(job.processes)
+        )
         group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
-        """Tell what it prints until it has ended. A stop with a checkpoint came from outside: a cancelled job is not followed."""
+        """Tell what it prints until it has ended. A stop with a checkpoint came from outside: a
+        cancelled job is not followed.
+        """
         group = self._running[handle.name]
         for _, line in group.lines():
             tell(line)

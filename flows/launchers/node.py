@@ -1,8 +1,10 @@
-"""A command in one process or several of one machine, for launchers: ``python -m flows.launchers.node [options] -- command…``.
+"""A command in one process or several of one machine, for launchers: ``python -m
+flows.launchers.node [options] -- command…``.
 
-It does torchrun's part (sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), and what torchrun does not: a stop signal goes to
-each process once and is waited for without limit, because the scheduler has its own; and the status tells that all were stopped with a
-checkpoint (75), where torchrun makes 1 of every status. One process runs in this one's place.
+It does torchrun's part (sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), and what
+torchrun does not: a stop signal goes to each process once and is waited for without limit, because
+the scheduler has its own; and the status tells that all were stopped with a checkpoint (75), where
+torchrun makes 1 of every status. One process runs in this one's place.
 """
 
 import argparse
@@ -21,24 +23,38 @@ import psutil
 from flows.launchers.job import PORT, STOPPED
 from pipelines.engine.child_process import die_with, tie
 
-_PEERS_S: Final = 60.0  # that processes get to notice that one of them has failed: they wait for it in vain
+_PEERS_S: Final = (
+    60.0  # that processes get to notice that one of them has failed: they wait for it in vain
+)
 _KILLED: Final = 128  # and the signal's number: a shell's status of what a signal ended
 
 
-def variables(node: int, nodes: int, processes: int, address: str, port: int) -> list[dict[str, str]]:
+def variables(
+    node: int, nodes: int, processes: int, address: str, port: int
+) -> list[dict[str, str]]:
     """The variables of each process of a node.
 
     >>> [(one["RANK"], one["LOCAL_RANK"], one["WORLD_SIZE"]) for one in variables(1, 2, 2, "host", 1)]
     [('2', '0', '4'), ('3', '1', '4')]
     """
-    common = {"WORLD_SIZE": str(nodes * processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": address, "MASTER_PORT": str(port)}
-    return [{**common, "RANK": str(node * processes + local), "LOCAL_RANK": str(local)} for local in range(processes)]
+    common = {
+        "WORLD_SIZE": str(nodes * processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(port),
+    }
+    return [
+        {**common, "RANK": str(node * processes + local), "LOCAL_RANK": str(local)}
+        for local in range(processes)
+    ]
 
 
 def run_all(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> int:
-    """Run a command once in each environment until all have ended; returns the first failure's status, one of a stop, or 0.
+    """Run a command once in each environment until all have ended; returns the first failure's
+    status, one of a stop, or 0.
 
-    SIGTERM and SIGINT are passed on as SIGTERM, once to each. When one has failed, the others have a minute to end.
+    SIGTERM and SIGINT are passed on as SIGTERM, once to each. When one has failed, the others have
+    a minute to end.
     """
     children: list[psutil.Popen] = []
     came: list[int] = []  # stop signals
@@ -55,7 +71,11 @@ def run_all(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, pass_on)
     for one in environments:
-        children.append(psutil.Popen(command, env={**os.environ, **one}, preexec_fn=tie, stdin=subprocess.DEVNULL))
+        children.append(
+            psutil.Popen(
+                command, env={**os.environ, **one}, preexec_fn=tie, stdin=subprocess.DEVNULL
+            )
+        )
         if came:
             pass_on()
     failures: list[int] = []
@@ -88,7 +108,9 @@ def free_port() -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m flows.launchers.node", description=__doc__)
-    parser.add_argument("--parent", type=int, default=0, help="process id of the starter, to end with it")
+    parser.add_argument(
+        "--parent", type=int, default=0, help="process id of the starter, to end with it"
+    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--node", type=int, default=0, help="number of this machine, from 0")
@@ -99,10 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die_with(told.parent)
     if told.processes * told.nodes == 1:
         os.execvp(told.command[0], told.command)  # what ties this process to its starter holds
-    threads = str(max(1, (os.cpu_count() or 1) // told.processes))  # each by itself would take them all
+    threads = str(
+        max(1, (os.cpu_count() or 1) // told.processes)
+    )  # each by itself would take them all
     port = PORT if told.nodes > 1 else free_port()
     made = variables(told.node, told.nodes, told.processes, told.main, port)
-    sys.exit(run_all(told.command, [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), **one} for one in made]))
+    sys.exit(
+        run_all(
+            told.command,
+            [
+                {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), **one}
+                for one in made
+            ],
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,13 @@ from flows.errors import UsageError
 from flows.launchers.job import Tell
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
-_SUBMITTING_S: Final = 60.0  # that a program gets to end by itself when this process is told to stop
+_SUBMITTING_S: Final = (
+    60.0  # that a program gets to end by itself when this process is told to stop
+)
 _FINAL: Final = re.compile(
-    r"\bnot ?found\b|does not exist|invalid (job id|user)|forbidden|unauthorized|(access|permission).* denied|certificate", re.IGNORECASE
+    r"\bnot ?found\b|does not exist|invalid (job "
+    r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate",
+    re.IGNORECASE,
 )
 
 T = TypeVar("T")
@@ -26,7 +30,9 @@ class Refused(UsageError):
 
 
 def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
-    """What a program prints. Raises `UsageError` where it fails, with its own words; `Refused` where it is not there, or for good."""
+    """What a program prints. Raises `UsageError` where it fails, with its own words; `Refused`
+    where it is not there, or for good.
+    """
     done = called(program, *arguments, given=given, needed=needed)
     if done.returncode:
         raise failure(done)
@@ -40,21 +46,37 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
     Refused('kubectl get failed with status 1: Error from server (Forbidden)')
     """
     words = (done.stderr or done.stdout).strip() or "without a word"
-    verb = next((word for word in done.args[1:] if not word.startswith("-")), "") if done.args[0] == "kubectl" else ""
+    verb = (
+        next((word for word in done.args[1:] if not word.startswith("-")), "")
+        if done.args[0] == "kubectl"
+        else ""
+    )
     kind = Refused if _FINAL.search(words) else UsageError
-    return kind(f"{done.args[0]}{' ' if verb else ''}{verb} failed with status {done.returncode}: {words}")
+    return kind(
+        f"{done.args[0]}{' ' if verb else ''}{verb} failed with status {done.returncode}: {words}"
+    )
 
 
-def called(program: str, *arguments: str, given: str = "", needed: str) -> "subprocess.CompletedProcess[str]":
-    """A program that has run, whatever its status. Raises `Refused` where it is not there (`needed` says for what).
+def called(
+    program: str, *arguments: str, given: str = "", needed: str
+) -> "subprocess.CompletedProcess[str]":
+    """A program that has run, whatever its status. Raises `Refused` where it is not there (`needed`
+    says for what).
 
-    What stops this process does not stop the program in its midst: a submission is seen by whoever looks for it afterwards, or was none.
+    What stops this process does not stop the program in its midst: a submission is seen by whoever
+    looks for it afterwards, or was none.
     """
     require(program, needed=needed)
-    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+    with (
+        tempfile.TemporaryFile("w+") as told,
+        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
         told.write(given)
         told.seek(0)
-        process = subprocess.Popen([program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True)  # no Ctrl-C
+        process = subprocess.Popen(
+            [program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True
+        )  # no Ctrl-C
         try:
             process.wait()
         except BaseException:
@@ -63,7 +85,9 @@ def called(program: str, *arguments: str, given: str = "", needed: str) -> "subp
             raise
         said.seek(0)
         errors.seek(0)
-        return subprocess.CompletedProcess([program, *arguments], process.returncode, said.read(), errors.read())
+        return subprocess.CompletedProcess(
+            [program, *arguments], process.returncode, said.read(), errors.read()
+        )
 
 
 def require(*programs: str, needed: str) -> None:
@@ -74,7 +98,8 @@ def require(*programs: str, needed: str) -> None:
 
 
 def patient(look: Callable[[], T], pause_s: float, tell: Tell) -> T:
-    """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on meanwhile.
+    """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on
+    meanwhile.
 
     Raises `Refused` at once, and `UsageError` once the rest has lasted for ten minutes.
     """
@@ -88,6 +113,9 @@ def patient(look: Callable[[], T], pause_s: float, tell: Tell) -> T:
             if time.monotonic() > deadline:
                 raise
             if not is_told:
-                tell(f"the scheduler is out of reach, and asked again for {_OUTAGE_S / 60:.0f} minutes; the job is left alone: {error}")
+                tell(
+                    f"the scheduler is out of reach, and asked again for {_OUTAGE_S / 60:.0f} "
+                    f"minutes; the job is left alone: {error}"
+                )
             is_told = True
             time.sleep(pause_s)

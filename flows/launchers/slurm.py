@@ -1,7 +1,8 @@
-"""Training on a Slurm cluster: a batch script that anybody can read (slurm_script.py), and Slurm's own commands.
+"""Training on a Slurm cluster: a batch script that anybody can read (slurm_script.py), and Slurm's
+own commands.
 
-submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a signal handler before it can know whether
-a checkpoint was written.
+submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a
+signal handler before it can know whether a checkpoint was written.
 """
 
 import time
@@ -11,17 +12,36 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.errors import UsageError
-from flows.launchers.job import REQUEUE, TERMINATED, Ended, Handle, Tell, TrainJob, digest, tell_standing
+from flows.launchers.job import (
+    REQUEUE,
+    TERMINATED,
+    Ended,
+    Handle,
+    Tell,
+    TrainJob,
+    digest,
+    tell_standing,
+)
 from flows.launchers.programs import Refused, answer, called, failure, patient, require
 from flows.launchers.slurm_script import SlurmSettings, batch_script
 
 __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 
-_NEEDED: Final = "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
-_GONE: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}  # ends that are no fault of the job, on clusters that do not requeue
+_NEEDED: Final = (
+    "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
+)
+_GONE: Final = {
+    "PREEMPTED",
+    "NODE_FAIL",
+    "TIMEOUT",
+    "BOOT_FAIL",
+}  # ends that are no fault of the job, on clusters that do not requeue
 _OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_GONE}
-_ENDING: Final = "COMPLETING"  # what is left of a job is ended by its nodes; then it is over, or back in the queue
-_ENDING_S: Final = 600.0  # much longer than any KillWait: a node that cannot end a process keeps a job like that until somebody looks
+# what is left of a job is ended by its nodes; then it is over, or back in the queue
+_ENDING: Final = "COMPLETING"
+# much longer than any KillWait: a node that cannot end a process keeps a job like that until
+# somebody looks
+_ENDING_S: Final = 600.0
 _COMMENT: Final = "obbligato "  # a job's comment is this and the digest of its script
 _CANCELLED: Final = f"{_COMMENT}cancelled"  # so that nobody follows it any more
 
@@ -32,7 +52,11 @@ class _State(NamedTuple):
     reason: str = ""  # why it waits
 
     def __str__(self) -> str:
-        return f"{self.name.lower()} ({self.reason})" if self.name == "PENDING" and self.reason else self.name.lower()
+        return (
+            f"{self.name.lower()} ({self.reason})"
+            if self.name == "PENDING" and self.reason
+            else self.name.lower()
+        )
 
 
 class _Queued(NamedTuple):
@@ -52,24 +76,38 @@ class SlurmLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where Slurm's commands are missing, or the run's folder is none that nodes can share."""
+        """Raises `UsageError` where Slurm's commands are missing, or the run's folder is none that
+        nodes can share.
+        """
         if "://" in job.out or "\n" in job.out:
-            raise UsageError(f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to a URL")
+            raise UsageError(
+                f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to "
+                "a URL"
+            )
         require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The job of the same folder that is in the queue or runs. Raises `UsageError` for one that has been ending for ten minutes."""
+        """The job of the same folder that is in the queue or runs. Raises `UsageError` for one that
+        has been ending for ten minutes.
+        """
         deadline, told = time.monotonic() + _ENDING_S, ""
         while found := patient(partial(self._queued, job.name), self._settings.poll_s, tell):
             for one in found:
                 if not one.is_ending:
-                    asked = one.comment.removeprefix(_COMMENT) if one.comment.startswith(_COMMENT) else ""
+                    asked = (
+                        one.comment.removeprefix(_COMMENT)
+                        if one.comment.startswith(_COMMENT)
+                        else ""
+                    )
                     wanted = digest(batch_script(job, self._settings, _log(job)))
                     tell_standing(tell, f"Slurm job {one.number}", asked=asked, wanted=wanted)
                     return Handle(one.number, _log(job, one.number))
             number = found[0].number
             if time.monotonic() > deadline:
-                raise UsageError(f"Slurm job {number} of this folder has been ending for ten minutes: ask those who keep the cluster")
+                raise UsageError(
+                    f"Slurm job {number} of this folder has been ending for ten minutes: ask "
+                    "those who keep the cluster"
+                )
             if number != told:
                 tell(f"Slurm job {number} of this folder is ending: waited for")
             told = number
@@ -77,25 +115,40 @@ class SlurmLauncher:
         return None
 
     def submit(self, job: TrainJob) -> Handle:
-        """Submit a job. Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share."""
+        """Submit a job. Its output goes to ``slurm/<job id>.log`` in the run's folder, which all
+        nodes must share.
+        """
         (Path(job.out) / "slurm").mkdir(parents=True, exist_ok=True)
         script = batch_script(job, self._settings, _log(job))
         try:
-            said = answer("sbatch", "--parsable", f"--comment={_COMMENT}{digest(script)}", given=script, needed=_NEEDED)
+            said = answer(
+                "sbatch",
+                "--parsable",
+                f"--comment={_COMMENT}{digest(script)}",
+                given=script,
+                needed=_NEEDED,
+            )
         except BaseException as error:
             self._abandon(job, error)
             raise
-        number = said.split()[0].partition(";")[0]  # after it, the cluster's name where there are several
+        number = said.split()[0].partition(";")[
+            0
+        ]  # after it, the cluster's name where there are several
         return Handle(number, _log(job, number))
 
     def _abandon(self, job: TrainJob, error: BaseException) -> None:
-        """Cancel what a submission that was broken off, or whose answer was lost, has left in the queue."""
+        """Cancel what a submission that was broken off, or whose answer was lost, has left in the
+        queue.
+        """
         try:
             for one in self._queued(job.name):
                 if not one.is_ending:
                     self.cancel(Handle(one.number))
         except UsageError as second:
-            raise UsageError(f"{str(error) or repr(error)}; see `squeue --me` whether a job {job.name} was submitted: {second}") from error
+            raise UsageError(
+                f"{str(error) or repr(error)}; see `squeue --me` whether a job {job.name} was "
+                f"submitted: {second}"
+            ) from error
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
         """Tell the job's states, and its log as it grows, through all requeues."""
@@ -104,7 +157,9 @@ class SlurmLauncher:
             state = patient(partial(self._state, handle.name), self._settings.poll_s, tell)
             over = state.name in _OVER
             if over:
-                time.sleep(self._settings.poll_s)  # a shared file system may show the end of the log a little late
+                time.sleep(
+                    self._settings.poll_s
+                )  # a shared file system may show the end of the log a little late
             for line in log.lines(whole=not over):
                 tell(line)
             if str(state) != before:
@@ -115,9 +170,11 @@ class SlurmLauncher:
             time.sleep(self._settings.poll_s)
 
     def cancel(self, handle: Handle) -> None:
-        """Cancel a job, in whatever turn it is: one that runs is told to write its checkpoint, and ended after `grace_s`.
+        """Cancel a job, in whatever turn it is: one that runs is told to write its checkpoint, and
+        ended after `grace_s`.
 
-        scancel alone would leave it no more than the cluster's KillWait, and on some clusters nothing: srun kills what it has started.
+        scancel alone would leave it no more than the cluster's KillWait, and on some clusters
+        nothing: srun kills what it has started.
         """
         number, deadline = handle.name, time.monotonic() + self._settings.grace_s
         if self._state(number).name in _OVER:
@@ -126,7 +183,12 @@ class SlurmLauncher:
         for words in (
             ("scontrol", "update", f"JobId={number}", f"Comment={_CANCELLED}"),
             ("scancel", "--state=PENDING", number),
-            ("scancel", "--batch", "--signal=USR1", number),  # the script shall not put the job back
+            (
+                "scancel",
+                "--batch",
+                "--signal=USR1",
+                number,
+            ),  # the script shall not put the job back
             ("scancel", "--signal=TERM", number),  # its processes, not the script
         ):
             called(*words, needed=_NEEDED)
@@ -137,27 +199,54 @@ class SlurmLauncher:
 
     def _queued(self, name: str) -> list[_Queued]:
         """Jobs of this user and name that are not over."""
-        said = answer("squeue", "--me", "--noheader", f"--name={name}", "--format=%i|%T|%k", needed=_NEEDED)
-        return [_Queued(*line.strip().split("|", maxsplit=2)) for line in said.splitlines() if line.strip()]
+        said = answer(
+            "squeue", "--me", "--noheader", f"--name={name}", "--format=%i|%T|%k", needed=_NEEDED
+        )
+        return [
+            _Queued(*line.strip().split("|", maxsplit=2))
+            for line in said.splitlines()
+            if line.strip()
+        ]
 
     def _state(self, number: str) -> _State:
-        """What the controller says, which forgets a job minutes after its end; then what accounting says."""
+        """What the controller says, which forgets a job minutes after its end; then what accounting
+        says.
+        """
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
-            fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))  # a name or comment comes after its own
+            fields = dict(
+                pair.partition("=")[::2] for pair in reversed(shown.stdout.split())
+            )  # a name or comment comes after its own
             reason = fields.get("Reason", "")
-            return _State(fields["JobState"], _status(fields.get("ExitCode", "0:0")), "" if reason == "None" else reason)
+            return _State(
+                fields["JobState"],
+                _status(fields.get("ExitCode", "0:0")),
+                "" if reason == "None" else reason,
+            )
         if not isinstance(error := failure(shown), Refused):
             raise error  # out of reach; accounting may not know of it yet
-        found = called("sacct", "--noheader", "--allocations", "--parsable2", "--format=State,ExitCode", f"--jobs={number}", needed=_NEEDED)
+        found = called(
+            "sacct",
+            "--noheader",
+            "--allocations",
+            "--parsable2",
+            "--format=State,ExitCode",
+            f"--jobs={number}",
+            needed=_NEEDED,
+        )
         if found.returncode or not found.stdout.strip():
-            raise Refused(f"Slurm knows no job {number} any more, and its accounting does not either; its log says how it ended")
+            raise Refused(
+                f"Slurm knows no job {number} any more, and its accounting does not either; its "
+                "log says how it ended"
+            )
         name, code = found.stdout.strip().splitlines()[-1].split("|")
         return _State(name.split()[0], _status(code))  # CANCELLED by 1000
 
 
 def _log(job: TrainJob, number: str = "%j") -> str:
-    """Path of a job's log. Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of the folder."""
+    """Path of a job's log. Without a number, as sbatch is told it: it fills in codes after a % of
+    its own, and not those of the folder.
+    """
     folder = job.out if number != "%j" else job.out.replace("%", "%%")
     return str(Path(folder) / "slurm" / f"{number}.log")
 
@@ -177,7 +266,9 @@ def _ended(state: _State, log: str) -> Ended:
         return Ended(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
         return Ended(state.status)
-    if state.name == "CANCELLED":  # by somebody else; what its status is depends on how long it took
+    if (
+        state.name == "CANCELLED"
+    ):  # by somebody else; what its status is depends on how long it took
         return Ended(TERMINATED, log=log)
     return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 

@@ -1,4 +1,6 @@
-"""The results page of an evaluation: one HTML file that needs nothing from elsewhere, the clips' sound beside it."""
+"""The results page of an evaluation: one HTML file that needs nothing from elsewhere, the clips'
+sound beside it.
+"""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -22,7 +24,9 @@ _MAX_PROBLEMS: Final = 100
 
 
 def page(report: Report, heard: Sequence[Heard]) -> str:
-    """The page. Of clips, those whose sound was copied are shown; every text from outside is escaped."""
+    """The page. Of clips, those whose sound was copied are shown; every text from outside is
+    escaped.
+    """
     shown = [(clip, one) for clip, one in zip(report.clips, heard, strict=True) if clip.audio]
     body = [
         *_head(report),
@@ -36,7 +40,8 @@ def page(report: Report, heard: Sequence[Heard]) -> str:
     title = f"Evaluation of {escape(report.system)}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
+        '<meta name="viewport" content="width=device-width, '
+        f'initial-scale=1"><style>{STYLE}</style></head>\n'
         f"<body><main>\n{chr(10).join(body)}\n</main></body></html>\n"
     )
 
@@ -45,7 +50,11 @@ def _head(report: Report) -> Iterator[str]:
     counts = report.counts
     yield f"<h1>{escape(report.system)}</h1>"
     yield (
-        f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + {counts.dead} dead + {counts.skipped} skipped'
+        (
+            f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + '
+            f"{counts.dead} "
+            f"dead + {counts.skipped} skipped"
+        )
         + (f" · {counts.without_prompt} scored without a prompt" if counts.without_prompt else "")
         + (f" · {counts.swaps} scored in the swap test alone" if counts.swaps else "")
         + "</p>"
@@ -61,7 +70,11 @@ def _head(report: Report) -> Iterator[str]:
 def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterator[str]:
     if not shown:
         return
-    part = "" if len(shown) == len(report.clips) else f" <small>{len(shown)} of {len(report.clips)}; all are in report.json</small>"
+    part = (
+        ""
+        if len(shown) == len(report.clips)
+        else f" <small>{len(shown)} of {len(report.clips)}; all are in report.json</small>"
+    )
     yield f"<h2>Clips{part}</h2>"
     yield (
         '<p class="facts">Above the chroma the chords, below it the beats (long: downbeats). '
@@ -72,7 +85,10 @@ def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterato
 
 
 def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
-    yield f'<article><h3>{escape(clip.name)}</h3><p class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
+    yield (
+        f"<article><h3>{escape(clip.name)}</h3><p "
+        f'class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
+    )
     if clip.swap_of:
         yield f'<p class="facts">swap of {escape(clip.swap_of)}: in the swap test alone</p>'
     yield f'<audio controls preload="metadata" src="{escape(quote(clip.audio))}"></audio>'
@@ -88,7 +104,9 @@ def _marks(clip: ClipReport) -> Iterator[str]:
         metric = Metric(name)
         said = ("✓" if value else "✗") if metric in SHARES else f"{100 * value:.0f} %"
         grade = "right" if value >= 1 else "part" if value > 0 else "wrong"
-        yield f'<span class="{grade}" title="{escape(MEANING[metric])}">{escape(name)} {said}</span> '
+        yield (
+            f'<span class="{grade}" title="{escape(MEANING[metric])}">{escape(name)} {said}</span> '
+        )
     if clip.cosine is not None:
         yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
 
@@ -104,7 +122,10 @@ def asked_line(asked: Controls) -> str:
         f"tempo {write_number(asked.bpm)} BPM" if asked.bpm else "",
         f"tempo {' and '.join(asked.tempo_words)}" if asked.tempo_words else "",
         f"meter {signature(asked.meter)}" if asked.meter else "",
-        "chords " + " – ".join(pretty(Chord.parse(label).symbol(asked.key)) for label in asked.chords) if asked.chords else "",
+        "chords "
+        + " – ".join(pretty(Chord.parse(label).symbol(asked.key)) for label in asked.chords)
+        if asked.chords
+        else "",
     )
     return " · ".join(part for part in parts if part) or "no tempo, key, chords or meter"
 
@@ -112,13 +133,21 @@ def asked_line(asked: Controls) -> str:
 def _problems(report: Report) -> Iterator[str]:
     if not report.problems:
         return
-    rows = "".join(f"<tr><td>{escape(one.name)}</td><td>{escape(one.reason)}</td></tr>" for one in report.problems[:_MAX_PROBLEMS])
+    rows = "".join(
+        f"<tr><td>{escape(one.name)}</td><td>{escape(one.reason)}</td></tr>"
+        for one in report.problems[:_MAX_PROBLEMS]
+    )
     more = len(report.problems) - _MAX_PROBLEMS
-    yield f"<h2>Not scored</h2><div class=wide><table><tr><th>file or row</th><th>why</th></tr>{rows}</table></div>"
+    yield (
+        "<h2>Not scored</h2><div class=wide><table><tr><th>file or "
+        f"row</th><th>why</th></tr>{rows}</table></div>"
+    )
     if more > 0:
         yield f"<p>and {more} more, in report.json</p>"
 
 
 def _tools(report: Report) -> Iterator[str]:
-    said = " · ".join(f"{escape(name)} {escape(version)}" for name, version in sorted(report.tools.items()))
+    said = " · ".join(
+        f"{escape(name)} {escape(version)}" for name, version in sorted(report.tools.items())
+    )
     yield f'<h2>Made with</h2><p class="facts">seed {report.seed} · {said}</p>'

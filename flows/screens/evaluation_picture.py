@@ -1,4 +1,6 @@
-"""A clip as a picture: its chroma, with asked and heard chords above and beats below. One SVG, the chroma a PNG inside."""
+"""A clip as a picture: its chroma, with asked and heard chords above and beats below. One SVG, the
+chroma a PNG inside.
+"""
 
 import base64
 import struct
@@ -30,8 +32,12 @@ _LONGEST_S: Final = 60.0
 def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     """The SVG of a clip's first minute. Lanes for what was asked are there where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
-    heard = [(symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments]
-    asked = [(pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords]
+    heard = [
+        (symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments
+    ]
+    asked = [
+        (pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords
+    ]
     parts: list[str] = []
     top = 0
     for name, chords in (("asked", asked), ("heard", heard)):
@@ -50,7 +56,10 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
             bottom += _TICKS + 3
     parts += _seconds(bottom, span_s)
     size = f'viewBox="0 0 {_LEFT + _WIDTH + 18} {bottom + 16}"'
-    return f'<svg class="clip" {size} role="img" aria-label="chroma with chords and beats">{"".join(parts)}</svg>'
+    return (
+        f'<svg class="clip" {size} role="img" aria-label="chroma with chords and '
+        f'beats">{"".join(parts)}</svg>'
+    )
 
 
 def _x(time_s: float, span_s: float) -> float:
@@ -70,45 +79,69 @@ def _chord_lane(name: str, chords: Sequence[TimedChord], top: int, span_s: float
         if right <= left:
             continue
         said = escape(text)
-        shown = f'<text x="{left + 4}" y="{top + 14}">{said}</text>' if _LETTER * len(text) + 6 <= right - left else ""
-        box = f'<rect class="{name}" x="{left}" y="{top + 1}" width="{right - left - 1:.1f}" height="{_LANE - 3}" rx="3"/>'
+        shown = (
+            f'<text x="{left + 4}" y="{top + 14}">{said}</text>'
+            if _LETTER * len(text) + 6 <= right - left
+            else ""
+        )
+        box = (
+            f'<rect class="{name}" x="{left}" y="{top + 1}" width="{right - left - 1:.1f}" '
+            f'height="{_LANE - 3}" rx="3"/>'
+        )
         yield f"<g><title>{said} at {at_s:.2f} s</title>{box}{shown}</g>"
 
 
 def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
     for row, pitch in enumerate(range(11, -1, -1)):
         if pitch in (0, 2, 4, 5, 7, 9, 11):
-            yield f'<text class="pitch" x="{_LEFT - 6}" y="{top + row * _ROW + 9}" text-anchor="end">{spell(pitch)}</text>'
+            yield (
+                f'<text class="pitch" x="{_LEFT - 6}" y="{top + row * _ROW + 9}" '
+                f'text-anchor="end">{spell(pitch)}</text>'
+            )
     columns = min(chroma.levels.shape[1], max(1, round(span_s * chroma.frames_per_s)))
     width = _x(columns / chroma.frames_per_s, span_s) - _LEFT
     image = base64.b64encode(png(chroma.levels[::-1, :columns])).decode()
     yield f'<rect class="back" x="{_LEFT}" y="{top}" width="{_WIDTH}" height="{12 * _ROW}"/>'
     yield (
-        f'<image x="{_LEFT}" y="{top}" width="{width:.1f}" height="{12 * _ROW}" preserveAspectRatio="none" '
+        f'<image x="{_LEFT}" y="{top}" width="{width:.1f}" height="{12 * _ROW}" '
+        'preserveAspectRatio="none" '
         f'href="data:image/png;base64,{image}"/>'
     )
 
 
-def _boundaries(chords: Sequence[TimedChord], top: int, bottom: int, span_s: float) -> Iterator[str]:
+def _boundaries(
+    chords: Sequence[TimedChord], top: int, bottom: int, span_s: float
+) -> Iterator[str]:
     for _, at_s in chords:
         if 0 < at_s < span_s:
-            yield f'<line class="boundary" x1="{_x(at_s, span_s)}" x2="{_x(at_s, span_s)}" y1="{top}" y2="{bottom}"/>'
+            yield (
+                f'<line class="boundary" x1="{_x(at_s, span_s)}" x2="{_x(at_s, span_s)}" '
+                f'y1="{top}" y2="{bottom}"/>'
+            )
 
 
-def _beat_lane(name: str, times_s: Sequence[float], downbeats_s: Sequence[float], top: int, span_s: float) -> Iterator[str]:
+def _beat_lane(
+    name: str, times_s: Sequence[float], downbeats_s: Sequence[float], top: int, span_s: float
+) -> Iterator[str]:
     yield _lane_name(name, top + 11)
     downbeats = frozenset(downbeats_s)
     for time_s in times_s:
         if time_s <= span_s:
             high = _TICKS if time_s in downbeats else _TICKS / 2
             x = _x(time_s, span_s)
-            yield f'<line class="beat {name}" x1="{x}" x2="{x}" y1="{top + 2}" y2="{top + 2 + high}"/>'
+            yield (
+                f'<line class="beat {name}" x1="{x}" x2="{x}" y1="{top + 2}" '
+                f'y2="{top + 2 + high}"/>'
+            )
 
 
 def _seconds(top: int, span_s: float) -> Iterator[str]:
     step = next(step for step in (1, 2, 5, 10, 20) if span_s / step <= 12)
     for second in range(0, int(span_s) + 1, step):
-        yield f'<text class="note" x="{_x(second, span_s)}" y="{top + 13}" text-anchor="middle">{second} s</text>'
+        yield (
+            f'<text class="note" x="{_x(second, span_s)}" y="{top + 13}" '
+            f'text-anchor="middle">{second} s</text>'
+        )
 
 
 def png(levels: npt.NDArray[np.uint8]) -> bytes:
@@ -130,4 +163,9 @@ def png(levels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )

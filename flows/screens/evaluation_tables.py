@@ -8,10 +8,14 @@ from training.metrics.summary import Figure
 from training.metrics.swap import SwapFigures, SwapReport
 
 _PUBLISHED = (
-    "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, and one without a tempo out of TB and TBT; "
+    "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, and one "
+    "without a tempo out of TB and TBT; "
     "here a label that the annotators leave empty is a miss",
     "CKD takes the relative key in the wrong direction: E♭ minor, not A minor, for C major",
-    "ECM counts asked chords from the first on and stops at the first that is missing; here it is the longest common subsequence",
+    (
+        "ECM counts asked chords from the first on and stops at the first that is missing; here it "
+        "is the longest common subsequence"
+    ),
     "CMOT puts diminished and augmented chords into one class; here each goes by its third",
     "extra chords cost nothing; here CP and CPT say how many of the chords heard were asked for",
 )
@@ -20,34 +24,48 @@ _PUBLISHED = (
 def control_table(report: Report) -> str:
     """Control metrics, as corrected and as the published code computes them."""
     if not report.figures:
-        return '<h2>Controls</h2><p class="facts">No prompt states a tempo, key, chords or a meter: there is nothing to follow.</p>'
+        return (
+            '<h2>Controls</h2><p class="facts">No prompt states a tempo, key, chords or a meter: '
+            "there is nothing to follow.</p>"
+        )
     published = {one.name: one for one in report.published}
     rows = "".join(_control_row(one, published.get(one.name)) for one in report.figures)
     head = (
-        "<tr><th>metric</th><th></th><th class=number>%</th><th class=number>95 % interval</th><th>0 to 100 %</th>"
-        "<th class=number>chance</th><th class=number>clips</th><th class=number>unheard</th><th class=number>as published</th></tr>"
+        "<tr><th>metric</th><th></th><th class=number>%</th><th class=number>95 % "
+        "interval</th><th>0 to 100 %</th>"
+        "<th class=number>chance</th><th class=number>clips</th><th class=number>unheard</th><th "
+        "class=number>as published</th></tr>"
     )
     notes = "".join(f"<li>{note}</li>" for note in _PUBLISHED)
     return (
-        f"<h2>Controls <small>of clips whose prompts state them</small></h2><div class=wide><table>{head}{rows}</table></div>"
-        '<p class="facts">Chance (the stroke in the drawing): the same clips against each other’s prompts. '
-        "Unheard: clips in which the annotators are not sure enough to say anything; they count as misses.</p>"
+        "<h2>Controls <small>of clips whose prompts state them</small></h2><div "
+        f"class=wide><table>{head}{rows}</table></div>"
+        '<p class="facts">Chance (the stroke in the drawing): the same clips against each '
+        "other’s prompts. "
+        "Unheard: clips in which the annotators are not sure enough to say anything; they count "
+        "as misses.</p>"
         f"<details><summary>How the published code differs</summary><ul>{notes}</ul></details>"
     )
 
 
 def _control_row(one: Figure, published: Figure | None) -> str:
-    beside = f"{_percent(published.value)} <span class=soft>of {published.clips}</span>" if published else "–"
+    beside = (
+        f"{_percent(published.value)} <span class=soft>of {published.clips}</span>"
+        if published
+        else "–"
+    )
     return (
         f"<tr><td class=name>{escape(one.name)}</td><td>{escape(one.meaning)}</td>{_cells(one)}"
-        f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td><td class=number>{one.clips}</td>"
+        f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td><td "
+        f"class=number>{one.clips}</td>"
         f"<td class=number>{one.unheard or '–'}</td><td class=number>{beside}</td></tr>"
     )
 
 
 def _cells(one: Figure) -> str:
     return (
-        f"<td class=number>{_percent(one.value)}</td><td class=number>{_percent(one.low)} – {_percent(one.high)}</td><td>{_drawn(one)}</td>"
+        f"<td class=number>{_percent(one.value)}</td><td class=number>{_percent(one.low)} – "
+        f"{_percent(one.high)}</td><td>{_drawn(one)}</td>"
     )
 
 
@@ -60,10 +78,17 @@ def _percent(share: float) -> str:
 
 
 def _drawn(one: Figure) -> str:
-    low, value, high, chance = (5 + 140 * end for end in (one.low, one.value, one.high, one.chance or 0))
-    stroke = "" if one.chance is None else f'<line class="chance" x1="{chance:.1f}" x2="{chance:.1f}" y1="2" y2="14"/>'
+    low, value, high, chance = (
+        5 + 140 * end for end in (one.low, one.value, one.high, one.chance or 0)
+    )
+    stroke = (
+        ""
+        if one.chance is None
+        else f'<line class="chance" x1="{chance:.1f}" x2="{chance:.1f}" y1="2" y2="14"/>'
+    )
     return (
-        '<svg class="range" viewBox="0 0 150 16" aria-hidden="true"><line class="track" x1="5" x2="145" y1="8" y2="8"/>'
+        '<svg class="range" viewBox="0 0 150 16" aria-hidden="true"><line class="track" x1="5" '
+        'x2="145" y1="8" y2="8"/>'
         f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="8" y2="8"/>{stroke}'
         f'<circle class="point" cx="{value:.1f}" cy="8" r="4"/></svg>'
     )
@@ -76,8 +101,10 @@ def space_table(report: Report) -> str:
     if not rows:
         return ""
     return (
-        f"<h2>Likeness <small>in the space of {escape(space.embedder)} ({escape(space.licence)})</small></h2>"
-        f"<div class=wide><table><tr><th>figure</th><th></th><th class=number>value</th><th class=number>95 % interval</th><th>of</th></tr>"
+        f"<h2>Likeness <small>in the space of {escape(space.embedder)} "
+        f"({escape(space.licence)})</small></h2>"
+        "<div class=wide><table><tr><th>figure</th><th></th><th class=number>value</th><th "
+        "class=number>95 % interval</th><th>of</th></tr>"
         f"{rows}</table></div>"
     )
 
@@ -86,20 +113,37 @@ def _space_rows(report: Report) -> Iterator[str]:
     space = report.space
     if space.prompt_cosine:
         name = "CLAP score" if space.is_clap else "cosine"
-        yield _space_row(name, "mean cosine of prompts and clips", space.prompt_cosine, _counted(space.prompt_cosine.clips, "clip"))
+        yield _space_row(
+            name,
+            "mean cosine of prompts and clips",
+            space.prompt_cosine,
+            _counted(space.prompt_cosine.clips, "clip"),
+        )
     sets = f"{_counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
     if space.frechet is not None:
-        yield _space_row("Fréchet", "squared distance of the sets as Gaussians; smaller sets are farther apart", space.frechet, sets)
+        yield _space_row(
+            "Fréchet",
+            "squared distance of the sets as Gaussians; smaller sets are farther apart",
+            space.frechet,
+            sets,
+        )
     if space.kl_sets is not None:
-        yield _space_row("KL, sets", f"nats, of the mean over {space.classes} classes", space.kl_sets, sets)
+        yield _space_row(
+            "KL, sets", f"nats, of the mean over {space.classes} classes", space.kl_sets, sets
+        )
     if space.kl_pairs:
         yield _space_row(
-            "KL, pairs", "nats, clips beside the samples of their captions", space.kl_pairs, _counted(space.kl_pairs.clips, "pair")
+            "KL, pairs",
+            "nats, clips beside the samples of their captions",
+            space.kl_pairs,
+            _counted(space.kl_pairs.clips, "pair"),
         )
 
 
 def _space_row(name: str, meaning: str, found: Figure | float, of: str) -> str:
-    value, low, high = (found, found, found) if isinstance(found, float) else (found.value, found.low, found.high)
+    value, low, high = (
+        (found, found, found) if isinstance(found, float) else (found.value, found.low, found.high)
+    )
     interval = f"{low:.3f} – {high:.3f}" if low < high else "–"
     return (
         f"<tr><td class=name>{name}</td><td>{meaning}</td><td class=number>{value:.3f}</td>"
@@ -109,16 +153,26 @@ def _space_row(name: str, meaning: str, found: Figure | float, of: str) -> str:
 
 def swap_tables(swaps: SwapReport) -> str:
     """Whether a control that was swapped followed, and whether the others stayed."""
-    head = "<tr><th>swapped</th><th>figure</th><th></th><th class=number>%</th><th class=number>95 % interval</th><th>0 to 100 %</th></tr>"
+    head = (
+        "<tr><th>swapped</th><th>figure</th><th></th><th class=number>%</th><th class=number>95 "
+        "% interval</th><th>0 to 100 %</th></tr>"
+    )
     rows = "".join(
         f"<tr><td class=name>{_swapped(swap) if place == 0 else ''}</td>"
         f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td><td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
         for swap in swaps.swaps
         for place, one in enumerate((swap.followed, *swap.stayed))
     )
-    left = f"Pairs that differ in no control or in several, and tell nothing: {swaps.unusable}." if swaps.unusable else ""
+    left = (
+        f"Pairs that differ in no control or in several, and tell nothing: {swaps.unusable}."
+        if swaps.unusable
+        else ""
+    )
     table = f"<div class=wide><table>{head}{rows}</table></div>" if rows else ""
-    return f'<h2>Swap test <small>two prompts that differ in one control</small></h2>{table}<p class="facts">{left}</p>'
+    return (
+        f"<h2>Swap test <small>two prompts that differ in one control</small></h2>{table}<p "
+        f'class="facts">{left}</p>'
+    )
 
 
 def _swapped(swap: SwapFigures) -> str:

@@ -1,7 +1,8 @@
-"""The model card: what a model learned from, how, how well, and under which licences; for people (README.md) and programs (model.json).
+"""The model card: what a model learned from, how, how well, and under which licences; for people
+(README.md) and programs (model.json).
 
-Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which names its recipe, tools and shards; the training recipe by
-its own.
+Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which names its recipe,
+tools and shards; the training recipe by its own.
 """
 
 import re
@@ -40,7 +41,9 @@ class Corpus(Record):
     """A corpus that was learned from, and whether it is still there."""
 
     facts: DatasetFacts
-    stands: bool | None  # whether the dataset.json found there now is the one learned from; none where there is none
+    stands: (
+        bool | None
+    )  # whether the dataset.json found there now is the one learned from; none where there is none
     version: int | None = None  # of the dataset, where that is what stands
 
 
@@ -84,7 +87,9 @@ class ModelFacts(Record):
 
 
 class Found(Record):
-    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it is."""
+    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it
+    is.
+    """
 
     sha256: str
     version: int | None = None
@@ -102,7 +107,9 @@ def model_facts(
     figures: Figures,
     evaluation: Evaluation | None = None,
 ) -> ModelFacts:
-    """What there is to say of a checkpoint, from its own files and what was `found` where its corpora are."""
+    """What there is to say of a checkpoint, from its own files and what was `found` where its
+    corpora are.
+    """
     values = recipe.model_dump(mode="json")
     return ModelFacts(
         name=name,
@@ -115,7 +122,9 @@ def model_facts(
         parameters=parameters,
         recipe_sha256=digest(values),
         recipe=values,
-        corpora=tuple(_corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)),
+        corpora=tuple(
+            _corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)
+        ),
         codec=survey.codec,
         text_encoder=recipe.text.source,
         text_licence=text_licence(recipe.text.source),
@@ -130,7 +139,13 @@ def text_licence(source: str) -> str:
     >>> text_licence("google/flan-t5-large"), text_licence("/models/ours")
     ('Apache-2.0', 'unknown')
     """
-    return minilm.LICENCE if source == MINILM else "Apache-2.0" if source.startswith(_FLAN) else UNKNOWN
+    return (
+        minilm.LICENCE
+        if source == MINILM
+        else "Apache-2.0"
+        if source.startswith(_FLAN)
+        else UNKNOWN
+    )
 
 
 def _corpus(facts: DatasetFacts, found: Found | None) -> Corpus:
@@ -146,8 +161,10 @@ def model_card(facts: ModelFacts) -> str:
     lines = [
         f"# {plain_line(facts.name)}",
         "",
-        f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told beats and chords, trained by Obbligato "
-        f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: {facts.step} steps, {facts.samples} samples.",
+        f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told "
+        "beats and chords, trained by Obbligato "
+        f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: {facts.step} "
+        f"steps, {facts.samples} samples.",
         "",
         '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
         "",
@@ -155,7 +172,10 @@ def model_card(facts: ModelFacts) -> str:
         "|---|---|",
         f"| checkpoint | {_code(facts.checkpoint)} |",
         f"| net | widths {', '.join(map(str, model['widths']))} |",
-        f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz mono |",
+        (
+            f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz "
+            "mono |"
+        ),
         f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
         *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
         f"| unusable samples | {facts.unusable} |",
@@ -185,26 +205,42 @@ def _figures(figures: Figures) -> list[tuple[str, float]]:
 def _measured(found: Evaluation) -> list[str]:
     lines = ["| metric | | 95 % | clips |", "|---|---:|---:|---:|"]
     lines += [
-        f"| {plain_line(one.name)}, {plain_line(one.meaning)} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |"
+        (
+            f"| {plain_line(one.name)}, {plain_line(one.meaning)} | {one.value:.3f} | "
+            f"{one.low:.3f} "
+            f"– {one.high:.3f} | {one.clips} |"
+        )
         for one in found.figures
     ]
-    lines += [f"| {plain_line(name)} | {value:.4g} | | {found.clips} |" for name, value in found.distances.items()]
+    lines += [
+        f"| {plain_line(name)} | {value:.4g} | | {found.clips} |"
+        for name, value in found.distances.items()
+    ]
     weights = f", weights sha256 {_code(found.checkpoint.sha256)}" if found.checkpoint else ""
     against = f"{plain_line(found.reference)} {plain_line(found.reference_split)}".strip()
     return [
         *lines,
         "",
-        f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 {_code(found.report_sha256)}{weights}.",
+        (
+            f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 "
+            f"{_code(found.report_sha256)}{weights}."
+        ),
     ]
 
 
 def _lineage(corpus: Corpus) -> list[str]:
     facts = corpus.facts
     if not facts.sha256:
-        return [f"- {plain_line(facts.target)}: {facts.samples} samples, shards without a dataset.json"]
+        return [
+            f"- {plain_line(facts.target)}: {facts.samples} samples, shards without a dataset.json"
+        ]
     version = f", version {corpus.version}" if corpus.version is not None else ""
     by = f", built by Obbligato {plain_line(facts.obbligato)}" if facts.obbligato else ""
-    gone = {None: "; no longer there", False: "; what stands there now is another state of it", True: ""}[corpus.stands]
+    gone = {
+        None: "; no longer there",
+        False: "; what stands there now is another state of it",
+        True: "",
+    }[corpus.stands]
     return [
         f"- **{plain_line(facts.name) or 'a corpus'}**{version}: {facts.samples} samples{by}",
         f"  - at {plain_line(facts.target)}",
@@ -214,7 +250,8 @@ def _lineage(corpus: Corpus) -> list[str]:
 
 def _licences(facts: ModelFacts) -> list[str]:
     lines = [
-        f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: {plain_line(facts.codec.licence)}; "
+        f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: "
+        f"{plain_line(facts.codec.licence)}; "
         "what is decoded with it is under it too",
         f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
     ]
@@ -222,10 +259,19 @@ def _licences(facts: ModelFacts) -> list[str]:
         learned = corpus.facts
         name = plain_line(learned.name or learned.target)
         ranked = sorted(learned.sources.items(), key=lambda row: (-row[1], row[0]))
-        lines += [f"- music of {name}, {plain_line(licence)}: {clips} clips" for licence, clips in ranked[:_MOST_LICENCES]]
+        lines += [
+            f"- music of {name}, {plain_line(licence)}: {clips} clips"
+            for licence, clips in ranked[:_MOST_LICENCES]
+        ]
         if len(ranked) > _MOST_LICENCES:
-            lines.append(f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its dataset.json")
-        lines += [f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}" for tool, licence in learned.tools.items()]
+            lines.append(
+                f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its "
+                "dataset.json"
+            )
+        lines += [
+            f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}"
+            for tool, licence in learned.tools.items()
+        ]
         if not learned.sources:
             lines.append(f"- music of {name}: {UNKNOWN}; see where it came from")
     return lines

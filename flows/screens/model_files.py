@@ -6,7 +6,16 @@ import json
 import torch
 from pydantic import ValidationError
 
-from flows.screens.model_card import CARD, DOCUMENT, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
+from flows.screens.model_card import (
+    CARD,
+    DOCUMENT,
+    Evaluation,
+    Figures,
+    Found,
+    ModelFacts,
+    model_card,
+    model_facts,
+)
 from pipelines.engine.stage import digest
 from pipelines.errors import PipelineError
 from pipelines.reports.versions import last_version
@@ -22,9 +31,11 @@ from training.run.recipe import TrainRecipe
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
-    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises `TrainingError` where it has none.
+    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises
+    `TrainingError` where it has none.
 
-    `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on the card.
+    `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on
+    the card.
     """
     checkpoint = find_checkpoint(out, wanted=(RECIPE, CORPUS))
     recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
@@ -45,15 +56,24 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
 
 
 def evaluation_of(report: bytes) -> Evaluation:
-    """What a card says of an evaluation, from its report.json. Raises `TrainingError` for anything else."""
+    """What a card says of an evaluation, from its report.json. Raises `TrainingError` for anything
+    else.
+    """
     try:
         found = Report.model_validate_json(report)
     except ValidationError as error:
         first = error.errors()[0]
-        raise TrainingError(f"this is not a report.json of this version: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise TrainingError(
+            f"this is not a report.json of this version: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}"
+        ) from error
     space = found.space
     cosine = space.prompt_cosine.value if space.prompt_cosine else None
-    distances = {"cosine with prompts": cosine, "Fréchet distance": space.frechet, "KL of classes": space.kl_sets}
+    distances = {
+        "cosine with prompts": cosine,
+        "Fréchet distance": space.frechet,
+        "KL of classes": space.kl_sets,
+    }
     return Evaluation(
         report_sha256=hashlib.sha256(report).hexdigest(),
         checkpoint=found.checkpoint,
@@ -62,7 +82,11 @@ def evaluation_of(report: bytes) -> Evaluation:
         seed=found.seed,
         clips=found.counts.scored - found.counts.swaps,
         figures=found.figures,
-        distances={f"{name} ({space.embedder})": value for name, value in distances.items() if value is not None},
+        distances={
+            f"{name} ({space.embedder})": value
+            for name, value in distances.items()
+            if value is not None
+        },
     )
 
 
@@ -85,7 +109,9 @@ def parameters_of(recipe: TrainRecipe) -> int:
 
 
 def found_at(target: str) -> Found | None:
-    """The dataset.json at a corpus's place; none where there is none, or it cannot be reached or read any more."""
+    """The dataset.json at a corpus's place; none where there is none, or it cannot be reached or
+    read any more.
+    """
     try:
         content = dataset_json(target)
         dataset = json.loads(content) if content else None
@@ -108,5 +134,11 @@ def last_figures(store: Store) -> Figures:
     log = EventAccumulator(store.path(metrics_log.FOLDER), size_guidance={"scalars": 0})
     log.Reload()
     known = log.Tags()["scalars"]
-    names = {"train_loss": "loss/train", "validation_loss": "loss/validation", "samples_per_s": "pace/samples_per_s"}
-    return Figures(**{field: log.Scalars(name)[-1].value for field, name in names.items() if name in known})
+    names = {
+        "train_loss": "loss/train",
+        "validation_loss": "loss/validation",
+        "samples_per_s": "pace/samples_per_s",
+    }
+    return Figures(
+        **{field: log.Scalars(name)[-1].value for field, name in names.items() if name in known}
+    )

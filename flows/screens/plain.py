@@ -1,11 +1,15 @@
-"""Text from outside as it may be shown: nothing in it moves the cursor, sets a title or a colour, or turns the line around."""
+"""Text from outside as it may be shown: nothing in it moves the cursor, sets a title or a colour,
+or turns the line around.
+"""
 
 import io
 import re
 import sys
 from typing import Final, TextIO
 
-_LONGEST: Final = 2000  # characters of a message: its reason stands at the front, what to do at the end
+_LONGEST: Final = (
+    2000  # characters of a message: its reason stands at the front, what to do at the end
+)
 _UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 
 
@@ -15,7 +19,11 @@ def plain(text: str) -> str:
     >>> print(plain("red \x1b[31m, two\nlines, \u202eturned, \x9b2J, Größe ♯"))
     red \x1b[31m, two\nlines, \u202eturned, \x9b2J, Größe ♯
     """
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    )
 
 
 def message(text: object) -> str:
@@ -31,9 +39,11 @@ def message(text: object) -> str:
 
 
 class PlainStream(io.TextIOBase):
-    """A text stream that lets only plain text, tabs and line ends through to another, whoever writes: a library, a traceback, a `print`.
+    """A text stream that lets only plain text, tabs and line ends through to another, whoever
+    writes: a library, a traceback, a `print`.
 
-    Escapes are JSON's own, so JSON stays JSON. A carriage return, with which progress is drawn over, ends a line.
+    Escapes are JSON's own, so JSON stays JSON. A carriage return, with which progress is drawn
+    over, ends a line.
     """
 
     def __init__(self, through: TextIO) -> None:
@@ -85,8 +95,12 @@ def guard_streams() -> None:
     """Put plain streams in front of this process's output and error output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None or isinstance(stream, PlainStream):  # none: whoever started this process has closed it
+        if stream is None or isinstance(
+            stream, PlainStream
+        ):  # none: whoever started this process has closed it
             continue
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode must not end a build
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal without Unicode must not end a build
         setattr(sys, name, PlainStream(stream))

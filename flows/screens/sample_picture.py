@@ -135,7 +135,9 @@ def _style() -> str:
 def _colours(theme: dict[str, str]) -> str:
     lines = f".page{{fill:{theme['page']};stroke:{theme['edge']}}}.wave{{stroke:{theme['wave']}}}"
     lines += f".beat,.downbeat{{stroke:{theme['soft']}}}"
-    return lines + "".join(f".{name}{{fill:{theme[name]}}}" for name in theme if name not in ("page", "edge", "wave"))
+    return lines + "".join(
+        f".{name}{{fill:{theme[name]}}}" for name in theme if name not in ("page", "edge", "wave")
+    )
 
 
 def _figures(sample: Sample) -> Iterator[str]:
@@ -143,10 +145,30 @@ def _figures(sample: Sample) -> Iterator[str]:
     labels = sample.labels
     key, bpm, meter = labels.key.key, labels.tempo.bpm, labels.meter.beats_per_bar
     figures = (
-        _Figure(about="key", name="key", value=pretty(key.name) if key else "–", confidence=labels.key.confidence),
-        _Figure(about="tempo", name="tempo", value=f"{bpm:.4g} BPM" if bpm else "–", confidence=labels.tempo.confidence),
-        _Figure(about="meter", name="meter", value=f"{meter}/4" if meter else "–", confidence=labels.meter.confidence),
-        _Figure(about="chord", name="chords", value=_chord_count(labels), confidence=labels.chords.confidence),
+        _Figure(
+            about="key",
+            name="key",
+            value=pretty(key.name) if key else "–",
+            confidence=labels.key.confidence,
+        ),
+        _Figure(
+            about="tempo",
+            name="tempo",
+            value=f"{bpm:.4g} BPM" if bpm else "–",
+            confidence=labels.tempo.confidence,
+        ),
+        _Figure(
+            about="meter",
+            name="meter",
+            value=f"{meter}/4" if meter else "–",
+            confidence=labels.meter.confidence,
+        ),
+        _Figure(
+            about="chord",
+            name="chords",
+            value=_chord_count(labels),
+            confidence=labels.chords.confidence,
+        ),
     )
     x = float(LEFT)
     for figure in figures:
@@ -178,7 +200,9 @@ def _beats(labels: Labels, span_s: float) -> Iterator[str]:
         x = time_x(time_s, span_s)
         bar += number == 1
         if x - last >= _NEAREST:
-            lines["downbeat" if number == 1 else "beat"].append(f"M{x:g} {_WAVE[0] - 6}V{_CHORDS[1]}")
+            lines["downbeat" if number == 1 else "beat"].append(
+                f"M{x:g} {_WAVE[0] - 6}V{_CHORDS[1]}"
+            )
             last = x
         if number == 1 and x - last_number >= _NUMBERED:
             numbers.append(f'<text class="bar soft" x="{x:g}" y="{_WAVE[0] - 12}">{bar}</text>')
@@ -193,13 +217,17 @@ def _waveform(wave: npt.NDArray[np.float32]) -> str:
     columns = SPAN // _COLUMN
     edges = np.linspace(0, len(wave), columns + 1).astype(int)
     level = np.abs(np.nan_to_num(wave))
-    peaks = np.array([level[start : max(end, start + 1)].max(initial=0.0) for start, end in pairwise(edges)])
+    peaks = np.array(
+        [level[start : max(end, start + 1)].max(initial=0.0) for start, end in pairwise(edges)]
+    )
     heights = peaks / max(float(peaks.max()), 1e-4)
     middle, half = sum(_WAVE) / 2, (_WAVE[1] - _WAVE[0]) / 2
     drawn = []
     for column, height in enumerate(heights):
         reach = max(half * height, 0.5)
-        drawn.append(f"M{LEFT + _COLUMN * (column + 0.5):g} {middle - reach:.1f}V{middle + reach:.1f}")
+        drawn.append(
+            f"M{LEFT + _COLUMN * (column + 0.5):g} {middle - reach:.1f}V{middle + reach:.1f}"
+        )
     return f'<path class="wave" d="{"".join(drawn)}"/>'
 
 

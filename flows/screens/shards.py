@@ -38,9 +38,24 @@ def print_shards(console: Screen, rows: Sequence[ShardRow]) -> None:
     for row in rows:
         size = _NONE if row.bytes is None else f"{row.bytes / 1e6:,.1f}"
         problems = Text(f"{row.problems:,}", style="bold red" if row.problems else "")
-        table.add_row(plain(row.shard), row.split or _NONE, f"{row.samples:,}", f"{row.duration_s / 3600:.2f}", size, problems)
-    hours, megabytes = sum(row.duration_s for row in rows) / 3600, sum(row.bytes or 0 for row in rows) / 1e6
-    totals = (f"{sum(row.samples for row in rows):,}", f"{hours:.2f}", f"{megabytes:,.1f}", f"{sum(row.problems for row in rows):,}")
+        table.add_row(
+            plain(row.shard),
+            row.split or _NONE,
+            f"{row.samples:,}",
+            f"{row.duration_s / 3600:.2f}",
+            size,
+            problems,
+        )
+    hours, megabytes = (
+        sum(row.duration_s for row in rows) / 3600,
+        sum(row.bytes or 0 for row in rows) / 1e6,
+    )
+    totals = (
+        f"{sum(row.samples for row in rows):,}",
+        f"{hours:.2f}",
+        f"{megabytes:,.1f}",
+        f"{sum(row.problems for row in rows):,}",
+    )
     table.add_section()
     table.add_row(f"{len(rows)} shard{'s' * (len(rows) != 1)}", "", *totals, style="bold")
     console.print(table)
@@ -53,19 +68,28 @@ def problem_line(problem: Problem) -> str:
 
 
 def print_sample(console: Screen, picked: Picked) -> None:
-    """One sample: ours as a lead sheet with captions and provenance, a foreign one as its members, audio header and JSON."""
+    """One sample: ours as a lead sheet with captions and provenance, a foreign one as its members,
+    audio header and JSON.
+    """
     console.print(plain(picked.raw.key), style="bold", soft_wrap=True)
     if picked.ours:
         _print_ours(console, picked, picked.ours)
     else:
         _print_foreign(console, picked)
     for problem in picked.problems:
-        console.print(Text.assemble(("problem  ", "bold red"), message(f"{problem.message} [{problem.code}]")))
+        console.print(
+            Text.assemble(("problem  ", "bold red"), message(f"{problem.message} [{problem.code}]"))
+        )
 
 
 def _print_ours(console: Screen, picked: Picked, sample: Sample) -> None:
     channels = {1: "mono", 2: "stereo"}.get(sample.channels, f"{sample.channels} channels")
-    about = (change_text(sample.change), f"{sample.duration_s:g} s", f"{sample.rate_hz / 1000:g} kHz {channels}", sample.split.value)
+    about = (
+        change_text(sample.change),
+        f"{sample.duration_s:g} s",
+        f"{sample.rate_hz / 1000:g} kHz {channels}",
+        sample.split.value,
+    )
     console.print(plain(f"{' · '.join(about)} · {picked.raw.shard}"), soft_wrap=True)
     console.print()
     # Its last part, the length, stands in the line above.
@@ -92,15 +116,28 @@ def _sheet(labels: Labels) -> Iterator[str]:
     most = max(labels.beats.numbers, default=0)
     beats = labels.beats
     if most > _MOST_BEATS or len(beats.times_s) > _MOST_DRAWN:
-        yield f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by time:"
-        labels = labels.replaced(beats=Beats(confidence=beats.confidence, tool=beats.tool, version=beats.version, licence=beats.licence))
+        yield (
+            f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by "
+            "time:"
+        )
+        labels = labels.replaced(
+            beats=Beats(
+                confidence=beats.confidence,
+                tool=beats.tool,
+                version=beats.version,
+                licence=beats.licence,
+            )
+        )
     yield from lead_sheet(labels)
 
 
 def _provenance(sample: Sample) -> Table:
     source, grid = sample.source, _grid()
     member = f" in {source.member}" if source.member else ""
-    grid.add_row(Text("source", style="cyan"), plain(f"{source.uri}{member}, {sample.start_s:g}–{sample.end_s:g} s"))
+    grid.add_row(
+        Text("source", style="cyan"),
+        plain(f"{source.uri}{member}, {sample.start_s:g}–{sample.end_s:g} s"),
+    )
     for name in ("title", "artist", "album", "genre"):
         if said := getattr(source, name):
             grid.add_row(Text(name, style="cyan"), plain(said))
@@ -111,7 +148,11 @@ def _provenance(sample: Sample) -> Table:
     for claim, names in _claims(sample):
         tool = " ".join(word for word in (claim.tool, claim.version) if word) or "unknown tool"
         grid.add_row(
-            Text(title, style="cyan"), plain(f"{', '.join(names)}: {claim.origin.value}, {tool} ({claim.licence or 'unknown licence'})")
+            Text(title, style="cyan"),
+            plain(
+                f"{', '.join(names)}: {claim.origin.value}, {tool} "
+                f"({claim.licence or 'unknown licence'})"
+            ),
         )
         title = ""
     return grid
@@ -119,10 +160,18 @@ def _provenance(sample: Sample) -> Table:
 
 def _claims(sample: Sample) -> Iterator[tuple[Claim, list[str]]]:
     """Labels that share tool, version, licence and origin, together."""
-    claims = {"beats": sample.beats, "meter": sample.meter, "tempo": sample.tempo, "chords": sample.chords, "key": sample.key_label}
+    claims = {
+        "beats": sample.beats,
+        "meter": sample.meter,
+        "tempo": sample.tempo,
+        "chords": sample.chords,
+        "key": sample.key_label,
+    }
     by_tool: dict[tuple[str, ...], tuple[Claim, list[str]]] = {}
     for name, claim in claims.items():
-        by_tool.setdefault((claim.tool, claim.version, claim.licence, claim.origin.value), (claim, []))[1].append(name)
+        by_tool.setdefault(
+            (claim.tool, claim.version, claim.licence, claim.origin.value), (claim, [])
+        )[1].append(name)
     yield from by_tool.values()
 
 
@@ -133,7 +182,14 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
     grid = _grid()
     for part in raw.parts:
         grid.add_row(plain(f".{part.extension}"), f"{part.size:,} bytes")
-    heard = f"{sound.duration_s:.3f} s, {sound.rate_hz} Hz, {sound.channels} channel{'s' * (sound.channels > 1)}" if sound else _NONE
+    heard = (
+        (
+            f"{sound.duration_s:.3f} s, {sound.rate_hz} Hz, {sound.channels} "
+            f"channel{'s' * (sound.channels > 1)}"
+        )
+        if sound
+        else _NONE
+    )
     grid.add_row(Text("audio", style="cyan"), heard)
     for _, text in picked.texts:
         grid.add_row(Text("text", style="cyan"), plain(text.strip()))
@@ -160,7 +216,11 @@ def change_text(change: Change) -> str:
         return f"speed × {change.speed:.3g}"
     if kind is VariantKind.VOLUME:
         rises = change.gain_start < change.gain_end
-        return f"crescendo from {change.gain_start:.2g}" if rises else f"decrescendo to {change.gain_end:.2g}"
+        return (
+            f"crescendo from {change.gain_start:.2g}"
+            if rises
+            else f"decrescendo to {change.gain_end:.2g}"
+        )
     return "original"
 
 
@@ -172,10 +232,18 @@ def fact_text(fact: Fact, key: Key | None) -> str:
     """
     if fact.kind is FactKind.CHORDS:
         try:
-            return f"chords {' '.join(pretty(Chord.parse(label).symbol(key)) for label in fact.value.split())}"
+            return (
+                "chords "
+                f"{' '.join(pretty(Chord.parse(label).symbol(key)) for label in fact.value.split())}"
+            )
         except SchemaError:
             return f"chords {fact.value}"
-    said = {FactKind.BPM: "{} BPM", FactKind.METER: "{}/4", FactKind.TIME: "at {} s", FactKind.KEY: "{}"}.get(fact.kind, "{}")
+    said = {
+        FactKind.BPM: "{} BPM",
+        FactKind.METER: "{}/4",
+        FactKind.TIME: "at {} s",
+        FactKind.KEY: "{}",
+    }.get(fact.kind, "{}")
     return said.format(pretty(fact.value) if fact.kind is FactKind.KEY else fact.value)
 
 

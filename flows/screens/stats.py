@@ -30,7 +30,9 @@ class _Bar(NamedTuple):
 
 
 def print_stats(console: Screen, stats: Stats) -> None:
-    """Counts, and for our own samples histograms of key, tempo, meter, chords; of caption lengths for all."""
+    """Counts, and for our own samples histograms of key, tempo, meter, chords; of caption lengths
+    for all.
+    """
     width = min(console.width, _WIDEST)
     console.print(_counts(stats))
     if any(name is not None for name in stats.keys):
@@ -49,15 +51,28 @@ def print_stats(console: Screen, stats: Stats) -> None:
 def _print_labels(console: Screen, labels: LabelStats, width: int) -> None:
     """How pseudo-labels spread; nothing where there are none."""
     for form, of_form in labels.forms.items():
-        title = f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} different ones"
+        title = (
+            f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} "
+            "different ones"
+        )
         console.print(Text(title, style="bold"))
-        console.print(f"on {100 * labels.coverage:.1f} % of the samples; entropy {of_form.entropy_bits:.2f} bits, Gini {of_form.gini:.2f}")
+        console.print(
+            f"on {100 * labels.coverage:.1f} % of the samples; entropy "
+            f"{of_form.entropy_bits:.2f} bits, Gini {of_form.gini:.2f}"
+        )
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=width - 10)
         half = _MOST_NAMED // 2
-        for used in (*of_form.head[:half], None, *of_form.tail[-half:]) if of_form.distinct > _MOST_NAMED else of_form.head:
-            table.add_row("⋮" if used is None else f"{used.samples:,}", "" if used is None else plain(used.text))
+        for used in (
+            (*of_form.head[:half], None, *of_form.tail[-half:])
+            if of_form.distinct > _MOST_NAMED
+            else of_form.head
+        ):
+            table.add_row(
+                "⋮" if used is None else f"{used.samples:,}",
+                "" if used is None else plain(used.text),
+            )
         console.print(table)
 
 
@@ -65,9 +80,17 @@ def _counts(stats: Stats) -> Table:
     grid = Table.grid(padding=(0, 3))
     grid.add_column(no_wrap=True, style="cyan")
     grid.add_column(overflow="fold")
-    ours = "" if stats.ours == stats.samples else f", {stats.ours or 'none'} of them made by Obbligato"
-    grid.add_row("samples", f"{stats.samples:,} in {stats.shards:,} shard{'s' * (stats.shards != 1)}{ours}")
-    unmeasured = f", without {stats.unmeasured:,} samples whose audio cannot be read" if stats.unmeasured else ""
+    ours = (
+        "" if stats.ours == stats.samples else f", {stats.ours or 'none'} of them made by Obbligato"
+    )
+    grid.add_row(
+        "samples", f"{stats.samples:,} in {stats.shards:,} shard{'s' * (stats.shards != 1)}{ours}"
+    )
+    unmeasured = (
+        f", without {stats.unmeasured:,} samples whose audio cannot be read"
+        if stats.unmeasured
+        else ""
+    )
     grid.add_row("length", f"{stats.duration_s / 3600:.2f} hours{unmeasured}")
     for name, counts, order in (
         ("splits", stats.splits, [split.value for split in Split]),
@@ -84,7 +107,9 @@ def _counts(stats: Stats) -> Table:
 
 def _named(counts: Mapping[str, int], order: Sequence[str]) -> str:
     """Names and counts in a given order, or the most frequent first."""
-    names = [name for name in order if name in counts] or sorted(counts, key=lambda name: (-counts[name], name))
+    names = [name for name in order if name in counts] or sorted(
+        counts, key=lambda name: (-counts[name], name)
+    )
     rest = f" · {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     return plain(" · ".join(f"{name} {counts[name]:,}" for name in names[:_MOST_NAMED]) + rest)
 
@@ -105,7 +130,11 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
             *(
                 cell
                 for key in row
-                for cell in (pretty(key.name), bar(counts.get(key.name, 0), most, bar_cells), f"{counts.get(key.name, 0):,}")
+                for cell in (
+                    pretty(key.name),
+                    bar(counts.get(key.name, 0), most, bar_cells),
+                    f"{counts.get(key.name, 0):,}",
+                )
             )
         )
     if counts.get(None):
@@ -114,7 +143,8 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
 
 
 def bar(value: float, most: float, cells: int) -> str:
-    """A bar of block characters, `cells` long for the largest value; what is more than nothing can be seen.
+    """A bar of block characters, `cells` long for the largest value; what is more than nothing can
+    be seen.
 
     >>> bar(3, 8, 4), bar(8, 8, 4), bar(0.01, 8, 4)
     ('█▌', '████', '▏')
@@ -135,7 +165,9 @@ def _nothing(counts: Mapping[int | None, int]) -> list[_Bar]:
 
 
 def _binned(counts: Mapping[int | None, int], last: int) -> list[_Bar]:
-    """A bar per bin of ten from the lowest to the highest, empty ones between too; the `last` bin has no end."""
+    """A bar per bin of ten from the lowest to the highest, empty ones between too; the `last` bin
+    has no end.
+    """
     known = Counter[int]()
     for start, count in counts.items():
         if start is not None:
@@ -143,19 +175,35 @@ def _binned(counts: Mapping[int | None, int], last: int) -> list[_Bar]:
     if not known:
         return _nothing(counts)
     starts = range(min(known), max(known) + 10, 10)
-    bars = [_Bar(f"{start}+" if start == last else f"{start}–{start + 9}", known[start], f"{known[start]:,}") for start in starts]
+    bars = [
+        _Bar(
+            f"{start}+" if start == last else f"{start}–{start + 9}",
+            known[start],
+            f"{known[start]:,}",
+        )
+        for start in starts
+    ]
     return bars + _nothing(counts)
 
 
 def _chords(seconds: Mapping[str, float]) -> list[_Bar]:
     total = sum(seconds.values())
     ranked = sorted(seconds.items(), key=lambda row: (-row[1], row[0]))
-    bars = [_Bar(pretty(symbol), value, f"{100 * value / total:.1f} %") for symbol, value in ranked[:_MOST_CHORDS]]
+    bars = [
+        _Bar(pretty(symbol), value, f"{100 * value / total:.1f} %")
+        for symbol, value in ranked[:_MOST_CHORDS]
+    ]
     rest = sum(value for _, value in ranked[_MOST_CHORDS:])
-    return bars + ([_Bar(f"{len(ranked) - _MOST_CHORDS} more", 0, f"{100 * rest / total:.1f} %")] if rest else [])
+    return bars + (
+        [_Bar(f"{len(ranked) - _MOST_CHORDS} more", 0, f"{100 * rest / total:.1f} %")]
+        if rest
+        else []
+    )
 
 
-def _print_charts(console: Screen, charts: Sequence[tuple[str, Sequence[_Bar]]], width: int) -> None:
+def _print_charts(
+    console: Screen, charts: Sequence[tuple[str, Sequence[_Bar]]], width: int
+) -> None:
     if width < _SIDE_BY_SIDE:
         for title, bars in charts:
             console.print()
@@ -163,7 +211,9 @@ def _print_charts(console: Screen, charts: Sequence[tuple[str, Sequence[_Bar]]],
         return
     for start in range(0, len(charts), 2):
         pair = Table.grid(padding=(0, 4))
-        pair.add_row(*(_chart(title, bars, width // 2 - 26) for title, bars in charts[start : start + 2]))
+        pair.add_row(
+            *(_chart(title, bars, width // 2 - 26) for title, bars in charts[start : start + 2])
+        )
         console.print()
         console.print(pair)
 

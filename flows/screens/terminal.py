@@ -1,4 +1,6 @@
-"""What the terminal shows: progress with time left per stage, and tables. The one console there is."""
+"""What the terminal shows: progress with time left per stage, and tables. The one console there
+is.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,23 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.control import Control
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import ControlType, Segment
 from rich.table import Table
 
 from flows.screens.plain import PlainStream, message, plain
 
-if TYPE_CHECKING:  # the annotations alone: screens of other commands must not load what a build needs
+if (
+    TYPE_CHECKING
+):  # the annotations alone: screens of other commands must not load what a build needs
     from flows.build.run_stage import StepProgress, Watch
     from pipelines.paraphrasing.quote import Quote
     from pipelines.reports.plan import Plan
@@ -27,7 +39,9 @@ _WIDTH: Final = 160  # where there is no terminal
 
 
 class Screen(Console):
-    """A console that shows text as it is: no markup is read from it, and what rich itself does not write is escaped."""
+    """A console that shows text as it is: no markup is read from it, and what rich itself does not
+    write is escaped.
+    """
 
     def __init__(self) -> None:
         super().__init__(markup=False, emoji=False, highlight=False)
@@ -36,7 +50,9 @@ class Screen(Console):
 
     @property
     def file(self) -> IO[str]:
-        """Standard output itself: rich's own colours must reach it, and `render` sees to the rest."""
+        """Standard output itself: rich's own colours must reach it, and `render` sees to the
+        rest.
+        """
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 
@@ -44,10 +60,16 @@ class Screen(Console):
     def file(self, new_file: IO[str]) -> None:
         Console.file.fset(self, new_file)  # type: ignore[attr-defined]  # a property's
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         """The parts that something is drawn from, escaped whatever it was made of."""
         for part in super().render(renderable, options):
-            yield part if part.control else Segment("\n".join(map(plain, part.text.split("\n"))), part.style)
+            yield (
+                part
+                if part.control
+                else Segment("\n".join(map(plain, part.text.split("\n"))), part.style)
+            )
 
 
 console: Final = Screen()
@@ -65,7 +87,13 @@ def watching() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     # Not redirected: rich would read colours out of what others print meanwhile.
-    shown = Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=False, redirect_stderr=False)
+    shown = Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
     with shown as bars:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
@@ -102,10 +130,13 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
     counts = " + ".join(f"{count} {name}" for name, count in inputs.items() if name != "in")
     console.print(plain(f"inputs:  {inputs['in']} = {counts}"))
     console.print(
-        f"samples: {samples['planned']} planned = {samples['written']} written + {samples['rejected']} rejected + {samples['dead']} dead"
+        f"samples: {samples['planned']} planned = {samples['written']} written + "
+        f"{samples['rejected']} rejected + {samples['dead']} dead"
     )
     if dataset["agreement"]:
-        console.print("labels extracted again from the samples' audio, agreement with the ones they carry:")
+        console.print(
+            "labels extracted again from the samples' audio, agreement with the ones they carry:"
+        )
         console.print(agreement_table(dataset["agreement"]))
     command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
     console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
@@ -113,20 +144,29 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
 
 def print_recovery(means: Mapping[str, Any]) -> None:
     """How well the labels of composed pieces were recovered."""
-    console.print("labels of the original clips against the exact truth of the pieces (F within 70 ms, shares otherwise):")
+    console.print(
+        "labels of the original clips against the exact truth of the pieces (F within 70 ms, "
+        "shares otherwise):"
+    )
     console.print(agreement_table({"truth": means}))
 
 
 def print_plan(plan: Plan) -> None:
     """A plan, in a few lines."""
     console.print(
-        f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + {plan.unread} whose header cannot be read"
+        f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + "
+        f"{plan.unread} whose header cannot be read"
     )
     if plan.sampled < plan.inputs - plan.ignored:
         console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")
-    console.print(f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, {plan.sample_hours:.2f} hours")
-    console.print(f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk")
+    console.print(
+        f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, "
+        f"{plan.sample_hours:.2f} hours"
+    )
+    console.print(
+        f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk"
+    )
 
 
 def print_quote(quote: Quote) -> None:
@@ -139,7 +179,11 @@ def agreement_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     """Mean figures per row name."""
     table = Table("", "samples", *_FIGURES, box=None)
     for name, row in rows.items():
-        table.add_row(name, str(row["samples"]), *("–" if row[figure] is None else f"{row[figure]:.2f}" for figure in _FIGURES))
+        table.add_row(
+            name,
+            str(row["samples"]),
+            *("–" if row[figure] is None else f"{row[figure]:.2f}" for figure in _FIGURES),
+        )
     return table
 
 
@@ -147,6 +191,13 @@ def print_ledger(rows: Sequence[LedgerRow]) -> None:
     """Ledger rows, one a line."""
     table = Table("outcome", "stage", "code", "figure", "key", "message", box=None)
     for row in rows:
-        table.add_row(row.outcome.value, plain(row.stage), plain(row.code), plain(row.figure), plain(row.key), message(row.message))
+        table.add_row(
+            row.outcome.value,
+            plain(row.stage),
+            plain(row.code),
+            plain(row.figure),
+            plain(row.key),
+            message(row.message),
+        )
     console.print(table)
     console.print(f"{len(rows)} rows")

@@ -2,7 +2,8 @@
 
     python infra/portable/loopback.py apache_beam.runners.worker.worker_pool_main --service_port=50000
 
-Beam's worker pool and local job service listen on all interfaces ([::]) without authentication and have no option to change that.
+Beam's worker pool and local job service listen on all interfaces ([::]) without authentication and
+have no option to change that.
 """
 
 import runpy

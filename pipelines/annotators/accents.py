@@ -14,7 +14,9 @@ from pipelines.annotators.harmony import Floats
 from pipelines.annotators.spectrogram import DownbeatSpectrogram
 from pipelines.audio.decode import Wave
 
-_RESOLUTION: Final = 1  # the middle window, 46 ms: it tells bass from what lies above and is sharp in time
+_RESOLUTION: Final = (
+    1  # the middle window, 46 ms: it tells bass from what lies above and is sharp in time
+)
 
 
 class AccentEar:
@@ -30,12 +32,20 @@ class AccentEar:
         """Accents of each mono wave at 44.1 kHz."""
         features = self.spectrogram(waves)
         probabilities = self.networks(features)
-        first = sum(2 * len(centres) for centres in self.spectrogram.centres_hz[:_RESOLUTION]) + len(self.bands)
+        first = sum(
+            2 * len(centres) for centres in self.spectrogram.centres_hz[:_RESOLUTION]
+        ) + len(self.bands)
         rises = [clip[:, first : first + len(self.bands)].cpu().numpy() for clip in features]
-        return [Accents(heard[:, 1:], self._banded(rise)) for heard, rise in zip(probabilities, rises, strict=True)]
+        return [
+            Accents(heard[:, 1:], self._banded(rise))
+            for heard, rise in zip(probabilities, rises, strict=True)
+        ]
 
     def _banded(self, rise: Floats) -> Floats:
-        flux: Floats = np.stack([rise[:, self.bands == band].mean(axis=1) for band in range(len(FLUX_EDGES_HZ) + 1)], axis=1)
+        flux: Floats = np.stack(
+            [rise[:, self.bands == band].mean(axis=1) for band in range(len(FLUX_EDGES_HZ) + 1)],
+            axis=1,
+        )
         return flux
 
 

@@ -1,7 +1,8 @@
-"""From tracked beats to the beats, bars and meter that a listener would tap: madmom's paths are read again by the bar network.
+"""From tracked beats to the beats, bars and meter that a listener would tap: madmom's paths are
+read again by the bar network.
 
-The path through bars of three and the one through bars of four may have other beats: both are weighed; then each meter and each place of
-the first bar line is.
+The path through bars of three and the one through bars of four may have other beats: both are
+weighed; then each meter and each place of the first bar line is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +13,33 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.annotators.bar_net import METERS, Accents, BarLogits, BarNets, bar_features, downbeat_odds, place_scores, places
+from pipelines.annotators.bar_net import (
+    METERS,
+    Accents,
+    BarLogits,
+    BarNets,
+    bar_features,
+    downbeat_odds,
+    place_scores,
+    places,
+)
 from pipelines.annotators.bar_tracker import Tracked
 from pipelines.annotators.harmony import Floats, Harmony
 from pipelines.annotators.network_weights import read_weights
 
 WEIGHTS: Final = "bars.npz"
-PATHS: Final = (3, 4)  # meters whose paths are read; the one through bars of two adds nothing to that through four
+PATHS: Final = (
+    3,
+    4,
+)  # meters whose paths are read; the one through bars of two adds nothing to that through four
 _LEAST_BEATS: Final = 4  # fewer have no neighbours to be compared with
-# How much our networks' log odds of downbeats count, and madmom's beside them: ours see harmony, madmom's know drums. Fitted by greatest
-# likelihood on 220 rendered clips (seeds 310-529).
+# How much our networks' log odds of downbeats count, and madmom's beside them: ours see harmony,
+# madmom's know drums. Fitted by greatest likelihood on 220 rendered clips (seeds 310-529).
 _OURS: Final = 0.29
 _MADMOMS: Final = 0.13
-_PATH_WEIGHT: Final = 0.1  # how much a nat of the tracker's log probability counts beside the network's log odds
+_PATH_WEIGHT: Final = (
+    0.1  # how much a nat of the tracker's log probability counts beside the network's log odds
+)
 
 
 class Bars(NamedTuple):
@@ -39,35 +54,54 @@ class Bars(NamedTuple):
 
 
 @torch.inference_mode()
-def bars(paths: Mapping[int, Tracked], accents: Accents, harmony: Harmony, meters: Sequence[int]) -> Bars | None:
-    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars; none of under four beats."""
+def bars(
+    paths: Mapping[int, Tracked], accents: Accents, harmony: Harmony, meters: Sequence[int]
+) -> Bars | None:
+    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars;
+    none of under four beats.
+    """
     network, read = _network(), []
     for meter, path in paths.items():
         if len(path.beats) >= _LEAST_BEATS:
             said = network(torch.from_numpy(features_of(path, accents, harmony))[None])
-            read.append((float(said.right[0]) + _PATH_WEIGHT * path.log_probability_per_meter[meter], meter, path, said))
+            read.append(
+                (
+                    float(said.right[0]) + _PATH_WEIGHT * path.log_probability_per_meter[meter],
+                    meter,
+                    path,
+                    said,
+                )
+            )
     if not read:
         return None
     _, meter, path, said = max(read, key=lambda row: row[0])
     # Of a meter that the network was not trained on, the tracker's word is all there is.
     meters = tuple(known for known in meters if known in METERS) if meter in METERS else (meter,)
     heard = torch.from_numpy(downbeat_odds(accents, path.beats[:, 0]))
-    weighed = said._replace(downbeat=_OURS * said.downbeat + _MADMOMS * heard, meter=_OURS * said.meter)
+    weighed = said._replace(
+        downbeat=_OURS * said.downbeat + _MADMOMS * heard, meter=_OURS * said.meter
+    )
     return _barred(path.beats[:, 0], weighed, meters)
 
 
 def features_of(path: Tracked, accents: Accents, harmony: Harmony) -> Floats:
     """What the network sees of a path."""
-    return bar_features(accents, harmony, path.beats[:, 0], (path.beats[:, 1] == 1).astype(np.float32))
+    return bar_features(
+        accents, harmony, path.beats[:, 0], (path.beats[:, 1] == 1).astype(np.float32)
+    )
 
 
 def _barred(times_s: npt.NDArray[np.float64], said: BarLogits, meters: Sequence[int]) -> Bars:
     chances = place_scores(said, meters)[0].double().softmax(dim=0).numpy()
     possible = places(meters)
     meter, first = possible[int(chances.argmax())]
-    of_meter = float(sum(chance for chance, (other, _) in zip(chances, possible, strict=True) if other == meter))
+    of_meter = float(
+        sum(chance for chance, (other, _) in zip(chances, possible, strict=True) if other == meter)
+    )
     numbers = (np.arange(len(times_s)) - first) % meter + 1
-    return Bars(times_s, numbers, meter, float(said.right[0]), of_meter, float(chances.max()) / of_meter)
+    return Bars(
+        times_s, numbers, meter, float(said.right[0]), of_meter, float(chances.max()) / of_meter
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,11 @@
-"""A small network that reads a clip beat by beat: which are downbeats, in which meter, and are these the beats that a listener would tap.
+"""A small network that reads a clip beat by beat: which are downbeats, in which meter, and are
+these the beats that a listener would tap.
 
-madmom's networks hear accents; this one also sees where harmony and bass change, and what sounds between the beats.
-Trained by `training/annotator_training` on practice pieces.
+madmom's networks hear accents; this one also sees where harmony and bass change, and what sounds
+between the beats. Trained by `training/annotator_training` on practice pieces.
 
-Shapes: B sequences, N beats, F features, T frames (100 a second for accents, 10 for harmony), C channels.
+Shapes: B sequences, N beats, F features, T frames (100 a second for accents, 10 for harmony), C
+channels.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,12 @@ from pipelines.annotators.pitch_spectrum import FPS as HARMONY_FPS
 
 METERS: Final = (2, 3, 4)  # that the network was trained on
 ACCENT_FPS: Final = 100
-FLUX_EDGES_HZ: Final = (120.0, 300.0, 1200.0, 5000.0)  # bass and kick; left hand; voices; snare; cymbals
+FLUX_EDGES_HZ: Final = (
+    120.0,
+    300.0,
+    1200.0,
+    5000.0,
+)  # bass and kick; left hand; voices; snare; cymbals
 FEATURES: Final = 20 + 2 * (len(FLUX_EDGES_HZ) + 1)
 _NETWORKS: Final = 4
 _CHANNELS: Final = 32
@@ -55,14 +62,18 @@ class BarNet(nn.Module):
         self.register_buffer("mean_F", torch.zeros(FEATURES))
         self.register_buffer("spread_F", torch.ones(FEATURES))
         self.enter = nn.Conv1d(FEATURES, _CHANNELS, 1)
-        self.layers = nn.ModuleList(nn.Conv1d(_CHANNELS, _CHANNELS, 3, padding=size, dilation=size) for size in _DILATIONS)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(_CHANNELS, _CHANNELS, 3, padding=size, dilation=size) for size in _DILATIONS
+        )
         self.drop = nn.Dropout(0.2)
         self.downbeat = nn.Conv1d(_CHANNELS, 1, 1)
         self.whole = nn.Linear(2 * _CHANNELS, len(METERS) + 1)
 
     def forward(self, features_BNF: torch.Tensor) -> BarLogits:
         """Logits of sequences of equal length, (B, N, F)."""
-        x_BCN = torch.relu(self.enter(((features_BNF - self.mean_F) / self.spread_F).transpose(1, 2)))
+        x_BCN = torch.relu(
+            self.enter(((features_BNF - self.mean_F) / self.spread_F).transpose(1, 2))
+        )
         for layer in self.layers:
             x_BCN = x_BCN + self.drop(torch.relu(layer(x_BCN)))
         whole = self.whole(torch.cat([x_BCN.mean(dim=2), x_BCN.amax(dim=2)], dim=1))
@@ -88,33 +99,51 @@ def places(meters: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
-    """Log odds of each place, (B, places), by the logits of the beats on its bar lines and the log probability of its meter.
+    """Log odds of each place, (B, places), by the logits of the beats on its bar lines and the log
+    probability of its meter.
 
-    A logit is log p - log (1 - p): the log likelihood of a place, less what all places share, is the sum of the logits on its bar lines. A
-    meter that the network was not trained on gets no log probability.
+    A logit is log p - log (1 - p): the log likelihood of a place, less what all places share, is
+    the sum of the logits on its bar lines. A meter that the network was not trained on gets no log
+    probability.
     """
     count, logs_BM = torch.arange(said.downbeat.shape[1]), said.meter.log_softmax(dim=-1)
     scores = [
-        said.downbeat[:, (count - first) % meter == 0].sum(dim=1) + (logs_BM[:, METERS.index(meter)] if meter in METERS else 0.0)
+        said.downbeat[:, (count - first) % meter == 0].sum(dim=1)
+        + (logs_BM[:, METERS.index(meter)] if meter in METERS else 0.0)
         for meter, first in places(meters)
     ]
     return torch.stack(scores, dim=1)
 
 
-def bar_features(accents: Accents, harmony: Harmony, beats_s: npt.NDArray[np.float64], tracked_downbeat: Floats) -> Floats:
-    """Features (N, F) of at least two beats; `tracked_downbeat` is 1 where the tracker has a downbeat."""
+def bar_features(
+    accents: Accents, harmony: Harmony, beats_s: npt.NDArray[np.float64], tracked_downbeat: Floats
+) -> Floats:
+    """Features (N, F) of at least two beats; `tracked_downbeat` is 1 where the tracker has a
+    downbeat.
+    """
     gaps_s = np.diff(beats_s, append=2 * beats_s[-1] - beats_s[-2])
     middles_s = beats_s + gaps_s / 2
     on, off = (_loudest(accents.activations, times) for times in (beats_s, middles_s))
-    near = np.column_stack([_loudest(harmony.change[:, None], times, HARMONY_FPS, 1)[:, 0] for times in (beats_s, middles_s)])
+    near = np.column_stack(
+        [
+            _loudest(harmony.change[:, None], times, HARMONY_FPS, 1)[:, 0]
+            for times in (beats_s, middles_s)
+        ]
+    )
     chord = np.exp(harmony.chord)
     roots = chord[:, :NO_CHORD_CLASS].reshape(-1, 12, len(QUALITIES)).sum(axis=2)
-    moved = [_moved(part, times, gaps_s) for times in (beats_s, middles_s) for part in (chord, roots, np.exp(harmony.bass))]
+    moved = [
+        _moved(part, times, gaps_s)
+        for times in (beats_s, middles_s)
+        for part in (chord, roots, np.exp(harmony.bass))
+    ]
     columns = [
         on,
         off,
         downbeat_odds(accents, beats_s)[:, None],
-        np.log((on.sum(axis=1, keepdims=True) + _FLOOR) / (off.sum(axis=1, keepdims=True) + _FLOOR)),
+        np.log(
+            (on.sum(axis=1, keepdims=True) + _FLOOR) / (off.sum(axis=1, keepdims=True) + _FLOOR)
+        ),
         near,
         *(column[:, None] for column in moved),
         _alternation(on.sum(axis=1))[:, None],
@@ -143,15 +172,21 @@ def _alternation(strength: Floats) -> Floats:
     return difference
 
 
-def _loudest(heard: Floats, times_s: npt.NDArray[np.float64], fps: float = ACCENT_FPS, near: int = _NEAR) -> Floats:
+def _loudest(
+    heard: Floats, times_s: npt.NDArray[np.float64], fps: float = ACCENT_FPS, near: int = _NEAR
+) -> Floats:
     """The largest value within `near` frames of each time, (N, columns)."""
     frames = np.round(times_s * fps).astype(int)[:, None] + np.arange(-near, near + 1)
     loudest: Floats = heard[frames.clip(0, len(heard) - 1)].max(axis=1)
     return loudest
 
 
-def _moved(heard: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[np.float64]) -> Floats:
-    """How far what is heard in the beat after each time differs from the beat before it: half the sum of absolute differences, (N,)."""
+def _moved(
+    heard: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[np.float64]
+) -> Floats:
+    """How far what is heard in the beat after each time differs from the beat before it: half the
+    sum of absolute differences, (N,).
+    """
     sums = np.concatenate([np.zeros((1, heard.shape[1])), np.cumsum(heard, axis=0)])
     size = np.maximum(np.round(gaps_s * HARMONY_FPS), _LEAST_S * HARMONY_FPS).astype(int)
     middle = np.round(times_s * HARMONY_FPS).astype(int)
@@ -161,5 +196,7 @@ def _moved(heard: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[
         average: Floats = (sums[last] - sums[first]) / np.maximum(last - first, 1)[:, None]
         return average
 
-    distance: Floats = np.abs(mean(middle, middle + size) - mean(middle - size, middle)).sum(axis=1) / 2
+    distance: Floats = (
+        np.abs(mean(middle, middle + size) - mean(middle - size, middle)).sum(axis=1) / 2
+    )
     return distance

@@ -1,12 +1,14 @@
-"""Beats and their numbers in the bar from activations, many clips at once: madmom's DBNDownBeatTracking, decoded beat by beat.
+"""Beats and their numbers in the bar from activations, many clips at once: madmom's
+DBNDownBeatTracking, decoded beat by beat.
 
-F. Krebs, S. Böck and G. Widmer, "An efficient state space model for joint tempo and meter tracking", ISMIR 2015, is the model;
-S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks", ISMIR 2016, what it hears. Within
-a beat the model only counts frames, so the best path into a beat needs no more than the starts of the beats before it, and as many
-frames as the shortest beat has are decoded in one step.
+F. Krebs, S. Böck and G. Widmer, "An efficient state space model for joint tempo and meter
+tracking", ISMIR 2015, is the model; S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat
+tracking with recurrent neural networks", ISMIR 2016, what it hears. Within a beat the model only
+counts frames, so the best path into a beat needs no more than the starts of the beats before it,
+and as many frames as the shortest beat has are decoded in one step.
 
-Shapes: B clips, T frames, L beat lengths (J of the beat before), K positions in the bars of all meters, M meters, n frames of a step,
-E frames from which a beat may last to a clip's end.
+Shapes: B clips, T frames, L beat lengths (J of the beat before), K positions in the bars of all
+meters, M meters, n frames of a step, E frames from which a beat may last to a clip's end.
 """
 
 from collections.abc import Sequence
@@ -19,15 +21,24 @@ import torch
 from pipelines.errors import PipelineError
 
 Activations = npt.NDArray[np.floating[Any]]  # (frames, 2): a beat that is no downbeat, a downbeat
-_HEARD_SHARE: Final = 16  # a beat is heard in the first sixteenth of its length: the paper's observation lambda
+_HEARD_SHARE: Final = (
+    16  # a beat is heard in the first sixteenth of its length: the paper's observation lambda
+)
 _STEADINESS: Final = 100.0  # how much a change of tempo costs: the paper's transition lambda
 _TEMPI: Final = 60
-_THRESHOLD: Final = 0.05  # what lies before the first activation of so much, and after the last, is not tracked
-_CLIPS_AT_ONCE: Final = {"cpu": 8, "cuda": 64}  # one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
+_THRESHOLD: Final = (
+    0.05  # what lies before the first activation of so much, and after the last, is not tracked
+)
+_CLIPS_AT_ONCE: Final = {
+    "cpu": 8,
+    "cuda": 64,
+}  # one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
 
 
 class Tracked(NamedTuple):
-    """Beats (time in seconds, number in the bar), and how probable each meter's best path is, in nats; empty where none was sought."""
+    """Beats (time in seconds, number in the bar), and how probable each meter's best path is, in
+    nats; empty where none was sought.
+    """
 
     beats: npt.NDArray[np.float64]
     log_probability_per_meter: dict[int, float]
@@ -39,15 +50,23 @@ class _Cropped(NamedTuple):
 
 
 class _Paths(NamedTuple):
-    """All scores of a group of clips, as log probabilities. `entered` begins one longest beat before the clips."""
+    """All scores of a group of clips, as log probabilities. `entered` begins one longest beat
+    before the clips.
+    """
 
-    entered_LTKB: torch.Tensor  # of the best path that enters position k at frame t - longest, with a beat of length l
-    inside_LT2B: torch.Tensor  # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    entered_LTKB: (
+        torch.Tensor
+    )  # of the best path that enters position k at frame t - longest, with a beat of length l
+    inside_LT2B: (
+        torch.Tensor
+    )  # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
     frames_B: torch.Tensor
 
 
 class _Beat(NamedTuple):
-    """One beat of each clip: the frame it starts at, its place among the positions, and its length's among the lengths."""
+    """One beat of each clip: the frame it starts at, its place among the positions, and its
+    length's among the lengths.
+    """
 
     start_B: torch.Tensor
     position_B: torch.Tensor
@@ -55,7 +74,9 @@ class _Beat(NamedTuple):
 
 
 class BarTracker(torch.nn.Module):
-    """Tracks the beats of clips of any lengths, one meter for each; a clip's beats do not depend on the other clips."""
+    """Tracks the beats of clips of any lengths, one meter for each; a clip's beats do not depend on
+    the other clips.
+    """
 
     lengths_L: torch.Tensor
     heard_L: torch.Tensor
@@ -66,16 +87,24 @@ class BarTracker(torch.nn.Module):
     downbeat_K: torch.Tensor
     initial_K: torch.Tensor
 
-    def __init__(self, meters: Sequence[int], min_bpm: float, max_bpm: float, fps: int = 100) -> None:
+    def __init__(
+        self, meters: Sequence[int], min_bpm: float, max_bpm: float, fps: int = 100
+    ) -> None:
         super().__init__()
         lengths_L = _beat_lengths(60 * fps / max_bpm, 60 * fps / min_bpm)
         if lengths_L[0] < 2:
-            raise PipelineError(f"max_bpm is {max_bpm}, but a beat must last two of {fps} frames a second: at most {30 * fps} BPM")
+            raise PipelineError(
+                f"max_bpm is {max_bpm}, but a beat must last two of {fps} frames a second: at "
+                f"most {30 * fps} BPM"
+            )
         self.meters, self.fps = tuple(meters), fps
         self.shortest, self.longest = int(lengths_L[0]), int(lengths_L[-1])
         change_JL = _log_change(lengths_L)
-        # A beat is at most a third longer or shorter than the one before: the range of lengths before each.
-        self._before = [(int(js[0]), int(js[-1]) + 1) for js in map(np.flatnonzero, np.isfinite(change_JL).T)]
+        # A beat is at most a third longer or shorter than the one before: the range of lengths
+        # before each.
+        self._before = [
+            (int(js[0]), int(js[-1]) + 1) for js in map(np.flatnonzero, np.isfinite(change_JL).T)
+        ]
         beats_K = np.concatenate([np.arange(meter) for meter in meters])
         bars_K, firsts_K = np.repeat(meters, meters), np.arange(len(beats_K)) - beats_K
         tables = {
@@ -93,15 +122,22 @@ class BarTracker(torch.nn.Module):
 
     @torch.inference_mode()
     def forward(self, activations: Sequence[Activations]) -> list[Tracked]:
-        """Beats of each clip's activations (frames, 2): none where nothing reaches the threshold or no path explains them."""
+        """Beats of each clip's activations (frames, 2): none where nothing reaches the threshold or
+        no path explains them.
+        """
         clips = [_cropped(np.asarray(clip)) for clip in activations]
         found = [Tracked(np.empty((0, 2)), {}) for _ in clips]
         # Clips of like length go together: all of a group are decoded to the longest one's end.
-        places = sorted((p for p, clip in enumerate(clips) if clip.activations.any()), key=lambda p: len(clips[p].activations))
+        places = sorted(
+            (p for p, clip in enumerate(clips) if clip.activations.any()),
+            key=lambda p: len(clips[p].activations),
+        )
         at_once = _CLIPS_AT_ONCE.get(self.lengths_L.device.type, 8)
         for start in range(0, len(places), at_once):
             group = places[start : start + at_once]
-            for place, tracked in zip(group, self._tracked([clips[place] for place in group]), strict=True):
+            for place, tracked in zip(
+                group, self._tracked([clips[place] for place in group]), strict=True
+            ):
                 found[place] = tracked
         return found
 
@@ -110,13 +146,31 @@ class BarTracker(torch.nn.Module):
         heard_T3B = np.zeros((max(frames), 3, len(clips)))
         for place, clip in enumerate(clips):
             heard_T3B[: frames[place], :, place] = _log_densities(clip.activations)
-        paths = self._paths(torch.from_numpy(heard_T3B).to(device), torch.tensor(frames, device=device))
+        paths = self._paths(
+            torch.from_numpy(heard_T3B).to(device), torch.tensor(frames, device=device)
+        )
         scores_BKLE = self._last_beats(paths)
-        meters_BM = torch.stack([scores_BKLE[:, self.meter_K == m].amax(dim=(1, 2, 3)) for m in range(len(self.meters))], dim=1)
-        beats_SB3 = self._walked_back(paths, self._best(scores_BKLE, meters_BM.argmax(dim=1), paths.frames_B)).cpu().numpy()
+        meters_BM = torch.stack(
+            [
+                scores_BKLE[:, self.meter_K == m].amax(dim=(1, 2, 3))
+                for m in range(len(self.meters))
+            ],
+            dim=1,
+        )
+        beats_SB3 = (
+            self._walked_back(
+                paths, self._best(scores_BKLE, meters_BM.argmax(dim=1), paths.frames_B)
+            )
+            .cpu()
+            .numpy()
+        )
         tracked = []
         for place, (clip, scores_M) in enumerate(zip(clips, meters_BM.tolist(), strict=True)):
-            beats = _snapped(beats_SB3[:, place], clip, self.fps) if max(scores_M) > -np.inf else np.empty((0, 2))
+            beats = (
+                _snapped(beats_SB3[:, place], clip, self.fps)
+                if max(scores_M) > -np.inf
+                else np.empty((0, 2))
+            )
             tracked.append(Tracked(beats, dict(zip(self.meters, scores_M, strict=True))))
         return tracked
 
@@ -124,21 +178,33 @@ class BarTracker(torch.nn.Module):
         frames, _, clips = heard_T3B.shape
         step, lengths, positions = self.shortest, len(self.lengths_L), len(self.number_K)
         inside_LT2B = self._inside(heard_T3B)
-        entered_LTKB = heard_T3B.new_empty(lengths, self.longest + -(-frames // step) * step, positions, clips)
+        entered_LTKB = heard_T3B.new_empty(
+            lengths, self.longest + -(-frames // step) * step, positions, clips
+        )
         entered_LTKB[:, : self.longest] = self.initial_K[:, None]
         rows = entered_LTKB.view(-1, positions * clips)
         # Of each length, the rows at which those beats begin that end at the first step's frames.
         ends_n = self.longest + torch.arange(step, device=rows.device)
-        begins_Ln = torch.arange(lengths, device=rows.device)[:, None] * entered_LTKB.shape[1] + ends_n - self.lengths_L[:, None]
+        begins_Ln = (
+            torch.arange(lengths, device=rows.device)[:, None] * entered_LTKB.shape[1]
+            + ends_n
+            - self.lengths_L[:, None]
+        )
         for start in range(0, frames, step):
-            ended_JnKB = rows.index_select(0, (begins_Ln + start).flatten()).view(lengths, step, positions, clips)
+            ended_JnKB = rows.index_select(0, (begins_Ln + start).flatten()).view(
+                lengths, step, positions, clips
+            )
             ended_JnKB += inside_LT2B[:, start : start + step].index_select(2, self.downbeat_K)
             place = self.longest + start
-            entered_LTKB[:, place : place + step] = self._changed(ended_JnKB).index_select(2, self.previous_K)
+            entered_LTKB[:, place : place + step] = self._changed(ended_JnKB).index_select(
+                2, self.previous_K
+            )
         return _Paths(entered_LTKB, inside_LT2B, frames_B)
 
     def _inside(self, heard_T3B: torch.Tensor) -> torch.Tensor:
-        """What is heard in a beat of each length that ends before each frame; before and after its clip a beat costs nothing."""
+        """What is heard in a beat of each length that ends before each frame; before and after its
+        clip a beat costs nothing.
+        """
         padded_T3B = torch.nn.functional.pad(heard_T3B, (0, 0, 0, 0, self.longest, self.longest))
         ends_T = torch.arange(self.longest, len(padded_T3B), device=padded_T3B.device)
         begins_LT = ends_T - self.lengths_L[:, None]
@@ -153,7 +219,9 @@ class BarTracker(torch.nn.Module):
         beat_LT2B += (running_TB[ends_T] - running_TB[silences_LT])[:, :, None]
         if bool(impossible_TB.any()):  # counted apart: infinities have no differences
             count_TB = impossible_TB.cumsum(0)
-            beat_LT2B.masked_fill_((count_TB[ends_T] > count_TB[silences_LT])[:, :, None], -torch.inf)
+            beat_LT2B.masked_fill_(
+                (count_TB[ends_T] > count_TB[silences_LT])[:, :, None], -torch.inf
+            )
         return beat_LT2B
 
     def _changed(self, ended_JnKB: torch.Tensor) -> torch.Tensor:
@@ -165,7 +233,9 @@ class BarTracker(torch.nn.Module):
         return out.view_as(ended_JnKB)
 
     def _last_beats(self, paths: _Paths) -> torch.Tensor:
-        """Scores (B, K, L, E) of the whole paths whose last beat starts e frames before the clip's last."""
+        """Scores (B, K, L, E) of the whole paths whose last beat starts e frames before the clip's
+        last.
+        """
         before_E = torch.arange(self.longest, device=paths.frames_B.device)
         start_EB = paths.frames_B - 1 - before_E[:, None]
         clip_B = torch.arange(len(paths.frames_B), device=paths.frames_B.device)
@@ -173,42 +243,81 @@ class BarTracker(torch.nn.Module):
         end_LEB = start_EB + self.lengths_L[:, None, None]
         entered_LEBK = paths.entered_LTKB[length_L11, start_EB + self.longest, :, clip_B]
         inside_LEB2 = paths.inside_LT2B[length_L11, end_LEB, :, clip_B]
-        scores_BKLE = (entered_LEBK + inside_LEB2.index_select(3, self.downbeat_K)).permute(2, 3, 0, 1)
+        scores_BKLE = (entered_LEBK + inside_LEB2.index_select(3, self.downbeat_K)).permute(
+            2, 3, 0, 1
+        )
         return scores_BKLE.masked_fill(before_E >= self.lengths_L[:, None], -torch.inf)
 
-    def _best(self, scores_BKLE: torch.Tensor, meter_B: torch.Tensor, frames_B: torch.Tensor) -> _Beat:
+    def _best(
+        self, scores_BKLE: torch.Tensor, meter_B: torch.Tensor, frames_B: torch.Tensor
+    ) -> _Beat:
         others_BK = self.meter_K != meter_B[:, None]
-        flat_B = scores_BKLE.masked_fill(others_BK[:, :, None, None], -torch.inf).flatten(1).argmax(dim=1)
+        flat_B = (
+            scores_BKLE.masked_fill(others_BK[:, :, None, None], -torch.inf)
+            .flatten(1)
+            .argmax(dim=1)
+        )
         position_B, length_B, before_B = torch.unravel_index(flat_B, scores_BKLE.shape[1:])
         return _Beat(frames_B - 1 - before_B, position_B, length_B)
 
     def _walked_back(self, paths: _Paths, beat: _Beat) -> torch.Tensor:
-        """Start, number and heard frames of every beat, (beats, B, 3), the last first; none are heard before a clip's first beat."""
+        """Start, number and heard frames of every beat, (beats, B, 3), the last first; none are
+        heard before a clip's first beat.
+        """
         clip_B = torch.arange(len(beat.start_B), device=beat.start_B.device)
         lengths_L1 = torch.arange(len(self.lengths_L), device=clip_B.device)[:, None]
         begun_B = torch.zeros_like(clip_B, dtype=torch.bool)
         found = []
         while not bool(begun_B.all()):
             start_B, position_B, length_B = beat
-            found.append(torch.stack([start_B, self.number_K[position_B], self.heard_L[length_B].masked_fill(begun_B, 0)], dim=1))
+            found.append(
+                torch.stack(
+                    [
+                        start_B,
+                        self.number_K[position_B],
+                        self.heard_L[length_B].masked_fill(begun_B, 0),
+                    ],
+                    dim=1,
+                )
+            )
             begun_B = start_B <= 0
             position_B = self.previous_K[position_B]
             end_B = start_B.clamp(min=0)
-            score_JB = paths.entered_LTKB[lengths_L1, end_B - self.lengths_L[:, None] + self.longest, position_B, clip_B]
-            score_JB = score_JB + paths.inside_LT2B[lengths_L1, end_B, self.downbeat_K[position_B], clip_B]
+            score_JB = paths.entered_LTKB[
+                lengths_L1, end_B - self.lengths_L[:, None] + self.longest, position_B, clip_B
+            ]
+            score_JB = (
+                score_JB + paths.inside_LT2B[lengths_L1, end_B, self.downbeat_K[position_B], clip_B]
+            )
             length_B = (score_JB + self.change_JL[:, length_B]).argmax(dim=0)
-            beat = _Beat(torch.where(begun_B, start_B, start_B - self.lengths_L[length_B]), position_B, length_B)
+            beat = _Beat(
+                torch.where(begun_B, start_B, start_B - self.lengths_L[length_B]),
+                position_B,
+                length_B,
+            )
         return torch.stack(found)
 
 
 def _cropped(activations: Activations) -> _Cropped:
-    """From the first frame that reaches the threshold to the last; nothing where that is the clip's first frame alone, as in madmom."""
-    loud = np.flatnonzero((activations >= _THRESHOLD).any(axis=1)) if len(activations) else np.empty(0, int)
-    return _Cropped(activations[loud[0] : loud[-1] + 1], int(loud[0])) if loud.any() else _Cropped(activations[:0], 0)
+    """From the first frame that reaches the threshold to the last; nothing where that is the clip's
+    first frame alone, as in madmom.
+    """
+    loud = (
+        np.flatnonzero((activations >= _THRESHOLD).any(axis=1))
+        if len(activations)
+        else np.empty(0, int)
+    )
+    return (
+        _Cropped(activations[loud[0] : loud[-1] + 1], int(loud[0]))
+        if loud.any()
+        else _Cropped(activations[:0], 0)
+    )
 
 
 def _log_densities(activations: Activations) -> npt.NDArray[np.float64]:
-    """Log densities (frames, 3) of no beat, a beat that is no downbeat, and a downbeat; what cannot be is minus infinity."""
+    """Log densities (frames, 3) of no beat, a beat that is no downbeat, and a downbeat; what cannot
+    be is minus infinity.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         silent = np.log((1 - activations.sum(axis=1)) / (_HEARD_SHARE - 1))
         logs = np.column_stack([silent, np.log(activations)]).astype(np.float64)
@@ -216,11 +325,15 @@ def _log_densities(activations: Activations) -> npt.NDArray[np.float64]:
 
 
 def _beat_lengths(shortest: float, longest: float) -> npt.NDArray[np.int64]:
-    """Whole frames: all from the shortest beat to the longest, or sixty of them, as evenly spaced in tempo as whole frames can be."""
+    """Whole frames: all from the shortest beat to the longest, or sixty of them, as evenly spaced
+    in tempo as whole frames can be.
+    """
     lengths = np.arange(round(shortest), round(longest) + 1)
     wanted = _TEMPI
     while len(lengths) > _TEMPI or wanted > _TEMPI:
-        spaced = np.unique(np.round(np.logspace(np.log2(shortest), np.log2(longest), wanted, base=2)))
+        spaced = np.unique(
+            np.round(np.logspace(np.log2(shortest), np.log2(longest), wanted, base=2))
+        )
         if len(spaced) >= _TEMPI:
             return spaced.astype(np.int64)
         wanted += 1
@@ -237,7 +350,9 @@ def _log_change(lengths_L: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _snapped(beats_S3: npt.NDArray[np.int64], clip: _Cropped, fps: int) -> npt.NDArray[np.float64]:
-    """Times and numbers of the beats heard inside the clip, each at the strongest activation of the frames it is heard in."""
+    """Times and numbers of the beats heard inside the clip, each at the strongest activation of the
+    frames it is heard in.
+    """
     snapped = []
     for start, number, heard in beats_S3[::-1].tolist():
         span = clip.activations[max(start, 0) : max(start + heard, 0)]

@@ -1,6 +1,8 @@
-"""madmom's ensemble of peephole LSTMs as one batched torch scan: all networks, both directions, many clips at once.
+"""madmom's ensemble of peephole LSTMs as one batched torch scan: all networks, both directions,
+many clips at once.
 
-The equations are those of Graves, "Supervised Sequence Labelling with RNNs" (2012), ch. 4.6, as madmom's layers use them.
+The equations are those of Graves, "Supervised Sequence Labelling with RNNs" (2012), ch. 4.6, as
+madmom's layers use them.
 """
 
 from collections.abc import Sequence
@@ -12,16 +14,18 @@ import torch
 
 Features = npt.NDArray[np.float32]  # (frames, features)
 _GATES: Final = ("input_gate", "forget_gate", "output_gate", "cell")
-# Clips of one scan. On a CPU always four, silence beside them where there are fewer: a matrix product rounds by its shape, so a clip
-# gives the same bits alone and in any company, at the least cost per clip.
+# Clips of one scan. On a CPU always four, silence beside them where there are fewer: a matrix
+# product rounds by its shape, so a clip gives the same bits alone and in any company, at the least
+# cost per clip.
 _AT_ONCE: Final = {"cpu": 4, "cuda": 64}
 
 
 class StackedBlstm(torch.nn.Module):
-    """An ensemble of networks of the same shape: bidirectional LSTM layers, then a softmax; outputs are averaged.
+    """An ensemble of networks of the same shape: bidirectional LSTM layers, then a softmax; outputs
+    are averaged.
 
-    Shapes: D directions × networks (forward and backward of each network in turn), N networks, B clips, T frames,
-    F features in, H hidden units, C classes.
+    Shapes: D directions × networks (forward and backward of each network in turn), N networks, B
+    clips, T frames, F features in, H hidden units, C classes.
     """
 
     weights_NHC: torch.Tensor
@@ -31,7 +35,8 @@ class StackedBlstm(torch.nn.Module):
         super().__init__()
         self.networks = len(networks)
         self.layers = torch.nn.ModuleList(
-            _Layer([network.layers[depth] for network in networks]) for depth in range(len(networks[0].layers) - 1)
+            _Layer([network.layers[depth] for network in networks])
+            for depth in range(len(networks[0].layers) - 1)
         )
         last = [network.layers[-1] for network in networks]
         self.register_buffer("weights_NHC", _stack([layer.weights for layer in last]))
@@ -45,7 +50,9 @@ class StackedBlstm(torch.nn.Module):
         order = sorted(range(len(clips)), key=lambda place: len(clips[place]))
         found: dict[int, Features] = {}
         for group in (order[start : start + size] for start in range(0, len(order), size)):
-            found.update(zip(group, self._together([clips[place] for place in group], size), strict=True))
+            found.update(
+                zip(group, self._together([clips[place] for place in group], size), strict=True)
+            )
         return [found[place] for place in range(len(clips))]
 
     def _together(self, clips: Sequence[Features | torch.Tensor], size: int) -> list[Features]:
@@ -75,13 +82,27 @@ class _Layer(torch.nn.Module):
         super().__init__()
         cells = [direction for layer in layers for direction in (layer.fwd_layer, layer.bwd_layer)]
         gates = [[getattr(cell, name) for name in _GATES] for cell in cells]
-        self.register_buffer("weights_DFG", _stack([np.hstack([gate.weights for gate in row]) for row in gates]))
-        self.register_buffer("recurrent_DHG", _stack([np.hstack([gate.recurrent_weights for gate in row]) for row in gates]))
-        self.register_buffer("bias_DG", _stack([np.hstack([gate.bias for gate in row]) for row in gates]))
-        self.register_buffer("peepholes_3DH", torch.stack([_stack([row[gate].peephole_weights for row in gates]) for gate in range(3)]))
+        self.register_buffer(
+            "weights_DFG", _stack([np.hstack([gate.weights for gate in row]) for row in gates])
+        )
+        self.register_buffer(
+            "recurrent_DHG",
+            _stack([np.hstack([gate.recurrent_weights for gate in row]) for row in gates]),
+        )
+        self.register_buffer(
+            "bias_DG", _stack([np.hstack([gate.bias for gate in row]) for row in gates])
+        )
+        self.register_buffer(
+            "peepholes_3DH",
+            torch.stack(
+                [_stack([row[gate].peephole_weights for row in gates]) for gate in range(3)]
+            ),
+        )
 
     def forward(self, x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """Hidden states of both directions side by side, (N, B, T, 2H). The first layer's input has N = 1: all networks share it."""
+        """Hidden states of both directions side by side, (N, B, T, 2H). The first layer's input has
+        N = 1: all networks share it.
+        """
         networks = len(self.bias_DG) // 2
         ahead_DBTF = x_NBTF.expand(networks, -1, -1, -1)
         both_DBTF = torch.stack([ahead_DBTF, _reversed(ahead_DBTF, lengths)], dim=1).flatten(0, 1)
@@ -89,7 +110,9 @@ class _Layer(torch.nn.Module):
         gates_TDBG = both_DBTF.new_zeros(frames, directions, clips, self.bias_DG.shape[1])
         for place, length in enumerate(lengths):  # one by one: see _AT_ONCE
             x_DTF = both_DBTF[:, place, :length]
-            gates_TDBG[:length, :, place] = (torch.bmm(x_DTF, self.weights_DFG) + self.bias_DG[:, None]).transpose(0, 1)
+            gates_TDBG[:length, :, place] = (
+                torch.bmm(x_DTF, self.weights_DFG) + self.bias_DG[:, None]
+            ).transpose(0, 1)
         h_DBTH = self._scan(gates_TDBG).permute(1, 2, 0, 3)
         return torch.cat([h_DBTH[0::2], _reversed(h_DBTH[1::2], lengths)], dim=-1)
 
@@ -102,10 +125,14 @@ class _Layer(torch.nn.Module):
         out_TDBH = gates_TDBG.new_empty(frames, directions, batch, hidden)
         for frame in range(frames):
             gates_DBG = torch.baddbmm(gates_TDBG[frame], h_DBH, self.recurrent_DHG)
-            opened = torch.sigmoid_(torch.cat([c_DBH, c_DBH], dim=-1).mul_(peep_both).add_(gates_DBG[..., : 2 * hidden]))
+            opened = torch.sigmoid_(
+                torch.cat([c_DBH, c_DBH], dim=-1).mul_(peep_both).add_(gates_DBG[..., : 2 * hidden])
+            )
             candidate = torch.tanh(gates_DBG[..., 3 * hidden :])
             c_DBH = candidate.mul_(opened[..., :hidden]).addcmul_(c_DBH, opened[..., hidden:])
-            released = torch.sigmoid_(torch.addcmul(gates_DBG[..., 2 * hidden : 3 * hidden], c_DBH, peep_out))
+            released = torch.sigmoid_(
+                torch.addcmul(gates_DBG[..., 2 * hidden : 3 * hidden], c_DBH, peep_out)
+            )
             h_DBH = torch.mul(torch.tanh(c_DBH), released, out=out_TDBH[frame])
         return out_TDBH
 

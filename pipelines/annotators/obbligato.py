@@ -39,7 +39,9 @@ class Reading(NamedTuple):
 
 
 def annotate_beats(batch: Batch) -> list[Rhythm]:
-    """Beats with their numbers, meter and tempo: madmom's activations and bar tracking, read again with harmony as evidence."""
+    """Beats with their numbers, meter and tempo: madmom's activations and bar tracking, read again
+    with harmony as evidence.
+    """
     return [_rhythm(*row) for row in zip(read_bars(batch), batch.harmony, strict=True)]
 
 
@@ -48,16 +50,25 @@ def read_bars(batch: Batch) -> list[Reading]:
     recipe = batch.recipe
     accents = list(batch.accents)
     paths = _paths(accents, recipe, recipe.min_bpm, recipe.max_bpm)
-    faint = [tempo_octave.faintness(_likeliest(found), heard) for found, heard in zip(paths, accents, strict=True)]
+    faint = [
+        tempo_octave.faintness(_likeliest(found), heard)
+        for found, heard in zip(paths, accents, strict=True)
+    ]
     doubtful = [place for place, share in enumerate(faint) if share < tempo_octave.DOUBTFUL]
-    again = _heard_again([_Doubt(batch.waves[place], accents[place], faint[place]) for place in doubtful], recipe)
+    again = _heard_again(
+        [_Doubt(batch.waves[place], accents[place], faint[place]) for place in doubtful], recipe
+    )
     for place, (heard, found) in zip(doubtful, again, strict=True):
         accents[place], paths[place] = heard, found
     rows = zip(paths, accents, batch.harmony, strict=True)
-    return [Reading(bars(found, heard, harmony, recipe.meters), heard) for found, heard, harmony in rows]
+    return [
+        Reading(bars(found, heard, harmony, recipe.meters), heard) for found, heard, harmony in rows
+    ]
 
 
-def _paths(accents: Sequence[Accents], recipe: AnnotateRecipe, min_bpm: float, max_bpm: float) -> list[dict[int, Tracked]]:
+def _paths(
+    accents: Sequence[Accents], recipe: AnnotateRecipe, min_bpm: float, max_bpm: float
+) -> list[dict[int, Tracked]]:
     """The tracker's path through each meter's bars, for each clip."""
     usual = set(PATHS) if set(recipe.meters) & set(METERS) else set()
     meters = sorted(usual | (set(recipe.meters) - set(METERS)))
@@ -67,7 +78,9 @@ def _paths(accents: Sequence[Accents], recipe: AnnotateRecipe, min_bpm: float, m
 
 
 def _likeliest(paths: dict[int, Tracked]) -> tempo_octave.Beats:
-    return max(paths.items(), key=lambda path: path[1].log_probability_per_meter.get(path[0], -np.inf))[1].beats
+    return max(
+        paths.items(), key=lambda path: path[1].log_probability_per_meter.get(path[0], -np.inf)
+    )[1].beats
 
 
 class _Doubt(NamedTuple):
@@ -78,14 +91,30 @@ class _Doubt(NamedTuple):
     faintness: float
 
 
-def _heard_again(doubts: Sequence[_Doubt], recipe: AnnotateRecipe) -> Iterator[tuple[Accents, dict[int, Tracked]]]:
-    """The mean of two hearings of each clip, and its paths: at half the tempo where every other beat stays faint."""
+def _heard_again(
+    doubts: Sequence[_Doubt], recipe: AnnotateRecipe
+) -> Iterator[tuple[Accents, dict[int, Tracked]]]:
+    """The mean of two hearings of each clip, and its paths: at half the tempo where every other
+    beat stays faint.
+    """
     faster = accent_ear(recipe.device)([tempo_octave.played_faster(doubt.wave) for doubt in doubts])
-    both = [tempo_octave.averaged(doubt.accents, heard) for doubt, heard in zip(doubts, faster, strict=True)]
+    both = [
+        tempo_octave.averaged(doubt.accents, heard)
+        for doubt, heard in zip(doubts, faster, strict=True)
+    ]
     paths = _paths(both, recipe, recipe.min_bpm, recipe.max_bpm)
     rows = enumerate(zip(doubts, both, paths, strict=True))
-    fast = [place for place, (doubt, heard, found) in rows if tempo_octave.is_too_fast(_likeliest(found), heard, doubt.faintness)]
-    slower = _paths([both[place] for place in fast], recipe, recipe.min_bpm * tempo_octave.SLOWER, recipe.max_bpm / 2)
+    fast = [
+        place
+        for place, (doubt, heard, found) in rows
+        if tempo_octave.is_too_fast(_likeliest(found), heard, doubt.faintness)
+    ]
+    slower = _paths(
+        [both[place] for place in fast],
+        recipe,
+        recipe.min_bpm * tempo_octave.SLOWER,
+        recipe.max_bpm / 2,
+    )
     for place, found in zip(fast, slower, strict=True):
         if tempo_octave.is_half(_likeliest(found), _likeliest(paths[place])):
             paths[place] = found
@@ -100,12 +129,20 @@ def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
         "licence": madmom.LICENCE,
     }
     if found is None:
-        return Rhythm(Beats(confidence=0, **claim), Meter(confidence=0, **claim), Tempo(confidence=0, **claim))
+        return Rhythm(
+            Beats(confidence=0, **claim), Meter(confidence=0, **claim), Tempo(confidence=0, **claim)
+        )
     evidence = rhythm_evidence(found, reading.accents, harmony)
-    sure = {label: confidence(label, evidence) for label in ("beats", "downbeats", "meter", "tempo")}
+    sure = {
+        label: confidence(label, evidence) for label in ("beats", "downbeats", "meter", "tempo")
+    }
     times = tuple(round(float(time), TIME_DECIMALS) for time in found.times_s)
     beats = Beats(
-        times_s=times, numbers=tuple(found.numbers.tolist()), confidence=sure["beats"], downbeat_confidence=sure["downbeats"], **claim
+        times_s=times,
+        numbers=tuple(found.numbers.tolist()),
+        confidence=sure["beats"],
+        downbeat_confidence=sure["downbeats"],
+        **claim,
     )
     return Rhythm(
         beats,

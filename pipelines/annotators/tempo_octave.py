@@ -1,9 +1,10 @@
 """Whether every other beat is one too many: networks prefer fast readings of slow music.
 
-Where every other beat is faint the clip is heard a second time, played faster, and where it stays faint the tempo is halved.
+Where every other beat is faint the clip is heard a second time, played faster, and where it stays
+faint the tempo is halved.
 
-Constants were fitted on 110 rendered clips at three speeds (seeds 200-309) and 48 pieces of the demo's composer, some at 16 kHz, so that
-none of the latter is halved.
+Constants were fitted on 110 rendered clips at three speeds (seeds 200-309) and 48 pieces of the
+demo's composer, some at 16 kHz, so that none of the latter is halved.
 """
 
 from typing import Final
@@ -18,8 +19,12 @@ from pipelines.audio.decode import Wave, resampled
 from pipelines.labels.transform import tempo_bpm
 
 DOUBTFUL: Final = 0.92  # fainter than this, every other beat is looked at again
-SLOWER: Final = 0.72  # the slower reading may go down to 40 BPM where the tracker's own range begins at 55
-_DOUBLED_FROM_BPM: Final = 110.0  # half of it is the slowest tempo that is looked for: a jig at 104 is no march at 52
+SLOWER: Final = (
+    0.72  # the slower reading may go down to 40 BPM where the tracker's own range begins at 55
+)
+_DOUBLED_FROM_BPM: Final = (
+    110.0  # half of it is the slowest tempo that is looked for: a jig at 104 is no march at 52
+)
 _FAINT_BPM, _FAINT = (130.0, 160.0), (0.6, 0.2)
 _FASTER: Final = 1.28
 
@@ -27,7 +32,9 @@ Beats = npt.NDArray[np.float64]  # (beats, 2): time, number
 
 
 def faintness(beats: Beats, accents: Accents) -> float:
-    """Mean activation of the fainter every-other beats as a share of the others'; 1 where a tempo cannot be twice the real one."""
+    """Mean activation of the fainter every-other beats as a share of the others'; 1 where a tempo
+    cannot be twice the real one.
+    """
     bpm = tempo_bpm(beats[:, 0].tolist())
     if bpm is None or bpm < _DOUBLED_FROM_BPM or max(beats[:, 1]) % 2:
         return 1.0
@@ -42,9 +49,17 @@ def played_faster(wave: Wave) -> Wave:
 
 
 def averaged(accents: Accents, faster: Accents) -> Accents:
-    """Mean of what the networks hear at both speeds, frame by frame of the slower; its last frames lie past the faster's end."""
+    """Mean of what the networks hear at both speeds, frame by frame of the slower; its last frames
+    lie past the faster's end.
+    """
     frames = np.arange(len(accents.activations)) / _FASTER
-    stretched = np.stack([np.interp(frames, np.arange(len(faster.activations)), column) for column in faster.activations.T], axis=1)
+    stretched = np.stack(
+        [
+            np.interp(frames, np.arange(len(faster.activations)), column)
+            for column in faster.activations.T
+        ],
+        axis=1,
+    )
     both: Floats = ((accents.activations + stretched) / 2).astype(np.float32)
     return accents._replace(activations=both)
 
@@ -52,7 +67,11 @@ def averaged(accents: Accents, faster: Accents) -> Accents:
 def is_too_fast(beats: Beats, accents: Accents, faintness_before: float) -> bool:
     """Whether every other beat is faint in the mean of both hearings."""
     bpm, faint = tempo_bpm(beats[:, 0].tolist()), faintness(beats, accents)
-    return bpm is not None and faint != 1 and (faint + faintness_before) / 2 < float(np.interp(bpm, _FAINT_BPM, _FAINT))
+    return (
+        bpm is not None
+        and faint != 1
+        and (faint + faintness_before) / 2 < float(np.interp(bpm, _FAINT_BPM, _FAINT))
+    )
 
 
 def is_half(slower: Beats, beats: Beats) -> bool:

@@ -1,4 +1,6 @@
-"""Controls of a wave: dynamics, melody, loudness, onsets, and how much of it is music, speech, noise and silence."""
+"""Controls of a wave: dynamics, melody, loudness, onsets, and how much of it is music, speech,
+noise and silence.
+"""
 
 from typing import Final
 
@@ -7,21 +9,31 @@ import numpy as np
 from pipelines.audio.decode import Wave
 from pipelines.audio.spectra import EAR_HZ, FINE_SIZE, Array, heard
 from pipelines.audio.speech import shares_of
-from schemas.controls import CONTROL_RATE_HZ, DYNAMICS_FLOOR_DB, LOUDNESS_FLOOR_LUFS, NO_PITCH, Controls
+from schemas.controls import (
+    CONTROL_RATE_HZ,
+    DYNAMICS_FLOOR_DB,
+    LOUDNESS_FLOOR_LUFS,
+    NO_PITCH,
+    Controls,
+)
 
 _SMOOTH_FRAMES: Final = 11  # Music ControlNet smooths over one second too
 _SILENT_DB: Final = -60.0  # as the measure `silent_share`
 _MIDDLE_C_HZ: Final = 261.63  # Music ControlNet's high-pass: basses and kicks lie below
 _TOP_HZ: Final = 4200.0  # the highest note of a piano; above are harmonics
 _PEAKS_DB: Final = 30.0  # spectral peaks further under a frame's highest say nothing of its melody
-_ONSET_DB: Final = 1.5  # misses and extra ones balance here, on synthetic tunes of overlapping notes
+_ONSET_DB: Final = (
+    1.5  # misses and extra ones balance here, on synthetic tunes of overlapping notes
+)
 _FULL_SCALE_LUFS: Final = -0.691  # BS.1770: so that 0 dBFS at 997 Hz in one channel is -3.01 LUFS
 _GATE_LU: Final = -10.0
 _BLOCK_FRAMES: Final = 4  # 400 ms
 
 
 def controls_of(wave: Wave, rate_hz: int) -> Controls:
-    """Controls of a wave (samples,) or (samples, channels) within [-1, 1], of one sample or more."""
+    """Controls of a wave (samples,) or (samples, channels) within [-1, 1], of one sample or
+    more.
+    """
     channels = np.nan_to_num(wave if wave.ndim > 1 else wave[:, None])
     frames = max(1, -(-len(channels) * CONTROL_RATE_HZ // rate_hz))
     starts = np.arange(frames) * rate_hz // CONTROL_RATE_HZ
@@ -35,8 +47,11 @@ def controls_of(wave: Wave, rate_hz: int) -> Controls:
         melody=tuple(_melody(sound.fine_FK).tolist()),
         loudness_lufs=round(loudness_lufs(channels, rate_hz), 1),
         onsets_per_s=round(onsets(sound.bands_TB) * rate_hz / len(channels), 2),
-        music_share=shares.music, speech_share=shares.speech, noise_share=shares.noise, silence_share=shares.silence,
-    )  # fmt: skip
+        music_share=shares.music,
+        speech_share=shares.speech,
+        noise_share=shares.noise,
+        silence_share=shares.silence,
+    )
 
 
 def _square(wave: Wave) -> Array:
@@ -50,28 +65,43 @@ def _db(power: Array) -> Array:
 def _smoothed_db(power: Array, counts: Array) -> Array:
     """Level of the power under a raised cosine of about a second around each frame.
 
-    Music ControlNet smooths decibels by a Savitzky-Golay filter, which overshoots by 20 dB beside a rest; power cannot.
+    Music ControlNet smooths decibels by a Savitzky-Golay filter, which overshoots by 20 dB beside a
+    rest; power cannot.
     """
     window, side = np.hanning(_SMOOTH_FRAMES + 2)[1:-1], _SMOOTH_FRAMES // 2
-    total, weight = (np.convolve(values, window)[side : side + len(power)] for values in (power, counts))
+    total, weight = (
+        np.convolve(values, window)[side : side + len(power)] for values in (power, counts)
+    )
     return np.minimum(_db(total / weight), 0.0)
 
 
 def _melody(fine_FK: Array) -> Array:
-    """The pitch class with the most amplitude in each frame's spectral peaks, high-passed at middle C."""
+    """The pitch class with the most amplitude in each frame's spectral peaks, high-passed at middle
+    C.
+    """
     bin_hz = EAR_HZ / FINE_SIZE
     first, last = int(150 / bin_hz), int(_TOP_HZ / bin_hz)
-    inner, before, after = fine_FK[:, first:last], fine_FK[:, first - 1 : last - 1], fine_FK[:, first + 1 : last + 1]
+    inner, before, after = (
+        fine_FK[:, first:last],
+        fine_FK[:, first - 1 : last - 1],
+        fine_FK[:, first + 1 : last + 1],
+    )
     hertz = np.arange(first, last) * bin_hz
-    passed = hertz**2 / np.hypot(hertz**2, _MIDDLE_C_HZ**2)  # a biquad's response (Butterworth, 12 dB an octave)
+    passed = hertz**2 / np.hypot(
+        hertz**2, _MIDDLE_C_HZ**2
+    )  # a biquad's response (Butterworth, 12 dB an octave)
     heights = inner * passed
     tops = heights.max(axis=1, keepdims=True)
     least = np.maximum(tops * 10 ** (-_PEAKS_DB / 20), 10 ** (_SILENT_DB / 20))
     frame, place = np.nonzero((inner > before) & (inner >= after) & (heights > least))
     chroma = np.zeros((len(fine_FK), NO_PITCH))
     if len(frame):
-        left, middle, right = (np.log(np.maximum(part[frame, place], 1e-9)) for part in (before, inner, after))
-        shift = (left - right) / (2 * (left - 2 * middle + right) - 1e-9)  # the top of a parabola through three bins
+        left, middle, right = (
+            np.log(np.maximum(part[frame, place], 1e-9)) for part in (before, inner, after)
+        )
+        shift = (left - right) / (
+            2 * (left - 2 * middle + right) - 1e-9
+        )  # the top of a parabola through three bins
         pitch = 69 + 12 * np.log2((first + place + shift) * bin_hz / 440)
         height = heights[frame, place]
         tuning = np.angle(np.sum(height * np.exp(2j * np.pi * pitch))) / (2 * np.pi)
@@ -80,21 +110,31 @@ def _melody(fine_FK: Array) -> Array:
 
 
 def onsets(bands_TB: Array) -> int:
-    """How many notes or strokes begin: peaks of the rise of all bands over 20 ms that stand out from what is around them.
+    """How many notes or strokes begin: peaks of the rise of all bands over 20 ms that stand out
+    from what is around them.
 
-    The rise is taken over each band's neighbours too, so that vibrato is no onset (SuperFlux: Böck & Widmer 2013).
+    The rise is taken over each band's neighbours too, so that vibrato is no onset (SuperFlux: Böck
+    & Widmer 2013).
     """
-    wide = np.maximum(bands_TB, np.maximum(np.roll(bands_TB, 1, axis=1), np.roll(bands_TB, -1, axis=1)))
-    earlier = np.concatenate([wide[:1], wide[:1], wide])[: len(bands_TB)]  # what sounds from the start does not begin
+    wide = np.maximum(
+        bands_TB, np.maximum(np.roll(bands_TB, 1, axis=1), np.roll(bands_TB, -1, axis=1))
+    )
+    earlier = np.concatenate([wide[:1], wide[:1], wide])[
+        : len(bands_TB)
+    ]  # what sounds from the start does not begin
     rise = np.maximum(0, bands_TB - earlier).mean(axis=1)
     rise[-2:] = 0  # a cut in mid-sound is no onset
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(rise, (10, 7)), 18)  # 100 ms before to 70 ms after
+    around = np.lib.stride_tricks.sliding_window_view(
+        np.pad(rise, (10, 7)), 18
+    )  # 100 ms before to 70 ms after
     near = np.lib.stride_tricks.sliding_window_view(np.pad(rise, 3), 7)
     return int(np.sum((rise == near.max(axis=1)) & (rise > around.mean(axis=1) + _ONSET_DB)))
 
 
 def loudness_lufs(channels_NC: Wave, rate_hz: int) -> float:
-    """Integrated loudness by ITU-R BS.1770-4 of samples by channels, -70 where nothing passes the gate."""
+    """Integrated loudness by ITU-R BS.1770-4 of samples by channels, -70 where nothing passes the
+    gate.
+    """
     from scipy.signal import sosfilt  # late: it loads for half a second
 
     weighted = sosfilt(_k_weighting(rate_hz), channels_NC.astype(np.float64), axis=0)
@@ -103,7 +143,9 @@ def loudness_lufs(channels_NC: Wave, rate_hz: int) -> float:
         return LOUDNESS_FLOOR_LUFS
     end = len(starts) * rate_hz // CONTROL_RATE_HZ
     pieces = np.add.reduceat(_square(weighted[:end]).sum(axis=1), starts)
-    blocks = np.convolve(pieces, np.ones(_BLOCK_FRAMES), "valid") / (_BLOCK_FRAMES * rate_hz / CONTROL_RATE_HZ)
+    blocks = np.convolve(pieces, np.ones(_BLOCK_FRAMES), "valid") / (
+        _BLOCK_FRAMES * rate_hz / CONTROL_RATE_HZ
+    )
     heard_blocks = blocks[_lufs(blocks) > LOUDNESS_FLOOR_LUFS]
     if not len(heard_blocks):
         return LOUDNESS_FLOOR_LUFS
@@ -118,14 +160,21 @@ def _lufs(power: Array) -> Array:
 def _k_weighting(rate_hz: int) -> Array:
     """The standard's shelf and high-pass at any rate, as second-order sections.
 
-    The analogue filters behind its coefficients at 48 kHz, by the bilinear transform; frequencies, Qs and gain as libebur128 has them.
+    The analogue filters behind its coefficients at 48 kHz, by the bilinear transform; frequencies,
+    Qs and gain as libebur128 has them.
     """
     shelf, high = 10 ** (3.999843853973347 / 20), 0.4996667741545416
     k = np.tan(np.pi * 1681.974450955533 / rate_hz)
     damped = k / 0.7071752369554196
-    zeros = [shelf + shelf**high * damped + k * k, 2 * (k * k - shelf), shelf - shelf**high * damped + k * k]
+    zeros = [
+        shelf + shelf**high * damped + k * k,
+        2 * (k * k - shelf),
+        shelf - shelf**high * damped + k * k,
+    ]
     poles = [1 + damped + k * k, 2 * (k * k - 1), 1 - damped + k * k]
     j = np.tan(np.pi * 38.13547087602444 / rate_hz)
     slow = j / 0.5003270373238773
     passing = [1 + slow + j * j, 2 * (j * j - 1), 1 - slow + j * j]
-    return np.array([[*zeros, *poles] / np.array(poles[0]), [1.0, -2.0, 1.0, *(passing / np.array(passing[0]))]])
+    return np.array(
+        [[*zeros, *poles] / np.array(poles[0]), [1.0, -2.0, 1.0, *(passing / np.array(passing[0]))]]
+    )

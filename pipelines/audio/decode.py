@@ -1,4 +1,6 @@
-"""The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a worker's child."""
+"""The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a
+worker's child.
+"""
 
 import errno
 import io
@@ -27,8 +29,12 @@ Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
 _NO_ROOM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
-_FFMPEG_TOLD_TO_END: Final = 255  # its exit status after SIGTERM, SIGINT and their like, which it catches
-_VALUES_PER_S: Final = 2 * 48_000  # the most of a small file that is held in memory whole: two channels
+_FFMPEG_TOLD_TO_END: Final = (
+    255  # its exit status after SIGTERM, SIGINT and their like, which it catches
+)
+_VALUES_PER_S: Final = (
+    2 * 48_000
+)  # the most of a small file that is held in memory whole: two channels
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -54,7 +60,9 @@ class Probe(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """A window as decoded: mono wave within [-1, 1], the peak before scaling, and how channels were mixed."""
+    """A window as decoded: mono wave within [-1, 1], the peak before scaling, and how channels were
+    mixed.
+    """
 
     wave: Wave
     rate_hz: int
@@ -73,7 +81,9 @@ def tools() -> dict[str, str]:
 
 
 def probe(path: str, recipe: IngestRecipe) -> Probe:
-    """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the figure."""
+    """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the
+    figure.
+    """
     _check_file(path, recipe.max_file_mb)
     with _opened(path, recipe.max_duration_s) as sound:
         _check_format(sound, recipe)
@@ -92,7 +102,9 @@ class Header(NamedTuple):
 
 
 def header(path: str) -> Header:
-    """A file's own word on its rate, channels and length. Raises `DeadInput` where libsndfile cannot read it."""
+    """A file's own word on its rate, channels and length. Raises `DeadInput` where libsndfile
+    cannot read it.
+    """
     try:
         _check_file(path, float("inf"))
         with soundfile.SoundFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK), closefd=True) as sound:
@@ -111,20 +123,32 @@ def _check_file(path: str, max_file_mb: float) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise DeadInput("not_a_file", "is a pipe, socket, device or folder, not a regular file")
     if status.st_size > max_file_mb * 2**20:
-        raise DeadInput("too_large", "raise ingest.max_file_mb to use it", f"{status.st_size / 2**20:.0f} MiB, limit {max_file_mb:g} MiB")
+        raise DeadInput(
+            "too_large",
+            "raise ingest.max_file_mb to use it",
+            f"{status.st_size / 2**20:.0f} MiB, limit {max_file_mb:g} MiB",
+        )
     if status.st_size == 0:
         raise DeadInput("empty", "has no bytes")
 
 
 def _check_format(sound: soundfile.SoundFile, recipe: IngestRecipe) -> None:
     if not recipe.min_rate_hz <= sound.samplerate <= recipe.max_rate_hz:
-        raise DeadInput("sample_rate", "outside ingest.min_rate_hz and max_rate_hz", f"{sound.samplerate} Hz")
+        raise DeadInput(
+            "sample_rate", "outside ingest.min_rate_hz and max_rate_hz", f"{sound.samplerate} Hz"
+        )
     if not 1 <= sound.channels <= recipe.max_channels:
-        raise DeadInput("channels", "more than ingest.max_channels", f"{sound.channels} channels, limit {recipe.max_channels}")
+        raise DeadInput(
+            "channels",
+            "more than ingest.max_channels",
+            f"{sound.channels} channels, limit {recipe.max_channels}",
+        )
 
 
 def _counted_s(path: str, sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
-    """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly large."""
+    """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly
+    large.
+    """
     frames, limit = 0, int(recipe.max_duration_s * sound.samplerate)
     buffer = np.empty((max(1, _BLOCK // 4 // sound.channels), sound.channels), np.float32)
     while True:
@@ -132,24 +156,42 @@ def _counted_s(path: str, sound: soundfile.SoundFile, recipe: IngestRecipe) -> f
             block = sound.read(out=buffer, always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             _check_readable(path)
-            raise DeadInput("undecodable", f"libsndfile: {_reason(error)}", f"after {frames / sound.samplerate:.1f} s") from error
+            raise DeadInput(
+                "undecodable",
+                f"libsndfile: {_reason(error)}",
+                f"after {frames / sound.samplerate:.1f} s",
+            ) from error
         if not len(block):
             break
         frames += len(block)
         if not np.isfinite(block).all():
             raise DeadInput("not_finite", "has NaN or infinite samples")
         if np.abs(block).max() > _LOUD:
-            raise DeadInput("absurd_level", "has samples far above full scale", f"peak {np.abs(block).max():.3g}")
+            raise DeadInput(
+                "absurd_level",
+                "has samples far above full scale",
+                f"peak {np.abs(block).max():.3g}",
+            )
         if frames > limit:
-            raise DeadInput("too_long", "raise ingest.max_duration_s to use it", f"over {recipe.max_duration_s:g} s")
+            raise DeadInput(
+                "too_long",
+                "raise ingest.max_duration_s to use it",
+                f"over {recipe.max_duration_s:g} s",
+            )
     duration_s = float(frames / sound.samplerate)
     if duration_s < recipe.min_clip_s:
-        raise DeadInput("too_short", "shorter than ingest.min_clip_s", f"{duration_s:.3f} s, limit {recipe.min_clip_s:g} s")
+        raise DeadInput(
+            "too_short",
+            "shorter than ingest.min_clip_s",
+            f"{duration_s:.3f} s, limit {recipe.min_clip_s:g} s",
+        )
     return duration_s
 
 
 def _check_readable(path: str) -> None:
-    """Raise `MachineFault` where what could not be decoded cannot be read to its end by anybody: decoders do not say why they stop."""
+    """Raise `MachineFault` where what could not be decoded cannot be read to its end by anybody:
+    decoders do not say why they stop.
+    """
     with machine_faults(path), open(path, "rb") as file:
         while file.read(_BLOCK):
             pass
@@ -160,7 +202,9 @@ def _reason(error: Exception) -> str:
 
 
 def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
-    """A file open for reading by its content, never by its name: libsndfile first, else ffmpeg with the format forced."""
+    """A file open for reading by its content, never by its name: libsndfile first, else ffmpeg with
+    the format forced.
+    """
     try:
         with machine_faults(path):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -176,25 +220,40 @@ def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
 
 
 def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
-    """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe may be opened.
+    """The file as WAV by ffmpeg: the format is forced, and no protocol but the file and the pipe
+    may be opened.
 
     An ffmpeg that did not end well has given nothing, whatever it wrote.
     """
     with temporary_file(path) as out:
         place = f"file:{Path(path).absolute()}"
-        opening = f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
+        opening = (
+            f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
+        )
         writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
         command = ["ffmpeg", *opening, place, *writing]
         try:
             done = subprocess.run(
-                command, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, preexec_fn=tie
-            )  # fmt: skip
+                command,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                preexec_fn=tie,
+            )
         except FileNotFoundError as error:
-            raise DeadInput("undecodable", "needs ffmpeg, which is not installed: apt-get install ffmpeg") from error
+            raise DeadInput(
+                "undecodable", "needs ffmpeg, which is not installed: apt-get install ffmpeg"
+            ) from error
         out.seek(0)
         wave = out.read()
     if done.returncode:
-        lines = done.stderr.replace(os.fsencode(place), b"").decode(errors="replace").strip().splitlines()
+        lines = (
+            done.stderr.replace(os.fsencode(place), b"")
+            .decode(errors="replace")
+            .strip()
+            .splitlines()
+        )
         reasons = [line.rsplit(": ", 1)[-1] for line in lines]
         _check_blame(path, done.returncode, reasons)
         raise DeadInput("undecodable", f"ffmpeg: {reasons[-1] if reasons else done.returncode}")
@@ -202,19 +261,27 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
 
 
 def _check_blame(path: str, status: int, reasons: Sequence[str]) -> None:
-    """Raise `MachineFault` where ffmpeg failed for want of room, was killed from outside, or the file cannot be read by anybody.
+    """Raise `MachineFault` where ffmpeg failed for want of room, was killed from outside, or the
+    file cannot be read by anybody.
 
-    Its other words for errors prove nothing: it has "Input/output error" and "Cannot allocate memory" for broken files too.
+    Its other words for errors prove nothing: it has "Input/output error" and "Cannot allocate
+    memory" for broken files too.
     """
     if status == _FFMPEG_TOLD_TO_END or -status in KILLS:
-        raise MachineFault(f"{path}: ffmpeg was killed from outside; give the machine more memory, or run again")
+        raise MachineFault(
+            f"{path}: ffmpeg was killed from outside; give the machine more memory, or run again"
+        )
     if lacking := next((reason for reason in reasons if reason in _NO_ROOM), ""):
-        raise MachineFault(f"{path}: ffmpeg: {lacking}; make room in {temporary_place()}, then run again")
+        raise MachineFault(
+            f"{path}: ffmpeg: {lacking}; make room in {temporary_place()}, then run again"
+        )
     _check_readable(path)
 
 
 class _Readers(threading.local):
-    """The last files that a thread has opened stay open: a song's clips come one after the other. No two threads may share a position."""
+    """The last files that a thread has opened stay open: a song's clips come one after the other.
+    No two threads may share a position.
+    """
 
     def __init__(self) -> None:
         self.opened = lru_cache(maxsize=2)(_reader)
@@ -228,13 +295,17 @@ _READERS: Final = _Readers()
 
 
 def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
-    """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full scale.
+    """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full
+    scale.
 
-    Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault` where the file has gone.
+    Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault`
+    where the file has gone.
     """
     try:
         sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
-        if sound.format == "MP3":  # what its decoder gives after a seek depends on what it read before: begin afresh
+        if (
+            sound.format == "MP3"
+        ):  # what its decoder gives after a seek depends on what it read before: begin afresh
             _READERS.opened.cache_clear()
             sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)
@@ -242,16 +313,25 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
         sound.seek(min(first, sound.frames))
         block = sound.read(frames, dtype="float32", always_2d=True)
     except OSError as error:  # it could be read when it was listed
-        raise MachineFault(f"{path} can no longer be read: {error.strerror}; run again once it can, or to list anew") from error
+        raise MachineFault(
+            f"{path} can no longer be read: {error.strerror}; run again once it can, or to list "
+            "anew"
+        ) from error
     except (soundfile.LibsndfileError, RuntimeError) as error:
         _check_readable(path)
-        raise DeadInput("undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}") from error
+        raise DeadInput(
+            "undecodable", f"window {start_s:g}-{end_s:g} s: {_reason(error)}"
+        ) from error
     if not len(block):
-        raise DeadInput("past_end", f"window {start_s:g}-{end_s:g} s lies past the end of what can be decoded")
+        raise DeadInput(
+            "past_end", f"window {start_s:g}-{end_s:g} s lies past the end of what can be decoded"
+        )
     if not np.isfinite(block).all():
         raise DeadInput("not_finite", "has NaN or infinite samples")
     peak = float(np.abs(block).max())
-    wave, downmix = (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else downmixed(block)
+    wave, downmix = (
+        (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else downmixed(block)
+    )
     return Excerpt(wave / peak if peak > 1 else wave, sound.samplerate, peak, downmix)
 
 
@@ -291,22 +371,35 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
 
 
 def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
-    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be decoded, or is not sound.
+    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be
+    decoded, or is not sound.
 
-    What its header claims is checked before memory is taken: at most `most_s` seconds, and no more numbers than those have at 48 kHz in
-    two channels. Of a file that holds more than it claims, no more than that is read.
+    What its header claims is checked before memory is taken: at most `most_s` seconds, and no more
+    numbers than those have at 48 kHz in two channels. Of a file that holds more than it claims, no
+    more than that is read.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
             rate_hz, channels = sound.samplerate, sound.channels
             limit_s = most_s + 1  # resamplers round up
-            if sound.frames > limit_s * rate_hz or sound.frames * channels > limit_s * _VALUES_PER_S:
-                raise DeadInput("too_long", f"has {sound.frames} frames of {channels} channels at {rate_hz} Hz", f"limit {most_s:g} s")
+            if (
+                sound.frames > limit_s * rate_hz
+                or sound.frames * channels > limit_s * _VALUES_PER_S
+            ):
+                raise DeadInput(
+                    "too_long",
+                    f"has {sound.frames} frames of {channels} channels at {rate_hz} Hz",
+                    f"limit {most_s:g} s",
+                )
             block = sound.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
     peak = float(np.abs(block).max(initial=0.0))
     if not peak <= _LOUD:  # nor is NaN
-        raise DeadInput("absurd_level", "has samples that are not finite, or far above full scale", f"peak {peak:.3g}")
+        raise DeadInput(
+            "absurd_level",
+            "has samples that are not finite, or far above full scale",
+            f"peak {peak:.3g}",
+        )
     wave, downmix = downmixed(block)
     return Excerpt(wave, rate_hz, peak, downmix)

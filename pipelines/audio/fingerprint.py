@@ -1,7 +1,9 @@
-"""Fingerprints: a few hundred bytes of a recording by which a copy is known, whatever its file, level or coding.
+"""Fingerprints: a few hundred bytes of a recording by which a copy is known, whatever its file,
+level or coding.
 
-After Haitsma and Kalker (ISMIR 2002): per frame one bit for each of 32 pairs of neighbouring bands, which says whether their difference
-in level has grown since the frame before. Copies agree in most bits, other music in about half.
+After Haitsma and Kalker (ISMIR 2002): per frame one bit for each of 32 pairs of neighbouring bands,
+which says whether their difference in level has grown since the frame before. Copies agree in most
+bits, other music in about half.
 """
 
 from typing import Final, NamedTuple
@@ -23,7 +25,9 @@ Fingerprint = npt.NDArray[np.uint32]  # one number a frame
 
 
 class Agreement(NamedTuple):
-    """How well two fingerprints agree where they agree best: the share of equal bits, and how much later the second has the same music."""
+    """How well two fingerprints agree where they agree best: the share of equal bits, and how much
+    later the second has the same music.
+    """
 
     share: float
     shift_s: float
@@ -57,7 +61,9 @@ def agreement(one: Fingerprint, other: Fingerprint) -> Agreement:
     """The best agreement over all shifts up to 5 s that leave 3 s in common; without any, none."""
     farthest, least = round(_FARTHEST_S * FRAME_HZ), round(_LEAST_S * FRAME_HZ)
     found = Agreement(0.0, 0.0)
-    for shift in sorted(range(-farthest, farthest + 1), key=abs):  # of equals the smallest shift stands
+    for shift in sorted(
+        range(-farthest, farthest + 1), key=abs
+    ):  # of equals the smallest shift stands
         common = min(len(one) - max(0, -shift), len(other) - max(0, shift))
         if common < min(least, len(one), len(other)) or common <= 0:
             continue

@@ -1,7 +1,8 @@
-"""Pitch and speed by Rubber Band (R2, its faster engine): in this process through pedalboard, or through pyrubberband.
+"""Pitch and speed by Rubber Band (R2, its faster engine): in this process through pedalboard, or
+through pyrubberband.
 
-Given the same samples both give the same ones within 3e-5; pyrubberband starts a process and hands over 16-bit files, so quiet detail
-is lost.
+Given the same samples both give the same ones within 3e-5; pyrubberband starts a process and hands
+over 16-bit files, so quiet detail is lost.
 """
 
 import importlib.metadata
@@ -15,29 +16,41 @@ from pipelines.engine.seeding import generator
 from schemas.recipe import Engine
 
 LICENCE: Final = "GPL-2.0-or-later"  # Rubber Band; pedalboard is GPL-3.0
-# Empty bands (music sampled at 16 kHz, synthetic tones) read as transients at every rounding error: clicks scatter by 10 ms and pitch is
-# off by up to 40 cents. Noise at -100 dB fills them; with it, under 1 ms and 1 cent.
+# Empty bands (music sampled at 16 kHz, synthetic tones) read as transients at every rounding error:
+# clicks scatter by 10 ms and pitch is off by up to 40 cents. Noise at -100 dB fills them; with it,
+# under 1 ms and 1 cent.
 _FLOOR_RMS: Final = 1e-5
-# R2 puts transients early where it stretches and late where it squeezes, by this share of its window for each unit of stretch: measured
-# on clicks at 16 to 56 kHz, stretch 0.8 to 1.33, spread 0.265 to 0.31.
+# R2 puts transients early where it stretches and late where it squeezes, by this share of its
+# window for each unit of stretch: measured on clicks at 16 to 56 kHz, stretch 0.8 to 1.33, spread
+# 0.265 to 0.31.
 _EARLY: Final = 0.275
 
 
 def changed(wave: Wave, rate_hz: int, *, speed: float, semitones: int, engine: Engine) -> Wave:
-    """A wave (samples,) or (samples, channels) at `speed` × its speed and `semitones` higher: 1 / speed of its length."""
-    floor = generator(0, "rubberband", "noise floor").standard_normal(wave.shape, np.float32) * np.float32(_FLOOR_RMS)
+    """A wave (samples,) or (samples, channels) at `speed` × its speed and `semitones` higher: 1 /
+    speed of its length.
+    """
+    floor = generator(0, "rubberband", "noise floor").standard_normal(
+        wave.shape, np.float32
+    ) * np.float32(_FLOOR_RMS)
     stretch = _by_command if engine is Engine.PYRUBBERBAND else _in_process
     out = stretch(wave + floor, rate_hz, speed, semitones)
-    return _shifted(out, round(_EARLY * _window_samples(rate_hz) * (2 ** (semitones / 12) / speed - 1)))
+    return _shifted(
+        out, round(_EARLY * _window_samples(rate_hz) * (2 ** (semitones / 12) / speed - 1))
+    )
 
 
 def _in_process(wave: Wave, rate_hz: int, speed: float, semitones: int) -> Wave:
     import pedalboard
 
     out = pedalboard.time_stretch(
-        np.ascontiguousarray(wave.T), float(rate_hz), stretch_factor=speed, pitch_shift_in_semitones=float(semitones),
-        high_quality=False, preserve_formants=False,
-    )  # fmt: skip
+        np.ascontiguousarray(wave.T),
+        float(rate_hz),
+        stretch_factor=speed,
+        pitch_shift_in_semitones=float(semitones),
+        high_quality=False,
+        preserve_formants=False,
+    )
     return np.ascontiguousarray(out[0] if wave.ndim == 1 else out.T, dtype=np.float32)
 
 

@@ -1,4 +1,6 @@
-"""Spectra of a wave as the controls read them: coarse ones every 10 ms, fine ones every 100 ms, always of mono at 16 kHz."""
+"""Spectra of a wave as the controls read them: coarse ones every 10 ms, fine ones every 100 ms,
+always of mono at 16 kHz.
+"""
 
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -15,8 +17,12 @@ FINE_SIZE: Final = 4096  # 256 ms: tells semitones apart from middle C on
 BANDS: Final = 40
 _COARSE_SIZE: Final = 512  # 32 ms
 _LOWEST_HZ: Final = 60.0
-_RANGE_DB: Final = 60.0  # what lies further below the loudest moment does not count: levels out hiss and rounding
-_BLOCK: Final = 1 << 15  # samples at a time: larger arrays are fresh pages from the system each time, at up to four times the cost
+_RANGE_DB: Final = (
+    60.0  # what lies further below the loudest moment does not count: levels out hiss and rounding
+)
+_BLOCK: Final = (
+    1 << 15
+)  # samples at a time: larger arrays are fresh pages from the system each time, at up to four times the cost
 
 Array = npt.NDArray[Any]
 
@@ -39,14 +45,22 @@ def heard(wave: Wave, rate_hz: int, frames: int) -> Heard:
     floor_db = max(float(bands_TB.max()) - _RANGE_DB, -120.0)
     hop = EAR_HZ // COARSE_HZ
     power_T = np.square(ear, dtype=np.float32).reshape(-1, hop).mean(axis=1)
-    return Heard(np.maximum(bands_TB, floor_db), power_T, _spectra(ear, FINE_SIZE, CONTROL_RATE_HZ, power=False))
+    return Heard(
+        np.maximum(bands_TB, floor_db),
+        power_T,
+        _spectra(ear, FINE_SIZE, CONTROL_RATE_HZ, power=False),
+    )
 
 
 def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
-    """Spectra of `size` samples around the middle of each frame: power in bands, or amplitude in bins."""
+    """Spectra of `size` samples around the middle of each frame: power in bands, or amplitude in
+    bins.
+    """
     hop = EAR_HZ // frame_hz
     before = (size - hop) // 2
-    padded = np.pad(ear, (before, size), "symmetric")  # silence would put a click where sound is cut
+    padded = np.pad(
+        ear, (before, size), "symmetric"
+    )  # silence would put a click where sound is cut
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: len(ear) // hop]
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     window *= 2 / window.sum()
@@ -60,7 +74,9 @@ def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
 
 @lru_cache(maxsize=1)
 def _bank() -> Array:
-    """Triangles of equal width on the mel scale (O'Shaughnessy's formula), as a matrix of bins by bands."""
+    """Triangles of equal width on the mel scale (O'Shaughnessy's formula), as a matrix of bins by
+    bands.
+    """
     bins_hz = np.fft.rfftfreq(_COARSE_SIZE, 1 / EAR_HZ)
     low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (_LOWEST_HZ, EAR_HZ / 2))
     edges = np.linspace(low, high, BANDS + 2)

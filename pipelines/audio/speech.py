@@ -1,9 +1,12 @@
-"""How much of a sound is music, speech, noise and silence: each second judged by the three around it.
+"""How much of a sound is music, speech, noise and silence: each second judged by the three around
+it.
 
-A linear classifier on features after Scheirer & Slaney (1997): how levels move at the rate of syllables, how evenly strokes come, how long
-partials stand. Fitted on synthetic sound alone. Of recordings that it was not fitted on, in seconds judged right: music 0.95 (40 files,
-mostly so in 39), one file of read speech 1.0, speech by other synthesisers 0.95. It fails where a voice sings alone (0.32: two thirds
-pass for speech; with accompaniment it is music) and on birdsong, which passes for music.
+A linear classifier on features after Scheirer & Slaney (1997): how levels move at the rate of
+syllables, how evenly strokes come, how long partials stand. Fitted on synthetic sound alone. Of
+recordings that it was not fitted on, in seconds judged right: music 0.95 (40 files, mostly so in
+39), one file of read speech 1.0, speech by other synthesisers 0.95. It fails where a voice sings
+alone (0.32: two thirds pass for speech; with accompaniment it is music) and on birdsong, which
+passes for music.
 """
 
 from typing import Final, NamedTuple
@@ -13,16 +16,22 @@ import numpy as np
 from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, FINE_SIZE, Array, Heard
 from schemas.controls import CONTROL_RATE_HZ
 
-_MARGIN_S: Final = 1  # before and after the second that is judged: one syllable or one long note alone tells little
+# before and after the second that is judged: one syllable or one long note alone tells little
+_MARGIN_S: Final = 1
 _ENVELOPE_BINS: Final = 15  # 59 Hz to either side: what is narrower is a partial
 _APART: Final = 3  # tenths of a second between spectra that share no sample
 _FLOOR: Final = 1e-3  # of the highest amplitude: what lies lower is no partial that one hears
 _FAR: Final = 3.0  # spreads from the mean; no feature counts for more
-# Multinomial logistic regression on 11 600 s: 370 utterances by espeak-ng in 20 languages and by flite (two voices), 520 General MIDI and
-# pad pieces, 85 drum patterns, 70 sung lines (speech slowed and set to scales), 120 coloured noises; each with random room, bands, hiss.
+# Multinomial logistic regression on 11 600 s: 370 utterances by espeak-ng in 20 languages and by
+# flite (two voices), 520 General MIDI and pad pieces, 85 drum patterns, 70 sung lines (speech
+# slowed and set to scales), 120 coloured noises; each with random room, bands, hiss.
 _CLASSES: Final = ("music", "speech", "noise")
 _FEATURES: Final = (  # mean, spread, and weight for each class
-    (0.348, 0.128, (-0.30, 1.43, -1.13)),  # share of movement at 2.2 to 5.8 Hz, the rate of syllables
+    (
+        0.348,
+        0.128,
+        (-0.30, 1.43, -1.13),
+    ),  # share of movement at 2.2 to 5.8 Hz, the rate of syllables
     (0.205, 0.094, (-1.25, 0.60, 0.65)),  # and at 5.8 to 14 Hz
     (2.372, 0.567, (-1.77, 2.58, -0.81)),  # how much levels move
     (3.525, 2.631, (0.46, 0.49, -0.95)),  # spread of brightness
@@ -61,7 +70,9 @@ def shares_of(sound: Heard, sounds_F: Array) -> Shares:
     means, spreads, weights = (np.array(column) for column in zip(*_FEATURES, strict=True))
     scores = np.clip((features(sound) - means) / spreads, -_FAR, _FAR) @ weights + _OFFSETS
     classes_F = np.repeat(scores.argmax(axis=1), CONTROL_RATE_HZ)[: len(sounds_F)]
-    music, speech, noise = (round(float(np.mean(sounds_F & (classes_F == which))), 4) for which in range(len(_CLASSES)))
+    music, speech, noise = (
+        round(float(np.mean(sounds_F & (classes_F == which))), 4) for which in range(len(_CLASSES))
+    )
     return Shares(music, speech, noise, round(max(0.0, 1 - music - speech - noise), 4))
 
 
@@ -69,7 +80,12 @@ def features(sound: Heard) -> Array:
     """The features of each second, in the order of `_FEATURES`: (seconds, features)."""
     frames = _frames(sound)
     seconds = -(-len(sound.fine_FK) // CONTROL_RATE_HZ)
-    return np.array([_features(frames, max(0, second - _MARGIN_S), second + 1 + _MARGIN_S) for second in range(seconds)])
+    return np.array(
+        [
+            _features(frames, max(0, second - _MARGIN_S), second + 1 + _MARGIN_S)
+            for second in range(seconds)
+        ]
+    )
 
 
 def _frames(sound: Heard) -> _Frames:
@@ -79,7 +95,11 @@ def _frames(sound: Heard) -> _Frames:
     partials = np.maximum(partials, max(_FLOOR * float(partials.max()), 1e-6))
     level = np.log(partials)
     width = 2 * _ENVELOPE_BINS + 1
-    sums = np.cumsum(np.pad(level, ((0, 0), (_ENVELOPE_BINS + 1, _ENVELOPE_BINS)), "edge"), axis=1, dtype=np.float64)
+    sums = np.cumsum(
+        np.pad(level, ((0, 0), (_ENVELOPE_BINS + 1, _ENVELOPE_BINS)), "edge"),
+        axis=1,
+        dtype=np.float64,
+    )
     lines = level - (sums[:, width:] - sums[:, :-width]) / width
     return _Frames(
         bands_TB=bands,
@@ -96,12 +116,18 @@ def _likeness(lines_FK: Array, apart: int) -> Array:
     """Correlation of each frame's spectrum with the one `apart` frames later."""
     sizes = np.linalg.norm(lines_FK, axis=1) + 1e-6
     found = np.sum(lines_FK[apart:] * lines_FK[:-apart], axis=1) / (sizes[apart:] * sizes[:-apart])
-    return np.concatenate([found, np.full(min(apart, len(lines_FK)), found[-1] if len(found) else 0.0)])
+    return np.concatenate(
+        [found, np.full(min(apart, len(lines_FK)), found[-1] if len(found) else 0.0)]
+    )
 
 
 def _features(frames: _Frames, start_s: int, end_s: int) -> list[float]:
     coarse, fine = (slice(start_s * hz, end_s * hz) for hz in (COARSE_HZ, CONTROL_RATE_HZ))
-    bands, amplitude, rise = frames.bands_TB[coarse], frames.amplitude_T[coarse], frames.rise_T[coarse]
+    bands, amplitude, rise = (
+        frames.bands_TB[coarse],
+        frames.amplitude_T[coarse],
+        frames.rise_T[coarse],
+    )
     whole, syllables, roughness = _movement(bands)
     return [
         syllables,
@@ -117,20 +143,25 @@ def _features(frames: _Frames, start_s: int, end_s: int) -> list[float]:
 
 
 def _movement(bands_TB: Array) -> tuple[float, float, float]:
-    """How much levels move at 0.9 to 25 Hz (log10 of squared dB), and the shares of 2.2 to 5.8 Hz and of 5.8 to 14 Hz in it."""
+    """How much levels move at 0.9 to 25 Hz (log10 of squared dB), and the shares of 2.2 to 5.8 Hz
+    and of 5.8 to 14 Hz in it.
+    """
     size = len(bands_TB)
     moving = (bands_TB - bands_TB.mean(axis=0)) * np.hanning(size).astype(np.float32)[:, None]
     spectrum = np.sum(np.abs(np.fft.rfft(moving, axis=0)) ** 2, axis=1)
     hertz = np.fft.rfftfreq(size, 1 / COARSE_HZ)
     whole, syllables, roughness = (
-        float(spectrum[(hertz >= low) & (hertz < high)].sum()) for low, high in ((0.9, 25.0), (2.2, 5.8), (5.8, 14.0))
+        float(spectrum[(hertz >= low) & (hertz < high)].sum())
+        for low, high in ((0.9, 25.0), (2.2, 5.8), (5.8, 14.0))
     )
     whole += 1e-9
     return float(np.log10(whole / size**2 + 1e-3)), syllables / whole, roughness / whole
 
 
 def _regularity(rise_T: Array) -> float:
-    """The highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come evenly."""
+    """The highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come
+    evenly.
+    """
     moving, size = rise_T - rise_T.mean(), len(rise_T)
     padded = 1 << (2 * size - 1).bit_length()
     alike = np.fft.irfft(np.abs(np.fft.rfft(moving, padded)) ** 2)[:size]

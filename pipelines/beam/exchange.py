@@ -1,4 +1,6 @@
-"""A stage whose buckets must know of each other: what each holds is grouped by key, and what follows goes back to the buckets."""
+"""A stage whose buckets must know of each other: what each holds is grouped by key, and what
+follows goes back to the buckets.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,7 +18,9 @@ class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._stage, self._exchange, self._out, self._recipe = stage, exchange, out, recipe
 
     def process(self, bucket: str) -> Iterator[tuple[Any, Any]]:
-        """Yield the bucket's keys and values. Raises `Damaged` where what it reads is not what was written."""
+        """Yield the bucket's keys and values. Raises `Damaged` where what it reads is not what was
+        written.
+        """
         job = Job(self._out, bucket, self._recipe)
         check_inputs(self._stage, job)
         return self._exchange.emit(job)
@@ -35,20 +39,37 @@ class Meet(beam.DoFn):  # type: ignore[misc]
 
 
 class Receive(beam.DoFn):  # type: ignore[misc]
-    """Writes what a bucket was given; one that cannot be written now is reported, and the others go on."""
+    """Writes what a bucket was given; one that cannot be written now is reported, and the others go
+    on.
+    """
 
-    def __init__(self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str) -> None:
-        self._stage, self._exchange, self._out, self._recipe, self._whole = stage, exchange, out, recipe, whole
+    def __init__(
+        self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str
+    ) -> None:
+        self._stage, self._exchange, self._out, self._recipe, self._whole = (
+            stage,
+            exchange,
+            out,
+            recipe,
+            whole,
+        )
 
     def process(self, group: tuple[str, Iterable[Any]]) -> Iterator[BucketRun]:
         """Yield what became of the bucket."""
         bucket, rows = group
         given = [row for row in rows if row is not None]
         job = Job(self._out, bucket, self._recipe)
-        yield reported(bucket, lambda: do_bucket(self._stage, job, self._whole, lambda of: self._exchange.receive(of, given)))
+        yield reported(
+            bucket,
+            lambda: do_bucket(
+                self._stage, job, self._whole, lambda of: self._exchange.receive(of, given)
+            ),
+        )
 
 
-def exchanged(buckets: Any, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str) -> Any:
+def exchanged(
+    buckets: Any, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str
+) -> Any:
     """What became of each bucket: every one receives, also where nothing was given to it."""
     given = (
         buckets

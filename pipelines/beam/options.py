@@ -8,20 +8,33 @@ from typing import Any, Final, NamedTuple
 from pipelines.errors import PipelineError
 
 LOCAL: Final = "local"  # our own pool, without Beam
-IN_MEMORY: Final = "FnApiRunner"  # Beam in this process: one worker, no server; for trying what a runner may do
+IN_MEMORY: Final = (
+    "FnApiRunner"  # Beam in this process: one worker, no server; for trying what a runner may do
+)
 _ANSWERS_WITHIN_S: Final = 10
 _DASK: Final = (
-    "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
+    "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle "
+    "emits, all but the last branch); "
     "use slices instead: --slices N --dask ADDRESS"
 )
 _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
 _SECRET: Final = re.compile("secret|password|token|access_key")
-_OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")  # options that --runner and --workers stand for
-# Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77, FlinkPipelineOptions, SparkPipelineOptions).
+_OURS: Final = (
+    "runner",
+    "direct_num_workers",
+    "direct_running_mode",
+)  # options that --runner and --workers stand for
+# Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77,
+# FlinkPipelineOptions, SparkPipelineOptions).
 _SERVERS: Final = {
-    "FlinkRunner": ("checkpointing_interval", "execution_mode_for_batch", "object_reuse", "savepoint_path"),
+    "FlinkRunner": (
+        "checkpointing_interval",
+        "execution_mode_for_batch",
+        "object_reuse",
+        "savepoint_path",
+    ),
     "SparkRunner": ("bundle_size", "storage_level"),
-}  # fmt: skip
+}
 _UNFIT: Final = {  # every stage is a batch pipeline that must have ended before the next one starts
     "streaming": "makes a pipeline that never ends",
     "no_wait_until_finish": "does not wait for a stage's end",
@@ -59,12 +72,17 @@ def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
 
 
 def check_engine(engine: Engine, out: str) -> None:
-    """Raise `PipelineError` for a runner that cannot be trusted, and for options that are unknown or contradict each other."""
+    """Raise `PipelineError` for a runner that cannot be trusted, and for options that are unknown
+    or contradict each other.
+    """
     runner = engine.runner
     if "dask" in runner.lower():
         raise PipelineError(_DASK)
     if runner not in (LOCAL, IN_MEMORY, *_REMOTE) and "." not in runner:
-        raise PipelineError(f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by its dotted path")
+        raise PipelineError(
+            f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by "
+            "its dotted path"
+        )
     given = _given(engine)
     _check_names(engine, given)
     for name in _NEEDED.get(runner, ()):
@@ -72,24 +90,42 @@ def check_engine(engine: Engine, out: str) -> None:
             raise PipelineError(f"runner {runner} needs --beam {name}=…")
     for name, runners in _FOREIGN.items():
         if given.get(name) and "." not in runner and runner not in runners:
-            raise PipelineError(f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}")
-    if str(given.get("environment_type", "")).upper() in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
+            raise PipelineError(
+                f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}"
+            )
+    if str(given.get("environment_type", "")).upper() in (
+        "EXTERNAL",
+        "DOCKER",
+        "PROCESS",
+    ) and not given.get("environment_config"):
         raise PipelineError(
-            "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
+            "--beam environment_type also needs --beam environment_config=… (a worker pool's "
+            "address, an image, or a command)"
         )
     if runner == LOCAL and given:
-        raise PipelineError(f"--beam {next(iter(given))} is an option of Beam, which runner local does without: name the runner it is for")
+        raise PipelineError(
+            f"--beam {next(iter(given))} is an option of Beam, which runner local does without: "
+            "name the runner it is for"
+        )
     if runner != LOCAL:
         _check_elsewhere(engine, out)
 
 
 def _check_elsewhere(engine: Engine, out: str) -> None:
     if engine.workers > 1:
-        raise PipelineError(f"--workers counts workers of this machine; runner {engine.runner} has options of its own for that")
+        raise PipelineError(
+            f"--workers counts workers of this machine; runner {engine.runner} has options of "
+            "its own for that"
+        )
     if out.startswith("memory://"):
-        raise PipelineError(f"{out} lies in this process's memory, which workers of {engine.runner} cannot reach; name a folder or URL")
+        raise PipelineError(
+            f"{out} lies in this process's memory, which workers of {engine.runner} cannot "
+            "reach; name a folder or URL"
+        )
     if engine.runner == "DataflowRunner" and "://" not in out:
-        raise PipelineError(f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL")
+        raise PipelineError(
+            f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
+        )
 
 
 def _given(engine: Engine) -> dict[str, Any]:
@@ -105,7 +141,9 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
 
     secret = next((name for name in given if _SECRET.search(name)), None)
     if secret:
-        raise PipelineError(f"--beam {secret} would be stored with the run; secrets come from the environment only")
+        raise PipelineError(
+            f"--beam {secret} would be stored with the run; secrets come from the environment only"
+        )
     for name in _OURS:
         if name in given:
             raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
@@ -118,16 +156,26 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     try:
         _, unknown = parsers[0].parse_known_args(list(engine.options))
     except argparse.ArgumentError as error:
-        raise PipelineError(f"--beam {str(error.argument_name).lstrip('-')}: {error.message}") from error
-    allowed = {*_SERVERS.get(engine.runner, ()), *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") else ())}
+        raise PipelineError(
+            f"--beam {str(error.argument_name).lstrip('-')}: {error.message}"
+        ) from error
+    allowed = {
+        *_SERVERS.get(engine.runner, ()),
+        *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") else ()),
+    }
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
-        raise PipelineError(f"--beam {wrong[0]} is no option of Beam, nor of runner {engine.runner}; nothing was submitted")
+        raise PipelineError(
+            f"--beam {wrong[0]} is no option of Beam, nor of runner {engine.runner}; nothing was "
+            "submitted"
+        )
 
 
 def _asked(endpoint: str) -> set[str]:
-    """Names of the options that a job server says it has. Raises `PipelineError` where it does not answer."""
+    """Names of the options that a job server says it has. Raises `PipelineError` where it does not
+    answer.
+    """
     import grpc
     from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
@@ -137,10 +185,14 @@ def _asked(endpoint: str) -> set[str]:
         with grpc.insecure_channel(endpoint) as channel:
             stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
             asked = beam_job_api_pb2.DescribePipelineOptionsRequest()
-            return {option.name for option in stub.DescribePipelineOptions(asked, timeout=_ANSWERS_WITHIN_S).options}
+            return {
+                option.name
+                for option in stub.DescribePipelineOptions(asked, timeout=_ANSWERS_WITHIN_S).options
+            }
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             return set()
         raise PipelineError(
-            f"no Beam job server answers at {endpoint} ({error.details()}); start it, or correct --beam job_endpoint=…"
+            f"no Beam job server answers at {endpoint} ({error.details()}); start it, or correct "
+            "--beam job_endpoint=…"
         ) from error

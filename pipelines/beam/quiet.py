@@ -1,11 +1,13 @@
-"""Apache Beam, imported without its warnings, through the root logger, of cloud libraries that nobody asked for."""
+"""Apache Beam, imported without its warnings, through the root logger, of cloud libraries that
+nobody asked for.
+"""
 
 import logging
 
 _level = logging.getLogger().level
 logging.getLogger().setLevel(logging.ERROR)
-import apache_beam as beam  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 
 logging.getLogger().setLevel(_level)
 

@@ -27,7 +27,9 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
     def process(self, bucket: str) -> Any:
         """Yield what became of the bucket."""
-        yield reported(bucket, lambda: run_bucket(self._stage, Job(self._out, bucket, self._recipe)))
+        yield reported(
+            bucket, lambda: run_bucket(self._stage, Job(self._out, bucket, self._recipe))
+        )
 
 
 class Deal(beam.DoFn):  # type: ignore[misc]
@@ -44,7 +46,8 @@ class Deal(beam.DoFn):  # type: ignore[misc]
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
     """Publishes what became of every bucket: the one end that the whole pipeline must reach.
 
-    It yields a pair to be grouped: Beam's Python job service waits for ever for a worker that dies where nothing comes after.
+    It yields a pair to be grouped: Beam's Python job service waits for ever for a worker that dies
+    where nothing comes after.
     """
 
     def __init__(self, out: str, name: str) -> None:
@@ -57,23 +60,35 @@ class WriteSummary(beam.DoFn):  # type: ignore[misc]
 
 
 def run_buckets(
-    stage: Stage, store: Store, recipe: Recipe, sizes: Mapping[str, int], run_folder: str, engine: Engine, whole: str = ""
+    stage: Stage,
+    store: Store,
+    recipe: Recipe,
+    sizes: Mapping[str, int],
+    run_folder: str,
+    engine: Engine,
+    whole: str = "",
 ) -> list[BucketRun]:
     """Run a stage over the buckets in `sizes` (their clips) and return what became of each.
 
-    Where buckets tell each other what they hold, `sizes` are all of them, and `whole` is the fingerprint of the corpus.
+    Where buckets tell each other what they hold, `sizes` are all of them, and `whole` is the
+    fingerprint of the corpus.
 
-    Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError` where a bucket is missing.
+    Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError`
+    where a bucket is missing.
     """
     hands = min(len(sizes), _MOST_HANDS)
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
     store.write_json(deal, dealt(sizes, hands))
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # the error that counts is raised below, once
+    logging.getLogger("apache_beam").setLevel(
+        logging.CRITICAL
+    )  # the error that counts is raised below, once
     logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
             hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
-            buckets = hand | "Deal" >> beam.ParDo(Deal(store.url, deal)) | "Share" >> beam.Reshuffle()
+            buckets = (
+                hand | "Deal" >> beam.ParDo(Deal(store.url, deal)) | "Share" >> beam.Reshuffle()
+            )
             if stage.exchange is None:
                 done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
             else:
@@ -90,14 +105,19 @@ def run_buckets(
     missing = set(sizes) - {row.bucket for row in rows}
     if missing:
         raise PipelineError(
-            f"stage {stage.name}: {engine.runner} reported success but {len(missing)} buckets are missing, {min(missing)} first"
+            f"stage {stage.name}: {engine.runner} reported success but {len(missing)} buckets "
+            f"are missing, {min(missing)} first"
         )
     return rows
 
 
 def arguments(engine: Engine) -> list[str]:
     """The engine as Beam's own options."""
-    alone = ["--direct_running_mode=in_memory", "--direct_num_workers=1"] if engine.runner == IN_MEMORY else []  # no server
+    alone = (
+        ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+        if engine.runner == IN_MEMORY
+        else []
+    )  # no server
     return [f"--runner={engine.runner}", *engine.options, *alone]
 
 
@@ -108,21 +128,31 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
             return PipelineError(f"stage {stage.name}: {inner}")
         inner = inner.__cause__ or inner.__context__
     if isinstance(error, grpc.Call):
-        return PipelineError(f"stage {stage.name} failed: the job server is gone or does not answer ({error.details()})")
-    return PipelineError(f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}")
+        return PipelineError(
+            f"stage {stage.name} failed: the job server is gone or does not answer "
+            f"({error.details()})"
+        )
+    return PipelineError(
+        f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}"
+    )
 
 
 def first_cause(said: str) -> str:
-    """The one line of a runner's message that says what went wrong: runners send whole stack traces, one inside another.
+    """The one line of a runner's message that says what went wrong: runners send whole stack
+    traces, one inside another.
 
     >>> first_cause("Traceback (most recent call last):\\n  File 'a.py', line 1\\n    go()\\nKeyError: 'C'\\n\\tat org.apache…")
     "KeyError: 'C'"
     """
     lines = said.strip().splitlines() or [""]
-    last_frame = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+    last_frame = max(
+        (number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1
+    )
     causes = [line for line in lines if line.startswith("Caused by: ")]
     if last_frame >= 0:
-        cause = next((line for line in lines[last_frame + 1 :] if line and not line[0].isspace()), lines[0])
+        cause = next(
+            (line for line in lines[last_frame + 1 :] if line and not line[0].isspace()), lines[0]
+        )
     else:
         cause = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
     if "Channel closed prematurely" in cause:
@@ -131,5 +161,7 @@ def first_cause(said: str) -> str:
 
 
 def _unheard(record: logging.LogRecord) -> bool:
-    """Whether a line of the root log is not Beam's copy of what its runner says: that is raised, once."""
+    """Whether a line of the root log is not Beam's copy of what its runner says: that is raised,
+    once.
+    """
     return record.module != "portable_runner"

@@ -10,8 +10,12 @@ from schemas.chord import Chord
 from schemas.labels import Chords, Labels
 from schemas.pitch import Key
 
-BPM_TOLERANCE: Final = 0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
-START_TOLERANCE_S: Final = 0.15  # a start written with one decimal, and a beat's width of doubt in the label
+BPM_TOLERANCE: Final = (
+    0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
+)
+START_TOLERANCE_S: Final = (
+    0.15  # a start written with one decimal, and a beat's width of doubt in the label
+)
 WORD_TOLERANCE: Final = 0.10  # tables of tempo words differ by about that much
 TEMPO_KINDS: Final = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
 _SEQUENCE_KINDS: Final = frozenset((FactKind.CHORDS, FactKind.TIMED_CHORDS))
@@ -19,11 +23,12 @@ TimedChord = tuple[str, float]  # a Harte label and its start in seconds
 
 
 def contradiction(fact: Fact, labels: Labels) -> bool:
-    """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing is contradicted.
+    """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing
+    is contradicted.
 
-    Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and the order of
-    chords must be equal, and each timed chord start within 0.15 s of its label; a time must lie within the audio.
-    No label speaks of dynamics.
+    Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and
+    the order of chords must be equal, and each timed chord start within 0.15 s of its label; a time
+    must lie within the audio. No label speaks of dynamics.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -35,7 +40,9 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
     if fact.kind in TEMPO_KINDS:
         return labels.tempo.bpm is not None and not _may_be(fact, labels.tempo.bpm)
     if fact.kind is FactKind.METER:
-        return labels.meter.beats_per_bar is not None and int(fact.value) != labels.meter.beats_per_bar
+        return (
+            labels.meter.beats_per_bar is not None and int(fact.value) != labels.meter.beats_per_bar
+        )
     if fact.kind is FactKind.KEY:
         if labels.key.tonic is None or labels.key.mode is None:
             return False
@@ -47,7 +54,9 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
 
 def _misheard(fact: Fact, chords: Chords) -> bool:
     """Whether chords are in another order than the labels, or timed ones begin elsewhere."""
-    heard = [(segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None]
+    heard = [
+        (segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None
+    ]
     if not heard or fact.kind is FactKind.CHORDS:
         return bool(heard) and merged(fact.value.split()) != merged([label for label, _ in heard])
     return _starts_differ(timed(fact.value), _first_of_runs(heard))
@@ -74,7 +83,9 @@ def disagree(one: Fact, other: Fact) -> bool:
 
 
 def heard_chords(chords: Chords) -> tuple[str, ...]:
-    """Harte labels of the chords in order, stretches without a chord left out, immediate repeats merged."""
+    """Harte labels of the chords in order, stretches without a chord left out, immediate repeats
+    merged.
+    """
     return merged([segment.label for segment in chords.segments if segment.chord is not None])
 
 
@@ -116,7 +127,10 @@ def _starts_differ(one: tuple[TimedChord, ...], other: tuple[TimedChord, ...]) -
     """Whether two timed sequences differ in a chord, or in a start by more than the tolerance."""
     if [label for label, _ in one] != [label for label, _ in other]:
         return True
-    return any(abs(start - at) > START_TOLERANCE_S + 1e-9 for (_, start), (_, at) in zip(one, other, strict=True))
+    return any(
+        abs(start - at) > START_TOLERANCE_S + 1e-9
+        for (_, start), (_, at) in zip(one, other, strict=True)
+    )
 
 
 def _span(word: str) -> BpmRange:

@@ -1,4 +1,6 @@
-"""The captions of one sample that need no rewording: its sources moved, prompts of metadata, the control caption."""
+"""The captions of one sample that need no rewording: its sources moved, prompts of metadata, the
+control caption.
+"""
 
 import re
 from collections import Counter
@@ -12,7 +14,12 @@ from pipelines.captioning.metadata import Metadata, metadata_prompts, metadata_s
 from pipelines.captioning.moving import MovedText, moved_text
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.recognising import JOINTS, joined
-from pipelines.captioning.sentences import ATTRIBUTE_OF, ControlSentence, draw_sentences, dynamics_sentence
+from pipelines.captioning.sentences import (
+    ATTRIBUTE_OF,
+    ControlSentence,
+    draw_sentences,
+    dynamics_sentence,
+)
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.engine.seeding import generator
 from schemas.caption import Caption, CaptionKind, Fact, FactKind
@@ -28,21 +35,31 @@ _ENDED: Final = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
 class Captioned(Record):
-    """Captions of one sample, and how often each rule acted ("moved_bpm", "control_left_out_key", …)."""
+    """Captions of one sample, and how often each rule acted ("moved_bpm", "control_left_out_key",
+    …).
+    """
 
     captions: tuple[Caption, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
 
 
 def compose_captions(
-    sources: tuple[str, ...], labels: Labels, change: Change, recipe: CaptionRecipe, seed: int, key: str, metadata: Metadata = _NO_METADATA
+    sources: tuple[str, ...],
+    labels: Labels,
+    change: Change,
+    recipe: CaptionRecipe,
+    seed: int,
+    key: str,
+    metadata: Metadata = _NO_METADATA,
 ) -> Captioned:
-    """Captions of the sample `key`, which is its clip under `change`; `labels` are the sample's own, already moved.
+    """Captions of the sample `key`, which is its clip under `change`; `labels` are the sample's
+    own, already moved.
 
-    Every source caption is listed as it holds after the change, then prompts of the metadata. The control caption is one of the sources,
-    drawn, followed by control sentences about the metadata and the labels; without a source it is control sentences alone, and without
-    those either there is none. A control sentence that the source's own words contradict is left out: on the original, the source stands
-    as it is.
+    Every source caption is listed as it holds after the change, then prompts of the metadata. The
+    control caption is one of the sources, drawn, followed by control sentences about the metadata
+    and the labels; without a source it is control sentences alone, and without those either there
+    is none. A control sentence that the source's own words contradict is left out: on the original,
+    the source stands as it is.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -56,13 +73,18 @@ def compose_captions(
     rng = generator(seed, key, "caption")
     counts: Counter[str] = Counter()
     moved = _moved_sources(sources, labels, change, counts) if sources else []
-    listed = [Caption(text=one.text, kind=CaptionKind.SOURCE, sentences=one.sentences, facts=one.facts) for one in moved]
+    listed = [
+        Caption(text=one.text, kind=CaptionKind.SOURCE, sentences=one.sentences, facts=one.facts)
+        for one in moved
+    ]
     drawn = listed[int(rng.random() * len(listed))] if listed else None
     written = draw_sentences(labels, recipe, rng, at_least=0 if listed else 1)
     dynamics = dynamics_sentence(change, rng)
     if dynamics:
         written.insert(int(rng.random() * (len(written) + 1)), dynamics)
-    kept = _perhaps_joined([sentence for sentence in written if not _left_out(sentence, drawn, counts)], rng)
+    kept = _perhaps_joined(
+        [sentence for sentence in written if not _left_out(sentence, drawn, counts)], rng
+    )
     if metadata:
         of_metadata = generator(seed, key, "metadata")
         kept = metadata_sentences(metadata, recipe, of_metadata, counts) + kept
@@ -72,7 +94,9 @@ def compose_captions(
     return Captioned(captions=tuple(listed), counts=dict(counts))
 
 
-def _perhaps_joined(sentences: list[ControlSentence], rng: np.random.Generator) -> list[ControlSentence]:
+def _perhaps_joined(
+    sentences: list[ControlSentence], rng: np.random.Generator
+) -> list[ControlSentence]:
     """The sentences with the first two as one, by draw, where the second can follow."""
     if len(sentences) < 2 or rng.random() >= _JOIN_SHARE:
         return sentences
@@ -94,12 +118,19 @@ def _control(source: Caption | None, written: list[ControlSentence]) -> Caption:
     last = begun.sentences[-1]
     if split_sentences(f"{last} {ours[0]}") == (last, ours[0]):
         return _placed(begun.sentences, begun.facts, written)
-    # The source's last stop ends no sentence now that another follows ("by J. S."): read the whole, as any reader would.
-    given = [Fact(kind=kind, value=value, sentence=0) for sentence in written for kind, value in sentence.facts]
+    # The source's last stop ends no sentence now that another follows ("by J. S."): read the whole,
+    # as any reader would.
+    given = [
+        Fact(kind=kind, value=value, sentence=0)
+        for sentence in written
+        for kind, value in sentence.facts
+    ]
     return captioned(" ".join([ended, *ours]), CaptionKind.CONTROL, given)
 
 
-def _placed(sentences: tuple[str, ...], facts: tuple[Fact, ...], written: list[ControlSentence]) -> Caption:
+def _placed(
+    sentences: tuple[str, ...], facts: tuple[Fact, ...], written: list[ControlSentence]
+) -> Caption:
     """The control caption of sentences with their facts, and of ours after them."""
     whole = (*sentences, *(sentence.text for sentence in written))
     ours = tuple(
@@ -107,11 +138,17 @@ def _placed(sentences: tuple[str, ...], facts: tuple[Fact, ...], written: list[C
         for place, sentence in enumerate(written, start=len(sentences))
         for kind, value in sentence.facts
     )
-    return Caption(text=" ".join(whole), kind=CaptionKind.CONTROL, sentences=whole, facts=facts + ours)
+    return Caption(
+        text=" ".join(whole), kind=CaptionKind.CONTROL, sentences=whole, facts=facts + ours
+    )
 
 
-def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]) -> list[MovedText]:
-    """Source captions as they hold after the change, each text once, those with nothing left not at all."""
+def _moved_sources(
+    sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]
+) -> list[MovedText]:
+    """Source captions as they hold after the change, each text once, those with nothing left not at
+    all.
+    """
     key = labels.key.key
     out: dict[str, MovedText] = {}
     for source in dict.fromkeys(clean_text(source) for source in sources):
@@ -119,7 +156,11 @@ def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, cou
             continue
         moved = moved_text(source, change, labels.duration_s, key)
         counts.update(moved.counts)
-        counts.update(f"source_contradicts_{_family(fact)}" for fact in moved.facts if contradiction(fact, labels))
+        counts.update(
+            f"source_contradicts_{_family(fact)}"
+            for fact in moved.facts
+            if contradiction(fact, labels)
+        )
         if moved.text:
             out.setdefault(moved.text, moved)
         else:
@@ -128,7 +169,9 @@ def _moved_sources(sources: tuple[str, ...], labels: Labels, change: Change, cou
 
 
 def _left_out(sentence: ControlSentence, source: Caption | None, counts: Counter[str]) -> bool:
-    """Whether the source's own words contradict a control sentence, which is then counted and left out."""
+    """Whether the source's own words contradict a control sentence, which is then counted and left
+    out.
+    """
     said = source.facts if source else ()
     if not said:
         return False

@@ -1,4 +1,6 @@
-"""Whether a sample's labels confirm what a text states: an embedding hears neither tempo nor key, so its word is no evidence."""
+"""Whether a sample's labels confirm what a text states: an embedding hears neither tempo nor key,
+so its word is no evidence.
+"""
 
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.facts import parse_facts
@@ -10,11 +12,13 @@ from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 
 
-def unconfirmed(text: str, labels: Labels, change: Change, recipe: CaptionRecipe) -> FactKind | None:
+def unconfirmed(
+    text: str, labels: Labels, change: Change, recipe: CaptionRecipe
+) -> FactKind | None:
     """The kind of the first fact of a text that no sure label confirms, or none.
 
-    Confirmed is what a label says that is sure enough to be put in words (`caption.min_…_confidence`). Dynamics are let be, but on a
-    copy whose volume was changed.
+    Confirmed is what a label says that is sure enough to be put in words
+    (`caption.min_…_confidence`). Dynamics are let be, but on a copy whose volume was changed.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -25,10 +29,14 @@ def unconfirmed(text: str, labels: Labels, change: Change, recipe: CaptionRecipe
     """
     facts = parse_facts(text)
     sure = sure_of(labels, recipe) if facts else frozenset()
-    return next((fact.kind for fact in facts if not _is_confirmed(fact, labels, change, sure)), None)
+    return next(
+        (fact.kind for fact in facts if not _is_confirmed(fact, labels, change, sure)), None
+    )
 
 
 def _is_confirmed(fact: Fact, labels: Labels, change: Change, sure: frozenset[Attribute]) -> bool:
     if fact.kind is FactKind.DYNAMICS:
         return variant_kind(change.variant) is not VariantKind.VOLUME
-    return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(fact, labels)  # of a time: what happens then is not known
+    return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(
+        fact, labels
+    )  # of a time: what happens then is not known

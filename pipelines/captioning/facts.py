@@ -14,18 +14,24 @@ from schemas.caption import Fact, FactKind
 __all__ = ["facts_of", "mentions", "parse_facts", "split_sentences", "stated"]
 
 _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-_DENIAL: Final = re.compile(r"\bn(?:ot|ever|o longer|either|or)\b|n['’]t\b|\b(?:half|double|twice)\b")
-_DENIED: Final = re.compile(  # "not in the key of A minor", "half of 118 BPM": named, but not what the music does
+_DENIAL: Final = re.compile(
+    r"\bn(?:ot|ever|o longer|either|or)\b|n['’]t\b|\b(?:half|double|twice)\b"
+)
+# "not in the key of A minor", "half of 118 BPM": named, but not what the music does
+_DENIED: Final = re.compile(
     r"(?:\b(?:not|never|no longer|neither|nor)|n['’]t)\s+"
     r"(?:(?:in|at|of|on|to|a|an|the|key|tempo|be|quite|exactly|really|set|played|written)\s+){0,5}$"
     r"|\b(?:half|double|twice)\s+(?:(?:of|the|that)\s+){0,3}$"
 )
-_LONGEST: Final = 20_000  # characters of a sentence that are read: half a second at the worst, for time grows with their square
+# characters of a sentence that are read: half a second at the worst, for time grows with their
+# square
+_LONGEST: Final = 20_000
 _RANK: Final = {kind: rank for rank, kind in enumerate(FactKind)}
 
 
 def parse_facts(text: str) -> tuple[Fact, ...]:
-    """Facts that a text states about tempo, meter, key, chords, dynamics and times, by sentence, then by kind.
+    """Facts that a text states about tempo, meter, key, chords, dynamics and times, by sentence,
+    then by kind.
 
     A key without a tonic ("in a minor key") is stated by its mode alone: "minor".
 
@@ -38,7 +44,9 @@ def parse_facts(text: str) -> tuple[Fact, ...]:
 def facts_of(sentences: tuple[str, ...]) -> tuple[Fact, ...]:
     """Facts of a text whose sentences are known."""
     return tuple(
-        Fact(kind=kind, value=value, sentence=place) for place, sentence in enumerate(sentences) for kind, value in stated(sentence)
+        Fact(kind=kind, value=value, sentence=place)
+        for place, sentence in enumerate(sentences)
+        for kind, value in stated(sentence)
     )
 
 
@@ -50,7 +58,9 @@ def stated(sentence: str) -> tuple[tuple[FactKind, str], ...]:
 
 @lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """Facts of one sentence with the words that state them, by kind and then by place; of a sentence beyond all measure, its start's."""
+    """Facts of one sentence with the words that state them, by kind and then by place; of a
+    sentence beyond all measure, its start's.
+    """
     sentence = sentence[:_LONGEST]
     lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)
     harmony = list(harmony_mentions(sentence, lower))

@@ -16,21 +16,29 @@ from schemas.pitch import Key
 
 _BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
 _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
-_LONGEST, _LONGER_BY = 2, 200  # times the source's length, plus characters: room for a one-line source
+_LONGEST, _LONGER_BY = (
+    2,
+    200,
+)  # times the source's length, plus characters: room for a one-line source
 _BY_WORDS: Final = frozenset((FactKind.INSTRUMENT, FactKind.MOOD))  # found as words, not parsed
 _ALWAYS_ADDED: Final = frozenset((FactKind.DYNAMICS, FactKind.TIME))  # no label can confirm them
 # Each pattern is asked only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
 _SIGNS: Final = re.compile(
-    r"https?://|\bwww\.|```|<(?:!|[/?]?[a-z])|&(?:#x?[0-9a-f]{1,8}|lt|gt|amp|quot);|\b(?:java|vb)script:|[{}]|\[\w+\]\(|\*\*", re.I
+    r"https?://|\bwww\.|```|<(?:!|[/?]?[a-z])|&(?:#x?[0-9a-f]{1,8}|lt|gt|amp|quot);|\b(?:java|vb)script:|[{}]|\[\w+\]\(|\*\*",
+    re.I,
 )
 # A spreadsheet runs what begins so: =SUM(A1), +cmd|' /C calc'!A0, -2+3, @SUM(1).
 _FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-]\s*[\w.$'\"]*[(|!+*/=@])")
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
-_SPEAKER: Final = re.compile(r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I)
+_SPEAKER: Final = re.compile(
+    r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I
+)
 _OPENING: Final = re.compile(
-    r"\W*(?:(?:sure|certainly|of course)\b[!,. ]|(?:paraphrased?|reworded|rewritten)(?: caption| text| version)?:"
-    r"|here(?: is|['’]s| are)\b[^.\n]{0,60}\b(?:caption|paraphrase|rewording|version|rewrite|description))",
+    r"\W*(?:(?:sure|certainly|of course)\b[!,. ]|(?:paraphrased?|reworded|rewritten)(?: caption| "
+    r"text| version)?:"
+    r"|here(?: is|['’]s| "
+    r"are)\b[^.\n]{0,60}\b(?:caption|paraphrase|rewording|version|rewrite|description))",
     re.I,
 )
 
@@ -62,8 +70,9 @@ class Fault(NamedTuple):
 def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     """What is wrong with `offered` as a rewording of `source`; nothing where it may land.
 
-    Every fact of the source must be stated but those that its own words get wrong by the labels: they must not be. A fact beside
-    that is let in where a label confirms it; a plain tempo word ("fast") also where nothing speaks against it.
+    Every fact of the source must be stated but those that its own words get wrong by the labels:
+    they must not be. A fact beside that is let in where a label confirms it; a plain tempo word
+    ("fast") also where nothing speaks against it.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -78,7 +87,11 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     if not text:
         return (Fault(Reason.EMPTY),)
     found = _form(offered, text, source)
-    told = [fact for fact in source.facts if fact.kind not in _BY_WORDS and not contradiction(fact, labels)]
+    told = [
+        fact
+        for fact in source.facts
+        if fact.kind not in _BY_WORDS and not contradiction(fact, labels)
+    ]
     read = _facts(text)
     missing = _unique([fact for fact in told if not any(_states(one, fact) for one in read)])
     extra = [one for one in read if not any(_states(fact, one) for fact in told)]
@@ -86,7 +99,9 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
         other = next((one for one in extra if _replaces(one, fact)), None)
         if other is not None:
             extra.remove(other)
-        found.append(Fault(Reason.LOST if other is None else Reason.CHANGED, fact.kind.value, fact.value))
+        found.append(
+            Fault(Reason.LOST if other is None else Reason.CHANGED, fact.kind.value, fact.value)
+        )
     found += [
         Fault(Reason.LOST, fact.kind.value, fact.value)
         for fact in source.facts
@@ -114,8 +129,13 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
 
 def is_markup(offered: str) -> bool:
     """Whether a text holds links, code or a list, begins like a formula, or speaks of itself."""
-    visible = "\n".join(clean_text(line, len(line) + 1) for line in offered.splitlines())  # what lands: no sign hides others from us
-    if any(_LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line) for line in visible.splitlines()):
+    visible = "\n".join(
+        clean_text(line, len(line) + 1) for line in offered.splitlines()
+    )  # what lands: no sign hides others from us
+    if any(
+        _LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line)
+        for line in visible.splitlines()
+    ):
         return True
     if (" an " in visible or " language" in visible) and _SPEAKER.search(visible):
         return True
@@ -134,9 +154,15 @@ def _unique(facts: list[Fact]) -> list[Fact]:
 
 
 def _states(one: Fact, wanted: Fact) -> bool:
-    """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a key its mode."""
+    """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a
+    key its mode.
+    """
     if one.kind is not wanted.kind:
-        return one.kind is FactKind.TIMED_CHORDS and wanted.kind is FactKind.CHORDS and sequence(one) == sequence(wanted)
+        return (
+            one.kind is FactKind.TIMED_CHORDS
+            and wanted.kind is FactKind.CHORDS
+            and sequence(one) == sequence(wanted)
+        )
     same = _SAME.get(one.kind)
     return one.value == wanted.value or (same is not None and same(one.value, wanted.value))
 
@@ -145,7 +171,10 @@ def _timed_states(one: str, wanted: str) -> bool:
     first, second = timed(one), timed(wanted)
     if [label for label, _ in first] != [label for label, _ in second]:
         return False
-    return all(abs(start - at) <= _TIME_ROUNDING_S + 1e-9 for (_, start), (_, at) in zip(first, second, strict=True))
+    return all(
+        abs(start - at) <= _TIME_ROUNDING_S + 1e-9
+        for (_, start), (_, at) in zip(first, second, strict=True)
+    )
 
 
 def _key_states(one: str, wanted: str) -> bool:
@@ -154,7 +183,9 @@ def _key_states(one: str, wanted: str) -> bool:
     return " " in one and Key.parse(one) == Key.parse(wanted)
 
 
-_SAME: Final[dict[FactKind, Callable[[str, str], bool]]] = {  # what may be written in several ways, or rounded
+_SAME: Final[
+    dict[FactKind, Callable[[str, str], bool]]
+] = {  # what may be written in several ways, or rounded
     FactKind.BPM: lambda one, wanted: abs(float(one) - float(wanted)) <= _BPM_ROUNDING,
     FactKind.TIME: lambda one, wanted: abs(float(one) - float(wanted)) <= _TIME_ROUNDING_S + 1e-9,
     FactKind.KEY: _key_states,
@@ -178,7 +209,9 @@ def _replaces(one: Fact, missing: Fact) -> bool:
 
 
 def _unfounded(one: Fact, others: list[Fact], labels: Labels) -> Reason | None:
-    """Why a fact that the source does not state may not stand beside the others, or nothing where it may."""
+    """Why a fact that the source does not state may not stand beside the others, or nothing where
+    it may.
+    """
     if contradiction(one, labels) or any(disagree(one, other) for other in others):
         return Reason.CONTRADICTS
     if one.kind in _ALWAYS_ADDED:
@@ -196,12 +229,16 @@ def _is_labelled(kind: FactKind, labels: Labels) -> bool:
         return labels.meter.beats_per_bar is not None
     if kind is FactKind.KEY:
         return labels.key.tonic is not None
-    return kind in (FactKind.CHORDS, FactKind.TIMED_CHORDS) and any(segment.chord is not None for segment in labels.chords.segments)
+    return kind in (FactKind.CHORDS, FactKind.TIMED_CHORDS) and any(
+        segment.chord is not None for segment in labels.chords.segments
+    )
 
 
 @lru_cache(maxsize=4096)  # a source's metadata names few instruments and moods
 def _words(value: str) -> re.Pattern[str]:
-    """A pattern for a name in a text: whole words, singular or plural, a hyphen or a space between."""
+    """A pattern for a name in a text: whole words, singular or plural, a hyphen or a space
+    between.
+    """
     *most, last = re.split(r"[\s-]+", value.strip())
     stem = last if last.endswith("ss") or len(last) < 4 else re.sub(r"(?:ies|y|s)$", "", last)
     inner = "".join(rf"{re.escape(word)}[\s-]+" for word in most)

@@ -14,9 +14,11 @@ class Span(NamedTuple):
 
 
 class Mention(NamedTuple):
-    """A fact as a sentence states it: value, the words that state it, and the parts that change when it moves.
+    """A fact as a sentence states it: value, the words that state it, and the parts that change
+    when it moves.
 
-    Parts are numbers (tempo, time) or note names (key, chords); a tempo word, a meter or a bare mode has none.
+    Parts are numbers (tempo, time) or note names (key, chords); a tempo word, a meter or a bare
+    mode has none.
     """
 
     kind: FactKind
@@ -53,7 +55,10 @@ _UNITS: Final = {
     )
 }
 _TENS: Final = {
-    word: number for number, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+    word: number
+    for number, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+    )
 }
 _UNIT: Final = "|".join(sorted(list(_UNITS)[1:], key=len, reverse=True))
 _UNDER_100: Final = f"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{_UNIT}))?|{_UNIT})"

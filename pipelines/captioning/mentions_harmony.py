@@ -13,52 +13,75 @@ from schemas.pitch import Key, Mode, parse_note
 _SIGN: Final = r"(?:##?|♯|♭|b(?![a-zA-Z])|b(?=m(?:in|aj)?\b|M\b|minor|major)|[ -]?(?:sharp|flat)\b)"
 _MODE: Final = r"(?:major|minor|maj\b\.?|min\b\.?)"
 _NOT_KEY: Final = r"(?![\s-]+(?:chords?|triads?|arpeggi\w+|7ths?|sevenths?|thirds?|sixths?|seconds?|intervals?|third|labels?))"
-_TONIC_MODE: Final = re.compile(rf"{BEFORE_NOTE}([A-G]{_SIGN}?)[\s-]?([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}")
+_TONIC_MODE: Final = re.compile(
+    rf"{BEFORE_NOTE}([A-G]{_SIGN}?)[\s-]?([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
+)
 _LOWER_TONIC_MODE: Final = re.compile(
-    rf"(?:\b(?:in|key of|key is|key|keys of)[: ]+|(?<=\bor ))(?!a )([b-g]{_SIGN}?)[\s-](major|minor|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
+    r"(?:\b(?:in|key of|key is|key|keys of)[: ]+|(?<=\bor ))(?!a "
+    rf")([b-g]{_SIGN}?)[\s-](major|minor|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
 )
-_SIGNED_TONIC_MODE: Final = re.compile(rf"{BEFORE_NOTE}([a-g][#♯♭]|[b-g][ -](?:sharp|flat)\b)[\s-]?(major|minor|maj\b|min\b){_NOT_KEY}")
+_SIGNED_TONIC_MODE: Final = re.compile(
+    rf"{BEFORE_NOTE}([a-g][#♯♭]|[b-g][ -](?:sharp|flat)\b)[\s-]?(major|minor|maj\b|min\b){_NOT_KEY}"
+)
 _KEY_OF: Final = re.compile(  # "in the key of F#m", "Key: D", "The key is EM", "the key of d sharp"
-    r"\b[Kk]eys?\b(?: signature| center| centre)?(?:\s+(?:of|for|to)\s+(?:the|this|that)\s+[\w-]+)?(?:\s+(?:is|of"
+    r"\b[Kk]eys?\b(?: signature| center| "
+    r"centre)?(?:\s+(?:of|for|to)\s+(?:the|this|that)\s+[\w-]+)?(?:\s+(?:is|of"
     r"|in|was|being|either|in the key of|probably|likely))*\s*[:=]?\s*"
-    rf"({BEFORE_NOTE}(?:[A-G]{_SIGN}?|[a-g](?:[#♯♭]|[ -](?:sharp|flat)\b)?))[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])"
+    rf"({BEFORE_NOTE}(?:[A-G]{_SIGN}?|[a-g](?:[#♯♭]|[ "
+    rf"-](?:sharp|flat)\b)?))[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])"
 )
-_OR_KEY: Final = re.compile(rf",?\s+or\s+(?:in\s+)?({BEFORE_NOTE}[A-G]{_SIGN}?)[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])(?!-)")
+_OR_KEY: Final = re.compile(
+    rf",?\s+or\s+(?:in\s+)?({BEFORE_NOTE}[A-G]{_SIGN}?)[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])(?!-)"
+)
 _SONG_IN: Final = re.compile(
     r"\b(?:[Ss]ong|[Pp]iece|[Mm]usic|[Tt]rack|[Tt]une|[Ii]t|[Rr]ecording|[Cc]omposition|[Mm]elody|[Tt]his)(?:['’]s"
     r"|\s+is)(?:\s+(?:played|written|set|composed|performed|sung))?\s+in\s+"
-    r"([A-G](?:[#♯♭]|b(?![a-z])|b(?=m\b)|[ -](?:sharp|flat)\b)?)(m|M)?(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))"
+    r"([A-G](?:[#♯♭]|b(?![a-z])|b(?=m\b)|[ "
+    r"-](?:sharp|flat)\b)?)(m|M)?(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))"
 )
 _IN_SYMBOL: Final = re.compile(
-    r"\bin (?:either |both )?([A-G](?:[#♯♭]|b)?)([mM])(?![\w#♯♭°ø+/'’-])(?! (?:radio|band|station|synth|stereo))"
+    r"\bin (?:either |both )?([A-G](?:[#♯♭]|b)?)([mM])(?![\w#♯♭°ø+/'’-])(?! "
+    r"(?:radio|band|station|synth|stereo))"
 )  # "in F#m", "in CM"
 _SYMBOL_KEY: Final = re.compile(rf"{BEFORE_NOTE}([A-G](?:[#♯♭]|b)?)([mM]) key\b")
 _PLAYS_IN: Final = re.compile(  # "a melody in Bb", "the pipers play in D"
-    r"\b(?:[Mm]elody|[Tt]une|[Ss]ong|[Pp]iece|[Nn]umber|[Pp]lay(?:s|ing|ed)?) in ([A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)(m|M)?"
+    r"\b(?:[Mm]elody|[Tt]une|[Ss]ong|[Pp]iece|[Nn]umber|[Pp]lay(?:s|ing|ed)?) in "
+    r"([A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)(m|M)?"
     r"(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))(?!, [A-G])(?! and [A-G]\b)"
 )
 _LOWER_A: Final = re.compile(
-    r"\b(?:key of|key is|key:|key) (a)[ -](major|minor)\b|\b(?:in|or) (a) (major|minor)(?=\s*(?:$|[.,;!)—–]"
+    r"\b(?:key of|key is|key:|key) (a)[ -](major|minor)\b|\b(?:in|or) (a) "
+    r"(major|minor)(?=\s*(?:$|[.,;!)—–]"
     r"|(?:and|with|at|throughout|or)\b(?! (?:minor|major))))"
 )
 _BARE_MODE: Final = re.compile(
-    r"\b(major|minor)(?:[ -](?:pentatonic|harmonic|melodic|natural|blues|musical))?[ -](?:keys?|scales?|mode|tonality|tonal|scaled|keyed)\b"
-    r"|\bin (?:a |the |an? \w+ )?(major|minor)(?=\s*(?:$|[.,;!)]|(?:along|and|with|throughout|while)\b))",
+    r"\b(major|minor)(?:[ -](?:pentatonic|harmonic|melodic|natural|blues|musical))?[ "
+    r"-](?:keys?|scales?|mode|tonality|tonal|scaled|keyed)\b"
+    r"|\bin (?:a |the |an? \w+ "
+    r")?(major|minor)(?=\s*(?:$|[.,;!)]|(?:along|and|with|throughout|while)\b))",
     re.I,
 )
-_OTHER_MODE: Final = re.compile(r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $")  # "major and minor keys" are both, or neither
-_ARTICLE_NOUN: Final = re.compile(r"\s+(?!(?:is|was|for|throughout|and|to|with|in|as|at|or|key of|makes|gives|sets)\b)[a-z]")
+_OTHER_MODE: Final = re.compile(
+    r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $"
+)  # "major and minor keys" are both, or neither
+_ARTICLE_NOUN: Final = re.compile(
+    r"\s+(?!(?:is|was|for|throughout|and|to|with|in|as|at|or|key of|makes|gives|sets)\b)[a-z]"
+)
 
 
 def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its value."""
+    """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its
+    value.
+    """
     chords = chord_mentions(sentence, lower)
     yield from chords
     if "m" not in lower and "key" not in lower and " in " not in lower:
         return
     taken = [mention.span for mention in chords]
     for mention in _keys(sentence, lower):
-        if not any(mention.span.start < span.end and span.start < mention.span.end for span in taken):
+        if not any(
+            mention.span.start < span.end and span.start < mention.span.end for span in taken
+        ):
             taken.append(mention.span)
             yield mention
 
@@ -92,7 +115,9 @@ def _with_mode(sentence: str) -> Iterator[Mention]:
                 yield from _with_others(sentence, found)
     for found in _LOWER_A.finditer(sentence):
         note = 1 if found[1] else 3
-        yield Mention(FactKind.KEY, f"A {found[note + 1]}", Span(*found.span()), (Span(*found.span(note)),))
+        yield Mention(
+            FactKind.KEY, f"A {found[note + 1]}", Span(*found.span()), (Span(*found.span(note)),)
+        )
 
 
 def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
@@ -105,9 +130,15 @@ def _with_others(sentence: str, found: re.Match[str]) -> Iterator[Mention]:
 
 
 def _key(found: re.Match[str]) -> Mention:
-    mode = Mode.MINOR if found[2] and (found[2] == "m" or found[2][:3].lower() == "min") else Mode.MAJOR
+    mode = (
+        Mode.MINOR
+        if found[2] and (found[2] == "m" or found[2][:3].lower() == "min")
+        else Mode.MAJOR
+    )
     key = Key(tonic=read_note(found[1]), mode=mode)
-    return Mention(FactKind.KEY, key.name, Span(found.start(1), found.end()), (Span(*found.span(1)),))
+    return Mention(
+        FactKind.KEY, key.name, Span(found.start(1), found.end()), (Span(*found.span(1)),)
+    )
 
 
 def read_note(text: str) -> int:
@@ -123,22 +154,30 @@ def read_note(text: str) -> int:
 
 
 def _is_article(sentence: str, found: re.Match[str]) -> bool:
-    """Whether the A of "A minor key" is the article that opens a sentence, or one in capitals throughout."""
+    """Whether the A of "A minor key" is the article that opens a sentence, or one in capitals
+    throughout.
+    """
     if found[1] != "A" or sentence[found.start(1) + 1 : found.start(1) + 2] != " ":
         return False
     if found[2].isupper():
         return bool(re.match(r"\s+(?:KEY|SCALE|MODE)", sentence[found.end() :]))
-    return not sentence[: found.start(1)].strip("\"'“( ") and bool(_ARTICLE_NOUN.match(sentence, found.end()))
+    return not sentence[: found.start(1)].strip("\"'“( ") and bool(
+        _ARTICLE_NOUN.match(sentence, found.end())
+    )
 
 
 def _is_loose(sentence: str, found: re.Match[str]) -> bool:
-    """Whether a single letter after "key" is a word ("key a step higher", "keys B3 organ"), not a tonic."""
+    """Whether a single letter after "key" is a word ("key a step higher", "keys B3 organ"), not a
+    tonic.
+    """
     if found[2] or len(found[1]) > 1:
         return False
     between = sentence[found.start() : found.start(1)]
     if not re.search(r"\b(?:is|of|in|was|being|either)\b|[:=]", between):
         return True
     after = sentence[found.end() : found.end() + 12]
-    if found[1] in ("a", "A") and re.match(r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after):
+    if found[1] in ("a", "A") and re.match(
+        r"\s+(?!(?:and|or|with|at|in|throughout|for)\b)[a-z]", after
+    ):
         return True
     return found[1].islower() and bool(re.match(r"\s+\w", after))

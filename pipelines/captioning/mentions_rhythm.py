@@ -11,11 +11,15 @@ _COUNT: Final = r"(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2
 _COUNT_END: Final = r"(?![\w/:]|[.,]\d|\s*(?:-|–)\s*\d)"
 _BAR: Final = r"(?:bars?|measures?)"
 _STEADY: Final = r"(?:steady|simple|regular|constant|consistent|basic|straight|strict|even)"
-_NOT_LENGTH: Final = r"(?!\s*(?:bpm|beats per|minutes|times|seconds|different|layers|simple|drums?|notes|instruments|or\b))"
+_NOT_LENGTH: Final = (
+    r"(?!\s*(?:bpm|beats "
+    r"per|minutes|times|seconds|different|layers|simple|drums?|notes|instruments|or\b))"
+)
 
 _SIGNATURE: Final = re.compile(
     (
-        r"(?<![\d/.,])([2-9]|1[0-5])\s?/\s?(2|4|8|16)(?![\d/])(?!(?:ths?|rds?|nds?)?\s*(?:of\b(?! (?:time|meter"
+        r"(?<![\d/.,])([2-9]|1[0-5])\s?/\s?(2|4|8|16)(?![\d/])(?!(?:ths?|rds?|nds?)?\s*(?:of\b(?! "
+        r"(?:time|meter"
         r"|metre))|length|size|notes?\b|way\b|inch|full|done))"
     ),
     re.I,
@@ -25,18 +29,24 @@ _METERS: Final = tuple(
     for pattern in (
         # "three-four time", "four over four"
         (
-            rf"\b{_COUNT}(?:[ -](?:over|by|upon)[ -](?:two|four|eight|sixteen|[248])\b|[ -](?:two|four|eight|sixteen"
+            rf"\b{_COUNT}(?:[ -](?:over|by|upon)[ -](?:two|four|eight|sixteen|[248])\b|[ "
+            r"-](?:two|four|eight|sixteen"
             rf"|quarter|[248])[ -](?:time|meter|metre|feel|signature|groove|rhythm)\b)"
         ),
         # "three beats to the bar", "four counts per measure"
         (
-            rf"\b{_COUNT}[ -](?:beats?|counts?|pulses)[ -](?:(?:to|in|per|a|for|of|on|within)[ -])?(?:(?:the|a|an|each"
+            rf"\b{_COUNT}[ -](?:beats?|counts?|pulses)[ -](?:(?:to|in|per|a|for|of|on|within)[ "
+            r"-])?(?:(?:the|a|an|each"
             rf"|every|one)[ -])?{_BAR}\b"
         ),
-        rf"\b{_COUNT}[ -](?:beats?|counts?)[ -](?:make|makes|fill|fills)(?: up)? (?:the|a|each|every) {_BAR}\b",
+        (
+            rf"\b{_COUNT}[ -](?:beats?|counts?)[ -](?:make|makes|fill|fills)(?: up)? "
+            rf"(?:the|a|each|every) {_BAR}\b"
+        ),
         rf"\b{_COUNT} (?:to|in) (?:the|a|each|every) {_BAR}\b",
         (
-            rf"\b(?:each|every|the|a|its) {_BAR} (?:has|have|holds?|counts?|contains?|is|are|lasts?|of|gets?"
+            rf"\b(?:each|every|the|a|its) {_BAR} "
+            r"(?:has|have|holds?|counts?|contains?|is|are|lasts?|of|gets?"
             rf"|takes?)(?: made of| made up of| built from)? {_COUNT}(?: beats?| counts?)\b"
         ),
         rf"\bbars? (?:of|are) {_COUNT} beats?\b",
@@ -45,7 +55,8 @@ _METERS: Final = tuple(
         rf"\b(?:meter|metre|signature)(?: \w+){{1,4}} {_COUNT}[ -](?:two|four|eight)\b",
         # "time signature counts 3", "in a meter of five"
         (
-            rf"\b(?:time signature|meter|metre)(?: of (?:the|this|that) \w+)?(?:,? (?:is|counts?|of|has|shows|in|to|at"
+            r"\b(?:time signature|meter|metre)(?: of (?:the|this|that) \w+)?(?:,? "
+            r"(?:is|counts?|of|has|shows|in|to|at"
             rf"|being))*:? {_COUNT}{_COUNT_END}(?!\s*/)"
         ),
         # "the song moves in three"
@@ -57,18 +68,22 @@ _METERS: Final = tuple(
         rf"\b(?:beat|count|beat[ -]counts?|counts? beats?) of {_COUNT}{_COUNT_END}{_NOT_LENGTH}",
         # "a four-count beat", "a steady 4-beat rhythm", "has a 4 beat", "3-beat counts"
         rf"\b(?:{_STEADY} )*{_COUNT}[ -](?:count beats?|beat counts?"
-        r"|beat (?:rhythm|groove|meter|metre|pattern|pulse|feel|time)|count (?:rhythm|pulse|feel))\b",
+        r"|beat (?:rhythm|groove|meter|metre|pattern|pulse|feel|time)|count "
+        r"(?:rhythm|pulse|feel))\b",
         rf"\b(?:a|an|the|its|{_STEADY}) {_COUNT}[ -](?:beat|count)\b(?! (?:loop|fill"
         r"|intro|break|pause|rest|pick|phrase|delay|gap|figure|motif|riff))",
-        # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to 3", "steady at 4", "is a steady 4"
-        rf"\bbeats?(?: of (?:the|this|that) \w+)?(?:,? (?:that|which|is|are|stays|keeps|remains|follows"
+        # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to
+        # 3", "steady at 4", "is a steady 4"
+        r"\bbeats?(?: of (?:the|this|that) \w+)?(?:,? "
+        r"(?:that|which|is|are|stays|keeps|remains|follows"
         r"|counts?|counting|set|at|to|in|up|an?"
         rf"|simple|count|steady|held))+ {_COUNT}{_COUNT_END}{_NOT_LENGTH}",
     )
 )
 _NAMED: Final = re.compile(
     (
-        r"\b(waltz\w*|common time|cut time|cut common|alla breve|(?:duple|triple|quadruple|quintuple)[ -](?:time"
+        r"\b(waltz\w*|common time|cut time|cut common|alla "
+        r"breve|(?:duple|triple|quadruple|quintuple)[ -](?:time"
         r"|meter|metre|beat|feel|rhythm|pulse))\b"
     ),
     re.I,
@@ -76,7 +91,8 @@ _NAMED: Final = re.compile(
 _NAMED_COUNT: Final = {"w": 3, "co": 4, "cu": 2, "al": 2, "d": 2, "t": 3, "quad": 4, "quin": 5}
 _COUNT_HINT: Final = re.compile(rf"\b{_COUNT}(?![\d/])")
 _METER_HINT: Final = re.compile(
-    r"/|over|upon|beat|bar|measure|meter|metre|signature|waltz|common time|cut |breve|(?:ple|four|eight)[ -]"
+    r"/|over|upon|beat|bar|measure|meter|metre|signature|waltz|common time|cut "
+    r"|breve|(?:ple|four|eight)[ -]"
     r"| in (?:[2-9]|t[wh]|fo|fi|si|se)"
 )
 
@@ -86,45 +102,61 @@ _UP: Final = re.compile(
     r"|\b(?:gets?|got|getting|gr[eo]ws?|growing|grown|becom\w+|became|turns?|turning|progressively|gradually"
     r"|steadily|slowly|increasingly)\s+(?:\w+\s+){0,2}?louder\b"
     r"|\bfad(?:e|es|ed|ing)?[ -]?in(?:s|\b)(?! and out)"
-    rf"|\b{_VOLUME}\s+(?:(?!and|but|low|high|knob)[\w-]+\s+){{0,4}}?(?:ris(?:es?|ing)|rose|increas\w+|goes up"
+    rf"|\b{_VOLUME}\s+(?:(?!and|but|low|high|knob)[\w-]+\s+){{0,4}}?(?:ris(?:es?|ing)|rose|increas\w+|goes "
+    r"up"
     rf"|going up|swells?|swelling|builds?|grows?|growing|climbs?|climbing|turned up)\b"
     rf"|\b(?:increas\w*|rais(?:e|es|ing)|ris(?:e|es|ing)|build(?:s|ing)?|grow(?:s|ing)?|gain(?:s|ing)?"
     rf"|climb(?:s|ing)?)(?: up)?(?: \w+)?(?: (?:in|the|its))?(?: \w+)? {_VOLUME}\b"
-    r"|(?<!a )(?<!string )(?<!pad )(?<!synth )\bswell(?:s|ing|ed)\b(?= up\b| into\b| from\b| till\b| until\b"
+    r"|(?<!a )(?<!string )(?<!pad )(?<!synth )\bswell(?:s|ing|ed)\b(?= up\b| into\b| from\b| "
+    r"till\b| until\b"
     r"| to\b| toward| gradually\b| slowly\b|[.,;]|$)"
     r"|\b(?:slowly|gradually|volume|it|music|song|sound) swells?\b(?! with\b)"
-    r"|\bfrom (?:very )?(?:quiet|soft|silent|silence|a whisper)\w* (?:to|into) (?:very )?(?:loud|full)\w*"
+    r"|\bfrom (?:very )?(?:quiet|soft|silent|silence|a whisper)\w* (?:to|into) (?:very "
+    r")?(?:loud|full)\w*"
     r"|\bstart(?:s|ing)? (?:off |out )?(?:soft|quiet)\w* (?:and|but|then) ends? (?:\w+ )?loud\w*"
 )
 _DOWN: Final = re.compile(
     r"\b(?:decrescend|diminuend)\w*|\b(?:softer and softer|quieter and quieter)\b"
     r"|\b(?:gets?|got|getting|gr[eo]ws?|growing|grown|becom\w+|became|turns?|turning|progressively|gradually"
     r"|steadily|slowly|increasingly)\s+(?:\w+\s+){0,2}?(?:softer|quieter|fainter)\b"
-    r"|\bfad(?:e|es|ing)\b(?![ -]in\b)(?! into\b)(?! between\b)|\bfade[ -]?outs?\b|\bfaded (?:out|away)\b"
+    r"|\bfad(?:e|es|ing)\b(?![ -]in\b)(?! into\b)(?! between\b)|\bfade[ -]?outs?\b|\bfaded "
+    r"(?:out|away)\b"
     rf"|\b{_VOLUME}\s+(?:(?!and|but|low|high|knob)[\w-]+\s+){{0,4}}?(?:drop(?:s|ping)?|decreas\w+|falls?"
-    rf"|falling|goes down|going down|lowers?|lowering|lowered|sinks?|sinking|dwindl\w+|diminish\w*|dialed down|turned down)\b"
+    r"|falling|goes down|going "
+    r"down|lowers?|lowering|lowered|sinks?|sinking|dwindl\w+|diminish\w*|dialed down|turned "
+    r"down)\b"
     rf"|\b(?:decreas\w*|lower(?:s|ing)?|reduc\w+|drop(?:s|ping)?|los(?:e|es|ing)|fall(?:s|ing)?|sink(?:s|ing)?"
     rf"|diminish\w*)(?: \w+)?(?: (?:in|the|its))?(?: \w+)? {_VOLUME}\b"
     r"|\b(?:dies|dying|dwindl\w+|trails|tapers) (?:away|down|off|out)\b"
-    r"|\bfrom (?:very )?(?:loud|full)\w* (?:to|into) (?:very )?(?:quiet|soft|silen|nothing)\w*|\bstart(?:s"
+    r"|\bfrom (?:very )?(?:loud|full)\w* (?:to|into) (?:very "
+    r")?(?:quiet|soft|silen|nothing)\w*|\bstart(?:s"
     r"|ing)? (?:off |out )?loud\w* (?:and|but|then) ends? (?:\w+ )?(?:soft|quiet)\w*"
 )
 _DYNAMICS_HINT: Final = re.compile(
-    r"scend|louder|softer|quieter|fainter|fad|volume|loudness|dynamic|level|swell|from |start|diminuend|dwindl|dies|dying|trails|tapers"
+    r"scend|louder|softer|quieter|fainter|fad|volume|loudness|dynamic|level|swell|from "
+    r"|start|diminuend|dwindl|dies|dying|trails|tapers"
 )
 
 _DIGIT: Final = re.compile(r"\d")
 _SECONDS: Final = re.compile(
-    rf"(?:(?<![\w.,:/#-])({FIGURE})(?![\d/:])|\b({SPELLED}))(?:[ -]?(?:seconds|secs?\b\.?)(?! (?:long|in length"
-    rf"|of length|in duration|clip|loop|each))|[ -]second(?:[ -](?:mark|point|in(?! length| duration))\b| into\b))"
-    rf"|(?<![\w.,:/#-])(1|1\.0) second(?! (?:long|in length|of length|in duration|clip|loop|each|half|part|verse))"
-    rf"|\b(?:at|after|from|until|till|by|around|to) ({FIGURE})s\b(?! (?:style|music|pop|rock|era|vibe))",
+    rf"(?:(?<![\w.,:/#-])({FIGURE})(?![\d/:])|\b({SPELLED}))(?:[ -]?(?:seconds|secs?\b\.?)(?! "
+    r"(?:long|in length"
+    r"|of length|in duration|clip|loop|each))|[ -]second(?:[ -](?:mark|point|in(?! length| "
+    r"duration))\b| into\b))"
+    r"|(?<![\w.,:/#-])(1|1\.0) second(?! (?:long|in length|of length|in "
+    r"duration|clip|loop|each|half|part|verse))"
+    rf"|\b(?:at|after|from|until|till|by|around|to) ({FIGURE})s\b(?! "
+    r"(?:style|music|pop|rock|era|vibe))",
     re.I,
 )
 _MINUTES: Final = re.compile(
-    rf"\b({FIGURE}|{SPELLED})[ -]minutes?(?:,? (?:and )?({FIGURE}|{SPELLED})[ -]seconds?|[ -](?:mark|point|in)\b)", re.I
+    rf"\b({FIGURE}|{SPELLED})[ -]minutes?(?:,? (?:and )?({FIGURE}|{SPELLED})[ -]seconds?|[ "
+    r"-](?:mark|point|in)\b)",
+    re.I,
 )
-_CLOCK: Final = re.compile(r"(?<![\w:/.])(\d{1,2}:[0-5]\d(?:\.\d+)?)(?![\d:])(?!\s?[ap]\.?m\b)", re.I)
+_CLOCK: Final = re.compile(
+    r"(?<![\w:/.])(\d{1,2}:[0-5]\d(?:\.\d+)?)(?![\d:])(?!\s?[ap]\.?m\b)", re.I
+)
 
 
 def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -153,7 +185,9 @@ def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
 
 
 def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Times that the text names, in seconds from its start, and lengths within it; the length of the whole clip is none."""
+    """Times that the text names, in seconds from its start, and lengths within it; the length of
+    the whole clip is none.
+    """
     minutes = list(_MINUTES.finditer(lower)) if "minute" in lower else []
     for found in minutes:
         seconds = 60 * read_number(found[1]) + (read_number(found[2]) if found[2] else 0)
@@ -163,7 +197,9 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
             group = next(group for group in range(1, 5) if found[group] is not None)
             number = read_number(found[group])
             is_decade = group == 4 and number >= 20 and number % 10 == 0  # "from 80s"
-            if not is_decade and not any(other.start() <= found.start() < other.end() for other in minutes):
+            if not is_decade and not any(
+                other.start() <= found.start() < other.end() for other in minutes
+            ):
                 part = Span(*found.span(group))
                 yield Mention(FactKind.TIME, write_number(number), Span(*found.span()), (part,))
     if ":" in lower:

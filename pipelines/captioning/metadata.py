@@ -1,7 +1,8 @@
 """Instruments, moods and genres that a source's metadata give, and the prompts made of them.
 
-The prompts take the two forms that Stable Audio describes (Evans et al., "Fast Timing-Conditioned Latent Audio Diffusion", ICML 2024):
-properties with their names, "Instruments: piano | Moods: calm", and bare lists, "calm, piano".
+The prompts take the two forms that Stable Audio describes (Evans et al., "Fast Timing-Conditioned
+Latent Audio Diffusion", ICML 2024): properties with their names, "Instruments: piano | Moods:
+calm", and bare lists, "calm, piano".
 """
 
 import ast
@@ -27,16 +28,21 @@ MAX_ITEMS: Final = 12
 MAX_ITEM_CHARS: Final = 40
 _MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is no list of names
 _SEPARATORS: Final = re.compile(r"[,;|]")
-_STOPS: Final = re.compile(r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+")  # a stop would end our sentence, a bar or colon our field
+_STOPS: Final = re.compile(
+    r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+"
+)  # a stop would end our sentence, a bar or colon our field
 _SPACE: Final = re.compile(r"\s+")
-# An item must state nothing about the labels on its own, nor as a word for the music, the tempo or a chord.
+# An item must state nothing about the labels on its own, nor as a word for the music, the tempo or
+# a chord.
 _PROBES: Final = ("{}", "The music is {}.", "The tempo is {}.", "Chords: {}", "Key: {}")
 _LABEL_SHARE: Final = 0.5  # chance that a prompt names the tempo, and the key
 _FREE_SHARE: Final = 0.5
 
 
 class Metadata(NamedTuple):
-    """Names that a source gives; `counts` says how many items were dropped, by reason ("metadata_dropped_tempo")."""
+    """Names that a source gives; `counts` says how many items were dropped, by reason
+    ("metadata_dropped_tempo").
+    """
 
     instruments: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
@@ -49,7 +55,8 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
-    """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned and in lower case.
+    """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned
+    and in lower case.
 
     >>> found = read_metadata(Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}'), CaptionRecipe())
     >>> found.moods, found.genres, found.counts
@@ -59,7 +66,12 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     counts: Counter[str] = Counter()
     named = recipe.metadata_columns
     genres = [source.genre] if source.genre else []
-    genres += [item for name in ("genre", "genres") if name in named for item in listed(columns.get(named[name]))]
+    genres += [
+        item
+        for name in ("genre", "genres")
+        if name in named
+        for item in listed(columns.get(named[name]))
+    ]
     return Metadata(
         _cleaned(listed(columns.get(named.get("instruments", ""))), counts),
         _cleaned(listed(columns.get(named.get("moods", ""))), counts),
@@ -68,15 +80,25 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     )
 
 
-def metadata_sentences(metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]) -> list[ControlSentence]:
-    """A sentence that names the instruments, one that names the moods, or none: each by its own draw."""
+def metadata_sentences(
+    metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]
+) -> list[ControlSentence]:
+    """A sentence that names the instruments, one that names the moods, or none: each by its own
+    draw.
+    """
     out: list[ControlSentence] = []
-    for kind, items in ((FactKind.INSTRUMENT, metadata.instruments), (FactKind.MOOD, metadata.moods)):
+    for kind, items in (
+        (FactKind.INSTRUMENT, metadata.instruments),
+        (FactKind.MOOD, metadata.moods),
+    ):
         if not items or rng.random() >= recipe.metadata_share:
             continue
         order = _shuffled(items, rng)
-        sentence = worded(GIVEN_BANKS[kind], Slots(items=order), tuple((kind, item) for item in order), rng)
-        # Together, the items may read like a claim about the labels; the last may be short for something ("dr") and not end the sentence.
+        sentence = worded(
+            GIVEN_BANKS[kind], Slots(items=order), tuple((kind, item) for item in order), rng
+        )
+        # Together, the items may read like a claim about the labels; the last may be short for
+        # something ("dr") and not end the sentence.
         if stated(sentence.text) or split_sentences(f"{sentence.text} It") != (sentence.text, "It"):
             counts[f"control_left_out_{sentence.attribute}"] += 1
         else:
@@ -85,18 +107,28 @@ def metadata_sentences(metadata: Metadata, recipe: CaptionRecipe, rng: np.random
 
 
 def metadata_prompts(
-    metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]
+    metadata: Metadata,
+    labels: Labels,
+    recipe: CaptionRecipe,
+    rng: np.random.Generator,
+    counts: Counter[str],
 ) -> list[Caption]:
-    """Up to `recipe.metadata_prompts` different prompts of the metadata, with the tempo and key where the labels are sure of them."""
+    """Up to `recipe.metadata_prompts` different prompts of the metadata, with the tempo and key
+    where the labels are sure of them.
+    """
     out: dict[str, Caption] = {}
     for _ in range(recipe.metadata_prompts if metadata else 0):
         text, facts = _prompt(metadata, labels, recipe, rng)
         read = stated(text)
-        if read != tuple(fact for fact in facts if fact[0] not in GIVEN_BANKS) or split_sentences(text) != (text,):
+        if read != tuple(fact for fact in facts if fact[0] not in GIVEN_BANKS) or split_sentences(
+            text
+        ) != (text,):
             counts["metadata_prompt_refused"] += 1
             continue
         placed = tuple(Fact(kind=kind, value=value, sentence=0) for kind, value in facts)
-        out.setdefault(text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=placed))
+        out.setdefault(
+            text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=placed)
+        )
     return list(out.values())
 
 
@@ -104,9 +136,16 @@ def _prompt(
     metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
 ) -> tuple[str, tuple[tuple[FactKind, str], ...]]:
     """One prompt and its facts, those that can be read back first."""
-    fields = [(name, items) for name, items in zip(("Instruments", "Moods", "Genre"), metadata[:3], strict=True) if items]
+    fields = [
+        (name, items)
+        for name, items in zip(("Instruments", "Moods", "Genre"), metadata[:3], strict=True)
+        if items
+    ]
     number = 1 + int(rng.random() * len(fields))
-    chosen = {fields[place][0]: _some(fields[place][1], rng) for place in rng.permutation(len(fields))[:number].tolist()}
+    chosen = {
+        fields[place][0]: _some(fields[place][1], rng)
+        for place in rng.permutation(len(fields))[:number].tolist()
+    }
     may = available(labels, recipe)
     facts: list[tuple[FactKind, str]] = []
     shown: dict[str, str] = {}
@@ -124,7 +163,12 @@ def _prompt(
         parts += [f"{shown['BPM']} BPM"] if "BPM" in shown else []
         parts += [f"Key: {shown['Key']}"] if "Key" in shown else []
         return ", ".join(_shuffled(tuple(parts), rng)), tuple(facts)
-    named = tuple(f"{name}: {text}" for name, text in ({name: ", ".join(items) for name, items in chosen.items()} | shown).items())
+    named = tuple(
+        f"{name}: {text}"
+        for name, text in (
+            {name: ", ".join(items) for name, items in chosen.items()} | shown
+        ).items()
+    )
     return " | ".join(_shuffled(named, rng)), tuple(facts)
 
 
@@ -146,7 +190,9 @@ def _columns(metadata: str) -> dict[str, Any]:
 
 
 def listed(value: Any) -> list[str]:
-    """Names of a cell: a list, a list written as JSON or as Python, or names with separators between; anything else has none."""
+    """Names of a cell: a list, a list written as JSON or as Python, or names with separators
+    between; anything else has none.
+    """
     if isinstance(value, str):
         text = value.strip()
         if len(text) > _MAX_CELL_CHARS:
@@ -169,7 +215,9 @@ def _literal(text: str) -> list[Any] | tuple[Any, ...] | None:
 
 
 def _cleaned(items: list[str], counts: Counter[str]) -> tuple[str, ...]:
-    """The first items that may stand in a caption, each once; the others are counted by what is wrong with them."""
+    """The first items that may stand in a caption, each once; the others are counted by what is
+    wrong with them.
+    """
     out: dict[str, None] = {}
     for item in items:
         name = _SPACE.sub(" ", _STOPS.sub(" ", clean_text(item))).strip(" -–—'’/&").lower()
@@ -188,5 +236,10 @@ def _fault(name: str, kept: int) -> str:
         return "too_many"
     if len(name) > MAX_ITEM_CHARS:
         return "too_long"
-    facts = [fact for probe in _PROBES for text in (name, name.upper()) for fact in parse_facts(probe.format(text))]
+    facts = [
+        fact
+        for probe in _PROBES
+        for text in (name, name.upper())
+        for fact in parse_facts(probe.format(text))
+    ]
     return facts[0].kind.value if facts else ""

@@ -1,4 +1,6 @@
-"""Source captions under a change of the audio: what moves exactly is rewritten in place, what cannot be is dropped."""
+"""Source captions under a change of the audio: what moves exactly is rewritten in place, what
+cannot be is dropped.
+"""
 
 import re
 from collections import Counter
@@ -19,7 +21,9 @@ _ASCII_SIGN: Final = re.compile(r"\b[A-G](?:#|b(?![a-z]|$)|b(?=m|maj|dim|sus|aug
 
 
 class MovedText(NamedTuple):
-    """A caption that is true of the changed audio; `counts` names what was moved or dropped ("moved_bpm")."""
+    """A caption that is true of the changed audio; `counts` names what was moved or dropped
+    ("moved_bpm").
+    """
 
     text: str
     sentences: tuple[str, ...]
@@ -48,7 +52,9 @@ def moved_text(text: str, change: Change, duration_s: float, key: Key | None = N
             counts[f"dropped_{gone}"] += 1
             continue
         if moved != sentence:
-            counts.update(f"moved_{mention.kind}" for mention in mentions(sentence) if _moves(mention, change))
+            counts.update(
+                f"moved_{mention.kind}" for mention in mentions(sentence) if _moves(mention, change)
+            )
         kept.append(moved)
     whole = " ".join(kept)
     sentences = split_sentences(whole)
@@ -70,13 +76,19 @@ def _dropped(found: tuple[Mention, ...], change: Change, duration_s: float) -> F
             return mention.kind  # its times and names are one claim, without parts that move
         if mention.kind is FactKind.DYNAMICS and change.gain_start != change.gain_end:
             return mention.kind
-        if mention.kind is FactKind.TIME and change.speed != 1 and (not mention.parts or float(mention.value) / change.speed > duration_s):
+        if (
+            mention.kind is FactKind.TIME
+            and change.speed != 1
+            and (not mention.parts or float(mention.value) / change.speed > duration_s)
+        ):
             return mention.kind  # no longer heard, or written in minutes and seconds
     return None
 
 
 def _unlike(before: str, after: str, semitones: int) -> FactKind | None:
-    """The kind of a claim that the rewritten sentence does not state as it should: such a sentence is not kept."""
+    """The kind of a claim that the rewritten sentence does not state as it should: such a sentence
+    is not kept.
+    """
     for (kind, value), (new_kind, new_value) in zip(stated(before), stated(after), strict=False):
         expected = _transposed(kind, value, semitones)
         if kind is not new_kind or (expected is not None and expected != new_value):
@@ -110,7 +122,9 @@ def _moved_sentence(sentence: str, text: str, change: Change, key: Key | None) -
                 named = Key.parse(mention.value).transposed(change.semitones)
                 edits[part] = _like_note(named.tonic_name, old, text)
             else:
-                edits[part] = _like_note(spell((read_note(old) + change.semitones) % 12, key), old, text)
+                edits[part] = _like_note(
+                    spell((read_note(old) + change.semitones) % 12, key), old, text
+                )
     for part in sorted(edits, reverse=True):
         new = edits[part]
         before = _ARTICLE.sub(rf"\g<1>{article(new)[1:]} ", sentence[: part.start])
@@ -140,7 +154,9 @@ def _like_note(name: str, old: str, text: str) -> str:
     if old[1:].lower().endswith(("sharp", "flat")):
         word = {"#": "sharp", "b": "flat"}.get(name[1:], "")
         return f"{letter}{old[1]}{word}" if word else letter
-    in_ascii = old[1:] in ("#", "b") or (old[1:] not in ("♯", "♭") and bool(_ASCII_SIGN.search(text)))
+    in_ascii = old[1:] in ("#", "b") or (
+        old[1:] not in ("♯", "♭") and bool(_ASCII_SIGN.search(text))
+    )
     return letter + (name[1:] if in_ascii else pretty(name)[1:])
 
 

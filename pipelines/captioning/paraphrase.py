@@ -7,7 +7,14 @@ from typing import Final
 import numpy as np
 
 from pipelines.captioning.facts import facts_of
-from pipelines.captioning.recognising import GIVEN_BANKS, JOINTS, Recognised, Stated, joined, own_parts
+from pipelines.captioning.recognising import (
+    GIVEN_BANKS,
+    JOINTS,
+    Recognised,
+    Stated,
+    joined,
+    own_parts,
+)
 from pipelines.captioning.sentences import worded
 from pipelines.captioning.splitting import split_sentences
 from schemas.caption import Caption, CaptionKind, Fact
@@ -19,8 +26,9 @@ _JOIN_SHARE: Final = 0.5
 def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Caption:
     """A caption of a text, with the sentences and facts that are found in it.
 
-    Of `given`, the facts of another caption with the same meaning, instruments and moods are taken over, which no parser finds:
-    each stands in the sentence that names most of its kind, the last of several, and those that no sentence names are left out.
+    Of `given`, the facts of another caption with the same meaning, instruments and moods are taken
+    over, which no parser finds: each stands in the sentence that names most of its kind, the last
+    of several, and those that no sentence names are left out.
 
     >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].value
     'A minor'
@@ -30,11 +38,17 @@ def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Capti
     """
     sentences = split_sentences(text)
     facts = (*facts_of(sentences), *_found_again(sentences, given))
-    return Caption(text=" ".join(sentences), kind=kind, sentences=sentences, facts=tuple(sorted(facts, key=lambda fact: fact.sentence)))
+    return Caption(
+        text=" ".join(sentences),
+        kind=kind,
+        sentences=sentences,
+        facts=tuple(sorted(facts, key=lambda fact: fact.sentence)),
+    )
 
 
 def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[str]:
-    """Up to `count` different rewordings: other wordings of the same values, two sentences joined, the source's own in between.
+    """Up to `count` different rewordings: other wordings of the same values, two sentences joined,
+    the source's own in between.
 
     There are none where the caption does not end in sentences of ours.
 
@@ -44,8 +58,13 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
     >>> "A flute plays." in text and "92" in text
     True
     """
-    found = [own_parts(sentence, _given_of(caption, place)) for place, sentence in enumerate(caption.sentences)]
-    trailing = list(takewhile(bool, reversed(found)))  # ours follow the source's, which may use our very words: those stay
+    found = [
+        own_parts(sentence, _given_of(caption, place))
+        for place, sentence in enumerate(caption.sentences)
+    ]
+    trailing = list(
+        takewhile(bool, reversed(found))
+    )  # ours follow the source's, which may use our very words: those stay
     source = list(caption.sentences[: len(found) - len(trailing)])
     own = [part for parts in reversed(trailing) for part in parts]
     out: dict[str, None] = {}
@@ -59,7 +78,11 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
 
 
 def _given_of(caption: Caption, sentence: int) -> Stated:
-    return tuple((fact.kind, fact.value) for fact in caption.facts if fact.sentence == sentence and fact.kind in GIVEN_BANKS)
+    return tuple(
+        (fact.kind, fact.value)
+        for fact in caption.facts
+        if fact.sentence == sentence and fact.kind in GIVEN_BANKS
+    )
 
 
 def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
@@ -70,8 +93,14 @@ def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
         values = list(dict.fromkeys(fact.value for fact in given if fact.kind is kind))
         scores = [sum(value in sentence for value in values) for sentence in lower]
         by_score = sorted(range(len(lower)), key=lambda place: (scores[place], place), reverse=True)
-        places = [next((place for place in by_score if value in lower[place]), None) for value in values]
-        out += [Fact(kind=kind, value=value, sentence=place) for value, place in zip(values, places, strict=True) if place is not None]
+        places = [
+            next((place for place in by_score if value in lower[place]), None) for value in values
+        ]
+        out += [
+            Fact(kind=kind, value=value, sentence=place)
+            for value, place in zip(values, places, strict=True)
+            if place is not None
+        ]
     return out
 
 

@@ -47,7 +47,8 @@ def joined(first: str, second: str, joint: str) -> str:
 
 
 def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
-    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that no parser reads: instruments, moods.
+    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that
+    no parser reads: instruments, moods.
 
     >>> [part.bank for part in own_parts("It is in the key of A minor; the tempo is 92 BPM.")]
     ['key', 'bpm']
@@ -59,7 +60,10 @@ def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
         place = sentence.find(joint)
         while place >= 0:
             rest = sentence[place + len(joint) :]
-            parts = [_as_one(sentence[:place] + ".", given), _as_one(rest[:1].upper() + rest[1:], given)]
+            parts = [
+                _as_one(sentence[:place] + ".", given),
+                _as_one(rest[:1].upper() + rest[1:], given),
+            ]
             found = [part for part in parts if part]
             if len(found) == 2:
                 return found
@@ -80,8 +84,12 @@ def recognised(sentence: str) -> tuple[str, Slots] | None:
 def _as_one(sentence: str, given: Stated) -> Recognised | None:
     for kind, bank in GIVEN_BANKS.items():
         items = tuple(value for other, value in given if other is kind)
-        if items and any(fill(wording, Slots(items=items)) == sentence for wording in WORDINGS[bank]):
-            return Recognised(sentence, bank, Slots(items=items), tuple((kind, item) for item in items))
+        if items and any(
+            fill(wording, Slots(items=items)) == sentence for wording in WORDINGS[bank]
+        ):
+            return Recognised(
+                sentence, bank, Slots(items=items), tuple((kind, item) for item in items)
+            )
     facts = stated(sentence)
     bank, slots = _bank_of(sentence, facts)
     if bank and any(fill(wording, slots) == sentence for wording in WORDINGS[bank]):

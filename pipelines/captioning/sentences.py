@@ -77,7 +77,9 @@ def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
         out.append(Attribute.KEY)
     if Attribute.CHORDS in sure:
         heard = tuple(chord.harte for chord in heard_in(labels.chords))
-        if heard and (len(heard) <= recipe.max_chords or len(heard) // rounds_of(heard) <= recipe.max_chords):
+        if heard and (
+            len(heard) <= recipe.max_chords or len(heard) // rounds_of(heard) <= recipe.max_chords
+        ):
             out.append(Attribute.CHORDS)
     return tuple(out)
 
@@ -85,16 +87,34 @@ def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
 def sure_of(labels: Labels, recipe: CaptionRecipe) -> frozenset[Attribute]:
     """What the labels say as confidently as the recipe asks."""
     found = (
-        (Attribute.TEMPO, labels.tempo.bpm is not None, labels.tempo.confidence >= recipe.min_tempo_confidence),
-        (Attribute.METER, labels.meter.beats_per_bar is not None, labels.meter.confidence >= recipe.min_meter_confidence),
-        (Attribute.KEY, labels.key.tonic is not None, labels.key.confidence >= recipe.min_key_confidence),
-        (Attribute.CHORDS, bool(labels.chords.segments), labels.chords.confidence >= recipe.min_chords_confidence),
+        (
+            Attribute.TEMPO,
+            labels.tempo.bpm is not None,
+            labels.tempo.confidence >= recipe.min_tempo_confidence,
+        ),
+        (
+            Attribute.METER,
+            labels.meter.beats_per_bar is not None,
+            labels.meter.confidence >= recipe.min_meter_confidence,
+        ),
+        (
+            Attribute.KEY,
+            labels.key.tonic is not None,
+            labels.key.confidence >= recipe.min_key_confidence,
+        ),
+        (
+            Attribute.CHORDS,
+            bool(labels.chords.segments),
+            labels.chords.confidence >= recipe.min_chords_confidence,
+        ),
     )
     return frozenset(attribute for attribute, is_there, is_sure in found if is_there and is_sure)
 
 
 def heard_in(chords: Chords) -> list[HeardChord]:
-    """The chords in order with their starts, stretches without a chord left out, immediate repeats merged."""
+    """The chords in order with their starts, stretches without a chord left out, immediate repeats
+    merged.
+    """
     out: list[HeardChord] = []
     for segment in chords.segments:
         if segment.label != NO_CHORD:
@@ -105,7 +125,8 @@ def heard_in(chords: Chords) -> list[HeardChord]:
 
 
 def rounds_of(heard: Sequence[str]) -> int:
-    """How many times the shortest round of two chords or more makes up a sequence without immediate repeats; 1 where none does.
+    """How many times the shortest round of two chords or more makes up a sequence without immediate
+    repeats; 1 where none does.
 
     >>> rounds_of(["A:min", "F:maj"] * 3), rounds_of(["A:min", "F:maj", "A:min"])
     (3, 1)
@@ -117,8 +138,12 @@ def rounds_of(heard: Sequence[str]) -> int:
     return 1
 
 
-def draw_sentences(labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator, at_least: int = 0) -> list[ControlSentence]:
-    """Control sentences in random order: how many by the recipe's chances, about what uniformly among what may be stated."""
+def draw_sentences(
+    labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator, at_least: int = 0
+) -> list[ControlSentence]:
+    """Control sentences in random order: how many by the recipe's chances, about what uniformly
+    among what may be stated.
+    """
     may = available(labels, recipe)
     draw = rng.random() * sum(recipe.sentences)
     wanted = sum(draw >= end for end in accumulate(recipe.sentences[:-1]))
@@ -126,7 +151,9 @@ def draw_sentences(labels: Labels, recipe: CaptionRecipe, rng: np.random.Generat
     return [control_sentence(may[place], labels, recipe, rng) for place in chosen]
 
 
-def control_sentence(attribute: Attribute, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
+def control_sentence(
+    attribute: Attribute, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
+) -> ControlSentence:
     """One sentence about an attribute that `available` allows."""
     if attribute is Attribute.TEMPO:
         return _tempo_sentence(labels.tempo.bpm or 0.0, recipe, rng)
@@ -147,7 +174,13 @@ def dynamics_sentence(change: Change, rng: np.random.Generator) -> ControlSenten
     return worded(value, Slots(), ((FactKind.DYNAMICS, value),), rng)
 
 
-def worded(bank: str, slots: Slots, facts: tuple[tuple[FactKind, str], ...], rng: np.random.Generator, avoid: str = "") -> ControlSentence:
+def worded(
+    bank: str,
+    slots: Slots,
+    facts: tuple[tuple[FactKind, str], ...],
+    rng: np.random.Generator,
+    avoid: str = "",
+) -> ControlSentence:
     """Values in one of the wordings of a bank, another than `avoid`."""
     wordings: Sequence[str] = WORDINGS[bank]
     start = int(rng.random() * len(wordings))
@@ -164,29 +197,39 @@ def key_name(labels: Labels) -> str:
     return _key_name(labels.key.tonic, labels.key.mode)
 
 
-def _chord_sentence(heard: list[HeardChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
+def _chord_sentence(
+    heard: list[HeardChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator
+) -> ControlSentence:
     """The chords as a list, as rounds where they repeat, or with their starts, by draw."""
     hartes = tuple(chord.harte for chord in heard)
     symbols = tuple(_symbol(harte, key) for harte in hartes)
     if rng.random() < recipe.chord_times_share and _may_be_timed(heard, recipe.max_chords):
         starts = tuple(write_number(round(chord.start_s, 1)) for chord in heard)
         value = " ".join(f"{harte}@{start}" for harte, start in zip(hartes, starts, strict=True))
-        return worded("timed", Slots(chords=symbols, starts=starts), ((FactKind.TIMED_CHORDS, value),), rng)
+        return worded(
+            "timed", Slots(chords=symbols, starts=starts), ((FactKind.TIMED_CHORDS, value),), rng
+        )
     facts = ((FactKind.CHORDS, " ".join(hartes)),)
     rounds = rounds_of(hartes)
     if rounds > 1 and (len(hartes) > recipe.max_chords or rng.random() < _ROUNDS_SHARE):
-        return worded("rounds", Slots(chords=symbols[: len(symbols) // rounds], rounds=rounds), facts, rng)
+        return worded(
+            "rounds", Slots(chords=symbols[: len(symbols) // rounds], rounds=rounds), facts, rng
+        )
     return worded("chords" if len(heard) > 1 else "chord", Slots(chords=symbols), facts, rng)
 
 
 def _may_be_timed(heard: list[HeardChord], max_chords: int) -> bool:
     if not 1 < len(heard) <= min(_MAX_TIMED, max_chords):
         return False
-    return all(later.start_s - earlier.start_s >= _LEAST_GAP_S for earlier, later in pairwise(heard))
+    return all(
+        later.start_s - earlier.start_s >= _LEAST_GAP_S for earlier, later in pairwise(heard)
+    )
 
 
 def _tempo_sentence(bpm: float, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
-    number = round(bpm)  # the word follows the number as written, so that both agree at the edges of a range
+    number = round(
+        bpm
+    )  # the word follows the number as written, so that both agree at the edges of a range
     word = tempo_word(number)
     says_bpm, says_word = (FactKind.BPM, str(number)), (FactKind.TEMPO_WORD, word)
     share = rng.random()

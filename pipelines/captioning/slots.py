@@ -3,14 +3,41 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-COUNTS: Final = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 9: "nine", 12: "twelve"}  # meters that are stated
+COUNTS: Final = {
+    2: "two",
+    3: "three",
+    4: "four",
+    5: "five",
+    6: "six",
+    7: "seven",
+    9: "nine",
+    12: "twelve",
+}  # meters that are stated
 _EIGHTHS: Final = (6, 9, 12)  # beats of these bars are written as eighth notes
-ROUND_TIMES: Final = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times", 7: "seven times", 8: "eight times"}
-_ROUND_COUNTS: Final = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
+ROUND_TIMES: Final = {
+    2: "twice",
+    3: "three times",
+    4: "four times",
+    5: "five times",
+    6: "six times",
+    7: "seven times",
+    8: "eight times",
+}
+_ROUND_COUNTS: Final = {
+    2: "two",
+    3: "three",
+    4: "four",
+    5: "five",
+    6: "six",
+    7: "seven",
+    8: "eight",
+}
 
 
 class Slots(NamedTuple):
-    """The values of one control sentence, as the text shows them; those that it does not need are empty."""
+    """The values of one control sentence, as the text shows them; those that it does not need are
+    empty.
+    """
 
     bpm: str = ""
     word: str = ""
@@ -54,9 +81,18 @@ def fill(wording: str, slots: Slots) -> str:
         return wording.format(key=slots.key, a_key=f"{article(slots.key)} {slots.key}")
     if slots.beats:
         count = COUNTS[slots.beats]
-        return wording.format(sig=f"{slots.beats}/{8 if slots.beats in _EIGHTHS else 4}", count=count, Count=count.capitalize())
+        return wording.format(
+            sig=f"{slots.beats}/{8 if slots.beats in _EIGHTHS else 4}",
+            count=count,
+            Count=count.capitalize(),
+        )
     word = slots.word
-    return wording.format(bpm=slots.bpm, word=word, Word=word.capitalize(), a_word=f"{article(word)} {word}" if word else "")
+    return wording.format(
+        bpm=slots.bpm,
+        word=word,
+        Word=word.capitalize(),
+        a_word=f"{article(word)} {word}" if word else "",
+    )
 
 
 def and_list(items: Sequence[str]) -> str:
@@ -84,7 +120,9 @@ def _listed(wording: str, slots: Slots) -> str:
 
 def _timed(wording: str, slots: Slots) -> str:
     pairs = list(zip(slots.chords, slots.starts, strict=True))
-    at = "from" if "A" in slots.chords else "at"  # "A at 2 s" begins like "a band at a fair": its A reads as an article
+    at = (
+        "from" if "A" in slots.chords else "at"
+    )  # "A at 2 s" begins like "a band at a fair": its A reads as an article
     return wording.format(
         at_list=and_list([f"{chord} {at} {start} s" for chord, start in pairs]),
         from_list=", ".join(f"{chord} from {start} s" for chord, start in pairs),

@@ -7,30 +7,43 @@ from typing import Final
 
 MAX_CHARS: Final = 2000  # longer source texts are cut at a sentence's end
 
-# A full stop after these ends no sentence; after the others only where no figure follows ("Nos. 3", "approx. 90").
-_NEVER_LAST: Final = frozenset(["feat", "ft", "vs", "mr", "mrs", "ms", "dr", "st", "e.g", "i.e", "b.b"])
-_BEFORE_FIGURE: Final = frozenset(["no", "nos", "op", "approx", "ca", "cf", "vol", "arr", "pt", "min", "sec"])
+# A full stop after these ends no sentence; after the others only where no figure follows ("Nos. 3",
+# "approx. 90").
+_NEVER_LAST: Final = frozenset(
+    ["feat", "ft", "vs", "mr", "mrs", "ms", "dr", "st", "e.g", "i.e", "b.b"]
+)
+_BEFORE_FIGURE: Final = frozenset(
+    ["no", "nos", "op", "approx", "ca", "cf", "vol", "arr", "pt", "min", "sec"]
+)
 _BEFORE_INITIAL: Final = frozenset(["by", "from", "composer"])
-_SHORTENED: Final = frozenset(["approx", "prod", "orig", "instr", "perc", "perf", "comp", "dept", "incl"])
+_SHORTENED: Final = frozenset(
+    ["approx", "prod", "orig", "instr", "perc", "perf", "comp", "dept", "incl"]
+)
 _DOTTED: Final = re.compile(r"[a-z](?:\.[a-z])+$")  # A.B. Smith
-# A run of stops is tried once, from its first, and never in part: a text of nothing but stops takes no longer than another.
+# A run of stops is tried once, from its first, and never in part: a text of nothing but stops takes
+# no longer than another.
 _END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|\n++")
 _SPACE: Final = re.compile(r"\s+")
 _SPACES: Final = re.compile(r"\s*+")
 _OPENS_WORD: Final = frozenset('(["“')
-_LONGEST_EARLIER: Final = max(map(len, _BEFORE_INITIAL)) + 1  # signs of the words before that can decide anything
+_LONGEST_EARLIER: Final = (
+    max(map(len, _BEFORE_INITIAL)) + 1
+)  # signs of the words before that can decide anything
 
 
 @lru_cache(maxsize=2048)  # a clip's caption comes back for each of its variants
 def clean_text(text: str, max_chars: int = MAX_CHARS) -> str:
-    """`text` with single spaces, without control characters, cut at the last sentence end within `max_chars`.
+    """`text` with single spaces, without control characters, cut at the last sentence end within
+    `max_chars`.
 
     Full-width and other compatibility forms stay as they are; only invisible characters go.
 
     >>> clean_text(" A tune\\nfor\\x00 flute. ")
     'A tune for flute.'
     """
-    kept = text if text.isascii() and text.isprintable() else "".join(_visible(sign) for sign in text)
+    kept = (
+        text if text.isascii() and text.isprintable() else "".join(_visible(sign) for sign in text)
+    )
     plain = _SPACE.sub(" ", kept).strip()
     if len(plain) <= max_chars:
         return plain
@@ -44,7 +57,8 @@ def clean_text(text: str, max_chars: int = MAX_CHARS) -> str:
 def _visible(sign: str) -> str:
     if sign in "\n\r\t\x0b\x0c\x85\u2028\u2029":
         return " "
-    # Cc control, Cf format (zero-width, direction marks), Cs lone surrogates, Co and Cn without meaning
+    # Cc control, Cf format (zero-width, direction marks), Cs lone surrogates, Co and Cn without
+    # meaning
     return "" if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn") else sign
 
 
@@ -65,11 +79,15 @@ def split_sentences(text: str) -> tuple[str, ...]:
         out.append(text[start : found.end()])
         start = found.end()
     out.append(text[start:])
-    return tuple(sentence for sentence in (_SPACE.sub(" ", piece).strip() for piece in out) if sentence)
+    return tuple(
+        sentence for sentence in (_SPACE.sub(" ", piece).strip() for piece in out) if sentence
+    )
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone, however long the sentence is."""
+    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone,
+    however long the sentence is.
+    """
     follows = _SPACES.match(text, stop.end())
     after = text[follows.end() : follows.end() + 1] if follows else ""
     if not after:
@@ -78,14 +96,18 @@ def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
         return not after.islower()
     before = text[_word_start(text, start, stop.start()) : stop.start()]
     word = before.lower()
-    if after.islower():  # a sentence that forgot its capital, unless the stop shortens a word or trails off
+    if (
+        after.islower()
+    ):  # a sentence that forgot its capital, unless the stop shortens a word or trails off
         return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
     earlier = _tail(text, start, stop.start() - len(word))
     if len(word) == 1 and word.isalpha():
         return not _is_initial(before, earlier)
     if _DOTTED.match(word) and word not in _NEVER_LAST:
         return bool(earlier) and earlier.rpartition(" ")[2].lower() not in _BEFORE_INITIAL
-    return not (word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit()))
+    return not (
+        word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit())
+    )
 
 
 def _word_start(text: str, start: int, end: int) -> int:
@@ -103,10 +125,16 @@ def _tail(text: str, start: int, end: int) -> str:
 
 
 def _is_initial(letter: str, earlier: str) -> bool:
-    """Whether a single letter with a stop is a name's initial ("J. S. Bach"), not a chord or key that ends its sentence."""
+    """Whether a single letter with a stop is a name's initial ("J. S. Bach"), not a chord or key
+    that ends its sentence.
+    """
     if not letter.isupper() or earlier[-1:] in (",", "-", "–", "—", ":", "|", "→"):
         return False
     last = earlier.rpartition(" ")[2]
     if letter not in "ABCDEFG":
         return letter != "I"
-    return not last or last.lower() in _BEFORE_INITIAL or (len(last) == 2 and last[0].isupper() and last[1] == ".")
+    return (
+        not last
+        or last.lower() in _BEFORE_INITIAL
+        or (len(last) == 2 and last[0].isupper() and last[1] == ".")
+    )

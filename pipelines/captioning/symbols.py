@@ -8,40 +8,118 @@ from schemas.chord import Chord, ChordQuality
 from schemas.pitch import parse_note
 
 Q = ChordQuality
-# Suffixes as lead sheets and prose write them. Ninths and up are read as the seventh chord under them, as mir_eval's "sevenths" does.
+# Suffixes as lead sheets and prose write them. Ninths and up are read as the seventh chord under
+# them, as mir_eval's "sevenths" does.
 SUFFIXES: Final[dict[str, ChordQuality]] = {
-    "": Q.MAJ, "maj": Q.MAJ, "M": Q.MAJ, "add9": Q.MAJ, "add2": Q.MAJ, "(add9)": Q.MAJ, "add4": Q.MAJ, "add11": Q.MAJ,
-    "Maj": Q.MAJ, "Min": Q.MIN, "Maj7": Q.MAJ7, "Maj9": Q.MAJ7, "Min7": Q.MIN7, "Min9": Q.MIN7,
-    "Dim": Q.DIM, "Aug": Q.AUG, "Sus2": Q.SUS2, "Sus4": Q.SUS4,
-    "m": Q.MIN, "min": Q.MIN, "madd9": Q.MIN, "mmaj7": Q.MIN, "mM7": Q.MIN, "m(maj7)": Q.MIN,
-    "7": Q.DOM7, "9": Q.DOM7, "11": Q.DOM7, "13": Q.DOM7, "7b9": Q.DOM7, "7#9": Q.DOM7, "7#11": Q.DOM7,
-    "7b5": Q.DOM7, "7#5": Q.DOM7, "aug7": Q.DOM7,
-    "maj7": Q.MAJ7, "M7": Q.MAJ7, "Δ": Q.MAJ7, "Δ7": Q.MAJ7, "maj9": Q.MAJ7, "M9": Q.MAJ7, "maj11": Q.MAJ7, "maj13": Q.MAJ7,
-    "m7": Q.MIN7, "min7": Q.MIN7, "m9": Q.MIN7, "min9": Q.MIN7, "m11": Q.MIN7, "m13": Q.MIN7,
-    "dim": Q.DIM, "°": Q.DIM, "dim7": Q.DIM7, "°7": Q.DIM7,
-    "m7b5": Q.HDIM7, "min7b5": Q.HDIM7, "m7(b5)": Q.HDIM7, "ø": Q.HDIM7, "ø7": Q.HDIM7,
-    "aug": Q.AUG, "+": Q.AUG,
-    "sus2": Q.SUS2, "sus4": Q.SUS4, "sus": Q.SUS4, "7sus4": Q.SUS4, "9sus4": Q.SUS4,
-    "6": Q.MAJ6, "maj6": Q.MAJ6, "6/9": Q.MAJ6, "69": Q.MAJ6,
-    "m6": Q.MIN6, "min6": Q.MIN6,
-}  # fmt: skip
+    "": Q.MAJ,
+    "maj": Q.MAJ,
+    "M": Q.MAJ,
+    "add9": Q.MAJ,
+    "add2": Q.MAJ,
+    "(add9)": Q.MAJ,
+    "add4": Q.MAJ,
+    "add11": Q.MAJ,
+    "Maj": Q.MAJ,
+    "Min": Q.MIN,
+    "Maj7": Q.MAJ7,
+    "Maj9": Q.MAJ7,
+    "Min7": Q.MIN7,
+    "Min9": Q.MIN7,
+    "Dim": Q.DIM,
+    "Aug": Q.AUG,
+    "Sus2": Q.SUS2,
+    "Sus4": Q.SUS4,
+    "m": Q.MIN,
+    "min": Q.MIN,
+    "madd9": Q.MIN,
+    "mmaj7": Q.MIN,
+    "mM7": Q.MIN,
+    "m(maj7)": Q.MIN,
+    "7": Q.DOM7,
+    "9": Q.DOM7,
+    "11": Q.DOM7,
+    "13": Q.DOM7,
+    "7b9": Q.DOM7,
+    "7#9": Q.DOM7,
+    "7#11": Q.DOM7,
+    "7b5": Q.DOM7,
+    "7#5": Q.DOM7,
+    "aug7": Q.DOM7,
+    "maj7": Q.MAJ7,
+    "M7": Q.MAJ7,
+    "Δ": Q.MAJ7,
+    "Δ7": Q.MAJ7,
+    "maj9": Q.MAJ7,
+    "M9": Q.MAJ7,
+    "maj11": Q.MAJ7,
+    "maj13": Q.MAJ7,
+    "m7": Q.MIN7,
+    "min7": Q.MIN7,
+    "m9": Q.MIN7,
+    "min9": Q.MIN7,
+    "m11": Q.MIN7,
+    "m13": Q.MIN7,
+    "dim": Q.DIM,
+    "°": Q.DIM,
+    "dim7": Q.DIM7,
+    "°7": Q.DIM7,
+    "m7b5": Q.HDIM7,
+    "min7b5": Q.HDIM7,
+    "m7(b5)": Q.HDIM7,
+    "ø": Q.HDIM7,
+    "ø7": Q.HDIM7,
+    "aug": Q.AUG,
+    "+": Q.AUG,
+    "sus2": Q.SUS2,
+    "sus4": Q.SUS4,
+    "sus": Q.SUS4,
+    "7sus4": Q.SUS4,
+    "9sus4": Q.SUS4,
+    "6": Q.MAJ6,
+    "maj6": Q.MAJ6,
+    "6/9": Q.MAJ6,
+    "69": Q.MAJ6,
+    "m6": Q.MIN6,
+    "min6": Q.MIN6,
+}
 _SPOKEN: Final[dict[str, ChordQuality]] = {
-    "major": Q.MAJ, "minor": Q.MIN, "diminished": Q.DIM, "augmented": Q.AUG, "major seventh": Q.MAJ7,
-    "major 7th": Q.MAJ7, "major 7": Q.MAJ7,
-    "minor seventh": Q.MIN7, "minor 7th": Q.MIN7, "minor 7": Q.MIN7, "seventh": Q.DOM7, "7th": Q.DOM7,
-    "dominant seventh": Q.DOM7, "dominant 7th": Q.DOM7,
-    "dominant 7": Q.DOM7, "diminished seventh": Q.DIM7, "diminished 7th": Q.DIM7,
-    "half-diminished": Q.HDIM7, "half-diminished seventh": Q.HDIM7,
-    "suspended second": Q.SUS2, "suspended fourth": Q.SUS4, "major sixth": Q.MAJ6, "sixth": Q.MAJ6, "minor sixth": Q.MIN6,
-}  # fmt: skip
+    "major": Q.MAJ,
+    "minor": Q.MIN,
+    "diminished": Q.DIM,
+    "augmented": Q.AUG,
+    "major seventh": Q.MAJ7,
+    "major 7th": Q.MAJ7,
+    "major 7": Q.MAJ7,
+    "minor seventh": Q.MIN7,
+    "minor 7th": Q.MIN7,
+    "minor 7": Q.MIN7,
+    "seventh": Q.DOM7,
+    "7th": Q.DOM7,
+    "dominant seventh": Q.DOM7,
+    "dominant 7th": Q.DOM7,
+    "dominant 7": Q.DOM7,
+    "diminished seventh": Q.DIM7,
+    "diminished 7th": Q.DIM7,
+    "half-diminished": Q.HDIM7,
+    "half-diminished seventh": Q.HDIM7,
+    "suspended second": Q.SUS2,
+    "suspended fourth": Q.SUS4,
+    "major sixth": Q.MAJ6,
+    "sixth": Q.MAJ6,
+    "minor sixth": Q.MIN6,
+}
 
 
 def _either(words: list[str]) -> str:
     """A pattern for any of these, the longest first; sharps and flats in either writing."""
-    return "|".join(re.escape(word).replace("b", "[b♭]").replace(r"\#", "[#♯]") for word in sorted(words, key=len, reverse=True))
+    return "|".join(
+        re.escape(word).replace("b", "[b♭]").replace(r"\#", "[#♯]")
+        for word in sorted(words, key=len, reverse=True)
+    )
 
 
-# The b of "sus", "dim" and so on is no flat: only digits follow one inside a suffix, and no other suffix holds the letter b.
+# The b of "sus", "dim" and so on is no flat: only digits follow one inside a suffix, and no other
+# suffix holds the letter b.
 BEFORE_NOTE: Final = r"(?<![\w#♯♭'’])"
 _NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
 _AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"
@@ -51,16 +129,20 @@ _NO_ARTICLE: Final = (
     r"|progression|going|leading|moving|into|for|or)\b)[a-z])"
 )
 _SPOKEN_CHORD: Final = (
-    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b(?![ -](?:key|scale|mode|tonality))"
+    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b(?![ "
+    r"-](?:key|scale|mode|tonality))"
 )
-_SYMBOL: Final = rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"
+_SYMBOL: Final = (
+    rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"
+)
 _SPELLED_ROOT: Final = r"[A-G][ -](?:sharp|flat)\b"  # "E flat": the major chord
 TOKEN: Final = rf"{BEFORE_NOTE}(?:{_SPOKEN_CHORD}|{_SPELLED_ROOT}|{_SYMBOL})"
 _REST: Final = r"(?<!\w)(?:N\.C\.|NC|N)(?![\w.])"
 _BETWEEN: Final = (
     r"(?:\s*,\s*(?:(?:and|then|to|finally|and then)\s+)?(?:an?\s+(?=[B-G]))?"
     # "before resolving to", ", transitioning smoothly to"
-    r"|(?:,\s*|\s+)(?:(?:and|then|before|and then)\s+)?(?:moving|going|transitioning|resolving|shifting|leading|changing|passing|proceeding"
+    r"|(?:,\s*|\s+)(?:(?:and|then|before|and "
+    r"then)\s+)?(?:moving|going|transitioning|resolving|shifting|leading|changing|passing|proceeding"
     r"|returning)(?:\s+\w+ly)?(?:\s+(?:on|back))?\s+(?:to|into|through)\s+"
     r"|\s*(?:->|→|–|—|\||;|>)\s*|\s*-\s*|\s+(?:and|then|to"
     r"|into|and then|followed by|moving to|going to|before)\s+|\s+)"
@@ -68,7 +150,8 @@ _BETWEEN: Final = (
 CHORD: Final = re.compile(TOKEN)
 CHORD_LIST: Final = re.compile(rf"(?:{_REST}{_BETWEEN})?{TOKEN}(?:{_BETWEEN}(?:{TOKEN}|{_REST}))*")
 _PARTS: Final = re.compile(
-    rf"{BEFORE_NOTE}(?:(?P<spoken_root>[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)[ -](?P<spoken>{_either(list(_SPOKEN))})\b"
+    rf"{BEFORE_NOTE}(?:(?P<spoken_root>[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)[ "
+    rf"-](?P<spoken>{_either(list(_SPOKEN))})\b"
     r"|(?P<spelled_root>[A-G][ -](?:sharp|flat)\b)"
     rf"|(?P<root>{_NOTE})(?P<suffix>{_either(list(SUFFIXES)[1:])})?(?:/(?P<bass>{_NOTE}))?{_AFTER})"
 )
@@ -95,7 +178,10 @@ def _token(found: re.Match[str]) -> ChordToken:
     if found[named]:
         root_name = found[named].replace("-", " ")
         sign = {"sharp": "#", "flat": "b"}.get(root_name.rpartition(" ")[2], root_name[1:])
-        chord = Chord(root=parse_note(root_name[0] + sign), quality=_SPOKEN[found["spoken"]] if found["spoken"] else Q.MAJ)
+        chord = Chord(
+            root=parse_note(root_name[0] + sign),
+            quality=_SPOKEN[found["spoken"]] if found["spoken"] else Q.MAJ,
+        )
         return ChordToken(chord, (Span(*found.span(named)),))
     root = parse_note(found["root"])
     quality = SUFFIXES[(found["suffix"] or "").replace("♭", "b").replace("♯", "#")]
@@ -103,5 +189,6 @@ def _token(found: re.Match[str]) -> ChordToken:
         return ChordToken(Chord(root=root, quality=quality), (Span(*found.span("root")),))
     bass = parse_note(found["bass"])
     return ChordToken(
-        Chord(root=root, quality=quality, bass=None if bass == root else bass), (Span(*found.span("root")), Span(*found.span("bass")))
+        Chord(root=root, quality=quality, bass=None if bass == root else bass),
+        (Span(*found.span("root")), Span(*found.span("bass"))),
     )

@@ -10,8 +10,9 @@ class BpmRange(NamedTuple):
     high: float
 
 
-# The scale printed on mechanical metronomes (Wittner, Seth Thomas): Largo 40-60, Larghetto 60-66, Adagio 66-76,
-# Andante 76-108, Moderato 108-120, Allegro 120-168, Presto 168-200, Prestissimo 200-208; its ends are left open here.
+# The scale printed on mechanical metronomes (Wittner, Seth Thomas): Largo 40-60, Larghetto 60-66,
+# Adagio 66-76, Andante 76-108, Moderato 108-120, Allegro 120-168, Presto 168-200, Prestissimo
+# 200-208; its ends are left open here.
 METRONOME: Final[dict[str, BpmRange]] = {
     "largo": BpmRange(0, 60),
     "larghetto": BpmRange(60, 66),
@@ -22,7 +23,8 @@ METRONOME: Final[dict[str, BpmRange]] = {
     "presto": BpmRange(168, 200),
     "prestissimo": BpmRange(200, 1000),
 }
-# Words that are read but never written: on no metronome, so the span that published tables give them (they differ widely).
+# Words that are read but never written: on no metronome, so the span that published tables give
+# them (they differ widely).
 _OTHER_ITALIAN: Final[dict[str, BpmRange]] = {
     "larghissimo": BpmRange(0, 40),
     "grave": BpmRange(0, 45),

@@ -1,4 +1,6 @@
-"""Our wordings of each kind of control sentence about tempo, meter and harmony, with slots for the values."""
+"""Our wordings of each kind of control sentence about tempo, meter and harmony, with slots for the
+values.
+"""
 
 from typing import Final
 

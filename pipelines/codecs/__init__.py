@@ -1,7 +1,9 @@
-"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode stage and the sampler share them.
+"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode
+stage and the sampler share them.
 
-A codec is a module of this folder, or any importable module by its dotted name, with ``open_codec(source, device)``, which returns a
-`Codec`. `mel.py` needs no weights and is the place to start reading.
+A codec is a module of this folder, or any importable module by its dotted name, with
+``open_codec(source, device)``, which returns a `Codec`. `mel.py` needs no weights and is the place
+to start reading.
 
 Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
 """
@@ -28,14 +30,17 @@ class Codec(Protocol):
         """Rate, shape, licence."""
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the last frame."""
+        """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the
+        last frame.
+        """
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Mono waves (B, T × `samples_per_frame`) within [-1, 1]."""
 
 
 def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
-    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
+    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging
+    Face hub, or a folder.
 
     Raises `PipelineError` where no such codec is there or its weights cannot be read.
 
@@ -46,5 +51,7 @@ def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
     try:
         make = importlib.import_module(module).open_codec
     except (ImportError, AttributeError) as error:
-        raise PipelineError(f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are") from error
+        raise PipelineError(
+            f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are"
+        ) from error
     return cast(Codec, make(source, device))

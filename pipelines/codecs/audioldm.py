@@ -1,8 +1,11 @@
-"""AudioLDM's codec: a log-mel spectrogram, its autoencoder, and the HiFi-GAN that plays what the autoencoder gives back.
+"""AudioLDM's codec: a log-mel spectrogram, its autoencoder, and the HiFi-GAN that plays what the
+autoencoder gives back.
 
-H. Liu et al., "AudioLDM", 2023 (arXiv 2301.12503). TANGO and Mustango learn these latents: 8 × 256 × 16 for 10.24 s.
+H. Liu et al., "AudioLDM", 2023 (arXiv 2301.12503). TANGO and Mustango learn these latents: 8 × 256
+× 16 for 10.24 s.
 
-Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent bands.
+Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent
+bands.
 """
 
 from functools import cached_property
@@ -28,16 +31,25 @@ _FLOOR: Final = 1e-5
 
 
 class AudioLdmCodec:
-    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of its weights."""
+    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of
+    its weights.
+    """
 
     def __init__(self, autoencoder: Any, vocoder: "SpeechT5HifiGan") -> None:
-        self._autoencoder, self._vocoder = autoencoder.requires_grad_(False), vocoder.requires_grad_(False)  # both loaded in eval mode
-        self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)  # each level but one halves frames and bands
+        self._autoencoder, self._vocoder = (
+            autoencoder.requires_grad_(False),
+            vocoder.requires_grad_(False),
+        )  # both loaded in eval mode
+        self._halved = 2 ** (
+            len(autoencoder.config.block_out_channels) - 1
+        )  # each level but one halves frames and bands
         self._hop = prod(vocoder.config.upsample_rates)
 
     @cached_property
     def facts(self) -> CodecFacts:
-        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second. The version is a hash of the autoencoder's weights."""
+        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second. The version is a hash
+        of the autoencoder's weights.
+        """
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(
             name="audioldm",
@@ -61,22 +73,36 @@ class AudioLdmCodec:
     @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S)."""
-        mel_B1NM = self._autoencoder.decode(latents_BCTF / self._autoencoder.config.scaling_factor).sample
+        mel_B1NM = self._autoencoder.decode(
+            latents_BCTF / self._autoencoder.config.scaling_factor
+        ).sample
         waves: torch.Tensor = self._vocoder(mel_B1NM[:, 0])
-        samples = latents_BCTF.shape[2] * self.facts.samples_per_frame  # the published vocoder plays a little longer than its frames
+        samples = (
+            latents_BCTF.shape[2] * self.facts.samples_per_frame
+        )  # the published vocoder plays a little longer than its frames
         return waves.reshape(len(latents_BCTF), -1)[:, :samples].clamp(-1.0, 1.0)
 
     def spectrogram(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Natural logarithms of mel magnitudes, one frame per hop: (B, M, N)."""
         window = torch.hann_window(_WINDOW, device=waves_BS.device)
-        spectrum_BKN = torch.stft(waves_BS, _WINDOW, self._hop, window=window, center=True, pad_mode="reflect", return_complex=True)
+        spectrum_BKN = torch.stft(
+            waves_BS,
+            _WINDOW,
+            self._hop,
+            window=window,
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
+        )
         mel_BMN = self._filters.to(waves_BS.device) @ spectrum_BKN[..., :-1].abs()
         return mel_BMN.clamp(min=_FLOOR).log()
 
     @cached_property
     def _filters(self) -> torch.Tensor:
         rate_hz, bands = self._vocoder.config.sampling_rate, self._vocoder.config.model_in_dim
-        bank_KM = mel_filter_bank(_WINDOW // 2 + 1, bands, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney")
+        bank_KM = mel_filter_bank(
+            _WINDOW // 2 + 1, bands, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney"
+        )
         return torch.from_numpy(bank_KM.T.copy()).float()
 
 
@@ -92,11 +118,20 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
     name, revision = pinned(source)
     held: dict[str, Any] = {"revision": revision, "use_safetensors": True}  # pickles can hold code
     try:
-        autoencoder = AutoencoderKL.from_pretrained(name, subfolder="vae", low_cpu_mem_usage=False, **held)
+        autoencoder = AutoencoderKL.from_pretrained(
+            name, subfolder="vae", low_cpu_mem_usage=False, **held
+        )
         vocoder = SpeechT5HifiGan.from_pretrained(name, subfolder="vocoder", **held)
-    except Exception as error:  # configurations and weights of others bring libraries to raise anything
-        expected = f"expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, with {STORED}"
-        raise PipelineError(f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})") from error
+    except (
+        Exception
+    ) as error:  # configurations and weights of others bring libraries to raise anything
+        expected = (
+            "expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, "
+            f"with {STORED}"
+        )
+        raise PipelineError(
+            f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})"
+        ) from error
     autoencoder.to(device)
     torch.nn.Module.to(vocoder, device)
     return AudioLdmCodec(autoencoder, vocoder)

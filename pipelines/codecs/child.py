@@ -24,16 +24,22 @@ def describe(recipes: Sequence[EncodeRecipe], _: None) -> list[CodecFacts]:
 
 
 def encode_samples(flacs: Sequence[bytes], recipe: EncodeRecipe) -> list[bytes | Death]:
-    """Latents (C, T, F) in half precision of each FLAC, as a NumPy file; neighbours of one length are encoded at once.
+    """Latents (C, T, F) in half precision of each FLAC, as a NumPy file; neighbours of one length
+    are encoded at once.
 
-    Files are read while the codec works. Raises `PipelineError` where a batch does not fit in memory.
+    Files are read while the codec works. Raises `PipelineError` where a batch does not fit in
+    memory.
     """
     codec = _opened(recipe.codec, recipe.source, recipe.device)
     out: list[bytes | Death] = []
     with ThreadPoolExecutor(recipe.readers) as pool:
-        for read in _batches(pool.map(partial(_read, rate_hz=codec.facts.rate_hz), flacs), recipe.batch):
+        for read in _batches(
+            pool.map(partial(_read, rate_hz=codec.facts.rate_hz), flacs), recipe.batch
+        ):
             dead = [one for one in read if isinstance(one, Death)]
-            out += dead or _encoded(codec, [one for one in read if not isinstance(one, Death)], recipe.device)
+            out += dead or _encoded(
+                codec, [one for one in read if not isinstance(one, Death)], recipe.device
+            )
     return out
 
 
@@ -65,7 +71,8 @@ def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | D
             raise
         seconds = len(waves[0]) / codec.facts.rate_hz
         raise PipelineError(
-            f"{len(waves)} samples of {seconds:.1f} s do not fit in memory at once: lower encode.batch, or raise limits.memory_mb"
+            f"{len(waves)} samples of {seconds:.1f} s do not fit in memory at once: lower "
+            "encode.batch, or raise limits.memory_mb"
         ) from error
     return [_npy(latents_CTF) for latents_CTF in latents_BCTF]
 
@@ -74,5 +81,8 @@ def _npy(latents_CTF: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> byte
     with np.errstate(over="ignore"):
         half = np.ascontiguousarray(latents_CTF, np.float16)
     if not np.isfinite(half).all():
-        return Death("not_finite", "the codec gave latents that are not finite, or too large for half precision")
+        return Death(
+            "not_finite",
+            "the codec gave latents that are not finite, or too large for half precision",
+        )
     return npy_bytes(half)

@@ -1,10 +1,12 @@
-"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim. No weights, no download.
+"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim. No
+weights, no download.
 
-What it keeps is what our annotators need: on 10 s excerpts of eight composed pieces they hear the same beats and keys after a round
-trip, and the same chords for 99.9 % of the time. Few bands would not do: from the 64 of AudioLDM's spectrogram, played back in the same
-way, it is 41 %.
+What it keeps is what our annotators need: on 10 s excerpts of eight composed pieces they hear the
+same beats and keys after a round trip, and the same chords for 99.9 % of the time. Few bands would
+not do: from the 64 of AudioLDM's spectrogram, played back in the same way, it is 41 %.
 
-Shapes: B clips, S samples, N mel frames, M mel bands, K frequency bins, C = 4 × 16 latent channels, T latent frames, F latent bands.
+Shapes: B clips, S samples, N mel frames, M mel bands, K frequency bins, C = 4 × 16 latent channels,
+T latent frames, F latent bands.
 """
 
 from functools import cached_property
@@ -19,19 +21,33 @@ from pipelines.errors import PipelineError
 
 RATE_HZ: Final = 16_000
 HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
-_WINDOW: Final = 1000  # 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
+_WINDOW: Final = (
+    1000  # 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
+)
 _TRANSFORM: Final = 2500  # padded to this: bins of 6 Hz, four in the narrowest band
 BANDS: Final = 128
 _LOW_HZ, _HIGH_HZ = 30.0, 8000.0
-_FRAMES_FOLDED, _BANDS_FOLDED = 4, 16  # into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
+_FRAMES_FOLDED, _BANDS_FOLDED = (
+    4,
+    16,
+)  # into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
 _FULL_SCALE: Final = _WINDOW / 4  # a sine of amplitude 1 under a Hann window
-_FLOOR_DB: Final = -80.0  # relative to that; below, real recordings have noise and rendered ones nothing
-# Mean and spread of 20 real recordings and 8 composed pieces, each about -50 and 10 to 18 dB, rounded.
+_FLOOR_DB: Final = (
+    -80.0
+)  # relative to that; below, real recordings have noise and rendered ones nothing
+# Mean and spread of 20 real recordings and 8 composed pieces, each about -50 and 10 to 18 dB,
+# rounded.
 _CENTRE_DB, _SPREAD_DB = -50.0, 15.0
 _CEILING_DB: Final = 6.0  # two sines in a band: above it, a model exaggerates
-_UPDATES: Final = 30  # of the spectrum under a mel spectrogram: 100 make our annotators hardly surer
-_ROUNDS: Final = 16  # of Griffin-Lim: from the first phases below, more make our annotators no surer
-_PARTIAL_BINS: Final = 5  # half the width of a partial's peak: two bins of a transform of the window's own length
+_UPDATES: Final = (
+    30  # of the spectrum under a mel spectrogram: 100 make our annotators hardly surer
+)
+_ROUNDS: Final = (
+    16  # of Griffin-Lim: from the first phases below, more make our annotators no surer
+)
+_PARTIAL_BINS: Final = (
+    5  # half the width of a partial's peak: two bins of a transform of the window's own length
+)
 _MOMENTUM: Final = 0.99  # Perraudin et al. 2013
 _TINY: Final = 1e-8
 
@@ -54,8 +70,12 @@ class MelCodec:
 
     @cached_property
     def _filters(self) -> torch.Tensor:
-        """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high bands are not fainter than low ones."""
-        bank_KM = mel_filter_bank(_TRANSFORM // 2 + 1, BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk")
+        """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high
+        bands are not fainter than low ones.
+        """
+        bank_KM = mel_filter_bank(
+            _TRANSFORM // 2 + 1, BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk"
+        )
         return torch.from_numpy(bank_KM.T.copy()).float()
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
@@ -67,15 +87,20 @@ class MelCodec:
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != facts.bands:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands are not this codec's: "
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
+                "are not this codec's: "
                 f"it has {facts.channels} and {facts.bands}"
             )
         return self.played(_unfolded(latents_BCTF.float()))
 
     def levels(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N). N is four for each latent frame."""
+        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N). N is
+        four for each latent frame.
+        """
         samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
-        spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[..., :-1].abs()
+        spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[
+            ..., :-1
+        ].abs()
         mel_BMN = self._filters.to(spectrum_BKN.device) @ spectrum_BKN
         level_BMN = 20 * torch.log10((mel_BMN / _FULL_SCALE).clamp(min=10 ** (_FLOOR_DB / 20)))
         return (level_BMN - _CENTRE_DB) / _SPREAD_DB
@@ -85,7 +110,9 @@ class MelCodec:
         level_BMN = (levels_BMN * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
         mel_BMN = 10 ** (level_BMN / 20) * _FULL_SCALE
         spectrum_BKN = _under(mel_BMN, self._filters.to(mel_BMN.device))
-        waves_BS = _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2))  # encode leaves the frame at the very end out
+        waves_BS = _griffin_lim(
+            torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2)
+        )  # encode leaves the frame at the very end out
         return waves_BS.clamp(-1.0, 1.0)
 
 
@@ -99,7 +126,9 @@ def open_codec(source: str = "", device: str = "cpu") -> MelCodec:
 def _folded(x_BMN: torch.Tensor) -> torch.Tensor:
     """Neighbouring frames and bands into channels: (B, C, T, F)."""
     clips, bands, frames = x_BMN.shape
-    grid = x_BMN.reshape(clips, bands // _BANDS_FOLDED, _BANDS_FOLDED, frames // _FRAMES_FOLDED, _FRAMES_FOLDED)
+    grid = x_BMN.reshape(
+        clips, bands // _BANDS_FOLDED, _BANDS_FOLDED, frames // _FRAMES_FOLDED, _FRAMES_FOLDED
+    )
     return grid.permute(0, 4, 2, 3, 1).flatten(1, 2)
 
 
@@ -107,13 +136,24 @@ def _unfolded(latents_BCTF: torch.Tensor) -> torch.Tensor:
     """What `_folded` undid: (B, M, N)."""
     clips, _, frames, bands = latents_BCTF.shape
     grid = latents_BCTF.reshape(clips, _FRAMES_FOLDED, _BANDS_FOLDED, frames, bands)
-    return grid.permute(0, 4, 2, 3, 1).reshape(clips, bands * _BANDS_FOLDED, frames * _FRAMES_FOLDED)
+    return grid.permute(0, 4, 2, 3, 1).reshape(
+        clips, bands * _BANDS_FOLDED, frames * _FRAMES_FOLDED
+    )
 
 
 def _stft(waves_BS: torch.Tensor) -> torch.Tensor:
     """Complex spectra (B, K, N + 1), silence around the wave."""
     window = torch.hann_window(_WINDOW, device=waves_BS.device)
-    return torch.stft(waves_BS, _TRANSFORM, HOP, _WINDOW, window=window, center=True, pad_mode="constant", return_complex=True)
+    return torch.stft(
+        waves_BS,
+        _TRANSFORM,
+        HOP,
+        _WINDOW,
+        window=window,
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
 
 
 def _istft(spectra_BKN: torch.Tensor) -> torch.Tensor:
@@ -122,11 +162,15 @@ def _istft(spectra_BKN: torch.Tensor) -> torch.Tensor:
 
 
 def _under(mel_BMN: torch.Tensor, filters_MK: torch.Tensor) -> torch.Tensor:
-    """A spectrum without negative parts whose mel spectrogram is near the given one: multiplicative updates of Lee & Seung 2001."""
+    """A spectrum without negative parts whose mel spectrogram is near the given one: multiplicative
+    updates of Lee & Seung 2001.
+    """
     back_KM = filters_MK.T
     spectrum_BKN = (back_KM @ mel_BMN) / (back_KM.sum(1, keepdim=True) + _TINY)
     for _ in range(_UPDATES):
-        spectrum_BKN = spectrum_BKN * (back_KM @ mel_BMN) / (back_KM @ (filters_MK @ spectrum_BKN) + _TINY)
+        spectrum_BKN = (
+            spectrum_BKN * (back_KM @ mel_BMN) / (back_KM @ (filters_MK @ spectrum_BKN) + _TINY)
+        )
     return spectrum_BKN
 
 
@@ -142,17 +186,29 @@ def _griffin_lim(spectrum_BKN: torch.Tensor) -> torch.Tensor:
 
 
 def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
-    """Phases that turn from frame to frame as fast as the nearest partial does, in step across its peak.
+    """Phases that turn from frame to frame as fast as the nearest partial does, in step across its
+    peak.
 
-    From random phases a sine comes back with a standard deviation of 10 cents, from these of 3, in half the rounds.
+    From random phases a sine comes back with a standard deviation of 10 cents, from these of 3, in
+    half the rounds.
     """
     power_BKN = spectrum_BKN.square()
-    bins_K1 = torch.arange(spectrum_BKN.shape[1], device=spectrum_BKN.device, dtype=spectrum_BKN.dtype)[:, None]
-    partial_BKN = _smoothed(power_BKN * bins_K1) / (_smoothed(power_BKN) + _TINY)  # where the power around a bin has its middle
-    turn_BKN = (2 * torch.pi * partial_BKN * HOP / _TRANSFORM).remainder(2 * torch.pi)  # whole turns would only cost precision
-    return turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1  # neighbours alternate: the window's middle is half a transform away
+    bins_K1 = torch.arange(
+        spectrum_BKN.shape[1], device=spectrum_BKN.device, dtype=spectrum_BKN.dtype
+    )[:, None]
+    partial_BKN = _smoothed(power_BKN * bins_K1) / (
+        _smoothed(power_BKN) + _TINY
+    )  # where the power around a bin has its middle
+    turn_BKN = (2 * torch.pi * partial_BKN * HOP / _TRANSFORM).remainder(
+        2 * torch.pi
+    )  # whole turns would only cost precision
+    return (
+        turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1
+    )  # neighbours alternate: the window's middle is half a transform away
 
 
 def _smoothed(x_BKN: torch.Tensor) -> torch.Tensor:
-    pooled = avg_pool1d(x_BKN.transpose(1, 2), 2 * _PARTIAL_BINS + 1, stride=1, padding=_PARTIAL_BINS)
+    pooled = avg_pool1d(
+        x_BKN.transpose(1, 2), 2 * _PARTIAL_BINS + 1, stride=1, padding=_PARTIAL_BINS
+    )
     return pooled.transpose(1, 2)

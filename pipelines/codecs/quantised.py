@@ -1,12 +1,16 @@
-"""What codecs with residual codebooks share: the latent is what the encoder gives before it is rounded to codes.
+"""What codecs with residual codebooks share: the latent is what the encoder gives before it is
+rounded to codes.
 
-A diffusion model cannot learn codes, which are numbers of codebook entries. It learns what they stand for; what it plays is rounded to
-the codebooks as the published decoder expects, so that nothing reaches the decoder that it was not trained on.
+A diffusion model cannot learn codes, which are numbers of codebook entries. It learns what they
+stand for; what it plays is rounded to the codebooks as the published decoder expects, so that
+nothing reaches the decoder that it was not trained on.
 
-Scale and middle of the latents come from the codebooks, not from music that somebody chose: codebooks are trained to lie where the
-encoder's output lies, so what is rounded has about their mean and variance, and whoever has the weights has the same scale.
+Scale and middle of the latents come from the codebooks, not from music that somebody chose:
+codebooks are trained to lie where the encoder's output lies, so what is rounded has about their
+mean and variance, and whoever has the weights has the same scale.
 
-Shapes: B clips, S samples, C latent channels, T latent frames, N entries of a codebook, D its dimensions.
+Shapes: B clips, S samples, C latent channels, T latent frames, N entries of a codebook, D its
+dimensions.
 """
 
 from abc import ABC, abstractmethod
@@ -24,24 +28,33 @@ from pipelines.pretrained.hub import pinned
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation of each latent channel, as the codebooks tell them; (C, 1) both."""
+    """Mean and standard deviation of each latent channel, as the codebooks tell them; (C, 1)
+    both.
+    """
 
     middle_C1: torch.Tensor
     size_C1: torch.Tensor
 
 
 class QuantisedCodec(ABC):
-    """Latents (B, C, T, 1) of about zero mean and unit variance. Runs on the device of its weights."""
+    """Latents (B, C, T, 1) of about zero mean and unit variance. Runs on the device of its
+    weights.
+    """
 
     name: str
     licence: str  # of the published weights
 
     def __init__(self, model: Any) -> None:
-        """A codec on a model of transformers, in eval mode. Raises `PipelineError` where its codebooks are empty."""
+        """A codec on a model of transformers, in eval mode. Raises `PipelineError` where its
+        codebooks are empty.
+        """
         self._model = model.requires_grad_(False)
         spread = self._codebook_spread()
         if not bool((spread.size_C1 > 0).all() and spread.size_C1.isfinite().all()):
-            raise PipelineError(f"these {self.name} weights have codebooks whose entries are all the same: they were never trained")
+            raise PipelineError(
+                f"these {self.name} weights have codebooks whose entries are all the same: they "
+                "were never trained"
+            )
         self._spread = spread
 
     @cached_property
@@ -55,15 +68,21 @@ class QuantisedCodec(ABC):
             rate_hz=config.sampling_rate,
             channels=len(self._spread.size_C1),
             bands=1,
-            samples_per_frame=prod(config.upsampling_ratios),  # a stored `hop_length` may be that of another configuration
+            samples_per_frame=prod(
+                config.upsampling_ratios
+            ),  # a stored `hop_length` may be that of another configuration
         )
 
     @torch.no_grad()
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, 1)."""
         samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
-        heard_BDT = self._model.encoder(pad(waves_BS.float(), (0, samples - waves_BS.shape[1]))[:, None])
-        return ((self._before_rounding(heard_BDT) - self._spread.middle_C1) / self._spread.size_C1)[..., None]
+        heard_BDT = self._model.encoder(
+            pad(waves_BS.float(), (0, samples - waves_BS.shape[1]))[:, None]
+        )
+        return ((self._before_rounding(heard_BDT) - self._spread.middle_C1) / self._spread.size_C1)[
+            ..., None
+        ]
 
     @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
@@ -71,13 +90,18 @@ class QuantisedCodec(ABC):
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands are not this codec's: "
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
+                "are not this codec's: "
                 f"it has {facts.channels} and 1"
             )
-        rounded_BDT = self._rounded(latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1)
+        rounded_BDT = self._rounded(
+            latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1
+        )
         waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
         samples = latents_BCTF.shape[2] * facts.samples_per_frame
-        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(-1.0, 1.0)  # a decoder may end some samples early
+        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(
+            -1.0, 1.0
+        )  # a decoder may end some samples early
 
     @abstractmethod
     def _codebook_spread(self) -> Spread:
@@ -93,19 +117,30 @@ class QuantisedCodec(ABC):
 
 
 def loaded(kind: Any, source: str) -> Any:
-    """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError` where it is not there, or not whole."""
+    """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError`
+    where it is not there, or not whole.
+    """
     wanted = kind.config_class.model_type
     try:
         name, revision = pinned(source)
         found = kind.config_class.get_config_dict(name, revision=revision)[0].get("model_type")
-        if found not in (None, wanted):  # none in a folder without a configuration, which is refused below
+        if found not in (
+            None,
+            wanted,
+        ):  # none in a folder without a configuration, which is refused below
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
-        model, told = kind.from_pretrained(name, revision=revision, output_loading_info=True, use_safetensors=True)  # pickles can hold code
+        model, told = kind.from_pretrained(
+            name, revision=revision, output_loading_info=True, use_safetensors=True
+        )  # pickles can hold code
     except PipelineError:
         raise
-    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+    except (
+        Exception
+    ) as error:  # configurations and weights of others bring libraries to raise anything
         expected = f"expected an id on the Hugging Face hub, or a folder, with {STORED}"
-        raise PipelineError(f"no {wanted} model at {source!r}: {expected} ({first_line(error)})") from error
+        raise PipelineError(
+            f"no {wanted} model at {source!r}: {expected} ({first_line(error)})"
+        ) from error
     if told["missing_keys"]:  # else they would be random, without a word
         raise PipelineError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
     return model

@@ -1,8 +1,11 @@
-"""A codec of one's own: the spectrogram of `mel`, and an autoencoder that was trained on one's own shards to keep what matters of it.
+"""A codec of one's own: the spectrogram of `mel`, and an autoencoder that was trained on one's own
+shards to keep what matters of it.
 
-`training/codec/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim, so it needs nothing from anybody else.
+`training/codec/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim, so it
+needs nothing from anybody else.
 
-Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent bands.
+Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent
+bands.
 """
 
 from functools import cached_property
@@ -19,15 +22,21 @@ FOLDER: Final = "vae"  # within the source, as AudioLDM's folders have it
 
 
 class VaeCodec:
-    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of its weights."""
+    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of
+    its weights.
+    """
 
     def __init__(self, autoencoder: Any) -> None:
         self._autoencoder, self._mel = autoencoder.requires_grad_(False), MelCodec()
-        self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)  # each level but one halves frames and bands
+        self._halved = 2 ** (
+            len(autoencoder.config.block_out_channels) - 1
+        )  # each level but one halves frames and bands
 
     @cached_property
     def facts(self) -> CodecFacts:
-        """16 kHz, as `mel`; channels and frames as the autoencoder was shaped. The version is a hash of its weights."""
+        """16 kHz, as `mel`; channels and frames as the autoencoder was shaped. The version is a
+        hash of its weights.
+        """
         return CodecFacts(
             name="vae",
             version=weights_hash(self._autoencoder),
@@ -42,7 +51,9 @@ class VaeCodec:
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F): the middle of what the autoencoder holds likely."""
         frames = self.facts.frames(waves_BS.shape[1])
-        whole_BS = torch.nn.functional.pad(waves_BS, (0, max(0, frames * self.facts.samples_per_frame - waves_BS.shape[1])))
+        whole_BS = torch.nn.functional.pad(
+            waves_BS, (0, max(0, frames * self.facts.samples_per_frame - waves_BS.shape[1]))
+        )
         levels_BMN = self._mel.levels(whole_BS)[..., : frames * self._halved]
         held = self._autoencoder.encode(levels_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
@@ -50,19 +61,32 @@ class VaeCodec:
     @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S)."""
-        levels_B1NM = self._autoencoder.decode(latents_BCTF.float() / self._autoencoder.config.scaling_factor).sample
+        levels_B1NM = self._autoencoder.decode(
+            latents_BCTF.float() / self._autoencoder.config.scaling_factor
+        ).sample
         return self._mel.played(levels_B1NM[:, 0].transpose(1, 2))
 
 
 def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
-    """The codec by the folder that its training wrote. Raises `PipelineError` where it cannot be read."""
+    """The codec by the folder that its training wrote. Raises `PipelineError` where it cannot be
+    read.
+    """
     from diffusers import AutoencoderKL
 
     if not source:
-        raise PipelineError("the vae codec is one of your own: name the folder of its weights; `obbligato train-codec` makes one")
+        raise PipelineError(
+            "the vae codec is one of your own: name the folder of its weights; `obbligato "
+            "train-codec` makes one"
+        )
     try:
-        autoencoder = AutoencoderKL.from_pretrained(source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True)
-    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+        autoencoder = AutoencoderKL.from_pretrained(
+            source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True
+        )
+    except (
+        Exception
+    ) as error:  # configurations and weights of others bring libraries to raise anything
         expected = "expected a folder with vae/ in it, as `obbligato train-codec` writes it"
-        raise PipelineError(f"no autoencoder at {source!r}: {expected} ({first_line(error)})") from error
+        raise PipelineError(
+            f"no autoencoder at {source!r}: {expected} ({first_line(error)})"
+        ) from error
     return VaeCodec(autoencoder.to(device))

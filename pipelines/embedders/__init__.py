@@ -1,7 +1,8 @@
 """Models that place music and texts in one space. One library per file.
 
-An embedder is a module, or anything that offers its two functions: `describe(recipe)`, which opens no weights, and `load(recipe)`.
-Besides `clap` and `bridge`, those are found that installed packages offer as entry points of the group ``obbligato.embedders``.
+An embedder is a module, or anything that offers its two functions: `describe(recipe)`, which opens
+no weights, and `load(recipe)`. Besides `clap` and `bridge`, those are found that installed packages
+offer as entry points of the group ``obbligato.embedders``.
 """
 
 import importlib
@@ -23,7 +24,9 @@ Vectors = npt.NDArray[np.float32]  # (rows, dimension), each row of length 1
 
 
 class Description(NamedTuple):
-    """What an embedder is: `version` is a checksum of its weights; audio is wanted mono at `rate_hz` and heard `window_s` at a time."""
+    """What an embedder is: `version` is a checksum of its weights; audio is wanted mono at
+    `rate_hz` and heard `window_s` at a time.
+    """
 
     name: str
     version: str
@@ -35,7 +38,9 @@ class Description(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """A clip to embed: mono float32 within [-1, 1] at the embedder's rate; its labels where the embedder reads them."""
+    """A clip to embed: mono float32 within [-1, 1] at the embedder's rate; its labels where the
+    embedder reads them.
+    """
 
     wave: npt.NDArray[np.float32]
     labels: Labels | None = None
@@ -57,7 +62,9 @@ class Offers(Protocol):
     """What an embedder's module offers."""
 
     def describe(self, recipe: LabelRecipe) -> Description:
-        """What `load` would give, without loading it. Raises `PipelineError` where the model is not there."""
+        """What `load` would give, without loading it. Raises `PipelineError` where the model is not
+        there.
+        """
         ...
 
     def load(self, recipe: LabelRecipe) -> Embedder:
@@ -67,14 +74,19 @@ class Offers(Protocol):
 
 @lru_cache(maxsize=4)
 def offered(name: str) -> Offers:
-    """The module of an embedder by its name in the recipe. Raises `PipelineError` where nothing of that name is installed."""
+    """The module of an embedder by its name in the recipe. Raises `PipelineError` where nothing of
+    that name is installed.
+    """
     if name in BUILT_IN:
         module: Offers = importlib.import_module(BUILT_IN[name])
         return module
     found = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
     if name not in found:
         known = ", ".join(sorted({*BUILT_IN, *found}))
-        raise PipelineError(f"label.embedder {name} is unknown here: expected {known}, or install a package that offers it")
+        raise PipelineError(
+            f"label.embedder {name} is unknown here: expected {known}, or install a package that "
+            "offers it"
+        )
     plug_in: Offers = found[name].load()
     return plug_in
 

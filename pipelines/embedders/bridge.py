@@ -1,7 +1,9 @@
-"""The embedder without weights of its own: what was measured on a clip, put into words, compared with texts by MiniLM.
+"""The embedder without weights of its own: what was measured on a clip, put into words, compared
+with texts by MiniLM.
 
-Text meets text. It knows what the annotators and a few descriptors know, and names nothing that it does not: which instrument plays,
-which genre it is. An honest default for trying things out, and for a machine without a network; CLAP hears more.
+Text meets text. It knows what the annotators and a few descriptors know, and names nothing that it
+does not: which instrument plays, which genre it is. An honest default for trying things out, and
+for a machine without a network; CLAP hears more.
 """
 
 from collections.abc import Sequence
@@ -37,7 +39,9 @@ class Bridge:
     """Labels and descriptors as sentences, embedded as any text."""
 
     def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
-        """The vector of each clip's description. Raises `PipelineError` for a clip without labels."""
+        """The vector of each clip's description. Raises `PipelineError` for a clip without
+        labels.
+        """
         return minilm.embedded([_words(sound) for sound in sounds])
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:

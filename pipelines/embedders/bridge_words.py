@@ -1,4 +1,6 @@
-"""A clip in words: tempo, meter and mode from its labels; drums, sustain, density and brightness measured on its wave."""
+"""A clip in words: tempo, meter and mode from its labels; drums, sustain, density and brightness
+measured on its wave.
+"""
 
 from typing import Final, NamedTuple
 
@@ -11,13 +13,15 @@ from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Mode
 
-# Thresholds were set on 110 rendered clips (seeds 600-709); figures are medians, or where two kinds of clip part best.
+# Thresholds were set on 110 rendered clips (seeds 600-709); figures are medians, or where two kinds
+# of clip part best.
 _WIDE_DB: Final = 6.0  # a stroke lifts a band by this within 20 ms
 _WIDE_SHARE: Final = 0.3  # of the bands, at the strongest twentieth of the moments
 _NOISY: Final = -0.6  # log flatness of 3.9 to 7 kHz: cymbals and snares fill it evenly
 _BUSY_PER_S: Final = 2.5
 _SPARSE_PER_S: Final = 1.2
-_STEADY: Final = 0.3  # level of the quietest tenth of the moments beside the mean: organs, strings and choirs do not fade
+# level of the quietest tenth of the moments beside the mean: organs, strings and choirs do not fade
+_STEADY: Final = 0.3
 _BRIGHT_BAND: Final = 12.0  # mean band, of 40 on the mel scale
 _DARK_BAND: Final = 7.5
 
@@ -39,7 +43,12 @@ def descriptors(wave: Wave) -> Descriptors:
     votes = (_wide_share(sound) > _WIDE_SHARE, _noisiness(sound) > _NOISY, per_s > _BUSY_PER_S)
     steadiness = float(np.quantile(sound.power_T, 0.1) / max(float(sound.power_T.mean()), 1e-12))
     brightness = float((power_TB @ np.arange(power_TB.shape[1]) / power_TB.sum(axis=1)).mean())
-    return Descriptors(sum(votes) >= 2, steadiness > _STEADY and per_s < _BUSY_PER_S, round(per_s, 2), round(brightness, 2))
+    return Descriptors(
+        sum(votes) >= 2,
+        steadiness > _STEADY and per_s < _BUSY_PER_S,
+        round(per_s, 2),
+        round(brightness, 2),
+    )
 
 
 def _wide_share(sound: Heard) -> float:
@@ -55,7 +64,11 @@ def _noisiness(sound: Heard) -> float:
 def described(wave: Wave, labels: Labels) -> str:
     """A few sentences on a clip, of what is known alone."""
     found = descriptors(wave)
-    return " ".join(sentence for sentence in (_piece(found, labels), _sound(found, labels), _mood(labels)) if sentence)
+    return " ".join(
+        sentence
+        for sentence in (_piece(found, labels), _sound(found, labels), _mood(labels))
+        if sentence
+    )
 
 
 def _piece(found: Descriptors, labels: Labels) -> str:
@@ -63,7 +76,13 @@ def _piece(found: Descriptors, labels: Labels) -> str:
     if found.percussive and not labels.chords.segments:
         return f"A solo drum kit pattern{tempo}, a beat of drums and percussion without melody."
     kind = {3: "waltz"}.get(labels.meter.beats_per_bar or 0, "piece of music")
-    manner = "gentle" if found.onsets_per_s < _SPARSE_PER_S else "rhythmic" if found.onsets_per_s > _BUSY_PER_S else "flowing"
+    manner = (
+        "gentle"
+        if found.onsets_per_s < _SPARSE_PER_S
+        else "rhythmic"
+        if found.onsets_per_s > _BUSY_PER_S
+        else "flowing"
+    )
     drums = "with drums and bass" if found.percussive else "without drums"
     return f"A {manner} {kind}{tempo}, {drums}."
 
@@ -72,15 +91,34 @@ def _tempo(labels: Labels) -> str:
     bpm = labels.tempo.bpm
     if bpm is None:
         return ""
-    word = next(word for limit, word in ((76, "slow"), (108, "moderate"), (140, "lively"), (float("inf"), "fast")) if bpm < limit)
+    word = next(
+        word
+        for limit, word in (
+            (76, "slow"),
+            (108, "moderate"),
+            (140, "lively"),
+            (float("inf"), "fast"),
+        )
+        if bpm < limit
+    )
     return f" at a {word} tempo"
 
 
 def _sound(found: Descriptors, labels: Labels) -> str:
     if not labels.chords.segments:
         return ""
-    colour = "bright" if found.brightness > _BRIGHT_BAND else "dark and warm" if found.brightness < _DARK_BAND else "clear"
-    tones = "sustained tones, like strings, choir or organ" if found.steady else "struck and plucked notes, like piano or guitar"
+    colour = (
+        "bright"
+        if found.brightness > _BRIGHT_BAND
+        else "dark and warm"
+        if found.brightness < _DARK_BAND
+        else "clear"
+    )
+    tones = (
+        "sustained tones, like strings, choir or organ"
+        if found.steady
+        else "struck and plucked notes, like piano or guitar"
+    )
     return f"The sound is {colour}, with {tones}."
 
 
@@ -88,4 +126,8 @@ def _mood(labels: Labels) -> str:
     if labels.key.mode is None:
         return ""
     minor = labels.key.mode is Mode.MINOR
-    return "The mood is dark, melancholic and wistful." if minor else "The mood is cheerful, uplifting and warm."
+    return (
+        "The mood is dark, melancholic and wistful."
+        if minor
+        else "The mood is cheerful, uplifting and warm."
+    )

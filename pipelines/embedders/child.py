@@ -1,4 +1,5 @@
-"""What a worker's child does for embeddings: it holds the embedder. A plug-in's child may run in an environment of its own.
+"""What a worker's child does for embeddings: it holds the embedder. A plug-in's child may run in an
+environment of its own.
 
 So this module imports little: no annotator, no Beam, no torch but what the embedder itself brings.
 """
@@ -55,17 +56,24 @@ def embed_texts(texts: Sequence[str], recipe: LabelRecipe) -> list[Vectors]:
 
 
 def embed_excerpts(excerpts: Sequence[Excerpt], recipe: LabelRecipe) -> list[Embedded | Death]:
-    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead. Files are read while the model works."""
+    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead. Files are read
+    while the model works.
+    """
     embedder, rate_hz = loaded(recipe), offered(recipe.embedder).describe(recipe).rate_hz
     out: list[Embedded | Death] = []
     for batch in _read_ahead(excerpts, rate_hz, recipe):
         sounds = [read.sound for read in batch if isinstance(read, _Read)]
         vectors = iter(embedder.embed_audio(sounds) if sounds else ())
-        out += [Embedded(next(vectors), read.fingerprint) if isinstance(read, _Read) else read for read in batch]
+        out += [
+            Embedded(next(vectors), read.fingerprint) if isinstance(read, _Read) else read
+            for read in batch
+        ]
     return out
 
 
-def _read_ahead(excerpts: Sequence[Excerpt], rate_hz: int, recipe: LabelRecipe) -> Iterator[list[_Read | Death]]:
+def _read_ahead(
+    excerpts: Sequence[Excerpt], rate_hz: int, recipe: LabelRecipe
+) -> Iterator[list[_Read | Death]]:
     """Excerpts in batches, in order; the next ones are being read while the caller has one."""
     read = partial(_read, rate_hz=rate_hz)
     with ThreadPoolExecutor(recipe.readers) as pool:
@@ -73,7 +81,9 @@ def _read_ahead(excerpts: Sequence[Excerpt], rate_hz: int, recipe: LabelRecipe) 
         under_way: deque[Future[_Read | Death]] = deque()
 
         def begin(number: int) -> None:
-            under_way.extend(pool.submit(read, excerpt) for _, excerpt in zip(range(number), remaining))
+            under_way.extend(
+                pool.submit(read, excerpt) for _, excerpt in zip(range(number), remaining)
+            )
 
         begin(_AHEAD * recipe.batch)
         while under_way:
@@ -88,4 +98,7 @@ def _read(excerpt: Excerpt, rate_hz: int) -> _Read | Death:
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
     wave = heard.wave if np.isfinite(heard.wave).all() else np.zeros_like(heard.wave)
-    return _Read(Sound(resampled(wave, heard.rate_hz, rate_hz), excerpt.labels), fingerprint(wave, heard.rate_hz))
+    return _Read(
+        Sound(resampled(wave, heard.rate_hz, rate_hz), excerpt.labels),
+        fingerprint(wave, heard.rate_hz),
+    )

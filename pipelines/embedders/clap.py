@@ -1,4 +1,6 @@
-"""CLAP (Wu et al., ICASSP 2023) by transformers: LAION's music checkpoint, or any of the kind, by id or folder."""
+"""CLAP (Wu et al., ICASSP 2023) by transformers: LAION's music checkpoint, or any of the kind, by
+id or folder.
+"""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ def describe(recipe: LabelRecipe) -> Description:
     folder = model_folder(recipe.model)
     config, sound = _json(folder / "config.json"), _json(folder / "preprocessor_config.json")
     if config.get("model_type") != "clap":
-        raise PipelineError(f"label.model {recipe.model} is a {config.get('model_type')} model, not clap")
+        raise PipelineError(
+            f"label.model {recipe.model} is a {config.get('model_type')} model, not clap"
+        )
     return Description(
         name=f"clap {Path(recipe.model).name}",
         version=weights_checksum(folder),
@@ -43,7 +47,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise PipelineError(f"{path} cannot be read: {error}; a CLAP model's folder has one") from error
+        raise PipelineError(
+            f"{path} cannot be read: {error}; a CLAP model's folder has one"
+        ) from error
     return found
 
 
@@ -55,10 +61,16 @@ class Clap:
 
         self._device, self._batch = torch.device(device), batch
         try:
-            model: Any = ClapModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            model: Any = ClapModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
             self._tokens: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # configurations and weights of others bring libraries to raise anything
-            raise PipelineError(f"no CLAP model at {folder}: expected a folder with {STORED} ({first_line(error)})") from error
+        except (
+            Exception
+        ) as error:  # configurations and weights of others bring libraries to raise anything
+            raise PipelineError(
+                f"no CLAP model at {folder}: expected a folder with {STORED} ({first_line(error)})"
+            ) from error
         self._model = model.eval().to(self._device)
         self._sound = ClapSound.of(folder, self._device)
 
@@ -69,7 +81,12 @@ class Clap:
             return np.zeros((0, self._model.config.projection_dim), np.float32)
         cut = [windows(sound.wave, self._sound.samples) for sound in sounds]
         flat = [window for of_one in cut for window in of_one]
-        found = np.concatenate([self._heard(flat[start : start + self._batch]) for start in range(0, len(flat), self._batch)])
+        found = np.concatenate(
+            [
+                self._heard(flat[start : start + self._batch])
+                for start in range(0, len(flat), self._batch)
+            ]
+        )
         ends = np.cumsum([len(of_one) for of_one in cut])
         return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends[:-1])]))
 
@@ -78,22 +95,31 @@ class Clap:
         features_BCTF = self._sound.features(waves_BT)
         is_longer = torch.zeros(len(batch), 1, dtype=torch.bool, device=self._device)
         with self._half():
-            found = self._model.get_audio_features(input_features=features_BCTF, is_longer=is_longer)
+            found = self._model.get_audio_features(
+                input_features=features_BCTF, is_longer=is_longer
+            )
         return _vectors(found)
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """One vector per text; what is beyond 77 tokens is not read. Texts of like length are read together."""
+        """One vector per text; what is beyond 77 tokens is not read. Texts of like length are read
+        together.
+        """
         order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
         out = np.zeros((len(texts), self._model.config.projection_dim), np.float32)
         for start in range(0, len(order), self._batch):
             places = order[start : start + self._batch]
             given = self._tokens(
-                [texts[place] for place in places], padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+                [texts[place] for place in places],
+                padding=True,
+                truncation=True,
+                max_length=_MAX_TOKENS,
+                return_tensors="pt",
             )
             with self._half():
                 found = self._model.get_text_features(
-                    input_ids=given["input_ids"].to(self._device), attention_mask=given["attention_mask"].to(self._device)
+                    input_ids=given["input_ids"].to(self._device),
+                    attention_mask=given["attention_mask"].to(self._device),
                 )
             out[places] = _vectors(found)
         return unit(out)

@@ -1,4 +1,6 @@
-"""What CLAP hears: windows of a clip, and their log-mel spectrograms, many at once on the model's device."""
+"""What CLAP hears: windows of a clip, and their log-mel spectrograms, many at once on the model's
+device.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,8 @@ _FLOOR: Final = 1e-10  # of the power in a band, as in transformers' extractor
 
 
 def windows(wave: Wave, samples: int) -> list[Wave]:
-    """A clip in windows of `samples`: side by side, the last against the end. A shorter clip is repeated and padded, as in training.
+    """A clip in windows of `samples`: side by side, the last against the end. A shorter clip is
+    repeated and padded, as in training.
 
     >>> [window.tolist() for window in windows(np.arange(5, dtype=np.float32), 2)]
     [[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]]
@@ -34,12 +37,22 @@ def _starts(length: int, samples: int) -> Iterator[int]:
 
 
 class ClapSound:
-    """Log-mel spectrograms as a model's own extractor makes them (equal within 1e-4 dB), in batches.
+    """Log-mel spectrograms as a model's own extractor makes them (equal within 1e-4 dB), in
+    batches.
 
-    Whatever is longer than a window is cut beforehand, so nothing is truncated at random and fusion has nothing to fuse.
+    Whatever is longer than a window is cut beforehand, so nothing is truncated at random and fusion
+    has nothing to fuse.
     """
 
-    def __init__(self, filters_KF: Wave, window: int, hop: int, samples: int, channels: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        filters_KF: Wave,
+        window: int,
+        hop: int,
+        samples: int,
+        channels: int,
+        device: torch.device,
+    ) -> None:
         self.samples = samples
         self._filters_KF = torch.from_numpy(filters_KF).to(device)  # K frequency bins, F mel bands
         self._window = torch.hann_window(window, device=device)
@@ -63,10 +76,20 @@ class ClapSound:
         )
 
     def features(self, waves_BT: torch.Tensor) -> torch.Tensor:
-        """Levels in dB of windows (B, T samples), as (B, C, T frames, F mel bands); C is 4 where the model fuses, all alike."""
+        """Levels in dB of windows (B, T samples), as (B, C, T frames, F mel bands); C is 4 where
+        the model fuses, all alike.
+        """
         spectrum = torch.stft(
-            waves_BT, len(self._window), self._hop, window=self._window, center=True, pad_mode="reflect", return_complex=True
+            waves_BT,
+            len(self._window),
+            self._hop,
+            window=self._window,
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
         )
-        power_BTK = torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)  # without the root that abs() takes
+        power_BTK = (
+            torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)
+        )  # without the root that abs() takes
         level_BTF = 10 * torch.log10((power_BTK @ self._filters_KF).clamp(min=_FLOOR))
         return level_BTF[:, None].expand(-1, self._channels, -1, -1)

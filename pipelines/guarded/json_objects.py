@@ -1,4 +1,6 @@
-"""JSON from outside: one object of finite numbers, each name once, in UTF-8, of bounded size and depth."""
+"""JSON from outside: one object of finite numbers, each name once, in UTF-8, of bounded size and
+depth.
+"""
 
 import json
 from collections.abc import Callable
@@ -15,10 +17,14 @@ JSON_LIMIT: Final = 8 << 20  # bytes: what is read of them takes up to twenty ti
 _DEPTH_LIMIT: Final = 64
 
 
-def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None = None, limit: int = JSON_LIMIT) -> dict[str, Any]:
-    """The object that some bytes or a text hold. Raises `DeadInput` ("bad_json") for anything else, naming what it is.
+def json_object(
+    content: bytes | str, not_a_number: Callable[[str], Any] | None = None, limit: int = JSON_LIMIT
+) -> dict[str, Any]:
+    """The object that some bytes or a text hold. Raises `DeadInput` ("bad_json") for anything else,
+    naming what it is.
 
-    `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused. More than `limit` bytes are, too.
+    `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused. More than
+    `limit` bytes are, too.
 
     >>> json_object(b'{"caption": "A flute plays."}')
     {'caption': 'A flute plays.'}
@@ -44,7 +50,9 @@ def json_object(content: bytes | str, not_a_number: Callable[[str], Any] | None 
 
 
 def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
-    """The record that some bytes hold as JSON. Raises `DeadInput` ("bad_json") as `json_object`, and for what is no such record."""
+    """The record that some bytes hold as JSON. Raises `DeadInput` ("bad_json") as `json_object`,
+    and for what is no such record.
+    """
     found = json_object(content, limit=limit)
     try:
         return kind.model_validate(found)
@@ -57,11 +65,15 @@ def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
 
 def too_large(size: int, limit: int = JSON_LIMIT) -> DeadInput:
     """What is said of JSON of more than `limit` bytes, which need not be read for that."""
-    return DeadInput("bad_json", f"its JSON has {size / 2**20:.0f} MiB, limit {limit / 2**20:g} MiB")
+    return DeadInput(
+        "bad_json", f"its JSON has {size / 2**20:.0f} MiB, limit {limit / 2**20:g} MiB"
+    )
 
 
 def pretty_json(facts: dict[str, Any]) -> str:
-    """An object as people read it. Half a Unicode character stays escaped, so that the text can always be encoded."""
+    """An object as people read it. Half a Unicode character stays escaped, so that the text can
+    always be encoded.
+    """
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -87,7 +99,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_values(found: dict[str, Any], text: str) -> None:
-    """Refuse what is nested too deep, and half Unicode characters, which only an escape can name and nothing can write."""
+    """Refuse what is nested too deep, and half Unicode characters, which only an escape can name
+    and nothing can write.
+    """
     if _deeper(found, _DEPTH_LIMIT):
         raise DeadInput("bad_json", f"its JSON is nested more than {_DEPTH_LIMIT} deep")
     if "\\u" not in text:
@@ -95,11 +109,18 @@ def _check_values(found: dict[str, Any], text: str) -> None:
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise DeadInput("bad_json", "its JSON holds half a Unicode character (a lone surrogate)") from error
+        raise DeadInput(
+            "bad_json", "its JSON holds half a Unicode character (a lone surrogate)"
+        ) from error
 
 
 def _deeper(value: Any, limit: int) -> bool:
     level = [value]
     for _ in range(limit):
-        level = [inner for item in level if isinstance(item, (dict, list)) for inner in (item.values() if isinstance(item, dict) else item)]
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
     return bool(level)

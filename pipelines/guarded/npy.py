@@ -1,4 +1,6 @@
-"""NumPy files from outside: arrays of finite floating-point numbers alone, and no memory for what a header merely claims."""
+"""NumPy files from outside: arrays of finite floating-point numbers alone, and no memory for what a
+header merely claims.
+"""
 
 import ast
 import math
@@ -15,16 +17,17 @@ _LENGTH_BYTES: Final = {1: 2, 2: 4, 3: 4}  # of the header's length, by the form
 _HEADER_LIMIT: Final = 1024  # bytes; NumPy writes 118 for any array of ours
 _FLOAT: Final = re.compile(r"[<>=]f[248]")
 _DIMENSIONS: Final = 8
-# Latents are about 1, and half precision, in which ours are stored, ends at 65,504. Beyond this nobody's codec works, and one
-# sample would move weights as ten thousand do.
+# Latents are about 1, and half precision, in which ours are stored, ends at 65,504. Beyond this
+# nobody's codec works, and one sample would move weights as ten thousand do.
 ABSURD: Final = 1e4
 
 
 def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating[Any]]:
-    """The array of a NumPy file: finite floating-point numbers of at most `largest`, as a view of the bytes, which cannot be written to.
+    """The array of a NumPy file: finite floating-point numbers of at most `largest`, as a view of
+    the bytes, which cannot be written to.
 
-    Raises `DeadInput` ("undecodable", "not_finite", "absurd_level") for anything else. Nothing is unpickled, and nothing is allocated
-    before the header is known to fit the bytes that follow it.
+    Raises `DeadInput` ("undecodable", "not_finite", "absurd_level") for anything else. Nothing is
+    unpickled, and nothing is allocated before the header is known to fit the bytes that follow it.
 
     >>> import io
     >>> np.save(out := io.BytesIO(), np.float16([[0.5, -1.0]]))
@@ -37,13 +40,22 @@ def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating
         raise _strange("its header does not say in which order its numbers are")
     held = len(content) - start
     if math.prod(shape) * kind.itemsize != held:
-        raise _strange(f"its header claims the shape {_shown(shape)} of {kind.itemsize} bytes each, but {held} bytes follow")
-    array = np.frombuffer(content, kind, offset=start).reshape(shape, order="F" if fields["fortran_order"] else "C")
+        raise _strange(
+            f"its header claims the shape {_shown(shape)} of {kind.itemsize} bytes each, but "
+            f"{held} bytes follow"
+        )
+    array = np.frombuffer(content, kind, offset=start).reshape(
+        shape, order="F" if fields["fortran_order"] else "C"
+    )
     low, high = float(array.min()), float(array.max())
     if not math.isfinite(low) or not math.isfinite(high):  # NaN anywhere makes both NaN
         raise DeadInput("not_finite", "has numbers that are NaN or infinite")
     if max(-low, high) > largest:
-        raise DeadInput("absurd_level", "has absurdly large numbers", f"{max(-low, high):.3g}, limit {largest:g}")
+        raise DeadInput(
+            "absurd_level",
+            "has absurdly large numbers",
+            f"{max(-low, high):.3g}, limit {largest:g}",
+        )
     return array
 
 
@@ -55,10 +67,19 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
     begins = 8 + _LENGTH_BYTES[version]
     length = int.from_bytes(content[8:begins], "little")
     if length > _HEADER_LIMIT or begins + length > len(content):
-        raise _strange(f"its header claims {length} bytes, limit {min(_HEADER_LIMIT, max(0, len(content) - begins))}")
+        raise _strange(
+            f"its header claims {length} bytes, limit "
+            f"{min(_HEADER_LIMIT, max(0, len(content) - begins))}"
+        )
     try:
         fields = ast.literal_eval(content[begins : begins + length].decode("latin-1").strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:  # the parser's words for a kilobyte nested too deep
+    except (
+        ValueError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+    ) as error:  # the parser's words for a kilobyte nested too deep
         raise _strange("its header cannot be read") from error
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise _strange("its header is not one of an array")

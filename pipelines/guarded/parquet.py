@@ -1,4 +1,6 @@
-"""Rows of a Parquet file from outside, unpacked in a child process under limits: a few kB can claim any number of bytes."""
+"""Rows of a Parquet file from outside, unpacked in a child process under limits: a few kB can claim
+any number of bytes.
+"""
 
 import io
 import os
@@ -25,7 +27,9 @@ _FOOTER_LIMIT: Final = 64 << 20
 
 
 class _Place(NamedTuple):
-    """Where a child reads: the file, how many rows it unpacks at once, the longest text, and the name for a row that is none."""
+    """Where a child reads: the file, how many rows it unpacks at once, the longest text, and the
+    name for a row that is none.
+    """
 
     path: str
     at_once: int
@@ -41,8 +45,11 @@ class _Piece(NamedTuple):
     last: bool
 
 
-def parquet_rows(opened: IO[bytes], longest: int, broken: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their numbers from 1. One with a text of more than `longest` bytes has the reason in place of its cells, under `broken`.
+def parquet_rows(
+    opened: IO[bytes], longest: int, broken: str
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows with their numbers from 1. One with a text of more than `longest` bytes has the reason
+    in place of its cells, under `broken`.
 
     Raises `DeadInput` for what is no Parquet, and where a row cannot be unpacked within the limits.
     """
@@ -53,13 +60,21 @@ def parquet_rows(opened: IO[bytes], longest: int, broken: str) -> Iterator[tuple
             [piece] = child.run("pipelines.guarded.parquet:read_pieces", [number], place)
             if isinstance(piece, Death):
                 if piece.code == "bad_table" or place.at_once == 1:
-                    raise DeadInput("bad_table", f"cannot be read as parquet from row {number + 1} on: {piece.message}", piece.figure)
+                    raise DeadInput(
+                        "bad_table",
+                        f"cannot be read as parquet from row {number + 1} on: {piece.message}",
+                        piece.figure,
+                    )
                 place = place._replace(at_once=1)
                 continue
             yield from enumerate(piece.rows, start=number + 1)
             number, last, allowed = number + len(piece.rows), piece.last, allowed - piece.size
             if allowed < 0:
-                raise DeadInput("bad_table", f"unpacks to {_GROWTH} times its size by row {number}: what follows is not read")
+                raise DeadInput(
+                    "bad_table",
+                    f"unpacks to {_GROWTH} times its size by row {number}: what follows is not "
+                    "read",
+                )
 
 
 @contextmanager
@@ -77,7 +92,9 @@ def _path_of(opened: IO[bytes]) -> Iterator[str]:
 
 
 _Numbered = tuple[dict[str, Any], int]  # a row and about how many bytes it is
-_STREAMS: dict[tuple[_Place, int], Iterator[_Numbered]] = {}  # of the child: where it stands, so that the next piece need not begin anew
+_STREAMS: dict[
+    tuple[_Place, int], Iterator[_Numbered]
+] = {}  # of the child: where it stands, so that the next piece need not begin anew
 
 
 def read_pieces(starts: Sequence[int], place: _Place) -> list[_Piece | Death]:
@@ -94,7 +111,9 @@ def _read_piece(start: int, place: _Place) -> _Piece | Death:
         for row, bytes_of_row in stream:
             rows.append(row)
             size += bytes_of_row
-            if size >= _PIECE or place.at_once == 1:  # a row that kills the child must not take those before it along
+            if (
+                size >= _PIECE or place.at_once == 1
+            ):  # a row that kills the child must not take those before it along
                 _STREAMS[place, start + len(rows)] = stream
                 return _Piece(rows, size, last=False)
     except DeadInput as error:
@@ -116,20 +135,30 @@ def _stream(place: _Place, start: int) -> Iterator[_Numbered]:
         with pq.ParquetFile(opened) as plain:
             texts = _text_columns(plain.schema_arrow)
         with pq.ParquetFile(
-            opened, read_dictionary=texts, thrift_string_size_limit=_FOOTER_LIMIT, thrift_container_size_limit=1 << 20
+            opened,
+            read_dictionary=texts,
+            thrift_string_size_limit=_FOOTER_LIMIT,
+            thrift_container_size_limit=1 << 20,
         ) as parquet:
-            sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+            sizes = [
+                parquet.metadata.row_group(number).num_rows
+                for number in range(parquet.num_row_groups)
+            ]
             ends = list(accumulate(sizes))
             first = next((number for number, end in enumerate(ends) if end > start), len(ends))
             skipped = start - (ends[first - 1] if first else 0)
-            for batch in parquet.iter_batches(place.at_once, row_groups=range(first, len(ends)), use_threads=False):
+            for batch in parquet.iter_batches(
+                place.at_once, row_groups=range(first, len(ends)), use_threads=False
+            ):
                 kept = batch.slice(skipped)
                 skipped -= batch.num_rows - kept.num_rows
                 yield from _rows(kept, place)
 
 
 def _check_footer(opened: IO[bytes]) -> None:
-    """Refuse a footer that claims to be longer than the file: Arrow would make room for it first."""
+    """Refuse a footer that claims to be longer than the file: Arrow would make room for it
+    first.
+    """
     size = opened.seek(0, io.SEEK_END)
     opened.seek(max(0, size - 8))
     length, magic = int.from_bytes(opened.read(4), "little"), opened.read(4)
@@ -138,18 +167,35 @@ def _check_footer(opened: IO[bytes]) -> None:
 
 
 def _text_columns(schema: pa.Schema) -> list[str]:
-    """Columns of text or bytes, kept as dictionaries: so one text that stands in a million rows is there once. Checks the names."""
+    """Columns of text or bytes, kept as dictionaries: so one text that stands in a million rows is
+    there once. Checks the names.
+    """
     double = [name for name in schema.names if schema.names.count(name) > 1]
     if double:
         raise DeadInput("bad_table", f"has several columns {double[0]}")
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds) and "." not in field.name]
+    kinds = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+    )
+    return [
+        field.name
+        for field in schema
+        if any(is_kind(field.type) for is_kind in kinds) and "." not in field.name
+    ]
 
 
 def _rows(batch: pa.RecordBatch, place: _Place) -> Iterator[_Numbered]:
     """Rows of a batch, made all at once only where they are small together."""
-    lengths = {name: _lengths(column) for name, column in zip(batch.schema.names, batch.columns) if pa.types.is_dictionary(column.type)}
-    other = sum(column.nbytes for column in batch.columns if not pa.types.is_dictionary(column.type))
+    lengths = {
+        name: _lengths(column)
+        for name, column in zip(batch.schema.names, batch.columns)
+        if pa.types.is_dictionary(column.type)
+    }
+    other = sum(
+        column.nbytes for column in batch.columns if not pa.types.is_dictionary(column.type)
+    )
     each = other // max(1, batch.num_rows)
     sizes = [each + sum(column[at] for column in lengths.values()) for at in range(batch.num_rows)]
     is_small = other + sum(sum(column) for column in lengths.values()) <= _PIECE
@@ -159,7 +205,12 @@ def _rows(batch: pa.RecordBatch, place: _Place) -> Iterator[_Numbered]:
     for at in range(batch.num_rows):
         long = next((name for name, column in lengths.items() if column[at] > place.longest), None)
         if long is not None:
-            yield {place.broken: f"column {long} holds {lengths[long][at]} bytes, limit {place.longest}"}, 0
+            yield (
+                {
+                    place.broken: f"column {long} holds {lengths[long][at]} bytes, limit {place.longest}"
+                },
+                0,
+            )
         elif (row := _converted(batch.slice(at, 1))) is not None:
             yield row[0], sizes[at]
         else:
@@ -170,7 +221,10 @@ def _converted(batch: pa.RecordBatch) -> list[dict[str, Any]] | None:
     """Rows as Python's values; none where one of them has none."""
     try:
         return list(batch.to_pylist())
-    except (ValueError, OverflowError):  # of text that is not UTF-8, and of dates beyond the year 9999
+    except (
+        ValueError,
+        OverflowError,
+    ):  # of text that is not UTF-8, and of dates beyond the year 9999
         return None
 
 

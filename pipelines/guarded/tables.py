@@ -1,8 +1,10 @@
-"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet. What is wrong with a row costs that row.
+"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet. What is wrong with a
+row costs that row.
 
-A record of separated text that cannot be read (a stray quote, one that is never closed, a line or cell that is too long) is dead by
-the number of the line it began on, and reading goes on at the line after. Lines that it had taken for its own by then are read each
-alone: so an open quote costs no more time than reading its lines twice, and a text of several lines among them is dead too.
+A record of separated text that cannot be read (a stray quote, one that is never closed, a line or
+cell that is too long) is dead by the number of the line it began on, and reading goes on at the
+line after. Lines that it had taken for its own by then are read each alone: so an open quote costs
+no more time than reading its lines twice, and a text of several lines among them is dead too.
 """
 
 import csv
@@ -24,8 +26,11 @@ _COLUMNS_LIMIT: Final = 16_384  # as many as a spreadsheet has
 csv.field_size_limit(_FIELD_LIMIT)
 
 
-def table_rows(suffix: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
-    """Rows of a table by its file's ending, with their numbers; `BROKEN` in a row says why it is none.
+def table_rows(
+    suffix: str, opened: IO[bytes]
+) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
+    """Rows of a table by its file's ending, with their numbers; `BROKEN` in a row says why it is
+    none.
 
     A row of text is known by the line it ends on. Raises `DeadInput` for what is no table at all.
     """
@@ -34,12 +39,18 @@ def table_rows(suffix: str, opened: IO[bytes]) -> Generator[tuple[int, Mapping[s
         return
     with _as_text(opened, newline="\n" if suffix in (".jsonl", ".ndjson") else "") as text:
         lines = _Lines(text)
-        yield from _json_lines(lines) if suffix in (".jsonl", ".ndjson") else _separated(lines, "\t" if suffix == ".tsv" else ",")
+        yield from (
+            _json_lines(lines)
+            if suffix in (".jsonl", ".ndjson")
+            else _separated(lines, "\t" if suffix == ".tsv" else ",")
+        )
 
 
 @contextmanager
 def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
-    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and a problem of its line."""
+    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and a
+    problem of its line.
+    """
     text = io.TextIOWrapper(opened, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
     try:
         yield text
@@ -101,7 +112,9 @@ class _Record(NamedTuple):
 
 
 class _Records:
-    """Records of separated text. To `csv` it is an iterator of lines that knows which ones the present record has taken."""
+    """Records of separated text. To `csv` it is an iterator of lines that knows which ones the
+    present record has taken.
+    """
 
     def __init__(self, lines: _Lines, delimiter: str) -> None:
         self._lines = lines
@@ -119,7 +132,9 @@ class _Records:
                 cells = next(self._reader, [])
             except csv.Error as error:
                 self._again.extendleft(reversed(self._taken[1:]))
-                return _Record(self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}")
+                return _Record(
+                    self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}"
+                )
             if cells:
                 problem = next((line.problem for line in self._taken if line.problem), "")
                 return _Record(self._taken[-1].number, cells, problem)
@@ -158,7 +173,10 @@ def _separated(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Mapping[str
     if header is None:
         raise DeadInput("bad_table", "is empty: a first line with column names is needed")
     if header.problem:
-        raise DeadInput("bad_table", f"cannot be read as a table: its first line, of column names, {header.problem}")
+        raise DeadInput(
+            "bad_table",
+            f"cannot be read as a table: its first line, of column names, {header.problem}",
+        )
     names, width = header.cells, len(header.cells)
     if width > _COLUMNS_LIMIT:
         raise DeadInput("bad_table", f"has {width} columns, limit {_COLUMNS_LIMIT}")
@@ -168,14 +186,26 @@ def _separated(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Mapping[str
             continue
         row: dict[str, Any] = dict(zip(names, record.cells))
         row.update(dict.fromkeys(names[len(record.cells) :]))
-        yield record.number, {**row, EXTRA: record.cells[width:]} if len(record.cells) > width else row
+        yield (
+            record.number,
+            {**row, EXTRA: record.cells[width:]} if len(record.cells) > width else row,
+        )
 
 
 def _json_lines(lines: _Lines) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """NaN and Infinity, which pandas writes, are nothing; everything else is as of JSON elsewhere."""
+    """NaN and Infinity, which pandas writes, are nothing; everything else is as of JSON
+    elsewhere.
+    """
     while (line := lines.next()) is not None:
-        if line.number == 1 and line.problem and not line.is_left_out and not line.text.lstrip().startswith("{"):
-            raise DeadInput("bad_table", f"cannot be read as JSON lines: its first line {line.problem}")
+        if (
+            line.number == 1
+            and line.problem
+            and not line.is_left_out
+            and not line.text.lstrip().startswith("{")
+        ):
+            raise DeadInput(
+                "bad_table", f"cannot be read as JSON lines: its first line {line.problem}"
+            )
         if line.problem:
             yield line.number, {BROKEN: line.problem}
         elif line.text.strip():

@@ -1,4 +1,6 @@
-"""What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and shards."""
+"""What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and
+shards.
+"""
 
 import io
 import os
@@ -12,14 +14,38 @@ from pipelines.inputs.manifests import MANIFESTS, manifest_rows
 from pipelines.inputs.shards import shard_rows
 from pipelines.storage.addresses import is_below, public_client
 from pipelines.storage.remote import RemoteFile, located, remote_errors
-from pipelines.storage.remote_folders import SIGNS, Facts, Folders, facts_of, is_folder, leads_on, matching, walk
+from pipelines.storage.remote_folders import (
+    SIGNS,
+    Facts,
+    Folders,
+    facts_of,
+    is_folder,
+    leads_on,
+    matching,
+    walk,
+)
 from schemas.corpus import InputRow, Outcome, Source
 from schemas.recipe import IngestRecipe
 
 AUDIO: Final = frozenset(
     f".{name}"  # of what the two decoders open
     for name in [
-        *("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "w64", "rf64", "caf", "au", "snd"),
+        *(
+            "wav",
+            "flac",
+            "ogg",
+            "oga",
+            "opus",
+            "mp3",
+            "aif",
+            "aiff",
+            "aifc",
+            "w64",
+            "rf64",
+            "caf",
+            "au",
+            "snd",
+        ),
         *("m4a", "mp4", "aac", "wma", "wv", "ape", "tta", "mka", "webm"),
     ]
 )
@@ -29,9 +55,11 @@ _FOLDERS: Final = Folders()
 
 
 def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """One row per file, manifest row or shard member. What is no input at all is a row too, ignored.
+    """One row per file, manifest row or shard member. What is no input at all is a row too,
+    ignored.
 
-    Raises `PipelineError` where a source does not exist, and where a remote folder cannot be listed.
+    Raises `PipelineError` where a source does not exist, and where a remote folder cannot be
+    listed.
     """
     _FOLDERS.clear(_client(recipe))  # what an earlier listing saw may have changed since
     for source in sources:
@@ -53,15 +81,23 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     elif os.path.lexists(path):
         yield from _file(path, recipe)
     else:
-        matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/"))) if any(sign in path for sign in SIGNS) else []
+        matches = (
+            sorted(str(match) for match in Path("/").glob(path.lstrip("/")))
+            if any(sign in path for sign in SIGNS)
+            else []
+        )
         if not matches:
-            raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
+            raise PipelineError(
+                f"{source} does not exist: name a folder, file, glob, manifest or URL"
+            )
         for match in matches:
             yield from _file(match, recipe) if not os.path.isdir(match) else _listed(match, recipe)
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the walk."""
+    """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the
+    walk.
+    """
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
@@ -78,8 +114,8 @@ def _walk(folder: str) -> Iterator[str]:
 def _file(path: str, recipe: IngestRecipe, *, folder: str = "") -> Iterator[InputRow]:
     """Rows of one local file, found in a folder or named by itself.
 
-    A manifest counts as one only where it is named: in a folder it lies beside the audio. A link that leads out of the folder may be a
-    stranger's, and lead anywhere.
+    A manifest counts as one only where it is named: in a folder it lies beside the audio. A link
+    that leads out of the folder may be a stranger's, and lead anywhere.
     """
     name = os.path.basename(path)
     suffix = _suffix(name)
@@ -88,13 +124,24 @@ def _file(path: str, recipe: IngestRecipe, *, folder: str = "") -> Iterator[Inpu
         return
     uri = os.fsencode(path).decode("utf-8", "backslashreplace")
     if os.path.islink(path) and os.path.isdir(path):
-        yield _ended(uri, Outcome.IGNORED, "linked_folder", "links to folders are not followed; name the folder itself")
-    elif name.startswith(_LITTER) or (suffix not in AUDIO and suffix != SHARD and (folder or suffix not in MANIFESTS)):
+        yield _ended(
+            uri,
+            Outcome.IGNORED,
+            "linked_folder",
+            "links to folders are not followed; name the folder itself",
+        )
+    elif name.startswith(_LITTER) or (
+        suffix not in AUDIO and suffix != SHARD and (folder or suffix not in MANIFESTS)
+    ):
         yield _ended(uri, Outcome.IGNORED, "not_audio", "no name of an audio file or shard")
     elif uri.encode() != os.fsencode(path):
-        yield _ended(uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it").replaced(row=f"{uri} (bytes escaped)")
+        yield _ended(
+            uri, Outcome.DEAD, "name_not_utf8", "the file's name is not UTF-8; rename it"
+        ).replaced(row=f"{uri} (bytes escaped)")
     elif folder and not recipe.follow_links and _leads_out(path, folder):
-        message = "a link that leads out of the source folder; name its file, or set ingest.follow_links"
+        message = (
+            "a link that leads out of the source folder; name its file, or set ingest.follow_links"
+        )
         yield _ended(uri, Outcome.DEAD, "outside", message)
     else:
         yield from _opened(uri, path, suffix, recipe)
@@ -118,7 +165,12 @@ def _opened(uri: str, path: str, suffix: str, recipe: IngestRecipe) -> Iterator[
         if suffix in AUDIO:
             yield _plain(uri, status.st_size, str(status.st_mtime_ns), recipe)
         elif not stat.S_ISREG(status.st_mode):
-            yield _ended(uri, Outcome.DEAD, "not_a_file", "is a pipe, socket, device or folder, not a regular file")
+            yield _ended(
+                uri,
+                Outcome.DEAD,
+                "not_a_file",
+                "is a pipe, socket, device or folder, not a regular file",
+            )
         else:
             with machine_faults(f"reading {uri}"), open(path, "rb") as opened:
                 yield from _container(uri, opened, suffix, str(status.st_mtime_ns), recipe)
@@ -126,10 +178,16 @@ def _opened(uri: str, path: str, suffix: str, recipe: IngestRecipe) -> Iterator[
         yield _ended(uri, Outcome.DEAD, "unreadable", f"cannot be opened: {error.strerror}")
 
 
-def _container(uri: str, opened: IO[bytes], suffix: str, modified: str, recipe: IngestRecipe) -> Iterator[InputRow]:
+def _container(
+    uri: str, opened: IO[bytes], suffix: str, modified: str, recipe: IngestRecipe
+) -> Iterator[InputRow]:
     """Rows of what a shard or manifest holds; one that cannot be read is one dead row."""
     try:
-        rows = shard_rows(uri, opened, modified, recipe) if suffix == SHARD else manifest_rows(uri, opened, recipe)
+        rows = (
+            shard_rows(uri, opened, modified, recipe)
+            if suffix == SHARD
+            else manifest_rows(uri, opened, recipe)
+        )
         yield from (_stated(row, recipe) for row in rows)
     except DeadInput as error:
         yield _ended(uri, Outcome.DEAD, error.code, error.message)
@@ -144,9 +202,15 @@ def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
         with machine_faults(f"listing {uri}"):
             size, modified = _FOLDERS.facts(uri) if "://" in uri else _local_facts(uri)
     except DeadInput as error:
-        return row.replaced(outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure)
+        return row.replaced(
+            outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
+        )
     except (OSError, ValueError, KeyError):
-        return row.replaced(outcome=Outcome.DEAD, code="not_found", message="the row's file does not exist or cannot be opened")
+        return row.replaced(
+            outcome=Outcome.DEAD,
+            code="not_found",
+            message="the row's file does not exist or cannot be opened",
+        )
     return row.model_copy(update={"size": size, "modified": modified})
 
 
@@ -169,9 +233,15 @@ def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
         found = False
         for info in matches:
             found = True
-            yield from _remote_below(fs, info["name"], recipe) if leads_on(info) else _remote_file(fs, info, recipe, named=True)
+            yield from (
+                _remote_below(fs, info["name"], recipe)
+                if leads_on(info)
+                else _remote_file(fs, info, recipe, named=True)
+            )
         if not found:
-            raise PipelineError(f"{source} does not exist: name a folder, file, glob, manifest or URL")
+            raise PipelineError(
+                f"{source} does not exist: name a folder, file, glob, manifest or URL"
+            )
 
 
 def _remote_below(fs: Any, path: str, recipe: IngestRecipe) -> Iterator[InputRow]:
@@ -180,12 +250,19 @@ def _remote_below(fs: Any, path: str, recipe: IngestRecipe) -> Iterator[InputRow
             yield from _remote_file(fs, info, recipe, named=False)
 
 
-def _remote_file(fs: Any, info: Mapping[str, Any], recipe: IngestRecipe, *, named: bool) -> Iterator[InputRow]:
+def _remote_file(
+    fs: Any, info: Mapping[str, Any], recipe: IngestRecipe, *, named: bool
+) -> Iterator[InputRow]:
     name, facts = info["name"], facts_of(info)
     uri = fs.unstrip_protocol(name)
     suffix = _suffix(name)
     if "::" in uri:
-        yield _ended(uri, Outcome.DEAD, "protocol", "its name holds ::, which would be read as a chain of file systems; rename it")
+        yield _ended(
+            uri,
+            Outcome.DEAD,
+            "protocol",
+            "its name holds ::, which would be read as a chain of file systems; rename it",
+        )
     elif suffix in AUDIO:
         yield _plain(uri, facts.size, facts.modified, recipe)
     elif suffix == SHARD or (named and suffix in MANIFESTS):
@@ -196,7 +273,9 @@ def _remote_file(fs: Any, info: Mapping[str, Any], recipe: IngestRecipe, *, name
 
 
 def _plain(uri: str, size: int, modified: str, recipe: IngestRecipe) -> InputRow:
-    return InputRow(row=uri, source=Source(uri=uri, licence=recipe.licence), size=size, modified=modified)
+    return InputRow(
+        row=uri, source=Source(uri=uri, licence=recipe.licence), size=size, modified=modified
+    )
 
 
 def _ended(uri: str, outcome: Outcome, code: str, message: str) -> InputRow:

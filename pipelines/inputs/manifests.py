@@ -1,4 +1,6 @@
-"""Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines, Parquet."""
+"""Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines,
+Parquet.
+"""
 
 import json
 import math
@@ -15,18 +17,33 @@ from schemas.identity import Split
 from schemas.recipe import IngestRecipe
 
 MANIFESTS: Final = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
-_COLUMNS: Final = ("uri", "caption", "licence", "title", "artist", "album", "genre", "start_s", "end_s", "split")
+_COLUMNS: Final = (
+    "uri",
+    "caption",
+    "licence",
+    "title",
+    "artist",
+    "album",
+    "genre",
+    "start_s",
+    "end_s",
+    "split",
+)
 _ALIASES: Final = {
     "uri": ("uri", "audio", "path", "location", "file", "file_name"),
     "caption": ("caption", "main_caption", "text"),
     "licence": ("licence", "license"),
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
-_PLAIN_JSON: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, allow_nan=False)  # made once, not per row
+_PLAIN_JSON: Final = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, default=str, allow_nan=False
+)  # made once, not per row
 
 
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`."""
+    """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read
+    raises `DeadInput`.
+    """
     base = uri.rpartition("/")[0]
     aliases = _aliases(recipe)
     first = True
@@ -40,7 +57,12 @@ def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator
                 yield _row(name, cells, base, aliases, recipe)
             except DeadInput as error:
                 yield InputRow(
-                    row=name, source=Source(uri=uri), outcome=Outcome.DEAD, code=error.code, message=error.message, figure=error.figure
+                    row=name,
+                    source=Source(uri=uri),
+                    outcome=Outcome.DEAD,
+                    code=error.code,
+                    message=error.message,
+                    figure=error.figure,
                 )
 
 
@@ -56,14 +78,26 @@ def _aliases(recipe: IngestRecipe) -> dict[str, tuple[str, ...]]:
 def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
     names = _names("uri", recipe)
     if BROKEN not in cells and not any(name in cells for name in names):
-        raise DeadInput("no_uri_column", f"has no column {' or '.join(names)}; map one with --map uri=NAME or set ingest.uri_template")
+        raise DeadInput(
+            "no_uri_column",
+            f"has no column {' or '.join(names)}; map one with --map uri=NAME or set "
+            "ingest.uri_template",
+        )
 
 
-def _row(name: str, cells: Mapping[str, Any], base: str, aliases: Mapping[str, tuple[str, ...]], recipe: IngestRecipe) -> InputRow:
+def _row(
+    name: str,
+    cells: Mapping[str, Any],
+    base: str,
+    aliases: Mapping[str, tuple[str, ...]],
+    recipe: IngestRecipe,
+) -> InputRow:
     if BROKEN in cells:
         raise DeadInput("bad_row", str(cells[BROKEN]))
     if EXTRA in cells:
-        raise DeadInput("bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns")
+        raise DeadInput(
+            "bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns"
+        )
     said = {key: value for key, value in cells.items() if _said(value)}
     found = dict.fromkeys(aliases)
     used = set()
@@ -76,13 +110,27 @@ def _row(name: str, cells: Mapping[str, Any], base: str, aliases: Mapping[str, t
     unknown = {key: value for key, value in said.items() if key not in used}
     start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
     if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
-        raise DeadInput("bad_window", "end_s must lie after start_s, and start_s not before 0", f"start_s {start_s}, end_s {end_s}")
-    texts = {column: plain_text(column, found[column]) for column in ("licence", "title", "artist", "album", "genre")}
+        raise DeadInput(
+            "bad_window",
+            "end_s must lie after start_s, and start_s not before 0",
+            f"start_s {start_s}, end_s {end_s}",
+        )
+    texts = {
+        column: plain_text(column, found[column])
+        for column in ("licence", "title", "artist", "album", "genre")
+    }
     texts["licence"] = texts["licence"] or recipe.licence
-    source = Source(uri=_uri(found["uri"], cells, base, recipe), metadata=_metadata(unknown), **texts)
+    source = Source(
+        uri=_uri(found["uri"], cells, base, recipe), metadata=_metadata(unknown), **texts
+    )
     caption = plain_text("caption", found["caption"])
     return InputRow(
-        row=name, source=source, start_s=start_s, end_s=end_s, captions=(caption,) if caption else (), split=_split(found["split"])
+        row=name,
+        source=source,
+        start_s=start_s,
+        end_s=end_s,
+        captions=(caption,) if caption else (),
+        split=_split(found["split"]),
     )
 
 
@@ -93,7 +141,8 @@ def _said(value: Any) -> bool:
 
 
 def plain_text(column: str, value: Any) -> str:
-    """A cell as text, without the space around it. Raises `DeadInput` for what is none, or could not be written anywhere.
+    """A cell as text, without the space around it. Raises `DeadInput` for what is none, or could
+    not be written anywhere.
 
     >>> plain_text("caption", " Rock. ")
     'Rock.'
@@ -104,7 +153,9 @@ def plain_text(column: str, value: Any) -> str:
         raise DeadInput("bad_row", f"column {column} holds {type(value).__name__}, not text")
     text = str(value).strip()
     if not text.isascii() and any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
-        raise DeadInput("bad_row", f"column {column} holds half a Unicode character (a lone surrogate)")
+        raise DeadInput(
+            "bad_row", f"column {column} holds half a Unicode character (a lone surrogate)"
+        )
     return text
 
 
@@ -129,15 +180,22 @@ def _split(value: Any) -> Split | None:
     try:
         return Split(plain)
     except ValueError as error:
-        raise DeadInput("bad_row", f"split is {value!r}: expected train, validation or test") from error
+        raise DeadInput(
+            "bad_row", f"split is {value!r}: expected train, validation or test"
+        ) from error
 
 
 def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) -> str:
     if recipe.uri_template:
         try:
-            text = recipe.uri_template.format_map({key: "" if cell is None else cell for key, cell in cells.items()})
+            text = recipe.uri_template.format_map(
+                {key: "" if cell is None else cell for key, cell in cells.items()}
+            )
         except (KeyError, ValueError, IndexError, AttributeError) as error:
-            raise DeadInput("bad_row", f"ingest.uri_template {recipe.uri_template!r} does not fit the row: {error}") from error
+            raise DeadInput(
+                "bad_row",
+                f"ingest.uri_template {recipe.uri_template!r} does not fit the row: {error}",
+            ) from error
     else:
         text = plain_text("uri", value)
     if not text:

@@ -1,4 +1,6 @@
-"""Audio in WebDataset shards as input rows: one per sample, with the caption and metadata its JSON holds."""
+"""Audio in WebDataset shards as input rows: one per sample, with the caption and metadata its JSON
+holds.
+"""
 
 import json
 import os
@@ -13,7 +15,9 @@ from schemas.corpus import InputRow, Outcome, Source
 from schemas.identity import stable_hash
 from schemas.recipe import IngestRecipe
 
-_AUDIO: Final = frozenset(["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"])
+_AUDIO: Final = frozenset(
+    ["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"]
+)
 _SIDE_BY_SIDE: Final = "A sample's members must stand side by side, once"
 _AGAIN: Final = f"comes again after other keys; not used. {_SIDE_BY_SIDE}"
 
@@ -34,12 +38,16 @@ class _Parts:
         return bool(self.audio and self.facts)
 
 
-def shard_rows(uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe) -> Iterator[InputRow]:
-    """Rows of a shard's samples, each as it ends. A sample's members stand side by side: a key that comes again later is a dead row.
+def shard_rows(
+    uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe
+) -> Iterator[InputRow]:
+    """Rows of a shard's samples, each as it ends. A sample's members stand side by side: a key that
+    comes again later is a dead row.
 
-    Where the first sample of that key had no JSON it is listed once more, as dead: what followed may have been its licence. Raises
-    `DeadInput` where it is no tar; damage further on is one dead row, the rest is used. One sample is held at a time, and of those
-    before it a hash of their keys.
+    Where the first sample of that key had no JSON it is listed once more, as dead: what followed
+    may have been its licence. Raises `DeadInput` where it is no tar; damage further on is one dead
+    row, the rest is used. One sample is held at a time, and of those before it a hash of their
+    keys.
     """
     rows = _Rows(uri, modified, recipe)
     part: _Parts | None = None
@@ -59,7 +67,13 @@ def shard_rows(uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe)
         if not part.complete:
             part.problem = "was cut off by the damage that follows it"
         yield from rows.of(part)
-        yield InputRow(row=f"{uri}#", source=Source(uri=uri), outcome=Outcome.DEAD, code="damaged_shard", message=_text(error.message))
+        yield InputRow(
+            row=f"{uri}#",
+            source=Source(uri=uri),
+            outcome=Outcome.DEAD,
+            code="damaged_shard",
+            message=_text(error.message),
+        )
         return
     if part is not None:
         yield from rows.of(part)
@@ -70,7 +84,9 @@ class _Rows:
 
     def __init__(self, uri: str, modified: str, recipe: IngestRecipe) -> None:
         self._uri, self._modified, self._recipe = uri, modified, recipe
-        self._bare: dict[int, int] = {}  # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+        self._bare: dict[
+            int, int
+        ] = {}  # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
 
     def of(self, part: _Parts) -> Iterator[InputRow]:
         """What a sample gives: its row, used or dead."""
@@ -80,12 +96,21 @@ class _Rows:
         if bare is not None:
             yield self._dead(f"{name} (again at byte {part.offset})", "repeated_key", _AGAIN)
             if bare >= 0:
-                yield self._dead(name, "repeated_key", f"has no JSON, and comes again at byte {part.offset}. {_SIDE_BY_SIDE}", bare)
+                yield self._dead(
+                    name,
+                    "repeated_key",
+                    f"has no JSON, and comes again at byte {part.offset}. {_SIDE_BY_SIDE}",
+                    bare,
+                )
             self._bare[hashed] = -1
             return
         problem = _problem(part)
         self._bare[hashed] = -1 if problem or part.complete else part.audio[0].offset
-        yield self._dead(name, "bad_sample", problem) if problem else _row(name, self._uri, part, self._modified, self._recipe)
+        yield (
+            self._dead(name, "bad_sample", problem)
+            if problem
+            else _row(name, self._uri, part, self._modified, self._recipe)
+        )
 
     def _dead(self, name: str, code: str, message: str, offset: int = 0) -> InputRow:
         source = Source(uri=self._uri, member_offset=offset)
@@ -93,7 +118,9 @@ class _Rows:
 
 
 def _key(member: Member) -> str | None:
-    """The key of a member's sample; none for what belongs to none: folders, links, and the side files of macOS."""
+    """The key of a member's sample; none for what belongs to none: folders, links, and the side
+    files of macOS.
+    """
     folder, name = os.path.split(member.name)
     if name.startswith("._") or not member.is_file:
         return None
@@ -107,7 +134,11 @@ def _take(part: _Parts, member: Member, opened: IO[bytes]) -> None:
     elif extension in ("json", "txt", "caption"):
         try:
             content = _content(opened, member)
-            stated = json_object(content) if extension == "json" else {"caption": content.decode("utf-8", "replace").strip(), **part.facts}
+            stated = (
+                json_object(content)
+                if extension == "json"
+                else {"caption": content.decode("utf-8", "replace").strip(), **part.facts}
+            )
             part.facts, part.problem = stated, ""
         except DeadInput as error:
             part.facts, part.problem = {}, error.message
@@ -136,11 +167,31 @@ def _problem(part: _Parts) -> str:
 
 def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe) -> InputRow:
     audio, facts = part.audio[0], part.facts
-    caption = next((facts[key] for key in ("caption", "main_caption", "text") if isinstance(facts.get(key), str)), "").strip()
+    caption = next(
+        (
+            facts[key]
+            for key in ("caption", "main_caption", "text")
+            if isinstance(facts.get(key), str)
+        ),
+        "",
+    ).strip()
     source = Source(
-        uri=uri, member=_text(audio.name), member_offset=audio.offset, member_bytes=audio.size,
+        uri=uri,
+        member=_text(audio.name),
+        member_offset=audio.offset,
+        member_bytes=audio.size,
         licence=str(facts.get("licence") or facts.get("license") or recipe.licence),
-        metadata=json.dumps({key: value for key, value in facts.items() if key != "caption"}, sort_keys=True, ensure_ascii=False),
+        metadata=json.dumps(
+            {key: value for key, value in facts.items() if key != "caption"},
+            sort_keys=True,
+            ensure_ascii=False,
+        ),
         **{key: str(facts.get(key) or "") for key in ("title", "artist", "album", "genre")},
-    )  # fmt: skip
-    return InputRow(row=name, source=source, size=audio.size, modified=modified, captions=(caption,) if caption else ())
+    )
+    return InputRow(
+        row=name,
+        source=source,
+        size=audio.size,
+        modified=modified,
+        captions=(caption,) if caption else (),
+    )

@@ -1,4 +1,6 @@
-"""Which split a group goes to where no table says it: by rank in a small corpus, else by the hash of its name."""
+"""Which split a group goes to where no table says it: by rank in a small corpus, else by the hash
+of its name.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +12,8 @@ SMALL: Final = 200  # groups: below this, shares are filled by rank, so that eac
 
 
 def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str, Split]:
-    """Splits of all groups of a small corpus: each non-zero share gets at least one group, train first.
+    """Splits of all groups of a small corpus: each non-zero share gets at least one group, train
+    first.
 
     >>> sorted(by_rank(["a", "b", "c"], IngestRecipe(), 0).values())
     [<Split.TEST: 'test'>, <Split.TRAIN: 'train'>, <Split.VALIDATION: 'validation'>]
@@ -18,9 +21,15 @@ def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str,
     ranked = sorted(groups, key=lambda group: stable_hash(seed, "split", group))
     most = len(ranked) - 1 if recipe.test + recipe.validation < 1 else len(ranked)
     test = min(most, max(1, round(len(ranked) * recipe.test))) if recipe.test else 0
-    validation = min(most - test, max(1, round(len(ranked) * recipe.validation))) if recipe.validation else 0
+    validation = (
+        min(most - test, max(1, round(len(ranked) * recipe.validation))) if recipe.validation else 0
+    )
     return {
-        group: Split.TEST if place < test else Split.VALIDATION if place < test + validation else Split.TRAIN
+        group: Split.TEST
+        if place < test
+        else Split.VALIDATION
+        if place < test + validation
+        else Split.TRAIN
         for place, group in enumerate(ranked)
     }
 
@@ -28,4 +37,10 @@ def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str,
 def by_hash(group: str, recipe: IngestRecipe, seed: int) -> Split:
     """Split of one group, whatever others there are."""
     place = stable_hash(seed, "split", group) / 2**64
-    return Split.TEST if place < recipe.test else Split.VALIDATION if place < recipe.test + recipe.validation else Split.TRAIN
+    return (
+        Split.TEST
+        if place < recipe.test
+        else Split.VALIDATION
+        if place < recipe.test + recipe.validation
+        else Split.TRAIN
+    )

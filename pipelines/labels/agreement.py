@@ -1,4 +1,6 @@
-"""How far two sets of labels of the same audio agree: the figures that verify and the benchmarks report."""
+"""How far two sets of labels of the same audio agree: the figures that verify and the benchmarks
+report.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -11,11 +13,22 @@ from schemas.record import Record
 
 BEAT_WINDOW_S: Final = 0.07  # what MIREX and mir_eval count as a hit
 TEMPO_TOLERANCE: Final = 0.04  # MIREX tempo task
-_MINOR: Final = frozenset((ChordQuality.MIN, ChordQuality.MIN7, ChordQuality.MIN6, ChordQuality.DIM, ChordQuality.DIM7, ChordQuality.HDIM7))
+_MINOR: Final = frozenset(
+    (
+        ChordQuality.MIN,
+        ChordQuality.MIN7,
+        ChordQuality.MIN6,
+        ChordQuality.DIM,
+        ChordQuality.DIM7,
+        ChordQuality.HDIM7,
+    )
+)
 
 
 class Agreement(Record):
-    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference has one is a miss."""
+    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference
+    has one is a miss.
+    """
 
     beats: float | None = None
     downbeats: float | None = None
@@ -28,9 +41,13 @@ class Agreement(Record):
 def agreement(reference: Labels, estimate: Labels) -> Agreement:
     """Figures of `estimate` against `reference`.
 
-    Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share of time with the same root and third.
+    Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share
+    of time with the same root and third.
     """
-    ref_key, est_key = (reference.key.tonic, reference.key.mode), (estimate.key.tonic, estimate.key.mode)
+    ref_key, est_key = (
+        (reference.key.tonic, reference.key.mode),
+        (estimate.key.tonic, estimate.key.mode),
+    )
     meter = reference.meter.beats_per_bar
     return Agreement(
         beats=f_measure(reference.beats.times_s, estimate.beats.times_s),
@@ -51,19 +68,34 @@ def f_measure(reference_s: Sequence[float], estimate_s: Sequence[float]) -> floa
     import mir_eval.beat  # late: it loads half of scipy
     import numpy as np
 
-    return float(mir_eval.beat.f_measure(np.asarray(reference_s), np.asarray(estimate_s), f_measure_threshold=BEAT_WINDOW_S))
+    return float(
+        mir_eval.beat.f_measure(
+            np.asarray(reference_s), np.asarray(estimate_s), f_measure_threshold=BEAT_WINDOW_S
+        )
+    )
 
 
 def same_tempo(reference_bpm: float | None, estimate_bpm: float | None) -> float | None:
     """1 or 0: within 4 % or not; none without a reference."""
     if reference_bpm is None:
         return None
-    return float(estimate_bpm is not None and abs(estimate_bpm / reference_bpm - 1) <= TEMPO_TOLERANCE)
+    return float(
+        estimate_bpm is not None and abs(estimate_bpm / reference_bpm - 1) <= TEMPO_TOLERANCE
+    )
 
 
 def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
-    """Share of the reference's chord time (no-chord left out) in which the estimate has the same root and third."""
-    edges = sorted({time for chords in (reference, estimate) for segment in chords.segments for time in (segment.start_s, segment.end_s)})
+    """Share of the reference's chord time (no-chord left out) in which the estimate has the same
+    root and third.
+    """
+    edges = sorted(
+        {
+            time
+            for chords in (reference, estimate)
+            for segment in chords.segments
+            for time in (segment.start_s, segment.end_s)
+        }
+    )
     right = total = 0.0
     for start_s, end_s in pairwise(edges):
         wanted = _majmin(reference, (start_s + end_s) / 2)
@@ -84,5 +116,10 @@ def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
 def mean_agreement(rows: Iterable[Agreement]) -> Agreement:
     """Mean of each figure over the rows that have it."""
     found = list(rows)
-    means = {name: [value for row in found if (value := getattr(row, name)) is not None] for name in Agreement.model_fields}
-    return Agreement(**{name: round(fmean(values), 4) if values else None for name, values in means.items()})
+    means = {
+        name: [value for row in found if (value := getattr(row, name)) is not None]
+        for name in Agreement.model_fields
+    }
+    return Agreement(
+        **{name: round(fmean(values), 4) if values else None for name, values in means.items()}
+    )

@@ -35,7 +35,9 @@ def heading(labels: Labels) -> str:
 
 
 def lead_sheet(labels: Labels) -> Iterator[str]:
-    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot. Without beats, chords stand by time."""
+    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot. Without
+    beats, chords stand by time.
+    """
     if not labels.beats.times_s:
         yield from _by_time(labels)
         return
@@ -52,12 +54,16 @@ def lead_sheet(labels: Labels) -> Iterator[str]:
 
 def _cells(labels: Labels) -> Iterator[_Cell]:
     starts = _chords_at_beats(labels)
-    for place, (time_s, number) in enumerate(zip(labels.beats.times_s, labels.beats.numbers, strict=True)):
+    for place, (time_s, number) in enumerate(
+        zip(labels.beats.times_s, labels.beats.numbers, strict=True)
+    ):
         yield _Cell(number, time_s, starts.get(place, _NOTHING))
 
 
 def _chords_at_beats(labels: Labels) -> dict[int, str]:
-    """Chord symbols by the place of the beat nearest to where each begins; of several on one beat, all."""
+    """Chord symbols by the place of the beat nearest to where each begins; of several on one beat,
+    all.
+    """
     key, beats = labels.key.key, labels.beats.times_s
     found: dict[int, str] = {}
     for segment in labels.chords.segments:
@@ -73,9 +79,14 @@ def symbol(segment: ChordSegment, key: Key | None) -> str:
 
 
 def _line(number: int, bar: list[_Cell]) -> str:
-    """One bar; a first one that starts in mid-bar (a pick-up) is number 0 and indented to its beat."""
+    """One bar; a first one that starts in mid-bar (a pick-up) is number 0 and indented to its
+    beat.
+    """
     gap = " " * _CELL * (bar[0].number - 1)
-    return f"{number:>4} {bar[0].time_s:8.2f} s |{gap}{''.join(f'{cell.text:<{_CELL}}' for cell in bar).rstrip():<{_CELL * len(bar)}}|"
+    return (
+        f"{number:>4} {bar[0].time_s:8.2f} s "
+        f"|{gap}{''.join(f'{cell.text:<{_CELL}}' for cell in bar).rstrip():<{_CELL * len(bar)}}|"
+    )
 
 
 def _by_time(labels: Labels) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Labels move with the audio: the one module where times, chords and keys of a variant come from its original's.
+"""Labels move with the audio: the one module where times, chords and keys of a variant come from
+its original's.
 
 Nothing is changed in place; every function returns new labels.
 """
@@ -34,23 +35,38 @@ def tempo_bpm(times_s: Sequence[float]) -> float | None:
 def cut(labels: Labels, end_s: float) -> Labels:
     """Labels of the first `end_s` seconds: later beats go, the last chord closes at the cut."""
     end_s = round(min(end_s, labels.duration_s), TIME_DECIMALS)
-    kept = [(time, number) for time, number in zip(labels.beats.times_s, labels.beats.numbers, strict=True) if time < end_s]
-    beats = labels.beats.replaced(times_s=tuple(time for time, _ in kept), numbers=tuple(number for _, number in kept))
+    kept = [
+        (time, number)
+        for time, number in zip(labels.beats.times_s, labels.beats.numbers, strict=True)
+        if time < end_s
+    ]
+    beats = labels.beats.replaced(
+        times_s=tuple(time for time, _ in kept), numbers=tuple(number for _, number in kept)
+    )
     return labels.replaced(duration_s=end_s, beats=beats, chords=_cut_chords(labels.chords, end_s))
 
 
 def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
     """Labels of the window from `start_s` to `end_s`, with times from the window's start."""
     upto = cut(labels, end_s)
-    beats = [(time - start_s, number) for time, number in zip(upto.beats.times_s, upto.beats.numbers, strict=True) if time >= start_s]
+    beats = [
+        (time - start_s, number)
+        for time, number in zip(upto.beats.times_s, upto.beats.numbers, strict=True)
+        if time >= start_s
+    ]
     segments = tuple(
-        segment.replaced(start_s=_ms(max(0.0, segment.start_s - start_s)), end_s=_ms(segment.end_s - start_s))
+        segment.replaced(
+            start_s=_ms(max(0.0, segment.start_s - start_s)), end_s=_ms(segment.end_s - start_s)
+        )
         for segment in upto.chords.segments
         if segment.end_s > start_s + _LEAST_S
     )
     return upto.replaced(
         duration_s=_ms(upto.duration_s - start_s),
-        beats=upto.beats.replaced(times_s=tuple(_ms(time) for time, _ in beats), numbers=tuple(number for _, number in beats)),
+        beats=upto.beats.replaced(
+            times_s=tuple(_ms(time) for time, _ in beats),
+            numbers=tuple(number for _, number in beats),
+        ),
         chords=upto.chords.replaced(segments=segments),
     )
 
@@ -59,16 +75,28 @@ def _cut_chords(chords: Chords, end_s: float) -> Chords:
     inside = [segment for segment in chords.segments if segment.start_s < end_s - _LEAST_S]
     if not inside:
         return chords.replaced(segments=())
-    # The last chord closes at the cut; one that ended earlier stays, but for a millisecond of rounding.
-    last = inside[-1] if inside[-1].end_s < end_s - 2 * _LEAST_S else inside[-1].replaced(end_s=end_s)
+    # The last chord closes at the cut; one that ended earlier stays, but for a millisecond of
+    # rounding.
+    last = (
+        inside[-1] if inside[-1].end_s < end_s - 2 * _LEAST_S else inside[-1].replaced(end_s=end_s)
+    )
     return chords.replaced(segments=(*inside[:-1], last))
 
 
 def sped_up(labels: Labels, rate: float) -> Labels:
-    """Labels as heard at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM become 125."""
+    """Labels as heard at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM become
+    125.
+    """
     times = tuple(_ms(time / rate) for time in labels.beats.times_s)
-    spans = [(segment, _ms(segment.start_s / rate), _ms(segment.end_s / rate)) for segment in labels.chords.segments]
-    segments = [segment.replaced(start_s=start_s, end_s=end_s) for segment, start_s, end_s in spans if end_s > start_s]
+    spans = [
+        (segment, _ms(segment.start_s / rate), _ms(segment.end_s / rate))
+        for segment in labels.chords.segments
+    ]
+    segments = [
+        segment.replaced(start_s=start_s, end_s=end_s)
+        for segment, start_s, end_s in spans
+        if end_s > start_s
+    ]
     bpm = None if labels.tempo.bpm is None else round(labels.tempo.bpm * rate, _BPM_DECIMALS)
     return labels.replaced(
         duration_s=_ms(labels.duration_s / rate),
@@ -80,12 +108,21 @@ def sped_up(labels: Labels, rate: float) -> Labels:
 
 def transposed(labels: Labels, semitones: int) -> Labels:
     """Labels as heard `semitones` higher: key, chord roots and basses move; times stay."""
-    segments = tuple(segment.replaced(label=_transposed_chord(segment, semitones)) for segment in labels.chords.segments)
-    return labels.replaced(chords=labels.chords.replaced(segments=segments), key=_transposed_key(labels.key, semitones))
+    segments = tuple(
+        segment.replaced(label=_transposed_chord(segment, semitones))
+        for segment in labels.chords.segments
+    )
+    return labels.replaced(
+        chords=labels.chords.replaced(segments=segments), key=_transposed_key(labels.key, semitones)
+    )
 
 
 def _transposed_chord(segment: ChordSegment, semitones: int) -> str:
-    return NO_CHORD if segment.label == NO_CHORD else Chord.parse(segment.label).transposed(semitones).harte
+    return (
+        NO_CHORD
+        if segment.label == NO_CHORD
+        else Chord.parse(segment.label).transposed(semitones).harte
+    )
 
 
 def _transposed_key(label: KeyLabel, semitones: int) -> KeyLabel:
@@ -101,15 +138,24 @@ def clip_labels(extended: Labels, length_s: float) -> Labels:
 
 
 def variant_labels(extended: Labels, length_s: float, change: Change, duration_s: float) -> Labels:
-    """Labels of a variant of `duration_s`: a sped-up one also needs what lies past the clip's own end.
+    """Labels of a variant of `duration_s`: a sped-up one also needs what lies past the clip's own
+    end.
 
-    The tempo is the clip's own, times the speed; beats and chords are the extended ones, moved, then cut.
+    The tempo is the clip's own, times the speed; beats and chords are the extended ones, moved,
+    then cut.
     """
     own = clip_labels(extended, length_s)
     if change.variant == "orig":
         return own
-    moved = transposed(cut(sped_up(extended.replaced(tempo=own.tempo), change.speed), duration_s), change.semitones)
-    return moved.replaced(**{name: _as_moved(getattr(moved, name)) for name in ("beats", "meter", "tempo", "chords", "key")})
+    moved = transposed(
+        cut(sped_up(extended.replaced(tempo=own.tempo), change.speed), duration_s), change.semitones
+    )
+    return moved.replaced(
+        **{
+            name: _as_moved(getattr(moved, name))
+            for name in ("beats", "meter", "tempo", "chords", "key")
+        }
+    )
 
 
 def _as_moved(label: Beats) -> Beats:

@@ -1,8 +1,10 @@
-"""What language models answered, and the money set aside for it, on disk before it is used: a folder of small files of JSON lines.
+"""What language models answered, and the money set aside for it, on disk before it is used: a
+folder of small files of JSON lines.
 
-Each line is an event with a seal, by which damage to it is known: a damaged line costs its own answer, and its money stays counted.
-Lines that wait at the same time are written as one file, whole or not at all, so that a flush serves many calls; many small files
-become one. Reading all events in any order gives the same state.
+Each line is an event with a seal, by which damage to it is known: a damaged line costs its own
+answer, and its money stays counted. Lines that wait at the same time are written as one file, whole
+or not at all, so that a flush serves many calls; many small files become one. Reading all events in
+any order gives the same state.
 """
 
 import asyncio
@@ -30,7 +32,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """Requests that are handed over together: our name for them, the server's ("" until it is known), what is set aside by hash."""
+    """Requests that are handed over together: our name for them, the server's ("" until it is
+    known), what is set aside by hash.
+    """
 
     name: str
     server_id: str
@@ -49,8 +53,12 @@ class _Event(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        amounts = [getattr(self, name) for name in ("aside", "paid") if name in self.model_fields_set]
-        if bool(self.call) == bool(self.batch) or any(isinstance(amount, dict) != bool(self.batch) for amount in amounts):
+        amounts = [
+            getattr(self, name) for name in ("aside", "paid") if name in self.model_fields_set
+        ]
+        if bool(self.call) == bool(self.batch) or any(
+            isinstance(amount, dict) != bool(self.batch) for amount in amounts
+        ):
             raise SchemaError("an event is of a call and its amount, or of a batch and its amounts")
         return self
 
@@ -65,13 +73,18 @@ class DamagedLine(NamedTuple):
     @property
     def wrong(self) -> str:
         """What is wrong, and what it costs."""
-        return f"is not what was written in line {self.number}: its answer is not used, and its money stays counted"
+        return (
+            f"is not what was written in line {self.number}: its answer is not used, and its "
+            "money stays counted"
+        )
 
     @property
     def owner(self) -> str:
         """The call or batch that it is of, or a name of its own where that cannot be read."""
         found = _OWNER.search(self.content)
-        return found[1].decode() if found else f"lost-{hashlib.sha256(self.content).hexdigest()[:16]}"
+        return (
+            found[1].decode() if found else f"lost-{hashlib.sha256(self.content).hexdigest()[:16]}"
+        )
 
     @property
     def amount(self) -> int:
@@ -102,7 +115,9 @@ def _line(event: dict[str, Any]) -> bytes:
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """The event of a stored line; none where it is not what was written. Earlier versions wrote no seals: of theirs the form tells."""
+    """The event of a stored line; none where it is not what was written. Earlier versions wrote no
+    seals: of theirs the form tells.
+    """
     try:
         found: dict[str, Any] = json.loads(line)
         sealed = found.pop("seal", "")
@@ -114,7 +129,9 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 class Answers:
-    """Answers by their request's hash. One process writes at a time (the build's lock sees to it)."""
+    """Answers by their request's hash. One process writes at a time (the build's lock sees to
+    it).
+    """
 
     def __init__(self, store: Store, folder: str = FOLDER) -> None:
         self._store, self._folder = store, folder
@@ -142,32 +159,48 @@ class Answers:
 
     @property
     def spent(self) -> int:
-        """Billionths of a dollar: what calls cost, and what was set aside for those of which nobody knows the end."""
+        """Billionths of a dollar: what calls cost, and what was set aside for those of which nobody
+        knows the end.
+        """
         unsettled = sum(amount for call, amount in self._aside.items() if call not in self._paid)
         return sum(self._paid.values()) + unsettled + sum(map(self._worst, self._lost))
 
     def _worst(self, lost: str) -> int:
-        """What the call of a damaged line has cost at the worst; nothing where whole lines tell that."""
-        if any(call.partition("/")[0] == lost for known in (self._paid, self._aside) for call in known):
+        """What the call of a damaged line has cost at the worst; nothing where whole lines tell
+        that.
+        """
+        if any(
+            call.partition("/")[0] == lost for known in (self._paid, self._aside) for call in known
+        ):
             return 0
         return max(self._lost[lost], max(self._aside.values(), default=0))
 
     def mend(self) -> None:
-        """Keep damaged lines aside, in files that nobody reads, and in their place the money that they may have cost."""
+        """Keep damaged lines aside, in files that nobody reads, and in their place the money that
+        they may have cost.
+        """
         damaged: dict[str, list[DamagedLine]] = {}
         for line in damaged_lines(self._store, self._folder):
             damaged.setdefault(line.file, []).append(line)
         for file, lines in damaged.items():
             kept = [line for line in _lines(self._store, file) if _event(line) is not None]
-            kept += [_line({"call": line.owner, "aside": amount}) for line in lines if (amount := self._worst(line.owner))]
-            self._store.write_bytes(f"{file}.damaged", b"\n".join(line.content for line in lines) + b"\n")
+            kept += [
+                _line({"call": line.owner, "aside": amount})
+                for line in lines
+                if (amount := self._worst(line.owner))
+            ]
+            self._store.write_bytes(
+                f"{file}.damaged", b"\n".join(line.content for line in lines) + b"\n"
+            )
             self._store.write_bytes(file, b"\n".join(kept) + b"\n")
 
     @property
     def batches(self) -> tuple[Batch, ...]:
         """Batches that are not collected yet, by name."""
         waiting = sorted(self._batches.keys() - self._collected)
-        return tuple(Batch(name, self._server_ids.get(name, ""), self._batches[name]) for name in waiting)
+        return tuple(
+            Batch(name, self._server_ids.get(name, ""), self._batches[name]) for name in waiting
+        )
 
     async def set_aside(self, amount: int) -> str:
         """Note an amount for a call that is about to be made. Returns the call's name."""
@@ -178,10 +211,14 @@ class Answers:
     async def settle(self, call: str, paid: int, answer: Answer | None = None) -> None:
         """Note what a call cost, with its answer if it gave one."""
         event: dict[str, Any] = {"call": call, "paid": paid}
-        await self._write({**event, "answers": [answer.model_dump(mode="json")]} if answer else event)
+        await self._write(
+            {**event, "answers": [answer.model_dump(mode="json")]} if answer else event
+        )
 
     async def open_batch(self, aside: dict[str, int]) -> Batch:
-        """Note a batch that is about to be handed over, and what is set aside for each of its requests."""
+        """Note a batch that is about to be handed over, and what is set aside for each of its
+        requests.
+        """
         batch = Batch(uuid.uuid4().hex[:16], "", aside)
         await self._write({"batch": batch.name, "aside": aside})
         return batch
@@ -192,9 +229,17 @@ class Answers:
         return batch._replace(server_id=server_id)
 
     async def close_batch(self, batch: Batch, paid: dict[str, int], answers: list[Answer]) -> None:
-        """Note what became of a batch: what each request cost (those that are missing cost nothing) and the answers."""
+        """Note what became of a batch: what each request cost (those that are missing cost nothing)
+        and the answers.
+        """
         found = [answer.model_dump(mode="json") for answer in answers]
-        await self._write({"batch": batch.name, "paid": {**dict.fromkeys(batch.aside, 0), **paid}, "answers": found})
+        await self._write(
+            {
+                "batch": batch.name,
+                "paid": {**dict.fromkeys(batch.aside, 0), **paid},
+                "answers": found,
+            }
+        )
 
     async def _write(self, event: dict[str, Any]) -> None:
         """Publish an event, together with all that wait by then, and only then take it for true."""
@@ -205,7 +250,9 @@ class Answers:
                 if lines:
                     await asyncio.to_thread(self._publish, lines)
             except BaseException:
-                self._waiting = lines + self._waiting  # others wait for these lines too, and must not take them for written
+                self._waiting = (
+                    lines + self._waiting
+                )  # others wait for these lines too, and must not take them for written
                 raise
         self._take(event)
 
@@ -236,14 +283,21 @@ class Answers:
     def _take(self, event: dict[str, Any]) -> None:
         """Change the state by one event. A call of a batch is named by the batch and its request.
 
-        Earlier versions noted what a server claimed, below nothing too: no amount ever lowers what is spent.
+        Earlier versions noted what a server claimed, below nothing too: no amount ever lowers what
+        is spent.
         """
         if "batch" not in event:
-            amounts = {name: {event["call"]: max(0, event[name])} for name in ("aside", "paid") if name in event}
+            amounts = {
+                name: {event["call"]: max(0, event[name])}
+                for name in ("aside", "paid")
+                if name in event
+            }
         else:
             batch = event["batch"]
             amounts = {
-                name: {f"{batch}/{request}": max(0, amount) for request, amount in event[name].items()}
+                name: {
+                    f"{batch}/{request}": max(0, amount) for request, amount in event[name].items()
+                }
                 for name in ("aside", "paid")
                 if name in event
             }

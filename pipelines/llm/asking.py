@@ -1,4 +1,6 @@
-"""Requests to answers, call by call: looked up, else paid for once, within budget and limits, tried again where that may help."""
+"""Requests to answers, call by call: looked up, else paid for once, within budget and limits, tried
+again where that may help.
+"""
 
 import asyncio
 import random
@@ -18,7 +20,9 @@ if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
-_HOPELESS: Final = 10  # requests in a row that no try could answer: the server is down, not the requests odd
+_HOPELESS: Final = (
+    10  # requests in a row that no try could answer: the server is down, not the requests odd
+)
 
 
 class Unanswered(Exception):
@@ -37,7 +41,9 @@ class Meter:
 
     def answered(self, answer: Answer) -> None:
         """Count an answer that came now."""
-        self.counts.update(answered=1, prompt_tokens=answer.prompt_tokens, answer_tokens=answer.answer_tokens)
+        self.counts.update(
+            answered=1, prompt_tokens=answer.prompt_tokens, answer_tokens=answer.answer_tokens
+        )
 
 
 class Health:
@@ -51,11 +57,14 @@ class Health:
         self._in_a_row = 0
 
     def ill(self, error: Failed) -> None:
-        """A request ended without an answer. Raises `PipelineError` where it is one too many, `Passing` where trying later may help."""
+        """A request ended without an answer. Raises `PipelineError` where it is one too many,
+        `Passing` where trying later may help.
+        """
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
             raise (Passing if error.again else PipelineError)(
-                f"{self._in_a_row} requests in a row went unanswered, the last with {error.code}: {error.message}. "
+                f"{self._in_a_row} requests in a row went unanswered, the last with "
+                f"{error.code}: {error.message}. "
                 "What was answered is kept; run again once the server works"
             )
 
@@ -63,23 +72,32 @@ class Health:
 class Direct:
     """Asks call by call."""
 
-    def __init__(self, server: "Server", answers: Answers, budget: Budget, recipe: LlmRecipe) -> None:
+    def __init__(
+        self, server: "Server", answers: Answers, budget: Budget, recipe: LlmRecipe
+    ) -> None:
         self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
         self._price = price_of(recipe)
         self._calls = asyncio.Semaphore(recipe.concurrency)
-        self._requests, self._tokens = Pace(recipe.requests_per_minute), Pace(recipe.tokens_per_minute)
+        self._requests, self._tokens = (
+            Pace(recipe.requests_per_minute),
+            Pace(recipe.tokens_per_minute),
+        )
         self._quiet_until = 0.0  # the server asked all of us to wait
         self._asked: dict[str, asyncio.Future[Answer]] = {}  # equal requests under way are one
         self.meter, self._health = Meter(), Health()
 
     async def ask(self, request: Request) -> Answer:
-        """The answer, from disk or from the server. Raises `Unanswered`, or `PipelineError` where none can be answered any more."""
+        """The answer, from disk or from the server. Raises `Unanswered`, or `PipelineError` where
+        none can be answered any more.
+        """
         if (found := self._answers.get(request.hash)) is not None:
             self.meter.counts["found"] += 1
             return found
         if request.hash not in self._asked:
             self._asked[request.hash] = asyncio.ensure_future(self._answered(request))
-            self._asked[request.hash].add_done_callback(lambda _done: self._asked.pop(request.hash, None))
+            self._asked[request.hash].add_done_callback(
+                lambda _done: self._asked.pop(request.hash, None)
+            )
         return await asyncio.shield(self._asked[request.hash])
 
     async def _answered(self, request: Request) -> Answer:
@@ -122,8 +140,13 @@ class Direct:
             try:
                 answer = await self._server.ask(request)
                 paid = owed(worst, self._price, answer.counted)
-                used = min(answer.prompt_tokens + answer.answer_tokens, request.most_prompt_tokens + request.max_tokens)
-                self._tokens.give_back(tokens - used)  # no claim of the server makes the next calls wait for hours
+                used = min(
+                    answer.prompt_tokens + answer.answer_tokens,
+                    request.most_prompt_tokens + request.max_tokens,
+                )
+                self._tokens.give_back(
+                    tokens - used
+                )  # no claim of the server makes the next calls wait for hours
             except Failed as error:
                 paid = owed(worst, self._price, error.tokens)
                 raise

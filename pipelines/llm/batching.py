@@ -1,4 +1,6 @@
-"""Requests to answers by batches: handed over together once all who ask are waiting, looked at now and then, collected however late."""
+"""Requests to answers by batches: handed over together once all who ask are waiting, looked at now
+and then, collected however late.
+"""
 
 import asyncio
 import time
@@ -20,13 +22,19 @@ _SETTLED_S: Final = 0.2  # without a new request, all who ask are waiting
 
 
 class Batched:
-    """Asks by batches. What an earlier run handed over is collected first; nothing of it is asked again."""
+    """Asks by batches. What an earlier run handed over is collected first; nothing of it is asked
+    again.
+    """
 
-    def __init__(self, server: "Server", answers: Answers, budget: Budget, recipe: LlmRecipe) -> None:
+    def __init__(
+        self, server: "Server", answers: Answers, budget: Budget, recipe: LlmRecipe
+    ) -> None:
         self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
         self._price = price_of(recipe)
         self._waiting: dict[str, tuple[Request, asyncio.Future[Answer]]] = {}
-        self._failed: dict[str, Failed] = {}  # requests that a batch could not answer, with the last reason
+        self._failed: dict[
+            str, Failed
+        ] = {}  # requests that a batch could not answer, with the last reason
         self._tries: dict[str, int] = {}
         self._last_asked = time.monotonic()
         self._ends_at = time.monotonic() + recipe.batch_wait_s
@@ -43,7 +51,9 @@ class Batched:
         return await asyncio.shield(self._waiting[request.hash][1])
 
     async def serve(self) -> None:
-        """Hand over and collect until cancelled. Raises what ends all asking: no money, no time left, a batch that is not taken."""
+        """Hand over and collect until cancelled. Raises what ends all asking: no money, no time
+        left, a batch that is not taken.
+        """
         for batch in self._answers.batches:
             self._budget.adopt(sum(batch.aside.values()))
             await self._collect(batch)
@@ -56,7 +66,9 @@ class Batched:
             await self._collect(await self._handed_over())
 
     def _give_out(self) -> None:
-        """Tell those who wait what has come, and those whose requests have failed too often that nothing will."""
+        """Tell those who wait what has come, and those whose requests have failed too often that
+        nothing will.
+        """
         for key, (request, future) in list(self._waiting.items()):
             answer, failed = self._answers.get(key), self._failed.get(key)
             if answer is not None:
@@ -86,49 +98,81 @@ class Batched:
         batch = await self._answers.open_batch(aside)
         self.meter.counts.update(batches=1, calls=len(chosen))
         try:
-            return await self._answers.name_batch(batch, await self._server.submit(list(chosen.values()), batch.name))
+            return await self._answers.name_batch(
+                batch, await self._server.submit(list(chosen.values()), batch.name)
+            )
         except Failed as error:
             raise _ending(error) from None
 
     async def _collect(self, batch: Batch) -> None:
-        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing and are asked again.
+        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing
+        and are asked again.
 
-        What cannot be read is paid at its worst case: a line that names its request for that request, any other for the dearest that no
-        line names, and a batch that can never be read for all of them. So no batch stays under way for good.
+        What cannot be read is paid at its worst case: a line that names its request for that
+        request, any other for the dearest that no line names, and a batch that can never be read
+        for all of them. So no batch stays under way for good.
         """
         ended = await self._ended(batch)
         outcomes = {key: outcome for key, outcome in ended.outcomes.items() if key in batch.aside}
-        missing = sorted(batch.aside.keys() - outcomes.keys(), key=lambda key: (-batch.aside[key], key))
+        missing = sorted(
+            batch.aside.keys() - outcomes.keys(), key=lambda key: (-batch.aside[key], key)
+        )
         for place, key in enumerate(missing):
             unread = Failed(BAD_REPLY, "what its batch came to cannot be read", tokens=None)
-            outcomes[key] = unread if place < ended.unreadable else Failed("expired", "its batch ended before it was answered")
+            outcomes[key] = (
+                unread
+                if place < ended.unreadable
+                else Failed("expired", "its batch ended before it was answered")
+            )
         for outcome in outcomes.values():
             if isinstance(outcome, Answer):
                 self.meter.answered(outcome)
             else:
                 self.meter.counts[outcome.code] += 1
-        self._failed |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Failed)}
+        self._failed |= {
+            key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Failed)
+        }
         self._tries |= {key: self._tries.get(key, 0) + 1 for key in batch.aside}
-        counted = {key: outcome.counted if isinstance(outcome, Answer) else outcome.tokens for key, outcome in outcomes.items()}
-        paid = {key: owed(batch.aside[key], self._price, tokens, batch=True) for key, tokens in counted.items()}
-        await self._answers.close_batch(batch, paid, [outcome for outcome in outcomes.values() if isinstance(outcome, Answer)])
+        counted = {
+            key: outcome.counted if isinstance(outcome, Answer) else outcome.tokens
+            for key, outcome in outcomes.items()
+        }
+        paid = {
+            key: owed(batch.aside[key], self._price, tokens, batch=True)
+            for key, tokens in counted.items()
+        }
+        await self._answers.close_batch(
+            batch, paid, [outcome for outcome in outcomes.values() if isinstance(outcome, Answer)]
+        )
         await self._budget.settle(sum(batch.aside.values()), sum(paid.values()))
 
     async def _ended(self, batch: Batch) -> Ended:
-        """What a batch came to, once it has ended; one whose run ended while handing it over is looked for by our name.
+        """What a batch came to, once it has ended; one whose run ended while handing it over is
+        looked for by our name.
 
-        Raises `Passing` where this run waits no longer, `PipelineError` where the server can never be asked.
+        Raises `Passing` where this run waits no longer, `PipelineError` where the server can never
+        be asked.
         """
         unread = 0
         while True:
             ended: Ended | None = None
             try:
-                batch = batch if batch.server_id else batch._replace(server_id=await self._server.find(batch.name))
-                ended = await self._server.ended(batch.server_id, len(batch.aside)) if batch.server_id else Ended({}, 0)
+                batch = (
+                    batch
+                    if batch.server_id
+                    else batch._replace(server_id=await self._server.find(batch.name))
+                )
+                ended = (
+                    await self._server.ended(batch.server_id, len(batch.aside))
+                    if batch.server_id
+                    else Ended({}, 0)
+                )
                 unread = 0
             except Failed as error:
                 unread = unread + 1 if error.code == BAD_REPLY else 0
-                if error.code == NOT_TAKEN:  # nothing of it was worked on or is paid: a later run must not wait for it
+                if (
+                    error.code == NOT_TAKEN
+                ):  # nothing of it was worked on or is paid: a later run must not wait for it
                     await self._answers.close_batch(batch, {}, [])
                 if not error.again or error.fatal:
                     raise _ending(error) from None
@@ -137,10 +181,17 @@ class Batched:
             if ended is not None:
                 return ended
             if not unread and time.monotonic() > self._ends_at:
-                raise Passing(f"batch {batch.server_id} is under way; it is paid for and noted: run again later, and it is collected")
+                raise Passing(
+                    f"batch {batch.server_id} is under way; it is paid for and noted: run again "
+                    "later, and it is collected"
+                )
             await asyncio.sleep(self._recipe.batch_poll_s)
 
 
 def _ending(error: Failed) -> PipelineError:
-    """What ends all asking, as an error for the reader; trying the whole run again is worth it where the call was."""
-    return (Passing if error.again and not error.fatal else PipelineError)(f"{error.code}: {error.message}")
+    """What ends all asking, as an error for the reader; trying the whole run again is worth it
+    where the call was.
+    """
+    return (Passing if error.again and not error.fatal else PipelineError)(
+        f"{error.code}: {error.message}"
+    )

@@ -1,4 +1,6 @@
-"""What calls cost, and a budget that is never exceeded: the worst case is set aside before a call, and settled on its answer."""
+"""What calls cost, and a budget that is never exceeded: the worst case is set aside before a call,
+and settled on its answer.
+"""
 
 import asyncio
 from math import ceil
@@ -17,11 +19,15 @@ class BudgetSpent(PipelineError):
 
 
 def price_of(recipe: LlmRecipe) -> Price:
-    """Price of the recipe's model. Raises `PipelineError` for a model without one: a guess could cost anything."""
+    """Price of the recipe's model. Raises `PipelineError` for a model without one: a guess could
+    cost anything.
+    """
     if recipe.model not in recipe.prices:
         raise PipelineError(
-            f"llm.prices has no price for {recipe.model}: look it up and say it in US dollars per million tokens, "
-            f"as --set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' (0 for a server of your own)"
+            f"llm.prices has no price for {recipe.model}: look it up and say it in US dollars "
+            "per million tokens, "
+            f"as --set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' (0 "
+            "for a server of your own)"
         )
     return recipe.prices[recipe.model]
 
@@ -37,14 +43,18 @@ def cost(price: Price, prompt_tokens: int, answer_tokens: int, *, batch: bool = 
 
 
 def most(price: Price, request: Request, *, batch: bool = False) -> int:
-    """The worst case of a call: the longest prompt that its text can make, and the longest answer."""
+    """The worst case of a call: the longest prompt that its text can make, and the longest
+    answer.
+    """
     return cost(price, request.most_prompt_tokens, request.max_tokens, batch=batch)
 
 
 def owed(aside: int, price: Price, counted: tuple[int, int] | None, *, batch: bool = False) -> int:
-    """What is paid for a call of which `aside` was set aside, where the server counted so many tokens of prompt and answer.
+    """What is paid for a call of which `aside` was set aside, where the server counted so many
+    tokens of prompt and answer.
 
-    All that was set aside is paid where nobody knows the count, and where it comes to more: a server's claim never breaks a budget.
+    All that was set aside is paid where nobody knows the count, and where it comes to more: a
+    server's claim never breaks a budget.
 
     >>> price = Price(prompt=1, answer=1)
     >>> [owed(5000, price, counted) for counted in ((1, 2), (10**9, 2), None, (0, 0))]
@@ -57,19 +67,26 @@ class Budget:
     """Money to spend. What is set aside and never settled counts as spent."""
 
     def __init__(self, limit: int, spent: int) -> None:
-        self.limit, self.spent = limit, spent  # settled, and set aside by runs that ended before they settled it
+        self.limit, self.spent = (
+            limit,
+            spent,
+        )  # settled, and set aside by runs that ended before they settled it
         self.aside = 0  # by calls of this run
         self._under_way = 0
         self._changed = asyncio.Condition()
 
     async def take(self, amount: int) -> None:
-        """Set an amount aside, waiting for calls under way to settle where it does not fit. Raises `BudgetSpent` where it cannot."""
+        """Set an amount aside, waiting for calls under way to settle where it does not fit. Raises
+        `BudgetSpent` where it cannot.
+        """
         async with self._changed:
             while self.spent + self.aside + amount > self.limit:
                 if not self._under_way:
                     raise BudgetSpent(
-                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} is spent, and the next call may cost "
-                        f"{amount / USD:.6f}. What was answered is kept: raise the budget and run again; "
+                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} is spent, "
+                        "and the next call may cost "
+                        f"{amount / USD:.6f}. What was answered is kept: raise the budget and "
+                        "run again; "
                         "`obbligato captions quote` says what to expect"
                     )
                 await self._changed.wait()
@@ -77,7 +94,9 @@ class Budget:
             self._under_way += 1
 
     def adopt(self, amount: int) -> None:
-        """Treat what an earlier run set aside, which counts as spent, as set aside by this run: its call is still under way."""
+        """Treat what an earlier run set aside, which counts as spent, as set aside by this run: its
+        call is still under way.
+        """
         self.spent -= amount
         self.aside += amount
         self._under_way += 1

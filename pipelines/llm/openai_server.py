@@ -1,7 +1,8 @@
 """The only module that calls `openai`: one chat completion, and batches of them.
 
-The server is not trusted. The client sends, and hands over each reply unread: a call has one limit of time and one of bytes, no redirect
-is followed, nothing is unpacked, each reply is read as a checked record, and whatever else comes back is a `Failed` in one short line.
+The server is not trusted. The client sends, and hands over each reply unread: a call has one limit
+of time and one of bytes, no redirect is followed, nothing is unpacked, each reply is read as a
+checked record, and whatever else comes back is a `Failed` in one short line.
 """
 
 import asyncio
@@ -20,7 +21,17 @@ from pydantic import ValidationError
 
 from pipelines.captioning.splitting import clean_text
 from pipelines.errors import MachineFault, PipelineError, is_of_the_machine
-from pipelines.llm.received import BatchPage, BatchState, Line, Made, Problem, Received, Refusal, Reply, Response
+from pipelines.llm.received import (
+    BatchPage,
+    BatchState,
+    Line,
+    Made,
+    Problem,
+    Received,
+    Refusal,
+    Reply,
+    Response,
+)
 from pipelines.llm.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request, read_reply
 from schemas.recipe import LlmRecipe
 
@@ -37,7 +48,9 @@ _SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetc
 _MOST_PAGES: Final = 100  # of a hundred batches each
 
 T = TypeVar("T", bound=Received)
-Sent = AbstractAsyncContextManager[Any]  # a call of the client's that is about to be made; entered, it has the reply, unread
+Sent = AbstractAsyncContextManager[
+    Any
+]  # a call of the client's that is about to be made; entered, it has the reply, unread
 
 
 class _Packed(Exception):
@@ -45,20 +58,28 @@ class _Packed(Exception):
 
 
 class Server:
-    """A server of OpenAI's protocol. The key comes from the environment and appears in no message."""
+    """A server of OpenAI's protocol. The key comes from the environment and appears in no
+    message.
+    """
 
     @staticmethod
     def check(recipe: LlmRecipe) -> None:
-        """Raise `PipelineError` where nothing can be asked: no key for OpenAI's own server, or an address that is none."""
+        """Raise `PipelineError` where nothing can be asked: no key for OpenAI's own server, or an
+        address that is none.
+        """
         try:
             usable = httpx.URL(_url(recipe)).scheme in ("http", "https")
         except httpx.InvalidURL:
             usable = False
         if not usable:
-            raise PipelineError("llm.base_url (or OPENAI_BASE_URL) is not the address of a server, such as http://127.0.0.1:8000/v1")
+            raise PipelineError(
+                "llm.base_url (or OPENAI_BASE_URL) is not the address of a server, such as "
+                "http://127.0.0.1:8000/v1"
+            )
         if _url(recipe) == _OPENAI and not os.environ.get(KEY):
             raise PipelineError(
-                f"caption.paraphraser = openai needs a key in the environment variable {KEY}, or llm.base_url of a server of yours"
+                f"caption.paraphraser = openai needs a key in the environment variable {KEY}, or "
+                "llm.base_url of a server of yours"
             )
 
     def __init__(self, recipe: LlmRecipe) -> None:
@@ -76,7 +97,9 @@ class Server:
             http_client=httpx.AsyncClient(
                 follow_redirects=False,
                 timeout=None,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=recipe.concurrency),
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=recipe.concurrency
+                ),
                 event_hooks={"response": [_bounded]},
             ),
         )
@@ -88,25 +111,40 @@ class Server:
 
     async def ask(self, request: Request) -> Answer:
         """The answer to one request. Raises `Failed`."""
-        reply = _record(Reply, await self._body(self._sent.chat.completions.create(**request.body(own_server=self.is_own))))
+        reply = _record(
+            Reply,
+            await self._body(
+                self._sent.chat.completions.create(**request.body(own_server=self.is_own))
+            ),
+        )
         return read_reply(request.hash, reply, self._plain)
 
     async def submit(self, requests: list[Request], name: str) -> str:
         """Hand over a batch under our name; returns the server's. Raises `Failed`."""
         lines = (
-            {"custom_id": request.hash, "method": "POST", "url": "/v1/chat/completions", "body": request.body(own_server=self.is_own)}
+            {
+                "custom_id": request.hash,
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": request.body(own_server=self.is_own),
+            }
             for request in requests
         )
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         file = self._sent.files.create(file=(f"{name}.jsonl", content), purpose="batch")
         made = _record(Made, await self._body(file, sent_bytes=len(content)))
         batch = self._sent.batches.create(
-            completion_window="24h", endpoint="/v1/chat/completions", input_file_id=made.id, metadata={"obbligato": name}
+            completion_window="24h",
+            endpoint="/v1/chat/completions",
+            input_file_id=made.id,
+            metadata={"obbligato": name},
         )
         return _record(Made, await self._body(batch)).id
 
     async def find(self, name: str) -> str:
-        """The server's name of a batch that was handed over under ours; "" where it never came. Raises `Failed`."""
+        """The server's name of a batch that was handed over under ours; "" where it never came.
+        Raises `Failed`.
+        """
         after: dict[str, Any] = {}
         for _page in range(_MOST_PAGES):
             page = _record(BatchPage, await self._body(self._sent.batches.list(limit=100, **after)))
@@ -119,7 +157,9 @@ class Server:
         raise Failed(BAD_REPLY, "the server's list of batches does not end")
 
     async def ended(self, server_id: str, requests: int) -> Ended | None:
-        """What a batch of so many requests has come to; none while it is under way. Raises `Failed`."""
+        """What a batch of so many requests has come to; none while it is under way. Raises
+        `Failed`.
+        """
         batch = _record(BatchState, await self._body(self._sent.batches.retrieve(server_id)))
         if batch.status not in _ENDED:
             return None
@@ -142,9 +182,14 @@ class Server:
     async def _lines(self, file_id: str, requests: int) -> Iterator[bytes]:
         """The lines of a file that a batch of so many requests left."""
         try:
-            content = await self._body(self._sent.files.content(file_id), most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE)
+            content = await self._body(
+                self._sent.files.content(file_id),
+                most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE,
+            )
         except Failed as error:
-            if error.code == "not_found":  # of a batch that is there: it is this batch that is broken, not the address
+            if (
+                error.code == "not_found"
+            ):  # of a batch that is there: it is this batch that is broken, not the address
                 raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
             raise
         return (line for line in content.split(b"\n") if line.strip())
@@ -156,7 +201,9 @@ class Server:
                 return self._batch_error(Problem.model_validate(line.error), None)
             response = Response.model_validate(line.response)
             if response.status_code != 200:
-                return self._batch_error(Refusal.model_validate(response.body).error, response.status_code)
+                return self._batch_error(
+                    Refusal.model_validate(response.body).error, response.status_code
+                )
             return read_reply(line.custom_id, Reply.model_validate(response.body), self._plain)
         except ValidationError:
             return Failed(BAD_REPLY, "the batch's line cannot be read", tokens=None)
@@ -170,8 +217,12 @@ class Server:
         message = f"{code}: {self._plain(said.message or '')}"
         return Failed("expired" if code == "batch_expired" else "batch_error", message, again=again)
 
-    async def _body(self, call: Sent, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES) -> bytes:
-        """The body of the reply to one call, of at most so many bytes; files have longer. Raises `Failed`."""
+    async def _body(
+        self, call: Sent, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES
+    ) -> bytes:
+        """The body of the reply to one call, of at most so many bytes; files have longer. Raises
+        `Failed`.
+        """
         within_s = self._timeout_s + (sent_bytes + most_bytes - _MOST_BYTES) / _SLOWEST_BYTES_S
         try:
             async with asyncio.timeout(within_s), call as reply:
@@ -183,29 +234,43 @@ class Server:
         except openai.APIStatusError as error:
             told = self._redirected if error.response.has_redirect_location else self._status
             raise told(error.response) from None
-        except Exception as error:  # noqa: BLE001  # whatever the client chokes on was sent by the server, and costs one call, not the run
+        except Exception as error:  # whatever the client chokes on was sent by the server, and costs one call, not the run
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Exception:
-        """Why no reply came, or none that can be read; the client wraps what went wrong into errors of its own."""
+        """Why no reply came, or none that can be read; the client wraps what went wrong into errors
+        of its own.
+        """
         causes = [error]
-        while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None and isinstance(inner, Exception):
+        while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None and isinstance(
+            inner, Exception
+        ):
             causes.append(inner)
         ours = next((cause for cause in causes if is_of_the_machine(cause)), None)
         if ours is not None:
-            return MachineFault(f"calling the language model: {ours}; make room or repair it, then run again")
+            return MachineFault(
+                f"calling the language model: {ours}; make room or repair it, then run again"
+            )
         if any(isinstance(cause, _Packed) for cause in causes):
-            return Failed(BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None)
+            return Failed(
+                BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None
+            )
         told = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
         said = self._plain(str(told) or type(told).__name__)
-        if isinstance(told, httpx.ConnectError):  # no connection was made at all, so nothing can be billed
+        if isinstance(
+            told, httpx.ConnectError
+        ):  # no connection was made at all, so nothing can be billed
             return Failed("connection", f"the connection failed: {said}")
         return Failed("connection", f"the connection failed or was cut: {said}", tokens=None)
 
     def _redirected(self, response: httpx.Response) -> Failed:
         """A reply that would have another server read our captions."""
         host = self._plain(_host(response.headers["location"]))[:100]
-        return Failed("redirected", f"{response.status_code}: the server sends us on to {host}; nothing is sent there", again=False)
+        return Failed(
+            "redirected",
+            f"{response.status_code}: the server sends us on to {host}; nothing is sent there",
+            again=False,
+        )
 
     def _status(self, response: httpx.Response) -> Failed:
         """A reply that is no success."""
@@ -216,15 +281,35 @@ class Server:
             problem = Problem(message=response.content.decode(errors="replace"))
         said = self._plain(problem.message or "")
         if status == 429 and problem.code == "insufficient_quota":
-            return Failed("quota", f"the server's account is out of money: {said}", again=False, fatal=True)
+            return Failed(
+                "quota", f"the server's account is out of money: {said}", again=False, fatal=True
+            )
         if status == 429:
-            return Failed("rate_limited", f"429: {said}", wait_s=_wait(response.headers.get("retry-after", "")))
+            return Failed(
+                "rate_limited",
+                f"429: {said}",
+                wait_s=_wait(response.headers.get("retry-after", "")),
+            )
         if status in (401, 403):
-            return Failed("key", f"{status}: the server refuses the key in {KEY}: {said}", again=False, fatal=True)
+            return Failed(
+                "key",
+                f"{status}: the server refuses the key in {KEY}: {said}",
+                again=False,
+                fatal=True,
+            )
         if status == 404:
-            return Failed("not_found", f"404: the server knows no such model or address: {said}", again=False, fatal=True)
+            return Failed(
+                "not_found",
+                f"404: the server knows no such model or address: {said}",
+                again=False,
+                fatal=True,
+            )
         if status in (408, 409) or status >= 500:
-            return Failed("server_error", f"{status}: {said}", wait_s=_wait(response.headers.get("retry-after", "")))
+            return Failed(
+                "server_error",
+                f"{status}: {said}",
+                wait_s=_wait(response.headers.get("retry-after", "")),
+            )
         return Failed("bad_request", f"{status}: {said}", again=False)
 
     def _plain(self, said: str) -> str:
@@ -234,7 +319,9 @@ class Server:
 
 
 async def _bounded(response: httpx.Response) -> None:
-    """See to it that of a reply that is no success, which the client reads whole, no more is read than a message may have."""
+    """See to it that of a reply that is no success, which the client reads whole, no more is read
+    than a message may have.
+    """
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise _Packed
     if not response.is_success:
@@ -268,7 +355,9 @@ async def _read(response: httpx.Response, most_bytes: int) -> bytes:
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > most_bytes:
-                raise Failed(BAD_REPLY, f"the server's reply has more than {most_bytes} bytes", tokens=None)
+                raise Failed(
+                    BAD_REPLY, f"the server's reply has more than {most_bytes} bytes", tokens=None
+                )
     return bytes(body)
 
 
@@ -283,7 +372,11 @@ def _record(kind: type[T], body: bytes) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise Failed(BAD_REPLY, f"the server's reply cannot be read: {place} {first['msg']}".replace("  ", " "), tokens=None) from None
+        raise Failed(
+            BAD_REPLY,
+            f"the server's reply cannot be read: {place} {first['msg']}".replace("  ", " "),
+            tokens=None,
+        ) from None
 
 
 def _host(location: str) -> str:
@@ -295,7 +388,8 @@ def _host(location: str) -> str:
 
 
 def _wait(header: str) -> float:
-    """Seconds that a server asks to be left alone: of `Retry-After`, in seconds or as a date, ten minutes at the most.
+    """Seconds that a server asks to be left alone: of `Retry-After`, in seconds or as a date, ten
+    minutes at the most.
 
     >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon"), _wait("Fri, 31 Dec 9999 23:59:59 GMT")
     (7.0, 600.0, 0.0, 0.0, 0.0, 600.0)

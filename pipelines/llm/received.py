@@ -1,4 +1,6 @@
-"""What a server of OpenAI's protocol sends, as checked records: what has another form is nobody's answer, and is paid at its worst case."""
+"""What a server of OpenAI's protocol sends, as checked records: what has another form is nobody's
+answer, and is paid at its worst case.
+"""
 
 from typing import Annotated, Any, Final
 
@@ -7,11 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 _MOST_TOKENS: Final = 1_000_000_000  # of one call: what claims more counts nothing
 
 Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:-]{0,199}$")]  # it becomes a part of an address
+Id = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][\w.:-]{0,199}$")
+]  # it becomes a part of an address
 
 
 class Received(BaseModel):
-    """A record of what was sent: other keys are passed over, other types refused (no number is a text, no yes or no a number)."""
+    """A record of what was sent: other keys are passed over, other types refused (no number is a
+    text, no yes or no a number).
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -38,7 +44,9 @@ class Usage(Received):
 
 
 class Reply(Received):
-    """A chat completion. What the server calls its model is not looked at: it would stand in every published sample."""
+    """A chat completion. What the server calls its model is not looked at: it would stand in every
+    published sample.
+    """
 
     choices: list[Choice] = Field(min_length=1)
     usage: Usage

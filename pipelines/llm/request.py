@@ -1,4 +1,6 @@
-"""One question to a language model, and its answer: plain data, the same for calls one by one and for batches."""
+"""One question to a language model, and its answer: plain data, the same for calls one by one and
+for batches.
+"""
 
 import hashlib
 import json
@@ -20,7 +22,9 @@ _LONGEST_TEXT: Final = 20_000  # characters; ten times what a caption may have
 
 
 class Request(Record):
-    """A system message, a user message, and the longest answer that is paid for. The answer is a JSON list of texts under `field`."""
+    """A system message, a user message, and the longest answer that is paid for. The answer is a
+    JSON list of texts under `field`.
+    """
 
     model: str
     system: str
@@ -36,11 +40,16 @@ class Request(Record):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
 
     def body(self, *, own_server: bool) -> dict[str, Any]:
-        """The request as the chat completions endpoint takes it. Servers other than OpenAI's know the older name of the token limit."""
+        """The request as the chat completions endpoint takes it. Servers other than OpenAI's know
+        the older name of the token limit.
+        """
         form: dict[str, Any] = {"response_format": self._schema()} if self.structured else {}
         return {
             "model": self.model,
-            "messages": [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}],
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": self.user},
+            ],
             "temperature": self.temperature,
             "max_tokens" if own_server else "max_completion_tokens": self.max_tokens,
             **form,
@@ -48,13 +57,24 @@ class Request(Record):
 
     def _schema(self) -> dict[str, Any]:
         texts = {"type": "array", "items": {"type": "string"}}
-        schema = {"type": "object", "properties": {self.field: texts}, "required": [self.field], "additionalProperties": False}
-        return {"type": "json_schema", "json_schema": {"name": self.field, "strict": True, "schema": schema}}
+        schema = {
+            "type": "object",
+            "properties": {self.field: texts},
+            "required": [self.field],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": self.field, "strict": True, "schema": schema},
+        }
 
     @cached_property
     def most_prompt_tokens(self) -> int:
         """No tokenizer makes more tokens than there are bytes."""
-        return len(json.dumps(self.body(own_server=False), ensure_ascii=False).encode()) + _FRAME_TOKENS
+        return (
+            len(json.dumps(self.body(own_server=False), ensure_ascii=False).encode())
+            + _FRAME_TOKENS
+        )
 
     @property
     def likely_prompt_tokens(self) -> int:
@@ -66,14 +86,18 @@ class Answer(Record):
     """The texts that a model gave to a request, with the tokens that they took."""
 
     request: str  # its hash
-    model: str = ""  # what the server called itself, in answers that earlier versions stored; nobody uses it
+    model: str = (
+        ""  # what the server called itself, in answers that earlier versions stored; nobody uses it
+    )
     texts: tuple[str, ...]
     prompt_tokens: int
     answer_tokens: int
 
     @property
     def counted(self) -> tuple[int, int] | None:
-        """Tokens of prompt and answer, as the server counted them; none where it counted none at all, which cannot be."""
+        """Tokens of prompt and answer, as the server counted them; none where it counted none at
+        all, which cannot be.
+        """
         return _counted(self.prompt_tokens, self.answer_tokens)
 
 
@@ -82,7 +106,9 @@ def _counted(prompt: int, answer: int) -> tuple[int, int] | None:
 
 
 class Failed(Exception):
-    """A call that gave no answer: a code for the ledger, a message for the reader, and what may be done about it."""
+    """A call that gave no answer: a code for the ledger, a message for the reader, and what may be
+    done about it.
+    """
 
     def __init__(
         self,
@@ -99,18 +125,23 @@ class Failed(Exception):
         self.again = again  # trying again may help
         self.fatal = fatal  # no other call can succeed either: a wrong key, an unknown model
         self.wait_s = wait_s  # how long the server asks to be left alone
-        self.tokens = tokens  # of prompt and answer, as the server counted them; none: nobody knows, and the worst case is paid
+        # of prompt and answer, as the server counted them; none: nobody knows, and the worst case
+        # is paid
+        self.tokens = tokens
 
 
 class Ended(NamedTuple):
-    """What a batch came to: of each request that a line names its answer, or why there is none; and how many lines name none."""
+    """What a batch came to: of each request that a line names its answer, or why there is none; and
+    how many lines name none.
+    """
 
     outcomes: dict[str, Answer | Failed]
     unreadable: int
 
 
 def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) -> Answer:
-    """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut off, or is no list of texts.
+    """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut
+    off, or is no list of texts.
 
     `plain` makes a line for the reader of what the model said.
 
@@ -123,7 +154,11 @@ def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) ->
     prompt, answer = reply.usage.prompt_tokens, reply.usage.completion_tokens
     counted = _counted(prompt, answer)
     if said.refusal or finish == "content_filter":
-        raise Failed("refused", f"the model refused: {plain(said.refusal or '')[:200] or 'content filter'}", tokens=counted)
+        raise Failed(
+            "refused",
+            f"the model refused: {plain(said.refusal or '')[:200] or 'content filter'}",
+            tokens=counted,
+        )
     if finish == "length":
         raise Failed("cut_off", f"the answer was cut off after {answer} tokens", tokens=counted)
     content = said.content or ""
@@ -132,8 +167,14 @@ def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) ->
     except (ValueError, AttributeError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise Failed("not_json", f"the answer is no JSON object with one list of texts: {plain(content)[:80]!r}", tokens=counted)
-    texts = (text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for text in found[:_MOST_TEXTS])
+        raise Failed(
+            "not_json",
+            f"the answer is no JSON object with one list of texts: {plain(content)[:80]!r}",
+            tokens=counted,
+        )
+    texts = (
+        text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for text in found[:_MOST_TEXTS]
+    )
     return Answer(request=request, texts=tuple(texts), prompt_tokens=prompt, answer_tokens=answer)
 
 
@@ -145,6 +186,11 @@ def _inner(content: str) -> str:
 def request_of(recipe: LlmRecipe, system: str, user: str, field: str, max_tokens: int) -> Request:
     """A request to the recipe's model."""
     return Request(
-        model=recipe.model, system=system, user=user, field=field, max_tokens=max_tokens, temperature=recipe.temperature,
+        model=recipe.model,
+        system=system,
+        user=user,
+        field=field,
+        max_tokens=max_tokens,
+        temperature=recipe.temperature,
         structured=recipe.structured_outputs,
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""One process's conversation with a language model: an asker with its money, from the first question to the last answer."""
+"""One process's conversation with a language model: an asker with its money, from the first
+question to the last answer.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,16 +19,27 @@ if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
 
 
 class Session:
-    """What work is given to ask with: `ask`, a `group` for its tasks, and a `window` with room for as many as can be under way."""
+    """What work is given to ask with: `ask`, a `group` for its tasks, and a `window` with room for
+    as many as can be under way.
+    """
 
-    def __init__(self, llm: LlmRecipe, answers: Answers, server: "Server", group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, llm: LlmRecipe, answers: Answers, server: "Server", group: asyncio.TaskGroup
+    ) -> None:
         self._llm, self._already = llm, answers.spent
         self._budget = Budget(round(llm.budget_usd * USD), self._already)
-        self._asker: Direct | Batched = (Batched if llm.batch else Direct)(server, answers, self._budget, llm)
-        self.group, self.window = group, asyncio.Semaphore(MOST_REQUESTS if llm.batch else 2 * llm.concurrency)
+        self._asker: Direct | Batched = (Batched if llm.batch else Direct)(
+            server, answers, self._budget, llm
+        )
+        self.group, self.window = (
+            group,
+            asyncio.Semaphore(MOST_REQUESTS if llm.batch else 2 * llm.concurrency),
+        )
 
     async def ask(self, request: Request) -> Answer:
-        """The answer to a request. Raises `Unanswered`, or `PipelineError` where none can be answered any more."""
+        """The answer to a request. Raises `Unanswered`, or `PipelineError` where none can be
+        answered any more.
+        """
         return await self._asker.ask(request)
 
     async def serve(self) -> None:
@@ -34,7 +47,9 @@ class Session:
         await self._asker.serve()
 
     def told(self) -> dict[str, Any]:
-        """Calls by how they went, and US dollars: of this session and of all with the same answers."""
+        """Calls by how they went, and US dollars: of this session and of all with the same
+        answers.
+        """
         spent = self._budget.spent + self._budget.aside
         return {
             "calls": dict(sorted(self._asker.meter.counts.items())),
@@ -44,15 +59,20 @@ class Session:
         }
 
 
-def hold(llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]) -> dict[str, Any]:
-    """Do work that asks, and the tasks that it leaves in the session's group; returns what the session tells.
+def hold(
+    llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]
+) -> dict[str, Any]:
+    """Do work that asks, and the tasks that it leaves in the session's group; returns what the
+    session tells.
 
-    Raises the error that ended the asking, a `PipelineError` where there is one; what was answered by then is kept. Batches that an
-    earlier run handed over are paid for: nobody is asked call by call until they are collected.
+    Raises the error that ended the asking, a `PipelineError` where there is one; what was answered
+    by then is kept. Batches that an earlier run handed over are paid for: nobody is asked call by
+    call until they are collected.
     """
     if answers.batches and not llm.batch:
         raise PipelineError(
-            f"{len(answers.batches)} batches of an earlier run are under way, and paid for: run with llm.batch = true to collect them"
+            f"{len(answers.batches)} batches of an earlier run are under way, and paid for: run "
+            "with llm.batch = true to collect them"
         )
     try:
         return asyncio.run(_held(llm, answers, work))
@@ -60,7 +80,9 @@ def hold(llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[N
         raise _first(errors) from None
 
 
-async def _held(llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]) -> dict[str, Any]:
+async def _held(
+    llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]
+) -> dict[str, Any]:
     from pipelines.llm.openai_server import Server
 
     server = Server(llm)

@@ -1,4 +1,6 @@
-"""Control captions reworded by a language model: one process asks for all buckets, and writes each as it is done."""
+"""Control captions reworded by a language model: one process asks for all buckets, and writes each
+as it is done.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +8,17 @@ from typing import Final
 
 from pipelines.engine import bucket as clips
 from pipelines.engine.child_process import Death
-from pipelines.engine.stage import Done, Job, Stage, Summary, Together, begin_bucket, fingerprint, finished, write_marker
+from pipelines.engine.stage import (
+    Done,
+    Job,
+    Stage,
+    Summary,
+    Together,
+    begin_bucket,
+    fingerprint,
+    finished,
+    write_marker,
+)
 from pipelines.errors import PipelineError
 from pipelines.llm.answers import Answers
 from pipelines.llm.asking import Unanswered
@@ -22,9 +34,15 @@ _EXAMPLES: Final = 5  # of what landed and of what was refused, for people to lo
 
 
 def paraphrase_together(stage: Stage, jobs: Sequence[Job]) -> Together:
-    """Reword the control captions of all buckets that are not done. Raises `PipelineError` where asking must end; what is done is kept."""
+    """Reword the control captions of all buckets that are not done. Raises `PipelineError` where
+    asking must end; what is done is kept.
+    """
     before = {job.bucket: finished(stage, job, fingerprint(stage, job)) for job in jobs}
-    found = [Summary(bucket, ran=False, counts=counts) for bucket, counts in before.items() if counts is not None]
+    found = [
+        Summary(bucket, ran=False, counts=counts)
+        for bucket, counts in before.items()
+        if counts is not None
+    ]
     waiting = [job for job in jobs if before[job.bucket] is None]
     if not waiting:
         return Together(found, {})
@@ -37,12 +55,17 @@ def paraphrase_together(stage: Stage, jobs: Sequence[Job]) -> Together:
 
 
 def _check_budget(store: Store, recipe: Recipe) -> None:
-    """Raise `PipelineError`, with a quote, where captions wait for a model that costs money and no budget is set."""
+    """Raise `PipelineError`, with a quote, where captions wait for a model that costs money and no
+    budget is set.
+    """
     price = price_of(recipe.llm)
     if not recipe.llm.budget_usd and (price.prompt or price.answer):
         needed = quote(store, recipe)
         if needed.calls:
-            raise PipelineError(f"llm.budget_usd is 0, so {recipe.llm.model} is not asked. {' '.join(needed.lines)}. Set it and run again")
+            raise PipelineError(
+                f"llm.budget_usd is 0, so {recipe.llm.model} is not asked. "
+                f"{' '.join(needed.lines)}. Set it and run again"
+            )
 
 
 class _Run:
@@ -54,7 +77,9 @@ class _Run:
         self.examples: dict[str, list[dict[str, str]]] = {"landed": [], "refused": []}
 
     async def begin(self, session: Session, jobs: Sequence[Job]) -> None:
-        """Start on every bucket as there is room; for each a task stays that ends it once its captions are through."""
+        """Start on every bucket as there is room; for each a task stays that ends it once its
+        captions are through.
+        """
         for job in jobs:
             begin_bucket(self._stage, job)
             asked: dict[str, asyncio.Task[Rewording | Death]] = {}
@@ -65,7 +90,13 @@ class _Run:
 
     async def _reworded(self, work: Work, session: Session) -> Rewording | Death:
         try:
-            found = await reworded(work.control, work.labels, self._recipe.caption.paraphrases, self._recipe.llm, session.ask)
+            found = await reworded(
+                work.control,
+                work.labels,
+                self._recipe.caption.paraphrases,
+                self._recipe.llm,
+                session.ask,
+            )
         except Unanswered as error:
             return Death(error.code, error.message)
         finally:
@@ -74,15 +105,24 @@ class _Run:
         return found
 
     def _show(self, work: Work, found: Rewording) -> None:
-        said = {"landed": found.captions[0].text if found.captions else "", "refused": found.example}
+        said = {
+            "landed": found.captions[0].text if found.captions else "",
+            "refused": found.example,
+        }
         for name, text in said.items():
             if text and len(self.examples[name]) < _EXAMPLES:
-                self.examples[name].append({"sample": work.sample_key, "caption": work.control.text, "rewording": text})
+                self.examples[name].append(
+                    {"sample": work.sample_key, "caption": work.control.text, "rewording": text}
+                )
 
     async def _end(self, job: Job, asked: dict[str, "asyncio.Task[Rewording | Death]"]) -> None:
         """Write a bucket once all its captions are through."""
         await asyncio.gather(*asked.values())
-        done: Done = await asyncio.to_thread(publish, job, {key: task.result() for key, task in asked.items()})
-        await asyncio.to_thread(lambda: write_marker(self._stage.folder, job, fingerprint(self._stage, job), done))
+        done: Done = await asyncio.to_thread(
+            publish, job, {key: task.result() for key, task in asked.items()}
+        )
+        await asyncio.to_thread(
+            lambda: write_marker(self._stage.folder, job, fingerprint(self._stage, job), done)
+        )
         self.summaries.append(Summary(job.bucket, ran=True, counts=done.counts))
         clips.progress(len(clips.read(job)))

@@ -11,14 +11,16 @@ from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 from schemas.record import Record
 
-_SECOND_SHARE = 0.15  # of captions are asked about twice: of published paraphrases by ChatGPT, 8 to 15 % lose a fact
+# of captions are asked about twice: of published paraphrases by ChatGPT, 8 to 15 % lose a fact
+_SECOND_SHARE = 0.15
 _REFUSED_BYTES = 2000  # a second request repeats each refused text, and why
 
 
 class Quote(Record):
     """Calls, tokens and money for the captions that are not answered yet.
 
-    `likely_usd` assumes four bytes a token and second requests for 15 %; `most_usd` counts every token and every try at its longest.
+    `likely_usd` assumes four bytes a token and second requests for 15 %; `most_usd` counts every
+    token and every try at its longest.
     """
 
     model: str
@@ -38,15 +40,32 @@ class Quote(Record):
         """The quote in words, in four lines."""
         how = " in batches" if self.batch else ""
         return (
-            f"captions: {self.captions} to reword by {self.model}{how}, {self.answered} of their requests answered already;",
-            f"calls: about {self.calls}, with {self.prompt_tokens} tokens of prompts and {self.answer_tokens} of answers;",
-            f"money: about ${self.likely_usd:.4f}, and at the very most, if all calls failed in the dearest way, ${self.most_usd:.4f};",
-            f"budget: ${self.budget_usd:.4f} (llm.budget_usd), of which ${self.spent_usd:.4f} is spent",
+            (
+                f"captions: {self.captions} to reword by {self.model}{how}, {self.answered} of "
+                "their "
+                "requests answered already;"
+            ),
+            (
+                f"calls: about {self.calls}, with {self.prompt_tokens} tokens of prompts and "
+                f"{self.answer_tokens} of answers;"
+            ),
+            (
+                f"money: about ${self.likely_usd:.4f}, and at the very most, if all calls failed "
+                "in "
+                f"the dearest way, ${self.most_usd:.4f};"
+            ),
+            (
+                f"budget: ${self.budget_usd:.4f} (llm.budget_usd), of which "
+                f"${self.spent_usd:.4f} is "
+                "spent"
+            ),
         )
 
 
 def quote(store: Store, recipe: Recipe) -> Quote:
-    """A quote for a build whose captions are composed. Raises `PipelineError` where they are not, or where the model has no price."""
+    """A quote for a build whose captions are composed. Raises `PipelineError` where they are not,
+    or where the model has no price.
+    """
     llm, count = recipe.llm, recipe.caption.paraphrases
     price, answers = price_of(llm), Answers(store)
     captions, worst = 0, 0
@@ -57,7 +76,8 @@ def quote(store: Store, recipe: Recipe) -> Quote:
         name = f"captions/{bucket}.parquet"
         if not store.exists(name):
             raise PipelineError(
-                f"{store.url}: step caption is not done; run `obbligato build` first: it asks nobody while llm.budget_usd is 0"
+                f"{store.url}: step caption is not done; run `obbligato build` first: it asks "
+                "nobody while llm.budget_usd is 0"
             )
         for work in works(Job(store.url, bucket, recipe)):
             captions += 1
@@ -69,13 +89,21 @@ def quote(store: Store, recipe: Recipe) -> Quote:
                 prompt += request.likely_prompt_tokens
                 answer += count * len(work.control.text.encode()) // 4
                 worst += llm.attempts * (
-                    2 * most(price, request, batch=llm.batch) + cost(price, count * _REFUSED_BYTES, 0, batch=llm.batch)
+                    2 * most(price, request, batch=llm.batch)
+                    + cost(price, count * _REFUSED_BYTES, 0, batch=llm.batch)
                 )
     calls = round(len(requests) * (1 + _SECOND_SHARE))
     prompt, answer = round(prompt * (1 + _SECOND_SHARE)), round(answer * (1 + _SECOND_SHARE))
     return Quote(
-        model=llm.model, batch=llm.batch, captions=captions, answered=len(answered),
-        calls=calls, prompt_tokens=prompt, answer_tokens=answer,
-        likely_usd=cost(price, prompt, answer, batch=llm.batch) / USD, most_usd=worst / USD, spent_usd=answers.spent / USD,
+        model=llm.model,
+        batch=llm.batch,
+        captions=captions,
+        answered=len(answered),
+        calls=calls,
+        prompt_tokens=prompt,
+        answer_tokens=answer,
+        likely_usd=cost(price, prompt, answer, batch=llm.batch) / USD,
+        most_usd=worst / USD,
+        spent_usd=answers.spent / USD,
         budget_usd=llm.budget_usd,
-    )  # fmt: skip
+    )

@@ -25,7 +25,9 @@ class Work(NamedTuple):
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The captions of a bucket that are reworded, one a sample at most, in the order of its samples."""
+    """The captions of a bucket that are reworded, one a sample at most, in the order of its
+    samples.
+    """
     captions = to_reword(job)
     for sample in labelled_samples(job):
         if (caption := captions.get(sample.varied.sample_key)) is not None:
@@ -33,7 +35,9 @@ def works(job: Job) -> Iterator[Work]:
 
 
 def to_reword(job: Job) -> dict[str, Caption]:
-    """The caption of each sample that is reworded: its control caption, else its first source caption."""
+    """The caption of each sample that is reworded: its control caption, else its first source
+    caption.
+    """
     out: dict[str, Caption] = {}
     for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}
@@ -43,7 +47,9 @@ def to_reword(job: Job) -> dict[str, Caption]:
 
 
 def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
-    """Write what came of a bucket's work, and count: texts that landed, refusals by reason, captions that nobody answered."""
+    """Write what came of a bucket's work, and count: texts that landed, refusals by reason,
+    captions that nobody answered.
+    """
     counts: Counter[str] = Counter(controls=len(done))
     rows: list[Captioned] = []
     dead: list[tuple[str, Death]] = []
@@ -53,6 +59,11 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
             counts["unanswered"] += 1
             continue
         rows.append(Captioned(sample_key=key, captions=found.captions))
-        counts.update({"landed": len(found.captions), **{f"refused_{name}": count for name, count in found.refused.items()}})
+        counts.update(
+            {
+                "landed": len(found.captions),
+                **{f"refused_{name}": count for name, count in found.refused.items()},
+            }
+        )
     file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
     return Done([file, *bucket.write_dead(job, FOLDER, dead)], dict(sorted(counts.items())))

@@ -1,4 +1,6 @@
-"""What a network weighs, as a short name: latents and states that were kept are of use only to whoever has the same weights."""
+"""What a network weighs, as a short name: latents and states that were kept are of use only to
+whoever has the same weights.
+"""
 
 import hashlib
 from typing import Final
@@ -9,7 +11,8 @@ STORED: Final = "weights in safetensors, not in pickles"  # as messages ask for 
 
 
 def weights_hash(module: torch.nn.Module) -> str:
-    """Eight hex of the SHA-256 of all parameters and buffers, on whatever device and in whatever floating type they lie.
+    """Eight hex of the SHA-256 of all parameters and buffers, on whatever device and in whatever
+    floating type they lie.
 
     >>> torch.nn.init.zeros_((layer := torch.nn.Linear(1, 1, bias=False)).weight) is layer.weight
     True

@@ -1,4 +1,6 @@
-"""Folders of models in the Hugging Face layout: by path, or by id from the hub and its local cache."""
+"""Folders of models in the Hugging Face layout: by path, or by id from the hub and its local
+cache.
+"""
 
 import hashlib
 import os
@@ -35,7 +37,9 @@ def pinned(model: str) -> Pinned:
 
 @lru_cache(maxsize=8)
 def model_folder(model: str) -> Path:
-    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be. Raises `PipelineError` where it cannot be had."""
+    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be. Raises
+    `PipelineError` where it cannot be had.
+    """
     if os.path.isdir(model):
         return Path(model)
     name, revision = pinned(model)
@@ -46,12 +50,16 @@ def model_folder(model: str) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
-        raise PipelineError(f"model {model} is no folder, and cannot be had from the hub: {first}") from error
+        raise PipelineError(
+            f"model {model} is no folder, and cannot be had from the hub: {first}"
+        ) from error
 
 
 @lru_cache(maxsize=8)
 def weights_checksum(folder: Path) -> str:
-    """SHA-256 over a model's weights and configuration, shortened. Raises `PipelineError` where there are none."""
+    """SHA-256 over a model's weights and configuration, shortened. Raises `PipelineError` where
+    there are none.
+    """
     weights = sorted(folder.glob(_WEIGHTS))
     if not weights:
         raise PipelineError(f"{folder} holds no weights: expected {_WEIGHTS}")

@@ -26,10 +26,14 @@ def annotate_files(paths: Sequence[str], recipe: Recipe) -> Iterator[FileLabels]
             [probed] = child.run(f"{probe_files.__module__}:probe_files", [path], recipe.ingest)
             if not isinstance(probed, Death):
                 [probed] = child.run(
-                    "pipelines.stages.labels.annotate:annotate_windows", [Window(path, path, 0.0, probed.duration_s)], recipe.annotate
+                    "pipelines.stages.labels.annotate:annotate_windows",
+                    [Window(path, path, 0.0, probed.duration_s)],
+                    recipe.annotate,
                 )
             if isinstance(probed, Annotation):
                 yield FileLabels(path, probed.labels, "")
             else:
-                yield FileLabels(path, None, f"{probed.code}: {probed.message} {probed.figure}".strip())
+                yield FileLabels(
+                    path, None, f"{probed.code}: {probed.message} {probed.figure}".strip()
+                )
         child.close()

@@ -1,4 +1,6 @@
-"""What of a build is not as it was written: every file of every marker, every seal, and the documents that its version vouches for."""
+"""What of a build is not as it was written: every file of every marker, every seal, and the
+documents that its version vouches for.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -8,7 +10,13 @@ from pipelines.engine.stage import MARKER, altered_files, forget, marker_name
 from pipelines.errors import Damaged, PipelineError
 from pipelines.llm.answers import Answers, damaged_lines
 from pipelines.reports.versions import FOLDER as VERSIONS
-from pipelines.reports.versions import altered_beginning, altered_documents, read_version, set_aside, version_names
+from pipelines.reports.versions import (
+    altered_beginning,
+    altered_documents,
+    read_version,
+    set_aside,
+    version_names,
+)
 from pipelines.stages.inputs import list_inputs
 from pipelines.stages.inputs.assign_buckets import INPUT_LEDGER, MARKED, PLAN, read_plan
 from pipelines.stages.texts import gather_vocabulary, index_vocabulary
@@ -22,7 +30,9 @@ _OPTIONAL: Final = {
 
 
 class Damage(NamedTuple):
-    """A file that is not as it was written, or the marker that should vouch for it; what is wrong; how the next build comes to mend it."""
+    """A file that is not as it was written, or the marker that should vouch for it; what is wrong;
+    how the next build comes to mend it.
+    """
 
     file: str
     wrong: str
@@ -40,13 +50,17 @@ class NotWhole(PipelineError):
     def __init__(self, out: str, lines: Sequence[str]) -> None:
         self.lines = tuple(lines)
         more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
-        super().__init__(f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes anew what it can")
+        super().__init__(
+            f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes "
+            "anew what it can"
+        )
 
 
 def check_whole(store: Store, folders: Iterable[str]) -> None:
     """Read every file of a build and hold it against what was recorded when it was written.
 
-    Raises `NotWhole`, which names each that differs, once all is ready for the next build to make them anew.
+    Raises `NotWhole`, which names each that differs, once all is ready for the next build to make
+    them anew.
     """
     found = damages(store, folders)
     if not found:
@@ -58,14 +72,28 @@ def check_whole(store: Store, folders: Iterable[str]) -> None:
 
 def damages(store: Store, folders: Iterable[str]) -> list[Damage]:
     """Every file of a build that is not as it was written, each once."""
-    found = (*_documents(store), *_plans(store), *_versions(store), *_answers(store), *_of_buckets(store, folders))
-    lines = {(damage.file, damage.wrong) if damage.file.endswith(".jsonl") else damage.file: damage for damage in found}
+    found = (
+        *_documents(store),
+        *_plans(store),
+        *_versions(store),
+        *_answers(store),
+        *_of_buckets(store, folders),
+    )
+    lines = {
+        (damage.file, damage.wrong) if damage.file.endswith(".jsonl") else damage.file: damage
+        for damage in found
+    }
     return list(lines.values())
 
 
 def _of_buckets(store: Store, folders: Iterable[str]) -> Iterator[Damage]:
     """Damage in the folders of stages."""
-    marked = [(folder, name.removesuffix(MARKER)) for folder in folders for name in store.names(folder) if name.endswith(MARKER)]
+    marked = [
+        (folder, name.removesuffix(MARKER))
+        for folder in folders
+        for name in store.names(folder)
+        if name.endswith(MARKER)
+    ]
     for found in side_by_side(lambda of: list(_of_bucket(store, *of)), marked):
         yield from found
 
@@ -73,8 +101,13 @@ def _of_buckets(store: Store, folders: Iterable[str]) -> Iterator[Damage]:
 def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
     try:
         for file, wrong in altered_files(store, folder, bucket):
-            # Where songs stand is told by two files with one marker: the one that is whole must stay vouched for.
-            mend = partial(store.delete, file) if (folder, bucket) == MARKED else partial(forget, store, folder, bucket)
+            # Where songs stand is told by two files with one marker: the one that is whole must
+            # stay vouched for.
+            mend = (
+                partial(store.delete, file)
+                if (folder, bucket) == MARKED
+                else partial(forget, store, folder, bucket)
+            )
             yield Damage(file, wrong, mend)
     except Damaged as error:
         name = marker_name(folder, bucket)
@@ -82,37 +115,62 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
 
 
 def _plans(store: Store) -> Iterator[Damage]:
-    """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any case."""
+    """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any
+    case.
+    """
     readers = {PLAN: read_plan, list_inputs.LISTING: list_inputs.read_listing} | _OPTIONAL
     for name, read in readers.items():
         if name not in _OPTIONAL or store.exists(name):
             yield from _broken(store, name, partial(read, store), lambda: None)
-    for name, sha256 in store.stated_before(index_vocabulary.PLAN, index_vocabulary.Plan).get("files", {}).items():
+    for name, sha256 in (
+        store.stated_before(index_vocabulary.PLAN, index_vocabulary.Plan).get("files", {}).items()
+    ):
         if not store.exists(name):
             yield Damage(name, "is missing", lambda: None)
         elif store.sha256(name) != sha256:
-            yield Damage(name, "is not what was written: its SHA-256 has changed", partial(store.delete, name))
+            yield Damage(
+                name,
+                "is not what was written: its SHA-256 has changed",
+                partial(store.delete, name),
+            )
 
 
 def _versions(store: Store) -> Iterator[Damage]:
-    """Damage in versions. The last is made anew; of an earlier one nothing else tells what it said."""
+    """Damage in versions. The last is made anew; of an earlier one nothing else tells what it
+    said.
+    """
     for name in version_names(store):
-        yield from _broken(store, f"{VERSIONS}/{name}", partial(read_version, store, name), partial(set_aside, store, name))
+        yield from _broken(
+            store,
+            f"{VERSIONS}/{name}",
+            partial(read_version, store, name),
+            partial(set_aside, store, name),
+        )
 
 
 def _documents(store: Store) -> Iterator[Damage]:
-    """Damage in what is written for the build as a whole, which is written anew in any case, but for the inputs' ledger."""
+    """Damage in what is written for the build as a whole, which is written anew in any case, but
+    for the inputs' ledger.
+    """
     for file, wrong in (*altered_beginning(store), *altered_documents(store)):
-        yield Damage(file, wrong, partial(store.delete, INPUT_LEDGER) if file == INPUT_LEDGER else lambda: None)
+        yield Damage(
+            file,
+            wrong,
+            partial(store.delete, INPUT_LEDGER) if file == INPUT_LEDGER else lambda: None,
+        )
 
 
 def _answers(store: Store) -> Iterator[Damage]:
-    """Damage in what language models answered, line by line. Answers are inputs: they are asked for again, not made anew."""
+    """Damage in what language models answered, line by line. Answers are inputs: they are asked for
+    again, not made anew.
+    """
     for line in damaged_lines(store):
         yield Damage(line.file, line.wrong, lambda: Answers(store).mend())
 
 
-def _broken(store: Store, name: str, read: Callable[[], object], mend: Callable[[], None]) -> Iterator[Damage]:
+def _broken(
+    store: Store, name: str, read: Callable[[], object], mend: Callable[[], None]
+) -> Iterator[Damage]:
     try:
         read()
     except FileNotFoundError:
@@ -122,5 +180,7 @@ def _broken(store: Store, name: str, read: Callable[[], object], mend: Callable[
 
 
 def _words(store: Store, name: str, error: Damaged) -> str:
-    """What a reader says is wrong with a file, without the file's name before it, and without advice: the next build mends it."""
+    """What a reader says is wrong with a file, without the file's name before it, and without
+    advice: the next build mends it.
+    """
     return str(error).removeprefix(f"{store.url}/{name} ").partition(";")[0]

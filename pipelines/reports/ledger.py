@@ -25,40 +25,65 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
     return [LedgerRow.model_validate(row) for table in found for row in table.to_pylist()]
 
 
-def mark_for_retry(store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]) -> list[str]:
-    """Make the next build do the dead again: all, or those with these keys. Returns what will be done again.
+def mark_for_retry(
+    store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]
+) -> list[str]:
+    """Make the next build do the dead again: all, or those with these keys. Returns what will be
+    done again.
 
     Raises `PipelineError` for a key that is not dead.
     """
     dead = {row.key: row for row in ledger_rows(store, [Outcome.DEAD])}
     unknown = [key for key in keys if key not in dead]
     if unknown:
-        raise PipelineError(f"{unknown[0]} is not dead in {store.url}; `obbligato dead ls` lists what is")
+        raise PipelineError(
+            f"{unknown[0]} is not dead in {store.url}; `obbligato dead ls` lists what is"
+        )
     wanted = [dead[key] for key in keys] if keys else list(dead.values())
     again = []
     inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
     again += _forget(store, "probed", _slices_of(store, inputs))
     samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
-    either = samples | {key.rpartition("-")[0] for key in samples}  # a stage's dead are samples, or clips with all their samples
+    either = samples | {
+        key.rpartition("-")[0] for key in samples
+    }  # a stage's dead are samples, or clips with all their samples
     buckets = read_plan(store)["buckets"] if samples else []
     for stage in stages:
-        again += _forget(store, stage.folder, _holding(store, stage.folder, buckets, ".dead.parquet", "key", either))
+        again += _forget(
+            store,
+            stage.folder,
+            _holding(store, stage.folder, buckets, ".dead.parquet", "key", either),
+        )
     return again
 
 
 def _slices_of(store: Store, inputs: set[str]) -> list[str]:
     """Slices of the listing that hold these inputs."""
-    slices = [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")] if inputs else []
+    slices = (
+        [
+            name.removesuffix(".parquet")
+            for name in store.names("listing")
+            if name.endswith(".parquet")
+        ]
+        if inputs
+        else []
+    )
     return _holding(store, "listing", slices, ".parquet", "row", inputs)
 
 
-def _holding(store: Store, folder: str, names: Sequence[str], suffix: str, column: str, wanted: set[str]) -> list[str]:
-    """Which of these tables have one of the wanted values in a column; of the tables nothing else is read."""
+def _holding(
+    store: Store, folder: str, names: Sequence[str], suffix: str, column: str, wanted: set[str]
+) -> list[str]:
+    """Which of these tables have one of the wanted values in a column; of the tables nothing else
+    is read.
+    """
     values = pa.array(sorted(wanted), pa.string())
 
     def holds(name: str) -> bool:
         file = f"{folder}/{name}{suffix}"
-        return store.exists(file) and bool(pc.any(pc.is_in(read_table(store, file, [column]).column(column), values)).as_py())
+        return store.exists(file) and bool(
+            pc.any(pc.is_in(read_table(store, file, [column]).column(column), values)).as_py()
+        )
 
     return [name for name, found in zip(names, side_by_side(holds, names)) if found]
 

@@ -1,4 +1,6 @@
-"""What a build would do, from file headers alone: songs, clips, hours, buckets, and an estimate of time and disk."""
+"""What a build would do, from file headers alone: songs, clips, hours, buckets, and an estimate of
+time and disk.
+"""
 
 import heapq
 from collections import Counter
@@ -27,7 +29,8 @@ _UNKNOWN_ID: Final = "0" * 16
 class Plan(Record):
     """Counts of a build that is not done yet. `unread` inputs could not be probed by their header.
 
-    Beyond `sampled` inputs, all but `inputs` and `ignored` are estimates from the headers of that many, drawn by key.
+    Beyond `sampled` inputs, all but `inputs` and `ignored` are estimates from the headers of that
+    many, drawn by key.
     """
 
     inputs: int
@@ -45,7 +48,9 @@ class Plan(Record):
 
 
 def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> Plan:
-    """A plan from a listing. Nothing is hashed, decoded or written; exact duplicates are not known yet."""
+    """A plan from a listing. Nothing is hashed, decoded or written; exact duplicates are not known
+    yet.
+    """
     totals: Counter[str] = Counter()
     drawn = _drawn(rows, totals, recipe.corpus.seed)
     seconds: Counter[str] = Counter()
@@ -63,11 +68,15 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> Plan:
     scale = (totals["inputs"] - totals["ignored"]) / max(1, len(drawn))
     for name in ("unread", "songs", "clips"):
         totals[name] = round(totals[name] * scale)
-    return _estimated(totals, len(drawn), {name: value * scale for name, value in seconds.items()}, recipe)
+    return _estimated(
+        totals, len(drawn), {name: value * scale for name, value in seconds.items()}, recipe
+    )
 
 
 def _drawn(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[InputRow]:
-    """Count all inputs, and draw those to look into: the ones whose keys have the highest hashes, so the same every time."""
+    """Count all inputs, and draw those to look into: the ones whose keys have the highest hashes,
+    so the same every time.
+    """
     drawn: list[tuple[int, int, InputRow]] = []
     for place, row in enumerate(rows):
         totals["inputs"] += 1
@@ -89,7 +98,9 @@ def _song(row: InputRow) -> Song:
     return Song(song_id=_UNKNOWN_ID, rate_hz=rate_hz, channels=channels, duration_s=duration_s)
 
 
-def _estimated(totals: Counter[str], sampled: int, seconds: Mapping[str, float], recipe: Recipe) -> Plan:
+def _estimated(
+    totals: Counter[str], sampled: int, seconds: Mapping[str, float], recipe: Recipe
+) -> Plan:
     train = 1.0 if recipe.vary.all_splits else 1 - recipe.ingest.validation - recipe.ingest.test
     copies = 1 + train * len(varied(recipe.vary))
     clips_s = seconds.get("clips", 0.0)
@@ -99,13 +110,25 @@ def _estimated(totals: Counter[str], sampled: int, seconds: Mapping[str, float],
     stored = 2 if recipe.pack.keep_variants else 1
     all_hz = recipe.vary.rate_hz + sum(recipe.vary.copies_hz)
     return Plan(
-        inputs=totals["inputs"], ignored=totals["ignored"], sampled=sampled, unread=totals["unread"], songs=totals["songs"],
-        clips=totals["clips"], buckets=_buckets(totals["clips"], train, recipe.ingest), samples=round(totals["clips"] * copies),
-        source_hours=round(seconds.get("source", 0.0) / 3600, 3), sample_hours=round(sample_s / 3600, 3), cpu_hours=round(cpu_s / 3600, 3),
-        disk_gb=round(stored * sample_s * BYTES_PER_S_AT_16K * all_hz / 16_000 * recipe.vary.channels / 1e9, 3),
-    )  # fmt: skip
+        inputs=totals["inputs"],
+        ignored=totals["ignored"],
+        sampled=sampled,
+        unread=totals["unread"],
+        songs=totals["songs"],
+        clips=totals["clips"],
+        buckets=_buckets(totals["clips"], train, recipe.ingest),
+        samples=round(totals["clips"] * copies),
+        source_hours=round(seconds.get("source", 0.0) / 3600, 3),
+        sample_hours=round(sample_s / 3600, 3),
+        cpu_hours=round(cpu_s / 3600, 3),
+        disk_gb=round(
+            stored * sample_s * BYTES_PER_S_AT_16K * all_hz / 16_000 * recipe.vary.channels / 1e9, 3
+        ),
+    )
 
 
 def _buckets(clips: int, train: float, recipe: IngestRecipe) -> int:
     shares = (train, recipe.validation, recipe.test)
-    return sum(bucket_count(round(clips * share), clips, recipe) for share in shares if clips * share >= 1)
+    return sum(
+        bucket_count(round(clips * share), clips, recipe) for share in shares if clips * share >= 1
+    )

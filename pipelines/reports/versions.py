@@ -1,4 +1,6 @@
-"""Versions of a dataset: each build that changed it adds one, which names its parent and what became of each shard."""
+"""Versions of a dataset: each build that changed it adds one, which names its parent and what
+became of each shard.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -29,7 +31,9 @@ class _Beginning(Record):
 
 
 class Version(Record):
-    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one in `shards`."""
+    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one
+    in `shards`.
+    """
 
     number: int
     parent: int | None  # the version before; none for the first
@@ -47,11 +51,19 @@ class Version(Record):
 
 
 def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
-    """Add a version for a dataset that has just been closed, or return the last where nothing has changed."""
+    """Add a version for a dataset that has just been closed, or return the last where nothing has
+    changed.
+    """
     last = last_version(store)
-    found = {"recipe_sha256": digest(recipe.model_dump(mode="json")), "listing_sha256": _listing(store), "dataset_sha256": digest(dataset)}
+    found = {
+        "recipe_sha256": digest(recipe.model_dump(mode="json")),
+        "listing_sha256": _listing(store),
+        "dataset_sha256": digest(dataset),
+    }
     documents = {name: store.sha256(name) for name in _documents(store)}
-    if last is not None and all(getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()):
+    if last is not None and all(
+        getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()
+    ):
         return last
     shards = {shard["file"]: shard["sha256"] for shard in dataset["shards"]}
     before = last.shards if last is not None else {}
@@ -65,7 +77,9 @@ def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Ve
         shards=shards,
         documents=documents,
         added=tuple(sorted(shards.keys() - before.keys())),
-        changed=tuple(sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])),
+        changed=tuple(
+            sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])
+        ),
         removed=tuple(sorted(before.keys() - shards.keys())),
     )
     store.write_sealed(f"{FOLDER}/{version.number:05d}.json", version.model_dump(mode="json"))
@@ -86,12 +100,16 @@ def read_version(store: Store, name: str) -> Version:
 
 
 def seal_beginning(store: Store, written: Sequence[Published]) -> None:
-    """Remember what a build was begun with: the last file written of a beginning, so that the next one takes it away first."""
+    """Remember what a build was begun with: the last file written of a beginning, so that the next
+    one takes it away first.
+    """
     store.write_sealed(BEGUN, {"files": {file.name: file.sha256 for file in written}})
 
 
 def altered_beginning(store: Store) -> Iterator[Altered]:
-    """Of what a build was begun with, what is not as it was written. Nothing in builds from before that was remembered."""
+    """Of what a build was begun with, what is not as it was written. Nothing in builds from before
+    that was remembered.
+    """
     try:
         files = store.read_stated(BEGUN, _Beginning)["files"]
     except FileNotFoundError:
@@ -107,7 +125,9 @@ def altered_beginning(store: Store) -> Iterator[Altered]:
 
 
 def altered_documents(store: Store) -> Iterator[Altered]:
-    """Files of a build as a whole that are not those which its last version was published with, each with what is wrong."""
+    """Files of a build as a whole that are not those which its last version was published with,
+    each with what is wrong.
+    """
     version = last_version(store)
     if version is None:
         return
@@ -119,7 +139,9 @@ def altered_documents(store: Store) -> Iterator[Altered]:
 
 
 def set_aside(store: Store, name: str) -> None:
-    """Give a damaged version another name, under which nobody reads it: its number is free for what is published next."""
+    """Give a damaged version another name, under which nobody reads it: its number is free for what
+    is published next.
+    """
     store.write_bytes(f"{FOLDER}/{name}.damaged", store.read_bytes(f"{FOLDER}/{name}"))
     store.delete(f"{FOLDER}/{name}")
 
@@ -135,7 +157,15 @@ def _number(name: str) -> int:
 
 def _documents(store: Store) -> list[str]:
     """Names of the files of a build as a whole, which no bucket's marker vouches for."""
-    wanted = (DATASET, "README.md", "recipe.toml", "sources.json", "clips/plan.json", LISTING, "ledger/inputs.parquet")
+    wanted = (
+        DATASET,
+        "README.md",
+        "recipe.toml",
+        "sources.json",
+        "clips/plan.json",
+        LISTING,
+        "ledger/inputs.parquet",
+    )
     assigned = (f"assigned/{name}" for name in store.names("assigned") if name.endswith(".parquet"))
     return [*(name for name in wanted if store.exists(name)), *assigned]
 
@@ -150,13 +180,31 @@ def _listing(store: Store) -> str:
 def what_changed(version: Version, before: Version | None) -> str:
     """What a version changed against the one before, in Markdown."""
     new, old = _counts(version), _counts(before) if before is not None else {}
-    rows = [f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | {new.get(name, 0) - old.get(name, 0):+d} |" for name in {**new, **old}]
+    rows = [
+        (
+            f"| {name} | {old.get(name, 0)} | {new.get(name, 0)} | "
+            f"{new.get(name, 0) - old.get(name, 0):+d} |"
+        )
+        for name in {**new, **old}
+    ]
     shards = {"added": version.added, "changed": version.changed, "removed": version.removed}
-    recipe = "the same recipe" if before is not None and before.recipe_sha256 == version.recipe_sha256 else "another recipe"
-    title = f"# Version {version.number}, " + (f"after version {version.parent}, {recipe}" if before is not None else "the first")
+    recipe = (
+        "the same recipe"
+        if before is not None and before.recipe_sha256 == version.recipe_sha256
+        else "another recipe"
+    )
+    title = f"# Version {version.number}, " + (
+        f"after version {version.parent}, {recipe}" if before is not None else "the first"
+    )
     lines = [title, "", "| | before | now | change |", "|---|---:|---:|---:|", *rows, ""]
-    return "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())]) + "\n"
+    return (
+        "\n".join([*lines, *(f"- shards {what}: {len(names)}" for what, names in shards.items())])
+        + "\n"
+    )
 
 
 def _counts(version: Version) -> dict[str, int]:
-    return {**version.samples, **{f"inputs: {name}": count for name, count in version.inputs.items()}}
+    return {
+        **version.samples,
+        **{f"inputs: {name}": count for name, count in version.inputs.items()},
+    }

@@ -1,4 +1,6 @@
-"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in the bucket's shard."""
+"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in
+the bucket's shard.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,12 +26,16 @@ class Piece(NamedTuple):
 def pieces(row: Varied) -> Iterator[Piece]:
     """A sample's audio, and its copies at lower rates."""
     yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
-    yield from (Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes) for copy in row.copies)
+    yield from (
+        Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes)
+        for copy in row.copies
+    )
 
 
 @contextmanager
 def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
-    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped them, from the shard itself.
+    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped
+    them, from the shard itself.
 
     Raises `PipelineError` where they were dropped and the shard is not whole.
     """
@@ -38,7 +44,8 @@ def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
     if not kept and not _whole(job):
         job.store.delete(marker_name("variants", job.bucket))
         raise PipelineError(
-            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build again, and both are made anew"
+            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build "
+            "again, and both are made anew"
         )
     with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}

@@ -21,7 +21,16 @@ class LabelledSample(NamedTuple):
 def labelled_samples(job: Job) -> Iterator[LabelledSample]:
     """A bucket's samples in the order in which they were made."""
     bucket_clips = {clip.clip_key: clip for clip in bucket.read(job)}
-    annotations = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    annotations = {
+        row.clip_key: row.labels
+        for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)
+    }
     for varied in job.store.read_records(f"variants/{job.bucket}.parquet", Varied):
         clip = bucket_clips[varied.clip_key]
-        yield LabelledSample(varied, clip, variant_labels(annotations[varied.clip_key], clip.length_s, varied.change, varied.duration_s))
+        yield LabelledSample(
+            varied,
+            clip,
+            variant_labels(
+                annotations[varied.clip_key], clip.length_s, varied.change, varied.duration_s
+            ),
+        )

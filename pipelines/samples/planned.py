@@ -6,7 +6,9 @@ from schemas.recipe import VaryRecipe
 
 
 def planned_variants(clip: Clip, recipe: VaryRecipe) -> tuple[str, ...]:
-    """Names of a clip's samples: the original, and in train (or everywhere by recipe) the varied copies."""
+    """Names of a clip's samples: the original, and in train (or everywhere by recipe) the varied
+    copies.
+    """
     if clip.split is not Split.TRAIN and not recipe.all_splits:
         return ("orig",)
     return ("orig", *varied(recipe))
@@ -19,4 +21,8 @@ def varied(recipe: VaryRecipe) -> tuple[str, ...]:
     ('pd1', 'pu2', 's1', 'v1')
     """
     pitch = (f"p{'u' if step > 0 else 'd'}{abs(step)}" for step in recipe.semitones if step)
-    return (*pitch, *(f"s{place + 1}" for place in range(recipe.speeds)), *(f"v{place + 1}" for place in range(recipe.volumes)))
+    return (
+        *pitch,
+        *(f"s{place + 1}" for place in range(recipe.speeds)),
+        *(f"v{place + 1}" for place in range(recipe.volumes)),
+    )

@@ -1,4 +1,6 @@
-"""What a worker's child does for matches: it holds the vocabularies' vectors, mapped from files, and finds each clip's nearest texts."""
+"""What a worker's child does for matches: it holds the vocabularies' vectors, mapped from files,
+and finds each clip's nearest texts.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,11 +14,14 @@ from pipelines.embedders import Vectors
 from schemas.label_recipe import LabelRecipe, Search
 
 _SPARE: Final = 2  # times as many are looked at where near copies of each other are left out
-_CHECKED: Final = 1  # queries of a call that are searched exactly as well, to know what an approximate search misses
+# queries of a call that are searched exactly as well, to know what an approximate search misses
+_CHECKED: Final = 1
 
 
 class Space(NamedTuple):
-    """A vocabulary's vectors: files of slices, in order; a file of inverted lists ("" for none); a mark of what they hold."""
+    """A vocabulary's vectors: files of slices, in order; a file of inverted lists ("" for none); a
+    mark of what they hold.
+    """
 
     files: tuple[str, ...]
     lists: str
@@ -38,9 +43,11 @@ class Near(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A clip's candidates of each vocabulary, the nearest first; of an approximate search, how many of the exact ones it found.
+    """A clip's candidates of each vocabulary, the nearest first; of an approximate search, how many
+    of the exact ones it found.
 
-    `checked` is how many exact ones were looked for: none where the search was exact, or this clip was not looked at twice.
+    `checked` is how many exact ones were looked for: none where the search was exact, or this clip
+    was not looked at twice.
     """
 
     near: tuple[tuple[Near, ...], ...]
@@ -54,39 +61,70 @@ def match(vectors: Sequence[Vectors], request: Request) -> list[Found]:
     by_space = [_of_space(queries, space, request.recipe) for space in request.spaces]
     return [
         Found(
-            tuple(found[clip] for found, _ in by_space), *np.sum([lost for _, lost in by_space], axis=0).tolist() if clip == 0 else (0, 0)
+            tuple(found[clip] for found, _ in by_space),
+            *np.sum([lost for _, lost in by_space], axis=0).tolist() if clip == 0 else (0, 0),
         )
         for clip in range(len(queries))
     ]
 
 
-def _of_space(queries: Vectors, space: Space, recipe: LabelRecipe) -> tuple[list[tuple[Near, ...]], tuple[int, int]]:
-    """Candidates of each clip, and of the clips that were searched twice the texts looked for and those missed."""
-    from pipelines.search import exact as retrieval  # late: torch loads for a second, and whoever drives the work does without
+def _of_space(
+    queries: Vectors, space: Space, recipe: LabelRecipe
+) -> tuple[list[tuple[Near, ...]], tuple[int, int]]:
+    """Candidates of each clip, and of the clips that were searched twice the texts looked for and
+    those missed.
+    """
+    from pipelines.search import (
+        exact as retrieval,
+    )  # late: torch loads for a second, and whoever drives the work does without
 
     wanted = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
     blocks = _blocks(space)
     if recipe.search is Search.EXACT:
-        nearest, lost = retrieval.nearest(queries, _held(space, recipe.device), wanted, device=recipe.device), (0, 0)
+        nearest, lost = (
+            retrieval.nearest(queries, _held(space, recipe.device), wanted, device=recipe.device),
+            (0, 0),
+        )
     else:
         from pipelines.search.inverted_lists import search_index
 
         nearest = search_index(Path(space.lists), queries, wanted, recipe.probes)
         exact = retrieval.nearest(queries[:_CHECKED], blocks, recipe.nearest)
-        lost = (exact.ids_QK.size, len(set(exact.ids_QK.ravel().tolist()) - set(nearest.ids_QK[:_CHECKED].ravel().tolist())))
-    return [_distinct(ids, scores, blocks, recipe) for ids, scores in zip(nearest.ids_QK, nearest.scores_QK, strict=True)], lost
+        lost = (
+            exact.ids_QK.size,
+            len(
+                set(exact.ids_QK.ravel().tolist()) - set(nearest.ids_QK[:_CHECKED].ravel().tolist())
+            ),
+        )
+    return [
+        _distinct(ids, scores, blocks, recipe)
+        for ids, scores in zip(nearest.ids_QK, nearest.scores_QK, strict=True)
+    ], lost
 
 
-def _distinct(ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], blocks: Sequence[Any], recipe: LabelRecipe) -> tuple[Near, ...]:
-    """The nearest texts that are similar enough to the clip, and not too similar to a nearer one."""
+def _distinct(
+    ids: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    blocks: Sequence[Any],
+    recipe: LabelRecipe,
+) -> tuple[Near, ...]:
+    """The nearest texts that are similar enough to the clip, and not too similar to a nearer
+    one.
+    """
     vectors = np.stack([_row(blocks, row) for row in ids.tolist()]).astype(np.float32)
-    alike = vectors @ vectors.T >= recipe.max_similarity if recipe.max_similarity < 1 else np.zeros((len(ids), len(ids)), bool)
+    alike = (
+        vectors @ vectors.T >= recipe.max_similarity
+        if recipe.max_similarity < 1
+        else np.zeros((len(ids), len(ids)), bool)
+    )
     kept: list[int] = []
     for place, score in enumerate(scores.tolist()):
         is_dead = not vectors[place].any()
         if score >= recipe.min_similarity and not is_dead and not alike[place, kept].any():
             kept.append(place)
-    return tuple(Near(int(ids[place]), round(float(scores[place]), 4)) for place in kept[: recipe.nearest])
+    return tuple(
+        Near(int(ids[place]), round(float(scores[place]), 4)) for place in kept[: recipe.nearest]
+    )
 
 
 @lru_cache(maxsize=8)

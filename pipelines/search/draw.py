@@ -1,4 +1,6 @@
-"""Which of its candidates a sample gets: drawn without replacement, each with a chance that falls with its frequency in the corpus."""
+"""Which of its candidates a sample gets: drawn without replacement, each with a chance that falls
+with its frequency in the corpus.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,11 +9,15 @@ import numpy as np
 from schemas.pseudo_label import Candidate
 
 
-def drawn(candidates: Sequence[Candidate], clips: Mapping[int, int], number: int, rng: np.random.Generator) -> list[Candidate]:
-    """Up to `number` candidates, the nearest first; `clips` says how many clips have each entry among their candidates.
+def drawn(
+    candidates: Sequence[Candidate], clips: Mapping[int, int], number: int, rng: np.random.Generator
+) -> list[Candidate]:
+    """Up to `number` candidates, the nearest first; `clips` says how many clips have each entry
+    among their candidates.
 
-    One after the other is drawn with probability proportional to 1 / frequency among those that are left: the first to come of
-    exponential clocks whose rates are those weights (Efraimidis & Spirakis, 2006). A text that many clips would get is drawn rarely.
+    One after the other is drawn with probability proportional to 1 / frequency among those that are
+    left: the first to come of exponential clocks whose rates are those weights (Efraimidis &
+    Spirakis, 2006). A text that many clips would get is drawn rarely.
 
     >>> made = dict(text="", form="long", vocabulary="v", source="", licence="", similarity=0.5)
     >>> rare, common = Candidate(entry=1, rank=1, **made), Candidate(entry=2, rank=2, **made)
@@ -19,5 +25,9 @@ def drawn(candidates: Sequence[Candidate], clips: Mapping[int, int], number: int
     >>> sum(drawn([rare, common], {1: 1, 2: 9}, 1, rng) == [rare] for _ in range(1000))
     896
     """
-    clocks = rng.standard_exponential(len(candidates)) * np.array([clips[candidate.entry] for candidate in candidates], np.float64)
-    return [candidates[place] for place in sorted(np.argsort(clocks, kind="stable")[:number].tolist())]
+    clocks = rng.standard_exponential(len(candidates)) * np.array(
+        [clips[candidate.entry] for candidate in candidates], np.float64
+    )
+    return [
+        candidates[place] for place in sorted(np.argsort(clocks, kind="stable")[:number].tolist())
+    ]

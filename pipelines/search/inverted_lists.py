@@ -1,6 +1,8 @@
-"""An approximate index of many rows, as an option: each row lies in the list of its nearest centre, and a search looks into a few lists.
+"""An approximate index of many rows, as an option: each row lies in the list of its nearest centre,
+and a search looks into a few lists.
 
-Rows are kept as float16, as they are stored, so a score is exact; what may be missed are rows in lists that were not looked into.
+Rows are kept as float16, as they are stored, so a score is exact; what may be missed are rows in
+lists that were not looked into.
 """
 
 import math
@@ -19,18 +21,23 @@ from pipelines.engine.seeding import generator
 from pipelines.errors import PipelineError
 from pipelines.search.exact import Nearest, refuse_broken
 
-_LISTS: Final = 2  # times the root of the number of rows: faiss advises 4 and more, but building takes the square of it
-_SAMPLE: Final = 64  # rows a list to find the centres from: faiss warns below 39 and leaves out what is above 256
+# times the root of the number of rows: faiss advises 4 and more, but building takes the square of
+# it
+_LISTS: Final = 2
+# rows a list to find the centres from: faiss warns below 39 and leaves out what is above 256
+_SAMPLE: Final = 64
 _FEWEST: Final = 39
 _ROWS: Final = 16_384  # added at once
 Stored = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 
 def build_index(blocks: Sequence[Stored], out_path: Path, seed: int) -> None:
-    """Write an index of unit vectors, matrices of float16 or float32 whose rows are numbered through from 0.
+    """Write an index of unit vectors, matrices of float16 or float32 whose rows are numbered
+    through from 0.
 
-    The same rows and seed give the same bytes on the same kind of CPU: it runs on one thread. The file appears when it is whole.
-    Raises `PipelineError`, with the row's number, where a value is not finite, and where there are no rows or faiss is missing.
+    The same rows and seed give the same bytes on the same kind of CPU: it runs on one thread. The
+    file appears when it is whole. Raises `PipelineError`, with the row's number, where a value is
+    not finite, and where there are no rows or faiss is missing.
     """
     faiss = _faiss()
     rows = sum(len(block) for block in blocks)
@@ -46,24 +53,35 @@ def build_index(blocks: Sequence[Stored], out_path: Path, seed: int) -> None:
 
 
 def search_index(path: Path, queries_QD: npt.NDArray[np.float32], k: int, probes: int) -> Nearest:
-    """The K rows most similar to each query among those in the `probes` lists nearest to it; K is `k`, or all rows if fewer.
+    """The K rows most similar to each query among those in the `probes` lists nearest to it; K is
+    `k`, or all rows if fewer.
 
-    Where these lists hold fewer than K rows, the query is looked up in all of them. Equal scores are in order of their ids, but which of
-    them take the K-th place is left to faiss. Raises `PipelineError` where the index is missing or has other dimensions.
+    Where these lists hold fewer than K rows, the query is looked up in all of them. Equal scores
+    are in order of their ids, but which of them take the K-th place is left to faiss. Raises
+    `PipelineError` where the index is missing or has other dimensions.
     """
     faiss, index = _faiss(), _opened(path)
     queries_QD = np.ascontiguousarray(queries_QD, np.float32)
     if queries_QD.ndim != 2 or queries_QD.shape[1] != index.d or min(k, probes) < 1:
-        raise PipelineError(f"{path} holds {index.d} dimensions; given: queries {queries_QD.shape}, k {k}, probes {probes}")
+        raise PipelineError(
+            f"{path} holds {index.d} dimensions; given: queries {queries_QD.shape}, k {k}, "
+            f"probes {probes}"
+        )
     _refuse(queries_QD, "the queries", 0)
     k = min(k, index.ntotal)
-    scores_QK, ids_QK = index.search(queries_QD, k, params=faiss.SearchParametersIVF(nprobe=min(probes, index.nlist)))
+    scores_QK, ids_QK = index.search(
+        queries_QD, k, params=faiss.SearchParametersIVF(nprobe=min(probes, index.nlist))
+    )
     short_Q = (ids_QK < 0).any(axis=1)
     if short_Q.any():
         everywhere = faiss.SearchParametersIVF(nprobe=index.nlist)
-        scores_QK[short_Q], ids_QK[short_Q] = index.search(queries_QD[short_Q], k, params=everywhere)
+        scores_QK[short_Q], ids_QK[short_Q] = index.search(
+            queries_QD[short_Q], k, params=everywhere
+        )
     order_QK = np.lexsort((ids_QK, -scores_QK))
-    return Nearest(np.take_along_axis(ids_QK, order_QK, 1), np.take_along_axis(scores_QK, order_QK, 1))
+    return Nearest(
+        np.take_along_axis(ids_QK, order_QK, 1), np.take_along_axis(scores_QK, order_QK, 1)
+    )
 
 
 def recall(exact: Nearest, approximate: Nearest) -> float:
@@ -74,7 +92,10 @@ def recall(exact: Nearest, approximate: Nearest) -> float:
     0.75
     """
     if exact.ids_QK.shape != approximate.ids_QK.shape:
-        raise PipelineError(f"recall compares the same queries and K: {exact.ids_QK.shape} and {approximate.ids_QK.shape} differ")
+        raise PipelineError(
+            f"recall compares the same queries and K: {exact.ids_QK.shape} and "
+            f"{approximate.ids_QK.shape} differ"
+        )
     hits = (exact.ids_QK[:, :, None] == approximate.ids_QK[:, None, :]).any(axis=2)
     return float(hits.mean()) if hits.size else 1.0
 
@@ -83,7 +104,9 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError:
-        raise PipelineError('an approximate index needs faiss: pip install "obbligato[ann]"') from None
+        raise PipelineError(
+            'an approximate index needs faiss: pip install "obbligato[ann]"'
+        ) from None
     return faiss
 
 
@@ -99,7 +122,9 @@ def _one_thread(faiss: Any) -> Iterator[None]:
 
 def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
     centres = faiss.IndexFlatIP(dimensions)
-    index = faiss.IndexIVFScalarQuantizer(centres, dimensions, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFScalarQuantizer(
+        centres, dimensions, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
     index.by_residual = False  # rows as they are, not as differences from their centres
     index.cp.seed, index.cp.max_points_per_centroid = seed % 2**31, _SAMPLE
     return index
@@ -107,7 +132,9 @@ def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
 
 def _sample(blocks: Sequence[Stored], count: int, seed: int) -> npt.NDArray[np.float32]:
     """Rows drawn without repeats, in order."""
-    drawn = np.sort(generator(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False))
+    drawn = np.sort(
+        generator(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False)
+    )
     found: list[npt.NDArray[np.float32]] = []
     first_id = 0
     for part in _parts(blocks):

@@ -1,6 +1,8 @@
-"""Near vectors without comparing all pairs: signatures by random hyperplanes, and the places in hash tables that they give.
+"""Near vectors without comparing all pairs: signatures by random hyperplanes, and the places in
+hash tables that they give.
 
-Two vectors at an angle of t differ in each bit with the chance t / pi (Charikar, 2002), which is where all figures here come from.
+Two vectors at an angle of t differ in each bit with the chance t / pi (Charikar, 2002), which is
+where all figures here come from.
 """
 
 import math
@@ -16,7 +18,9 @@ Words = npt.NDArray[np.uint64]
 _WORDS: Final = 4  # of 64 bits: a signature tells an angle to about 3 degrees
 _FEWEST_BITS: Final = 6
 _MOST_BITS: Final = 30
-_DEVIATIONS: Final = 3.0  # a near pair's signatures differ by more than this many deviations above the mean in one case of a thousand
+# a near pair's signatures differ by more than this many deviations above the mean in one case of a
+# thousand
+_DEVIATIONS: Final = 3.0
 _MOST_IN_A_PLACE: Final = 4096  # of a larger crowd each is compared with this many that follow it
 
 
@@ -50,11 +54,16 @@ def _differ(similarity: float) -> float:
     return math.acos(max(-1.0, min(1.0, similarity))) / math.pi
 
 
-def signatures(vectors_ND: npt.NDArray[np.float32], hashing: Hashing, rng: np.random.Generator) -> Signed:
+def signatures(
+    vectors_ND: npt.NDArray[np.float32], hashing: Hashing, rng: np.random.Generator
+) -> Signed:
     """Bits of unit vectors; every caller must give the same generator."""
     dimension = vectors_ND.shape[1]
     long_NB = vectors_ND @ rng.standard_normal((dimension, 64 * _WORDS)).astype(np.float32) > 0
-    places = [_numbers(vectors_ND @ rng.standard_normal((dimension, hashing.bits)).astype(np.float32) > 0) for _ in range(hashing.tables)]
+    places = [
+        _numbers(vectors_ND @ rng.standard_normal((dimension, hashing.bits)).astype(np.float32) > 0)
+        for _ in range(hashing.tables)
+    ]
     return Signed(np.stack(places), np.packbits(long_NB, axis=1).view(np.uint64))
 
 
@@ -64,13 +73,19 @@ def _numbers(bits_NB: npt.NDArray[np.bool_]) -> Words:
 
 
 def most_different(similarity: float) -> int:
-    """In how many bits the signatures of two vectors that are this similar may differ, but for one pair in a thousand."""
+    """In how many bits the signatures of two vectors that are this similar may differ, but for one
+    pair in a thousand.
+    """
     size, chance = 64 * _WORDS, _differ(similarity)
     return math.ceil(size * chance + _DEVIATIONS * math.sqrt(size * chance * (1 - chance)))
 
 
-def near_pairs(places_N: Words, signatures_NW: Words, similarity: float) -> Iterator[tuple[int, int]]:
-    """Pairs of rows that share a place and whose signatures allow the similarity, the lower row first."""
+def near_pairs(
+    places_N: Words, signatures_NW: Words, similarity: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs of rows that share a place and whose signatures allow the similarity, the lower row
+    first.
+    """
     limit = most_different(similarity)
     order = np.lexsort((*signatures_NW.T, places_N))  # in a crowd, copies stand side by side
     borders = np.flatnonzero(np.diff(places_N[order])) + 1

@@ -1,4 +1,6 @@
-"""Audio inside shards: its length and form, found in a child process that may crash without harm."""
+"""Audio inside shards: its length and form, found in a child process that may crash without
+harm.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,10 +16,14 @@ from pipelines.shards.read import Entry, RawSample
 from pipelines.storage.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
-_LIMITS: Final = IngestRecipe(min_clip_s=0.001)  # a foreign set may hold single drum hits; only no sound at all is a problem
+_LIMITS: Final = IngestRecipe(
+    min_clip_s=0.001
+)  # a foreign set may hold single drum hits; only no sound at all is a problem
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
-_JSON_GROWTH: Final = 30  # bytes of memory that a byte of JSON may become: an empty list is three of them
+_JSON_GROWTH: Final = (
+    30  # bytes of memory that a byte of JSON may become: an empty list is three of them
+)
 
 
 class Depth(StrEnum):
@@ -36,14 +42,19 @@ class Sound(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An entry of a shard with its audio measured: none where it was not asked for or there is none."""
+    """An entry of a shard with its audio measured: none where it was not asked for or there is
+    none.
+    """
 
     entry: Entry
     sound: Sound | None
 
 
-def listened(entries: Iterable[Entry], wanted: Callable[[RawSample], bool], depth: Depth) -> Iterator[Heard]:
-    """Entries in order, the audio of `wanted` samples measured; audio that cannot be is a `Problem` right after its sample.
+def listened(
+    entries: Iterable[Entry], wanted: Callable[[RawSample], bool], depth: Depth
+) -> Iterator[Heard]:
+    """Entries in order, the audio of `wanted` samples measured; audio that cannot be is a `Problem`
+    right after its sample.
 
     A sample's own bytes can no longer be read from what comes out.
     """
@@ -51,7 +62,9 @@ def listened(entries: Iterable[Entry], wanted: Callable[[RawSample], bool], dept
     held = 0
     with bucket.child(LimitsRecipe()) as child:
         for entry in entries:
-            waiting.append((entry, _bytes(entry) if isinstance(entry, RawSample) and wanted(entry) else None))
+            waiting.append(
+                (entry, _bytes(entry) if isinstance(entry, RawSample) and wanted(entry) else None)
+            )
             held += len(waiting[-1][1] or b"") + _facts_bytes(entry)
             if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
                 yield from _measured(waiting, child, depth)
@@ -74,15 +87,22 @@ def _bytes(sample: RawSample) -> bytes | Death | None:
         return Death(error.code, error.message, error.figure)
 
 
-def _measured(waiting: Sequence[tuple[Entry, bytes | Death | None]], child: Child, depth: Depth) -> Iterator[Heard]:
+def _measured(
+    waiting: Sequence[tuple[Entry, bytes | Death | None]], child: Child, depth: Depth
+) -> Iterator[Heard]:
     contents = [content for _, content in waiting if isinstance(content, bytes)]
     answers = iter(child.run("pipelines.shards.audio:measure", contents, depth) if contents else [])
     for entry, content in waiting:
         answer = next(answers) if isinstance(content, bytes) else content
         yield Heard(entry, answer if isinstance(answer, Sound) else None)
         if isinstance(answer, Death) and isinstance(entry, RawSample):
-            message = f"its audio cannot be used: {answer.message}{f' ({answer.figure})' if answer.figure else ''}"
-            yield Heard(Problem(shard=entry.shard, key=entry.key, code=answer.code, message=message), None)
+            message = (
+                "its audio cannot be used: "
+                f"{answer.message}{f' ({answer.figure})' if answer.figure else ''}"
+            )
+            yield Heard(
+                Problem(shard=entry.shard, key=entry.key, code=answer.code, message=message), None
+            )
 
 
 def measure(contents: Sequence[bytes], depth: Depth) -> list[Sound | Death]:
@@ -109,7 +129,9 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
 
 
 def sample_wave(content: bytes) -> Wave:
-    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it cannot be."""
+    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it
+    cannot be.
+    """
     with bucket.child(LimitsRecipe()) as child:
         (answer,) = child.run("pipelines.shards.audio:decode", [content], None)
     if isinstance(answer, Death):

@@ -1,4 +1,6 @@
-"""Shards checked: checksum and keys against the index beside, our own samples against the contract, audio to its end."""
+"""Shards checked: checksum and keys against the index beside, our own samples against the contract,
+audio to its end.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,34 +32,57 @@ class Checked(NamedTuple):
 
 
 def check(found: Found) -> Iterator[Problem | Checked]:
-    """Every problem of a target in order, and a count per shard. A key that two shards hold is a problem."""
+    """Every problem of a target in order, and a count per shard. A key that two shards hold is a
+    problem.
+    """
     yield from found.problems
     yield from _check_version(found.build)
-    places: dict[int, int] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
+    places: dict[
+        int, int
+    ] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
     for number, shard in enumerate(found.shards):
         for result in _check_shard(shard, found.listed.get(shard.path)):
             if isinstance(result, str):
                 first = places.setdefault(stable_hash(result), number)
                 if first != number:
-                    yield Problem(shard=shard.name, key=result, code="repeated_key", message=f"stands in {found.shards[first].name} too")
+                    yield Problem(
+                        shard=shard.name,
+                        key=result,
+                        code="repeated_key",
+                        message=f"stands in {found.shards[first].name} too",
+                    )
             else:
                 yield result
 
 
 def _check_version(build: str) -> Iterator[Problem]:
-    """Compare a build's dataset.json with the hash that its last version has of it, where it has versions."""
+    """Compare a build's dataset.json with the hash that its last version has of it, where it has
+    versions.
+    """
     if not build:
         return
     try:
         store = Store(build)
         check_files(store)
-        large = [name for name in version_names(store) if (store.size(f"{VERSIONS}/{name}") or 0) > JSON_LIMIT]
+        large = [
+            name
+            for name in version_names(store)
+            if (store.size(f"{VERSIONS}/{name}") or 0) > JSON_LIMIT
+        ]
         version = None if large else last_version(store)
-        if version is not None and version.documents.get(DATASET) not in (None, store.sha256(DATASET)):
+        if version is not None and version.documents.get(DATASET) not in (
+            None,
+            store.sha256(DATASET),
+        ):
             said = f"is not the one that the build's version {version.number} was published with"
             yield Problem(shard=DATASET, key="", code="version", message=said)
     except (PipelineError, OSError) as error:
-        yield Problem(shard=DATASET, key="", code="version", message=f"cannot be compared with the build's versions: {error}")
+        yield Problem(
+            shard=DATASET,
+            key="",
+            code="version",
+            message=f"cannot be compared with the build's versions: {error}",
+        )
 
 
 @dataclass
@@ -96,7 +121,11 @@ def _check_shard(shard: Shard, listed: ListedShard | None) -> Iterator[Problem |
 
 
 def _check_sample(
-    shard: Shard, raw: RawSample, sample: Sample | Problem | None, sound: Sound | None, must_be_ours: bool
+    shard: Shard,
+    raw: RawSample,
+    sample: Sample | Problem | None,
+    sound: Sound | None,
+    must_be_ours: bool,
 ) -> Iterator[Problem]:
     def problem(code: str, message: str) -> Problem:
         return Problem(shard=shard.name, key=raw.key, code=code, message=message)
@@ -104,53 +133,100 @@ def _check_sample(
     if isinstance(sample, Problem):
         yield sample
     elif sample is None and must_be_ours and raw.facts is not None:
-        yield problem("contract", "breaks the contract: its JSON is no record of ours, though the shard is")
+        yield problem(
+            "contract", "breaks the contract: its JSON is no record of ours, though the shard is"
+        )
     elif isinstance(sample, Sample):
         if shard.split not in (None, sample.split):
             yield problem("split", f"its JSON says {sample.split}, the shard's name {shard.split}")
         if sound and (sound.rate_hz, sound.channels) != (sample.rate_hz, sample.channels):
             stated = f"its JSON says {sample.rate_hz} Hz, {sample.channels} channels"
-            yield problem("audio_form", f"its audio has {sound.rate_hz} Hz, {sound.channels} channels; {stated}")
+            yield problem(
+                "audio_form",
+                f"its audio has {sound.rate_hz} Hz, {sound.channels} channels; {stated}",
+            )
         if sound and abs(sound.duration_s - sample.duration_s) > _TOLERANCE_S:
-            yield problem("audio_length", f"its audio lasts {sound.duration_s:.3f} s, its JSON says {sample.duration_s:.3f} s")
+            yield problem(
+                "audio_length",
+                f"its audio lasts {sound.duration_s:.3f} s, its JSON says "
+                f"{sample.duration_s:.3f} s",
+            )
 
 
-def _check_stated(shard: Shard, index: ShardIndex | None, listed: ListedShard | None, seen: _Seen) -> Iterator[Problem]:
+def _check_stated(
+    shard: Shard, index: ShardIndex | None, listed: ListedShard | None, seen: _Seen
+) -> Iterator[Problem]:
     """Compare what the index and dataset.json say of a shard with what it is."""
     if index is None and listed is None:
         return
     try:
         with machine_faults(f"reading {readable(shard.name)}"), open_file(shard) as file:
-            found = {"sha256": sha256_of(file), "bytes": file.tell(), "count": len(seen.keys), "split": shard.split}
+            found = {
+                "sha256": sha256_of(file),
+                "bytes": file.tell(),
+                "count": len(seen.keys),
+                "split": shard.split,
+            }
             offsets = sample_offsets(file) if index is not None else []
     except (OSError, DeadInput):
         return  # a problem of the reading already
     if index is not None:
         yield from _check_index(shard, index, seen, found, tuple(offsets))
     stated = listed.model_dump(exclude={"file"}, exclude_none=True) if listed is not None else {}
-    other = [f"{name} {value}, found {found[name]}" for name, value in stated.items() if value != found[name]]
+    other = [
+        f"{name} {value}, found {found[name]}"
+        for name, value in stated.items()
+        if value != found[name]
+    ]
     if other:
-        yield Problem(shard=shard.name, key="", code="dataset", message=f"dataset.json says otherwise of it: {'; '.join(other)}")
+        yield Problem(
+            shard=shard.name,
+            key="",
+            code="dataset",
+            message=f"dataset.json says otherwise of it: {'; '.join(other)}",
+        )
 
 
-def _check_index(shard: Shard, index: ShardIndex, seen: _Seen, found: Mapping[str, object], offsets: tuple[int, ...]) -> Iterator[Problem]:
+def _check_index(
+    shard: Shard,
+    index: ShardIndex,
+    seen: _Seen,
+    found: Mapping[str, object],
+    offsets: tuple[int, ...],
+) -> Iterator[Problem]:
     def problem(code: str, message: str) -> Problem:
         return Problem(shard=shard.name, key="", code=code, message=message)
 
     file = f"{shard.stem}.json"
     if found["sha256"] != index.sha256:
-        yield problem("checksum", f"its SHA-256 is not the one in {file}: the file was changed or damaged")
+        yield problem(
+            "checksum", f"its SHA-256 is not the one in {file}: the file was changed or damaged"
+        )
     if found["bytes"] != index.bytes:
-        yield problem("index_bytes", f"{file} says {index.bytes} bytes, the file has {found['bytes']}")
+        yield problem(
+            "index_bytes", f"{file} says {index.bytes} bytes, the file has {found['bytes']}"
+        )
     if len(seen.keys) != index.count:
-        yield problem("index_count", f"{file} says {index.count} samples, {len(seen.keys)} were read")
+        yield problem(
+            "index_count", f"{file} says {index.count} samples, {len(seen.keys)} were read"
+        )
     if list(index.keys) != seen.keys:
         known = set(seen.keys)
         missing = next((key for key in index.keys if key not in known), None)
         named = "" if missing is None else f"; first missing: {readable(missing)}"
-        yield problem("index_keys", f"{file} lists {len(index.keys)} keys, {len(seen.keys)} samples were read{named}")
+        yield problem(
+            "index_keys",
+            f"{file} lists {len(index.keys)} keys, {len(seen.keys)} samples were read{named}",
+        )
     duration_s = round(sum(seen.stated_s), 3)  # as `pack` writes it
     if len(seen.stated_s) == len(seen.keys) and index.duration_s not in (None, duration_s):
-        yield problem("index_duration", f"{file} says {index.duration_s} s, its samples last {duration_s} s together")
+        yield problem(
+            "index_duration",
+            f"{file} says {index.duration_s} s, its samples last {duration_s} s together",
+        )
     if index.offsets not in (None, offsets):
-        yield problem("index_offsets", f"{file} says otherwise where its samples begin: training would read other bytes as them")
+        yield problem(
+            "index_offsets",
+            f"{file} says otherwise where its samples begin: training would read other bytes as "
+            "them",
+        )

@@ -14,12 +14,14 @@ from pipelines.storage.store import Store
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SAFE_EXTENSION: Final = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9]")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST_KEY: Final = 80  # with an extension and a temporary prefix it stays under the 255 bytes that file systems allow
+# with an extension and a temporary prefix it stays under the 255 bytes that file systems allow
+_LONGEST_KEY: Final = 80
 _LONGEST_EXTENSION: Final = 40
 
 
 def safe_name(name: str) -> str:
-    """A member's name as one plain file name. What is changed carries a hash of what it was, so that no two keys meet.
+    """A member's name as one plain file name. What is changed carries a hash of what it was, so
+    that no two keys meet.
 
     Members of one sample keep one stem, and so belong together.
 
@@ -49,11 +51,14 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def extract(found: Found, folder: str, keys: Sequence[str], *, force: bool = False) -> Iterator[str | Problem]:
-    """Write samples' members into a folder or URL, JSON indented; gives each file's name, and problems.
+def extract(
+    found: Found, folder: str, keys: Sequence[str], *, force: bool = False
+) -> Iterator[str | Problem]:
+    """Write samples' members into a folder or URL, JSON indented; gives each file's name, and
+    problems.
 
-    `keys` are keys or the start of some; none for all. Raises `PipelineError` where a file exists (unless `force`)
-    or a key matches nothing.
+    `keys` are keys or the start of some; none for all. Raises `PipelineError` where a file exists
+    (unless `force`) or a key matches nothing.
     """
     yield from found.problems
     writing = _Writing(Store(folder), force)
@@ -84,18 +89,32 @@ class _Writing:
         """Write one member; gives the name of its file."""
         name = safe_name(part.name)
         if name in self._from:
-            message = f"{name} was written from {self._from[name]} already; extract the shards into folders of their own"
+            message = (
+                f"{name} was written from {self._from[name]} already; extract the shards into "
+                "folders of their own"
+            )
             return Problem(shard=sample.shard, key=sample.key, code="repeated_key", message=message)
         if not self._force and self._store.exists(name):
-            raise PipelineError(f"{self._store.path(name)} exists: name another folder, or --force to replace what is there")
+            raise PipelineError(
+                f"{self._store.path(name)} exists: name another folder, or --force to replace "
+                "what is there"
+            )
         try:
             is_json = part.extension == "json" and sample.facts is not None
-            content = pretty_json(sample.facts or {}).encode() + b"\n" if is_json else sample.content(part)
+            content = (
+                pretty_json(sample.facts or {}).encode() + b"\n"
+                if is_json
+                else sample.content(part)
+            )
         except DeadInput as error:
-            return Problem(shard=sample.shard, key=sample.key, code=error.code, message=error.message)
+            return Problem(
+                shard=sample.shard, key=sample.key, code=error.code, message=error.message
+            )
         try:
             self._store.write_bytes(name, content)
         except OSError as error:
-            raise PipelineError(f"{self._store.path(name)} cannot be written: {error.strerror or error}") from error
+            raise PipelineError(
+                f"{self._store.path(name)} cannot be written: {error.strerror or error}"
+            ) from error
         self._from[name] = sample.shard
         return name

@@ -1,4 +1,6 @@
-"""The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of these."""
+"""The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of
+these.
+"""
 
 import gzip
 import os
@@ -24,14 +26,18 @@ from schemas.shard import DatasetFile, ListedShard, ShardIndex
 
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
-UNPACKED_LIMIT: Final = 4 << 30  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+UNPACKED_LIMIT: Final = (
+    4 << 30
+)  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
 _BLOCK: Final = 1 << 20
 _SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shards
 
 
 class Problem(Record):
-    """Something in a shard that is not as it should be. `key` is empty where it concerns the shard as a whole."""
+    """Something in a shard that is not as it should be. `key` is empty where it concerns the shard
+    as a whole.
+    """
 
     shard: str
     key: str
@@ -58,16 +64,24 @@ class Shard(NamedTuple):
     def stem(self) -> str:
         """The name without folders and suffix: ``train-00000``."""
         last = PurePosixPath(self.name).name
-        return next((last.removesuffix(suffix) for suffix in SUFFIXES if last.endswith(suffix)), last)
+        return next(
+            (last.removesuffix(suffix) for suffix in SUFFIXES if last.endswith(suffix)), last
+        )
 
     @property
     def url(self) -> str:
         """The URL, or the path of a local file."""
-        return readable(self.path if isinstance(self.fs, LocalFileSystem) else self.fs.unstrip_protocol(self.path))
+        return readable(
+            self.path
+            if isinstance(self.fs, LocalFileSystem)
+            else self.fs.unstrip_protocol(self.path)
+        )
 
 
 class Found(NamedTuple):
-    """The shards of a target in order, what is wrong with the set of them, and what a build's dataset.json says of each, by path."""
+    """The shards of a target in order, what is wrong with the set of them, and what a build's
+    dataset.json says of each, by path.
+    """
 
     shards: tuple[Shard, ...]
     problems: tuple[Problem, ...]
@@ -81,7 +95,8 @@ def readable(name: str) -> str:
 
 
 def find_shards(target: str) -> Found:
-    """The shards of a target. Of a build, those that its dataset.json lists; others beside them are a problem.
+    """The shards of a target. Of a build, those that its dataset.json lists; others beside them are
+    a problem.
 
     Raises `PipelineError` where there is nothing, or no shard in it.
     """
@@ -94,7 +109,9 @@ def find_shards(target: str) -> Found:
 
 def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     is_local = isinstance(fs, LocalFileSystem)
-    if not is_local and path.endswith(SUFFIXES) and "*" not in path:  # an HTTP server would send the shard to say whether it is a folder
+    if (
+        not is_local and path.endswith(SUFFIXES) and "*" not in path
+    ):  # an HTTP server would send the shard to say whether it is a folder
         paths = [path]
     elif any(sign in path for sign in "*?[") and not fs.exists(path):
         paths = [str(found) for found in fs.glob(path) if not _hidden(str(found))]
@@ -106,7 +123,10 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     elif fs.exists(path) or (is_local and os.path.lexists(path)):
         paths = [path]
     else:
-        raise PipelineError(f"{target} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of these")
+        raise PipelineError(
+            f"{target} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz "
+            "file, or a URL of these"
+        )
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
         raise PipelineError(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
@@ -134,7 +154,10 @@ def _hidden(path: str) -> bool:
 
 def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]:
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return tuple(Shard(fs, path, readable(os.path.relpath(path, common) if common else path)) for path in sorted(paths))
+    return tuple(
+        Shard(fs, path, readable(os.path.relpath(path, common) if common else path))
+        for path in sorted(paths)
+    )
 
 
 def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
@@ -142,14 +165,24 @@ def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Fou
         stated = dataset_file(_small(Shard(fs, f"{root}/{DATASET}", DATASET))).shards
     except DeadInput as error:
         raise PipelineError(
-            f"{readable(root)}/dataset.json cannot be read ({error}); name the folder {readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json cannot be read ({error}); name the folder "
+            f"{readable(root)}/shards instead"
         ) from error
     if stated is None:
-        raise PipelineError(f"{readable(root)}/dataset.json lists no shards; name the folder {readable(root)}/shards instead")
-    listed = {f"{root}/{row.file}": row for row in stated if "/" in row.file and ".." not in row.file}
+        raise PipelineError(
+            f"{readable(root)}/dataset.json lists no shards; name the folder "
+            f"{readable(root)}/shards instead"
+        )
+    listed = {
+        f"{root}/{row.file}": row for row in stated if "/" in row.file and ".." not in row.file
+    }
     shards = _named(fs, sorted(listed.keys() | set(paths)))
     left = "is not in dataset.json: the build is unfinished, or the file is left over from another"
-    problems = tuple(Problem(shard=shard.name, key="", code="unlisted", message=left) for shard in shards if shard.path not in listed)
+    problems = tuple(
+        Problem(shard=shard.name, key="", code="unlisted", message=left)
+        for shard in shards
+        if shard.path not in listed
+    )
     build = root if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(root))
     return Found(tuple(shard for shard in shards if shard.path in listed), problems, listed, build)
 
@@ -185,7 +218,9 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
 
 
 def open_file(shard: Shard) -> IO[bytes]:
-    """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on it."""
+    """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on
+    it.
+    """
     try:
         with machine_faults(f"opening {readable(shard.name)}"):
             if not isinstance(shard.fs, LocalFileSystem):
@@ -224,10 +259,15 @@ def _unpacked(magic: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
 def _copied(start: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
     """Copy a stream; gives why it ended early, or nothing."""
     out.write(start)
-    read = getattr(file, "read1", file.read)  # what is whole before damage, and not an error for the block around it
+    read = getattr(
+        file, "read1", file.read
+    )  # what is whole before damage, and not an error for the block around it
     while block := read(_BLOCK):
         if out.tell() + len(block) > limit:
-            return f"unpacks to more than {limit / 2**30:.3g} GiB; what follows is not read. Unpack or fetch it first"
+            return (
+                f"unpacks to more than {limit / 2**30:.3g} GiB; what follows is not read. Unpack "
+                "or fetch it first"
+            )
         out.write(block)
     return ""
 
@@ -251,7 +291,9 @@ def _small(shard: Shard) -> bytes:
 
 
 def index_of(shard: Shard) -> ShardIndex | None:
-    """The index beside one of our shards, or none. Raises `DeadInput` ("bad_index") where it cannot be read, or contradicts itself."""
+    """The index beside one of our shards, or none. Raises `DeadInput` ("bad_index") where it cannot
+    be read, or contradicts itself.
+    """
     beside = shard._replace(path=f"{os.path.dirname(shard.path)}/{shard.stem}.json")
     if not shard.fs.exists(beside.path):
         return None
@@ -261,4 +303,7 @@ def index_of(shard: Shard) -> ShardIndex | None:
     except (OSError, DeadInput) as error:
         if shard.split is None:  # another's file, of another purpose
             return None
-        raise DeadInput("bad_index", f"the index beside it, {shard.stem}.json, cannot be used: {readable(str(error))}") from error
+        raise DeadInput(
+            "bad_index",
+            f"the index beside it, {shard.stem}.json, cannot be used: {readable(str(error))}",
+        ) from error

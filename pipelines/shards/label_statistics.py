@@ -1,4 +1,6 @@
-"""How pseudo-labels spread over a corpus: how many samples have any, how evenly texts are used, which are used most and least."""
+"""How pseudo-labels spread over a corpus: how many samples have any, how evenly texts are used,
+which are used most and least.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +28,9 @@ class Used(Record):
 
 
 class FormStats(Record):
-    """Labels of one form. Were all texts used alike, `entropy_bits` would be log2 of `distinct`, and `gini` 0."""
+    """Labels of one form. Were all texts used alike, `entropy_bits` would be log2 of `distinct`,
+    and `gini` 0.
+    """
 
     labels: int
     distinct: int
@@ -81,9 +85,17 @@ class LabelCounts:
 def _form_stats(texts: Counter[str]) -> FormStats:
     ranked = sorted(texts.items(), key=lambda row: (-row[1], row[0]))
     counts = [count for _, count in ranked]
-    head, tail = ([Used(text=text, samples=count) for text, count in rows] for rows in (ranked[:_SHOWN], ranked[-_SHOWN:]))
+    head, tail = (
+        [Used(text=text, samples=count) for text, count in rows]
+        for rows in (ranked[:_SHOWN], ranked[-_SHOWN:])
+    )
     return FormStats(
-        labels=sum(counts), distinct=len(counts), entropy_bits=entropy_bits(counts), gini=gini(counts), head=tuple(head), tail=tuple(tail)
+        labels=sum(counts),
+        distinct=len(counts),
+        entropy_bits=entropy_bits(counts),
+        gini=gini(counts),
+        head=tuple(head),
+        tail=tuple(tail),
     )
 
 
@@ -105,7 +117,13 @@ def gini(counts: Sequence[int]) -> float:
     """
     ascending = np.sort(np.asarray(counts, np.float64))
     ranks = np.arange(1, len(ascending) + 1)
-    return round(float(2 * (ranks * ascending).sum() / (len(ascending) * ascending.sum()) - (len(ascending) + 1) / len(ascending)), 4)
+    return round(
+        float(
+            2 * (ranks * ascending).sum() / (len(ascending) * ascending.sum())
+            - (len(ascending) + 1) / len(ascending)
+        ),
+        4,
+    )
 
 
 class _Bucket(NamedTuple):
@@ -127,9 +145,18 @@ def _counted(texts: pa.Array) -> Counter[str]:
 
 
 def _read(store: Store, bucket: str) -> _Bucket:
-    rows = read_table(store, f"{label.FOLDER}/{bucket}.parquet", ["pseudo_labels"]).column("pseudo_labels").combine_chunks()
+    rows = (
+        read_table(store, f"{label.FOLDER}/{bucket}.parquet", ["pseudo_labels"])
+        .column("pseudo_labels")
+        .combine_chunks()
+    )
     if isinstance(rows, pa.ChunkedArray):  # of a table without rows
         return _Bucket(0, 0, {form: Counter() for form in Form})
     flat = rows.flatten()
-    texts = {form: _counted(flat.filter(pc.equal(flat.field("form"), form.value)).field("text")) for form in Form}
-    return _Bucket(len(rows), int(pc.sum(pc.greater(pc.list_value_length(rows), 0)).as_py() or 0), texts)
+    texts = {
+        form: _counted(flat.filter(pc.equal(flat.field("form"), form.value)).field("text"))
+        for form in Form
+    }
+    return _Bucket(
+        len(rows), int(pc.sum(pc.greater(pc.list_value_length(rows), 0)).as_py() or 0), texts
+    )

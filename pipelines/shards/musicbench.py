@@ -1,19 +1,26 @@
 """Our samples as rows of MusicBench, for code written against the published set.
 
-MusicBench (J. Melechovský et al., "Mustango: Toward Controllable Text-to-Music Generation", NAACL 2024; card: amaai-lab/MusicBench)
-is JSON lines with sixteen fields. What we decided where the card leaves room:
+MusicBench (J. Melechovský et al., "Mustango: Toward Controllable Text-to-Music Generation", NAACL
+2024; card: amaai-lab/MusicBench) is JSON lines with sixteen fields. What we decided where the card
+leaves room:
 
 - `location`: the name under which `obbligato shards extract` writes the audio, ``<key>.flac``.
-- `main_caption`: the control caption (the source's words with control sentences, as in TestB), else the source's own words, else "".
+- `main_caption`: the control caption (the source's words with control sentences, as in TestB), else
+  the source's own words, else "".
 - `alt_caption`: the first paraphrase, else "".
-- `prompt_aug`, `prompt_ch`, `prompt_bt`, `prompt_bpm`, `prompt_key`: the control sentence that states dynamics, chords, meter, tempo
+- `prompt_aug`, `prompt_ch`, `prompt_bt`, `prompt_bpm`, `prompt_key`: the control sentence that
+  states dynamics, chords, meter, tempo
   (number or word) and key; "" where the caption has none. A sentence of the source's own words is never one.
 - `beats`: [times, numbers], both lists of floats; [[], []] where no beats were found.
-- `bpm`: a float, or null (which pandas and `datasets` read as missing) where no tempo was found; never 0.
-- `chords`, `chords_time`: lead-sheet symbols in ASCII as the key spells them, and when each begins in seconds. No-chord is left out,
+- `bpm`: a float, or null (which pandas and `datasets` read as missing) where no tempo was found;
+  never 0.
+- `chords`, `chords_time`: lead-sheet symbols in ASCII as the key spells them, and when each begins
+  in seconds. No-chord is left out,
   and so is a chord that comes back after it unchanged: both lists hold changes only.
-- `key`: tonic and mode, ["F#", "minor"], and `keyprob`: one float, our confidence; both [] where no key was found.
-- `is_audioset_eval_mcaps`: what the source's own metadata says (`is_audioset_eval`, `is_audioset_eval_mcaps`), else false.
+- `key`: tonic and mode, ["F#", "minor"], and `keyprob`: one float, our confidence; both [] where no
+  key was found.
+- `is_audioset_eval_mcaps`: what the source's own metadata says (`is_audioset_eval`,
+  `is_audioset_eval_mcaps`), else false.
 """
 
 import json
@@ -31,10 +38,16 @@ from schemas.pitch import Key
 from schemas.sample import Sample
 
 _STATES: Final = {
-    "prompt_aug": (FactKind.DYNAMICS,), "prompt_ch": (FactKind.CHORDS,), "prompt_bt": (FactKind.METER,),
-    "prompt_bpm": (FactKind.BPM, FactKind.TEMPO_WORD), "prompt_key": (FactKind.KEY,),
-}  # fmt: skip
-_EVAL_FIELDS: Final = ("is_audioset_eval_mcaps", "is_audioset_eval")  # MusicBench's name and MusicCaps's
+    "prompt_aug": (FactKind.DYNAMICS,),
+    "prompt_ch": (FactKind.CHORDS,),
+    "prompt_bt": (FactKind.METER,),
+    "prompt_bpm": (FactKind.BPM, FactKind.TEMPO_WORD),
+    "prompt_key": (FactKind.KEY,),
+}
+_EVAL_FIELDS: Final = (
+    "is_audioset_eval_mcaps",
+    "is_audioset_eval",
+)  # MusicBench's name and MusicCaps's
 
 
 class MusicBenchRow(TypedDict):
@@ -64,7 +77,12 @@ def musicbench_row(sample: Sample, location: str, dataset: str) -> MusicBenchRow
     changes = _chord_changes(sample, key)
     control, source = _first(sample, CaptionKind.CONTROL), _first(sample, CaptionKind.SOURCE)
     paraphrase, main = _first(sample, CaptionKind.PARAPHRASE), control or source
-    own_words = {sentence for caption in sample.captions if caption.kind is CaptionKind.SOURCE for sentence in caption.sentences}
+    own_words = {
+        sentence
+        for caption in sample.captions
+        if caption.kind is CaptionKind.SOURCE
+        for sentence in caption.sentences
+    }
     prompts = {name: _stating(control, kinds, own_words) for name, kinds in _STATES.items()}
     return MusicBenchRow(
         dataset=dataset,
@@ -94,14 +112,20 @@ def _stating(control: Caption | None, kinds: tuple[FactKind, ...], own_words: se
     """The first control sentence that states a fact of one of these kinds."""
     if control is None:
         return ""
-    stating = (control.sentences[fact.sentence] for fact in control.facts if fact.kind in kinds and fact.sentence < len(control.sentences))
+    stating = (
+        control.sentences[fact.sentence]
+        for fact in control.facts
+        if fact.kind in kinds and fact.sentence < len(control.sentences)
+    )
     return next((sentence for sentence in stating if sentence not in own_words), "")
 
 
 def _chord_changes(sample: Sample, key: Key | None) -> list[tuple[float, str]]:
     changes: list[tuple[float, str]] = []
     for segment in sample.chords.segments:
-        if segment.chord is not None and (symbol := segment.chord.symbol(key)) not in [last for _, last in changes[-1:]]:
+        if segment.chord is not None and (symbol := segment.chord.symbol(key)) not in [
+            last for _, last in changes[-1:]
+        ]:
             changes.append((segment.start_s, symbol))
     return changes
 
@@ -123,7 +147,9 @@ class Located(NamedTuple):
 
 
 def our_samples(found: Found) -> Iterator[Located | Problem]:
-    """All our samples of a target that have audio, and problems; a foreign sample has no labels and is one."""
+    """All our samples of a target that have audio, and problems; a foreign sample has no labels and
+    is one.
+    """
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):
@@ -133,15 +159,22 @@ def our_samples(found: Found) -> Iterator[Located | Problem]:
             sample = as_ours(entry)
             if isinstance(sample, Problem):
                 yield sample
-            elif sample is None and (entry.facts is not None or entry.texts):  # else its JSON is a problem already
+            elif sample is None and (
+                entry.facts is not None or entry.texts
+            ):  # else its JSON is a problem already
                 yield Problem(
-                    shard=entry.shard, key=entry.key, code="foreign", message="is no sample of Obbligato: it has no labels to export"
+                    shard=entry.shard,
+                    key=entry.key,
+                    code="foreign",
+                    message="is no sample of Obbligato: it has no labels to export",
                 )
             elif sample and entry.audio:
                 yield Located(sample, safe_name(entry.audio.name))
 
 
-def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator[MusicBenchRow | Problem]:
+def musicbench_rows(
+    found: Found, dataset: str, split: Split | None
+) -> Iterator[MusicBenchRow | Problem]:
     """Rows of all our samples of a target (of one split, if given), and problems."""
     for entry in our_samples(found):
         if isinstance(entry, Problem):
@@ -150,8 +183,11 @@ def musicbench_rows(found: Found, dataset: str, split: Split | None) -> Iterator
             yield musicbench_row(entry.sample, entry.location, dataset)
 
 
-def export(found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False) -> Iterator[MusicBenchRow | Problem]:
-    """Write the rows to a file or URL, published whole at the end; gives each as it goes, and problems.
+def export(
+    found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False
+) -> Iterator[MusicBenchRow | Problem]:
+    """Write the rows to a file or URL, published whole at the end; gives each as it goes, and
+    problems.
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
     """
@@ -168,6 +204,9 @@ def export(found: Found, to: str, *, dataset: str, split: Split | None = None, f
                     rows += 1
                 yield row
             if not rows:
-                raise PipelineError(f"nothing to export: no sample of Obbligato{f' in split {split}' if split else ''}")
+                raise PipelineError(
+                    "nothing to export: no sample of "
+                    f"Obbligato{f' in split {split}' if split else ''}"
+                )
     except OSError as error:
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error

@@ -1,15 +1,21 @@
-"""The parts of a published set of MusicBench's kind, as files of JSON lines with its sixteen fields (`pipelines.shards.musicbench` says which).
+"""The parts of a published set of MusicBench's kind, as files of JSON lines with its sixteen fields
+(`pipelines.shards.musicbench` says which).
 
-The names are those of the paper (J. Melechovský et al., "Mustango: Toward Controllable Text-to-Music Generation", NAACL 2024):
+The names are those of the paper (J. Melechovský et al., "Mustango: Toward Controllable
+Text-to-Music Generation", NAACL 2024):
 
-- `TrainA`: training originals in the source's own words. `TrainB`: with 0 to 4 control sentences. `TrainC`: that, paraphrased.
+- `TrainA`: training originals in the source's own words. `TrainB`: with 0 to 4 control sentences.
+  `TrainC`: that, paraphrased.
 - `train_augmented`: the varied copies, in their own control captions.
-- `train`: all of training, 85 % of what has a paraphrase in its words and the rest not, by a draw keyed by the sample.
-- `TestA`, `TestB`: the same clips without and with control sentences, half of them with captions that tell of a poor recording. In the
+- `train`: all of training, 85 % of what has a paraphrase in its words and the rest not, by a draw
+  keyed by the sample.
+- `TestA`, `TestB`: the same clips without and with control sentences, half of them with captions
+  that tell of a poor recording. In the
   published `TestB` each clip has all four control sentences; in ours, as many as the recipe's chances gave it.
 
-`main_caption` is the text of the part, `alt_caption` the other: the source's words beside control sentences, those beside a paraphrase,
-and beside them in `train` and `train_augmented` the paraphrase; the source's own words have none, nor any `prompt_…`.
+`main_caption` is the text of the part, `alt_caption` the other: the source's words beside control
+sentences, those beside a paraphrase, and beside them in `train` and `train_augmented` the
+paraphrase; the source's own words have none, nor any `prompt_…`.
 """
 
 import json
@@ -30,7 +36,9 @@ from schemas.caption import CaptionKind
 from schemas.identity import Split, VariantKind, stable_hash, variant_kind
 from schemas.sample import Sample
 
-PARAPHRASED_SHARE: Final = 0.85  # Mustango trains on 85 % paraphrases, 15 % captions as they were composed
+PARAPHRASED_SHARE: Final = (
+    0.85  # Mustango trains on 85 % paraphrases, 15 % captions as they were composed
+)
 
 
 class Part(StrEnum):
@@ -46,7 +54,9 @@ class Part(StrEnum):
 
 
 class Exported(NamedTuple):
-    """Rows written and skipped, the latter by reason, of each part; samples read, and those of no part, by what they are."""
+    """Rows written and skipped, the latter by reason, of each part; samples read, and those of no
+    part, by what they are.
+    """
 
     rows: dict[Part, int]
     skipped: dict[Part, dict[str, int]]
@@ -71,50 +81,73 @@ class _Texts(NamedTuple):
     paraphrase: str
 
 
-def export_parts(found: Found, to: str, *, dataset: str, seed: int, words: Sequence[str], force: bool = False) -> Exported:
-    """Write all parts into a folder or URL, each published whole at the end. `seed` and `words` are the recipe's, of draws and filter.
+def export_parts(
+    found: Found, to: str, *, dataset: str, seed: int, words: Sequence[str], force: bool = False
+) -> Exported:
+    """Write all parts into a folder or URL, each published whole at the end. `seed` and `words` are
+    the recipe's, of draws and filter.
 
     Raises `PipelineError` where one of the files exists (unless `force`) or no part has a row.
     """
     store = Store(to)
     there = [part for part in Part if store.exists(_file(part))]
     if there and not force:
-        raise PipelineError(f"{to}/{_file(there[0])} exists: name another folder, or --force to replace it")
+        raise PipelineError(
+            f"{to}/{_file(there[0])} exists: name another folder, or --force to replace it"
+        )
     try:
         with ExitStack() as files, tempfile.TemporaryFile() as spool:
-            export = _Export({part: files.enter_context(store.writer(_file(part))) for part in Part}, seed, words)
+            export = _Export(
+                {part: files.enter_context(store.writer(_file(part))) for part in Part}, seed, words
+            )
             problems: list[Problem] = []
             for entry in our_samples(found):
                 if isinstance(entry, Problem):
                     problems.append(entry)
                     continue
-                for line in export.take(entry.sample, musicbench_row(entry.sample, entry.location, dataset)):
+                for line in export.take(
+                    entry.sample, musicbench_row(entry.sample, entry.location, dataset)
+                ):
                     spool.write(line)
             spool.seek(0)
             export.write_tests(iter(spool))
             if not any(export.rows.values()):
-                raise PipelineError("nothing to export: no sample of Obbligato, in train or test, that has the captions of any part")
+                raise PipelineError(
+                    "nothing to export: no sample of Obbligato, in train or test, that has the "
+                    "captions of any part"
+                )
     except OSError as error:
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error
     skipped = {part: dict(sorted(export.skipped[part].items())) for part in Part}
     rows = {part: export.rows[part] for part in Part}
-    return Exported(rows, skipped, export.samples, dict(sorted(export.of_no_part.items())), tuple(problems))
+    return Exported(
+        rows, skipped, export.samples, dict(sorted(export.of_no_part.items())), tuple(problems)
+    )
 
 
 class _Export:
-    """Parts being written. What may be tested on is only known once all is read: until then, it waits as lines."""
+    """Parts being written. What may be tested on is only known once all is read: until then, it
+    waits as lines.
+    """
 
     def __init__(self, files: dict[Part, Writer], seed: int, words: Sequence[str]) -> None:
         self._files, self._seed = files, seed
-        self._poor = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b" if words else r"(?!)", re.IGNORECASE)
-        self._ranked: dict[bool, list[tuple[int, str]]] = {True: [], False: []}  # whether poor: rank and key
+        self._poor = re.compile(
+            rf"\b(?:{'|'.join(map(re.escape, words))})\b" if words else r"(?!)", re.IGNORECASE
+        )
+        self._ranked: dict[bool, list[tuple[int, str]]] = {
+            True: [],
+            False: [],
+        }  # whether poor: rank and key
         self.rows: Counter[Part] = Counter()
         self.skipped: dict[Part, Counter[str]] = {part: Counter() for part in Part}
         self.of_no_part: Counter[str] = Counter()
         self.samples = 0
 
     def take(self, sample: Sample, row: MusicBenchRow) -> Iterator[bytes]:
-        """Write a sample's rows of training; gives those that may be tested on, as a line that `write_tests` reads."""
+        """Write a sample's rows of training; gives those that may be tested on, as a line that
+        `write_tests` reads.
+        """
         self.samples += 1
         original = variant_kind(sample.change.variant) is VariantKind.ORIGINAL
         if sample.split is Split.TRAIN:
@@ -132,13 +165,27 @@ class _Export:
             for part in (Part.TEST_A, Part.TEST_B):
                 self.skipped[part][f"no_{missing}"] += 1
             return
-        poor = any(self._poor.search(caption.text) for caption in sample.captions if caption.kind is CaptionKind.SOURCE)
+        poor = any(
+            self._poor.search(caption.text)
+            for caption in sample.captions
+            if caption.kind is CaptionKind.SOURCE
+        )
         self._ranked[poor].append((stable_hash(self._seed, sample.key, "test"), sample.key))
-        without, with_controls = _in_own_words(row, texts.source), _with_texts(row, texts.control, texts.source)
-        yield json.dumps([sample.key, without, with_controls], ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        without, with_controls = (
+            _in_own_words(row, texts.source),
+            _with_texts(row, texts.control, texts.source),
+        )
+        yield (
+            json.dumps(
+                [sample.key, without, with_controls], ensure_ascii=False, allow_nan=False
+            ).encode()
+            + b"\n"
+        )
 
     def write_tests(self, lines: Iterator[bytes]) -> None:
-        """Write what is tested on: as many clips with poor recordings as without, the first of each by rank, in the order they came."""
+        """Write what is tested on: as many clips with poor recordings as without, the first of each
+        by rank, in the order they came.
+        """
         pairs = min(map(len, self._ranked.values()))
         chosen = {key for ranked in self._ranked.values() for _, key in sorted(ranked)[:pairs]}
         for line in lines:
@@ -153,7 +200,9 @@ class _Export:
         if told.row is None:
             self.skipped[told.part][f"no_{told.missing}"] += 1
             return
-        self._files[told.part].write(json.dumps(told.row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._files[told.part].write(
+            json.dumps(told.row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        )
         self.rows[told.part] += 1
 
 
@@ -162,8 +211,14 @@ def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[Told]:
     texts = _texts(sample)
     composed = texts.control or texts.source
     if variant_kind(sample.change.variant) is VariantKind.ORIGINAL:
-        yield Told(Part.TRAIN_A, _in_own_words(row, texts.source) if texts.source else None, "source")
-        yield Told(Part.TRAIN_B, _with_texts(row, composed, texts.source if texts.control else ""), "caption")
+        yield Told(
+            Part.TRAIN_A, _in_own_words(row, texts.source) if texts.source else None, "source"
+        )
+        yield Told(
+            Part.TRAIN_B,
+            _with_texts(row, composed, texts.source if texts.control else ""),
+            "caption",
+        )
         yield Told(Part.TRAIN_C, _with_texts(row, texts.paraphrase, composed), "paraphrase")
     else:
         yield Told(Part.TRAIN_AUGMENTED, _with_texts(row, composed, texts.paraphrase), "caption")
@@ -175,7 +230,12 @@ def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[Told]:
 
 def _texts(sample: Sample) -> _Texts:
     first = {caption.kind: caption.text for caption in reversed(sample.captions)}
-    return _Texts(*(first.get(kind, "") for kind in (CaptionKind.SOURCE, CaptionKind.CONTROL, CaptionKind.PARAPHRASE)))
+    return _Texts(
+        *(
+            first.get(kind, "")
+            for kind in (CaptionKind.SOURCE, CaptionKind.CONTROL, CaptionKind.PARAPHRASE)
+        )
+    )
 
 
 def _with_texts(row: MusicBenchRow, main: str, alt: str) -> MusicBenchRow | None:
@@ -189,7 +249,9 @@ def _in_own_words(row: MusicBenchRow, source: str) -> MusicBenchRow:
     """The row as if no control sentence had been written."""
     out = row.copy()
     out["main_caption"], out["alt_caption"] = source, ""
-    out["prompt_aug"] = out["prompt_ch"] = out["prompt_bt"] = out["prompt_bpm"] = out["prompt_key"] = ""
+    out["prompt_aug"] = out["prompt_ch"] = out["prompt_bt"] = out["prompt_bpm"] = out[
+        "prompt_key"
+    ] = ""
     return out
 
 

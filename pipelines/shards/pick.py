@@ -14,7 +14,9 @@ _TEXT_LIMIT: Final = 1 << 20
 
 
 class Picked(NamedTuple):
-    """A sample as the shard holds it, our record of it where it is ours, what its audio's header says, its texts, its problems."""
+    """A sample as the shard holds it, our record of it where it is ours, what its audio's header
+    says, its texts, its problems.
+    """
 
     raw: RawSample
     ours: Sample | None
@@ -24,7 +26,8 @@ class Picked(NamedTuple):
 
 
 def pick(found: Found, key: str = "") -> Picked:
-    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly that key goes first.
+    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly
+    that key goes first.
 
     Raises `PipelineError` where there is none, naming a problem that may be why.
     """
@@ -41,17 +44,24 @@ def pick(found: Found, key: str = "") -> Picked:
         if first:
             return first
     why = "; there are problems, which `obbligato shards verify` lists" if problems else ""
-    raise PipelineError(f"no sample has a key that starts with {key!r}{why}" if key else f"no sample can be read{why}")
+    raise PipelineError(
+        f"no sample has a key that starts with {key!r}{why}"
+        if key
+        else f"no sample can be read{why}"
+    )
 
 
 def wave_of(found: Found, picked: Picked) -> Wave:
     """The audio of a picked sample of ours in mono, read from its shard once more.
 
-    Raises `PipelineError` where the sample is not ours, is gone meanwhile, or has no audio that can be decoded.
+    Raises `PipelineError` where the sample is not ours, is gone meanwhile, or has no audio that can
+    be decoded.
     """
     key = picked.raw.key
     if picked.ours is None:
-        raise PipelineError(f"{key} is not a sample of Obbligato: only those have beats and chords to draw")
+        raise PipelineError(
+            f"{key} is not a sample of Obbligato: only those have beats and chords to draw"
+        )
     for shard in found.shards:
         for entry in read_shard(shard) if shard.name == picked.raw.shard else ():
             if isinstance(entry, RawSample) and entry.key == key and entry.audio:
@@ -60,7 +70,9 @@ def wave_of(found: Found, picked: Picked) -> Wave:
 
 
 def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
-    problems = [problem for problem in before if problem.shard == raw.shard and problem.key == raw.key]
+    problems = [
+        problem for problem in before if problem.shard == raw.shard and problem.key == raw.key
+    ]
     ours, sound = as_ours(raw), None
     if isinstance(ours, Problem):
         problems.append(ours)
@@ -70,7 +82,13 @@ def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
     texts: list[tuple[Part, str]] = []
     for part in raw.texts:
         try:
-            texts.append((part, raw.content(part)[:_TEXT_LIMIT].decode("utf-8", "backslashreplace")))
+            texts.append(
+                (part, raw.content(part)[:_TEXT_LIMIT].decode("utf-8", "backslashreplace"))
+            )
         except DeadInput as error:
-            problems.append(Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message))
-    return Picked(raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems))
+            problems.append(
+                Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message)
+            )
+    return Picked(
+        raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems)
+    )

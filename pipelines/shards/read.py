@@ -1,6 +1,8 @@
-"""Samples of a WebDataset shard, read strictly: what is not as it should be comes out as a `Problem` among them.
+"""Samples of a WebDataset shard, read strictly: what is not as it should be comes out as a
+`Problem` among them.
 
-Grouping is the stock reader's: neighbouring members with the same name up to the first dot are a sample.
+Grouping is the stock reader's: neighbouring members with the same name up to the first dot are a
+sample.
 """
 
 import re
@@ -16,17 +18,27 @@ from pipelines.storage.tar import Member, read_members
 from schemas.identity import variant_kind
 from schemas.sample import Sample
 
-AUDIO: Final = frozenset(("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au"))
+AUDIO: Final = frozenset(
+    ("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au")
+)
 _TEXT: Final = ("txt", "caption")  # what foreign sets write a caption into where there is no JSON
-_NAME: Final = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)  # key and extension, as the stock reader splits them
-_META: Final = re.compile(r"__[^/]*__(?:$|/)")  # members that the stock reader knows to be none of a sample's
+_NAME: Final = re.compile(
+    r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL
+)  # key and extension, as the stock reader splits them
+_META: Final = re.compile(
+    r"__[^/]*__(?:$|/)"
+)  # members that the stock reader knows to be none of a sample's
 _ENDS: Final = ("damaged_shard", "not_a_tar")  # problems after which nothing of a shard is read
 _BLOCK: Final = 512
-_PART_LIMIT: Final = 256 << 20  # an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
+_PART_LIMIT: Final = (
+    256 << 20
+)  # an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
 
 
 class Part(NamedTuple):
-    """One member of a sample: its name in the tar, extension in lower case, and where its bytes are."""
+    """One member of a sample: its name in the tar, extension in lower case, and where its bytes
+    are.
+    """
 
     name: str
     key: str
@@ -57,7 +69,11 @@ class RawSample(NamedTuple):
     def content(self, part: Part) -> bytes:
         """A member's bytes. Raises `DeadInput` for more than 256 MiB."""
         if part.size > _PART_LIMIT:
-            raise DeadInput("too_large", f"{readable(part.name)} has {part.size / 2**20:.0f} MiB, limit {_PART_LIMIT / 2**20:g} MiB")
+            raise DeadInput(
+                "too_large",
+                f"{readable(part.name)} has {part.size / 2**20:.0f} MiB, limit "
+                f"{_PART_LIMIT / 2**20:g} MiB",
+            )
         self.file.seek(part.offset)
         return self.file.read(part.size)
 
@@ -66,23 +82,32 @@ Entry = RawSample | Problem
 
 
 def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Entry]:
-    """Samples of a shard in order, and every problem where it stands. Never raises for what the shard holds.
+    """Samples of a shard in order, and every problem where it stands. Never raises for what the
+    shard holds.
 
-    Whole samples before damage are given, the one that it cuts is not. A key that comes again later is a problem, and only its
-    first sample is given. Raises `MachineFault`, which says nothing of the shard.
+    Whole samples before damage are given, the one that it cuts is not. A key that comes again later
+    is a problem, and only its first sample is given. Raises `MachineFault`, which says nothing of
+    the shard.
     """
     try:
-        with machine_faults(f"reading {readable(shard.name)}"), opened_shard(shard, unpacked_limit) as opened:
+        with (
+            machine_faults(f"reading {readable(shard.name)}"),
+            opened_shard(shard, unpacked_limit) as opened,
+        ):
             yield from _entries(shard.name, opened.file, opened.cut)
     except DeadInput as error:
         yield Problem(shard=shard.name, key="", code=error.code, message=error.message)
     except OSError as error:
-        yield Problem(shard=shard.name, key="", code="unreadable", message=f"cannot be read: {error}")
+        yield Problem(
+            shard=shard.name, key="", code="unreadable", message=f"cannot be read: {error}"
+        )
 
 
 def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     known: set[str] = set()
-    before: frozenset[str] = frozenset(("json",))  # extensions of the sample before: a whole one has no fewer
+    before: frozenset[str] = frozenset(
+        ("json",)
+    )  # extensions of the sample before: a whole one has no fewer
     group: list[Part] = []
     damage = Problem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):
@@ -97,7 +122,12 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
             before, group = frozenset(part.extension for part in group), []
         group.append(found)
     if damage and group and not before <= {part.extension for part in group}:
-        yield Problem(shard=shard, key=readable(group[0].key), code="cut_sample", message="is cut by the damage that follows; not used")
+        yield Problem(
+            shard=shard,
+            key=readable(group[0].key),
+            code="cut_sample",
+            message="is cut by the damage that follows; not used",
+        )
     elif group:
         yield from _sample(shard, file, group, known)
     if damage:
@@ -124,7 +154,10 @@ def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
                 shard=shard,
                 key="",
                 code="no_end",
-                message="has no end-of-archive block: its writer was stopped, and samples may be missing",
+                message=(
+                    "has no end-of-archive block: its writer was stopped, and samples may be "
+                    "missing"
+                ),
             )
 
 
@@ -136,13 +169,23 @@ def _part(shard: str, file: IO[bytes], member: Member) -> Part | Problem | None:
         return (
             None
             if file.read(1) == b"5"
-            else Problem(shard=shard, key=readable(named[1] if named else ""), code="not_a_file", message=readable(message))
+            else Problem(
+                shard=shard,
+                key=readable(named[1] if named else ""),
+                code="not_a_file",
+                message=readable(message),
+            )
         )
     if named:
         return Part(member.name, named[1], named[2].lower(), member.offset, member.size)
     if _META.search(member.name):
         return None
-    return Problem(shard=shard, key="", code="no_sample", message=readable(f"{member.name!r} belongs to no sample: expected key.extension"))
+    return Problem(
+        shard=shard,
+        key="",
+        code="no_sample",
+        message=readable(f"{member.name!r} belongs to no sample: expected key.extension"),
+    )
 
 
 def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str]) -> Iterator[Entry]:
@@ -153,16 +196,25 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
 
     if key in known:
         yield problem(
-            "repeated_key", "comes again after other keys; only the first is used. A sample's members must stand side by side, once"
+            "repeated_key",
+            "comes again after other keys; only the first is used. A sample's members must stand "
+            "side by side, once",
         )
         return
     known.add(key)
     parts = {part.extension: part for part in reversed(group)}
     for extension, first in sorted(parts.items()):
         if sum(part.extension == extension for part in group) > 1:
-            yield problem("repeated_member", f"has more than one .{readable(extension)} member; the first, at byte {first.offset}, is used")
+            yield problem(
+                "repeated_member",
+                f"has more than one .{readable(extension)} member; the first, at byte "
+                f"{first.offset}, is used",
+            )
     if key.startswith("/") or ".." in key.split("/"):
-        yield problem("unsafe_name", "leads out of the folder it would be unpacked into; never written under this name")
+        yield problem(
+            "unsafe_name",
+            "leads out of the folder it would be unpacked into; never written under this name",
+        )
     ordered = tuple(reversed(parts.values()))
     yield from (problem(*row) for row in _audio_problems(ordered))
     made = RawSample(shard, key, ordered, None, file)
@@ -177,14 +229,29 @@ def _audio_problems(parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
     audio = _of_type(parts, AUDIO)
     plain = [part.extension for part in audio if "." not in part.extension]
     if not audio:
-        yield "no_audio", f"has no audio: its members are {readable(', '.join('.' + part.extension for part in parts[:8]))}"
+        yield (
+            "no_audio",
+            (
+                "has no audio: its members are "
+                f"{readable(', '.join('.' + part.extension for part in parts[:8]))}"
+            ),
+        )
     elif len(plain) > 1:
-        yield "several_audio", f"has {len(plain)} audio members, {', '.join('.' + name for name in plain)}: which is meant is not stated"
+        yield (
+            "several_audio",
+            (
+                f"has {len(plain)} audio members, {', '.join('.' + name for name in plain)}: which "
+                "is meant is not stated"
+            ),
+        )
 
 
 def _of_type(parts: Sequence[Part], types: frozenset[str]) -> list[Part]:
     """Parts of a file type, those named ``key.type`` first, then ``key.more.type``."""
-    return sorted((part for part in parts if part.extension.rpartition(".")[2] in types), key=lambda part: "." in part.extension)
+    return sorted(
+        (part for part in parts if part.extension.rpartition(".")[2] in types),
+        key=lambda part: "." in part.extension,
+    )
 
 
 def _facts(sample: RawSample) -> dict[str, Any] | None:
@@ -199,7 +266,9 @@ def _facts(sample: RawSample) -> dict[str, Any] | None:
 
 
 def as_ours(raw: RawSample) -> Sample | Problem | None:
-    """The record of one of our own samples; a problem where it breaks the contract, none for a foreign sample."""
+    """The record of one of our own samples; a problem where it breaks the contract, none for a
+    foreign sample.
+    """
     if raw.facts is None or not {"schema_version", "clip_key"} <= raw.facts.keys():
         return None
     try:
@@ -211,7 +280,17 @@ def as_ours(raw: RawSample) -> Sample | Problem | None:
         said = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
         return Problem(shard=raw.shard, key=raw.key, code="contract", message=said)
     except ValueError as error:
-        return Problem(shard=raw.shard, key=raw.key, code="contract", message=readable(f"breaks the contract: {error}"))
+        return Problem(
+            shard=raw.shard,
+            key=raw.key,
+            code="contract",
+            message=readable(f"breaks the contract: {error}"),
+        )
     if sample.key != raw.key:
-        return Problem(shard=raw.shard, key=raw.key, code="contract", message=f"breaks the contract: its JSON is of {sample.key}")
+        return Problem(
+            shard=raw.shard,
+            key=raw.key,
+            code="contract",
+            message=f"breaks the contract: its JSON is of {sample.key}",
+        )
     return sample

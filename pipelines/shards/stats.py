@@ -1,4 +1,6 @@
-"""What shards hold, counted: from their JSON alone for our own, with audio headers for foreign ones."""
+"""What shards hold, counted: from their JSON alone for our own, with audio headers for foreign
+ones.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +16,13 @@ from schemas.identity import variant_kind
 from schemas.record import Record
 from schemas.sample import Sample
 
-CAPTION_FIELDS: Final = ("caption", "main_caption", "text", "description", "prompt")  # where foreign sets keep theirs
+CAPTION_FIELDS: Final = (
+    "caption",
+    "main_caption",
+    "text",
+    "description",
+    "prompt",
+)  # where foreign sets keep theirs
 _TEMPO_BIN: Final = 10  # BPM
 _WORDS_BIN: Final = 10
 _MOST_WORDS: Final = 100  # longer captions share the last bin
@@ -24,7 +32,9 @@ NO_CHORD_SYMBOL: Final = "N.C."
 
 
 class Read(NamedTuple):
-    """A sample with audio: our record of it where it is ours, and how long it sounds (none where that is unknown)."""
+    """A sample with audio: our record of it where it is ours, and how long it sounds (none where
+    that is unknown).
+    """
 
     raw: RawSample
     ours: Sample | None
@@ -32,7 +42,9 @@ class Read(NamedTuple):
 
 
 def read_all(shard: Shard) -> Iterator[Read | Problem]:
-    """Samples of a shard with their lengths, and problems; a sample without audio is only a problem."""
+    """Samples of a shard with their lengths, and problems; a sample without audio is only a
+    problem.
+    """
     records: dict[str, Sample] = {}  # of the few samples between reading and listening
 
     def is_foreign(raw: RawSample) -> bool:
@@ -49,7 +61,9 @@ def read_all(shard: Shard) -> Iterator[Read | Problem]:
             broken = as_ours(entry) if ours is None else None
             if isinstance(broken, Problem):
                 yield broken
-            yield Read(entry, ours, ours.duration_s if ours else sound.duration_s if sound else None)
+            yield Read(
+                entry, ours, ours.duration_s if ours else sound.duration_s if sound else None
+            )
 
 
 class ShardRow(Record):
@@ -75,11 +89,18 @@ def list_shards(found: Found) -> Iterator[ShardRow]:
             problems += isinstance(entry, Problem)
             duration_s += (entry.duration_s or 0.0) if isinstance(entry, Read) else 0.0
         yield ShardRow(
-            shard=shard.name, url=shard.url, split=shard.split, samples=samples, duration_s=round(duration_s, 3), bytes=size_of(shard),
+            shard=shard.name,
+            url=shard.url,
+            split=shard.split,
+            samples=samples,
+            duration_s=round(duration_s, 3),
+            bytes=size_of(shard),
             problems=problems + beside.pop(shard.name, 0),
-        )  # fmt: skip
+        )
     for name, count in beside.items():
-        yield ShardRow(shard=name, url="", split=None, samples=0, duration_s=0, bytes=None, problems=count)
+        yield ShardRow(
+            shard=name, url="", split=None, samples=0, duration_s=0, bytes=None, problems=count
+        )
 
 
 def size_of(shard: Shard) -> int | None:
@@ -103,11 +124,17 @@ class Stats:
     splits: Counter[str] = field(default_factory=Counter)
     variants: Counter[str] = field(default_factory=Counter)  # by kind of change
     keys: Counter[str | None] = field(default_factory=Counter)
-    tempos: Counter[int | None] = field(default_factory=Counter)  # by the lower end of a bin of 10 BPM
+    tempos: Counter[int | None] = field(
+        default_factory=Counter
+    )  # by the lower end of a bin of 10 BPM
     meters: Counter[int | None] = field(default_factory=Counter)
     chords_s: dict[str, float] = field(default_factory=dict)  # seconds by symbol
-    caption_words: Counter[int | None] = field(default_factory=Counter)  # by the lower end of a bin of 10 words
-    captions: Counter[str] = field(default_factory=Counter)  # by kind, or by field of a foreign JSON
+    caption_words: Counter[int | None] = field(
+        default_factory=Counter
+    )  # by the lower end of a bin of 10 words
+    captions: Counter[str] = field(
+        default_factory=Counter
+    )  # by kind, or by field of a foreign JSON
     licences: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
     labels: LabelCounts = field(default_factory=LabelCounts)
@@ -116,14 +143,30 @@ class Stats:
         """The counts as plain data; nothing found is "none"."""
         plain: dict[str, Any] = {}
         for name, value in vars(self).items():
-            ordered = sorted(value.items(), key=lambda row: (row[0] is None, row[0])) if isinstance(value, dict) else None
-            plain[name] = value if ordered is None else {"none" if key is None else str(key): round(count, 3) for key, count in ordered}
-        return {**plain, "duration_s": round(self.duration_s, 3), "labels": self.labels.stats().model_dump(mode="json")}
+            ordered = (
+                sorted(value.items(), key=lambda row: (row[0] is None, row[0]))
+                if isinstance(value, dict)
+                else None
+            )
+            plain[name] = (
+                value
+                if ordered is None
+                else {
+                    "none" if key is None else str(key): round(count, 3) for key, count in ordered
+                }
+            )
+        return {
+            **plain,
+            "duration_s": round(self.duration_s, 3),
+            "labels": self.labels.stats().model_dump(mode="json"),
+        }
 
 
 def count_all(found: Found) -> Stats:
     """Count all samples of a target."""
-    stats = Stats(shards=len(found.shards), problems=Counter(problem.code for problem in found.problems))
+    stats = Stats(
+        shards=len(found.shards), problems=Counter(problem.code for problem in found.problems)
+    )
     for shard in found.shards:
         for entry in read_all(shard):
             if isinstance(entry, Problem):
@@ -142,8 +185,13 @@ def _count(stats: Stats, read: Read) -> None:
         _count_ours(stats, read.ours)
     else:
         facts = read.raw.facts or {}
-        _count_captions(stats, ((name, facts[name]) for name in CAPTION_FIELDS if isinstance(facts.get(name), str)))
-        stats.licences[str(facts.get("licence") or facts.get("license") or UNKNOWN)[:_LONGEST_NAME]] += 1
+        _count_captions(
+            stats,
+            ((name, facts[name]) for name in CAPTION_FIELDS if isinstance(facts.get(name), str)),
+        )
+        stats.licences[
+            str(facts.get("licence") or facts.get("license") or UNKNOWN)[:_LONGEST_NAME]
+        ] += 1
 
 
 def _count_ours(stats: Stats, sample: Sample) -> None:
@@ -155,7 +203,11 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
     stats.tempos[None if bpm is None else int(bpm // _TEMPO_BIN) * _TEMPO_BIN] += 1
     stats.meters[sample.meter.beats_per_bar] += 1
     for segment in sample.chords.segments:
-        symbol = NO_CHORD_SYMBOL if segment.label == NO_CHORD or segment.chord is None else segment.chord.symbol()
+        symbol = (
+            NO_CHORD_SYMBOL
+            if segment.label == NO_CHORD or segment.chord is None
+            else segment.chord.symbol()
+        )
         stats.chords_s[symbol] = stats.chords_s.get(symbol, 0.0) + segment.end_s - segment.start_s
     _count_captions(stats, ((caption.kind.value, caption.text) for caption in sample.captions))
     stats.licences[sample.source.licence or UNKNOWN] += 1

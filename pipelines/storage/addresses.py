@@ -1,8 +1,11 @@
-"""Where a source's bytes are, how much of that may be told to anybody, and what a table from outside may name.
+"""Where a source's bytes are, how much of that may be told to anybody, and what a table from
+outside may name.
 
-What is published of a source (in samples, clips, the listing and the ledger) is its URI without the base that the recipe cuts off, and
-without the query of an http address, which may be a signature; ``#q=`` and a hash of it stand in its place, so that two files told
-apart by it stay two. A build keeps the whole addresses in its folder `private/`, which only its owner may enter and no export takes.
+What is published of a source (in samples, clips, the listing and the ledger) is its URI without the
+base that the recipe cuts off, and without the query of an http address, which may be a signature;
+``#q=`` and a hash of it stand in its place, so that two files told apart by it stay two. A build
+keeps the whole addresses in its folder `private/`, which only its owner may enter and no export
+takes.
 """
 
 import hashlib
@@ -34,20 +37,38 @@ _KEY_LIMIT: Final = 1024  # bytes of a name in an object store
 
 
 def check_remote(uri: str, recipe: IngestRecipe) -> None:
-    """Raise `DeadInput` for a URL that a table from outside may not name, or that no store can have."""
+    """Raise `DeadInput` for a URL that a table from outside may not name, or that no store can
+    have.
+    """
     protocol, _, rest = uri.partition("://")
     host, _, name = rest.partition("/")
     if "::" in uri:
-        raise DeadInput("protocol", "chains several file systems (::), which a table from outside may not")
+        raise DeadInput(
+            "protocol", "chains several file systems (::), which a table from outside may not"
+        )
     if protocol not in recipe.protocols:
-        raise DeadInput("protocol", "not among ingest.protocols; fetch the file, or allow the protocol", protocol)
+        raise DeadInput(
+            "protocol",
+            "not among ingest.protocols; fetch the file, or allow the protocol",
+            protocol,
+        )
     if "@" in re.split(r"[?#]", host, maxsplit=1)[0]:
-        raise DeadInput("credentials", "names a user or password, which would be stored with the build; set them in the environment")
+        raise DeadInput(
+            "credentials",
+            "names a user or password, which would be stored with the build; set them in the "
+            "environment",
+        )
     if (problem := _not_available(protocol)) is not None:
         raise DeadInput("protocol", problem, protocol)
     bucket = _BUCKETS.get(protocol)
-    if bucket is not None and (not bucket.fullmatch(host) or not 0 < len(name.encode()) <= _KEY_LIMIT):
-        raise DeadInput("bad_place", f"is no address of a file in {protocol}: expected {protocol}://bucket/name", host[:80])
+    if bucket is not None and (
+        not bucket.fullmatch(host) or not 0 < len(name.encode()) <= _KEY_LIMIT
+    ):
+        raise DeadInput(
+            "bad_place",
+            f"is no address of a file in {protocol}: expected {protocol}://bucket/name",
+            host[:80],
+        )
 
 
 @lru_cache
@@ -84,12 +105,16 @@ def published_uri(uri: str, base: str) -> str:
     """
     place = uri
     if uri.partition("://")[0] in HTTP and (cut := _QUERY.search(uri)) is not None:
-        place = f"{uri[: cut.start()]}#q={hashlib.sha256(uri[cut.start() :].encode()).hexdigest()[:16]}"
+        place = (
+            f"{uri[: cut.start()]}#q={hashlib.sha256(uri[cut.start() :].encode()).hexdigest()[:16]}"
+        )
     return place.removeprefix(base.rstrip("/") + "/") if base else place
 
 
 class Addresses:
-    """Whole addresses of published URIs, apart from the build until it is known that its listing counts."""
+    """Whole addresses of published URIs, apart from the build until it is known that its listing
+    counts.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, IO[bytes]] = {}
@@ -98,7 +123,7 @@ class Addresses:
         """Note the whole address of a published URI."""
         name = _address_file(told)
         if name not in self._waiting:
-            self._waiting[name] = tempfile.TemporaryFile()  # noqa: SIM115  closed when it is kept, or with this object
+            self._waiting[name] = tempfile.TemporaryFile()
         self._waiting[name].write(json.dumps([told, whole]).encode() + b"\n")
 
     def keep(self, store: Store) -> None:
@@ -114,18 +139,30 @@ class Addresses:
             store.delete(stale)
 
 
-def published_rows(rows: Iterable[InputRow], recipe: IngestRecipe, addresses: Addresses) -> Iterator[InputRow]:
-    """Rows with the published form of where they are; the whole addresses of those that hide a query are noted."""
+def published_rows(
+    rows: Iterable[InputRow], recipe: IngestRecipe, addresses: Addresses
+) -> Iterator[InputRow]:
+    """Rows with the published form of where they are; the whole addresses of those that hide a
+    query are noted.
+    """
     for row in rows:
         told, named = published_uri(row.source.uri, recipe.base), _published_name(row, recipe.base)
         if told != row.source.uri and row.outcome is None and _HIDDEN.search(told):
             addresses.add(told, row.source.uri)
         unchanged = (told, named) == (row.source.uri, row.row)
-        yield row if unchanged else row.model_copy(update={"source": row.source.model_copy(update={"uri": told}), "row": named})
+        yield (
+            row
+            if unchanged
+            else row.model_copy(
+                update={"source": row.source.model_copy(update={"uri": told}), "row": named}
+            )
+        )
 
 
 def _published_name(row: InputRow, base: str) -> str:
-    """The published form of what the reader knows a row by: its file, and perhaps ``#`` and a line or key."""
+    """The published form of what the reader knows a row by: its file, and perhaps ``#`` and a line
+    or key.
+    """
     if row.row.startswith(row.source.uri):
         return published_uri(row.source.uri, base) + row.row[len(row.source.uri) :]
     file, mark, line = row.row.rpartition("#")
@@ -144,40 +181,60 @@ class Places:
         self._known: dict[str, dict[str, str]] = {}
 
     def whole(self, uri: str) -> str:
-        """The path or URL of a published URI. Raises `DeadInput` where the build does not have it any more."""
+        """The path or URL of a published URI. Raises `DeadInput` where the build does not have it
+        any more.
+        """
         is_cut = self._base and "://" not in uri and not os.path.isabs(uri)
         place = f"{self._base.rstrip('/')}/{uri}" if is_cut else uri
         if place.partition("://")[0] not in HTTP or not _HIDDEN.search(place):
             return place
         name = _address_file(uri)
         if name not in self._known:
-            self._known[name] = dict(map(json.loads, self._store.read_bytes(name).splitlines())) if self._store.exists(name) else {}
+            self._known[name] = (
+                dict(map(json.loads, self._store.read_bytes(name).splitlines()))
+                if self._store.exists(name)
+                else {}
+            )
         found = self._known[name].get(uri)
-        if not isinstance(found, str) or published_uri(found, self._base) != uri:  # a list that came with the data may claim any place
+        if (
+            not isinstance(found, str) or published_uri(found, self._base) != uri
+        ):  # a list that came with the data may claim any place
             raise DeadInput(
-                "no_address", f"its whole address is not in {PRIVATE}/ of the build; run `obbligato build` again with its source"
+                "no_address",
+                f"its whole address is not in {PRIVATE}/ of the build; run `obbligato build` "
+                "again with its source",
             )
         return found
 
 
 async def public_client(**options: Any) -> Any:
-    """A client for http that connects to public addresses alone, checked where a connection is made: after names are resolved, and
-    for each redirect (of which it follows ten)."""
+    """A client for http that connects to public addresses alone, checked where a connection is
+    made: after names are resolved, and for each redirect (of which it follows ten).
+    """
     import aiohttp
 
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=_public_socket), **options)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(socket_factory=_public_socket), **options
+    )
 
 
 def _public_socket(found: tuple[Any, ...]) -> socket.socket:
-    """A socket for an address that a name was resolved to. Raises `DeadInput` ("private_address") for one that is not public."""
+    """A socket for an address that a name was resolved to. Raises `DeadInput` ("private_address")
+    for one that is not public.
+    """
     family, kind, protocol, _, address = found
     if not is_public(address[0]):
-        raise DeadInput("private_address", "leads to this machine or its own network; ingest.private_addresses allows that", address[0])
+        raise DeadInput(
+            "private_address",
+            "leads to this machine or its own network; ingest.private_addresses allows that",
+            address[0],
+        )
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open network, also where an IPv6 address stands for one of IPv4.
+    """Whether an address is one of the open network, also where an IPv6 address stands for one of
+    IPv4.
 
     >>> [is_public(one) for one in ("8.8.8.8", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "0.0.0.0")]
     [True, False, False, False, False, False]

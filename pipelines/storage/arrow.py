@@ -22,7 +22,9 @@ R = TypeVar("R")
 N = TypeVar("N", bound=Record)
 _BATCH: Final = 4096
 _BATCH_BYTES: Final = 64 << 20
-_HANDS: Final = 8  # small files in hand at once: each waits for a flush, or for an object store's answer, longer than it works
+# small files in hand at once: each waits for a flush, or for an object store's answer, longer than
+# it works
+_HANDS: Final = 8
 
 
 @lru_cache
@@ -32,18 +34,28 @@ def _adapter(kind: type[Record]) -> TypeAdapter[list[Any]]:
 
 def table_of(kind: type[Record], records: Sequence[Record]) -> pa.Table:
     """Records as a table with the columns of their kind."""
-    return pa.Table.from_pylist(_adapter(kind).dump_python(list(records)), schema=arrow_schema(kind))
+    return pa.Table.from_pylist(
+        _adapter(kind).dump_python(list(records)), schema=arrow_schema(kind)
+    )
 
 
-def tables_of(kind: type[N], records: Iterable[N], size_of: Callable[[N], int] = lambda _: 0) -> Iterator[pa.Table]:
-    """Any number of records as tables of a few thousand rows, or of fewer where `size_of` them says that they are 64 MiB together."""
+def tables_of(
+    kind: type[N], records: Iterable[N], size_of: Callable[[N], int] = lambda _: 0
+) -> Iterator[pa.Table]:
+    """Any number of records as tables of a few thousand rows, or of fewer where `size_of` them says
+    that they are 64 MiB together.
+    """
     remaining = iter(records)
     while table := _next_table(kind, remaining, size_of):
         yield table
 
 
-def _next_table(kind: type[N], records: Iterator[N], size_of: Callable[[N], int]) -> pa.Table | None:
-    """The next rows. Python looks for garbage in between, not among them: that took half of the time."""
+def _next_table(
+    kind: type[N], records: Iterator[N], size_of: Callable[[N], int]
+) -> pa.Table | None:
+    """The next rows. Python looks for garbage in between, not among them: that took half of the
+    time.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -80,7 +92,9 @@ def first_row(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """The function's results in the items' order, several calls under way at once, never many: for reading and writing small files."""
+    """The function's results in the items' order, several calls under way at once, never many: for
+    reading and writing small files.
+    """
     with ThreadPoolExecutor(_HANDS) as pool:
         under_way: deque[Future[R]] = deque()
         for item in items:
@@ -92,14 +106,19 @@ def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def runs(stream: Iterable[pa.Table], column: str) -> Iterator[tuple[Any, pa.Table]]:
-    """Consecutive rows with the same value of a column, which is left out; one run is held at a time."""
+    """Consecutive rows with the same value of a column, which is left out; one run is held at a
+    time.
+    """
     held: list[pa.Table] = []
     value: Any = None
     for table in stream:
         marks = table.column(column).to_pylist()
         rest = table.drop_columns([column])
         start = 0
-        for end in (*(place for place in range(1, len(marks)) if marks[place] != marks[place - 1]), len(marks)):
+        for end in (
+            *(place for place in range(1, len(marks)) if marks[place] != marks[place - 1]),
+            len(marks),
+        ):
             if held and marks[start] != value:
                 yield value, pa.concat_tables(held)
                 held = []

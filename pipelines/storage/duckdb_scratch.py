@@ -1,4 +1,6 @@
-"""A scratch database of one process: joins and sorts of any size in bounded memory, spilling to local disk."""
+"""A scratch database of one process: joins and sorts of any size in bounded memory, spilling to
+local disk.
+"""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,10 +34,14 @@ class Scratch:
     def fill(self, name: str, tables: Iterable[pa.Table]) -> None:
         """Fill a new table from Arrow tables of the same columns; without any there is no table."""
         for place, table in enumerate(_gathered(tables)):
-            self.append(name, table, "" if place else f"create table {name} as select * from incoming")
+            self.append(
+                name, table, "" if place else f"create table {name} as select * from incoming"
+            )
 
     def append(self, name: str, table: pa.Table, statement: str = "") -> None:
-        """Add the rows of an Arrow table to a table, or run a statement that reads them as `incoming`."""
+        """Add the rows of an Arrow table to a table, or run a statement that reads them as
+        `incoming`.
+        """
         self._connection.register("incoming", table)
         self._connection.execute(statement or f"insert into {name} by name select * from incoming")
         self._connection.unregister("incoming")
@@ -49,7 +55,9 @@ class Scratch:
         return list(self._connection.execute(query).fetchall())
 
     def stream(self, query: str) -> Iterator[pa.Table]:
-        """A query's answer in its order, in pieces of a fixed size (DuckDB's own depend on its threads), never held whole."""
+        """A query's answer in its order, in pieces of a fixed size (DuckDB's own depend on its
+        threads), never held whole.
+        """
         held: list[pa.Table] = []
         rows = 0
         for batch in self._connection.sql(query).to_arrow_reader(_BATCH_ROWS):
@@ -66,7 +74,9 @@ class Scratch:
         """Append a few rows to a table."""
         self.append(name, pa.Table.from_pylist(list(rows)))
 
-    def function(self, name: str, function: Callable[..., Any], takes: Sequence[str], returns: str) -> None:
+    def function(
+        self, name: str, function: Callable[..., Any], takes: Sequence[str], returns: str
+    ) -> None:
         """Make a Python function callable from SQL; types are SQL's."""
         self._connection.create_function(name, function, list(takes), returns)
         self._functions.add(name)
@@ -95,14 +105,23 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _faults(place: str) -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException) as error:
+    except (
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        duckdb.TransactionException,
+        duckdb.FatalException,
+    ) as error:
         said = str(error).partition("\n")[0]
-        raise MachineFault(f"the scratch database in {place}: {said}; make room there, then run again") from error
+        raise MachineFault(
+            f"the scratch database in {place}: {said}; make room there, then run again"
+        ) from error
 
 
 @contextmanager
 def scratch() -> Iterator[Scratch]:
-    """A scratch database, removed at the end with all it spilled. Raises `MachineFault` where its disk or memory does not suffice."""
+    """A scratch database, removed at the end with all it spilled. Raises `MachineFault` where its
+    disk or memory does not suffice.
+    """
     with temporary_folder() as folder, _faults(str(folder.parent)):
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,

@@ -1,7 +1,9 @@
-"""One run at a time in an output folder: `run.lock` in it says whose turn it is, and does not outlive a crash.
+"""One run at a time in an output folder: `run.lock` in it says whose turn it is, and does not
+outlive a crash.
 
-Taking, renewing, taking over and releasing are one step: "put this in place of what I read, if that still stands" (`lock_file.swap`).
-A run that is gone is known by its process where it ran here, else by a lease that it no longer renews.
+Taking, renewing, taking over and releasing are one step: "put this in place of what I read, if that
+still stands" (`lock_file.swap`). A run that is gone is known by its process where it ran here, else
+by a lease that it no longer renews.
 """
 
 import math
@@ -25,14 +27,17 @@ from pipelines.storage.store import Store
 from pipelines.storage.temporary import boot_id, pid_namespace
 from schemas.record import PositiveSeconds, Record
 
-LEASE_S: Final = 120.0  # long enough for a slow network, short enough to wait for after a cluster's node has died
+# long enough for a slow network, short enough to wait for after a cluster's node has died
+LEASE_S: Final = 120.0
 VARIABLE: Final = "OBBLIGATO_RUN_LOCK"  # tells child processes which lock is their run's
 _LOOK_EVERY_S: Final = 2.0  # at a lock that is waited for
 _TRIES: Final = 20  # of taking a lock that others take or release at the same moment
 
 
 class Holder(Record):
-    """Who holds a lock. Times are UTC, as ISO 8601; `process_start` counts clock ticks since the host's boot."""
+    """Who holds a lock. Times are UTC, as ISO 8601; `process_start` counts clock ticks since the
+    host's boot.
+    """
 
     holder_id: str
     purpose: str
@@ -47,7 +52,10 @@ class Holder(Record):
 
     def __str__(self) -> str:
         """One line for the reader."""
-        return f"{self.purpose} (host {self.host}, process {self.pid}, since {self.taken}, last renewed {self.renewed})"
+        return (
+            f"{self.purpose} (host {self.host}, process {self.pid}, since {self.taken}, last "
+            f"renewed {self.renewed})"
+        )
 
 
 class Lock:
@@ -60,14 +68,21 @@ class Lock:
         self._turn, self._ended = threading.Lock(), threading.Event()
 
     def check(self) -> None:
-        """Raise `PipelineError` once the lock is somebody else's, or nobody's: the run must stop, because another may be at work."""
+        """Raise `PipelineError` once the lock is somebody else's, or nobody's: the run must stop,
+        because another may be at work.
+        """
         if self._seen is None:
             standing = held_by(self._store)
             self.lost = standing is None or standing.holder_id != self.holder.holder_id
-        elif _clock_s() - self._renewed_at_s > self.holder.lease_s / 2:  # the renewer was away, as on a machine that slept
+        elif (
+            _clock_s() - self._renewed_at_s > self.holder.lease_s / 2
+        ):  # the renewer was away, as on a machine that slept
             self.renew()
         if self.lost:
-            raise PipelineError(f"{self._store.url} was taken over by another run, or unlocked; this run stops. See what runs there")
+            raise PipelineError(
+                f"{self._store.url} was taken over by another run, or unlocked; this run stops. "
+                "See what runs there"
+            )
 
     def glance(self) -> None:
         """`check`, at most once in a quarter of the lease: for whoever comes by often."""
@@ -80,17 +95,24 @@ class Lock:
         return {VARIABLE: self.holder.holder_id}
 
     def renew(self) -> None:
-        """Say that this run lives. Never brings a lock back: one that was taken or removed is lost."""
+        """Say that this run lives. Never brings a lock back: one that was taken or removed is
+        lost.
+        """
         with self._turn:
             if self.lost or self._seen is None or self._ended.is_set():
                 return
             holder, late_s = self.holder.replaced(renewed=_now()), _clock_s() - self._renewed_at_s
             if late_s > holder.lease_s / 2 and not refuses_rivals(self._store):
-                self.lost = True  # there, a write could hit a lock that somebody took between its reading and the write
+                # there, a write could hit a lock that somebody took between its reading and the
+                # write
+                self.lost = True
                 return
             try:
                 seen = swap(self._store, self._seen, _encoded(holder))
-            except (OSError, PipelineError):  # no network, no space: the next renewal may go better, while the lease lasts
+            except (
+                OSError,
+                PipelineError,
+            ):  # no network, no space: the next renewal may go better, while the lease lasts
                 self.lost = late_s > holder.lease_s
                 return
             if seen is None:
@@ -107,13 +129,16 @@ class Lock:
         """Give an own lock back; one that cannot be removed ends with its lease."""
         self._ended.set()
         with self._turn, suppress(OSError, PipelineError):
-            if self._seen is not None and not self.lost and self._pid == os.getpid():  # a forked process is not the holder
+            if (
+                self._seen is not None and not self.lost and self._pid == os.getpid()
+            ):  # a forked process is not the holder
                 remove(self._store, self._seen)
 
 
 @contextmanager
 def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]:
-    """Hold a store's lock during a block. Child processes of the run that holds it already hold it with their parent.
+    """Hold a store's lock during a block. Child processes of the run that holds it already hold it
+    with their parent.
 
     Raises `PipelineError` where another run holds it and may be alive; the message names it.
     """
@@ -131,15 +156,24 @@ def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]
 
 
 def wait_out(store: Store, tell: Callable[[str], None]) -> None:
-    """Wait while a lock of another machine stands that nobody renews, until its lease has passed: its run may have been killed there.
+    """Wait while a lock of another machine stands that nobody renews, until its lease has passed:
+    its run may have been killed there.
 
-    Returns at once where its run is alive here, and as soon as it shows that it lives: `hold` refuses it then.
+    Returns at once where its run is alive here, and as soon as it shows that it lives: `hold`
+    refuses it then.
     """
     first = read(store)
     if first is None or _is_here(holder := _parsed(first)) or _is_gone(store, holder):
         return
-    tell(f"{store.url} is locked by {holder}; waited for up to {holder.lease_s:.0f} s, in case that it was killed")
-    while (standing := read(store)) is not None and standing.content == first.content and not _is_gone(store, holder):
+    tell(
+        f"{store.url} is locked by {holder}; waited for up to {holder.lease_s:.0f} s, in case "
+        "that it was killed"
+    )
+    while (
+        (standing := read(store)) is not None
+        and standing.content == first.content
+        and not _is_gone(store, holder)
+    ):
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -157,15 +191,25 @@ def break_lock(store: Store) -> Holder | None:
             return None
         if remove(store, seen):
             return _parsed(seen)
-    raise PipelineError(f"{store.url}: {NAME} changes all the time, its run is alive; stop that run first")
+    raise PipelineError(
+        f"{store.url}: {NAME} changes all the time, its run is alive; stop that run first"
+    )
 
 
 def _taken(store: Store, purpose: str, lease_s: float) -> Lock:
     now = _now()
     mine = Holder(
-        holder_id=uuid.uuid4().hex, purpose=purpose, host=platform.node(), boot_id=boot_id(), pid_namespace=pid_namespace(),
-        pid=os.getpid(), process_start=_process_start(os.getpid()) or 0, taken=now, renewed=now, lease_s=lease_s,
-    )  # fmt: skip
+        holder_id=uuid.uuid4().hex,
+        purpose=purpose,
+        host=platform.node(),
+        boot_id=boot_id(),
+        pid_namespace=pid_namespace(),
+        pid=os.getpid(),
+        process_start=_process_start(os.getpid()) or 0,
+        taken=now,
+        renewed=now,
+        lease_s=lease_s,
+    )
     for attempt in range(_TRIES):
         standing = read(store)
         if standing is not None and not _is_gone(store, holder := _parsed(standing)):
@@ -174,10 +218,14 @@ def _taken(store: Store, purpose: str, lease_s: float) -> Lock:
                 f"if you are sure that it is dead, `obbligato unlock {store.url}` and run again"
             )
         seen = swap(store, standing, _encoded(mine))
-        if seen is not None and (settled := prevailed(store, seen, taken_over=standing is not None)):
+        if seen is not None and (
+            settled := prevailed(store, seen, taken_over=standing is not None)
+        ):
             return Lock(store, mine, settled)
         time.sleep(0.01 * attempt)
-    raise PipelineError(f"{store.url}: several runs start at the same moment, and none could take {NAME}; run again")
+    raise PipelineError(
+        f"{store.url}: several runs start at the same moment, and none could take {NAME}; run again"
+    )
 
 
 def _encoded(holder: Holder) -> bytes:
@@ -185,14 +233,24 @@ def _encoded(holder: Holder) -> bytes:
 
 
 def _parsed(seen: Seen) -> Holder:
-    """The holder; an unreadable file is a holder of unknown name, respected until its lease has passed."""
+    """The holder; an unreadable file is a holder of unknown name, respected until its lease has
+    passed.
+    """
     try:
         return Holder.model_validate_json(seen.content)
     except ValidationError:
         return Holder(
-            holder_id="", purpose=f"an unknown run, whose {NAME} this version cannot read", host="unknown", boot_id="", pid_namespace=0,
-            pid=0, process_start=0, taken="unknown", renewed="unknown", lease_s=LEASE_S,
-        )  # fmt: skip
+            holder_id="",
+            purpose=f"an unknown run, whose {NAME} this version cannot read",
+            host="unknown",
+            boot_id="",
+            pid_namespace=0,
+            pid=0,
+            process_start=0,
+            taken="unknown",
+            renewed="unknown",
+            lease_s=LEASE_S,
+        )
 
 
 def _is_gone(store: Store, holder: Holder) -> bool:
@@ -204,11 +262,17 @@ def _is_gone(store: Store, holder: Holder) -> bool:
 
 def _is_here(holder: Holder) -> bool:
     """Whether a run's process can be looked at from here, if there is one."""
-    return bool(holder.boot_id) and holder.boot_id == boot_id() and holder.pid_namespace == pid_namespace()
+    return (
+        bool(holder.boot_id)
+        and holder.boot_id == boot_id()
+        and holder.pid_namespace == pid_namespace()
+    )
 
 
 def _age_s(store: Store) -> float:
-    """Seconds since the last renewal by the store's own clock: a file written now tells its time, so hosts' clocks need not agree."""
+    """Seconds since the last renewal by the store's own clock: a file written now tells its time,
+    so hosts' clocks need not agree.
+    """
     probe = f"runs/.clock-{uuid.uuid4().hex}"
     store.write_bytes(probe, b"")
     try:
@@ -233,7 +297,9 @@ def _runs_here(pid: int, process_start: int) -> bool:
 
 
 def _process_start(pid: int) -> int | None:
-    """Clock ticks from the host's boot to a process's start; 0 for a process that has ended but is not buried, none where it is hidden."""
+    """Clock ticks from the host's boot to a process's start; 0 for a process that has ended but is
+    not buried, none where it is hidden.
+    """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,6 @@
-"""The file `run.lock` on any store, and the one step that changes it: "put this in place of what I read, if that still stands"."""
+"""The file `run.lock` on any store, and the one step that changes it: "put this in place of what I
+read, if that still stands".
+"""
 
 import fcntl
 import os
@@ -39,7 +41,9 @@ def refuses_rivals(store: Store) -> bool:
 def read(store: Store) -> Seen | None:
     """What stands in the lock file; none where there is none."""
     try:
-        with remote_errors(store.url):  # the name first: content that is newer than it makes a swap fail, never succeed wrongly
+        with remote_errors(
+            store.url
+        ):  # the name first: content that is newer than it makes a swap fail, never succeed wrongly
             etag = "" if store.is_local else str(store.fs.info(store.path(NAME)).get("ETag") or "")
         return Seen(store.read_bytes(NAME), etag)
     except FileNotFoundError:
@@ -47,7 +51,9 @@ def read(store: Store) -> Seen | None:
 
 
 def swap(store: Store, old: Seen | None, new: bytes) -> Seen | None:
-    """Put `new` in place of `old` (none: where there is no lock); none where something else stands there by now."""
+    """Put `new` in place of `old` (none: where there is no lock); none where something else stands
+    there by now.
+    """
     if store.is_local:
         return _swap_local(store, old, new)
     if not isinstance(store.fs, MemoryFileSystem):
@@ -99,10 +105,14 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
 
 @contextmanager
 def _guarded(store: Store) -> Iterator[None]:
-    """One process and thread at a time, on this host and over NFS. The kernel frees it when a process dies."""
+    """One process and thread at a time, on this host and over NFS. The kernel frees it when a
+    process dies.
+    """
     os.makedirs(store.path("runs"), exist_ok=True)
     with open(store.path("runs/.lock"), "wb") as guard:
-        with suppress(OSError):  # some cluster file systems have no such locks: a moment's race is left there
+        with suppress(
+            OSError
+        ):  # some cluster file systems have no such locks: a moment's race is left there
             fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 
@@ -121,13 +131,20 @@ def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
                 return None
         except FileNotFoundError as error:
             if old is None:
-                raise PipelineError(f"{store.url} cannot be written: {error}; check the URL, or create the bucket first") from error
+                raise PipelineError(
+                    f"{store.url} cannot be written: {error}; check the URL, or create the "
+                    "bucket first"
+                ) from error
             return None
         except PermissionError:
             raise
-        except OSError as error:  # refused, or done while the answer was lost: what stands there tells
+        except (
+            OSError
+        ) as error:  # refused, or done while the answer was lost: what stands there tells
             standing = read(store)
-            if standing == old and "Conflict" not in str(error.__cause__):  # a conflict: rivals write at this moment, none has won yet
+            if standing == old and "Conflict" not in str(
+                error.__cause__
+            ):  # a conflict: rivals write at this moment, none has won yet
                 raise
             return standing if standing is not None and standing.content == new else None
     return Seen(new, str(answer["ETag"]) if isinstance(answer, dict) else "")
@@ -136,7 +153,8 @@ def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
 def prevailed(store: Store, seen: Seen, *, taken_over: bool) -> Seen | None:
     """The lock as it stands once no rival can be writing; none where a rival prevailed.
 
-    A store that refuses a second creation has kept all rivals out. Others let the last writer win, so its word is waited for.
+    A store that refuses a second creation has kept all rivals out. Others let the last writer win,
+    so its word is waited for.
     """
     if store.is_local or isinstance(store.fs, MemoryFileSystem):
         return seen

@@ -1,4 +1,6 @@
-"""Remote file systems: opened so that nothing remembered is taken for what is there, their errors told to the reader."""
+"""Remote file systems: opened so that nothing remembered is taken for what is there, their errors
+told to the reader.
+"""
 
 import io
 import math
@@ -14,7 +16,9 @@ from pipelines.errors import Passing, PipelineError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-PART: Final = 16 << 20  # bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
+PART: Final = (
+    16 << 20
+)  # bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
 MOST_PARTS: Final = 10_000  # of one upload, S3's limit
 # A cached listing would hide what other processes have written or deleted since.
 _FRESH: Final[dict[str, Any]] = {"use_listings_cache": False}
@@ -60,12 +64,15 @@ class RemoteFile(io.RawIOBase):
 
 
 def part_bytes(size: int) -> int:
-    """Bytes of each part in which a file of this size goes up: whole MiB, few enough parts for S3."""
+    """Bytes of each part in which a file of this size goes up: whole MiB, few enough parts for
+    S3.
+    """
     return max(PART, math.ceil(size / MOST_PARTS / (1 << 20)) << 20)
 
 
 def located(url: str, *, client: Any = None) -> tuple[Any, str]:
-    """A URL's file system and the path in it. Object stores are asked anew each time: no listing is remembered.
+    """A URL's file system and the path in it. Object stores are asked anew each time: no listing is
+    remembered.
 
     `client` makes the client of an http address, in place of fsspec's own.
 
@@ -73,7 +80,11 @@ def located(url: str, *, client: Any = None) -> tuple[Any, str]:
     """
     try:
         protocol = url.partition("://")[0]
-        options = {"get_client": client} if client and protocol in ("http", "https") else OBJECT_STORES.get(protocol, {})
+        options = (
+            {"get_client": client}
+            if client and protocol in ("http", "https")
+            else OBJECT_STORES.get(protocol, {})
+        )
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
         raise PipelineError(without_query(f"{url}: {error}")) from error
@@ -82,7 +93,9 @@ def located(url: str, *, client: Any = None) -> tuple[Any, str]:
 
 @contextmanager
 def remote_errors(url: str) -> Iterator[None]:
-    """Tell errors of a remote file system as `PipelineError`; a file that is missing, or there already, stays what it is."""
+    """Tell errors of a remote file system as `PipelineError`; a file that is missing, or there
+    already, stays what it is.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -93,7 +106,12 @@ def remote_errors(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system's library has errors of its own
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise Passing(without_query(f"{url} cannot be reached or used ({what}); check the URL, the credentials and the network")) from error
+        raise Passing(
+            without_query(
+                f"{url} cannot be reached or used ({what}); check the URL, the credentials and "
+                "the network"
+            )
+        ) from error
 
 
 def without_query(message: str) -> str:

@@ -23,9 +23,11 @@ class Facts(NamedTuple):
 
 
 def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, Any]]:
-    """Files and folders below a prefix, a folder at a time. Raises for a folder that cannot be listed: its songs would go missing.
+    """Files and folders below a prefix, a folder at a time. Raises for a folder that cannot be
+    listed: its songs would go missing.
 
-    That is why this is not `fs.walk`, which leaves such folders out: its on_error holds for the first folder alone.
+    That is why this is not `fs.walk`, which leaves such folders out: its on_error holds for the
+    first folder alone.
     """
     waiting = [(path, 1)]
     while waiting:
@@ -36,26 +38,38 @@ def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, 
                     waiting.append((info["name"], level + 1))
                 yield info
         except FileNotFoundError as error:
-            raise PipelineError(f"{fs.unstrip_protocol(folder)} does not exist, or went away while it was listed") from error
+            raise PipelineError(
+                f"{fs.unstrip_protocol(folder)} does not exist, or went away while it was listed"
+            ) from error
 
 
 def _entries(fs: Any, folder: str) -> Iterator[Mapping[str, Any]]:
-    """What a remote folder holds. S3 is asked a page at a time, so that a folder of any size is listed in little memory.
+    """What a remote folder holds. S3 is asked a page at a time, so that a folder of any size is
+    listed in little memory.
 
-    Other file systems (GCS among them) give a folder as one list: about 0.6 kB a name, so 6 GB for ten million names in one folder.
+    Other file systems (GCS among them) give a folder as one list: about 0.6 kB a name, so 6 GB for
+    ten million names in one folder.
     """
     if not _pages(fs):
         own = folder.rstrip("/")  # some name the folder itself among what it holds
-        yield from (info for info in fs.ls(folder, detail=True) if not (leads_on(info) and info["name"].rstrip("/") == own))
+        yield from (
+            info
+            for info in fs.ls(folder, detail=True)
+            if not (leads_on(info) and info["name"].rstrip("/") == own)
+        )
         return
     bucket, _, key = folder.partition("/")
     prefix = f"{key}/" if key else ""
     after: dict[str, str] = {}
     while True:
         page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **after)
-        yield from ({"name": f"{bucket}/{found['Prefix'][:-1]}", "type": "directory"} for found in page.get("CommonPrefixes", ()))
         yield from (
-            {**found, "name": f"{bucket}/{found['Key']}", "size": found["Size"], "type": "file"} for found in page.get("Contents", ())
+            {"name": f"{bucket}/{found['Prefix'][:-1]}", "type": "directory"}
+            for found in page.get("CommonPrefixes", ())
+        )
+        yield from (
+            {**found, "name": f"{bucket}/{found['Key']}", "size": found["Size"], "type": "file"}
+            for found in page.get("Contents", ())
         )
         if not page.get("IsTruncated"):
             return
@@ -82,7 +96,9 @@ def leads_on(info: Mapping[str, Any]) -> bool:
 
 
 def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, Any]]:
-    """Files and folders that match a glob; fsspec's own glob leaves out what lies in a folder that cannot be listed."""
+    """Files and folders that match a glob; fsspec's own glob leaves out what lies in a folder that
+    cannot be listed.
+    """
     root = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     depth = None if "**" in pattern else pattern.count("/") - root.count("/")
     matches = re.compile(glob_translate(pattern)).match
@@ -91,15 +107,23 @@ def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, Any]]:
 
 def facts_of(info: Mapping[str, Any]) -> Facts:
     """Facts of an entry."""
-    version = info.get("ETag") or info.get("mtime") or info.get("LastModified") or info.get("created") or ""
+    version = (
+        info.get("ETag")
+        or info.get("mtime")
+        or info.get("LastModified")
+        or info.get("created")
+        or ""
+    )
     return Facts(int(info.get("size") or 0), str(version))
 
 
 class Folders:
-    """What the files of remote folders are, by folder: one request says as much as a thousand single ones.
+    """What the files of remote folders are, by folder: one request says as much as a thousand
+    single ones.
 
-    The folders used last are held, up to `_MOST_NAMES` names together. Files of a folder with more names than that are asked for
-    singly; for a manifest of millions of them, `ingest.check_remote = false` spares the requests.
+    The folders used last are held, up to `_MOST_NAMES` names together. Files of a folder with more
+    names than that are asked for singly; for a manifest of millions of them, `ingest.check_remote =
+    false` spares the requests.
     """
 
     def __init__(self) -> None:
@@ -114,7 +138,9 @@ class Folders:
         self._client = client
 
     def facts(self, uri: str) -> Facts:
-        """Size and version of a file. Raises `KeyError` or `FileNotFoundError` where there is none."""
+        """Size and version of a file. Raises `KeyError` or `FileNotFoundError` where there is
+        none.
+        """
         folder, _, name = uri.rpartition("/")
         if folder not in self._held:
             self._hold(folder)
@@ -123,7 +149,9 @@ class Folders:
         return _single(uri, self._client) if known is None else known[name]
 
     def _hold(self, folder: str) -> None:
-        self._held[folder] = known = None if folder.partition("://")[0] in ("http", "https") else _few(folder)  # those list nothing
+        self._held[folder] = known = (
+            None if folder.partition("://")[0] in ("http", "https") else _few(folder)
+        )  # those list nothing
         self._names += len(known or ()) + 1
         while self._names > _MOST_NAMES + 1:  # which one folder never exceeds
             _, dropped = self._held.popitem(last=False)
@@ -131,11 +159,16 @@ class Folders:
 
 
 def _few(url: str) -> Mapping[str, Facts] | None:
-    """The files of a remote folder; none where it has more than `_MOST_NAMES` names, empty where there is no folder."""
+    """The files of a remote folder; none where it has more than `_MOST_NAMES` names, empty where
+    there is no folder.
+    """
     fs, path = located(url)
     try:
         with remote_errors(url):
-            found = {info["name"].rpartition("/")[2]: facts_of(info) for info in islice(_entries(fs, path), _MOST_NAMES + 1)}
+            found = {
+                info["name"].rpartition("/")[2]: facts_of(info)
+                for info in islice(_entries(fs, path), _MOST_NAMES + 1)
+            }
     except FileNotFoundError:
         return {}
     return found if len(found) <= _MOST_NAMES else None

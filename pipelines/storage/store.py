@@ -1,4 +1,6 @@
-"""Files of a build on any fsspec URL: published whole or not at all, tables of records, fixed bytes."""
+"""Files of a build on any fsspec URL: published whole or not at all, tables of records, fixed
+bytes.
+"""
 
 import hashlib
 import io
@@ -42,8 +44,16 @@ class Writer:
     """A file being written, counted and hashed as it goes."""
 
     def __init__(self, name: str, out: IO[bytes], doing: str) -> None:
-        self._name, self._out, self._doing, self._digest, self._bytes = name, out, doing, hashlib.sha256(), 0
-        self.fault: MachineFault | None = None  # that a write has met, for those who write by way of a library that hides it
+        self._name, self._out, self._doing, self._digest, self._bytes = (
+            name,
+            out,
+            doing,
+            hashlib.sha256(),
+            0,
+        )
+        self.fault: MachineFault | None = (
+            None  # that a write has met, for those who write by way of a library that hides it
+        )
 
     def write(self, content: bytes) -> None:
         """Append bytes. Raises `MachineFault` where there is no room for them, naming the file."""
@@ -70,7 +80,9 @@ class Writer:
 
 
 class Store:
-    """One folder, local or remote, by its fsspec URL. Threads may share one; processes make their own from the URL, forked ones too."""
+    """One folder, local or remote, by its fsspec URL. Threads may share one; processes make their
+    own from the URL, forked ones too.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") or "/"
@@ -85,7 +97,9 @@ class Store:
 
     @property
     def fs(self) -> Any:
-        """The file system; a forked process makes a new one, because the thread that serves the connections stayed with its parent."""
+        """The file system; a forked process makes a new one, because the thread that serves the
+        connections stayed with its parent.
+        """
         if self._pid != os.getpid():
             self._fs, self._pid = located(self.url)[0], os.getpid()
         return self._fs
@@ -111,7 +125,9 @@ class Store:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted; none where there is no folder. On object stores only files make a folder."""
+        """Names of the files in a folder, sorted; none where there is no folder. On object stores
+        only files make a folder.
+        """
         inside = f"{self.path(folder)}/"
         if self.is_local and not os.path.isdir(inside):
             return []
@@ -121,7 +137,11 @@ class Store:
                 found = self.fs.ls(self.path(folder), detail=False)
         except FileNotFoundError:
             return []
-        names = (path.removeprefix(inside) for path in found if path != inside and path.startswith(inside))
+        names = (
+            path.removeprefix(inside)
+            for path in found
+            if path != inside and path.startswith(inside)
+        )
         return sorted(name for name in names if not name.startswith(_TEMPORARY))
 
     def delete(self, name: str) -> None:
@@ -139,11 +159,17 @@ class Store:
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read from, seekable."""
-        if isinstance(self.fs, MemoryFileSystem):  # its files have one position for all who read them
+        if isinstance(
+            self.fs, MemoryFileSystem
+        ):  # its files have one position for all who read them
             return io.BytesIO(self.read_bytes(name))
         with self._border(name):
             opened: IO[bytes] = self.fs.open(self.path(name), "rb")
-        return opened if self.is_local else io.BufferedReader(RemoteFile(opened, f"{self.url}/{name}"), _BLOCK)
+        return (
+            opened
+            if self.is_local
+            else io.BufferedReader(RemoteFile(opened, f"{self.url}/{name}"), _BLOCK)
+        )
 
     @contextmanager
     def at_hand(self, name: str) -> Iterator[str]:
@@ -164,10 +190,12 @@ class Store:
         return out.published()
 
     def writer(self, name: str) -> AbstractContextManager[Writer]:
-        """A file to write to, published when the block ends without an error. Raises `MachineFault` where its disk takes no more.
+        """A file to write to, published when the block ends without an error. Raises `MachineFault`
+        where its disk takes no more.
 
-        Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a nameless local file, uploaded at
-        the end; object stores show an upload only once it is complete. Memory use does not grow with the file.
+        Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a
+        nameless local file, uploaded at the end; object stores show an upload only once it is
+        complete. Memory use does not grow with the file.
         """
         return self._renamed(name) if self.is_local else self._uploaded(name)
 
@@ -179,7 +207,7 @@ class Store:
         temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
         with machine_faults(doing):
             os.makedirs(folder or "/", exist_ok=True)
-            out = open(temporary, "wb")  # noqa: SIM115  closed below, without an error that would hide the first one
+            out = open(temporary, "wb")
         try:
             yield Writer(name, out, doing)
             with machine_faults(doing):
@@ -197,14 +225,20 @@ class Store:
     @contextmanager
     def _uploaded(self, name: str) -> Iterator[Writer]:
         doing = f"writing {self.url}/{name} by way of {temporary_place()}"
-        with tempfile.TemporaryFile() as out:  # nameless: nothing is left of it when this process is killed
+        with (
+            tempfile.TemporaryFile() as out
+        ):  # nameless: nothing is left of it when this process is killed
             yield Writer(name, out, doing)
             with machine_faults(doing):
                 out.flush()
             self._upload(out, name)
 
     def _upload(self, content: IO[bytes], name: str) -> None:
-        path, size, local = self.path(name), content.seek(0, io.SEEK_END), f"/proc/self/fd/{content.fileno()}"
+        path, size, local = (
+            self.path(name),
+            content.seek(0, io.SEEK_END),
+            f"/proc/self/fd/{content.fileno()}",
+        )
         content.seek(0)
         is_object_store = self.url.partition("://")[0] in OBJECT_STORES
         try:
@@ -218,7 +252,10 @@ class Store:
                 else:
                     self.fs.put_file(local, path)
         except FileNotFoundError as error:
-            raise PipelineError(f"{self.url}/{name} cannot be written: {error}; check the URL, or create the bucket first") from error
+            raise PipelineError(
+                f"{self.url}/{name} cannot be written: {error}; check the URL, or create the "
+                "bucket first"
+            ) from error
 
     def sweep(self, folder: str, bucket: str) -> None:
         """Remove temporary files that a killed writer of `bucket` left in a folder."""
@@ -229,41 +266,61 @@ class Store:
 
     def write_json(self, name: str, value: Any) -> Published:
         """Publish a value as JSON with sorted keys."""
-        return self.write_bytes(name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        return self.write_bytes(
+            name,
+            json.dumps(
+                value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+            ).encode()
+            + b"\n",
+        )
 
     def read_json(self, name: str) -> Any:
         """A value from JSON. Raises `Damaged` for a file that is none."""
         try:
             return json.loads(self.read_bytes(name))
         except (ValueError, RecursionError) as error:
-            raise Damaged(f"{self.url}/{name} is not JSON ({error}); delete it and build again") from error
+            raise Damaged(
+                f"{self.url}/{name} is not JSON ({error}); delete it and build again"
+            ) from error
 
     def write_sealed(self, name: str, value: Any) -> Published:
         """Publish a value as JSON beside a hash of it, for what no other file vouches for."""
         return self.write_json(name, {"seal": seal(value), "value": value})
 
     def read_sealed(self, name: str) -> Any:
-        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises `Damaged` where the two disagree."""
+        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises
+        `Damaged` where the two disagree.
+        """
         found = self.read_json(name)
         if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
             return found
         if found.keys() != {"seal", "value"} or not _is_sealed(found):
-            raise Damaged(f"{self.url}/{name} is not what was written: its seal is broken; delete it and build again")
+            raise Damaged(
+                f"{self.url}/{name} is not what was written: its seal is broken; delete it and "
+                "build again"
+            )
         return found["value"]
 
     def read_stated(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it has another form."""
+        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it
+        has another form.
+        """
         found = self.read_sealed(name)
         try:
             kind.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "as a whole"
-            raise Damaged(f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it and build again") from error
+            raise Damaged(
+                f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it "
+                "and build again"
+            ) from error
         return dict(found)
 
     def stated_before(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """What stands from an earlier run; empty where there is none, or a damaged one, which is made anew."""
+        """What stands from an earlier run; empty where there is none, or a damaged one, which is
+        made anew.
+        """
         try:
             return self.read_stated(name, kind)
         except (FileNotFoundError, Damaged):
@@ -277,7 +334,9 @@ class Store:
     def write_records(self, name: str, kind: type[Record], records: Iterable[Record]) -> Published:
         """Publish records as one parquet file. Same records, same bytes."""
         rows = [record.model_dump(mode="json") for record in records]
-        return self.write_bytes(name, parquet_bytes(pa.Table.from_pylist(rows, schema=arrow_schema(kind))))
+        return self.write_bytes(
+            name, parquet_bytes(pa.Table.from_pylist(rows, schema=arrow_schema(kind)))
+        )
 
     def read_records(self, name: str, kind: type[R]) -> list[R]:
         """Records of a parquet file that `write_records` made. Raises `Damaged`."""
@@ -286,9 +345,14 @@ class Store:
 
     @contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """A table to read from, every page of which is checked as it is read. Raises `Damaged` where one is not what was written."""
+        """A table to read from, every page of which is checked as it is read. Raises `Damaged`
+        where one is not what was written.
+        """
         try:
-            with self.open(name) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+            with (
+                self.open(name) as opened,
+                pq.ParquetFile(opened, page_checksum_verification=True) as parquet,
+            ):
                 yield parquet
         except FileNotFoundError:
             raise
@@ -296,13 +360,22 @@ class Store:
             if is_of_the_machine(error):
                 raise
             first = str(error).partition("\n")[0]
-            raise Damaged(f"{self.url}/{name} is not what was written ({first}); run obbligato verify, then build again") from error
+            raise Damaged(
+                f"{self.url}/{name} is not what was written ({first}); run obbligato verify, "
+                "then build again"
+            ) from error
 
 
 @lru_cache(maxsize=64)
 def _strays(folder: str) -> tuple[str, ...]:
-    """Temporary files in a folder when this process first looked: one look, because there may be as many buckets as files."""
-    return tuple(name for name in os.listdir(folder) if name.startswith(_TEMPORARY)) if os.path.isdir(folder) else ()
+    """Temporary files in a folder when this process first looked: one look, because there may be as
+    many buckets as files.
+    """
+    return (
+        tuple(name for name in os.listdir(folder) if name.startswith(_TEMPORARY))
+        if os.path.isdir(folder)
+        else ()
+    )
 
 
 def sha256_of(opened: IO[bytes]) -> str:
@@ -321,11 +394,14 @@ def _is_sealed(found: dict[str, Any]) -> bool:
 
 
 def seal(value: Any) -> str:
-    """A short hash of a JSON value, whatever the order of its keys: sixteen hex digits, which tell damage, and no forgery."""
+    """A short hash of a JSON value, whatever the order of its keys: sixteen hex digits, which tell
+    damage, and no forgery.
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-# Pages carry checksums, so that whoever reads one row of a table needs not read it whole to trust it.
+# Pages carry checksums, so that whoever reads one row of a table needs not read it whole to trust
+# it.
 PARQUET: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
 
 

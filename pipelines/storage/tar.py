@@ -8,7 +8,9 @@ from typing import IO, Final, NamedTuple, Protocol, cast
 from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
 
 _BLOCK: Final = 512
-_HEADER_LIMIT: Final = 1 << 20  # bytes of all that stands before one member's content: long names, comments, maps of sparse files
+_HEADER_LIMIT: Final = (
+    1 << 20
+)  # bytes of all that stands before one member's content: long names, comments, maps of sparse files
 
 
 class _Out(Protocol):
@@ -38,7 +40,9 @@ class TarWriter:
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, where its bytes start, how many there are, and whether it is a plain file."""
+    """A file in a tar: its name, where its bytes start, how many there are, and whether it is a
+    plain file.
+    """
 
     name: str
     offset: int
@@ -49,20 +53,28 @@ class Member(NamedTuple):
 def read_members(opened: IO[bytes]) -> Iterator[Member]:
     """Members of an uncompressed, seekable tar, in order, whoever made it.
 
-    Python's reader ends without a word at a damaged header, believes any size, and follows a negative one back for ever; this one
-    raises `DeadInput` ("damaged_shard" or "not_a_tar"), takes no more than a MiB for what stands before a member, and only goes on.
+    Python's reader ends without a word at a damaged header, believes any size, and follows a
+    negative one back for ever; this one raises `DeadInput` ("damaged_shard" or "not_a_tar"), takes
+    no more than a MiB for what stands before a member, and only goes on.
     """
     opened.seek(0, os.SEEK_END)
     end = opened.tell()
     opened.seek(0)
     if opened.read(2) == b"\x1f\x8b":
-        raise DeadInput("compressed_shard", "is compressed: members of a gzip cannot be read in place; unpack it first (gunzip)")
+        raise DeadInput(
+            "compressed_shard",
+            "is compressed: members of a gzip cannot be read in place; unpack it first (gunzip)",
+        )
     opened.seek(0)
     careful = _Careful(opened)
     try:
-        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")  # noqa: SIM115  the caller's
+        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")
     except (tarfile.TarError, EOFError) as error:
-        code, what = ("damaged_shard", "is damaged at its start") if careful.refused else ("not_a_tar", "is no tar file")
+        code, what = (
+            ("damaged_shard", "is damaged at its start")
+            if careful.refused
+            else ("not_a_tar", "is no tar file")
+        )
         raise DeadInput(code, f"{what}: {error}") from error
     except _DAMAGE as error:
         _raise_fault(error)
@@ -72,16 +84,30 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
         if info.size < 0 or info.offset_data <= last:
             raise DeadInput("damaged_shard", f"is damaged: {info.name!r} has a negative size")
         if info.isreg() and info.offset_data + info.size > end:
-            raise DeadInput("damaged_shard", f"ends at byte {end}, inside {info.name!r}: it was cut off, or a size in it is wrong")
+            raise DeadInput(
+                "damaged_shard",
+                f"ends at byte {end}, inside {info.name!r}: it was cut off, or a size in it is "
+                "wrong",
+            )
         last = info.offset_data
         yield Member(info.name, info.offset_data, info.size, info.isreg() and not info.issparse())
     opened.seek(tar.offset)
     if opened.read(_BLOCK).strip(b"\0"):
-        raise DeadInput("damaged_shard", f"has a damaged header at byte {tar.offset}; what follows is not read")
+        raise DeadInput(
+            "damaged_shard", f"has a damaged header at byte {tar.offset}; what follows is not read"
+        )
 
 
 # What Python's reader makes of a hostile header, beside errors of its own.
-_DAMAGE: Final = (tarfile.TarError, EOFError, ValueError, OSError, OverflowError, RecursionError, MemoryError)
+_DAMAGE: Final = (
+    tarfile.TarError,
+    EOFError,
+    ValueError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
@@ -91,10 +117,18 @@ def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
         info = tar.next()
     except _DAMAGE as error:
         _raise_fault(error)
-        raise DeadInput("damaged_shard", f"is damaged at byte {tar.offset}: {_reason(error)}") from error
+        raise DeadInput(
+            "damaged_shard", f"is damaged at byte {tar.offset}: {_reason(error)}"
+        ) from error
     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has read
-    if tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:  # what global headers say piles up
-        raise DeadInput("damaged_shard", f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} characters")
+    if (
+        tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT
+    ):  # what global headers say piles up
+        raise DeadInput(
+            "damaged_shard",
+            f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} "
+            "characters",
+        )
     return info
 
 
@@ -110,7 +144,9 @@ def _reason(error: BaseException) -> str:
 
 
 class _Careful:
-    """A file for `tarfile`, which reads headers alone: one that claims to be a terabyte long must not be believed."""
+    """A file for `tarfile`, which reads headers alone: one that claims to be a terabyte long must
+    not be believed.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
@@ -127,9 +163,11 @@ class _Careful:
 
 
 def sample_offsets(opened: IO[bytes]) -> list[int]:
-    """Where each sample of a shard begins, its first header included, and where the last one ends. Raises `DeadInput` as `read_members`.
+    """Where each sample of a shard begins, its first header included, and where the last one ends.
+    Raises `DeadInput` as `read_members`.
 
-    A sample's members follow one another and share a key: the name up to the first dot of its last part, as stock readers have it.
+    A sample's members follow one another and share a key: the name up to the first dot of its last
+    part, as stock readers have it.
     """
     offsets, end, before = [], 0, None
     for member in read_members(opened):

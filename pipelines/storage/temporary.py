@@ -1,4 +1,6 @@
-"""Temporary folders of this process. What a killed one left behind is removed by the next that needs one."""
+"""Temporary folders of this process. What a killed one left behind is removed by the next that
+needs one.
+"""
 
 import os
 import shutil
@@ -14,7 +16,8 @@ import psutil
 
 from pipelines.errors import MachineFault, machine_faults
 
-_BEAMS: Final = "beam-pipeline-temp*"  # of a pipeline's driver; ours leave it empty, and its name does not say whose it is
+# of a pipeline's driver; ours leave it empty, and its name does not say whose it is
+_BEAMS: Final = "beam-pipeline-temp*"
 _OLD_S: Final = 86_400.0
 
 
@@ -38,12 +41,17 @@ def temporary_place() -> str:
     try:
         return tempfile.gettempdir()
     except FileNotFoundError as error:
-        raise MachineFault(f"temporary files find no place: {error.strerror}; make room there, or set TMPDIR, then run again") from error
+        raise MachineFault(
+            f"temporary files find no place: {error.strerror}; make room there, or set TMPDIR, "
+            "then run again"
+        ) from error
 
 
 @contextmanager
 def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
-    """A file to unpack `what` into, removed when the block ends. Raises `MachineFault` where there is no room for it, naming both."""
+    """A file to unpack `what` into, removed when the block ends. Raises `MachineFault` where there
+    is no room for it, naming both.
+    """
     make = tempfile.NamedTemporaryFile if named else tempfile.TemporaryFile
     with machine_faults(f"{what}, unpacked into {temporary_place()}"), make() as file:
         yield cast("IO[bytes]", file)
@@ -51,10 +59,14 @@ def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is removed when the block ends. Raises `MachineFault` where no disk takes any."""
+    """A folder that is removed when the block ends. Raises `MachineFault` where no disk takes
+    any.
+    """
     temporary_place()
     _sweep(os.getpid())
-    with tempfile.TemporaryDirectory(prefix=f"{_mine()}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=f"{_mine()}{os.getpid()}-", ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
@@ -64,7 +76,9 @@ def _mine() -> str:
 
 @lru_cache(maxsize=1)
 def _sweep(_pid: int) -> None:
-    """Remove the folders of processes that are gone, and old empty ones of Beam's, once in the life of a process."""
+    """Remove the folders of processes that are gone, and old empty ones of Beam's, once in the life
+    of a process.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{_mine()}*"):
         pid = left.name.removeprefix(_mine()).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):

@@ -1,4 +1,6 @@
-"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known exactly, because we wrote them."""
+"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known exactly, because we
+wrote them.
+"""
 
 from typing import Final
 
@@ -26,8 +28,8 @@ class _Phrase(Record):
 def compose(index: int, seed: int = 0) -> Score:
     """Piece `index` of the endless collection `seed`.
 
-    Each block of twelve (0 to 11, 12 to 23, …) holds both meters, both modes, triads and sevenths, all tonics, and tempos
-    from 60 to 170 BPM.
+    Each block of twelve (0 to 11, 12 to 23, …) holds both meters, both modes, triads and sevenths,
+    all tonics, and tempos from 60 to 170 BPM.
 
     >>> score = compose(1)
     >>> score.beats_per_bar, 20 <= score.duration_s <= 30
@@ -43,21 +45,35 @@ def compose(index: int, seed: int = 0) -> Score:
         spans += _moved_spans(phrases[letter].spans, start)
         notes += _moved_notes(phrases[letter].lead, start)
     closing = _closing(chosen, sum(span.length_beats for span in spans))
-    notes += melody(closing[:-1], chosen.key, chosen.beats_per_bar, draws) if len(closing) > 1 else ()
+    notes += (
+        melody(closing[:-1], chosen.key, chosen.beats_per_bar, draws) if len(closing) > 1 else ()
+    )
     notes.append(final_note(closing, chosen.key))
     spans += closing
     return _arranged(chosen, tuple(spans), notes, draws)
 
 
-def _arranged(chosen: Plan, spans: tuple[Span, ...], lead: list[Note], draws: np.random.Generator) -> Score:
+def _arranged(
+    chosen: Plan, spans: tuple[Span, ...], lead: list[Note], draws: np.random.Generator
+) -> Score:
     """The score: melody, with chords, bass and drums under it."""
     calm = chosen.bpm >= _BUSY_BPM
-    styles = [Backing.HELD] if chosen.backing is Instrument.ORGAN else [Backing.STRUMMED] if calm else [Backing.STRUMMED, Backing.ARPEGGIO]
+    styles = (
+        [Backing.HELD]
+        if chosen.backing is Instrument.ORGAN
+        else [Backing.STRUMMED]
+        if calm
+        else [Backing.STRUMMED, Backing.ARPEGGIO]
+    )
     style = styles[int(draws.integers(len(styles)))]
     walking = bool(draws.random() < 0.5)
     pattern = int(draws.integers(6))
     eighths = not calm and bool(draws.random() < 0.5)
-    notes = [*lead, *(note for span in spans for note in backing(span, style)), *(note for span in spans for note in bass(span, walking))]
+    notes = [
+        *lead,
+        *(note for span in spans for note in backing(span, style)),
+        *(note for span in spans for note in bass(span, walking)),
+    ]
     hits = [*pickup(chosen.pickup_beats)]
     for bar in range(chosen.bars):
         hits += drums(bar, chosen.beats_per_bar, pattern, eighths and bar < chosen.bars - 1)
@@ -86,27 +102,44 @@ def _phrases(chosen: Plan, draws: np.random.Generator) -> dict[str, _Phrase]:
         lines = pages.openings if letter == "A" else pages.contrasts
         chords = chords_in(chosen.key, lines[int(draws.integers(len(lines)))])
         spans = _spans(chosen, chords, pages, turns=bool(draws.random() < 0.5))
-        phrases[letter] = _Phrase(spans=spans, lead=melody(spans, chosen.key, chosen.beats_per_bar, draws))
+        phrases[letter] = _Phrase(
+            spans=spans, lead=melody(spans, chosen.key, chosen.beats_per_bar, draws)
+        )
     return phrases
 
 
-def _spans(chosen: Plan, chords: tuple[Chord, ...], pages: Book, *, turns: bool) -> tuple[Span, ...]:
-    """One chord a bar, or a half bar. With `turns`, a last bar of 4/4 on the dominant is shared with the chord that leads to it."""
+def _spans(
+    chosen: Plan, chords: tuple[Chord, ...], pages: Book, *, turns: bool
+) -> tuple[Span, ...]:
+    """One chord a bar, or a half bar. With `turns`, a last bar of 4/4 on the dominant is shared
+    with the chord that leads to it.
+    """
     length = chosen.beats_per_bar / (2 if chosen.half_bars else 1)
-    spans = [Span(beat=place * length, length_beats=length, chord=chord) for place, chord in enumerate(chords)]
+    spans = [
+        Span(beat=place * length, length_beats=length, chord=chord)
+        for place, chord in enumerate(chords)
+    ]
     (turn,) = chords_in(chosen.key, pages.turn)
     dominant = chords[-1].root == (chosen.key.tonic + 7) % 12
     if turns and dominant and chords[-2] != turn and length == 4:
         last = spans.pop()
-        spans += [last.replaced(chord=turn, length_beats=2.0), last.replaced(beat=last.beat + 2, length_beats=2.0)]
+        spans += [
+            last.replaced(chord=turn, length_beats=2.0),
+            last.replaced(beat=last.beat + 2, length_beats=2.0),
+        ]
     return tuple(spans)
 
 
 def _closing(chosen: Plan, start: float) -> tuple[Span, ...]:
     """The last bars: the tonic, with its dominant before it if there are two."""
-    chords = chords_in(chosen.key, book(chosen.key.mode, chosen.harmony).close)[-chosen.closing_bars :]
+    chords = chords_in(chosen.key, book(chosen.key.mode, chosen.harmony).close)[
+        -chosen.closing_bars :
+    ]
     length = float(chosen.beats_per_bar)
-    return tuple(Span(beat=start + place * length, length_beats=length, chord=chord) for place, chord in enumerate(chords))
+    return tuple(
+        Span(beat=start + place * length, length_beats=length, chord=chord)
+        for place, chord in enumerate(chords)
+    )
 
 
 def _moved_spans(spans: tuple[Span, ...], beats: float) -> list[Span]:

@@ -1,4 +1,6 @@
-"""Progressions that leave no doubt about the key: written in C major and C minor, moved to any tonic."""
+"""Progressions that leave no doubt about the key: written in C major and C minor, moved to any
+tonic.
+"""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -25,17 +27,34 @@ class Book(NamedTuple):
 
 
 _BOOKS: Final = {
-    (Mode.MAJOR, Harmony.TRIADS): Book(("C F G C", "C Am F G", "C F C G", "C F G/B C"), ("F C F G", "Am F C G"), "F", "G C"),
+    (Mode.MAJOR, Harmony.TRIADS): Book(
+        ("C F G C", "C Am F G", "C F C G", "C F G/B C"), ("F C F G", "Am F C G"), "F", "G C"
+    ),
     (Mode.MAJOR, Harmony.SEVENTHS): Book(
-        ("Cmaj7 Am7 Dm7 G7", "Cmaj7 Fmaj7 Dm7 G7", "Cmaj7 Fmaj7 G7 Cmaj7"), ("Fmaj7 Cmaj7 Dm7 G7", "Fmaj7 Dm7 G7 Cmaj7"), "Dm7", "G7 Cmaj7"
+        ("Cmaj7 Am7 Dm7 G7", "Cmaj7 Fmaj7 Dm7 G7", "Cmaj7 Fmaj7 G7 Cmaj7"),
+        ("Fmaj7 Cmaj7 Dm7 G7", "Fmaj7 Dm7 G7 Cmaj7"),
+        "Dm7",
+        "G7 Cmaj7",
     ),
-    (Mode.MAJOR, Harmony.MIXED): Book(("C Am Dm7 G7", "C C/E F G7", "C F G7 C"), ("F C Dm7 G7", "Fmaj7 C F G7"), "Dm7", "G7 C"),
-    (Mode.MINOR, Harmony.TRIADS): Book(("Cm Fm G Cm", "Cm Ab Fm G", "Cm G/B Cm Fm"), ("Fm Cm Ab G", "Fm Cm Fm G"), "Fm", "G Cm"),
+    (Mode.MAJOR, Harmony.MIXED): Book(
+        ("C Am Dm7 G7", "C C/E F G7", "C F G7 C"), ("F C Dm7 G7", "Fmaj7 C F G7"), "Dm7", "G7 C"
+    ),
+    (Mode.MINOR, Harmony.TRIADS): Book(
+        ("Cm Fm G Cm", "Cm Ab Fm G", "Cm G/B Cm Fm"), ("Fm Cm Ab G", "Fm Cm Fm G"), "Fm", "G Cm"
+    ),
     (Mode.MINOR, Harmony.SEVENTHS): Book(
-        ("Cm7 Fm7 G7 Cm7", "Cm7 Abmaj7 Dm7b5 G7", "Cm7 Fm7 Cm7 G7"), ("Fm7 Cm7 Abmaj7 G7", "Fm7 Cm7 Dm7b5 G7"), "Fm7", "G7 Cm7"
+        ("Cm7 Fm7 G7 Cm7", "Cm7 Abmaj7 Dm7b5 G7", "Cm7 Fm7 Cm7 G7"),
+        ("Fm7 Cm7 Abmaj7 G7", "Fm7 Cm7 Dm7b5 G7"),
+        "Fm7",
+        "G7 Cm7",
     ),
-    (Mode.MINOR, Harmony.MIXED): Book(("Cm Ab Fm7 G7", "Cm Cm/Eb Fm G7", "Cm Fm G7 Cm"), ("Fm Cm Dm7b5 G7", "Fm Cm Ab G7"), "Fm7", "G7 Cm"),
-}  # fmt: skip
+    (Mode.MINOR, Harmony.MIXED): Book(
+        ("Cm Ab Fm7 G7", "Cm Cm/Eb Fm G7", "Cm Fm G7 Cm"),
+        ("Fm Cm Dm7b5 G7", "Fm Cm Ab G7"),
+        "Fm7",
+        "G7 Cm",
+    ),
+}
 _SCALES: Final = {Mode.MAJOR: (0, 2, 4, 5, 7, 9, 11), Mode.MINOR: (0, 2, 3, 5, 7, 8, 10)}
 
 
@@ -54,7 +73,8 @@ def chords_in(key: Key, symbols: str) -> tuple[Chord, ...]:
 
 
 def scale_over(key: Key, chord: Chord) -> frozenset[int]:
-    """Pitch classes that a melody may use over a chord: the key's scale, in minor with the leading note where the chord has it.
+    """Pitch classes that a melody may use over a chord: the key's scale, in minor with the leading
+    note where the chord has it.
 
     >>> sorted(scale_over(Key.parse("Am"), Chord.parse("E:maj")))
     [0, 2, 4, 5, 8, 9, 11]

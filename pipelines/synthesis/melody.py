@@ -8,16 +8,25 @@ from pipelines.synthesis.harmony import scale_over
 from pipelines.synthesis.score import Note, Role, Span
 from schemas.pitch import Key
 
-# Rhythms of one bar, in beats. Those of 4/4 all have a note on beat 3, where a half bar may change the chord.
+# Rhythms of one bar, in beats. Those of 4/4 all have a note on beat 3, where a half bar may change
+# the chord.
 _RHYTHMS: Final = {
     3: ((1.0, 1.0, 1.0), (2.0, 1.0), (1.0, 0.5, 0.5, 1.0), (1.5, 0.5, 1.0)),
-    4: ((1.0, 1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.5, 0.5, 1.0, 1.0), (1.0, 1.0, 1.0, 0.5, 0.5)),
+    4: (
+        (1.0, 1.0, 1.0, 1.0),
+        (2.0, 1.0, 1.0),
+        (1.0, 1.0, 2.0),
+        (1.5, 0.5, 1.0, 1.0),
+        (1.0, 1.0, 1.0, 0.5, 0.5),
+    ),
 }
 _LOW, _HIGH = 64, 81  # E4 to A5
 _LEAP: Final = 5  # a fourth is the widest leap to a chord note
 
 
-def melody(spans: tuple[Span, ...], key: Key, beats_per_bar: int, draws: np.random.Generator) -> tuple[Note, ...]:
+def melody(
+    spans: tuple[Span, ...], key: Key, beats_per_bar: int, draws: np.random.Generator
+) -> tuple[Note, ...]:
     """A phrase of melody over `spans`, whose last bar holds one note of its chord."""
     notes: list[Note] = []
     pitch = _nearest(72, {key.tonic})
@@ -33,15 +42,33 @@ def melody(spans: tuple[Span, ...], key: Key, beats_per_bar: int, draws: np.rand
         for length in rhythm:
             span = _chord_at(spans, beat)
             strong = (beat - spans[0].beat) % beats_per_bar in (0, 2 if beats_per_bar == 4 else 0)
-            pitch = _chord_note(span, pitch, draws) if strong or length >= 1.5 else _step(span, key, pitch, draws)
-            notes.append(Note(role=Role.LEAD, beat=beat, length_beats=length, pitch=pitch, gain=0.9 if strong else 0.7))
+            pitch = (
+                _chord_note(span, pitch, draws)
+                if strong or length >= 1.5
+                else _step(span, key, pitch, draws)
+            )
+            notes.append(
+                Note(
+                    role=Role.LEAD,
+                    beat=beat,
+                    length_beats=length,
+                    pitch=pitch,
+                    gain=0.9 if strong else 0.7,
+                )
+            )
             beat += length
     return tuple(notes)
 
 
 def final_note(spans: tuple[Span, ...], key: Key) -> Note:
     """The tonic, held over the last chord."""
-    return Note(role=Role.LEAD, beat=spans[-1].beat, length_beats=spans[-1].length_beats, pitch=_nearest(72, {key.tonic}), gain=0.9)
+    return Note(
+        role=Role.LEAD,
+        beat=spans[-1].beat,
+        length_beats=spans[-1].length_beats,
+        pitch=_nearest(72, {key.tonic}),
+        gain=0.9,
+    )
 
 
 def _chord_at(spans: tuple[Span, ...], beat: float) -> Span:
@@ -51,7 +78,11 @@ def _chord_at(spans: tuple[Span, ...], beat: float) -> Span:
 def _chord_note(span: Span, near: int, draws: np.random.Generator) -> int:
     """A note of the chord's triad within a fourth of the last note."""
     triad = {(span.chord.root + step) % 12 for step in (0, 3, 4, 6, 7)} & span.chord.pitches
-    within = [pitch for pitch in range(_LOW, _HIGH + 1) if pitch % 12 in triad and abs(pitch - near) <= _LEAP]
+    within = [
+        pitch
+        for pitch in range(_LOW, _HIGH + 1)
+        if pitch % 12 in triad and abs(pitch - near) <= _LEAP
+    ]
     return within[int(draws.integers(len(within)))]
 
 
@@ -65,4 +96,7 @@ def _step(span: Span, key: Key, near: int, draws: np.random.Generator) -> int:
 
 
 def _nearest(pitch: int, classes: set[int]) -> int:
-    return min((other for other in range(pitch - 6, pitch + 7) if other % 12 in classes), key=lambda other: abs(other - pitch))
+    return min(
+        (other for other in range(pitch - 6, pitch + 7) if other % 12 in classes),
+        key=lambda other: abs(other - pitch),
+    )

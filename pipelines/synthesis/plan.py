@@ -1,4 +1,6 @@
-"""Choices that make a piece: meter, key, tempo, form, instruments. Stratified, so that every block of twelve covers them."""
+"""Choices that make a piece: meter, key, tempo, form, instruments. Stratified, so that every block
+of twelve covers them.
+"""
 
 from enum import IntEnum
 from typing import Final
@@ -34,7 +36,9 @@ class Start(IntEnum):
 
 
 class Plan(Record):
-    """The choices of one piece. A phrase holds four chords in four bars, or in two (`half_bars`) where bars are long."""
+    """The choices of one piece. A phrase holds four chords in four bars, or in two (`half_bars`)
+    where bars are long.
+    """
 
     name: str
     beats_per_bar: int
@@ -66,13 +70,17 @@ class Plan(Record):
 
     @property
     def duration_s(self) -> float:
-        """Length of the audio: up to the next tenth of a second, which is a whole number of samples."""
+        """Length of the audio: up to the next tenth of a second, which is a whole number of
+        samples.
+        """
         end_s = self.downbeat_s + self.bars * self.beats_per_bar * 60.0 / self.bpm + _TAIL_S
         return float(np.ceil(end_s * 10) / 10)
 
 
 def plan(index: int, seed: int) -> Plan:
-    """Choices of piece `index`: meter, mode and harmony by its place in its block, tempo and tonic by its place and a draw."""
+    """Choices of piece `index`: meter, mode and harmony by its place in its block, tempo and tonic
+    by its place and a draw.
+    """
     if index < 0:
         raise PipelineError(f"piece {index} does not exist: pieces count from 0")
     block, place = divmod(index, BLOCK)
@@ -84,7 +92,9 @@ def plan(index: int, seed: int) -> Plan:
     band = (place * 5 + int(turns[0])) % BLOCK
     tonic = (place * 7 + int(turns[1])) % 12
     width = (MAX_BPM - MIN_BPM) / BLOCK
-    bpm = int(draws.integers(int(np.ceil(MIN_BPM + band * width)), int(MIN_BPM + (band + 1) * width) + 1))
+    bpm = int(
+        draws.integers(int(np.ceil(MIN_BPM + band * width)), int(MIN_BPM + (band + 1) * width) + 1)
+    )
     phrases, closing_bars, half_bars = _form(beats_per_bar * 60.0 / bpm, beats_per_bar, draws)
     start = Start(int(draws.integers(len(Start))))
     lead, backing = _PLAYERS[(place + int(turns[2])) % len(_PLAYERS)]
@@ -108,8 +118,15 @@ def _form(bar_s: float, beats_per_bar: int, draws: np.random.Generator) -> tuple
     """Phrases, closing bars, and whether phrases are halved, so that the bars last 20 to 27.6 s."""
     for half_bars in (False, True) if beats_per_bar == 4 else (False,):
         length = 2 if half_bars else 4
-        fits = [(p, c) for p in _FORMS for c in (1, 2) if _BODY_S[0] <= (p * length + c) * bar_s <= _BODY_S[1]]
+        fits = [
+            (p, c)
+            for p in _FORMS
+            for c in (1, 2)
+            if _BODY_S[0] <= (p * length + c) * bar_s <= _BODY_S[1]
+        ]
         if fits:
             phrases, closing_bars = fits[int(draws.integers(len(fits)))]
             return phrases, closing_bars, half_bars
-    raise PipelineError(f"no form of {beats_per_bar} beats per bar lasts {_BODY_S} s with bars of {bar_s:.3f} s")
+    raise PipelineError(
+        f"no form of {beats_per_bar} beats per bar lasts {_BODY_S} s with bars of {bar_s:.3f} s"
+    )

@@ -15,7 +15,10 @@ def recovered(jobs: Sequence[Job]) -> list[Agreement]:
     """Agreement of every clip's extracted labels with its piece's truth, cut to the clip."""
     rows: list[Agreement] = []
     for job in jobs:
-        labels = {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+        labels = {
+            row.clip_key: row.labels
+            for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)
+        }
         rows += [
             agreement(clip_truth(clip), clip_labels(labels[clip.clip_key], clip.length_s))
             for clip in bucket.read(job)

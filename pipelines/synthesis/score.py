@@ -1,4 +1,5 @@
-"""What a piece is before it sounds: its notes, its drum hits, its chords, and the truth that follows from them.
+"""What a piece is before it sounds: its notes, its drum hits, its chords, and the truth that
+follows from them.
 
 Positions are in beats; beat 0 is the first downbeat, a pick-up lies before it.
 """
@@ -11,7 +12,18 @@ from pydantic import Field, model_validator
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
-from schemas.labels import TIME_DECIMALS, Beats, Chords, ChordSegment, Claim, KeyLabel, Labels, Meter, Origin, Tempo
+from schemas.labels import (
+    TIME_DECIMALS,
+    Beats,
+    Chords,
+    ChordSegment,
+    Claim,
+    KeyLabel,
+    Labels,
+    Meter,
+    Origin,
+    Tempo,
+)
 from schemas.pitch import Key
 from schemas.record import Record, Seconds
 
@@ -70,7 +82,8 @@ class Span(Record):
 
 
 class Score(Record):
-    """A whole piece. Chord spans join from beat 0 to the end of the last bar; what is left of `duration_s` rings out.
+    """A whole piece. Chord spans join from beat 0 to the end of the last bar; what is left of
+    `duration_s` rings out.
 
     `pickup_beats` beats of drums sound before the first downbeat, which falls at `downbeat_s`.
     """
@@ -92,10 +105,18 @@ class Score(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         ends = [0.0, *(span.beat + span.length_beats for span in self.spans)]
-        if [span.beat for span in self.spans] != ends[:-1] or ends[-1] != self.bars * self.beats_per_bar:
-            raise SchemaError(f"{self.name}: chords must join from beat 0 to beat {self.bars * self.beats_per_bar}, not {ends}")
+        if [span.beat for span in self.spans] != ends[:-1] or ends[
+            -1
+        ] != self.bars * self.beats_per_bar:
+            raise SchemaError(
+                f"{self.name}: chords must join from beat 0 to beat "
+                f"{self.bars * self.beats_per_bar}, not {ends}"
+            )
         if self.seconds(-self.pickup_beats) < 0 or self.seconds(ends[-1]) > self.duration_s:
-            raise SchemaError(f"{self.name}: beats {-self.pickup_beats} to {ends[-1]} do not fit in 0 to {self.duration_s} s")
+            raise SchemaError(
+                f"{self.name}: beats {-self.pickup_beats} to {ends[-1]} do not fit in 0 to "
+                f"{self.duration_s} s"
+            )
         return self
 
     def seconds(self, beat: float) -> float:
@@ -111,7 +132,9 @@ def truth(score: Score) -> Labels:
     >>> labels.meter.beats_per_bar, labels.beats.numbers[:5], labels.chords.segments[0].start_s
     (4, (1, 2, 3, 4, 1), 0.0)
     """
-    claim = Claim(confidence=1.0, tool=TOOL, version=VERSION, licence=LICENCE, origin=Origin.STATED).model_dump()
+    claim = Claim(
+        confidence=1.0, tool=TOOL, version=VERSION, licence=LICENCE, origin=Origin.STATED
+    ).model_dump()
     beats = range(-score.pickup_beats, score.bars * score.beats_per_bar)
     return Labels(
         duration_s=score.duration_s,
@@ -128,7 +151,9 @@ def truth(score: Score) -> Labels:
 
 
 def _segments(score: Score) -> tuple[ChordSegment, ...]:
-    """Chords with equal neighbours joined, and no chord before the first downbeat and after the last bar."""
+    """Chords with equal neighbours joined, and no chord before the first downbeat and after the
+    last bar.
+    """
     marks: list[tuple[float, str]] = [(0.0, NO_CHORD)] if score.downbeat_s > 0 else []
     for span in score.spans:
         if not marks or marks[-1][1] != span.chord.harte:
@@ -136,4 +161,7 @@ def _segments(score: Score) -> tuple[ChordSegment, ...]:
     last_s = round(score.seconds(score.bars * score.beats_per_bar), TIME_DECIMALS)
     marks += [(last_s, NO_CHORD)] if last_s < score.duration_s else []
     marks.append((score.duration_s, NO_CHORD))
-    return tuple(ChordSegment(start_s=start_s, end_s=end_s, label=label) for (start_s, label), (end_s, _) in pairwise(marks))
+    return tuple(
+        ChordSegment(start_s=start_s, end_s=end_s, label=label)
+        for (start_s, label), (end_s, _) in pairwise(marks)
+    )

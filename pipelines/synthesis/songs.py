@@ -1,4 +1,6 @@
-"""A folder of pieces with a manifest, as a user's own corpus would be, and beside each piece its truth."""
+"""A folder of pieces with a manifest, as a user's own corpus would be, and beside each piece its
+truth.
+"""
 
 import csv
 from pathlib import Path
@@ -18,15 +20,27 @@ from schemas.record import Record
 
 MANIFEST: Final = "songs.csv"
 RATE_HZ: Final = 44100
-# Places in a block of twelve. Each of the two splits gets both meters, both modes and two kinds of harmony.
+# Places in a block of twelve. Each of the two splits gets both meters, both modes and two kinds of
+# harmony.
 _HELD_OUT: Final = {1: Split.VALIDATION, 6: Split.VALIDATION, 3: Split.TEST, 8: Split.TEST}
 _MOODS: Final = {
     Mode.MAJOR: ("friendly", "hopeful", "sunny", "carefree", "open-hearted", "content"),
     Mode.MINOR: ("wistful", "brooding", "moonlit", "yearning", "mysterious", "bittersweet"),
 }
 _PLACES: Final = (
-    "Harbour", "Orchard", "Lantern", "Meadow", "Staircase", "Ferry", "Attic", "Lighthouse", "Courtyard", "Bridge", "Garden", "Station",
-)  # fmt: skip
+    "Harbour",
+    "Orchard",
+    "Lantern",
+    "Meadow",
+    "Staircase",
+    "Ferry",
+    "Attic",
+    "Lighthouse",
+    "Courtyard",
+    "Bridge",
+    "Garden",
+    "Station",
+)
 _TIMES: Final = ("Morning", "Evening", "Winter", "Harvest", "Midnight", "Spring")
 _GENRES: Final = {
     (Instrument.STRINGS, Instrument.ORGAN): "folk pop",
@@ -36,7 +50,10 @@ _GENRES: Final = {
 _PLAYING: Final = {
     (Instrument.STRINGS, Instrument.ORGAN): "Plucked strings play the melody over a warm organ",
     (Instrument.ORGAN, Instrument.STRINGS): "An organ sings the melody over plucked strings",
-    (Instrument.STRINGS, Instrument.STRINGS): "Plucked strings play both the melody and the accompaniment",
+    (
+        Instrument.STRINGS,
+        Instrument.STRINGS,
+    ): "Plucked strings play both the melody and the accompaniment",
 }
 
 
@@ -53,9 +70,11 @@ class ManifestRow(Record):
 
 
 def write_songs(folder: Path, songs: int = 12, seed: int = 0) -> Path:
-    """Write `songs` pieces to `folder`: 16-bit FLAC at 44.1 kHz, truth as JSON, and last the manifest, whose path is returned.
+    """Write `songs` pieces to `folder`: 16-bit FLAC at 44.1 kHz, truth as JSON, and last the
+    manifest, whose path is returned.
 
-    Of every twelve songs eight are in train and two each in validation and test. The same arguments give the same bytes.
+    Of every twelve songs eight are in train and two each in validation and test. The same arguments
+    give the same bytes.
     """
     if songs < 1:
         raise PipelineError(f"cannot write {songs} songs: ask for one or more")
@@ -63,19 +82,30 @@ def write_songs(folder: Path, songs: int = 12, seed: int = 0) -> Path:
     rows: list[ManifestRow] = []
     for index in range(songs):
         score = compose(index, seed)
-        sf.write(folder / f"{score.name}.flac", render(score, RATE_HZ), RATE_HZ, subtype="PCM_16", format="FLAC")
-        (folder / f"{score.name}.truth.json").write_text(truth(score).model_dump_json(indent=1) + "\n", encoding="utf-8")
+        sf.write(
+            folder / f"{score.name}.flac",
+            render(score, RATE_HZ),
+            RATE_HZ,
+            subtype="PCM_16",
+            format="FLAC",
+        )
+        (folder / f"{score.name}.truth.json").write_text(
+            truth(score).model_dump_json(indent=1) + "\n", encoding="utf-8"
+        )
         rows.append(described(score, index, seed))
     manifest = folder / MANIFEST
     with manifest.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(ManifestRow.model_fields), lineterminator="\n")
+        writer = csv.DictWriter(
+            file, fieldnames=list(ManifestRow.model_fields), lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(row.model_dump(mode="json") for row in rows)
     return manifest
 
 
 def described(score: Score, index: int, seed: int) -> ManifestRow:
-    """The manifest's row of a piece. Its caption says who plays and in what mood, and nothing that a label says.
+    """The manifest's row of a piece. Its caption says who plays and in what mood, and nothing that
+    a label says.
 
     >>> described(compose(0), 0, 0).split
     <Split.TRAIN: 'train'>
@@ -83,7 +113,11 @@ def described(score: Score, index: int, seed: int) -> ManifestRow:
     draws = generator(seed, score.name, "words")
     mood = _MOODS[score.key.mode][int(draws.integers(6))]
     second = _MOODS[score.key.mode][int(draws.integers(6))]
-    band = ("with a round bass and a small drum kit", "while bass and drums play underneath", "and a bass and light drums join in")
+    band = (
+        "with a round bass and a small drum kit",
+        "while bass and drums play underneath",
+        "and a bass and light drums join in",
+    )
     character = f"The mood is {mood}." if mood == second else f"The mood is {mood} and {second}."
     players = (score.lead, score.backing)
     return ManifestRow(

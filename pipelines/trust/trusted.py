@@ -1,11 +1,14 @@
-"""What data may name. A recipe that lies beside data is data: what it names runs, is fetched or is asked only where its reader said so.
+"""What data may name. A recipe that lies beside data is data: what it names runs, is fetched or is
+asked only where its reader said so.
 
-Free without leave are our own names and the models that are our own defaults. All else must be named by hand: on the command line, in
-a recipe that was handed over, in a flow's parameters, or in the reader's own configuration. What is named by hand for an output is
-remembered there, never in the data, so that later commands on it go on.
+Free without leave are our own names and the models that are our own defaults. All else must be
+named by hand: on the command line, in a recipe that was handed over, in a flow's parameters, or in
+the reader's own configuration. What is named by hand for an output is remembered there, never in
+the data, so that later commands on it go on.
 
-What a recipe names as code, models and servers is held against that list wherever it is used (`wanted`). What it reads of this machine
-and of networks, with the rights of whoever runs it, is held against it where a build that stands is gone on with by hand (`reached`).
+What a recipe names as code, models and servers is held against that list wherever it is used
+(`wanted`). What it reads of this machine and of networks, with the rights of whoever runs it, is
+held against it where a build that stands is gone on with by hand (`reached`).
 """
 
 import fcntl
@@ -22,16 +25,21 @@ from pipelines.errors import PipelineError
 from pipelines.pretrained.hub import pinned
 from schemas.recipe import LlmRecipe, Recipe, Writer
 
-VARIABLE: Final = "OBBLIGATO_TRUST"  # names that hold for every output, one a line; for machines that are set up by others
+# names that hold for every output, one a line; for machines that are set up by others
+VARIABLE: Final = "OBBLIGATO_TRUST"
 FOLDER: Final = "OBBLIGATO_CONFIG"  # another place for what is remembered
 EVERYWHERE: Final = "*"
 # Models that our own knobs have as defaults; loaded from safetensors alone.
 OUR_MODELS: Final = frozenset(
     (
-        "laion/larger_clap_music", "cvssp/audioldm-s-full-v2", "facebook/encodec_32khz", "descript/dac_16khz", "google/flan-t5-large",
+        "laion/larger_clap_music",
+        "cvssp/audioldm-s-full-v2",
+        "facebook/encodec_32khz",
+        "descript/dac_16khz",
+        "google/flan-t5-large",
         "minilm",
     )
-)  # fmt: skip
+)
 
 
 class NotTrusted(PipelineError):
@@ -39,7 +47,8 @@ class NotTrusted(PipelineError):
 
 
 def wanted(recipe: Recipe) -> tuple[str, ...]:
-    """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins, interpreters, models of others, servers.
+    """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins,
+    interpreters, models of others, servers.
 
     >>> wanted(Recipe()), wanted(Recipe().replaced(encode=Recipe().encode.replaced(codec="company.codec")))
     ((), ('encode.codec=company.codec',))
@@ -47,7 +56,10 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
     plugged, coded = label.embedder not in BUILT_IN, "." in encode.codec
     found = [
-        *(named_module(f"annotate.{role}", getattr(annotate, role)) for role in ("beats", "chords", "key")),
+        *(
+            named_module(f"annotate.{role}", getattr(annotate, role))
+            for role in ("beats", "chords", "key")
+        ),
         named_module("encode.codec", encode.codec),
         named_model("encode.source", encode.source, by_others=coded),
         named_model("label.model", label.model, by_others=plugged),
@@ -55,12 +67,18 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
         f"label.python={label.python}" if label.python else "",
     ]
     if recipe.caption.paraphraser is Writer.OPENAI:
-        found += ["caption.paraphraser=openai", f"llm.base_url={recipe.llm.base_url}" if recipe.llm.base_url else "", *_costs(recipe.llm)]
+        found += [
+            "caption.paraphraser=openai",
+            f"llm.base_url={recipe.llm.base_url}" if recipe.llm.base_url else "",
+            *_costs(recipe.llm),
+        ]
     return tuple(name for name in found if name)
 
 
 def _costs(llm: LlmRecipe) -> Iterator[str]:
-    """What decides how much money may go: an output whose server was named once has a budget of its owner's, and his prices."""
+    """What decides how much money may go: an output whose server was named once has a budget of its
+    owner's, and his prices.
+    """
     if llm.budget_usd:
         yield f"llm.budget_usd={llm.budget_usd:g}"
     if llm.prices != LlmRecipe().prices:
@@ -76,22 +94,34 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
     ingest, label, ours = recipe.ingest, recipe.label, Recipe().ingest
     return (
         *(f"source={source}" for source in sources),
-        *(f"ingest.protocols={protocol}" for protocol in ingest.protocols if protocol not in ours.protocols),
-        *(f"ingest.{knob}=true" for knob in ("private_addresses", "follow_links") if getattr(ingest, knob)),
+        *(
+            f"ingest.protocols={protocol}"
+            for protocol in ingest.protocols
+            if protocol not in ours.protocols
+        ),
+        *(
+            f"ingest.{knob}=true"
+            for knob in ("private_addresses", "follow_links")
+            if getattr(ingest, knob)
+        ),
         *(f"label.vocabularies={place}" for place in label.vocabularies),
         *(f"label.exclude={place}" for place in label.exclude),
     )
 
 
 def named_module(knob: str, name: str) -> str:
-    """A knob whose value is a module by its dotted name, as ``knob=value``; empty for our own, which have no dot."""
+    """A knob whose value is a module by its dotted name, as ``knob=value``; empty for our own,
+    which have no dot.
+    """
     return f"{knob}={name}" if "." in name else ""
 
 
 def named_model(knob: str, source: str, *, by_others: bool = False) -> str:
-    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our defaults, and for folders.
+    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our
+    defaults, and for folders.
 
-    Ours are read from safetensors alone. Where code `by_others` reads it, a folder is named too: nobody knows how.
+    Ours are read from safetensors alone. Where code `by_others` reads it, a folder is named too:
+    nobody knows how.
     """
     is_ours = not source or pinned(source).name in OUR_MODELS
     is_folder = os.path.isabs(source) or os.path.isdir(source)
@@ -104,20 +134,29 @@ def check_trust(output: str, names: Iterable[str]) -> None:
     left = sorted(named - trusted(output)) if named else []
     if left:
         raise NotTrusted(
-            f"what lies in {output} wants {', '.join(left)}, which would run, fetch, read or ask something that you have not named "
+            f"what lies in {output} wants {', '.join(left)}, which would run, fetch, read or ask "
+            "something that you have not named "
             f"yourself; if you trust it: {shlex.join(['obbligato', 'trust', output, *left])}"
         )
 
 
 def trusted(output: str) -> frozenset[str]:
-    """What may be named by data in an output: what was named by hand for it, and what holds everywhere."""
+    """What may be named by data in an output: what was named by hand for it, and what holds
+    everywhere.
+    """
     remembered = _read(_file())
-    named = (*remembered.get(_key(output), ()), *remembered.get(EVERYWHERE, ()), *os.environ.get(VARIABLE, "").splitlines())
+    named = (
+        *remembered.get(_key(output), ()),
+        *remembered.get(EVERYWHERE, ()),
+        *os.environ.get(VARIABLE, "").splitlines(),
+    )
     return frozenset(named)
 
 
 def trust(output: str, names: Iterable[str]) -> None:
-    """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError` where it cannot be written."""
+    """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError`
+    where it cannot be written.
+    """
     named = frozenset(names)
     new = named - trusted(output) if named else named
     if not new:
@@ -131,13 +170,16 @@ def trust(output: str, names: Iterable[str]) -> None:
             _write(file, remembered)
     except OSError as error:
         raise PipelineError(
-            f"{file} cannot be written ({error.strerror}), where it is remembered that you named {', '.join(sorted(new))}; "
+            f"{file} cannot be written ({error.strerror}), where it is remembered that you named "
+            f"{', '.join(sorted(new))}; "
             f"name a folder that can in {FOLDER}"
         ) from error
 
 
 def _file() -> Path:
-    folder = os.environ.get(FOLDER) or os.path.join(os.environ.get("XDG_CONFIG_HOME") or "~/.config", "obbligato")
+    folder = os.environ.get(FOLDER) or os.path.join(
+        os.environ.get("XDG_CONFIG_HOME") or "~/.config", "obbligato"
+    )
     return Path(folder).expanduser() / "trusted.json"
 
 
@@ -152,9 +194,13 @@ def _read(file: Path) -> dict[str, list[str]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise PipelineError(f"{file}, your own list of what is trusted, cannot be read ({error}); mend or remove it") from error
+        raise PipelineError(
+            f"{file}, your own list of what is trusted, cannot be read ({error}); mend or remove it"
+        ) from error
     if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
-        raise PipelineError(f"{file}, your own list of what is trusted, is not a table of lists; mend or remove it")
+        raise PipelineError(
+            f"{file}, your own list of what is trusted, is not a table of lists; mend or remove it"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""Captions that must not come back as labels: those of an evaluation set, word for word or nearly so."""
+"""Captions that must not come back as labels: those of an evaluation set, word for word or nearly
+so.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -15,8 +17,9 @@ _COMMON: Final = 2000  # a run in more sentences than this ("in the background")
 class Exclusion:
     """Sentences that are held out.
 
-    A text leaks where it is one of them but for case and punctuation, where it has most of one's runs of three words, or one has most
-    of its: what language models are cleaned of evaluation data by.
+    A text leaks where it is one of them but for case and punctuation, where it has most of one's
+    runs of three words, or one has most of its: what language models are cleaned of evaluation data
+    by.
     """
 
     def __init__(self, captions: Iterable[str]) -> None:
@@ -57,8 +60,12 @@ class Exclusion:
         if len(words) < _FEWEST_WORDS:
             return False
         runs = _runs(words)
-        shared = Counter(at for run in runs if len(places := self._runs.get(run, ())) <= _COMMON for at in places)
-        return any(count >= _SHARED * min(len(runs), self._sizes[at]) for at, count in shared.items())
+        shared = Counter(
+            at for run in runs if len(places := self._runs.get(run, ())) <= _COMMON for at in places
+        )
+        return any(
+            count >= _SHARED * min(len(runs), self._sizes[at]) for at, count in shared.items()
+        )
 
 
 def _runs(words: list[str]) -> set[tuple[str, ...]]:

@@ -1,4 +1,6 @@
-"""Files of texts, as anybody may have them: Parquet, JSON lines, CSV or TSV with a column ``text``, or one text per line."""
+"""Files of texts, as anybody may have them: Parquet, JSON lines, CSV or TSV with a column ``text``,
+or one text per line.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,9 @@ class Text(NamedTuple):
 
 
 def file_at(place: str) -> tuple[Store, str]:
-    """The folder of a file as a store, and its name there. Raises `PipelineError` where there is no such file."""
+    """The folder of a file as a store, and its name there. Raises `PipelineError` where there is no
+    such file.
+    """
     folder, name = os.path.split(place)
     store = Store(folder or ".")
     if not store.exists(name):
@@ -34,11 +38,15 @@ def file_at(place: str) -> tuple[Store, str]:
 
 
 def read_texts(place: str) -> list[Text]:
-    """All texts of a file. Raises `PipelineError` for what cannot be read, and says what was expected."""
+    """All texts of a file. Raises `PipelineError` for what cannot be read, and says what was
+    expected.
+    """
     store, name = file_at(place)
     ending = os.path.splitext(name)[1].lower()
     if ending not in _ENDINGS:
-        raise PipelineError(f"{place} is no vocabulary: expected a name that ends in {', '.join(_ENDINGS)}")
+        raise PipelineError(
+            f"{place} is no vocabulary: expected a name that ends in {', '.join(_ENDINGS)}"
+        )
     try:
         if ending == _PLAIN:
             texts = [Text(line) for line in store.read_bytes(name).decode("utf-8-sig").splitlines()]
@@ -64,6 +72,8 @@ def _text(number: int, cells: Mapping[str, Any]) -> Text:
 
 
 def form_of(texts: Sequence[Text]) -> Form:
-    """The form of a file's texts that state none: sentences, where the median has five words or more."""
+    """The form of a file's texts that state none: sentences, where the median has five words or
+    more.
+    """
     words = sorted(len(text.text.split()) for text in texts)
     return Form.LONG if words and words[len(words) // 2] >= _WORDS_OF_A_SENTENCE else Form.SHORT

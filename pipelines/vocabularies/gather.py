@@ -1,7 +1,9 @@
-"""A vocabulary of captions from tables: what people wrote of music, and what a language model writes from titles and artists.
+"""A vocabulary of captions from tables: what people wrote of music, and what a language model
+writes from titles and artists.
 
-Noise2Music (Huang et al., 2023) labels audio with the texts of such vocabularies that lie nearest to it in a joint space: sentences
-(MusicCaps's captions: Rater-LF; a language model's: LaMDA-LF) and tags (Rater-SF). Where each text came from stays with it.
+Noise2Music (Huang et al., 2023) labels audio with the texts of such vocabularies that lie nearest
+to it in a joint space: sentences (MusicCaps's captions: Rater-LF; a language model's: LaMDA-LF) and
+tags (Rater-SF). Where each text came from stays with it.
 """
 
 import json
@@ -25,14 +27,18 @@ _LINES: Final = (".jsonl", ".ndjson")
 
 
 class Origin(NamedTuple):
-    """What is said of all texts of a run: source ("" for each table's own name), and licence where a row states none."""
+    """What is said of all texts of a run: source ("" for each table's own name), and licence where
+    a row states none.
+    """
 
     source: str = ""
     licence: str = ""
 
 
 class Gathered(NamedTuple):
-    """Entries by form, then by text; the account of all; calls and dollars, where a language model was asked."""
+    """Entries by form, then by text; the account of all; calls and dollars, where a language model
+    was asked.
+    """
 
     entries: tuple[VocabularyEntry, ...]
     counts: VocabularyCounts
@@ -51,7 +57,9 @@ class _Gathering:
         self.rows = 0
         self.unused: Counter[str] = Counter()
 
-    def add(self, raw: str, form: Form, names: frozenset[str], origin: Origin, writer: str = "") -> None:
+    def add(
+        self, raw: str, form: Form, names: frozenset[str], origin: Origin, writer: str = ""
+    ) -> None:
         """Take a text, or count why not."""
         self._texts[form] += 1
         text = cleaned(raw, form)
@@ -62,7 +70,9 @@ class _Gathering:
         elif same in self._kept:
             self._duplicates[form] += 1
         else:
-            self._kept[same] = VocabularyEntry(text=text, form=form, source=origin.source, licence=origin.licence, writer=writer)
+            self._kept[same] = VocabularyEntry(
+                text=text, form=form, source=origin.source, licence=origin.licence, writer=writer
+            )
 
     def gathered(self, spent: dict[str, Any]) -> Gathered:
         """All that came, in order and in figures."""
@@ -77,9 +87,16 @@ class _Gathering:
             for form in Form
         }
         counts = VocabularyCounts(
-            rows=self.rows, unused=dict(sorted(self.unused.items())), long=by_form[Form.LONG], short=by_form[Form.SHORT]
+            rows=self.rows,
+            unused=dict(sorted(self.unused.items())),
+            long=by_form[Form.LONG],
+            short=by_form[Form.SHORT],
         )
-        return Gathered(tuple(sorted(self._kept.values(), key=lambda entry: (entry.form, entry.text))), counts, spent)
+        return Gathered(
+            tuple(sorted(self._kept.values(), key=lambda entry: (entry.form, entry.text))),
+            counts,
+            spent,
+        )
 
 
 def gather(
@@ -93,10 +110,11 @@ def gather(
     llm: LlmRecipe,
     store: Store,
 ) -> Gathered:
-    """The vocabulary of tables with captions and tags, then of tables with names, about which a model is asked.
+    """The vocabulary of tables with captions and tags, then of tables with names, about which a
+    model is asked.
 
-    The model's answers are kept in the store, which is locked meanwhile. Raises `PipelineError` for a table that cannot be read or has
-    none of the columns, and where asking must end.
+    The model's answers are kept in the store, which is locked meanwhile. Raises `PipelineError` for
+    a table that cannot be read or has none of the columns, and where asking must end.
     """
     gathering = _Gathering(keep_facts=keep_facts)
     for table in captions:
@@ -107,17 +125,25 @@ def gather(
     tracks = list(dict.fromkeys(track for track, _ in named))
     origins = dict(reversed(named))  # of each track its first
     with hold(store, "obbligato captions vocabulary"):
-        told, spent = ask_about(tracks, {Form.LONG: per_track, Form.SHORT: TAGS}, llm, Answers(store))
+        told, spent = ask_about(
+            tracks, {Form.LONG: per_track, Form.SHORT: TAGS}, llm, Answers(store)
+        )
     for one in told:
         track = tracks[one.track]
         gathering.unused.update([f"unanswered_{one.failure}"] if one.failure else [])
-        texts = (piece for text in one.texts for piece in sentences_of(text)) if one.form is Form.LONG else one.texts
+        texts = (
+            (piece for text in one.texts for piece in sentences_of(text))
+            if one.form is Form.LONG
+            else one.texts
+        )
         for text in texts:
             gathering.add(text, one.form, name_words(track), origins[track], one.writer)
     return gathering.gathered(spent)
 
 
-def _take_captions(gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin) -> None:
+def _take_captions(
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
+) -> None:
     any_text = False
     for row, placed in _rows(gathering, table, columns, origin):
         if not row.caption and not row.aspects:
@@ -133,7 +159,9 @@ def _take_captions(gathering: _Gathering, table: str, columns: Mapping[str, str]
         raise PipelineError(f"{table}: no row has text in {_told(('caption', ASPECTS), columns)}")
 
 
-def _tracks(gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin) -> list[tuple[Track, Origin]]:
+def _tracks(
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
+) -> list[tuple[Track, Origin]]:
     out: list[tuple[Track, Origin]] = []
     for row, placed in _rows(gathering, table, columns, origin):
         if any(row.track):
@@ -145,7 +173,9 @@ def _tracks(gathering: _Gathering, table: str, columns: Mapping[str, str], origi
     return out
 
 
-def _rows(gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin) -> Iterable[tuple[Row, Origin]]:
+def _rows(
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
+) -> Iterable[tuple[Row, Origin]]:
     """Rows that can be read, each with its own origin; the others are counted."""
     source = origin.source or os.path.splitext(os.path.basename(table))[0]
     for row in rows_of(table, columns):
@@ -162,7 +192,9 @@ def _told(names: Sequence[str], columns: Mapping[str, str]) -> str:
 
 
 def write_vocabulary(to: str, entries: Sequence[VocabularyEntry]) -> None:
-    """Publish entries as Parquet or JSON lines, by the ending of `to`: a path or URL whose form `check_place` has found good."""
+    """Publish entries as Parquet or JSON lines, by the ending of `to`: a path or URL whose form
+    `check_place` has found good.
+    """
     folder, name = os.path.split(to)
     store = Store(folder or ".")
     if name.endswith(_LINES):
@@ -173,7 +205,9 @@ def write_vocabulary(to: str, entries: Sequence[VocabularyEntry]) -> None:
 
 
 def check_place(to: str, *, force: bool) -> Store:
-    """The folder of a vocabulary. Raises `PipelineError` for an unknown ending, or a file that is there (unless `force`)."""
+    """The folder of a vocabulary. Raises `PipelineError` for an unknown ending, or a file that is
+    there (unless `force`).
+    """
     folder, name = os.path.split(to)
     store = Store(folder or ".")
     if not name.endswith((*_LINES, ".parquet")):

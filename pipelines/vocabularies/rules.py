@@ -1,4 +1,6 @@
-"""Which texts may stand in a vocabulary: plain, neither too short nor too long, naming nobody, and stating nothing that can be measured."""
+"""Which texts may stand in a vocabulary: plain, neither too short nor too long, naming nobody, and
+stating nothing that can be measured.
+"""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +17,10 @@ from schemas.vocabulary import Form
 
 _LEAST_WORDS: Final = {Form.LONG: 3, Form.SHORT: 1}
 _MOST_WORDS: Final = {Form.LONG: 60, Form.SHORT: 6}
-_MOST_CHARS: Final = {Form.LONG: 600, Form.SHORT: 80}  # of words of ordinary length; longer ones are no words
+_MOST_CHARS: Final = {
+    Form.LONG: 600,
+    Form.SHORT: 80,
+}  # of words of ordinary length; longer ones are no words
 _LONGEST_LINE: Final = 20_000  # characters; what is longer is not looked through for sentences
 _WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
 _LETTERS: Final = re.compile(r"\w+")
@@ -23,15 +28,31 @@ _NO_DIFFERENCE: Final = re.compile(r"[^\w#♯♭/&+]+")  # C is not C#, nor 3/4 
 _TAG_ENDS: Final = " \t\r\n.,;:!\"'“”‘’"
 # Of dynamics, instruments and moods an embedding can tell something; of these it cannot.
 _MEASURED: Final = frozenset(
-    (FactKind.BPM, FactKind.TEMPO_WORD, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS, FactKind.TIME)
+    (
+        FactKind.BPM,
+        FactKind.TEMPO_WORD,
+        FactKind.METER,
+        FactKind.KEY,
+        FactKind.CHORDS,
+        FactKind.TIMED_CHORDS,
+        FactKind.TIME,
+    )
 )
-# A tag of one word is read as what it says of the music: "slow" is its tempo, "minor" its key. Of more words ("slow melody", "low toms"),
-# those that speak of tempo, key or meter are enough: whatever is slow, nobody has measured it.
-_READINGS_OF_A_WORD: Final = ("{}", "The music is {}.", "The tempo is {}.", "It is in a {} key.", "Key: {}", "Chords: {}")
+# A tag of one word is read as what it says of the music: "slow" is its tempo, "minor" its key. Of
+# more words ("slow melody", "low toms"), those that speak of tempo, key or meter are enough:
+# whatever is slow, nobody has measured it.
+_READINGS_OF_A_WORD: Final = (
+    "{}",
+    "The music is {}.",
+    "The tempo is {}.",
+    "It is in a {} key.",
+    "Key: {}",
+    "Chords: {}",
+)
 _NO_TEMPO: Final = ("grave", "medium", "moderate")  # a mood, a size
-_SPEAKS_OF_IT: Final = frozenset(("major", "minor", "waltz", "bpm", "tempo", "slower", "faster", "slowed", *TEMPO_RANGES)).difference(
-    _NO_TEMPO
-)
+_SPEAKS_OF_IT: Final = frozenset(
+    ("major", "minor", "waltz", "bpm", "tempo", "slower", "faster", "slowed", *TEMPO_RANGES)
+).difference(_NO_TEMPO)
 _ONE_WORD: Final = re.compile(r"[\w#♯♭/]+")  # an e-guitar is two
 _LEAST_LETTERS: Final = 3  # of a name's word
 _STOP_WORD: Final = re.compile(
@@ -77,17 +98,23 @@ def cleaned(text: str, form: Form) -> str:
 
 
 def name_words(names: Iterable[str]) -> frozenset[str]:
-    """The words of names that give a track away: those of three letters and more that are no stop words.
+    """The words of names that give a track away: those of three letters and more that are no stop
+    words.
 
     >>> sorted(name_words(["The Wind and U", "Ana Ramírez"]))
     ['ana', 'ramírez', 'wind']
     """
     words = {word for name in names for word in _LETTERS.findall(name.casefold())}
-    return frozenset(word for word in words if len(word) >= _LEAST_LETTERS and not _STOP_WORD.fullmatch(word))
+    return frozenset(
+        word for word in words if len(word) >= _LEAST_LETTERS and not _STOP_WORD.fullmatch(word)
+    )
 
 
-def fault(raw: str, text: str, form: Form, names: frozenset[str], *, keep_facts: bool) -> Fault | None:
-    """What is wrong with a text (`raw` before it was cleaned), or nothing. `names` are words that it must not have.
+def fault(
+    raw: str, text: str, form: Form, names: frozenset[str], *, keep_facts: bool
+) -> Fault | None:
+    """What is wrong with a text (`raw` before it was cleaned), or nothing. `names` are words that
+    it must not have.
 
     >>> [fault(text, text, Form.LONG, frozenset(["ana"]), keep_facts=False) for text in ("Ana sings softly.", "It runs at 90 BPM.")]
     [<Fault.NAMES: 'names'>, <Fault.FACTS: 'facts'>]
@@ -120,4 +147,6 @@ def _states_what_is_measured(text: str, form: Form) -> bool:
     if form is Form.SHORT and not _SPEAKS_OF_IT.isdisjoint(_WORD.findall(text.casefold())):
         return True
     readings = _READINGS_OF_A_WORD if form is Form.SHORT and _ONE_WORD.fullmatch(text) else ("{}",)
-    return any(fact.kind in _MEASURED for reading in readings for fact in parse_facts(reading.format(text)))
+    return any(
+        fact.kind in _MEASURED for reading in readings for fact in parse_facts(reading.format(text))
+    )

@@ -17,10 +17,20 @@ Said = subprocess.CompletedProcess[str]
 
 
 def obbligato(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> Said:
-    """The command as its installed script runs it: its own folder, not the working folder, comes first on the path."""
-    command = [sys.executable, "-P", "-c", "from flows.cli import main; main()", *map(str, arguments)]
+    """The command as its installed script runs it: its own folder, not the working folder, comes
+    first on the path.
+    """
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from flows.cli import main; main()",
+        *map(str, arguments),
+    ]
     whole = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture
@@ -33,7 +43,9 @@ def strange(built: Built, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def in_recipe(strange: Path) -> Callable[[str, Any], None]:
-    """Change one line of the stranger's recipe, as somebody does who hides it: nothing that vouched for it is left."""
+    """Change one line of the stranger's recipe, as somebody does who hides it: nothing that vouched
+    for it is left.
+    """
 
     def change(line: str, to: str) -> None:
         recipe = strange / "recipe.toml"

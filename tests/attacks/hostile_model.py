@@ -15,7 +15,12 @@ def completion(body: dict[str, Any], usage: object = None, **other: object) -> d
     asked = json.loads(body["messages"][1]["content"])
     texts = [f"Listen, number {number}: {asked['caption']}" for number in range(asked["count"])]
     message = {"role": "assistant", "content": json.dumps({"paraphrases": texts})}
-    return {"model": "m", "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage or HONEST, **other}
+    return {
+        "model": "m",
+        "choices": [{"message": message, "finish_reason": "stop"}],
+        "usage": usage or HONEST,
+        **other,
+    }
 
 
 class Call:
@@ -93,9 +98,15 @@ def hostile_model(answer: Callable[[Call], None]) -> Iterator[Hostile]:
 
 
 class Batches:
-    """Endpoints of files and batches; `outcome` makes the bytes of the n-th batch's file from the lines that were asked."""
+    """Endpoints of files and batches; `outcome` makes the bytes of the n-th batch's file from the
+    lines that were asked.
+    """
 
-    def __init__(self, outcome: Callable[[int, list[dict[str, Any]]], bytes], state: Callable[[int], object] = lambda _number: {}) -> None:
+    def __init__(
+        self,
+        outcome: Callable[[int, list[dict[str, Any]]], bytes],
+        state: Callable[[int], object] = lambda _number: {},
+    ) -> None:
         self._outcome, self._state = outcome, state
         self.files: list[list[dict[str, Any]]] = []
 
@@ -110,8 +121,15 @@ class Batches:
             number = int(parts[1].removeprefix("out-"))
             call.send(self._outcome(number, self.files[number]))
         else:
-            number = len(self.files) - 1 if len(parts) == 1 else int(parts[1].removeprefix("batch-"))
-            whole = {"id": f"batch-{number}", "object": "batch", "status": "completed", "output_file_id": f"out-{number}"}
+            number = (
+                len(self.files) - 1 if len(parts) == 1 else int(parts[1].removeprefix("batch-"))
+            )
+            whole = {
+                "id": f"batch-{number}",
+                "object": "batch",
+                "status": "completed",
+                "output_file_id": f"out-{number}",
+            }
             state = self._state(number)
             if len(parts) == 1:
                 call.send(whole)
@@ -122,5 +140,8 @@ class Batches:
 def line_of(asked: dict[str, Any], **other: object) -> dict[str, Any]:
     """A good line of a batch's file, but for what is given."""
     return {
-        "custom_id": asked["custom_id"], "response": {"status_code": 200, "body": completion(asked["body"])}, "error": None, **other,
-    }  # fmt: skip
+        "custom_id": asked["custom_id"],
+        "response": {"status_code": 200, "body": completion(asked["body"])},
+        "error": None,
+        **other,
+    }

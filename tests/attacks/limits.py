@@ -1,4 +1,6 @@
-"""Work of a test in a process of its own, whose memory and time are measured, and which ends where a limit is passed."""
+"""Work of a test in a process of its own, whose memory and time are measured, and which ends where
+a limit is passed.
+"""
 
 import json
 import os
@@ -20,7 +22,9 @@ print(json.dumps({"rows": rows, "memory_mb": most / 1024}))
 
 
 class Listed(NamedTuple):
-    """What a listing gave: each row's name, code and message; and MiB beyond those of an idle process, its children's included."""
+    """What a listing gave: each row's name, code and message; and MiB beyond those of an idle
+    process, its children's included.
+    """
 
     rows: list[tuple[str, str, str]]
     memory_mb: float
@@ -32,9 +36,18 @@ class Listed(NamedTuple):
 
 
 def listed(*sources: Path | str, within_s: float = 20, **recipe: Any) -> Listed:
-    """The listing of some sources. Raises `TimeoutExpired` where it takes longer than `within_s`."""
+    """The listing of some sources. Raises `TimeoutExpired` where it takes longer than
+    `within_s`.
+    """
     command = [sys.executable, "-c", _PROGRAM, json.dumps(recipe), *map(str, sources)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((_ROOT, *(path for path in sys.path if path)))}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=within_s, env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((_ROOT, *(path for path in sys.path if path))),
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=within_s, env=environment
+    )
     found = json.loads(done.stdout)
-    return Listed([(name, code, message) for name, code, message in found["rows"]], found["memory_mb"])
+    return Listed(
+        [(name, code, message) for name, code, message in found["rows"]], found["memory_mb"]
+    )

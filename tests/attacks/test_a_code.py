@@ -25,8 +25,14 @@ def payload(folder: Path, module: str, mark: Path, rest: str = "") -> None:
     file.write_text(f"open({str(mark)!r}, 'w').close()\n{rest}")
 
 
-@pytest.mark.parametrize("command", [["shards", "show", "."], ["shards", "verify", "."], ["annotate", "x.flac"]], ids=" ".join)
-def test_a1_a_module_in_the_working_folder_is_not_imported(built: Built, tmp_path: Path, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [["shards", "show", "."], ["shards", "verify", "."], ["annotate", "x.flac"]],
+    ids=" ".join,
+)
+def test_a1_a_module_in_the_working_folder_is_not_imported(
+    built: Built, tmp_path: Path, command: list[str]
+) -> None:
     shard = next((built.out / "shards").glob("*.tar"))
     data, mark = tmp_path / "data", tmp_path / "ran"
     data.mkdir()
@@ -37,40 +43,58 @@ def test_a1_a_module_in_the_working_folder_is_not_imported(built: Built, tmp_pat
     assert not mark.exists()
 
 
-def test_a2_nor_by_the_processes_that_take_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a2_nor_by_the_processes_that_take_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = tmp_path / "ran"
     payload(tmp_path, "psutil", mark)
     monkeypatch.chdir(tmp_path)
     process = StepProcess()
     try:
-        process._process.communicate("")  # it has loaded all of the command line by the time it sees the end of its orders
+        process._process.communicate(
+            ""
+        )  # it has loaded all of the command line by the time it sees the end of its orders
     finally:
         process.close()
     assert not mark.exists()
 
 
-def test_a3_a_stored_interpreter_is_not_run(strange: Path, in_recipe: Change, tmp_path: Path) -> None:
+def test_a3_a_stored_interpreter_is_not_run(
+    strange: Path, in_recipe: Change, tmp_path: Path
+) -> None:
     mark, program = tmp_path / "ran", tmp_path / "run.sh"
     program.write_text(f"#!/bin/sh\ntouch {mark}\n")
     program.chmod(0o755)
     in_recipe('python = ""', f'python = "{program}"')
     in_recipe("find = false", "find = true")
-    for command in (["verify", strange], ["dead", "retry", strange], ["encode", strange, "--codec", "mel"]):
+    for command in (
+        ["verify", strange],
+        ["dead", "retry", strange],
+        ["encode", strange, "--codec", "mel"],
+    ):
         said = obbligato(*command)
         assert (said.returncode, mark.exists()) == (1, False)
-        assert said.stderr.startswith(f"obbligato: what lies in {strange} wants label.python={program}, ")
+        assert said.stderr.startswith(
+            f"obbligato: what lies in {strange} wants label.python={program}, "
+        )
         assert f"if you trust it: obbligato trust {strange} label.python={program}" in said.stderr
 
 
-def test_a4_a_stored_codec_is_not_imported(strange: Path, in_recipe: Change, tmp_path: Path) -> None:
+def test_a4_a_stored_codec_is_not_imported(
+    strange: Path, in_recipe: Change, tmp_path: Path
+) -> None:
     payload(strange, "evilpkg.codec", tmp_path / "ran", CODEC)
     in_recipe('codec = ""', 'codec = "evilpkg.codec"')
-    said = obbligato("verify", ".", cwd=strange, PYTHONPATH=f"{Path(__file__).parents[2]}:{strange}")
+    said = obbligato(
+        "verify", ".", cwd=strange, PYTHONPATH=f"{Path(__file__).parents[2]}:{strange}"
+    )
     assert (said.returncode, (tmp_path / "ran").exists()) == (1, False)
     assert "encode.codec=evilpkg.codec" in said.stderr
 
 
-def test_a5_a_stored_annotator_is_not_imported_nor_its_package(strange: Path, in_recipe: Change, tmp_path: Path) -> None:
+def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
+    strange: Path, in_recipe: Change, tmp_path: Path
+) -> None:
     payload(strange, "evilpkg.__init__", tmp_path / "ran")
     payload(strange, "evilpkg.beats", tmp_path / "ran")
     in_recipe('beats = "obbligato"', 'beats = "evilpkg.beats"')
@@ -83,7 +107,11 @@ def test_a5_a_stored_annotator_is_not_imported_nor_its_package(strange: Path, in
 @pytest.mark.parametrize(
     ("line", "to", "wanted"),
     [
-        ('model = "laion/larger_clap_music"', 'model = "stranger/model"', "label.model=stranger/model"),
+        (
+            'model = "laion/larger_clap_music"',
+            'model = "stranger/model"',
+            "label.model=stranger/model",
+        ),
         ('source = ""', 'source = "stranger/codec"', "encode.source=stranger/codec"),
         ('embedder = "bridge"', 'embedder = "plug-in"', "label.embedder=plug-in"),
         ('paraphraser = "rules"', 'paraphraser = "openai"', "caption.paraphraser=openai"),
@@ -100,7 +128,9 @@ def test_a_stored_models_plug_ins_and_servers_want_leave_where_they_are_used(
 def test_a_what_its_reader_trusts_runs(strange: Path, in_recipe: Change) -> None:
     in_recipe('paraphraser = "rules"', 'paraphraser = "openai"')
     other = obbligato("trust", strange).stdout.splitlines()
-    assert [line for line in other if "source=" not in line] == ["wanted   caption.paraphraser=openai"]
+    assert [line for line in other if "source=" not in line] == [
+        "wanted   caption.paraphraser=openai"
+    ]
     assert obbligato("trust", strange, "caption.paraphraser=openai").returncode == 0
     assert "trusted  caption.paraphraser=openai" in obbligato("trust", strange).stdout.splitlines()
     assert trusted(str(strange.parent)) == frozenset()
@@ -114,10 +144,14 @@ def test_a_trust_is_kept_from_others_and_by_the_real_place(tmp_path: Path) -> No
     assert trusted(str(tmp_path)) == frozenset()
 
 
-def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(built: Built, tmp_path: Path) -> None:
+def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(
+    built: Built, tmp_path: Path
+) -> None:
     folder = tmp_path / "b{1,2};$(touch x)`touch y`"
     shutil.copytree(built.out, folder)
-    assert verify_build(str(folder), Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    assert (
+        verify_build(str(folder), Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    )
     strange = f"x::pipe:touch {tmp_path / 'ran'};"
     said = obbligato("verify", strange, cwd=tmp_path)
     assert said.returncode != 0

@@ -1,4 +1,6 @@
-"""Trust, attacked: what is printed to be pasted, a place that was trusted once, and what a stranger's build would read of its reader's."""
+"""Trust, attacked: what is printed to be pasted, a place that was trusted once, and what a
+stranger's build would read of its reader's.
+"""
 
 import json
 import re
@@ -20,36 +22,61 @@ from pipelines.reports.versions import BEGUN
 from pipelines.trust import trusted
 from pipelines.trust.trusted import NotTrusted, reached, wanted
 from schemas.corpus import Source
-from schemas.recipe import CaptionRecipe, EncodeRecipe, IngestRecipe, LabelRecipe, LlmRecipe, Recipe, Writer
+from schemas.recipe import (
+    CaptionRecipe,
+    EncodeRecipe,
+    IngestRecipe,
+    LabelRecipe,
+    LlmRecipe,
+    Recipe,
+    Writer,
+)
 from tests.attacks.conftest import obbligato
 from tests.conftest import Built
 
 Change = Callable[[str, str], None]
 
 
-def test_a_trust_the_line_to_paste_is_one_word_per_name(strange: Path, in_recipe: Change, tmp_path: Path) -> None:
+def test_a_trust_the_line_to_paste_is_one_word_per_name(
+    strange: Path, in_recipe: Change, tmp_path: Path
+) -> None:
     name = f"encode.codec=a.b; touch {tmp_path}/ran #`touch {tmp_path}/ran`"
     in_recipe('codec = ""', f"codec = {json.dumps(name.partition('=')[2])}")
     said = obbligato("verify", strange).stderr
-    assert shlex.split(said.rpartition("if you trust it: ")[2]) == ["obbligato", "trust", str(strange), name]
+    assert shlex.split(said.rpartition("if you trust it: ")[2]) == [
+        "obbligato",
+        "trust",
+        str(strange),
+        name,
+    ]
 
 
-def test_a_trust_a_name_with_a_line_break_is_one_name(strange: Path, in_recipe: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trust_a_name_with_a_line_break_is_one_name(
+    strange: Path, in_recipe: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
     in_recipe('codec = ""', r'codec = "a.b\nlabel.python=/bin/sh"')
     monkeypatch.setenv(trusted.VARIABLE, "encode.codec=a.b\nlabel.python=/bin/sh")
     with pytest.raises(NotTrusted, match=re.escape("encode.codec=a.b\nlabel.python=/bin/sh")):
         verify_build(str(strange), Engine(), lambda _: None)
-    assert r"wanted   encode.codec=a.b\nlabel.python=/bin/sh" in obbligato("trust", strange).stdout.splitlines()
+    assert (
+        r"wanted   encode.codec=a.b\nlabel.python=/bin/sh"
+        in obbligato("trust", strange).stdout.splitlines()
+    )
 
 
 @pytest.mark.parametrize(
     ("spent", "wants"),
     [
         (LlmRecipe(budget_usd=500), "llm.budget_usd=500"),
-        (LlmRecipe(budget_usd=2, prices={"gpt-4o-mini": {"prompt": 0, "answer": 0}}), "llm.prices="),  # type: ignore[dict-item]
+        (
+            LlmRecipe(budget_usd=2, prices={"gpt-4o-mini": {"prompt": 0, "answer": 0}}),
+            "llm.prices=",
+        ),  # type: ignore[dict-item]
     ],
 )
-def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_there(spent: LlmRecipe, wants: str, tmp_path: Path) -> None:
+def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_there(
+    spent: LlmRecipe, wants: str, tmp_path: Path
+) -> None:
     asks = CaptionRecipe(paraphraser=Writer.OPENAI)
     trust_recipe(str(tmp_path), Recipe(caption=asks, llm=LlmRecipe(budget_usd=2)))
     left = set(wanted(Recipe(caption=asks, llm=spent))) - trusted.trusted(str(tmp_path))
@@ -57,11 +84,19 @@ def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_the
 
 
 def test_a_trust_a_plug_in_is_not_handed_a_strangers_folder(tmp_path: Path) -> None:
-    """Our own readers take safetensors alone; what a plug-in does with a folder, nobody here knows."""
-    label, encode = LabelRecipe(embedder="muq", model=str(tmp_path)), EncodeRecipe(codec="company.codec", source=str(tmp_path))
+    """Our own readers take safetensors alone; what a plug-in does with a folder, nobody here
+    knows.
+    """
+    label, encode = (
+        LabelRecipe(embedder="muq", model=str(tmp_path)),
+        EncodeRecipe(codec="company.codec", source=str(tmp_path)),
+    )
     assert set(wanted(Recipe(label=label, encode=encode))) == {
-        "label.embedder=muq", f"label.model={tmp_path}", "encode.codec=company.codec", f"encode.source={tmp_path}",
-    }  # fmt: skip
+        "label.embedder=muq",
+        f"label.model={tmp_path}",
+        "encode.codec=company.codec",
+        f"encode.source={tmp_path}",
+    }
     assert wanted(Recipe(label=LabelRecipe(model=str(tmp_path)))) == ()
 
 
@@ -84,7 +119,9 @@ def test_a_trust_sources_of_a_strangers_build_are_not_read(strange: Path, privat
 
 
 @pytest.mark.parametrize("knob", ["vocabularies", "exclude"])
-def test_a_trust_texts_of_its_reader_do_not_get_into_a_strangers_labels(strange: Path, in_recipe: Change, private: Path, knob: str) -> None:
+def test_a_trust_texts_of_its_reader_do_not_get_into_a_strangers_labels(
+    strange: Path, in_recipe: Change, private: Path, knob: str
+) -> None:
     texts = private / "texts.txt"
     in_recipe(f"{knob} = []", f'{knob} = ["{texts}"]')
     with pytest.raises(NotTrusted, match=f"label.{knob}={texts}"):
@@ -94,25 +131,48 @@ def test_a_trust_texts_of_its_reader_do_not_get_into_a_strangers_labels(strange:
 def test_a_trust_inner_networks_and_other_protocols_are_not_asked_for_a_stranger() -> None:
     far = IngestRecipe(protocols=("s3", "http", "ssh"), private_addresses=True, follow_links=True)
     assert reached([], Recipe(ingest=far)) == (
-        "ingest.protocols=http", "ingest.protocols=ssh", "ingest.private_addresses=true", "ingest.follow_links=true",
-    )  # fmt: skip
+        "ingest.protocols=http",
+        "ingest.protocols=ssh",
+        "ingest.private_addresses=true",
+        "ingest.follow_links=true",
+    )
 
 
-def test_a_trust_whoever_built_it_goes_on_without_a_word(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trust_whoever_built_it_goes_on_without_a_word(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "own"
     shutil.copytree(built.out, out)
     build(built.sources, str(out), built.recipe, Engine(), lambda _: None)
     assert retry(str(out), [], Engine(), lambda _: None)["samples"] == built.dataset["samples"]
     monkeypatch.setenv(trusted.FOLDER, str(tmp_path / "a file/none"))
     (tmp_path / "a file").touch()  # where nothing can be remembered, a build is made all the same
-    assert build(built.sources, str(out), built.recipe, Engine(), lambda _: None)["samples"] == built.dataset["samples"]
+    assert (
+        build(built.sources, str(out), built.recipe, Engine(), lambda _: None)["samples"]
+        == built.dataset["samples"]
+    )
 
 
-@pytest.mark.parametrize("place", ["/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x?key", "http://host/b.wav?s", ["x"], None])
-def test_d_private_addresses_that_came_with_a_build_lead_nowhere_else(place: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "http://127.0.0.1/x?key",
+        "http://host/b.wav?s",
+        ["x"],
+        None,
+    ],
+)
+def test_d_private_addresses_that_came_with_a_build_lead_nowhere_else(
+    place: Any, tmp_path: Path
+) -> None:
     uri = "http://host/a.wav#q=0011223344556677"
     (tmp_path / "private").mkdir()
     (tmp_path / "private/addresses-00.jsonl").write_text(json.dumps([uri, place]) + "\n")
     job = Job(str(tmp_path), "", Recipe(ingest=IngestRecipe(protocols=("http",))))
-    with local_files(job) as local, pytest.raises(DeadInput, match="whole address is not in private"):
+    with (
+        local_files(job) as local,
+        pytest.raises(DeadInput, match="whole address is not in private"),
+    ):
         local(Source(uri=uri))

@@ -48,7 +48,11 @@ def padded(content: bytes) -> bytes:
 def looping() -> bytes:
     """A sample, and a member of negative size that leads back to the header before it."""
     back = b"\xff" + (-1536).to_bytes(11, "big", signed=True)
-    return b"".join(header(name, len(content)) + padded(content) for name, content in SAMPLE) + header("z.flac", 0, back) + bytes(2048)
+    return (
+        b"".join(header(name, len(content)) + padded(content) for name, content in SAMPLE)
+        + header("z.flac", 0, back)
+        + bytes(2048)
+    )
 
 
 def claiming(path: Path, size: int = 6 << 30) -> Path:
@@ -62,11 +66,15 @@ def claiming(path: Path, size: int = 6 << 30) -> Path:
 
 
 def tar_of(*members: tuple[str, bytes]) -> bytes:
-    return b"".join(header(name, len(content)) + padded(content) for name, content in members) + bytes(1024)
+    return b"".join(
+        header(name, len(content)) + padded(content) for name, content in members
+    ) + bytes(1024)
 
 
 def codes(path: Path) -> dict[str, str]:
-    return {row.row.rpartition("/")[2]: row.code for row in list_inputs([str(path)], IngestRecipe())}
+    return {
+        row.row.rpartition("/")[2]: row.code for row in list_inputs([str(path)], IngestRecipe())
+    }
 
 
 def test_b7_a_member_that_leads_back_costs_itself(tmp_path: Path) -> None:
@@ -74,7 +82,9 @@ def test_b7_a_member_that_leads_back_costs_itself(tmp_path: Path) -> None:
     (tmp_path / "good.tar").write_bytes(tar_of(*SAMPLE))
     found = listed(tmp_path)
     assert found.codes == {"good.tar#a": "", "loop.tar#a": "", "loop.tar#": "damaged_shard"}
-    assert [message for name, _, message in found.rows if name == "loop.tar#"] == ["is damaged: 'z.flac' has a negative size"]
+    assert [message for name, _, message in found.rows if name == "loop.tar#"] == [
+        "is damaged: 'z.flac' has a negative size"
+    ]
 
 
 def test_b7_a_plan_and_a_training_end_at_it_too(tmp_path: Path) -> None:
@@ -92,12 +102,18 @@ def test_b5_a_header_that_claims_gigabytes_is_not_believed(tmp_path: Path) -> No
     found = listed(claiming(tmp_path / "pax.tar"))
     assert found.codes == {"pax.tar": "damaged_shard"}
     assert found.memory_mb < 300
-    assert [found.code for found in read_shard(find_shards(str(tmp_path / "pax.tar")).shards[0]) if isinstance(found, Problem)] == [
+    assert [
+        found.code
+        for found in read_shard(find_shards(str(tmp_path / "pax.tar")).shards[0])
+        if isinstance(found, Problem)
+    ] == [
         "damaged_shard",
     ]
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
 def test_b5_whatever_kind_of_header_it_is_and_wherever_it_stands(kind: bytes) -> None:
     info = tarfile.TarInfo("p")
     info.size, info.type = 6 << 30, kind
@@ -113,7 +129,13 @@ def test_b5_many_small_headers_before_one_member_add_up() -> None:
     info = tarfile.TarInfo("p")
     info.size, info.type = 512, tarfile.XHDTYPE
     with pytest.raises(DeadInput) as dead:
-        list(read_members(io.BytesIO((info.tobuf(tarfile.GNU_FORMAT) + padded(b"9 a=bcd\n")) * 5000 + bytes(1024))))
+        list(
+            read_members(
+                io.BytesIO(
+                    (info.tobuf(tarfile.GNU_FORMAT) + padded(b"9 a=bcd\n")) * 5000 + bytes(1024)
+                )
+            )
+        )
     assert dead.value.code == "damaged_shard"
 
 
@@ -121,24 +143,54 @@ def test_b12_a_shard_is_read_a_sample_at_a_time(tmp_path: Path) -> None:
     """Each JSON of 1.8 MB takes twenty times that as objects."""
     members = []
     for number in range(8):
-        members += [(f"{number}.flac", b"x"), (f"{number}.json", b'{"a": [' + b"[]," * 600_000 + b"[]]}")]
-    (tmp_path / "s.tar").write_bytes(tar_of(*members, ("z.flac", b"x"), ("z.json", b'{"a":"' + b"y" * (9 << 20) + b'"}')))
+        members += [
+            (f"{number}.flac", b"x"),
+            (f"{number}.json", b'{"a": [' + b"[]," * 600_000 + b"[]]}"),
+        ]
+    (tmp_path / "s.tar").write_bytes(
+        tar_of(*members, ("z.flac", b"x"), ("z.json", b'{"a":"' + b"y" * (9 << 20) + b'"}'))
+    )
     found = listed(tmp_path / "s.tar")
-    assert found.codes == {**{f"s.tar#{number}": "" for number in range(8)}, "s.tar#z": "bad_sample"}
+    assert found.codes == {
+        **{f"s.tar#{number}": "" for number in range(8)},
+        "s.tar#z": "bad_sample",
+    }
     assert found.memory_mb < 200
 
 
 BAD_JSON = [
-    b'{"a": NaN}', b'{"a": 1e999}', b'{"a": 1, "a": 2}', b'{"a": ' + b"9" * 3000 + b"}", b'{"a": "\\ud800"}',
-    b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", b"[" * 100_000, '{"a": 1}'.encode("utf-16"), b"[1]", b'{"a": 1} x', b'{"a": "\xe9"}',
-]  # fmt: skip
+    b'{"a": NaN}',
+    b'{"a": 1e999}',
+    b'{"a": 1, "a": 2}',
+    b'{"a": ' + b"9" * 3000 + b"}",
+    b'{"a": "\\ud800"}',
+    b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}",
+    b"[" * 100_000,
+    '{"a": 1}'.encode("utf-16"),
+    b"[1]",
+    b'{"a": 1} x',
+    b'{"a": "\xe9"}',
+]
 
 
 @pytest.mark.parametrize("content", BAD_JSON, ids=lambda content: content[:12].decode("latin-1"))
-def test_b13_a_build_and_the_shard_tools_refuse_the_same_json(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "s.tar").write_bytes(tar_of(("a.flac", b"x"), ("a.json", content), ("b.flac", b"x"), ("b.json", json.dumps({}).encode())))
+def test_b13_a_build_and_the_shard_tools_refuse_the_same_json(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "s.tar").write_bytes(
+        tar_of(
+            ("a.flac", b"x"),
+            ("a.json", content),
+            ("b.flac", b"x"),
+            ("b.json", json.dumps({}).encode()),
+        )
+    )
     assert codes(tmp_path / "s.tar") == {"s.tar#a": "bad_sample", "s.tar#b": ""}
-    problems = [found for found in read_shard(find_shards(str(tmp_path / "s.tar")).shards[0]) if isinstance(found, Problem)]
+    problems = [
+        found
+        for found in read_shard(find_shards(str(tmp_path / "s.tar")).shards[0])
+        if isinstance(found, Problem)
+    ]
     assert [(found.key, found.code) for found in problems] == [("a", "bad_json")]
 
 
@@ -150,22 +202,37 @@ def test_b13_a_sample_whose_json_stands_elsewhere_is_not_used_without_it(tmp_pat
     [name] = write_listing(store, list_inputs([str(tmp_path / "s.tar")], IngestRecipe()), Recipe())
     rows = store.read_records(f"listing/{name}.parquet", InputRow)
     assert {row.row.rpartition("/")[2]: row.code for row in rows} == {
-        "s.tar#a": "repeated_key", "s.tar#a (again at byte 2560)": "repeated_key", "s.tar#b": "", "s.tar#c": "",
-    }  # fmt: skip
+        "s.tar#a": "repeated_key",
+        "s.tar#a (again at byte 2560)": "repeated_key",
+        "s.tar#b": "",
+        "s.tar#c": "",
+    }
 
 
 def test_b13_a_key_that_comes_again_is_dead_alone(tmp_path: Path) -> None:
     """Stock readers take a sample's members where they stand side by side, and nothing else."""
     again = ("a.flac", b"other")
     (tmp_path / "s.tar").write_bytes(tar_of(*SAMPLE, ("b.flac", b"x"), again))
-    assert codes(tmp_path / "s.tar") == {"s.tar#a": "", "s.tar#b": "", "s.tar#a (again at byte 4096)": "repeated_key"}
+    assert codes(tmp_path / "s.tar") == {
+        "s.tar#a": "",
+        "s.tar#b": "",
+        "s.tar#a (again at byte 4096)": "repeated_key",
+    }
 
 
 def test_b12_samples_whose_json_takes_much_memory_are_not_held_together(tmp_path: Path) -> None:
-    """Those whose sound is measured wait for one another, sixteen at most; these are too large for that."""
+    """Those whose sound is measured wait for one another, sixteen at most; these are too large for
+    that.
+    """
     facts = b'{"a": [' + b"[]," * 600_000 + b"[]]}"
     (tmp_path / "s.tar").write_bytes(
-        tar_of(*((f"{number}{end}", part) for number in range(4) for end, part in ((".flac", b"x"), (".json", facts))))
+        tar_of(
+            *(
+                (f"{number}{end}", part)
+                for number in range(4)
+                for end, part in ((".flac", b"x"), (".json", facts))
+            )
+        )
     )
     taken: list[str] = []
 

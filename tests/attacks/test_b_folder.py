@@ -1,4 +1,6 @@
-"""A stranger's build as a folder: pipes, devices and links in it cost one line, and nobody's files."""
+"""A stranger's build as a folder: pipes, devices and links in it cost one line, and nobody's
+files.
+"""
 
 import os
 import shutil
@@ -21,7 +23,9 @@ from tests.conftest import Built
         ("ledger/inputs.parquet", [["dead", "ls"]]),
     ],
 )
-def test_b_folder_a_pipe_or_a_device_is_one_line(strange: Path, name: str, commands: list[list[str]]) -> None:
+def test_b_folder_a_pipe_or_a_device_is_one_line(
+    strange: Path, name: str, commands: list[list[str]]
+) -> None:
     path = strange / name
     path.unlink(missing_ok=True)
     for make in (os.mkfifo, lambda at: os.symlink("/dev/zero", at)):
@@ -36,18 +40,27 @@ def test_b_folder_a_pipe_or_a_device_is_one_line(strange: Path, name: str, comma
 def test_b_folder_shards_verify_waits_for_no_pipe_among_the_versions(strange: Path) -> None:
     os.mkfifo(strange / "versions/00002.json")
     said = obbligato("shards", "verify", strange)
-    assert (said.returncode, "versions/00002.json is a pipe" in said.stdout + said.stderr) == (1, True)
+    assert (said.returncode, "versions/00002.json is a pipe" in said.stdout + said.stderr) == (
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize("folder", ["matches", "verified", "runs", "shards"])
-def test_b_folder_a_link_out_of_a_build_costs_nobody_a_file(strange: Path, built: Built, folder: str, tmp_path: Path) -> None:
+def test_b_folder_a_link_out_of_a_build_costs_nobody_a_file(
+    strange: Path, built: Built, folder: str, tmp_path: Path
+) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "thesis.txt").write_text("mine")
     shutil.rmtree(strange / folder, ignore_errors=True)
     (strange / folder).symlink_to(victim)
     shutil.rmtree(strange / "clips")
-    for command in (["build", *built.sources, "--out", strange], ["verify", strange], ["dead", "retry", strange]):
+    for command in (
+        ["build", *built.sources, "--out", strange],
+        ["verify", strange],
+        ["dead", "retry", strange],
+    ):
         said = obbligato(*command)
         assert (said.returncode, f"link.{folder}={victim}" in said.stderr) == (1, True)
     assert os.listdir(victim) == ["thesis.txt"]

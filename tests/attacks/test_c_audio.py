@@ -1,4 +1,6 @@
-"""Decoders that are stopped, stalled or killed: nothing is decided about the audio in hand, and half of it is not taken for the whole."""
+"""Decoders that are stopped, stalled or killed: nothing is decided about the audio in hand, and
+half of it is not taken for the whole.
+"""
 
 import ctypes
 import os
@@ -43,8 +45,12 @@ def work(items, context):
     return items
 """
 M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom" + bytes(64)
-HALF = "import struct, sys; sys.stdout.buffer.write(b'RIFF' + struct.pack('<I', 200_036) + b'WAVEfmt ' + " \
-    "struct.pack('<IHHIIHH', 16, 1, 1, 44_100, 88_200, 2, 16) + b'data' + struct.pack('<I', 200_000) + bytes(200_000))"  # fmt: skip
+HALF = (
+    "import struct, sys; sys.stdout.buffer.write(b'RIFF' + struct.pack('<I', 200_036) + "
+    "b'WAVEfmt ' + "
+    "struct.pack('<IHHIIHH', 16, 1, 1, 44_100, 88_200, 2, 16) + b'data' + struct.pack('<I', "
+    "200_000) + bytes(200_000))"
+)
 
 
 @pytest.fixture
@@ -81,18 +87,27 @@ def stalled_file(folder: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("deed", ["stopped", "stopped for a while"])
 def test_c_a_child_that_somebody_stops_decides_nothing(child: Child, deed: str) -> None:
-    with pytest.raises(PipelineError, match="stopped from outside; the bucket stays unfinished: run again"):
+    with pytest.raises(
+        PipelineError, match="stopped from outside; the bucket stays unfinished: run again"
+    ):
         child.run(f"{MODULE}:work", [deed], None)
 
 
 @pytest.mark.parametrize("deed", ["stalled", "a stalled thread"])
-def test_c_a_disk_that_does_not_answer_decides_nothing(child: Child, deed: str, tmp_path: Path) -> None:
-    with stalled_file(tmp_path / "disk") as file, pytest.raises(PipelineError, match="waiting for a disk; the bucket stays unfinished"):
+def test_c_a_disk_that_does_not_answer_decides_nothing(
+    child: Child, deed: str, tmp_path: Path
+) -> None:
+    with (
+        stalled_file(tmp_path / "disk") as file,
+        pytest.raises(PipelineError, match="waiting for a disk; the bucket stays unfinished"),
+    ):
         child.run(f"{MODULE}:work", [deed], str(file))
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> str:
-    """An ffmpeg that writes half of a sound and then ends in some way; gives the path of a file that needs it."""
+    """An ffmpeg that writes half of a sound and then ends in some way; gives the path of a file
+    that needs it.
+    """
     program = folder / "ffmpeg"
     program.write_text(f'#!/bin/sh\n{sys.executable} -c "{HALF}"\n{end}\n')
     program.chmod(0o755)
@@ -111,14 +126,23 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_c_an_ffmpeg_that_the_machine_ends_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+def test_c_an_ffmpeg_that_the_machine_ends_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
     path = stand_in(tmp_path, monkeypatch, end)
     with pytest.raises(PipelineError, match="run again") as raised:
         assert not probe_files([path], IngestRecipe())
     assert not isinstance(raised.value, DeadInput)
 
 
-def test_c_half_of_a_sound_is_not_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = stand_in(tmp_path, monkeypatch, "echo 'Invalid data found when processing input' >&2; exit 1")
+def test_c_half_of_a_sound_is_not_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stand_in(
+        tmp_path, monkeypatch, "echo 'Invalid data found when processing input' >&2; exit 1"
+    )
     [death] = probe_files([path], IngestRecipe())
-    assert (death.code, death.message) == ("undecodable", "ffmpeg: Invalid data found when processing input")
+    assert (death.code, death.message) == (
+        "undecodable",
+        "ffmpeg: Invalid data found when processing input",
+    )

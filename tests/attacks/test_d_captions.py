@@ -28,7 +28,9 @@ def test_d_a_text_of_180_kilobytes_is_split_in_well_under_a_second(kind: str) ->
     text, sentences = LONG[kind]
     began = time.process_time()
     found = split_sentences(text)
-    assert time.process_time() - began < 2  # 0.01 to 0.4 s alone; minutes, where each stop looks at the whole text
+    assert (
+        time.process_time() - began < 2
+    )  # 0.01 to 0.4 s alone; minutes, where each stop looks at the whole text
     assert len(found) == sentences
 
 
@@ -39,7 +41,10 @@ def test_d_a_caption_of_a_megabyte_of_stops_is_cut() -> None:
 
 
 def test_d_what_ends_a_sentence_is_what_it_was() -> None:
-    said = 'By J. S. Bach in B. Then "so"... and on. Nos. 3 by A.B. Smith feat. Mr. X (e.g. live). Fast.Now? no! Well…\nEnd'
+    said = (
+        'By J. S. Bach in B. Then "so"... and on. Nos. 3 by A.B. Smith feat. Mr. X (e.g. live). '
+        "Fast.Now? no! Well…\nEnd"
+    )
     assert split_sentences(said) == (
         "By J. S. Bach in B.",
         'Then "so"... and on.',
@@ -51,7 +56,9 @@ def test_d_what_ends_a_sentence_is_what_it_was() -> None:
 
 
 @pytest.mark.parametrize(("unit", "stated"), [("Am at 0 s, ", []), ("in A minor ", ["A minor"])])
-def test_d_a_sentence_of_176_kb_of_chords_or_keys_is_read_in_seconds(unit: str, stated: list[str]) -> None:
+def test_d_a_sentence_of_176_kb_of_chords_or_keys_is_read_in_seconds(
+    unit: str, stated: list[str]
+) -> None:
     began = time.process_time()
     assert [fact.value for fact in parse_facts(unit * 16_000)] == stated
     assert time.process_time() - began < 5  # a second, where it was minutes

@@ -1,4 +1,6 @@
-"""Table E of the audit: whoever runs the language model's server, or sits in between, costs a call, never a run, a budget or a secret."""
+"""Table E of the audit: whoever runs the language model's server, or sits in between, costs a call,
+never a run, a budget or a secret.
+"""
 
 import asyncio
 import json
@@ -44,7 +46,9 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Told(NamedTuple):
-    """What came of requests: the first text of each answer or the code of its failure, what was counted, and the money."""
+    """What came of requests: the first text of each answer or the code of its failure, what was
+    counted, and the money.
+    """
 
     found: list[str]
     counts: dict[str, int]
@@ -53,12 +57,17 @@ class Told(NamedTuple):
 
 def wanted(llm: LlmRecipe, count: int) -> list[Request]:
     user = '{{"caption": "A flute plays tune {}.", "count": 1}}'
-    return [request_of(llm, "Reword.", user.format(number), "paraphrases", 200) for number in range(count)]
+    return [
+        request_of(llm, "Reword.", user.format(number), "paraphrases", 200)
+        for number in range(count)
+    ]
 
 
 def asked(out: Path, url: str, count: int = 3, **llm: object) -> Told:
     """Ask so many questions in one session; whatever ends it is raised."""
-    recipe = LlmRecipe.model_validate({"base_url": url, "budget_usd": 1.0, "concurrency": 1, "batch_poll_s": 0.01, **llm})
+    recipe = LlmRecipe.model_validate(
+        {"base_url": url, "budget_usd": 1.0, "concurrency": 1, "batch_poll_s": 0.01, **llm}
+    )
     requests = wanted(recipe, count)
     found: dict[str, str] = {}
 
@@ -76,7 +85,9 @@ def asked(out: Path, url: str, count: int = 3, **llm: object) -> Told:
             session.group.create_task(one(session, request))
 
     told = hold(recipe, Answers(Store(str(out))), work)
-    return Told([found[request.hash] for request in requests], told["calls"], Answers(Store(str(out))).spent)
+    return Told(
+        [found[request.hash] for request in requests], told["calls"], Answers(Store(str(out))).spent
+    )
 
 
 def worst(**llm: object) -> int:
@@ -104,11 +115,19 @@ BODIES: dict[str, Callable[[Call], object]] = {
     "choices a text": lambda call: completion(call.body, choices="x"),
     "message null": lambda call: completion(call.body, choices=[{"message": None}]),
     "content a number": lambda call: completion(call.body, choices=[{"message": {"content": 7}}]),
-    "huge usage": lambda call: json.dumps(completion(call.body, usage={**HONEST, "prompt_tokens": 10**400})).encode(),
-    "longer than any number": lambda call: json.dumps(completion(call.body)).replace("100", "1" * 5000).encode(),
-    "usage below nothing": lambda call: completion(call.body, usage={**HONEST, "completion_tokens": -(10**9)}),
+    "huge usage": lambda call: json.dumps(
+        completion(call.body, usage={**HONEST, "prompt_tokens": 10**400})
+    ).encode(),
+    "longer than any number": lambda call: (
+        json.dumps(completion(call.body)).replace("100", "1" * 5000).encode()
+    ),
+    "usage below nothing": lambda call: completion(
+        call.body, usage={**HONEST, "completion_tokens": -(10**9)}
+    ),
     "usage yes": lambda call: completion(call.body, usage={**HONEST, "completion_tokens": True}),
-    "usage a fraction": lambda call: completion(call.body, usage={**HONEST, "completion_tokens": 2.5}),
+    "usage a fraction": lambda call: completion(
+        call.body, usage={**HONEST, "completion_tokens": 2.5}
+    ),
     "usage a text": lambda call: completion(call.body, usage={**HONEST, "completion_tokens": "5"}),
     "usage infinite": lambda call: json.dumps(
         completion(call.body, usage={"prompt_tokens": float("inf"), "completion_tokens": 1})
@@ -125,8 +144,12 @@ def test_e_a_body_of_any_form_costs_one_call_at_its_worst_case(tmp_path: Path, k
     assert told.spent == worst() + 3 * honest()
 
 
-@pytest.mark.parametrize("claimed", [-(10**9), 10**400, 10**9, 0, True, 1.5, "5", None], ids=lambda value: str(value)[:6])
-def test_e_no_claim_of_usage_lets_more_calls_through_than_honest_figures(tmp_path: Path, claimed: object) -> None:
+@pytest.mark.parametrize(
+    "claimed", [-(10**9), 10**400, 10**9, 0, True, 1.5, "5", None], ids=lambda value: str(value)[:6]
+)
+def test_e_no_claim_of_usage_lets_more_calls_through_than_honest_figures(
+    tmp_path: Path, claimed: object
+) -> None:
     def claiming(usage: object) -> Callable[[Call], None]:
         return lambda call: call.send(completion(call.body, usage=usage))
 
@@ -175,23 +198,40 @@ def failure(url: str) -> Failed:
 
 @pytest.mark.parametrize(
     ("header", "wait_s"),
-    [("inf", 600), ("1e308", 600), ("999999", 600), ("Fri, 31 Dec 9999 23:59:59 GMT", 600), ("nan", 0), ("-inf", 0), ("7", 7), ("soon", 0)],
+    [
+        ("inf", 600),
+        ("1e308", 600),
+        ("999999", 600),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 600),
+        ("nan", 0),
+        ("-inf", 0),
+        ("7", 7),
+        ("soon", 0),
+    ],
 )
-def test_e_no_server_makes_a_caller_wait_longer_than_ten_minutes(header: str, wait_s: float) -> None:
-    with hostile_model(lambda call: call.send({"error": {"message": "slow down"}}, 429, Retry_After=header)) as server:
+def test_e_no_server_makes_a_caller_wait_longer_than_ten_minutes(
+    header: str, wait_s: float
+) -> None:
+    with hostile_model(
+        lambda call: call.send({"error": {"message": "slow down"}}, 429, Retry_After=header)
+    ) as server:
         assert failure(server.url).wait_s == wait_s
 
 
 def test_e_a_claim_of_many_tokens_does_not_stall_the_calls_after_it(tmp_path: Path) -> None:
     many = {"prompt_tokens": 900_000_000, "completion_tokens": 1}
     with hostile_model(first(lambda call: call.send(completion(call.body, usage=many)))) as server:
-        told = asked(tmp_path, server.url, tokens_per_minute=1_000_000)  # a debt of 900 million tokens is 15 hours
+        told = asked(
+            tmp_path, server.url, tokens_per_minute=1_000_000
+        )  # a debt of 900 million tokens is 15 hours
     assert told.found == [WELL.format(number) for number in range(3)]
     assert told.spent == worst() + 2 * honest()
 
 
 def bomb(mebibytes: int) -> Iterator[bytes]:
-    """A gzip file of so many mebibytes of spaces, a mebibyte at a time: each is a block of its own, so one serves for all."""
+    """A gzip file of so many mebibytes of spaces, a mebibyte at a time: each is a block of its own,
+    so one serves for all.
+    """
     packer = zlib.compressobj(wbits=31)
     yield packer.compress(b" ") + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -234,11 +274,15 @@ asyncio.run(story())
 """
 
 
-@pytest.mark.parametrize(("kind", "code"), [("gzip", "bad_reply"), ("plain", "bad_reply"), ("error", "server_error")])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("gzip", "bad_reply"), ("plain", "bad_reply"), ("error", "server_error")]
+)
 def test_e_a_flood_takes_little_memory(kind: str, code: str) -> None:
     with hostile_model(FLOODS[kind]) as server:
         command = [sys.executable, "-c", ONE_CALL, server.url]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+        )
     said, mebibytes = ended.stdout.split()
     assert said == code
     assert int(mebibytes) < 100
@@ -266,22 +310,30 @@ def test_e_a_key_that_is_echoed_with_invisible_signs_in_it_is_masked() -> None:
 
 def by_model(url: str, **llm: object) -> Recipe:
     caption = CaptionRecipe(paraphraser="openai", sentences=(0, 0, 1), paraphrases=2)
-    return Recipe(caption=caption, llm=LlmRecipe.model_validate({"base_url": url, "budget_usd": 1.0, **llm}))
+    return Recipe(
+        caption=caption, llm=LlmRecipe.model_validate({"base_url": url, "budget_usd": 1.0, **llm})
+    )
 
 
 def test_e_what_a_server_calls_itself_reaches_no_sample(tmp_path: Path) -> None:
     name = "\x1b[2J<script>" * 10_000
     with hostile_model(lambda call: call.send(completion(call.body, model=name))) as server:
-        [job] = captioned_build(str(tmp_path), by_model(server.url), ["A flute plays.", "A drum plays."], buckets=1)
+        [job] = captioned_build(
+            str(tmp_path), by_model(server.url), ["A flute plays.", "A drum plays."], buckets=1
+        )
         paraphrase_together(STAGE, [job])
     rows = job.store.read_records(f"paraphrases/{job.bucket}.parquet", Captioned)
-    assert [[caption.writer for caption in row.captions] for row in rows] == [["gpt-4o-mini"] * 2] * 2
+    assert [[caption.writer for caption in row.captions] for row in rows] == [
+        ["gpt-4o-mini"] * 2
+    ] * 2
     assert sum(file.stat().st_size for file in (tmp_path / "answers").iterdir()) < 20_000
 
 
 def test_e_of_half_a_million_texts_few_are_kept(tmp_path: Path) -> None:
     texts = json.dumps({"paraphrases": ["x"] * 500_000})
-    with hostile_model(lambda call: call.send(completion(call.body, choices=[{"message": {"content": texts}}]))) as server:
+    with hostile_model(
+        lambda call: call.send(completion(call.body, choices=[{"message": {"content": texts}}]))
+    ) as server:
         told = asked(tmp_path, server.url, 1)
     assert told.found == ["x"]
     assert sum(file.stat().st_size for file in (tmp_path / "answers").iterdir()) < 20_000
@@ -294,17 +346,29 @@ LINES: dict[str, Callable[[dict[str, Any]], object]] = {
     "response a text": lambda line: line_of(line, response="fine"),
     "response a list": lambda line: line_of(line, response=[]),
     "response null": lambda line: line_of(line, response=None),
-    "status a text": lambda line: line_of(line, response={"status_code": "200", "body": completion(line["body"])}),
+    "status a text": lambda line: line_of(
+        line, response={"status_code": "200", "body": completion(line["body"])}
+    ),
     "status null": lambda line: line_of(line, response={"status_code": None, "body": {}}),
     "no body": lambda line: line_of(line, response={"status_code": 200}),
     "body null": lambda line: line_of(line, response={"status_code": 200, "body": None}),
     "body a text": lambda line: line_of(line, response={"status_code": 500, "body": "broken"}),
-    "body's error a text": lambda line: line_of(line, response={"status_code": 500, "body": {"error": "broken"}}),
+    "body's error a text": lambda line: line_of(
+        line, response={"status_code": 500, "body": {"error": "broken"}}
+    ),
     "infinite usage": lambda line: line_of(
-        line, response={"status_code": 200, "body": completion(line["body"], usage={**HONEST, "prompt_tokens": float("inf")})}
+        line,
+        response={
+            "status_code": 200,
+            "body": completion(line["body"], usage={**HONEST, "prompt_tokens": float("inf")}),
+        },
     ),
     "usage below nothing": lambda line: line_of(
-        line, response={"status_code": 200, "body": completion(line["body"], usage={**HONEST, "prompt_tokens": -(10**9)})}
+        line,
+        response={
+            "status_code": 200,
+            "body": completion(line["body"], usage={**HONEST, "prompt_tokens": -(10**9)}),
+        },
     ),
     "a list": lambda _line: [1, 2],
     "a name that is none": lambda line: line_of(line, custom_id=7),
@@ -312,9 +376,15 @@ LINES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_e_a_line_of_a_batch_in_any_form_costs_itself_at_its_worst_case(tmp_path: Path, kind: str) -> None:
+def test_e_a_line_of_a_batch_in_any_form_costs_itself_at_its_worst_case(
+    tmp_path: Path, kind: str
+) -> None:
     def outcome(number: int, lines: list[dict[str, Any]]) -> bytes:
-        bad = [LINES[kind](lines[0]), *map(line_of, lines[1:])] if number == 0 else map(line_of, lines)
+        bad = (
+            [LINES[kind](lines[0]), *map(line_of, lines[1:])]
+            if number == 0
+            else map(line_of, lines)
+        )
         return "\n".join(map(json.dumps, bad)).encode()
 
     with hostile_model(Batches(outcome)) as server:
@@ -325,10 +395,17 @@ def test_e_a_line_of_a_batch_in_any_form_costs_itself_at_its_worst_case(tmp_path
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
-def test_e_lines_for_unknown_requests_and_second_lines_for_the_same_are_passed_over(tmp_path: Path) -> None:
+def test_e_lines_for_unknown_requests_and_second_lines_for_the_same_are_passed_over(
+    tmp_path: Path,
+) -> None:
     def outcome(_number: int, lines: list[dict[str, Any]]) -> bytes:
-        dear = completion(lines[0]["body"], usage={"prompt_tokens": 10**6, "completion_tokens": 10**6})
-        more = [line_of(lines[0], custom_id="nobody"), line_of(lines[0], response={"status_code": 200, "body": dear})]
+        dear = completion(
+            lines[0]["body"], usage={"prompt_tokens": 10**6, "completion_tokens": 10**6}
+        )
+        more = [
+            line_of(lines[0], custom_id="nobody"),
+            line_of(lines[0], response={"status_code": 200, "body": dear}),
+        ]
         return "\n".join(map(json.dumps, [*map(line_of, lines), *more])).encode()
 
     with hostile_model(Batches(outcome)) as server:
@@ -336,10 +413,21 @@ def test_e_lines_for_unknown_requests_and_second_lines_for_the_same_are_passed_o
     assert told.spent == 3 * honest(batch=True)
 
 
-@pytest.mark.parametrize("content", [b"hello", b"\x00\xff" * 1000, b"[" * 200_000 + b"\n1\n2", b"\n".join([b"null"] * 1000)])
-def test_e_a_batch_without_a_readable_line_is_paid_and_closed_and_asking_goes_on(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"hello", b"\x00\xff" * 1000, b"[" * 200_000 + b"\n1\n2", b"\n".join([b"null"] * 1000)],
+)
+def test_e_a_batch_without_a_readable_line_is_paid_and_closed_and_asking_goes_on(
+    tmp_path: Path, content: bytes
+) -> None:
     with hostile_model(
-        Batches(lambda number, lines: "\n".join(json.dumps(line_of(line)) for line in lines).encode() if number else content)
+        Batches(
+            lambda number, lines: (
+                "\n".join(json.dumps(line_of(line)) for line in lines).encode()
+                if number
+                else content
+            )
+        )
     ) as server:
         told = asked(tmp_path, server.url, 1, batch=True)
     assert told.found == [WELL.format(0)]
@@ -347,9 +435,13 @@ def test_e_a_batch_without_a_readable_line_is_paid_and_closed_and_asking_goes_on
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
-def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_paid(tmp_path: Path) -> None:
+def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_paid(
+    tmp_path: Path,
+) -> None:
     def outcome(number: int, lines: list[dict[str, Any]]) -> bytes:
-        return b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()  # for one request: 4 MB and 32 kB
+        return (
+            b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
+        )  # for one request: 4 MB and 32 kB
 
     with hostile_model(Batches(outcome)) as server:
         told = asked(tmp_path, server.url, 1, batch=True, attempts=2)
@@ -357,9 +449,18 @@ def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_pa
     assert told.spent == worst(batch=True) + honest(batch=True)
 
 
-@pytest.mark.parametrize("state", [None, [1], {"status": 7}, {"output_file_id": "../../secret"}, {"errors": "x"}], ids=str)
-def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(tmp_path: Path, state: object) -> None:
-    good = Batches(lambda _number, lines: "\n".join(json.dumps(line_of(line)) for line in lines).encode(), lambda n: {} if n else state)
+@pytest.mark.parametrize(
+    "state",
+    [None, [1], {"status": 7}, {"output_file_id": "../../secret"}, {"errors": "x"}],
+    ids=str,
+)
+def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(
+    tmp_path: Path, state: object
+) -> None:
+    good = Batches(
+        lambda _number, lines: "\n".join(json.dumps(line_of(line)) for line in lines).encode(),
+        lambda n: {} if n else state,
+    )
     with hostile_model(good) as server:
         told = asked(tmp_path, server.url, 2, batch=True, attempts=2, batch_wait_s=0)
     assert told.found == [WELL.format(0), WELL.format(1)]
@@ -367,7 +468,14 @@ def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(tmp_
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1/v1?api-key=hunter2", "http://me:hunter2@127.0.0.1/v1", "http://127.0.0.1/v1#hunter2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/v1?api-key=hunter2",
+        "http://me:hunter2@127.0.0.1/v1",
+        "http://127.0.0.1/v1#hunter2",
+    ],
+)
 def test_e_an_address_with_a_secret_is_refused_in_one_line_that_does_not_show_it(url: str) -> None:
     with pytest.raises(UsageError, match="set such an address in OPENAI_BASE_URL instead") as told:
         load_recipe(None, [f"llm.base_url={url}"])
@@ -375,7 +483,9 @@ def test_e_an_address_with_a_secret_is_refused_in_one_line_that_does_not_show_it
     assert "\n" not in str(told.value)
 
 
-def test_e_a_query_of_an_address_in_the_environment_goes_with_each_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_e_a_query_of_an_address_in_the_environment_goes_with_each_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with hostile_model(lambda call: call.send(completion(call.body))) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/?api-key=hunter2")
         asked(tmp_path, "", 1)

@@ -22,14 +22,25 @@ from tests.support.written_plan import write_plan
 from training.evaluation.report import Report
 
 ROOT = Path(__file__).parents[2]
-CLEAR, TITLE, TURNED, C1, TAG = "\x1b[2J", "\x1b]0;mine\x07", "\u202egnp\u2066", "\x9b31m", "\U000e0041"
+CLEAR, TITLE, TURNED, C1, TAG = (
+    "\x1b[2J",
+    "\x1b]0;mine\x07",
+    "\u202egnp\u2066",
+    "\x9b31m",
+    "\U000e0041",
+)
 HOSTILE = f"{CLEAR}{TITLE}{TURNED}{C1}{TAG}\u200b\u2028"
 SEEN = r"\x1b[2J\x1b]0;mine\x07\u202egnp\u2066\x9b31m\U000e0041\u200b\u2028"
 
 
 def obbligato(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, errors="surrogateescape", check=False
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=False,
     )
 
 
@@ -40,7 +51,13 @@ def harmless(text: str) -> bool:
 def in_a_terminal(*arguments: str) -> str:
     """What a command draws on a terminal of its own."""
     reader, writer = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, stdin=writer, stdout=writer, stderr=writer)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT,
+        stdin=writer,
+        stdout=writer,
+        stderr=writer,
+    )
     os.close(writer)
     drawn = b""
     try:
@@ -53,7 +70,11 @@ def in_a_terminal(*arguments: str) -> str:
     return drawn.decode()
 
 
-@pytest.mark.parametrize("command", [("annotate",), ("plan",), ("build", "--out", "never-made")], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command",
+    [("annotate",), ("plan",), ("build", "--out", "never-made")],
+    ids=lambda command: command[0],
+)
 def test_f_the_name_of_a_missing_file_is_shown_escaped(command: Sequence[str]) -> None:
     done = obbligato(*command, f"{HOSTILE}.wav")
     assert done.returncode != 0
@@ -62,12 +83,18 @@ def test_f_the_name_of_a_missing_file_is_shown_escaped(command: Sequence[str]) -
     assert done.stderr.count("\n") == 1
 
 
-def test_f_a_name_that_is_no_text_is_shown_and_one_with_markup_is_not_coloured(tmp_path: Path) -> None:
+def test_f_a_name_that_is_no_text_is_shown_and_one_with_markup_is_not_coloured(
+    tmp_path: Path,
+) -> None:
     assert "\\udcff.wav" in obbligato("annotate", "\udcff.wav").stderr
-    assert "[red]x[/red] :boom:.wav" in in_a_terminal("plan", str(tmp_path / "[red]x[/red] :boom:.wav"))
+    assert "[red]x[/red] :boom:.wav" in in_a_terminal(
+        "plan", str(tmp_path / "[red]x[/red] :boom:.wav")
+    )
 
 
-@pytest.mark.parametrize("arguments", [("annotate", f"--{HOSTILE}"), (f"{HOSTILE}",)], ids=["option", "command"])
+@pytest.mark.parametrize(
+    "arguments", [("annotate", f"--{HOSTILE}"), (f"{HOSTILE}",)], ids=["option", "command"]
+)
 def test_f_wrong_usage_is_shown_escaped(arguments: Sequence[str]) -> None:
     done = obbligato(*arguments)
     assert done.returncode == 2
@@ -100,7 +127,15 @@ def test_f_a_forged_build_gets_one_short_line(tmp_path: Path) -> None:
 
 def test_f_a_flow_is_told_of_a_forged_build_in_one_short_line(tmp_path: Path) -> None:
     forge(tmp_path)
-    order = {"step": "ingest", "share": "", "out": str(tmp_path), "run_folder": "runs/1", "workers": 1, "runner": "local", "beam": []}
+    order = {
+        "step": "ingest",
+        "share": "",
+        "out": str(tmp_path),
+        "run_folder": "runs/1",
+        "workers": 1,
+        "runner": "local",
+        "beam": [],
+    }
     command = [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())]
     told = json.dumps({**order, "lock": "", "timeout_s": 60.0}) + "\n"
     done = subprocess.run(command, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
@@ -111,13 +146,24 @@ def test_f_a_flow_is_told_of_a_forged_build_in_one_short_line(tmp_path: Path) ->
 
 def test_f_the_holder_of_a_lock_is_shown_escaped(tmp_path: Path) -> None:
     holder = {
-        "holder_id": "x", "purpose": HOSTILE, "host": "h\x1b[1m", "boot_id": "", "pid_namespace": 1, "pid": 1, "process_start": 1,
-        "taken": "then\nand then", "renewed": "now", "lease_s": 120.0,
-    }  # fmt: skip
+        "holder_id": "x",
+        "purpose": HOSTILE,
+        "host": "h\x1b[1m",
+        "boot_id": "",
+        "pid_namespace": 1,
+        "pid": 1,
+        "process_start": 1,
+        "taken": "then\nand then",
+        "renewed": "now",
+        "lease_s": 120.0,
+    }
     (tmp_path / "run.lock").write_text(json.dumps(holder))
     done = obbligato("unlock", str(tmp_path))
     assert done.returncode == 0
-    assert f"removed the lock of {SEEN} (host h\\x1b[1m, process 1, since then\\nand then" in done.stdout
+    assert (
+        f"removed the lock of {SEEN} (host h\\x1b[1m, process 1, since then\\nand then"
+        in done.stdout
+    )
     assert harmless(done.stdout)
     assert done.stdout.count("\n") == 1
 
@@ -128,7 +174,13 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("forged")
     store = Store(str(folder))
     row = LedgerRow(
-        unit=Unit.INPUT, key=f"song ♯{HOSTILE}", uri=HOSTILE, stage="ingest", outcome=Outcome.DEAD, code="[red]", message=HOSTILE
+        unit=Unit.INPUT,
+        key=f"song ♯{HOSTILE}",
+        uri=HOSTILE,
+        stage="ingest",
+        outcome=Outcome.DEAD,
+        code="[red]",
+        message=HOSTILE,
     )
     write_plan(store, {})
     store.write_records(INPUT_LEDGER, LedgerRow, [row])
@@ -136,7 +188,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("command", [("show", "song"), ("ls", "--json")], ids=["show", "ls-json"])
-def test_f_json_of_a_ledger_is_plain_text_and_still_json(ledger: str, command: tuple[str, str]) -> None:
+def test_f_json_of_a_ledger_is_plain_text_and_still_json(
+    ledger: str, command: tuple[str, str]
+) -> None:
     done = obbligato("dead", command[0], ledger, command[1])
     assert harmless(done.stdout)
     assert "song ♯" in done.stdout
@@ -153,7 +207,11 @@ def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFix
     problem = SimpleNamespace(name=f"{HOSTILE}[red]", reason="is no\naudio")
     counts = SimpleNamespace(given=1, scored=0, dead=1, skipped=0, swaps=0)
     space = SimpleNamespace(prompt_cosine=None, frechet=None, kl_sets=None)
-    print_report(Report.model_construct(counts=counts, problems=(problem,), figures=(), published=(), space=space, swaps=None))
+    print_report(
+        Report.model_construct(
+            counts=counts, problems=(problem,), figures=(), published=(), space=space, swaps=None
+        )
+    )
     shown = capsys.readouterr().out
     assert harmless(shown)
     assert r"\x1b[2J" in shown
@@ -166,14 +224,24 @@ MARKUP = "x\n# Free <script>1</script> [y](http://z) ![p](http://q) | `code`"
 def test_f_versions_of_a_strangers_model_stay_in_their_line_of_its_card() -> None:
     rogue = facts(OURS, found=[None]).replaced(torch=MARKUP, obbligato=MARKUP)
     card = model_card(rogue)
-    assert [line for line in card.splitlines() if line.startswith("#")] == ["# night music", "## Learned from", "## Licences"]
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        "# night music",
+        "## Learned from",
+        "## Licences",
+    ]
     assert "<script>" not in card.replace(r"\<script\>", "")
     assert "](http" not in card.replace(r"\](http", "")
 
 
 def test_f_markdown_on_prefects_page_shows_text_from_outside_as_it_is() -> None:
     example = {"sample": MARKUP, "caption": MARKUP, "rewording": MARKUP}
-    told = {"calls": {}, "usd": 0.0, "usd_in_all": 0.0, "budget_usd": 1.0, "examples": {MARKUP: [example]}}
+    told = {
+        "calls": {},
+        "usd": 0.0,
+        "usd_in_all": 0.0,
+        "budget_usd": 1.0,
+        "examples": {MARKUP: [example]},
+    }
     shown = rewording_report({}, told)
     assert not [line for line in shown.splitlines() if line.startswith("#")]
     assert "<script>" not in shown.replace(r"\<script\>", "")

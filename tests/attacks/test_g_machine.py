@@ -1,6 +1,8 @@
-"""Faults of the machine: a full or failing disk, too many open files, a source that goes away. None of them is an input's death.
+"""Faults of the machine: a full or failing disk, too many open files, a source that goes away. None
+of them is an input's death.
 
-A fault leaves buckets unfinished; the same command gives the bytes of an undisturbed build once the machine is well.
+A fault leaves buckets unfinished; the same command gives the bytes of an undisturbed build once the
+machine is well.
 """
 
 import gzip
@@ -53,7 +55,9 @@ class Whole(NamedTuple):
 def tone(number: int, seconds: float = 9.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """A tone with noise below it, so that FLAC cannot make it small."""
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    return 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * times) + np.random.default_rng(number).uniform(-0.02, 0.02, len(times))
+    return 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * times) + np.random.default_rng(
+        number
+    ).uniform(-0.02, 0.02, len(times))
 
 
 def flac(number: int) -> bytes:
@@ -65,7 +69,10 @@ def flac(number: int) -> bytes:
 def shard(path: Path, songs: int) -> Path:
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number in range(songs):
-            for name, content in ((f"{number}.flac", flac(number)), (f"{number}.json", b'{"caption": "A tone."}')):
+            for name, content in (
+                (f"{number}.flac", flac(number)),
+                (f"{number}.json", b'{"caption": "A tone."}'),
+            ):
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
@@ -80,7 +87,9 @@ def dead_in(out: Path) -> set[str]:
     """Codes of the dead that ingest has found so far."""
     store = Store(str(out))
     names = [name for name in store.names("probed") if name.endswith(".parquet")]
-    return {row.code for name in names for row in store.read_records(f"probed/{name}", Probed)} - {""}
+    return {row.code for name in names for row in store.read_records(f"probed/{name}", Probed)} - {
+        ""
+    }
 
 
 @contextmanager
@@ -135,21 +144,39 @@ def test_g_tmpdir_full_a_shard_loses_no_song(songs: Whole, temporary: Disk, tmp_
     stops_then_gives_the_same(songs, tmp_path / "out", temporary)
 
 
-def test_g_tmpdir_full_ends_the_command_in_one_line(songs: Whole, temporary: Disk, tmp_path: Path) -> None:
+def test_g_tmpdir_full_ends_the_command_in_one_line(
+    songs: Whole, temporary: Disk, tmp_path: Path
+) -> None:
     temporary.leave(900_000)
     ended = obbligato("build", songs.source, "--out", tmp_path / "out", "--set", "vary.speeds=0")
     said = ended.stderr.strip()
     assert (ended.returncode, said.count("\n")) == (1, 0)
-    assert said.startswith("obbligato: stage ingest: 1 of 1 buckets are unfinished, slice-00000 first: ")
+    assert said.startswith(
+        "obbligato: stage ingest: 1 of 1 buckets are unfinished, slice-00000 first: "
+    )
     assert NO_SPACE in said
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
-def test_g_tmpdir_full_half_of_what_ffmpeg_wrote_is_not_the_whole(temporary: Disk, tmp_path: Path) -> None:
+def test_g_tmpdir_full_half_of_what_ffmpeg_wrote_is_not_the_whole(
+    temporary: Disk, tmp_path: Path
+) -> None:
     source = tmp_path / "in"
     source.mkdir()
     soundfile.write(tmp_path / "a.wav", tone(0), RATE_HZ)
-    subprocess.run(["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-c:a", "aac", str(source / "a.m4a")], check=True)
+    subprocess.run(
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-i",
+            str(tmp_path / "a.wav"),
+            "-c:a",
+            "aac",
+            str(source / "a.m4a"),
+        ],
+        check=True,
+    )
     built(source, tmp_path / "whole")
     temporary.leave(500_000)
     stops_then_gives_the_same(Whole(source, tmp_path / "whole"), tmp_path / "out", temporary)
@@ -165,7 +192,9 @@ def test_g_tmpdir_full_no_shard_is_called_bad(songs: Whole, temporary: Disk) -> 
     assert obbligato("shards", "verify", songs.source).returncode == 0
 
 
-def test_g_tmpdir_full_a_packed_shard_is_not_called_bad(songs: Whole, temporary: Disk, tmp_path: Path, monkeypatch: Any) -> None:
+def test_g_tmpdir_full_a_packed_shard_is_not_called_bad(
+    songs: Whole, temporary: Disk, tmp_path: Path, monkeypatch: Any
+) -> None:
     (tmp_path / "songs.tar.gz").write_bytes(gzip.compress(songs.source.read_bytes(), 1))
     monkeypatch.setattr("pipelines.shards.find._IN_MEMORY", 1024)
     temporary.leave(8192)
@@ -188,7 +217,9 @@ def test_g_tmpdir_full_the_scratch_database_says_so_in_one_line(temporary: Disk)
 @pytest.mark.slow
 def test_g_output_full_the_line_names_the_file(songs: Whole, disk: Disk) -> None:
     disk.leave(300_000)
-    with pytest.raises((PipelineError, OSError), match=f"writing {disk.folder}.*{NO_SPACE}; make room"):
+    with pytest.raises(
+        (PipelineError, OSError), match=f"writing {disk.folder}.*{NO_SPACE}; make room"
+    ):
         built(songs.source, disk.folder / "out")
     disk.empty()
     built(songs.source, disk.folder / "out")
@@ -197,7 +228,9 @@ def test_g_output_full_the_line_names_the_file(songs: Whole, disk: Disk) -> None
 
 @pytest.mark.parametrize("spare", [0, 1, 3])
 def test_g_too_many_open_files_are_nobody_s_death(songs: Whole, tmp_path: Path, spare: int) -> None:
-    """With so many descriptors to spare: some of these get far, some nowhere; none of them finds a dead song."""
+    """With so many descriptors to spare: some of these get far, some nowhere; none of them finds a
+    dead song.
+    """
     with descriptors(spare), suppress(PipelineError, OSError):
         built(songs.source, tmp_path / "out")
     assert not dead_in(tmp_path / "out")
@@ -210,8 +243,12 @@ def test_g_too_many_open_files_in_a_child_are_nobody_s_death(tmp_path: Path) -> 
         probe_files([str(tmp_path / "a.flac")], IngestRecipe())
 
 
-def test_g_a_row_whose_file_cannot_be_looked_at_stops_the_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server of a network's disk was started anew: its old handles are stale until the disk is mounted again."""
+def test_g_a_row_whose_file_cannot_be_looked_at_stops_the_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server of a network's disk was started anew: its old handles are stale until the disk is
+    mounted again.
+    """
     (tmp_path / "a.flac").write_bytes(flac(0))
     (tmp_path / "songs.csv").write_text("uri\na.flac\n")
 
@@ -252,7 +289,9 @@ def test_g_a_source_that_goes_away_after_it_was_listed_is_waited_for(tmp_path: P
         if progress.step == "annotate" and not away.exists():
             (source / "1.flac").rename(away)
 
-    with pytest.raises(PipelineError, match=r"1\.flac can no longer be read: No such file or directory; run again"):
+    with pytest.raises(
+        PipelineError, match=r"1\.flac can no longer be read: No such file or directory; run again"
+    ):
         built(source, tmp_path / "out", go)
     away.rename(source / "1.flac")
     assert built(source, tmp_path / "out")["inputs"] == {"in": 2, "used": 2}
@@ -282,6 +321,12 @@ def test_g_output_full_a_checkpoint_says_so(disk: Disk) -> None:
     many = torch.zeros(256, 1024)
     disk.leave(1_500_000)
     with pytest.raises(Exception, match=f"{NO_SPACE}") as raised:
-        checkpoints.write(Store(str(disk.folder)), 1, weights={MODEL: {"a": many}}, optimizer={"a": many}, documents={STATE: {}})
+        checkpoints.write(
+            Store(str(disk.folder)),
+            1,
+            weights={MODEL: {"a": many}},
+            optimizer={"a": many},
+            documents={STATE: {}},
+        )
     assert isinstance(raised.value, PipelineError | OSError)
     assert not checkpoints.whole_ones(Store(str(disk.folder)))

@@ -1,4 +1,6 @@
-"""Table H: a bit that flips in any file of a build is named, or costs nothing; nothing that is published ever holds it."""
+"""Table H: a bit that flips in any file of a build is named, or costs nothing; nothing that is
+published ever holds it.
+"""
 
 import json
 import shutil
@@ -16,8 +18,9 @@ from tests.support.building import digests
 from tests.support.flipping import Everything, Flip, everything, names, said_by_verify
 from tests.support.llm_server import KEY
 
-IGNORE = lambda _: None  # noqa: E731
-# A file, and the text before the byte of which the lowest bit flips: a value becomes another, and all still reads well. None: the middle.
+IGNORE = lambda _: None
+# A file, and the text before the byte of which the lowest bit flips: a value becomes another, and
+# all still reads well. None: the middle.
 FLIPS = {
     "a shard": ("shards/train-00000.tar", None),
     "an index's count": ("shards/train-00000.json", b'"count": '),
@@ -79,15 +82,22 @@ def flipped(made: Everything, pattern: str, before: bytes | None = None) -> Flip
 
 
 @pytest.mark.parametrize("kind", FLIPS)
-def test_h_one_bit_in_a_file_of_any_kind_is_named_by_verify_before_it_writes(made: Everything, kind: str) -> None:
+def test_h_one_bit_in_a_file_of_any_kind_is_named_by_verify_before_it_writes(
+    made: Everything, kind: str
+) -> None:
     flip = flipped(made, *FLIPS[kind])
     dataset = (made.out / "dataset.json").read_bytes()
     assert names(said_by_verify(made.out), flip)
     assert (made.out / "dataset.json").read_bytes() == dataset
 
 
-def test_h_many_at_once_are_each_named_and_the_next_build_brings_all_bytes_back(made: Everything) -> None:
-    flips = {flip.witness: flip for flip in (flipped(made, *FLIPS[kind]) for kind in FLIPS if "index's" not in kind)}
+def test_h_many_at_once_are_each_named_and_the_next_build_brings_all_bytes_back(
+    made: Everything,
+) -> None:
+    flips = {
+        flip.witness: flip
+        for flip in (flipped(made, *FLIPS[kind]) for kind in FLIPS if "index's" not in kind)
+    }
     said = said_by_verify(made.out)
     assert [flip for flip in flips.values() if not names(said, flip)] == []
     made.build()
@@ -100,7 +110,12 @@ def test_h_a_flip_in_a_caption_is_not_packed_into_shards(made: Everything) -> No
     shard = made.out / "shards/train-00000.tar"
     sound = shard.read_bytes()
     with pytest.raises(PipelineError, match=rf"{flip.file} is not what was written"):
-        encode(str(made.out), made.recipe.replaced(pack=made.recipe.pack.replaced(embeddings=False)), Engine(), IGNORE)
+        encode(
+            str(made.out),
+            made.recipe.replaced(pack=made.recipe.pack.replaced(embeddings=False)),
+            Engine(),
+            IGNORE,
+        )
     assert shard.read_bytes() == sound
     made.build()
     assert made.changed() == []
@@ -111,7 +126,9 @@ def test_h_a_flip_in_a_caption_is_not_packed_into_shards(made: Everything) -> No
     ("sources.json", b"[1]"), ("sources.json", b"["),
 ])  # fmt: skip
 @pytest.mark.parametrize("witness", ["whole", "gone"])
-def test_h_a_recipe_or_sources_of_another_form_are_one_line(made: Everything, name: str, content: bytes, witness: str) -> None:
+def test_h_a_recipe_or_sources_of_another_form_are_one_line(
+    made: Everything, name: str, content: bytes, witness: str
+) -> None:
     (made.out / name).write_bytes(content)
     if witness == "gone":  # as in builds from before it was kept
         (made.out / "begun.json").unlink(missing_ok=True)
@@ -121,14 +138,31 @@ def test_h_a_recipe_or_sources_of_another_form_are_one_line(made: Everything, na
         encode(str(made.out), made.recipe, Engine(), IGNORE)
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '{"fingerprint": 1}', '{"fingerprint": "", "files": {"x": 1}, "counts": {}}', "7"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "null",
+        '{"fingerprint": 1}',
+        '{"fingerprint": "", "files": {"x": 1}, "counts": {}}',
+        "7",
+    ],
+)
 def test_h_a_marker_or_plan_of_another_form_is_named(made: Everything, content: str) -> None:
-    for name in ("captions/train-00000.done.json", "clips/plan.json", "listing/plan.json", "vocabulary/plan.json"):
+    for name in (
+        "captions/train-00000.done.json",
+        "clips/plan.json",
+        "listing/plan.json",
+        "vocabulary/plan.json",
+    ):
         (made.out / name).write_text(content)
     said = said_by_verify(made.out)
     assert {line.split()[0] for line in said} == {
-        "captions/train-00000.done.json", "clips/plan.json", "listing/plan.json", "vocabulary/plan.json",
-    }  # fmt: skip
+        "captions/train-00000.done.json",
+        "clips/plan.json",
+        "listing/plan.json",
+        "vocabulary/plan.json",
+    }
     made.build()
     assert made.changed() == []
 
@@ -159,7 +193,9 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     lines = file.read_bytes().splitlines()
     [place] = [number for number, line in enumerate(lines) if line == max(lines, key=len)][:1]
     [lost] = json.loads(lines[place])["answers"]
-    lines[place] = lines[place].replace(lost["texts"][0].encode()[:9], lost["texts"][0].encode()[:8] + b"#")
+    lines[place] = lines[place].replace(
+        lost["texts"][0].encode()[:9], lost["texts"][0].encode()[:8] + b"#"
+    )
     file.write_bytes(b"\n".join(lines) + b"\n")
     after = Answers(store)
     assert before.get(lost["request"]) is not None
@@ -167,7 +203,10 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     assert after.spent >= before.spent
     said = said_by_verify(made.out)
     assert said == (
-        f"answers/{file.name} is not what was written in line {place + 1}: its answer is not used, and its money stays counted",
+        (
+            f"answers/{file.name} is not what was written in line {place + 1}: its answer is not "
+            "used, and its money stays counted"
+        ),
     )
     assert Answers(store).spent == after.spent  # the line is kept aside, and what it may have cost
     assert said_by_verify(made.out) == ()
@@ -176,7 +215,9 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
 
 
 @pytest.mark.slow
-def test_h_a_hundred_flips_are_each_named_or_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_h_a_hundred_flips_are_each_named_or_harmless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.benchmarks.flips import in_process
 
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

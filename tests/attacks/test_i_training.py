@@ -1,4 +1,6 @@
-"""Table I of the security review: hostile samples, damaged checkpoints and strangers' models in training."""
+"""Table I of the security review: hostile samples, damaged checkpoints and strangers' models in
+training.
+"""
 
 import io
 import json
@@ -70,7 +72,9 @@ def shards_with(folder: Path, *, latents: bool = True, **members: bytes) -> Path
 
 
 def trained_on(folder: Path, out: Path) -> str:
-    """What a run of an epoch tells of the sample that it left out; it ends by itself, with one unusable sample."""
+    """What a run of an epoch tells of the sample that it left out; it ends by itself, with one
+    unusable sample.
+    """
     lines: list[str] = []
     rules = recipe(folder, run__steps=3, data__unusable=0.2, run__survey=1)
     assert train(rules, str(out), lines.append).step == 3
@@ -91,7 +95,9 @@ def trained_on(folder: Path, out: Path) -> str:
         (filled(1e300), "absurdly large"),
     ],
 )
-def test_i1_a_hostile_latent_costs_its_sample_and_no_run(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_i1_a_hostile_latent_costs_its_sample_and_no_run(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
     said = trained_on(shards_with(tmp_path / "shards", **{"latent.npy": content}), tmp_path / "run")
     assert "1 samples could not be used" in said
     assert reason in said
@@ -113,10 +119,18 @@ def float_wave(value: float) -> bytes:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(lying_flac(), "34359738367 frames"), (float_wave(float("nan")), "not finite"), (float_wave(1e30), "far above full scale")],
+    [
+        (lying_flac(), "34359738367 frames"),
+        (float_wave(float("nan")), "not finite"),
+        (float_wave(1e30), "far above full scale"),
+    ],
 )
-def test_i2_hostile_sound_costs_its_sample_and_no_run(content: bytes, reason: str, tmp_path: Path) -> None:
-    assert reason in trained_on(shards_with(tmp_path / "shards", latents=False, flac=content), tmp_path / "run")
+def test_i2_hostile_sound_costs_its_sample_and_no_run(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    assert reason in trained_on(
+        shards_with(tmp_path / "shards", latents=False, flac=content), tmp_path / "run"
+    )
 
 
 @pytest.mark.slow
@@ -134,8 +148,14 @@ def test_i2_two_silent_hours_are_refused_before_memory_is_taken() -> None:
 def test_i3_absurd_times_in_a_sample_cost_it_alone(tmp_path: Path) -> None:
     sample = told(BAD)
     late = sample.beats.replaced(times_s=(0.5, 1e300), numbers=(1, 2))
-    content = sample.replaced(beats=late, tempo=sample.tempo.replaced(bpm=1e308)).model_dump_json().encode()
-    assert "names a time of 1e+300 s" in trained_on(shards_with(tmp_path / "shards", json=content), tmp_path / "run")
+    content = (
+        sample.replaced(beats=late, tempo=sample.tempo.replaced(bpm=1e308))
+        .model_dump_json()
+        .encode()
+    )
+    assert "names a time of 1e+300 s" in trained_on(
+        shards_with(tmp_path / "shards", json=content), tmp_path / "run"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +168,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rules_of(folder: Path) -> Any:
     shards = folder / "shards"
-    return recipe(shards if shards.exists() else corpus(shards), run__steps=9, run__checkpoint_every=3, sampling__steps=2)
+    return recipe(
+        shards if shards.exists() else corpus(shards),
+        run__steps=9,
+        run__checkpoint_every=3,
+        sampling__steps=2,
+    )
 
 
 def cut(file: Path) -> None:
@@ -197,17 +222,26 @@ def test_i4_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on(
     hurt(last / name)
     lines: list[str] = []
     assert train(rules_of(whole), str(run), lines.append).step == 9
-    assert any(line.startswith(f"{last} is damaged and not used: ") and name in line for line in lines)
+    assert any(
+        line.startswith(f"{last} is damaged and not used: ") and name in line for line in lines
+    )
     assert any(line.startswith("going on from step 6") for line in lines)
     for file in ("model.safetensors", "ema.safetensors"):  # and it comes to the same, to the bit
-        assert (last / file).read_bytes() == (whole / "run" / checkpoints.folder_of(9) / file).read_bytes()
+        assert (last / file).read_bytes() == (
+            whole / "run" / checkpoints.folder_of(9) / file
+        ).read_bytes()
 
 
-def test_i4_a_model_plays_from_the_checkpoint_before_a_damaged_one(whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_i4_a_model_plays_from_the_checkpoint_before_a_damaged_one(
+    whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shutil.copytree(whole / "run", tmp_path / "run")
     cut(tmp_path / "run" / checkpoints.folder_of(9) / "ema.safetensors")
     assert Player.of(str(tmp_path / "run")).name.endswith("step-00000006")
-    assert "step-00000009 is damaged and not used: ema.safetensors is not what was written" in caplog.text
+    assert (
+        "step-00000009 is damaged and not used: ema.safetensors is not what was written"
+        in caplog.text
+    )
 
 
 def test_i4_where_no_checkpoint_is_whole_one_line_says_so(whole: Path, tmp_path: Path) -> None:
@@ -215,13 +249,19 @@ def test_i4_where_no_checkpoint_is_whole_one_line_says_so(whole: Path, tmp_path:
     for step in (3, 6, 9):
         flipped(tmp_path / "run" / checkpoints.folder_of(step) / "model.safetensors")
     with pytest.raises(
-        TrainingError, match=r"holds no whole checkpoint \(checkpoints/step-00000009: model.safetensors is not what"
+        TrainingError,
+        match=(
+            r"holds no whole checkpoint \(checkpoints/step-00000009: model.safetensors is not "
+            r"what"
+        ),
     ) as caught:
         train(rules_of(whole), str(tmp_path / "run"), lambda _: None)
     assert "\n" not in str(caught.value)
 
 
-def test_i4_the_last_whole_checkpoint_outlives_newer_damaged_ones(whole: Path, tmp_path: Path) -> None:
+def test_i4_the_last_whole_checkpoint_outlives_newer_damaged_ones(
+    whole: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole / "run", run)
     for step in (6, 9):
@@ -235,11 +275,16 @@ def test_i4_the_last_whole_checkpoint_outlives_newer_damaged_ones(whole: Path, t
 
     with pytest.raises(KeyboardInterrupt):
         train(stopping, str(run), stop)
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000003", "step-00000004"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "step-00000003",
+        "step-00000004",
+    ]
 
 
 def without_hashes(checkpoint: Path) -> None:
-    """As checkpoints were before their files had hashes; and so that a file can be changed by hand."""
+    """As checkpoints were before their files had hashes; and so that a file can be changed by
+    hand.
+    """
     state = json.loads((checkpoint / "state.json").read_text())
     state.pop("files", None)
     (checkpoint / "state.json").write_text(json.dumps(state))
@@ -258,18 +303,26 @@ def test_i5_a_spoiled_weight_is_blamed_and_not_the_samples(whole: Path, tmp_path
     shutil.rmtree(run / checkpoints.folder_of(9))
     without_hashes(run / checkpoints.folder_of(6))
     spoiled(run / checkpoints.folder_of(6) / "model.safetensors", 3e38)
-    with pytest.raises(BadData, match=r"the weights are at fault, not the samples: \S+ holds 3e\+38"):
+    with pytest.raises(
+        BadData, match=r"the weights are at fault, not the samples: \S+ holds 3e\+38"
+    ):
         train(rules_of(whole), str(run), lambda _: None)
 
 
-def test_i5_a_weight_that_is_no_number_is_found_without_hashes_too(whole: Path, tmp_path: Path) -> None:
+def test_i5_a_weight_that_is_no_number_is_found_without_hashes_too(
+    whole: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole / "run", run)
     without_hashes(run / checkpoints.folder_of(9))
     spoiled(run / checkpoints.folder_of(9) / "model.safetensors", float("nan"))
     lines: list[str] = []
     train(rules_of(whole), str(run), lines.append)
-    assert any("step-00000009 is damaged and not used: model.safetensors holds numbers that are not finite" in line for line in lines)
+    assert any(
+        "step-00000009 is damaged and not used: model.safetensors holds numbers that are not finite"
+        in line
+        for line in lines
+    )
 
 
 def test_i5_checkpoints_from_before_there_were_hashes_go_on(whole: Path, tmp_path: Path) -> None:
@@ -285,18 +338,30 @@ def test_i5_checkpoints_from_before_there_were_hashes_go_on(whole: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_i4_of_several_processes_the_first_looks_and_tells_once(whole: Path, tmp_path: Path) -> None:
+def test_i4_of_several_processes_the_first_looks_and_tells_once(
+    whole: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole / "run", run)
     flipped(run / checkpoints.folder_of(9) / "optimizer.pt")
     (tmp_path / "recipe.json").write_text(rules_of(whole).model_dump_json())
     (tmp_path / "script.py").write_text(
-        "import sys\nfrom training.run.loop import train\nfrom training.run.recipe import TrainRecipe\n"
+        "import sys\nfrom training.run.loop import train\nfrom training.run.recipe import "
+        "TrainRecipe\n"
         "rules = TrainRecipe.model_validate_json(open(sys.argv[1]).read())\n"
         "train(rules, sys.argv[2], lambda line: print(line, flush=True))\n"
     )
     words = [str(tmp_path / "script.py"), str(tmp_path / "recipe.json"), str(run)]
-    command = [sys.executable, "-m", "flows.launchers.node", "--processes", "2", "--", sys.executable, *words]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.launchers.node",
+        "--processes",
+        "2",
+        "--",
+        sys.executable,
+        *words,
+    ]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -306,7 +371,11 @@ def test_i4_of_several_processes_the_first_looks_and_tells_once(whole: Path, tmp
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("is damaged and not used: optimizer.pt") == done.stdout.count("going on from step 6") == 1
+    assert (
+        done.stdout.count("is damaged and not used: optimizer.pt")
+        == done.stdout.count("going on from step 6")
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,9 +408,15 @@ def test_i6_an_absurd_recipe_of_a_model_is_refused_before_memory_is_taken(
 
 @pytest.mark.parametrize(
     "statistics",
-    [{"tempos": {"4": {"1000000000000": 99}}}, {"meters": {"1000000000000": 9}}, {"first_beats": {"1": {"-1000000000000": 9}}}],
+    [
+        {"tempos": {"4": {"1000000000000": 99}}},
+        {"meters": {"1000000000000": 9}},
+        {"first_beats": {"1": {"-1000000000000": 9}}},
+    ],
 )
-def test_i6_absurd_statistics_of_a_model_are_refused(statistics: dict[str, Any], whole: Path, tmp_path: Path) -> None:
+def test_i6_absurd_statistics_of_a_model_are_refused(
+    statistics: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(whole / "run" / checkpoints.folder_of(9), model)
     without_hashes(model)
@@ -365,11 +440,15 @@ class Evil:
 def t5(folder: Path) -> None:
     from transformers import T5Config, T5EncoderModel
 
-    T5EncoderModel(T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=32)).save_pretrained(folder)
+    T5EncoderModel(
+        T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=32)
+    ).save_pretrained(folder)
 
 
 @pytest.mark.parametrize("pickled", [True, False])
-def test_i7_weights_of_a_text_encoder_are_no_pickle_and_whole(pickled: bool, tmp_path: Path) -> None:
+def test_i7_weights_of_a_text_encoder_are_no_pickle_and_whole(
+    pickled: bool, tmp_path: Path
+) -> None:
     t5(tmp_path)
     stored = tmp_path / "model.safetensors"
     if pickled:
@@ -377,7 +456,9 @@ def test_i7_weights_of_a_text_encoder_are_no_pickle_and_whole(pickled: bool, tmp
         (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
     else:
         stored.write_bytes(stored.read_bytes()[:-100])
-    with pytest.raises(TrainingError, match="with weights in safetensors, not in pickles") as caught:
+    with pytest.raises(
+        TrainingError, match="with weights in safetensors, not in pickles"
+    ) as caught:
         open_text_encoder(str(tmp_path))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
@@ -385,7 +466,9 @@ def test_i7_weights_of_a_text_encoder_are_no_pickle_and_whole(pickled: bool, tmp
 
 def test_i7_an_encoder_that_lacks_weights_is_not_filled_with_random_ones(tmp_path: Path) -> None:
     t5(tmp_path)
-    (tmp_path / "config.json").write_text((tmp_path / "config.json").read_text().replace('"num_layers": 1', '"num_layers": 2'))
+    (tmp_path / "config.json").write_text(
+        (tmp_path / "config.json").read_text().replace('"num_layers": 1', '"num_layers": 2')
+    )
     tokenizer = open_text_encoder()._tokenizer  # type: ignore[attr-defined]
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(TrainingError, match=r"lack encoder\.block\.1"):
@@ -396,27 +479,42 @@ def test_i7_weights_of_a_codec_are_no_pickle(tmp_path: Path) -> None:
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae/config.json").write_text(json.dumps({"_class_name": "AutoencoderKL"}))
     torch.save({"weight": Evil(tmp_path / "ran")}, tmp_path / "vae/diffusion_pytorch_model.bin")
-    with pytest.raises(PipelineError, match=r"no autoencoder at .* no file named diffusion_pytorch_model\.safetensors"):
+    with pytest.raises(
+        PipelineError,
+        match=r"no autoencoder at .* no file named diffusion_pytorch_model\.safetensors",
+    ):
         open_codec("vae", str(tmp_path))
     assert not (tmp_path / "ran").exists()
 
 
-def test_i8_a_stranger_s_checkpoint_says_nothing_on_the_card_but_text(whole: Path, tmp_path: Path) -> None:
+def test_i8_a_stranger_s_checkpoint_says_nothing_on_the_card_but_text(
+    whole: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole / "run", run)
     file = run / checkpoints.folder_of(9) / "state.json"
     state = json.loads(file.read_text())
     del state["files"]["state.json"]  # a stranger's has whatever seal fits, or none
-    file.write_text(json.dumps(state | {"torch": "2\n# Free [x](http://y)", "obbligato": "<script>alert(1)</script>|"}))
+    file.write_text(
+        json.dumps(
+            state | {"torch": "2\n# Free [x](http://y)", "obbligato": "<script>alert(1)</script>|"}
+        )
+    )
     write_model_card(str(run))
     card = (run / "README.md").read_text()
-    assert [line for line in card.splitlines() if line.startswith("#")] == ["# run", "## Learned from", "## Licences"]
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        "# run",
+        "## Learned from",
+        "## Licences",
+    ]
     assert "<script>" not in card.replace("\\<script", "")
     assert "](http" not in card.replace("\\](http", "")
 
 
 @pytest.mark.parametrize("content", [b"\xff{", b"[" * 10_000, b'{"shards": NaN', b"[1, 2]"])
-def test_i8_what_stands_at_a_corpus_s_place_now_breaks_no_card(content: bytes, whole: Path, tmp_path: Path) -> None:
+def test_i8_what_stands_at_a_corpus_s_place_now_breaks_no_card(
+    content: bytes, whole: Path, tmp_path: Path
+) -> None:
     run, place = tmp_path / "run", tmp_path / "corpus"
     shutil.copytree(whole / "run", run)
     place.mkdir()
@@ -430,11 +528,15 @@ def test_i8_what_stands_at_a_corpus_s_place_now_breaks_no_card(content: bytes, w
     assert UNKNOWN in (run / "README.md").read_text()
 
 
-def test_a6_a_model_does_not_name_the_module_that_plays_it(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a6_a_model_does_not_name_the_module_that_plays_it(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark, model = tmp_path / "ran", tmp_path / "model"
     shutil.copytree(whole / "run", model)
     (tmp_path / "evilpkg").mkdir()
-    (tmp_path / "evilpkg" / "codec.py").write_text(f"open({str(mark)!r}, 'w').close()\nfrom pipelines.codecs.mel import open_codec\n")
+    (tmp_path / "evilpkg" / "codec.py").write_text(
+        f"open({str(mark)!r}, 'w').close()\nfrom pipelines.codecs.mel import open_codec\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     edited(sorted((model / "checkpoints").iterdir())[-1], "recipe.json", '"mel"', '"evilpkg.codec"')
     with pytest.raises(NotTrusted, match=r"wants codec\.name=evilpkg\.codec"):
@@ -449,10 +551,17 @@ def test_a6_a_model_does_not_name_the_module_that_plays_it(whole: Path, tmp_path
     ("file", "old", "new", "wanted"),
     [
         ("recipe.json", '"minilm"', '"stranger/encoder"', "text.source=stranger/encoder"),
-        ("recipe.json", '"source": ""', '"source": "stranger/codec"', "codec.source=stranger/codec"),
+        (
+            "recipe.json",
+            '"source": ""',
+            '"source": "stranger/codec"',
+            "codec.source=stranger/codec",
+        ),
     ],
 )
-def test_a6_nor_whose_weights_are_fetched_for_it(whole: Path, tmp_path: Path, file: str, old: str, new: str, wanted: str) -> None:
+def test_a6_nor_whose_weights_are_fetched_for_it(
+    whole: Path, tmp_path: Path, file: str, old: str, new: str, wanted: str
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(whole / "run", model)
     edited(sorted((model / "checkpoints").iterdir())[-1], file, old, new)
@@ -461,7 +570,9 @@ def test_a6_nor_whose_weights_are_fetched_for_it(whole: Path, tmp_path: Path, fi
 
 
 @pytest.mark.parametrize("name", ["state.json", "recipe.json"])
-def test_i_a_pipe_or_a_device_in_a_strangers_model_is_not_waited_for(name: str, whole: Path, tmp_path: Path) -> None:
+def test_i_a_pipe_or_a_device_in_a_strangers_model_is_not_waited_for(
+    name: str, whole: Path, tmp_path: Path
+) -> None:
     copied = tmp_path / "run"
     shutil.copytree(whole / "run", copied)
     [*_, last] = sorted((copied / "checkpoints").iterdir())

@@ -1,4 +1,6 @@
-"""What names, paths and settings may do in a launcher's script or manifest. The review's table J."""
+"""What names, paths and settings may do in a launcher's script or manifest. The review's table
+J.
+"""
 
 import json
 import os
@@ -31,7 +33,9 @@ WORDS = (
 
 
 def expanded(word: str) -> str:
-    """A port of Kubernetes' expansion.Expand: ``$$`` is ``$``, ``$(NAME)`` is filled in, anything else stays."""
+    """A port of Kubernetes' expansion.Expand: ``$$`` is ``$``, ``$(NAME)`` is filled in, anything
+    else stays.
+    """
     out, at = "", 0
     while at < len(word):
         if word[at] != "$" or at + 1 == len(word):
@@ -50,13 +54,17 @@ def expanded(word: str) -> str:
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_j_arguments_reach_a_pod_as_they_were_given(nodes: int) -> None:
     train = TrainJob(arguments=("train", *WORDS), out="/data/m", nodes=nodes)
-    container: Any = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"]["spec"]["containers"][0]
+    container: Any = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"][
+        "spec"
+    ]["containers"][0]
     assert tuple(map(expanded, container["args"]))[-len(WORDS) :] == WORDS
 
 
 def test_j_a_build_submitted_to_flink_keeps_its_arguments_too() -> None:
     command = [ROOT / "infra/flink/submit.sh", *WORDS, "--out", "s3://corpus"]
-    done = subprocess.run(command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True
+    )
     [container] = json.loads(done.stdout)["spec"]["template"]["spec"]["containers"]
     assert tuple(map(expanded, container["args"]))[2 : 2 + len(WORDS)] == WORDS
 
@@ -64,13 +72,17 @@ def test_j_a_build_submitted_to_flink_keeps_its_arguments_too() -> None:
 @pytest.mark.parametrize("knob", ["partition", "account", "time", "memory"])
 @pytest.mark.parametrize("sign", ["\n", "\r", "\x0b", "\x00", "\x1b", "\u2028"])
 def test_j_a_slurm_setting_that_would_end_its_line_is_refused(knob: str, sign: str) -> None:
-    with pytest.raises(UsageError, match=rf"the slurm launcher: {knob}: .* has control characters") as refused:
+    with pytest.raises(
+        UsageError, match=rf"the slurm launcher: {knob}: .* has control characters"
+    ) as refused:
         launching_of("slurm", 1, 1, [f"{knob}=gpu{sign}touch owned"])
     assert "\n" not in str(refused.value)
 
 
 def test_j_an_option_of_sbatch_that_would_end_its_line_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"the slurm launcher: options\.1: .* has control characters"):
+    with pytest.raises(
+        UsageError, match=r"the slurm launcher: options\.1: .* has control characters"
+    ):
         launching_of("slurm", 1, 1, [r'options=["--qos=high", "--qos=high\ntouch owned"]'])
 
 

@@ -17,9 +17,14 @@ from tests.support import building
 
 
 def listeners(command: Sequence[str]) -> set[str]:
-    """Addresses that a command or anything it started was seen to listen on, while it ran to its end without an error."""
+    """Addresses that a command or anything it started was seen to listen on, while it ran to its
+    end without an error.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command], cwd=building.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-m", "flows.cli", *command],
+        cwd=building.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     seen: set[str] = set()
     while process.poll() is None:
@@ -35,14 +40,20 @@ def listeners(command: Sequence[str]) -> set[str]:
 
 def _of(member: psutil.Process) -> set[str]:
     with suppress(psutil.Error):
-        return {f"{found.laddr.ip}:{found.laddr.port}" for found in member.net_connections("inet") if found.status == psutil.CONN_LISTEN}
+        return {
+            f"{found.laddr.ip}:{found.laddr.port}"
+            for found in member.net_connections("inet")
+            if found.status == psutil.CONN_LISTEN
+        }
     return set()
 
 
 def test_the_watcher_sees_a_listener() -> None:
     """The other tests mean nothing where it does not."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert process.stdout is not None
@@ -58,9 +69,16 @@ def test_j1_no_step_of_a_build_listens_with_two_workers(tmp_path: Path) -> None:
     music.mkdir()
     seconds = np.arange(9 * 44_100) / 44_100
     for number in range(4):
-        soundfile.write(music / f"{number}.flac", 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100)
+        soundfile.write(
+            music / f"{number}.flac",
+            0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds),
+            44_100,
+        )
     recipe.write_text(recipe_toml(PLAIN, comments=False))
-    assert listeners(["build", str(music), "--out", out, "--workers", "2", "--recipe", str(recipe)]) == set()
+    assert (
+        listeners(["build", str(music), "--out", out, "--workers", "2", "--recipe", str(recipe)])
+        == set()
+    )
     assert listeners(["verify", out, "--workers", "2"]) == set()
 
 
@@ -68,11 +86,31 @@ def test_j1_no_step_of_a_build_listens_with_two_workers(tmp_path: Path) -> None:
 def test_j1_neither_the_demo_nor_labels_nor_latents_listen(tmp_path: Path) -> None:
     words = tmp_path / "words.csv"
     words.write_text(
-        "caption\n" + "\n".join(f"A {mood} piece for {what}." for mood in ("calm", "fast") for what in ("piano", "drums")) + "\n"
+        "caption\n"
+        + "\n".join(
+            f"A {mood} piece for {what}."
+            for mood in ("calm", "fast")
+            for what in ("piano", "drums")
+        )
+        + "\n"
     )
     vocabulary = str(tmp_path / "vocabulary.parquet")
     assert listeners(["demo", str(tmp_path / "demo"), "--songs", "3", "--workers", "2"]) == set()
-    assert listeners(["captions", "vocabulary", "--out", vocabulary, "--captions", str(words), "--licence", "CC0-1.0"]) == set()
+    assert (
+        listeners(
+            [
+                "captions",
+                "vocabulary",
+                "--out",
+                vocabulary,
+                "--captions",
+                str(words),
+                "--licence",
+                "CC0-1.0",
+            ]
+        )
+        == set()
+    )
     corpus = str(tmp_path / "demo" / "corpus")
     assert listeners(["label", corpus, "--vocabulary", vocabulary, "--workers", "2"]) == set()
     assert listeners(["encode", corpus, "--codec", "mel", "--workers", "2"]) == set()

@@ -25,15 +25,41 @@ with joined("cpu") as world:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 def test_j1_processes_of_one_machine_meet_on_loopback_alone(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "flows.launchers.node", "--processes", "2", "--", sys.executable, str(tmp_path / "script.py")]
-    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    addresses = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("listens ")]
-    assert len(addresses) >= 3, done.stderr  # the first one's store, and what each has for the others
+    command = [
+        sys.executable,
+        "-m",
+        "flows.launchers.node",
+        "--processes",
+        "2",
+        "--",
+        sys.executable,
+        str(tmp_path / "script.py"),
+    ]
+    done = subprocess.run(
+        command,
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    addresses = [
+        line.split()[1] for line in done.stdout.splitlines() if line.startswith("listens ")
+    ]
+    assert len(addresses) >= 3, (
+        done.stderr
+    )  # the first one's store, and what each has for the others
     assert set(addresses) <= set(LOOPBACK)
 
 
@@ -42,18 +68,43 @@ def listening(pid: int) -> set[str]:
     found: set[str] = set()
     for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
         try:
-            found |= {one.laddr.ip for one in process.net_connections() if one.status == psutil.CONN_LISTEN}
+            found |= {
+                one.laddr.ip
+                for one in process.net_connections()
+                if one.status == psutil.CONN_LISTEN
+            }
         except psutil.Error:  # it has just ended
             continue
     return found
 
 
 @pytest.mark.slow
-def test_j1_while_two_processes_train_nothing_of_theirs_listens_beyond_loopback(tmp_path: Path) -> None:
-    words = [str(corpus(tmp_path / "corpus")), "--out", str(tmp_path / "model"), "--processes", "2", *as_options()]
-    command = [sys.executable, "-m", "flows.cli", "train", *words, "--set", "run.steps=20", "--set", "run.device=cpu"]
+def test_j1_while_two_processes_train_nothing_of_theirs_listens_beyond_loopback(
+    tmp_path: Path,
+) -> None:
+    words = [
+        str(corpus(tmp_path / "corpus")),
+        "--out",
+        str(tmp_path / "model"),
+        "--processes",
+        "2",
+        *as_options(),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "train",
+        *words,
+        "--set",
+        "run.steps=20",
+        "--set",
+        "run.device=cpu",
+    ]
     seen: set[str] = set()
-    with subprocess.Popen(command, env=environment(), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, env=environment(), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as running:
         for line in running.stdout or ():
             if line.startswith("step "):
                 seen |= listening(running.pid)

@@ -1,10 +1,12 @@
-"""Are our sentences right? Captions of MusicCaps' texts beside drawn labels: every fact that we state against the truth it was drawn from.
+"""Are our sentences right? Captions of MusicCaps' texts beside drawn labels: every fact that we
+state against the truth it was drawn from.
 
     python -m tests.benchmarks.captions PATH_TO_musiccaps-public.csv [--rows 5521] [--varied 200]
 
-Each text gets labels of its own (tempo, meter, key, two to eight chords, some in rounds) and, every other one, its aspect list as
-instruments or moods; the first VARIED of them also get all twelve variants. What our sentences say, in control captions, rule
-paraphrases and prompts, is read back and compared with the drawn truth by the arithmetic of `captions_truth` alone. Prints Markdown.
+Each text gets labels of its own (tempo, meter, key, two to eight chords, some in rounds) and, every
+other one, its aspect list as instruments or moods; the first VARIED of them also get all twelve
+variants. What our sentences say, in control captions, rule paraphrases and prompts, is read back
+and compared with the drawn truth by the arithmetic of `captions_truth` alone. Prints Markdown.
 """
 
 import argparse
@@ -46,15 +48,23 @@ def broken(source: str, moved: Caption, change: Change) -> Iterator[str]:
 
 
 def as_moved(fact: Fact, said: set[str], change: Change) -> bool:
-    """Whether a claim of a moved text is one of those that the source stated, as the change leaves it."""
+    """Whether a claim of a moved text is one of those that the source stated, as the change leaves
+    it.
+    """
     kind, steps = fact.kind, change.semitones
-    gone = {FactKind.TEMPO_WORD: change.speed != 1, FactKind.DYNAMICS: change.gain_start != change.gain_end}
+    gone = {
+        FactKind.TEMPO_WORD: change.speed != 1,
+        FactKind.DYNAMICS: change.gain_start != change.gain_end,
+    }
     gone[FactKind.TIMED_CHORDS] = change.speed != 1 or steps != 0
     if gone.get(kind):
         return False
     if kind in (FactKind.BPM, FactKind.TIME):
         rate = change.speed if kind is FactKind.BPM else 1 / change.speed
-        return any(abs(float(value) * rate - float(fact.value)) <= (HALF if change.speed != 1 else 0) for value in said)
+        return any(
+            abs(float(value) * rate - float(fact.value)) <= (HALF if change.speed != 1 else 0)
+            for value in said
+        )
     if kind is FactKind.KEY:
         return keys([fact.value], 0) <= keys(said, steps)
     if kind is FactKind.CHORDS:
@@ -74,11 +84,17 @@ def roots(labels: str, steps: int) -> list[int]:
 
 
 def of_ours(caption: Caption, sources: list[Caption]) -> list[Fact]:
-    """Facts of the sentences that the source did not write, read afresh from the text, and the given ones."""
+    """Facts of the sentences that the source did not write, read afresh from the text, and the
+    given ones.
+    """
     theirs = {sentence.rstrip(".,;:–—- ") for source in sources for sentence in source.sentences}
     given = [fact for fact in caption.facts if fact.kind in (FactKind.INSTRUMENT, FactKind.MOOD)]
     whole = captioned(caption.text, caption.kind, given)
-    return [fact for fact in whole.facts if whole.sentences[fact.sentence].rstrip(".,;:–—- ") not in theirs]
+    return [
+        fact
+        for fact in whole.facts
+        if whole.sentences[fact.sentence].rstrip(".,;:–—- ") not in theirs
+    ]
 
 
 def timed(title: str, count: int, work: Callable[[int], object]) -> str:
@@ -94,77 +110,153 @@ def changed(truth: Drawn, change: Change) -> Labels:
     return transposed(sped_up(truth.labels(), change.speed), change.semitones)
 
 
-def checked(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata], varied: int) -> list[str]:
-    """The tables of facts: ours right and wrong, the sources' that disagree, those that a change broke."""
+def checked(
+    rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata], varied: int
+) -> list[str]:
+    """The tables of facts: ours right and wrong, the sources' that disagree, those that a change
+    broke.
+    """
     ours: dict[str, Counter[str]] = defaultdict(Counter)
     against, repeated, violated = Counter[str](), Counter[str](), Counter[str]()
     moved_claims = paraphrases = strayed = 0
     for place, (row, truth, metadata) in enumerate(zip(rows, truths, given, strict=True)):
         for change in CHANGES if place < varied else CHANGES[:1]:
             key = f"{row['ytid']}-{change.variant}"
-            made: Captioned = compose_captions((row["caption"],), changed(truth, change), change, RECIPE, 0, key, metadata)
+            made: Captioned = compose_captions(
+                (row["caption"],), changed(truth, change), change, RECIPE, 0, key, metadata
+            )
             sources = [caption for caption in made.captions if caption.kind is CaptionKind.SOURCE]
             texts = [caption for caption in made.captions if caption.kind is not CaptionKind.SOURCE]
             if texts and texts[-1].kind is CaptionKind.CONTROL:
                 offered = paraphrased(texts[-1], 1, generator(0, key, "paraphrase"))
-                texts += [captioned(text, CaptionKind.PARAPHRASE, texts[-1].facts) for text in offered]
+                texts += [
+                    captioned(text, CaptionKind.PARAPHRASE, texts[-1].facts) for text in offered
+                ]
                 paraphrases += len(offered)
-                strayed += len({frozenset((fact.kind, fact.value) for fact in text.facts) for text in texts[-1 - len(offered) :]}) - 1
-            wrong = [fact for source in sources for fact in source.facts if _is_labelled(fact) and not is_right(fact, truth, change)]
+                strayed += (
+                    len(
+                        {
+                            frozenset((fact.kind, fact.value) for fact in text.facts)
+                            for text in texts[-1 - len(offered) :]
+                        }
+                    )
+                    - 1
+                )
+            wrong = [
+                fact
+                for source in sources
+                for fact in source.facts
+                if _is_labelled(fact) and not is_right(fact, truth, change)
+            ]
             for caption in texts:
                 for fact in of_ours(caption, sources):
                     right = is_right(fact, truth, change)
                     ours[fact.kind.value]["right" if right else "wrong"] += 1
-                    repeated.update(fact.kind.value for claim in wrong if (claim.kind, claim.value) == (fact.kind, fact.value))
+                    repeated.update(
+                        fact.kind.value
+                        for claim in wrong
+                        if (claim.kind, claim.value) == (fact.kind, fact.value)
+                    )
             if change.variant == "orig":
-                against.update({name: count for name, count in made.counts.items() if name.startswith(("source_", "control_"))})
+                against.update(
+                    {
+                        name: count
+                        for name, count in made.counts.items()
+                        if name.startswith(("source_", "control_"))
+                    }
+                )
             for source in sources if change.variant != "orig" else ():
                 moved_claims += len(source.facts)
                 violated.update(broken(row["caption"], source, change))
     lines = ["| our facts | right | wrong |", "|---|---:|---:|"]
-    lines += [f"| {kind} | {found['right']:,} | {found['wrong']:,} |" for kind, found in sorted(ours.items())]
+    lines += [
+        f"| {kind} | {found['right']:,} | {found['wrong']:,} |"
+        for kind, found in sorted(ours.items())
+    ]
     lines += [
         "",
         "| sources beside the labels | texts |",
         "|---|---:|",
         *(f"| {name} | {count:,} |" for name, count in sorted(against.items())),
     ]
-    lines += ["", f"Wrong claims of a source that our sentences repeat: {sum(repeated.values())} {dict(repeated) or ''}"]
-    lines += [f"Rule paraphrases: {paraphrases:,}; those that do not state the facts of their control caption: {strayed}"]
-    lines += [f"Claims in moved sources: {moved_claims:,}; not as the change left them: {sum(violated.values())} {dict(violated) or ''}"]
+    lines += [
+        "",
+        (
+            f"Wrong claims of a source that our sentences repeat: {sum(repeated.values())} "
+            f"{dict(repeated) or ''}"
+        ),
+    ]
+    lines += [
+        (
+            f"Rule paraphrases: {paraphrases:,}; those that do not state the facts of their "
+            "control "
+            f"caption: {strayed}"
+        )
+    ]
+    lines += [
+        (
+            f"Claims in moved sources: {moved_claims:,}; not as the change left them: "
+            f"{sum(violated.values())} {dict(violated) or ''}"
+        )
+    ]
     return lines
 
 
 def _is_labelled(fact: Fact) -> bool:
     """Whether the truth speaks of it, with a value that a plain word does not blur."""
-    return fact.kind in (FactKind.BPM, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS) or fact.value in MARKS
+    return (
+        fact.kind
+        in (FactKind.BPM, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS)
+        or fact.value in MARKS
+    )
 
 
 def speeds(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata]) -> list[str]:
     """Texts a second on one core, each of its own clip."""
     labels = [truth.labels() for truth in truths]
     four = RECIPE.replaced(sentences=(0, 0, 0, 0, 1))
-    read = [compose_captions((), found, Change(), four, 0, str(place)).captions[-1] for place, found in enumerate(labels)]
+    read = [
+        compose_captions((), found, Change(), four, 0, str(place)).captions[-1]
+        for place, found in enumerate(labels)
+    ]
     count = len(rows)
     return [
         "| on one core | a second |",
         "|---|---:|",
-        timed("control captions from labels", count, lambda at: compose_captions((), labels[at], Change(), RECIPE, 1, str(at))),
         timed(
-            "control captions from labels, four sentences", count, lambda at: compose_captions((), labels[at], Change(), four, 1, str(at))
+            "control captions from labels",
+            count,
+            lambda at: compose_captions((), labels[at], Change(), RECIPE, 1, str(at)),
+        ),
+        timed(
+            "control captions from labels, four sentences",
+            count,
+            lambda at: compose_captions((), labels[at], Change(), four, 1, str(at)),
         ),
         timed(
             "with a source text of their own",
             count,
-            lambda at: compose_captions((rows[at]["caption"],), labels[at], Change(), RECIPE, 2, str(at)),
+            lambda at: compose_captions(
+                (rows[at]["caption"],), labels[at], Change(), RECIPE, 2, str(at)
+            ),
         ),
         timed(
             "with a source text read before (a variant)",
             count,
-            lambda at: compose_captions((rows[at % 50]["caption"],), labels[at], CHANGES[11], RECIPE, 3, str(at)),
+            lambda at: compose_captions(
+                (rows[at % 50]["caption"],), labels[at], CHANGES[11], RECIPE, 3, str(at)
+            ),
         ),
-        timed("with metadata", count, lambda at: compose_captions((), labels[at], Change(), RECIPE, 4, str(at), given[at])),
-        timed("rule paraphrases of four sentences", count, lambda at: paraphrased(read[at], 1, np.random.default_rng(at))),
+        timed(
+            "with metadata",
+            count,
+            lambda at: compose_captions((), labels[at], Change(), RECIPE, 4, str(at), given[at]),
+        ),
+        timed(
+            "rule paraphrases of four sentences",
+            count,
+            lambda at: paraphrased(read[at], 1, np.random.default_rng(at)),
+        ),
     ]
 
 
@@ -180,10 +272,15 @@ def main() -> None:
     given: list[Metadata] = []
     for place, row in enumerate(rows):
         column = ("instruments", "moods")[place // 2 % 2]
-        source = Source(uri=row["ytid"], metadata=json.dumps({column: row["aspect_list"]}) if place % 2 else "{}")
+        source = Source(
+            uri=row["ytid"],
+            metadata=json.dumps({column: row["aspect_list"]}) if place % 2 else "{}",
+        )
         given.append(read_metadata(source, RECIPE))
     truths = [drawn(row["ytid"], metadata) for row, metadata in zip(rows, given, strict=True)]
-    print("\n".join([*speeds(rows, truths, given), "", *checked(rows, truths, given, asked.varied)]))
+    print(
+        "\n".join([*speeds(rows, truths, given), "", *checked(rows, truths, given, asked.varied)])
+    )
 
 
 if __name__ == "__main__":

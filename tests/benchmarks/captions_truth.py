@@ -1,4 +1,6 @@
-"""Drawn truth of a made-up clip, and whether a stated fact holds of it: arithmetic on names, apart from the pipeline's own."""
+"""Drawn truth of a made-up clip, and whether a stated fact holds of it: arithmetic on names, apart
+from the pipeline's own.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +18,16 @@ NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 DEGREES = {"3": 4, "b3": 3, "5": 7}
 QUALITIES = ("maj", "min", "7", "maj7", "min7", "dim", "sus4", "maj", "min")
-MARKS = {"largo": 0, "larghetto": 60, "adagio": 66, "andante": 76, "moderato": 108, "allegro": 120, "presto": 168, "prestissimo": 200}
+MARKS = {
+    "largo": 0,
+    "larghetto": 60,
+    "adagio": 66,
+    "andante": 76,
+    "moderato": 108,
+    "allegro": 120,
+    "presto": 168,
+    "prestissimo": 200,
+}
 HALF = 0.51  # a tempo is written in whole beats, of labels in hundredths
 
 
@@ -37,7 +48,9 @@ class Drawn:
         names = [f"{NAMES[root]}:{quality}{bass}" for root, quality, bass in self.chords]
         ends = (*self.starts[1:], 10.0)
         spans = zip(self.starts, ends, names, strict=True)
-        segments = tuple(ChordSegment(start_s=start, end_s=end, label=name) for start, end, name in spans)
+        segments = tuple(
+            ChordSegment(start_s=start, end_s=end, label=name) for start, end, name in spans
+        )
         return Labels(
             duration_s=10,
             beats=Beats(**HOW),
@@ -51,7 +64,10 @@ class Drawn:
 def drawn(name: str, metadata: Metadata) -> Drawn:
     """Random truth that depends on the name alone."""
     rng = generator(0, name, "benchmark")
-    several = [(int(rng.integers(12)), str(rng.choice(QUALITIES)), str(rng.choice(["", "", "", "/5"]))) for _ in range(8)]
+    several = [
+        (int(rng.integers(12)), str(rng.choice(QUALITIES)), str(rng.choice(["", "", "", "/5"])))
+        for _ in range(8)
+    ]
     chords = several[: int(rng.integers(2, 9))]
     if rng.random() < 0.4:
         chords = several[: int(rng.integers(2, 5))] * 2
@@ -103,12 +119,16 @@ def _bpm(value: str, truth: Drawn, change: Change) -> bool:
 
 def _tempo_word(value: str, truth: Drawn, change: Change) -> bool:
     near = (truth.bpm * change.speed - HALF, truth.bpm * change.speed + HALF)
-    return value in [max((low, word) for word, low in MARKS.items() if low <= bpm)[1] for bpm in near]
+    return value in [
+        max((low, word) for word, low in MARKS.items() if low <= bpm)[1] for bpm in near
+    ]
 
 
 def _key(value: str, truth: Drawn, change: Change) -> bool:
     tonic, _, mode = value.rpartition(" ")
-    return mode == truth.mode and (not tonic or pitch(tonic) == (truth.tonic + change.semitones) % 12)
+    return mode == truth.mode and (
+        not tonic or pitch(tonic) == (truth.tonic + change.semitones) % 12
+    )
 
 
 def _chords(value: str, truth: Drawn, change: Change) -> bool:
@@ -118,12 +138,17 @@ def _chords(value: str, truth: Drawn, change: Change) -> bool:
 def _timed_chords(value: str, truth: Drawn, change: Change) -> bool:
     pairs = [one.split("@") for one in value.split()]
     chords, starts = heard(truth, change)
-    near = all(abs(float(at) - start) <= 0.051 for (_, at), start in zip(pairs, starts, strict=False))
+    near = all(
+        abs(float(at) - start) <= 0.051 for (_, at), start in zip(pairs, starts, strict=False)
+    )
     return near and [chord_of(label) for label, _ in pairs] == chords
 
 
 def _dynamics(value: str, truth: Drawn, change: Change) -> bool:
-    return value == ("crescendo" if change.gain_end > change.gain_start else "decrescendo") and change.gain_end != change.gain_start
+    return (
+        value == ("crescendo" if change.gain_end > change.gain_start else "decrescendo")
+        and change.gain_end != change.gain_start
+    )
 
 
 def _named(value: str, truth: Drawn, change: Change) -> bool:

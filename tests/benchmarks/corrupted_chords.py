@@ -1,4 +1,6 @@
-"""Chords made wrong on purpose, or spelled differently, in texts whose list of chords is known from the row."""
+"""Chords made wrong on purpose, or spelled differently, in texts whose list of chords is known from
+the row.
+"""
 
 import random
 import re
@@ -6,10 +8,16 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 Row = dict[str, Any]
-Edit: TypeAlias = Callable[[str, Row, random.Random], str | None]  # nothing where a text does not allow it
+Edit: TypeAlias = Callable[
+    [str, Row, random.Random], str | None
+]  # nothing where a text does not allow it
 SHARPS: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS: Final = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-OTHER_NAME: Final = {one: other for one, other in [*zip(SHARPS, FLATS, strict=True), *zip(FLATS, SHARPS, strict=True)] if one != other}
+OTHER_NAME: Final = {
+    one: other
+    for one, other in [*zip(SHARPS, FLATS, strict=True), *zip(FLATS, SHARPS, strict=True)]
+    if one != other
+}
 
 
 def _root(symbol: str) -> str:
@@ -17,7 +25,9 @@ def _root(symbol: str) -> str:
 
 
 def _in_chords(text: str, row: Row, change: Callable[[list[str]], list[str] | None]) -> str | None:
-    """The text with its list of chords changed; the list is the row's, joined by commas and perhaps "and"."""
+    """The text with its list of chords changed; the list is the row's, joined by commas and perhaps
+    "and".
+    """
     chords = list(row["chords"])
     if not chords:
         return None
@@ -26,7 +36,11 @@ def _in_chords(text: str, row: Row, change: Callable[[list[str]], list[str] | No
         found = re.search(rf"(?:[Cc]hord[^.]*?\b)(?<![\w#])({re.escape(listed)})(?![\w#/])", text)
         if found:
             new = change(chords)
-            return None if new is None else text[: found.start(1)] + ", ".join(new) + text[found.end(1) :]
+            return (
+                None
+                if new is None
+                else text[: found.start(1)] + ", ".join(new) + text[found.end(1) :]
+            )
     return None
 
 
@@ -44,7 +58,11 @@ def chord_changed(new: Callable[[str, str, random.Random], str]) -> Edit:
                 return None
             place = draw.choice(_named(chords))
             root = _root(chords[place])
-            return [*chords[:place], new(root, chords[place][len(root) :], draw), *chords[place + 1 :]]
+            return [
+                *chords[:place],
+                new(root, chords[place][len(root) :], draw),
+                *chords[place + 1 :],
+            ]
 
         return _in_chords(text, row, change)
 
@@ -66,7 +84,11 @@ def chord_dropped(text: str, row: Row, draw: random.Random) -> str | None:
     """One chord left out; not one of two equal neighbours, which would change nothing."""
 
     def change(chords: list[str]) -> list[str] | None:
-        places = [place for place in _named(chords) if len(set(chords)) > 1 and chords[place] not in chords[place + 1 : place + 2]]
+        places = [
+            place
+            for place in _named(chords)
+            if len(set(chords)) > 1 and chords[place] not in chords[place + 1 : place + 2]
+        ]
         places = [place for place in places if place == 0 or chords[place - 1] != chords[place]]
         if not places:
             return None
@@ -80,7 +102,11 @@ def chords_swapped(text: str, row: Row, draw: random.Random) -> str | None:
     """Two different neighbours in the other order."""
 
     def change(chords: list[str]) -> list[str] | None:
-        places = [place for place in range(len(chords) - 1) if chords[place] != chords[place + 1] and "N" not in chords[place : place + 2]]
+        places = [
+            place
+            for place in range(len(chords) - 1)
+            if chords[place] != chords[place + 1] and "N" not in chords[place : place + 2]
+        ]
         if not places:
             return None
         place = draw.choice(places)
@@ -93,5 +119,10 @@ def chords_swapped(text: str, row: Row, draw: random.Random) -> str | None:
 def chords_respelled(text: str, row: Row, draw: random.Random) -> str | None:
     """Every root that has two names under its other one."""
     return _in_chords(
-        text, row, lambda chords: [OTHER_NAME.get(_root(symbol), _root(symbol)) + symbol[len(_root(symbol)) :] for symbol in chords]
+        text,
+        row,
+        lambda chords: [
+            OTHER_NAME.get(_root(symbol), _root(symbol)) + symbol[len(_root(symbol)) :]
+            for symbol in chords
+        ],
     )

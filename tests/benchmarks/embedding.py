@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu] [--readers 1]
 
-FOLDER holds audio files. The model has the published shape of `laion/clap-htsat-unfused` and random weights: time does not depend on them.
-What stands between the two is decoding, resampling to 48 kHz, fingerprints, spectrograms, and means over windows.
+FOLDER holds audio files. The model has the published shape of `laion/clap-htsat-unfused` and random
+weights: time does not depend on them. What stands between the two is decoding, resampling to 48
+kHz, fingerprints, spectrograms, and means over windows.
 """
 
 import argparse
@@ -27,9 +28,13 @@ CLIP_S = 10.0
 
 
 def excerpts(folder: Path, number: int) -> list[Excerpt]:
-    """The first clips of ten seconds of the folder's files, again from the first where there are too few."""
+    """The first clips of ten seconds of the folder's files, again from the first where there are
+    too few.
+    """
     found = []
-    for path in sorted(path for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".mp3", ".ogg")):
+    for path in sorted(
+        path for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".mp3", ".ogg")
+    ):
         starts = np.arange(0, header(str(path)).duration_s - CLIP_S + 0.001, CLIP_S)
         found += [Excerpt(str(path), float(start), float(start) + CLIP_S, None) for start in starts]
     return [found[place % len(found)] for place in range(number)]
@@ -56,7 +61,9 @@ def bare(model: Clap, batch: int, rounds: int, device: str) -> Seconds:
 
     def passes() -> None:
         for _ in range(rounds):
-            model._model.get_audio_features(input_features=features, is_longer=is_longer).pooler_output.float().cpu()
+            model._model.get_audio_features(
+                input_features=features, is_longer=is_longer
+            ).pooler_output.float().cpu()
 
     with torch.inference_mode(), model._half():
         model._model.get_audio_features(input_features=features, is_longer=is_longer)
@@ -76,9 +83,12 @@ def main() -> None:
         torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         recipe = LabelRecipe(
-            embedder="clap", model=str(save_clap(Path(folder), published=True)), batch=arguments.batch, readers=arguments.readers,
+            embedder="clap",
+            model=str(save_clap(Path(folder), published=True)),
+            batch=arguments.batch,
+            readers=arguments.readers,
             device=arguments.device,
-        )  # fmt: skip
+        )
         given = excerpts(arguments.folder, arguments.clips)
         embed_excerpts(given[: arguments.batch], recipe)  # loads the model, warms caches
         model = Clap(Path(recipe.model), recipe.device, recipe.batch)
@@ -90,9 +100,16 @@ def main() -> None:
     assert all(isinstance(one, Embedded) for one in made)
     mean = Seconds(*np.mean([before, after], axis=0).tolist())
     print("| | clips/s | CPU s a clip |\n|---|---:|---:|")
-    for name, one in (("bare forward pass, before", before), ("bare forward pass, after", after), ("from files", found)):
+    for name, one in (
+        ("bare forward pass, before", before),
+        ("bare forward pass, after", after),
+        ("from files", found),
+    ):
         print(f"| {name} | {1 / one.wall:.2f} | {one.cpu:.3f} |")
-    print(f"| share of the bare (goal 0.85) | {mean.wall / found.wall:.3f} | {mean.cpu / found.cpu:.3f} |")
+    print(
+        f"| share of the bare (goal 0.85) | {mean.wall / found.wall:.3f} | "
+        f"{mean.cpu / found.cpu:.3f} |"
+    )
 
 
 if __name__ == "__main__":

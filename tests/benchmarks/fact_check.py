@@ -2,9 +2,11 @@
 
     python -m tests.benchmarks.fact_check ../shared/testdata/captions [--list]
 
-The folder holds MusicCaps (`musiccaps-public.csv`) and Mustango's rows (`*.jsonl`: control sentences beside what ChatGPT made of them).
-Prints Markdown: the parser against `caption_facts.json` (facts written down by hand, without any text), the judge against the same
-hand's verdicts, texts corrupted by `corrupted.py`, and speed. `--list` names every row that comes out otherwise than it should.
+The folder holds MusicCaps (`musiccaps-public.csv`) and Mustango's rows (`*.jsonl`: control
+sentences beside what ChatGPT made of them). Prints Markdown: the parser against
+`caption_facts.json` (facts written down by hand, without any text), the judge against the same
+hand's verdicts, texts corrupted by `corrupted.py`, and speed. `--list` names every row that comes
+out otherwise than it should.
 """
 
 import argparse
@@ -30,8 +32,17 @@ from tests.benchmarks.corrupted import edits
 from tests.benchmarks.corrupted_chords import Row
 
 _LABELLED: Final = Path(__file__).with_name("caption_facts.json")
-_EVAL, _TEST, _MUSICCAPS = "mustango_eval_sample.jsonl", "mustango_100test_musiccaps_ep4.jsonl", "musiccaps-public.csv"
-_HOW: Final[dict[str, Any]] = {"confidence": 1, "tool": "mustango", "version": "1", "licence": "CC-BY-SA-4.0"}
+_EVAL, _TEST, _MUSICCAPS = (
+    "mustango_eval_sample.jsonl",
+    "mustango_100test_musiccaps_ep4.jsonl",
+    "musiccaps-public.csv",
+)
+_HOW: Final[dict[str, Any]] = {
+    "confidence": 1,
+    "tool": "mustango",
+    "version": "1",
+    "licence": "CC-BY-SA-4.0",
+}
 _CLIP_S: Final = 10.0
 
 
@@ -55,7 +66,12 @@ class Case(NamedTuple):
 
 def load(folder: Path) -> Folder:
     """The rows of a folder."""
-    mustango = {name: [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()] for name in (_EVAL, _TEST)}
+    mustango = {
+        name: [
+            json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()
+        ]
+        for name in (_EVAL, _TEST)
+    }
     with (folder / _MUSICCAPS).open(encoding="utf-8", newline="") as file:
         return Folder(mustango, {row["ytid"]: row["caption"] for row in csv.DictReader(file)})
 
@@ -63,12 +79,19 @@ def load(folder: Path) -> Folder:
 def source_of(row: Row) -> Caption:
     """The control caption that a row's text rewords."""
     parts = (row["old_captions"], row["music_feat_captions"], row["aug_captions"])
-    return captioned(clean_text(" ".join(part.strip() for part in parts if part.strip())), CaptionKind.CONTROL)
+    return captioned(
+        clean_text(" ".join(part.strip() for part in parts if part.strip())), CaptionKind.CONTROL
+    )
 
 
 def labels_of(row: Row) -> Labels:
-    """What a row's fields say of its audio, but for what its own control sentences deny: there the row contradicts itself."""
-    labels, denied = fields_of(row), {fact.kind for fact in source_of(row).facts if contradiction(fact, fields_of(row))}
+    """What a row's fields say of its audio, but for what its own control sentences deny: there the
+    row contradicts itself.
+    """
+    labels, denied = (
+        fields_of(row),
+        {fact.kind for fact in source_of(row).facts if contradiction(fact, fields_of(row))},
+    )
     empty: dict[str, Any] = {}
     if denied & {FactKind.BPM, FactKind.TEMPO_WORD}:
         empty["tempo"] = Tempo(**_HOW)
@@ -87,7 +110,11 @@ def fields_of(row: Row) -> Labels:
     key = Key.parse(names[0]) if len(names) == 1 else None
     starts = [*row["chords_time"], max(_CLIP_S, *row["chords_time"], 0) + 1]
     segments = tuple(
-        ChordSegment(start_s=start, end_s=end, label=symbol if symbol == NO_CHORD else Chord.parse_symbol(symbol).harte)
+        ChordSegment(
+            start_s=start,
+            end_s=end,
+            label=symbol if symbol == NO_CHORD else Chord.parse_symbol(symbol).harte,
+        )
         for symbol, start, end in zip(row["chords"], starts, starts[1:], strict=False)
     )
     beats = max((int(number) for number in row["beats"][1]), default=0)
@@ -102,32 +129,57 @@ def fields_of(row: Row) -> Labels:
 
 
 def read_table(folder: Folder, listing: bool) -> str:
-    """Precision and recall of the parser against the hand's facts, by kind and by where the texts are from."""
+    """Precision and recall of the parser against the hand's facts, by kind and by where the texts
+    are from.
+    """
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for entry in json.loads(_LABELLED.read_text()):
         of = "paraphrases" if "row" in entry else "MusicCaps"
-        text = folder.mustango[entry["file"]][entry["row"]]["captions"] if "row" in entry else folder.musiccaps[entry["ytid"]]
+        text = (
+            folder.mustango[entry["file"]][entry["row"]]["captions"]
+            if "row" in entry
+            else folder.musiccaps[entry["ytid"]]
+        )
         wanted = {(str(kind), str(value)) for kind, value in entry["facts"]}
         read = {(fact.kind.value, fact.value) for fact in parse_facts(clean_text(text))}
-        for word, facts in (("both", wanted & read), ("missed", wanted - read), ("extra", read - wanted)):
+        for word, facts in (
+            ("both", wanted & read),
+            ("missed", wanted - read),
+            ("extra", read - wanted),
+        ):
             for kind, value in facts:
                 counts[of, kind][word] += 1
                 if listing and word != "both":
                     print(word, entry.get("row", entry.get("ytid")), kind, value)
     lines = ["| texts | kind | facts | precision | recall |", "|---|---|---:|---:|---:|"]
     for (of, kind), count in sorted(counts.items()):
-        right, told, found = count["both"], count["both"] + count["missed"], count["both"] + count["extra"]
-        lines.append(f"| {of} | {kind} | {told} | {right / max(1, found):.3f} | {right / max(1, told):.3f} |")
+        right, told, found = (
+            count["both"],
+            count["both"] + count["missed"],
+            count["both"] + count["extra"],
+        )
+        lines.append(
+            f"| {of} | {kind} | {told} | {right / max(1, found):.3f} | {right / max(1, told):.3f} |"
+        )
     return "\n".join(lines)
 
 
 def hand_cases(folder: Folder) -> Iterator[Case]:
-    """The paraphrases with the hand's verdicts: one lands where it states every fact of its source."""
+    """The paraphrases with the hand's verdicts: one lands where it states every fact of its
+    source.
+    """
     for entry in json.loads(_LABELLED.read_text()):
         if "row" in entry:
             row = folder.mustango[entry["file"]][entry["row"]]
             right = not entry["lost"] and not entry["changed"]
-            yield Case(f"row {entry['row']}", "paraphrase", row["captions"], source_of(row), labels_of(row), right)
+            yield Case(
+                f"row {entry['row']}",
+                "paraphrase",
+                row["captions"],
+                source_of(row),
+                labels_of(row),
+                right,
+            )
 
 
 def edited_cases(folder: Folder, seed: int = 0) -> Iterator[Case]:
@@ -154,14 +206,23 @@ def judged(cases: list[Case], listing: bool) -> str:
         is_as_wanted = case.right is not bool(found)
         counts[not case.right, case.kind][str(is_as_wanted)] += 1
         if listing and not is_as_wanted:
-            print(case.kind, "|", case.name, "|", "; ".join(" ".join(fault) for fault in found) or "let in")
+            print(
+                case.kind,
+                "|",
+                case.name,
+                "|",
+                "; ".join(" ".join(fault) for fault in found) or "let in",
+            )
     lines = ["| texts | should be | number | as they should | share |", "|---|---|---:|---:|---:|"]
     for is_wrong in (True, False):
         kinds = {kind: count for (wrong, kind), count in counts.items() if wrong is is_wrong}
         rows = [*kinds.items(), ("**all**", sum(kinds.values(), Counter()))]
         for kind, count in rows:
             number, right = count.total(), count["True"]
-            lines.append(f"| {kind} | {'refused' if is_wrong else 'let in'} | {number} | {right} | {right / max(1, number):.4f} |")
+            lines.append(
+                f"| {kind} | {'refused' if is_wrong else 'let in'} | {number} | {right} | "
+                f"{right / max(1, number):.4f} |"
+            )
     return "\n".join(lines)
 
 
@@ -175,10 +236,20 @@ def sources_checked(folder: Folder, listing: bool) -> str:
             read = defaultdict(set)
             for fact in source_of(row).facts:
                 read[fact.kind.value].add(fact.value)
-            wanted = {"chords": set(), "bpm": set(), "key": {Key.parse(key).name for key in row["key"] if key and "key" in said}}
+            wanted = {
+                "chords": set(),
+                "bpm": set(),
+                "key": {Key.parse(key).name for key in row["key"] if key and "key" in said},
+            }
             if row["chords"] and "chord" in said:
-                harte = [Chord.parse_symbol(symbol).harte for symbol in row["chords"] if symbol != NO_CHORD]
-                wanted["chords"] = {" ".join(one for at, one in enumerate(harte) if at == 0 or one != harte[at - 1])}
+                harte = [
+                    Chord.parse_symbol(symbol).harte
+                    for symbol in row["chords"]
+                    if symbol != NO_CHORD
+                ]
+                wanted["chords"] = {
+                    " ".join(one for at, one in enumerate(harte) if at == 0 or one != harte[at - 1])
+                }
             if row["bpm"] and ("bpm" in said or "beats per minute" in said):
                 wanted["bpm"] = {f"{row['bpm']:g}"}
             for kind, values in wanted.items():
@@ -187,7 +258,11 @@ def sources_checked(folder: Folder, listing: bool) -> str:
                 if listing and read[kind] != values:
                     print("source", file, place, kind, "read", read[kind], "field", values)
     return "\n".join(
-        ["| sources | rows | as the fields say |", "|---|---:|---:|", *(f"| {kind} | {number[kind]} | {right[kind]} |" for kind in number)]
+        [
+            "| sources | rows | as the fields say |",
+            "|---|---:|---:|",
+            *(f"| {kind} | {number[kind]} | {right[kind]} |" for kind in number),
+        ]
     )
 
 
@@ -213,7 +288,11 @@ def speed(cases: list[Case], folder: Folder) -> str:
         [
             "| what | texts | words each | a second |",
             "|---|---:|---:|---:|",
-            f"| parse_facts | {len(texts)} | {sum(len(text.split()) for text in texts) / len(texts):.0f} | {len(texts) / parsed_s:.0f} |",
+            (
+                f"| parse_facts | {len(texts)} | "
+                f"{sum(len(text.split()) for text in texts) / len(texts):.0f} | "
+                f"{len(texts) / parsed_s:.0f} |"
+            ),
             f"| faults | {len(offered)} | {words:.0f} | {len(offered) / judged_s:.0f} |",
         ]
     )
@@ -221,7 +300,9 @@ def speed(cases: list[Case], folder: Folder) -> str:
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()

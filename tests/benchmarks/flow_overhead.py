@@ -1,9 +1,11 @@
-"""What a flow costs beside a plain build: the same corpus through `obbligato build` and the flow `build-corpus`, in one run.
+"""What a flow costs beside a plain build: the same corpus through `obbligato build` and the flow
+`build-corpus`, in one run.
 
     python -m tests.benchmarks.flow_overhead SOURCE [--workers 2] [--rounds 2]
 
-A Prefect server of its own is started first and not counted, as where one runs anyway; its start is printed by itself. Plain builds and
-flows take turns; each is a process of its own, from start to end. Prints seconds, the ratio of the means, and whether the bytes agree.
+A Prefect server of its own is started first and not counted, as where one runs anyway; its start is
+printed by itself. Plain builds and flows take turns; each is a process of its own, from start to
+end. Prints seconds, the ratio of the means, and whether the bytes agree.
 """
 
 import argparse
@@ -29,7 +31,13 @@ build_corpus([sys.argv[1]], sys.argv[2], Recipe(), EngineSettings(workers=int(sy
 def timed(command: list[str], environment: dict[str, str]) -> float:
     """Wall seconds of a command that must succeed."""
     began = time.perf_counter()
-    subprocess.run(command, env={**environment, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        command,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
     return time.perf_counter() - began
 
 
@@ -48,17 +56,37 @@ def main() -> None:
         try:
             for number in range(chosen.rounds):
                 outs = [str(folder / f"plain{number}"), str(folder / f"flow{number}")]
-                build = [sys.executable, "-m", "flows.cli", "build", chosen.source, "--out", outs[0], "--workers", str(chosen.workers)]
+                build = [
+                    sys.executable,
+                    "-m",
+                    "flows.cli",
+                    "build",
+                    chosen.source,
+                    "--out",
+                    outs[0],
+                    "--workers",
+                    str(chosen.workers),
+                ]
                 plain.append(timed(build, dict(os.environ)))
-                flow.append(timed([sys.executable, "-c", FLOW, chosen.source, outs[1], str(chosen.workers)], server.environment))
+                flow.append(
+                    timed(
+                        [sys.executable, "-c", FLOW, chosen.source, outs[1], str(chosen.workers)],
+                        server.environment,
+                    )
+                )
                 same = digests(Path(outs[0])) == digests(Path(outs[1]))
                 print(
-                    f"round {number + 1}: plain {plain[-1]:.1f} s, flow {flow[-1]:.1f} s, bytes {'equal' if same else 'DIFFER'}", flush=True
+                    f"round {number + 1}: plain {plain[-1]:.1f} s, flow {flow[-1]:.1f} s, bytes "
+                    f"{'equal' if same else 'DIFFER'}",
+                    flush=True,
                 )
         finally:
             server.process.terminate()
             server.process.wait()
-        print(f"ratio of the means {sum(flow) / sum(plain):.3f}, {(sum(flow) - sum(plain)) / len(flow):.1f} s more")
+        print(
+            f"ratio of the means {sum(flow) / sum(plain):.3f}, "
+            f"{(sum(flow) - sum(plain)) / len(flow):.1f} s more"
+        )
 
 
 if __name__ == "__main__":

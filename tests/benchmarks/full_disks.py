@@ -1,9 +1,11 @@
-"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers. Needs root, to mount.
+"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers. Needs
+root, to mount.
 
     python -m tests.benchmarks.full_disks [--tree TREE] [--quick] [--kinds ext4]
 
-For each, a build that runs out of room must end with exit status 1 and one line, without any dead row that the undisturbed build does not
-have; with room again the same command must give all files of the undisturbed build. `--tree` runs another checkout's command.
+For each, a build that runs out of room must end with exit status 1 and one line, without any dead
+row that the undisturbed build does not have; with room again the same command must give all files
+of the undisturbed build. `--tree` runs another checkout's command.
 """
 
 import argparse
@@ -39,7 +41,9 @@ _PLENTY: Final = 64 << 20
 
 
 class Case(NamedTuple):
-    """One build: the file system of its disks, bytes free for the output and for temporary files, its source and workers."""
+    """One build: the file system of its disks, bytes free for the output and for temporary files,
+    its source and workers.
+    """
 
     kind: FileSystem
     out_free: int
@@ -50,7 +54,11 @@ class Case(NamedTuple):
     @property
     def full(self) -> str:
         """Which disk is short of room."""
-        short = [name for name, free in (("output", self.out_free), ("TMPDIR", self.tmp_free)) if free < _PLENTY]
+        short = [
+            name
+            for name, free in (("output", self.out_free), ("TMPDIR", self.tmp_free))
+            if free < _PLENTY
+        ]
         return " and ".join(short)
 
 
@@ -73,8 +81,17 @@ class Found(NamedTuple):
     @property
     def good(self) -> bool:
         """Whether all that is promised held."""
-        stopped = self.first.status == 1 and self.first.said.startswith("obbligato: ") and "\n" not in self.first.said
-        return (stopped or self.first == Ended(0, "")) and not self.dead and self.again == Ended(0, "") and self.equal
+        stopped = (
+            self.first.status == 1
+            and self.first.said.startswith("obbligato: ")
+            and "\n" not in self.first.said
+        )
+        return (
+            (stopped or self.first == Ended(0, ""))
+            and not self.dead
+            and self.again == Ended(0, "")
+            and self.equal
+        )
 
 
 def write_sources(work: Path) -> dict[str, str]:
@@ -86,10 +103,27 @@ def write_sources(work: Path) -> dict[str, str]:
         times = np.arange(seconds * _RATE_HZ) / _RATE_HZ
         rough = np.random.default_rng(number).uniform(-0.02, 0.02, len(times))
         flac = folder / f"{number}.flac"
-        soundfile.write(flac, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * times) + rough, _RATE_HZ)
-        members += [(f"{number}.flac", flac.read_bytes()), (f"{number}.json", f'{{"caption": "Tone {number}."}}'.encode())]
+        soundfile.write(
+            flac, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * times) + rough, _RATE_HZ
+        )
+        members += [
+            (f"{number}.flac", flac.read_bytes()),
+            (f"{number}.json", f'{{"caption": "Tone {number}."}}'.encode()),
+        ]
         if number % 2:
-            subprocess.run(["ffmpeg", "-v", "error", "-i", str(flac), "-c:a", "aac", str(folder / f"{number}.m4a")], check=True)
+            subprocess.run(
+                [
+                    "ffmpeg",
+                    "-v",
+                    "error",
+                    "-i",
+                    str(flac),
+                    "-c:a",
+                    "aac",
+                    str(folder / f"{number}.m4a"),
+                ],
+                check=True,
+            )
             flac.unlink()
     with tarfile.open(work / "songs.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members:
@@ -97,31 +131,71 @@ def write_sources(work: Path) -> dict[str, str]:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     with (work / "songs.csv").open("w", newline="") as out:
-        csv.writer(out).writerows([("uri", "caption"), *((f"folder/{path.name}", "A tone.") for path in sorted(folder.iterdir()))])
-    return {"folder": str(folder), "shard": str(work / "songs.tar"), "manifest": str(work / "songs.csv")}
+        csv.writer(out).writerows(
+            [
+                ("uri", "caption"),
+                *((f"folder/{path.name}", "A tone.") for path in sorted(folder.iterdir())),
+            ]
+        )
+    return {
+        "folder": str(folder),
+        "shard": str(work / "songs.tar"),
+        "manifest": str(work / "songs.csv"),
+    }
 
 
 def built(tree: Path, source: str, recipe: Path, out: Path, temporary: Path, workers: int) -> Ended:
     """`obbligato build` with a TMPDIR of its own."""
-    call = [sys.executable, "-P", "-c", _COMMAND, "build", source, "--out", str(out), "--recipe", str(recipe), "--workers", str(workers)]
+    call = [
+        sys.executable,
+        "-P",
+        "-c",
+        _COMMAND,
+        "build",
+        source,
+        "--out",
+        str(out),
+        "--recipe",
+        str(recipe),
+        "--workers",
+        str(workers),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(temporary)}
-    done = subprocess.run(call, cwd=tree, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        call,
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     return Ended(done.returncode, done.stderr.strip())
 
 
 def dead_rows(out: Path) -> set[tuple[str, str, str]]:
     """What a build calls dead: table, place or key, code."""
     found = set()
-    for path in [*out.rglob("*.dead.parquet"), *(out / "probed").glob("*.parquet"), *(out / "ledger").glob("*.parquet")]:
+    for path in [
+        *out.rglob("*.dead.parquet"),
+        *(out / "probed").glob("*.parquet"),
+        *(out / "ledger").glob("*.parquet"),
+    ]:
         for row in pq.read_table(path).to_pylist():
             if row.get("code"):
-                found.add((path.name, str(row.get("place", row.get("key", row.get("row")))), row["code"]))
+                found.add(
+                    (path.name, str(row.get("place", row.get("key", row.get("row")))), row["code"])
+                )
     return found
 
 
 def cases(kinds: Sequence[FileSystem], *, quick: bool) -> Iterator[Case]:
     """All of some file systems."""
-    rooms = [(free, _PLENTY) for free in _OUT_FREE] + [(_PLENTY, free) for free in _TMP_FREE] + [(700 << 10, 1 << 20)]
+    rooms = (
+        [(free, _PLENTY) for free in _OUT_FREE]
+        + [(_PLENTY, free) for free in _TMP_FREE]
+        + [(700 << 10, 1 << 20)]
+    )
     for kind in kinds:
         for source in ("folder", "shard", "manifest"):
             for number, (out_free, tmp_free) in enumerate(rooms):
@@ -133,7 +207,10 @@ def cases(kinds: Sequence[FileSystem], *, quick: bool) -> Iterator[Case]:
 def tried(case: Case, tree: Path, source: str, recipe: Path, work: Path, whole: Path) -> Found:
     """One case, on new disks."""
     with ExitStack() as stack:
-        out_disk, tmp_disk = (stack.enter_context(mounted(work / name, kind=case.kind)) for name in ("out-disk", "tmp-disk"))
+        out_disk, tmp_disk = (
+            stack.enter_context(mounted(work / name, kind=case.kind))
+            for name in ("out-disk", "tmp-disk")
+        )
         _leave(out_disk, case.out_free)
         _leave(tmp_disk, case.tmp_free)
         out = out_disk.folder / "build"
@@ -171,22 +248,37 @@ def run(work: Path, tree: Path, kinds: Sequence[FileSystem], *, quick: bool) -> 
 
 def table(found: list[Found]) -> None:
     """The results by file system, disk and source."""
-    print("\n| file system | full | source | builds | exit 1, one line | exit 0 at once | new dead rows | then equal |")
+    print(
+        "\n| file system | full | source | builds | exit 1, one line | exit 0 at once | new dead "
+        "rows | then equal |"
+    )
     print("|---|---|---|---:|---:|---:|---:|---:|")
     groups: dict[tuple[str, str, str], list[Found]] = {}
     for one in found:
         groups.setdefault((one.case.kind, one.case.full, one.case.source), []).append(one)
     for group, members in groups.items():
         count = Counter(one.first.status for one in members)
-        row = [len(members), count[1], count[0], sum(one.dead for one in members), sum(one.equal for one in members)]
+        row = [
+            len(members),
+            count[1],
+            count[0],
+            sum(one.dead for one in members),
+            sum(one.equal for one in members),
+        ]
         print(f"| {' | '.join(group)} | {' | '.join(map(str, row))} |")
     print(f"\n{sum(one.good for one in found)} of {len(found)} as promised")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout whose command is run")
-    parser.add_argument("--quick", action="store_true", help="half of the matrix: one worker and two in turn")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tree", type=Path, default=ROOT, help="another checkout whose command is run"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="half of the matrix: one worker and two in turn"
+    )
     parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="full-disks-") as work:

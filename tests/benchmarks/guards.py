@@ -1,14 +1,16 @@
-"""What the guards cost: hashing inputs, page checksums, whole builds before and after, and the memory that bombs take.
+"""What the guards cost: hashing inputs, page checksums, whole builds before and after, and the
+memory that bombs take.
 
     python -m tests.benchmarks.guards pairs --before TREE [--pairs 3] [--workers 2]
     python -m tests.benchmarks.guards hashing [--workers 2]
     python -m tests.benchmarks.guards pages BUILD
     python -m tests.benchmarks.guards bombs
 
-`pairs` builds and verifies the demo's dozen pieces with this tree and with another (`--before`: a checkout of an earlier one), in turn.
-`hashing` builds them once and counts the CPU seconds of reading inputs again to hash them. `pages` reads and writes a build's tables
-with and without page checksums. `bombs` measures the memory of a whole process tree, beyond that of the same command on a good input.
-CPU seconds are those of all processes of a build.
+`pairs` builds and verifies the demo's dozen pieces with this tree and with another (`--before`: a
+checkout of an earlier one), in turn. `hashing` builds them once and counts the CPU seconds of
+reading inputs again to hash them. `pages` reads and writes a build's tables with and without page
+checksums. `bombs` measures the memory of a whole process tree, beyond that of the same command on a
+good input. CPU seconds are those of all processes of a build.
 """
 
 import argparse
@@ -60,7 +62,11 @@ def command(tree: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
     """`obbligato` of a tree, in a process of its own."""
     call = [sys.executable, "-P", "-c", _COMMAND, *map(str, arguments)]
     return subprocess.Popen(
-        call, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        call,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -70,7 +76,10 @@ def cost(tree: Path, *arguments: str | Path) -> Cost:
     if command(tree, *arguments).wait():
         raise RuntimeError(f"obbligato {' '.join(map(str, arguments))} failed in {tree}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Cost(time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return Cost(
+        time.perf_counter() - began,
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    )
 
 
 def pairs(work: Path, before: Path, count: int, workers: int) -> None:
@@ -80,8 +89,12 @@ def pairs(work: Path, before: Path, count: int, workers: int) -> None:
     for number in range(count):
         for name, tree in (("before", before), ("now", ROOT)):
             out = work / f"{name}-{number}"
-            found.setdefault(f"build, {name}", []).append(cost(tree, "build", songs, "--out", out, "--workers", str(workers)))
-            found.setdefault(f"verify, {name}", []).append(cost(tree, "verify", out, "--workers", str(workers)))
+            found.setdefault(f"build, {name}", []).append(
+                cost(tree, "build", songs, "--out", out, "--workers", str(workers))
+            )
+            found.setdefault(f"verify, {name}", []).append(
+                cost(tree, "verify", out, "--workers", str(workers))
+            )
             shutil.rmtree(out)
     print(f"{workers} workers\n\n| | wall s | CPU s | each |\n|---|---:|---:|---|")
     for name, costs in sorted(found.items()):
@@ -91,7 +104,9 @@ def pairs(work: Path, before: Path, count: int, workers: int) -> None:
 
 
 class Counter:
-    """CPU seconds that calls of some functions took, by the thread that made them, and how often they were called."""
+    """CPU seconds that calls of some functions took, by the thread that made them, and how often
+    they were called.
+    """
 
     def __init__(self) -> None:
         self.cpu_s, self.calls, self._lock = 0.0, 0, threading.Lock()
@@ -112,7 +127,9 @@ class Counter:
 
 
 def hashing(work: Path, workers: int) -> None:
-    """CPU seconds of a build, and of its verification, that go into holding files against their hashes."""
+    """CPU seconds of a build, and of its verification, that go into holding files against their
+    hashes.
+    """
     songs, out, engine = write_songs(work / "songs"), str(work / "out"), Engine(workers=workers)
     inputs, whole = Counter(), Counter()
     stage.check_files = inputs.around(stage.check_files)
@@ -120,13 +137,19 @@ def hashing(work: Path, workers: int) -> None:
     used_s = _used_s()
     build([str(songs)], out, Recipe(), engine, lambda _: None)
     built_s, read_s = _used_s() - used_s, inputs.cpu_s
-    print(f"| build: inputs of stages | {inputs.calls} | {read_s:.3f} | {built_s:.1f} | {100 * read_s / built_s:.2f} % |", flush=True)
+    print(
+        f"| build: inputs of stages | {inputs.calls} | {read_s:.3f} | {built_s:.1f} | "
+        f"{100 * read_s / built_s:.2f} % |",
+        flush=True,
+    )
     used_s = _used_s()
     Store.sha256 = whole.around(Store.sha256)  # type: ignore[method-assign]
     verify_build(out, engine, lambda _: None)
     checked_s = _used_s() - used_s
     print(
-        f"| verify: every file | {whole.calls} | {whole.cpu_s:.3f} | {checked_s:.1f} | {100 * whole.cpu_s / checked_s:.2f} % |", flush=True
+        f"| verify: every file | {whole.calls} | {whole.cpu_s:.3f} | {checked_s:.1f} | "
+        f"{100 * whole.cpu_s / checked_s:.2f} % |",
+        flush=True,
     )
 
 
@@ -141,11 +164,20 @@ def pages(out: Path, rounds: int = 20) -> None:
     tables = {path: pq.read_table(path) for path in sorted(out.rglob("*.parquet"))}
     plain = {path: _parquet(table, checksums=False) for path, table in tables.items()}
     summed = {path: _parquet(table, checksums=True) for path, table in tables.items()}
-    print(f"{len(tables)} tables, {sum(map(len, plain.values())):,} bytes, {sum(map(len, summed.values())):,} with checksums\n")
+    print(
+        f"{len(tables)} tables, {sum(map(len, plain.values())):,} bytes, "
+        f"{sum(map(len, summed.values())):,} with checksums\n"
+    )
     print("| | without ms | with ms |\n|---|---:|---:|")
-    written = [_cpu_ms_of_both(lambda on: [_parquet(one, checksums=on) for one in tables.values()]) for _ in range(rounds)]
+    written = [
+        _cpu_ms_of_both(lambda on: [_parquet(one, checksums=on) for one in tables.values()])
+        for _ in range(rounds)
+    ]
     contents = {False: plain.values(), True: summed.values()}
-    read = [_cpu_ms_of_both(lambda on: [_read(one, checked=on) for one in contents[on]]) for _ in range(rounds)]
+    read = [
+        _cpu_ms_of_both(lambda on: [_read(one, checked=on) for one in contents[on]])
+        for _ in range(rounds)
+    ]
     for name, both in (("write all", written), ("read all", read)):
         medians = [statistics.median(values) for values in zip(*both, strict=True)]
         print(f"| {name} | {medians[0]:.1f} | {medians[1]:.1f} |")
@@ -172,7 +204,9 @@ def _cpu_ms_of_both(work: Callable[[bool], object]) -> tuple[float, float]:
 
 
 def tree_peak_mb(process: "subprocess.Popen[bytes]") -> float:
-    """Peak resident memory of a process and all below it, together, sampled a hundred times a second."""
+    """Peak resident memory of a process and all below it, together, sampled a hundred times a
+    second.
+    """
     peak, root = 0.0, psutil.Process(process.pid)
     while process.poll() is None:
         total = 0
@@ -226,20 +260,41 @@ def _bombs(work: Path) -> Iterator[tuple[str, str, Path, Path]]:
     yield "the same", "shards verify", work / "loop.tar", good
     texts = [(f"{number}.json", b"[" + b"[]," * 5_000_000 + b"[]]") for number in range(6)]
     (work / "json.tar").write_bytes(tar_of(*SAMPLE, *texts))
-    small = [(f"{number}{ending}", content) for number in range(8) for ending, content in ((".flac", b"x"), (".json", _nested()))]
+    small = [
+        (f"{number}{ending}", content)
+        for number in range(8)
+        for ending, content in ((".flac", b"x"), (".json", _nested()))
+    ]
     (work / "many.tar").write_bytes(tar_of(*small))
     yield "six JSON of 15 MB", "plan", work / "json.tar", good
     yield "the same", "shards verify", work / "json.tar", good
     yield "eight JSON of 1.8 MB, 600,000 lists each", "plan", work / "many.tar", good
     yield "the same", "shards verify", work / "many.tar", good
-    table = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["x" * (60 << 20)]))
-    pq.write_table(pa.table({"uri": ["a.wav"] * 2000, "caption": table}), work / "bomb.parquet", compression="zstd")
-    pq.write_table(pa.table({"uri": ["a.wav"] * 2000, "caption": ["x"] * 2000}), work / "good.parquet", compression="zstd")
-    yield "Parquet, 60 MB 2,000 times by dictionary", "plan", work / "bomb.parquet", work / "good.parquet"
+    table = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 2000, pa.int32()), pa.array(["x" * (60 << 20)])
+    )
+    pq.write_table(
+        pa.table({"uri": ["a.wav"] * 2000, "caption": table}),
+        work / "bomb.parquet",
+        compression="zstd",
+    )
+    pq.write_table(
+        pa.table({"uri": ["a.wav"] * 2000, "caption": ["x"] * 2000}),
+        work / "good.parquet",
+        compression="zstd",
+    )
+    yield (
+        "Parquet, 60 MB 2,000 times by dictionary",
+        "plan",
+        work / "bomb.parquet",
+        work / "good.parquet",
+    )
     yield "gzip of 3 GiB", "shards verify", _gzip(work / "bomb.tar.gz"), good
     minute = [("m.flac", _flac(work / "minute.flac", 1)), ("m.json", b'{"caption": "x"}')]
     (work / "minute.tar").write_bytes(tar_of(*minute))
-    (work / "flac.tar").write_bytes(tar_of(*minute, ("z.flac", _flac(work / "long.flac", 24 * 60)), ("z.json", b"{}")))
+    (work / "flac.tar").write_bytes(
+        tar_of(*minute, ("z.flac", _flac(work / "long.flac", 24 * 60)), ("z.json", b"{}"))
+    )
     yield "FLAC of 24 hours in a shard", "shards verify", work / "flac.tar", work / "minute.tar"
     yield "the same", "build", work / "flac.tar", work / "minute.tar"
 
@@ -250,7 +305,10 @@ def _nested() -> bytes:
 
 def bombs(work: Path) -> None:
     """Peak memory of each bomb's process tree, beyond that of the same command on a good input."""
-    print(f"| bomb | read by | idle MiB | peak MiB | above idle (goal < {_MEMORY_GOAL_MB}) | s |\n|---|---|---:|---:|---:|---:|")
+    print(
+        f"| bomb | read by | idle MiB | peak MiB | above idle (goal < {_MEMORY_GOAL_MB}) | s "
+        "|\n|---|---|---:|---:|---:|---:|"
+    )
     idle: dict[tuple[str, Path], float] = {}
     for what, reader, bomb, good in _bombs(work):
         if (reader, good) not in idle:
@@ -261,8 +319,20 @@ def bombs(work: Path) -> None:
     for kind in FLOODS:
         with hostile_model(FLOODS[kind]) as server:
             began = time.perf_counter()
-            peak = tree_peak_mb(subprocess.Popen([sys.executable, "-c", ONE_CALL, server.url], cwd=ROOT, stdout=subprocess.DEVNULL))
-            _row(f"a language model's answer: {kind}", "a call", _server_idle_mb(), peak, time.perf_counter() - began)
+            peak = tree_peak_mb(
+                subprocess.Popen(
+                    [sys.executable, "-c", ONE_CALL, server.url],
+                    cwd=ROOT,
+                    stdout=subprocess.DEVNULL,
+                )
+            )
+            _row(
+                f"a language model's answer: {kind}",
+                "a call",
+                _server_idle_mb(),
+                peak,
+                time.perf_counter() - began,
+            )
 
 
 def _reading(work: Path, reader: str, source: Path) -> "subprocess.Popen[bytes]":
@@ -272,11 +342,21 @@ def _reading(work: Path, reader: str, source: Path) -> "subprocess.Popen[bytes]"
 
 def _server_idle_mb() -> float:
     """Memory of a call that nobody answers."""
-    return tree_peak_mb(subprocess.Popen([sys.executable, "-c", ONE_CALL, "http://127.0.0.1:9"], cwd=ROOT, stdout=subprocess.DEVNULL))
+    return tree_peak_mb(
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_CALL, "http://127.0.0.1:9"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+    )
 
 
 def _row(what: str, reader: str, idle_mb: float, peak_mb: float, wall_s: float) -> None:
-    print(f"| {what} | {reader} | {idle_mb:.0f} | {peak_mb:.0f} | {peak_mb - idle_mb:.0f} | {wall_s:.1f} |", flush=True)
+    print(
+        f"| {what} | {reader} | {idle_mb:.0f} | {peak_mb:.0f} | {peak_mb - idle_mb:.0f} | "
+        f"{wall_s:.1f} |",
+        flush=True,
+    )
 
 
 @contextmanager
@@ -286,7 +366,9 @@ def _work() -> Iterator[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("pairs", "hashing", "pages", "bombs"))
     parser.add_argument("build", nargs="?", type=Path, help="of pages: a finished build")
     parser.add_argument("--before", type=Path, help="of pairs: a checkout to compare with")

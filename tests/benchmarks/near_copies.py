@@ -1,11 +1,14 @@
-"""Near copies among many texts: time, memory and exactness of the search by groups of facts, and MiniLM's own pace.
+"""Near copies among many texts: time, memory and exactness of the search by groups of facts, and
+MiniLM's own pace.
 
     python -m tests.benchmarks.near_copies [--texts 100000 1000000] [--musiccaps FILE] [--no-embedding] [--threads 1]
 
-Unit vectors are drawn, each group's around its own centre (cosine 0.6, as texts with the same facts lie). Of a million texts four groups
-hold 75,000 each, 24 hold 10,000 each, the others are small; other sizes in proportion. 1 % of the texts are planted copies of an earlier
-one (cosine 0.995) with the same facts, which must go, and 1 % copies with other facts, which must stay. Beside it one matrix product
-without groups. Prints Markdown tables; the exit status is 1 and the last line begins with FAILED where a claim does not hold.
+Unit vectors are drawn, each group's around its own centre (cosine 0.6, as texts with the same facts
+lie). Of a million texts four groups hold 75,000 each, 24 hold 10,000 each, the others are small;
+other sizes in proportion. 1 % of the texts are planted copies of an earlier one (cosine 0.995) with
+the same facts, which must go, and 1 % copies with other facts, which must stay. Beside it one
+matrix product without groups. Prints Markdown tables; the exit status is 1 and the last line begins
+with FAILED where a claim does not hold.
 """
 
 import argparse
@@ -35,7 +38,9 @@ NONE = -1
 
 
 class Corpus(NamedTuple):
-    """Texts in order: the group of each, the text that it copies, and whether with the same facts."""
+    """Texts in order: the group of each, the text that it copies, and whether with the same
+    facts.
+    """
 
     group: np.ndarray
     copied: np.ndarray  # NONE: of its own
@@ -54,12 +59,18 @@ def corpus(texts: int) -> Corpus:
     kind = rng.random(texts)
     earlier: dict[int, list[int]] = defaultdict(list)
     own: list[int] = []
-    used: set[int] = set()  # two copies of one text among the same other facts would be copies of each other
+    used: set[int] = (
+        set()
+    )  # two copies of one text among the same other facts would be copies of each other
     for place in range(texts):
         held = earlier[group[place]]
         if kind[place] < PLANTED and held:
             copied[place], same[place] = held[int(rng.random() * len(held))], True
-        elif PLANTED <= kind[place] < 2 * PLANTED and own and group[other := own[int(rng.random() * len(own))]] != group[place]:
+        elif (
+            PLANTED <= kind[place] < 2 * PLANTED
+            and own
+            and group[other := own[int(rng.random() * len(own))]] != group[place]
+        ):
             copied[place] = other if other not in used else NONE
             used.add(other)
         else:
@@ -72,22 +83,30 @@ def vector(place: int, made: Corpus) -> Vectors:
     """A text's vector, drawn anew whenever it is asked for: nothing but the index holds memory."""
     origin = made.copied[place]
     if origin != NONE:
-        return _unit(vector(int(origin), made) + 0.1 * _drawn(1, place))  # 1 / sqrt(1 + 0.1²): cosine 0.995
+        return _unit(
+            vector(int(origin), made) + 0.1 * _drawn(1, place)
+        )  # 1 / sqrt(1 + 0.1²): cosine 0.995
     return _unit(np.sqrt(0.6) * _drawn(2, int(made.group[place])) + np.sqrt(0.4) * _drawn(3, place))
 
 
 def _drawn(kind: int, number: int) -> Vectors:
-    drawn = np.random.Generator(np.random.SFC64([kind, number])).standard_normal(DIMENSION, np.float32)
+    drawn = np.random.Generator(np.random.SFC64([kind, number])).standard_normal(
+        DIMENSION, np.float32
+    )
     return _unit(drawn)
 
 
 def _unit(drawn: Vectors) -> Vectors:
-    found: Vectors = (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)  # as they are stored
+    found: Vectors = (
+        (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
+    )  # as they are stored
     return found
 
 
 class Searched(NamedTuple):
-    """What a search came to. Seconds and CPU seconds are of the search alone; memory is the peak, and that above what it began with."""
+    """What a search came to. Seconds and CPU seconds are of the search alone; memory is the peak,
+    and that above what it began with.
+    """
 
     groups: int
     seconds: float
@@ -104,7 +123,10 @@ class Searched(NamedTuple):
 def searched(texts: int) -> Searched:
     """Feed an index bucket by bucket in order, as the stage does."""
     made = corpus(texts)
-    facts: list[FactSet] = [frozenset({("bpm", str(number)), ("key", "A minor")}) for number in range(int(made.group.max()) + 1)]
+    facts: list[FactSet] = [
+        frozenset({("bpm", str(number)), ("key", "A minor")})
+        for number in range(int(made.group.max()) + 1)
+    ]
     dropped = np.zeros(texts, bool)
     index, seconds, cpu_s, last_s, before_mb = Index(LIMIT), 0.0, 0.0, 0.0, _peak_mb()
     for start in range(0, texts, BUCKET):
@@ -120,12 +142,25 @@ def searched(texts: int) -> Searched:
         last_s = time.perf_counter() - began
         seconds, cpu_s = seconds + last_s, cpu_s + time.process_time() - busy_s
         if places.stop % 100_000 == 0:
-            print(f"{places.stop:,} of {texts:,}: {seconds:.1f} s, CPU {cpu_s:.1f} s, {_peak_mb():.0f} MiB", file=sys.stderr, flush=True)
+            print(
+                f"{places.stop:,} of {texts:,}: {seconds:.1f} s, CPU {cpu_s:.1f} s, "
+                f"{_peak_mb():.0f} MiB",
+                file=sys.stderr,
+                flush=True,
+            )
     peak_mb = _peak_mb()
     return Searched(
-        len(facts), seconds, cpu_s, last_s, peak_mb - before_mb, peak_mb, int(made.same.sum()), int((made.same & ~dropped).sum()),
-        int((dropped & ~made.same).sum()), int(((made.copied != NONE) & ~made.same).sum()),
-    )  # fmt: skip
+        len(facts),
+        seconds,
+        cpu_s,
+        last_s,
+        peak_mb - before_mb,
+        peak_mb,
+        int(made.same.sum()),
+        int((made.same & ~dropped).sum()),
+        int((dropped & ~made.same).sum()),
+        int(((made.copied != NONE) & ~made.same).sum()),
+    )
 
 
 def _peak_mb() -> float:
@@ -133,7 +168,9 @@ def _peak_mb() -> float:
 
 
 class Plain(NamedTuple):
-    """Brute force and the index on the same texts: seconds, what each drops, and whether the facts alone make the difference."""
+    """Brute force and the index on the same texts: seconds, what each drops, and whether the facts
+    alone make the difference.
+    """
 
     plain_s: float
     index_s: float
@@ -143,15 +180,26 @@ class Plain(NamedTuple):
 
 
 def brute_force(texts: int) -> Plain:
-    """One product of all with all, in blocks, without groups; and with the facts compared afterwards, as a check of the index."""
+    """One product of all with all, in blocks, without groups; and with the facts compared
+    afterwards, as a check of the index.
+    """
     made = corpus(texts)
     vectors = np.stack([vector(place, made) for place in range(texts)])
     began = time.perf_counter()
     near: list[tuple[int, int]] = []
     for start in range(0, texts, 2000):
-        rows, columns = np.nonzero(vectors[start : start + 2000] @ vectors[: start + 2000].T >= LIMIT)
-        near += [(start + row, column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True) if column < start + row]
-    without, within = (_kept_out(texts, pairs) for pairs in (near, [pair for pair in near if len(set(made.group[list(pair)])) == 1]))
+        rows, columns = np.nonzero(
+            vectors[start : start + 2000] @ vectors[: start + 2000].T >= LIMIT
+        )
+        near += [
+            (start + row, column)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+            if column < start + row
+        ]
+    without, within = (
+        _kept_out(texts, pairs)
+        for pairs in (near, [pair for pair in near if len(set(made.group[list(pair)])) == 1])
+    )
     plain_s, began = time.perf_counter() - began, time.perf_counter()
     index, dropped = Index(LIMIT), set[int]()
     for start in range(0, texts, BUCKET):
@@ -161,7 +209,9 @@ def brute_force(texts: int) -> Plain:
         for group, members in groups.items():
             flags = index.let_in(frozenset({("bpm", str(group))}), vectors[members])
             dropped |= {place for place, flag in zip(members, flags, strict=True) if not flag}
-    return Plain(plain_s, time.perf_counter() - began, len(without), len(dropped), dropped == within)
+    return Plain(
+        plain_s, time.perf_counter() - began, len(without), len(dropped), dropped == within
+    )
 
 
 def _kept_out(texts: int, pairs: list[tuple[int, int]]) -> set[int]:
@@ -185,14 +235,19 @@ class Pace(NamedTuple):
 
 
 def embedding(texts: list[str]) -> Pace:
-    """MiniLM over the texts, and its forward pass over batches that are tokens already, of like length side by side as ours are."""
+    """MiniLM over the texts, and its forward pass over batches that are tokens already, of like
+    length side by side as ours are.
+    """
     import torch
 
     torch.set_num_threads(1)
     minilm.embedded(texts[:32])  # loads
     network = minilm._model()
     order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-    tokens = [network.preprocess([texts[place] for place in order[start : start + 16]]) for start in range(0, len(texts), 16)]
+    tokens = [
+        network.preprocess([texts[place] for place in order[start : start + 16]])
+        for start in range(0, len(texts), 16)
+    ]
     ours, bare = [], []
     for _round in range(3):
         began = time.perf_counter()
@@ -203,7 +258,9 @@ def embedding(texts: list[str]) -> Pace:
             passed = [network.forward(dict(batch))["sentence_embedding"] for batch in tokens]
         bare.append(time.perf_counter() - began)
     rows = torch.nn.functional.normalize(torch.cat(passed)).numpy()
-    return Pace(len(texts) / min(ours), len(texts) / min(bare), float(np.abs(rows - found[order]).max()))
+    return Pace(
+        len(texts) / min(ours), len(texts) / min(bare), float(np.abs(rows - found[order]).max())
+    )
 
 
 def sources(file: Path | None, count: int) -> list[str]:
@@ -211,27 +268,62 @@ def sources(file: Path | None, count: int) -> list[str]:
     if file:
         with file.open(newline="") as rows:
             return [row["caption"] for row in csv.DictReader(rows)][:count]
-    words = ("slow", "low", "recording", "features", "flute", "guitar", "and", "soft", "drums", "over", "a", "steady", "bass", "line")
+    words = (
+        "slow",
+        "low",
+        "recording",
+        "features",
+        "flute",
+        "guitar",
+        "and",
+        "soft",
+        "drums",
+        "over",
+        "a",
+        "steady",
+        "bass",
+        "line",
+    )
     rng = np.random.default_rng(0)
     return [" ".join(rng.choice(words, int(rng.integers(20, 80)))) for _ in range(count)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--texts", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--musiccaps", type=Path)
     parser.add_argument("--no-embedding", action="store_true")
-    parser.add_argument("--threads", type=int, default=1, help="of the matrix products; the container's stages have one")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="of the matrix products; the container's stages have one",
+    )
     given = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = str(given.threads)  # for the processes that are started
     fresh = multiprocessing.get_context("spawn")  # so that peaks are each run's own
     failed: list[str] = []
     with fresh.Pool(1, maxtasksperchild=1) as pool:
         plain = pool.apply(brute_force, (20_000,))
-    print("| texts | plain product s | index s | plain drops | index drops | index = plain with facts compared |\n" + "|---:" * 6 + "|")
-    print(f"| 20,000 | {plain.plain_s:.2f} | {plain.index_s:.2f} | {plain.plain_dropped} | {plain.index_dropped} | {plain.agree} |\n")
+    print(
+        (
+            "| texts | plain product s | index s | plain drops | index drops | index = plain with "
+            "facts compared |\n"
+        )
+        + "|---:" * 6
+        + "|"
+    )
+    print(
+        f"| 20,000 | {plain.plain_s:.2f} | {plain.index_s:.2f} | {plain.plain_dropped} | "
+        f"{plain.index_dropped} | {plain.agree} |\n"
+    )
     failed += [] if plain.agree else ["the index drops what brute force drops"]
-    print("| texts | fact sets | s | CPU s | last bucket ms | texts/s | MiB more | peak MiB | planted | missed | wrongly gone | others |")
+    print(
+        "| texts | fact sets | s | CPU s | last bucket ms | texts/s | MiB more | peak MiB | "
+        "planted | missed | wrongly gone | others |"
+    )
     print("|---:" * 12 + "|")
     for texts in given.texts:
         with fresh.Pool(1, maxtasksperchild=1) as pool:
@@ -245,14 +337,22 @@ def main() -> None:
             f"{found.peak_mb:.0f}",
         )
         counts = (found.planted, found.missed, found.wrongly_dropped, found.others_planted)
-        print(f"| {texts:,} | {found.groups:,} | " + " | ".join([*cells, *map(str, counts)]) + " |", flush=True)
-        failed += [] if not found.missed and not found.wrongly_dropped else [f"{texts}: exactly the planted copies go"]
+        print(
+            f"| {texts:,} | {found.groups:,} | " + " | ".join([*cells, *map(str, counts)]) + " |",
+            flush=True,
+        )
+        failed += (
+            []
+            if not found.missed and not found.wrongly_dropped
+            else [f"{texts}: exactly the planted copies go"]
+        )
     if not given.no_embedding:
         with fresh.Pool(1) as pool:
             pace = pool.apply(embedding, (sources(given.musiccaps, 300),))
         print("\n| MiniLM, one thread | texts/s |\n|---|---:|")
         print(
-            f"| as the stage embeds | {pace.ours:.1f} |\n| forward pass alone | {pace.bare:.1f} |\n| ratio | {pace.ours / pace.bare:.2f} |"
+            f"| as the stage embeds | {pace.ours:.1f} |\n| forward pass alone | {pace.bare:.1f} "
+            f"|\n| ratio | {pace.ours / pace.bare:.2f} |"
         )
         print(f"\nlargest difference between their vectors: {pace.apart:.1e}")
     if failed:

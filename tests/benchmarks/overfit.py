@@ -1,10 +1,12 @@
-"""Five seconds of eight clips by heart: does the loss fall tenfold, and does what is played have the asked chords?
+"""Five seconds of eight clips by heart: does the loss fall tenfold, and does what is played have
+the asked chords?
 
     python -m tests.benchmarks.overfit CORPUS OUT [--steps 1500]
 
-CORPUS is a build with mel latents (`obbligato encode --codec mel`). Prints the loss of the untrained and the trained net, and how much of
-the time the chords of what is played, by our annotators, are those that were asked for (root and major or minor), against the chords that
-were asked of the other clips.
+CORPUS is a build with mel latents (`obbligato encode --codec mel`). Prints the loss of the
+untrained and the trained net, and how much of the time the chords of what is played, by our
+annotators, are those that were asked for (root and major or minor), against the chords that were
+asked of the other clips.
 """
 
 import argparse
@@ -49,7 +51,11 @@ def eight(corpus: str, shard: Path) -> list[Sample]:
             assert isinstance(content, bytes)
             members = members_of(content)
             sample = parsed(members)
-            if sample.change.variant == "orig" and sample.song_id not in found and len(found) < CLIPS:
+            if (
+                sample.change.variant == "orig"
+                and sample.song_id not in found
+                and len(found) < CLIPS
+            ):
                 found[sample.song_id] = sample
                 for extension, part in members.items():
                     tar.add(f"{sample.key}.{extension}", part)
@@ -61,7 +67,14 @@ def recipe(folder: Path, steps: int) -> TrainRecipe:
     """`tiny`, told everything each time."""
     tiny = ready_recipe("tiny")
     return tiny.replaced(
-        data=DataRecipe(shards=(str(folder),), seconds=SECONDS, batch=CLIPS, micro_batch=CLIPS, workers=1, validation=0),
+        data=DataRecipe(
+            shards=(str(folder),),
+            seconds=SECONDS,
+            batch=CLIPS,
+            micro_batch=CLIPS,
+            workers=1,
+            validation=0,
+        ),
         prompts=TOLD_ALL,
         optim=OptimRecipe(lr=2e-3, warmup_steps=50, decay=tiny.optim.decay, ema=0.99),
         run=tiny.run.replaced(steps=steps, checkpoint_every=steps, log_every=25),
@@ -69,14 +82,23 @@ def recipe(folder: Path, steps: int) -> TrainRecipe:
 
 
 def chords_heard(played: list[np.ndarray], samples: list[Sample], rate_hz: int) -> np.ndarray:
-    """Share of time in which chords heard in each clip are those asked of each sample: (clip, sample)."""
+    """Share of time in which chords heard in each clip are those asked of each sample: (clip,
+    sample).
+    """
     waves = [resampled(wave, rate_hz, RATE_HZ) for wave in played]
     heard = annotate_waves(waves, AnnotateRecipe())
-    return np.array([[agreement(cut(sample.labels, SECONDS), labels).chords or 0.0 for sample in samples] for labels in heard])
+    return np.array(
+        [
+            [agreement(cut(sample.labels, SECONDS), labels).chords or 0.0 for sample in samples]
+            for labels in heard
+        ]
+    )
 
 
 def energy_on(played: list[np.ndarray], samples: list[Sample], rate_hz: int) -> np.ndarray:
-    """Share of each clip's chroma that lies on the tones of the chords asked of each sample: (clip, sample)."""
+    """Share of each clip's chroma that lies on the tones of the chords asked of each sample: (clip,
+    sample).
+    """
     chromas = [chroma_of(resampled(wave, rate_hz, RATE_HZ)) for wave in played]
     return np.array([[_on_tones(chroma, sample) for sample in samples] for chroma in chromas])
 
@@ -85,7 +107,12 @@ def _on_tones(chroma: Chroma, sample: Sample) -> float:
     on = total = 0.0
     for segment in sample.chords.segments:
         if segment.chord is not None and segment.start_s < SECONDS:
-            part = chroma.levels[:, round(segment.start_s * chroma.frames_per_s) : round(segment.end_s * chroma.frames_per_s)]
+            part = chroma.levels[
+                :,
+                round(segment.start_s * chroma.frames_per_s) : round(
+                    segment.end_s * chroma.frames_per_s
+                ),
+            ]
             on += float(part[sorted(segment.chord.pitches)].sum())
             total += float(part.sum())
     return on / total if total else 0.0
@@ -98,19 +125,38 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     asked = parser.parse_args()
     samples = eight(asked.corpus, asked.out / "shards" / "train-00000.tar")
-    train(recipe(asked.out / "shards", asked.steps), str(asked.out / "run"), lambda line: print(line, flush=True))
+    train(
+        recipe(asked.out / "shards", asked.steps),
+        str(asked.out / "run"),
+        lambda line: print(line, flush=True),
+    )
     player = Player.of(str(asked.out / "run"))
     torch.manual_seed(0)
     fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
-    first, last = (heeded(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right for one in (fresh, player))
-    print(f"loss {first:.3f} untrained, {last:.3f} trained, the same {ROUNDS} draws of noise for each clip: {first / last:.1f} times less")
+    first, last = (
+        heeded(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
+        for one in (fresh, player)
+    )
+    print(
+        f"loss {first:.3f} untrained, {last:.3f} trained, the same {ROUNDS} draws of noise for "
+        f"each clip: {first / last:.1f} times less"
+    )
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
-    scores = [Score(sample.key, text, cut(sample.labels, SECONDS)) for sample, text in zip(samples, prompts, strict=True)]
+    scores = [
+        Score(sample.key, text, cut(sample.labels, SECONDS))
+        for sample, text in zip(samples, prompts, strict=True)
+    ]
     played, apart = player.play(scores), ~np.eye(len(samples), dtype=bool)
-    for what, measure in (("chroma on the asked chords' tones", energy_on), ("chords heard as asked, of the time", chords_heard)):
+    for what, measure in (
+        ("chroma on the asked chords' tones", energy_on),
+        ("chords heard as asked, of the time", chords_heard),
+    ):
         shares = measure(played, samples, player.codec.facts.rate_hz)
         by_clip = " ".join(f"{share:.2f}" for share in np.diag(shares))
-        print(f"{what}: {np.diag(shares).mean():.3f}; as asked of other clips {shares[apart].mean():.3f} (chance); by clip {by_clip}")
+        print(
+            f"{what}: {np.diag(shares).mean():.3f}; as asked of other clips "
+            f"{shares[apart].mean():.3f} (chance); by clip {by_clip}"
+        )
 
 
 if __name__ == "__main__":

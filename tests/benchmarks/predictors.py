@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.predictors SHARDS PREDICTORS [--held-out SHARDS] [--split test …] [--seeds 8] [--drawn]
 
-SHARDS are those that the predictors learned from; songs of `--held-out` shards are all new to them, such as a demo of another seed. Their
-validation split decided when to stop, and how far to trust the text: test is the split to quote. Originals alone are looked at.
+SHARDS are those that the predictors learned from; songs of `--held-out` shards are all new to them,
+such as a demo of another seed. Their validation split decided when to stop, and how far to trust
+the text: test is the split to quote. Originals alone are looked at.
 
-Both fill the same captions by `asked`, so what is stated stands and what is predicted is all that differs:
+Both fill the same captions by `asked`, so what is stated stands and what is predicted is all that
+differs:
 
 - as they are: one control caption of each clip, or its source's words where it has none.
 - masked: control captions and rewordings without the sentences that state the thing in question.
@@ -13,8 +15,9 @@ Both fill the same captions by `asked`, so what is stated stands and what is pre
 - source: the source's own words alone.
 - source, in its key: the same with the key given, so that chords are not a matter of a lucky tonic.
 
-Figures are means over clips and seeds of a song, then over songs; intervals are of the paired difference over songs. CMOT takes the chords
-of the labels for asked and those that were filled in for heard; CPT is the precision beside it. Prints a Markdown table.
+Figures are means over clips and seeds of a song, then over songs; intervals are of the paired
+difference over songs. CMOT takes the chords of the labels for asked and those that were filled in
+for heard; CPT is the precision beside it. Prints a Markdown table.
 """
 
 import argparse
@@ -55,7 +58,9 @@ class Asking(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """What is compared: its name, the facts that state it, how a clip fares, and whether less is better."""
+    """What is compared: its name, the facts that state it, how a clip fares, and whether less is
+    better.
+    """
 
     name: str
     facts: frozenset[FactKind]
@@ -79,7 +84,11 @@ def tempo_right(sample: Sample, made: Asked) -> float | None:
 
 
 def mode_right(sample: Sample, made: Asked) -> float | None:
-    return None if sample.key_label.mode is None else float(made.labels.key.mode == sample.key_label.mode)
+    return (
+        None
+        if sample.key_label.mode is None
+        else float(made.labels.key.mode == sample.key_label.mode)
+    )
 
 
 def chord_score(metric: Metric) -> Callable[[Sample, Asked], float | None]:
@@ -90,7 +99,9 @@ def chord_score(metric: Metric) -> Callable[[Sample, Asked], float | None]:
 
 
 def chords_from_the_tonic(sample: Sample, made: Asked) -> float | None:
-    """CMOT with the labels moved to the tonic that was filled in: harmony without the luck of a tonic that nobody states."""
+    """CMOT with the labels moved to the tonic that was filled in: harmony without the luck of a
+    tonic that nobody states.
+    """
     known, filled = sample.key_label.tonic, made.labels.key.tonic
     if known is None or filled is None or sample.key_label.confidence < MIN_CONFIDENCE:
         return None
@@ -112,7 +123,9 @@ THINGS = (
 def without(caption: Caption, facts: frozenset[FactKind]) -> str:
     """A caption without the sentences that state any of these facts."""
     gone = {fact.sentence for fact in caption.facts if fact.kind in facts}
-    return " ".join(sentence for place, sentence in enumerate(caption.sentences) if place not in gone)
+    return " ".join(
+        sentence for place, sentence in enumerate(caption.sentences) if place not in gone
+    )
 
 
 def as_they_are(sample: Sample, _: Thing) -> list[Asking]:
@@ -140,7 +153,10 @@ def source_in_key(sample: Sample, thing: Thing) -> list[Asking]:
     label = sample.key_label
     if thing.facts != CHORDS or label.tonic is None or label.mode is None:
         return []
-    return [one._replace(key=Key(tonic=label.tonic, mode=label.mode).name) for one in source(sample, thing)]
+    return [
+        one._replace(key=Key(tonic=label.tonic, mode=label.mode).name)
+        for one in source(sample, thing)
+    ]
 
 
 CONDITIONS: Mapping[str, Callable[[Sample, Thing], list[Asking]]] = {
@@ -166,7 +182,9 @@ def samples_of(shards: str, split: Split, limit: int | None = None) -> Iterator[
 class Filler:
     """Captions filled either way; the same one is filled once."""
 
-    def __init__(self, statistics: CorpusStatistics, predictors: Predictors | None, *, drawn: bool) -> None:
+    def __init__(
+        self, statistics: CorpusStatistics, predictors: Predictors | None, *, drawn: bool
+    ) -> None:
         self._statistics, self._predictors, self._drawn = statistics, predictors, drawn
         self._made: dict[tuple[Asking, float, int], Asked] = {}
 
@@ -174,14 +192,23 @@ class Filler:
         found = self._made.get((asking, duration_s, seed))
         if found is None:
             found = self._made[asking, duration_s, seed] = asked(
-                asking.text, key=asking.key, duration_s=duration_s, statistics=self._statistics, seed=seed,
-                varied=self._drawn, predictors=self._predictors,
-            )  # fmt: skip
+                asking.text,
+                key=asking.key,
+                duration_s=duration_s,
+                statistics=self._statistics,
+                seed=seed,
+                varied=self._drawn,
+                predictors=self._predictors,
+            )
         return found
 
 
 def by_song(
-    samples: Sequence[Sample], thing: Thing, askings: Callable[[Sample, Thing], list[Asking]], fill: Filler, seeds: int
+    samples: Sequence[Sample],
+    thing: Thing,
+    askings: Callable[[Sample, Thing], list[Asking]],
+    fill: Filler,
+    seeds: int,
 ) -> dict[str, float]:
     """The mean figure of each song."""
     rows: defaultdict[str, list[float]] = defaultdict(list)
@@ -194,39 +221,63 @@ def by_song(
     return {song: fmean(values) for song, values in rows.items()}
 
 
-def print_row(condition: str, thing: Thing, default: Mapping[str, float], learned: Mapping[str, float]) -> None:
+def print_row(
+    condition: str, thing: Thing, default: Mapping[str, float], learned: Mapping[str, float]
+) -> None:
     songs = sorted(default)
     gains = [(learned[song] - default[song]) * (-1 if thing.is_error else 1) for song in songs]
     gain, low, high = mean_interval(gains, 0, f"{condition} {thing.name}", within_unit=False)
     said = "better" if low > 0 else "worse" if high < 0 else "no difference"
     means = (fmean(default.values()), fmean(learned.values()))
     digits = 1 if thing.is_error else 3
-    cells = [f"{value:.{digits}f}" for value in means] + [f"{gain:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"]
-    print(f"| {condition} | {thing.name} | {len(songs)} | " + " | ".join(cells) + f" | {said} |", flush=True)
+    cells = [f"{value:.{digits}f}" for value in means] + [
+        f"{gain:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    ]
+    print(
+        f"| {condition} | {thing.name} | {len(songs)} | " + " | ".join(cells) + f" | {said} |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shards")
     parser.add_argument("predictors")
     parser.add_argument("--held-out", help="other shards to take the songs from")
     parser.add_argument("--split", type=Split, nargs="+", default=[Split.TEST])
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--drawn", action="store_true", help="draw what is predicted, and tempo and meter from the corpus, too")
+    parser.add_argument(
+        "--drawn",
+        action="store_true",
+        help="draw what is predicted, and tempo and meter from the corpus, too",
+    )
     given = parser.parse_args()
     statistics = corpus_statistics(samples_of(given.shards, Split.TRAIN, SURVEY))
     samples = [
-        sample for split in given.split for sample in samples_of(given.held_out or given.shards, split) if sample.change.variant == "orig"
+        sample
+        for split in given.split
+        for sample in samples_of(given.held_out or given.shards, split)
+        if sample.change.variant == "orig"
     ]
     default = Filler(statistics, None, drawn=given.drawn)
     learned = Filler(statistics, Predictors.of(given.predictors), drawn=given.drawn)
-    print(f"{len(samples)} clips of {' and '.join(given.split)}, {given.seeds} seeds{', drawn' if given.drawn else ''}\n")
-    print("| captions | figure | songs | corpus | predicted | gain [95 %] | predictors are |\n|---|---|---:|---:|---:|---:|---|")
+    print(
+        f"{len(samples)} clips of {' and '.join(given.split)}, {given.seeds} "
+        f"seeds{', drawn' if given.drawn else ''}\n"
+    )
+    print(
+        "| captions | figure | songs | corpus | predicted | gain [95 %] | predictors are "
+        "|\n|---|---|---:|---:|---:|---:|---|"
+    )
     for condition, askings in CONDITIONS.items():
         for thing in THINGS:
             usual = by_song(samples, thing, askings, default, given.seeds)
             if usual:
-                print_row(condition, thing, usual, by_song(samples, thing, askings, learned, given.seeds))
+                print_row(
+                    condition, thing, usual, by_song(samples, thing, askings, learned, given.seeds)
+                )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""Nearest captions: exactness, pace against the bare matrix product and faiss, memory at 4 million rows, misses of an approximate index.
+"""Nearest captions: exactness, pace against the bare matrix product and faiss, memory at 4 million
+rows, misses of an approximate index.
 
     python -m tests.benchmarks.retrieval [--parts exact pace large index] [--threads 1 2] [--rows 200000] [--large 4000000]
                                          [--queries 2048] [--folder DIR] [--device cuda]
 
-Captions are random unit vectors of 512 dimensions as float16, queries as float32, K is 10. The bare product is the search's own products,
-block by block into one buffer, without conversion and selection, in float32 and in the precision that the search takes on this CPU; it is
-timed in turns with the search. `large` writes 4 GB in four files.
-`index` takes vectors around centres that are made up (cosine 0.8; captions lie in such clusters) and plain random ones, the worst case.
-Prints Markdown tables; the exit status is 1 and the last line begins with FAILED where a claim does not hold.
+Captions are random unit vectors of 512 dimensions as float16, queries as float32, K is 10. The bare
+product is the search's own products, block by block into one buffer, without conversion and
+selection, in float32 and in the precision that the search takes on this CPU; it is timed in turns
+with the search. `large` writes 4 GB in four files. `index` takes vectors around centres that are
+made up (cosine 0.8; captions lie in such clusters) and plain random ones, the worst case. Prints
+Markdown tables; the exit status is 1 and the last line begins with FAILED where a claim does not
+hold.
 """
 
 import argparse
@@ -39,7 +42,9 @@ Result = TypeVar("Result")
 
 
 def units(seed: int, rows: int) -> np.ndarray:
-    drawn = np.random.Generator(np.random.SFC64(seed)).standard_normal((rows, DIMENSIONS), np.float32)
+    drawn = np.random.Generator(np.random.SFC64(seed)).standard_normal(
+        (rows, DIMENSIONS), np.float32
+    )
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     return drawn
 
@@ -61,7 +66,10 @@ def brute_force(queries: np.ndarray, pieces: Sequence[np.ndarray]) -> Nearest:
             block = piece[start : start + DRAWN].astype(np.float64)
             found = (queries.astype(np.float64) @ block.T).astype(np.float32)
             scores = np.concatenate([scores, found], axis=1)
-            ids = np.concatenate([ids, np.broadcast_to(np.arange(first_id, first_id + len(block)), found.shape)], axis=1)
+            ids = np.concatenate(
+                [ids, np.broadcast_to(np.arange(first_id, first_id + len(block)), found.shape)],
+                axis=1,
+            )
             first_id += len(block)
             order = np.stack([_first(line) for line in scores])
             ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
@@ -69,7 +77,9 @@ def brute_force(queries: np.ndarray, pieces: Sequence[np.ndarray]) -> Nearest:
 
 
 def _first(line: np.ndarray) -> np.ndarray:
-    """Places of the K highest scores; they are by ascending id, so a stable order gives ties to the lower."""
+    """Places of the K highest scores; they are by ascending id, so a stable order gives ties to the
+    lower.
+    """
     high = np.flatnonzero(line >= np.partition(line, -K)[-K])
     return high[np.argsort(-line[high], kind="stable")][:K]
 
@@ -82,7 +92,10 @@ class Compared(NamedTuple):
 
 
 def compared(found: Nearest, wanted: Nearest) -> Compared:
-    return Compared(int((found.ids_QK != wanted.ids_QK).sum()), float(np.abs(found.scores_QK - wanted.scores_QK).max()))
+    return Compared(
+        int((found.ids_QK != wanted.ids_QK).sum()),
+        float(np.abs(found.scores_QK - wanted.scores_QK).max()),
+    )
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -98,14 +111,22 @@ def bare(queries_QD: torch.Tensor, rows_ND: torch.Tensor) -> None:
         block_DB = rows_ND[first : first + PLAN.block_rows].T
         for start in range(0, len(queries_QD), PLAN.block_queries):
             part_QD = queries_QD[start : start + PLAN.block_queries]
-            torch.mm(part_QD, block_DB, out=room[: len(part_QD) * block_DB.shape[1]].view(len(part_QD), -1))
+            torch.mm(
+                part_QD,
+                block_DB,
+                out=room[: len(part_QD) * block_DB.shape[1]].view(len(part_QD), -1),
+            )
 
 
 def told_exact(given: argparse.Namespace) -> list[str]:
     rows, queries = given.rows, given.queries
     asked, held = units(1, queries), units(2, rows).astype(np.float16)
     told = compared(nearest(asked, [held], K), brute_force(asked, [held]))
-    print("| rows | queries | K | other ids than brute force | largest difference of scores |\n" + "|---:" * 5 + "|")
+    print(
+        "| rows | queries | K | other ids than brute force | largest difference of scores |\n"
+        + "|---:" * 5
+        + "|"
+    )
     print(f"| {rows:,} | {queries:,} | {K} | {told.other_ids} | {told.apart:.1e} |\n", flush=True)
     return [] if told.other_ids == 0 and told.apart <= 1e-4 else ["the search equals brute force"]
 
@@ -132,8 +153,11 @@ def pace(rows: int, queries: int, threads: int) -> Pace:
     flat = faiss.IndexFlatIP(DIMENSIONS)
     flat.add(converted)
     works = (
-        partial(bare, asked_QD, rows_ND), partial(bare, own_QD, own_ND), partial(nearest, asked, [held], K), partial(flat.search, asked, K)
-    )  # fmt: skip
+        partial(bare, asked_QD, rows_ND),
+        partial(bare, own_QD, own_ND),
+        partial(nearest, asked, [held], K),
+        partial(flat.search, asked, K),
+    )
     rounds = [[timed(work) for work in works] for _ in range(ROUNDS + 1)][1:]  # the first warms up
     return Pace(*(list(found) for found in zip(*rounds, strict=True)))
 
@@ -144,7 +168,9 @@ def written(folder: Path, rows: int) -> list[Path]:
     for number, path in enumerate(paths):
         held = np.lib.format.open_memmap(path, "w+", np.float16, (rows // FILES, DIMENSIONS))
         for start in range(0, len(held), DRAWN):
-            held[start : start + DRAWN] = units(1000 * number + start // DRAWN + 10, len(held[start : start + DRAWN]))
+            held[start : start + DRAWN] = units(
+                1000 * number + start // DRAWN + 10, len(held[start : start + DRAWN])
+            )
     return paths
 
 
@@ -168,15 +194,22 @@ def large(paths: Sequence[Path], queries: int, threads: int) -> Large:
     ours_s = time.perf_counter() - began - turns.bare_s
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     few = Nearest(found.ids_QK[:CHECKED], found.scores_QK[:CHECKED])
-    return Large(ours_s, turns.bare_s, peak_gib, compared(few, brute_force(asked[:CHECKED], pieces)))
+    return Large(
+        ours_s, turns.bare_s, peak_gib, compared(few, brute_force(asked[:CHECKED], pieces))
+    )
 
 
 class Turns:
-    """Hands out rows, and before each piece times the bare product over as many, so that both meet the same machine."""
+    """Hands out rows, and before each piece times the bare product over as many, so that both meet
+    the same machine.
+    """
 
     def __init__(self, asked: np.ndarray) -> None:
         self.bare_s = 0.0
-        self._asked_QD, self._rows_ND = torch.from_numpy(asked), torch.from_numpy(units(2, 10 * PLAN.block_rows))
+        self._asked_QD, self._rows_ND = (
+            torch.from_numpy(asked),
+            torch.from_numpy(units(2, 10 * PLAN.block_rows)),
+        )
 
     def taken(self, pieces: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         for piece in pieces:
@@ -187,17 +220,25 @@ class Turns:
 
 
 def on_device(paths: Sequence[Path], queries: int, device: str) -> tuple[float, Compared]:
-    """Queries a second where the rows lie on the device, and how the result differs from brute force."""
+    """Queries a second where the rows lie on the device, and how the result differs from brute
+    force.
+    """
     held = [torch.from_numpy(np.load(path)).to(device) for path in paths]
     asked = units(1, queries)
-    found = nearest(asked, held, K, device=device)  # warms up; results come back as arrays, so each call ends when all is done
+    found = nearest(
+        asked, held, K, device=device
+    )  # warms up; results come back as arrays, so each call ends when all is done
     fastest_s = min(timed(lambda: nearest(asked, held, K, device=device)) for _ in range(ROUNDS))
     few = Nearest(found.ids_QK[:CHECKED], found.scores_QK[:CHECKED])
-    return queries / fastest_s, compared(few, brute_force(asked[:CHECKED], [np.load(path, mmap_mode="r") for path in paths]))
+    return queries / fastest_s, compared(
+        few, brute_force(asked[:CHECKED], [np.load(path, mmap_mode="r") for path in paths])
+    )
 
 
 class Indexed(NamedTuple):
-    """An approximate index: seconds to build, its size, and for each number of probes the recall and how much faster it is."""
+    """An approximate index: seconds to build, its size, and for each number of probes the recall
+    and how much faster it is.
+    """
 
     build_s: float
     mib: float
@@ -213,7 +254,9 @@ def indexed(kind: str, rows: int, queries: int) -> Indexed:
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     held, asked = (
-        (units(2, rows), units(1, queries)) if kind == "random" else (clustered(2, rows, rows // 50), clustered(1, queries, rows // 50))
+        (units(2, rows), units(1, queries))
+        if kind == "random"
+        else (clustered(2, rows, rows // 50), clustered(1, queries, rows // 50))
     )
     held = held.astype(np.float16)
     with tempfile.TemporaryDirectory() as folder:
@@ -229,18 +272,42 @@ def indexed(kind: str, rows: int, queries: int) -> Indexed:
 
 
 def told_pace(given: argparse.Namespace) -> list[str]:
-    print(f"{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, fastest of {ROUNDS} rounds by turns (middle of the rounds' ratios)\n")
-    heads = ("float32 product", f"{str(PLAN.precision).removeprefix('torch.')} product", "search", "faiss flat")
-    print("| threads | " + " | ".join(f"{head} queries/s" for head in heads) + " | search : float32 | : own product | : faiss |")
+    print(
+        f"{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, fastest of {ROUNDS} rounds "
+        "by turns (middle of the rounds' ratios)\n"
+    )
+    heads = (
+        "float32 product",
+        f"{str(PLAN.precision).removeprefix('torch.')} product",
+        "search",
+        "faiss flat",
+    )
+    print(
+        "| threads | "
+        + " | ".join(f"{head} queries/s" for head in heads)
+        + " | search : float32 | : own product | : faiss |"
+    )
     print("|---:" * 8 + "|")
     failed: list[str] = []
     for threads in given.threads:
         found = afresh(pace, given.rows, given.queries, threads)
         per_s = [given.queries / min(seconds) for seconds in found]
         others = ((per_s[0], found.bare_s), (per_s[1], found.own_s), (per_s[3], found.flat_s))
-        ratios = [f"{per_s[2] / fastest:.2f} ({np.median(np.array(other) / found.ours_s):.2f})" for fastest, other in others]
-        print(f"| {threads} | " + " | ".join([*(f"{number:.0f}" for number in per_s), *ratios]) + " |", flush=True)
-        failed += [] if per_s[2] >= GOAL * per_s[0] else [f"{threads} threads: {GOAL:.0%} of the float32 product"]
+        ratios = [
+            f"{per_s[2] / fastest:.2f} ({np.median(np.array(other) / found.ours_s):.2f})"
+            for fastest, other in others
+        ]
+        print(
+            f"| {threads} | "
+            + " | ".join([*(f"{number:.0f}" for number in per_s), *ratios])
+            + " |",
+            flush=True,
+        )
+        failed += (
+            []
+            if per_s[2] >= GOAL * per_s[0]
+            else [f"{threads} threads: {GOAL:.0%} of the float32 product"]
+        )
         failed += [] if per_s[2] >= per_s[3] else [f"{threads} threads: as fast as faiss"]
     return failed
 
@@ -250,39 +317,68 @@ def told_large(given: argparse.Namespace) -> list[str]:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         made_s = timed(lambda: written(Path(folder), given.large))
         paths = sorted(Path(folder).glob("*.npy"))
-        print(f"\n{given.large:,} x {DIMENSIONS} float16 in {FILES} mapped files (made in {made_s:.0f} s), {given.queries:,} queries\n")
+        print(
+            f"\n{given.large:,} x {DIMENSIONS} float16 in {FILES} mapped files (made in "
+            f"{made_s:.0f} s), {given.queries:,} queries\n"
+        )
         if given.device != "cpu":
             per_s, told = on_device(paths, given.queries, given.device)
             print(
-                f"| {given.device} queries/s | other ids | apart |\n|---:|---:|---:|\n| {per_s:.0f} | {told.other_ids} | {told.apart:.1e} |"
+                f"| {given.device} queries/s | other ids | apart |\n|---:|---:|---:|\n| "
+                f"{per_s:.0f} | {told.other_ids} | {told.apart:.1e} |"
             )
             return [] if told.other_ids == 0 else [f"{given.device}: the search equals brute force"]
         print(
-            "| threads | s | queries/s | float32 product queries/s | search : float32 | peak GiB | other ids | apart |\n"
+            (
+                "| threads | s | queries/s | float32 product queries/s | search : float32 | peak "
+                "GiB "
+                "| other ids | apart |\n"
+            )
             + "|---:" * 8
             + "|"
         )
         for threads in given.threads:
             found = afresh(large, paths, given.queries, threads)
-            paces = f"{found.ours_s:.1f} | {given.queries / found.ours_s:.1f} | {given.queries / found.bare_s:.1f}"
+            paces = (
+                f"{found.ours_s:.1f} | {given.queries / found.ours_s:.1f} | "
+                f"{given.queries / found.bare_s:.1f}"
+            )
             ratio, told = found.bare_s / found.ours_s, found.told
-            print(f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} | {told.other_ids} | {told.apart:.1e} |", flush=True)
+            print(
+                f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} | {told.other_ids} "
+                f"| {told.apart:.1e} |",
+                flush=True,
+            )
             claims = {
                 f"{GOAL:.0%} of the float32 product": ratio >= GOAL,
                 "8 GiB": found.peak_gib <= GOAL_GIB,
                 "brute force": told.other_ids == 0,
             }
-            failed += [f"{threads} threads: {claim}" for claim, holds in claims.items() if not holds]
+            failed += [
+                f"{threads} threads: {claim}" for claim, holds in claims.items() if not holds
+            ]
     return failed
 
 
 def told_index(given: argparse.Namespace) -> list[str]:
-    print(f"\n{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, one thread: recall@{K} (times as fast as the exact search)\n")
-    print("| vectors | build s | MiB | " + " | ".join(f"{probes} probes" for probes in PROBES) + " |\n" + "|---:" * (3 + len(PROBES)) + "|")
+    print(
+        f"\n{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, one thread: recall@{K} "
+        "(times as fast as the exact search)\n"
+    )
+    print(
+        "| vectors | build s | MiB | "
+        + " | ".join(f"{probes} probes" for probes in PROBES)
+        + " |\n"
+        + "|---:" * (3 + len(PROBES))
+        + "|"
+    )
     for kind in ("clustered, made up", "random"):
         found = afresh(indexed, kind, given.rows, given.queries)
         cells = [f"{hit:.3f} ({faster:.1f})" for hit, faster in found.by_probes.values()]
-        print(f"| {kind} | {found.build_s:.1f} | {found.mib:.0f} | " + " | ".join(cells) + " |", flush=True)
+        print(
+            f"| {kind} | {found.build_s:.1f} | {found.mib:.0f} | " + " | ".join(cells) + " |",
+            flush=True,
+        )
     return []
 
 
@@ -293,13 +389,17 @@ def afresh(work: Callable[..., Result], *given: object) -> Result:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rows", type=int, default=200_000, help="of all parts but large")
     parser.add_argument("--large", type=int, default=4_000_000, help="rows of the mapped files")
     parser.add_argument("--queries", type=int, default=2048)
-    parser.add_argument("--folder", type=Path, help="where the mapped files lie while they are needed")
+    parser.add_argument(
+        "--folder", type=Path, help="where the mapped files lie while they are needed"
+    )
     parser.add_argument("--device", default="cpu", help="of the part large")
     given = parser.parse_args()
     failed: list[str] = []

@@ -1,10 +1,12 @@
-"""How fast a build is: ours with one worker and two, against the same annotators called plainly, in one run.
+"""How fast a build is: ours with one worker and two, against the same annotators called plainly, in
+one run.
 
     python -m tests.benchmarks.throughput FOLDER [--clips 64] [--plain-clips 16]
 
-FOLDER holds audio of at least 12.5 s a file (one 10 s clip of each is used). Prints source clips per second end to end and per stage,
-the share of time outside the stages' own work, the speed-up of two workers, the peak memory of a worker, and the ratio to *plain*:
-madmom's own processors and Essentia clip by clip, ten pyrubberband calls at 44.1 kHz, FLACs written, no checks.
+FOLDER holds audio of at least 12.5 s a file (one 10 s clip of each is used). Prints source clips
+per second end to end and per stage, the share of time outside the stages' own work, the speed-up of
+two workers, the peak memory of a worker, and the ratio to *plain*: madmom's own processors and
+Essentia clip by clip, ten pyrubberband calls at 44.1 kHz, FLACs written, no checks.
 """
 
 import argparse
@@ -51,8 +53,27 @@ class PeakMemory(threading.Thread):
 
 def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
     """Wall seconds of a build and of its stages, and the peak memory of its processes."""
-    command = [sys.executable, "-m", "flows.cli", "build", str(folder), "--out", str(out), "--workers", str(workers)]
-    options = ["--set", "verify.relabel_clips=0", "--set", "ingest.clips=first", "--set", "ingest.validation=0", "--set", "ingest.test=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "build",
+        str(folder),
+        "--out",
+        str(out),
+        "--workers",
+        str(workers),
+    ]
+    options = [
+        "--set",
+        "verify.relabel_clips=0",
+        "--set",
+        "ingest.clips=first",
+        "--set",
+        "ingest.validation=0",
+        "--set",
+        "ingest.test=0",
+    ]
     began = time.perf_counter()
     process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
     memory = PeakMemory(process.pid)
@@ -62,7 +83,9 @@ def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
     wall_s = time.perf_counter() - began
     [run] = (out / "runs").glob("*/run.json")
     steps = json.loads(run.read_text())["steps"]
-    seconds = {name: step["seconds"] for name, step in steps.items()} | {f"{name}_work": step["work_s"] for name, step in steps.items()}
+    seconds = {name: step["seconds"] for name, step in steps.items()} | {
+        f"{name}_work": step["work_s"] for name, step in steps.items()
+    }
     return {"wall_s": wall_s, "peak_mb": memory.peak_mb, **seconds}
 
 
@@ -76,7 +99,9 @@ def plain(paths: list[Path], out: Path) -> float:
         labels = [madmom_downbeats(wave), madmom_deep_chroma(wave), essentia_key("krumhansl")(wave)]
         measured(excerpt)
         for variant, copy in plain_copies(wave, path.stem, recipe).items():
-            (out / f"{path.stem}-{variant}.flac").write_bytes(flac(resampled(copy, 44_100, 16_000), 16_000))
+            (out / f"{path.stem}-{variant}.flac").write_bytes(
+                flac(resampled(copy, 44_100, 16_000), 16_000)
+            )
             (out / f"{path.stem}-{variant}.json").write_text(str(labels))
     return time.perf_counter() - began
 
@@ -84,7 +109,9 @@ def plain(paths: list[Path], out: Path) -> float:
 def plain_copies(wave: Wave, key: str, recipe: Recipe) -> dict[str, Wave]:
     """The original and its eleven copies by pyrubberband at 44.1 kHz."""
     own = wave[: int(CLIP_S * 44_100)]
-    copies = {f"p{step}": pyrubberband.pitch_shift(own, 44_100, step) for step in recipe.vary.semitones}
+    copies = {
+        f"p{step}": pyrubberband.pitch_shift(own, 44_100, step) for step in recipe.vary.semitones
+    }
     for place in range(recipe.vary.speeds):
         speed = _drawn(key, f"s{place + 1}", recipe).speed
         copies[f"s{place + 1}"] = pyrubberband.time_stretch(wave, 44_100, speed)[: len(own)]
@@ -105,7 +132,9 @@ def chosen(folder: Path, clips: int, into: Path) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--plain-clips", type=int, default=16)
@@ -117,18 +146,37 @@ def main() -> None:
     one, two = (ours(work / "in", work / f"out{workers}", workers) for workers in (1, 2))
     plain(paths[:1], work / "plain")  # loads the models
     plain_s = plain(paths[: arguments.plain_clips], work / "plain") / arguments.plain_clips
-    print(f"{len(paths)} source clips of {CLIP_S:g} s, 12 samples each; seconds, and source clips a second and core\n")
-    print("| stage | 1 worker s | own work s | clips/s/core | 2 workers s | speed-up |\n|---|---:|---:|---:|---:|---:|")
+    print(
+        f"{len(paths)} source clips of {CLIP_S:g} s, 12 samples each; seconds, and source clips "
+        "a second and core\n"
+    )
+    print(
+        "| stage | 1 worker s | own work s | clips/s/core | 2 workers s | speed-up "
+        "|\n|---|---:|---:|---:|---:|---:|"
+    )
     for stage in STAGES:
-        cells = (one[stage], one[f"{stage}_work"], len(paths) / one[stage], two[stage], one[stage] / two[stage])
+        cells = (
+            one[stage],
+            one[f"{stage}_work"],
+            len(paths) / one[stage],
+            two[stage],
+            one[stage] / two[stage],
+        )
         print(f"| {stage} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     print(
-        f"| whole | {one['wall_s']:.2f} | | {len(paths) / one['wall_s']:.3f} | {two['wall_s']:.2f} | {one['wall_s'] / two['wall_s']:.2f} |"
+        f"| whole | {one['wall_s']:.2f} | | {len(paths) / one['wall_s']:.3f} | "
+        f"{two['wall_s']:.2f} | {one['wall_s'] / two['wall_s']:.2f} |"
     )
     own_s = sum(one[f"{stage}_work"] for stage in STAGES)
     peak_mb = max(one["peak_mb"], two["peak_mb"])
-    print(f"\noutside the stages' own work: {1 - own_s / one['wall_s']:.1%}; peak memory of a process: {peak_mb:.0f} MiB")
-    print(f"plain: {plain_s:.3f} s a clip = {1 / plain_s:.3f} clips/s; ours: {plain_s * len(paths) / one['wall_s']:.2f} × that a core")
+    print(
+        f"\noutside the stages' own work: {1 - own_s / one['wall_s']:.1%}; peak memory of a "
+        f"process: {peak_mb:.0f} MiB"
+    )
+    print(
+        f"plain: {plain_s:.3f} s a clip = {1 / plain_s:.3f} clips/s; ours: "
+        f"{plain_s * len(paths) / one['wall_s']:.2f} × that a core"
+    )
     shutil.rmtree(work)
 
 

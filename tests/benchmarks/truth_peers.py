@@ -1,4 +1,6 @@
-"""The tools that our annotators stand beside, each as its own authors call it, one clip at a time."""
+"""The tools that our annotators stand beside, each as its own authors call it, one clip at a
+time.
+"""
 
 import importlib
 import importlib.util
@@ -11,7 +13,7 @@ from typing import Any
 import essentia.standard
 import numpy as np
 
-import pipelines.annotators.madmom  # noqa: F401  it answers madmom's look-up of its own version
+import pipelines.annotators.madmom
 from pipelines.annotators import RATE_HZ
 from pipelines.audio.decode import Wave
 from pipelines.labels.transform import tempo_bpm
@@ -27,7 +29,9 @@ def _madmom(module: str, name: str, **options: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _tracker() -> Any:
-    return importlib.import_module("madmom.features.downbeats").DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)
+    return importlib.import_module("madmom.features.downbeats").DBNDownBeatTrackingProcessor(
+        beats_per_bar=[3, 4], fps=100
+    )
 
 
 def _signal(wave: Wave) -> Any:
@@ -35,34 +39,56 @@ def _signal(wave: Wave) -> Any:
 
 
 def madmom_downbeats(wave: Wave) -> Estimate:
-    beats = _tracker()(_madmom("features.downbeats", "RNNDownBeatProcessor")(_signal(wave))).reshape(-1, 2)
-    return Estimate(beats=beats, numbered=True, meter=int(beats[:, 1].max()) if len(beats) else None, bpm=tempo_bpm(beats[:, 0].tolist()))
+    beats = _tracker()(
+        _madmom("features.downbeats", "RNNDownBeatProcessor")(_signal(wave))
+    ).reshape(-1, 2)
+    return Estimate(
+        beats=beats,
+        numbered=True,
+        meter=int(beats[:, 1].max()) if len(beats) else None,
+        bpm=tempo_bpm(beats[:, 0].tolist()),
+    )
 
 
 def madmom_deep_chroma(wave: Wave) -> Estimate:
     chroma = _madmom("audio.chroma", "DeepChromaProcessor")(_signal(wave))
-    return Estimate(chords=_spans(_madmom("features.chords", "DeepChromaChordRecognitionProcessor")(chroma)))
+    return Estimate(
+        chords=_spans(_madmom("features.chords", "DeepChromaChordRecognitionProcessor")(chroma))
+    )
 
 
 def madmom_cnn_crf(wave: Wave) -> Estimate:
     features = _madmom("features.chords", "CNNChordFeatureProcessor")(_signal(wave))
-    return Estimate(chords=_spans(_madmom("features.chords", "CRFChordRecognitionProcessor")(features)))
+    return Estimate(
+        chords=_spans(_madmom("features.chords", "CRFChordRecognitionProcessor")(features))
+    )
 
 
 def madmom_cnn_key(wave: Wave) -> Estimate:
     from madmom.features.key import key_prediction_to_label
 
-    return Estimate(key=key_prediction_to_label(_madmom("features.key", "CNNKeyRecognitionProcessor")(_signal(wave))))
+    return Estimate(
+        key=key_prediction_to_label(
+            _madmom("features.key", "CNNKeyRecognitionProcessor")(_signal(wave))
+        )
+    )
 
 
 def essentia_rhythm(wave: Wave) -> Estimate:
-    bpm, beats, *_rest = essentia.standard.RhythmExtractor2013(method="multifeature")(np.ascontiguousarray(wave))
-    return Estimate(beats=np.column_stack([beats, np.full(len(beats), 2)]).reshape(-1, 2), bpm=float(bpm) or None)
+    bpm, beats, *_rest = essentia.standard.RhythmExtractor2013(method="multifeature")(
+        np.ascontiguousarray(wave)
+    )
+    return Estimate(
+        beats=np.column_stack([beats, np.full(len(beats), 2)]).reshape(-1, 2),
+        bpm=float(bpm) or None,
+    )
 
 
 def essentia_key(profile: str) -> Callable[[Wave], Estimate]:
     def annotate(wave: Wave) -> Estimate:
-        tonic, mode, _ = essentia.standard.KeyExtractor(profileType=profile, sampleRate=RATE_HZ)(np.ascontiguousarray(wave))
+        tonic, mode, _ = essentia.standard.KeyExtractor(profileType=profile, sampleRate=RATE_HZ)(
+            np.ascontiguousarray(wave)
+        )
         return Estimate(key=f"{tonic} {mode}")
 
     return annotate
@@ -80,7 +106,9 @@ def chordino(wave: Wave) -> Estimate:
 
 
 def _harte(symbol: str) -> str:
-    """Chordino writes lead-sheet symbols; the few outside our vocabulary are reduced to what stands before the slash."""
+    """Chordino writes lead-sheet symbols; the few outside our vocabulary are reduced to what stands
+    before the slash.
+    """
     for text in (symbol, symbol.split("/", maxsplit=1)[0]):
         try:
             return Chord.parse_symbol(text).harte
@@ -99,7 +127,10 @@ PEERS: dict[str, Callable[[Wave], Estimate]] = {
     "madmom DeepChroma": madmom_deep_chroma,
     "madmom CNN + CRF": madmom_cnn_crf,
     "madmom CNN key": madmom_cnn_key,
-    **{f"Essentia KeyExtractor {profile}": essentia_key(profile) for profile in ("krumhansl", "temperley", "edma", "bgate")},
+    **{
+        f"Essentia KeyExtractor {profile}": essentia_key(profile)
+        for profile in ("krumhansl", "temperley", "edma", "bgate")
+    },
 }
 _PLUGINS = importlib.util.find_spec("chord_extractor")
 if importlib.util.find_spec("vamp") and _PLUGINS and _PLUGINS.origin:

@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 INFRA = Path(__file__).parents[2] / "infra"
-CONSTRAINTS = dict(line.split("==") for line in (INFRA / "constraints.txt").read_text().split() if "==" in line)
+CONSTRAINTS = dict(
+    line.split("==") for line in (INFRA / "constraints.txt").read_text().split() if "==" in line
+)
 BEAM = CONSTRAINTS["apache-beam"]
 MANIFESTS = sorted([*INFRA.glob("flink/*.yaml"), *INFRA.glob("kubernetes/*.yaml")])
 SCRIPTS = sorted(INFRA.rglob("*.sh"))
@@ -23,7 +25,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 def named(path: Path, kind: str, name: str) -> dict[str, Any]:
     """The one document of this kind and name."""
-    return next(found for found in documents(path) if (found["kind"], found["metadata"]["name"]) == (kind, name))
+    return next(
+        found
+        for found in documents(path)
+        if (found["kind"], found["metadata"]["name"]) == (kind, name)
+    )
 
 
 def inner(value: Any) -> Iterator[dict[str, Any]]:
@@ -48,10 +54,16 @@ def pods(document: Any) -> list[dict[str, Any]]:
 
 def images() -> dict[str, list[str]]:
     """Images by the file that names them."""
-    found = {path.name: [c["image"] for c in containers(documents(path)) if "image" in c] for path in MANIFESTS}
+    found = {
+        path.name: [c["image"] for c in containers(documents(path)) if "image" in c]
+        for path in MANIFESTS
+    }
     found["compose.yaml"] = [service["image"] for service in compose()["services"].values()]
     pools = sorted(INFRA.glob("kubernetes/pool-*.json"))
-    return found | {path.name: [json.loads(path.read_text())["variables"]["properties"]["image"]["default"]] for path in pools}
+    return found | {
+        path.name: [json.loads(path.read_text())["variables"]["properties"]["image"]["default"]]
+        for path in pools
+    }
 
 
 def compose() -> dict[str, Any]:
@@ -62,14 +74,20 @@ def compose() -> dict[str, Any]:
 def submitted_job() -> dict[str, Any]:
     """The Job that infra/flink/submit.sh would create."""
     command = [INFRA / "flink/submit.sh", "s3://music", "--out", "s3://corpus"]
-    done = subprocess.run(command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
 def rendered_pool() -> dict[str, Any]:
-    """The Job of the Kubernetes pool with every variable at its default, as Prefect would fill it in."""
+    """The Job of the Kubernetes pool with every variable at its default, as Prefect would fill it
+    in.
+    """
     pool = json.loads((INFRA / "kubernetes/pool-kubernetes.json").read_text())
-    values = {name: variable["default"] for name, variable in pool["variables"]["properties"].items()}
+    values = {
+        name: variable["default"] for name, variable in pool["variables"]["properties"].items()
+    }
     values |= {"name": "a-flow-run", "command": ["prefect", "flow-run", "execute"]}
     return _filled(pool["job_configuration"]["job_manifest"], values)
 

@@ -13,10 +13,19 @@ def test_the_hooks_are_the_first_checks_of_make_test_in_their_order() -> None:
     checks = re.findall(r"^\t\$\(BIN\)/(.+)$", rules, re.MULTILINE)
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     (local,) = config["repos"]
-    entries = [re.fullmatch(r"""bash -c '"\$\{OBBLIGATO_VENV:-\.venv\}/bin/([\w-]+)"(.*)'""", hook["entry"]) for hook in local["hooks"]]
+    entries = [
+        re.fullmatch(
+            r"""bash -c '"\$\{OBBLIGATO_VENV:-\.venv\}/bin/([\w-]+)"(.*)'""", hook["entry"]
+        )
+        for hook in local["hooks"]
+    ]
     hooks = [f"{entry[1]}{entry[2]}" for entry in entries if entry]
     # A hook mends the form of what it is given; `make test` only says that it is wrong.
-    assert hooks == [check.replace("ruff format --check", "ruff format") for check in checks if "pytest" not in check]
+    assert hooks == [
+        check.replace("ruff format --check", "ruff format")
+        for check in checks
+        if "pytest" not in check
+    ]
     assert len(hooks) == 4
     assert not any(hook["pass_filenames"] for hook in local["hooks"])
 

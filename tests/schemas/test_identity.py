@@ -29,10 +29,15 @@ def test_a_clip_key_holds_song_start_and_length_in_whole_milliseconds() -> None:
 def test_a_sample_key_adds_the_variant_and_reads_as_one() -> None:
     clip = clip_key(SONG, 10.0, 10.0)
     for variant in ("orig", "pd3", "pu1", "s4", "v1", "pu12"):
-        assert TypeAdapter(SampleKey).validate_python(sample_key(clip, variant)) == f"{SONG}-10000-10000-{variant}"
+        assert (
+            TypeAdapter(SampleKey).validate_python(sample_key(clip, variant))
+            == f"{SONG}-10000-10000-{variant}"
+        )
 
 
-@pytest.mark.parametrize("variant", ["", "ORIG", "pd0", "p1", "s", "s0", "v01", "orig ", "orig\n", "x1", "pd-1"])
+@pytest.mark.parametrize(
+    "variant", ["", "ORIG", "pd0", "p1", "s", "s0", "v01", "orig ", "orig\n", "x1", "pd-1"]
+)
 def test_a_name_that_is_no_variant_is_refused_by_name(variant: str) -> None:
     with pytest.raises(SchemaError) as refused:
         sample_key(clip_key(SONG, 0, 10), variant)
@@ -41,20 +46,31 @@ def test_a_name_that_is_no_variant_is_refused_by_name(variant: str) -> None:
 
 @pytest.mark.parametrize(
     ("variant", "kind", "semitones"),
-    [("orig", "original", 0), ("pd3", "pitch", -3), ("pu2", "pitch", 2), ("s1", "speed", 0), ("v1", "volume", 0), ("pu12", "pitch", 12)],
+    [
+        ("orig", "original", 0),
+        ("pd3", "pitch", -3),
+        ("pu2", "pitch", 2),
+        ("s1", "speed", 0),
+        ("v1", "volume", 0),
+        ("pu12", "pitch", 12),
+    ],
 )
 def test_a_variants_name_says_what_was_changed(variant: str, kind: str, semitones: int) -> None:
     assert (variant_kind(variant), variant_semitones(variant)) == (VariantKind(kind), semitones)
 
 
-@pytest.mark.parametrize("text", ["00112233445566A0", "0011", f"{SONG}0", "../../etc/passwd..", f"{SONG}\n"])
+@pytest.mark.parametrize(
+    "text", ["00112233445566A0", "0011", f"{SONG}0", "../../etc/passwd..", f"{SONG}\n"]
+)
 def test_a_song_id_is_sixteen_lower_case_hex_digits(text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(SongId).validate_python(text)
 
 
 def test_the_hash_is_the_same_on_every_machine_and_tells_parts_apart() -> None:
-    assert stable_hash("a", 1) == stable_hash("a", "1") == 0x8181C16B4AD83CC1  # BLAKE2b-64 of 61 1F 31
+    assert (
+        stable_hash("a", 1) == stable_hash("a", "1") == 0x8181C16B4AD83CC1
+    )  # BLAKE2b-64 of 61 1F 31
     assert stable_hash("ab", "c") != stable_hash("a", "bc")
     assert 0 <= stable_hash("\udcff") < 2**64
 
@@ -71,7 +87,18 @@ def test_known_bucket_names() -> None:
     assert Bucket(split=Split.TRAIN, number=7, generation=1).name == "train-g0001-00007"
 
 
-@pytest.mark.parametrize("name", ["train", "train-7", "eval-00000", "train-00000.tar", "train-g1-00000", "../train-00000", "train-00000\n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train",
+        "train-7",
+        "eval-00000",
+        "train-00000.tar",
+        "train-g1-00000",
+        "../train-00000",
+        "train-00000\n",
+    ],
+)
 def test_what_is_no_bucket_is_refused_by_name(name: str) -> None:
     with pytest.raises(SchemaError) as refused:
         Bucket.parse(name)

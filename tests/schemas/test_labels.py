@@ -31,13 +31,17 @@ def test_downbeats_are_the_beats_numbered_one() -> None:
         ((float("inf"),), (1,), "finite"),
     ],
 )
-def test_beats_that_cannot_be_are_refused(times_s: tuple[float, ...], numbers: tuple[int, ...], said: str) -> None:
+def test_beats_that_cannot_be_are_refused(
+    times_s: tuple[float, ...], numbers: tuple[int, ...], said: str
+) -> None:
     with pytest.raises(ValidationError, match=said):
         Beats(times_s=times_s, numbers=numbers, **CLAIM)
 
 
 def test_a_chord_that_ends_before_it_starts_is_refused_with_both_times() -> None:
-    with pytest.raises(ValidationError, match=r"chord C:maj ends at 1\.5 s, not after its start at 2\.0 s"):
+    with pytest.raises(
+        ValidationError, match=r"chord C:maj ends at 1\.5 s, not after its start at 2\.0 s"
+    ):
         segment(2.0, 1.5)
     with pytest.raises(ValidationError, match="not after its start"):
         segment(2.0, 2.0)
@@ -57,7 +61,9 @@ def test_no_chord_is_a_segment_without_a_chord() -> None:
 
 @pytest.mark.parametrize("start_s", [0.9, 1.1])
 def test_chords_with_a_gap_or_an_overlap_are_refused_with_both_times(start_s: float) -> None:
-    with pytest.raises(ValidationError, match=rf"one ends at 1\.0 s, the next starts at {start_s} s"):
+    with pytest.raises(
+        ValidationError, match=rf"one ends at 1\.0 s, the next starts at {start_s} s"
+    ):
         Chords(segments=(segment(0.0, 1.0), segment(start_s, 2.0)), **CLAIM)
 
 
@@ -73,7 +79,14 @@ def test_confidence_lies_in_0_to_1(confidence: float) -> None:
         Tempo(**{**CLAIM, "confidence": confidence})
 
 
-@pytest.mark.parametrize("make", [lambda: Meter(beats_per_bar=0, **CLAIM), lambda: Tempo(bpm=0, **CLAIM), lambda: Tempo(bpm=-90, **CLAIM)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Meter(beats_per_bar=0, **CLAIM),
+        lambda: Tempo(bpm=0, **CLAIM),
+        lambda: Tempo(bpm=-90, **CLAIM),
+    ],
+)
 def test_meter_and_tempo_are_positive(make: Any) -> None:
     with pytest.raises(ValidationError, match="greater than"):
         make()
@@ -96,7 +109,13 @@ def test_a_replaced_field_is_validated_and_leaves_the_original_alone() -> None:
 
 
 def test_labels_of_no_audio_and_shares_above_one_are_refused() -> None:
-    empty = {"beats": Beats(**CLAIM), "meter": Meter(**CLAIM), "tempo": Tempo(**CLAIM), "chords": Chords(**CLAIM), "key": KeyLabel(**CLAIM)}
+    empty = {
+        "beats": Beats(**CLAIM),
+        "meter": Meter(**CLAIM),
+        "tempo": Tempo(**CLAIM),
+        "chords": Chords(**CLAIM),
+        "key": KeyLabel(**CLAIM),
+    }
     with pytest.raises(ValidationError, match="duration_s"):
         Labels(duration_s=0, **empty)
     with pytest.raises(ValidationError, match="silent_share"):

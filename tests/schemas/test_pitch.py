@@ -24,8 +24,12 @@ STEPS = {Mode.MAJOR: (0, 2, 4, 5, 7, 9, 11), Mode.MINOR: (0, 2, 3, 5, 7, 8, 10)}
 
 
 @pytest.mark.parametrize(("mode", "names"), [("major", MAJOR_KEYS), ("minor", MINOR_KEYS)])
-def test_tonics_are_those_of_the_key_signatures_with_fewer_accidentals(mode: str, names: list[str]) -> None:
-    assert [Key(tonic=tonic, mode=mode).name for tonic in range(12)] == [f"{name} {mode}" for name in names]
+def test_tonics_are_those_of_the_key_signatures_with_fewer_accidentals(
+    mode: str, names: list[str]
+) -> None:
+    assert [Key(tonic=tonic, mode=mode).name for tonic in range(12)] == [
+        f"{name} {mode}" for name in names
+    ]
 
 
 @pytest.mark.parametrize(("name", "scale"), SCALES.items())
@@ -57,7 +61,10 @@ def test_no_pitch_class_is_spelled_outside_0_to_11(pitch: int) -> None:
         spell(pitch)
 
 
-@pytest.mark.parametrize(("text", "pitch"), [("C", 0), ("b", 11), ("B#", 0), ("Cb", 11), ("F##", 7), ("Abb", 7), ("E♭", 3), ("g♯", 8)])
+@pytest.mark.parametrize(
+    ("text", "pitch"),
+    [("C", 0), ("b", 11), ("B#", 0), ("Cb", 11), ("F##", 7), ("Abb", 7), ("E♭", 3), ("g♯", 8)],
+)
 def test_notes_are_read(text: str, pitch: int) -> None:
     assert parse_note(text) == pitch
 
@@ -90,7 +97,9 @@ def test_what_is_no_key_is_refused(text: str) -> None:
         Key.parse(text)
 
 
-@pytest.mark.parametrize(("major", "minor"), [("C", "Am"), ("Ab", "Fm"), ("B", "G#m"), ("F#", "Ebm"), ("D", "Bm")])
+@pytest.mark.parametrize(
+    ("major", "minor"), [("C", "Am"), ("Ab", "Fm"), ("B", "G#m"), ("F#", "Ebm"), ("D", "Bm")]
+)
 def test_relative_keys_share_a_signature(major: str, minor: str) -> None:
     assert Key.parse(major).relative() == Key.parse(minor)
     assert Key.parse(minor).relative() == Key.parse(major)
@@ -105,7 +114,16 @@ def test_a_key_moves_by_semitones_and_comes_back_after_twelve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plain", "shown"), [("Bb", "B♭"), ("Ab major", "A♭ major"), ("C#m7b5", "C♯m7♭5"), ("about a ball", "about a ball"), ("Ebb", "E♭♭")]
+    ("plain", "shown"),
+    [
+        ("Bb", "B♭"),
+        ("Ab major", "A♭ major"),
+        ("C#m7b5", "C♯m7♭5"),
+        ("about a ball", "about a ball"),
+        ("Ebb", "E♭♭"),
+    ],
 )
-def test_accidentals_are_shown_as_musical_signs_and_words_are_left_alone(plain: str, shown: str) -> None:
+def test_accidentals_are_shown_as_musical_signs_and_words_are_left_alone(
+    plain: str, shown: str
+) -> None:
     assert pretty(plain) == shown

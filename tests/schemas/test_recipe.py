@@ -14,14 +14,21 @@ def test_defaults_are_those_of_the_published_recipe() -> None:
     assert (recipe.vary.speeds, recipe.vary.speed_min, recipe.vary.speed_max) == (4, 0.05, 0.25)
     assert (recipe.vary.volumes, recipe.vary.volume_min, recipe.vary.volume_max) == (1, 0.1, 0.5)
     assert recipe.caption.sentences == (0.25, 0.30, 0.20, 0.15, 0.10)
-    assert (recipe.ingest.clip_s, recipe.vary.rate_hz, recipe.filter.words) == (10.0, 16_000, ("quality", "low fidelity"))
+    assert (recipe.ingest.clip_s, recipe.vary.rate_hz, recipe.filter.words) == (
+        10.0,
+        16_000,
+        ("quality", "low fidelity"),
+    )
 
 
 def test_the_annotated_reach_is_enough_for_the_largest_speed_up() -> None:
     assert IngestRecipe().extend >= 1 + VaryRecipe().speed_max
 
 
-@pytest.mark.parametrize("text", ["[ingest]\nclip_sec = 10", "[ingset]\nclip_s = 10", "clip_s = 10", "[vary]\nsemitone = [1]"])
+@pytest.mark.parametrize(
+    "text",
+    ["[ingest]\nclip_sec = 10", "[ingset]\nclip_s = 10", "clip_s = 10", "[vary]\nsemitone = [1]"],
+)
 def test_an_unknown_key_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValidationError, match="Extra inputs") as refused:
         Recipe.model_validate(tomllib.loads(text))
@@ -36,7 +43,9 @@ def test_an_unknown_choice_says_what_is_allowed() -> None:
 
 
 def test_held_out_shares_above_one_are_refused_with_both_figures() -> None:
-    with pytest.raises(ValidationError, match=r"ingest\.validation 0\.6 and ingest\.test 0\.5 together exceed 1"):
+    with pytest.raises(
+        ValidationError, match=r"ingest\.validation 0\.6 and ingest\.test 0\.5 together exceed 1"
+    ):
         IngestRecipe(validation=0.6, test=0.5)
     assert IngestRecipe(validation=0.5, test=0.5).test == 0.5
 
@@ -64,7 +73,11 @@ def test_a_figure_out_of_range_is_refused_at_its_key(section: str, key: str, val
 
 def test_a_recipe_reads_back_from_its_own_json() -> None:
     recipe = Recipe.model_validate(
-        {"ingest": {"column_map": {"uri": "ytid"}}, "filter": {"short_action": "off"}, "vary": {"semitones": [-1]}}
+        {
+            "ingest": {"column_map": {"uri": "ytid"}},
+            "filter": {"short_action": "off"},
+            "vary": {"semitones": [-1]},
+        }
     )
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
     assert recipe.filter.short_action is FilterAction.OFF
@@ -79,7 +92,9 @@ def test_a_recipe_reads_back_from_its_own_json() -> None:
         ("annotate", {"min_bpm": 200, "max_bpm": 100}),
     ],
 )
-def test_a_range_that_ends_before_it_starts_is_refused(section: str, settings: dict[str, float]) -> None:
+def test_a_range_that_ends_before_it_starts_is_refused(
+    section: str, settings: dict[str, float]
+) -> None:
     with pytest.raises(ValidationError) as refused:
         Recipe.model_validate({section: settings})
     assert all(str(figure) in str(refused.value) for figure in settings.values())
@@ -90,7 +105,10 @@ def test_a_semitone_named_twice_is_refused_because_two_samples_would_share_a_key
         VaryRecipe(semitones=(1, 2, 1))
 
 
-@pytest.mark.parametrize("section", ["corpus", "ingest", "limits", "annotate", "filter", "vary", "caption", "pack", "verify"])
+@pytest.mark.parametrize(
+    "section",
+    ["corpus", "ingest", "limits", "annotate", "filter", "vary", "caption", "pack", "verify"],
+)
 def test_every_knob_says_what_it_is(section: str) -> None:
     for name, field in type(getattr(Recipe(), section)).model_fields.items():
         assert field.description, f"{section}.{name}"

@@ -1,4 +1,6 @@
-"""The sample contract: its columns cover every field of a sample, at every depth, and hold its values unchanged."""
+"""The sample contract: its columns cover every field of a sample, at every depth, and hold its
+values unchanged.
+"""
 
 from enum import Enum
 from typing import Any
@@ -29,21 +31,47 @@ WIDTH = {"string": str, "float64": float, "int64": int, "bool": bool}
 def sample() -> Sample:
     """A sample in which no list is empty and no value null."""
     return Sample(
-        key=f"{KEY}-pu1", song_id=KEY[:16], clip_key=KEY, split="train", change=Change(variant="pu1", semitones=1),
+        key=f"{KEY}-pu1",
+        song_id=KEY[:16],
+        clip_key=KEY,
+        split="train",
+        change=Change(variant="pu1", semitones=1),
         source=Source(uri="/a.wav", licence="CC0-1.0", title="♭", metadata='{"bpm": 3}'),
-        start_s=0, end_s=10, duration_s=10, song_s=30, rate_hz=16_000, channels=1,
-        beats=Beats(times_s=(0.5,), numbers=(1,), **CLAIM), meter=Meter(beats_per_bar=4, **CLAIM), tempo=Tempo(bpm=120, **CLAIM),
+        start_s=0,
+        end_s=10,
+        duration_s=10,
+        song_s=30,
+        rate_hz=16_000,
+        channels=1,
+        beats=Beats(times_s=(0.5,), numbers=(1,), **CLAIM),
+        meter=Meter(beats_per_bar=4, **CLAIM),
+        tempo=Tempo(bpm=120, **CLAIM),
         chords=Chords(segments=(ChordSegment(start_s=0, end_s=10, label="C:maj"),), **CLAIM),
         key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
         controls=CONTROLS,
-        captions=(Caption(text="In C.", kind="control", sentences=("In C.",), facts=(Fact(kind="key", value="C major", sentence=0),)),),
-        pseudo_labels=(
-            PseudoLabel(
-                text="A flute plays.", form="long", vocabulary="v", source="s", licence="CC0-1.0", rank=1, similarity=0.5, frequency=3,
-                model="m 1", model_licence="Apache-2.0",
+        captions=(
+            Caption(
+                text="In C.",
+                kind="control",
+                sentences=("In C.",),
+                facts=(Fact(kind="key", value="C major", sentence=0),),
             ),
         ),
-    )  # fmt: skip
+        pseudo_labels=(
+            PseudoLabel(
+                text="A flute plays.",
+                form="long",
+                vocabulary="v",
+                source="s",
+                licence="CC0-1.0",
+                rank=1,
+                similarity=0.5,
+                frequency=3,
+                model="m 1",
+                model_licence="Apache-2.0",
+            ),
+        ),
+    )
 
 
 def covers(features: Any, value: Any, at: str = "sample") -> None:
@@ -70,16 +98,27 @@ def test_features_name_the_shards_own_columns() -> None:
 
 
 def test_every_field_is_written_even_where_it_is_empty() -> None:
-    bare = sample().replaced(tempo=Tempo(**CLAIM), chords=Chords(**CLAIM), key_label=KeyLabel(**CLAIM), captions=())
+    bare = sample().replaced(
+        tempo=Tempo(**CLAIM), chords=Chords(**CLAIM), key_label=KeyLabel(**CLAIM), captions=()
+    )
     full, empty = sample().model_dump(mode="json"), bare.model_dump(mode="json")
     assert full.keys() == empty.keys()
     assert full["tempo"].keys() == empty["tempo"].keys()
-    assert (empty["tempo"]["bpm"], empty["key_label"]["tonic"], empty["captions"]) == (None, None, [])
+    assert (empty["tempo"]["bpm"], empty["key_label"]["tonic"], empty["captions"]) == (
+        None,
+        None,
+        [],
+    )
 
 
 def test_labels_of_a_sample_are_its_own() -> None:
     labels = sample().labels
-    assert (labels.duration_s, labels.key.tonic, labels.beats.times_s, labels.chords.segments[0].label) == (10.0, 0, (0.5,), "C:maj")
+    assert (
+        labels.duration_s,
+        labels.key.tonic,
+        labels.beats.times_s,
+        labels.chords.segments[0].label,
+    ) == (10.0, 0, (0.5,), "C:maj")
 
 
 @pytest.mark.parametrize("kind", [Sample, Clip, InputRow])
@@ -110,7 +149,13 @@ def test_controls_whose_shares_are_not_of_one_whole_are_refused_with_their_sum()
 
 
 @pytest.mark.parametrize(
-    "fields", [{"melody": (0, 13)}, {"dynamics_db": (0.1, 0.0)}, {"dynamics_db": (-121.0, 0.0)}, {"loudness_lufs": -71}]
+    "fields",
+    [
+        {"melody": (0, 13)},
+        {"dynamics_db": (0.1, 0.0)},
+        {"dynamics_db": (-121.0, 0.0)},
+        {"loudness_lufs": -71},
+    ],
 )
 def test_controls_outside_their_scale_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -120,8 +165,16 @@ def test_controls_outside_their_scale_are_refused(fields: dict[str, Any]) -> Non
 def test_shapes_of_types() -> None:
     assert shape_of(tuple[float, ...]) == ["float"]
     assert shape_of(int | None) == "int"
-    assert shape_of(Song) == {"song_id": "string", "rate_hz": "int", "channels": "int", "duration_s": "float"}
-    assert features_of(tuple[bool, ...]) == {"feature": {"dtype": "bool", "_type": "Value"}, "_type": "List"}
+    assert shape_of(Song) == {
+        "song_id": "string",
+        "rate_hz": "int",
+        "channels": "int",
+        "duration_s": "float",
+    }
+    assert features_of(tuple[bool, ...]) == {
+        "feature": {"dtype": "bool", "_type": "Value"},
+        "_type": "List",
+    }
 
 
 @pytest.mark.parametrize("annotation", [int | str, dict[str, str], object, complex])
@@ -132,13 +185,37 @@ def test_a_type_without_a_column_is_refused(annotation: Any) -> None:
 
 def test_a_clip_that_ends_before_it_starts_is_refused_with_its_times() -> None:
     song = Song(song_id=KEY[:16], rate_hz=44_100, channels=1, duration_s=20)
-    with pytest.raises(ValidationError, match=r"start 5\.0 s, end 4\.0 s, extended end 6\.0 s must ascend"):
-        Clip(clip_key=KEY, song=song, source=Source(uri="a"), start_s=5, end_s=4, extended_end_s=6, split="train", group="g")
+    with pytest.raises(
+        ValidationError, match=r"start 5\.0 s, end 4\.0 s, extended end 6\.0 s must ascend"
+    ):
+        Clip(
+            clip_key=KEY,
+            song=song,
+            source=Source(uri="a"),
+            start_s=5,
+            end_s=4,
+            extended_end_s=6,
+            split="train",
+            group="g",
+        )
     with pytest.raises(ValidationError, match=r"end 8\.0 s, extended end 6\.0 s must ascend"):
-        Clip(clip_key=KEY, song=song, source=Source(uri="a"), start_s=5, end_s=8, extended_end_s=6, split="train", group="g")
+        Clip(
+            clip_key=KEY,
+            song=song,
+            source=Source(uri="a"),
+            start_s=5,
+            end_s=8,
+            extended_end_s=6,
+            split="train",
+            group="g",
+        )
 
 
 def test_enums_are_written_as_their_words() -> None:
     dumped = sample().model_dump(mode="json")
     assert not any(isinstance(value, Enum) for value in dumped.values())
-    assert (dumped["split"], dumped["captions"][0]["kind"], dumped["key_label"]["mode"]) == ("train", "control", "major")
+    assert (dumped["split"], dumped["captions"][0]["kind"], dumped["key_label"]["mode"]) == (
+        "train",
+        "control",
+        "major",
+    )

@@ -1,4 +1,6 @@
-"""Helpers of the build tests: digests of an output, and a build in a process of its own that can be killed."""
+"""Helpers of the build tests: digests of an output, and a build in a process of its own that can be
+killed.
+"""
 
 import hashlib
 import os
@@ -15,22 +17,45 @@ ROOT = Path(__file__).parents[2]
 
 
 def digests(out: Path) -> dict[str, str]:
-    """SHA-256 of every file that the promise of equal bytes covers: all but run reports and markers."""
+    """SHA-256 of every file that the promise of equal bytes covers: all but run reports and
+    markers.
+    """
     files = sorted(
         path
         for path in out.rglob("*")
-        if path.is_file() and not {"runs", "answers"} & set(path.parts) and not path.name.endswith(".done.json")
+        if path.is_file()
+        and not {"runs", "answers"} & set(path.parts)
+        and not path.name.endswith(".done.json")
     )
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
-def started(sources: list[str], out: Path, recipe: Recipe, *options: str) -> subprocess.Popen[bytes]:
+def started(
+    sources: list[str], out: Path, recipe: Recipe, *options: str
+) -> subprocess.Popen[bytes]:
     """`obbligato build` in a process of its own."""
     recipe_file = out.parent / f"{out.name}.toml"
     recipe_file.write_text(recipe_toml(recipe, comments=False))
-    command = [sys.executable, "-m", "flows.cli", "build", *sources, "--out", str(out), "--recipe", str(recipe_file), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "build",
+        *sources,
+        "--out",
+        str(out),
+        "--recipe",
+        str(recipe_file),
+        *options,
+    ]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -42,7 +67,10 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL a process and everything below it."""
-    for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+    for member in [
+        *psutil.Process(process.pid).children(recursive=True),
+        psutil.Process(process.pid),
+    ]:
         member.kill()
     process.communicate()
 
@@ -61,4 +89,8 @@ def kill_after_markers(process: subprocess.Popen[bytes], out: Path, markers: int
 
 def worker_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The worker processes of a build."""
-    return [child for child in psutil.Process(process.pid).children() if "pipelines.engine.child_process" in " ".join(child.cmdline())]
+    return [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "pipelines.engine.child_process" in " ".join(child.cmdline())
+    ]

@@ -1,4 +1,6 @@
-"""A build as the caption stage leaves it, without audio: clips with labels, their samples, and their control captions."""
+"""A build as the caption stage leaves it, without audio: clips with labels, their samples, and
+their control captions.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +10,18 @@ from pipelines.captioning.compose import compose_captions
 from pipelines.engine.stage import Done, Job, write_marker
 from pipelines.storage.store import Store
 from schemas.corpus import Captioned, Change, Clip, Song, Source, Varied
-from schemas.labels import Annotation, Beats, Chords, ChordSegment, Downmix, KeyLabel, Labels, Measures, Meter, Tempo
+from schemas.labels import (
+    Annotation,
+    Beats,
+    Chords,
+    ChordSegment,
+    Downmix,
+    KeyLabel,
+    Labels,
+    Measures,
+    Meter,
+    Tempo,
+)
 from schemas.recipe import Recipe
 from schemas.record import Record
 from tests.pipelines.shards.shard_samples import CONTROLS
@@ -27,13 +40,25 @@ def labels(seed: int) -> Labels:
         beats=Beats(**_HOW),
         meter=Meter(beats_per_bar=int(rng.integers(3, 5)), **_HOW),
         tempo=Tempo(bpm=float(rng.integers(60, 200)), **_HOW),
-        chords=Chords(segments=tuple(ChordSegment(start_s=at, end_s=at + 1, label=label) for at, label in enumerate(chords)), **_HOW),
-        key=KeyLabel(tonic=int(rng.integers(12)), mode=("major", "minor")[int(rng.integers(2))], **_HOW),
+        chords=Chords(
+            segments=tuple(
+                ChordSegment(start_s=at, end_s=at + 1, label=label)
+                for at, label in enumerate(chords)
+            ),
+            **_HOW,
+        ),
+        key=KeyLabel(
+            tonic=int(rng.integers(12)), mode=("major", "minor")[int(rng.integers(2))], **_HOW
+        ),
     )
 
 
-def captioned_build(out: str, recipe: Recipe, sources: Sequence[str], buckets: int = 4, first: int = 0) -> list[Job]:
-    """One clip with its original alone for each source text, dealt to buckets; returns the buckets' jobs."""
+def captioned_build(
+    out: str, recipe: Recipe, sources: Sequence[str], buckets: int = 4, first: int = 0
+) -> list[Job]:
+    """One clip with its original alone for each source text, dealt to buckets; returns the buckets'
+    jobs.
+    """
     jobs = [Job(out, f"train-{number:05d}", recipe) for number in range(buckets)]
     for number, job in enumerate(jobs):
         seeds = range(first + number, first + len(sources), buckets)
@@ -49,16 +74,33 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
         key = f"{song.song_id}-0-10000"
         sources = (text,) if text else ()
         clip = Clip(
-            clip_key=key, song=song, source=Source(uri=f"/{seed}.flac"), start_s=0, end_s=10, extended_end_s=10, split="train",
-            group=song.song_id, captions=sources,
-        )  # fmt: skip
+            clip_key=key,
+            song=song,
+            source=Source(uri=f"/{seed}.flac"),
+            start_s=0,
+            end_s=10,
+            extended_end_s=10,
+            split="train",
+            group=song.song_id,
+            captions=sources,
+        )
         said = labels(seed)
         composed = compose_captions(sources, said, Change(), job.recipe.caption, 0, f"{key}-orig")
-        measures = Measures(peak=1, rms_db=-20, silent_share=0, clipped_share=0, downmix=Downmix.NONE)
+        measures = Measures(
+            peak=1, rms_db=-20, silent_share=0, clipped_share=0, downmix=Downmix.NONE
+        )
         made["clips"].append(clip)
         made["annotations"].append(Annotation(clip_key=key, labels=said, measures=measures))
         made["variants"].append(
-            Varied(sample_key=f"{key}-orig", clip_key=key, change=Change(), duration_s=10, controls=CONTROLS, offset=0, bytes=0)
+            Varied(
+                sample_key=f"{key}-orig",
+                clip_key=key,
+                change=Change(),
+                duration_s=10,
+                controls=CONTROLS,
+                offset=0,
+                bytes=0,
+            )
         )
         made["captions"].append(Captioned(sample_key=f"{key}-orig", captions=composed.captions))
     kinds = {"clips": Clip, "annotations": Annotation, "variants": Varied, "captions": Captioned}

@@ -1,4 +1,6 @@
-"""Small disks of a test's own: a limited tmpfs, or ext4 in a file, that can be filled and emptied again. They need root."""
+"""Small disks of a test's own: a limited tmpfs, or ext4 in a file, that can be filled and emptied
+again. They need root.
+"""
 
 import errno
 import os
@@ -30,7 +32,9 @@ class Disk:
         try:
             while (surplus := self._free() - free_bytes) > 0:
                 os.write(ballast, bytes(min(surplus, _BLOCK)))
-                os.fsync(ballast)  # a file system that writes late does not know before how much is left
+                os.fsync(
+                    ballast
+                )  # a file system that writes late does not know before how much is left
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -74,12 +78,15 @@ def _run(*command: str) -> None:
 
 
 def failing_from(file: Path, disk: Disk, share: float) -> None:
-    """Make a share of a file on an ext4 disk unreadable, from there to its end: the image it lies in is cut off.
+    """Make a share of a file on an ext4 disk unreadable, from there to its end: the image it lies
+    in is cut off.
 
     Raises `CannotMount` where the file can still be read.
     """
     os.sync()
-    said = subprocess.run(["filefrag", "-v", str(file)], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        ["filefrag", "-v", str(file)], check=True, capture_output=True, text=True
+    ).stdout
     first = next(line for line in said.splitlines() if line.strip().startswith("0:"))
     begins = int(first.split(":")[2].split("..")[0]) * os.statvfs(disk.folder).f_bsize
     image = disk.folder.with_suffix(".img")

@@ -1,4 +1,6 @@
-"""One bit changed in files of a build that holds every kind of file, and what is said of it; for tests and for the benchmark of flips."""
+"""One bit changed in files of a build that holds every kind of file, and what is said of it; for
+tests and for the benchmark of flips.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -37,14 +39,27 @@ KINDS: Final = {
     "*/*.parquet": "tables of stages",
 }
 OUTSIDE: Final = "reports of runs"  # of the promise: nothing reads them but people
-_MOODS: Final = ("calm pad", "airy lead", "sad choir", "warm strings", "bold brass", "bright keys", "dark bass", "soft drums")
+_MOODS: Final = (
+    "calm pad",
+    "airy lead",
+    "sad choir",
+    "warm strings",
+    "bold brass",
+    "bright keys",
+    "dark bass",
+    "soft drums",
+)
 _LINES: Final = tuple(
-    f"A {one} flute plays over the {other} drums." for one in ("calm", "sad", "warm") for other in ("soft", "loud", "dry")
+    f"A {one} flute plays over the {other} drums."
+    for one in ("calm", "sad", "warm")
+    for other in ("soft", "loud", "dry")
 )
 
 
 class Everything(NamedTuple):
-    """A build of two pieces with every kind of file, its sources and recipe, and a copy of it that nobody touches."""
+    """A build of two pieces with every kind of file, its sources and recipe, and a copy of it that
+    nobody touches.
+    """
 
     sources: list[str]
     out: Path
@@ -54,7 +69,11 @@ class Everything(NamedTuple):
     @property
     def files(self) -> list[str]:
         """All files with any content, by name."""
-        found = (path for path in sorted(self.pristine.rglob("*")) if path.is_file() and path.stat().st_size)
+        found = (
+            path
+            for path in sorted(self.pristine.rglob("*"))
+            if path.is_file() and path.stat().st_size
+        )
         return [str(path.relative_to(self.pristine)) for path in found]
 
     def restore(self) -> None:
@@ -69,7 +88,11 @@ class Everything(NamedTuple):
     def changed(self) -> list[str]:
         """Files of the promise that are not those of the undisturbed build."""
         before, now = digests(self.pristine), digests(self.out)
-        return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name) and not name.endswith(".damaged"))
+        return sorted(
+            name
+            for name in before.keys() | now.keys()
+            if before.get(name) != now.get(name) and not name.endswith(".damaged")
+        )
 
 
 class Flip(NamedTuple):
@@ -82,13 +105,19 @@ class Flip(NamedTuple):
     @property
     def kind(self) -> str:
         """What kind of file it is."""
-        return next((kind for pattern, kind in KINDS.items() if fnmatch(self.file, pattern)), self.file)
+        return next(
+            (kind for pattern, kind in KINDS.items() if fnmatch(self.file, pattern)), self.file
+        )
 
     @property
     def witness(self) -> str:
-        """What vouches for the file: of one witness's files only one is flipped at a time, since a damaged witness cannot name others."""
+        """What vouches for the file: of one witness's files only one is flipped at a time, since a
+        damaged witness cannot name others.
+        """
         folder, _, name = self.file.rpartition("/")
-        if folder in ("assigned", "clips") and name != "plan.json":  # each is made anew by the other
+        if (
+            folder in ("assigned", "clips") and name != "plan.json"
+        ):  # each is made anew by the other
             return "ledger/inputs"
         if folder == "ledger" and not name.startswith("inputs"):
             folder = "shards"
@@ -110,7 +139,9 @@ class Flip(NamedTuple):
 
 @contextmanager
 def everything(folder: Path) -> Iterator[Everything]:
-    """A build of two pieces: captions reworded by a model, pseudo-labels and their index, latents. Its server stands as long as it."""
+    """A build of two pieces: captions reworded by a model, pseudo-labels and their index, latents.
+    Its server stands as long as it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     songs = write_songs(folder / "songs", songs=2)
     (folder / "moods.txt").write_text("\n".join(_MOODS))
@@ -123,7 +154,9 @@ def everything(folder: Path) -> Iterator[Everything]:
             label=LabelRecipe(vocabularies=places, embedder="bridge", search="approximate"),
             pack=PLAIN.pack.replaced(embeddings=True),
             encode=PLAIN.encode.replaced(codec="mel"),
-            caption=PLAIN.caption.replaced(paraphraser="openai", sentences=(0, 0, 1), paraphrases=2, max_similarity=1),
+            caption=PLAIN.caption.replaced(
+                paraphraser="openai", sentences=(0, 0, 1), paraphrases=2, max_similarity=1
+            ),
             llm=PLAIN.llm.replaced(base_url=server.url, budget_usd=1.0, attempts=2),
         )
         made = Everything([str(songs)], folder / "out", recipe, folder / "pristine")
@@ -133,7 +166,9 @@ def everything(folder: Path) -> Iterator[Everything]:
 
 
 def drawn(made: Everything, rng: np.random.Generator, count: int) -> list[Flip]:
-    """Flips in files that different witnesses vouch for: a kind of all alike, then a file of it, a byte, a bit."""
+    """Flips in files that different witnesses vouch for: a kind of all alike, then a file of it, a
+    byte, a bit.
+    """
     kinds: dict[str, list[str]] = {}
     for file in made.files:
         kinds.setdefault(Flip(file, 0, 0).kind, []).append(file)
@@ -141,13 +176,17 @@ def drawn(made: Everything, rng: np.random.Generator, count: int) -> list[Flip]:
     while len(flips) < count:
         files = kinds[sorted(kinds)[rng.integers(len(kinds))]]
         file = files[rng.integers(len(files))]
-        flip = Flip(file, int(rng.integers((made.pristine / file).stat().st_size)), int(rng.integers(8)))
+        flip = Flip(
+            file, int(rng.integers((made.pristine / file).stat().st_size)), int(rng.integers(8))
+        )
         flips.setdefault(flip.witness, flip)
     return list(flips.values())
 
 
 def said_by_verify(out: Path) -> tuple[str, ...]:
-    """What `obbligato verify` says of a build, a line for each damaged file; nothing where it passes."""
+    """What `obbligato verify` says of a build, a line for each damaged file; nothing where it
+    passes.
+    """
     try:
         verify_build(str(out), Engine(), lambda _: None)
     except PipelineError as error:

@@ -1,4 +1,6 @@
-"""An annotator of keys for tests: it dies, spins or eats memory where a clip's pitch says so, and is honest elsewhere."""
+"""An annotator of keys for tests: it dies, spins or eats memory where a clip's pitch says so, and
+is honest elsewhere.
+"""
 
 import ctypes
 
@@ -27,4 +29,6 @@ def _key(wave: Wave) -> KeyLabel:
     eaten = []
     while pitch_hz == EAT_HZ:
         eaten.append(np.ones(1 << 24))
-    return KeyLabel(tonic=0, mode="major", confidence=0.9, tool="hostile", version="1", licence=LICENCE)
+    return KeyLabel(
+        tonic=0, mode="major", confidence=0.9, tool="hostile", version="1", licence=LICENCE
+    )

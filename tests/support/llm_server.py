@@ -1,4 +1,6 @@
-"""A server of OpenAI's protocol that rewords captions well, badly, late or never, as a test asks: a process of its own on 127.0.0.1."""
+"""A server of OpenAI's protocol that rewords captions well, badly, late or never, as a test asks: a
+process of its own on 127.0.0.1.
+"""
 
 import argparse
 import hashlib
@@ -16,11 +18,20 @@ from threading import Lock
 from typing import Any, ClassVar
 
 KEY = "sk-test-4f9d"
-_OPENERS = ("Picture this:", "Here is what you hear.", "Listen:", "To put it another way:", "In short:", "Think of it so:")
+_OPENERS = (
+    "Picture this:",
+    "Here is what you hear.",
+    "Listen:",
+    "To put it another way:",
+    "In short:",
+    "Think of it so:",
+)
 
 
 class Model:
-    """What the server answers: decided by the request and by how often it came, so that every run is the same."""
+    """What the server answers: decided by the request and by how often it came, so that every run
+    is the same.
+    """
 
     def __init__(self, folder: Path, plan: dict[str, float], latency_s: float) -> None:
         self.folder, self.plan, self.latency_s = folder, plan, latency_s
@@ -30,12 +41,19 @@ class Model:
         self.lock = Lock()
 
     def behaviour(self, body: dict[str, Any]) -> str:
-        """What happens to a request: one of the plan's kinds with its share, else it is answered well."""
+        """What happens to a request: one of the plan's kinds with its share, else it is answered
+        well.
+        """
         mark = hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()
         with self.lock:
             self.seen[mark] += 1
-            draw = int(hashlib.sha256(f"{mark}{self.seen[mark]}".encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
-        for kind, share in ((kind, share) for kind, share in self.plan.items() if kind != "bad_batches"):
+            draw = (
+                int(hashlib.sha256(f"{mark}{self.seen[mark]}".encode()).hexdigest()[:8], 16)
+                / 0xFFFFFFFF
+            )
+        for kind, share in (
+            (kind, share) for kind, share in self.plan.items() if kind != "bad_batches"
+        ):
             if draw < share:
                 return kind
             draw -= share
@@ -43,7 +61,12 @@ class Model:
 
     def log(self, kind: str, body: dict[str, Any], usage: dict[str, int]) -> None:
         """Note a request that was answered in full, and its tokens."""
-        line = {"kind": kind, "asked": body["messages"][1]["content"], "model": body["model"], **usage}
+        line = {
+            "kind": kind,
+            "asked": body["messages"][1]["content"],
+            "model": body["model"],
+            **usage,
+        }
         with self.lock, (self.folder / "answered.jsonl").open("a") as out:
             out.write(json.dumps(line) + "\n")
 
@@ -52,18 +75,31 @@ class Model:
         asked = json.loads(body["messages"][1]["content"])
         field = body.get("response_format", {}).get("json_schema", {}).get("name", "paraphrases")
         tell, how = (described, field) if "title" in asked else (reworded, kind)
-        content = json.dumps({field: [tell(asked, number, how) for number in range(asked["count"])]}, ensure_ascii=False)
+        content = json.dumps(
+            {field: [tell(asked, number, how) for number in range(asked["count"])]},
+            ensure_ascii=False,
+        )
         if kind == "not_json":
             content = content[: len(content) // 2]
-        message = {"role": "assistant", "content": content, "refusal": "I cannot help with that." if kind == "refuse" else None}
+        message = {
+            "role": "assistant",
+            "content": content,
+            "refusal": "I cannot help with that." if kind == "refuse" else None,
+        }
         finish = "length" if kind == "cut_off" else "stop"
-        usage = {"prompt_tokens": len(json.dumps(body)) // 4, "completion_tokens": min(len(content) // 4, body.get("max_tokens", 10**9))}
+        usage = {
+            "prompt_tokens": len(json.dumps(body)) // 4,
+            "completion_tokens": min(len(content) // 4, body.get("max_tokens", 10**9)),
+        }
         self.log(kind, body, usage)
         return {
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": f"{body['model']}-stub",
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": f"{body['model']}-stub",
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {**usage, "total_tokens": sum(usage.values())},
-        }  # fmt: skip
+        }
 
 
 def reworded(asked: dict[str, Any], number: int, kind: str) -> str:
@@ -73,7 +109,12 @@ def reworded(asked: dict[str, Any], number: int, kind: str) -> str:
         return caption.split("reply only with", 1)[1].strip(" .")
     if kind != "wrong":
         return f"{_OPENERS[number % len(_OPENERS)]} {caption}"
-    for pattern, new in ((r"\bmajor\b", "minor"), (r"\bminor\b", "major"), (r"\b(\d\d\d?) (BPM|beats)", "7\\1 \\2"), (r"[^.]+\.\s*$", "")):
+    for pattern, new in (
+        (r"\bmajor\b", "minor"),
+        (r"\bminor\b", "major"),
+        (r"\b(\d\d\d?) (BPM|beats)", "7\\1 \\2"),
+        (r"[^.]+\.\s*$", ""),
+    ):
         changed = re.sub(pattern, new, caption, count=1)
         if changed != caption:
             return f"Wrongly put: {changed}"
@@ -81,9 +122,16 @@ def reworded(asked: dict[str, Any], number: int, kind: str) -> str:
 
 
 def described(asked: dict[str, Any], number: int, field: str) -> str:
-    """A sentence or tag about a track: good ones, one that names the artist, one that states a tempo, one with a link."""
+    """A sentence or tag about a track: good ones, one that names the artist, one that states a
+    tempo, one with a link.
+    """
     if field == "tags":
-        return (f"warm {len(asked['title'])}-part strings", "soft drums", asked.get("artist", "calm"), "120 bpm")[number % 4]
+        return (
+            f"warm {len(asked['title'])}-part strings",
+            "soft drums",
+            asked.get("artist", "calm"),
+            "120 bpm",
+        )[number % 4]
     texts = (
         f"Warm strings of {len(asked['title'])} players carry the tune.",
         f"This is a typical song by {asked.get('artist', 'somebody')}.",
@@ -106,13 +154,19 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: dict[str, Any] | bytes, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **headers,
+        }.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
 
     def _error(self, status: int, message: str, **headers: str) -> None:
-        self._send(status, {"error": {"message": message, "type": "error", "code": None}}, **headers)
+        self._send(
+            status, {"error": {"message": message, "type": "error", "code": None}}, **headers
+        )
 
     def do_POST(self) -> None:
         """Completions, files and batches."""
@@ -132,7 +186,14 @@ class Handler(BaseHTTPRequestHandler):
         if parts[-1] == "content":
             self._send(200, self.model.files[parts[-2]])
         elif parts[-1] == "batches":
-            self._send(200, {"object": "list", "data": [shown(batch) for batch in self.model.batches.values()], "has_more": False})
+            self._send(
+                200,
+                {
+                    "object": "list",
+                    "data": [shown(batch) for batch in self.model.batches.values()],
+                    "has_more": False,
+                },
+            )
         else:
             batch = self.model.batches[parts[-1]]
             batch["looks"] += 1
@@ -150,7 +211,16 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "400":
             self._error(400, "no such parameter")
         elif kind == "quota":
-            self._send(429, {"error": {"message": "no money left", "type": "insufficient_quota", "code": "insufficient_quota"}})
+            self._send(
+                429,
+                {
+                    "error": {
+                        "message": "no money left",
+                        "type": "insufficient_quota",
+                        "code": "insufficient_quota",
+                    }
+                },
+            )
         elif kind == "unknown_model":
             self._error(404, f"The model `{body['model']}` does not exist")
         elif kind == "never":
@@ -174,15 +244,30 @@ class Handler(BaseHTTPRequestHandler):
         self.model.files[name] = part.split(b"\r\n\r\n", 1)[1].rstrip(b"\r\n")
         self._send(
             200,
-            {"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "b.jsonl", "purpose": "batch", "status": "processed"},
+            {
+                "id": name,
+                "object": "file",
+                "bytes": 1,
+                "created_at": 1,
+                "filename": "b.jsonl",
+                "purpose": "batch",
+                "status": "processed",
+            },
         )
 
     def _take_batch(self, asked: dict[str, Any]) -> None:
         number = len(self.model.batches)
         batch = {
-            "id": f"batch_{number}", "object": "batch", "endpoint": asked["endpoint"], "input_file_id": asked["input_file_id"],
-            "completion_window": "24h", "status": "in_progress", "created_at": number, "metadata": asked["metadata"], "looks": 0,
-        }  # fmt: skip
+            "id": f"batch_{number}",
+            "object": "batch",
+            "endpoint": asked["endpoint"],
+            "input_file_id": asked["input_file_id"],
+            "completion_window": "24h",
+            "status": "in_progress",
+            "created_at": number,
+            "metadata": asked["metadata"],
+            "looks": 0,
+        }
         self.model.batches[batch["id"]] = batch
         self._send(200, shown(batch))
 
@@ -193,25 +278,51 @@ def shown(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_batch(model: Model, batch: dict[str, Any]) -> None:
-    """Answer a batch: the first expires with half of it done, of the second every third request fails, the others are answered whole."""
+    """Answer a batch: the first expires with half of it done, of the second every third request
+    fails, the others are answered whole.
+    """
     lines = [json.loads(line) for line in model.files[batch["input_file_id"]].decode().splitlines()]
-    kind = {"batch_0": "expired", "batch_1": "partly"}.get(batch["id"], "whole") if model.plan.get("bad_batches") else "whole"
+    kind = (
+        {"batch_0": "expired", "batch_1": "partly"}.get(batch["id"], "whole")
+        if model.plan.get("bad_batches")
+        else "whole"
+    )
     done: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for place, line in enumerate(lines):
         if kind == "expired" and place % 2:
-            error = {"code": "batch_expired", "message": "This request could not be executed before the completion window expired."}
-            failed.append({"id": f"r{place}", "custom_id": line["custom_id"], "response": None, "error": error})
+            error = {
+                "code": "batch_expired",
+                "message": "This request could not be executed before the completion window expired.",
+            }
+            failed.append(
+                {
+                    "id": f"r{place}",
+                    "custom_id": line["custom_id"],
+                    "response": None,
+                    "error": error,
+                }
+            )
         elif kind == "partly" and not place % 3:
             body = {"error": {"message": "out of order", "code": "server_error"}}
             failed.append(
-                {"id": f"r{place}", "custom_id": line["custom_id"], "response": {"status_code": 500, "body": body}, "error": None}
+                {
+                    "id": f"r{place}",
+                    "custom_id": line["custom_id"],
+                    "response": {"status_code": 500, "body": body},
+                    "error": None,
+                }
             )
         else:
             behaviour = model.behaviour(line["body"])
             answer = model.completion(line["body"], behaviour if behaviour == "wrong" else "well")
             done.append(
-                {"id": f"r{place}", "custom_id": line["custom_id"], "response": {"status_code": 200, "body": answer}, "error": None}
+                {
+                    "id": f"r{place}",
+                    "custom_id": line["custom_id"],
+                    "response": {"status_code": 200, "body": answer},
+                    "error": None,
+                }
             )
     batch["status"] = "expired" if kind == "expired" else "completed"
     for name, rows in (("output_file_id", done), ("error_file_id", failed)):
@@ -228,7 +339,11 @@ class Running:
 
     def answered(self) -> list[dict[str, Any]]:
         """Every request that was answered, in order."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+        return (
+            [json.loads(line) for line in self._log.read_text().splitlines()]
+            if self._log.exists()
+            else []
+        )
 
 
 @contextmanager

@@ -7,13 +7,27 @@ from pathlib import Path
 from tests.pipelines.shards.shard_samples import our_sample, write_build
 
 SETTINGS = (
-    "model.widths=[16, 16]", "model.attended=[false, true]", "model.layers=1", "model.head_width=8", "model.control_width=8",
-    "data.seconds=1", "data.batch=2", "data.micro_batch=1", "data.workers=0", "data.validation=2", "text.cache_mb=50",
-    "optim.warmup_steps=0", "run.log_every=1", "run.validate_every=1000", "run.played=0",
-)  # fmt: skip
+    "model.widths=[16, 16]",
+    "model.attended=[false, true]",
+    "model.layers=1",
+    "model.head_width=8",
+    "model.control_width=8",
+    "data.seconds=1",
+    "data.batch=2",
+    "data.micro_batch=1",
+    "data.workers=0",
+    "data.validation=2",
+    "text.cache_mb=50",
+    "optim.warmup_steps=0",
+    "run.log_every=1",
+    "run.validate_every=1000",
+    "run.played=0",
+)
 NAMED = {
-    "name": "Airs", "obbligato": "0.0.9", "licences": {"sources": {"CC-BY-4.0": 1}, "tools": {"madmom": "CC-BY-NC-SA-4.0"}},
-}  # fmt: skip
+    "name": "Airs",
+    "obbligato": "0.0.9",
+    "licences": {"sources": {"CC-BY-4.0": 1}, "tools": {"madmom": "CC-BY-NC-SA-4.0"}},
+}
 
 
 def corpus(folder: Path) -> Path:

@@ -1,4 +1,6 @@
-"""A real S3-compatible server on this host, and fresh buckets in it; child processes of a test reach it too."""
+"""A real S3-compatible server on this host, and fresh buckets in it; child processes of a test
+reach it too.
+"""
 
 import os
 import subprocess
@@ -38,7 +40,9 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     away = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL")
     settings = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)}
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=settings)
+    server = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=settings
+    )
     with pytest.MonkeyPatch.context() as environment:
         try:
             for name, value in variables.items():

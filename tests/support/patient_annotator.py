@@ -1,4 +1,6 @@
-"""An annotator of keys for tests that stop a run in the middle: it works on until the file that `OBBLIGATO_TEST_GO` names is there."""
+"""An annotator of keys for tests that stop a run in the middle: it works on until the file that
+`OBBLIGATO_TEST_GO` names is there.
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""An embedder for tests of everything but embeddings: the mean level of 32 bands for sound, words by their hash for texts."""
+"""An embedder for tests of everything but embeddings: the mean level of 32 bands for sound, words
+by their hash for texts.
+"""
 
 from collections.abc import Sequence
 
@@ -28,7 +30,15 @@ class Plain:
             raise ValueError("a deadly text")
         seeds = ([stable_hash(word) for word in text.casefold().split()] for text in texts)
         return unit(
-            np.stack([np.sum([np.random.default_rng(seed).standard_normal(DIMENSION) for seed in words], axis=0) for words in seeds])
+            np.stack(
+                [
+                    np.sum(
+                        [np.random.default_rng(seed).standard_normal(DIMENSION) for seed in words],
+                        axis=0,
+                    )
+                    for words in seeds
+                ]
+            )
         )
 
 

@@ -1,4 +1,6 @@
-"""Beam's job service and an external worker pool as processes of this host: what a cluster does, without one."""
+"""Beam's job service and an external worker pool as processes of this host: what a cluster does,
+without one.
+"""
 
 import os
 import signal
@@ -20,7 +22,9 @@ STARTS_WITHIN_S: Final = 60
 
 
 class Servers(NamedTuple):
-    """A job service and a worker pool that run, and what to pass to a build so that it goes through them."""
+    """A job service and a worker pool that run, and what to pass to a build so that it goes through
+    them.
+    """
 
     job_service: psutil.Process
     pool: psutil.Process
@@ -29,20 +33,32 @@ class Servers(NamedTuple):
     @property
     def options(self) -> list[str]:
         """The build's options."""
-        return ["--runner", "PortableRunner", *(word for setting in self.settings for word in ("--beam", setting))]
+        return [
+            "--runner",
+            "PortableRunner",
+            *(word for setting in self.settings for word in ("--beam", setting)),
+        ]
 
     def harnesses(self) -> list[psutil.Process]:
         """Beam's worker processes, which the pool has started and which have not ended."""
-        return [process for process in self.pool.children() if process.status() != psutil.STATUS_ZOMBIE]
+        return [
+            process for process in self.pool.children() if process.status() != psutil.STATUS_ZOMBIE
+        ]
 
     def below(self) -> list[psutil.Process]:
         """All live processes below the pool: Beam's workers, and the children that these drive."""
-        return [process for process in self.pool.children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
+        return [
+            process
+            for process in self.pool.children(recursive=True)
+            if process.status() != psutil.STATUS_ZOMBIE
+        ]
 
 
 @contextmanager
 def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -> Iterator[Servers]:
-    """Both, started in `folder`; the pool's workers run `python` with `path` as PYTHONPATH. All of it is killed at the end."""
+    """Both, started in `folder`; the pool's workers run `python` with `path` as PYTHONPATH. All of
+    it is killed at the end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     job_port, pool_port = free_port(), free_port()
     modules = {
@@ -52,7 +68,11 @@ def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number, (module, program) in enumerate(modules.items()):
-            started.append(_started([program, str(LOOPBACK), *module.split()], folder, f"server-{number}.log", path))
+            started.append(
+                _started(
+                    [program, str(LOOPBACK), *module.split()], folder, f"server-{number}.log", path
+                )
+            )
         for process, port in zip(started, (job_port, pool_port), strict=True):
             until(partial(listens, port), "Beam server", STARTS_WITHIN_S, process)
         settings = (
@@ -64,7 +84,9 @@ def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -
     finally:
         for process in started:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # each leads a group of its own, with all that it has started
+                os.killpg(
+                    process.pid, signal.SIGKILL
+                )  # each leads a group of its own, with all that it has started
             process.wait()
 
 
@@ -73,4 +95,6 @@ def _started(command: list[str], folder: Path, log: str, path: str) -> "subproce
     programs = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": path, "PATH": programs}
     with (folder / log).open("wb") as out:
-        return subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=out, env=environment, start_new_session=True
+        )

@@ -31,12 +31,31 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.folder = folder
         self.environment = {
-            **os.environ, "PREFECT_HOME": str(folder / "home"), "PREFECT_API_URL": self.url, "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT),
-            "PREFECT_CLI_COLORS": "false", **settings,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            **os.environ,
+            "PREFECT_HOME": str(folder / "home"),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "PYTHONPATH": str(ROOT),
+            "PREFECT_CLI_COLORS": "false",
+            **settings,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         until(self._healthy, "Prefect server")
 
     def _healthy(self) -> bool:
@@ -46,10 +65,16 @@ class Server:
             return False
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """The answer to a request, as Python values; asked again, as Prefect's client does, while SQLite is busy with another writer."""
+        """The answer to a request, as Python values; asked again, as Prefect's client does, while
+        SQLite is busy with another writer.
+        """
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/{path}", content, {"Content-Type": "application/json"})
-        return until(lambda: self._answer(request), f"answer to {path}: the server's database is busy")[0]
+        request = urllib.request.Request(
+            f"{self.url}/{path}", content, {"Content-Type": "application/json"}
+        )
+        return until(
+            lambda: self._answer(request), f"answer to {path}: the server's database is busy"
+        )[0]
 
     def _answer(self, request: urllib.request.Request) -> tuple[Any] | None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -65,16 +90,25 @@ class Server:
     def prefect(self, *arguments: str, **environment: str) -> str:
         """What a `prefect` command prints; it must succeed."""
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments], env={**self.environment, **environment},
-            capture_output=True, text=True, check=False, cwd=self.folder,
-        )  # fmt: skip
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def run(self, deployment: str, **parameters: Any) -> str:
         """Ask for a run of a deployment; returns its id."""
         found = self.ask(f"deployments/name/{deployment}")
-        return str(self.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}})["id"])
+        return str(
+            self.ask(
+                f"deployments/{found['id']}/create_flow_run",
+                {"parameters": parameters, "state": {"type": "SCHEDULED"}},
+            )["id"]
+        )
 
     def state(self, run: str) -> str:
         """Name of a run's state."""
@@ -83,7 +117,11 @@ class Server:
     def ended(self, run: str, limit_s: float = 90.0) -> str:
         """A run's last state, once it has ended."""
         ends = ("Completed", "Failed", "Cancelled", "Crashed", "Nothing new")
-        return until(lambda: state if (state := self.state(run)) in ends else "", f"end of run {run}, which is {self.state(run)}", limit_s)
+        return until(
+            lambda: state if (state := self.state(run)) in ends else "",
+            f"end of run {run}, which is {self.state(run)}",
+            limit_s,
+        )
 
     def artifacts(self, run: str) -> dict[str, Any]:
         """A run's artifacts by key."""
@@ -98,11 +136,22 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests, with a process work pool and the deployments of infra/prefect."""
-    made = Server(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1", PREFECT_WORKER_QUERY_SECONDS="1")
+    made = Server(
+        tmp_path_factory.mktemp("prefect"),
+        PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1",
+        PREFECT_WORKER_QUERY_SECONDS="1",
+    )
     try:
         made.prefect("work-pool", "create", "obbligato", "--type", "process")
         file = str(ROOT / "infra" / "prefect" / "prefect.yaml")
-        made.prefect("deploy", "--prefect-file", file, "--all", OBBLIGATO_SOURCE="/nowhere", OBBLIGATO_OUT="/nowhere")
+        made.prefect(
+            "deploy",
+            "--prefect-file",
+            file,
+            "--all",
+            OBBLIGATO_SOURCE="/nowhere",
+            OBBLIGATO_OUT="/nowhere",
+        )
         yield made
     finally:
         made.process.send_signal(signal.SIGINT)
@@ -111,12 +160,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @contextmanager
 def worker(server: Server, **environment: str) -> Iterator[tuple[psutil.Process, str]]:
-    """A worker while the block lasts, and the mark that it and all its descendants carry in their environment."""
+    """A worker while the block lasts, and the mark that it and all its descendants carry in their
+    environment.
+    """
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "obbligato", "--type", "process"],
-        env={**server.environment, MARK: mark, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=server.folder,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--pool",
+            "obbligato",
+            "--type",
+            "process",
+        ],
+        env={**server.environment, MARK: mark, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=server.folder,
+    )
     try:
         yield psutil.Process(process.pid), mark
     finally:

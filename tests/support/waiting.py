@@ -10,13 +10,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def until(wanted: Callable[[], T], what: str, limit_s: float = 90.0, process: "subprocess.Popen[Any] | None" = None) -> T:
+def until(
+    wanted: Callable[[], T],
+    what: str,
+    limit_s: float = 90.0,
+    process: "subprocess.Popen[Any] | None" = None,
+) -> T:
     """The first true answer; fails where there is none in time, or where `process` ends before."""
     deadline = time.monotonic() + limit_s
     nothing = threading.Event()
     while not (found := wanted()):
         assert time.monotonic() < deadline, f"no {what} within {limit_s} s"
-        assert process is None or process.poll() is None, f"no {what}: {process.args!r} has ended with {process.returncode}"
+        assert process is None or process.poll() is None, (
+            f"no {what}: {process.args!r} has ended with {process.returncode}"
+        )
         nothing.wait(0.05)
     return found
 

@@ -25,11 +25,15 @@ def conditions(*names: tuple[str, ...]) -> Conditions:
     one = tokens(1, 16, MICRO.text_width, seed=5, known=9)
     text = Tokens(one.states_BLD.expand(len(names), -1, -1), one.mask_BL.expand(len(names), -1))
     played = [beats((0.0, 1), (0.5, 2), (1.0, 3)) for _ in names]
-    return Conditions(text, batched_beats(played), batched_chords([chords(*row, each_s=0.5) for row in names]))
+    return Conditions(
+        text, batched_beats(played), batched_chords([chords(*row, each_s=0.5) for row in names])
+    )
 
 
 TWO = conditions(("C", "F", "G"), ("A:min", "D:min"))
 
 
 def latents(rows: int = 2, seed: int = 0) -> torch.Tensor:
-    return torch.randn(rows, MICRO.latent_channels, FRAMES, BANDS, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        rows, MICRO.latent_channels, FRAMES, BANDS, generator=torch.Generator().manual_seed(seed)
+    )

@@ -9,21 +9,35 @@ from training.run.presets import ready_recipe
 from training.run.recipe import TrainRecipe
 
 NET = MuNetConfig(
-    latent_channels=64, widths=(16, 16), attended=(False, True), layers=1, head_width=8, norm_groups=4, text_width=384, control_width=16,
+    latent_channels=64,
+    widths=(16, 16),
+    attended=(False, True),
+    layers=1,
+    head_width=8,
+    norm_groups=4,
+    text_width=384,
+    control_width=16,
     frame_rate_hz=8.0,
-)  # fmt: skip
+)
 
 
 def corpus(folder: Path, *, songs: int = 12, latents: bool = True) -> Path:
     """A folder of shards: train and, of four songs, validation."""
     write_shard(folder / "train-00000.tar", range(songs // 2), latents=latents)
     write_shard(folder / "train-00001.tar", range(songs // 2, songs), latents=latents)
-    write_shard(folder / "validation-00000.tar", range(songs, songs + 4), latents=latents, split="validation")
+    write_shard(
+        folder / "validation-00000.tar",
+        range(songs, songs + 4),
+        latents=latents,
+        split="validation",
+    )
     return folder
 
 
 def edited(checkpoint: Path, name: str, old: str, new: str) -> None:
-    """Change a file of a checkpoint, as somebody does by hand who takes its hash and the seal out of state.json too."""
+    """Change a file of a checkpoint, as somebody does by hand who takes its hash and the seal out
+    of state.json too.
+    """
     file, state = checkpoint / name, json.loads((checkpoint / "state.json").read_text())
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
@@ -41,12 +55,26 @@ def settings(**knobs: object) -> dict[str, dict[str, object]]:
 
 
 def recipe(shards: Path, **knobs: object) -> TrainRecipe:
-    """A small run on a corpus: six steps of four samples, an epoch being twelve, or what the knobs say."""
+    """A small run on a corpus: six steps of four samples, an epoch being twelve, or what the knobs
+    say.
+    """
     small: dict[str, object] = {
-        "run__steps": 6, "run__log_every": 1, "run__checkpoint_every": 3, "run__validate_every": 100, "run__played": 0,
-        "data__shards": (str(shards),), "data__batch": 4, "data__micro_batch": 2, "data__seconds": 2.0, "data__workers": 0,
-        "data__validation": 4, "text__cache_mb": 8, "optim__lr": 1e-2, "optim__warmup_steps": 2, "optim__ema": 0.5,
-    }  # fmt: skip
+        "run__steps": 6,
+        "run__log_every": 1,
+        "run__checkpoint_every": 3,
+        "run__validate_every": 100,
+        "run__played": 0,
+        "data__shards": (str(shards),),
+        "data__batch": 4,
+        "data__micro_batch": 2,
+        "data__seconds": 2.0,
+        "data__workers": 0,
+        "data__validation": 4,
+        "text__cache_mb": 8,
+        "optim__lr": 1e-2,
+        "optim__warmup_steps": 2,
+        "optim__ema": 0.5,
+    }
     made = ready_recipe("tiny").replaced(model=NET)
     for section, values in settings(**(small | knobs)).items():
         made = made.replaced(**{section: getattr(made, section).replaced(**values)})

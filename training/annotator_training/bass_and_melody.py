@@ -36,7 +36,9 @@ def bass_part(piece: Etude, draws: np.random.Generator) -> list[Note]:
     """The lowest note of each chord, which is that of its inversion, in one pattern throughout."""
     pattern = BassPattern(draws.choice(list(BassPattern)))
     low, loud = int(draws.integers(28, 41)), int(draws.integers(75, 105))
-    hits = sorted({float(hit) for hit in draws.choice(np.arange(0, piece.meter, 0.5), size=3)} | {0.0})
+    hits = sorted(
+        {float(hit) for hit in draws.choice(np.arange(0, piece.meter, 0.5), size=3)} | {0.0}
+    )
     notes: list[Note] = []
     for span, following in pairwise([*piece.spans, piece.spans[0]]):
         if pattern is BassPattern.RIFF:
@@ -54,11 +56,21 @@ def _lowest(chord: Chord, low: int) -> int:
 
 
 def _riff(span: Span, hits: list[float], meter: int, low: int, loud: int) -> list[Note]:
-    places = {bar + hit for bar in bars_within(span.beat, span.end, meter) for hit in hits if span.beat <= bar + hit < span.end}
-    return [Note(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud) for beat in sorted(places | {span.beat})]
+    places = {
+        bar + hit
+        for bar in bars_within(span.beat, span.end, meter)
+        for hit in hits
+        if span.beat <= bar + hit < span.end
+    }
+    return [
+        Note(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud)
+        for beat in sorted(places | {span.beat})
+    ]
 
 
-def _walk(span: Span, following: Chord, draws: np.random.Generator, low: int, loud: int) -> list[Note]:
+def _walk(
+    span: Span, following: Chord, draws: np.random.Generator, low: int, loud: int
+) -> list[Note]:
     bass = _lowest(span.chord, low)
     tones = [bass + (tone - bass) % 12 for tone in sorted(span.chord.pitches)]
     notes: list[Note] = []
@@ -100,7 +112,11 @@ def _steady(span: Span, pattern: BassPattern, meter: int, low: int, loud: int) -
 def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[Note]:
     """A line of scale and chord notes in a rhythm of its own, with rests."""
     scale = {(key.tonic + step) % 12 for step in _SCALES[key.mode]}
-    rests, chordal, leap = float(draws.uniform(0.05, 0.4)), float(draws.uniform(0.3, 0.9)), int(draws.integers(4, 10))
+    rests, chordal, leap = (
+        float(draws.uniform(0.05, 0.4)),
+        float(draws.uniform(0.3, 0.9)),
+        int(draws.integers(4, 10)),
+    )
     rhythm = draws.choice(_NOTE_LENGTHS, size=int(draws.integers(2, 7)), p=_LENGTH_SHARES)
     pitch, beat, number = int(draws.integers(64, 80)), 0.0, 0
     notes: list[Note] = []
@@ -117,7 +133,9 @@ def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[Note]:
     return notes
 
 
-def _next_pitch(draws: np.random.Generator, names: frozenset[int] | set[int], pitch: int, leap: int) -> int:
+def _next_pitch(
+    draws: np.random.Generator, names: frozenset[int] | set[int], pitch: int, leap: int
+) -> int:
     """One of the pitch classes `names` within a leap, or C where the melody's range holds none."""
     lowest, highest = max(_MELODY_LOW, pitch - leap), min(_MELODY_HIGH, pitch + leap)
     near = [other for other in range(lowest, highest + 1) if other % 12 in names]

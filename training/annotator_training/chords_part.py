@@ -1,4 +1,6 @@
-"""The chord part of a practice piece, and the pad under it: voicings near one another, struck or broken in a pattern."""
+"""The chord part of a practice piece, and the pad under it: voicings near one another, struck or
+broken in a pattern.
+"""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -56,7 +58,14 @@ class Hand(NamedTuple):
     def struck(self, beat: float, length: float, gain: float = 1.0) -> list[Note]:
         """All notes at once, no longer than the chord lasts."""
         length = min(length, self.span.end - beat)
-        return [Note(CHORDS, beat, length * 0.97, pitch, int(self.velocity * gain)) for pitch in self.pitches] if length > 0.05 else []
+        return (
+            [
+                Note(CHORDS, beat, length * 0.97, pitch, int(self.velocity * gain))
+                for pitch in self.pitches
+            ]
+            if length > 0.05
+            else []
+        )
 
 
 def chords_part(piece: Etude, draws: np.random.Generator, *, held: bool) -> list[Note]:
@@ -81,25 +90,42 @@ def pad(piece: Etude, draws: np.random.Generator) -> list[Note]:
     voiced: list[int] = []
     for span in piece.spans:
         voiced = _voicing(span, low, voiced)
-        notes += [Note(PAD, span.beat, span.length * 0.98, pitch, soft, loose=False) for pitch in voiced]
+        notes += [
+            Note(PAD, span.beat, span.length * 0.98, pitch, soft, loose=False) for pitch in voiced
+        ]
     return notes
 
 
 def _touch(piece: Etude, draws: np.random.Generator, held: bool) -> Touch:
-    patterns = [Pattern.WHOLE, Pattern.WHOLE, Pattern.BEATS] if held and draws.random() < 0.8 else list(Pattern)
+    patterns = (
+        [Pattern.WHOLE, Pattern.WHOLE, Pattern.BEATS]
+        if held and draws.random() < 0.8
+        else list(Pattern)
+    )
     return Touch(
         pattern=Pattern(draws.choice(patterns)),
         low=int(draws.integers(48, 62)),
         velocity=int(draws.integers(55, 85)),
         length=float(draws.uniform(0.35, 1.0)),
-        hits=tuple(sorted({float(hit) for hit in draws.choice(np.arange(0, piece.meter, 0.25), size=int(draws.integers(2, 6)))})),
+        hits=tuple(
+            sorted(
+                {
+                    float(hit)
+                    for hit in draws.choice(
+                        np.arange(0, piece.meter, 0.25), size=int(draws.integers(2, 6))
+                    )
+                }
+            )
+        ),
         order=tuple(int(place) for place in draws.permutation(6)),
         without_fifth=draws.random() < 0.15,
     )
 
 
 def _voicing(span: Span, low: int, previous: list[int]) -> list[int]:
-    """The chord's notes in close position from about `low`, in the turn whose middle is nearest to the previous chord's."""
+    """The chord's notes in close position from about `low`, in the turn whose middle is nearest to
+    the previous chord's.
+    """
     steps = {*INTERVALS[span.chord.quality]} | ({span.colour} if span.colour is not None else set())
     names = sorted((span.chord.root + step) % 12 for step in steps)
     turns = []
@@ -115,7 +141,9 @@ def _voicing(span: Span, low: int, previous: list[int]) -> list[int]:
 
 
 def _played(hand: Hand, touch: Touch, meter: int) -> list[Note]:
-    """One chord in the piece's pattern; struck once, at its start, where the pattern leaves it out."""
+    """One chord in the piece's pattern; struck once, at its start, where the pattern leaves it
+    out.
+    """
     span = hand.span
     if touch.pattern is Pattern.WHOLE:
         return _sustained(hand, meter)
@@ -154,7 +182,9 @@ def _broken(hand: Hand, touch: Touch) -> list[Note]:
     for number, beat in enumerate(np.arange(hand.span.beat, hand.span.end, step)):
         pitch = hand.pitches[touch.order[number % len(touch.order)] % len(hand.pitches)]
         length = min(step * (1 + 2 * touch.length), hand.span.end - float(beat))
-        notes.append(Note(CHORDS, float(beat), length, pitch, int(hand.velocity * (0.9 if number else 1.1))))
+        notes.append(
+            Note(CHORDS, float(beat), length, pitch, int(hand.velocity * (0.9 if number else 1.1)))
+        )
     return notes
 
 

@@ -1,4 +1,6 @@
-"""The drums of a practice piece: one kit, one groove, the same in every bar but for crashes and fills."""
+"""The drums of a practice piece: one kit, one groove, the same in every bar but for crashes and
+fills.
+"""
 
 from typing import Final, NamedTuple
 
@@ -12,12 +14,26 @@ _KICK: Final = 36
 _SNARE: Final = 38
 _CRASH: Final = 49
 _TOMS: Final = (50, 48, 47, 45)  # from high to low
-_TIMEKEEPERS: Final = (42, 42, 42, 51, 70, 44, 46)  # closed hi-hat most often; ride, maracas, pedal and open hi-hat
-_BACKBEAT: Final = {4: (1.0, 3.0), 3: (1.0, 2.0), 2: (1.0,)}  # by meter, in beats after the bar line
+_TIMEKEEPERS: Final = (
+    42,
+    42,
+    42,
+    51,
+    70,
+    44,
+    46,
+)  # closed hi-hat most often; ride, maracas, pedal and open hi-hat
+_BACKBEAT: Final = {
+    4: (1.0, 3.0),
+    3: (1.0, 2.0),
+    2: (1.0,),
+}  # by meter, in beats after the bar line
 
 
 class Groove(NamedTuple):
-    """What is played in every bar: places in beats after the bar line, in the order in which they were drawn."""
+    """What is played in every bar: places in beats after the bar line, in the order in which they
+    were drawn.
+    """
 
     kicks: tuple[float, ...]
     snares: tuple[float, ...]
@@ -46,7 +62,9 @@ def _groove(draws: np.random.Generator, meter: int) -> Groove:
     timekeeper = int(draws.choice(_TIMEKEEPERS))
     accents = draws.uniform(0.5, 1.0, size=len(strokes))
     loud = float(draws.uniform(0.5, 1.0))
-    without_kick, without_snare, without_timekeeper = (draws.random() < share for share in (0.2, 0.2, 0.15))
+    without_kick, without_snare, without_timekeeper = (
+        draws.random() < share for share in (0.2, 0.2, 0.15)
+    )
     crash, fills = draws.random() < 0.4, draws.random() < 0.4
     if draws.random() < 0.5:  # the bar line is heard
         accents[0] *= 1.15
@@ -104,5 +122,8 @@ def _bar(groove: Groove, bar: int, meter: int) -> list[Note]:
     if groove.crash and bar % 4 == 0:
         notes.append(Note(DRUMS, start, 0.5, _CRASH, int(95 * loud)))
     if groove.fills and bar % 4 == 3:  # sixteenths over the last beat
-        notes += [Note(DRUMS, start + meter - 1 + turn / 4, 0.1, tom, int(95 * loud)) for turn, tom in enumerate(_TOMS)]
+        notes += [
+            Note(DRUMS, start + meter - 1 + turn / 4, 0.1, tom, int(95 * loud))
+            for turn, tom in enumerate(_TOMS)
+        ]
     return notes

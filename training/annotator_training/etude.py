@@ -1,6 +1,8 @@
-"""Random practice pieces for the ears that we train: any key, meter, tempo and harmony, with exact truth.
+"""Random practice pieces for the ears that we train: any key, meter, tempo and harmony, with exact
+truth.
 
-Nothing here is meant to be listened to. The pieces are wider than real music, so that real music lies within them.
+Nothing here is meant to be listened to. The pieces are wider than real music, so that real music
+lies within them.
 """
 
 from bisect import bisect_right
@@ -19,7 +21,9 @@ _FASTEST_BPM: Final = 196
 
 
 class Span(NamedTuple):
-    """A chord from `beat` on; `colour` is a tension that sounds without being named, in semitones above the root, or none."""
+    """A chord from `beat` on; `colour` is a tension that sounds without being named, in semitones
+    above the root, or none.
+    """
 
     beat: float
     length: float
@@ -33,7 +37,8 @@ class Span(NamedTuple):
 
 
 class Etude(NamedTuple):
-    """A piece: its key, or none where it is drums alone; chords; the seconds at which beats fall, from `beats_s[0]` on.
+    """A piece: its key, or none where it is drums alone; chords; the seconds at which beats fall,
+    from `beats_s[0]` on.
 
     The last of `beats_s` is the end of the last bar: no beat falls there.
     """
@@ -60,7 +65,9 @@ class Etude(NamedTuple):
 
 
 class HarmonicRhythm(NamedTuple):
-    """How many beats each chord in turn lasts, whole bars in sum or a part of one, and how often that comes."""
+    """How many beats each chord in turn lasts, whole bars in sum or a part of one, and how often
+    that comes.
+    """
 
     beats: tuple[int, ...]
     weight: float
@@ -97,8 +104,12 @@ def etude(draws: np.random.Generator, duration_s: float) -> Etude:
     """A piece of at least `duration_s`."""
     meter = int(draws.choice((2, 3, 4), p=(0.06, 0.34, 0.6)))
     bpm = float(np.exp(draws.uniform(np.log(_SLOWEST_BPM), np.log(_FASTEST_BPM))))
-    key = Key(tonic=int(draws.integers(12)), mode=Mode.MAJOR if draws.random() < 0.52 else Mode.MINOR)
-    bars = int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2  # more than needed: the tempo drifts
+    key = Key(
+        tonic=int(draws.integers(12)), mode=Mode.MAJOR if draws.random() < 0.52 else Mode.MINOR
+    )
+    bars = (
+        int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
+    )  # more than needed: the tempo drifts
     beats_s = _beat_times(draws, bpm, bars * meter)
     swing = float(draws.uniform(0.6, 0.7)) if draws.random() < 0.2 else 0.5
     spans = () if draws.random() < 0.03 else _harmony(draws, key, meter, bars * meter, bpm)
@@ -106,7 +117,9 @@ def etude(draws: np.random.Generator, duration_s: float) -> Etude:
 
 
 def _beat_times(draws: np.random.Generator, bpm: float, beats: int) -> Floats:
-    """Seconds of each beat and of the end: steady, drifting by up to 6 % either way, or with rubato of up to 12 %."""
+    """Seconds of each beat and of the end: steady, drifting by up to 6 % either way, or with rubato
+    of up to 12 %.
+    """
     drift = draws.uniform(-0.06, 0.06) if draws.random() < 0.3 else 0.0
     tempi = bpm * (1 + drift * np.linspace(-1, 1, beats))
     if draws.random() < 0.25:
@@ -115,14 +128,20 @@ def _beat_times(draws: np.random.Generator, bpm: float, beats: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(60.0 / tempi)])
 
 
-def _harmony(draws: np.random.Generator, key: Key, meter: int, beats: int, bpm: float) -> tuple[Span, ...]:
-    """Chords over all beats: two loops in turn, each played one, two or four times, or a single loop throughout."""
+def _harmony(
+    draws: np.random.Generator, key: Key, meter: int, beats: int, bpm: float
+) -> tuple[Span, ...]:
+    """Chords over all beats: two loops in turn, each played one, two or four times, or a single
+    loop throughout.
+    """
     manner = draw_manner(draws)
     length = int(draws.choice((1, 2, 2, 3, 4, 4, 4, 4, 5, 6, 8)))
     loops = [progression(draws, key, manner, length) for _ in range(2)]
     repeats = int(draws.choice((1, 2, 4, 100)))  # 100: longer than any piece
     rhythm = _rhythm(draws, meter, bpm)
-    ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0  # chords that come an eighth early
+    ahead = (
+        0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
+    )  # chords that come an eighth early
     spans: list[Span] = []
     beat, number = 0.0, 0
     while beat < beats:
@@ -135,7 +154,11 @@ def _harmony(draws: np.random.Generator, key: Key, meter: int, beats: int, bpm: 
                 spans[-1] = spans[-1]._replace(length=start - spans[-1].beat)
             spans.append(Span(start, end - start, chord, colour))
         beat, number = end, number + 1
-    return tuple(span._replace(length=min(span.length, beats - span.beat)) for span in spans if span.beat < beats)
+    return tuple(
+        span._replace(length=min(span.length, beats - span.beat))
+        for span in spans
+        if span.beat < beats
+    )
 
 
 def _rhythm(draws: np.random.Generator, meter: int, bpm: float) -> HarmonicRhythm:
@@ -143,12 +166,18 @@ def _rhythm(draws: np.random.Generator, meter: int, bpm: float) -> HarmonicRhyth
     rhythms = _RHYTHMS[meter]
     lengths_s = np.array([np.mean(rhythm.beats) for rhythm in rhythms]) * 60 / bpm
     weights = np.array([rhythm.weight for rhythm in rhythms])
-    weights = np.where(lengths_s < 0.45, weights * 0.1, np.where(lengths_s > 6, weights * 0.2, weights))
+    weights = np.where(
+        lengths_s < 0.45, weights * 0.1, np.where(lengths_s > 6, weights * 0.2, weights)
+    )
     return rhythms[int(draws.choice(len(rhythms), p=weights / weights.sum()))]
 
 
-def _step(draws: np.random.Generator, rhythm: HarmonicRhythm, number: int, beat: float, meter: int) -> float:
-    """Beats until the next chord: the rhythm's; of an even one, one time in ten half of them, and then what is left of the bar."""
+def _step(
+    draws: np.random.Generator, rhythm: HarmonicRhythm, number: int, beat: float, meter: int
+) -> float:
+    """Beats until the next chord: the rhythm's; of an even one, one time in ten half of them, and
+    then what is left of the bar.
+    """
     beats = rhythm.beats[number % len(rhythm.beats)]
     if not rhythm.is_even:
         return beats

@@ -1,4 +1,6 @@
-"""The part of a practice piece that is recorded, and what is true of it: labels move with the start."""
+"""The part of a practice piece that is recorded, and what is true of it: labels move with the
+start.
+"""
 
 from typing import Final, NamedTuple
 
@@ -13,7 +15,9 @@ _SHORTEST_CHORD_S: Final = 1e-3  # what an excerpt's edge leaves of a chord
 
 
 class Excerpt(NamedTuple):
-    """`length_s` of a piece from `start_s` on, which is negative where silence comes first; nothing sounds from `last_beat` on."""
+    """`length_s` of a piece from `start_s` on, which is negative where silence comes first; nothing
+    sounds from `last_beat` on.
+    """
 
     start_s: float
     length_s: float
@@ -35,12 +39,16 @@ def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> E
     start_s = _start_s(piece, length_s, draws)
     last_beat = piece.beats
     if draws.random() < 0.1:
-        last_beat = int(np.searchsorted(piece.beats_s, start_s + length_s * draws.uniform(0.5, 0.85)))
+        last_beat = int(
+            np.searchsorted(piece.beats_s, start_s + length_s * draws.uniform(0.5, 0.85))
+        )
     return Excerpt(start_s, length_s, last_beat)
 
 
 def _start_s(piece: Etude, length_s: float, draws: np.random.Generator) -> float:
-    """At the piece's beginning, within its first bar or its first eight; one time in ten before it."""
+    """At the piece's beginning, within its first bar or its first eight; one time in ten before
+    it.
+    """
     bar_s, where = piece.seconds(piece.meter), draws.random()
     start_s = 0.0
     if where >= 0.2:
@@ -51,18 +59,30 @@ def _start_s(piece: Etude, length_s: float, draws: np.random.Generator) -> float
 def ended(playing: Playing, last_beat: int) -> Playing:
     """The same, with all notes released at `last_beat`."""
     kept = (note for note in playing.notes if note.beat < last_beat)
-    return playing._replace(notes=tuple(note._replace(length=min(note.length, last_beat - note.beat)) for note in kept))
+    return playing._replace(
+        notes=tuple(note._replace(length=min(note.length, last_beat - note.beat)) for note in kept)
+    )
 
 
 def truth(piece: Etude, excerpt: Excerpt) -> Truth:
     """Beats and chords of an excerpt, and the piece's meter, tempo and key."""
     times_s = [float(time_s) for time_s in piece.beats_s[: excerpt.last_beat] - excerpt.start_s]
-    beats = ((round(time_s, 4), number % piece.meter + 1) for number, time_s in enumerate(times_s) if 0 <= time_s < excerpt.length_s)
+    beats = (
+        (round(time_s, 4), number % piece.meter + 1)
+        for number, time_s in enumerate(times_s)
+        if 0 <= time_s < excerpt.length_s
+    )
     chords = []
     for span in piece.spans:
         begin_s = max(0.0, piece.seconds(span.beat) - excerpt.start_s)
-        end_s = min(excerpt.length_s, piece.seconds(min(excerpt.last_beat, span.end)) - excerpt.start_s)
+        end_s = min(
+            excerpt.length_s, piece.seconds(min(excerpt.last_beat, span.end)) - excerpt.start_s
+        )
         if end_s - begin_s > _SHORTEST_CHORD_S:
-            chords.append(ChordSegment(start_s=round(begin_s, 4), end_s=round(end_s, 4), label=span.chord.harte))
+            chords.append(
+                ChordSegment(
+                    start_s=round(begin_s, 4), end_s=round(end_s, 4), label=span.chord.harte
+                )
+            )
     key = None if piece.key is None else key_class(piece.key)
     return Truth(piece.meter, piece.bpm, key, tuple(beats), tuple(chords))

@@ -2,8 +2,8 @@
 
     python -m training.annotator_training.fit_bars FOLDER [FOLDER …]
 
-A FOLDER is one that `practice` made, of pieces that the harmony network was not trained on (`--first 10000`). What
-the ears hear is kept beside the pieces: about 0.2 s of one core for each.
+A FOLDER is one that `practice` made, of pieces that the harmony network was not trained on
+(`--first 10000`). What the ears hear is kept beside the pieces: about 0.2 s of one core for each.
 """
 
 import argparse
@@ -19,7 +19,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from pipelines.annotators import WEIGHTS_FOLDER
 from pipelines.annotators.accents import accent_ear
 from pipelines.annotators.bar_lines import PATHS, WEIGHTS, features_of
-from pipelines.annotators.bar_net import ACCENT_FPS, METERS, Accents, BarNet, BarNets, place_scores, places
+from pipelines.annotators.bar_net import (
+    ACCENT_FPS,
+    METERS,
+    Accents,
+    BarNet,
+    BarNets,
+    place_scores,
+    places,
+)
 from pipelines.annotators.bar_tracker import BarTracker
 from pipelines.annotators.harmony import harmony_ear
 from pipelines.annotators.network_weights import write_weights
@@ -49,13 +57,19 @@ class Example(NamedTuple):
 
 
 def hear(folder: Path) -> None:
-    """Keep the accents of all pieces that have none yet; several at once, which costs a fraction."""
+    """Keep the accents of all pieces that have none yet; several at once, which costs a
+    fraction.
+    """
     missing = [piece.name for piece in pieces(folder) if not _kept(folder, piece.name).exists()]
     for start in range(0, len(missing), _AT_ONCE):
         names = missing[start : start + _AT_ONCE]
         waves = [sf.read(folder / f"{name}.flac", dtype="float32")[0] for name in names]
         for name, accents in zip(names, accent_ear("cpu")(waves), strict=True):
-            np.savez(_kept(folder, name), activations=accents.activations.astype(np.float16), flux=accents.flux.astype(np.float16))
+            np.savez(
+                _kept(folder, name),
+                activations=accents.activations.astype(np.float16),
+                flux=accents.flux.astype(np.float16),
+            )
 
 
 def _kept(folder: Path, name: str) -> Path:
@@ -69,27 +83,44 @@ def heard(folder: Path, name: str) -> Accents:
 
 
 def examples(folder: Path) -> list[Example]:
-    """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second clip's window."""
+    """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
+    clip's window.
+    """
     hear(folder)
     trackers, found = [BarTracker((meter,), 55.0, 215.0) for meter in PATHS], []
     for number, piece in enumerate(pieces(folder)):
         wave, rate_hz = sf.read(folder / f"{piece.name}.flac", dtype="float32")
         seconds = _CLIP_S if number % 2 else len(wave) / rate_hz
         [harmony] = harmony_ear("cpu")([wave[: round(seconds * rate_hz)]])
-        accents = Accents(*(part[: round(seconds * ACCENT_FPS)] for part in heard(folder, piece.name)))
+        accents = Accents(
+            *(part[: round(seconds * ACCENT_FPS)] for part in heard(folder, piece.name))
+        )
         truth = piece.beats[piece.beats[:, 0] < seconds]
         for [path] in (tracker([accents.activations]) for tracker in trackers):
             if len(path.beats) >= 4 and len(truth) >= 4:
                 features = torch.from_numpy(features_of(path, accents, harmony))
-                right = float((f_measure(truth[:, 0].tolist(), path.beats[:, 0].tolist()) or 0.0) >= _RIGHT)
+                right = float(
+                    (f_measure(truth[:, 0].tolist(), path.beats[:, 0].tolist()) or 0.0) >= _RIGHT
+                )
                 targets = _targets(path.beats[:, 0], truth)
-                found.append(Example(number, features, targets, piece.meter, _first(targets, piece.meter) if right else None, right))
+                found.append(
+                    Example(
+                        number,
+                        features,
+                        targets,
+                        piece.meter,
+                        _first(targets, piece.meter) if right else None,
+                        right,
+                    )
+                )
     return found
 
 
 def _targets(times_s: np.ndarray, truth: np.ndarray) -> torch.Tensor:
     away = np.abs(times_s[:, None] - truth[:, 0])
-    targets = np.where(away.min(axis=1) < BEAT_WINDOW_S, truth[away.argmin(axis=1), 1] == 1, _UNKNOWN)
+    targets = np.where(
+        away.min(axis=1) < BEAT_WINDOW_S, truth[away.argmin(axis=1), 1] == 1, _UNKNOWN
+    )
     return torch.from_numpy(targets.astype(np.float32))
 
 
@@ -99,23 +130,37 @@ def _first(targets: torch.Tensor, meter: int) -> int | None:
 
 
 def loss_of(network: BarNet, rows: Sequence[Example], beats: int) -> torch.Tensor:
-    """Cross entropies of bar lines, meter, single beats and rightness over `beats` beats of each example."""
+    """Cross entropies of bar lines, meter, single beats and rightness over `beats` beats of each
+    example.
+    """
     starts = [int(torch.randint(len(row.downbeat_N) - beats + 1, ())) for row in rows]
-    features = torch.stack([row.features_NF[start : start + beats] for row, start in zip(rows, starts, strict=True)])
-    downbeat = torch.stack([row.downbeat_N[start : start + beats] for row, start in zip(rows, starts, strict=True)])
+    features = torch.stack(
+        [row.features_NF[start : start + beats] for row, start in zip(rows, starts, strict=True)]
+    )
+    downbeat = torch.stack(
+        [row.downbeat_N[start : start + beats] for row, start in zip(rows, starts, strict=True)]
+    )
     right = torch.tensor([row.right for row in rows])
     said = network(features + 0.1 * network.spread_F * torch.randn_like(features))
     known = ((downbeat != _UNKNOWN) & (right[:, None] > 0)).float()
-    single = binary_cross_entropy_with_logits(said.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum")
+    single = binary_cross_entropy_with_logits(
+        said.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
+    )
     possible = places(METERS)
     wanted = [
-        _NO_PLACE if row.first is None else possible.index((row.meter, (row.first - start) % row.meter))
+        _NO_PLACE
+        if row.first is None
+        else possible.index((row.meter, (row.first - start) % row.meter))
         for row, start in zip(rows, starts, strict=True)
     ]
-    loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(said.right, right)
+    loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(
+        said.right, right
+    )
     if any(place != _NO_PLACE for place in wanted):
         meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
-        loss = loss + cross_entropy(place_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE)
+        loss = loss + cross_entropy(
+            place_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE
+        )
         loss = loss + 0.3 * cross_entropy(said.meter, torch.tensor(meters), ignore_index=_NO_PLACE)
     return loss
 
@@ -125,10 +170,18 @@ def accuracies(network: BarNet | BarNets, rows: Sequence[Example]) -> str:
     """Shares of clips whose meter and bar lines are right, and of paths told right from wrong."""
     network.eval()
     said = [network(row.features_NF[None]) for row in rows]
-    paths_right = np.mean([bool(out.right[0] > 0) == bool(row.right) for out, row in zip(said, rows, strict=True)])
-    barred = [(out, row) for out, row in zip(said, rows, strict=True) if row.first is not None and row.meter in PATHS]
+    paths_right = np.mean(
+        [bool(out.right[0] > 0) == bool(row.right) for out, row in zip(said, rows, strict=True)]
+    )
+    barred = [
+        (out, row)
+        for out, row in zip(said, rows, strict=True)
+        if row.first is not None and row.meter in PATHS
+    ]
     found = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
-    bars_right = np.mean([place == (row.meter, row.first) for place, (_, row) in zip(found, barred, strict=True)])
+    bars_right = np.mean(
+        [place == (row.meter, row.first) for place, (_, row) in zip(found, barred, strict=True)]
+    )
     network.train()
     return f"bars {bars_right:.4f}, paths {paths_right:.4f}"
 
@@ -142,11 +195,17 @@ def train(rows: Sequence[Example]) -> BarNet:
     steps = _ROUNDS * (len(rows) // _BATCH)
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = _RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
+            group["lr"] = (
+                _RATE
+                * min(1, (step + 1) / 100)
+                * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
+            )
         beats = int(torch.randint(8, 37, ()))
         drawn = [rows[int(place)] for place in torch.randint(len(rows), (4 * _BATCH,))]
         optimiser.zero_grad()
-        loss = loss_of(network, [row for row in drawn if len(row.downbeat_N) >= beats][:_BATCH], beats)
+        loss = loss_of(
+            network, [row for row in drawn if len(row.downbeat_N) >= beats][:_BATCH], beats
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
@@ -161,10 +220,12 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.manual_seed(0)
     rows = [row for folder in wanted.folders for row in examples(folder)]
-    held_out, used = ([row for row in rows if (row.piece % _HELD_OUT == 0) is out] for out in (True, False))
+    held_out, used = (
+        [row for row in rows if (row.piece % _HELD_OUT == 0) is out] for out in (True, False)
+    )
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
-    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201
+    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")
     write_weights(wanted.out, together.state_dict())
 
 

@@ -2,9 +2,9 @@
 
     python -m training.annotator_training.fit_confidence FOLDER [FOLDER …] --nothing FOLDER
 
-The folders hold clips with their truth (see `known_truth`) that no network was trained on, as like the music to come as can be had:
-practice pieces are wider than real music, and labels are less often right on them. The last holds audio of which every label is wrong:
-speech. Noise is made here.
+The folders hold clips with their truth (see `known_truth`) that no network was trained on, as like
+the music to come as can be had: practice pieces are wider than real music, and labels are less
+often right on them. The last holds audio of which every label is wrong: speech. Noise is made here.
 """
 
 import argparse
@@ -37,7 +37,9 @@ _PULL: Final = 1e-3  # of the weights towards zero
 
 
 class Observed(NamedTuple):
-    """What was seen of one clip: evidence and outcome of each label, and the key's witnesses with the truth."""
+    """What was seen of one clip: evidence and outcome of each label, and the key's witnesses with
+    the truth.
+    """
 
     evidence: dict[str, dict[str, float]]
     outcome: dict[str, float]
@@ -51,13 +53,27 @@ def observed(wave: Wave, truth: Truth) -> Observed:
     found, seconds = reading.bars, len(wave) / RATE_HZ
     path = chord_path(harmony, () if found is None else tuple(found.times_s.tolist()))
     evidence = {"chords": chords_evidence(harmony, path.classes)}
-    said = Estimate(chords=[(span.start_s, span.end_s, span.label) for span in path.segments(seconds)])
+    said = Estimate(
+        chords=[(span.start_s, span.end_s, span.label) for span in path.segments(seconds)]
+    )
     if found is not None:
-        evidence |= dict.fromkeys(("beats", "downbeats", "meter", "tempo"), rhythm_evidence(found, reading.accents, harmony))
+        evidence |= dict.fromkeys(
+            ("beats", "downbeats", "meter", "tempo"),
+            rhythm_evidence(found, reading.accents, harmony),
+        )
         beats = np.column_stack([found.times_s, found.numbers])
-        said = said._replace(beats=beats, numbered=True, meter=found.beats_per_bar, bpm=tempo_bpm(found.times_s.tolist()))
+        said = said._replace(
+            beats=beats,
+            numbered=True,
+            meter=found.beats_per_bar,
+            bpm=tempo_bpm(found.times_s.tolist()),
+        )
     figures = scores(truth, said)
-    outcome = {label: figures[_FIGURE.get(label, label)] for label in evidence if _FIGURE.get(label, label) in figures}
+    outcome = {
+        label: figures[_FIGURE.get(label, label)]
+        for label in evidence
+        if _FIGURE.get(label, label) in figures
+    }
     keys = [Key.parse(name) for name in truth.keys]
     witnesses = (harmony.key, vote(wave), key_class(keys[0])) if len(keys) == 1 else None
     return Observed(evidence, outcome, witnesses)
@@ -74,18 +90,24 @@ def noises() -> Iterator[Wave]:
     for number in range(_NOISES):
         draws = np.random.default_rng([1, number])
         size = round(_CLIP_S * RATE_HZ)
-        spectrum = np.fft.rfft(draws.standard_normal(size)) / np.maximum(np.arange(size // 2 + 1), 1) ** draws.uniform(0, 1)
+        spectrum = np.fft.rfft(draws.standard_normal(size)) / np.maximum(
+            np.arange(size // 2 + 1), 1
+        ) ** draws.uniform(0, 1)
         wave = np.fft.irfft(spectrum, size)
         wave = wave / np.abs(wave).max() * 10 ** draws.uniform(-2.5, -0.2)
         if number % 4 == 1:
-            wave = wave + 0.1 * np.sin(2 * np.pi * draws.choice([50, 60, 100]) * np.arange(size) / RATE_HZ)
+            wave = wave + 0.1 * np.sin(
+                2 * np.pi * draws.choice([50, 60, 100]) * np.arange(size) / RATE_HZ
+            )
         if number % 4 == 2:
             wave[draws.integers(size, size=int(draws.integers(1, 20)))] += 0.5
         yield np.clip(wave, -1, 1).astype(np.float32)
 
 
 def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str, float]:
-    """Weights of the evidence, and the bias, of a logistic regression with outcomes between 0 and 1."""
+    """Weights of the evidence, and the bias, of a logistic regression with outcomes between 0 and
+    1.
+    """
     names = sorted(evidence[0])
     x = torch.tensor([[row[name] for name in names] for row in evidence], dtype=torch.float64)
     y = torch.tensor(outcome, dtype=torch.float64)
@@ -96,29 +118,42 @@ def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         logits = (x - mean) / spread @ weights[:-1] + weights[-1]
-        value = torch.nn.functional.binary_cross_entropy_with_logits(logits, y) + _PULL * weights[:-1].square().sum()
+        value = (
+            torch.nn.functional.binary_cross_entropy_with_logits(logits, y)
+            + _PULL * weights[:-1].square().sum()
+        )
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     scaled = weights.detach()[:-1] / spread
     bias = float(weights.detach()[-1] - (scaled * mean).sum())
-    return {"bias": round(bias, 5), **{name: round(float(weight), 5) for name, weight in zip(names, scaled, strict=True)}}
+    return {
+        "bias": round(bias, 5),
+        **{name: round(float(weight), 5) for name, weight in zip(names, scaled, strict=True)},
+    }
 
 
 def vote_weight(rows: list[tuple[Floats, int, int]]) -> float:
-    """How much the vote adds to a key's log probability, by greatest likelihood; the network's own stands as it was trained."""
+    """How much the vote adds to a key's log probability, by greatest likelihood; the network's own
+    stands as it was trained.
+    """
     logs = torch.from_numpy(np.stack([row[0] for row in rows])).double()
     voted = torch.nn.functional.one_hot(torch.tensor([row[1] for row in rows]), 24).double()
     truth = torch.tensor([row[2] for row in rows])
     candidates = torch.linspace(0, 2, 201, dtype=torch.float64)
-    losses = [float(torch.nn.functional.cross_entropy(logs + weight * voted, truth)) for weight in candidates]
+    losses = [
+        float(torch.nn.functional.cross_entropy(logs + weight * voted, truth))
+        for weight in candidates
+    ]
     return round(float(candidates[int(np.argmin(losses))]), 2)
 
 
 def main() -> None:
     """Fit on folders of clips with their truth, and one of speech."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--nothing", type=Path, required=True)
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / FITTED))
@@ -131,8 +166,12 @@ def main() -> None:
     fitted: dict[str, dict[str, float]] = {}
     for label in ("beats", "downbeats", "meter", "tempo", "chords"):
         rows = [row for row in seen if label in row.outcome]
-        fitted[label] = logistic([row.evidence[label] for row in rows], [row.outcome[label] for row in rows])
-    fitted["key"] = {"vote": vote_weight([row.witnesses for row in seen if row.witnesses is not None])}
+        fitted[label] = logistic(
+            [row.evidence[label] for row in rows], [row.outcome[label] for row in rows]
+        )
+    fitted["key"] = {
+        "vote": vote_weight([row.witnesses for row in seen if row.witnesses is not None])
+    }
     Path(wanted.out).write_text(json.dumps(fitted, indent=1) + "\n")
 
 

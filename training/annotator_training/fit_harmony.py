@@ -16,7 +16,15 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pipelines.annotators import WEIGHTS_FOLDER
-from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, WEIGHTS, HarmonyLogits, HarmonyNet, chord_class
+from pipelines.annotators.harmony import (
+    NO_BASS,
+    NO_CHORD_CLASS,
+    QUALITIES,
+    WEIGHTS,
+    HarmonyLogits,
+    HarmonyNet,
+    chord_class,
+)
 from pipelines.annotators.network_weights import write_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, PITCH_BINS, PitchSpectrum
 from schemas.chord import Chord
@@ -41,7 +49,12 @@ class Examples(NamedTuple):
     def taken(self, places: torch.Tensor, start: int = 0) -> "Examples":
         """Some pieces, ten seconds of each."""
         part = slice(start, start + _CROP)
-        return Examples(self.spectra_NTP[places, part].float(), self.chord_NT[places, part], self.bass_NT[places, part], self.key_N[places])
+        return Examples(
+            self.spectra_NTP[places, part].float(),
+            self.chord_NT[places, part],
+            self.bass_NT[places, part],
+            self.key_N[places],
+        )
 
     def turned(self, semitones: int) -> "Examples":
         """The same music higher or lower."""
@@ -52,17 +65,26 @@ class Examples(NamedTuple):
             moved[:, :, BINS_PER_SEMITONE * semitones :] = 0
         size = len(QUALITIES)
         chord = torch.where(
-            self.chord_NT < NO_CHORD_CLASS, (self.chord_NT // size + semitones) % 12 * size + self.chord_NT % size, self.chord_NT
+            self.chord_NT < NO_CHORD_CLASS,
+            (self.chord_NT // size + semitones) % 12 * size + self.chord_NT % size,
+            self.chord_NT,
         )
         bass = torch.where(self.bass_NT < NO_BASS, (self.bass_NT + semitones) % 12, self.bass_NT)
-        key = torch.where(self.key_N != _NO_KEY, (self.key_N // 2 + semitones) % 12 * 2 + self.key_N % 2, self.key_N)
+        key = torch.where(
+            self.key_N != _NO_KEY,
+            (self.key_N // 2 + semitones) % 12 * 2 + self.key_N % 2,
+            self.key_N,
+        )
         return Examples(moved, chord, bass, key)
 
     def roughened(self) -> "Examples":
         """Noise, loudness and tilt of the spectrum."""
         x = self.spectra_NTP
         x = x + 0.05 * torch.randn_like(x) * torch.rand(1)
-        x = x * (1 + 0.2 * (torch.rand(len(x), 1, 1) - 0.5)) + torch.linspace(-1, 1, PITCH_BINS) * torch.randn(len(x), 1, 1) * 0.3
+        x = (
+            x * (1 + 0.2 * (torch.rand(len(x), 1, 1) - 0.5))
+            + torch.linspace(-1, 1, PITCH_BINS) * torch.randn(len(x), 1, 1) * 0.3
+        )
         return self._replace(spectra_NTP=x)
 
 
@@ -80,7 +102,9 @@ def examples(folder: Path) -> Examples:
         out.flush()
     classes = [piece.classes(_FRAMES, FPS) for piece in truths]
     key_N = torch.tensor([_NO_KEY if piece.key is None else piece.key for piece in truths])
-    chord_NT, bass_NT = (torch.from_numpy(np.stack([row[part] for row in classes])) for part in (0, 1))
+    chord_NT, bass_NT = (
+        torch.from_numpy(np.stack([row[part] for row in classes])) for part in (0, 1)
+    )
     return Examples(torch.from_numpy(np.load(kept)), chord_NT, bass_NT, key_N)
 
 
@@ -90,9 +114,15 @@ def loss_of(said: HarmonyLogits, truth: Examples, notes: torch.Tensor) -> torch.
     bass = cross_entropy(said.bass.flatten(0, 1), truth.bass_NT.flatten(), label_smoothing=0.05)
     sounding = binary_cross_entropy_with_logits(said.notes, notes[truth.chord_NT])
     differs = (truth.chord_NT[:, 1:] != truth.chord_NT[:, :-1]).float()
-    either_side = torch.maximum(torch.nn.functional.pad(differs, (1, 0)), torch.nn.functional.pad(differs, (0, 1)))
+    either_side = torch.maximum(
+        torch.nn.functional.pad(differs, (1, 0)), torch.nn.functional.pad(differs, (0, 1))
+    )
     change = binary_cross_entropy_with_logits(said.change, either_side)
-    key = cross_entropy(said.key, truth.key_N, ignore_index=_NO_KEY) if (truth.key_N != _NO_KEY).any() else chord.new_zeros(())
+    key = (
+        cross_entropy(said.key, truth.key_N, ignore_index=_NO_KEY)
+        if (truth.key_N != _NO_KEY).any()
+        else chord.new_zeros(())
+    )
     return chord + 0.5 * bass + 0.3 * sounding + 0.3 * change + 0.1 * key
 
 
@@ -115,8 +145,16 @@ def right_shares(network: HarmonyNet, data: Examples, places: torch.Tensor) -> s
         truth = data.taken(part)
         said = network(truth.spectra_NTP)
         sounds, keyed = truth.chord_NT < NO_CHORD_CLASS, truth.key_N != _NO_KEY
-        hits = ((said.chord.argmax(-1) == truth.chord_NT)[sounds], (said.bass.argmax(-1) == truth.bass_NT)[sounds])
-        rows.append([float(hit.float().mean()) for hit in (*hits, (said.key.argmax(-1) == truth.key_N)[keyed])])
+        hits = (
+            (said.chord.argmax(-1) == truth.chord_NT)[sounds],
+            (said.bass.argmax(-1) == truth.bass_NT)[sounds],
+        )
+        rows.append(
+            [
+                float(hit.float().mean())
+                for hit in (*hits, (said.key.argmax(-1) == truth.key_N)[keyed])
+            ]
+        )
     network.train()
     return "chord {:.3f}, bass {:.3f}, key {:.3f}".format(*np.mean(rows, axis=0))
 
@@ -132,8 +170,14 @@ def train(data: Examples, minutes: float, out: str) -> None:
         for places in torch.split(used[torch.randperm(len(used))], _BATCH):
             done = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
-                group["lr"] = _RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
-            truth = data.taken(places, int(torch.randint(_FRAMES - _CROP + 1, ()))).turned(int(torch.randint(-5, 7, ()))).roughened()
+                group["lr"] = (
+                    _RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
+                )
+            truth = (
+                data.taken(places, int(torch.randint(_FRAMES - _CROP + 1, ())))
+                .turned(int(torch.randint(-5, 7, ())))
+                .roughened()
+            )
             optimiser.zero_grad()
             loss = loss_of(network(truth.spectra_NTP), truth, notes)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -142,7 +186,10 @@ def train(data: Examples, minutes: float, out: str) -> None:
             step += 1
             if done >= 1:
                 break
-        print(f"{done:.0%}: loss {float(loss):.3f}; {right_shares(network, data, held_out)}", flush=True)  # noqa: T201
+        print(
+            f"{done:.0%}: loss {float(loss):.3f}; {right_shares(network, data, held_out)}",
+            flush=True,
+        )
         write_weights(out, network.state_dict())
 
 

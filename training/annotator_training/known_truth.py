@@ -1,7 +1,8 @@
 """Clips whose truth is known, and how far a tool's labels agree with it.
 
-A folder holds audio files and beside each a JSON of the same name with its truth: `duration`, `beats` [[time_s, number]], `beats_per_bar`
-or `meter`, `tempo_bpm`, `key` {label}, `chords` [{start, end, label}]; what is missing is not scored.
+A folder holds audio files and beside each a JSON of the same name with its truth: `duration`,
+`beats` [[time_s, number]], `beats_per_bar` or `meter`, `tempo_bpm`, `key` {label}, `chords`
+[{start, end, label}]; what is missing is not scored.
 """
 
 import json
@@ -18,7 +19,17 @@ from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.labels.agreement import f_measure, same_tempo
 from schemas.labels import Labels
 
-FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "majmin", "sevenths", "sevenths_inv", "key", "key_weighted")
+FIGURES: Final = (
+    "beats",
+    "downbeats",
+    "meter",
+    "tempo",
+    "majmin",
+    "sevenths",
+    "sevenths_inv",
+    "key",
+    "key_weighted",
+)
 Array = npt.NDArray[np.float64]
 Spans = list[tuple[float, float, str]]
 
@@ -54,7 +65,9 @@ class Clip(NamedTuple):
 
 def clips(folder: Path) -> Iterator[Clip]:
     """The clips of a folder that have a truth, by name."""
-    audio = {path.stem: path for path in folder.iterdir() if path.suffix in (".flac", ".wav", ".ogg")}
+    audio = {
+        path.stem: path for path in folder.iterdir() if path.suffix in (".flac", ".wav", ".ogg")
+    }
     for file in sorted(folder.glob("*.json")):
         if file.stem in audio:
             told = json.loads(file.read_text())
@@ -65,12 +78,23 @@ def clips(folder: Path) -> Iterator[Clip]:
 def _truth(told: dict[str, Any]) -> Truth:
     spans: Spans | None = None
     key = told.get("key")
-    if told.get("chords") and (key or "style" not in told):  # the one N of a clip of drums alone is no chord to find
+    if told.get("chords") and (
+        key or "style" not in told
+    ):  # the one N of a clip of drums alone is no chord to find
         # Harte has no augmented fifth in the bass that mir_eval would read: it is a minor sixth.
-        spans = [(chord["start"], chord["end"], chord["label"].replace("/#5", "/b6")) for chord in told["chords"]]
+        spans = [
+            (chord["start"], chord["end"], chord["label"].replace("/#5", "/b6"))
+            for chord in told["chords"]
+        ]
     named = (key["label"],) if key else tuple(told.get("key_candidates") or ())
     beats = np.array(told["beats"], float).reshape(-1, 2)
-    return Truth(beats, told.get("beats_per_bar") or told["meter"][0], told.get("tempo_bpm") or told.get("tempo_bpm_median"), spans, named)
+    return Truth(
+        beats,
+        told.get("beats_per_bar") or told["meter"][0],
+        told.get("tempo_bpm") or told.get("tempo_bpm_median"),
+        spans,
+        named,
+    )
 
 
 def scores(truth: Truth, found: Estimate) -> dict[str, float]:
@@ -81,28 +105,41 @@ def scores(truth: Truth, found: Estimate) -> dict[str, float]:
     if found.chords is not None and truth.chords:
         out |= chord_scores(truth.chords, found.chords)
     if found.key is not None and truth.keys:
-        weighted = [mir_eval.key.weighted_score(key, found.key) if found.key else 0.0 for key in truth.keys]
+        weighted = [
+            mir_eval.key.weighted_score(key, found.key) if found.key else 0.0 for key in truth.keys
+        ]
         out |= {"key": float(max(weighted) == 1), "key_weighted": float(max(weighted))}
     return out
 
 
 def _rhythm_scores(truth: Truth, found: Estimate, beats: Array) -> dict[str, float]:
     wanted, said = (rows[rows[:, 1] == 1, 0].tolist() for rows in (truth.beats, beats))
-    out = {"beats": f_measure(truth.beats[:, 0].tolist(), beats[:, 0].tolist()), "tempo": same_tempo(truth.bpm, found.bpm)}
+    out = {
+        "beats": f_measure(truth.beats[:, 0].tolist(), beats[:, 0].tolist()),
+        "tempo": same_tempo(truth.bpm, found.bpm),
+    }
     if found.numbered and wanted:
-        out |= {"downbeats": f_measure(wanted, said), "meter": float(len(beats) > 0 and found.meter == truth.meter)}
+        out |= {
+            "downbeats": f_measure(wanted, said),
+            "meter": float(len(beats) > 0 and found.meter == truth.meter),
+        }
     return {name: figure for name, figure in out.items() if figure is not None}
 
 
 def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
     """Shares of time, without what a vocabulary does not know."""
     spans, names = np.array([span[:2] for span in truth]), [span[2] for span in truth]
-    ours, said = np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])]), [span[2] for span in found] or ["N"]
+    ours, said = (
+        np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])]),
+        [span[2] for span in found] or ["N"],
+    )
     ours, said = mir_eval.util.adjust_intervals(ours, said, spans.min(), spans.max(), "N", "N")
     parts, left, right = mir_eval.util.merge_labeled_intervals(spans, names, ours, said)
     lengths = mir_eval.util.intervals_to_durations(parts)
     return {
-        name: float(mir_eval.chord.weighted_accuracy(getattr(mir_eval.chord, name)(left, right), lengths))
+        name: float(
+            mir_eval.chord.weighted_accuracy(getattr(mir_eval.chord, name)(left, right), lengths)
+        )
         for name in ("majmin", "sevenths", "sevenths_inv")
     }
 

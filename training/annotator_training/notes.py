@@ -12,7 +12,8 @@ DRUMS: Final = 9
 
 
 class Note(NamedTuple):
-    """A note: MIDI channel, pitch and velocity; start and length in beats; `loose` notes start a little early or late.
+    """A note: MIDI channel, pitch and velocity; start and length in beats; `loose` notes start a
+    little early or late.
 
     Starts are written in quarters of a beat, which floats hold exactly; swing comes afterwards.
     """

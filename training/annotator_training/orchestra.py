@@ -46,7 +46,9 @@ def play(piece: Etude, draws: np.random.Generator) -> Playing:
         programs[CHORDS] = int(draws.choice(_HELD if held else _PLUCKED))
         notes += chords_part(piece, draws, held=held)
         if draws.random() < 0.8:
-            programs[BASS] = int(draws.choice(_BASSES)) if draws.random() < 0.85 else programs[CHORDS]
+            programs[BASS] = (
+                int(draws.choice(_BASSES)) if draws.random() < 0.85 else programs[CHORDS]
+            )
             notes += bass_part(piece, draws)
         if draws.random() < 0.6:
             programs[MELODY] = int(draws.choice(_SOLO))

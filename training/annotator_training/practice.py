@@ -2,8 +2,9 @@
 
     python -m training.annotator_training.practice FOLDER --pieces 4800
 
-Debian packages: timgm6mb-soundfont, opl3-soundfont, csound-soundfont, avldrums.lv2-soundfont; Python package: pyfluidsynth. FluidR3 is
-kept out, so that what is trained here can be measured on sounds it never heard.
+Debian packages: timgm6mb-soundfont, opl3-soundfont, csound-soundfont, avldrums.lv2-soundfont;
+Python package: pyfluidsynth. FluidR3 is kept out, so that what is trained here can be measured on
+sounds it never heard.
 """
 
 import argparse
@@ -66,7 +67,12 @@ def pieces(folder: Path) -> Iterator[Piece]:
     for file in sorted(folder.glob("*.json")):
         stored = json.loads(file.read_text())
         chords = tuple(ChordSegment.model_validate(segment) for segment in stored.pop("chords"))
-        yield Piece(name=file.stem, chords=chords, beats=np.array(stored.pop("beats")).reshape(-1, 2), **stored)
+        yield Piece(
+            name=file.stem,
+            chords=chords,
+            beats=np.array(stored.pop("beats")).reshape(-1, 2),
+            **stored,
+        )
 
 
 def make(folder: Path, number: int) -> None:
@@ -76,12 +82,16 @@ def make(folder: Path, number: int) -> None:
     piece = etude(draws, 2 * PIECE_S + 1)
     playing = play(piece, draws)
     excerpt = draw_excerpt(piece, PIECE_S, draws)
-    tuning_cents = float(draws.uniform(-40, 40)) if draws.random() < 0.2 else float(draws.normal(0, 4))
+    tuning_cents = (
+        float(draws.uniform(-40, 40)) if draws.random() < 0.2 else float(draws.normal(0, 4))
+    )
     file = midi(piece, ended(playing, excerpt.last_beat), draws, excerpt.start_s, tuning_cents)
     kit = [None, *KITS][int(draws.integers(len(KITS) + 1))]
     wave = sounded(file, FONTS[font], kit, PIECE_S, reverb=draws.random() < 0.75)
     sf.write(folder / f"{number:05d}.flac", roughened(wave, draws), RATE_HZ, subtype="PCM_16")
-    (folder / f"{number:05d}.json").write_text(json.dumps({"source": font, **_stored(truth(piece, excerpt))}))
+    (folder / f"{number:05d}.json").write_text(
+        json.dumps({"source": font, **_stored(truth(piece, excerpt))})
+    )
 
 
 def _stored(known: Truth) -> dict[str, Any]:
@@ -93,7 +103,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pieces", type=int, default=4800)
-    parser.add_argument("--first", type=int, default=0, help="number of the first piece: others than those that were trained on")
+    parser.add_argument(
+        "--first",
+        type=int,
+        default=0,
+        help="number of the first piece: others than those that were trained on",
+    )
     wanted = parser.parse_args()
     wanted.folder.mkdir(parents=True, exist_ok=True)
     numbers = range(wanted.first, wanted.first + wanted.pieces)

@@ -1,4 +1,6 @@
-"""Progressions for practice pieces: degrees of a key, drawn one after another as they like to follow, and how they are coloured."""
+"""Progressions for practice pieces: degrees of a key, drawn one after another as they like to
+follow, and how they are coloured.
+"""
 
 from typing import Final, NamedTuple
 
@@ -15,7 +17,9 @@ _FOREIGN_BASSES: Final = (10, 2, 5)  # semitones above the root: F/Eb, C/D, C/F
 
 
 class Degree(NamedTuple):
-    """A chord of a key: semitones above the tonic, the triad, the seventh chord, and how often it comes."""
+    """A chord of a key: semitones above the tonic, the triad, the seventh chord, and how often it
+    comes.
+    """
 
     step: int
     triad: ChordQuality
@@ -23,26 +27,54 @@ class Degree(NamedTuple):
     weight: float
 
 
-# The weights are estimates: home and its neighbours often, borrowed chords and secondary dominants now and then.
+# The weights are estimates: home and its neighbours often, borrowed chords and secondary dominants
+# now and then.
 _DEGREES: Final = {
     Mode.MAJOR: (
-        Degree(0, Q.MAJ, Q.MAJ7, 5.0), Degree(2, Q.MIN, Q.MIN7, 2.5), Degree(4, Q.MIN, Q.MIN7, 1.3), Degree(5, Q.MAJ, Q.MAJ7, 4.0),
-        Degree(7, Q.MAJ, Q.DOM7, 4.5), Degree(9, Q.MIN, Q.MIN7, 3.0), Degree(11, Q.DIM, Q.HDIM7, 0.5), Degree(10, Q.MAJ, Q.DOM7, 0.7),
-        Degree(8, Q.MAJ, Q.MAJ7, 0.4), Degree(3, Q.MAJ, Q.MAJ7, 0.3), Degree(5, Q.MIN, Q.MIN6, 0.5), Degree(2, Q.MAJ, Q.DOM7, 0.6),
-        Degree(4, Q.MAJ, Q.DOM7, 0.5), Degree(9, Q.MAJ, Q.DOM7, 0.5), Degree(0, Q.MAJ, Q.DOM7, 0.4), Degree(1, Q.DIM, Q.DIM7, 0.25),
-        Degree(0, Q.AUG, Q.AUG, 0.25), Degree(7, Q.MIN, Q.MIN7, 0.3), Degree(6, Q.DIM, Q.HDIM7, 0.2),
+        Degree(0, Q.MAJ, Q.MAJ7, 5.0),
+        Degree(2, Q.MIN, Q.MIN7, 2.5),
+        Degree(4, Q.MIN, Q.MIN7, 1.3),
+        Degree(5, Q.MAJ, Q.MAJ7, 4.0),
+        Degree(7, Q.MAJ, Q.DOM7, 4.5),
+        Degree(9, Q.MIN, Q.MIN7, 3.0),
+        Degree(11, Q.DIM, Q.HDIM7, 0.5),
+        Degree(10, Q.MAJ, Q.DOM7, 0.7),
+        Degree(8, Q.MAJ, Q.MAJ7, 0.4),
+        Degree(3, Q.MAJ, Q.MAJ7, 0.3),
+        Degree(5, Q.MIN, Q.MIN6, 0.5),
+        Degree(2, Q.MAJ, Q.DOM7, 0.6),
+        Degree(4, Q.MAJ, Q.DOM7, 0.5),
+        Degree(9, Q.MAJ, Q.DOM7, 0.5),
+        Degree(0, Q.MAJ, Q.DOM7, 0.4),
+        Degree(1, Q.DIM, Q.DIM7, 0.25),
+        Degree(0, Q.AUG, Q.AUG, 0.25),
+        Degree(7, Q.MIN, Q.MIN7, 0.3),
+        Degree(6, Q.DIM, Q.HDIM7, 0.2),
     ),
     Mode.MINOR: (
-        Degree(0, Q.MIN, Q.MIN7, 5.0), Degree(2, Q.DIM, Q.HDIM7, 0.9), Degree(3, Q.MAJ, Q.MAJ7, 2.0), Degree(5, Q.MIN, Q.MIN7, 3.2),
-        Degree(7, Q.MAJ, Q.DOM7, 3.5), Degree(7, Q.MIN, Q.MIN7, 1.2), Degree(8, Q.MAJ, Q.MAJ7, 3.0), Degree(10, Q.MAJ, Q.DOM7, 2.5),
-        Degree(5, Q.MAJ, Q.DOM7, 0.6), Degree(11, Q.DIM, Q.DIM7, 0.6), Degree(1, Q.MAJ, Q.MAJ7, 0.4), Degree(3, Q.AUG, Q.AUG, 0.25),
-        Degree(0, Q.MAJ, Q.DOM7, 0.3), Degree(2, Q.MAJ, Q.DOM7, 0.3), Degree(9, Q.DIM, Q.HDIM7, 0.2),
+        Degree(0, Q.MIN, Q.MIN7, 5.0),
+        Degree(2, Q.DIM, Q.HDIM7, 0.9),
+        Degree(3, Q.MAJ, Q.MAJ7, 2.0),
+        Degree(5, Q.MIN, Q.MIN7, 3.2),
+        Degree(7, Q.MAJ, Q.DOM7, 3.5),
+        Degree(7, Q.MIN, Q.MIN7, 1.2),
+        Degree(8, Q.MAJ, Q.MAJ7, 3.0),
+        Degree(10, Q.MAJ, Q.DOM7, 2.5),
+        Degree(5, Q.MAJ, Q.DOM7, 0.6),
+        Degree(11, Q.DIM, Q.DIM7, 0.6),
+        Degree(1, Q.MAJ, Q.MAJ7, 0.4),
+        Degree(3, Q.AUG, Q.AUG, 0.25),
+        Degree(0, Q.MAJ, Q.DOM7, 0.3),
+        Degree(2, Q.MAJ, Q.DOM7, 0.3),
+        Degree(9, Q.DIM, Q.HDIM7, 0.2),
     ),
-}  # fmt: skip
+}
 
 
 class Manner(NamedTuple):
-    """How a piece's chords are coloured: chances of a seventh and of an inversion, and whether any chord may come."""
+    """How a piece's chords are coloured: chances of a seventh and of an inversion, and whether any
+    chord may come.
+    """
 
     sevenths: float
     inversions: float
@@ -50,7 +82,9 @@ class Manner(NamedTuple):
 
 
 class Coloured(NamedTuple):
-    """A chord and the tension that sounds with it without being named, in semitones above the root, or none."""
+    """A chord and the tension that sounds with it without being named, in semitones above the root,
+    or none.
+    """
 
     chord: Chord
     colour: int | None = None
@@ -65,8 +99,12 @@ def draw_manner(draws: np.random.Generator) -> Manner:
     )
 
 
-def progression(draws: np.random.Generator, key: Key, manner: Manner, length: int) -> tuple[Coloured, ...]:
-    """`length` chords, each drawn after the one before it: 70 in 100 begin at home, 15 more end there."""
+def progression(
+    draws: np.random.Generator, key: Key, manner: Manner, length: int
+) -> tuple[Coloured, ...]:
+    """`length` chords, each drawn after the one before it: 70 in 100 begin at home, 15 more end
+    there.
+    """
     degrees = _DEGREES[key.mode]
     home = draws.random()
     chosen: list[Degree] = []
@@ -75,7 +113,9 @@ def progression(draws: np.random.Generator, key: Key, manner: Manner, length: in
         if (place == 0 and home < 0.7) or (closes and 0.7 <= home < 0.85):
             chosen.append(degrees[0])
             continue
-        weights = np.array([degree.weight * _follows(chosen[-1] if chosen else None, degree) for degree in degrees])
+        weights = np.array(
+            [degree.weight * _follows(chosen[-1] if chosen else None, degree) for degree in degrees]
+        )
         if closes:  # the turn-around leads back
             weights *= [2.0 if degree.step in (5, 7, 10) else 1.0 for degree in degrees]
         chosen.append(degrees[int(draws.choice(len(degrees), p=weights / weights.sum()))])
@@ -83,7 +123,9 @@ def progression(draws: np.random.Generator, key: Key, manner: Manner, length: in
 
 
 def _follows(before: Degree | None, degree: Degree) -> float:
-    """How gladly a degree follows another: dominants fall a fifth, diminished chords rise a semitone, nothing likes to stand still."""
+    """How gladly a degree follows another: dominants fall a fifth, diminished chords rise a
+    semitone, nothing likes to stand still.
+    """
     if before is None:
         return 1.0
     motion = (degree.step - before.step) % 12
@@ -97,15 +139,25 @@ def _follows(before: Degree | None, degree: Degree) -> float:
 
 
 def _coloured(draws: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
-    """A degree as a chord of the key: with its seventh or without, sometimes altered, inverted or with a ninth."""
-    step, quality = degree.step, degree.seventh if draws.random() < manner.sevenths else degree.triad
+    """A degree as a chord of the key: with its seventh or without, sometimes altered, inverted or
+    with a ninth.
+    """
+    step, quality = (
+        degree.step,
+        degree.seventh if draws.random() < manner.sevenths else degree.triad,
+    )
     if manner.wild or draws.random() < 0.02:
         step, quality = int(draws.integers(12)), list(Q)[int(draws.integers(len(Q)))]
     elif quality in (Q.MAJ, Q.MIN):
         quality = _altered(draws, quality)
     plain = Chord(root=(key.tonic + step) % 12, quality=quality)
     colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and draws.random() < 0.15 else None
-    if draws.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):  # turned, these are other chords
+    if draws.random() >= manner.inversions or quality in (
+        Q.AUG,
+        Q.DIM7,
+        Q.SUS2,
+        Q.SUS4,
+    ):  # turned, these are other chords
         return Coloured(plain, colour)
     return Coloured(_inverted(draws, plain))
 
@@ -123,7 +175,9 @@ def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
 
 
 def _inverted(draws: np.random.Generator, plain: Chord) -> Chord:
-    """The chord over another of its notes, or, one time in ten, over a bass that may be foreign to it."""
+    """The chord over another of its notes, or, one time in ten, over a bass that may be foreign to
+    it.
+    """
     if draws.random() < 0.9:
         notes = sorted(plain.pitches - {plain.root})
         return plain.replaced(bass=int(draws.choice(notes)))

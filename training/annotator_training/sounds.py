@@ -16,7 +16,11 @@ from training.annotator_training.notes import DRUMS, Note, Playing
 
 Samples = npt.NDArray[np.float32]
 _FOLDER: Final = "/usr/share/sounds/sf2"  # where Debian's packages put them
-FONTS: Final = {"tim": f"{_FOLDER}/TimGM6mb.sf2", "opl": f"{_FOLDER}/OPL-3_FM_128M.sf2", "csd": f"{_FOLDER}/sf_GMbank.sf2"}
+FONTS: Final = {
+    "tim": f"{_FOLDER}/TimGM6mb.sf2",
+    "opl": f"{_FOLDER}/OPL-3_FM_128M.sf2",
+    "csd": f"{_FOLDER}/sf_GMbank.sf2",
+}
 KITS: Final = (f"{_FOLDER}/Black_Pearl_4_LV2.sf2", f"{_FOLDER}/Red_Zeppelin_4_LV2.sf2")
 _TICKS: Final = 960  # a second: the file's tempo is fixed, the piece's own is in the times
 _DRUM_BANK: Final = 128
@@ -31,8 +35,12 @@ class _Event(NamedTuple):
     message: mido.Message
 
 
-def midi(piece: Etude, playing: Playing, draws: np.random.Generator, start_s: float, tuning_cents: float) -> mido.MidiFile:
-    """The piece from `start_s` on: 70 in 100 are played loosely, their onsets up to 12 ms (one sigma) off the beat."""
+def midi(
+    piece: Etude, playing: Playing, draws: np.random.Generator, start_s: float, tuning_cents: float
+) -> mido.MidiFile:
+    """The piece from `start_s` on: 70 in 100 are played loosely, their onsets up to 12 ms (one
+    sigma) off the beat.
+    """
     loose_s = float(draws.uniform(0, 0.012)) if draws.random() < 0.7 else 0.0
     events: list[_Event] = []
     for channel, program in playing.programs.items():
@@ -44,30 +52,54 @@ def midi(piece: Etude, playing: Playing, draws: np.random.Generator, start_s: fl
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         track.append(message.copy(time=tick - now))
         now = tick
-    return mido.MidiFile(ticks_per_beat=_TICKS // 2, tracks=[track])  # 120 beats a minute, the default
+    return mido.MidiFile(
+        ticks_per_beat=_TICKS // 2, tracks=[track]
+    )  # 120 beats a minute, the default
 
 
 def _instrument(channel: int, program: int, volume: int, tuning_cents: float) -> list[_Event]:
     """A channel's program, volume and tuning."""
-    fine_tuning = ((101, 0), (100, 1), (6, int(64 + tuning_cents * 0.64)), (38, 0))  # registered parameter 1: 64 ± 64 is ± 100 cents
+    fine_tuning = (
+        (101, 0),
+        (100, 1),
+        (6, int(64 + tuning_cents * 0.64)),
+        (38, 0),
+    )  # registered parameter 1: 64 ± 64 is ± 100 cents
     controls = ((_VOLUME, volume), *fine_tuning)
     return [
         _Event(0, 0, mido.Message("program_change", channel=channel, program=program)),
-        *(_Event(0, 0, mido.Message("control_change", channel=channel, control=control, value=value)) for control, value in controls),
+        *(
+            _Event(
+                0, 0, mido.Message("control_change", channel=channel, control=control, value=value)
+            )
+            for control, value in controls
+        ),
     ]
 
 
-def _sounding(piece: Etude, note: Note, draws: np.random.Generator, start_s: float, loose_s: float) -> list[_Event]:
-    """A note's beginning and end, or nothing where it is over by the start; one that has begun by then is struck at the start."""
-    begin_s = piece.seconds(note.beat) - start_s + (float(draws.normal(0, loose_s)) if note.loose and loose_s else 0.0)
+def _sounding(
+    piece: Etude, note: Note, draws: np.random.Generator, start_s: float, loose_s: float
+) -> list[_Event]:
+    """A note's beginning and end, or nothing where it is over by the start; one that has begun by
+    then is struck at the start.
+    """
+    begin_s = (
+        piece.seconds(note.beat)
+        - start_s
+        + (float(draws.normal(0, loose_s)) if note.loose and loose_s else 0.0)
+    )
     end_s = piece.seconds(note.beat + note.length) - start_s
     if end_s <= 0.02:
         return []
     velocity = int(np.clip(note.velocity + draws.integers(-6, 7), 1, 127))
     on, off = max(0, round(begin_s * _TICKS)), max(1, round(end_s * _TICKS))
     return [
-        _Event(on, 2, mido.Message("note_on", channel=note.channel, note=note.pitch, velocity=velocity)),
-        _Event(max(on + 8, off), 1, mido.Message("note_off", channel=note.channel, note=note.pitch)),  # 8 ticks: at least 8 ms
+        _Event(
+            on, 2, mido.Message("note_on", channel=note.channel, note=note.pitch, velocity=velocity)
+        ),
+        _Event(
+            max(on + 8, off), 1, mido.Message("note_off", channel=note.channel, note=note.pitch)
+        ),  # 8 ticks: at least 8 ms
     ]
 
 
@@ -87,13 +119,17 @@ def _synth(font: str, kit: str | None) -> _Synth:
     return _Synth(player, player.sfload(font), None if kit is None else player.sfload(kit))
 
 
-def sounded(file: mido.MidiFile, font: str, kit: str | None, duration_s: float, *, reverb: bool) -> Samples:
+def sounded(
+    file: mido.MidiFile, font: str, kit: str | None, duration_s: float, *, reverb: bool
+) -> Samples:
     """Mono samples; drums by a kit of their own where one is named."""
     synth = _synth(font, kit)
     synth.player.system_reset()
     synth.player.setting("synth.reverb.active", int(reverb))
     for channel in range(16):
-        synth.player.program_select(channel, synth.instruments, _DRUM_BANK if channel == DRUMS else 0, 0)
+        synth.player.program_select(
+            channel, synth.instruments, _DRUM_BANK if channel == DRUMS else 0, 0
+        )
     if synth.kit is not None:
         synth.player.program_select(DRUMS, synth.kit, 0, 0)
     stereo = np.concatenate(list(_parts(synth, file, round(duration_s * RATE_HZ)))).reshape(-1, 2)
@@ -102,7 +138,9 @@ def sounded(file: mido.MidiFile, font: str, kit: str | None, duration_s: float, 
 
 
 def _parts(synth: _Synth, file: mido.MidiFile, size: int) -> Iterator[npt.NDArray[np.int16]]:
-    """What sounds between one message and the next, both sides by turns, until `size` samples of each."""
+    """What sounds between one message and the next, both sides by turns, until `size` samples of
+    each.
+    """
     done = ticks = 0
     for message in file.tracks[0]:
         ticks += message.time
@@ -143,9 +181,13 @@ def roughened(clean: Samples, draws: np.random.Generator) -> Samples:
     return (wave / peak * 0.9 if peak > 0.99 else wave).astype(np.float32)
 
 
-def _equalised(wave: npt.NDArray[np.floating[Any]], draws: np.random.Generator) -> npt.NDArray[np.floating[Any]]:
+def _equalised(
+    wave: npt.NDArray[np.floating[Any]], draws: np.random.Generator
+) -> npt.NDArray[np.floating[Any]]:
     """Eight corners, denser towards the low end, each raised or lowered by some 4 dB."""
     spectrum = np.fft.rfft(wave)
     corners = np.sort(np.r_[0, draws.random(6) ** 2, 1])
     gains = 10 ** (draws.normal(0, 4, len(corners)) / 20)
-    return np.fft.irfft(spectrum * np.interp(np.linspace(0, 1, len(spectrum)), corners, gains), len(wave))
+    return np.fft.irfft(
+        spectrum * np.interp(np.linspace(0, 1, len(spectrum)), corners, gains), len(wave)
+    )

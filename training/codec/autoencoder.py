@@ -1,4 +1,5 @@
-"""A small variational autoencoder on own shards: spectrograms to latents and back, for the codec `vae`.
+"""A small variational autoencoder on own shards: spectrograms to latents and back, for the codec
+`vae`.
 
 Shapes: B clips, S samples, N mel frames, M mel bands.
 """
@@ -34,36 +35,61 @@ class AutoencoderRecipe(Record):
     """An autoencoder's shape and training."""
 
     widths: tuple[int, ...] = Field(
-        (32, 64, 64), min_length=1, description="Channels at each level; each but the last halves time and bands."
+        (32, 64, 64),
+        min_length=1,
+        description="Channels at each level; each but the last halves time and bands.",
     )
     latent_channels: int = Field(8, ge=1, description="Channels of the latent. AudioLDM: 8.")
     steps: int = Field(2000, ge=1, description="Steps of the training.")
     batch: int = Field(16, ge=1, description="Windows of a step.")
-    frames: int = Field(64, ge=8, description="Mel frames of a window: 64 are two seconds. A multiple of what the levels halve.")
-    lr: float = Field(1e-3, gt=0, description="Learning rate of AdamW at its highest; it falls to zero as a cosine.")
+    frames: int = Field(
+        64,
+        ge=8,
+        description=(
+            "Mel frames of a window: 64 are two seconds. A multiple of what the levels halve."
+        ),
+    )
+    lr: float = Field(
+        1e-3,
+        gt=0,
+        description="Learning rate of AdamW at its highest; it falls to zero as a cosine.",
+    )
     kl: float = Field(
-        1e-4, ge=0, description="Weight of the divergence from a standard normal. Latent diffusion: 1e-6; small sets want more."
+        1e-4,
+        ge=0,
+        description=(
+            "Weight of the divergence from a standard normal. Latent diffusion: 1e-6; small sets "
+            "want more."
+        ),
     )
     workers: int = Field(1, ge=0, description="Processes that read ahead.")
     log_every: int = Field(50, ge=1, description="Steps between lines.")
     seed: int = Field(0, ge=0, description="Keys weights, order and windows.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         halved = 2 ** (len(self.widths) - 1)
         if self.frames % halved or BANDS % halved:
             raise SchemaError(
-                f"{len(self.widths)} widths halve both axes {len(self.widths) - 1} times: frames {self.frames} and the {BANDS} bands "
+                f"{len(self.widths)} widths halve both axes {len(self.widths) - 1} times: frames "
+                f"{self.frames} and the {BANDS} bands "
                 f"must be multiples of {halved}"
             )
         if any(width % _NORM_GROUPS for width in self.widths):
-            raise SchemaError(f"widths {list(self.widths)}: each must be a multiple of {_NORM_GROUPS}, the groups of its norms")
+            raise SchemaError(
+                f"widths {list(self.widths)}: each must be a multiple of {_NORM_GROUPS}, the "
+                "groups of its norms"
+            )
         return self
 
 
 class Fitted(Record):
-    """How good an autoencoder is: mean absolute error of levels, in units of the spectrogram's spread, over the last steps."""
+    """How good an autoencoder is: mean absolute error of levels, in units of the spectrogram's
+    spread, over the last steps.
+    """
 
     error: float
     scale: float  # what latents are multiplied by, to have unit variance
@@ -71,16 +97,24 @@ class Fitted(Record):
 
 
 def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
-    """Train on a corpus's train split and write the codec's folder. Raises `TrainingError` and `BadData`."""
+    """Train on a corpus's train split and write the codec's folder. Raises `TrainingError` and
+    `BadData`.
+    """
     if (out / FOLDER).exists():
-        raise TrainingError(f"{out} holds a codec already, on which latents may depend: take another folder")
+        raise TrainingError(
+            f"{out} holds a codec already, on which latents may depend: take another folder"
+        )
     device = device_of(recipe.device)
     mel, model = MelCodec(), _model(recipe).to(device)
     rules = OptimRecipe(lr=recipe.lr, warmup_steps=min(50, recipe.steps // 10), decay=Decay.COSINE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rules.lr)
     errors, spreads, unusable = [], [], 0
     with batches(
-        _samples(shards, recipe), Share(recipe.batch, recipe.batch), first_step=0, last_step=recipe.steps, workers=recipe.workers
+        _samples(shards, recipe),
+        Share(recipe.batch, recipe.batch),
+        first_step=0,
+        last_step=recipe.steps,
+        workers=recipe.workers,
     ) as found:
         for step, batch in enumerate(found):
             for group in optimizer.param_groups:
@@ -93,7 +127,10 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
             error = (model.decode(latents).sample - levels_B1NM).abs().mean()
             loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
             if not torch.isfinite(loss):
-                raise BadData(f"the loss of {', '.join(batch.keys)} is no number; nothing was written. Lower lr")
+                raise BadData(
+                    f"the loss of {', '.join(batch.keys)} is no number; nothing was written. "
+                    "Lower lr"
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), rules.clip)
@@ -101,7 +138,10 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
             errors.append(float(error.detach()))
             spreads.append(float(held.mode().detach().std()))
             if (step + 1) % recipe.log_every == 0:
-                tell(f"step {step + 1} of {recipe.steps} · error {sum(errors[-recipe.log_every :]) / recipe.log_every:.4f}")
+                tell(
+                    f"step {step + 1} of {recipe.steps} · error "
+                    f"{sum(errors[-recipe.log_every :]) / recipe.log_every:.4f}"
+                )
     last = max(1, recipe.steps // 20)
     scale = last / sum(spreads[-last:])
     model.register_to_config(scaling_factor=scale)
@@ -121,20 +161,29 @@ def _model(recipe: AutoencoderRecipe) -> Any:
     levels = len(recipe.widths)
     torch.manual_seed(recipe.seed)
     return AutoencoderKL(
-        in_channels=1, out_channels=1, latent_channels=recipe.latent_channels, block_out_channels=recipe.widths, layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-    )  # fmt: skip
+        in_channels=1,
+        out_channels=1,
+        latent_channels=recipe.latent_channels,
+        block_out_channels=recipe.widths,
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+    )
 
 
 def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
     corpus = find_places(shards, Split.TRAIN)
-    heard = 10 * facts.rate_hz // facts.samples_per_frame  # of a longer sample, the first ten seconds
+    heard = (
+        10 * facts.rate_hz // facts.samples_per_frame
+    )  # of a longer sample, the first ten seconds
     reading = Reading(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], Order([len(corpus)], seed=recipe.seed), reading)
 
 
-def _windows(levels_BMN: torch.Tensor, batch: Batch, recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
+def _windows(
+    levels_BMN: torch.Tensor, batch: Batch, recipe: AutoencoderRecipe, step: int
+) -> torch.Tensor:
     """A drawn window of each clip that is usable, within what is its own: (B, 1, N, M)."""
     draws = generator(recipe.seed, str(step), "windows")
     mel_frames_B = (batch.frames_B * MelCodec().facts.samples_per_frame // HOP).tolist()

@@ -1,4 +1,5 @@
-"""Beats as a model is told them: the number in the bar, one-hot, beside the time (Mustango, arXiv 2311.08355).
+"""Beats as a model is told them: the number in the bar, one-hot, beside the time (Mustango, arXiv
+2311.08355).
 
 Shapes: B samples, L beats, D width of a token.
 """
@@ -14,13 +15,17 @@ from schemas.labels import Beats
 from training.conditions.embeddings import MusicPositionalEncoding
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
-MAX_BEATS: Final = 50  # of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
+MAX_BEATS: Final = (
+    50  # of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
+)
 MAX_NUMBER: Final = 12  # a bar of 12/8 counted in eighths; numbers above share the last place
 _NULL: Final = 0  # in the place of a beat's number: no beats are known, or they were dropped
 
 
 class BeatBatch(NamedTuple):
-    """Beats of a batch: numbers in the bar from 1 (0: the null token, or padding), times in seconds, and where a token stands."""
+    """Beats of a batch: numbers in the bar from 1 (0: the null token, or padding), times in
+    seconds, and where a token stands.
+    """
 
     numbers_BL: torch.Tensor
     times_s_BL: torch.Tensor
@@ -32,35 +37,45 @@ class BeatBatch(NamedTuple):
 
     def joined(self, other: "BeatBatch") -> "BeatBatch":
         """The samples of both, one after the other."""
-        return BeatBatch(*(joined_rows(ours, theirs) for ours, theirs in zip(self, other, strict=True)))
+        return BeatBatch(
+            *(joined_rows(ours, theirs) for ours, theirs in zip(self, other, strict=True))
+        )
 
 
 def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> BeatBatch:
     """The beats of several samples, padded to one length.
 
-    Of more than `limit` beats the first are kept, so that a model hears the rest of an over-long clip unled rather than misled. A sample
-    without beats, or none where they were dropped, is the null token alone.
+    Of more than `limit` beats the first are kept, so that a model hears the rest of an over-long
+    clip unled rather than misled. A sample without beats, or none where they were dropped, is the
+    null token alone.
 
     >>> waltz = Beats(times_s=(0.5, 1.0), numbers=(3, 1), confidence=1, tool="t", version="1", licence="CC0")
     >>> batch = batched_beats([waltz, None])
     >>> batch.numbers_BL[:, :3].tolist(), batch.mask_BL.sum(1).tolist()
     ([[3, 1, 0], [0, 0, 0]], [2, 1])
     """
-    kept = [() if one is None else tuple(zip(one.numbers, one.times_s, strict=True))[:limit] for one in beats]
+    kept = [
+        () if one is None else tuple(zip(one.numbers, one.times_s, strict=True))[:limit]
+        for one in beats
+    ]
     shape = (len(kept), padded_length([len(row) for row in kept]))
     numbers_BL, times_s_BL = torch.full(shape, _NULL), torch.zeros(shape)
     mask_BL = torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
     for place, row in enumerate(kept):
         if row:
-            numbers_BL[place, : len(row)] = torch.tensor([min(number, MAX_NUMBER) for number, _ in row])
+            numbers_BL[place, : len(row)] = torch.tensor(
+                [min(number, MAX_NUMBER) for number, _ in row]
+            )
             times_s_BL[place, : len(row)] = torch.tensor([time_s for _, time_s in row])
             mask_BL[place, : len(row)] = True
     return BeatBatch(numbers_BL, times_s_BL, mask_BL)
 
 
 class BeatEmbedding(nn.Module):
-    """One linear map of one-hot number beside encoded time; a vector of its own where no beats are known."""
+    """One linear map of one-hot number beside encoded time; a vector of its own where no beats are
+    known.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,6 +86,15 @@ class BeatEmbedding(nn.Module):
     def forward(self, batch: BeatBatch) -> Tokens:
         """Tokens of a batch."""
         number = one_hot(batch.numbers_BL.clamp(min=1) - 1, MAX_NUMBER)
-        states_BLD = self.mix(torch.cat([number.to(self.null_D.dtype), self.when(batch.times_s_BL).to(self.null_D.dtype)], dim=-1))
+        states_BLD = self.mix(
+            torch.cat(
+                [number.to(self.null_D.dtype), self.when(batch.times_s_BL).to(self.null_D.dtype)],
+                dim=-1,
+            )
+        )
         known_BL1 = (batch.numbers_BL != _NULL)[..., None]
-        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL, batch.times_s_BL)
+        return Tokens(
+            torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)),
+            batch.mask_BL,
+            batch.times_s_BL,
+        )

@@ -1,7 +1,8 @@
-"""Chords as a model is told them: root, quality, bass and time of each (Mustango, arXiv 2311.08355).
+"""Chords as a model is told them: root, quality, bass and time of each (Mustango, arXiv
+2311.08355).
 
-The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and the bass is told as its interval above
-the root, which is the same in every transposition.
+The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and
+the bass is told as its interval above the root, which is the same in every transposition.
 
 Shapes: B samples, L chords, D width of a token.
 """
@@ -20,12 +21,18 @@ from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 MAX_CHORDS: Final = 20  # of a clip, as published: two a second for 10 s
 QUALITIES: Final = tuple(ChordQuality)
-NO_CHORD_QUALITY: Final = len(QUALITIES)  # a segment that says N: no chord sounds, which is something known
-_NULL: Final = len(QUALITIES) + 1  # in the place of a quality: no chords are known, or they were dropped
+NO_CHORD_QUALITY: Final = len(
+    QUALITIES
+)  # a segment that says N: no chord sounds, which is something known
+_NULL: Final = (
+    len(QUALITIES) + 1
+)  # in the place of a quality: no chords are known, or they were dropped
 
 
 class ChordBatch(NamedTuple):
-    """Chords of a batch; `quality` is a place in `QUALITIES`, then no chord, then the null token or padding."""
+    """Chords of a batch; `quality` is a place in `QUALITIES`, then no chord, then the null token or
+    padding.
+    """
 
     roots_BL: torch.Tensor  # pitch classes, 0 = C
     qualities_BL: torch.Tensor
@@ -39,7 +46,9 @@ class ChordBatch(NamedTuple):
 
     def joined(self, other: "ChordBatch") -> "ChordBatch":
         """The samples of both, one after the other."""
-        return ChordBatch(*(joined_rows(ours, theirs) for ours, theirs in zip(self, other, strict=True)))
+        return ChordBatch(
+            *(joined_rows(ours, theirs) for ours, theirs in zip(self, other, strict=True))
+        )
 
 
 class _Told(NamedTuple):
@@ -56,34 +65,43 @@ def _told(segment: ChordSegment) -> _Told:
     if chord is None:
         return _Told(0, NO_CHORD_QUALITY, 0, segment.start_s)
     bass = chord.root if chord.bass is None else chord.bass
-    return _Told(chord.root, QUALITIES.index(chord.quality), (bass - chord.root) % 12, segment.start_s)
+    return _Told(
+        chord.root, QUALITIES.index(chord.quality), (bass - chord.root) % 12, segment.start_s
+    )
 
 
 def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> ChordBatch:
     """The chords of several samples, padded to one length.
 
-    Of more than `limit` segments the first are kept. A sample without chords, or none where they were dropped, is the null token alone.
+    Of more than `limit` segments the first are kept. A sample without chords, or none where they
+    were dropped, is the null token alone.
 
     >>> bars = [ChordSegment(start_s=0, end_s=1, label="A:min/b3"), ChordSegment(start_s=1, end_s=2, label="N")]
     >>> batch = batched_chords([Chords(segments=bars, confidence=1, tool="t", version="1", licence="CC0")])
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
-    kept = [[] if one is None else [_told(segment) for segment in one.segments[:limit]] for one in chords]
+    kept = [
+        [] if one is None else [_told(segment) for segment in one.segments[:limit]]
+        for one in chords
+    ]
     shape = (len(kept), padded_length([len(row) for row in kept]))
     roots_BL, qualities_BL, basses_BL = (torch.full(shape, fill) for fill in (0, _NULL, 0))
     times_s_BL, mask_BL = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
     for place, row in enumerate(kept):
         if row:
-            for part, numbers in zip((roots_BL, qualities_BL, basses_BL, times_s_BL), zip(*row, strict=True), strict=True):
+            for part, numbers in zip(
+                (roots_BL, qualities_BL, basses_BL, times_s_BL), zip(*row, strict=True), strict=True
+            ):
                 part[place, : len(row)] = torch.tensor(numbers)
             mask_BL[place, : len(row)] = True
     return ChordBatch(roots_BL, qualities_BL, basses_BL, times_s_BL, mask_BL)
 
 
 class ChordEmbedding(nn.Module):
-    """One linear map of embedded root, one-hot quality, one-hot bass and encoded time; a vector of its own where no chords are known.
+    """One linear map of embedded root, one-hot quality, one-hot bass and encoded time; a vector of
+    its own where no chords are known.
 
     "No chord" has a quality, but neither root nor bass: zeros stand for both.
     """
@@ -106,4 +124,8 @@ class ChordEmbedding(nn.Module):
         )
         states_BLD = self.mix(torch.cat([part.to(self.null_D.dtype) for part in parts], dim=-1))
         known_BL1 = (batch.qualities_BL != _NULL)[..., None]
-        return Tokens(torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)), batch.mask_BL, batch.times_s_BL)
+        return Tokens(
+            torch.where(known_BL1, states_BLD, self.null_D.to(states_BLD.dtype)),
+            batch.mask_BL,
+            batch.times_s_BL,
+        )

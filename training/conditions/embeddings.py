@@ -1,7 +1,7 @@
 """Numbers of music as vectors: the fundamental music embedding and the music positional encoding.
 
-Z. Guo, J. Kang, D. Herremans, "A Domain-Knowledge-Inspired Music Embedding Space and a Novel Attention Mechanism for Symbolic Music
-Modeling", AAAI 2023 (arXiv 2212.00973).
+Z. Guo, J. Kang, D. Herremans, "A Domain-Knowledge-Inspired Music Embedding Space and a Novel
+Attention Mechanism for Symbolic Music Modeling", AAAI 2023 (arXiv 2212.00973).
 
 Shapes: D width.
 """
@@ -14,26 +14,33 @@ from torch import nn
 
 from training.errors import TrainingError
 
-# The base of Vaswani et al. 2017. The published code of Mustango leaves the base at 1, where all frequencies are 1 and the vector says no
-# more than one sine and one cosine do.
+# The base of Vaswani et al. 2017. The published code of Mustango leaves the base at 1, where all
+# frequencies are 1 and the vector says no more than one sine and one cosine do.
 BASE: Final = 10_000.0
 TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel frames of 10 ms
 
 
 def _angles(values: torch.Tensor, width: int, base: float) -> torch.Tensor:
-    """The values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), in float32."""
+    """The values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), in
+    float32.
+    """
     place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
     return values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
 
 
 def sinusoids(values: torch.Tensor, width: int, base: float = BASE) -> torch.Tensor:
-    """Sines, then cosines, of the values at the angular frequencies base ** (-2k / width): (…) to (…, width), in float32."""
+    """Sines, then cosines, of the values at the angular frequencies base ** (-2k / width): (…) to
+    (…, width), in float32.
+    """
     angles = _angles(values, width, base)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def turned(x_D: torch.Tensor, times_s: torch.Tensor, unit_s: float = TIME_UNIT_S, base: float = BASE) -> torch.Tensor:
-    """Vectors (…, D) turned by their times (…): of two so turned, the product depends on how far apart their times are, not on when.
+def turned(
+    x_D: torch.Tensor, times_s: torch.Tensor, unit_s: float = TIME_UNIT_S, base: float = BASE
+) -> torch.Tensor:
+    """Vectors (…, D) turned by their times (…): of two so turned, the product depends on how far
+    apart their times are, not on when.
 
     Rotary embedding (Su et al. 2021, RoFormer), by seconds rather than by places.
 
@@ -51,8 +58,8 @@ def turned(x_D: torch.Tensor, times_s: torch.Tensor, unit_s: float = TIME_UNIT_S
 class FundamentalMusicEmbedding(nn.Module):
     """Pitches as vectors between which equal intervals have equal distances (the paper's FME).
 
-    Sinusoids plus a learned bias, which moves all pitches alike, so that distances stay. Raises `TrainingError` for an odd width, and
-    for a base that does not spread the frequencies.
+    Sinusoids plus a learned bias, which moves all pitches alike, so that distances stay. Raises
+    `TrainingError` for an odd width, and for a base that does not spread the frequencies.
 
     >>> embed = FundamentalMusicEmbedding(64)
     >>> c, e, g, b = embed(torch.tensor([0, 4, 7, 11]))
@@ -63,7 +70,10 @@ class FundamentalMusicEmbedding(nn.Module):
     def __init__(self, width: int, base: float = BASE) -> None:
         super().__init__()
         if width % 2 or width < 2 or base <= 1:
-            raise TrainingError(f"a music embedding needs an even width and a base above 1, not width {width} and base {base:g}")
+            raise TrainingError(
+                f"a music embedding needs an even width and a base above 1, not width {width} "
+                f"and base {base:g}"
+            )
         self.width, self.base = width, base
         self.bias_D = nn.Parameter(torch.zeros(width))
 
@@ -75,15 +85,17 @@ class FundamentalMusicEmbedding(nn.Module):
 class MusicPositionalEncoding(nn.Module):
     """Seconds as vectors: sinusoids of the time counted in `unit_s`, without a bias.
 
-    The published code of Mustango counts seconds: its fastest sinusoid takes 6 s for a turn, and times 10 ms apart look alike. In units
-    of 40 ms the fastest takes a quarter of a second, and the slowest still 40 minutes.
+    The published code of Mustango counts seconds: its fastest sinusoid takes 6 s for a turn, and
+    times 10 ms apart look alike. In units of 40 ms the fastest takes a quarter of a second, and the
+    slowest still 40 minutes.
     """
 
     def __init__(self, width: int, unit_s: float = TIME_UNIT_S, base: float = BASE) -> None:
         super().__init__()
         if width % 2 or width < 2 or base <= 1 or unit_s <= 0:
             raise TrainingError(
-                f"times need an even width, a base above 1 and a unit above 0 s, not width {width}, base {base:g} and unit {unit_s:g} s"
+                "times need an even width, a base above 1 and a unit above 0 s, not width "
+                f"{width}, base {base:g} and unit {unit_s:g} s"
             )
         self.width, self.unit_s, self.base = width, unit_s, base
 

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 import torch
 from torch.nn.functional import pad
 
-# Lengths are rounded up to whole eights: fused attention in bf16 wants masks so aligned, and a compiled net meets few different lengths.
+# Lengths are rounded up to whole eights: fused attention in bf16 wants masks so aligned, and a
+# compiled net meets few different lengths.
 _LENGTH_STEP: Final = 8
 
 
@@ -36,14 +37,18 @@ def padded_length(lengths: Sequence[int]) -> int:
 
 
 def joined_rows(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Rows of both, (B1 + B2, L, …), the shorter padded with zeros (false in a mask) to the length of the longer."""
+    """Rows of both, (B1 + B2, L, …), the shorter padded with zeros (false in a mask) to the length
+    of the longer.
+    """
     length = max(first.shape[1], second.shape[1])
     return torch.cat([_longer(first, length), _longer(second, length)])
 
 
 def joined_tokens(first: Tokens, second: Tokens) -> Tokens:
     """The samples of both texts, one after the other."""
-    return Tokens(joined_rows(first.states_BLD, second.states_BLD), joined_rows(first.mask_BL, second.mask_BL))
+    return Tokens(
+        joined_rows(first.states_BLD, second.states_BLD), joined_rows(first.mask_BL, second.mask_BL)
+    )
 
 
 def _longer(rows: torch.Tensor, length: int) -> torch.Tensor:

@@ -1,4 +1,6 @@
-"""Which weights of a training are kept, and how far the text is trusted: no further than songs that were not learned from bear out."""
+"""Which weights of a training are kept, and how far the text is trusted: no further than songs that
+were not learned from bear out.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,12 +12,15 @@ from training.control_predictors.nets import Part
 from training.run.checkpoints import Weights
 
 TRUSTS: Final = (0.0, 0.5, 1.0)  # in the text
-# Of validation's songs, so many standard errors of the paired difference: 95 % of chance differences are smaller.
+# Of validation's songs, so many standard errors of the paired difference: 95 % of chance
+# differences are smaller.
 _PROOF: Final = 2.0
 
 
 class Candidate(NamedTuple):
-    """Weights of a predictor after some steps, the trust in the text that stands in them, and what they got wrong."""
+    """Weights of a predictor after some steps, the trust in the text that stands in them, and what
+    they got wrong.
+    """
 
     weights: Weights
     trust: float
@@ -29,14 +34,18 @@ class Candidate(NamedTuple):
 
 
 class Choice:
-    """The best weights so far for each trust in the text, by predictor, and those from before any learning."""
+    """The best weights so far for each trust in the text, by predictor, and those from before any
+    learning.
+    """
 
     def __init__(self) -> None:
         self._usual: dict[Part, Candidate] = {}
         self._best: dict[Part, dict[float, Candidate]] = {part: {} for part in Part}
 
     def offer(self, part: Part, one: Candidate) -> None:
-        """Keep a candidate if it is the first, or the best with its trust; without songs to judge by, if it is the latest."""
+        """Keep a candidate if it is the first, or the best with its trust; without songs to judge
+        by, if it is the latest.
+        """
         self._usual.setdefault(part, one)
         before = self._best[part].get(one.trust)
         if before is None or not one.losses or one.loss < before.loss:

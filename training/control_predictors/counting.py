@@ -8,10 +8,19 @@ import numpy as np
 
 from schemas.sample import Sample
 from training.control_predictors.nets import Part
-from training.control_predictors.targets import CHORDS, METERS, MODES, NO_CHORD_TOKEN, TEMPOS, Targets, targets_of
+from training.control_predictors.targets import (
+    CHORDS,
+    METERS,
+    MODES,
+    NO_CHORD_TOKEN,
+    TEMPOS,
+    Targets,
+    targets_of,
+)
 from training.control_predictors.visits import blurred
 
-# What never came up may still be right. So little of it moves no median, and its logarithm is no infinity.
+# What never came up may still be right. So little of it moves no median, and its logarithm is no
+# infinity.
 _NEVER_SEEN: Final = 0.02
 
 
@@ -29,7 +38,9 @@ def shares_of(samples: Iterable[Sample]) -> dict[Part, Sequence[float]]:
 
 
 def _chord_counts(targets: Sequence[Targets]) -> list[float]:
-    counts = Counter(step.token for one in targets for step in one.chords if step.token != NO_CHORD_TOKEN)
+    counts = Counter(
+        step.token for one in targets for step in one.chords if step.token != NO_CHORD_TOKEN
+    )
     return [float(counts[token]) for token in range(len(CHORDS))]
 
 

@@ -1,6 +1,8 @@
-"""What a caption and flags state, as features beside the text: a language model's states say little of numbers.
+"""What a caption and flags state, as features beside the text: a language model's states say little
+of numbers.
 
-The rate of stated chords tells of the bar, and with a tempo of the meter: chords tend to change where bars begin.
+The rate of stated chords tells of the bar, and with a tempo of the meter: chords tend to change
+where bars begin.
 """
 
 import math
@@ -55,7 +57,9 @@ def known_of(wishes: Wishes, duration_s: float) -> Known:
 
 
 def as_if_stated(known: Known, labels: Labels, chance: float, draws: np.random.Generator) -> Known:
-    """What another caption of a clip might state beside: each for itself, its tempo, and how its chords go, listed or with times."""
+    """What another caption of a clip might state beside: each for itself, its tempo, and how its
+    chords go, listed or with times.
+    """
     is_tempo, is_word, is_chords, is_timed = (draws.random(4) < (chance, 0.5, chance, 0.5)).tolist()
     bpm = labels.tempo.bpm
     if is_tempo and bpm is not None and known.bpm is None and known.about_bpm is None:
@@ -75,14 +79,27 @@ def _middle_bpm(span: BpmRange) -> float:
 
 
 def _pace_s(starts_s: Sequence[float]) -> float | None:
-    """The median from one start to the next. The first is left out if it is at 0 s, where a chord may have begun before."""
-    gaps_s = [later - earlier for earlier, later in pairwise(start_s for start_s in starts_s if start_s > 0) if later > earlier]
+    """The median from one start to the next. The first is left out if it is at 0 s, where a chord
+    may have begun before.
+    """
+    gaps_s = [
+        later - earlier
+        for earlier, later in pairwise(start_s for start_s in starts_s if start_s > 0)
+        if later > earlier
+    ]
     return median(gaps_s) if gaps_s else None
 
 
 def beat_features(known: Known, meter: int | None) -> Features:
-    """Features (H,) for meter and tempo. `meter` is the one decided on, none where it is still to be found."""
-    bpm, about, rate, chord_s = known.bpm, known.bpm or known.about_bpm, known.chords_per_s, known.chord_s
+    """Features (H,) for meter and tempo. `meter` is the one decided on, none where it is still to
+    be found.
+    """
+    bpm, about, rate, chord_s = (
+        known.bpm,
+        known.bpm or known.about_bpm,
+        known.chords_per_s,
+        known.chord_s,
+    )
     return np.concatenate(
         [
             _bumps(bpm, SLOWEST_BPM, FASTEST_BPM),
@@ -92,19 +109,30 @@ def beat_features(known: Known, meter: int | None) -> Features:
             _bumps(chord_s, 1 / 4, 16),
             _bumps(chord_s * about / 60 if chord_s and about else None, 1, 16),  # beats of a chord
             _bumps(about / 60 / rate if rate and about else None, 1, 16),
-            _bumps(60 * meter / chord_s if chord_s and meter else None, 15, 800),  # the tempo, were a chord a bar
+            _bumps(
+                60 * meter / chord_s if chord_s and meter else None, 15, 800
+            ),  # the tempo, were a chord a bar
             _bumps(60 * meter * rate if rate and meter else None, 15, 800),
         ]
     )
 
 
 def chord_features(bpm: float, meter: int, mode: int) -> Features:
-    """Features (H,) for chords: the tempo, the meter and the place of the mode, which are all decided on by then."""
-    return np.concatenate([_bumps(bpm, SLOWEST_BPM, FASTEST_BPM), _one_of(METERS.index(meter), len(METERS)), _one_of(mode, len(MODES))])
+    """Features (H,) for chords: the tempo, the meter and the place of the mode, which are all
+    decided on by then.
+    """
+    return np.concatenate(
+        [
+            _bumps(bpm, SLOWEST_BPM, FASTEST_BPM),
+            _one_of(METERS.index(meter), len(METERS)),
+            _one_of(mode, len(MODES)),
+        ]
+    )
 
 
 def _bumps(value: float | None, low: float, high: float) -> Features:
-    """A number on a logarithmic scale as the heights of bumps spread over it; all zero where there is none.
+    """A number on a logarithmic scale as the heights of bumps spread over it; all zero where there
+    is none.
 
     >>> (10 * _bumps(60, 30, 120)).round().astype(int).tolist()
     [0, 0, 1, 6, 10, 6, 1, 0, 0]

@@ -1,6 +1,7 @@
 """Training predictors on shards: minutes on a CPU. `learn` is the place to start reading.
 
-Each predictor begins as the corpus's own counts, and goes on answering what is usual where captions prove to tell nothing of it.
+Each predictor begins as the corpus's own counts, and goes on answering what is usual where captions
+prove to tell nothing of it.
 """
 
 import math
@@ -32,19 +33,25 @@ from training.run.trainer import rate_at
 
 
 class Learned(NamedTuple):
-    """How a training ended: the checkpoint, and for each predictor its loss on validation before and after (NaN without such a split)."""
+    """How a training ended: the checkpoint, and for each predictor its loss on validation before
+    and after (NaN without such a split).
+    """
 
     checkpoint: str
     losses: Mapping[Part, tuple[float, float]]
 
 
 def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
-    """Train all predictors by a recipe into a folder. The same recipe, shards and machine give the same weights.
+    """Train all predictors by a recipe into a folder. The same recipe, shards and machine give the
+    same weights.
 
-    Raises `TrainingError` for missing shards and for a folder that holds a training, and `BadData` for too many unusable samples.
+    Raises `TrainingError` for missing shards and for a folder that holds a training, and `BadData`
+    for too many unusable samples.
     """
     if not recipe.data.shards:
-        raise TrainingError("no shards to learn from: name a build, a folder of shards, or their URLs")
+        raise TrainingError(
+            "no shards to learn from: name a build, a folder of shards, or their URLs"
+        )
     store = Store(out)
     with hold(store, "training"), torch.random.fork_rng(devices=[]):
         if checkpoints.whole_ones(store):
@@ -69,7 +76,10 @@ class _Learner:
             self.nets.part(part).begin_with(shares)
         rules = recipe.optim
         self._optimizer = torch.optim.AdamW(
-            self.nets.parameters(), lr=rules.lr, betas=(rules.beta1, rules.beta2), weight_decay=rules.weight_decay
+            self.nets.parameters(),
+            lr=rules.lr,
+            betas=(rules.beta1, rules.beta2),
+            weight_decay=rules.weight_decay,
         )
         self._ema = Ema(self.nets, rules.ema)
         self._judged = self._validation()
@@ -77,7 +87,10 @@ class _Learner:
     def run(self) -> Choice:
         """All steps; what to keep of the weights on the way."""
         rules, choice = self.recipe, Choice()
-        self._tell(f"{self.reader.samples} samples · {rules.run.steps} steps of {rules.data.batch}, judged by {self._judged.looks} looks")
+        self._tell(
+            f"{self.reader.samples} samples · {rules.run.steps} steps of {rules.data.batch}, "
+            f"judged by {self._judged.looks} looks"
+        )
         self._judge(choice, 0)
         for step in range(rules.run.steps):
             self._step(step)
@@ -96,40 +109,64 @@ class _Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate_at(rules.optim, step, rules.run.steps)
         self._optimizer.zero_grad(set_to_none=True)
-        for part, found in look_losses(self.nets, self._states.encode(batch.prompts), batch).items():
+        for part, found in look_losses(
+            self.nets, self._states.encode(batch.prompts), batch
+        ).items():
             loss = found.mean()
             if not math.isfinite(loss.item()):
-                raise BadData(f"the loss of {part} at step {step} is {loss.item()}: lower optim.lr, or raise optim.warmup_steps")
+                raise BadData(
+                    f"the loss of {part} at step {step} is {loss.item()}: lower optim.lr, or "
+                    "raise optim.warmup_steps"
+                )
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.nets.part(part).parameters(), rules.optim.clip)
         self._optimizer.step()
         self._ema.update(step)
 
     def _judge(self, choice: Choice, step: int) -> str:
-        """Offer the averaged weights of a step to the choice, with each trust in the text; what a reader is told of their losses."""
+        """Offer the averaged weights of a step to the choice, with each trust in the text; what a
+        reader is told of their losses.
+        """
         with self._ema.playing():
             for trust in TRUSTS:
                 self.nets.trust(trust)
                 losses = self._judged.losses(self.nets, self._states)
                 for part in Part:
-                    kept = {name: value.detach().clone() for name, value in self.nets.part(part).named_parameters()}
+                    kept = {
+                        name: value.detach().clone()
+                        for name, value in self.nets.part(part).named_parameters()
+                    }
                     choice.offer(part, Candidate(kept, trust, losses[part], step))
         return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in Part)
 
     def _validation(self) -> Judged:
         reader, rules = reader_of_validation(self.recipe, self.reader.mean_sentences), self.recipe
         if reader is None or not rules.data.validation:
-            self._tell("no validation split: the last weights are kept, which may know songs by heart")
+            self._tell(
+                "no validation split: the last weights are kept, which may know songs by heart"
+            )
             return Judged([])
         positions = range(min(reader.samples, rules.data.validation))
-        return Judged([look for epoch in range(rules.run.visits) for look in reader.looks(positions, epoch=epoch)])
+        return Judged(
+            [
+                look
+                for epoch in range(rules.run.visits)
+                for look in reader.looks(positions, epoch=epoch)
+            ]
+        )
 
 
 def _saved(store: Store, recipe: PredictorRecipe, learner: _Learner, choice: Choice) -> Learned:
-    """Write what is kept as a checkpoint. There are no moments: a training of minutes is not resumed."""
+    """Write what is kept as a checkpoint. There are no moments: a training of minutes is not
+    resumed.
+    """
     kept = {part: choice.kept(part) for part in Part}
     usual = {part: choice.usual(part).loss for part in Part}
-    weights = {f"{part}.{name}": value for part, found in kept.items() for name, value in found.weights.items()}
+    weights = {
+        f"{part}.{name}": value
+        for part, found in kept.items()
+        for name, value in found.weights.items()
+    }
     documents = {
         RECIPE: recipe.model_dump(mode="json"),
         STATE: {
@@ -138,13 +175,20 @@ def _saved(store: Store, recipe: PredictorRecipe, learner: _Learner, choice: Cho
             "unusable": learner.reader.unusable,
             "text": learner.encoder.identity,
             "validation": {
-                part: {"before": _rounded(usual[part]), "after": _rounded(found.loss), "step": found.step, "trust": found.trust}
+                part: {
+                    "before": _rounded(usual[part]),
+                    "after": _rounded(found.loss),
+                    "step": found.step,
+                    "trust": found.trust,
+                }
                 for part, found in kept.items()
             },
             "torch": torch.__version__,
         },
     }
-    made = checkpoints.write(store, recipe.run.steps, weights={MODEL: weights}, optimizer={}, documents=documents)
+    made = checkpoints.write(
+        store, recipe.run.steps, weights={MODEL: weights}, optimizer={}, documents=documents
+    )
     return Learned(made.name, {part: (usual[part], found.loss) for part, found in kept.items()})
 
 

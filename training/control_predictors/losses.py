@@ -39,23 +39,32 @@ def look_losses(nets: PredictorNets, text: Tokens, batch: LookBatch) -> dict[Par
     found = {
         Part.METER: _of_classes(nets.meter(text, batch.meter_hints_BH), batch.meters_B),
         Part.TEMPO: LookLosses(
-            cross_entropy(nets.tempo(text, batch.tempo_hints_BH), batch.tempos_BK, reduction="none"), batch.tempos_BK.sum(1) > 0
+            cross_entropy(
+                nets.tempo(text, batch.tempo_hints_BH), batch.tempos_BK, reduction="none"
+            ),
+            batch.tempos_BK.sum(1) > 0,
         ),
         Part.MODE: _of_classes(nets.mode(text, told_H), batch.modes_B),
         Part.CHORDS: LookLosses(
-            _of_sequences(next_BCK, batch.next_BC) + _of_sequences(length_BCK, batch.lengths_BC), (batch.next_BC != NOT_LEARNED).any(1)
+            _of_sequences(next_BCK, batch.next_BC) + _of_sequences(length_BCK, batch.lengths_BC),
+            (batch.next_BC != NOT_LEARNED).any(1),
         ),
     }
     return {part: one for part, one in found.items() if one.counts_B.any()}
 
 
 def _of_classes(logits_BK: torch.Tensor, targets_B: torch.Tensor) -> LookLosses:
-    return LookLosses(cross_entropy(logits_BK, targets_B, reduction="none", ignore_index=NOT_LEARNED), targets_B != NOT_LEARNED)
+    return LookLosses(
+        cross_entropy(logits_BK, targets_B, reduction="none", ignore_index=NOT_LEARNED),
+        targets_B != NOT_LEARNED,
+    )
 
 
 def _of_sequences(logits_BCK: torch.Tensor, targets_BC: torch.Tensor) -> torch.Tensor:
     """The mean loss over each sequence: (B,); zero where nothing of it is learned."""
-    losses_BC = cross_entropy(logits_BCK.transpose(1, 2), targets_BC, reduction="none", ignore_index=NOT_LEARNED)
+    losses_BC = cross_entropy(
+        logits_BCK.transpose(1, 2), targets_BC, reduction="none", ignore_index=NOT_LEARNED
+    )
     return losses_BC.sum(1) / (targets_BC != NOT_LEARNED).sum(1).clamp(min=1)
 
 
@@ -69,12 +78,23 @@ class Judged:
 
     @torch.no_grad()
     def losses(self, nets: PredictorNets, states: KeptStates) -> dict[Part, SongLosses]:
-        """The mean loss of each song by each predictor; of a predictor no song where none counts."""
+        """The mean loss of each song by each predictor; of a predictor no song where none
+        counts.
+        """
         nets.eval()
-        found: dict[Part, defaultdict[str, list[float]]] = {part: defaultdict(list) for part in Part}
+        found: dict[Part, defaultdict[str, list[float]]] = {
+            part: defaultdict(list) for part in Part
+        }
         for batch, songs in self._batches:
-            for part, (losses_B, counts_B) in look_losses(nets, states.encode(batch.prompts), batch).items():
-                for song, loss, is_counted in zip(songs, losses_B.tolist(), counts_B.tolist(), strict=True):
+            for part, (losses_B, counts_B) in look_losses(
+                nets, states.encode(batch.prompts), batch
+            ).items():
+                for song, loss, is_counted in zip(
+                    songs, losses_B.tolist(), counts_B.tolist(), strict=True
+                ):
                     if is_counted:
                         found[part][song].append(loss)
-        return {part: {song: fmean(losses) for song, losses in by_song.items()} for part, by_song in found.items()}
+        return {
+            part: {song: fmean(losses) for song, losses in by_song.items()}
+            for part, by_song in found.items()
+        }

@@ -1,6 +1,8 @@
-"""The nets. Each begins with the counts of its corpus as its answer, and learns what words change about it.
+"""The nets. Each begins with the counts of its corpus as its answer, and learns what words change
+about it.
 
-Shapes: B samples, L tokens of text, D width of a state, W width of a net, N heads, H hints, K classes, C chords of a sequence.
+Shapes: B samples, L tokens of text, D width of a state, W width of a net, N heads, H hints, K
+classes, C chords of a sequence.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,15 @@ from torch.nn.functional import pad
 from training.conditions.tokens import Tokens
 from training.control_predictors.hints import BEAT_FEATURES, CHORD_FEATURES
 from training.control_predictors.recipe import PredictorNet
-from training.control_predictors.targets import BEGIN, CHORDS, MAX_BEATS, MAX_SEGMENTS, METERS, MODES, TEMPOS
+from training.control_predictors.targets import (
+    BEGIN,
+    CHORDS,
+    MAX_BEATS,
+    MAX_SEGMENTS,
+    METERS,
+    MODES,
+    TEMPOS,
+)
 
 
 class Part(StrEnum):
@@ -27,7 +37,9 @@ class Part(StrEnum):
 
 
 class ChordRows(NamedTuple):
-    """Sequences of chords, padded. `previous` is what stands before each; `numbers` say where in the bar each begins, from 1."""
+    """Sequences of chords, padded. `previous` is what stands before each; `numbers` say where in
+    the bar each begins, from 1.
+    """
 
     previous_BC: torch.Tensor
     tokens_BC: torch.Tensor
@@ -36,17 +48,20 @@ class ChordRows(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """What a decoder knows at each place before the chord is said, and what holds there beside it: tempo, meter, mode, beat of the bar."""
+    """What a decoder knows at each place before the chord is said, and what holds there beside it:
+    tempo, meter, mode, beat of the bar.
+    """
 
     states_BCW: torch.Tensor
     around_BCW: torch.Tensor
 
 
 class Trusting(nn.Module):
-    """A net that knows how far to trust the text. Few songs are learned by heart from their words sooner than words are understood.
+    """A net that knows how far to trust the text. Few songs are learned by heart from their words
+    sooner than words are understood.
 
-    In training the text is withheld every other time, so that the rest is learned without it; then `trust`, from 0 to 1, says how much
-    of what the text adds is heard.
+    In training the text is withheld every other time, so that the rest is learned without it; then
+    `trust`, from 0 to 1, says how much of what the text adds is heard.
     """
 
     def __init__(self) -> None:
@@ -55,7 +70,9 @@ class Trusting(nn.Module):
 
     def text_share(self, rows: int) -> torch.Tensor:
         """How much of the text each row hears."""
-        return torch.bernoulli(torch.full((rows,), 0.5)) if self.training else self.trust.expand(rows)
+        return (
+            torch.bernoulli(torch.full((rows,), 0.5)) if self.training else self.trust.expand(rows)
+        )
 
 
 class Guess(Trusting):
@@ -77,9 +94,16 @@ class Guess(Trusting):
     def forward(self, text: Tokens, hints_BH: torch.Tensor) -> torch.Tensor:
         """Logits (B, K)."""
         states_BLD = self.norm(text.states_BLD)
-        weights_BLN = self.look(states_BLD).masked_fill(~text.mask_BL[..., None], float("-inf")).softmax(dim=1)
+        weights_BLN = (
+            self.look(states_BLD)
+            .masked_fill(~text.mask_BL[..., None], float("-inf"))
+            .softmax(dim=1)
+        )
         read_BNW = torch.einsum("bln,blw->bnw", weights_BLN, self.read(states_BLD))
-        added_BK = self.from_text(torch.cat([self.drop(read_BNW.flatten(1)), hints_BH], dim=1)) * self.text_share(len(hints_BH))[:, None]
+        added_BK = (
+            self.from_text(torch.cat([self.drop(read_BNW.flatten(1)), hints_BH], dim=1))
+            * self.text_share(len(hints_BH))[:, None]
+        )
         logits_BK: torch.Tensor = self.usual_K + added_BK
         return logits_BK if self.from_hints is None else logits_BK + self.from_hints(hints_BH)
 
@@ -90,7 +114,9 @@ class Guess(Trusting):
 
 
 class ChordDecoder(Trusting):
-    """A transformer decoder over chords above a tonic, which attends to the text; each chord is followed by its length in beats."""
+    """A transformer decoder over chords above a tonic, which attends to the text; each chord is
+    followed by its length in beats.
+    """
 
     def __init__(self, config: PredictorNet, text_width: int) -> None:
         super().__init__()
@@ -100,14 +126,28 @@ class ChordDecoder(Trusting):
         self.number = nn.Embedding(max(METERS) + 1, width)
         self.hint = nn.Linear(CHORD_FEATURES, width)
         self.text = nn.Sequential(nn.LayerNorm(text_width), nn.Linear(text_width, width))
-        layer = nn.TransformerDecoderLayer(width, config.heads, 2 * width, config.dropout, "gelu", batch_first=True, norm_first=True)
+        layer = nn.TransformerDecoderLayer(
+            width,
+            config.heads,
+            2 * width,
+            config.dropout,
+            "gelu",
+            batch_first=True,
+            norm_first=True,
+        )
         self.decoder = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))
         self.say = nn.Linear(width, len(CHORDS))
-        self.last = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, MAX_BEATS))
+        self.last = nn.Sequential(
+            nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, MAX_BEATS)
+        )
         nn.init.zeros_(self.say.weight)
 
-    def forward(self, text: Tokens, hints_BH: torch.Tensor, rows: ChordRows) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of each chord (B, C, K), and of its length from one beat on (B, C, beats), given those before it."""
+    def forward(
+        self, text: Tokens, hints_BH: torch.Tensor, rows: ChordRows
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of each chord (B, C, K), and of its length from one beat on (B, C, beats), given
+        those before it.
+        """
         reached = self.reached(text, hints_BH, rows)
         return self.say(reached.states_BCW), self.lengths(reached, rows.tokens_BC)
 
@@ -128,7 +168,9 @@ class ChordDecoder(Trusting):
 
     def lengths(self, reached: Reached, tokens_BC: torch.Tensor) -> torch.Tensor:
         """Logits of the length of chords (B, C, beats), once they are said."""
-        logits_BCK: torch.Tensor = self.last(torch.cat([reached.states_BCW, self.chord(tokens_BC), reached.around_BCW], dim=-1))
+        logits_BCK: torch.Tensor = self.last(
+            torch.cat([reached.states_BCW, self.chord(tokens_BC), reached.around_BCW], dim=-1)
+        )
         return logits_BCK
 
     @torch.no_grad()
@@ -162,10 +204,14 @@ def _answers(config: PredictorNet, width: int, classes: int) -> nn.Sequential:
     """Logits from a vector, with one layer between; zero before anything is learned."""
     last = nn.Linear(config.width, classes, bias=False)
     nn.init.zeros_(last.weight)
-    return nn.Sequential(nn.Linear(width, config.width), nn.GELU(), nn.Dropout(config.dropout), last)
+    return nn.Sequential(
+        nn.Linear(width, config.width), nn.GELU(), nn.Dropout(config.dropout), last
+    )
 
 
 def padded_rows(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Whole numbers of several sequences as one tensor (B, C), the shorter ones filled with zeros; at least one place long."""
+    """Whole numbers of several sequences as one tensor (B, C), the shorter ones filled with zeros;
+    at least one place long.
+    """
     longest = max(1, *(len(row) for row in rows))
     return torch.stack([pad(row.long(), (0, longest - len(row))) for row in rows])

@@ -1,6 +1,7 @@
 """Trained predictors, ready to answer what a caption leaves open.
 
-Shapes: B sequences that are drawn at once, L tokens of text, D width of a state, H hints, C chords of a sequence, K classes.
+Shapes: B sequences that are drawn at once, L tokens of text, D width of a state, H hints, C chords
+of a sequence, K classes.
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,7 +20,15 @@ from training.conditions.tokens import Tokens
 from training.control_predictors.hints import Features, beat_features, chord_features, known_of
 from training.control_predictors.nets import ChordRows, Guess, PredictorNets
 from training.control_predictors.recipe import PredictorRecipe
-from training.control_predictors.targets import CHORDS, MAX_SEGMENTS, METERS, MODES, TEMPOS, Step, place_bpm
+from training.control_predictors.targets import (
+    CHORDS,
+    MAX_SEGMENTS,
+    METERS,
+    MODES,
+    TEMPOS,
+    Step,
+    place_bpm,
+)
 from training.control_predictors.visits import chord_rows
 from training.diffusion.text_cache import KeptStates
 from training.diffusion.text_encoder import open_text_encoder
@@ -50,21 +59,29 @@ class Predictors(NamedTuple):
 
     @classmethod
     def of(cls, target: str) -> Self:
-        """Those of a folder that `learn` wrote. Raises `TrainingError` where it holds none, or the text encoder is another."""
+        """Those of a folder that `learn` wrote. Raises `TrainingError` where it holds none, or the
+        text encoder is another.
+        """
         checkpoint = find_checkpoint(target, wanted=(MODEL, RECIPE))
         try:
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
             raise TrainingError(
-                f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato predictors` trains them"
+                f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato "
+                "predictors` trains them"
             ) from error
         check_trust(checkpoint.run, wanted(recipe.text))
         encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
         read = checkpoint.state().text
         if encoder.identity != read:
-            raise TrainingError(f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, but here is {encoder.identity}")
+            raise TrainingError(
+                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, but here is "
+                f"{encoder.identity}"
+            )
         weights = checkpoint.weights(MODEL)
-        with torch.device("meta"):  # no more memory is taken than the weights have numbers, whatever the recipe says
+        with torch.device(
+            "meta"
+        ):  # no more memory is taken than the weights have numbers, whatever the recipe says
             check_shapes(PredictorNets(recipe.model, encoder.width), weights, checkpoint.name)
         nets = PredictorNets(recipe.model, encoder.width)
         nets.load_state_dict(weights)
@@ -73,12 +90,24 @@ class Predictors(NamedTuple):
     def meter(self, request: Request, draws: np.random.Generator | None) -> int:
         """Beats per bar: the likeliest, or one drawn."""
         known = known_of(request.wishes, request.duration_s)
-        return METERS[_picked(self._shares(self.nets.meter, request, beat_features(known, known.meter)), draws)]
+        return METERS[
+            _picked(
+                self._shares(self.nets.meter, request, beat_features(known, known.meter)), draws
+            )
+        ]
 
     def tempo(
-        self, request: Request, beats_per_bar: int, *, span: BpmRange, least_bpm: float, draws: np.random.Generator | None
+        self,
+        request: Request,
+        beats_per_bar: int,
+        *,
+        span: BpmRange,
+        least_bpm: float,
+        draws: np.random.Generator | None,
     ) -> float | None:
-        """The median of the tempos that are allowed, which has the least error on average, or one drawn; in whole BPM."""
+        """The median of the tempos that are allowed, which has the least error on average, or one
+        drawn; in whole BPM.
+        """
         known = known_of(request.wishes, request.duration_s)
         shares = self._shares(self.nets.tempo, request, beat_features(known, beats_per_bar))
         bpms = np.asarray([place_bpm(place) for place in range(TEMPOS)])
@@ -94,20 +123,28 @@ class Predictors(NamedTuple):
         """The mode: the likelier, or one drawn."""
         return MODES[_picked(self._shares(self.nets.mode, request, np.zeros(0, np.float32)), draws)]
 
-    def chords(self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None) -> tuple[PredictedChord, ...]:
-        """Chords to the end of a grid: drawn ones, or of several drawn ones those that have most in common with the others.
+    def chords(
+        self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None
+    ) -> tuple[PredictedChord, ...]:
+        """Chords to the end of a grid: drawn ones, or of several drawn ones those that have most in
+        common with the others.
 
-        The likeliest chord after the likeliest chord is a progression that hardly anything goes by; what has most in common with what may
-        come is least wrong (minimum Bayes risk: Kumar and Byrne 2004).
+        The likeliest chord after the likeliest chord is a progression that hardly anything goes by;
+        what has most in common with what may come is least wrong (minimum Bayes risk: Kumar and
+        Byrne 2004).
         """
         if draws is not None:
             return self._written(self._drawn(request, key.mode, grid, draws, 1)[0], key)
         own = generator(0, request.caption, "chords in common")
         drawn = self._drawn(request, key.mode, grid, own, _DRAWN)
-        return self._written(drawn[most_in_common([[one.token for one in steps] for steps in drawn])], key)
+        return self._written(
+            drawn[most_in_common([[one.token for one in steps] for steps in drawn])], key
+        )
 
     @torch.no_grad()
-    def _drawn(self, request: Request, mode: Mode, grid: Grid, draws: np.random.Generator, count: int) -> list[list[Step]]:
+    def _drawn(
+        self, request: Request, mode: Mode, grid: Grid, draws: np.random.Generator, count: int
+    ) -> list[list[Step]]:
         """So many sequences that fill a grid, each chord another than the one before it."""
         net, states_BLD, mask_BL = self.nets.chords, *self.states.encode([request.caption])[:2]
         hints_H = torch.from_numpy(chord_features(grid.bpm, grid.beats_per_bar, MODES.index(mode)))
@@ -116,18 +153,25 @@ class Predictors(NamedTuple):
             rows = len(going)
             for steps in going:
                 steps.append(Step(0, None, grid.numbers[_beats(steps)]))
-            text, hints_BH = Tokens(states_BLD.expand(rows, -1, -1), mask_BL.expand(rows, -1)), hints_H.expand(rows, -1)
+            text, hints_BH = (
+                Tokens(states_BLD.expand(rows, -1, -1), mask_BL.expand(rows, -1)),
+                hints_H.expand(rows, -1),
+            )
             reached = net.reached(text, hints_BH, _ends(going))
             for steps, next_K in zip(going, net.say(reached.states_BCW[_last(going)]), strict=True):
                 if len(steps) > 1:
                     next_K[steps[-2].token] = -torch.inf
                 steps[-1] = steps[-1]._replace(token=_picked(_shares(next_K), draws))
-            for steps, length_K in zip(going, net.lengths(reached, _ends(going).tokens_BC)[_last(going)], strict=True):
+            for steps, length_K in zip(
+                going, net.lengths(reached, _ends(going).tokens_BC)[_last(going)], strict=True
+            ):
                 steps[-1] = steps[-1]._replace(beats=1 + _picked(_shares(length_K), draws))
         return drawn
 
     def _written(self, steps: Sequence[Step], key: Key) -> tuple[PredictedChord, ...]:
-        return tuple(PredictedChord(above(key.tonic, CHORDS[one.token]), one.beats or 1) for one in steps)
+        return tuple(
+            PredictedChord(above(key.tonic, CHORDS[one.token]), one.beats or 1) for one in steps
+        )
 
     def _text(self, request: Request) -> Tokens:
         return self.states.encode([request.caption])
@@ -138,14 +182,17 @@ class Predictors(NamedTuple):
 
 
 def most_in_common(sequences: Sequence[Sequence[Hashable]]) -> int:
-    """The place of the sequence that shares most with the others, in any order, for its and their length; of equals the first.
+    """The place of the sequence that shares most with the others, in any order, for its and their
+    length; of equals the first.
 
     >>> most_in_common(["abc", "abd", "xyz", "abcd"])
     3
     """
 
     def shared(one: Sequence[Hashable]) -> float:
-        return sum(2 * found_in_any_order(one, other) / (len(one) + len(other)) for other in sequences)
+        return sum(
+            2 * found_in_any_order(one, other) / (len(one) + len(other)) for other in sequences
+        )
 
     return max(range(len(sequences)), key=lambda place: (shared(sequences[place]), -place))
 
@@ -161,7 +208,9 @@ def _ends(sequences: Sequence[Sequence[Step]]) -> ChordRows:
 
 def _last(sequences: Sequence[Sequence[Step]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Where in a batch each sequence ends."""
-    return torch.arange(len(sequences)), torch.tensor([min(len(steps), MAX_SEGMENTS) - 1 for steps in sequences])
+    return torch.arange(len(sequences)), torch.tensor(
+        [min(len(steps), MAX_SEGMENTS) - 1 for steps in sequences]
+    )
 
 
 def _shares(logits_K: torch.Tensor) -> Shares:
@@ -172,11 +221,15 @@ def _picked(shares: Shares, draws: np.random.Generator | None) -> int:
     """The place of the largest share, or one drawn by shares, which need not sum up to 1."""
     if draws is None:
         return int(shares.argmax())
-    return min(int(np.searchsorted(np.cumsum(shares), draws.random() * shares.sum(), side="right")), len(shares) - 1)
+    return min(
+        int(np.searchsorted(np.cumsum(shares), draws.random() * shares.sum(), side="right")),
+        len(shares) - 1,
+    )
 
 
 def _median(shares: Shares) -> float:
-    """The place at which half of the shares lie below, each spread evenly over half a step to both sides.
+    """The place at which half of the shares lie below, each spread evenly over half a step to both
+    sides.
 
     >>> _median(np.asarray([0.0, 1.0, 1.0, 0.0])), _median(np.asarray([0.0, 1.0, 0.0]))
     (1.5, 1.0)

@@ -23,12 +23,15 @@ _AT_ONCE: Final = 32
 class Reader:
     """Samples of one split of the recipe's shards. Raises `NoSamples` where they have none.
 
-    `mean_sentences` are those of the captions that are learned from: how much is masked depends on them.
+    `mean_sentences` are those of the captions that are learned from: how much is masked depends on
+    them.
     """
 
     def __init__(self, recipe: PredictorRecipe, split: Split, mean_sentences: float = 1.0) -> None:
         self._recipe = recipe
-        self._corpora: Sequence[CorpusPlaces] = [find_places(target, split) for target in recipe.data.shards]
+        self._corpora: Sequence[CorpusPlaces] = [
+            find_places(target, split) for target in recipe.data.shards
+        ]
         self._order = Order([len(corpus) for corpus in self._corpora], seed=recipe.run.seed)
         self.mean_sentences = mean_sentences
         self.samples = sum(len(corpus) for corpus in self._corpora)
@@ -37,12 +40,15 @@ class Reader:
 
     def surveyed(self) -> list[Sample]:
         """The first samples of the order, whose captions say how long captions are."""
-        found = list(self._made(range(min(self.samples, self._recipe.run.survey)), lambda sample, _: sample))
+        found = list(
+            self._made(range(min(self.samples, self._recipe.run.survey)), lambda sample, _: sample)
+        )
         self.mean_sentences = mean_sentences(found)
         return found
 
     def looks(self, positions: Sequence[int], *, epoch: int | None = None) -> list[Look]:
-        """Looks at positions of the order; `epoch` replaces that of the order. Those that cannot be used are missing, and counted.
+        """Looks at positions of the order; `epoch` replaces that of the order. Those that cannot be
+        used are missing, and counted.
 
         Raises `BadData` once there are too many of them.
         """
@@ -61,10 +67,14 @@ class Reader:
         return list(self._made(positions, look))
 
     def _made(self, positions: Sequence[int], make: Callable[[Sample, int], T]) -> Iterator[T]:
-        """What is made of samples and the epochs of their positions; those of which nothing can be made are counted."""
+        """What is made of samples and the epochs of their positions; those of which nothing can be
+        made are counted.
+        """
         for some in bucket.batches(positions, _AT_ONCE):
             places = [self._order.at(position) for position in some]
-            contents = read_ranges([self._corpora[place.corpus].range_of(place.number) for place in places])
+            contents = read_ranges(
+                [self._corpora[place.corpus].range_of(place.number) for place in places]
+            )
             for place, content in zip(places, contents, strict=True):
                 self.read += 1
                 try:
@@ -78,8 +88,10 @@ class Reader:
         self.unusable += 1
         if self.unusable > max(self._recipe.data.batch, self._recipe.data.unusable * self.read):
             raise BadData(
-                f"{self.unusable} of {self.read} samples were unusable (limit {self._recipe.data.unusable:.1%}): "
-                "`obbligato shards verify` says what is wrong with the shards; data.unusable raises the limit"
+                f"{self.unusable} of {self.read} samples were unusable (limit "
+                f"{self._recipe.data.unusable:.1%}): "
+                "`obbligato shards verify` says what is wrong with the shards; data.unusable "
+                "raises the limit"
             )
 
 

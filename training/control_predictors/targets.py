@@ -1,4 +1,6 @@
-"""What predictors answer, in numbers: meters, tempos on a logarithmic scale, and chords above a tonic with their lengths in beats."""
+"""What predictors answer, in numbers: meters, tempos on a logarithmic scale, and chords above a
+tonic with their lengths in beats.
+"""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +21,9 @@ SLOWEST_BPM: Final = 30.0
 FASTEST_BPM: Final = 400.0  # what the parser of captions takes for a tempo
 PLACES_PER_OCTAVE: Final = 24  # 3 % apart: within the 4 % that count as the same tempo
 TEMPOS: Final = 1 + math.ceil(PLACES_PER_OCTAVE * math.log2(FASTEST_BPM / SLOWEST_BPM))
-CHORDS: Final = tuple(f"{steps}:{quality}" for steps in range(12) for quality in ChordQuality)  # relative to the tonic
+CHORDS: Final = tuple(
+    f"{steps}:{quality}" for steps in range(12) for quality in ChordQuality
+)  # relative to the tonic
 NO_CHORD_TOKEN: Final = len(CHORDS)
 BEGIN: Final = len(CHORDS) + 1  # stands before the first chord
 MAX_BEATS: Final = 16  # of a chord: four bars in four
@@ -28,7 +32,8 @@ _PLACE_OF: Final = {chord: place for place, chord in enumerate(CHORDS)}
 
 
 def tempo_place(bpm: float) -> int:
-    """The place of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends stand at them.
+    """The place of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
+    stand at them.
 
     >>> tempo_place(30), tempo_place(60), tempo_place(61), tempo_place(1000) == TEMPOS - 1
     (0, 24, 25, True)
@@ -46,7 +51,9 @@ def place_bpm(place: float) -> float:
 
 
 class Step(NamedTuple):
-    """One chord of a clip: its token, its length in beats (none where it is not known) and the number of its first beat in the bar."""
+    """One chord of a clip: its token, its length in beats (none where it is not known) and the
+    number of its first beat in the bar.
+    """
 
     token: int
     beats: int | None
@@ -63,7 +70,9 @@ class Targets(NamedTuple):
 
 
 def targets_of(sample: Sample) -> Targets:
-    """The labels of a sample as targets, by the same limits as what is counted for the corpus's statistics."""
+    """The labels of a sample as targets, by the same limits as what is counted for the corpus's
+    statistics.
+    """
     key, meter = sample.key_label, sample.meter
     is_known_meter = meter.confidence >= MIN_CONFIDENCE and meter.beats_per_bar in METERS
     is_sure = (
@@ -75,14 +84,18 @@ def targets_of(sample: Sample) -> Targets:
         bpm=sample.tempo.bpm if sample.tempo.confidence >= MIN_CONFIDENCE else None,
         meter=meter.beats_per_bar if is_known_meter else None,
         mode=key.mode if key.confidence >= MIN_CONFIDENCE else None,
-        chords=steps_of(sample.chords, sample.beats, key.tonic) if is_sure and key.tonic is not None and sample.beats.times_s else (),
+        chords=steps_of(sample.chords, sample.beats, key.tonic)
+        if is_sure and key.tonic is not None and sample.beats.times_s
+        else (),
     )
 
 
 def steps_of(chords: Chords, beats: Beats, tonic: int) -> tuple[Step, ...]:
-    """Chords in order, inversions as root positions and equal neighbours as one, over the beats nearest to their starts.
+    """Chords in order, inversions as root positions and equal neighbours as one, over the beats
+    nearest to their starts.
 
-    The length of the last is not known: the clip's end cuts it. The first counts from the clip's start.
+    The length of the last is not known: the clip's end cuts it. The first counts from the clip's
+    start.
     """
     tokens: list[int] = []
     starts: list[int] = []
@@ -94,7 +107,11 @@ def steps_of(chords: Chords, beats: Beats, tonic: int) -> tuple[Step, ...]:
             starts.append(int(np.abs(times_s - segment.start_s).argmin()))
     ends: Sequence[int | None] = [*starts[1:], None]
     return tuple(
-        Step(token, None if end is None else min(MAX_BEATS, max(1, end - start)), beats.numbers[start])
+        Step(
+            token,
+            None if end is None else min(MAX_BEATS, max(1, end - start)),
+            beats.numbers[start],
+        )
         for token, start, end in zip(tokens, starts, ends, strict=True)
     )[:MAX_SEGMENTS]
 

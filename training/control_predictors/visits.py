@@ -1,4 +1,5 @@
-"""Visits to samples: a prompt, what it states, and what is to be learned from it: only what it leaves open.
+"""Visits to samples: a prompt, what it states, and what is to be learned from it: only what it
+leaves open.
 
 Shapes: B samples, H hints, K classes, C chords of a sequence.
 """
@@ -11,9 +12,26 @@ import torch
 
 from pipelines.engine.seeding import generator
 from schemas.sample import Sample
-from training.control_predictors.hints import Features, Known, as_if_stated, beat_features, chord_features, known_of
+from training.control_predictors.hints import (
+    Features,
+    Known,
+    as_if_stated,
+    beat_features,
+    chord_features,
+    known_of,
+)
 from training.control_predictors.nets import ChordRows, padded_rows
-from training.control_predictors.targets import BEGIN, METERS, MODES, NO_CHORD_TOKEN, TEMPOS, Step, Targets, targets_of, tempo_place
+from training.control_predictors.targets import (
+    BEGIN,
+    METERS,
+    MODES,
+    NO_CHORD_TOKEN,
+    TEMPOS,
+    Step,
+    Targets,
+    targets_of,
+    tempo_place,
+)
 from training.data.prompts import PromptConfig, visit
 from training.prompt_controls.wishes import read_wishes
 
@@ -45,14 +63,25 @@ class LookBatch(NamedTuple):
     lengths_BC: torch.Tensor  # and its length, from 0 for one beat
 
 
-def look_at(sample: Sample, *, seed: int, epoch: int, mean_sentences: float, prompts: PromptConfig, hinted: float) -> Look:
-    """A sample with a caption of which some sentences are left out; the same seed and epoch, the same look.
+def look_at(
+    sample: Sample,
+    *,
+    seed: int,
+    epoch: int,
+    mean_sentences: float,
+    prompts: PromptConfig,
+    hinted: float,
+) -> Look:
+    """A sample with a caption of which some sentences are left out; the same seed and epoch, the
+    same look.
 
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
     told = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
     draws = generator(seed, sample.key, f"hints in epoch {epoch}")
-    known = as_if_stated(known_of(read_wishes(told.prompt), sample.duration_s), sample.labels, hinted, draws)
+    known = as_if_stated(
+        known_of(read_wishes(told.prompt), sample.duration_s), sample.labels, hinted, draws
+    )
     return Look(sample.song_id, told.prompt, known, targets_of(sample))
 
 
@@ -63,17 +92,36 @@ def batched(looks: Sequence[Look]) -> LookBatch:
         prompts=tuple(look.prompt for look in looks),
         meter_hints_BH=_stacked([beat_features(look.known, look.known.meter) for look in looks]),
         meters_B=torch.tensor(
-            [NOT_LEARNED if look.known.meter or look.targets.meter is None else METERS.index(look.targets.meter) for look in looks]
+            [
+                NOT_LEARNED
+                if look.known.meter or look.targets.meter is None
+                else METERS.index(look.targets.meter)
+                for look in looks
+            ]
         ),
         tempo_hints_BH=_stacked([beat_features(look.known, look.targets.meter) for look in looks]),
-        tempos_BK=_stacked([blurred(None if look.known.bpm else look.targets.bpm) for look in looks]),
+        tempos_BK=_stacked(
+            [blurred(None if look.known.bpm else look.targets.bpm) for look in looks]
+        ),
         modes_B=torch.tensor(
-            [NOT_LEARNED if look.known.is_mode or look.targets.mode is None else MODES.index(look.targets.mode) for look in looks]
+            [
+                NOT_LEARNED
+                if look.known.is_mode or look.targets.mode is None
+                else MODES.index(look.targets.mode)
+                for look in looks
+            ]
         ),
         chord_hints_BH=_stacked([_chord_hints(look.targets) for look in looks]),
         chords=chord_rows(rows),
-        next_BC=padded_targets([[NOT_LEARNED if one.token == NO_CHORD_TOKEN else one.token for one in row] for row in rows]),
-        lengths_BC=padded_targets([[NOT_LEARNED if one.beats is None else one.beats - 1 for one in row] for row in rows]),
+        next_BC=padded_targets(
+            [
+                [NOT_LEARNED if one.token == NO_CHORD_TOKEN else one.token for one in row]
+                for row in rows
+            ]
+        ),
+        lengths_BC=padded_targets(
+            [[NOT_LEARNED if one.beats is None else one.beats - 1 for one in row] for row in rows]
+        ),
     )
 
 
@@ -81,10 +129,14 @@ def chord_rows(rows: Sequence[Sequence[Step]]) -> ChordRows:
     """Chords as the decoder reads them."""
     tokens = [torch.tensor([one.token for one in row]) for row in rows]
     return ChordRows(
-        previous_BC=padded_rows([torch.cat([torch.tensor([BEGIN]), row[:-1]]) if len(row) else row for row in tokens]),
+        previous_BC=padded_rows(
+            [torch.cat([torch.tensor([BEGIN]), row[:-1]]) if len(row) else row for row in tokens]
+        ),
         tokens_BC=padded_rows(tokens),
         beats_BC=padded_rows([torch.tensor([one.beats or 0 for one in row]) for row in rows]),
-        numbers_BC=padded_rows([torch.tensor([min(one.number, max(METERS)) for one in row]) for row in rows]),
+        numbers_BC=padded_rows(
+            [torch.tensor([min(one.number, max(METERS)) for one in row]) for row in rows]
+        ),
     )
 
 
@@ -103,13 +155,17 @@ def blurred(bpm: float | None) -> Features:
 
 
 def _counts_for_chords(look: Look) -> bool:
-    """Whether chords can be learned from a look: nobody states them, and their tempo and mode are sure."""
+    """Whether chords can be learned from a look: nobody states them, and their tempo and mode are
+    sure.
+    """
     return bool(look.targets.chords) and not look.known.is_chords and look.targets.bpm is not None
 
 
 def _chord_hints(targets: Targets) -> Features:
     """Those of the labels; of a sample without them, any: it is not learned from."""
-    return chord_features(targets.bpm or 120, targets.meter or 4, MODES.index(targets.mode) if targets.mode else 0)
+    return chord_features(
+        targets.bpm or 120, targets.meter or 4, MODES.index(targets.mode) if targets.mode else 0
+    )
 
 
 def _stacked(rows: Sequence[Features]) -> torch.Tensor:

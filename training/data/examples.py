@@ -49,11 +49,15 @@ class Unusable(NamedTuple):
 
     key: str
     reason: str
-    noise_CTF: torch.Tensor  # drawn all the same: it stands in the batch as a row that does not count
+    noise_CTF: (
+        torch.Tensor
+    )  # drawn all the same: it stands in the batch as a row that does not count
 
 
 class Reading(NamedTuple):
-    """How samples are read: what the codec makes, how much of a sample is heard, and the rules of visits."""
+    """How samples are read: what the codec makes, how much of a sample is heard, and the rules of
+    visits.
+    """
 
     facts: CodecFacts
     latents: bool  # read latents, not audio
@@ -75,27 +79,39 @@ def members_of(content: bytes) -> dict[str, bytes]:
 
 
 def parsed(members: dict[str, bytes]) -> Sample:
-    """The record of a sample. Raises `DeadInput` where it has none or one that breaks the contract."""
+    """The record of a sample. Raises `DeadInput` where it has none or one that breaks the
+    contract.
+    """
     content = _member(members, "json")
     try:
         sample = Sample.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise DeadInput(
-            "bad_json", f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} ({error.error_count()} errors)"
+            "bad_json",
+            f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} "
+            f"({error.error_count()} errors)",
         ) from error
     last_s = max(
-        sample.end_s, sample.duration_s, sample.song_s or 0, *sample.beats.times_s[-1:], *(one.end_s for one in sample.chords.segments)
+        sample.end_s,
+        sample.duration_s,
+        sample.song_s or 0,
+        *sample.beats.times_s[-1:],
+        *(one.end_s for one in sample.chords.segments),
     )
     if last_s > _LONGEST_S:
-        raise DeadInput("bad_json", f"its JSON is not a sample's: it names a time of {last_s:.3g} s")
+        raise DeadInput(
+            "bad_json", f"its JSON is not a sample's: it names a time of {last_s:.3g} s"
+        )
     return sample
 
 
 def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
-    """What is made of a sample's bytes. One sample ends no run: raises `DeadInput` for whatever is wrong with it.
+    """What is made of a sample's bytes. One sample ends no run: raises `DeadInput` for whatever is
+    wrong with it.
 
-    Raises `MachineFault` where the machine is at fault, such as a full memory or a failing disk: the sample may be as good as any.
+    Raises `MachineFault` where the machine is at fault, such as a full memory or a failing disk:
+    the sample may be as good as any.
     """
     try:
         if isinstance(content, Exception):
@@ -106,27 +122,41 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
     except Exception as error:  # a stranger's bytes bring libraries to raise anything
         said = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
         if is_of_the_machine(error) or is_out_of_memory(error):
-            raise MachineFault(f"reading samples: {said}; make room or repair it, then run again") from error
+            raise MachineFault(
+                f"reading samples: {said}; make room or repair it, then run again"
+            ) from error
         raise DeadInput("unreadable", f"cannot be read: {said}") from error
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
-    """The record of a sample that was read; none where it could not be, or cannot be used. Raises `MachineFault`."""
+    """The record of a sample that was read; none where it could not be, or cannot be used. Raises
+    `MachineFault`.
+    """
     try:
         return guarded(content, lambda good: parsed(members_of(good)))
     except DeadInput:
         return None
 
 
-def example_of(content: bytes, reading: Reading, *, epoch: int, draws: np.random.Generator, told_all: bool = False) -> Example:
-    """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is masked and nothing dropped.
+def example_of(
+    content: bytes,
+    reading: Reading,
+    *,
+    epoch: int,
+    draws: np.random.Generator,
+    told_all: bool = False,
+) -> Example:
+    """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is
+    masked and nothing dropped.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
     members = members_of(content)
     sample = parsed(members)
     rules = TOLD_ALL if told_all else reading.prompts
-    told = visit(sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules)
+    told = visit(
+        sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
+    )
     labels = heard_labels(sample, reading)
     return Example(
         key=sample.key,
@@ -149,11 +179,17 @@ def heard_labels(sample: Sample, reading: Reading) -> Labels:
 
 def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
     """Noise shaped as a latent: (C, T, F)."""
-    return torch.from_numpy(draws.standard_normal((reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32))
+    return torch.from_numpy(
+        draws.standard_normal(
+            (reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32
+        )
+    )
 
 
 def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
-    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned. Raises `DeadInput`."""
+    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned.
+    Raises `DeadInput`.
+    """
     return _latent(members, reading) if reading.latents else _wave(members, reading)
 
 
@@ -165,7 +201,10 @@ def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
         raise DeadInput(error.code, f"its latent {error.message} {error.figure}".strip()) from error
     if latent.ndim != 3 or (latent.shape[0], latent.shape[2]) != (facts.channels, facts.bands):
         expected = f"({facts.channels}, frames, {facts.bands})"
-        raise DeadInput("foreign_latent", f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}")
+        raise DeadInput(
+            "foreign_latent",
+            f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}",
+        )
     return torch.from_numpy(latent[:, : reading.frames].astype(np.float32))
 
 
@@ -177,5 +216,7 @@ def _wave(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:
     if extension not in members:
-        raise DeadInput("missing_member", f"has no .{extension}; its members are {', '.join(sorted(members))}")
+        raise DeadInput(
+            "missing_member", f"has no .{extension}; its members are {', '.join(sorted(members))}"
+        )
     return members[extension]

@@ -1,7 +1,7 @@
 """Where the samples of a corpus stand: shards, and the bytes of each sample within them.
 
-A sample is fetched by one read of a range, from a disk or an object store alike. Our own shards say where in their index; another's
-headers are read once.
+A sample is fetched by one read of a range, from a disk or an object store alike. Our own shards say
+where in their index; another's headers are read once.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,9 @@ Offsets = npt.NDArray[np.int64]
 
 
 class ShardPlaces(NamedTuple):
-    """A shard and where its samples begin; one number more than it has samples, the last where they end."""
+    """A shard and where its samples begin; one number more than it has samples, the last where they
+    end.
+    """
 
     url: str
     offsets: Offsets
@@ -60,20 +62,26 @@ class CorpusPlaces:
 
 
 def find_places(target: str, split: Split) -> CorpusPlaces:
-    """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL of these.
+    """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL
+    of these.
 
-    Shards whose names state no split are taken for train. Raises `NoSamples` where there are none, `TrainingError` where one cannot be
-    read.
+    Shards whose names state no split are taken for train. Raises `NoSamples` where there are none,
+    `TrainingError` where one cannot be read.
     """
     try:
-        shards = [shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split]
+        shards = [
+            shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split
+        ]
         places = [_places(shard) for shard in shards]
     except DeadInput as error:
         raise TrainingError(f"{target}: {error.message}") from error
     except PipelineError as error:
         raise TrainingError(str(error)) from error
     if not any(shard.samples for shard in places):
-        raise NoSamples(f"{target} has no samples of split {split}: build a corpus with one, or name other shards")
+        raise NoSamples(
+            f"{target} has no samples of split {split}: build a corpus with one, or name other "
+            "shards"
+        )
     return CorpusPlaces([shard for shard in places if shard.samples])
 
 
@@ -90,14 +98,20 @@ def _places(shard: Shard) -> ShardPlaces:
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
-    """The bytes of several samples; those of one file system are asked for at once. What cannot be read is its error."""
+    """The bytes of several samples; those of one file system are asked for at once. What cannot be
+    read is its error.
+    """
     found: dict[Range, bytes | Exception] = {}
     by_protocol: dict[str, list[Range]] = {}
     for one in ranges:
-        by_protocol.setdefault(one.url.partition("://")[0] if "://" in one.url else "", []).append(one)
+        by_protocol.setdefault(one.url.partition("://")[0] if "://" in one.url else "", []).append(
+            one
+        )
     for asked in by_protocol.values():
         fs = fsspec.core.url_to_fs(asked[0].url)[0]
         paths = [fs._strip_protocol(one.url) for one in asked]
-        read = fs.cat_ranges(paths, [one.start for one in asked], [one.end for one in asked], on_error="return")
+        read = fs.cat_ranges(
+            paths, [one.start for one in asked], [one.end for one in asked], on_error="return"
+        )
         found.update(zip(asked, read, strict=True))
     return [found[one] for one in ranges]

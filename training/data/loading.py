@@ -1,6 +1,7 @@
 """Batches by their number, read ahead by worker processes.
 
-Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, S audio samples.
+Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, S audio
+samples.
 """
 
 import os
@@ -35,21 +36,37 @@ class Batch(NamedTuple):
     chords: ChordBatch
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
     sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) for the codec to encode
-    frames_B: torch.Tensor  # latent frames that each has of its own; what follows is padding, none where the sample does not count
+    # latent frames that each has of its own; what follows is padding, none where the sample does
+    # not count
+    frames_B: torch.Tensor
     noise_BCTF: torch.Tensor
     steps_B: torch.Tensor
     unusable: tuple[Unusable, ...]
 
     def told(self, text: Tokens, *, seconds: bool) -> Conditions:
-        """What a model is told, its prompts as `text`; where in their songs the clips stand for models that take `seconds`."""
+        """What a model is told, its prompts as `text`; where in their songs the clips stand for
+        models that take `seconds`.
+        """
         return Conditions(text, self.beats, self.chords, self.seconds_B2 if seconds else None)
 
 
 class Samples(Dataset[Example | Unusable]):
     """Positions of the order to examples; those of one call are read at once."""
 
-    def __init__(self, corpora: Sequence[CorpusPlaces], order: Order, reading: Reading, *, told_all: bool = False) -> None:
-        self._corpora, self._order, self._reading, self._told_all = tuple(corpora), order, reading, told_all
+    def __init__(
+        self,
+        corpora: Sequence[CorpusPlaces],
+        order: Order,
+        reading: Reading,
+        *,
+        told_all: bool = False,
+    ) -> None:
+        self._corpora, self._order, self._reading, self._told_all = (
+            tuple(corpora),
+            order,
+            reading,
+            told_all,
+        )
 
     def __getitem__(self, position: int) -> Example | Unusable:
         """One position."""
@@ -59,13 +76,20 @@ class Samples(Dataset[Example | Unusable]):
         """Several, as torch's loader asks for them."""
         places = [self._order.at(position) for position in positions]
         ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
-        return [self._made(*one) for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)]
+        return [
+            self._made(*one)
+            for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)
+        ]
 
     def collated(self, examples: Sequence[Example | Unusable]) -> Batch:
         """Examples as a batch, sounds padded to the length that is learned."""
         good = [example if isinstance(example, Example) else None for example in examples]
         facts, frames = self._reading.facts, self._reading.frames
-        shape = (facts.channels, frames, facts.bands) if self._reading.latents else (frames * facts.samples_per_frame,)
+        shape = (
+            (facts.channels, frames, facts.bands)
+            if self._reading.latents
+            else (frames * facts.samples_per_frame,)
+        )
         sounds, frames_B = torch.zeros(len(good), *shape), torch.zeros(len(good), dtype=torch.int64)
         for row, example in enumerate(good):
             if example is not None and self._reading.latents:
@@ -79,7 +103,9 @@ class Samples(Dataset[Example | Unusable]):
             prompts=tuple(example.prompt if example else "" for example in good),
             beats=batched_beats([example and example.beats for example in good]),
             chords=batched_chords([example and example.chords for example in good]),
-            seconds_B2=torch.tensor([[example.start_s, example.song_s] if example else [0.0, 0.0] for example in good]),
+            seconds_B2=torch.tensor(
+                [[example.start_s, example.song_s] if example else [0.0, 0.0] for example in good]
+            ),
             sounds=sounds,
             frames_B=frames_B,
             noise_BCTF=torch.stack([example.noise_CTF for example in examples]),
@@ -87,17 +113,33 @@ class Samples(Dataset[Example | Unusable]):
             unusable=tuple(example for example in examples if isinstance(example, Unusable)),
         )
 
-    def _made(self, position: int, place: Place, where: Range, content: bytes | Exception) -> Example | Unusable:
-        draws = generator(self._reading.seed, str(position), "noise of validation" if self._told_all else "noise")
-        make = partial(example_of, reading=self._reading, epoch=place.epoch, draws=draws, told_all=self._told_all)
+    def _made(
+        self, position: int, place: Place, where: Range, content: bytes | Exception
+    ) -> Example | Unusable:
+        draws = generator(
+            self._reading.seed, str(position), "noise of validation" if self._told_all else "noise"
+        )
+        make = partial(
+            example_of,
+            reading=self._reading,
+            epoch=place.epoch,
+            draws=draws,
+            told_all=self._told_all,
+        )
         try:
             return guarded(content, make)
         except DeadInput as error:
-            return Unusable(f"{where.url} at byte {where.start}", error.message, drawn_noise(self._reading, draws))
+            return Unusable(
+                f"{where.url} at byte {where.start}",
+                error.message,
+                drawn_noise(self._reading, draws),
+            )
 
 
 class Share(NamedTuple):
-    """Which part of each step's batch a process takes: its rank of how many, in micro-batches of a size."""
+    """Which part of each step's batch a process takes: its rank of how many, in micro-batches of a
+    size.
+    """
 
     batch: int
     micro_batch: int
@@ -124,7 +166,11 @@ class _Positions(Sampler[list[int]]):
         self._share, self._steps = share, range(first_step, last_step)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (list(self._share.positions(step, part)) for step in self._steps for part in range(self._share.parts))
+        return (
+            list(self._share.positions(step, part))
+            for step in self._steps
+            for part in range(self._share.parts)
+        )
 
     def __len__(self) -> int:
         return len(self._steps) * self._share.parts
@@ -132,9 +178,17 @@ class _Positions(Sampler[list[int]]):
 
 @contextmanager
 def batches(
-    samples: Samples, share: Share, *, first_step: int, last_step: int, workers: int, pinned: bool = False
+    samples: Samples,
+    share: Share,
+    *,
+    first_step: int,
+    last_step: int,
+    workers: int,
+    pinned: bool = False,
 ) -> Iterator[Iterator[Batch]]:
-    """Micro-batches of the steps from `first_step` to before `last_step`, in order, whatever the number of workers (0: this process)."""
+    """Micro-batches of the steps from `first_step` to before `last_step`, in order, whatever the
+    number of workers (0: this process).
+    """
     closing = torch.multiprocessing.get_context().Event()
     loader: DataLoader[Example | Unusable] = DataLoader(
         samples,
@@ -152,15 +206,21 @@ def batches(
 
 
 def _given(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches as they come. Raises `MachineFault` in one line: of a worker's, torch makes a page."""
+    """Batches as they come. Raises `MachineFault` in one line: of a worker's, torch makes a
+    page.
+    """
     try:
         yield from loader
     except MachineFault as error:
-        raise MachineFault(str(error).strip().rpartition(f"{MachineFault.__name__}: ")[2]) from error
+        raise MachineFault(
+            str(error).strip().rpartition(f"{MachineFault.__name__}: ")[2]
+        ) from error
 
 
 def _quiet(closing: Event, _: int) -> None:
-    """A worker ends when its parent says so, or is gone; schedulers send their stop signals to it too, while the parent needs it still."""
+    """A worker ends when its parent says so, or is gone; schedulers send their stop signals to it
+    too, while the parent needs it still.
+    """
 
     def end(_: int, __: FrameType | None) -> None:
         if closing.is_set():

@@ -1,4 +1,6 @@
-"""Which sample comes when: a function of the seed and a position, so that nothing has to be remembered."""
+"""Which sample comes when: a function of the seed and a position, so that nothing has to be
+remembered.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,18 +28,23 @@ class Place(NamedTuple):
 class Order:
     """An endless order of the samples of several corpora.
 
-    In each epoch of a corpus every sample comes once. Without weights the corpora are as one; with weights, each has its share of every
-    thousand positions, so a small corpus of high quality may come round often beside a large one (Noise2Music's anchor).
-    Raises `TrainingError` for weights that do not fit.
+    In each epoch of a corpus every sample comes once. Without weights the corpora are as one; with
+    weights, each has its share of every thousand positions, so a small corpus of high quality may
+    come round often beside a large one (Noise2Music's anchor). Raises `TrainingError` for weights
+    that do not fit.
 
     >>> order = Order([3], seed=0)
     >>> [order.at(position).number for position in range(6)]
     [2, 0, 1, 1, 0, 2]
     """
 
-    def __init__(self, sizes: Sequence[int], *, weights: Sequence[float] = (), seed: int = 0) -> None:
+    def __init__(
+        self, sizes: Sequence[int], *, weights: Sequence[float] = (), seed: int = 0
+    ) -> None:
         if weights and (len(weights) != len(sizes) or min(weights) <= 0):
-            raise TrainingError(f"{len(sizes)} corpora but weights {list(weights)}: each corpus needs one above 0")
+            raise TrainingError(
+                f"{len(sizes)} corpora but weights {list(weights)}: each corpus needs one above 0"
+            )
         if min(sizes, default=0) < 1:
             raise TrainingError(f"corpora of {list(sizes)} samples: each needs at least one")
         self._sizes, self._seed = tuple(sizes), seed
@@ -56,15 +63,21 @@ class Order:
         block, place = divmod(position, _BLOCK)
         corpora, before = self._dealt(block)
         corpus = int(corpora[place])
-        epoch, place = divmod(block * self._shares[corpus] + int(before[place]), self._sizes[corpus])
+        epoch, place = divmod(
+            block * self._shares[corpus] + int(before[place]), self._sizes[corpus]
+        )
         return Place(corpus, int(self._shuffled(corpus, epoch)[place]), epoch)
 
     def _shuffle(self, corpus: int, epoch: int) -> Numbers:
         size = int(self._ends[-1]) if corpus < 0 else self._sizes[corpus]
-        return generator(self._seed, f"corpus {corpus}", f"order of epoch {epoch}").permutation(size)
+        return generator(self._seed, f"corpus {corpus}", f"order of epoch {epoch}").permutation(
+            size
+        )
 
     def _deal(self, block: int) -> tuple[Numbers, Numbers]:
-        """Whose turn it is at each position of a block, and how many turns of its own came before in it."""
+        """Whose turn it is at each position of a block, and how many turns of its own came before
+        in it.
+        """
         corpora = np.repeat(np.arange(len(self._shares)), self._shares)
         corpora = corpora[generator(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]
         before = np.zeros(_BLOCK, np.int64)
@@ -78,7 +91,9 @@ def _shares(weights: Sequence[float]) -> tuple[int, ...]:
     """Weights as whole numbers that make up a block, by largest remainders; each at least one."""
     exact = np.asarray(weights, np.float64) / sum(weights) * _BLOCK
     shares = np.maximum(1, np.floor(exact)).astype(np.int64)
-    for place in np.argsort(-(exact - np.floor(exact)), kind="stable")[: max(0, _BLOCK - int(shares.sum()))]:
+    for place in np.argsort(-(exact - np.floor(exact)), kind="stable")[
+        : max(0, _BLOCK - int(shares.sum()))
+    ]:
         shares[place] += 1
     shares[int(np.argmax(shares))] += _BLOCK - int(shares.sum())
     return tuple(int(share) for share in shares)

@@ -1,6 +1,8 @@
-"""What a sample says of itself on one visit: a caption, some sentences of it left out, some conditions dropped (arXiv 2311.08355).
+"""What a sample says of itself on one visit: a caption, some sentences of it left out, some
+conditions dropped (arXiv 2311.08355).
 
-Every draw is keyed by seed, sample and epoch, so a visit is the same on any worker, in any order, after any interruption.
+Every draw is keyed by seed, sample and epoch, so a visit is the same on any worker, in any order,
+after any interruption.
 """
 
 import math
@@ -24,39 +26,73 @@ _LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
 class PromptConfig(Record):
     """Chances of a visit. The defaults are Mustango's."""
 
-    paraphrased: _Share = Field(0.85, description="Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %.")
+    paraphrased: _Share = Field(
+        0.85,
+        description=(
+            "Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %."
+        ),
+    )
     labelled: _Share = Field(
         0.5,
-        description="Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has other captions too. "
-        "Noise2Music has nothing else.",
+        description=(
+            "Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
+            "other captions too. Noise2Music has nothing else."
+        ),
     )
     masking: float = Field(
-        0.1, ge=0, description="A prompt of N sentences, M on average, is masked with the chance masking × N / M. Mustango: 10 %."
+        0.1,
+        ge=0,
+        description=(
+            "A prompt of N sentences, M on average, is masked with the chance masking × N / M. "
+            "Mustango: 10 %."
+        ),
     )
-    masked_min: _Share = Field(0.2, description="Least share of the sentences that masking takes away. Mustango: 20 %.")
+    masked_min: _Share = Field(
+        0.2, description="Least share of the sentences that masking takes away. Mustango: 20 %."
+    )
     masked_max: _Share = Field(0.5, description="Largest. Mustango: 50 %.")
-    drop_all: _Share = Field(0.05, description="Chance that text, beats and chords are dropped together. Mustango: 5 %.")
-    drop_each: _Share = Field(0.05, description="Chance, each for itself and beside that, that one of them is. Mustango: 5 %.")
+    drop_all: _Share = Field(
+        0.05, description="Chance that text, beats and chords are dropped together. Mustango: 5 %."
+    )
+    drop_each: _Share = Field(
+        0.05,
+        description="Chance, each for itself and beside that, that one of them is. Mustango: 5 %.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.masked_min > self.masked_max:
-            raise SchemaError(f"masked_min {self.masked_min:g} exceeds masked_max {self.masked_max:g}")
+            raise SchemaError(
+                f"masked_min {self.masked_min:g} exceeds masked_max {self.masked_max:g}"
+            )
         return self
 
 
-TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)  # nothing is left out: for validation and measurements
+TOLD_ALL: Final = PromptConfig(
+    masking=0, drop_all=0, drop_each=0
+)  # nothing is left out: for validation and measurements
 
 
 class Visit(NamedTuple):
-    """What a model is told of a sample this time. Where the text is dropped, the prompt is empty."""
+    """What a model is told of a sample this time. Where the text is dropped, the prompt is
+    empty.
+    """
 
     prompt: str
     dropped: frozenset[Condition]
 
 
-def visit(sample: Sample, *, seed: int, epoch: int, mean_sentences: float, config: PromptConfig | None = None) -> Visit:
-    """The prompt and the dropped conditions of a sample in an epoch. A sample without captions has an empty prompt."""
+def visit(
+    sample: Sample,
+    *,
+    seed: int,
+    epoch: int,
+    mean_sentences: float,
+    config: PromptConfig | None = None,
+) -> Visit:
+    """The prompt and the dropped conditions of a sample in an epoch. A sample without captions has
+    an empty prompt.
+    """
     rules = config or PromptConfig()
 
     def draws(purpose: str) -> np.random.Generator:
@@ -66,40 +102,64 @@ def visit(sample: Sample, *, seed: int, epoch: int, mean_sentences: float, confi
     caption = drawn_caption(sample.captions, draws("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
         return Visit("", dropped)
-    return Visit(" ".join(masked(caption.sentences, mean_sentences, draws("masking"), rules)), dropped)
+    return Visit(
+        " ".join(masked(caption.sentences, mean_sentences, draws("masking"), rules)), dropped
+    )
 
 
-def drawn_caption(captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig) -> Caption | None:
-    """A pseudo-label, a paraphrase, or a caption as it was composed; any of them where there is only one sort, none where there is none.
+def drawn_caption(
+    captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig
+) -> Caption | None:
+    """A pseudo-label, a paraphrase, or a caption as it was composed; any of them where there is
+    only one sort, none where there is none.
 
-    Composed are the control caption, or the source's own words where there is none, and prompts from metadata.
+    Composed are the control caption, or the source's own words where there is none, and prompts
+    from metadata.
     """
     labels = [caption for caption in captions if caption.kind in _LABELS]
     others = _paraphrased_or_composed(captions, draws, config)
-    among = (labels if draws.random() < config.labelled else others) if labels and others else labels or others
+    among = (
+        (labels if draws.random() < config.labelled else others)
+        if labels and others
+        else labels or others
+    )
     return among[int(draws.integers(len(among)))] if among else None
 
 
-def _paraphrased_or_composed(captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig) -> list[Caption]:
+def _paraphrased_or_composed(
+    captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig
+) -> list[Caption]:
     kinds = {caption.kind for caption in captions}
     told = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
     paraphrases = [caption for caption in captions if caption.kind is CaptionKind.PARAPHRASE]
     composed = [caption for caption in captions if caption.kind in (told, CaptionKind.METADATA)]
-    first, second = (paraphrases, composed) if draws.random() < config.paraphrased else (composed, paraphrases)
+    first, second = (
+        (paraphrases, composed) if draws.random() < config.paraphrased else (composed, paraphrases)
+    )
     return first or second
 
 
-def masked(sentences: Sequence[str], mean_sentences: float, draws: np.random.Generator, config: PromptConfig) -> tuple[str, ...]:
-    """The sentences that stay, in order: all of them, or (the likelier the more there are) some fewer.
+def masked(
+    sentences: Sequence[str],
+    mean_sentences: float,
+    draws: np.random.Generator,
+    config: PromptConfig,
+) -> tuple[str, ...]:
+    """The sentences that stay, in order: all of them, or (the likelier the more there are) some
+    fewer.
 
-    How many go is drawn from the whole numbers between the two shares: one of two or three, one or two of four. The only sentence stays.
+    How many go is drawn from the whole numbers between the two shares: one of two or three, one or
+    two of four. The only sentence stays.
 
     >>> rules = PromptConfig(masking=1)
     >>> masked(["A flute.", "It is slow.", "In A minor."], 3.0, np.random.default_rng(0), rules)
     ('A flute.', 'It is slow.')
     """
     count = len(sentences)
-    least, most = math.ceil(config.masked_min * count - 1e-9), math.floor(config.masked_max * count + 1e-9)
+    least, most = (
+        math.ceil(config.masked_min * count - 1e-9),
+        math.floor(config.masked_max * count + 1e-9),
+    )
     if most < max(1, least) or draws.random() >= min(1.0, config.masking * count / mean_sentences):
         return tuple(sentences)
     gone = set(draws.permutation(count)[: int(draws.integers(least, most + 1))].tolist())
@@ -111,7 +171,11 @@ def dropped_conditions(draws: np.random.Generator, config: PromptConfig) -> froz
     chances = draws.random(1 + len(Condition))
     if chances[0] < config.drop_all:
         return frozenset(Condition)
-    return frozenset(condition for condition, chance in zip(Condition, chances[1:], strict=True) if chance < config.drop_each)
+    return frozenset(
+        condition
+        for condition, chance in zip(Condition, chances[1:], strict=True)
+        if chance < config.drop_each
+    )
 
 
 def mean_sentences(samples: Iterable[Sample]) -> float:

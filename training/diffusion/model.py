@@ -1,4 +1,5 @@
-"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, and the objective they learn by.
+"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, and the objective
+they learn by.
 
 The text encoder and the codec are frozen and stand outside: the model takes states and latents.
 
@@ -32,22 +33,36 @@ class Conditions(NamedTuple):
     def to(self, device: torch.device | str) -> "Conditions":
         """The same on another device."""
         seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2.to(device)
-        return Conditions(self.text.to(device), self.beats.to(device), self.chords.to(device), seconds_B2)
+        return Conditions(
+            self.text.to(device), self.beats.to(device), self.chords.to(device), seconds_B2
+        )
 
     def joined(self, other: "Conditions") -> "Conditions":
-        """The samples of both, one after the other. Raises `TrainingError` where only one knows seconds."""
+        """The samples of both, one after the other. Raises `TrainingError` where only one knows
+        seconds.
+        """
         if (self.seconds_B2 is None) != (other.seconds_B2 is None):
             raise TrainingError("only one of two batches knows seconds")
-        seconds_B2 = None if self.seconds_B2 is None or other.seconds_B2 is None else joined_rows(self.seconds_B2, other.seconds_B2)
+        seconds_B2 = (
+            None
+            if self.seconds_B2 is None or other.seconds_B2 is None
+            else joined_rows(self.seconds_B2, other.seconds_B2)
+        )
         return Conditions(
-            joined_tokens(self.text, other.text), self.beats.joined(other.beats), self.chords.joined(other.chords), seconds_B2
+            joined_tokens(self.text, other.text),
+            self.beats.joined(other.beats),
+            self.chords.joined(other.chords),
+            seconds_B2,
         )
 
     def first(self, count: int) -> "Conditions":
         """The first samples alone."""
         text = Tokens(self.text.states_BLD[:count], self.text.mask_BL[:count])
         seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2[:count]
-        beats, chords = BeatBatch(*(part[:count] for part in self.beats)), ChordBatch(*(part[:count] for part in self.chords))
+        beats, chords = (
+            BeatBatch(*(part[:count] for part in self.beats)),
+            ChordBatch(*(part[:count] for part in self.chords)),
+        )
         return Conditions(text, beats, chords, seconds_B2)
 
     def untold(self, empty_text: Tokens) -> "Conditions":
@@ -56,8 +71,12 @@ class Conditions(NamedTuple):
         `empty_text` is the empty prompt's, one row.
         """
         rows = len(self.text.mask_BL)
-        text = Tokens(empty_text.states_BLD.expand(rows, -1, -1), empty_text.mask_BL.expand(rows, -1))
-        nothing = Conditions(text, batched_beats([None] * rows), batched_chords([None] * rows), self.seconds_B2)
+        text = Tokens(
+            empty_text.states_BLD.expand(rows, -1, -1), empty_text.mask_BL.expand(rows, -1)
+        )
+        nothing = Conditions(
+            text, batched_beats([None] * rows), batched_chords([None] * rows), self.seconds_B2
+        )
         return nothing.to(self.text.states_BLD.device)
 
 
@@ -71,11 +90,17 @@ class LatentDiffusion(nn.Module):
     1416.4
     """
 
-    def __init__(self, config: MuNetConfig, objective: ObjectiveConfig, *, checkpointing: bool = False) -> None:
+    def __init__(
+        self, config: MuNetConfig, objective: ObjectiveConfig, *, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.munet = MuNet(config, checkpointing=checkpointing)
-        self.beats = BeatEmbedding(config.control_width) if Condition.BEATS in config.controls else None
-        self.chords = ChordEmbedding(config.control_width) if Condition.CHORDS in config.controls else None
+        self.beats = (
+            BeatEmbedding(config.control_width) if Condition.BEATS in config.controls else None
+        )
+        self.chords = (
+            ChordEmbedding(config.control_width) if Condition.CHORDS in config.controls else None
+        )
         self.objective = Objective(objective)
 
     def context(self, conditions: Conditions) -> Context:
@@ -87,9 +112,14 @@ class LatentDiffusion(nn.Module):
             tokens[Condition.CHORDS] = self.chords(conditions.chords)
         return tokens
 
-    def predict(self, noisy_BCTF: torch.Tensor, steps_B: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    def predict(
+        self, noisy_BCTF: torch.Tensor, steps_B: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
         """The net's prediction, shaped as the latent."""
-        return cast(torch.Tensor, self.munet(noisy_BCTF, steps_B, self.context(conditions), conditions.seconds_B2))
+        return cast(
+            torch.Tensor,
+            self.munet(noisy_BCTF, steps_B, self.context(conditions), conditions.seconds_B2),
+        )
 
     def forward(
         self,
@@ -99,6 +129,10 @@ class LatentDiffusion(nn.Module):
         steps_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Loss of each sample at the drawn noise and step: (B,). `frames_B` says how many frames of each are no padding."""
-        said = self.predict(self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions)
+        """Loss of each sample at the drawn noise and step: (B,). `frames_B` says how many frames of
+        each are no padding.
+        """
+        said = self.predict(
+            self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions
+        )
         return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B, frames_B)

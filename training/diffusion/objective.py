@@ -1,4 +1,5 @@
-"""What a net learns: the noise, or the velocity, of latents at a drawn step; and how much each step counts.
+"""What a net learns: the noise, or the velocity, of latents at a drawn step; and how much each step
+counts.
 
 Shapes: B samples, C channels, T frames, F bands.
 """
@@ -29,20 +30,41 @@ class BetaSchedule(StrEnum):
 
 
 class ObjectiveConfig(Record):
-    """Noise and loss. The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which predicts v, and gamma 5."""
+    """Noise and loss. The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which
+    predicts v, and gamma 5.
+    """
 
-    target: Target = Field(Target.V, description="What the net predicts. Stable Diffusion 2.1, TANGO, Mustango: v.")
-    steps: int = Field(1000, ge=2, le=100_000, description="Steps from latent to noise. Ho et al. 2020: 1000.")
-    schedule: BetaSchedule = Field(BetaSchedule.SCALED_LINEAR, description="How noise grows. Stable Diffusion: scaled_linear.")
-    beta_start: float = Field(0.00085, gt=0, lt=1, description="Share of noise added by the first step. Stable Diffusion: 0.00085.")
-    beta_end: float = Field(0.012, gt=0, lt=1, description="And by the last. Stable Diffusion: 0.012.")
+    target: Target = Field(
+        Target.V, description="What the net predicts. Stable Diffusion 2.1, TANGO, Mustango: v."
+    )
+    steps: int = Field(
+        1000, ge=2, le=100_000, description="Steps from latent to noise. Ho et al. 2020: 1000."
+    )
+    schedule: BetaSchedule = Field(
+        BetaSchedule.SCALED_LINEAR, description="How noise grows. Stable Diffusion: scaled_linear."
+    )
+    beta_start: float = Field(
+        0.00085,
+        gt=0,
+        lt=1,
+        description="Share of noise added by the first step. Stable Diffusion: 0.00085.",
+    )
+    beta_end: float = Field(
+        0.012, gt=0, lt=1, description="And by the last. Stable Diffusion: 0.012."
+    )
     snr_gamma: float | None = Field(
-        5.0, gt=0, description="Min-SNR weight: no step's latent counts more than this. Hang et al. 2023, TANGO, Mustango: 5. None: equal."
+        5.0,
+        gt=0,
+        description=(
+            "Min-SNR weight: no step's latent counts more than this. Hang et al. 2023, TANGO, "
+            "Mustango: 5. None: equal."
+        ),
     )
 
 
 class Objective:
-    """Noises latents and weighs errors. Tables are held in float32; latents and noise should be too.
+    """Noises latents and weighs errors. Tables are held in float32; latents and noise should be
+    too.
 
     >>> objective = Objective(ObjectiveConfig(target="epsilon"))
     >>> round(float(objective.weight(torch.tensor([0]))), 4)  # SNR is 1176 at the first step
@@ -62,11 +84,15 @@ class Objective:
         alphas = self.scheduler.alphas_cumprod
         self.snr = alphas / (1 - alphas)  # by step
 
-    def noised(self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
+    def noised(
+        self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor
+    ) -> torch.Tensor:
         """Latents with as much noise as their steps say, shaped as they are."""
         return cast(torch.Tensor, self.scheduler.add_noise(latents, noise, steps_B))
 
-    def target(self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
+    def target(
+        self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor
+    ) -> torch.Tensor:
         """What the net should have said."""
         if self.config.target is Target.EPSILON:
             return noise
@@ -75,14 +101,17 @@ class Objective:
     def weight(self, steps_B: torch.Tensor) -> torch.Tensor:
         """How much each step's squared error counts: (B,).
 
-        Hang et al. 2023 (arXiv 2303.09556, section 3.4) give the error of the latent the weight min(SNR, gamma). The same error measured
-        on the noise is SNR times smaller, and on v SNR + 1 times, so the weight is divided by that. (The published code of Mustango
-        uses the weight of the noise with a target of v.)
+        Hang et al. 2023 (arXiv 2303.09556, section 3.4) give the error of the latent the weight
+        min(SNR, gamma). The same error measured on the noise is SNR times smaller, and on v SNR + 1
+        times, so the weight is divided by that. (The published code of Mustango uses the weight of
+        the noise with a target of v.)
         """
         snr_B = self.snr.to(steps_B.device)[steps_B]
         if self.config.snr_gamma is None:
             return torch.ones_like(snr_B)
-        weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (snr_B if self.config.target is Target.EPSILON else snr_B + 1)
+        weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (
+            snr_B if self.config.target is Target.EPSILON else snr_B + 1
+        )
         return weight_B
 
     def loss(
@@ -95,9 +124,12 @@ class Objective:
     ) -> torch.Tensor:
         """Weighted mean squared error of each sample: (B,), in float32.
 
-        Of a sample with fewer frames of its own the rest, which is padding, does not count; one with none has no error.
+        Of a sample with fewer frames of its own the rest, which is padding, does not count; one
+        with none has no error.
         """
-        error_BT = (said.float() - self.target(latents, noise, steps_B).float()).square().mean(dim=(1, 3))
+        error_BT = (
+            (said.float() - self.target(latents, noise, steps_B).float()).square().mean(dim=(1, 3))
+        )
         if frames_B is None:
             return error_BT.mean(1) * self.weight(steps_B)
         own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]

@@ -32,14 +32,26 @@ class SamplingConfig(Record):
 
     sampler: Sampler = Field(Sampler.DPM_SOLVER, description="ddim or dpm-solver++.")
     steps: int = Field(
-        50, ge=1, le=10_000, description="Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+        50,
+        ge=1,
+        le=10_000,
+        description=(
+            "Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+        ),
     )
     guidance: float = Field(
-        3.0, ge=0, description="How far to go from the untold towards the told prediction; 1: no guidance. TANGO, Mustango: 3."
+        3.0,
+        ge=0,
+        description=(
+            "How far to go from the untold towards the told prediction; 1: no guidance. TANGO, "
+            "Mustango: 3."
+        ),
     )
 
 
-Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # noisy latents (B, C, T, F), steps (B,) to a prediction
+Predict = Callable[
+    [torch.Tensor, torch.Tensor], torch.Tensor
+]  # noisy latents (B, C, T, F), steps (B,) to a prediction
 
 
 def sampled_latents(
@@ -55,8 +67,9 @@ def sampled_latents(
 ) -> torch.Tensor:
     """One latent per key, (B, C, T, F) in float32, on the device of the conditions.
 
-    A key's noise depends on seed and key alone, so the rest of its batch changes nothing but rounding. `empty_text` is the encoder's of
-    "", one row. Raises `TrainingError` where keys and conditions differ in number.
+    A key's noise depends on seed and key alone, so the rest of its batch changes nothing but
+    rounding. `empty_text` is the encoder's of "", one row. Raises `TrainingError` where keys and
+    conditions differ in number.
     """
     rules, text = config or SamplingConfig(), conditions.text.states_BLD
     if len(keys) != len(text):
@@ -64,10 +77,14 @@ def sampled_latents(
     shape = (model.munet.config.latent_channels, frames, bands)
     start = torch.stack([_noise(seed, key, shape) for key in keys]).to(text.device)
     with torch.no_grad():
-        return denoised(_guided(model, conditions, empty_text, rules.guidance), start, model.objective, rules)
+        return denoised(
+            _guided(model, conditions, empty_text, rules.guidance), start, model.objective, rules
+        )
 
 
-def denoised(predict: Predict, start_BCTF: torch.Tensor, objective: Objective, config: SamplingConfig) -> torch.Tensor:
+def denoised(
+    predict: Predict, start_BCTF: torch.Tensor, objective: Objective, config: SamplingConfig
+) -> torch.Tensor:
     """The way from noise to latents with any predictor of the objective's target."""
     scheduler = _scheduler(objective, config.sampler)
     scheduler.set_timesteps(config.steps, device=start_BCTF.device)
@@ -78,8 +95,12 @@ def denoised(predict: Predict, start_BCTF: torch.Tensor, objective: Objective, c
     return cast(torch.Tensor, x_BCTF)
 
 
-def _guided(model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, guidance: float) -> Predict:
-    """A predictor that asks the net once for both halves (Ho & Salimans 2022); the tokens are made once for all steps."""
+def _guided(
+    model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, guidance: float
+) -> Predict:
+    """A predictor that asks the net once for both halves (Ho & Salimans 2022); the tokens are made
+    once for all steps.
+    """
     alone = guidance == 1
     whole = conditions if alone else conditions.joined(conditions.untold(empty_text))
     context = model.context(whole)
@@ -87,7 +108,9 @@ def _guided(model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, 
     def predict(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
         if alone:
             return cast(torch.Tensor, model.munet(x_BCTF, steps_B, context, whole.seconds_B2))
-        said = model.munet(torch.cat([x_BCTF, x_BCTF]), torch.cat([steps_B, steps_B]), context, whole.seconds_B2).float()
+        said = model.munet(
+            torch.cat([x_BCTF, x_BCTF]), torch.cat([steps_B, steps_B]), context, whole.seconds_B2
+        ).float()
         told, untold = said.chunk(2)
         return cast(torch.Tensor, untold + guidance * (told - untold))
 
@@ -95,12 +118,18 @@ def _guided(model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, 
 
 
 def _scheduler(objective: Objective, sampler: Sampler) -> Any:
-    """Steps are spaced back from the noisiest, so that sampling begins where pure noise was learned (Lin et al. 2024)."""
+    """Steps are spaced back from the noisiest, so that sampling begins where pure noise was learned
+    (Lin et al. 2024).
+    """
     learned = objective.scheduler.config
     if sampler is Sampler.DDIM:
         return DDIMScheduler.from_config(learned, timestep_spacing="trailing", clip_sample=False)
-    return DPMSolverMultistepScheduler.from_config(learned, timestep_spacing="trailing", algorithm_type="dpmsolver++", solver_order=2)
+    return DPMSolverMultistepScheduler.from_config(
+        learned, timestep_spacing="trailing", algorithm_type="dpmsolver++", solver_order=2
+    )
 
 
 def _noise(seed: int, key: str, shape: tuple[int, ...]) -> torch.Tensor:
-    return torch.from_numpy(generator(seed, key, "sampling").standard_normal(shape, dtype=np.float32))
+    return torch.from_numpy(
+        generator(seed, key, "sampling").standard_normal(shape, dtype=np.float32)
+    )

@@ -12,8 +12,9 @@ from training.diffusion.text_encoder import TextEncoder, batched_states, kept_st
 class KeptStates:
     """An encoder that remembers what it was asked last, up to a number of bytes.
 
-    Prompts are encoded one by one and kept in half precision, and given back from there even the first time: so the states of a prompt
-    depend on nothing else, not on what came before. Without memory they are encoded together.
+    Prompts are encoded one by one and kept in half precision, and given back from there even the
+    first time: so the states of a prompt depend on nothing else, not on what came before. Without
+    memory they are encoded together.
     """
 
     def __init__(self, encoder: TextEncoder, limit_mb: float) -> None:

@@ -1,6 +1,7 @@
 """Frozen text encoders: prompts to the states that attention reads.
 
-FLAN-T5 (Chung et al. 2022) as TANGO and Mustango use it, by id or folder; MiniLM from its wheel, which needs no download.
+FLAN-T5 (Chung et al. 2022) as TANGO and Mustango use it, by id or folder; MiniLM from its wheel,
+which needs no download.
 
 Shapes: B prompts, L tokens, D width of a state.
 """
@@ -19,11 +20,14 @@ from training.errors import TrainingError
 
 MINILM: Final = "minilm"
 FLAN_T5: Final = "google/flan-t5-large"  # Mustango's; 1024 wide
-MAX_TOKENS: Final = 256  # what is beyond is not read; MiniLM was trained with no more, and ten sentences are about 200
+# what is beyond is not read; MiniLM was trained with no more, and ten sentences are about 200
+MAX_TOKENS: Final = 256
 
 
 class TextEncoder(Protocol):
-    """Prompts to states. The same prompt gives the same states, so they can be computed once and kept."""
+    """Prompts to states. The same prompt gives the same states, so they can be computed once and
+    kept.
+    """
 
     @property
     def width(self) -> int:
@@ -41,7 +45,12 @@ class FrozenEncoder:
     """An encoder of transformers with its tokenizer, in eval mode, without gradients."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> None:
-        self._name, self._model, self._tokenizer, self._max_tokens = name, model.requires_grad_(False), tokenizer, max_tokens
+        self._name, self._model, self._tokenizer, self._max_tokens = (
+            name,
+            model.requires_grad_(False),
+            tokenizer,
+            max_tokens,
+        )
 
     @cached_property
     def width(self) -> int:
@@ -55,19 +64,29 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Tokens:
-        """States of prompts in float32, on the device of the weights, whatever precision is computed in around it.
+        """States of prompts in float32, on the device of the weights, whatever precision is
+        computed in around it.
 
         Of a prompt over `max_tokens`, the rest is not read.
         """
         read = self._tokenizer(
-            list(prompts), padding=True, pad_to_multiple_of=8, truncation=True, max_length=self._max_tokens, return_tensors="pt"
+            list(prompts),
+            padding=True,
+            pad_to_multiple_of=8,
+            truncation=True,
+            max_length=self._max_tokens,
+            return_tensors="pt",
         ).to(self._model.device)
         with torch.autocast(self._model.device.type, enabled=False):
-            states_BLD = self._model(input_ids=read.input_ids, attention_mask=read.attention_mask).last_hidden_state
+            states_BLD = self._model(
+                input_ids=read.input_ids, attention_mask=read.attention_mask
+            ).last_hidden_state
         return Tokens(states_BLD.float(), read.attention_mask.bool())
 
 
-def open_text_encoder(source: str = MINILM, device: str = "cpu", max_tokens: int = MAX_TOKENS) -> TextEncoder:
+def open_text_encoder(
+    source: str = MINILM, device: str = "cpu", max_tokens: int = MAX_TOKENS
+) -> TextEncoder:
     """MiniLM by its name ``minilm``, or a T5 by its id on the Hugging Face hub or its folder.
 
     Raises `TrainingError` where it cannot be read.
@@ -88,19 +107,34 @@ def open_text_encoder(source: str = MINILM, device: str = "cpu", max_tokens: int
             name, kind = source, T5EncoderModel
         place, revision = pinned(source)
         local = kind is AutoModel
-        model, told = kind.from_pretrained(place, revision=revision, use_safetensors=True, local_files_only=local, output_loading_info=True)
+        model, told = kind.from_pretrained(
+            place,
+            revision=revision,
+            use_safetensors=True,
+            local_files_only=local,
+            output_loading_info=True,
+        )
         tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision)
-    except Exception as error:  # configurations and weights of others bring libraries to raise anything
+    except (
+        Exception
+    ) as error:  # configurations and weights of others bring libraries to raise anything
         expected = f"expected {MINILM}, or the id or folder of a T5, with {STORED}"
-        raise TrainingError(f"no text encoder at {source!r}: {expected} ({first_line(error)})") from error
+        raise TrainingError(
+            f"no text encoder at {source!r}: {expected} ({first_line(error)})"
+        ) from error
     if told["missing_keys"]:  # else they would be random, without a word
         raise TrainingError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
     return FrozenEncoder(name, model.to(device), tokenizer, max_tokens)
 
 
 def kept_states(tokens: Tokens) -> list[torch.Tensor]:
-    """Each prompt's states by themselves, without padding, in half precision: (L, D) each, to be kept."""
-    return [states_LD[mask_L].half().cpu() for states_LD, mask_L in zip(tokens.states_BLD, tokens.mask_BL, strict=True)]
+    """Each prompt's states by themselves, without padding, in half precision: (L, D) each, to be
+    kept.
+    """
+    return [
+        states_LD[mask_L].half().cpu()
+        for states_LD, mask_L in zip(tokens.states_BLD, tokens.mask_BL, strict=True)
+    ]
 
 
 def batched_states(kept: Sequence[torch.Tensor]) -> Tokens:

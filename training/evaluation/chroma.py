@@ -11,7 +11,13 @@ import numpy.typing as npt
 import torch
 
 from pipelines.annotators import RATE_HZ
-from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, LOWEST_PITCH, SEMITONES, PitchSpectrum
+from pipelines.annotators.pitch_spectrum import (
+    BINS_PER_SEMITONE,
+    FPS,
+    LOWEST_PITCH,
+    SEMITONES,
+    PitchSpectrum,
+)
 from pipelines.audio.decode import read_window, resampled
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
@@ -33,7 +39,9 @@ def chromas(windows: Sequence[Window], _: None) -> list[Chroma | Death]:
     found: list[Chroma | Death] = []
     for window in windows:
         try:
-            heard = read_window(window.path, window.start_s, min(window.end_s, window.start_s + _LONGEST_S))
+            heard = read_window(
+                window.path, window.start_s, min(window.end_s, window.start_s + _LONGEST_S)
+            )
             found.append(chroma_of(resampled(np.nan_to_num(heard.wave), heard.rate_hz, RATE_HZ)))
         except DeadInput as error:
             found.append(Death(error.code, error.message, error.figure))
@@ -41,13 +49,19 @@ def chromas(windows: Sequence[Window], _: None) -> list[Chroma | Death]:
 
 
 def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
-    """The chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the clip's loudest."""
+    """The chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the clip's
+    loudest.
+    """
     with torch.no_grad():
         spectrum_TP = PitchSpectrum()(torch.from_numpy(np.ascontiguousarray(wave))[None])[0].numpy()
     by_pitch = spectrum_TP.reshape(len(spectrum_TP), SEMITONES, BINS_PER_SEMITONE).max(axis=2)
     pitches = LOWEST_PITCH + np.arange(SEMITONES)
     kept = (pitches >= _LOWEST) & (pitches < _HIGHEST)
-    folded = np.stack([by_pitch[:, kept & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)])
-    above = np.maximum(folded - np.median(folded, axis=0), 0)  # what sounds in all pitch classes is noise
+    folded = np.stack(
+        [by_pitch[:, kept & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)]
+    )
+    above = np.maximum(
+        folded - np.median(folded, axis=0), 0
+    )  # what sounds in all pitch classes is noise
     top = max(float(np.quantile(above, 0.99)), 1e-6)
     return Chroma((255 * np.clip(above / top, 0, 1)).astype(np.uint8), FPS)

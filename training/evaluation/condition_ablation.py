@@ -1,6 +1,8 @@
-"""Whether a model heeds what it is told: its loss when told right, against its loss when told of another song.
+"""Whether a model heeds what it is told: its loss when told right, against its loss when told of
+another song.
 
-Same sound, same noise, same step: only one condition differs. A model that does not listen to a condition has the same loss either way.
+Same sound, same noise, same step: only one condition differs. A model that does not listen to a
+condition has the same loss either way.
 
 Shapes: B clips, R rounds.
 """
@@ -18,7 +20,15 @@ from pipelines.errors import DeadInput
 from schemas.identity import Split
 from schemas.record import Record
 from training.conditions import Condition
-from training.data.examples import Example, Reading, drawn_noise, example_of, guarded, members_of, parsed
+from training.data.examples import (
+    Example,
+    Reading,
+    drawn_noise,
+    example_of,
+    guarded,
+    members_of,
+    parsed,
+)
 from training.data.index import CorpusPlaces, find_places, read_ranges
 from training.data.loading import Batch, Samples
 from training.data.order import Order
@@ -32,7 +42,9 @@ _LEAST: Final = 3  # songs, for an interval to mean something
 
 
 class Heed(Record):
-    """What a condition is worth to a model, over songs. Losses are means over songs; the interval is that of the mean difference."""
+    """What a condition is worth to a model, over songs. Losses are means over songs; the interval
+    is that of the mean difference.
+    """
 
     condition: Condition
     songs: int
@@ -41,7 +53,9 @@ class Heed(Record):
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
-    unusable: int = 0  # samples that were left out, because they cannot be read or break the contract
+    unusable: int = (
+        0  # samples that were left out, because they cannot be read or break the contract
+    )
 
     @property
     def heard(self) -> bool:
@@ -54,7 +68,9 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-Tell = Callable[[Conditions, Conditions], Conditions]  # of the right and another song's: what the model is told
+Tell = Callable[
+    [Conditions, Conditions], Conditions
+]  # of the right and another song's: what the model is told
 _SWAPS: Final[dict[Condition, Tell]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
     Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
@@ -62,17 +78,27 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 }
 
 
-def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0) -> tuple[Heed, ...]:
-    """What text, beats and chords are worth, over the songs of a split: of each one clip, its first sample that can be used.
+def heeded(
+    player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0
+) -> tuple[Heed, ...]:
+    """What text, beats and chords are worth, over the songs of a split: of each one clip, its first
+    sample that can be used.
 
-    A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps. Raises `TrainingError` for fewer
-    than three songs.
+    A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
+    Raises `TrainingError` for fewer than three songs.
     """
     reading, corpus = _reading(player, seed), find_places(target, split)
     songs, unusable = _songs(corpus, reading)
     if len(songs) < _LEAST:
-        why = f"; samples that cannot be used: {len(unusable)}, the first {unusable[0]}" if unusable else ""
-        raise TrainingError(f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at least{why}")
+        why = (
+            f"; samples that cannot be used: {len(unusable)}, the first {unusable[0]}"
+            if unusable
+            else ""
+        )
+        raise TrainingError(
+            f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at "
+            f"least{why}"
+        )
     collated = Samples([corpus], Order([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
     told = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
@@ -80,35 +106,55 @@ def heeded(player: Player, target: str, *, split: Split = Split.VALIDATION, roun
     for first in range(0, len(songs), size):
         places = range(first, min(len(songs), first + size))
         batch = collated([songs[place] for place in places])
-        right, other = _conditions(player, batch), _conditions(player, collated([songs[partners[place]] for place in places]))
+        right, other = (
+            _conditions(player, batch),
+            _conditions(player, collated([songs[partners[place]] for place in places])),
+        )
         with torch.no_grad():
-            latents_BCTF, frames_B = player.codec.encode(batch.sounds.to(player.device)), batch.frames_B.to(player.device)
+            latents_BCTF, frames_B = (
+                player.codec.encode(batch.sounds.to(player.device)),
+                batch.frames_B.to(player.device),
+            )
         for number in range(rounds):
             noise, steps_B = _drawn(player, reading, batch.keys, number, rounds)
             for name, losses_RB in told.items():
                 conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
                 with torch.no_grad():
-                    loss_B = player.model(latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B)
+                    loss_B = player.model(
+                        latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B
+                    )
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
-    return tuple(heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable)) for condition in _SWAPS)
+    return tuple(
+        heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
+        for condition in _SWAPS
+    )
 
 
 def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
     """What a condition is worth, from each song's loss when told right and when told of another."""
     gain_B = wrong_B - right_B
-    half = float(student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B)))
+    half = float(
+        student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
+    )
     middle = float(gain_B.mean())
     return Heed(
-        condition=condition, songs=len(gain_B), right=float(right_B.mean()), wrong=float(wrong_B.mean()),
-        difference=middle, low=middle - half, high=middle + half,
-    )  # fmt: skip
+        condition=condition,
+        songs=len(gain_B),
+        right=float(right_B.mean()),
+        wrong=float(wrong_B.mean()),
+        difference=middle,
+        low=middle - half,
+        high=middle + half,
+    )
 
 
 def _reading(player: Player, seed: int) -> Reading:
     facts, rules = player.codec.facts, player.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
-    return Reading(facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed)
+    return Reading(
+        facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed
+    )
 
 
 def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
@@ -121,8 +167,13 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
         try:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
-                draws = generator(reading.seed, "", "heeding")  # of noise that is drawn anew in each round
-                found[song_id] = guarded(content, partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True))
+                draws = generator(
+                    reading.seed, "", "heeding"
+                )  # of noise that is drawn anew in each round
+                found[song_id] = guarded(
+                    content,
+                    partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),
+                )
         except DeadInput as error:
             unusable.append(f"{where.url} at byte {where.start}: {error.message}")
     return _Songs(list(found.values()), unusable)
@@ -131,15 +182,24 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
 def _partners(count: int, seed: int) -> list[int]:
     """For each song another one: the next in a drawn circle."""
     circle = generator(seed, "", "partners").permutation(count)
-    return [int(other) for _, other in sorted(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))]
+    return [
+        int(other)
+        for _, other in sorted(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))
+    ]
 
 
 def _conditions(player: Player, batch: Batch) -> Conditions:
     return batch.told(player.encoder.encode(batch.prompts), seconds=player.recipe.model.seconds)
 
 
-def _drawn(player: Player, reading: Reading, keys: Sequence[str], number: int, rounds: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _drawn(
+    player: Player, reading: Reading, keys: Sequence[str], number: int, rounds: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise and steps of a round: of each clip its own, whatever it is told."""
     draws = [generator(reading.seed, key, f"heeding round {number}") for key in keys]
-    steps_B = torch.tensor([int((number + one.random()) / rounds * reading.noise_steps) for one in draws])
-    return torch.stack([drawn_noise(reading, one) for one in draws]).to(player.device), steps_B.to(player.device)
+    steps_B = torch.tensor(
+        [int((number + one.random()) / rounds * reading.noise_steps) for one in draws]
+    )
+    return torch.stack([drawn_noise(reading, one) for one in draws]).to(player.device), steps_B.to(
+        player.device
+    )

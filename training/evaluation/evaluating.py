@@ -1,4 +1,6 @@
-"""Clips that a system made, scored: heard by our annotators, held against what was asked, and placed beside reference music."""
+"""Clips that a system made, scored: heard by our annotators, held against what was asked, and
+placed beside reference music.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -18,7 +20,15 @@ from training.metrics.frechet import frechet_distance
 from training.metrics.outcomes import Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
 from training.metrics.swap import Swapped, SwapReport, swap_report
-from training.metrics.tagging import CLASSES, Classifier, cosines, kl_divergence, mean_distribution, pair_divergences, zero_shot
+from training.metrics.tagging import (
+    CLASSES,
+    Classifier,
+    cosines,
+    kl_divergence,
+    mean_distribution,
+    pair_divergences,
+    zero_shot,
+)
 
 _LEAST_CLIPS: Final = 2  # what a covariance needs
 
@@ -41,17 +51,21 @@ def evaluate(
 ) -> Evaluated:
     """Listen to clips and score them; `watch` is told how many have been heard.
 
-    A clip that is a swap of another serves the swap test alone: beside its original it is no clip more, and their intervals, the chance of
-    hitting by luck and distances of sets would take it for one.
-    The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by default it names instruments, voices and
-    genres by their texts' likeness. Draws of intervals depend on the seed alone.
+    A clip that is a swap of another serves the swap test alone: beside its original it is no clip
+    more, and their intervals, the chance of hitting by luck and distances of sets would take it for
+    one. The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by
+    default it names instruments, voices and genres by their texts' likeness. Draws of intervals
+    depend on the seed alone.
     """
     described = embedder_of(recipe)  # first: what is not there is told before hours of listening
     heard, problems = _heard(listing.made, recipe, watch)
     pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
     counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
     space = _Space.of(heard, recipe)
-    clips = tuple(_clip(one, pair, placed.cosine) for one, pair, placed in zip(heard, pairs, space.placed, strict=True))
+    clips = tuple(
+        _clip(one, pair, placed.cosine)
+        for one, pair, placed in zip(heard, pairs, space.placed, strict=True)
+    )
     report = Report(
         system=listing.system,
         checkpoint=listing.checkpoint,
@@ -71,13 +85,18 @@ def evaluate(
         space=space.counted().figures(recipe, reference, classifier, seed),
         swaps=_swaps(clips, heard, seed),
         clips=clips,
-        problems=(*(Problem(name=one.name, reason=one.reason) for one in listing.skipped), *problems),
+        problems=(
+            *(Problem(name=one.name, reason=one.reason) for one in listing.skipped),
+            *problems,
+        ),
         tools={**annotator_tools(recipe), described.name: described.version},
     )
     return Evaluated(report, tuple(heard))
 
 
-def _heard(made: Sequence[Made], recipe: Recipe, watch: Callable[[int], None]) -> tuple[list[Heard], list[Problem]]:
+def _heard(
+    made: Sequence[Made], recipe: Recipe, watch: Callable[[int], None]
+) -> tuple[list[Heard], list[Problem]]:
     heard: list[Heard] = []
     problems: list[Problem] = []
     for number, one in enumerate(listen(made, recipe), start=1):
@@ -110,7 +129,10 @@ def _swaps(clips: Sequence[ClipReport], heard: Iterable[Heard], seed: int) -> Sw
     """The swap test of pairs in which one clip names the other."""
     by_name = {clip.name: clip for clip in clips}
     pairs = [
-        Swapped((by_name[one.made.swap_of].asked, one.made.asked), (by_name[one.made.swap_of].heard, by_name[one.made.name].heard))
+        Swapped(
+            (by_name[one.made.swap_of].asked, one.made.asked),
+            (by_name[one.made.swap_of].heard, by_name[one.made.name].heard),
+        )
         for one in heard
         if one.made.swap_of in by_name
     ]
@@ -133,20 +155,32 @@ class _Space(NamedTuple):
     @classmethod
     def of(cls, heard: Sequence[Heard], recipe: Recipe) -> "_Space":
         """Clips in the order in which they were heard."""
-        sounds = [Sounding(one.made.path, one.labels.duration_s, one.labels) for one in heard if one.labels]
+        sounds = [
+            Sounding(one.made.path, one.labels.duration_s, one.labels)
+            for one in heard
+            if one.labels
+        ]
         captions = sorted({one.made.caption for one in heard if one.made.caption})
         texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
         placed = []
         for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
-            placed.append(_Placed(one.made, vector, None if text is None or vector is None else cosines([text], [vector])[0]))
+            placed.append(
+                _Placed(
+                    one.made,
+                    vector,
+                    None if text is None or vector is None else cosines([text], [vector])[0],
+                )
+            )
         return cls(tuple(placed))
 
     def counted(self) -> "_Space":
         """Those clips that are no swap of another."""
         return _Space(tuple(one for one in self.placed if not one.made.swap_of))
 
-    def figures(self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int) -> SpaceFigures:
+    def figures(
+        self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int
+    ) -> SpaceFigures:
         """Distances of the clips from their prompts and from reference music."""
         known = [one.cosine for one in self.placed if one.cosine is not None]
         described = embedder_of(recipe)
@@ -154,7 +188,11 @@ class _Space(NamedTuple):
             embedder=described.name,
             version=described.version,
             licence=described.licence,
-            prompt_cosine=figure("cosine", "of prompt and clip", known, Kind.MEAN, key="cosine", seed=seed) if known else None,
+            prompt_cosine=figure(
+                "cosine", "of prompt and clip", known, Kind.MEAN, key="cosine", seed=seed
+            )
+            if known
+            else None,
         )
         usable = [one.vector for one in self.placed if one.vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
@@ -162,19 +200,36 @@ class _Space(NamedTuple):
         made, beside = np.stack(usable), reference.vectors_ND
         classify = classifier or _named_classes(recipe)
         pairs = self._pairs(reference)
-        apart = pair_divergences(classify(beside[[row for row, _ in pairs]]), classify(np.stack([v for _, v in pairs]))) if pairs else []
+        apart = (
+            pair_divergences(
+                classify(beside[[row for row, _ in pairs]]),
+                classify(np.stack([v for _, v in pairs])),
+            )
+            if pairs
+            else []
+        )
         return found.replaced(
             frechet=round(frechet_distance(beside, made), 6),
             frechet_clips=len(usable),
             reference_clips=len(reference.keys),
             classes=classify(made).shape[1],
-            kl_sets=round(kl_divergence(mean_distribution(classify(beside)), mean_distribution(classify(made))), 6),
-            kl_pairs=figure("KL", "of classes, pair by pair", apart, Kind.MEAN, key="kl", seed=seed) if apart else None,
+            kl_sets=round(
+                kl_divergence(
+                    mean_distribution(classify(beside)), mean_distribution(classify(made))
+                ),
+                6,
+            ),
+            kl_pairs=figure("KL", "of classes, pair by pair", apart, Kind.MEAN, key="kl", seed=seed)
+            if apart
+            else None,
         )
 
     def _pairs(self, reference: Reference) -> list[tuple[int, Vectors]]:
         """Rows of the reference, each with the vector of the clip that was made for its caption."""
-        rows = [(reference.row_of(one.made.reference, one.made.caption), one.vector) for one in self.placed]
+        rows = [
+            (reference.row_of(one.made.reference, one.made.caption), one.vector)
+            for one in self.placed
+        ]
         return [(row, vector) for row, vector in rows if row is not None and vector is not None]
 
 

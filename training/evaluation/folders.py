@@ -1,4 +1,6 @@
-"""A folder of audio that some system made, with a manifest, or with a text or JSON file beside each piece."""
+"""A folder of audio that some system made, with a manifest, or with a text or JSON file beside each
+piece.
+"""
 
 import json
 import os
@@ -19,9 +21,18 @@ from training.evaluation.made import Listing, Made, Skipped
 from training.evaluation.rows import FILE, Told, text_of, told
 
 T = TypeVar("T")
-_NAMES: Final = ("manifest", "metadata", "prompts")  # of several tables in a folder, the one of the first such name
-_OUTSIDE: Final = "lies outside of the folder: give --outside if its sound may be scored, and copied into the report"
-_TEXT_LIMIT: Final = 1 << 20  # characters of a text or JSON beside a piece: ten hours of labels have fewer
+_NAMES: Final = (
+    "manifest",
+    "metadata",
+    "prompts",
+)  # of several tables in a folder, the one of the first such name
+_OUTSIDE: Final = (
+    "lies outside of the folder: give --outside if its sound may be scored, and copied into the "
+    "report"
+)
+_TEXT_LIMIT: Final = (
+    1 << 20
+)  # characters of a text or JSON beside a piece: ten hours of labels have fewer
 
 
 class _Refused(NamedTuple):
@@ -33,9 +44,11 @@ class _Refused(NamedTuple):
 def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = False) -> Listing:
     """The clips of a folder, or of the folder that a manifest lies in.
 
-    With a manifest (CSV, TSV, JSON lines, Parquet; found by itself where the folder has one), its rows name the files; else each audio
-    file has its prompt in ``<name>.json`` or ``<name>.txt`` beside it, or none. What rows and links lead to must lie in the folder, for
-    it ends up in a report that is shown; `outside` lets them lead anywhere. Raises `TrainingError` where nothing can be scored.
+    With a manifest (CSV, TSV, JSON lines, Parquet; found by itself where the folder has one), its
+    rows name the files; else each audio file has its prompt in ``<name>.json`` or ``<name>.txt``
+    beside it, or none. What rows and links lead to must lie in the folder, for it ends up in a
+    report that is shown; `outside` lets them lead anywhere. Raises `TrainingError` where nothing
+    can be scored.
     """
     if target.is_file() and target.suffix.lower() in MANIFESTS:
         target, manifest = target.parent, target
@@ -47,7 +60,11 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
     made = _with_partners([one for one in found if isinstance(one, Made)])
     skipped = [one for one in found if isinstance(one, Skipped)]
     if not made:
-        why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "; expected sound files, such as .wav or .flac"
+        why = (
+            f": {skipped[0].name}: {skipped[0].reason}"
+            if skipped
+            else "; expected sound files, such as .wav or .flac"
+        )
         raise TrainingError(f"{target} holds no clip to score{why}")
     if table:
         named = {os.path.realpath(one.path) for one in found if one.path}
@@ -60,26 +77,37 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
 
 
 def _with_partners(made: Sequence[Made]) -> list[Made]:
-    """Clips whose `swap_of`, written as a file, became the partner's name. Of two that name each other, the first is no swap."""
+    """Clips whose `swap_of`, written as a file, became the partner's name. Of two that name each
+    other, the first is no swap.
+    """
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
-    partners = {one.name: names.get(one.swap_of) or names.get(Path(one.swap_of).name, "") for one in made}
+    partners = {
+        one.name: names.get(one.swap_of) or names.get(Path(one.swap_of).name, "") for one in made
+    }
     places = {one.name: number for number, one in enumerate(made)}
 
     def is_original(name: str) -> bool:
         partner = partners[name]
         return not partner or (partners[partner] == name and places[name] <= places[partner])
 
-    return [one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made]
+    return [
+        one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made
+    ]
 
 
 def _own_manifest(folder: Path, within: Path) -> Path | None:
-    found = (path for path in folder.iterdir() if path.suffix.lower() in MANIFESTS and path.is_file())
+    found = (
+        path for path in folder.iterdir() if path.suffix.lower() in MANIFESTS and path.is_file()
+    )
     tables = sorted(path for path in found if _lies_in(path, within))
     if len(tables) <= 1:
         return next(iter(tables), None)
     named = [path for name in _NAMES for path in tables if path.stem.lower() == name]
     if not named:
-        raise TrainingError(f"{folder} has several tables ({', '.join(path.name for path in tables)}): name the manifest with --manifest")
+        raise TrainingError(
+            f"{folder} has several tables ({', '.join(path.name for path in tables)}): name the "
+            "manifest with --manifest"
+        )
     return named[0]
 
 
@@ -90,7 +118,9 @@ def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[Made | Ski
             for number, row in table_rows(table.suffix.lower(), opened):
                 one = _of_row(row, f"{table.name}#{number}", _Places(folder, table.parent, within))
                 if isinstance(one, Made) and one.name in names:
-                    one = Skipped(f"{table.name}#{number}", f"names {one.name}, as an earlier row does")
+                    one = Skipped(
+                        f"{table.name}#{number}", f"names {one.name}, as an earlier row does"
+                    )
                 names |= {one.name} if isinstance(one, Made) else set()
                 yield one
     except DeadInput as error:
@@ -98,7 +128,9 @@ def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[Made | Ski
 
 
 class _Places(NamedTuple):
-    """Where the files of rows may be: the folder, the manifest's own, and what both, links followed, must lie in."""
+    """Where the files of rows may be: the folder, the manifest's own, and what both, links
+    followed, must lie in.
+    """
 
     folder: Path
     beside: Path
@@ -139,7 +171,9 @@ class _RowTold(NamedTuple):
 
 
 def _row_told(row: Mapping[str, Any]) -> _RowTold:
-    return _RowTold(told(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample")))
+    return _RowTold(
+        told(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample"))
+    )
 
 
 def _file(row: Mapping[str, Any]) -> str:
@@ -163,7 +197,8 @@ def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T
 
 
 def _found(file: str, places: _Places) -> Path | None:
-    """The file that a manifest means: beside it, in the folder, or, where it names a place on another machine, by its last name.
+    """The file that a manifest means: beside it, in the folder, or, where it names a place on
+    another machine, by its last name.
 
     One that may be used comes before one that may not.
     """
@@ -183,26 +218,42 @@ def _lies_in(path: Path, within: Path) -> bool:
 def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
     for path in _audio_files(folder):
         name = _shown(path, folder)
-        beside = [one for one in (path, path.with_suffix(".json"), path.with_suffix(".txt")) if not _lies_in(one, within)]
+        beside = [
+            one
+            for one in (path, path.with_suffix(".json"), path.with_suffix(".txt"))
+            if not _lies_in(one, within)
+        ]
         if beside:
             yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
             continue
         row = _beside(path)
         read = row if isinstance(row, _Refused) else _read(told, row)
-        yield Skipped(name, read.reason) if isinstance(read, _Refused) else Made(name, read.caption, read.asked, str(path), read.timing)
+        yield (
+            Skipped(name, read.reason)
+            if isinstance(read, _Refused)
+            else Made(name, read.caption, read.asked, str(path), read.timing)
+        )
 
 
 def _beside(path: Path) -> dict[str, Any] | _Refused:
-    """What a piece's JSON or text says, or what is wrong with it; no prompt where there is neither."""
+    """What a piece's JSON or text says, or what is wrong with it; no prompt where there is
+    neither.
+    """
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
         with machine_faults(f"reading beside {path}"):
             if beside.is_file():
                 row = json.loads(_text(beside))
-                return row if isinstance(row, dict) else _Refused(readable(f"{beside.name} is no JSON object"))
+                return (
+                    row
+                    if isinstance(row, dict)
+                    else _Refused(readable(f"{beside.name} is no JSON object"))
+                )
             return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
-        return _Refused(readable(f"{(beside if beside.is_file() else text).name} cannot be read: {error}"))
+        return _Refused(
+            readable(f"{(beside if beside.is_file() else text).name} cannot be read: {error}")
+        )
 
 
 def _text(path: Path) -> str:
@@ -213,11 +264,17 @@ def _text(path: Path) -> str:
 def _audio_files(folder: Path) -> list[Path]:
     """Sound files below a folder in the order of their names; hidden ones are nobody's."""
     found = (Path(base) / name for base, _, names in os.walk(folder) for name in names)
-    return sorted(path for path in found if path.suffix.lower() in AUDIO and not path.name.startswith(".") and path.is_file())
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in AUDIO and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def _name(path: Path, folder: Path) -> str:
-    """A clip's name: its path within the folder; of one that lies elsewhere, the end of its path."""
+    """A clip's name: its path within the folder; of one that lies elsewhere, the end of its
+    path.
+    """
     if path.resolve().is_relative_to(folder.resolve()):
         return readable(os.path.relpath(path.resolve(), folder.resolve()))
     return readable("/".join(path.parts[-2:]))

@@ -1,4 +1,6 @@
-"""What our annotators hear in clips: many at a time, in a child process that may crash without harm."""
+"""What our annotators hear in clips: many at a time, in a child process that may crash without
+harm.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -22,19 +24,31 @@ class Heard(NamedTuple):
 
 
 def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
-    """Clips in order, each heard over its whole length; those that cannot be used come with the reason."""
+    """Clips in order, each heard over its whole length; those that cannot be used come with the
+    reason.
+    """
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)
 
 
 def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Heard]:
-    probed = child.run("pipelines.stages.inputs.probe:probe_files", [one.path for one in batch], recipe.ingest)
+    probed = child.run(
+        "pipelines.stages.inputs.probe:probe_files", [one.path for one in batch], recipe.ingest
+    )
     windows = [
-        Window(one.name, one.path, 0.0, probe.duration_s) for one, probe in zip(batch, probed, strict=True) if not isinstance(probe, Death)
+        Window(one.name, one.path, 0.0, probe.duration_s)
+        for one, probe in zip(batch, probed, strict=True)
+        if not isinstance(probe, Death)
     ]
-    labelled = iter(child.run("pipelines.stages.labels.annotate:annotate_windows", windows, recipe.annotate) if windows else ())
-    pictured = iter(child.run("training.evaluation.chroma:chromas", windows, None) if windows else ())
+    labelled = iter(
+        child.run("pipelines.stages.labels.annotate:annotate_windows", windows, recipe.annotate)
+        if windows
+        else ()
+    )
+    pictured = iter(
+        child.run("training.evaluation.chroma:chromas", windows, None) if windows else ()
+    )
     for one, probe in zip(batch, probed, strict=True):
         found = probe if isinstance(probe, Death) else next(labelled)
         chroma = None if isinstance(probe, Death) else next(pictured)

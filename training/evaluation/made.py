@@ -18,7 +18,9 @@ class Timing(Record):
 
 
 class Made(NamedTuple):
-    """One clip. `asked` holds what the prompt states and what was given beside it, nothing that was filled in."""
+    """One clip. `asked` holds what the prompt states and what was given beside it, nothing that was
+    filled in.
+    """
 
     name: str
     caption: str  # empty: not known
@@ -55,5 +57,9 @@ class Listing(NamedTuple):
 
 def timing_of(labels: Labels) -> Timing:
     """Beats and chords of labels that a clip was made with."""
-    chords = tuple((segment.label, segment.start_s) for segment in labels.chords.segments if segment.label != NO_CHORD)
+    chords = tuple(
+        (segment.label, segment.start_s)
+        for segment in labels.chords.segments
+        if segment.label != NO_CHORD
+    )
     return Timing(beats_s=labels.beats.times_s, downbeats_s=labels.beats.downbeats_s, chords=chords)

@@ -1,4 +1,6 @@
-"""Samples that a model did not learn from, as they were before any change: what is played, and what it is compared with."""
+"""Samples that a model did not learn from, as they were before any change: what is played, and what
+it is compared with.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +12,9 @@ from schemas.sample import Sample
 
 
 class Original(NamedTuple):
-    """A sample as its shard holds it; its record where it is ours. Its bytes can be read until the next one is asked for."""
+    """A sample as its shard holds it; its record where it is ours. Its bytes can be read until the
+    next one is asked for.
+    """
 
     raw: RawSample
     ours: Sample | None

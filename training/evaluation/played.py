@@ -25,18 +25,29 @@ class _Asked(NamedTuple):
     labels: Labels
 
 
-def played(player: Player, wanted: Sequence[Wanted], folder: Path, *, seed: int, watch: Callable[[int], None]) -> Listing:
-    """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus, and not asked for.
+def played(
+    player: Player,
+    wanted: Sequence[Wanted],
+    folder: Path,
+    *,
+    seed: int,
+    watch: Callable[[int], None],
+) -> Listing:
+    """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus,
+    and not asked for.
 
-    A prompt with a swapped control begins with the same noise as the prompt that it comes from, and what both leave open is told the
-    same: what differs is the control, and what follows from it. A prompt that cannot be told, such as one of more chords than beats, is
-    skipped. Raises `TrainingError` where none can.
+    A prompt with a swapped control begins with the same noise as the prompt that it comes from, and
+    what both leave open is told the same: what differs is the control, and what follows from it. A
+    prompt that cannot be told, such as one of more chords than beats, is skipped. Raises
+    `TrainingError` where none can.
     """
     checkpoint = checkpoint_facts(player.name)
     captions = {one.name: one.caption for one in wanted}
     told = [_told(player, one, captions, seed) for one in wanted]
     made: list[Made] = []
-    for part in bucket.batches([one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch):
+    for part in bucket.batches(
+        [one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch
+    ):
         made += _batch(player, part, folder, seed)
         watch(len(made))
     skipped = tuple(one for one in told if isinstance(one, Skipped))
@@ -47,7 +58,9 @@ def played(player: Player, wanted: Sequence[Wanted], folder: Path, *, seed: int,
 
 
 def checkpoint_facts(target: str) -> CheckpointFacts:
-    """The name of a checkpoint, and the SHA-256 of the weights that play. Raises `TrainingError` where there is none."""
+    """The name of a checkpoint, and the SHA-256 of the weights that play. Raises `TrainingError`
+    where there is none.
+    """
     found = find_checkpoint(target, wanted=())  # whoever played has compared the rest
     with found.store.open(found.file(EMA)) as opened:
         return CheckpointFacts(name=found.name, sha256=sha256_of(opened))
@@ -57,7 +70,13 @@ def _told(player: Player, one: Wanted, captions: Mapping[str, str], seed: int) -
     original = captions.get(one.swap_of, "")
     length_s, statistics = player.recipe.data.seconds, player.survey.statistics
     try:
-        found = asked(one.caption, duration_s=length_s, statistics=statistics, seed=seed, changed_from=original)
+        found = asked(
+            one.caption,
+            duration_s=length_s,
+            statistics=statistics,
+            seed=seed,
+            changed_from=original,
+        )
     except TrainingError as error:
         return Skipped(one.name, str(error))
     return _Asked(one, found.labels)
@@ -68,4 +87,12 @@ def _batch(player: Player, part: Sequence[_Asked], folder: Path, seed: int) -> I
     for (one, labels), wave in zip(part, player.play(scores, seed=seed), strict=True):
         path = folder / f"{one.name}.flac"
         soundfile.write(path, wave, player.codec.facts.rate_hz, subtype="PCM_16")
-        yield Made(one.name, one.caption, one.asked, str(path), timing_of(labels), one.swap_of, one.reference)
+        yield Made(
+            one.name,
+            one.caption,
+            one.asked,
+            str(path),
+            timing_of(labels),
+            one.swap_of,
+            one.reference,
+        )

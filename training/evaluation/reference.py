@@ -26,12 +26,16 @@ from training.evaluation.originals import held_out, originals
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
 from training.metrics.controls import Controls
 
-MOST: Final = 1000  # samples: Fréchet distances of fewer differ by chance, of more they change little
+MOST: Final = (
+    1000  # samples: Fréchet distances of fewer differ by chance, of more they change little
+)
 _BATCH: Final = 64  # files on disk at a time
 
 
 class Reference(NamedTuple):
-    """Samples by their vectors; `keys` and `captions` (all texts of each) are in the order of the rows."""
+    """Samples by their vectors; `keys` and `captions` (all texts of each) are in the order of the
+    rows.
+    """
 
     name: str
     split: str  # empty where shards name none
@@ -57,7 +61,8 @@ class _Out(NamedTuple):
 
 
 def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
-    """The first samples of a target's test shards; where it has none, of validation; else of all shards. Originals alone.
+    """The first samples of a target's test shards; where it has none, of validation; else of all
+    shards. Originals alone.
 
     Raises `TrainingError` where no sample can be used, `PipelineError` where there are no shards.
     """
@@ -71,16 +76,24 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
             seen += len(batch)
             known = _sounding(batch, recipe)
             measured = [out for out in batch if out.path in known]
-            for out, vector in zip(measured, sound_vectors([known[out.path] for out in measured], recipe), strict=True):
+            for out, vector in zip(
+                measured, sound_vectors([known[out.path] for out in measured], recipe), strict=True
+            ):
                 if vector is not None:
                     keys.append(out.key)
-                    captions.append(frozenset(caption.text for caption in out.ours.captions) if out.ours else frozenset())
+                    captions.append(
+                        frozenset(caption.text for caption in out.ours.captions)
+                        if out.ours
+                        else frozenset()
+                    )
                     vectors.append(vector)
             for out in batch:
                 Path(out.path).unlink()
     if not vectors:
         raise TrainingError(f"{target} holds no sample that can stand as a reference")
-    return Reference(target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys))
+    return Reference(
+        target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys)
+    )
 
 
 def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:
@@ -102,16 +115,28 @@ def _content(sample: RawSample) -> bytes | None:
 
 
 def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
-    """Lengths and labels by path: our own samples carry both, others are measured, and heard where the embedder reads labels."""
-    known = {out.path: Sounding(out.path, out.ours.duration_s, out.ours.labels) for out in batch if out.ours}
+    """Lengths and labels by path: our own samples carry both, others are measured, and heard where
+    the embedder reads labels.
+    """
+    known = {
+        out.path: Sounding(out.path, out.ours.duration_s, out.ours.labels)
+        for out in batch
+        if out.ours
+    }
     foreign = [out for out in batch if out.ours is None]
     if foreign and embedder_of(recipe).reads_labels:
         for heard in listen([Made(out.key, "", Controls(), out.path) for out in foreign], recipe):
             if heard.labels:
-                known[heard.made.path] = Sounding(heard.made.path, heard.labels.duration_s, heard.labels)
+                known[heard.made.path] = Sounding(
+                    heard.made.path, heard.labels.duration_s, heard.labels
+                )
     elif foreign:
         with bucket.child(recipe.limits) as child:
-            probes = child.run("pipelines.stages.inputs.probe:probe_files", [out.path for out in foreign], recipe.ingest)
+            probes = child.run(
+                "pipelines.stages.inputs.probe:probe_files",
+                [out.path for out in foreign],
+                recipe.ingest,
+            )
         for out, probe in zip(foreign, probes, strict=True):
             if isinstance(probe, Probe):
                 known[out.path] = Sounding(out.path, probe.duration_s, None)

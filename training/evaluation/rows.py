@@ -1,4 +1,6 @@
-"""What one row of a manifest, or the JSON beside a file, says of a clip: prompt, controls, times. The names that others use are known."""
+"""What one row of a manifest, or the JSON beside a file, says of a clip: prompt, controls, times.
+The names that others use are known.
+"""
 
 import math
 import re
@@ -17,13 +19,16 @@ from training.metrics.controls import Controls, controls_of, laid_over, surely_a
 from training.prompt_controls.chart import read_chart
 from training.prompt_controls.wishes import read_wishes
 
-# Columns by the names that MusicBench, audio folders and our own files give them; the first that says something counts.
+# Columns by the names that MusicBench, audio folders and our own files give them; the first that
+# says something counts.
 FILE: Final = ("file", "file_name", "filename", "audio", "path", "location", "uri")
 CAPTION: Final = ("caption", "prompt", "text", "captions", "main_caption")
 _BPM: Final = ("bpm", "tempo")
 _METER: Final = ("meter", "beats_per_bar", "time_signature")
 _NOTHING: Final = frozenset(("", "nan", "none", "null", "n/a"))
-_KEY: Final = re.compile(r"([A-Ga-g](?:#|b|♯|♭)?)[ :_-]*(M|m|[Mm]aj(?:or)?|[Mm]in(?:or)?|MAJOR|MINOR)?")
+_KEY: Final = re.compile(
+    r"([A-Ga-g](?:#|b|♯|♭)?)[ :_-]*(M|m|[Mm]aj(?:or)?|[Mm]in(?:or)?|MAJOR|MINOR)?"
+)
 _MAX_BEATS: Final = 10_000
 _SHOWN: Final = 40  # characters of a value that cannot be read, in its error
 
@@ -37,10 +42,11 @@ class Told(NamedTuple):
 
 
 def told(row: Mapping[str, Any]) -> Told:
-    """What a row asks for: its columns `bpm`, `key`, `chords`, `meter` or `beats`; for what they leave open, what the caption states.
+    """What a row asks for: its columns `bpm`, `key`, `chords`, `meter` or `beats`; for what they
+    leave open, what the caption states.
 
-    Labels of a piece of ours count where somebody asked for them. Raises `TrainingError`, `SchemaError` or `DeadInput` for values that
-    cannot be read.
+    Labels of a piece of ours count where somebody asked for them. Raises `TrainingError`,
+    `SchemaError` or `DeadInput` for values that cannot be read.
 
     >>> told({"prompt": "A waltz in A minor", "bpm": 90, "chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}).asked.chords
     ('A:min', 'E:7')
@@ -52,21 +58,35 @@ def told(row: Mapping[str, Any]) -> Told:
         labels = Labels.model_validate(row["labels"])
         stated = controls_of(read_wishes(caption))
         given = surely_asked(labels)
-        if stated.chords:  # a progression is laid out in rounds as long as the clip lasts: the caption's round is what is asked for
+        # a progression is laid out in rounds as long as the clip lasts: the caption's round is what
+        # is asked for
+        if stated.chords:
             given = given.replaced(chords=())
         return Told(caption, laid_over(stated, given), timing_of(labels))
     times_s, numbers = _beats(row.get("beats"))
     meter = _said(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
-    wishes = read_wishes(caption, bpm=_number(row, _BPM), meter=meter, key=_key(row.get("key")), chords=" ".join(chords) or None)
+    wishes = read_wishes(
+        caption,
+        bpm=_number(row, _BPM),
+        meter=meter,
+        key=_key(row.get("key")),
+        chords=" ".join(chords) or None,
+    )
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
     timed = _timed(chords, row.get("chords_time")) or wishes.timed
-    return Told(caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed))
+    return Told(
+        caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed)
+    )
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first text among columns; empty where none says anything. Raises `DeadInput` for one that could not be written anywhere."""
-    said = next((name for name in names if isinstance(row.get(name), str) and row[name].strip()), None)
+    """The first text among columns; empty where none says anything. Raises `DeadInput` for one that
+    could not be written anywhere.
+    """
+    said = next(
+        (name for name in names if isinstance(row.get(name), str) and row[name].strip()), None
+    )
     return "" if said is None else plain_text(said, row[said])
 
 
@@ -74,14 +94,18 @@ def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str | int | float):
-            text = _written(int(value) if isinstance(value, float) and value.is_integer() else value, name).strip()
+            text = _written(
+                int(value) if isinstance(value, float) and value.is_integer() else value, name
+            ).strip()
             if text.lower() not in _NOTHING:
                 return text
     return None
 
 
 def _written(value: Any, name: str) -> str:
-    """A value as text. Raises `TrainingError` for whole numbers of more digits than Python writes."""
+    """A value as text. Raises `TrainingError` for whole numbers of more digits than Python
+    writes.
+    """
     try:
         return str(value)
     except ValueError as error:
@@ -103,23 +127,37 @@ def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
 
 def _key(value: Any) -> str | None:
     """A key as it is written elsewhere: ``EM``, ``F#m``, ``C maj``, ``["E major", 0.8]``."""
-    said = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    said = (
+        value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    )
     if not isinstance(said, str) or said.strip().lower() in _NOTHING:
         return None
     found = _KEY.fullmatch(said.strip())
     if not found:
         return said  # the reader of flags says what is wrong with it
     mode = found[2] or "M"
-    return f"{found[1][0].upper()}{found[1][1:]} {'minor' if mode == 'm' or mode.lower().startswith('min') else 'major'}"
+    return (
+        f"{found[1][0].upper()}{found[1][1:]} "
+        f"{'minor' if mode == 'm' or mode.lower().startswith('min') else 'major'}"
+    )
 
 
 def _chords(value: Any) -> tuple[str, ...]:
     """Harte labels of a list, or of a text with symbols; N for no chord."""
     if value is None or isinstance(value, float):
         return ()
-    parts = [_written(one, "chords") for one in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])]
+    parts = [
+        _written(one, "chords")
+        for one in (
+            value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        )
+    ]
     text = " ".join(parts).strip().strip("[]").replace("'", "").replace('"', "")
-    return () if text.lower() in _NOTHING else tuple(label for bar in read_chart(text, flag="chords").bars for label in bar)
+    return (
+        ()
+        if text.lower() in _NOTHING
+        else tuple(label for bar in read_chart(text, flag="chords").bars for label in bar)
+    )
 
 
 def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
@@ -130,8 +168,15 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times alone."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value or len(value) > _MAX_BEATS:
+    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times
+    alone.
+    """
+    if (
+        not isinstance(value, Sequence)
+        or isinstance(value, str)
+        or not value
+        or len(value) > _MAX_BEATS
+    ):
         return (), ()
     nested = [_floats(part, "beats") for part in value]
     if len(nested) == 2 and len(nested[0]) == len(nested[1]) and len(nested[0]) != 2:
@@ -140,8 +185,13 @@ def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
         times_s, numbers = tuple(part[0] for part in nested), tuple(part[1] for part in nested)
     else:
         times_s, numbers = _floats(value, "beats"), ()
-    if any(later <= earlier for earlier, later in pairwise(times_s)) or any(not 1 <= number <= 15 for number in numbers):
-        raise SchemaError("beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs of both")
+    if any(later <= earlier for earlier, later in pairwise(times_s)) or any(
+        not 1 <= number <= 15 for number in numbers
+    ):
+        raise SchemaError(
+            "beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs "
+            "of both"
+        )
     return times_s, tuple(round(number) for number in numbers)
 
 
@@ -149,6 +199,12 @@ def _floats(value: Any, name: str) -> tuple[float, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return ()
     try:
-        return tuple(float(one) for one in value if isinstance(one, int | float) and math.isfinite(one) and one >= 0)
+        return tuple(
+            float(one)
+            for one in value
+            if isinstance(one, int | float) and math.isfinite(one) and one >= 0
+        )
     except OverflowError as error:
-        raise TrainingError(f"{name} holds a number of hundreds of digits: expected seconds, or numbers of beats") from error
+        raise TrainingError(
+            f"{name} holds a number of hundreds of digits: expected seconds, or numbers of beats"
+        ) from error

@@ -1,4 +1,6 @@
-"""Prompts for a model to play: captions of held-out samples, and the same with one control swapped."""
+"""Prompts for a model to play: captions of held-out samples, and the same with one control
+swapped.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,7 +14,11 @@ from training.evaluation.originals import held_out, originals
 from training.metrics.controls import Controls, stated_controls
 from training.metrics.swapping import swapped_prompts
 
-_KINDS: Final = (CaptionKind.CONTROL, CaptionKind.SOURCE, CaptionKind.PARAPHRASE)  # the first kind that a sample has
+_KINDS: Final = (
+    CaptionKind.CONTROL,
+    CaptionKind.SOURCE,
+    CaptionKind.PARAPHRASE,
+)  # the first kind that a sample has
 
 
 class Wanted(NamedTuple):
@@ -27,25 +33,38 @@ class Wanted(NamedTuple):
 
 
 def wanted_of(target: str, most: int) -> list[Wanted]:
-    """Captions of a target's test shards, of each song one before any has two; without such shards, of validation; else of all.
+    """Captions of a target's test shards, of each song one before any has two; without such shards,
+    of validation; else of all.
 
-    Songs that count once are independent, which intervals take for granted. Originals alone. What a caption states is asked for, nothing
-    else. Raises `TrainingError` where no sample of ours has a caption.
+    Songs that count once are independent, which intervals take for granted. Originals alone. What a
+    caption states is asked for, nothing else. Raises `TrainingError` where no sample of ours has a
+    caption.
     """
     captioned = islice(_one_a_song(_captioned(target)), most)
-    found = [Wanted(one.key, text, stated_controls(text), one.duration_s, reference=one.key) for one, text in captioned]
+    found = [
+        Wanted(one.key, text, stated_controls(text), one.duration_s, reference=one.key)
+        for one, text in captioned
+    ]
     if not found:
         raise TrainingError(f"{target} holds no sample of ours with a caption to play")
     return found
 
 
 def with_swaps(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Each prompt, followed by itself with one control swapped, for each control that it states and that can be changed alone."""
+    """Each prompt, followed by itself with one control swapped, for each control that it states and
+    that can be changed alone.
+    """
     out: list[Wanted] = []
     for one in wanted:
         out.append(one)
         out += [
-            one._replace(name=f"{one.name}-{swap.control}", caption=swap.caption, asked=swap.asked, swap_of=one.name, reference="")
+            one._replace(
+                name=f"{one.name}-{swap.control}",
+                caption=swap.caption,
+                asked=swap.asked,
+                swap_of=one.name,
+                reference="",
+            )
             for swap in swapped_prompts(one.caption, one.asked)
         ]
     return out

@@ -1,4 +1,5 @@
-"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the flows share it.
+"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the
+flows share it.
 
 Shapes: B sounds.
 """
@@ -30,7 +31,9 @@ Wave = npt.NDArray[np.float32]
 
 
 class Score(NamedTuple):
-    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins as depends on its key and a seed."""
+    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins
+    as depends on its key and a seed.
+    """
 
     key: str
     prompt: str
@@ -44,7 +47,10 @@ def untold(labels: Labels) -> tuple[str, ...]:
     >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
     ('of 60 beats the model is told the first 50: what comes after them is its own',)
     """
-    counts = (("beats", len(labels.beats.times_s), MAX_BEATS), ("chords", len(labels.chords.segments), MAX_CHORDS))
+    counts = (
+        ("beats", len(labels.beats.times_s), MAX_BEATS),
+        ("chords", len(labels.chords.segments), MAX_CHORDS),
+    )
     return tuple(
         f"of {count} {what} the model is told the first {limit}: what comes after them is its own"
         for what, count, limit in counts
@@ -53,7 +59,8 @@ def untold(labels: Labels) -> tuple[str, ...]:
 
 
 def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
-    """The model that plays, with a checkpoint's averaged weights; no more memory is taken than these have numbers, whatever a recipe says.
+    """The model that plays, with a checkpoint's averaged weights; no more memory is taken than
+    these have numbers, whatever a recipe says.
 
     Raises `TrainingError` where recipe and weights do not fit.
     """
@@ -80,7 +87,8 @@ class Player(NamedTuple):
     def of(cls, target: str, device: str = "auto") -> Self:
         """The averaged weights of a checkpoint, or of the last one of a run's folder.
 
-        Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by hand for the run.
+        Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
+        hand for the run.
         """
         checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
         recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
@@ -88,19 +96,26 @@ class Player(NamedTuple):
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
-            raise TrainingError(f"{checkpoint.name} plays through {survey.codec}, but the codec found here is {codec.facts}")
+            raise TrainingError(
+                f"{checkpoint.name} plays through {survey.codec}, but the codec found here is "
+                f"{codec.facts}"
+            )
         model = model_of(recipe, checkpoint)
         encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 
-    def play(self, scores: Sequence[Score], *, seed: int = 0, sampling: SamplingConfig | None = None) -> list[Wave]:
+    def play(
+        self, scores: Sequence[Score], *, seed: int = 0, sampling: SamplingConfig | None = None
+    ) -> list[Wave]:
         """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
 
         Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
         """
         lengths_s = {score.labels.duration_s for score in scores}
         if len(lengths_s) != 1:
-            raise TrainingError(f"sounds of one call must be of one length, not {sorted(lengths_s)} s")
+            raise TrainingError(
+                f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
+            )
         facts = self.codec.facts
         samples = round(lengths_s.pop() * facts.rate_hz)
         precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
@@ -115,7 +130,10 @@ class Player(NamedTuple):
                 bands=facts.bands,
                 config=sampling or self.recipe.sampling,
             )
-        return [np.asarray(wave[:samples]) for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()]
+        return [
+            np.asarray(wave[:samples])
+            for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
+        ]
 
     def _told(self, scores: Sequence[Score]) -> Conditions:
         """Beats and chords of the scores; those that are empty are not known."""
@@ -123,5 +141,7 @@ class Player(NamedTuple):
             text=self.encoder.encode([score.prompt for score in scores]),
             beats=batched_beats([score.labels.beats for score in scores]),
             chords=batched_chords([score.labels.chords for score in scores]),
-            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores]) if self.recipe.model.seconds else None,
+            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores])
+            if self.recipe.model.seconds
+            else None,
         ).to(self.device)

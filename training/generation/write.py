@@ -1,4 +1,6 @@
-"""Pieces that a model played, as files: the sound, and beside it what was asked and with what it was made."""
+"""Pieces that a model played, as files: the sound, and beside it what was asked and with what it
+was made.
+"""
 
 import re
 from pathlib import Path
@@ -27,8 +29,19 @@ class Piece(Record):
     datasets: tuple[str, ...]  # names of the corpora that the model learned from
 
 
-def write_piece(folder: Path, score: Score, wave: Wave, player: Player, *, seed: int, sampling: SamplingConfig, audio_format: str) -> str:
-    """Write ``<prompt>-<seed>-<number>`` as sound and JSON; returns the sound's path. 16 bits, mono, the codec's rate."""
+def write_piece(
+    folder: Path,
+    score: Score,
+    wave: Wave,
+    player: Player,
+    *,
+    seed: int,
+    sampling: SamplingConfig,
+    audio_format: str,
+) -> str:
+    """Write ``<prompt>-<seed>-<number>`` as sound and JSON; returns the sound's path. 16 bits,
+    mono, the codec's rate.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{slug(score.prompt)}-{seed}-{score.key}"
     piece = Piece(
@@ -42,7 +55,9 @@ def write_piece(folder: Path, score: Score, wave: Wave, player: Player, *, seed:
         datasets=tuple(dataset.name or dataset.target for dataset in player.survey.datasets),
     )
     sound = f"{place}.{audio_format}"
-    soundfile.write(sound, wave, player.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16")
+    soundfile.write(
+        sound, wave, player.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16"
+    )
     Path(f"{place}.json").write_text(piece.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return sound
 

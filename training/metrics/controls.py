@@ -25,9 +25,11 @@ class Control(StrEnum):
 
 
 class Controls(Record):
-    """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or where nothing was heard.
+    """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or
+    where nothing was heard.
 
-    Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches without a chord are left out.
+    Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches
+    without a chord are left out.
 
     >>> Controls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
     ('Bb:maj', 'F:maj')
@@ -45,19 +47,27 @@ class Controls(Record):
         return plain_chords(labels)
 
     def has(self, control: Control) -> bool:
-        """Whether a control is there. Tempo words alone are no tempo: they are scored by themselves.
+        """Whether a control is there. Tempo words alone are no tempo: they are scored by
+        themselves.
 
         >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
         (True, False)
         """
         if control is Control.CHORDS:
             return bool(self.chords)
-        return {Control.TEMPO: self.bpm, Control.KEY: self.key, Control.METER: self.meter}[control] is not None
+        return {Control.TEMPO: self.bpm, Control.KEY: self.key, Control.METER: self.meter}[
+            control
+        ] is not None
 
 
 def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels spelled canonically, N left out, immediate repeats merged. Raises `SchemaError` for what is no chord."""
-    return tuple(label for label, _ in groupby(Chord.parse(label).harte for label in labels if label != NO_CHORD))
+    """Labels spelled canonically, N left out, immediate repeats merged. Raises `SchemaError` for
+    what is no chord.
+    """
+    return tuple(
+        label
+        for label, _ in groupby(Chord.parse(label).harte for label in labels if label != NO_CHORD)
+    )
 
 
 def heard_controls(labels: Labels) -> Controls:
@@ -72,7 +82,13 @@ def heard_controls(labels: Labels) -> Controls:
 
 def controls_of(wishes: Wishes) -> Controls:
     """What flags and a caption state, without anything that was worked out or filled in."""
-    chords = [label for label, _ in wishes.timed] if wishes.timed else wishes.chart.labels if wishes.chart else ()
+    chords = (
+        [label for label, _ in wishes.timed]
+        if wishes.timed
+        else wishes.chart.labels
+        if wishes.chart
+        else ()
+    )
     return Controls(
         bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
         tempo_words=() if wishes.bpm else wishes.words,
@@ -94,7 +110,9 @@ def stated_controls(caption: str) -> Controls:
 
 
 def surely_asked(labels: Labels) -> Controls:
-    """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a lower confidence."""
+    """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
+    lower confidence.
+    """
     found = heard_controls(labels)
     asked = {
         "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,
@@ -111,7 +129,9 @@ def laid_over(stated: Controls, given: Controls) -> Controls:
     >>> laid_over(stated_controls("A waltz at 90 BPM"), Controls(bpm=100)).bpm
     100.0
     """
-    kept = stated.model_dump() | {name: value for name, value in given.model_dump().items() if value not in (None, ())}
+    kept = stated.model_dump() | {
+        name: value for name, value in given.model_dump().items() if value not in (None, ())
+    }
     if given.bpm is not None:
         kept["tempo_words"] = ()
     return Controls.model_validate(kept)

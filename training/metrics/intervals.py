@@ -11,7 +11,9 @@ from pipelines.engine.seeding import generator
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent
 _AT_ONCE: Final = 1_000_000  # values drawn at once
-RESAMPLES: Final = 2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
+RESAMPLES: Final = (
+    2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
+)
 
 
 class Interval(NamedTuple):
@@ -23,7 +25,8 @@ class Interval(NamedTuple):
 
 
 def share_interval(hits: float, clips: int) -> Interval:
-    """A share with Wilson's score interval (1927): it holds for few clips, and for none or all of them. Needs at least one clip.
+    """A share with Wilson's score interval (1927): it holds for few clips, and for none or all of
+    them. Needs at least one clip.
 
     >>> tuple(round(end, 3) for end in share_interval(5, 10)), tuple(round(end, 3) for end in share_interval(3, 3))
     ((0.5, 0.237, 0.763), (1.0, 0.439, 1.0))
@@ -34,11 +37,15 @@ def share_interval(hits: float, clips: int) -> Interval:
     return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
-def mean_interval(values: Sequence[float], seed: int, name: str, *, within_unit: bool = True) -> Interval:
-    """A mean with the percentile interval of a bootstrap over clips, its draws keyed by seed and name. Needs at least one value.
+def mean_interval(
+    values: Sequence[float], seed: int, name: str, *, within_unit: bool = True
+) -> Interval:
+    """A mean with the percentile interval of a bootstrap over clips, its draws keyed by seed and
+    name. Needs at least one value.
 
-    Where all values are equal a bootstrap sees no spread. For values `within_unit`, 0 to 1, Wilson's interval then stands in, which is
-    never too narrow for them; for others the interval is a point, and tells nothing. Of few clips a bootstrap's is somewhat narrow.
+    Where all values are equal a bootstrap sees no spread. For values `within_unit`, 0 to 1,
+    Wilson's interval then stands in, which is never too narrow for them; for others the interval is
+    a point, and tells nothing. Of few clips a bootstrap's is somewhat narrow.
 
     >>> mean_interval([0.0, 0.5, 1.0], 0, "ECM") == mean_interval([0.0, 0.5, 1.0], 0, "ECM")
     True
@@ -46,7 +53,11 @@ def mean_interval(values: Sequence[float], seed: int, name: str, *, within_unit:
     rows = np.asarray(values, np.float64)
     mean = float(rows.mean())
     if rows.min() == rows.max():
-        return share_interval(mean * len(rows), len(rows)) if within_unit else Interval(mean, mean, mean)
+        return (
+            share_interval(mean * len(rows), len(rows))
+            if within_unit
+            else Interval(mean, mean, mean)
+        )
     draws = generator(seed, name, "bootstrap")
     at_once = max(1, _AT_ONCE // len(rows))
     sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]

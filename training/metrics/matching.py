@@ -1,4 +1,6 @@
-"""When an asked value counts as heard: tempo bins, keys, and chord sequences. Nothing here knows of missing labels."""
+"""When an asked value counts as heard: tempo bins, keys, and chord sequences. Nothing here knows of
+missing labels.
+"""
 
 from bisect import bisect_left
 from collections import Counter
@@ -12,7 +14,8 @@ from schemas.pitch import Key, Mode
 
 T = TypeVar("T", bound=Hashable)
 
-# Upper edges of Grave, Largo, Adagio, Andante, Moderato, Allegro, Vivace, Presto; above is Prestissimo (Melechovsky et al., NAACL 2024).
+# Upper edges of Grave, Largo, Adagio, Andante, Moderato, Allegro, Vivace, Presto; above is
+# Prestissimo (Melechovsky et al., NAACL 2024).
 TEMPO_EDGES_BPM: Final = (40, 60, 70, 90, 110, 140, 160, 210)
 
 
@@ -35,7 +38,8 @@ def same_or_relative(asked: Key, heard: Key) -> bool:
 
 
 def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
-    """As the published code has it: the relative key is looked for in the wrong direction, three semitones off on the other side.
+    """As the published code has it: the relative key is looked for in the wrong direction, three
+    semitones off on the other side.
 
     For C major it takes E flat minor, for A minor F sharp major.
 
@@ -49,7 +53,8 @@ def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
 
 
 def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """Length of the longest common subsequence: most asked items that are heard in the asked order, whatever stands between them.
+    """Length of the longest common subsequence: most asked items that are heard in the asked order,
+    whatever stands between them.
 
     >>> longest_in_order("abcd", "xbxd"), longest_in_order("abc", "cba")
     (2, 1)
@@ -58,12 +63,16 @@ def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
     for item in asked:
         before = 0
         for place, other in enumerate(heard, start=1):
-            before, row[place] = row[place], before + 1 if item == other else max(row[place], row[place - 1])
+            before, row[place] = (
+                row[place],
+                before + 1 if item == other else max(row[place], row[place - 1]),
+            )
     return row[-1]
 
 
 def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """As the published code has it: how many asked items from the first on are heard in order. One that is missing ends the count.
+    """As the published code has it: how many asked items from the first on are heard in order. One
+    that is missing ends the count.
 
     >>> beginning_in_order("abcd", "xaxb"), beginning_in_order("abcd", "bcd")
     (2, 0)
@@ -84,9 +93,11 @@ def found_in_any_order(asked: Sequence[T], heard: Sequence[T]) -> int:
 
 
 def called_for(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """How many heard items the asked sequence calls for, in order; it may be played again from the top as long as there is music.
+    """How many heard items the asked sequence calls for, in order; it may be played again from the
+    top as long as there is music.
 
-    It is the longest common subsequence with as many rounds as it takes to be as long as what was heard.
+    It is the longest common subsequence with as many rounds as it takes to be as long as what was
+    heard.
 
     >>> called_for("abc", "abcab"), called_for("abc", "abcxyz"), called_for("a", "aba")
     (5, 3, 1)
@@ -114,7 +125,8 @@ def by_third(label: str) -> tuple[int, str]:
 
 @lru_cache(maxsize=4096)
 def by_published_type(label: str) -> tuple[int, str]:
-    """As the published code has it: diminished and augmented triads (and diminished sevenths) are one class, neither major nor minor.
+    """As the published code has it: diminished and augmented triads (and diminished sevenths) are
+    one class, neither major nor minor.
 
     >>> by_published_type("B:dim"), by_published_type("B:hdim7"), by_published_type("C:aug")
     ((11, 'other'), (11, 'minor'), (0, 'other'))

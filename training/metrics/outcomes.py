@@ -1,12 +1,17 @@
-"""How one clip fares by each control metric of Mustango (Melechovsky et al., NAACL 2024), as corrected and as published.
+"""How one clip fares by each control metric of Mustango (Melechovsky et al., NAACL 2024), as
+corrected and as published.
 
-The published figures follow from what the published code does, where it departs from what is described:
+The published figures follow from what the published code does, where it departs from what is
+described:
 
-- A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as well; one without a tempo, or without a
+- A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as
+  well; one without a tempo, or without a
   meter, is left out of TB and TBT, or of BM. Here a label that the annotators leave empty is a miss.
 - CKD takes the relative key in the wrong direction.
-- ECM counts asked chords from the first on and stops at the first that is missing. Here it is the longest common subsequence.
-- CMOT puts diminished and augmented chords into one class of their own. Here each goes by its third.
+- ECM counts asked chords from the first on and stops at the first that is missing. Here it is the
+  longest common subsequence.
+- CMOT puts diminished and augmented chords into one class of their own. Here each goes by its
+  third.
 - Extra chords cost nothing. Here two figures of precision stand beside.
 """
 
@@ -65,10 +70,14 @@ MEANING: Final = {
 OF_CONTROL: Final = {
     **dict.fromkeys((Metric.TB, Metric.TBT, Metric.TW), Control.TEMPO),
     **dict.fromkeys((Metric.CK, Metric.CKD), Control.KEY),
-    **dict.fromkeys((Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP, Metric.CPT), Control.CHORDS),
+    **dict.fromkeys(
+        (Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP, Metric.CPT), Control.CHORDS
+    ),
     Metric.BM: Control.METER,
 }
-SHARES: Final = frozenset((Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM))  # of clips; others are means
+SHARES: Final = frozenset(
+    (Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM)
+)  # of clips; others are means
 Scores = Mapping[Metric, float]  # within [0, 1]; a metric is missing where the clip does not count
 
 
@@ -91,15 +100,26 @@ def scores(asked: Controls, heard: Controls, variant: Variant = Variant.CORRECTE
 
 
 def _corrected(asked: Controls, heard: Controls) -> Scores:
-    return _tempo(asked, heard) | _words(asked, heard) | _key(asked, heard) | _chords(asked.chords, heard.chords) | _meter(asked, heard)
+    return (
+        _tempo(asked, heard)
+        | _words(asked, heard)
+        | _key(asked, heard)
+        | _chords(asked.chords, heard.chords)
+        | _meter(asked, heard)
+    )
 
 
 def _published(asked: Controls, heard: Controls) -> Scores:
     found = _tempo(asked, heard) if heard.has(Control.TEMPO) else {}
     if asked.key and heard.key:
-        found |= {Metric.CK: float(asked.key == heard.key), Metric.CKD: float(same_or_wrong_relative(asked.key, heard.key))}
+        found |= {
+            Metric.CK: float(asked.key == heard.key),
+            Metric.CKD: float(same_or_wrong_relative(asked.key, heard.key)),
+        }
     if heard.key is not None:
-        found |= _published_chords(asked.chords, heard.chords) | (_meter(asked, heard) if heard.has(Control.METER) else {})
+        found |= _published_chords(asked.chords, heard.chords) | (
+            _meter(asked, heard) if heard.has(Control.METER) else {}
+        )
     return found
 
 
@@ -115,7 +135,9 @@ def _words(asked: Controls, heard: Controls) -> dict[Metric, float]:
     if not spans:
         return {}
     bpm = heard.bpm
-    within = bpm is not None and all(span.low * (1 - WORD_TOLERANCE) <= bpm <= span.high * (1 + WORD_TOLERANCE) for span in spans)
+    within = bpm is not None and all(
+        span.low * (1 - WORD_TOLERANCE) <= bpm <= span.high * (1 + WORD_TOLERANCE) for span in spans
+    )
     return {Metric.TW: float(within)}
 
 
@@ -137,7 +159,9 @@ def _chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
     if not asked:
         return {}
     in_order = longest_in_order(asked, heard)
-    asked_thirds, heard_thirds = (merged_by([by_third(label) for label in labels]) for labels in (asked, heard))
+    asked_thirds, heard_thirds = (
+        merged_by([by_third(label) for label in labels]) for labels in (asked, heard)
+    )
     return {
         Metric.PCM: float(in_order == len(asked)),
         Metric.ECM: in_order / len(asked),
@@ -160,6 +184,10 @@ def _published_chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric
     }
 
 
-def _typed(asked: Sequence[str], heard: Sequence[str], reduced: Callable[[str], tuple[int, str]]) -> float:
+def _typed(
+    asked: Sequence[str], heard: Sequence[str], reduced: Callable[[str], tuple[int, str]]
+) -> float:
     """Chords are reduced one by one, not merged: each asked one wants one of its own."""
-    return found_in_any_order([reduced(label) for label in asked], [reduced(label) for label in heard]) / len(asked)
+    return found_in_any_order(
+        [reduced(label) for label in asked], [reduced(label) for label in heard]
+    ) / len(asked)

@@ -10,11 +10,15 @@ from training.metrics.controls import Controls
 from training.metrics.intervals import mean_interval, share_interval
 from training.metrics.outcomes import MEANING, OF_CONTROL, SHARES, Metric, Scores, Variant, scores
 
-_OTHERS: Final = 20  # of each prompt: the mean over them is sure enough to tell a system from chance
+_OTHERS: Final = (
+    20  # of each prompt: the mean over them is sure enough to tell a system from chance
+)
 
 
 class Figure(Record):
-    """A share of clips, or a mean over clips, with its 95 % interval, and how many clips it is of."""
+    """A share of clips, or a mean over clips, with its 95 % interval, and how many clips it is
+    of.
+    """
 
     name: str
     meaning: str
@@ -22,8 +26,12 @@ class Figure(Record):
     low: float
     high: float
     clips: int
-    unheard: int = 0  # of these, those in which nothing was heard of the control: with the corrected rules, misses
-    chance: float | None = None  # of the same clips against each other's prompts: what a system gets that does not listen
+    # of these, those in which nothing was heard of the control: with the corrected rules, misses
+    unheard: int = 0
+    chance: float | None = (
+        # of the same clips against each other's prompts: what a system gets that does not listen
+        None
+    )
 
 
 class Pair(NamedTuple):
@@ -33,7 +41,9 @@ class Pair(NamedTuple):
     heard: Controls
 
 
-def control_figures(pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED, *, seed: int = 0) -> tuple[Figure, ...]:
+def control_figures(
+    pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED, *, seed: int = 0
+) -> tuple[Figure, ...]:
     """Each metric over the clips that count for it; a metric for which none does is not among them.
 
     >>> waltz, silent = Controls(meter=3), Controls()
@@ -48,7 +58,10 @@ def control_figures(pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED,
         one = _figure(metric, rows, others, f"{variant} {metric}", seed)
         if one is not None:
             control = OF_CONTROL[metric]
-            empty = sum(metric in row and not pair.heard.has(control) for row, pair in zip(rows, listed, strict=True))
+            empty = sum(
+                metric in row and not pair.heard.has(control)
+                for row, pair in zip(rows, listed, strict=True)
+            )
             found.append(one.replaced(unheard=empty))
     return tuple(found)
 
@@ -56,15 +69,32 @@ def control_figures(pairs: Iterable[Pair], variant: Variant = Variant.CORRECTED,
 def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
     """Each prompt against the clips of other prompts, so many of them, evenly spread."""
     count = len(pairs)
-    shifts = sorted({1 + number * (count - 1) // _OTHERS for number in range(_OTHERS)}) if count > 1 else []
-    return [scores(pair.asked, pairs[(place + shift) % count].heard, variant) for shift in shifts for place, pair in enumerate(pairs)]
+    shifts = (
+        sorted({1 + number * (count - 1) // _OTHERS for number in range(_OTHERS)})
+        if count > 1
+        else []
+    )
+    return [
+        scores(pair.asked, pairs[(place + shift) % count].heard, variant)
+        for shift in shifts
+        for place, pair in enumerate(pairs)
+    ]
 
 
-def _figure(metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], key: str, seed: int) -> Figure | None:
+def _figure(
+    metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], key: str, seed: int
+) -> Figure | None:
     values, by_chance = ([row[metric] for row in some if metric in row] for some in (rows, others))
     if not values:
         return None
-    found = figure(metric, MEANING[metric], values, Kind.SHARE if metric in SHARES else Kind.MEAN_SHARE, key=key, seed=seed)
+    found = figure(
+        metric,
+        MEANING[metric],
+        values,
+        Kind.SHARE if metric in SHARES else Kind.MEAN_SHARE,
+        key=key,
+        seed=seed,
+    )
     return found.replaced(chance=round(fmean(by_chance), 4)) if by_chance else found
 
 
@@ -76,8 +106,12 @@ class Kind(StrEnum):
     MEAN = "mean"  # of any numbers
 
 
-def figure(name: str, meaning: str, values: Sequence[float], kind: Kind, *, key: str, seed: int) -> Figure:
-    """A figure of at least one value, one per clip, with its interval; draws are keyed by `key` and `seed`."""
+def figure(
+    name: str, meaning: str, values: Sequence[float], kind: Kind, *, key: str, seed: int
+) -> Figure:
+    """A figure of at least one value, one per clip, with its interval; draws are keyed by `key` and
+    `seed`.
+    """
     if kind is Kind.SHARE:
         found = share_interval(sum(values), len(values))
     else:

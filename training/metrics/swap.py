@@ -1,4 +1,6 @@
-"""The swap test: two prompts differ in one control; that one should follow, and the others should stay."""
+"""The swap test: two prompts differ in one control; that one should follow, and the others should
+stay.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -18,7 +20,9 @@ class Swapped(NamedTuple):
 
 
 class SwapFigures(Record):
-    """Pairs that differ in `control`: whether it followed, and whether each other control stayed."""
+    """Pairs that differ in `control`: whether it followed, and whether each other control
+    stayed.
+    """
 
     control: Control
     pairs: int
@@ -27,14 +31,17 @@ class SwapFigures(Record):
 
 
 class SwapReport(Record):
-    """A row per control that was swapped, and how many pairs differ in no control or in several: those tell nothing."""
+    """A row per control that was swapped, and how many pairs differ in no control or in several:
+    those tell nothing.
+    """
 
     swaps: tuple[SwapFigures, ...]
     unusable: int
 
 
 def changed_control(asked: tuple[Controls, Controls]) -> Control | None:
-    """The one control in which two prompts differ; none where it is not exactly one that both state.
+    """The one control in which two prompts differ; none where it is not exactly one that both
+    state.
 
     >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=4))).value
     'tempo'
@@ -51,18 +58,22 @@ def changed_control(asked: tuple[Controls, Controls]) -> Control | None:
 def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
     """What became of each swap.
 
-    A control *followed* where each of the two clips is nearer to what its own prompt asks than to what the other one's does: tempo by its
-    ratio, key and meter by being equal, chords by the share of them heard in order by root and third. A model that ignores the control
-    does not pass by playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %, key and meter equal,
-    and for chords the mean share of both sequences that is common, in order, by root and third. A label that is missing in either clip
-    is a miss. Where the key was swapped, chords are looked at in pairs whose prompts state them: others have to change with it.
+    A control *followed* where each of the two clips is nearer to what its own prompt asks than to
+    what the other one's does: tempo by its ratio, key and meter by being equal, chords by the share
+    of them heard in order by root and third. A model that ignores the control does not pass by
+    playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %,
+    key and meter equal, and for chords the mean share of both sequences that is common, in order,
+    by root and third. A label that is missing in either clip is a miss. Where the key was swapped,
+    chords are looked at in pairs whose prompts state them: others have to change with it.
     """
     by_control: dict[Control, list[Swapped]] = {}
     for pair in pairs:
         control = changed_control(pair.asked)
         if control:
             by_control.setdefault(control, []).append(pair)
-    rows = [_figures(control, by_control[control], seed) for control in Control if control in by_control]
+    rows = [
+        _figures(control, by_control[control], seed) for control in Control if control in by_control
+    ]
     return SwapReport(swaps=tuple(rows), unusable=len(pairs) - sum(row.pairs for row in rows))
 
 
@@ -71,12 +82,25 @@ def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigur
     return SwapFigures(
         control=control,
         pairs=len(pairs),
-        followed=figure(control, "each clip nearer to its own prompt", followed, Kind.SHARE, key=f"swap {control}", seed=seed),
-        stayed=tuple(_stayed(other, control, kept, seed) for other in Control if (kept := _where_it_should_stay(other, control, pairs))),
+        followed=figure(
+            control,
+            "each clip nearer to its own prompt",
+            followed,
+            Kind.SHARE,
+            key=f"swap {control}",
+            seed=seed,
+        ),
+        stayed=tuple(
+            _stayed(other, control, kept, seed)
+            for other in Control
+            if (kept := _where_it_should_stay(other, control, pairs))
+        ),
     )
 
 
-def _where_it_should_stay(other: Control, control: Control, pairs: Sequence[Swapped]) -> list[Swapped]:
+def _where_it_should_stay(
+    other: Control, control: Control, pairs: Sequence[Swapped]
+) -> list[Swapped]:
     """Pairs in which another control than the one swapped has no reason to change."""
     if (other, control) == (Control.CHORDS, Control.KEY):
         return [pair for pair in pairs if all(side.has(other) for side in pair.asked)]
@@ -105,7 +129,9 @@ def followed_own(pair: Swapped, control: Control) -> bool:
 
 
 def nearness(asked: Controls, heard: Controls, control: Control) -> float:
-    """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked. Tempo: the ratio of the two."""
+    """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
+    Tempo: the ratio of the two.
+    """
     if not (asked.has(control) and heard.has(control)):
         return 0.0
     if control is Control.CHORDS:
@@ -133,7 +159,12 @@ def _thirds(controls: Controls) -> list[tuple[int, str]]:
     return [by_third(label) for label in controls.chords]
 
 
-_FIELD: Final = {Control.TEMPO: "bpm", Control.KEY: "key", Control.CHORDS: "chords", Control.METER: "meter"}
+_FIELD: Final = {
+    Control.TEMPO: "bpm",
+    Control.KEY: "key",
+    Control.CHORDS: "chords",
+    Control.METER: "meter",
+}
 
 
 def _value(controls: Controls, control: Control) -> object:

@@ -36,7 +36,9 @@ class SwappedPrompt(NamedTuple):
 
 
 def swapped_prompts(caption: str, asked: Controls) -> Iterator[SwappedPrompt]:
-    """A prompt for each control that is asked for and can be changed alone, with the values of `other_value`."""
+    """A prompt for each control that is asked for and can be changed alone, with the values of
+    `other_value`.
+    """
     for control in Control:
         value = other_value(asked, control)
         if value is not None:
@@ -47,11 +49,13 @@ def swapped_prompts(caption: str, asked: Controls) -> Iterator[SwappedPrompt]:
 
 
 def other_value(asked: Controls, control: Control) -> Controls | None:
-    """Another value of a control, alone in its record, chosen so that an annotator's usual confusions do not blur the difference.
+    """Another value of a control, alone in its record, chosen so that an annotator's usual
+    confusions do not blur the difference.
 
-    Tempo × 3/2, or × 2/3 above 105 BPM: not the double or the half. Key: the other mode a tritone away, as far from the relative as from
-    the dominant. Meter: 3 for 4, and 4 for any other. Chords: the same in reverse, in the same key. None where nothing is asked for; where
-    chords read the same backwards; and for a key beside chords, which would contradict them.
+    Tempo × 3/2, or × 2/3 above 105 BPM: not the double or the half. Key: the other mode a tritone
+    away, as far from the relative as from the dominant. Meter: 3 for 4, and 4 for any other.
+    Chords: the same in reverse, in the same key. None where nothing is asked for; where chords read
+    the same backwards; and for a key beside chords, which would contradict them.
 
     >>> other_value(Controls(bpm=90), Control.TEMPO).bpm, other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
     (135.0, 'F# minor')
@@ -71,8 +75,11 @@ def other_value(asked: Controls, control: Control) -> Controls | None:
     return Controls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
 
 
-def swapped_prompt(caption: str, asked: Controls, control: Control, value: Controls) -> SwappedPrompt:
-    """The caption with what states `control` changed to `value`; where nothing does, a sentence says it at the end.
+def swapped_prompt(
+    caption: str, asked: Controls, control: Control, value: Controls
+) -> SwappedPrompt:
+    """The caption with what states `control` changed to `value`; where nothing does, a sentence
+    says it at the end.
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
@@ -86,7 +93,10 @@ def swapped_prompt(caption: str, asked: Controls, control: Control, value: Contr
     for made in (_replaced(caption, control, value), _without(caption, control, value)):
         if stated_controls(made) == wanted:
             return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
-    raise TrainingError(f"the {control} of {caption!r} cannot be changed by itself: its words state it together with something else")
+    raise TrainingError(
+        f"the {control} of {caption!r} cannot be changed by itself: its words state it together "
+        "with something else"
+    )
 
 
 def _replaced(caption: str, control: Control, value: Controls) -> str:
@@ -94,43 +104,83 @@ def _replaced(caption: str, control: Control, value: Controls) -> str:
     out = []
     for sentence in split_sentences(caption):
         text = sentence
-        spans = [_span(mention) for mention in mentions(sentence) if mention.kind in _KINDS[control]]
+        spans = [
+            _span(mention) for mention in mentions(sentence) if mention.kind in _KINDS[control]
+        ]
         for start, end in sorted(_apart(spans), reverse=True):
             text = f"{text[:start]}{_words(sentence[start:end], control, value)}{text[end:]}"
-        out.append(text if text[-1:] in _ENDS or sentence[-1:] not in _ENDS else f"{text}{sentence[-1]}")
+        out.append(
+            text if text[-1:] in _ENDS or sentence[-1:] not in _ENDS else f"{text}{sentence[-1]}"
+        )
     replaced = " ".join(out)
-    return _with_sentence(replaced, control, value) if replaced == " ".join(split_sentences(caption)) else replaced
+    return (
+        _with_sentence(replaced, control, value)
+        if replaced == " ".join(split_sentences(caption))
+        else replaced
+    )
 
 
 def _span(mention: Mention) -> Span:
-    """What is replaced: of a tempo in figures or in words the number alone, whatever stands around it."""
-    return mention.parts[0] if mention.kind is FactKind.BPM and len(mention.parts) == 1 else mention.span
+    """What is replaced: of a tempo in figures or in words the number alone, whatever stands around
+    it.
+    """
+    return (
+        mention.parts[0]
+        if mention.kind is FactKind.BPM and len(mention.parts) == 1
+        else mention.span
+    )
 
 
 def _without(caption: str, control: Control, value: Controls) -> str:
-    """The caption without the sentences that state a control, and one sentence that states it anew."""
-    kept = [one for one in split_sentences(caption) if not any(mention.kind in _KINDS[control] for mention in mentions(one))]
+    """The caption without the sentences that state a control, and one sentence that states it
+    anew.
+    """
+    kept = [
+        one
+        for one in split_sentences(caption)
+        if not any(mention.kind in _KINDS[control] for mention in mentions(one))
+    ]
     return _with_sentence(" ".join(kept), control, value)
 
 
 def _apart(spans: list[Span]) -> set[Span]:
     """Spans without those that lie within another."""
-    return {one for one in spans if not any(other != one and other.start <= one.start and one.end <= other.end for other in spans)}
+    return {
+        one
+        for one in spans
+        if not any(
+            other != one and other.start <= one.start and one.end <= other.end for other in spans
+        )
+    }
 
 
 def _words(old: str, control: Control, value: Controls) -> str:
-    """What states the new value, in the manner of the old: ``slow`` becomes ``fast``, ``waltz`` becomes ``piece in 4/4``."""
+    """What states the new value, in the manner of the old: ``slow`` becomes ``fast``, ``waltz``
+    becomes ``piece in 4/4``.
+    """
     if control is Control.TEMPO:
         bpm = value.bpm or 0
-        word = tempo_word(bpm) if old.lower() in ITALIAN else _plain_word(bpm) if old.lower() in PLAIN else ""
-        return (word.capitalize() if old[:1].isupper() else word) or f"{write_number(bpm)}{'' if _is_number(old) else ' BPM'}"
+        word = (
+            tempo_word(bpm)
+            if old.lower() in ITALIAN
+            else _plain_word(bpm)
+            if old.lower() in PLAIN
+            else ""
+        )
+        return (
+            word.capitalize() if old[:1].isupper() else word
+        ) or f"{write_number(bpm)}{'' if _is_number(old) else ' BPM'}"
     if control is Control.KEY and value.key:
         return f"{'key of ' if old.lower().startswith('key of') else ''}{value.key.name}"
     if control is Control.CHORDS:
         return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
     number = _COUNT.search(old)
     if number and "/" not in old:  # "the beat counts to 4", "three beats to the bar"
-        count = str(value.meter) if number[0].isdigit() else _NUMBER_WORDS.get(value.meter or 0, str(value.meter))
+        count = (
+            str(value.meter)
+            if number[0].isdigit()
+            else _NUMBER_WORDS.get(value.meter or 0, str(value.meter))
+        )
         return f"{old[: number.start()]}{count}{old[number.end() :]}"
     return f"{'piece in ' if old.lower() == 'waltz' else ''}{signature(value.meter or 0)}"
 
@@ -140,7 +190,9 @@ def _is_number(old: str) -> bool:
 
 
 def _plain_word(bpm: float) -> str:
-    return next(word for word in ("fast", "slow", "mid-tempo") if PLAIN[word].low <= bpm < PLAIN[word].high)
+    return next(
+        word for word in ("fast", "slow", "mid-tempo") if PLAIN[word].low <= bpm < PLAIN[word].high
+    )
 
 
 def _with_sentence(caption: str, control: Control, value: Controls) -> str:

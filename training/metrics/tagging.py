@@ -1,4 +1,5 @@
-"""What a classifier hears in clips, and how far two sets of clips, or the clips of a pair, differ in it.
+"""What a classifier hears in clips, and how far two sets of clips, or the clips of a pair, differ
+in it.
 
 Shapes: N clips, C classes, D dimensions.
 """
@@ -11,19 +12,54 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
-Classifier = Callable[[Vectors], Array]  # embeddings of clips to class probabilities: (N, D) to (N, C), rows that add up to 1
+Classifier = Callable[
+    [Vectors], Array
+]  # embeddings of clips to class probabilities: (N, D) to (N, C), rows that add up to 1
 _LEAST: Final = 1e-8  # a class that a model calls impossible is not infinitely far
-_SHARPNESS: Final = 1 / 0.07  # what similarities are multiplied with before the softmax: CLIP's temperature (Radford et al., 2021)
+_SHARPNESS: Final = (
+    1 / 0.07
+)  # what similarities are multiplied with before the softmax: CLIP's temperature (Radford et al., 2021)
 # Instruments, voices and genres that tag sets of music agree on, such as MagnaTagATune's fifty.
 CLASSES: Final = (
-    "acoustic guitar", "electric guitar", "bass guitar", "piano", "synthesizer", "strings", "violin", "cello", "harp", "harpsichord",
-    "flute", "saxophone", "brass", "drums", "percussion", "sitar", "male singer", "female singer", "choir", "rap",
-    "classical", "jazz", "blues", "rock", "metal", "pop", "folk", "country", "electronic", "techno", "ambient", "hip hop", "reggae",
-)  # fmt: skip
+    "acoustic guitar",
+    "electric guitar",
+    "bass guitar",
+    "piano",
+    "synthesizer",
+    "strings",
+    "violin",
+    "cello",
+    "harp",
+    "harpsichord",
+    "flute",
+    "saxophone",
+    "brass",
+    "drums",
+    "percussion",
+    "sitar",
+    "male singer",
+    "female singer",
+    "choir",
+    "rap",
+    "classical",
+    "jazz",
+    "blues",
+    "rock",
+    "metal",
+    "pop",
+    "folk",
+    "country",
+    "electronic",
+    "techno",
+    "ambient",
+    "hip hop",
+    "reggae",
+)
 
 
 def kl_divergence(p_C: npt.ArrayLike, q_C: npt.ArrayLike) -> float:
-    """Kullback-Leibler divergence Σ p ln (p / q) in nats, of distributions whose zeros are raised to 1e-8.
+    """Kullback-Leibler divergence Σ p ln (p / q) in nats, of distributions whose zeros are raised
+    to 1e-8.
 
     >>> kl_divergence([0.5, 0.5], [0.5, 0.5]), round(kl_divergence([1.0, 0.0], [0.5, 0.5]), 4)
     (0.0, 0.6931)
@@ -40,13 +76,17 @@ def mean_distribution(probabilities_NC: npt.ArrayLike) -> Array:
 
 
 def pair_divergences(reference_NC: npt.ArrayLike, made_NC: npt.ArrayLike) -> list[float]:
-    """KL of each reference clip from the clip made for its caption, as AudioLDM's evaluation pairs them (Liu et al., ICML 2023)."""
+    """KL of each reference clip from the clip made for its caption, as AudioLDM's evaluation pairs
+    them (Liu et al., ICML 2023).
+    """
     rows = zip(np.asarray(reference_NC), np.asarray(made_NC), strict=True)
     return [kl_divergence(p, q) for p, q in rows]
 
 
 def zero_shot(class_vectors_CD: npt.ArrayLike) -> Classifier:
-    """A classifier made of a joint space: how near a clip lies to the text of each class, by a softmax."""
+    """A classifier made of a joint space: how near a clip lies to the text of each class, by a
+    softmax.
+    """
     texts = np.asarray(class_vectors_CD, np.float64)
 
     def classify(vectors_ND: Vectors) -> Array:
@@ -60,5 +100,7 @@ def zero_shot(class_vectors_CD: npt.ArrayLike) -> Classifier:
 
 def cosines(texts_ND: npt.ArrayLike, sounds_ND: npt.ArrayLike) -> list[float]:
     """Cosine of each text with its sound, of unit vectors: their mean is the CLAP score."""
-    products: Sequence[float] = np.einsum("nd,nd->n", np.asarray(texts_ND, np.float64), np.asarray(sounds_ND, np.float64)).tolist()
+    products: Sequence[float] = np.einsum(
+        "nd,nd->n", np.asarray(texts_ND, np.float64), np.asarray(sounds_ND, np.float64)
+    ).tolist()
     return list(products)

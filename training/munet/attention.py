@@ -1,8 +1,11 @@
-"""An attention site: one small transformer per condition, each looking at the grid itself and then at its condition's tokens.
+"""An attention site: one small transformer per condition, each looking at the grid itself and then
+at its condition's tokens.
 
-The transformer is that of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, gated feed-forward.
+The transformer is that of latent diffusion (Rombach et al. 2022): self-attention, cross-attention,
+gated feed-forward.
 
-Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid, L tokens, D their width, H heads, c channels of a head.
+Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid, L tokens, D their
+width, H heads, c channels of a head.
 """
 
 from collections.abc import Mapping
@@ -33,21 +36,36 @@ class Attention(nn.Module):
         self.value = nn.Linear(token_width, width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BPC: torch.Tensor, tokens: Tokens | None = None, times_s_P: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x_BPC: torch.Tensor,
+        tokens: Tokens | None = None,
+        times_s_P: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """What each place finds among the tokens, or among the places themselves: (B, P, C).
 
-        Where times of both are known, a place looks for tokens by how much earlier or later than itself they are, and what it finds
-        says so too: values are turned to their times, and what is found back by the place's own. Without that a place knows which
-        beat it found, but not how far off it is: in a toy task beats took three times as many steps to be learnt.
+        Where times of both are known, a place looks for tokens by how much earlier or later than
+        itself they are, and what it finds says so too: values are turned to their times, and what
+        is found back by the place's own. Without that a place knows which beat it found, but not
+        how far off it is: in a toy task beats took three times as many steps to be learnt.
         """
         states_BLD = x_BPC if tokens is None else tokens.states_BLD
-        query, key, value = self._heads(self.query(x_BPC)), self._heads(self.key(states_BLD)), self._heads(self.value(states_BLD))
+        query, key, value = (
+            self._heads(self.query(x_BPC)),
+            self._heads(self.key(states_BLD)),
+            self._heads(self.value(states_BLD)),
+        )
         mask_B11L = None if tokens is None else tokens.mask_BL[:, None, None]
         if tokens is None or tokens.times_s_BL is None or times_s_P is None:
             found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L)
         else:
-            query, (key, value) = turned(query, times_s_P), (turned(part, tokens.times_s_BL[:, None]) for part in (key, value))
-            found_BHPc = turned(scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L), -times_s_P)
+            query, (key, value) = (
+                turned(query, times_s_P),
+                (turned(part, tokens.times_s_BL[:, None]) for part in (key, value)),
+            )
+            found_BHPc = turned(
+                scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L), -times_s_P
+            )
         out_BPC: torch.Tensor = self.out(found_BHPc.transpose(1, 2).flatten(2))
         return out_BPC
 
@@ -73,8 +91,8 @@ class FeedForward(nn.Module):
 class Attender(nn.Module):
     """One condition's transformer.
 
-    A control's begins as nothing: its last projection is zero, so that a fresh net plays as its control-blind twin does and learns
-    from there.
+    A control's begins as nothing: its last projection is zero, so that a fresh net plays as its
+    control-blind twin does and learns from there.
     """
 
     def __init__(self, config: MuNetConfig, width: int, condition: Condition) -> None:
@@ -85,7 +103,9 @@ class Attender(nn.Module):
         self.self_norm = nn.LayerNorm(width)
         self.self_attention = Attention(width, config.head_width, width)
         self.cross_norm = nn.LayerNorm(width)
-        self.cross_attention = Attention(width, config.head_width, config.control_width if is_control else config.text_width)
+        self.cross_attention = Attention(
+            width, config.head_width, config.control_width if is_control else config.text_width
+        )
         self.feed_norm = nn.LayerNorm(width)
         self.feed = FeedForward(width)
         self.leave = nn.Linear(width, width)
@@ -93,7 +113,9 @@ class Attender(nn.Module):
             nn.init.zeros_(self.leave.weight)
             nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x_BCTF: torch.Tensor, tokens: Tokens, times_s_T: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, x_BCTF: torch.Tensor, tokens: Tokens, times_s_T: torch.Tensor | None
+    ) -> torch.Tensor:
         """The grid with what was found added to it."""
         times_s_P = None if times_s_T is None else times_s_T.repeat_interleave(x_BCTF.shape[3])
         x_BPC = self.enter(self.norm(x_BCTF).flatten(2).transpose(1, 2))
@@ -110,10 +132,15 @@ class AttentionSite(nn.Module):
     def __init__(self, config: MuNetConfig, width: int) -> None:
         super().__init__()
         self.attenders = nn.ModuleDict(
-            {str(condition): Attender(config, width, condition) for condition in (Condition.TEXT, *config.controls)}
+            {
+                str(condition): Attender(config, width, condition)
+                for condition in (Condition.TEXT, *config.controls)
+            }
         )
 
-    def forward(self, x_BCTF: torch.Tensor, context: Context, times_s_T: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, x_BCTF: torch.Tensor, context: Context, times_s_T: torch.Tensor | None
+    ) -> torch.Tensor:
         """The grid, told of every condition in turn; `times_s_T` says when each frame is."""
         for condition, attender in self.attenders.items():
             x_BCTF = attender(x_BCTF, context[Condition(condition)], times_s_T)

@@ -13,7 +13,9 @@ from training.conditions.embeddings import sinusoids
 from training.munet.attention import AttentionSite, Context
 from training.munet.config import MuNetConfig
 
-STEP_WIDER: Final = 4  # the step's embedding is four times as wide as the finest level, as in latent diffusion
+STEP_WIDER: Final = (
+    4  # the step's embedding is four times as wide as the finest level, as in latent diffusion
+)
 _SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 
 
@@ -33,10 +35,14 @@ class StepEmbedding(nn.Module):
     def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
         """Steps, and seconds (start of the clip, length of the song) where known, to (B, E)."""
         weights = self.first.weight.dtype
-        step_BE: torch.Tensor = self.second(silu(self.first(sinusoids(steps_B, self.width).to(weights))))
+        step_BE: torch.Tensor = self.second(
+            silu(self.first(sinusoids(steps_B, self.width).to(weights)))
+        )
         if self.seconds is None or seconds_B2 is None:
             return step_BE
-        place_BE: torch.Tensor = self.seconds(sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights))
+        place_BE: torch.Tensor = self.seconds(
+            sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
+        )
         return step_BE + place_BE
 
 
@@ -61,14 +67,22 @@ class ResBlock(nn.Module):
 
 
 class Layer(nn.Module):
-    """A residual block and, at an attended level, an attention site: what activation checkpointing keeps the ends of."""
+    """A residual block and, at an attended level, an attention site: what activation checkpointing
+    keeps the ends of.
+    """
 
     def __init__(self, config: MuNetConfig, width_in: int, width: int, attended: bool) -> None:
         super().__init__()
         self.block = ResBlock(width_in, width, STEP_WIDER * config.widths[0], config.norm_groups)
         self.site = AttentionSite(config, width) if attended else None
 
-    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor, context: Context, times_s_T: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self,
+        x_BCTF: torch.Tensor,
+        step_BE: torch.Tensor,
+        context: Context,
+        times_s_T: torch.Tensor | None,
+    ) -> torch.Tensor:
         """(B, C in, T, F) to (B, C, T, F)."""
         x_BCTF = self.block(x_BCTF, step_BE)
         return x_BCTF if self.site is None else self.site(x_BCTF, context, times_s_T)

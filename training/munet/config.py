@@ -10,7 +10,9 @@ from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
 
-WIDEST: Final = 65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
+WIDEST: Final = (
+    65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
+)
 CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
@@ -28,48 +30,95 @@ class MuNetConfig(Record):
     Its default widths of tokens, heads and groups are the published ones.
     """
 
-    latent_channels: int = Field(ge=1, le=WIDEST, description="Channels of the latent, in and out: the codec's.")
-    widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = Field(min_length=1, max_length=16, description="Channels at each level.")
-    attended: tuple[bool, ...] = Field(description="Levels with an attention site after each residual block. The middle always has one.")
-    layers: int = Field(2, ge=1, le=64, description="Residual blocks of a level on the way down; one more on the way up. TANGO: 2.")
+    latent_channels: int = Field(
+        ge=1, le=WIDEST, description="Channels of the latent, in and out: the codec's."
+    )
+    widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = Field(
+        min_length=1, max_length=16, description="Channels at each level."
+    )
+    attended: tuple[bool, ...] = Field(
+        description=(
+            "Levels with an attention site after each residual block. The middle always has one."
+        ),
+    )
+    layers: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Residual blocks of a level on the way down; one more on the way up. TANGO: 2.",
+    )
     head_width: int = Field(
-        64, ge=2, le=WIDEST, multiple_of=2, description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280)."
+        64,
+        ge=2,
+        le=WIDEST,
+        multiple_of=2,
+        description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280).",
     )
     norm_groups: int = Field(32, ge=1, le=WIDEST, description="Groups of a group norm. TANGO: 32.")
-    text_width: int = Field(1024, ge=1, le=WIDEST, description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.")
-    control_width: int = Field(1024, ge=2, le=WIDEST, multiple_of=2, description="Width of the tokens of beats and chords. Mustango: 1024.")
-    controls: tuple[Condition, ...] = Field(CONTROLS, description="What is attended to beside the text: none for a control-blind twin.")
+    text_width: int = Field(
+        1024,
+        ge=1,
+        le=WIDEST,
+        description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.",
+    )
+    control_width: int = Field(
+        1024,
+        ge=2,
+        le=WIDEST,
+        multiple_of=2,
+        description="Width of the tokens of beats and chords. Mustango: 1024.",
+    )
+    controls: tuple[Condition, ...] = Field(
+        CONTROLS, description="What is attended to beside the text: none for a control-blind twin."
+    )
     frame_rate_hz: float | None = Field(
         None,
         gt=0,
-        description="Latent frames a second. Where given, a frame looks at beats and chords by how far from it they are (rotary "
-        "attention, of keys and values), at no cost in parameters. None, as published: it has to find out when it is from the padding of "
-        "the convolutions.",
+        description=(
+            "Latent frames a second. Where given, a frame looks at beats and chords by how far "
+            "from it they are (rotary attention, of keys and values), at no cost in parameters. "
+            "None, as published: it has to find out when it is from the padding of the "
+            "convolutions."
+        ),
     )
     seconds: bool = Field(
         False,
-        description="Told where in its song the clip begins and how long the song is. Stable Audio (arXiv 2402.04825) is; Mustango not.",
+        description=(
+            "Told where in its song the clip begins and how long the song is. Stable Audio "
+            "(arXiv 2402.04825) is; Mustango not."
+        ),
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.attended) != len(self.widths):
-            raise SchemaError(f"{len(self.widths)} widths but {len(self.attended)} levels in attended")
+            raise SchemaError(
+                f"{len(self.widths)} widths but {len(self.attended)} levels in attended"
+            )
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
-                raise SchemaError(f"width {width} is no multiple of norm_groups {self.norm_groups} and head_width {self.head_width}")
+                raise SchemaError(
+                    f"width {width} is no multiple of norm_groups {self.norm_groups} and "
+                    f"head_width {self.head_width}"
+                )
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
-            raise SchemaError(f"controls are beats, chords, both or none, not {[str(control) for control in self.controls]}")
+            raise SchemaError(
+                "controls are beats, chords, both or none, not "
+                f"{[str(control) for control in self.controls]}"
+            )
         return self
 
     def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without the attention to beats and chords, to compare with."""
+        """The control-blind twin: the same net without the attention to beats and chords, to
+        compare with.
+        """
         return self.replaced(controls=())
 
 
 PRESETS: Final = {
-    # For minutes on a CPU: 4.4 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and MiniLM's states. Sites where a frame is 250 ms,
-    # which costs little and still tells beats apart; finer moments stand in the channels.
+    # For minutes on a CPU: 4.4 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
+    # MiniLM's states. Sites where a frame is 250 ms, which costs little and still tells beats
+    # apart; finer moments stand in the channels.
     Preset.TINY: MuNetConfig(
         latent_channels=64,
         widths=(80, 80, 80),
@@ -81,8 +130,8 @@ PRESETS: Final = {
         control_width=128,
         frame_rate_hz=8.0,
     ),
-    # For one GPU: 63.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for 10.24 s) and FLAN-T5-large's states, as
-    # `base` does, and has its levels and sites, narrower.
+    # For one GPU: 63.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for
+    # 10.24 s) and FLAN-T5-large's states, as `base` does, and has its levels and sites, narrower.
     Preset.SMALL: MuNetConfig(
         latent_channels=8,
         widths=(128, 160, 224, 224),
@@ -91,8 +140,9 @@ PRESETS: Final = {
         control_width=256,
         frame_rate_hz=25.0,
     ),
-    # As published: TANGO's UNet (arXiv 2304.13731, that of Stable Diffusion 2.1 with 8 channels in and out: 865.9 M parameters), and at
-    # each of its 16 sites a second and a third transformer (2 × 273.6 M) for beats and chords: 1413 M, "1.4 B" in Mustango's tables.
+    # As published: TANGO's UNet (arXiv 2304.13731, that of Stable Diffusion 2.1 with 8 channels in
+    # and out: 865.9 M parameters), and at each of its 16 sites a second and a third transformer (2
+    # × 273.6 M) for beats and chords: 1413 M, "1.4 B" in Mustango's tables.
     Preset.BASE: MuNetConfig(
         latent_channels=8,
         widths=(320, 640, 1280, 1280),

@@ -18,7 +18,9 @@ from training.munet.config import MuNetConfig
 
 
 class _Level(nn.Module):
-    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none at the end."""
+    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none at the
+    end.
+    """
 
     def __init__(self, layers: list[Layer], onward: Shrink | Grow | None) -> None:
         super().__init__()
@@ -27,10 +29,12 @@ class _Level(nn.Module):
 
 
 class MuNet(nn.Module):
-    """Predicts the noise, or the velocity, in a noisy latent, told of a diffusion step, a text, beats and chords.
+    """Predicts the noise, or the velocity, in a noisy latent, told of a diffusion step, a text,
+    beats and chords.
 
-    Any number of frames and bands will do. With `checkpointing`, activations within a layer are computed again on the way back:
-    a third more time for a fraction of the memory. Raises `TrainingError` where a condition that the configuration names is missing.
+    Any number of frames and bands will do. With `checkpointing`, activations within a layer are
+    computed again on the way back: a third more time for a fraction of the memory. Raises
+    `TrainingError` where a condition that the configuration names is missing.
     """
 
     def __init__(self, config: MuNetConfig, *, checkpointing: bool = False) -> None:
@@ -47,9 +51,15 @@ class MuNet(nn.Module):
         self.leave = nn.Conv2d(finest, config.latent_channels, 3, padding=1)
 
     def forward(
-        self, x_BCTF: torch.Tensor, steps_B: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None = None
+        self,
+        x_BCTF: torch.Tensor,
+        steps_B: torch.Tensor,
+        context: Context,
+        seconds_B2: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The prediction, shaped as the latent. `seconds_B2`: start of the clip and length of its song, or none if unknown."""
+        """The prediction, shaped as the latent. `seconds_B2`: start of the clip and length of its
+        song, or none if unknown.
+        """
         self._check(x_BCTF, context, seconds_B2)
         step_BE = self.step(steps_B, seconds_B2)
         x = self.enter(x_BCTF)
@@ -71,17 +81,23 @@ class MuNet(nn.Module):
         out_BCTF: torch.Tensor = self.leave(silu(self.norm(x)))
         return out_BCTF
 
-    def _run(self, layer: nn.Module, x: torch.Tensor, step_BE: torch.Tensor, context: Context, depth: int) -> torch.Tensor:
+    def _run(
+        self, layer: nn.Module, x: torch.Tensor, step_BE: torch.Tensor, context: Context, depth: int
+    ) -> torch.Tensor:
         times_s_T = self._times_s(x.shape[2], depth, x.device)
         if self.checkpointing and torch.is_grad_enabled():
-            return cast(torch.Tensor, checkpoint(layer, x, step_BE, context, times_s_T, use_reentrant=False))
+            return cast(
+                torch.Tensor, checkpoint(layer, x, step_BE, context, times_s_T, use_reentrant=False)
+            )
         return cast(torch.Tensor, layer(x, step_BE, context, times_s_T))
 
     def _times_s(self, frames: int, depth: int, device: torch.device) -> torch.Tensor | None:
         """When each frame of a level is, if frames are to know."""
         if self.config.frame_rate_hz is None:
             return None
-        frames_T = torch.arange(frames, device=device) * 2**depth  # the frame of the latent that each is centred on
+        frames_T = (
+            torch.arange(frames, device=device) * 2**depth
+        )  # the frame of the latent that each is centred on
         times_s_T: torch.Tensor = (frames_T + 0.5) / self.config.frame_rate_hz
         return times_s_T
 
@@ -89,14 +105,24 @@ class MuNet(nn.Module):
     def _levels(way: nn.ModuleList) -> list[_Level]:
         return [cast(_Level, level) for level in way]
 
-    def _check(self, x_BCTF: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None) -> None:
+    def _check(
+        self, x_BCTF: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None
+    ) -> None:
         if x_BCTF.shape[1] != self.config.latent_channels:
             raise TrainingError(
-                f"a latent of {x_BCTF.shape[1]} channels for a net of {self.config.latent_channels}: is it another codec's?"
+                f"a latent of {x_BCTF.shape[1]} channels for a net of "
+                f"{self.config.latent_channels}: is it another codec's?"
             )
-        missing = [str(condition) for condition in (Condition.TEXT, *self.config.controls) if condition not in context]
+        missing = [
+            str(condition)
+            for condition in (Condition.TEXT, *self.config.controls)
+            if condition not in context
+        ]
         if missing:
-            raise TrainingError(f"no tokens for {', '.join(missing)}; a net that is to do without is made from config.blind()")
+            raise TrainingError(
+                f"no tokens for {', '.join(missing)}; a net that is to do without is made from "
+                "config.blind()"
+            )
         if seconds_B2 is not None and not self.config.seconds:
             raise TrainingError("this net is not told seconds: its configuration has seconds=False")
 
@@ -122,7 +148,9 @@ def _way_up(config: MuNetConfig, skips: list[int]) -> nn.ModuleList:
     for depth in range(len(config.widths) - 1, -1, -1):
         layers = []
         for _ in range(config.layers + 1):
-            layers.append(Layer(config, width + left.pop(), config.widths[depth], config.attended[depth]))
+            layers.append(
+                Layer(config, width + left.pop(), config.widths[depth], config.attended[depth])
+            )
             width = config.widths[depth]
         levels.append(_Level(layers, Grow(width) if depth else None))
     return nn.ModuleList(levels)

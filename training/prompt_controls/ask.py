@@ -1,4 +1,6 @@
-"""A caption and flags to the controls that a model is told at inference: tempo, meter, key, a beat grid, a chord timeline."""
+"""A caption and flags to the controls that a model is told at inference: tempo, meter, key, a beat
+grid, a chord timeline.
+"""
 
 import math
 from typing import Final, NamedTuple
@@ -23,13 +25,22 @@ from training.prompt_controls.filling import (
     usual_beats_per_chord,
     usual_first_beat,
 )
-from training.prompt_controls.grid import Grid, Laid, beat_grid, grid_through, laid_by_time, laid_chart, laid_evenly
+from training.prompt_controls.grid import (
+    Grid,
+    Laid,
+    beat_grid,
+    grid_through,
+    laid_by_time,
+    laid_chart,
+    laid_evenly,
+)
 from training.prompt_controls.keys import best_key, fit
 from training.prompt_controls.predicting import Predictor, Request, laid_predicted
 from training.prompt_controls.wishes import Source, Wishes, read_wishes
 
-# A key whose scale holds less than three notes in four of the chords is told to be at odds with them. Chords borrowed from the parallel
-# key, and a secondary dominant or two among four chords, stay above.
+# A key whose scale holds less than three notes in four of the chords is told to be at odds with
+# them. Chords borrowed from the parallel key, and a secondary dominant or two among four chords,
+# stay above.
 _LEAST_FIT: Final = 0.75
 
 
@@ -47,23 +58,30 @@ def asked(
     predictors: Predictor | None = None,
     changed_from: str = "",
 ) -> Asked:
-    """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are filled from the corpus.
+    """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are
+    filled from the corpus.
 
     - Tempo: a number; else the corpus's median for the meter within what tempo words allow.
-    - Meter (``4/4``, ``6/8``, ``3``; beats are those of the upper figure): else the corpus's most usual.
-    - Key (``F# major``, ``Am``, or a mode alone): else the key that fits the stated chords; else drawn as often as the corpus has it.
-    - Chords, as `training.prompt_controls.chart.read_chart` reads them: a bar each, from the top again to the end; those with times in the caption
+    - Meter (``4/4``, ``6/8``, ``3``; beats are those of the upper figure): else the corpus's most
+      usual.
+    - Key (``F# major``, ``Am``, or a mode alone): else the key that fits the stated chords; else
+      drawn as often as the corpus has it.
+    - Chords, as `training.prompt_controls.chart.read_chart` reads them: a bar each, from the top
+      again to the end; those with times in the caption
       begin then. Else a phrase of four is drawn from what follows what in the corpus, in the key, each as long as is usual there.
 
-    With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a key is drawn all the same.
+    With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a
+    key is drawn all the same.
 
-    With `changed_from`, the caption that this one comes from by a change of one control, what both leave open is told as for that one:
-    nothing differs but the change and what follows from it. Chords that nobody states follow a changed key, and keep their bars in a
-    changed meter; changed chords begin when those of that caption do.
+    With `changed_from`, the caption that this one comes from by a change of one control, what both
+    leave open is told as for that one: nothing differs but the change and what follows from it.
+    Chords that nobody states follow a changed key, and keep their bars in a changed meter; changed
+    chords begin when those of that caption do.
 
-    The same arguments give the same controls. Draws depend on caption and seed alone, so a flag more changes nothing that it does not
-    bear on. With `varied`, tempo and meter are drawn too where nothing states them, and all that is predicted. Raises `TrainingError`
-    for flags that cannot be read, for a duration that is not above 0, and for more chords than beats.
+    The same arguments give the same controls. Draws depend on caption and seed alone, so a flag
+    more changes nothing that it does not bear on. With `varied`, tempo and meter are drawn too
+    where nothing states them, and all that is predicted. Raises `TrainingError` for flags that
+    cannot be read, for a duration that is not above 0, and for more chords than beats.
 
     >>> asked("A waltz at 90 BPM", duration_s=2, chords="C").labels.beats.times_s
     (0.0, 0.667, 1.333)
@@ -71,13 +89,23 @@ def asked(
     ('tempo 72 BPM (flag)', 'meter 4/4 (default)', 'key A minor (caption)', 'chords Am F Am (flag)')
     """
     if not (math.isfinite(duration_s) and round(duration_s, TIME_DECIMALS) > 0):
-        raise TrainingError(f"a duration of {duration_s:g} s holds no music: expected seconds above 0")
+        raise TrainingError(
+            f"a duration of {duration_s:g} s holds no music: expected seconds above 0"
+        )
 
     def wishes_of(text: str) -> Wishes:
         return _within(read_wishes(text, bpm=bpm, meter=meter, key=key, chords=chords), duration_s)
 
     first = changed_from or caption
-    asking = _Asking(wishes_of(first), statistics, first, seed, round(duration_s, TIME_DECIMALS), varied, predictors)
+    asking = _Asking(
+        wishes_of(first),
+        statistics,
+        first,
+        seed,
+        round(duration_s, TIME_DECIMALS),
+        varied,
+        predictors,
+    )
     return asking.changed_to(wishes_of(caption)).told() if changed_from else asking.told()
 
 
@@ -89,7 +117,9 @@ class _Original(NamedTuple):
 
 
 class _Asking(NamedTuple):
-    """One control after the other, each from what is asked for, else from what is told for the original, else from what is usual."""
+    """One control after the other, each from what is asked for, else from what is told for the
+    original, else from what is usual.
+    """
 
     wishes: Wishes
     statistics: CorpusStatistics
@@ -108,26 +138,38 @@ class _Asking(NamedTuple):
         laid = self.laid(grid, tonality.value)
         wishes = self.wishes
         came = CameFrom(
-            tempo=Came(source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""),
+            tempo=Came(
+                source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""
+            ),
             meter=Came(source=bar.source),
             key=Came(source=tonality.source, words=wishes.mode.fact.value if wishes.mode else ""),
             chords=Came(source=laid.source),
         )
         notes = (*wishes.notes, *self.at_odds(tonality.value), *laid.value.notes)
-        return Asked(labels=stated_labels(grid, tonality.value, laid.value.segments, came), came=came, notes=notes)
+        return Asked(
+            labels=stated_labels(grid, tonality.value, laid.value.segments, came),
+            came=came,
+            notes=notes,
+        )
 
     def changed_to(self, wishes: Wishes) -> "_Asking":
         """The same with one control changed; all that these wishes leave open stays."""
-        return self._replace(wishes=_timed_as(wishes, self.wishes), original=_Original(self.wishes, self.told()))
+        return self._replace(
+            wishes=_timed_as(wishes, self.wishes), original=_Original(self.wishes, self.told())
+        )
 
     def meter(self) -> Filled[int]:
         stated = self.wishes.meter
         if stated:
             return Filled(int(stated.fact.value), stated.source)
         if self.original and self.original.told.labels.meter.beats_per_bar:
-            return Filled(self.original.told.labels.meter.beats_per_bar, self.original.told.came.meter.source)
+            return Filled(
+                self.original.told.labels.meter.beats_per_bar, self.original.told.came.meter.source
+            )
         if self.predictors:
-            return Filled(self.predictors.meter(self._request, self._variety("meter")), Source.PREDICTED)
+            return Filled(
+                self.predictors.meter(self._request, self._variety("meter")), Source.PREDICTED
+            )
         return filled_meter(self.statistics, self._variety("meter"))
 
     def tempo(self, beats_per_bar: int) -> Filled[float]:
@@ -141,9 +183,13 @@ class _Asking(NamedTuple):
         least_bpm = squeezed * 60 / max(self.duration_s - first.time_s, 1e-3)
         span, draws, filled = self.wishes.span, self._variety("tempo"), None
         if self.predictors:
-            bpm = self.predictors.tempo(self._request, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws)
+            bpm = self.predictors.tempo(
+                self._request, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
+            )
             filled = None if bpm is None else Filled(bpm, Source.PREDICTED)
-        filled = filled or filled_tempo(self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws)
+        filled = filled or filled_tempo(
+            self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
+        )
         return Filled(filled.value, Source.CAPTION if self.wishes.words else filled.source)
 
     def key(self) -> Filled[Key]:
@@ -158,18 +204,24 @@ class _Asking(NamedTuple):
             found = Filled(best_key(chords, mode), Source.CHORDS)
         elif self.predictors and mode is None:
             mode = self.predictors.mode(self._request, self._variety("mode"))
-            found = Filled(drawn_key(self.statistics, mode, self._draws("key")).value, Source.PREDICTED)
+            found = Filled(
+                drawn_key(self.statistics, mode, self._draws("key")).value, Source.PREDICTED
+            )
         else:
             found = drawn_key(self.statistics, mode, self._draws("key"))
         return Filled(found.value, narrowed.source if narrowed else found.source)
 
     def grid(self, bpm: float, beats_per_bar: int) -> Grid:
         if self.wishes.timed:
-            return grid_through([start_s for _, start_s in self.wishes.timed], bpm, beats_per_bar, self.duration_s)
+            return grid_through(
+                [start_s for _, start_s in self.wishes.timed], bpm, beats_per_bar, self.duration_s
+            )
         first = self._first_beat(beats_per_bar)
         if first.time_s >= self.duration_s:
             return beat_grid(bpm, beats_per_bar, self.duration_s)
-        return beat_grid(bpm, beats_per_bar, self.duration_s, start_s=first.time_s, number=first.number)
+        return beat_grid(
+            bpm, beats_per_bar, self.duration_s, start_s=first.time_s, number=first.number
+        )
 
     def laid(self, grid: Grid, key: Key) -> Filled[Laid]:
         wishes = self.wishes
@@ -178,38 +230,56 @@ class _Asking(NamedTuple):
         if wishes.chords_source:
             return Filled(Laid(laid_by_time(wishes.timed, grid)), wishes.chords_source)
         if self.predictors:
-            chords = self.predictors.chords(self._request, key, grid, self._variety("predicted chords"))
+            chords = self.predictors.chords(
+                self._request, key, grid, self._variety("predicted chords")
+            )
             return Filled(Laid(laid_predicted(chords, grid)), Source.PREDICTED)
         phrase = drawn_chords(self.statistics, key, self._draws("chords"))
         beats_each = self._beats_per_chord(grid.beats_per_bar)
-        return Filled(Laid(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)), phrase.source)
+        return Filled(
+            Laid(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)),
+            phrase.source,
+        )
 
     def at_odds(self, key: Key) -> tuple[str, ...]:
         """A note where a key that is asked for holds few of the notes of the chords that are."""
         chords = self._stated_chords()
-        if not chords or not (self.wishes.key or self.wishes.mode) or fit(chords, key) >= _LEAST_FIT:
+        if (
+            not chords
+            or not (self.wishes.key or self.wishes.mode)
+            or fit(chords, key) >= _LEAST_FIT
+        ):
             return ()
         other = best_key(chords)
         return (
-            f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} of their notes, "
+            f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} of "
+            "their notes, "
             f"that of {other.name} {fit(chords, other):.0%}",
         )
 
     def _first_beat(self, beats_per_bar: int) -> FirstBeat:
         beats = self.original.told.labels.beats if self.original else None
         if beats and beats.times_s:
-            return FirstBeat(beats.times_s[0], beats.numbers[0] if beats.numbers[0] <= beats_per_bar else 1)
+            return FirstBeat(
+                beats.times_s[0], beats.numbers[0] if beats.numbers[0] <= beats_per_bar else 1
+            )
         return usual_first_beat(self.statistics, beats_per_bar)
 
     def _beats_per_chord(self, beats_per_bar: int) -> int:
-        """What is usual; in a changed meter as many bars as in the original's, or one where that is no whole number of beats."""
-        before = (self.original.told.labels.meter.beats_per_bar if self.original else None) or beats_per_bar
+        """What is usual; in a changed meter as many bars as in the original's, or one where that is
+        no whole number of beats.
+        """
+        before = (
+            self.original.told.labels.meter.beats_per_bar if self.original else None
+        ) or beats_per_bar
         beats = usual_beats_per_chord(self.statistics, before) * beats_per_bar
         return beats_per_bar if beats % before else beats // before
 
     @property
     def _request(self) -> Request:
-        return Request(self.caption, self.original.wishes if self.original else self.wishes, self.duration_s)
+        return Request(
+            self.caption, self.original.wishes if self.original else self.wishes, self.duration_s
+        )
 
     def _stated_chords(self) -> list[Chord]:
         chart = self.wishes.chart
@@ -224,17 +294,31 @@ class _Asking(NamedTuple):
 
 def _within(wishes: Wishes, duration_s: float) -> Wishes:
     """The wishes without chords that would begin when all is over."""
-    beyond = [(label, at_s) for label, at_s in wishes.timed if at_s >= round(duration_s, TIME_DECIMALS)]
+    beyond = [
+        (label, at_s) for label, at_s in wishes.timed if at_s >= round(duration_s, TIME_DECIMALS)
+    ]
     if not beyond:
         return wishes
     inside = tuple(one for one in wishes.timed if one not in beyond)
-    notes = tuple(f"{in_symbols([label])} at {at_s:g} s comes after the end, {duration_s:g} s: left out" for label, at_s in beyond)
-    return wishes._replace(timed=inside, chords_source=wishes.chords_source if inside else None, notes=(*wishes.notes, *notes))
+    notes = tuple(
+        f"{in_symbols([label])} at {at_s:g} s comes after the end, {duration_s:g} s: left out"
+        for label, at_s in beyond
+    )
+    return wishes._replace(
+        timed=inside,
+        chords_source=wishes.chords_source if inside else None,
+        notes=(*wishes.notes, *notes),
+    )
 
 
 def _timed_as(wishes: Wishes, original: Wishes) -> Wishes:
-    """The wishes with their chords at the times of the original's, where it has times and as many chords."""
+    """The wishes with their chords at the times of the original's, where it has times and as many
+    chords.
+    """
     labels = wishes.chart.labels if wishes.chart else ()
     if not original.timed or len(labels) != len(original.timed):
         return wishes
-    return wishes._replace(chart=None, timed=tuple((label, at_s) for label, (_, at_s) in zip(labels, original.timed, strict=True)))
+    return wishes._replace(
+        chart=None,
+        timed=tuple((label, at_s) for label, (_, at_s) in zip(labels, original.timed, strict=True)),
+    )

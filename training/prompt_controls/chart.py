@@ -1,4 +1,6 @@
-"""Chords as somebody writes them down: lead-sheet symbols or Harte syntax, with or without bar lines."""
+"""Chords as somebody writes them down: lead-sheet symbols or Harte syntax, with or without bar
+lines.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ from schemas.errors import SchemaError
 from schemas.pitch import Key
 from training.errors import TrainingError
 
-_SEPARATORS: Final = re.compile(r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+")  # a dash parts chords, but not "C-7"
+_SEPARATORS: Final = re.compile(
+    r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+"
+)  # a dash parts chords, but not "C-7"
 _TIMES: Final = re.compile(r"(.+):(\d{1,2})")
 _NO_CHORD_SIGNS: Final = ("N", "NC", "N.C.", "N.C")
 MAX_BARS_OF_ONE: Final = 16
@@ -21,7 +25,9 @@ class Chart(NamedTuple):
     """Chords by bar, as Harte labels in canonical spelling; N is no chord."""
 
     bars: tuple[tuple[str, ...], ...]
-    is_measured: bool  # bar lines or counts say how long each chord lasts; else they may be squeezed into the time there is
+    # bar lines or counts say how long each chord lasts; else they may be squeezed into the time
+    # there is
+    is_measured: bool
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -41,14 +47,17 @@ def listed(labels: tuple[str, ...]) -> Chart:
 
 def in_symbols(labels: Sequence[str], key: Key | None = None) -> str:
     """Harte labels as a lead sheet writes them in `key`, in ASCII."""
-    return " ".join("N.C." if label == NO_CHORD else Chord.parse(label).symbol(key) for label in labels)
+    return " ".join(
+        "N.C." if label == NO_CHORD else Chord.parse(label).symbol(key) for label in labels
+    )
 
 
 def read_chart(text: str, *, flag: str = "--chords") -> Chart:
-    """The chords of a text: ``Am F C G`` (a bar each), ``Dm7 G7 | Cmaj7`` (bars), ``Am:2 F:2`` (two bars each), ``A:min F:maj``, ``N.C.``.
+    """The chords of a text: ``Am F C G`` (a bar each), ``Dm7 G7 | Cmaj7`` (bars), ``Am:2 F:2`` (two
+    bars each), ``A:min F:maj``, ``N.C.``.
 
-    What Harte syntax reads is a chord: ``A:7`` is A7, not A for seven bars; ``A*7`` is. Raises `TrainingError` for what is no chord, with
-    its place.
+    What Harte syntax reads is a chord: ``A:7`` is A7, not A for seven bars; ``A*7`` is. Raises
+    `TrainingError` for what is no chord, with its place.
 
     >>> read_chart("Dm7 G7 | Cmaj7").bars
     (('D:min7', 'G:7'), ('C:maj7',))
@@ -58,17 +67,25 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
     cells = [[symbol for symbol in _SEPARATORS.split(cell) if symbol] for cell in text.split("|")]
     cells = [cell for cell in cells if cell]
     if not cells:
-        raise TrainingError(f"{flag} {text!r} names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' with bar lines")
+        raise TrainingError(
+            f"{flag} {text!r} names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' "
+            "with bar lines"
+        )
     has_lines = "|" in text
     bars: list[tuple[str, ...]] = []
     place, is_counted = 0, False
     for cell in cells:
-        symbols = [_counted(symbol, place + number, flag) for number, symbol in enumerate(cell, start=1)]
+        symbols = [
+            _counted(symbol, place + number, flag) for number, symbol in enumerate(cell, start=1)
+        ]
         place += len(cell)
         is_counted = is_counted or any(one.has_count for one in symbols)
         if has_lines and len(symbols) > 1:
             if any(one.has_count for one in symbols):
-                raise TrainingError(f"{flag} {' '.join(cell)!r}: within a bar of several chords none can be given a number of bars")
+                raise TrainingError(
+                    f"{flag} {' '.join(cell)!r}: within a bar of several chords none can be "
+                    "given a number of bars"
+                )
             bars.append(tuple(one.label for one in symbols))
         else:
             bars += [(one.label,) for one in symbols for _ in range(one.bars)]
@@ -89,12 +106,16 @@ def _counted(symbol: str, place: int, flag: str) -> _Counted:
         label = _label(times[1])
     if label is None:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) is no chord: expected a lead-sheet symbol such as Am, F#m7, C/E, or Harte syntax "
+            f"{flag}: {symbol!r} (the {_ordinal(place)}) is no chord: expected a lead-sheet "
+            "symbol such as Am, F#m7, C/E, or Harte syntax "
             "such as A:min, F#:min7, C:maj/3, or N.C."
         )
     bars = int(times[2]) if times else 1
     if not 1 <= bars <= MAX_BARS_OF_ONE:
-        raise TrainingError(f"{flag}: {symbol!r} (the {_ordinal(place)}) lasts {bars} bars: expected 1 to {MAX_BARS_OF_ONE}")
+        raise TrainingError(
+            f"{flag}: {symbol!r} (the {_ordinal(place)}) lasts {bars} bars: expected 1 to "
+            f"{MAX_BARS_OF_ONE}"
+        )
     return _Counted(label, bars, times is not None)
 
 
@@ -113,5 +134,7 @@ def _label(symbol: str) -> str | None:
 
 
 def _ordinal(place: int) -> str:
-    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
     return f"{place}{ending}"

@@ -2,7 +2,17 @@
 
 from typing import Any, Final
 
-from schemas.labels import Beats, Chords, ChordSegment, Claim, KeyLabel, Labels, Meter, Origin, Tempo
+from schemas.labels import (
+    Beats,
+    Chords,
+    ChordSegment,
+    Claim,
+    KeyLabel,
+    Labels,
+    Meter,
+    Origin,
+    Tempo,
+)
 from schemas.pitch import Key
 from schemas.record import Record
 from training.prompt_controls.chart import in_symbols
@@ -12,11 +22,15 @@ from training.prompt_controls.wishes import Source, signature
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
 STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is right by definition
-GUESSED_CONFIDENCE: Final = 0.5  # of what was worked out or filled in; no measured figure, it says that nobody asked for it
+GUESSED_CONFIDENCE: Final = (
+    0.5  # of what was worked out or filled in; no measured figure, it says that nobody asked for it
+)
 
 
 class Came(Record):
-    """Where a control comes from, and the words that it was worked out from where those do not state it."""
+    """Where a control comes from, and the words that it was worked out from where those do not
+    state it.
+    """
 
     source: Source
     words: str = ""
@@ -42,7 +56,9 @@ class CameFrom(Record):
 
 
 class Asked(Record):
-    """The controls of one clip to be made, as labels, where each comes from, and what contradicts what."""
+    """The controls of one clip to be made, as labels, where each comes from, and what contradicts
+    what.
+    """
 
     labels: Labels
     came: CameFrom
@@ -66,11 +82,18 @@ class Asked(Record):
         )
 
 
-def stated_labels(grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came: CameFrom) -> Labels:
+def stated_labels(
+    grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came: CameFrom
+) -> Labels:
     """The controls as labels; nothing of them was measured."""
     return Labels(
         duration_s=grid.duration_s,
-        beats=Beats(times_s=grid.times_s, numbers=grid.numbers, downbeat_confidence=came.meter.confidence, **_claim(came.tempo)),
+        beats=Beats(
+            times_s=grid.times_s,
+            numbers=grid.numbers,
+            downbeat_confidence=came.meter.confidence,
+            **_claim(came.tempo),
+        ),
         meter=Meter(beats_per_bar=grid.beats_per_bar, **_claim(came.meter)),
         tempo=Tempo(bpm=grid.bpm, **_claim(came.tempo)),
         chords=Chords(segments=segments, **_claim(came.chords)),
@@ -80,4 +103,10 @@ def stated_labels(grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came
 
 def _claim(came: Came) -> dict[str, Any]:
     # CC0: figures that somebody asked for are nobody's work.
-    return Claim(confidence=came.confidence, tool=TOOL, version=VERSION, licence="CC0-1.0", origin=Origin.STATED).model_dump()
+    return Claim(
+        confidence=came.confidence,
+        tool=TOOL,
+        version=VERSION,
+        licence="CC0-1.0",
+        origin=Origin.STATED,
+    ).model_dump()

@@ -1,4 +1,6 @@
-"""Counting what is usual in a corpus, sample by sample. Memory is bounded: there are counters alone, and rare progressions are let go."""
+"""Counting what is usual in a corpus, sample by sample. Memory is bounded: there are counters
+alone, and rare progressions are let go.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -23,13 +25,16 @@ from training.prompt_controls.corpus import (
     relative,
 )
 
-# Confidences are calibrated, so what is counted is right more often than not, and the wrong ones are spread over many values. A stricter
-# gate would count the easy pieces alone: a steady 4/4 with drums.
+# Confidences are calibrated, so what is counted is right more often than not, and the wrong ones
+# are spread over many values. A stricter gate would count the easy pieces alone: a steady 4/4 with
+# drums.
 MIN_CONFIDENCE: Final = 0.5
-# A pair of chords is right where both are: 0.7 × 0.7 is about a half. The key that they are counted in must be as sure.
+# A pair of chords is right where both are: 0.7 × 0.7 is about a half. The key that they are counted
+# in must be as sure.
 MIN_CHORDS_CONFIDENCE: Final = 0.7
 _MAX_BEATS_PER_CHORD: Final = 64
-# Once there are so many different progressions, the rarer half goes. 50,000 short texts take about 5 MB.
+# Once there are so many different progressions, the rarer half goes. 50,000 short texts take about
+# 5 MB.
 _PROGRESSIONS_HELD: Final = 50_000
 
 
@@ -41,7 +46,9 @@ class _Length(NamedTuple):
 
 
 def corpus_statistics(samples: Iterable[Sample]) -> CorpusStatistics:
-    """What is usual in these samples, which are to be those of the train split. The same samples in the same order give the same."""
+    """What is usual in these samples, which are to be those of the train split. The same samples in
+    the same order give the same.
+    """
     counts = CorpusCounts()
     for sample in samples:
         counts.add(sample)
@@ -49,7 +56,9 @@ def corpus_statistics(samples: Iterable[Sample]) -> CorpusStatistics:
 
 
 class CorpusCounts:
-    """Counters that samples are added to. Labels that are empty, or less sure than the limits above, are not counted."""
+    """Counters that samples are added to. Labels that are empty, or less sure than the limits
+    above, are not counted.
+    """
 
     def __init__(self) -> None:
         self._samples = 0
@@ -72,7 +81,9 @@ class CorpusCounts:
         if bpm is not None:
             self._tempos[meter or UNSURE_METER][round(bpm)] += 1
         self._add_first_beat(sample)
-        lengths = _lengths(sample.chords) if sample.chords.confidence >= MIN_CHORDS_CONFIDENCE else []
+        lengths = (
+            _lengths(sample.chords) if sample.chords.confidence >= MIN_CHORDS_CONFIDENCE else []
+        )
         if meter is not None and bpm is not None:
             for one in lengths[1:-1]:  # the window may have cut the first and the last
                 beats = round(min(one.length_s * bpm / 60, 2 * _MAX_BEATS_PER_CHORD))
@@ -106,7 +117,9 @@ class CorpusCounts:
             return
         self._keys[Key(tonic=label.tonic, mode=label.mode).name] += 1
         if lengths and label.confidence >= MIN_CHORDS_CONFIDENCE:
-            self._harmony[label.mode].add([None if one.chord is None else relative(one.chord, label.tonic) for one in lengths])
+            self._harmony[label.mode].add(
+                [None if one.chord is None else relative(one.chord, label.tonic) for one in lengths]
+            )
 
 
 class _HarmonyCounts:
@@ -118,13 +131,17 @@ class _HarmonyCounts:
         self.progressions: Counter[str] = Counter()
 
     def add(self, chords: list[str | None]) -> None:
-        """The chords of one sample in order; none, where no chord sounds, parts what stands around it."""
+        """The chords of one sample in order; none, where no chord sounds, parts what stands around
+        it.
+        """
         self.first.update([chord for chord in chords if chord is not None][:1])
         for before, after in pairwise(chords):
             if before is not None and after is not None:
                 self.follows[before][after] += 1
         for start in range(len(chords) - PROGRESSION_LENGTH + 1):
-            window = [chord for chord in chords[start : start + PROGRESSION_LENGTH] if chord is not None]
+            window = [
+                chord for chord in chords[start : start + PROGRESSION_LENGTH] if chord is not None
+            ]
             if len(window) == PROGRESSION_LENGTH:
                 self.progressions[" ".join(window)] += 1
         if len(self.progressions) > _PROGRESSIONS_HELD:

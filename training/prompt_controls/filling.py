@@ -1,4 +1,6 @@
-"""What nobody says, filled from the statistics of a corpus: the usual meter and tempo, a drawn key and drawn chords."""
+"""What nobody says, filled from the statistics of a corpus: the usual meter and tempo, a drawn key
+and drawn chords.
+"""
 
 import math
 from bisect import bisect_right
@@ -18,12 +20,15 @@ K = TypeVar("K", int, str)
 V = TypeVar("V")
 # A meter of fewer tempos than this does not tell its median: all tempos do.
 _ENOUGH_TEMPOS: Final = 20
-# The ends of a mechanical metronome's scale, in place of those that a word leaves open; 20 BPM below its slowest.
+# The ends of a mechanical metronome's scale, in place of those that a word leaves open; 20 BPM
+# below its slowest.
 _METRONOME_BPM: Final = (40.0, 208.0)
 _SLOWEST_BPM: Final = 20.0
 _FASTEST_BPM: Final = 400.0  # what the parser of captions takes for a tempo
 PHRASE_CHORDS: Final = 4  # the commonest length of a loop in popular music
-_USUAL_SHARE: Final = 0.5  # clips are cut anywhere in a song; only where half of them begin alike is that a habit
+_USUAL_SHARE: Final = (
+    0.5  # clips are cut anywhere in a song; only where half of them begin alike is that a habit
+)
 
 
 class Filled(NamedTuple, Generic[V]):
@@ -47,28 +52,44 @@ def filled_meter(statistics: CorpusStatistics, draws: np.random.Generator | None
 
 
 def filled_tempo(
-    statistics: CorpusStatistics, beats_per_bar: int, *, span: BpmRange, least_bpm: float, draws: np.random.Generator | None
+    statistics: CorpusStatistics,
+    beats_per_bar: int,
+    *,
+    span: BpmRange,
+    least_bpm: float,
+    draws: np.random.Generator | None,
 ) -> Filled[float]:
     """The median tempo of a meter, or one drawn, within what words and the number of chords allow.
 
-    Where the corpus has none in there, it is the (geometric) middle of what words allow, else the least that holds the chords.
+    Where the corpus has none in there, it is the (geometric) middle of what words allow, else the
+    least that holds the chords.
     """
     by_meter: Mapping[int, int] = statistics.tempos.get(beats_per_bar, {})
     if sum(by_meter.values()) < _ENOUGH_TEMPOS:
         by_meter = {}
         for row in statistics.tempos.values():
-            by_meter = {bpm: by_meter.get(bpm, 0) + row.get(bpm, 0) for bpm in sorted({*by_meter, *row})}
-    fitting = {bpm: count for bpm, count in by_meter.items() if span.low <= bpm < span.high and bpm >= least_bpm}
+            by_meter = {
+                bpm: by_meter.get(bpm, 0) + row.get(bpm, 0) for bpm in sorted({*by_meter, *row})
+            }
+    fitting = {
+        bpm: count
+        for bpm, count in by_meter.items()
+        if span.low <= bpm < span.high and bpm >= least_bpm
+    }
     if statistics.samples and fitting:
         return Filled(float(_drawn(fitting, draws) if draws else _median(fitting)), Source.CORPUS)
     is_said = span.low > 0 or span.high < _METRONOME_BPM[1]
     middle = _middle(span) if is_said else float(_median(NEUTRAL.tempos[4]))
     least = float(math.ceil(least_bpm))
-    return Filled(least if middle < least < min(span.high, _FASTEST_BPM) else middle, Source.DEFAULT)
+    return Filled(
+        least if middle < least < min(span.high, _FASTEST_BPM) else middle, Source.DEFAULT
+    )
 
 
 def _middle(span: BpmRange) -> float:
-    """The geometric middle of a range of tempos, in whole BPM, open ends closed as on a metronome."""
+    """The geometric middle of a range of tempos, in whole BPM, open ends closed as on a
+    metronome.
+    """
     slowest, fastest = _METRONOME_BPM
     low = span.low or (slowest if span.high > slowest else _SLOWEST_BPM)
     high = min(span.high, max(fastest, span.low))
@@ -77,7 +98,11 @@ def _middle(span: BpmRange) -> float:
 
 def usual_first_beat(statistics: CorpusStatistics, beats_per_bar: int) -> FirstBeat:
     """How at least half of the clips begin, else with a downbeat at 0 s."""
-    counts = {(number, at_ms): count for number, row in statistics.first_beats.items() for at_ms, count in row.items()}
+    counts = {
+        (number, at_ms): count
+        for number, row in statistics.first_beats.items()
+        for at_ms, count in row.items()
+    }
     if counts:
         number, at_ms = max(sorted(counts), key=counts.__getitem__)
         if counts[number, at_ms] >= _USUAL_SHARE * sum(counts.values()) and number <= beats_per_bar:
@@ -85,22 +110,32 @@ def usual_first_beat(statistics: CorpusStatistics, beats_per_bar: int) -> FirstB
     return FirstBeat(0.0, 1)
 
 
-def drawn_key(statistics: CorpusStatistics, mode: Mode | None, draws: np.random.Generator) -> Filled[Key]:
+def drawn_key(
+    statistics: CorpusStatistics, mode: Mode | None, draws: np.random.Generator
+) -> Filled[Key]:
     """A key as likely as it is in the corpus, of a mode if one is asked for."""
 
     def of_mode(keys: dict[str, int]) -> dict[str, int]:
-        return {name: count for name, count in keys.items() if mode is None or name.endswith(f" {mode}")}
+        return {
+            name: count for name, count in keys.items() if mode is None or name.endswith(f" {mode}")
+        }
 
     known = _known(statistics, of_mode(statistics.keys), of_mode(NEUTRAL.keys))
     return Filled(Key.parse(_drawn(known.counts, draws)), known.source)
 
 
-def drawn_chords(statistics: CorpusStatistics, key: Key, draws: np.random.Generator) -> Filled[tuple[Chord, ...]]:
-    """A phrase of four chords in a key, each drawn by how often it follows the one before; the last one also leads back to the first.
+def drawn_chords(
+    statistics: CorpusStatistics, key: Key, draws: np.random.Generator
+) -> Filled[tuple[Chord, ...]]:
+    """A phrase of four chords in a key, each drawn by how often it follows the one before; the last
+    one also leads back to the first.
 
     Fewer than four where nothing is known to follow.
     """
-    harmony, source = statistics.harmony.get(key.mode), Source.CORPUS if statistics.samples else Source.DEFAULT
+    harmony, source = (
+        statistics.harmony.get(key.mode),
+        Source.CORPUS if statistics.samples else Source.DEFAULT,
+    )
     if harmony is None or not harmony.first:
         harmony, source = NEUTRAL.harmony[key.mode], Source.DEFAULT
     phrase = [_drawn(harmony.first, draws)]
@@ -113,20 +148,31 @@ def drawn_chords(statistics: CorpusStatistics, key: Key, draws: np.random.Genera
 
 
 def _after(harmony: Harmony, phrase: list[str]) -> Mapping[str, int]:
-    """What may follow a phrase, and how often it did; for its last chord, what also leads back to the first, if anything does."""
+    """What may follow a phrase, and how often it did; for its last chord, what also leads back to
+    the first, if anything does.
+    """
     after = harmony.follows.get(phrase[-1], {})
     if len(phrase) < PHRASE_CHORDS - 1:
         return after
-    back = {chord: count * harmony.follows.get(chord, {}).get(phrase[0], 0) for chord, count in after.items()}
+    back = {
+        chord: count * harmony.follows.get(chord, {}).get(phrase[0], 0)
+        for chord, count in after.items()
+    }
     closing = {chord: count for chord, count in back.items() if count}
     return closing or {chord: count for chord, count in after.items() if chord != phrase[0]}
 
 
 def usual_beats_per_chord(statistics: CorpusStatistics, beats_per_bar: int) -> int:
-    """The most usual length of a chord among those that go with the bar: a part of it, or one, two or four bars; else one bar."""
+    """The most usual length of a chord among those that go with the bar: a part of it, or one, two
+    or four bars; else one bar.
+    """
     parts = [beats for beats in range(1, beats_per_bar + 1) if beats_per_bar % beats == 0]
     fitting = {*parts, 2 * beats_per_bar, 4 * beats_per_bar}
-    counts = {beats: count for beats, count in statistics.beats_per_chord.get(beats_per_bar, {}).items() if beats in fitting}
+    counts = {
+        beats: count
+        for beats, count in statistics.beats_per_chord.get(beats_per_bar, {}).items()
+        if beats in fitting
+    }
     return _most(counts) if counts else beats_per_bar
 
 
@@ -135,9 +181,15 @@ class _Known(NamedTuple, Generic[K]):
     source: Source
 
 
-def _known(statistics: CorpusStatistics, counted: Mapping[K, int], neutral: Mapping[K, int]) -> _Known[K]:
+def _known(
+    statistics: CorpusStatistics, counted: Mapping[K, int], neutral: Mapping[K, int]
+) -> _Known[K]:
     """The corpus's counts where there are any, else common knowledge."""
-    return _Known(counted, Source.CORPUS) if counted and statistics.samples else _Known(neutral, Source.DEFAULT)
+    return (
+        _Known(counted, Source.CORPUS)
+        if counted and statistics.samples
+        else _Known(neutral, Source.DEFAULT)
+    )
 
 
 def _most(counts: Mapping[K, int]) -> K:
@@ -151,7 +203,9 @@ def _median(counts: Mapping[int, int]) -> int:
 
 
 def _drawn(counts: Mapping[K, int], draws: np.random.Generator) -> K:
-    """One of them, as likely as it is frequent; the order in which they were counted plays no part."""
+    """One of them, as likely as it is frequent; the order in which they were counted plays no
+    part.
+    """
     return _at(counts, int(draws.integers(sum(counts.values()))))
 
 

@@ -9,7 +9,8 @@ from schemas.labels import TIME_DECIMALS, ChordSegment
 from training.errors import TrainingError
 from training.prompt_controls.chart import Chart, in_symbols
 
-# A start that a text writes with one decimal is up to half of 0.1 s away from the beat that it means.
+# A start that a text writes with one decimal is up to half of 0.1 s away from the beat that it
+# means.
 _WRITTEN_TOLERANCE_S: Final = 0.05
 
 
@@ -24,7 +25,9 @@ class Grid(NamedTuple):
 
     @property
     def bars(self) -> tuple[int, ...]:
-        """Places of the beats at which bars begin; beats before the first downbeat belong to the first bar."""
+        """Places of the beats at which bars begin; beats before the first downbeat belong to the
+        first bar.
+        """
         starts = [place for place, number in enumerate(self.numbers) if number == 1]
         return (0, *starts[1:]) if starts else (0,)
 
@@ -52,8 +55,11 @@ class Laid(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def beat_grid(bpm: float, beats_per_bar: int, duration_s: float, *, start_s: float = 0.0, number: int = 1) -> Grid:
-    """Beats from `start_s`, the first one with this number in its bar, to strictly before `duration_s`, in whole milliseconds.
+def beat_grid(
+    bpm: float, beats_per_bar: int, duration_s: float, *, start_s: float = 0.0, number: int = 1
+) -> Grid:
+    """Beats from `start_s`, the first one with this number in its bar, to strictly before
+    `duration_s`, in whole milliseconds.
 
     >>> grid = beat_grid(90, 3, 3.0)
     >>> grid.times_s, grid.numbers
@@ -66,8 +72,11 @@ def beat_grid(bpm: float, beats_per_bar: int, duration_s: float, *, start_s: flo
     return Grid(tuple(times_s), numbers, bpm, beats_per_bar, duration_s)
 
 
-def grid_through(starts_s: Sequence[float], bpm: float, beats_per_bar: int, duration_s: float) -> Grid:
-    """The grid that brings these starts of chords nearest to beats, then to downbeats: a downbeat falls on one of them.
+def grid_through(
+    starts_s: Sequence[float], bpm: float, beats_per_bar: int, duration_s: float
+) -> Grid:
+    """The grid that brings these starts of chords nearest to beats, then to downbeats: a downbeat
+    falls on one of them.
 
     A start at 0 s may be where a clip was cut, so it decides only where there is no other.
 
@@ -78,21 +87,27 @@ def grid_through(starts_s: Sequence[float], bpm: float, beats_per_bar: int, dura
     anchors = [start_s for start_s in starts_s if start_s > 0] or list(starts_s)
 
     def strays(downbeat_s: float) -> tuple[float, float]:
-        off = [sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors) for unit in (beat_s, beat_s * beats_per_bar)]
+        off = [
+            sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors)
+            for unit in (beat_s, beat_s * beats_per_bar)
+        ]
         return round(off[0], 6), round(off[1], 6)
 
     downbeat_s = min(anchors, key=strays)
     before = int(downbeat_s / beat_s + 1e-6)
     first_s = max(0.0, downbeat_s - before * beat_s)
-    return beat_grid(bpm, beats_per_bar, duration_s, start_s=first_s, number=-before % beats_per_bar + 1)
+    return beat_grid(
+        bpm, beats_per_bar, duration_s, start_s=first_s, number=-before % beats_per_bar + 1
+    )
 
 
 def laid_chart(chart: Chart, grid: Grid) -> Laid:
     """A chart over the bars of a grid, from the top again as often as there is time.
 
-    A bar of several chords is shared evenly, by beats. Chords of which nobody says how long they last have a bar each or, where there are
-    more of them than bars, an even share of the beats. A measured chart of more bars than there are is cut, which a note says. Raises
-    `TrainingError` where two chords would share a beat.
+    A bar of several chords is shared evenly, by beats. Chords of which nobody says how long they
+    last have a bar each or, where there are more of them than bars, an even share of the beats. A
+    measured chart of more bars than there are is cut, which a note says. Raises `TrainingError`
+    where two chords would share a beat.
     """
     starts = grid.bars
     if not chart.is_measured and len(chart.bars) > len(starts):
@@ -102,7 +117,8 @@ def laid_chart(chart: Chart, grid: Grid) -> Laid:
         labels = chart.bars[number % len(chart.bars)]
         if len(labels) > grid.beats_per_bar:
             raise TrainingError(
-                f"bar {number % len(chart.bars) + 1} of the chords, {in_symbols(labels)!r}, has {len(labels)} chords: "
+                f"bar {number % len(chart.bars) + 1} of the chords, {in_symbols(labels)!r}, has "
+                f"{len(labels)} chords: "
                 f"expected at most one for each of its {grid.beats_per_bar} beats"
             )
         end = starts[number + 1] if number + 1 < len(starts) else len(grid.times_s)
@@ -112,7 +128,9 @@ def laid_chart(chart: Chart, grid: Grid) -> Laid:
             if beat < end:
                 placed.append(LaidChord(beat, label))
     left_out = len(chart.bars) - len(starts)
-    said = f"the chords fill {len(chart.bars)} bars, {grid} have {len(starts)}: the rest is left out"
+    said = (
+        f"the chords fill {len(chart.bars)} bars, {grid} have {len(starts)}: the rest is left out"
+    )
     return Laid(segments_of(placed, grid), (said,) if left_out > 0 else ())
 
 
@@ -121,29 +139,38 @@ def _squeezed(chart: Chart, grid: Grid) -> list[LaidChord]:
     labels, beats = [bar[0] for bar in chart.bars], len(grid.times_s)
     if len(labels) > beats:
         raise TrainingError(
-            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat holds one chord at most: "
+            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat holds "
+            "one chord at most: "
             "ask for fewer chords, a faster tempo or a longer duration"
         )
     return [LaidChord(number * beats // len(labels), label) for number, label in enumerate(labels)]
 
 
 def laid_evenly(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
-    """Chords of so many beats each from the first downbeat on, from the top again as often as there is time."""
+    """Chords of so many beats each from the first downbeat on, from the top again as often as there
+    is time.
+    """
     places = range(grid.first_downbeat, len(grid.times_s), beats_each)
-    return segments_of([LaidChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)], grid)
+    return segments_of(
+        [LaidChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)], grid
+    )
 
 
 def segments_of(placed: Sequence[LaidChord], grid: Grid) -> tuple[ChordSegment, ...]:
-    """Segments of chords in the order of their beats: the first begins at 0 s, the last ends with the clip, equal neighbours are one."""
+    """Segments of chords in the order of their beats: the first begins at 0 s, the last ends with
+    the clip, equal neighbours are one.
+    """
     runs = [next(run) for _, run in groupby(placed, key=lambda one: one.label)]
     times_s = [0.0, *(grid.times_s[one.beat] for one in runs[1:]), grid.duration_s]
     return tuple(
-        ChordSegment(start_s=start_s, end_s=end_s, label=one.label) for one, (start_s, end_s) in zip(runs, pairwise(times_s), strict=True)
+        ChordSegment(start_s=start_s, end_s=end_s, label=one.label)
+        for one, (start_s, end_s) in zip(runs, pairwise(times_s), strict=True)
     )
 
 
 def laid_by_time(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordSegment, ...]:
-    """Chords that begin when the text says, or on the beat where one is so near that rounding explains it; no chord before the first.
+    """Chords that begin when the text says, or on the beat where one is so near that rounding
+    explains it; no chord before the first.
 
     All must begin before the clip ends.
     """
@@ -161,4 +188,8 @@ def laid_by_time(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordS
 
 def _on_beat(start_s: float, grid: Grid) -> float:
     nearest = min(grid.times_s, key=lambda time_s: abs(time_s - start_s), default=start_s)
-    return nearest if 0 < abs(nearest - start_s) <= _WRITTEN_TOLERANCE_S else round(start_s, TIME_DECIMALS)
+    return (
+        nearest
+        if 0 < abs(nearest - start_s) <= _WRITTEN_TOLERANCE_S
+        else round(start_s, TIME_DECIMALS)
+    )

@@ -1,4 +1,6 @@
-"""What a learned predictor is asked where a caption leaves something open, and what it answers; `training.control_predictors` has one."""
+"""What a learned predictor is asked where a caption leaves something open, and what it answers;
+`training.control_predictors` has one.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -29,21 +31,35 @@ class PredictedChord(NamedTuple):
 
 
 class Predictor(Protocol):
-    """Answers for what a request leaves open: the likeliest where `draws` is none, else one drawn. The same arguments, the same answer."""
+    """Answers for what a request leaves open: the likeliest where `draws` is none, else one drawn.
+    The same arguments, the same answer.
+    """
 
     def meter(self, request: Request, draws: np.random.Generator | None) -> int:
         """Beats per bar."""
 
     def tempo(
-        self, request: Request, beats_per_bar: int, *, span: BpmRange, least_bpm: float, draws: np.random.Generator | None
+        self,
+        request: Request,
+        beats_per_bar: int,
+        *,
+        span: BpmRange,
+        least_bpm: float,
+        draws: np.random.Generator | None,
     ) -> float | None:
-        """Beats per minute within what words and the number of chords allow; none where it knows of nothing in there."""
+        """Beats per minute within what words and the number of chords allow; none where it knows of
+        nothing in there.
+        """
 
     def mode(self, request: Request, draws: np.random.Generator | None) -> Mode:
         """The mode of the key."""
 
-    def chords(self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None) -> Sequence[PredictedChord]:
-        """Chords in a key, one after the other from the first beat of the grid, at least to its last; none where it has no beat."""
+    def chords(
+        self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None
+    ) -> Sequence[PredictedChord]:
+        """Chords in a key, one after the other from the first beat of the grid, at least to its
+        last; none where it has no beat.
+        """
 
 
 def laid_predicted(chords: Sequence[PredictedChord], grid: Grid) -> tuple[ChordSegment, ...]:

@@ -32,7 +32,9 @@ class Source(StrEnum):
     FLAG = "flag"
     CAPTION = "caption"
     CHORDS = "chords"  # a key worked out from chords that a flag or the caption states
-    PREDICTED = "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
+    PREDICTED = (
+        "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
+    )
     CORPUS = "corpus"  # nobody says: what is usual in the corpus
     DEFAULT = "default"  # nobody says, and nothing was counted: common knowledge
 
@@ -61,13 +63,22 @@ class Wishes(NamedTuple):
     def span(self) -> BpmRange:
         """Tempos that the words allow."""
         spans = [TEMPO_RANGES.get(word, ANY_TEMPO) for word in self.words]
-        return BpmRange(max((one.low for one in spans), default=0), min((one.high for one in spans), default=ANY_TEMPO.high))
+        return BpmRange(
+            max((one.low for one in spans), default=0),
+            min((one.high for one in spans), default=ANY_TEMPO.high),
+        )
 
 
 def read_wishes(
-    caption: str, *, bpm: float | None = None, meter: str | int | None = None, key: str | None = None, chords: str | None = None
+    caption: str,
+    *,
+    bpm: float | None = None,
+    meter: str | int | None = None,
+    key: str | None = None,
+    chords: str | None = None,
 ) -> Wishes:
-    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the notes.
+    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the
+    notes.
 
     Raises `TrainingError` for a flag that cannot be read.
     """
@@ -81,16 +92,23 @@ def read_wishes(
     words = _agreeing_words(of(FactKind.TEMPO_WORD), number, bpm_written, notes)
     bar = _picked(_meter_flag(meter), of(FactKind.METER), f"--meter {meter}", notes)
     flagged = _key_flag(key)
-    keys, modes = [[fact for fact in of(FactKind.KEY) if (" " in fact.value) is is_full] for is_full in (True, False)]
+    keys, modes = [
+        [fact for fact in of(FactKind.KEY) if (" " in fact.value) is is_full]
+        for is_full in (True, False)
+    ]
     tonal = _picked(flagged, [*keys, *modes], f"--key {key}", notes) if flagged or keys else None
     mode = None if tonal else _picked(None, modes, "", notes)
     if tonal and " " not in tonal.fact.value:
         tonal, mode = None, tonal
     chart, at_times, source = _chords(chords, of(FactKind.TIMED_CHORDS), of(FactKind.CHORDS), notes)
-    return Wishes(number, words, bar, tonal, mode, chart, at_times, source, tuple(dict.fromkeys(notes)))
+    return Wishes(
+        number, words, bar, tonal, mode, chart, at_times, source, tuple(dict.fromkeys(notes))
+    )
 
 
-def _picked(flag: Fact | None, facts: Sequence[Fact], as_written: str, notes: list[str]) -> Stated | None:
+def _picked(
+    flag: Fact | None, facts: Sequence[Fact], as_written: str, notes: list[str]
+) -> Stated | None:
     """The flag's fact, else the caption's first; others that disagree with it are noted."""
     taken = flag or next(iter(facts), None)
     if taken is None:
@@ -101,13 +119,17 @@ def _picked(flag: Fact | None, facts: Sequence[Fact], as_written: str, notes: li
     return Stated(taken, Source.FLAG if flag else Source.CAPTION)
 
 
-def _agreeing_words(words: Sequence[Fact], number: Stated | None, as_written: str, notes: list[str]) -> tuple[str, ...]:
+def _agreeing_words(
+    words: Sequence[Fact], number: Stated | None, as_written: str, notes: list[str]
+) -> tuple[str, ...]:
     """Tempo words of the caption that agree with the number and with the words before them."""
     kept: list[Fact] = []
     for word in words:
         against = [one for one in ([number.fact] if number else []) + kept if disagree(word, one)]
         if against:
-            is_flag = number is not None and against[0] is number.fact and number.source is Source.FLAG
+            is_flag = (
+                number is not None and against[0] is number.fact and number.source is Source.FLAG
+            )
             notes.append(_lost(word, against[0], as_written if is_flag else ""))
         else:
             kept.append(word)
@@ -134,7 +156,9 @@ def said(fact: Fact) -> str:
     if fact.kind is FactKind.CHORDS:
         return in_symbols(fact.value.split())
     if fact.kind is FactKind.TIMED_CHORDS:
-        return ", ".join(f"{in_symbols([label])} at {at_s:g} s" for label, at_s in timed(fact.value))
+        return ", ".join(
+            f"{in_symbols([label])} at {at_s:g} s" for label, at_s in timed(fact.value)
+        )
     return fact.value
 
 
@@ -151,7 +175,9 @@ def _bpm_flag(bpm: float | None) -> Fact | None:
     if bpm is None:
         return None
     if not (math.isfinite(bpm) and _BPM[0] <= bpm <= _BPM[1]):
-        raise TrainingError(f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute")
+        raise TrainingError(
+            f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
+        )
     return Fact(kind=FactKind.BPM, value=write_number(bpm), sentence=0)
 
 
@@ -161,7 +187,8 @@ def _meter_flag(meter: str | int | None) -> Fact | None:
     found = _SIGNATURE.fullmatch(str(meter))
     if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
+            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or "
+            f"{_BEATS[0]} to {_BEATS[1]} beats"
         )
     return Fact(kind=FactKind.METER, value=str(int(found[1])), sentence=0)
 
@@ -175,7 +202,9 @@ def _key_flag(key: str | None) -> Fact | None:
     try:
         return Fact(kind=FactKind.KEY, value=Key.parse(key).name, sentence=0)
     except SchemaError as error:
-        raise TrainingError(f"--key {key!r} is not a key: expected such as 'A minor', 'F# major'") from error
+        raise TrainingError(
+            f"--key {key!r} is not a key: expected such as 'A minor', 'F# major'"
+        ) from error
 
 
 class _Chords(NamedTuple):
@@ -184,12 +213,16 @@ class _Chords(NamedTuple):
     source: Source | None
 
 
-def _chords(flag: str | None, with_times: list[Fact], plain: list[Fact], notes: list[str]) -> _Chords:
+def _chords(
+    flag: str | None, with_times: list[Fact], plain: list[Fact], notes: list[str]
+) -> _Chords:
     """The flag's chords, else those of the caption, first those with times; others are noted."""
     if flag is not None:
         chart = read_chart(flag)
         for fact in [*with_times, *plain]:
-            if _round(_sequence(fact)) != _round([label for label in chart.labels if label != NO_CHORD]):
+            if _round(_sequence(fact)) != _round(
+                [label for label in chart.labels if label != NO_CHORD]
+            ):
                 notes.append(_lost(fact, fact, f"--chords {flag!r}"))
         return _Chords(chart, (), Source.FLAG)
     picked = _picked(None, [*with_times, *plain], "", notes)

@@ -1,4 +1,5 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened, and all that sampling needs.
+"""Checkpoints: all that a run needs to go on as if nothing had happened, and all that sampling
+needs.
 
 A run's folder, local or remote::
 
@@ -11,7 +12,8 @@ A run's folder, local or remote::
       state.json            step, counts, the SHA-256 of each of the others, and its own seal; written last: a checkpoint without
                             it is not one
 
-There is no random state and no place in the data to keep: every draw depends on the seed and the step.
+There is no random state and no place in the data to keep: every draw depends on the seed and the
+step.
 """
 
 import io
@@ -39,7 +41,9 @@ from training.run.checkpoint_files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE,
 FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
-_BY_HAND: Final = f"If you changed a file yourself, take its line and the one of {STATE} out of {STATE}"
+_BY_HAND: Final = (
+    f"If you changed a file yourself, take its line and the one of {STATE} out of {STATE}"
+)
 _LOG: Final = logging.getLogger(__name__)
 
 Weights = dict[str, torch.Tensor]
@@ -56,17 +60,23 @@ class State(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
-    files: dict[str, str] = Field({})  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+    files: dict[str, str] = Field(
+        {}
+    )  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
 
     @property
     def names(self) -> tuple[str, ...]:
         """Files that a whole checkpoint has."""
         written = tuple(name for name in self.files if name != STATE)
-        return written or ((MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS))
+        return written or (
+            (MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)
+        )
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint by its place. Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read."""
+    """A checkpoint by its place. Whatever is asked of it raises `TrainingError`, naming the file,
+    where that cannot be read.
+    """
 
     store: Store
     folder: str  # within the store; empty where the store is the checkpoint itself
@@ -80,11 +90,14 @@ class Checkpoint(NamedTuple):
         try:
             found = safetensors.torch.load(self.store.read_bytes(self.file(name)))
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{self.name}/{name} holds no tensors that can be read: {error}") from error
+            raise TrainingError(
+                f"{self.name}/{name} holds no tensors that can be read: {error}"
+            ) from error
         strange = next((key for key, value in found.items() if not value.isfinite().all()), "")
         if strange:
             raise TrainingError(
-                f"{self.name}/{name} holds numbers that are not finite, such as in {strange}: its disk or its writer failed"
+                f"{self.name}/{name} holds numbers that are not finite, such as in {strange}: "
+                "its disk or its writer failed"
             )
         return found
 
@@ -94,7 +107,9 @@ class Checkpoint(NamedTuple):
         try:
             found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged archive brings pickle and torch to raise anything
-            raise TrainingError(f"{self.name}/{OPTIMIZER} holds no moments that can be read: {first_line(error)}") from error
+            raise TrainingError(
+                f"{self.name}/{OPTIMIZER} holds no moments that can be read: {first_line(error)}"
+            ) from error
         return found
 
     def json(self, name: str) -> Any:
@@ -105,13 +120,18 @@ class Checkpoint(NamedTuple):
             raise TrainingError(f"{self.name}/{name} is not JSON: {error}") from error
 
     def record(self, name: str, kind: type[R]) -> R:
-        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or another version's."""
+        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or
+        another version's.
+        """
         try:
             return kind.model_validate(self.json(name))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise TrainingError(f"{self.name}/{name} is not of a model that this version trains: {where}: {first['msg']}") from error
+            raise TrainingError(
+                f"{self.name}/{name} is not of a model that this version trains: {where}: "
+                f"{first['msg']}"
+            ) from error
 
     def state(self) -> State:
         """Its step and counts."""
@@ -123,11 +143,15 @@ class Checkpoint(NamedTuple):
         return found
 
     def check(self, name: str, sha256: str) -> None:
-        """Raise `TrainingError` for a file that is not what was written; without a hash, as far as it can be seen."""
+        """Raise `TrainingError` for a file that is not what was written; without a hash, as far as
+        it can be seen.
+        """
         if sha256:
             with self.store.open(self.file(name)) as opened:
                 if sha256_of(opened) != sha256:
-                    raise TrainingError(f"{name} is not what was written, by its SHA-256 in {STATE}")
+                    raise TrainingError(
+                        f"{name} is not what was written, by its SHA-256 in {STATE}"
+                    )
         elif name == OPTIMIZER:
             self._check_archive(name)
         elif name.endswith(".json"):
@@ -136,7 +160,9 @@ class Checkpoint(NamedTuple):
             self.weights(name)
 
     def _check_archive(self, name: str) -> None:
-        """By the checksums that an archive of torch's has of each part, which torch does not compare."""
+        """By the checksums that an archive of torch's has of each part, which torch does not
+        compare.
+        """
         try:
             with self.store.open(self.file(name)) as opened, zipfile.ZipFile(opened) as archive:
                 damaged = archive.testzip()
@@ -184,12 +210,24 @@ def folder_of(step: int) -> str:
     return f"{FOLDER}/step-{step:08d}"
 
 
-def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: dict[str, Any], documents: Mapping[str, Any]) -> Checkpoint:
-    """Write a checkpoint: tensors by file, moments, JSON documents; `state.json` among them comes last, with the hashes of all others."""
+def write(
+    store: Store,
+    step: int,
+    *,
+    weights: dict[str, Weights],
+    optimizer: dict[str, Any],
+    documents: Mapping[str, Any],
+) -> Checkpoint:
+    """Write a checkpoint: tensors by file, moments, JSON documents; `state.json` among them comes
+    last, with the hashes of all others.
+    """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
     written = [
-        store.write_bytes(made.file(name), safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}))
+        store.write_bytes(
+            made.file(name),
+            safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}),
+        )
         for name, tensors in weights.items()
     ]
     with store.writer(made.file(OPTIMIZER)) as out:
@@ -200,7 +238,11 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
                 raise out.fault from None
             raise
     written.append(out.published())
-    written += [store.write_json(made.file(name), document) for name, document in documents.items() if name != STATE]
+    written += [
+        store.write_json(made.file(name), document)
+        for name, document in documents.items()
+        if name != STATE
+    ]
     hashes = {one.name.rpartition("/")[2]: one.sha256 for one in written}
     state = {**documents[STATE], "files": hashes}
     store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
@@ -209,11 +251,18 @@ def write(store: Store, step: int, *, weights: dict[str, Weights], optimizer: di
 
 def _state_seal(state: Mapping[str, Any]) -> str:
     """The seal of a state, which is no part of what it seals."""
-    return seal({**state, "files": {name: sha256 for name, sha256 in state["files"].items() if name != STATE}})
+    return seal(
+        {
+            **state,
+            "files": {name: sha256 for name, sha256 in state["files"].items() if name != STATE},
+        }
+    )
 
 
 def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:
-    """What is wrong with a checkpoint; empty where it is what was written. Of its files, those that are wanted are read (none: all)."""
+    """What is wrong with a checkpoint; empty where it is what was written. Of its files, those that
+    are wanted are read (none: all).
+    """
     try:
         state = checkpoint.state()
         for name in (name for name in state.names if wanted is None or name in wanted):
@@ -228,7 +277,9 @@ def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str
 
 
 def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
-    """The last checkpoint of a run that is what was written. Raises `TrainingError` where there are some, and none is whole."""
+    """The last checkpoint of a run that is what was written. Raises `TrainingError` where there are
+    some, and none is whole.
+    """
     damaged: list[Damaged] = []
     for one in reversed(whole_ones(store)):
         reason = damage(one, wanted)
@@ -238,20 +289,24 @@ def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
     if damaged:
         lines = "; ".join(f"{one.checkpoint.folder}: {one.reason}" for one in damaged)
         raise TrainingError(
-            f"{store.url} holds no whole checkpoint ({lines}): put a copy in its place, or begin anew in another folder. {_BY_HAND}"
+            f"{store.url} holds no whole checkpoint ({lines}): put a copy in its place, or begin "
+            f"anew in another folder. {_BY_HAND}"
         )
     return Newest(None, ())
 
 
 def whole_ones(store: Store) -> list[Checkpoint]:
-    """Checkpoints of a run that were written to their end, oldest first; `damage` says whether one is still what was written."""
+    """Checkpoints of a run that were written to their end, oldest first; `damage` says whether one
+    is still what was written.
+    """
     found = sorted({name for name in _folders(store) if _NAME.fullmatch(name)})
     made = [Checkpoint(store, f"{FOLDER}/{name}") for name in found]
     return [one for one in made if store.exists(one.file(STATE))]
 
 
 def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
-    """Remove all checkpoints but the last `keep` whole ones, and what a kill left of others; for the run whose turn it is.
+    """Remove all checkpoints but the last `keep` whole ones, and what a kill left of others; for
+    the run whose turn it is.
 
     `damaged` are the folders of those that are known not to be whole: they do not count, and go.
     """
@@ -263,10 +318,11 @@ def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
 
 
 def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Checkpoint:
-    """The checkpoint that a target names: itself, or the last whole one of a run, of which newer damaged ones are told in the log.
+    """The checkpoint that a target names: itself, or the last whole one of a run, of which newer
+    damaged ones are told in the log.
 
-    Of its files, those that are wanted are compared with what was written (none: all). Raises `TrainingError` where there is none, or
-    none is whole.
+    Of its files, those that are wanted are compared with what was written (none: all). Raises
+    `TrainingError` where there is none, or none is whole.
     """
     store = Store(target)
     try:
@@ -277,7 +333,10 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
     except (PipelineError, OSError) as error:
         raise TrainingError(f"{target} cannot be read: {error}") from error
     if found.whole is None:
-        raise TrainingError(f"{target} holds no checkpoint: name the folder of a training run, or one of its checkpoints/step-…")
+        raise TrainingError(
+            f"{target} holds no checkpoint: name the folder of a training run, or one of its "
+            "checkpoints/step-…"
+        )
     for one in found.damaged:
         _LOG.error("%s", one.line)
     return found.whole
@@ -295,6 +354,8 @@ def _folders(store: Store) -> list[str]:
     path = store.path(FOLDER)
     try:
         store.fs.invalidate_cache(path)
-        return [str(name).rstrip("/").rpartition("/")[2] for name in store.fs.ls(path, detail=False)]
+        return [
+            str(name).rstrip("/").rpartition("/")[2] for name in store.fs.ls(path, detail=False)
+        ]
     except (FileNotFoundError, NotADirectoryError):
         return []

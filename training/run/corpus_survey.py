@@ -1,4 +1,6 @@
-"""What a run has to know of its corpora before it begins: sentences per prompt, what is usual in them, whether they hold latents."""
+"""What a run has to know of its corpora before it begins: sentences per prompt, what is usual in
+them, whether they hold latents.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -31,7 +33,9 @@ class DatasetFacts(Record):
     target: str
     samples: int
     name: str = ""
-    sha256: str = ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    sha256: str = (
+        ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    )
     obbligato: str = ""  # what built it
     sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
     tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
@@ -40,7 +44,9 @@ class DatasetFacts(Record):
 class Survey(Record):
     """What is known of the corpora of a run; kept beside its checkpoints."""
 
-    datasets: tuple[DatasetFacts, ...]  # also those that were learned from before the present ones, which come last
+    datasets: tuple[
+        DatasetFacts, ...
+    ]  # also those that were learned from before the present ones, which come last
     codec: CodecFacts
     latents: bool  # the shards hold them; else audio is encoded as it is read
     mean_sentences: float
@@ -56,7 +62,9 @@ class Standing(NamedTuple):
 
 
 def standing(target: str) -> Standing:
-    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be read."""
+    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be
+    read.
+    """
     places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
         return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
@@ -68,21 +76,33 @@ def standing(target: str) -> Standing:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise TrainingError(f"{target}/{DATASET} cannot be used: latents.{where}: {first['msg']}") from error
+        raise TrainingError(
+            f"{target}/{DATASET} cannot be used: latents.{where}: {first['msg']}"
+        ) from error
     facts = DatasetFacts(
-        target=target, samples=len(places), name=stated.name, sha256=hashlib.sha256(dataset).hexdigest(),
-        obbligato=stated.obbligato, sources=stated.licences.sources, tools=stated.licences.tools,
-    )  # fmt: skip
+        target=target,
+        samples=len(places),
+        name=stated.name,
+        sha256=hashlib.sha256(dataset).hexdigest(),
+        obbligato=stated.obbligato,
+        sources=stated.licences.sources,
+        tools=stated.licences.tools,
+    )
     return Standing(places, facts, latents)
 
 
-def surveyed(corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float) -> Survey:
-    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than a share of them are unusable."""
+def surveyed(
+    corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float
+) -> Survey:
+    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than
+    a share of them are unusable.
+    """
     samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
-            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit {unusable:.1%}): "
+            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit "
+            f"{unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
     return Survey(
@@ -98,7 +118,10 @@ def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterat
     sizes = [len(corpus) for corpus in corpora]
     drawn = sorted(generator(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
-        mine, drawn = [number for number in drawn if number < size], [number - size for number in drawn if number >= size]
+        mine, drawn = (
+            [number for number in drawn if number < size],
+            [number - size for number in drawn if number >= size],
+        )
         for numbers in bucket.batches(mine, _AT_ONCE):
             contents = read_ranges([corpus.range_of(number) for number in numbers])
             yield from (sample_in(content) for content in contents)
@@ -116,9 +139,15 @@ def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
 
 
 def dataset_json(target: str) -> bytes:
-    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot be read."""
+    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot
+    be read.
+    """
     store = Store(target)
     try:
-        return store.read_bytes(DATASET) if not target.endswith(SUFFIXES) and store.exists(DATASET) else b""
+        return (
+            store.read_bytes(DATASET)
+            if not target.endswith(SUFFIXES) and store.exists(DATASET)
+            else b""
+        )
     except (PipelineError, OSError) as error:
         raise TrainingError(f"{target}/{DATASET} cannot be read: {error}") from error

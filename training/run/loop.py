@@ -1,7 +1,8 @@
-"""A training run, from its recipe to its last checkpoint. The same call again goes on where the last one stopped.
+"""A training run, from its recipe to its last checkpoint. The same call again goes on where the
+last one stopped.
 
-Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that was killed and resumed is, on a CPU, the
-same to the bit as one that was not.
+Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that
+was killed and resumed is, on a CPU, the same to the bit as one that was not.
 """
 
 import importlib.metadata
@@ -49,16 +50,26 @@ class Trained(NamedTuple):
     checkpoint: str
 
 
-def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable[[], object] = lambda: None) -> Trained:
+def train(
+    recipe: TrainRecipe,
+    out: str,
+    tell: Tell = print,
+    *,
+    at_end: Callable[[], object] = lambda: None,
+) -> Trained:
     """Train by a recipe into a folder, from its last checkpoint where it has one.
 
-    Once all steps are done the first process calls `at_end`, while the others wait and the folder is still its own.
-    SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError` where recipe and folder, shards or
-    machine do not fit together, and `BadData` for too many unusable samples or a loss that is no number.
+    Once all steps are done the first process calls `at_end`, while the others wait and the folder
+    is still its own. SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint.
+    Raises `TrainingError` where recipe and folder, shards or machine do not fit together, and
+    `BadData` for too many unusable samples or a loss that is no number.
     """
     store = Store(out)
     if not store.is_local:
-        raise TrainingError(f"{store.url}: a run is written to a local folder, such as a mounted disk; shards may be remote")
+        raise TrainingError(
+            f"{store.url}: a run is written to a local folder, such as a mounted disk; shards "
+            "may be remote"
+        )
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
         if world.is_first:
             _remember(recipe, out, tell)
@@ -72,7 +83,9 @@ def train(recipe: TrainRecipe, out: str, tell: Tell = print, *, at_end: Callable
 
 
 def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
-    """Note what the recipe names that was handed over for this run, so that its model may be played here; a job's node may not keep it."""
+    """Note what the recipe names that was handed over for this run, so that its model may be played
+    here; a job's node may not keep it.
+    """
     try:
         trust(out, wanted(recipe.text, recipe.codec))
     except PipelineError as error:
@@ -82,7 +95,9 @@ def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
 class _Run:
     """One process's part of a run."""
 
-    def __init__(self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None) -> None:
+    def __init__(
+        self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None
+    ) -> None:
         self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
         self.tell: Tell = tell if world.is_first else _silent
         _check_share(recipe, world)
@@ -96,8 +111,12 @@ class _Run:
         self.heard = self._samples(found.heard, told_all=True) if found.heard else None
         for note in found.notes:
             self.tell(note)
-        self.first_step, self.unusable = self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
-        self.reasons: list[str] = []  # why samples of this process could not be used, of the first few
+        self.first_step, self.unusable = (
+            self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
+        )
+        self.reasons: list[
+            str
+        ] = []  # why samples of this process could not be used, of the first few
         world.wait()  # nobody writes a checkpoint while another still reads the last one
 
     def go(self, stop: Callable[[], bool]) -> Trained:
@@ -115,7 +134,12 @@ class _Run:
                 step += 1
                 clock.stepped(figures.samples)
                 self._count(figures, taken, step)
-                stopping = self.world.summed(torch.tensor([float(stop())], device=self.world.device)).item() > 0
+                stopping = (
+                    self.world.summed(
+                        torch.tensor([float(stop())], device=self.world.device)
+                    ).item()
+                    > 0
+                )
                 if journal and (step % rules.log_every == 0 or step == rules.steps):
                     journal.step(step, figures, clock.lap(step))
                 self._look(step, journal, stopping and step < rules.steps)
@@ -124,7 +148,10 @@ class _Run:
                 if stopping:
                     break
         if self.unusable:
-            self.tell(f"{self.unusable} samples could not be used" + "".join(f"\n  {reason}" for reason in self.reasons))
+            self.tell(
+                f"{self.unusable} samples could not be used"
+                + "".join(f"\n  {reason}" for reason in self.reasons)
+            )
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
 
     def _learned(self, taken: Sequence[Batch], step: int) -> StepFigures:
@@ -134,7 +161,8 @@ class _Run:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower data.micro_batch, or set "
+                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower "
+                "data.micro_batch, or set "
                 "run.checkpointing=true. The run goes on from its last checkpoint"
             ) from error
 
@@ -152,7 +180,9 @@ class _Run:
     @property
     def share(self) -> Share:
         """This process's share of each step."""
-        return Share(self.recipe.data.batch, self.recipe.data.micro_batch, self.world.rank, self.world.ranks)
+        return Share(
+            self.recipe.data.batch, self.recipe.data.micro_batch, self.world.rank, self.world.ranks
+        )
 
     def _loader(self) -> AbstractContextManager[Iterator[Batch]]:
         return batches(
@@ -197,8 +227,10 @@ class _Run:
         samples = step * self.recipe.data.batch
         if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * samples):
             raise BadData(
-                f"{self.unusable} of {samples} samples were unusable (limit {self.recipe.data.unusable:.1%}), such as "
-                f"{'; '.join(self.world.gathered(self.reasons)[:_NAMED])}. `obbligato shards verify` says what is wrong with the shards; "
+                f"{self.unusable} of {samples} samples were unusable (limit "
+                f"{self.recipe.data.unusable:.1%}), such as "
+                f"{'; '.join(self.world.gathered(self.reasons)[:_NAMED])}. `obbligato shards "
+                "verify` says what is wrong with the shards; "
                 "if nothing is, run again once they can be read; data.unusable raises the limit"
             )
 
@@ -226,9 +258,16 @@ class _Run:
             documents = {
                 RECIPE: self.recipe.model_dump(mode="json"),
                 CORPUS: self.survey.model_dump(mode="json"),
-                STATE: {"step": step, "samples": step * self.recipe.data.batch, "unusable": self.unusable, **_versions()},
+                STATE: {
+                    "step": step,
+                    "samples": step * self.recipe.data.batch,
+                    "unusable": self.unusable,
+                    **_versions(),
+                },
             }
-            made = checkpoints.write(self.store, step, weights=weights, optimizer=moments, documents=documents)
+            made = checkpoints.write(
+                self.store, step, weights=weights, optimizer=moments, documents=documents
+            )
             self.damaged.discard(made.folder)
             checkpoints.drop_old(self.store, self.recipe.run.keep, self.damaged)
         self.world.wait()
@@ -246,17 +285,22 @@ def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
     samples = sum(len(corpus) for corpus in found.corpora)
     what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (
-        f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps of {recipe.data.batch} samples, "
-        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+        f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps "
+        f"of {recipe.data.batch} samples, "
+        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × "
+        f"{world.device.type}, {recipe.run.precision}"
     )
 
 
 def _check_share(recipe: TrainRecipe, world: World) -> None:
     if not recipe.data.shards:
-        raise TrainingError("no shards to learn from: name a build, a folder of shards, or their URLs")
+        raise TrainingError(
+            "no shards to learn from: name a build, a folder of shards, or their URLs"
+        )
     if recipe.data.batch % (recipe.data.micro_batch * world.ranks):
         raise TrainingError(
-            f"data.batch {recipe.data.batch} cannot be shared by {world.ranks} processes in micro-batches of {recipe.data.micro_batch}: "
+            f"data.batch {recipe.data.batch} cannot be shared by {world.ranks} processes in "
+            f"micro-batches of {recipe.data.micro_batch}: "
             "choose a batch that is a multiple of both"
         )
 
@@ -265,12 +309,14 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
     facts = codec.facts
     if facts.channels != recipe.model.latent_channels:
         raise TrainingError(
-            f"{facts.name} makes latents of {facts.channels} channels, but the model takes {recipe.model.latent_channels}: "
+            f"{facts.name} makes latents of {facts.channels} channels, but the model takes "
+            f"{recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
         )
     if text_width != recipe.model.text_width:
         raise TrainingError(
-            f"the text encoder's states are {text_width} wide, but the model takes {recipe.model.text_width}: "
+            f"the text encoder's states are {text_width} wide, but the model takes "
+            f"{recipe.model.text_width}: "
             f"set model.text_width={text_width}"
         )
 

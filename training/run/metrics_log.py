@@ -1,4 +1,5 @@
-"""The journal of a run: figures, sounds and pictures for TensorBoard, one line now and then for the terminal.
+"""The journal of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
+terminal.
 
 Written by the first process alone, below the run's folder.
 """
@@ -49,14 +50,20 @@ class Journal:
             "pace/tflops": pace.tflops,
             "data/unusable": figures.unusable,
         }
-        scalars |= {f"loss/noise_{band + 1}": loss for band, loss in enumerate(figures.band_losses) if loss is not None}
+        scalars |= {
+            f"loss/noise_{band + 1}": loss
+            for band, loss in enumerate(figures.band_losses)
+            if loss is not None
+        }
         scalars |= {"pace/mfu": pace.mfu} if pace.mfu is not None else {}
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
         mfu = "" if pace.mfu is None else f" · MFU {pace.mfu:.1%}"
         self._tell(
-            f"step {step} of {pace.steps} · loss {figures.loss:.4f} · gradient {figures.gradient_norm:.2f} · "
-            f"{pace.samples_per_s:.3g} samples/s · {pace.waiting_share:.1%} waiting for data{mfu} · {pace.left}"
+            f"step {step} of {pace.steps} · loss {figures.loss:.4f} · gradient "
+            f"{figures.gradient_norm:.2f} · "
+            f"{pace.samples_per_s:.3g} samples/s · {pace.waiting_share:.1%} waiting for "
+            f"data{mfu} · {pace.left}"
         )
 
     def validation(self, step: int, loss: float) -> None:
@@ -68,7 +75,9 @@ class Journal:
         """Sounds and their spectrograms, with their prompts."""
         for key, prompt, wave in zip(played.keys, played.prompts, played.waves, strict=True):
             self._writer.add_audio(f"played/{key}", wave[None], step, sample_rate=played.rate_hz)
-            self._writer.add_image(f"spectrogram/{key}", spectrogram_picture(wave), step, dataformats="HW")
+            self._writer.add_image(
+                f"spectrogram/{key}", spectrogram_picture(wave), step, dataformats="HW"
+            )
             self._writer.add_text(f"prompt/{key}", prompt, step)
 
     def close(self) -> None:
@@ -77,12 +86,20 @@ class Journal:
 
 
 def spectrogram_picture(wave: Wave) -> npt.NDArray[np.uint8]:
-    """Levels of a wave over time as grey, low notes at the bottom, 80 dB from black to white: (257, frames)."""
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, _WINDOW // 2), _WINDOW)[::_HOP] * np.hanning(_WINDOW)
+    """Levels of a wave over time as grey, low notes at the bottom, 80 dB from black to white: (257,
+    frames).
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, _WINDOW // 2), _WINDOW)[
+        ::_HOP
+    ] * np.hanning(_WINDOW)
     power = np.abs(np.fft.rfft(frames, axis=1)).T ** 2
-    level_db = 10 * np.log10(np.maximum(power / max(float(power.max()), 1e-12), 10 ** (_FLOOR_DB / 10)))
+    level_db = 10 * np.log10(
+        np.maximum(power / max(float(power.max()), 1e-12), 10 ** (_FLOOR_DB / 10))
+    )
     grey = ((level_db - _FLOOR_DB) / -_FLOOR_DB * 255).astype(np.uint8)
-    return np.ascontiguousarray(grey[: _WINDOW // 4 + 1][::-1])  # up to a quarter of the rate: where music is
+    return np.ascontiguousarray(
+        grey[: _WINDOW // 4 + 1][::-1]
+    )  # up to a quarter of the rate: where music is
 
 
 def _mirror(project: str, folder: str) -> None:
@@ -90,7 +107,18 @@ def _mirror(project: str, folder: str) -> None:
     try:
         import wandb
     except ImportError as error:
-        raise TrainingError("run.wandb names a project, but wandb is not installed: pip install wandb, or leave it empty") from error
+        raise TrainingError(
+            "run.wandb names a project, but wandb is not installed: pip install wandb, or leave "
+            "it empty"
+        ) from error
     place = Path(folder).resolve()
-    known = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"  # other folders of that name are other runs
-    wandb.init(project=project, name=place.name, dir=folder, sync_tensorboard=True, resume="allow", id=known)
+    # other folders of that name are other runs
+    known = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    wandb.init(
+        project=project,
+        name=place.name,
+        dir=folder,
+        sync_tensorboard=True,
+        resume="allow",
+        id=known,
+    )

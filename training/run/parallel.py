@@ -1,7 +1,8 @@
 """One process or many: who else there is, how the model is shared, and what all must agree on.
 
-Processes are started by torchrun, or by anything that sets its variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
-Where all of them are on one machine, they listen on its loopback address alone: nothing of what they exchange has a password.
+Processes are started by torchrun, or by anything that sets its variables (RANK, WORLD_SIZE,
+LOCAL_RANK, MASTER_ADDR, MASTER_PORT). Where all of them are on one machine, they listen on its
+loopback address alone: nothing of what they exchange has a password.
 """
 
 import os
@@ -25,7 +26,9 @@ from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
 _HERE: Final = ("127.0.0.1", "localhost")
-_PATIENCE: Final = timedelta(minutes=60)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
+_PATIENCE: Final = timedelta(
+    minutes=60
+)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
 
 
 class World(NamedTuple):
@@ -47,7 +50,9 @@ class World(NamedTuple):
         return numbers
 
     def told(self, look: Callable[[], T]) -> T:
-        """What the first process finds, in all of them. Where its look raises, the others raise `TrainingError`."""
+        """What the first process finds, in all of them. Where its look raises, the others raise
+        `TrainingError`.
+        """
         if self.ranks == 1:
             return look()
         answer: list[Any] = [None, ""]
@@ -55,7 +60,7 @@ class World(NamedTuple):
         if self.is_first:
             try:
                 answer[0] = look()
-            except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
+            except Exception as error:
                 raised, answer[1] = error, str(error) or repr(error)
         dist.broadcast_object_list(answer, device=self.device)
         if raised is not None:
@@ -81,8 +86,13 @@ class World(NamedTuple):
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The world this process was started in. Raises `TrainingError` where a GPU is asked for and there is none."""
-    rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    """The world this process was started in. Raises `TrainingError` where a GPU is asked for and
+    there is none.
+    """
+    rank, ranks, local = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
     chosen = device_of(device, local)
     if ranks > 1:
         _meet("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
@@ -94,15 +104,21 @@ def joined(device: str) -> Iterator[World]:
 
 
 def _meet(backend: str, rank: int, ranks: int) -> None:
-    """Join the process group. Raises `OSError` where the port that processes of one machine were given is taken."""
+    """Join the process group. Raises `OSError` where the port that processes of one machine were
+    given is taken.
+    """
     address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
     is_here = address in _HERE and port.isdigit()
     if is_here or os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
-    if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # machines find each other; torchrun has its own store
+    if (
+        not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    ):  # machines find each other; torchrun has its own store
         dist.init_process_group(backend, timeout=_PATIENCE)
         return
-    listening = socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None  # by itself torch listens on all addresses
+    listening = (
+        socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None
+    )  # by itself torch listens on all addresses
     store = dist.TCPStore(  # type: ignore[attr-defined]  # its documented place
         _HERE[0], int(port), ranks, rank == 0, _PATIENCE, master_listen_fd=listening
     )
@@ -110,9 +126,14 @@ def _meet(backend: str, rank: int, ranks: int) -> None:
 
 
 def device_of(device: str, number: int = 0) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` means here. Raises `TrainingError` where a GPU is asked for and there is none."""
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here. Raises `TrainingError` where a GPU
+    is asked for and there is none.
+    """
     if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("the device is cuda, but torch finds no GPU here: take auto or cpu, or install a CUDA build of torch")
+        raise TrainingError(
+            "the device is cuda, but torch finds no GPU here: take auto or cpu, or install a "
+            "CUDA build of torch"
+        )
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     torch.cuda.set_device(number)
@@ -122,21 +143,32 @@ def device_of(device: str, number: int = 0) -> torch.device:
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Around the net: bf16 where the recipe says so."""
-    return nullcontext() if precision is Precision.FP32 else torch.autocast(device.type, torch.bfloat16)
+    return (
+        nullcontext()
+        if precision is Precision.FP32
+        else torch.autocast(device.type, torch.bfloat16)
+    )
 
 
 def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
     """The model as several processes train it; by itself where there is one.
 
-    Under FSDP each residual block with its attention site is gathered by itself, so that no more than one is whole at a time.
+    Under FSDP each residual block with its attention site is gathered by itself, so that no more
+    than one is whole at a time.
     """
     if world.ranks == 1:
         return model
     if parallel is Parallel.DDP:
-        return DistributedDataParallel(model, device_ids=[world.device.index] if world.device.type == "cuda" else None)
+        return DistributedDataParallel(
+            model, device_ids=[world.device.index] if world.device.type == "cuda" else None
+        )
     mesh = init_device_mesh(world.device.type, (world.ranks,))
     parts = [module for module in model.modules() if isinstance(module, Layer)]
-    for module in (*parts, *model.children(), model):  # the children too: sampling calls them by themselves
+    for module in (
+        *parts,
+        *model.children(),
+        model,
+    ):  # the children too: sampling calls them by themselves
         fully_shard(module, mesh=mesh)
     return model
 
@@ -146,7 +178,11 @@ def gathering(model: nn.Module, *, last: bool) -> Iterator[None]:
     """Around a micro-batch: gradients are exchanged after the last one of a step alone."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(last)
-    waits: Any = model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
+    waits: Any = (
+        model.no_sync()
+        if isinstance(model, DistributedDataParallel) and not last
+        else nullcontext()
+    )
     with waits:
         yield
 
@@ -164,5 +200,7 @@ def own(value: torch.Tensor) -> torch.Tensor:
 def fill(into: torch.Tensor, value: torch.Tensor) -> None:
     """Put a whole tensor into one that processes may hold shares of."""
     if isinstance(into, DTensor):
-        value = distribute_tensor(value.to(into.device), into.device_mesh, into.placements).to_local()
+        value = distribute_tensor(
+            value.to(into.device), into.device_mesh, into.placements
+        ).to_local()
     own(into).copy_(value)

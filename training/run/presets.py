@@ -8,16 +8,28 @@ from training.diffusion.sampling import Sampler, SamplingConfig
 from training.diffusion.text_encoder import FLAN_T5
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
-from training.run.recipe import CodecRecipe, DataRecipe, Decay, OptimRecipe, Precision, RunRecipe, TextRecipe, TrainRecipe
+from training.run.recipe import (
+    CodecRecipe,
+    DataRecipe,
+    Decay,
+    OptimRecipe,
+    Precision,
+    RunRecipe,
+    TextRecipe,
+    TrainRecipe,
+)
 
 _GPU: Final = RunRecipe(precision=Precision.BF16, compile=True)
-# What is played is decided where there is most noise, and min-SNR all but leaves those steps out: with a target of v its weight is 0.014 at
-# step 900 of 1000. Mustango's published code weighs them fully, by using the weight of the noise.
+# What is played is decided where there is most noise, and min-SNR all but leaves those steps out:
+# with a target of v its weight is 0.014 at step 900 of 1000. Mustango's published code weighs them
+# fully, by using the weight of the noise.
 _OBJECTIVE: Final = ObjectiveConfig(snr_gamma=None)
 _AUDIOLDM: Final = CodecRecipe(name="audioldm")
 _FLAN: Final = TextRecipe(source=FLAN_T5)
 _TANGO_DATA: Final = DataRecipe(seconds=10.24, workers=8)  # 256 latent frames
-_PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)  # Mustango: 200 steps, guidance 3
+_PUBLISHED: Final = SamplingConfig(
+    sampler=Sampler.DDIM, steps=200
+)  # Mustango: 200 steps, guidance 3
 
 READY: Final = {
     # Minutes on a CPU, without any download.
@@ -41,7 +53,13 @@ READY: Final = {
     ),
     # As Mustango was trained.
     "base": TrainRecipe(
-        model=preset(Preset.BASE), objective=_OBJECTIVE, run=_GPU, data=_TANGO_DATA, codec=_AUDIOLDM, text=_FLAN, sampling=_PUBLISHED,
+        model=preset(Preset.BASE),
+        objective=_OBJECTIVE,
+        run=_GPU,
+        data=_TANGO_DATA,
+        codec=_AUDIOLDM,
+        text=_FLAN,
+        sampling=_PUBLISHED,
     ),
     # The same model with Noise2Music's optimizer, averaging and prompts.
     "n2m": TrainRecipe(
@@ -52,10 +70,12 @@ READY: Final = {
         text=_FLAN,
         objective=_OBJECTIVE,
         prompts=PromptConfig(labelled=1.0, masking=0, drop_all=0.0, drop_each=0.1),
-        optim=OptimRecipe(lr=1e-4, warmup_steps=10_000, decay=Decay.COSINE, weight_decay=0, ema=0.9999),
+        optim=OptimRecipe(
+            lr=1e-4, warmup_steps=10_000, decay=Decay.COSINE, weight_decay=0, ema=0.9999
+        ),
         sampling=_PUBLISHED,
     ),
-}  # fmt: skip
+}
 
 
 def ready_recipe(name: str) -> TrainRecipe:

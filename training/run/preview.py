@@ -1,4 +1,5 @@
-"""What a model plays for fixed prompts while it learns: the first samples of validation, by their own captions, beats and chords.
+"""What a model plays for fixed prompts while it learns: the first samples of validation, by their
+own captions, beats and chords.
 
 Shapes: B prompts, S samples of a wave.
 """
@@ -24,7 +25,9 @@ class Played(NamedTuple):
 
 
 def played(learner: Learner, batch: Batch, count: int) -> Played:
-    """The averaged weights' sounds for the first `count` samples of a batch; all processes must ask, for shares of weights."""
+    """The averaged weights' sounds for the first `count` samples of a batch; all processes must
+    ask, for shares of weights.
+    """
     device, recipe = learner.world.device, learner.recipe
     with torch.no_grad(), learner.ema.playing(), learner.precision():
         latents_BCTF = sampled_latents(
@@ -38,4 +41,6 @@ def played(learner: Learner, batch: Batch, count: int) -> Played:
             config=recipe.sampling,
         )
     waves_BS = learner.codec.decode(latents_BCTF.float()).cpu().numpy()
-    return Played(batch.prompts[:count], batch.keys[:count], list(waves_BS), learner.codec.facts.rate_hz)
+    return Played(
+        batch.prompts[:count], batch.keys[:count], list(waves_BS), learner.codec.facts.rate_hz
+    )

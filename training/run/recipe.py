@@ -40,27 +40,59 @@ class Precision(StrEnum):
 class DataRecipe(Record):
     """Which samples are learned from."""
 
-    shards: tuple[str, ...] = Field((), description="Builds, folders of shards, globs or URLs; the command line names them.")
+    shards: tuple[str, ...] = Field(
+        (), description="Builds, folders of shards, globs or URLs; the command line names them."
+    )
     weights: tuple[float, ...] = Field(
-        (), description="Share of each of the shards' corpora, such as a small curated one beside a large one. Empty: all as one."
+        (),
+        description=(
+            "Share of each of the shards' corpora, such as a small curated one beside a large "
+            "one. Empty: all as one."
+        ),
     )
     seconds: float = Field(
-        10.0, gt=0, le=3600, description="How much of a sample is learned; a shorter one is padded. TANGO: 10.24; Mustango: 10."
+        10.0,
+        gt=0,
+        le=3600,
+        description=(
+            "How much of a sample is learned; a shorter one is padded. TANGO: 10.24; Mustango: 10."
+        ),
     )
-    batch: int = Field(32, ge=1, description="Samples of a step, over all processes. Mustango's effective batch: 32.")
+    batch: int = Field(
+        32,
+        ge=1,
+        description="Samples of a step, over all processes. Mustango's effective batch: 32.",
+    )
     micro_batch: int = Field(
-        8, ge=1, description="Samples that a process takes through the net at once; a step gathers as many as it needs."
+        8,
+        ge=1,
+        description=(
+            "Samples that a process takes through the net at once; a step gathers as many as it "
+            "needs."
+        ),
     )
-    workers: int = Field(2, ge=0, description="Processes that read ahead, for each training process. 0: none.")
-    unusable: Confidence = Field(0.01, description="Share of samples that may turn out unusable before training stops.")
-    validation: int = Field(64, ge=0, description="Samples of the validation split whose loss is followed, with fixed noise.")
+    workers: int = Field(
+        2, ge=0, description="Processes that read ahead, for each training process. 0: none."
+    )
+    unusable: Confidence = Field(
+        0.01, description="Share of samples that may turn out unusable before training stops."
+    )
+    validation: int = Field(
+        64,
+        ge=0,
+        description="Samples of the validation split whose loss is followed, with fixed noise.",
+    )
 
 
 class CodecRecipe(Record):
     """What turns sound into latents and back."""
 
     name: str = Field(
-        "mel", description="mel, audioldm, encodec, dac, or a module's dotted name. Shards encoded with it are read as they are."
+        "mel",
+        description=(
+            "mel, audioldm, encodec, dac, or a module's dotted name. Shards encoded with it are "
+            "read as they are."
+        ),
     )
     source: str = Field("", description="Id or folder of its weights. Empty: its own default.")
 
@@ -68,51 +100,102 @@ class CodecRecipe(Record):
 class TextRecipe(Record):
     """The frozen text encoder."""
 
-    source: str = Field(MINILM, description="minilm, or the id or folder of a T5. Mustango: google/flan-t5-large.")
+    source: str = Field(
+        MINILM, description="minilm, or the id or folder of a T5. Mustango: google/flan-t5-large."
+    )
     max_tokens: int = Field(MAX_TOKENS, ge=2, description="What of a prompt is beyond is not read.")
     cache_mb: float = Field(
         0,
         ge=0,
-        description="Memory for states of prompts seen before. Prompts are then encoded one by one: for encoders that run on a CPU.",
+        description=(
+            "Memory for states of prompts seen before. Prompts are then encoded one by one: for "
+            "encoders that run on a CPU."
+        ),
     )
 
 
 class OptimRecipe(Record):
     """How weights move."""
 
-    lr: float = Field(4.5e-5, gt=0, description="Learning rate after the warm-up. Mustango: 4.5e-5.")
-    warmup_steps: int = Field(0, ge=0, description="Steps over which it rises from zero. Noise2Music: 10000.")
-    decay: Decay = Field(Decay.LINEAR, description="How it goes down. TANGO: linear. Noise2Music: cosine.")
+    lr: float = Field(
+        4.5e-5, gt=0, description="Learning rate after the warm-up. Mustango: 4.5e-5."
+    )
+    warmup_steps: int = Field(
+        0, ge=0, description="Steps over which it rises from zero. Noise2Music: 10000."
+    )
+    decay: Decay = Field(
+        Decay.LINEAR, description="How it goes down. TANGO: linear. Noise2Music: cosine."
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="Of AdamW. TANGO and Noise2Music: 0.9.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Of AdamW. TANGO and Noise2Music: 0.999.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW. TANGO: 0.01. 0 makes it Adam.")
-    clip: float = Field(1.0, gt=0, description="Norm above which a step's gradient is scaled down. Usual for diffusion transformers: 1.")
+    clip: float = Field(
+        1.0,
+        gt=0,
+        description=(
+            "Norm above which a step's gradient is scaled down. Usual for diffusion "
+            "transformers: 1."
+        ),
+    )
     ema: float = Field(
         0.9999,
         ge=0,
         lt=1,
-        description="Decay of the averaged weights, which play; in early steps lower. Noise2Music: 0.9999. 0: no average.",
+        description=(
+            "Decay of the averaged weights, which play; in early steps lower. Noise2Music: "
+            "0.9999. 0: no average."
+        ),
     )
 
 
 class RunRecipe(Record):
     """How a run goes."""
 
-    steps: int = Field(100_000, ge=1, description="Steps of the whole run. Its length decides the decay.")
+    steps: int = Field(
+        100_000, ge=1, description="Steps of the whole run. Its length decides the decay."
+    )
     seed: int = Field(0, ge=0, description="Keys every draw: weights, order, prompts, noise.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one."
+    )
     precision: Precision = Field(Precision.FP32, description="fp32 or bf16. On a GPU: bf16.")
-    compile: bool = Field(False, description="Compile the net (torch.compile): a GPU wants it; its first step takes minutes.")
-    checkpointing: bool = Field(False, description="Compute activations twice rather than keep them: less memory, a third more time.")
-    parallel: Parallel = Field(Parallel.DDP, description="How several processes share the work: ddp or fsdp.")
+    compile: bool = Field(
+        False,
+        description=(
+            "Compile the net (torch.compile): a GPU wants it; its first step takes minutes."
+        ),
+    )
+    checkpointing: bool = Field(
+        False,
+        description=(
+            "Compute activations twice rather than keep them: less memory, a third more time."
+        ),
+    )
+    parallel: Parallel = Field(
+        Parallel.DDP, description="How several processes share the work: ddp or fsdp."
+    )
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep: int = Field(3, ge=1, description="Checkpoints kept; older ones are removed.")
     log_every: int = Field(20, ge=1, description="Steps between lines of the log.")
-    validate_every: int = Field(500, ge=1, description="Steps between losses on the validation split.")
-    play_every: int = Field(5000, ge=1, description="Steps between sounds and pictures of fixed prompts.")
+    validate_every: int = Field(
+        500, ge=1, description="Steps between losses on the validation split."
+    )
+    play_every: int = Field(
+        5000, ge=1, description="Steps between sounds and pictures of fixed prompts."
+    )
     played: int = Field(4, ge=0, description="How many prompts of the validation split those are.")
-    survey: int = Field(2000, ge=1, description="Train samples that sentences per prompt and the statistics for sampling are taken from.")
-    wandb: str = Field("", description="Project on Weights & Biases that mirrors the log. Empty: TensorBoard alone.")
+    survey: int = Field(
+        2000,
+        ge=1,
+        description=(
+            "Train samples that sentences per prompt and the statistics for sampling are taken "
+            "from."
+        ),
+    )
+    wandb: str = Field(
+        "",
+        description="Project on Weights & Biases that mirrors the log. Empty: TensorBoard alone.",
+    )
 
 
 class TrainRecipe(Record):
@@ -131,14 +214,20 @@ class TrainRecipe(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.data.batch % self.data.micro_batch:
-            raise SchemaError(f"data.batch {self.data.batch} is no multiple of data.micro_batch {self.data.micro_batch}")
+            raise SchemaError(
+                f"data.batch {self.data.batch} is no multiple of data.micro_batch "
+                f"{self.data.micro_batch}"
+            )
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
-            raise SchemaError(f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards")
+            raise SchemaError(
+                f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards"
+            )
         return self
 
 
 def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
-    """What a model's recipe names beyond our own, as ``knob=value``: a codec's module, models of others. See `pipelines.trust.trusted`.
+    """What a model's recipe names beyond our own, as ``knob=value``: a codec's module, models of
+    others. See `pipelines.trust.trusted`.
 
     >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
     ((), ('codec.name=company.codec',))

@@ -1,6 +1,8 @@
-"""What a run begins with: its corpora as they stand, its last checkpoint, and whether these belong together.
+"""What a run begins with: its corpora as they stand, its last checkpoint, and whether these belong
+together.
 
-The first process looks and all others are told: listings and reads may differ from machine to machine, what they learn must not.
+The first process looks and all others are told: listings and reads may differ from machine to
+machine, what they learn must not.
 """
 
 from collections.abc import Sequence
@@ -33,7 +35,9 @@ class Beginning(NamedTuple):
 
 
 def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
-    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is of another recipe or codec."""
+    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last
+    one is of another recipe or codec.
+    """
     found = checkpoints.newest_whole(store)
     notes = [one.line for one in found.damaged]
     corpora = [standing(target) for target in recipe.data.shards]
@@ -55,26 +59,41 @@ def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> Survey:
-    return surveyed(corpora, codec, limit=recipe.run.survey, seed=recipe.run.seed, unusable=recipe.data.unusable)
+    return surveyed(
+        corpora, codec, limit=recipe.run.survey, seed=recipe.run.seed, unusable=recipe.data.unusable
+    )
 
 
-def _gone_on(last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> tuple[Survey, list[str]]:
-    """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have changed."""
+def _gone_on(
+    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts
+) -> tuple[Survey, list[str]]:
+    """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have
+    changed.
+    """
     before = last.record(CORPUS, Survey)
     if before.codec != codec:
         learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
-        raise TrainingError(f"{last.name} has learned latents of {learned}, but the codec here is {found}: take that one, or another --out")
+        raise TrainingError(
+            f"{last.name} has learned latents of {learned}, but the codec here is {found}: take "
+            "that one, or another --out"
+        )
     now = tuple(corpus.facts for corpus in corpora)
     if before.datasets[-len(now) :] == now:
         return before, []
     made = _surveyed(recipe, corpora, codec)
     kept = tuple(facts for facts in before.datasets if facts not in now)
-    note = f"the corpora have changed since the last checkpoint: so far {_named(before.datasets)}; from here on {_named(now)}"
+    note = (
+        f"the corpora have changed since the last checkpoint: so far {_named(before.datasets)}; "
+        f"from here on {_named(now)}"
+    )
     return made.replaced(datasets=(*kept, *now)), [note]
 
 
 def _named(datasets: Sequence[DatasetFacts]) -> str:
-    return ", ".join(f"{one.target} ({one.samples} samples{f', sha256 {one.sha256[:8]}' if one.sha256 else ''})" for one in datasets)
+    return ", ".join(
+        f"{one.target} ({one.samples} samples{f', sha256 {one.sha256[:8]}' if one.sha256 else ''})"
+        for one in datasets
+    )
 
 
 def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
@@ -89,15 +108,23 @@ def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the weights useless."""
+    """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the
+    weights useless.
+    """
     before = last.record(RECIPE, TrainRecipe)
     changed = [
-        f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was {getattr(getattr(before, section), knob)})"
+        (
+            f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was "
+            f"{getattr(getattr(before, section), knob)})"
+        )
         for section in TrainRecipe.model_fields
         for knob in type(getattr(recipe, section)).model_fields
         if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
     ]
     fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
     if fixed:
-        raise TrainingError(f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another --out, or the same recipe")
+        raise TrainingError(
+            f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another "
+            "--out, or the same recipe"
+        )
     return [f"changed since the last checkpoint: {change}" for change in changed]

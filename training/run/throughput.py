@@ -15,8 +15,18 @@ from training.run.recipe import Precision, TrainRecipe
 
 T = TypeVar("T")
 _TEXT_TOKENS: Final = 64  # of a usual prompt of some sentences
-# Dense peak of matrix products in bf16, in TFLOP/s, by the makers' data sheets; TF32 is half of it. A name contains its key.
-PEAK_TFLOPS: Final = {"H200": 989, "H100": 989, "B200": 2250, "A100": 312, "L40S": 362, "L4": 121, "A10G": 70, "4090": 165}
+# Dense peak of matrix products in bf16, in TFLOP/s, by the makers' data sheets; TF32 is half of it.
+# A name contains its key.
+PEAK_TFLOPS: Final = {
+    "H200": 989,
+    "H100": 989,
+    "B200": 2250,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "A10G": 70,
+    "4090": 165,
+}
 
 
 class Pace(NamedTuple):
@@ -78,7 +88,8 @@ def peak_tflops(device: torch.device, precision: Precision) -> float | None:
 
 
 def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int) -> float:
-    """Floating-point operations of a sample's forward and backward pass, counted on a model without weights.
+    """Floating-point operations of a sample's forward and backward pass, counted on a model without
+    weights.
 
     What is computed twice to save memory is not counted twice.
     """
@@ -86,7 +97,10 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
 
     with torch.device("meta"):
         model = LatentDiffusion(recipe.model, recipe.objective)
-        text = Tokens(torch.zeros(1, _TEXT_TOKENS, recipe.model.text_width), torch.ones(1, _TEXT_TOKENS, dtype=torch.bool))
+        text = Tokens(
+            torch.zeros(1, _TEXT_TOKENS, recipe.model.text_width),
+            torch.ones(1, _TEXT_TOKENS, dtype=torch.bool),
+        )
         latent = torch.zeros(1, channels, frames, bands)
         steps = torch.zeros(1, dtype=torch.int64)
     told = Conditions(text, batched_beats([None]), batched_chords([None])).to("meta")

@@ -1,6 +1,8 @@
-"""One step of learning: a model with its optimizer and averaged weights, and what a step's batches do to them.
+"""One step of learning: a model with its optimizer and averaged weights, and what a step's batches
+do to them.
 
-Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, N bands of noise.
+Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, N bands of
+noise.
 """
 
 import math
@@ -24,7 +26,8 @@ from training.run.recipe import Decay, OptimRecipe, TrainRecipe
 
 _GRAPHS: Final = 128
 _LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
-NOISE_BANDS: Final = 4  # of the steps from latent to noise, each followed by itself: an average hides what is learned where
+# of the steps from latent to noise, each followed by itself: an average hides what is learned where
+NOISE_BANDS: Final = 4
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
 
@@ -45,15 +48,23 @@ class Learner:
     def __init__(self, recipe: TrainRecipe, codec: Codec, states: KeptStates, world: World) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
-        self.model = LatentDiffusion(recipe.model, recipe.objective, checkpointing=recipe.run.checkpointing).to(world.device)
+        self.model = LatentDiffusion(
+            recipe.model, recipe.objective, checkpointing=recipe.run.checkpointing
+        ).to(world.device)
         if recipe.run.compile:
-            # Under FSDP each `Layer` is a graph by itself, and all share one code object: by default only 8 of them would be compiled.
-            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
+            # Under FSDP each `Layer` is a graph by itself, and all share one code object: by
+            # default only 8 of them would be compiled.
+            torch._dynamo.config.recompile_limit = max(
+                torch._dynamo.config.recompile_limit, _GRAPHS
+            )
             self.model.munet.compile()
         self.net = shared(self.model, world, recipe.run.parallel)
         rules = recipe.optim
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=rules.lr, betas=(rules.beta1, rules.beta2), weight_decay=rules.weight_decay
+            self.model.parameters(),
+            lr=rules.lr,
+            betas=(rules.beta1, rules.beta2),
+            weight_decay=rules.weight_decay,
         )
         self.ema = Ema(self.model, rules.ema)
 
@@ -61,10 +72,16 @@ class Learner:
     def shape(self) -> tuple[int, int, int]:
         """Channels, frames and bands of a latent."""
         facts = self.codec.facts
-        return facts.channels, facts.frames(round(self.recipe.data.seconds * facts.rate_hz)), facts.bands
+        return (
+            facts.channels,
+            facts.frames(round(self.recipe.data.seconds * facts.rate_hz)),
+            facts.bands,
+        )
 
     def step(self, batches: Sequence[Batch], step: int) -> StepFigures:
-        """Learn from the micro-batches of a step. Raises `BadData` where a loss or the gradient is no number; no weight has moved then."""
+        """Learn from the micro-batches of a step. Raises `BadData` where a loss or the gradient is
+        no number; no weight has moved then.
+        """
         losses = []
         for part, batch in enumerate(batches):
             last = part + 1 == len(batches)
@@ -72,7 +89,9 @@ class Learner:
                 loss_B = self.losses(batch)
                 (loss_B.sum() / (len(loss_B) * len(batches))).backward()  # type: ignore[no-untyped-call]
             losses.append(loss_B.detach())
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)))
+        norm = float(
+            whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip))
+        )
         figures = self._figures(batches, torch.cat(losses).float(), norm, step)
         self._check(figures, batches, losses)
         for group in self.optimizer.param_groups:
@@ -89,13 +108,19 @@ class Learner:
         told = self.conditions(batch)
         with self.precision():
             loss_B: torch.Tensor = self.net(
-                latents_BCTF, told, batch.noise_BCTF.to(device), batch.steps_B.to(device), batch.frames_B.to(device)
+                latents_BCTF,
+                told,
+                batch.noise_BCTF.to(device),
+                batch.steps_B.to(device),
+                batch.frames_B.to(device),
             )
         return loss_B
 
     def conditions(self, batch: Batch) -> Conditions:
         """What a batch is told, on the device."""
-        return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(self.world.device)
+        return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(
+            self.world.device
+        )
 
     def latents(self, batch: Batch) -> torch.Tensor:
         """Latents of a batch on the device."""
@@ -109,7 +134,9 @@ class Learner:
         """Around the net."""
         return computing(self.world.device, self.recipe.run.precision)
 
-    def _figures(self, batches: Sequence[Batch], loss_B: torch.Tensor, norm: float, step: int) -> StepFigures:
+    def _figures(
+        self, batches: Sequence[Batch], loss_B: torch.Tensor, norm: float, step: int
+    ) -> StepFigures:
         steps_B = torch.cat([batch.steps_B for batch in batches]).to(loss_B.device)
         counted_B = (torch.cat([batch.frames_B for batch in batches]) > 0).to(loss_B.device)
         band_B = steps_B * NOISE_BANDS // self.recipe.objective.steps
@@ -120,22 +147,28 @@ class Learner:
         samples = int(sum(counts))
         return StepFigures(
             loss=sum(sums) / max(1, samples),
-            band_losses=tuple(total / count if count else None for total, count in zip(sums, counts, strict=True)),
+            band_losses=tuple(
+                total / count if count else None for total, count in zip(sums, counts, strict=True)
+            ),
             gradient_norm=norm,
             lr=rate_at(self.recipe.optim, step, self.recipe.run.steps),
             samples=samples,
             unusable=self.recipe.data.batch - samples,
         )
 
-    def _check(self, figures: StepFigures, batches: Sequence[Batch], losses: Sequence[torch.Tensor]) -> None:
+    def _check(
+        self, figures: StepFigures, batches: Sequence[Batch], losses: Sequence[torch.Tensor]
+    ) -> None:
         if math.isfinite(figures.loss) and math.isfinite(figures.gradient_norm):
             return
         figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
             raise BadData(
-                f"the loss is no number ({figured}), and the weights are at fault, not the samples: {strange[0]}. No weight was moved. "
-                f"Go on from an earlier checkpoint, by removing the last one; if that one is sound, lower optim.lr"
+                f"the loss is no number ({figured}), and the weights are at fault, not the "
+                f"samples: {strange[0]}. No weight was moved. "
+                "Go on from an earlier checkpoint, by removing the last one; if that one is "
+                "sound, lower optim.lr"
             )
         keys = self.world.gathered(
             [
@@ -146,20 +179,27 @@ class Learner:
             ]
         )
         everyone = self.world.gathered([key for batch in batches for key in batch.keys])
-        what = f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
+        what = (
+            f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
+        )
         raise BadData(
-            f"{what} is no number ({figured}); no weight was moved. Look at these samples; if they are sound, "
+            f"{what} is no number ({figured}); no weight was moved. Look at these samples; if "
+            "they are sound, "
             "lower optim.lr, or raise optim.warmup_steps, and go on from the last checkpoint"
         )
 
     def gathered(self) -> tuple[dict[str, Weights], dict[str, Any]]:
-        """Weights by file, and moments by parameter, whole and on the CPU; in all but the first process empty, but all must ask."""
+        """Weights by file, and moments by parameter, whole and on the CPU; in all but the first
+        process empty, but all must ask.
+        """
         weights = {MODEL: self._weights()}
         with self.ema.playing():
             weights[EMA] = self._weights()
         moments: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
-            kept = {key: whole(value).cpu() for key, value in self.optimizer.state[parameter].items()}
+            kept = {
+                key: whole(value).cpu() for key, value in self.optimizer.state[parameter].items()
+            }
             if self.world.is_first:
                 moments[name] = kept
         return weights, moments
@@ -174,15 +214,23 @@ class Learner:
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, averages and moments of a checkpoint. Raises `TrainingError` where they are another model's."""
+        """Weights, averages and moments of a checkpoint. Raises `TrainingError` where they are
+        another model's.
+        """
         fill_weights(self.model, checkpoint.weights(EMA), checkpoint.name)
         self.ema.exchange()
         fill_weights(self.model, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.model.named_parameters():
             state, kept = self.optimizer.state[parameter], moments.get(name)
-            if not isinstance(kept, dict) or not kept.keys() >= set(_MOMENTS) or kept["exp_avg"].shape != parameter.shape:
-                raise TrainingError(f"{checkpoint.name} has no moments of {name} that fit: it is of another model")
+            if (
+                not isinstance(kept, dict)
+                or not kept.keys() >= set(_MOMENTS)
+                or kept["exp_avg"].shape != parameter.shape
+            ):
+                raise TrainingError(
+                    f"{checkpoint.name} has no moments of {name} that fit: it is of another model"
+                )
             for key in _MOMENTS:
                 value = kept[key]
                 state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
@@ -191,22 +239,33 @@ class Learner:
 
 @torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
-    """Put weights into a model. Raises `TrainingError` where their names or shapes are not its own."""
+    """Put weights into a model. Raises `TrainingError` where their names or shapes are not its
+    own.
+    """
     check_shapes(model, weights, name)
     for key, parameter in model.named_parameters():
         fill(parameter, weights[key])
 
 
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
-    """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the meta device will do."""
+    """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the
+    meta device will do.
+    """
     parameters = dict(model.named_parameters())
-    strange = sorted(parameters.keys() ^ weights.keys()) or [key for key, value in weights.items() if value.shape != parameters[key].shape]
+    strange = sorted(parameters.keys() ^ weights.keys()) or [
+        key for key, value in weights.items() if value.shape != parameters[key].shape
+    ]
     if strange:
-        raise TrainingError(f"{name} is of another model: {len(strange)} weights do not fit, the first is {strange[0]}")
+        raise TrainingError(
+            f"{name} is of another model: {len(strange)} weights do not fit, the first is "
+            f"{strange[0]}"
+        )
 
 
 def _strange_weights(model: nn.Module) -> list[str]:
-    """The first of a process's weights that no training leads to, in words; none where all could be."""
+    """The first of a process's weights that no training leads to, in words; none where all could
+    be.
+    """
     for name, parameter in model.named_parameters():
         largest = float(own(parameter.detach()).abs().amax()) if own(parameter).numel() else 0.0
         if not largest <= _LARGEST_WEIGHT:  # nor is NaN

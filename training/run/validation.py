@@ -1,4 +1,6 @@
-"""The loss on samples that were not learned from, with the same noise at the same steps each time."""
+"""The loss on samples that were not learned from, with the same noise at the same steps each
+time.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -10,10 +12,16 @@ from training.run.trainer import Learner
 
 
 def validation_loss(learner: Learner, samples: Samples, count: int) -> float:
-    """Mean loss of the averaged weights over about `count` samples: as many as fill whole micro-batches."""
+    """Mean loss of the averaged weights over about `count` samples: as many as fill whole
+    micro-batches.
+    """
     world = learner.world
     sums_2 = torch.zeros(2, device=world.device)
-    with torch.no_grad(), learner.ema.playing(), validation_batches(learner, samples, count) as found:
+    with (
+        torch.no_grad(),
+        learner.ema.playing(),
+        validation_batches(learner, samples, count) as found,
+    ):
         for batch in found:
             loss_B = learner.losses(batch).float()
             sums_2 += torch.stack([loss_B.sum(), (batch.frames_B > 0).sum().to(loss_B)])
@@ -21,7 +29,9 @@ def validation_loss(learner: Learner, samples: Samples, count: int) -> float:
     return float(total / max(1.0, counted))
 
 
-def validation_batches(learner: Learner, samples: Samples, count: int) -> AbstractContextManager[Iterator[Batch]]:
+def validation_batches(
+    learner: Learner, samples: Samples, count: int
+) -> AbstractContextManager[Iterator[Batch]]:
     """This process's share of the first samples of validation's order."""
     world, micro = learner.world, learner.recipe.data.micro_batch
     share = Share(micro * world.ranks, micro, world.rank, world.ranks)

@@ -1,4 +1,6 @@
-"""Where clips go: equal ones merged, splits decided by group, buckets by song. In SQL, so that ten million fit in bounded memory."""
+"""Where clips go: equal ones merged, splits decided by group, buckets by song. In SQL, so that ten
+million fit in bounded memory.
+"""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -13,8 +15,11 @@ from schemas.corpus import Assigned, Candidate, Clip, CutInput, LedgerRow
 from schemas.identity import Bucket, Split, stable_hash
 from schemas.recipe import IngestRecipe
 
-_LEAST_BUCKET: Final = 8  # clips that a bucket of a small corpus should hold: one batch of the annotators
-# Equal clips merge into the one that came first; a song follows the group of the input that came first: it must not part.
+_LEAST_BUCKET: Final = (
+    8  # clips that a bucket of a small corpus should hold: one batch of the annotators
+)
+# Equal clips merge into the one that came first; a song follows the group of the input that came
+# first: it must not part.
 _MERGE: Final = """
 create table firsts as select clip.clip_key as clip_key, any_value(clip.song.song_id) as song_id, min(place) as place, count(*) as times
     from candidates group by all;
@@ -26,7 +31,8 @@ create table merged as select clip_key, list(caption order by seat) as captions
     from (select clip_key, caption, min({'place': place, 'number': number}) as seat from lines group by clip_key, caption)
     group by clip_key;
 """
-# A table's word first, the strictest where rows disagree; then what was decided before; null is still free.
+# A table's word first, the strictest where rows disagree; then what was decided before; null is
+# still free.
 _GROUPS: Final = """
 create table stated as select grp, max(list_position(['train', 'validation', 'test'], stated)) as strictness, count(distinct stated) as said
     from candidates join songs on clip.song.song_id = song_id where stated is not null group by grp;
@@ -34,7 +40,8 @@ create table decided as select "group" as grp, arg_max(split, song_id) as split 
 create table groups as select grp, coalesce(['train', 'validation', 'test'][strictness], decided.split) as split
     from (select distinct grp from songs) left join stated using (grp) left join decided using (grp);
 """
-# Songs that are new, or whose split a table has changed, get buckets of a new generation; all others stay where they are.
+# Songs that are new, or whose split a table has changed, get buckets of a new generation; all
+# others stay where they are.
 _NEW: Final = """
 create table fresh as select song_id, grp, groups.split as split
     from songs join groups using (grp) left join before using (song_id) where before.split is distinct from groups.split;
@@ -49,50 +56,90 @@ create table placed as select song_id, grp, fresh.split as split, bucket
 
 
 def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Decide for the tables `candidates`, `inputs` and `before` where each song goes. What the scratch then holds is read below.
+    """Decide for the tables `candidates`, `inputs` and `before` where each song goes. What the
+    scratch then holds is read below.
 
-    What earlier builds of this corpus decided (`before`) stands: songs never move. The same tables give the same buckets.
+    What earlier builds of this corpus decided (`before`) stands: songs never move. The same tables
+    give the same buckets.
     """
     scratch.run(_MERGE)
     scratch.run(_GROUPS)
     _split_free(scratch, recipe, seed)
     scratch.run(_NEW)
     sizes = {Split(split): clips for split, clips in scratch.rows("select * from sizes")}
-    counts = {split: bucket_count(clips, sum(sizes.values()), recipe) for split, clips in sizes.items()}
-    generation = 1 + max((Bucket.parse(name).generation for (name,) in scratch.rows("select distinct bucket from before")), default=-1)
+    counts = {
+        split: bucket_count(clips, sum(sizes.values()), recipe) for split, clips in sizes.items()
+    }
+    generation = 1 + max(
+        (
+            Bucket.parse(name).generation
+            for (name,) in scratch.rows("select distinct bucket from before")
+        ),
+        default=-1,
+    )
     scratch.run("create table names (split varchar, number bigint, bucket varchar)")
     for split, count in counts.items():
-        buckets = [Bucket(split=split, generation=generation, number=number) for number in range(count)]
-        scratch.load_rows("names", [{"split": split.value, "number": each.number, "bucket": each.name} for each in buckets])
-    scratch.function("hand", lambda song_id, split: stable_hash("bucket", song_id) % counts[Split(split)], ["VARCHAR", "VARCHAR"], "BIGINT")
+        buckets = [
+            Bucket(split=split, generation=generation, number=number) for number in range(count)
+        ]
+        scratch.load_rows(
+            "names",
+            [
+                {"split": split.value, "number": each.number, "bucket": each.name}
+                for each in buckets
+            ],
+        )
+    scratch.function(
+        "hand",
+        lambda song_id, split: stable_hash("bucket", song_id) % counts[Split(split)],
+        ["VARCHAR", "VARCHAR"],
+        "BIGINT",
+    )
     scratch.run(_PLACE)
 
 
 def _split_free(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Give the groups that nobody has decided on a split: a small corpus by rank, all others by hash."""
+    """Give the groups that nobody has decided on a split: a small corpus by rank, all others by
+    hash.
+    """
     [(free,)] = scratch.rows("select count(*) from groups where split is null")
     [(known,)] = scratch.rows("select count(*) from before")
     if free < SMALL and not known:
-        ranked = by_rank([group for (group,) in scratch.rows("select grp from groups where split is null")], recipe, seed)
+        ranked = by_rank(
+            [group for (group,) in scratch.rows("select grp from groups where split is null")],
+            recipe,
+            seed,
+        )
         scratch.function("free_split", lambda group: ranked[group].value, ["VARCHAR"], "VARCHAR")
     else:
-        scratch.function("free_split", lambda group: by_hash(group, recipe, seed).value, ["VARCHAR"], "VARCHAR")
+        scratch.function(
+            "free_split", lambda group: by_hash(group, recipe, seed).value, ["VARCHAR"], "VARCHAR"
+        )
     scratch.run("update groups set split = free_split(grp) where split is null")
 
 
 def bucket_count(clips_in_split: int, clips_in_all: int, recipe: IngestRecipe) -> int:
-    """Buckets of a split: by the size aimed at, a few at least, so that workers can share a small corpus, and not without bound.
+    """Buckets of a split: by the size aimed at, a few at least, so that workers can share a small
+    corpus, and not without bound.
 
     >>> [bucket_count(clips, clips, IngestRecipe()) for clips in (16, 6400, 10_000_000)]
     [2, 200, 16367]
     """
     size = max(recipe.bucket_clips, math.ceil(clips_in_all / recipe.max_buckets))
-    return max(math.ceil(clips_in_split / size), min(recipe.small_buckets, math.ceil(clips_in_split / _LEAST_BUCKET)), 1)
+    return max(
+        math.ceil(clips_in_split / size),
+        min(recipe.small_buckets, math.ceil(clips_in_split / _LEAST_BUCKET)),
+        1,
+    )
 
 
 def clips(scratch: Scratch) -> Iterator[pa.Table]:
     """The clips that go on, with their bucket, in order of bucket and key."""
-    own = {"split": "chosen.split", "group": "chosen.grp", "captions": "coalesce(chosen.captions, clip.captions)"}
+    own = {
+        "split": "chosen.split",
+        "group": "chosen.grp",
+        "captions": "coalesce(chosen.captions, clip.captions)",
+    }
     scratch.run(
         """create or replace table chosen as select clip_key, firsts.place as place, placed.split as split, grp, bucket, captions
                from firsts join placed using (song_id) left join merged using (clip_key)"""
@@ -113,11 +160,15 @@ def assigned(scratch: Scratch) -> Iterator[pa.Table]:
 
 
 def ledger(scratch: Scratch) -> Iterator[pa.Table]:
-    """A ledger row per input, in the listing's order: one all of whose clips came with an earlier input is a duplicate."""
+    """A ledger row per input, in the listing's order: one all of whose clips came with an earlier
+    input is a duplicate.
+    """
     own = {
         "outcome": "case when repeated then 'duplicate' else ledger.outcome end",
         "code": "case when repeated then 'same_audio' else ledger.code end",
-        "message": "case when repeated then 'the same audio and window as ' || uri else ledger.message end",
+        "message": (
+            "case when repeated then 'the same audio and window as ' || uri else ledger.message end"
+        ),
         "clips": "coalesce(made, 0)",
     }
     scratch.run(
@@ -140,7 +191,12 @@ def disagreeing_groups(scratch: Scratch) -> int:
     return int(count)
 
 
-def load(scratch: Scratch, candidates: Iterable[pa.Table], inputs: Iterable[pa.Table], before: Iterable[pa.Table]) -> None:
+def load(
+    scratch: Scratch,
+    candidates: Iterable[pa.Table],
+    inputs: Iterable[pa.Table],
+    before: Iterable[pa.Table],
+) -> None:
     """Fill the three tables that `settle` starts from."""
     scratch.load("candidates", Candidate, candidates)
     scratch.load("inputs", CutInput, inputs)
@@ -148,4 +204,7 @@ def load(scratch: Scratch, candidates: Iterable[pa.Table], inputs: Iterable[pa.T
 
 
 def _columns(kind: Any, struct: str, own: dict[str, str]) -> str:
-    return ", ".join(f'{own.get(name, f"{struct}.{chr(34)}{name}{chr(34)}")} as "{name}"' for name in arrow_schema(kind).names)
+    return ", ".join(
+        f'{own.get(name, f"{struct}.{chr(34)}{name}{chr(34)}")} as "{name}"'
+        for name in arrow_schema(kind).names
+    )

@@ -1,4 +1,6 @@
-"""Stage *cut*: the windows of each probed input, as candidates for clips. Cheap: no audio is opened."""
+"""Stage *cut*: the windows of each probed input, as candidates for clips. Cheap: no audio is
+opened.
+"""
 
 import json
 from typing import Final
@@ -7,12 +9,32 @@ from pipelines.engine.stage import Done, Job, Stage
 from pipelines.errors import DeadInput
 from pipelines.storage.arrow import table_of
 from pipelines.storage.store import parquet_bytes
-from schemas.corpus import Candidate, Clip, CutInput, InputRow, LedgerRow, Outcome, Probed, Song, Source, Unit
+from schemas.corpus import (
+    Candidate,
+    Clip,
+    CutInput,
+    InputRow,
+    LedgerRow,
+    Outcome,
+    Probed,
+    Song,
+    Source,
+    Unit,
+)
 from schemas.identity import Split, clip_key
 from schemas.recipe import Clips, Group, IngestRecipe, Window
 
 _TOLERANCE_S: Final = 0.05  # a window may end this far past the file: tables round
-_KNOBS: Final = ("clips", "clip_s", "spaced_clips", "keep_last", "min_clip_s", "window", "extend", "group")
+_KNOBS: Final = (
+    "clips",
+    "clip_s",
+    "spaced_clips",
+    "keep_last",
+    "min_clip_s",
+    "window",
+    "extend",
+    "group",
+)
 
 
 def cut_slice(job: Job) -> Done:
@@ -26,8 +48,12 @@ def cut_slice(job: Job) -> Done:
         inputs.append(CutInput(place=row.place, ledger=ledger))
         found += candidates
     files = [
-        job.store.write_bytes(f"cut/{job.bucket}.parquet", parquet_bytes(table_of(Candidate, found))),
-        job.store.write_bytes(f"cut/{job.bucket}.inputs.parquet", parquet_bytes(table_of(CutInput, inputs))),
+        job.store.write_bytes(
+            f"cut/{job.bucket}.parquet", parquet_bytes(table_of(Candidate, found))
+        ),
+        job.store.write_bytes(
+            f"cut/{job.bucket}.inputs.parquet", parquet_bytes(table_of(CutInput, inputs))
+        ),
     ]
     return Done(files, {"rows": len(inputs), "candidates": len(found)})
 
@@ -35,22 +61,33 @@ def cut_slice(job: Job) -> Done:
 def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow, list[Candidate]]:
     """What one input gives: clips, or the reason why none."""
     if probed.song is None:
-        return _ledger(row, row.outcome or Outcome.DEAD, probed.code, probed.message, probed.figure), []
+        return _ledger(
+            row, row.outcome or Outcome.DEAD, probed.code, probed.message, probed.figure
+        ), []
     try:
         spans = windows(row, probed.song, recipe)
         if spans[0][1] - spans[0][0] < recipe.min_clip_s:
             raise DeadInput(
-                "too_short", "shorter than ingest.min_clip_s", f"{spans[0][1] - spans[0][0]:.3f} s, limit {recipe.min_clip_s:g} s"
+                "too_short",
+                "shorter than ingest.min_clip_s",
+                f"{spans[0][1] - spans[0][0]:.3f} s, limit {recipe.min_clip_s:g} s",
             )
     except DeadInput as error:
         return _ledger(row, Outcome.DEAD, error.code, error.message, error.figure), []
     group, song = group_of(row.source, probed.song, recipe.group), probed.song
-    made = [Candidate(place=row.place, stated=row.split, clip=_clip(row, song, start_s, end_s, group, recipe)) for start_s, end_s in spans]
+    made = [
+        Candidate(
+            place=row.place, stated=row.split, clip=_clip(row, song, start_s, end_s, group, recipe)
+        )
+        for start_s, end_s in spans
+    ]
     return _ledger(row, Outcome.USED), made
 
 
 def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float, float]]:
-    """Windows (start_s, end_s) that an input gives. Raises `DeadInput` where its own window lies past the file's end."""
+    """Windows (start_s, end_s) that an input gives. Raises `DeadInput` where its own window lies
+    past the file's end.
+    """
     if row.start_s is not None or row.end_s is not None:
         if recipe.window is Window.ALREADY_CUT:
             return [(0.0, song.duration_s)]
@@ -60,11 +97,15 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
             figure = f"window {start_s:g}-{end_s:g} s, file {song.duration_s:g} s"
             raise DeadInput(
                 "past_end",
-                "the window lies outside the file; if the file is that window already, set ingest.window = 'already_cut'",
+                "the window lies outside the file; if the file is that window already, set "
+                "ingest.window = 'already_cut'",
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]
-    return [(start_s, min(end_s, song.duration_s)) for start_s, end_s in _cut_song(song.duration_s, recipe)]  # windows are rounded
+    return [
+        (start_s, min(end_s, song.duration_s))
+        for start_s, end_s in _cut_song(song.duration_s, recipe)
+    ]  # windows are rounded
 
 
 def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, float]]:
@@ -85,10 +126,16 @@ def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, floa
         return [(round(place * step, 3), round(place * step + size, 3)) for place in range(count)]
     found = [(place * size, place * size + size) for place in range(whole)]
     rest = duration_s - whole * size
-    return [*found, (whole * size, duration_s)] if recipe.keep_last and rest >= recipe.min_clip_s else found
+    return (
+        [*found, (whole * size, duration_s)]
+        if recipe.keep_last and rest >= recipe.min_clip_s
+        else found
+    )
 
 
-def _ledger(row: InputRow, outcome: Outcome, code: str = "", message: str = "", figure: str = "") -> LedgerRow:
+def _ledger(
+    row: InputRow, outcome: Outcome, code: str = "", message: str = "", figure: str = ""
+) -> LedgerRow:
     return LedgerRow(
         unit=Unit.INPUT,
         key=row.row,
@@ -101,13 +148,22 @@ def _ledger(row: InputRow, outcome: Outcome, code: str = "", message: str = "", 
     )
 
 
-def _clip(row: InputRow, song: Song, start_s: float, end_s: float, group: str, recipe: IngestRecipe) -> Clip:
+def _clip(
+    row: InputRow, song: Song, start_s: float, end_s: float, group: str, recipe: IngestRecipe
+) -> Clip:
     given = row.start_s is not None or row.end_s is not None
     reach_s = end_s if given else min(song.duration_s, start_s + (end_s - start_s) * recipe.extend)
     return Clip(
-        clip_key=clip_key(song.song_id, start_s, end_s - start_s), song=song, source=_with_window(row), start_s=start_s, end_s=end_s,
-        extended_end_s=round(reach_s, 6), split=Split.TRAIN, group=group, captions=row.captions,
-    )  # fmt: skip
+        clip_key=clip_key(song.song_id, start_s, end_s - start_s),
+        song=song,
+        source=_with_window(row),
+        start_s=start_s,
+        end_s=end_s,
+        extended_end_s=round(reach_s, 6),
+        split=Split.TRAIN,
+        group=group,
+        captions=row.captions,
+    )
 
 
 def _with_window(row: InputRow) -> Source:
@@ -119,7 +175,9 @@ def _with_window(row: InputRow) -> Source:
 
 
 def group_of(source: Source, song: Song, group: Group) -> str:
-    """What must not part between splits; a song without the album or artist asked for stands alone."""
+    """What must not part between splits; a song without the album or artist asked for stands
+    alone.
+    """
     artist = " ".join(source.artist.lower().split())
     album = " ".join(source.album.lower().split())
     if group is Group.ARTIST and artist:
@@ -129,4 +187,6 @@ def group_of(source: Source, song: Song, group: Group) -> str:
     return f"song:{song.song_id}"
 
 
-STAGE: Final = Stage("cut", "cut", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing", "probed"), cut_slice)
+STAGE: Final = Stage(
+    "cut", "cut", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing", "probed"), cut_slice
+)

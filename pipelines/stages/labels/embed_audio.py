@@ -40,14 +40,25 @@ def embed_bucket(job: Job) -> Done:
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
-    usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]  # the others died when they were annotated
+    usable = [
+        clip for clip in bucket_clips if labels is None or clip.clip_key in labels
+    ]  # the others died when they were annotated
     with clips.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in clips.batches(usable, per_call(recipe)):
             excerpts = [
-                Excerpt(local(clip.source), clip.start_s, clip.end_s, labels[clip.clip_key] if labels is not None else None)
+                Excerpt(
+                    local(clip.source),
+                    clip.start_s,
+                    clip.end_s,
+                    labels[clip.clip_key] if labels is not None else None,
+                )
                 for clip in batch
             ]
-            for clip, made in zip(batch, child.run("pipelines.embedders.child:embed_excerpts", excerpts, recipe), strict=True):
+            for clip, made in zip(
+                batch,
+                child.run("pipelines.embedders.child:embed_excerpts", excerpts, recipe),
+                strict=True,
+            ):
                 if isinstance(made, Death):
                     dead.append((clip.clip_key, made))
                 else:
@@ -55,20 +66,30 @@ def embed_bucket(job: Job) -> Done:
             clips.progress(len(batch))
     clips.progress(len(bucket_clips) - len(usable))
     counts = {"clips": len(bucket_clips), "embedded": len(found), "dead": len(dead)}
-    return Done([write(job, found, description(job.recipe).dimension), *clips.write_dead(job, FOLDER, dead)], counts)
+    return Done(
+        [
+            write(job, found, description(job.recipe).dimension),
+            *clips.write_dead(job, FOLDER, dead),
+        ],
+        counts,
+    )
 
 
 def _labels(job: Job) -> dict[str, Labels] | None:
     """Labels by clip where the embedder reads them."""
     if not description(job.recipe).reads_labels:
         return None
-    return {row.clip_key: row.labels for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    return {
+        row.clip_key: row.labels
+        for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)
+    }
 
 
 def _heard(key: str, made: Embedded) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
-            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with this device or these weights"
+            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with "
+            "this device or these weights"
         )
     return HeardClip(key, made.vector, made.fingerprint)
 
@@ -79,13 +100,19 @@ def per_call(recipe: LabelRecipe) -> int:
 
 
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
-    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of a call with many clips."""
+    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of
+    a call with many clips.
+    """
     return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:
-    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not there."""
-    return _described(recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits)
+    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not
+    there.
+    """
+    return _described(
+        recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits
+    )
 
 
 @lru_cache(maxsize=4)
@@ -100,11 +127,17 @@ def _described(label: LabelRecipe, limits: LimitsRecipe) -> Description:
 
 def write(job: Job, rows: Sequence[HeardClip], dimension: int) -> Published:
     """Publish a bucket's embeddings."""
-    vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, dimension), np.float32)
+    vectors = (
+        np.stack([row.vector for row in rows]) if rows else np.zeros((0, dimension), np.float32)
+    )
     columns = {
         "clip_key": pa.array([row.clip_key for row in rows], pa.string()),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), dimension),
-        "fingerprint": pa.array([row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()),
+        "vector": pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors.astype(np.float16).reshape(-1)), dimension
+        ),
+        "fingerprint": pa.array(
+            [row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()
+        ),
     }
     return job.store.write_bytes(f"{FOLDER}/{job.bucket}.parquet", parquet_bytes(pa.table(columns)))
 
@@ -117,7 +150,10 @@ def read(job: Job, bucket: str = "") -> list[HeardClip]:
     vectors = table.column("vector").chunk(0)
     rows = vectors.flatten().to_numpy().astype(np.float32).reshape(len(table), -1)
     prints = (np.frombuffer(cell, "<u4") for cell in table.column("fingerprint").to_pylist())
-    return [HeardClip(*row) for row in zip(table.column("clip_key").to_pylist(), rows, prints, strict=True)]
+    return [
+        HeardClip(*row)
+        for row in zip(table.column("clip_key").to_pylist(), rows, prints, strict=True)
+    ]
 
 
 def embedder_tools(recipe: Recipe) -> dict[str, str]:

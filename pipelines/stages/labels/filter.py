@@ -1,4 +1,6 @@
-"""Stage *filter*: named rules decide which clips are varied, which are kept as they are, and which are rejected."""
+"""Stage *filter*: named rules decide which clips are varied, which are kept as they are, and which
+are rejected.
+"""
 
 import re
 from collections.abc import Callable
@@ -15,7 +17,9 @@ from schemas.recipe import FilterAction, FilterRecipe
 
 
 class Known(NamedTuple):
-    """What rules judge by: a clip, what was measured on it, and the same recording in validation or test, where it is in train."""
+    """What rules judge by: a clip, what was measured on it, and the same recording in validation or
+    test, where it is in train.
+    """
 
     clip: Clip
     annotation: Annotation
@@ -23,7 +27,9 @@ class Known(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule by name: what it does to a clip that breaks it, and the figure that broke it ("" where none did)."""
+    """A rule by name: what it does to a clip that breaks it, and the figure that broke it ("" where
+    none did).
+    """
 
     name: str
     action: Callable[[FilterRecipe], FilterAction]
@@ -33,7 +39,16 @@ class Rule(NamedTuple):
 def _words(known: Known, recipe: FilterRecipe) -> str:
     pattern = "|".join(re.escape(word) for word in recipe.words)
     found = (
-        next(filter(None, (re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE) for text in known.clip.captions)), None)
+        next(
+            filter(
+                None,
+                (
+                    re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE)
+                    for text in known.clip.captions
+                ),
+            ),
+            None,
+        )
         if pattern
         else None
     )
@@ -42,12 +57,18 @@ def _words(known: Known, recipe: FilterRecipe) -> str:
 
 def _silent(known: Known, recipe: FilterRecipe) -> str:
     share = known.annotation.measures.silent_share
-    return f"{share:.3f} silent, limit {recipe.silent_share:g}" if share > recipe.silent_share else ""
+    return (
+        f"{share:.3f} silent, limit {recipe.silent_share:g}" if share > recipe.silent_share else ""
+    )
 
 
 def _clipped(known: Known, recipe: FilterRecipe) -> str:
     share = known.annotation.measures.clipped_share
-    return f"{share:.4f} clipped, limit {recipe.clipped_share:g}" if share > recipe.clipped_share else ""
+    return (
+        f"{share:.4f} clipped, limit {recipe.clipped_share:g}"
+        if share > recipe.clipped_share
+        else ""
+    )
 
 
 def _short(known: Known, recipe: FilterRecipe) -> str:
@@ -58,12 +79,20 @@ def _short(known: Known, recipe: FilterRecipe) -> str:
 def _unsure(known: Known, recipe: FilterRecipe) -> str:
     labels = known.annotation.labels
     best = max(labels.beats.confidence, labels.chords.confidence, labels.key.confidence)
-    return f"confidence {best:.2f}, limit {recipe.min_confidence:g}" if best < recipe.min_confidence else ""
+    return (
+        f"confidence {best:.2f}, limit {recipe.min_confidence:g}"
+        if best < recipe.min_confidence
+        else ""
+    )
 
 
 def _held_out(known: Known, _: FilterRecipe) -> str:
     twin = known.held_out
-    return f"{twin.agreement:.2f} of the fingerprint is {twin.twin}'s, in {twin.twin_split}" if twin else ""
+    return (
+        f"{twin.agreement:.2f} of the fingerprint is {twin.twin}'s, in {twin.twin_split}"
+        if twin
+        else ""
+    )
 
 
 RULES: Final = (  # in this order; a rule that rejects goes before one that keeps the original
@@ -83,16 +112,27 @@ def verdict(known: Known, recipe: FilterRecipe) -> Verdict:
     for action in (FilterAction.REJECT, FilterAction.KEEP_ORIGINAL):
         for what, name, figure in broken:
             if figure and what is action:
-                return Verdict(clip_key=clip.clip_key, keep=action is FilterAction.KEEP_ORIGINAL, vary=False, rule=name, figure=figure)
+                return Verdict(
+                    clip_key=clip.clip_key,
+                    keep=action is FilterAction.KEEP_ORIGINAL,
+                    vary=False,
+                    rule=name,
+                    figure=figure,
+                )
     return Verdict(clip_key=clip.clip_key, keep=True, vary=True)
 
 
 def filter_bucket(job: Job) -> Done:
     """A verdict on every annotated clip of a bucket."""
-    annotations = {row.clip_key: row for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)}
+    annotations = {
+        row.clip_key: row
+        for row in job.store.read_records(f"annotations/{job.bucket}.parquet", Annotation)
+    }
     held_out = _twins(job)
     known = (
-        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key)) for clip in bucket.read(job) if clip.clip_key in annotations
+        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key))
+        for clip in bucket.read(job)
+        if clip.clip_key in annotations
     )
     verdicts = [verdict(one, job.recipe.filter) for one in known]
     bucket.progress(len(verdicts))
@@ -109,7 +149,11 @@ def _twins(job: Job) -> dict[str, Twin]:
     """The first clip outside of train that each clip of a train bucket is a copy of."""
     if not job.recipe.finds_copies or Bucket.parse(job.bucket).split is not Split.TRAIN:
         return {}
-    return {twin.clip_key: twin for twin in reversed(near_duplicates.read(job)) if twin.twin_split is not Split.TRAIN}
+    return {
+        twin.clip_key: twin
+        for twin in reversed(near_duplicates.read(job))
+        if twin.twin_split is not Split.TRAIN
+    }
 
 
 STAGE: Final = Stage(

@@ -1,7 +1,8 @@
 """Stage *near*: clips of different songs that are the same recording, over the whole corpus.
 
-Embeddings propose, fingerprints decide. Each clip's vector is hashed by random hyperplanes into several tables (Charikar, 2002); clips
-that share a place in a table, and whose longer signatures say that they are near, are compared: vectors, then fingerprints.
+Embeddings propose, fingerprints decide. Each clip's vector is hashed by random hyperplanes into
+several tables (Charikar, 2002); clips that share a place in a table, and whose longer signatures
+say that they are near, are compared: vectors, then fingerprints.
 """
 
 import math
@@ -31,7 +32,9 @@ Meeting = tuple[int, str, int]  # a row of one bucket, and the bucket and row th
 
 
 class Share(NamedTuple):
-    """Some of a bucket's clips, with their rows there, in a share of a hash table: places, signatures (rows, words), songs as numbers."""
+    """Some of a bucket's clips, with their rows there, in a share of a hash table: places,
+    signatures (rows, words), songs as numbers.
+    """
 
     bucket: str
     rows: npt.NDArray[np.int32]
@@ -41,28 +44,48 @@ class Share(NamedTuple):
 
 
 def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
-    """A bucket's clips once per hash table; a table of a large corpus is shared out by the first bits of places."""
+    """A bucket's clips once per hash table; a table of a large corpus is shared out by the first
+    bits of places.
+    """
     heard = embed_audio.read(job)
     if not heard:
         return
     total = sum(read_plan(job.store)["clips"].values())
     hashing = Hashing.for_corpus(total, job.recipe.near)
     shared_bits = min(hashing.bits, max(0, math.ceil(math.log2(max(1, total) / _CLIPS_A_SHARE))))
-    signed = signatures(np.stack([clip.vector for clip in heard]), hashing, generator(job.recipe.corpus.seed, "near", "hyperplanes"))
+    signed = signatures(
+        np.stack([clip.vector for clip in heard]),
+        hashing,
+        generator(job.recipe.corpus.seed, "near", "hyperplanes"),
+    )
     songs = np.array([int(clip.clip_key.partition("-")[0], 16) for clip in heard], np.uint64)
     for table, places in enumerate(signed.places_TN):
         share_of = places >> np.uint64(hashing.bits - shared_bits)
         for share in np.unique(share_of).tolist():
             rows = np.flatnonzero(share_of == share)
-            yield (table, share), Share(job.bucket, rows.astype(np.int32), places[rows], signed.signatures_NW[rows], songs[rows])
+            yield (
+                (table, share),
+                Share(
+                    job.bucket,
+                    rows.astype(np.int32),
+                    places[rows],
+                    signed.signatures_NW[rows],
+                    songs[rows],
+                ),
+            )
 
 
 def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tuple[str, Meeting]]:
-    """Pairs of clips of different songs that share a place and are near by their signatures, told to both buckets."""
+    """Pairs of clips of different songs that share a place and are near by their signatures, told
+    to both buckets.
+    """
     shares = sorted(shares, key=lambda share: share.bucket)
     owners = [(share.bucket, row) for share in shares for row in share.rows.tolist()]
     songs = np.concatenate([share.songs for share in shares])
-    places, signed = (np.concatenate([getattr(share, name) for share in shares]) for name in ("places", "signatures"))
+    places, signed = (
+        np.concatenate([getattr(share, name) for share in shares])
+        for name in ("places", "signatures")
+    )
     for one, other in near_pairs(places, signed, recipe.near.min_similarity):
         if songs[one] != songs[other]:
             for (bucket, row), twin in ((owners[one], owners[other]), (owners[other], owners[one])):
@@ -79,10 +102,17 @@ def receive(job: Job, rows: list[Meeting]) -> Done:
     for bucket, pairs in sorted(by_bucket.items()):
         others = own if bucket == job.bucket else embed_audio.read(job, bucket)
         compared = (_twin(own[row], others[other], bucket) for row, other in sorted(pairs))
-        found += [twin for twin in compared if twin.similarity >= recipe.min_similarity and twin.agreement >= recipe.min_agreement]
+        found += [
+            twin
+            for twin in compared
+            if twin.similarity >= recipe.min_similarity and twin.agreement >= recipe.min_agreement
+        ]
     found.sort(key=lambda twin: (twin.clip_key, twin.twin))
     clips.progress(len(clips.read(job)))
-    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Twin, found)], _counts(job, found, by_bucket))
+    return Done(
+        [job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Twin, found)],
+        _counts(job, found, by_bucket),
+    )
 
 
 def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
@@ -91,13 +121,17 @@ def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
         clip_key=one.clip_key,
         twin=other.clip_key,
         twin_split=Bucket.parse(bucket).split,
-        similarity=round(min(1.0, float(one.vector @ other.vector)), 4),  # above 1 by half precision
+        similarity=round(
+            min(1.0, float(one.vector @ other.vector)), 4
+        ),  # above 1 by half precision
         agreement=heard.share,
         shift_s=heard.shift_s,
     )
 
 
-def _counts(job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]]) -> dict[str, int]:
+def _counts(
+    job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]]
+) -> dict[str, int]:
     """Clips compared, clips with a twin, and those whose twin is in another split."""
     split = Bucket.parse(job.bucket).split
     return {

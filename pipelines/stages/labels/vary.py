@@ -1,4 +1,6 @@
-"""Stage *vary*: the original and its copies in other pitches, speeds and volumes, as FLAC, and the controls of each."""
+"""Stage *vary*: the original and its copies in other pitches, speeds and volumes, as FLAC, and the
+controls of each.
+"""
 
 import importlib.metadata
 from collections.abc import Iterator, Sequence
@@ -37,7 +39,9 @@ class Order(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A variant as made: its FLAC bytes, its length, and what is measured on what those bytes decode to."""
+    """A variant as made: its FLAC bytes, its length, and what is measured on what those bytes
+    decode to.
+    """
 
     content: bytes
     duration_s: float
@@ -57,16 +61,21 @@ def _drawn(key: str, variant: str, recipe: Recipe) -> Change:
     if kind is VariantKind.SPEED:
         size = round(float(draw.uniform(vary.speed_min, vary.speed_max)), _SPEED_DECIMALS)
         slower = int(variant[1:]) <= vary.speeds // 2
-        return Change(variant=variant, speed=round(1 - size if slower else 1 + size, _SPEED_DECIMALS))
+        return Change(
+            variant=variant, speed=round(1 - size if slower else 1 + size, _SPEED_DECIMALS)
+        )
     if kind is VariantKind.VOLUME:
         low = round(float(draw.uniform(vary.volume_min, vary.volume_max)), _SPEED_DECIMALS)
         rises = bool(draw.random() < 0.5)
-        return Change(variant=variant, gain_start=low if rises else 1.0, gain_end=1.0 if rises else low)
+        return Change(
+            variant=variant, gain_start=low if rises else 1.0, gain_end=1.0 if rises else low
+        )
     return Change(variant=variant, semitones=variant_semitones(variant))
 
 
 def working_rate_hz(rate_hz: int, semitones: Sequence[int]) -> int:
-    """Lowest rate at which the largest downward shift still fills the band of `rate_hz`, in steps of 8 kHz.
+    """Lowest rate at which the largest downward shift still fills the band of `rate_hz`, in steps
+    of 8 kHz.
 
     >>> working_rate_hz(16_000, (-3, 3)), working_rate_hz(16_000, (1,))
     (24000, 16000)
@@ -82,7 +91,9 @@ def make_copies(orders: Sequence[Order], recipe: VaryRecipe) -> list[list[Copy] 
 
 def _copies(order: Order, recipe: VaryRecipe) -> list[Copy] | Death:
     try:
-        excerpt = read_window(order.path, order.start_s, order.start_s + order.extended_s, stereo=recipe.channels == 2)
+        excerpt = read_window(
+            order.path, order.start_s, order.start_s + order.extended_s, stereo=recipe.channels == 2
+        )
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
     work_hz = working_rate_hz(recipe.rate_hz, recipe.semitones)
@@ -93,15 +104,26 @@ def _copies(order: Order, recipe: VaryRecipe) -> list[Copy] | Death:
 
 def _copy(wave: Wave, own_samples: int, work_hz: int, change: Change, recipe: VaryRecipe) -> Copy:
     if change.speed != 1:
-        heard = rubberband.changed(wave, work_hz, speed=change.speed, semitones=0, engine=recipe.engine)[:own_samples]
+        heard = rubberband.changed(
+            wave, work_hz, speed=change.speed, semitones=0, engine=recipe.engine
+        )[:own_samples]
     else:
         heard = wave[:own_samples]
         if change.semitones:
-            heard = rubberband.changed(heard, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine)[:own_samples]
+            heard = rubberband.changed(
+                heard, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine
+            )[:own_samples]
     shaped = _faded(_ramped(heard, change), work_hz, cut=change.speed < 1)
     final = quantised(_within_scale(resampled(shaped, work_hz, recipe.rate_hz)))
-    lower = tuple(flac(_within_scale(resampled(shaped, work_hz, hz)), hz) for hz in recipe.copies_hz)
-    return Copy(flac(final, recipe.rate_hz), round(len(final) / recipe.rate_hz, 6), controls_of(final, recipe.rate_hz), lower)
+    lower = tuple(
+        flac(_within_scale(resampled(shaped, work_hz, hz)), hz) for hz in recipe.copies_hz
+    )
+    return Copy(
+        flac(final, recipe.rate_hz),
+        round(len(final) / recipe.rate_hz, 6),
+        controls_of(final, recipe.rate_hz),
+        lower,
+    )
 
 
 def _ramped(wave: Wave, change: Change) -> Wave:
@@ -129,18 +151,40 @@ def _within_scale(wave: Wave) -> Wave:
 
 def vary_bucket(job: Job) -> Done:
     """Make every sample's audio of a bucket into one tar, with an index beside it."""
-    verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    kept = [clip for clip in bucket.read(job) if clip.clip_key in verdicts and verdicts[clip.clip_key].keep]
+    verdicts = {
+        row.clip_key: row
+        for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)
+    }
+    kept = [
+        clip
+        for clip in bucket.read(job)
+        if clip.clip_key in verdicts and verdicts[clip.clip_key].keep
+    ]
     made: list[Varied] = []
     dead: list[tuple[str, Death]] = []
-    with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child, job.store.writer(f"variants/{job.bucket}.tar") as out:
+    with (
+        bucket.local_files(job) as local,
+        bucket.child(job.recipe.limits) as child,
+        job.store.writer(f"variants/{job.bucket}.tar") as out,
+    ):
         tar = TarWriter(out)
         for clip in kept:
             changes = planned_changes(clip, verdicts[clip.clip_key], job.recipe)
-            order = Order(clip.clip_key, local(clip.source), clip.start_s, clip.length_s, clip.extended_end_s - clip.start_s, changes)
-            [copies] = child.run("pipelines.stages.labels.vary:make_copies", [order], job.recipe.vary)
+            order = Order(
+                clip.clip_key,
+                local(clip.source),
+                clip.start_s,
+                clip.length_s,
+                clip.extended_end_s - clip.start_s,
+                changes,
+            )
+            [copies] = child.run(
+                "pipelines.stages.labels.vary:make_copies", [order], job.recipe.vary
+            )
             if isinstance(copies, Death):
-                dead.extend((sample_key(clip.clip_key, change.variant), copies) for change in changes)
+                dead.extend(
+                    (sample_key(clip.clip_key, change.variant), copies) for change in changes
+                )
             else:
                 made.extend(_packed(tar, clip.clip_key, changes, copies, job.recipe.vary))
             bucket.progress(1)
@@ -150,7 +194,9 @@ def vary_bucket(job: Job) -> Done:
     return Done(files, {"clips": len(kept), "samples": len(made), "dead": len(dead)})
 
 
-def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy], recipe: VaryRecipe) -> Iterator[Varied]:
+def _packed(
+    tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy], recipe: VaryRecipe
+) -> Iterator[Varied]:
     for change, copy in zip(changes, copies, strict=True):
         name = sample_key(key, change.variant)
         offset = tar.add(audio_name(name), copy.content)
@@ -159,9 +205,15 @@ def _packed(tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequenc
             for hz, content in zip(recipe.copies_hz, copy.lower, strict=True)
         )
         yield Varied(
-            sample_key=name, clip_key=key, change=change, duration_s=copy.duration_s, controls=copy.controls,
-            offset=offset, bytes=len(copy.content), copies=lower,
-        )  # fmt: skip
+            sample_key=name,
+            clip_key=key,
+            change=change,
+            duration_s=copy.duration_s,
+            controls=copy.controls,
+            offset=offset,
+            bytes=len(copy.content),
+            copies=lower,
+        )
 
 
 def audio_name(key: str, lower_hz: int = 0) -> str:
@@ -177,7 +229,11 @@ def audio_name(key: str, lower_hz: int = 0) -> str:
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of what makes the audio."""
-    return {**rubberband.tools(recipe.vary.engine), **decode.tools(), "scipy": importlib.metadata.version("scipy")}
+    return {
+        **rubberband.tools(recipe.vary.engine),
+        **decode.tools(),
+        "scipy": importlib.metadata.version("scipy"),
+    }
 
 
 STAGE: Final = Stage("vary", "variants", 5, ("vary",), ("clips", "verdicts"), vary_bucket, tools)

@@ -22,12 +22,17 @@ _BATCHES: Final = 2  # per call of the child: the second is read while the first
 
 
 def encode_bucket(job: Job) -> Done:
-    """Encode all samples of a bucket into one tar, with an index beside it; a sample that cannot be encoded is dead.
+    """Encode all samples of a bucket into one tar, with an index beside it; a sample that cannot be
+    encoded is dead.
 
-    Samples of one length stand together, in key order among them, so that batches depend on the bucket alone.
+    Samples of one length stand together, in key order among them, so that batches depend on the
+    bucket alone.
     """
     recipe, total = job.recipe.encode, len(bucket.read(job))
-    rows = sorted(job.store.read_records(f"variants/{job.bucket}.parquet", Varied), key=lambda row: (row.duration_s, row.sample_key))
+    rows = sorted(
+        job.store.read_records(f"variants/{job.bucket}.parquet", Varied),
+        key=lambda row: (row.duration_s, row.sample_key),
+    )
     made: list[Encoded] = []
     dead: list[tuple[str, Death]] = []
     per_call, told = _BATCHES * recipe.batch, 0
@@ -39,12 +44,18 @@ def encode_bucket(job: Job) -> Done:
         tar = TarWriter(out)
         for batch in bucket.batches(rows, per_call):
             flacs = [audio_of(next(pieces(row))) for row in batch]
-            for row, content in zip(batch, child.run("pipelines.codecs.child:encode_samples", flacs, recipe), strict=True):
+            for row, content in zip(
+                batch,
+                child.run("pipelines.codecs.child:encode_samples", flacs, recipe),
+                strict=True,
+            ):
                 if isinstance(content, Death):
                     dead.append((row.sample_key, content))
                 else:
                     offset = tar.add(f"{row.sample_key}.latent.npy", content)
-                    made.append(Encoded(sample_key=row.sample_key, offset=offset, bytes=len(content)))
+                    made.append(
+                        Encoded(sample_key=row.sample_key, offset=offset, bytes=len(content))
+                    )
             done = total * (len(made) + len(dead)) // len(rows)
             bucket.progress(done - told)
             told = done
@@ -74,7 +85,9 @@ def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
 
 
 def codec_facts(recipe: Recipe) -> CodecFacts:
-    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not there."""
+    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not
+    there.
+    """
     return _facts(recipe.encode, recipe.limits)
 
 
@@ -89,7 +102,9 @@ def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
-    """What dataset.json says of the latents: the codec's facts; nothing where nothing is encoded."""
+    """What dataset.json says of the latents: the codec's facts; nothing where nothing is
+    encoded.
+    """
     return codec_facts(recipe).model_dump() if recipe.encodes else {}
 
 
@@ -102,16 +117,24 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × frames × {facts.bands} bands, "
+        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
+        f"frames × {facts.bands} bands, "
         f"{facts.frames_per_s:g} frames a second,",
-        f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at {facts.rate_hz} Hz.",
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
+            f"{facts.rate_hz} Hz."
+        ),
     ]
 
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """The codec, what runs it, and what decodes."""
     facts = codec_facts(recipe)
-    return {facts.name: facts.version, "torch": importlib.metadata.version("torch"), **decode.tools()}
+    return {
+        facts.name: facts.version,
+        "torch": importlib.metadata.version("torch"),
+        **decode.tools(),
+    }
 
 
 STAGE: Final = Stage(
@@ -122,6 +145,8 @@ STAGE: Final = Stage(
     ("clips", "variants"),
     encode_bucket,
     tools,
-    looks_at=lambda job: codec_facts(job.recipe).model_dump(),  # rate and shape may be set beside the weights
+    looks_at=lambda job: codec_facts(
+        job.recipe
+    ).model_dump(),  # rate and shape may be set beside the weights
     asked=lambda recipe: recipe.encodes,
 )

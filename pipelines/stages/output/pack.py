@@ -1,4 +1,6 @@
-"""Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of samples that are not in it."""
+"""Stage *pack*: one WebDataset shard per bucket, FLAC and JSON per sample, and the ledger of
+samples that are not in it.
+"""
 
 import json
 from collections import defaultdict
@@ -32,13 +34,18 @@ _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 
 def pack_bucket(job: Job) -> Done:
-    """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never decoded or encoded."""
+    """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never
+    decoded or encoded.
+    """
     bucket_clips, varied = bucket.read(job), list(labelled_samples(job))
     samples = _encoded(job, varied)
     ledger = list(_missing(job, bucket_clips, {sample.varied.sample_key for sample in samples}))
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
     if planned != len(samples) + len(ledger):
-        raise PipelineError(f"{job.bucket}: {planned} samples planned, but {len(samples)} written and {len(ledger)} in the ledger")
+        raise PipelineError(
+            f"{job.bucket}: {planned} samples planned, but {len(samples)} written and "
+            f"{len(ledger)} in the ledger"
+        )
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
     ledger += _without(job, bucket_clips, "paraphrases", "paraphrase")
@@ -48,18 +55,28 @@ def pack_bucket(job: Job) -> Done:
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if samples:
         files += _write_shard(job, samples)
-        if not job.recipe.pack.keep_variants and len(samples) == len(varied):  # else the shard has not all of their audio
+        if not job.recipe.pack.keep_variants and len(samples) == len(
+            varied
+        ):  # else the shard has not all of their audio
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
             job.store.delete(stale)
     bucket.progress(len(bucket_clips))
-    counts = {"planned": planned, "written": len(samples), "rejected": rejected, "dead": dead, "clips": len(bucket_clips)}
+    counts = {
+        "planned": planned,
+        "written": len(samples),
+        "rejected": rejected,
+        "dead": dead,
+        "clips": len(bucket_clips),
+    }
     return Done(files, counts)
 
 
 def _encoded(job: Job, samples: list[LabelledSample]) -> list[LabelledSample]:
-    """Samples to write: where the recipe encodes, those that have latents, since either all samples of a dataset have them or none."""
+    """Samples to write: where the recipe encodes, those that have latents, since either all samples
+    of a dataset have them or none.
+    """
     if not job.recipe.encodes:
         return samples
     keys = {row.sample_key for row in encode.read(job)}
@@ -68,11 +85,20 @@ def _encoded(job: Job, samples: list[LabelledSample]) -> list[LabelledSample]:
 
 def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     # a song's copies must not sit side by side
-    ordered = sorted(samples, key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key))
+    ordered = sorted(
+        samples,
+        key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key),
+    )
     texts, vectors = _texts(job), _vectors(job)
-    offsets: list[int] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
+    offsets: list[
+        int
+    ] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
     latents = encode.read_latents(job) if job.recipe.encodes else nullcontext()
-    with read_audio(job) as audio_of, latents as latents_of, job.store.writer(f"shards/{job.bucket}.tar") as out:
+    with (
+        read_audio(job) as audio_of,
+        latents as latents_of,
+        job.store.writer(f"shards/{job.bucket}.tar") as out,
+    ):
         tar = TarWriter(out)
         for labelled in ordered:
             key = labelled.varied.sample_key
@@ -83,14 +109,21 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
                 tar.add(f"{key}.latent.npy", latents_of(key))
             for piece in pieces(labelled.varied):
                 tar.add(piece.name, audio_of(piece))
-            tar.add(f"{key}.json", build_sample(labelled, texts[key], job.recipe).model_dump_json().encode())
+            tar.add(
+                f"{key}.json",
+                build_sample(labelled, texts[key], job.recipe).model_dump_json().encode(),
+            )
         offsets.append(out.tell())
         tar.close()
     shard = out.published()
     index = {
-        "bytes": shard.bytes, "count": len(ordered), "duration_s": round(sum(sample.varied.duration_s for sample in ordered), 3),
-        "sha256": shard.sha256, "keys": [sample.varied.sample_key for sample in ordered], "offsets": offsets,
-    }  # fmt: skip
+        "bytes": shard.bytes,
+        "count": len(ordered),
+        "duration_s": round(sum(sample.varied.duration_s for sample in ordered), 3),
+        "sha256": shard.sha256,
+        "keys": [sample.varied.sample_key for sample in ordered],
+        "offsets": offsets,
+    }
     return [shard, job.store.write_json(f"shards/{job.bucket}.json", index)]
 
 
@@ -106,20 +139,28 @@ def _texts(job: Job) -> dict[str, Texts]:
     found: dict[str, Texts] = defaultdict(Texts)
     for folder in ("captions", "texts"):
         for written in job.store.read_records(f"{folder}/{job.bucket}.parquet", Captioned):
-            found[written.sample_key] = Texts((*found[written.sample_key].captions, *written.captions))
+            found[written.sample_key] = Texts(
+                (*found[written.sample_key].captions, *written.captions)
+            )
     if job.recipe.labels:
         for row in job.store.read_records(f"{label.FOLDER}/{job.bucket}.parquet", Labelled):
-            found[row.sample_key] = Texts((*found[row.sample_key].captions, *row.captions), row.pseudo_labels)
+            found[row.sample_key] = Texts(
+                (*found[row.sample_key].captions, *row.captions), row.pseudo_labels
+            )
     return dict(found)  # a sample without a row of captions is a defect, and must not pass
 
 
 def _vectors(job: Job) -> dict[str, bytes]:
-    """Embeddings of a bucket's clips as NumPy files, where the recipe wants them; of a clip that has none, zeros."""
+    """Embeddings of a bucket's clips as NumPy files, where the recipe wants them; of a clip that
+    has none, zeros.
+    """
     if not job.recipe.pack.embeddings:
         return {}
     nothing = np.zeros(description(job.recipe).dimension, np.float16)
     heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in embed_audio.read(job)}
-    return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in bucket.read(job)}
+    return {
+        clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in bucket.read(job)
+    }
 
 
 def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Sample:
@@ -127,12 +168,28 @@ def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Samp
     row, clip, labels = labelled
     channels = min(recipe.vary.channels, clip.song.channels)
     return Sample(
-        key=row.sample_key, song_id=clip.song.song_id, clip_key=clip.clip_key, split=clip.split, change=row.change, source=clip.source,
-        start_s=clip.start_s, end_s=clip.end_s, duration_s=row.duration_s, rate_hz=recipe.vary.rate_hz, channels=channels,
-        beats=labels.beats, meter=labels.meter, tempo=labels.tempo, chords=labels.chords, key_label=labels.key,
-        controls=row.controls, captions=texts.captions, pseudo_labels=texts.pseudo_labels,
-        song_s=clip.song.duration_s, anchor=_is_anchor(clip.source, recipe.pack),
-    )  # fmt: skip
+        key=row.sample_key,
+        song_id=clip.song.song_id,
+        clip_key=clip.clip_key,
+        split=clip.split,
+        change=row.change,
+        source=clip.source,
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        duration_s=row.duration_s,
+        rate_hz=recipe.vary.rate_hz,
+        channels=channels,
+        beats=labels.beats,
+        meter=labels.meter,
+        tempo=labels.tempo,
+        chords=labels.chords,
+        key_label=labels.key,
+        controls=row.controls,
+        captions=texts.captions,
+        pseudo_labels=texts.pseudo_labels,
+        song_s=clip.song.duration_s,
+        anchor=_is_anchor(clip.source, recipe.pack),
+    )
 
 
 def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
@@ -144,9 +201,20 @@ def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
 
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
     """A ledger row for every planned sample that was not made."""
-    verdicts = {row.clip_key: row for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)}
-    folders = {"annotate": "annotations", "vary": "variants", **({encode.STAGE.name: encode.FOLDER} if job.recipe.encodes else {})}
-    deaths = {row.key: (stage, row) for stage, folder in folders.items() for row in bucket.read_dead(job, folder)}
+    verdicts = {
+        row.clip_key: row
+        for row in job.store.read_records(f"verdicts/{job.bucket}.parquet", Verdict)
+    }
+    folders = {
+        "annotate": "annotations",
+        "vary": "variants",
+        **({encode.STAGE.name: encode.FOLDER} if job.recipe.encodes else {}),
+    }
+    deaths = {
+        row.key: (stage, row)
+        for stage, folder in folders.items()
+        for row in bucket.read_dead(job, folder)
+    }
     for clip in bucket_clips:
         for variant in planned_variants(clip, job.recipe.vary):
             key = sample_key(clip.clip_key, variant)
@@ -158,22 +226,42 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
             else:
                 found = verdicts[clip.clip_key]
                 if found.keep and (found.vary or variant == "orig"):
-                    raise PipelineError(f"{key} was planned, but neither made nor died; this is a defect, please report it")
+                    raise PipelineError(
+                        f"{key} was planned, but neither made nor died; this is a defect, please "
+                        "report it"
+                    )
                 message = "kept as it is, not varied" if found.keep else "not kept"
-                yield _ledger(key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message)
+                yield _ledger(
+                    key, clip, "filter", Outcome.REJECTED, found.rule, found.figure, message
+                )
 
 
 def _without(job: Job, bucket_clips: list[Clip], folder: str, stage: str) -> Iterator[LedgerRow]:
-    """A ledger row for everything that a stage died on and samples go on without: a rewording, or a clip's embedding."""
+    """A ledger row for everything that a stage died on and samples go on without: a rewording, or a
+    clip's embedding.
+    """
     found = {clip.clip_key: clip for clip in bucket_clips}
     for row in bucket.read_dead(job, folder):
-        clip = found.get(row.key) or found[row.key.rpartition("-")[0]]  # a clip's key, or a sample's
-        yield _ledger(row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message).replaced(unit=Unit.TEXT)
+        clip = (
+            found.get(row.key) or found[row.key.rpartition("-")[0]]
+        )  # a clip's key, or a sample's
+        yield _ledger(
+            row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message
+        ).replaced(unit=Unit.TEXT)
 
 
-def _ledger(key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str) -> LedgerRow:
+def _ledger(
+    key: str, clip: Clip, stage: str, outcome: Outcome, code: str, figure: str, message: str
+) -> LedgerRow:
     return LedgerRow(
-        unit=Unit.SAMPLE, key=key, uri=clip.source.uri, stage=stage, outcome=outcome, code=code, figure=figure, message=message
+        unit=Unit.SAMPLE,
+        key=key,
+        uri=clip.source.uri,
+        stage=stage,
+        outcome=outcome,
+        code=code,
+        figure=figure,
+        message=message,
     )
 
 

@@ -1,4 +1,6 @@
-"""What dataset.json and the dataset card say of pseudo-labels: the embedder, the vocabularies, copies found."""
+"""What dataset.json and the dataset card say of pseudo-labels: the embedder, the vocabularies,
+copies found.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +15,32 @@ from schemas.recipe import Recipe
 
 
 def account(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """The embedder, and what became of the vocabularies' texts; nothing where no clip was embedded."""
+    """The embedder, and what became of the vocabularies' texts; nothing where no clip was
+    embedded.
+    """
     if not recipe.embeds:
         return {}
     found = description(recipe)
-    embedder = {"name": found.name, "version": found.version, "licence": found.licence, "dimension": found.dimension}
+    embedder = {
+        "name": found.name,
+        "version": found.version,
+        "licence": found.licence,
+        "dimension": found.dimension,
+    }
     if not recipe.labels:
         return {"embedder": embedder}
     plan = gather_vocabulary.gathered(store)
-    dead = sum(side_by_side(lambda name: read_marker(store, VECTORS, name)["counts"]["dead"], plan["slices"]))
-    return {"embedder": embedder, "vocabularies": plan["counts"], "texts": sum(plan["slices"].values()), "texts_dead": dead}
+    dead = sum(
+        side_by_side(
+            lambda name: read_marker(store, VECTORS, name)["counts"]["dead"], plan["slices"]
+        )
+    )
+    return {
+        "embedder": embedder,
+        "vocabularies": plan["counts"],
+        "texts": sum(plan["slices"].values()),
+        "texts_dead": dead,
+    }
 
 
 def account_lines(dataset: Mapping[str, Any]) -> list[str]:
@@ -42,8 +60,23 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
           for name, count in labels.items() if name.startswith("unconfirmed_")),
     ]  # fmt: skip
     embedder = said["embedder"]
-    lines = ["", "## Pseudo-labels", "", f"Chosen by {embedder['name']} {embedder['version']}.", "", "| | count |", "|---|---:|"]
+    lines = [
+        "",
+        "## Pseudo-labels",
+        "",
+        f"Chosen by {embedder['name']} {embedder['version']}.",
+        "",
+        "| | count |",
+        "|---|---:|",
+    ]
     lines += [f"| {name} | {count} |" for name, count in rows if count]
     if looked_for := match.get("exact_looked_for"):
-        lines += ["", f"Recall of the approximate search: {1 - match['exact_missed'] / looked_for:.3f}, of {looked_for} texts looked for."]
+        lines += [
+            "",
+            (
+                "Recall of the approximate search: "
+                f"{1 - match['exact_missed'] / looked_for:.3f}, of "
+                f"{looked_for} texts looked for."
+            ),
+        ]
     return lines

@@ -1,4 +1,6 @@
-"""Stage *verify*: shards read back and checked, and labels of variants extracted again from their audio."""
+"""Stage *verify*: shards read back and checked, and labels of variants extracted again from their
+audio.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +45,9 @@ class Read(NamedTuple):
 
 
 class ShardFile(NamedTuple):
-    """A shard to read back: its name, a local path, what its index says, and the clips whose samples are handed on."""
+    """A shard to read back: its name, a local path, what its index says, and the clips whose
+    samples are handed on.
+    """
 
     name: str
     path: str
@@ -52,7 +56,9 @@ class ShardFile(NamedTuple):
 
 
 def verify_bucket(job: Job) -> Done:
-    """Read a bucket's shard back whole, and extract the labels of some of its clips' samples again."""
+    """Read a bucket's shard back whole, and extract the labels of some of its clips' samples
+    again.
+    """
     shard_name = f"shards/{job.bucket}.tar"
     counts = {"clips": len(bucket.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []
@@ -70,7 +76,9 @@ def verify_bucket(job: Job) -> Done:
             for batch in bucket.batches(chosen, job.recipe.annotate.batch):
                 relabelled += [
                     row
-                    for row in child.run("pipelines.stages.output.verify:relabel", batch, job.recipe.annotate)
+                    for row in child.run(
+                        "pipelines.stages.output.verify:relabel", batch, job.recipe.annotate
+                    )
                     if not isinstance(row, Death)
                 ]
         counts["samples"] = index["count"]
@@ -80,7 +88,9 @@ def verify_bucket(job: Job) -> Done:
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
-    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises `PipelineError` naming what is wrong."""
+    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises
+    `PipelineError` naming what is wrong.
+    """
     return [_checked(shard) for shard in shards]
 
 
@@ -89,7 +99,8 @@ def _checked(shard: ShardFile) -> list[Read]:
         sha256 = sha256_of(opened)
     if sha256 != shard.stated["sha256"]:
         raise PipelineError(
-            f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or damaged. Build again to replace it"
+            f"{shard.name}: its SHA-256 is not the one in its index; the file was changed or "
+            "damaged. Build again to replace it"
         )
     keys: list[str] = []
     duration_s = 0.0
@@ -100,12 +111,20 @@ def _checked(shard: ShardFile) -> list[Read]:
         chosen += [read] if read.sample.clip_key in shard.chosen else []
     if keys != shard.stated["keys"] or len(set(keys)) != shard.stated["count"]:
         raise PipelineError(
-            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but its index has {shard.stated['count']}"
+            f"{shard.name}: {len(keys)} samples read, {len(set(keys))} of them different, but "
+            f"its index has {shard.stated['count']}"
         )
-    found = {"bytes": os.path.getsize(shard.path), "duration_s": round(duration_s, 3), "offsets": _offsets(shard.path)}
+    found = {
+        "bytes": os.path.getsize(shard.path),
+        "duration_s": round(duration_s, 3),
+        "offsets": _offsets(shard.path),
+    }
     for name, value in found.items():
         if shard.stated[name] != value:
-            raise PipelineError(f"{shard.name}: its index states another `{name}` than is found in it. Build again to replace it")
+            raise PipelineError(
+                f"{shard.name}: its index states another `{name}` than is found in it. Build "
+                "again to replace it"
+            )
     return chosen
 
 
@@ -115,9 +134,11 @@ def _offsets(path: str) -> list[int]:
 
 
 def read_back(path: str) -> Iterator[Read]:
-    """Samples of a local shard as stock webdataset reads them, each checked against the contract and its own audio.
+    """Samples of a local shard as stock webdataset reads them, each checked against the contract
+    and its own audio.
 
-    It is given an open file: of a path it would expand braces, and run what stands behind ``pipe:``.
+    It is given an open file: of a path it would expand braces, and run what stands behind
+    ``pipe:``.
     """
     os.environ["WDS_SECURE"] = "1"
     from webdataset.tariterators import group_by_keys, tar_file_expander
@@ -134,21 +155,32 @@ def _read(path: str, raw: Mapping[str, Any]) -> Read:
         sample = Sample.model_validate_json(raw["json"])
     except (ValidationError, KeyError) as error:
         raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
-    heard = {name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"}
+    heard = {
+        name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"
+    }
     if (
         key != sample.key
         or heard["flac"].rate_hz != sample.rate_hz
-        or any(abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S for one in heard.values())
+        or any(
+            abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S
+            for one in heard.values()
+        )
     ):
         raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
     return Read(sample, raw["flac"])
 
 
 def chosen_clips(job: Job) -> frozenset[str]:
-    """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their number split over the buckets."""
+    """Clips of this bucket whose samples are labelled again: the first varied ones by hash, their
+    number split over the buckets.
+    """
     plan = read_plan(job.store)
     varied = sorted(
-        {row.clip_key for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied) if row.change.variant != "orig"}
+        {
+            row.clip_key
+            for row in job.store.read_records(f"variants/{job.bucket}.parquet", Varied)
+            if row.change.variant != "orig"
+        }
     )
     places = [name for name in plan["buckets"] if name.startswith("train")] or plan["buckets"]
     if job.bucket not in places:
@@ -158,15 +190,29 @@ def chosen_clips(job: Job) -> frozenset[str]:
 
 
 def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
-    """Labels extracted from each sample's own audio, beside the ones it carries; runs in a worker's child."""
+    """Labels extracted from each sample's own audio, beside the ones it carries; runs in a worker's
+    child.
+    """
     waves = []
     for read in reads:
         heard = decoded(read.flac)
         waves.append(resampled(heard.wave, heard.rate_hz, RATE_HZ))
     return [
-        Relabelled(sample_key=read.sample.key, variant=read.sample.change.variant, agreement=agreement(read.sample.labels, labels))
+        Relabelled(
+            sample_key=read.sample.key,
+            variant=read.sample.change.variant,
+            agreement=agreement(read.sample.labels, labels),
+        )
         for read, labels in zip(reads, annotate_waves(waves, recipe), strict=True)
     ]
 
 
-STAGE: Final = Stage("verify", "verified", 1, ("verify", "annotate"), ("clips", "variants", "shards"), verify_bucket, annotator_tools)
+STAGE: Final = Stage(
+    "verify",
+    "verified",
+    1,
+    ("verify", "annotate"),
+    ("clips", "variants", "shards"),
+    verify_bucket,
+    annotator_tools,
+)

@@ -1,4 +1,6 @@
-"""Stage *caption*: source captions, prompts from metadata and control sentences of every sample, each with the facts it states."""
+"""Stage *caption*: source captions, prompts from metadata and control sentences of every sample,
+each with the facts it states.
+"""
 
 from collections import Counter
 from typing import Final
@@ -22,14 +24,25 @@ def caption_bucket(job: Job) -> Done:
             metadata[clip.clip_key] = read_metadata(clip.source, job.recipe.caption)
             counts.update(dict(metadata[clip.clip_key].counts))
         composed = compose_captions(
-            clip.captions, labels, sample.change, job.recipe.caption, job.recipe.corpus.seed, sample.sample_key, metadata[clip.clip_key]
+            clip.captions,
+            labels,
+            sample.change,
+            job.recipe.caption,
+            job.recipe.corpus.seed,
+            sample.sample_key,
+            metadata[clip.clip_key],
         )
         rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
         counts["uncaptioned"] += not composed.captions
         bucket.progress(sample.change.variant == "orig")
     file = job.store.write_records(f"captions/{job.bucket}.parquet", Captioned, rows)
-    return Done([file], {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}})
+    return Done(
+        [file],
+        {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}},
+    )
 
 
-STAGE: Final = Stage("caption", "captions", 2, ("caption",), ("clips", "annotations", "variants"), caption_bucket)
+STAGE: Final = Stage(
+    "caption", "captions", 2, ("caption",), ("clips", "annotations", "variants"), caption_bucket
+)

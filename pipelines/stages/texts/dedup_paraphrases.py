@@ -1,4 +1,6 @@
-"""Stage *distinct*: of the paraphrases, those that kept their source's meaning and are no near copy of an earlier one."""
+"""Stage *distinct*: of the paraphrases, those that kept their source's meaning and are no near copy
+of an earlier one.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,9 +38,11 @@ FactSet = frozenset[tuple[str, str]]
 
 
 class Index:
-    """Vectors that were let in, by the facts that their texts state: only texts with the same facts can be copies of each other.
+    """Vectors that were let in, by the facts that their texts state: only texts with the same facts
+    can be copies of each other.
 
-    That divides a corpus into small groups: the exact search stays cheap at a million texts (see the benchmark).
+    That divides a corpus into small groups: the exact search stays cheap at a million texts (see
+    the benchmark).
     """
 
     def __init__(self, max_similarity: float) -> None:
@@ -47,7 +51,9 @@ class Index:
         self._count: dict[FactSet, int] = defaultdict(int)
 
     def let_in(self, facts: FactSet, vectors: Vectors) -> list[bool]:
-        """For texts with these facts, in order, whether each is no near copy of one that was let in before."""
+        """For texts with these facts, in order, whether each is no near copy of one that was let in
+        before.
+        """
         held = self._rows.get(facts, np.zeros((0, DIMENSION), np.float32))[: self._count[facts]]
         near = (vectors @ held.T).max(axis=1, initial=-1.0) >= self._limit
         among = vectors @ vectors.T
@@ -81,7 +87,8 @@ def distinct_bucket(job: Job) -> Done:
 
 
 def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
-    """Look through all buckets in their order, a split at a time, and write those that are not done.
+    """Look through all buckets in their order, a split at a time, and write those that are not
+    done.
 
     What came first stays: later generations of a corpus never drop an earlier text.
     """
@@ -117,12 +124,23 @@ def chosen(
     stay: set[tuple[str, int]] = set()
     for facts, group in groups.items():
         flags = index.let_in(facts, np.stack([row.vector for row in group]))
-        stay |= {(row.sample_key, row.place) for row, flag in zip(group, flags, strict=True) if flag}
+        stay |= {
+            (row.sample_key, row.place) for row, flag in zip(group, flags, strict=True) if flag
+        }
     kept = [
-        row.replaced(captions=tuple(caption for place, caption in enumerate(row.captions) if (row.sample_key, place) in stay))
+        row.replaced(
+            captions=tuple(
+                caption
+                for place, caption in enumerate(row.captions)
+                if (row.sample_key, place) in stay
+            )
+        )
         for row in rows
     ]
-    return kept, {"dropped_meaning": len(embedded) - len(near_enough), "dropped_near_duplicate": len(near_enough) - len(stay)}
+    return kept, {
+        "dropped_meaning": len(embedded) - len(near_enough),
+        "dropped_near_duplicate": len(near_enough) - len(stay),
+    }
 
 
 def _facts(caption: Caption) -> FactSet:
@@ -135,13 +153,23 @@ def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Do
 
 
 def _before(job: Job) -> str | None:
-    """What the bucket before this one in its split came from, and so on to the first: an earlier text decides about a later one."""
+    """What the bucket before this one in its split came from, and so on to the first: an earlier
+    text decides about a later one.
+    """
     if job.recipe.caption.paraphraser is not Writer.OPENAI:
         return None
     split = Bucket.parse(job.bucket).split
-    earlier = [name for name in read_plan(job.store)["buckets"] if name < job.bucket and Bucket.parse(name).split is split]
+    earlier = [
+        name
+        for name in read_plan(job.store)["buckets"]
+        if name < job.bucket and Bucket.parse(name).split is split
+    ]
     marker = marker_name(FOLDER, max(earlier, default=""))
-    return str(read_marker(job.store, FOLDER, max(earlier))["fingerprint"]) if earlier and job.store.exists(marker) else ""
+    return (
+        str(read_marker(job.store, FOLDER, max(earlier))["fingerprint"])
+        if earlier and job.store.exists(marker)
+        else ""
+    )
 
 
 STAGE: Final = Stage(
@@ -152,5 +180,7 @@ STAGE: Final = Stage(
     ("clips", PARAPHRASES, embed_paraphrases.FOLDER),
     distinct_bucket,
     looks_at=_before,
-    together=lambda recipe: distinct_together if recipe.caption.paraphraser is Writer.OPENAI else None,
+    together=lambda recipe: (
+        distinct_together if recipe.caption.paraphraser is Writer.OPENAI else None
+    ),
 )

@@ -1,4 +1,6 @@
-"""Stage *embed*: where a language model's paraphrases lie in MiniLM's space, and how near to the captions that they reword."""
+"""Stage *embed*: where a language model's paraphrases lie in MiniLM's space, and how near to the
+captions that they reword.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -19,13 +21,20 @@ from schemas.recipe import Recipe, Writer
 
 FOLDER: Final = "text_embeddings"
 _SCHEMA: Final = pa.schema(
-    [("sample_key", pa.string()), ("place", pa.int32()), ("similarity", pa.float32()), ("vector", pa.list_(pa.float16(), minilm.DIMENSION))]
+    [
+        ("sample_key", pa.string()),
+        ("place", pa.int32()),
+        ("similarity", pa.float32()),
+        ("vector", pa.list_(pa.float16(), minilm.DIMENSION)),
+    ]
 )
 _BATCH: Final = 256  # texts per call of the child
 
 
 class Embedded(NamedTuple):
-    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption that it rewords, unit vector."""
+    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption
+    that it rewords, unit vector.
+    """
 
     sample_key: str
     place: int
@@ -34,7 +43,9 @@ class Embedded(NamedTuple):
 
 
 def embed_bucket(job: Job) -> Done:
-    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and need no measure of meaning."""
+    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and
+    need no measure of meaning.
+    """
     rows = [
         (row.sample_key, place, caption.text)
         for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
@@ -54,13 +65,19 @@ def embed_bucket(job: Job) -> Done:
 
 
 def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
-    """Vectors by text, in half precision as they are stored; a text that kills the child has none."""
+    """Vectors by text, in half precision as they are stored; a text that kills the child has
+    none.
+    """
     out: dict[str, Vectors] = {}
     if not texts:
         return out
     with bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(texts, _BATCH):
-            for text, vector in zip(batch, child.run("pipelines.stages.texts.embed_paraphrases:embed", batch, None), strict=True):
+            for text, vector in zip(
+                batch,
+                child.run("pipelines.stages.texts.embed_paraphrases:embed", batch, None),
+                strict=True,
+            ):
                 if not isinstance(vector, Death):
                     out[text] = vector.astype(np.float16).astype(np.float32)
     return out
@@ -73,7 +90,11 @@ def embed(texts: Sequence[str], _context: None) -> list[Vectors]:
 
 def write(job: Job, rows: Sequence[Embedded]) -> Published:
     """Publish a bucket's embeddings."""
-    vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, minilm.DIMENSION), np.float32)
+    vectors = (
+        np.stack([row.vector for row in rows])
+        if rows
+        else np.zeros((0, minilm.DIMENSION), np.float32)
+    )
     flat = pa.array(vectors.astype(np.float16).reshape(-1))
     columns = [
         pa.array([row.sample_key for row in rows], pa.string()),
@@ -81,7 +102,10 @@ def write(job: Job, rows: Sequence[Embedded]) -> Published:
         pa.array([row.similarity for row in rows], pa.float32()),
         pa.FixedSizeListArray.from_arrays(flat, minilm.DIMENSION),
     ]
-    return job.store.write_bytes(f"{FOLDER}/{job.bucket}.parquet", parquet_bytes(pa.Table.from_arrays(columns, schema=_SCHEMA)))
+    return job.store.write_bytes(
+        f"{FOLDER}/{job.bucket}.parquet",
+        parquet_bytes(pa.Table.from_arrays(columns, schema=_SCHEMA)),
+    )
 
 
 def read(job: Job) -> list[Embedded]:
@@ -99,4 +123,6 @@ def tools(recipe: Recipe) -> dict[str, str]:
     return {minilm.NAME: minilm.checksum()} if recipe.caption.paraphraser is Writer.OPENAI else {}
 
 
-STAGE: Final = Stage("embed", FOLDER, 1, (), ("clips", "captions", PARAPHRASES), embed_bucket, tools)
+STAGE: Final = Stage(
+    "embed", FOLDER, 1, (), ("clips", "captions", PARAPHRASES), embed_bucket, tools
+)

@@ -1,4 +1,6 @@
-"""Stage *embed_vocabulary*, over slices of the vocabularies: where each text lies in the embedder's space, computed once."""
+"""Stage *embed_vocabulary*, over slices of the vocabularies: where each text lies in the embedder's
+space, computed once.
+"""
 
 from typing import Final
 
@@ -7,7 +9,12 @@ import numpy as np
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Done, Job, Stage
-from pipelines.stages.labels.embed_audio import description, embedder_child, embedder_tools, per_call
+from pipelines.stages.labels.embed_audio import (
+    description,
+    embedder_child,
+    embedder_tools,
+    per_call,
+)
 from pipelines.stages.texts import gather_vocabulary
 from pipelines.storage.arrow import npy_bytes
 
@@ -17,7 +24,8 @@ FOLDER: Final = gather_vocabulary.VECTORS
 def embed_slice(job: Job) -> Done:
     """Vectors of a slice's texts in half precision, as one array that can be mapped into memory.
 
-    A text that the embedder dies on has a vector of zeros, which is near to nothing: it is counted, and never a label.
+    A text that the embedder dies on has a vector of zeros, which is near to nothing: it is counted,
+    and never a label.
     """
     recipe = job.recipe.label
     texts = gather_vocabulary.read_slice(job.store, job.bucket)

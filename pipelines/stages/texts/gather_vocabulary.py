@@ -1,4 +1,6 @@
-"""Step *gather*: the texts of all vocabularies that may become labels, in slices that can be looked into without reading them whole."""
+"""Step *gather*: the texts of all vocabularies that may become labels, in slices that can be looked
+into without reading them whole.
+"""
 
 import io
 from collections import Counter
@@ -8,7 +10,14 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 from pydantic import ConfigDict
 
-from pipelines.engine.stage import Job, digest, publish_marked, read_marker, remove_others, whole_marker
+from pipelines.engine.stage import (
+    Job,
+    digest,
+    publish_marked,
+    read_marker,
+    remove_others,
+    whole_marker,
+)
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store, sha256_of
 from pipelines.vocabularies.exclusion import Exclusion
@@ -24,7 +33,9 @@ PLAN: Final = "vocabulary/plan.json"
 VECTORS: Final = "vocabulary_vectors"  # what the next step makes of the slices
 SLICE: Final = 4096  # texts
 _VERSION: Final = 1  # raised when other texts are kept
-_SCHEMA: Final = pa.schema([("text", pa.string()), ("source", pa.string()), ("licence", pa.string())])
+_SCHEMA: Final = pa.schema(
+    [("text", pa.string()), ("source", pa.string()), ("licence", pa.string())]
+)
 
 
 class Vocabulary(NamedTuple):
@@ -66,9 +77,11 @@ class Kept(NamedTuple):
 
 
 def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """Publish the texts of the recipe's vocabularies; returns the plan. Skipped where nothing changed.
+    """Publish the texts of the recipe's vocabularies; returns the plan. Skipped where nothing
+    changed.
 
-    Raises `PipelineError` for a file that is not there or cannot be read, and where no text is left.
+    Raises `PipelineError` for a file that is not there or cannot be read, and where no text is
+    left.
     """
     label = recipe.label
     expected = digest(
@@ -81,7 +94,9 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
         ]
     )
     before = store.stated_before(PLAN, _Plan)
-    if before.get("fingerprint") == expected and all(whole_marker(store, FOLDER, name) for name in before["slices"]):
+    if before.get("fingerprint") == expected and all(
+        whole_marker(store, FOLDER, name) for name in before["slices"]
+    ):
         return dict(before)
     held_out = Exclusion(text.text for place in label.exclude for text in read_texts(place))
     vocabularies: list[Vocabulary] = []
@@ -90,19 +105,28 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
         texts = read_texts(place)
         name, plain = _name(place, counts), form_of([text for text in texts if not text.form])
         for form in Form:
-            kept, counted = _kept((text for text in texts if (text.form or plain) == form), form, held_out, label)
+            kept, counted = _kept(
+                (text for text in texts if (text.form or plain) == form), form, held_out, label
+            )
             counts.setdefault(name, {})[form.value] = counted.model_dump()
             if kept:
                 slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
                 vocabularies.append(Vocabulary(name, form, len(kept), slices))
     if not vocabularies:
         raise PipelineError(f"no text of {', '.join(label.vocabularies)} can be a label: {counts}")
-    sizes = {name: min(SLICE, one.rows - SLICE * place) for one in vocabularies for place, name in enumerate(one.slices)}
+    sizes = {
+        name: min(SLICE, one.rows - SLICE * place)
+        for one in vocabularies
+        for place, name in enumerate(one.slices)
+    }
     marks = [read_marker(store, FOLDER, name)["fingerprint"] for name in sizes]
     plan = {
-        "fingerprint": expected, "content": digest([sizes, marks]), "counts": counts, "slices": sizes,
+        "fingerprint": expected,
+        "content": digest([sizes, marks]),
+        "counts": counts,
+        "slices": sizes,
         "vocabularies": [one._asdict() for one in vocabularies],
-    }  # fmt: skip
+    }
     for folder in (FOLDER, VECTORS):
         remove_others(store, folder, {*sizes, "plan"})
     store.write_sealed(PLAN, plan)
@@ -122,7 +146,9 @@ def _name(place: str, taken: Iterable[str]) -> str:
     return f"{name} #{same + 1}" if same else name
 
 
-def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe) -> tuple[list[Kept], FormCounts]:
+def _kept(
+    texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe
+) -> tuple[list[Kept], FormCounts]:
     """Texts of one form that may be labels, in an order of their own, and the account of all."""
     kept: dict[str, Kept] = {}
     dropped: Counter[str] = Counter()
@@ -130,7 +156,9 @@ def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRe
     for found in texts:
         number += 1
         text = cleaned(found.text, form)
-        if wrong := fault(found.text, text, form, frozenset(), keep_facts=label.facts is StatedFacts.CHECK):
+        if wrong := fault(
+            found.text, text, form, frozenset(), keep_facts=label.facts is StatedFacts.CHECK
+        ):
             dropped[wrong.value] += 1
         elif (same := sameness(text)) in kept:
             duplicates += 1
@@ -138,7 +166,9 @@ def _kept(texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRe
             dropped["excluded"] += 1
         else:
             kept[same] = Kept(text, found.source, found.licence or label.licence)
-    counts = FormCounts(texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items())))
+    counts = FormCounts(
+        texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items()))
+    )
     return sorted(kept.values()), counts
 
 
@@ -146,13 +176,21 @@ def _write_slices(store: Store, name: str, kept: Sequence[Kept], recipe: Recipe)
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
-        publish_marked(FOLDER, Job(store.url, slice_name, recipe), f"{slice_name}.arrow", _arrow(rows), {"texts": len(rows)})
+        publish_marked(
+            FOLDER,
+            Job(store.url, slice_name, recipe),
+            f"{slice_name}.arrow",
+            _arrow(rows),
+            {"texts": len(rows)},
+        )
         yield slice_name
 
 
 def _arrow(rows: Sequence[Kept]) -> bytes:
     """Rows as Arrow's own format, which can be mapped into memory."""
-    table = pa.Table.from_pydict({name: [getattr(row, name) for row in rows] for name in Kept._fields}, schema=_SCHEMA)
+    table = pa.Table.from_pydict(
+        {name: [getattr(row, name) for row in rows] for name in Kept._fields}, schema=_SCHEMA
+    )
     out = io.BytesIO()
     with pa.ipc.new_file(out, table.schema) as writer:
         writer.write_table(table)
@@ -162,13 +200,18 @@ def _arrow(rows: Sequence[Kept]) -> bytes:
 def read_plan(store: Store) -> tuple[Vocabulary, ...]:
     """The vocabularies of a build. Raises `PipelineError` before they are gathered."""
     rows = gathered(store)["vocabularies"]
-    return tuple(Vocabulary(row["name"], Form(row["form"]), row["rows"], tuple(row["slices"])) for row in rows)
+    return tuple(
+        Vocabulary(row["name"], Form(row["form"]), row["rows"], tuple(row["slices"]))
+        for row in rows
+    )
 
 
 def gathered(store: Store) -> dict[str, Any]:
     """The plan of what is gathered. Raises `Damaged`, and `PipelineError` before it is."""
     if not store.exists(PLAN):
-        raise PipelineError(f"{store.url}: its vocabularies are not gathered; run `obbligato label`")
+        raise PipelineError(
+            f"{store.url}: its vocabularies are not gathered; run `obbligato label`"
+        )
     return store.read_stated(PLAN, _Plan)
 
 

@@ -33,21 +33,36 @@ class Plan(Record):
 
 
 def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing changed."""
+    """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing
+    changed.
+    """
     vocabularies = read_plan(store)
-    marks = [read_marker(store, embed_vocabulary.FOLDER, name)["files"] for one in vocabularies for name in one.slices]
+    marks = [
+        read_marker(store, embed_vocabulary.FOLDER, name)["files"]
+        for one in vocabularies
+        for name in one.slices
+    ]
     expected = digest([_VERSION, recipe.corpus.seed, marks])
     before = store.stated_before(PLAN, Plan)
-    if before.get("fingerprint") == expected and all(store.exists(index_name(one)) for one in vocabularies):
+    if before.get("fingerprint") == expected and all(
+        store.exists(index_name(one)) for one in vocabularies
+    ):
         return dict(before)
     files = dict(_index(store, vocabulary, recipe.corpus.seed) for vocabulary in vocabularies)
-    plan = {"fingerprint": expected, "files": files, "indexes": len(vocabularies), "texts": sum(one.rows for one in vocabularies)}
+    plan = {
+        "fingerprint": expected,
+        "files": files,
+        "indexes": len(vocabularies),
+        "texts": sum(one.rows for one in vocabularies),
+    }
     store.write_sealed(PLAN, plan)
     return plan
 
 
 def indexed(store: Store) -> dict[str, str]:
-    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before they are made."""
+    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before
+    they are made.
+    """
     files: dict[str, str] = store.read_stated(PLAN, Plan)["files"]
     return files
 
@@ -64,7 +79,10 @@ def _index(store: Store, vocabulary: Vocabulary, seed: int) -> tuple[str, str]:
     for name in vocabulary.slices:
         check_files(store, embed_vocabulary.FOLDER, name)
     with ExitStack() as at_hand, temporary_folder() as folder:
-        files = [at_hand.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy")) for name in vocabulary.slices]
+        files = [
+            at_hand.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
+            for name in vocabulary.slices
+        ]
         made = Path(folder) / "index"
         build_index([np.load(file, mmap_mode="r") for file in files], made, seed)
         published = store.write_bytes(index_name(vocabulary), made.read_bytes())

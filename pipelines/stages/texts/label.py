@@ -1,4 +1,6 @@
-"""Stage *label*: what each sample is told of its music: texts drawn from its candidates, tags and metadata joined."""
+"""Stage *label*: what each sample is told of its music: texts drawn from its candidates, tags and
+metadata joined.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +39,16 @@ class Weighed(NamedTuple):
 def label_bucket(job: Job) -> Done:
     """Draw the pseudo-labels of a bucket's samples and make captions of them."""
     weighed = Weighed(
-        {row.clip_key: row.candidates for row in job.store.read_records(f"{match_texts.FOLDER}/{job.bucket}.parquet", Matched)},
-        {row.entry: row.clips for row in job.store.read_records(f"{text_frequencies.FOLDER}/{job.bucket}.parquet", Frequency)},
+        {
+            row.clip_key: row.candidates
+            for row in job.store.read_records(f"{match_texts.FOLDER}/{job.bucket}.parquet", Matched)
+        },
+        {
+            row.entry: row.clips
+            for row in job.store.read_records(
+                f"{text_frequencies.FOLDER}/{job.bucket}.parquet", Frequency
+            )
+        },
         description(job.recipe),
     )
     counts: Counter[str] = Counter()
@@ -49,47 +59,84 @@ def label_bucket(job: Job) -> Done:
     return Done([file], dict(sorted(counts.items())))
 
 
-def label_sample(sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]) -> Labelled:
-    """One sample's labels: from each vocabulary as many as the recipe says, by the sample's own draw."""
+def label_sample(
+    sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]
+) -> Labelled:
+    """One sample's labels: from each vocabulary as many as the recipe says, by the sample's own
+    draw.
+    """
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
     for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
-        if denied := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
+        if denied := unconfirmed(
+            candidate.text, sample.labels, sample.varied.change, recipe.caption
+        ):
             counts[f"unconfirmed_{denied}"] += 1
         else:
             by_vocabulary[candidate.vocabulary, candidate.form].append(candidate)
     chosen: list[Candidate] = []
     for (vocabulary, form), candidates in by_vocabulary.items():
         number = recipe.label.long_labels if form is Form.LONG else recipe.label.short_labels
-        chosen += drawn(candidates, weighed.clips, number, generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"))
+        chosen += drawn(
+            candidates,
+            weighed.clips,
+            number,
+            generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"),
+        )
     counts.update(f"{candidate.form}_labels" for candidate in chosen)
     captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, counts))
-    return Labelled(sample_key=key, pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen), captions=captions)
+    return Labelled(
+        sample_key=key,
+        pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen),
+        captions=captions,
+    )
 
 
 def _label(candidate: Candidate, weighed: Weighed) -> PseudoLabel:
     embedder = weighed.embedder
     return PseudoLabel(
-        text=candidate.text, form=candidate.form, vocabulary=candidate.vocabulary, source=candidate.source, licence=candidate.licence,
-        rank=candidate.rank, similarity=candidate.similarity, frequency=weighed.clips[candidate.entry],
-        model=f"{embedder.name} {embedder.version}", model_licence=embedder.licence,
-    )  # fmt: skip
+        text=candidate.text,
+        form=candidate.form,
+        vocabulary=candidate.vocabulary,
+        source=candidate.source,
+        licence=candidate.licence,
+        rank=candidate.rank,
+        similarity=candidate.similarity,
+        frequency=weighed.clips[candidate.entry],
+        model=f"{embedder.name} {embedder.version}",
+        model_licence=embedder.licence,
+    )
 
 
 def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
     """Each sentence is a caption of its own."""
-    return (captioned(candidate.text, CaptionKind.LABEL) for candidate in chosen if candidate.form is Form.LONG)
+    return (
+        captioned(candidate.text, CaptionKind.LABEL)
+        for candidate in chosen
+        if candidate.form is Form.LONG
+    )
 
 
-def _tags(sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]) -> list[Caption]:
-    """Tags and metadata in an order of their own, joined to captions of equal length; what reads like an unconfirmed claim is left out."""
+def _tags(
+    sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]
+) -> list[Caption]:
+    """Tags and metadata in an order of their own, joined to captions of equal length; what reads
+    like an unconfirmed claim is left out.
+    """
     metadata = read_metadata(sample.clip.source, recipe.caption)
     terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]
-    terms += [*metadata.genres, *metadata.moods, *metadata.instruments, *(_names(sample.clip.source) if recipe.label.title else ())]
+    terms += [
+        *metadata.genres,
+        *metadata.moods,
+        *metadata.instruments,
+        *(_names(sample.clip.source) if recipe.label.title else ()),
+    ]
     unique = list(dict.fromkeys(terms))
     order = generator(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
     captions: list[Caption] = []
-    for text in equal_chunks([unique[place] for place in order], recipe.label.max_tokens, minilm.tokens):
+    for text in equal_chunks(
+        [unique[place] for place in order], recipe.label.max_tokens, minilm.tokens
+    ):
         if denied := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
             counts[f"tags_refused_{denied}"] += 1
         else:

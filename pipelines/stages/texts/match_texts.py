@@ -24,7 +24,9 @@ from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
 FOLDER: Final = "matches"
-_AT_HAND: Final = ExitStack()  # local copies of what lies on an object store, kept for as long as the process
+_AT_HAND: Final = (
+    ExitStack()
+)  # local copies of what lies on an object store, kept for as long as the process
 atexit.register(_AT_HAND.close)
 
 
@@ -40,11 +42,19 @@ class Texts(NamedTuple):
         """The text of a row, as a clip's candidate."""
         place = bisect_right(self.ends, row)
         at = row - (self.ends[place - 1] if place else 0)
-        text, source, licence = (self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence"))
+        text, source, licence = (
+            self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence")
+        )
         return Candidate(
-            entry=self.first + row, text=text, form=self.vocabulary.form, vocabulary=self.vocabulary.name, source=source, licence=licence,
-            rank=rank, similarity=similarity,
-        )  # fmt: skip
+            entry=self.first + row,
+            text=text,
+            form=self.vocabulary.form,
+            vocabulary=self.vocabulary.name,
+            source=source,
+            licence=licence,
+            rank=rank,
+            similarity=similarity,
+        )
 
 
 def match_bucket(job: Job) -> Done:
@@ -67,18 +77,26 @@ def match_bucket(job: Job) -> Done:
     bucket.progress(len(bucket.read(job)))
     counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
     if job.recipe.label.search is Search.APPROXIMATE:
-        counts |= {"exact_looked_for": sum(one.checked for one in found), "exact_missed": sum(one.missed for one in found)}
+        counts |= {
+            "exact_looked_for": sum(one.checked for one in found),
+            "exact_missed": sum(one.missed for one in found),
+        }
     return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Matched, rows)], counts)
 
 
 def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: str) -> list[Found]:
     recipe, mark = job.recipe.label, f"{in_force} {description(job.recipe)}"
-    spaces = tuple(Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark) for of in texts)
+    spaces = tuple(
+        Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark)
+        for of in texts
+    )
     with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
         found = child.run("pipelines.search.child:match", vectors, Request(spaces, recipe))
     dead = next((one for one in found if isinstance(one, Death)), None)
     if dead is not None:
-        raise PipelineError(f"{job.bucket}: the search for texts died ({dead.code}): {dead.message}")
+        raise PipelineError(
+            f"{job.bucket}: the search for texts died ({dead.code}): {dead.message}"
+        )
     return found
 
 
@@ -95,7 +113,9 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
-    """A local path of vectors that many buckets read, once they were found to be as they were written."""
+    """A local path of vectors that many buckets read, once they were found to be as they were
+    written.
+    """
     store = Store(url)
     check_files(store, embed_vocabulary.FOLDER, name)
     return _AT_HAND.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
@@ -103,11 +123,16 @@ def _vectors(url: str, name: str, _mark: str) -> str:
 
 @lru_cache(maxsize=64)
 def _checked_index(url: str, name: str, sha256: str) -> str:
-    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was written."""
+    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was
+    written.
+    """
     store = Store(url)
     if store.sha256(name) != sha256:
         store.delete(name)
-        raise Damaged(f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it is made anew")
+        raise Damaged(
+            f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it "
+            "is made anew"
+        )
     return _AT_HAND.enter_context(store.at_hand(name))
 
 
@@ -123,28 +148,43 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
     for vocabulary in vocabularies:
         for name in vocabulary.slices:
             check_files(store, gather_vocabulary.FOLDER, name)
-        files = (_AT_HAND.enter_context(store.at_hand(f"{gather_vocabulary.FOLDER}/{name}.arrow")) for name in vocabulary.slices)
+        files = (
+            _AT_HAND.enter_context(store.at_hand(f"{gather_vocabulary.FOLDER}/{name}.arrow"))
+            for name in vocabulary.slices
+        )
         tables = tuple(map(_mapped_table, files))
         yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
         first += vocabulary.rows
 
 
 def _mapped_table(file: str) -> pa.Table:
-    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary has a thousand of them."""
+    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary
+    has a thousand of them.
+    """
     with pa.memory_map(file) as opened:
         return pa.ipc.open_file(opened).read_all()
 
 
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
-    return f"{gather_vocabulary.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
+    return (
+        f"{gather_vocabulary.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} "
+        f"{job.recipe.label.batch}"
+    )
 
 
 STAGE: Final = Stage(
     "match",
     FOLDER,
     1,
-    ("label.nearest", "label.min_similarity", "label.max_similarity", "label.search", "label.probes", "label.device"),
+    (
+        "label.nearest",
+        "label.min_similarity",
+        "label.max_similarity",
+        "label.search",
+        "label.probes",
+        "label.device",
+    ),
     ("clips", embed_audio.FOLDER),
     match_bucket,
     embedder_tools,

@@ -1,4 +1,6 @@
-"""Stage *paraphrase*: other words for each control caption, by rules or by a language model, none with other facts."""
+"""Stage *paraphrase*: other words for each control caption, by rules or by a language model, none
+with other facts.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,13 +20,17 @@ from schemas.recipe import Recipe, Writer
 def paraphrase_bucket(job: Job) -> Done:
     """Reword a bucket's control captions by rules."""
     count, seed = job.recipe.caption.paraphrases, job.recipe.corpus.seed
-    done = publish(job, {work.sample_key: by_rules(work, count, seed) for work in works(job)} if count else {})
+    done = publish(
+        job, {work.sample_key: by_rules(work, count, seed) for work in works(job)} if count else {}
+    )
     bucket.progress(len(bucket.read(job)))
     return done
 
 
 def by_rules(work: Work, count: int, seed: int) -> Rewording:
-    """Up to `count` rewordings of a caption that state what it states, in the order in which they were drawn."""
+    """Up to `count` rewordings of a caption that state what it states, in the order in which they
+    were drawn.
+    """
     refused: Counter[str] = Counter()
     landed = []
     for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
@@ -37,16 +43,30 @@ def by_rules(work: Work, count: int, seed: int) -> Rewording:
 
 def tools(recipe: Recipe) -> Mapping[str, str]:
     """The model and the words that it is asked with; none for rules."""
-    return {"model": recipe.llm.model, "prompt": PROMPT_VERSION} if recipe.caption.paraphraser is Writer.OPENAI else {}
+    return (
+        {"model": recipe.llm.model, "prompt": PROMPT_VERSION}
+        if recipe.caption.paraphraser is Writer.OPENAI
+        else {}
+    )
 
 
 STAGE: Final = Stage(
     "paraphrase",
     FOLDER,
     2,
-    ("caption.paraphraser", "caption.paraphrases", "llm.model", "llm.temperature", "llm.structured_outputs"),
+    (
+        "caption.paraphraser",
+        "caption.paraphrases",
+        "llm.model",
+        "llm.temperature",
+        "llm.structured_outputs",
+    ),
     ("clips", "annotations", "variants", "captions"),
     paraphrase_bucket,
     tools,
-    together=lambda recipe: paraphrase_together if recipe.caption.paraphraser is Writer.OPENAI and recipe.caption.paraphrases else None,
+    together=lambda recipe: (
+        paraphrase_together
+        if recipe.caption.paraphraser is Writer.OPENAI and recipe.caption.paraphrases
+        else None
+    ),
 )

@@ -1,4 +1,6 @@
-"""Stage *weigh*: how many clips of the corpus have each text among their candidates; a combine over all buckets."""
+"""Stage *weigh*: how many clips of the corpus have each text among their candidates; a combine over
+all buckets.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +36,9 @@ def emit(job: Job) -> Iterator[tuple[int, Told]]:
 
 
 def meet(_recipe: Recipe, _range: int, told: list[Told]) -> Iterator[tuple[str, Counts]]:
-    """To each bucket the sums over its own generation and those before: what comes later must not change what was labelled."""
+    """To each bucket the sums over its own generation and those before: what comes later must not
+    change what was labelled.
+    """
     total: Counter[int] = Counter()
     by_generation: dict[int, list[Told]] = {}
     for one in told:
@@ -51,9 +55,19 @@ def receive(job: Job, rows: list[Counts]) -> Done:
     merged = {entry: count for row in rows for entry, count in row.items()}
     records = [Frequency(entry=entry, clips=merged[entry]) for entry in sorted(merged)]
     clips.progress(len(clips.read(job)))
-    return Done([job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Frequency, records)], {"texts": len(records)})
+    return Done(
+        [job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Frequency, records)],
+        {"texts": len(records)},
+    )
 
 
 STAGE: Final = Stage(
-    "weigh", FOLDER, 1, (), ("clips", MATCHES), None, asked=lambda recipe: recipe.labels, exchange=Exchange(emit, meet, receive)
+    "weigh",
+    FOLDER,
+    1,
+    (),
+    ("clips", MATCHES),
+    None,
+    asked=lambda recipe: recipe.labels,
+    exchange=Exchange(emit, meet, receive),
 )

@@ -1,4 +1,6 @@
-"""NumPy files with anything in them: an array of finite numbers comes out, or `DeadInput`, and nothing else."""
+"""NumPy files with anything in them: an array of finite numbers comes out, or `DeadInput`, and
+nothing else.
+"""
 
 import numpy as np
 import pytest
@@ -10,8 +12,36 @@ from pipelines.guarded.npy import ABSURD, read_npy
 from pipelines.storage.arrow import npy_bytes
 
 WHOLE = npy_bytes(np.random.default_rng(0).standard_normal((4, 3, 2)).astype(np.float16))
-PIECES = ("{", "}", "'descr'", "'fortran_order'", "'shape'", ":", ",", "'<f2'", "'|O'", "True", "False", "None", "(", ")", "1", "64",
-          "-1", "10**9", "1e999", "(2, 3)", "[", "]", "\\", "'", "0x7f", "_", "\n", " ")  # fmt: skip
+PIECES = (
+    "{",
+    "}",
+    "'descr'",
+    "'fortran_order'",
+    "'shape'",
+    ":",
+    ",",
+    "'<f2'",
+    "'|O'",
+    "True",
+    "False",
+    "None",
+    "(",
+    ")",
+    "1",
+    "64",
+    "-1",
+    "10**9",
+    "1e999",
+    "(2, 3)",
+    "[",
+    "]",
+    "\\",
+    "'",
+    "0x7f",
+    "_",
+    "\n",
+    " ",
+)
 FUZZ = settings(max_examples=3000, deadline=None, derandomize=True, database=None)
 
 
@@ -35,8 +65,15 @@ def test_fuzz_any_bytes(content: bytes) -> None:
 
 @pytest.mark.slow
 @FUZZ
-@given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, len(WHOLE)))
-def test_fuzz_a_whole_file_with_bytes_changed_and_cut(changes: list[tuple[int, int]], end: int) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8
+    ),
+    st.integers(0, len(WHOLE)),
+)
+def test_fuzz_a_whole_file_with_bytes_changed_and_cut(
+    changes: list[tuple[int, int]], end: int
+) -> None:
     content = bytearray(WHOLE)
     for place, value in changes:
         content[place] = value
@@ -46,7 +83,11 @@ def test_fuzz_a_whole_file_with_bytes_changed_and_cut(changes: list[tuple[int, i
 
 @pytest.mark.slow
 @FUZZ
-@given(st.lists(st.sampled_from(PIECES), max_size=60), st.sampled_from((1, 2, 3)), st.binary(max_size=64))
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=60),
+    st.sampled_from((1, 2, 3)),
+    st.binary(max_size=64),
+)
 def test_fuzz_headers_of_the_right_words(pieces: list[str], version: int, body: bytes) -> None:
     header = "".join(pieces).encode()
     length = len(header).to_bytes(2 if version == 1 else 4, "little")

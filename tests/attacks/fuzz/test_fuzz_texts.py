@@ -1,4 +1,6 @@
-"""Texts and replies that nobody thought of: drawn by hypothesis, the same in every run; minutes, so for the nightly target."""
+"""Texts and replies that nobody thought of: drawn by hypothesis, the same in every run; minutes, so
+for the nightly target.
+"""
 
 import asyncio
 import json
@@ -30,20 +32,42 @@ SERVER = Server(LLM)  # its certificates load for long; it calls nobody
 BODY = ASKED.body(own_server=True)
 
 GOOD = line_of({"custom_id": "0a", "body": BODY})
-FAILED = {"custom_id": "0b", "response": {"status_code": 500, "body": {"error": {"code": "x", "message": "y"}}}, "error": None}
+FAILED = {
+    "custom_id": "0b",
+    "response": {"status_code": 500, "body": {"error": {"code": "x", "message": "y"}}},
+    "error": None,
+}
 
-bounded = settings(max_examples=2000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-numbers = st.integers() | st.floats() | st.sampled_from([-1, 0, 10**9, 10**10, 10**400, -(10**400), True, float("nan"), float("inf")])
+bounded = settings(
+    max_examples=2000,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+numbers = (
+    st.integers()
+    | st.floats()
+    | st.sampled_from([-1, 0, 10**9, 10**10, 10**400, -(10**400), True, float("nan"), float("inf")])
+)
 values = st.recursive(
     st.none() | st.booleans() | numbers | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 def paths(value: Any) -> list[tuple[Any, ...]]:
     """The place of each part of a value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [(), *((key, *rest) for key, part in inner for rest in paths(part))]
 
 
@@ -88,11 +112,18 @@ def is_sound(outcome: Answer | Failed) -> bool:
 @given(
     spoilt(completion(BODY)) | st.binary(max_size=200),
     st.sampled_from([200, 200, 200, 204, 302, 400, 404, 429, 500, 999]),
-    st.dictionaries(st.sampled_from(["retry-after", "location", "content-encoding"]), st.text("0123456789einfa-:/.gzp ", max_size=12)),
+    st.dictionaries(
+        st.sampled_from(["retry-after", "location", "content-encoding"]),
+        st.text("0123456789einfa-:/.gzp ", max_size=12),
+    ),
 )
-def test_a_reply_of_any_form_is_an_answer_or_a_failure(body: bytes, status: int, headers: dict[str, str]) -> None:
+def test_a_reply_of_any_form_is_an_answer_or_a_failure(
+    body: bytes, status: int, headers: dict[str, str]
+) -> None:
     async def ask() -> Answer | Failed:
-        server = served({"completions": httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))})
+        server = served(
+            {"completions": httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))}
+        )
         try:
             return await server.ask(ASKED)
         except Failed as error:
@@ -105,16 +136,28 @@ def test_a_reply_of_any_form_is_an_answer_or_a_failure(body: bytes, status: int,
 
 @bounded
 @given(
-    spoilt({"id": "batch-0", "status": "completed", "output_file_id": "out", "error_file_id": None, "errors": None, "metadata": {}}),
+    spoilt(
+        {
+            "id": "batch-0",
+            "status": "completed",
+            "output_file_id": "out",
+            "error_file_id": None,
+            "errors": None,
+            "metadata": {},
+        }
+    ),
     st.lists(
-        spoilt(line_of({"custom_id": "0a", "body": BODY})) | spoilt(line_of({"custom_id": "0a", "body": BODY}, response=None, error={})),
+        spoilt(line_of({"custom_id": "0a", "body": BODY}))
+        | spoilt(line_of({"custom_id": "0a", "body": BODY}, response=None, error={})),
         max_size=4,
     ),
 )
 def test_a_batch_of_any_form_comes_to_something_or_fails(state: bytes, lines: list[bytes]) -> None:
     async def ended() -> Ended | Failed | None:
         content = httpx.Response(200, stream=httpx.ByteStream(b"\n".join(lines)))
-        server = served({"batch-0": httpx.Response(200, stream=httpx.ByteStream(state)), "content": content})
+        server = served(
+            {"batch-0": httpx.Response(200, stream=httpx.ByteStream(state)), "content": content}
+        )
         try:
             return await server.ended("batch-0", 3)
         except Failed as error:
@@ -128,17 +171,82 @@ def test_a_batch_of_any_form_comes_to_something_or_fails(state: bytes, lines: li
 
 
 WORDS = (
-    "A flute plays", "the tempo is", "92", "120.5", "BPM", "beats per minute", "in the key of", "A minor", "C# major", "Bbm7", "Am", "F/A",
-    "chords", "are", "at", "0 s", "2.5 seconds", "4/4", "3/4 time", "waltz", "Allegro", "slow", "crescendo", "Mr.", "e.g.", "J.", "Nos. 3",
-    ".", "...", "!", "?", "…", ",", ";", ":", "-", "–", "|", "→", "(", ")", '"', "“", "\n", "\t", "\u200b", "\u2028", "\x1b[2J", "<b",
-    "{", "İ", "one hundred and", "twenty", "either", "or", "and", "minor", "major", "♭", "♯", "٣", "1" * 40, "feat.", "C", "=1+",
-)  # fmt: skip
+    "A flute plays",
+    "the tempo is",
+    "92",
+    "120.5",
+    "BPM",
+    "beats per minute",
+    "in the key of",
+    "A minor",
+    "C# major",
+    "Bbm7",
+    "Am",
+    "F/A",
+    "chords",
+    "are",
+    "at",
+    "0 s",
+    "2.5 seconds",
+    "4/4",
+    "3/4 time",
+    "waltz",
+    "Allegro",
+    "slow",
+    "crescendo",
+    "Mr.",
+    "e.g.",
+    "J.",
+    "Nos. 3",
+    ".",
+    "...",
+    "!",
+    "?",
+    "…",
+    ",",
+    ";",
+    ":",
+    "-",
+    "–",
+    "|",
+    "→",
+    "(",
+    ")",
+    '"',
+    "“",
+    "\n",
+    "\t",
+    "\u200b",
+    "\u2028",
+    "\x1b[2J",
+    "<b",
+    "{",
+    "İ",
+    "one hundred and",
+    "twenty",
+    "either",
+    "or",
+    "and",
+    "minor",
+    "major",
+    "♭",
+    "♯",
+    "٣",
+    "1" * 40,
+    "feat.",
+    "C",
+    "=1+",
+)
 texts = st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=40).flatmap(
     lambda words: st.sampled_from(["", " "]).map(lambda joint: joint.join(words))
 )
 SOURCES = tuple(
     captioned(text, CaptionKind.CONTROL)
-    for text in ("A flute plays.", "The tempo is 92 BPM. It is in A minor, in 3/4.", "Am at 0 s, F at 2.5 s and C at 5 s.")
+    for text in (
+        "A flute plays.",
+        "The tempo is 92 BPM. It is in A minor, in 3/4.",
+        "Am at 0 s, F at 2.5 s and C at 5 s.",
+    )
 )
 
 
@@ -158,7 +266,9 @@ def test_sentences_and_facts_of_any_text(text: str) -> None:
 
 @bounded
 @given(texts, st.sampled_from(SOURCES), st.integers(0, 5))
-def test_what_lands_of_any_rewording_states_what_its_source_states(text: str, source: Caption, seed: int) -> None:
+def test_what_lands_of_any_rewording_states_what_its_source_states(
+    text: str, source: Caption, seed: int
+) -> None:
     if not faults(text, source, labels(seed)):
         made = landed_caption(clean_text(text), source, "m")
         assert made.writer == "m"

@@ -44,16 +44,31 @@ def test_counts_are_those_of_the_pieces(built: Built) -> None:
     }
     written = built.dataset["samples"]["written"]
     assert built.dataset["inputs"] == {"in": 4, "used": 4}
-    assert built.dataset["samples"] == {"planned": written, "written": written, "rejected": 0, "dead": 0}
+    assert built.dataset["samples"] == {
+        "planned": written,
+        "written": written,
+        "rejected": 0,
+        "dead": 0,
+    }
     assert clips["train"] % PER_CLIP == 0
     assert written == sum(clips.values())
 
 
 def test_stock_webdataset_reads_every_sample(built: Built) -> None:
     shards = sorted(str(path) for path in (built.out / "shards").glob("*.tar"))
-    samples = [Sample.model_validate_json(raw["json"]) for raw in webdataset.WebDataset(shards, shardshuffle=False)]
+    samples = [
+        Sample.model_validate_json(raw["json"])
+        for raw in webdataset.WebDataset(shards, shardshuffle=False)
+    ]
     assert len({sample.key for sample in samples}) == built.dataset["samples"]["written"]
-    assert {sample.change.variant for sample in samples if sample.split == "train"} == {"orig", "pd3", "pu2", "s1", "s2", "v1"}
+    assert {sample.change.variant for sample in samples if sample.split == "train"} == {
+        "orig",
+        "pd3",
+        "pu2",
+        "s1",
+        "s2",
+        "v1",
+    }
     assert {sample.change.variant for sample in samples if sample.split != "train"} == {"orig"}
     assert all(sample.source.licence == "CC0-1.0" for sample in samples)
 
@@ -67,21 +82,39 @@ def test_labels_of_variants_agree_with_their_audio(built: Built) -> None:
 
 def test_a_second_run_touches_no_file_of_the_dataset(built: Built, tmp_path: Path) -> None:
     out = copied(built, tmp_path / "out")
-    before = {folder: times(out, folder) for folder in ("probed", "clips", "annotations", "variants", "captions", "shards", "verified")}
+    before = {
+        folder: times(out, folder)
+        for folder in (
+            "probed",
+            "clips",
+            "annotations",
+            "variants",
+            "captions",
+            "shards",
+            "verified",
+        )
+    }
     rebuild(built, out, built.recipe)
     assert {folder: times(out, folder) for folder in before} == before
 
 
-def test_a_caption_knob_makes_captions_shards_and_verification_stale_only(built: Built, tmp_path: Path) -> None:
+def test_a_caption_knob_makes_captions_shards_and_verification_stale_only(
+    built: Built, tmp_path: Path
+) -> None:
     out = copied(built, tmp_path / "out")
-    kept = {folder: times(out, folder) for folder in ("probed", "clips", "annotations", "verdicts", "variants")}
+    kept = {
+        folder: times(out, folder)
+        for folder in ("probed", "clips", "annotations", "verdicts", "variants")
+    }
     shards = building.digests(out / "shards")
     rebuild(built, out, built.recipe.replaced(caption=built.recipe.caption.replaced(paraphrases=2)))
     assert {folder: times(out, folder) for folder in kept} == kept
     assert building.digests(out / "shards") != shards
 
 
-def test_variants_may_be_dropped_and_shards_still_be_packed_again(built: Built, tmp_path: Path) -> None:
+def test_variants_may_be_dropped_and_shards_still_be_packed_again(
+    built: Built, tmp_path: Path
+) -> None:
     out = copied(built, tmp_path / "out")
     dropped = built.recipe.replaced(pack=built.recipe.pack.replaced(keep_variants=False))
     rebuild(built, out, dropped)
@@ -89,19 +122,28 @@ def test_variants_may_be_dropped_and_shards_still_be_packed_again(built: Built, 
     assert building.digests(out / "shards") == building.digests(built.out / "shards")
     rebuild(built, out, dropped.replaced(caption=built.recipe.caption.replaced(paraphrases=2)))
     full = copied(built, tmp_path / "full")
-    rebuild(built, full, built.recipe.replaced(caption=built.recipe.caption.replaced(paraphrases=2)))
+    rebuild(
+        built, full, built.recipe.replaced(caption=built.recipe.caption.replaced(paraphrases=2))
+    )
     assert building.digests(out / "shards") == building.digests(full / "shards")
 
 
-@pytest.mark.parametrize("options", [("--workers", "1"), ("--runner", "FnApiRunner", "--beam", "direct_runner_bundle_repeat=2")])
-def test_workers_and_repeated_bundles_give_the_same_bytes(built: Built, tmp_path: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [("--workers", "1"), ("--runner", "FnApiRunner", "--beam", "direct_runner_bundle_repeat=2")],
+)
+def test_workers_and_repeated_bundles_give_the_same_bytes(
+    built: Built, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     building.finish(building.started(built.sources, tmp_path / "out", built.recipe, *options))
     assert building.digests(tmp_path / "out") == building.digests(built.out)
 
 
 def killed_and_resumed(built: Built, out: Path, moments: list[int]) -> None:
     for markers in moments:
-        assert building.kill_after_markers(building.started(built.sources, out, built.recipe, "--workers", "2"), out, markers)
+        assert building.kill_after_markers(
+            building.started(built.sources, out, built.recipe, "--workers", "2"), out, markers
+        )
     building.finish(building.started(built.sources, out, built.recipe, "--workers", "2"))
 
 
@@ -110,11 +152,17 @@ def test_a_build_killed_twice_ends_with_the_same_bytes(built: Built, tmp_path: P
     assert building.digests(tmp_path / "out") == building.digests(built.out)
 
 
-def test_what_a_killed_write_left_is_gone_when_its_bucket_is_done_again(built: Built, tmp_path: Path) -> None:
+def test_what_a_killed_write_left_is_gone_when_its_bucket_is_done_again(
+    built: Built, tmp_path: Path
+) -> None:
     out = copied(built, tmp_path / "out")
     for marker in list((out / "shards").glob("*.done.json")):
         bucket = marker.name.removesuffix(".done.json")
-        for left in (f"ledger/.part-{bucket}.parquet-0f", f"variants/.part-{bucket}.done.json-0f", f"shards/.part-{bucket}.tar-0f"):
+        for left in (
+            f"ledger/.part-{bucket}.parquet-0f",
+            f"variants/.part-{bucket}.done.json-0f",
+            f"shards/.part-{bucket}.tar-0f",
+        ):
             (out / left).write_bytes(b"half")
         marker.unlink()
     rebuild(built, out, built.recipe)
@@ -122,14 +170,18 @@ def test_what_a_killed_write_left_is_gone_when_its_bucket_is_done_again(built: B
 
 
 @pytest.mark.slow
-def test_a_build_killed_at_ten_random_moments_ends_with_the_same_bytes(built: Built, tmp_path: Path) -> None:
+def test_a_build_killed_at_ten_random_moments_ends_with_the_same_bytes(
+    built: Built, tmp_path: Path
+) -> None:
     total = len(list(built.out.rglob("*.done.json")))
     moments = sorted(int(moment) for moment in np.random.default_rng(0).integers(1, total - 1, 10))
     killed_and_resumed(built, tmp_path / "out", moments)
     assert building.digests(tmp_path / "out") == building.digests(built.out)
 
 
-def test_a_killed_worker_is_replaced_and_the_run_finishes_with_the_same_bytes(built: Built, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_the_run_finishes_with_the_same_bytes(
+    built: Built, tmp_path: Path
+) -> None:
     process = building.started(built.sources, tmp_path / "out", built.recipe, "--workers", "2")
     while not (children := building.worker_children(process)):
         with pytest.raises(subprocess.TimeoutExpired):
@@ -149,8 +201,16 @@ def write_tone(path: Path, pitch_hz: float) -> None:
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * pitch_hz * seconds), 44_100)
 
 
-def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(built: Built, tmp_path: Path) -> None:
-    for pitch in (hostile_annotator.SEGFAULT_HZ, hostile_annotator.SPIN_HZ, hostile_annotator.EAT_HZ, 440, 550):
+def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(
+    built: Built, tmp_path: Path
+) -> None:
+    for pitch in (
+        hostile_annotator.SEGFAULT_HZ,
+        hostile_annotator.SPIN_HZ,
+        hostile_annotator.EAT_HZ,
+        440,
+        550,
+    ):
         write_tone(tmp_path / f"{pitch}.wav", pitch)
     recipe = SMALL.replaced(
         limits=LimitsRecipe(cpu_s=6, memory_mb=1500, wall_s=120),
@@ -165,7 +225,9 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(b
     assert dataset["samples"] == {"planned": 5, "written": 2, "rejected": 0, "dead": 3}
     (tmp_path / "out" / "begun.json").unlink()  # it is changed by hand
     (tmp_path / "out" / "recipe.toml").write_text(
-        (tmp_path / "out" / "recipe.toml").read_text().replace("tests.support.hostile_annotator", "obbligato")
+        (tmp_path / "out" / "recipe.toml")
+        .read_text()
+        .replace("tests.support.hostile_annotator", "obbligato")
     )
     again = retry(out, [], Engine(), lambda _: None)
     assert again["samples"] == {"planned": 5, "written": 5, "rejected": 0, "dead": 0}
@@ -179,11 +241,21 @@ def test_a_damaged_shard_is_named(built: Built, tmp_path: Path) -> None:
     content = bytearray(shard.read_bytes())
     content[600] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(PipelineError, match=rf"{shard.name} is not what was written: its SHA-256 has changed"):
+    with pytest.raises(
+        PipelineError, match=rf"{shard.name} is not what was written: its SHA-256 has changed"
+    ):
         verify_build(str(out), Engine(), lambda _: None)
 
 
-def test_an_unknown_annotator_is_refused_before_anything_starts(built: Built, tmp_path: Path) -> None:
+def test_an_unknown_annotator_is_refused_before_anything_starts(
+    built: Built, tmp_path: Path
+) -> None:
     with pytest.raises(PipelineError, match="no annotator called 'ear'"):
-        build(built.sources, str(tmp_path / "out"), SMALL.replaced(annotate=SMALL.annotate.replaced(key="ear")), Engine(), lambda _: None)
+        build(
+            built.sources,
+            str(tmp_path / "out"),
+            SMALL.replaced(annotate=SMALL.annotate.replaced(key="ear")),
+            Engine(),
+            lambda _: None,
+        )
     assert not (tmp_path / "out").exists()

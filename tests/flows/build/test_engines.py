@@ -53,7 +53,9 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Tones:
     seconds = np.arange(9 * 44_100) / 44_100
     for number in (0, 1, 2, 3, 4, 5, 5):
         name = f"{len(list(music.iterdir()))}.flac"
-        soundfile.write(music / name, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100)
+        soundfile.write(
+            music / name, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100
+        )
     (music / "broken.flac").write_bytes(b"no music")
     out = folder / "out"
     return Tones([str(music)], out, build([str(music)], str(out), PLAIN, Engine(), lambda _: None))
@@ -78,35 +80,72 @@ def assert_same(out: Path, tones: Tones) -> None:
 def test_the_corpus_has_something_of_everything(tones: Tones) -> None:
     assert tones.dataset["inputs"] == {"in": 8, "used": 6, "duplicate": 1, "dead": 1}
     assert len(ledger(tones.out)) >= 2
-    assert len([name for name in building.digests(tones.out) if name.endswith(".tar") and name.startswith("shards/")]) >= 3
+    assert (
+        len(
+            [
+                name
+                for name in building.digests(tones.out)
+                if name.endswith(".tar") and name.startswith("shards/")
+            ]
+        )
+        >= 3
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", "2"), ("--runner", "FnApiRunner", "--beam", "direct_runner_bundle_repeat=2")], ids=" ".join
+    "options",
+    [("--workers", "2"), ("--runner", "FnApiRunner", "--beam", "direct_runner_bundle_repeat=2")],
+    ids=" ".join,
 )
-def test_workers_of_this_machine_and_repeated_bundles_give_the_same_bytes(tones: Tones, tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_workers_of_this_machine_and_repeated_bundles_give_the_same_bytes(
+    tones: Tones, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     building.finish(building.started(tones.sources, tmp_path / "out", PLAIN, *options))
     assert_same(tmp_path / "out", tones)
 
 
-def test_the_portable_path_gives_the_same_bytes_and_leaves_nobody_behind(tones: Tones, tmp_path: Path, servers: portable.Servers) -> None:
+def test_the_portable_path_gives_the_same_bytes_and_leaves_nobody_behind(
+    tones: Tones, tmp_path: Path, servers: portable.Servers
+) -> None:
     process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
     building.finish(process)
     assert_same(tmp_path / "out", tones)
     until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 
-def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(tones: Tones, tmp_path: Path) -> None:
+def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
+    tones: Tones, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     processes = [StepProcess() for _ in range(SHARES)]
     try:
         with hold(Store(str(out)), "test") as lock, ThreadPoolExecutor(SHARES) as side_by_side:
             begin(tones.sources, str(out), PLAIN)
-            order = Order(str(out), "runs/shares", 1, "local", (), lock.holder.holder_id, timeout_s=FAILS_WITHIN_S, trusted=wanted(PLAIN))
+            order = Order(
+                str(out),
+                "runs/shares",
+                1,
+                "local",
+                (),
+                lock.holder.holder_id,
+                timeout_s=FAILS_WITHIN_S,
+                trusted=wanted(PLAIN),
+            )
             for step in STEPS:
-                parts = [""] if step in WHOLE_STEPS else [f"{number}/{SHARES}" for number in range(1, SHARES + 1)]
+                parts = (
+                    [""]
+                    if step in WHOLE_STEPS
+                    else [f"{number}/{SHARES}" for number in range(1, SHARES + 1)]
+                )
                 taken = [
-                    side_by_side.submit(process.take, step, part, order, lambda _done, _total: None, lambda _line: None)
+                    side_by_side.submit(
+                        process.take,
+                        step,
+                        part,
+                        order,
+                        lambda _done, _total: None,
+                        lambda _line: None,
+                    )
                     for process, part in zip(processes, parts)
                 ]
                 assert [report.result()["step"] for report in taken] == [step] * len(parts)
@@ -117,24 +156,37 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(tones: 
 
 
 @pytest.mark.slow
-def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(tones: Tones, tmp_path: Path) -> None:
+def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(
+    tones: Tones, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with hold(Store(str(out)), "test") as lock:
         begin(tones.sources, str(out), PLAIN)
         for step in STEPS:
-            shares = [[]] if step in WHOLE_STEPS else [["--slice", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
+            shares = (
+                [[]]
+                if step in WHOLE_STEPS
+                else [["--slice", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
+            )
             for process in [_step(step, out, lock.environment(), options) for options in shares]:
                 building.finish(process)
     assert_same(out, tones)
 
 
-def _step(name: str, out: Path, environment: dict[str, str], options: list[str]) -> "subprocess.Popen[bytes]":
+def _step(
+    name: str, out: Path, environment: dict[str, str], options: list[str]
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "step", name, "--out", str(out), *options],
         cwd=building.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, **environment, "PYTHONPATH": str(building.ROOT), VARIABLE: "\n".join(wanted(PLAIN))},
+        env={
+            **os.environ,
+            **environment,
+            "PYTHONPATH": str(building.ROOT),
+            VARIABLE: "\n".join(wanted(PLAIN)),
+        },
     )
 
 
@@ -144,7 +196,10 @@ def _idle(servers: portable.Servers) -> bool:
 
 def _at_work(servers: portable.Servers) -> bool:
     """Whether a Beam worker of the pool drives a child: it is in the middle of a stage."""
-    return any("pipelines.engine.child_process" in " ".join(_command(process)) for process in servers.below())
+    return any(
+        "pipelines.engine.child_process" in " ".join(_command(process))
+        for process in servers.below()
+    )
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -155,7 +210,9 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    return not any(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
 
 
 def test_a_killed_beam_worker_ends_the_run_in_one_line_and_a_local_run_ends_with_the_same_bytes(
@@ -187,7 +244,9 @@ def test_when_the_client_is_killed_its_workers_end_and_a_local_run_ends_with_the
 
 
 @pytest.mark.parametrize("victim", ["pool", "job_service"])
-def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(tones: Tones, tmp_path: Path, victim: str) -> None:
+def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
+    tones: Tones, tmp_path: Path, victim: str
+) -> None:
     with portable.servers(tmp_path / "cluster") as servers:
         process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
         until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
@@ -195,7 +254,9 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(tones: Tones,
         getattr(servers, victim).kill()
         _, said = process.communicate(timeout=FAILS_WITHIN_S)
         assert process.returncode == 1
-        assert "obbligato: " in said.decode().splitlines()[-1]  # what was killed may have begun a line
+        assert (
+            "obbligato: " in said.decode().splitlines()[-1]
+        )  # what was killed may have begun a line
         until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
@@ -203,17 +264,27 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(tones: Tones,
 
 def _run_odd(stage: odd_stages.Stage, store: Store, servers: portable.Servers) -> list[str]:
     engine = Engine(1, "PortableRunner", tuple(f"--{setting}" for setting in servers.settings))
-    return [row.bucket for row in run_buckets(stage, store, Recipe(), {"a": 1, "b": 1, "c": 2}, "runs/odd", engine)]
+    return [
+        row.bucket
+        for row in run_buckets(stage, store, Recipe(), {"a": 1, "b": 1, "c": 2}, "runs/odd", engine)
+    ]
 
 
-def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(tmp_path: Path, servers: portable.Servers) -> None:
+def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(
+    tmp_path: Path, servers: portable.Servers
+) -> None:
     with pytest.raises(PipelineError) as failed:
         _run_odd(odd_stages.RAISES, Store(str(tmp_path)), servers)
-    assert str(failed.value) == "stage raises failed: KeyError: \"no chord in c [while running 'raises']\""
+    assert (
+        str(failed.value)
+        == "stage raises failed: KeyError: \"no chord in c [while running 'raises']\""
+    )
     until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 
-@pytest.mark.parametrize("stage", [odd_stages.DIES_ONCE, odd_stages.DIES_LAST], ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
+    "stage", [odd_stages.DIES_ONCE, odd_stages.DIES_LAST], ids=lambda stage: stage.name
+)
 def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(
     tmp_path: Path, servers: portable.Servers, stage: odd_stages.Stage
 ) -> None:
@@ -224,23 +295,41 @@ def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(
 
 
 def test_a_module_that_the_workers_lack_is_named(tones: Tones, tmp_path: Path) -> None:
-    with portable.servers(tmp_path / "cluster", path="") as servers, pytest.raises(PipelineError, match="No module named 'tests") as failed:
+    with (
+        portable.servers(tmp_path / "cluster", path="") as servers,
+        pytest.raises(PipelineError, match="No module named 'tests") as failed,
+    ):
         _run_odd(odd_stages.RAISES, Store(str(tmp_path / "out")), servers)
     assert "\n" not in str(failed.value)
 
 
 @pytest.mark.slow
-def test_workers_from_the_wheel_alone_give_the_same_bytes_with_real_annotators(built: Built, tmp_path: Path) -> None:
+def test_workers_from_the_wheel_alone_give_the_same_bytes_with_real_annotators(
+    built: Built, tmp_path: Path
+) -> None:
     layers = building.ROOT / "infra/container/layers.sh"
     subprocess.run([layers, "wheel", tmp_path / "wheels"], check=True)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
     constraints = building.ROOT / "infra/constraints.txt"
     wheel = next((tmp_path / "wheels").glob("obbligato-*.whl"))
-    torch = next(line for line in constraints.read_text().splitlines() if line.startswith("torch=="))
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints]
+    torch = next(
+        line for line in constraints.read_text().splitlines() if line.startswith("torch==")
+    )
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--constraint",
+        constraints,
+    ]
     subprocess.run([*pip, "setuptools", "wheel"], check=True)
     subprocess.run([*pip, torch, wheel], check=True)
     with portable.servers(tmp_path / "cluster", python=str(python), path="") as servers:
-        building.finish(building.started(built.sources, tmp_path / "out", built.recipe, *servers.options))
+        building.finish(
+            building.started(built.sources, tmp_path / "out", built.recipe, *servers.options)
+        )
     assert building.digests(tmp_path / "out") == building.digests(built.out)

@@ -22,7 +22,9 @@ from tests.conftest import SMALL
 
 PLAIN = SMALL.replaced(
     annotate=SMALL.annotate.replaced(
-        beats="tests.support.plain_annotator", chords="tests.support.plain_annotator", key="tests.support.plain_annotator"
+        beats="tests.support.plain_annotator",
+        chords="tests.support.plain_annotator",
+        key="tests.support.plain_annotator",
     ),
     vary=SMALL.vary.replaced(semitones=(2,), speeds=0, volumes=0),
     verify=SMALL.verify.replaced(relabel_clips=0),
@@ -40,8 +42,17 @@ class Corpus:
 
     def add(self, number: int, **cells: str) -> None:
         seconds = np.arange(9 * 44_100) / 44_100
-        soundfile.write(self.folder / f"{number}.flac", 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100)
-        self.rows[number] = {"uri": f"{number}.flac", "caption": f"Tone number {number}.", "split": "train", **cells}
+        soundfile.write(
+            self.folder / f"{number}.flac",
+            0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds),
+            44_100,
+        )
+        self.rows[number] = {
+            "uri": f"{number}.flac",
+            "caption": f"Tone number {number}.",
+            "split": "train",
+            **cells,
+        }
 
     def write(self) -> None:
         with (self.folder / "songs.csv").open("w", newline="") as out:
@@ -51,7 +62,14 @@ class Corpus:
 
     def build(self, recipe: Recipe = PLAIN, *, shrink: bool = False) -> dict[str, Any]:
         self.write()
-        return build([str(self.folder / "songs.csv")], str(self.out), recipe, Engine(), lambda _: None, shrink=shrink)
+        return build(
+            [str(self.folder / "songs.csv")],
+            str(self.out),
+            recipe,
+            Engine(),
+            lambda _: None,
+            shrink=shrink,
+        )
 
     def samples(self) -> Iterator[tuple[str, Sample]]:
         for shard in sorted((self.out / "shards").glob("*.tar")):
@@ -68,13 +86,19 @@ def test_an_edited_table_reaches_captions_and_splits(corpus: Corpus) -> None:
     corpus.rows[0]["caption"] = "A deep hum."
     corpus.rows[1]["split"] = "test"
     dataset = corpus.build()
-    found = {Path(sample.source.uri).stem: sample for _, sample in corpus.samples() if sample.change.variant == "orig"}
+    found = {
+        Path(sample.source.uri).stem: sample
+        for _, sample in corpus.samples()
+        if sample.change.variant == "orig"
+    }
     assert found["0"].captions[0].text == "A deep hum."
     assert found["1"].split == "test"
     assert dataset["splits"]["test"]["samples"] == 1
 
 
-def test_new_songs_get_shards_of_their_own_and_older_shards_keep_their_bytes(corpus: Corpus) -> None:
+def test_new_songs_get_shards_of_their_own_and_older_shards_keep_their_bytes(
+    corpus: Corpus,
+) -> None:
     corpus.build()
     before = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
     corpus.add(3)
@@ -82,7 +106,11 @@ def test_new_songs_get_shards_of_their_own_and_older_shards_keep_their_bytes(cor
     after = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
     assert {name: after[name] for name in before} == before
     assert {name for name in after if name not in before} == {"train-g0001-00000.tar"}
-    assert {Path(sample.source.uri).stem for shard, sample in corpus.samples() if shard == "train-g0001-00000"} == {"3"}
+    assert {
+        Path(sample.source.uri).stem
+        for shard, sample in corpus.samples()
+        if shard == "train-g0001-00000"
+    } == {"3"}
 
 
 def test_an_outage_of_the_sources_costs_nothing_that_was_built(corpus: Corpus) -> None:
@@ -111,7 +139,9 @@ def test_a_damaged_shard_is_found_and_made_again(corpus: Corpus, *, keep_variant
     shard = next((corpus.out / "shards").glob("*.tar"))
     sound = shard.read_bytes()
     shard.write_bytes(sound[:600] + bytes([sound[600] ^ 1]) + sound[601:])
-    with pytest.raises(PipelineError, match=r"train-00000\.tar is not what was written: its SHA-256 has changed"):
+    with pytest.raises(
+        PipelineError, match=r"train-00000\.tar is not what was written: its SHA-256 has changed"
+    ):
         verify_build(str(corpus.out), Engine(), lambda _: None)
     corpus.build(recipe)
     assert shard.read_bytes() == sound
@@ -127,13 +157,20 @@ def test_an_unfinished_build_is_not_vouched_for(corpus: Corpus) -> None:
 def test_a_build_inside_its_own_source_does_not_eat_its_output(corpus: Corpus) -> None:
     folders = [str(corpus.folder)]
     first = build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None)
-    assert build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None)["inputs"] == first["inputs"]
+    assert (
+        build(folders, str(corpus.out), PLAIN, Engine(), lambda _: None)["inputs"]
+        == first["inputs"]
+    )
 
 
 def test_an_mp3_window_is_the_same_whatever_was_read_before(tmp_path: Path) -> None:
     path = str(tmp_path / "noise.mp3")
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 30 * 44_100), 44_100)
-    alone = {start_s: read_window(path, start_s, start_s + 5).wave for start_s in (0.0, 5.0, 12.0, 20.0)}
+    alone = {
+        start_s: read_window(path, start_s, start_s + 5).wave for start_s in (0.0, 5.0, 12.0, 20.0)
+    }
     shutil.copy(path, tmp_path / "again.mp3")
     for start_s in (20.0, 0.0, 12.0, 5.0, 20.0):
-        assert np.array_equal(read_window(str(tmp_path / "again.mp3"), start_s, start_s + 5).wave, alone[start_s])
+        assert np.array_equal(
+            read_window(str(tmp_path / "again.mp3"), start_s, start_s + 5).wave, alone[start_s]
+        )

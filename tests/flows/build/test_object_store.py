@@ -1,4 +1,6 @@
-"""A whole build with its sources and its output on an object store: the same bytes as on a disk, resumed after a kill."""
+"""A whole build with its sources and its output on an object store: the same bytes as on a disk,
+resumed after a kill.
+"""
 
 import hashlib
 import io
@@ -21,7 +23,9 @@ SONGS = 3
 
 
 class Stored(NamedTuple):
-    """Sources on an object store (a table, and the prefix of the audio that it names), and a build of them there."""
+    """Sources on an object store (a table, and the prefix of the audio that it names), and a build
+    of them there.
+    """
 
     bucket: str
     sources: list[str]
@@ -40,29 +44,41 @@ def stored(object_store: str) -> Stored:
     for number in range(SONGS):
         seconds = np.arange(9 * 44_100) / 44_100
         flac = io.BytesIO()
-        soundfile.write(flac, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100, format="FLAC")
+        soundfile.write(
+            flac, 0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds), 44_100, format="FLAC"
+        )
         client.put_object(Bucket=bucket, Key=f"music/{number}.flac", Body=flac.getvalue())
         rows.append(f"s3://{bucket}/music/{number}.flac,Tone number {number}.,train")
     client.put_object(Bucket=bucket, Key="tables/songs.csv", Body="\n".join(rows).encode())
     sources, out = [f"s3://{bucket}/tables/songs.csv", f"s3://{bucket}/music"], f"s3://{bucket}/out"
-    return Stored(bucket, sources, out, build(sources, out, PLAIN, Engine(), lambda _: None), client)
+    return Stored(
+        bucket, sources, out, build(sources, out, PLAIN, Engine(), lambda _: None), client
+    )
 
 
 def objects(stored: Stored, out: str) -> Iterator[tuple[str, Any]]:
     """Names and facts of the objects below an output folder."""
     prefix = f"{out.removeprefix(f's3://{stored.bucket}/')}/"
-    for page in stored.client.get_paginator("list_objects_v2").paginate(Bucket=stored.bucket, Prefix=prefix):
+    for page in stored.client.get_paginator("list_objects_v2").paginate(
+        Bucket=stored.bucket, Prefix=prefix
+    ):
         for row in page.get("Contents", []):
             yield row["Key"].removeprefix(prefix), row
 
 
 def digests(stored: Stored, out: str) -> dict[str, str]:
     """SHA-256 of every file that the promise of equal bytes covers, but for the list of sources."""
-    promised = [name for name, _ in objects(stored, out) if not name.startswith("runs/") and not name.endswith(".done.json")]
+    promised = [
+        name
+        for name, _ in objects(stored, out)
+        if not name.startswith("runs/") and not name.endswith(".done.json")
+    ]
     return {name: hashlib.sha256(Store(out).read_bytes(name)).hexdigest() for name in promised}
 
 
-def test_a_build_on_an_object_store_has_the_bytes_of_one_on_a_disk(stored: Stored, tmp_path: Any) -> None:
+def test_a_build_on_an_object_store_has_the_bytes_of_one_on_a_disk(
+    stored: Stored, tmp_path: Any
+) -> None:
     local = build(stored.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert stored.dataset == local
     assert (stored.dataset["inputs"], stored.dataset["samples"]["written"]) == (
@@ -73,10 +89,24 @@ def test_a_build_on_an_object_store_has_the_bytes_of_one_on_a_disk(stored: Store
 
 
 def test_a_second_build_writes_no_file_of_a_stage_and_the_first_is_verified(stored: Stored) -> None:
-    stages = ("probed/", "clips/", "annotations/", "verdicts/", "variants/", "captions/", "labels/", "shards/", "verified/")
+    stages = (
+        "probed/",
+        "clips/",
+        "annotations/",
+        "verdicts/",
+        "variants/",
+        "captions/",
+        "labels/",
+        "shards/",
+        "verified/",
+    )
 
     def written() -> dict[str, Any]:
-        return {name: row["LastModified"] for name, row in objects(stored, stored.out) if name.startswith(stages)}
+        return {
+            name: row["LastModified"]
+            for name, row in objects(stored, stored.out)
+            if name.startswith(stages)
+        }
 
     before = written()
     assert len([name for name in before if name.endswith(".done.json")]) >= 6
@@ -85,8 +115,12 @@ def test_a_second_build_writes_no_file_of_a_stage_and_the_first_is_verified(stor
     assert verify_build(stored.out, Engine(), lambda _: None) == stored.dataset
 
 
-def killed_after_markers(stored: Stored, out: str, process: "subprocess.Popen[bytes]", markers: int) -> bool:
-    """Kill a build on the object store once so many bucket markers stand; false where it ended first."""
+def killed_after_markers(
+    stored: Stored, out: str, process: "subprocess.Popen[bytes]", markers: int
+) -> bool:
+    """Kill a build on the object store once so many bucket markers stand; false where it ended
+    first.
+    """
     while sum(name.endswith(".done.json") for name, _ in objects(stored, out)) < markers:
         try:
             process.wait(timeout=0.02)
@@ -97,7 +131,9 @@ def killed_after_markers(stored: Stored, out: str, process: "subprocess.Popen[by
     return True
 
 
-def test_a_killed_build_on_an_object_store_is_finished_with_the_same_bytes(stored: Stored, tmp_path: Any) -> None:
+def test_a_killed_build_on_an_object_store_is_finished_with_the_same_bytes(
+    stored: Stored, tmp_path: Any
+) -> None:
     out = f"s3://{stored.bucket}/killed"
     process = building.started(stored.sources, tmp_path / "out", PLAIN, "--out", out)
     assert killed_after_markers(stored, out, process, 4)

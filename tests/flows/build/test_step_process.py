@@ -20,25 +20,35 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for `obbligato serve-steps`, which a test writes."""
     file = tmp_path / "stand_in.py"
     plain = step_process.started
-    monkeypatch.setattr(step_process, "started", lambda _, **options: plain([sys.executable, str(file)], **options))
+    monkeypatch.setattr(
+        step_process, "started", lambda _, **options: plain([sys.executable, str(file)], **options)
+    )
     return file
 
 
 def take(process: StepProcess | StepProcesses, timeout_s: float = 60.0) -> object:
-    return process.take("pack", "", ORDER._replace(timeout_s=timeout_s), lambda *_: None, lambda _: None)
+    return process.take(
+        "pack", "", ORDER._replace(timeout_s=timeout_s), lambda *_: None, lambda _: None
+    )
 
 
 def test_empty_lines_on_its_error_output_end_no_step(program: Path) -> None:
     program.write_text(
-        "import sys\ninput()\nprint('\\n\\n\\n', file=sys.stderr, flush=True)\nprint('{\"report\": 7}', flush=True)\ninput()"
+        "import sys\ninput()\nprint('\\n\\n\\n', file=sys.stderr, "
+        "flush=True)\nprint('{\"report\": 7}', flush=True)\ninput()"
     )
     process = StepProcess()
     assert take(process) == 7
     process.close()
 
 
-def test_one_that_dies_is_reported_with_its_last_words_although_a_child_of_it_lives_and_no_child_stays(program: Path) -> None:
-    program.write_text("import subprocess, sys, os\nsubprocess.Popen(['sleep', '300'])\nprint('no space', file=sys.stderr)\nos._exit(3)")
+def test_one_that_dies_is_reported_with_its_last_words_although_a_child_of_it_lives_and_no_child_stays(
+    program: Path,
+) -> None:
+    program.write_text(
+        "import subprocess, sys, os\nsubprocess.Popen(['sleep', '300'])\nprint('no space', "
+        "file=sys.stderr)\nos._exit(3)"
+    )
     process = StepProcess()
     began = time.monotonic()
     with pytest.raises(StepFailed, match="step pack: its process died with status 3: no space"):
@@ -46,7 +56,9 @@ def test_one_that_dies_is_reported_with_its_last_words_although_a_child_of_it_li
     assert time.monotonic() - began < 20
     process.close()
     assert not [
-        each for each in psutil.process_iter() if each.status() != psutil.STATUS_ZOMBIE and step_process._group_of(each.pid) == process.pid
+        each
+        for each in psutil.process_iter()
+        if each.status() != psutil.STATUS_ZOMBIE and step_process._group_of(each.pid) == process.pid
     ]
 
 
@@ -69,11 +81,14 @@ def test_one_that_went_while_it_was_idle_is_replaced(program: Path) -> None:
 
 def test_a_step_whose_starter_is_killed_ends_with_it(tmp_path: Path) -> None:
     program = (
-        "import time\nfrom flows.build.step_process import StepProcess\nprocess = StepProcess()\nprint(process.pid, flush=True)\n"
+        "import time\nfrom flows.build.step_process import StepProcess\nprocess = "
+        "StepProcess()\nprint(process.pid, flush=True)\n"
         "while True: time.sleep(1)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    starter = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
+    )
     assert starter.stdout is not None
     step = psutil.Process(int(starter.stdout.readline()))
     starter.kill()

@@ -1,4 +1,6 @@
-"""Readers that know nothing of us read our shards, also where the first samples have empty labels."""
+"""Readers that know nothing of us read our shards, also where the first samples have empty
+labels.
+"""
 
 import csv
 from pathlib import Path
@@ -31,18 +33,32 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_datasets_reads_samples_with_empty_labels_first(noise: Path, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_reads_samples_with_empty_labels_first(
+    noise: Path, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
-    shards = [*sorted((noise / "shards").glob("*.tar")), *sorted((built.out / "shards").glob("train*.tar"))]
+    shards = [
+        *sorted((noise / "shards").glob("*.tar")),
+        *sorted((built.out / "shards").glob("train*.tar")),
+    ]
     features = datasets.Features.from_dict(sample_features())
     found = datasets.load_dataset(
-        "webdataset", data_files={"train": [str(path) for path in shards]}, features=features, split="train", cache_dir=str(tmp_path)
+        "webdataset",
+        data_files={"train": [str(path) for path in shards]},
+        features=features,
+        split="train",
+        cache_dir=str(tmp_path),
     )
     first, last = found[0]["json"], found[len(found) - 1]["json"]
     assert [row["json"]["key_label"]["tonic"] for row in found.select(range(6))] == [None] * 6
-    assert (first["beats"]["times_s"], first["chords"]["segments"], first["tempo"]["bpm"], first["captions"]) == ([], [], None, [])
+    assert (
+        first["beats"]["times_s"],
+        first["chords"]["segments"],
+        first["tempo"]["bpm"],
+        first["captions"],
+    ) == ([], [], None, [])
     assert last["key_label"]["mode"] in ("major", "minor")
     assert len(last["beats"]["times_s"]) >= 8
     heard = found[len(found) - 1]["flac"].get_all_samples()

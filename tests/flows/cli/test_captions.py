@@ -1,4 +1,6 @@
-"""`obbligato captions vocabulary` as a user meets it: tables and a real server in, a file and an account of every text out."""
+"""`obbligato captions vocabulary` as a user meets it: tables and a real server in, a file and an
+account of every text out.
+"""
 
 import json
 import subprocess
@@ -13,7 +15,9 @@ from tests.support.llm_server import KEY, llm_server
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["captions", "vocabulary", *map(str, arguments)], catch_exceptions=False)
+    result = CliRunner().invoke(
+        app, ["captions", "vocabulary", *map(str, arguments)], catch_exceptions=False
+    )
     return result.exit_code, result.stdout
 
 
@@ -35,7 +39,9 @@ def titles(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_became_of_every_text_is_shown_and_each_row_has_its_source(tmp_path: Path, captions: Path) -> None:
+def test_what_became_of_every_text_is_shown_and_each_row_has_its_source(
+    tmp_path: Path, captions: Path
+) -> None:
     out = tmp_path / "vocabulary.jsonl"
     status, shown = run("--captions", captions, "--licence", "CC0-1.0", "--out", out)
     assert status == 0
@@ -51,7 +57,11 @@ def test_what_became_of_every_text_is_shown_and_each_row_has_its_source(tmp_path
     ]
     assert [json.loads(line) for line in out.read_text().splitlines()] == [
         {"text": text, "form": form, "source": "caps", "licence": "CC0-1.0", "writer": ""}
-        for text, form in (("A flute plays softly.", "long"), ("flute", "short"), ("sad mood", "short"))
+        for text, form in (
+            ("A flute plays softly.", "long"),
+            ("flute", "short"),
+            ("sad mood", "short"),
+        )
     ]
 
 
@@ -61,7 +71,20 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     out = tmp_path / "made" / "vocabulary.parquet"
     with llm_server(tmp_path / "server") as server:
-        asked = ["--captions", captions, "--titles", titles, "--map", "title=name", "--source", "mine", "--per-track", 2, "--out", out]
+        asked = [
+            "--captions",
+            captions,
+            "--titles",
+            titles,
+            "--map",
+            "title=name",
+            "--source",
+            "mine",
+            "--per-track",
+            2,
+            "--out",
+            out,
+        ]
         settings = ["--set", f"llm.base_url={server.url}", "--set", "llm.budget_usd=0.5", "--json"]
         told = json.loads(run(*asked, *settings)[1])
         first = out.read_bytes()
@@ -69,7 +92,12 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
         questions = [json.loads(line["asked"]) for line in server.answered()]
     assert sorted(question.pop("count") for question in questions) == [2, 10]
     assert questions == [{"title": "Air", "artist": "Ana", "album": "Songs"}] * 2
-    assert told["long"] == {"texts": 6, "kept": 2, "duplicate": 1, "dropped": {"facts": 1, "names": 1, "too_short": 1}}
+    assert told["long"] == {
+        "texts": 6,
+        "kept": 2,
+        "duplicate": 1,
+        "dropped": {"facts": 1, "names": 1, "too_short": 1},
+    }
     assert told["model"]["calls"]["answered"] == 2
     assert 0 < told["model"]["usd"] < 0.5
     assert again["model"] == {**told["model"], "calls": {"found": 2}, "usd": 0}
@@ -89,11 +117,27 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
         (("--out", "caps.jsonl", "--captions", "caps.csv"), "caps.jsonl exists: name another file, or --force to replace it"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(
+    tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str
+) -> None:
     (tmp_path / "caps.jsonl").write_text("")
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "captions", "vocabulary", *arguments]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli import main; main()",
+        "captions",
+        "vocabulary",
+        *arguments,
+    ]
     repository = Path(__file__).parents[3]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(repository)}, check=False)
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(repository)},
+        check=False,
+    )
     assert ended.returncode in (1, 2)
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -18,13 +18,21 @@ from tests.support.building import ROOT
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_printed_recipe_reads_back_as_the_default() -> None:
     printed = run("recipe").stdout
     assert Recipe.model_validate(tomllib.loads(printed)) == Recipe()
-    knobs = sum(len(type(getattr(Recipe(), section)).model_fields) for section in Recipe.model_fields)
+    knobs = sum(
+        len(type(getattr(Recipe(), section)).model_fields) for section in Recipe.model_fields
+    )
     assert printed.count("\n# ") >= knobs
 
 
@@ -32,14 +40,24 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(recipe_toml(Recipe(), comments=True).replace("clip_s = 10.0", "clip_s = 30.0"))
     recipe = load_recipe(file, ["ingest.spaced_clips=4", "ingest.clips=spaced"])
-    assert (recipe.ingest.clip_s, recipe.ingest.spaced_clips, recipe.ingest.clips) == (30.0, 4, "spaced")
+    assert (recipe.ingest.clip_s, recipe.ingest.spaced_clips, recipe.ingest.clips) == (
+        30.0,
+        4,
+        "spaced",
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("build", "nowhere", "--out", "never-made"), "nowhere does not exist: name a folder, file, glob, manifest or URL"),
-        (("recipe", "--set", "ingest.clip_seconds=3"), "ingest.clip_seconds: Extra inputs are not permitted"),
+        (
+            ("build", "nowhere", "--out", "never-made"),
+            "nowhere does not exist: name a folder, file, glob, manifest or URL",
+        ),
+        (
+            ("recipe", "--set", "ingest.clip_seconds=3"),
+            "ingest.clip_seconds: Extra inputs are not permitted",
+        ),
         (("recipe", "--set", "clip_s=3"), "expected section.key=value"),
         (("dead", "ls", "nowhere"), "holds no ledger: build something there first"),
         (("verify", "nowhere"), "nowhere holds no build"),
@@ -81,23 +99,47 @@ def test_the_ledger_can_be_looked_into(built: Built) -> None:
     assert piece in shown
 
 
-def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the_codec(tmp_path: Path) -> None:
+def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the_codec(
+    tmp_path: Path,
+) -> None:
     corpus = Corpus(tmp_path, songs=1)
     corpus.build()
     refused = run("encode", str(corpus.out))
-    assert (refused.returncode, refused.stderr) == (2, "obbligato: no codec to encode with: name one with --codec\n")
-    done = run("encode", str(corpus.out), "--codec", "tests.pipelines.codecs.level", "--source", "1.0", "--set", "encode.batch=2")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "obbligato: no codec to encode with: name one with --codec\n",
+    )
+    done = run(
+        "encode",
+        str(corpus.out),
+        "--codec",
+        "tests.pipelines.codecs.level",
+        "--source",
+        "1.0",
+        "--set",
+        "encode.batch=2",
+    )
     assert done.returncode == 0, done.stderr
     [shard] = (corpus.out / "shards").glob("*.tar")
     with tarfile.open(shard) as tar:
         names = {name.partition(".")[2] for name in tar.getnames()}
     assert names == {"latent.npy", "flac", "json"}
-    assert stored_build(str(corpus.out))[1].encode == EncodeRecipe(codec="tests.pipelines.codecs.level", source="1.0", batch=2)
+    assert stored_build(str(corpus.out))[1].encode == EncodeRecipe(
+        codec="tests.pipelines.codecs.level", source="1.0", batch=2
+    )
     again = run("encode", str(corpus.out), "--codec", "mel")
     assert again.returncode == 0, again.stderr
     assert stored_build(str(corpus.out))[1].encode == EncodeRecipe(codec="mel", batch=2)
 
 
 def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:
-    script = "import sys, flows.build.run_step; print(sorted({'torch', 'transformers', 'apache_beam', 'prefect'} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    script = (
+        "import sys, flows.build.run_step; print(sorted({'torch', 'transformers', 'apache_beam', "
+        "'prefect'} & sys.modules.keys()))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -21,8 +21,13 @@ from tests.support.melodies import RATE_HZ, melody
 from training.errors import TrainingError
 
 # An annotator that hears 120 BPM in 4/4, C major and one C chord in everything.
-PLAIN = [f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")]
-HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> in C major at 120 BPM & more. The chords are C.'
+PLAIN = [
+    f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
+]
+HOSTILE = (
+    '<script>alert("x")</script> <img src=x onerror=alert(1)> in C major at 120 BPM & more. The '
+    "chords are C."
+)
 
 
 def run(*arguments: object) -> str:
@@ -70,7 +75,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A report on clips with a hostile prompt, a swap, a broken file and a row without one, beside a shard; and the terminal's lines."""
+    """A report on clips with a hostile prompt, a swap, a broken file and a row without one, beside
+    a shard; and the terminal's lines.
+    """
     folder = tmp_path_factory.mktemp("evaluate")
     made = folder / "made <b>"
     rendered(made, 'a "b" <i>.wav', "slow.flac", "swapped.wav", "silent on this.wav")
@@ -78,14 +85,24 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     waltz = "A waltz at 90 BPM in A minor."
     lines(
         made,
-        {"file": 'a "b" <i>.wav', "prompt": HOSTILE, "chords": ["C"], "chords_time": [0.5], "beats": [[0.5, 1.0, 1.5], [4, 1, 2]]},
+        {
+            "file": 'a "b" <i>.wav',
+            "prompt": HOSTILE,
+            "chords": ["C"],
+            "chords_time": [0.5],
+            "beats": [[0.5, 1.0, 1.5], [4, 1, 2]],
+        },
         {"file": "slow.flac", "prompt": waltz, "reference": our_sample().key},
         {"file": "swapped.wav", "prompt": waltz.replace("90", "135"), "swap_of": "slow.flac"},
         {"file": "silent on this.wav"},
         {"file": "broken.wav", "prompt": waltz},
         {"file": "gone.wav"},
     )
-    other = our_sample(key="00112233445566ab-0-2000-orig", clip_key="00112233445566ab-0-2000", song_id="00112233445566ab")
+    other = our_sample(
+        key="00112233445566ab-0-2000-orig",
+        clip_key="00112233445566ab-0-2000",
+        song_id="00112233445566ab",
+    )
     shards = write_build(folder / "shards", our_sample(), other)
     said = run("evaluate", made, shards, "--out", folder / "report", *PLAIN)
     return folder / "report", said
@@ -93,13 +110,34 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_figures_are_those_that_the_labels_give(scored: tuple[Path, str]) -> None:
     report = json.loads((scored[0] / "report.json").read_text())
-    assert report["counts"] == {"given": 6, "scored": 4, "dead": 1, "skipped": 1, "without_prompt": 1, "swaps": 1}
-    corrected, published = ({row["name"]: (row["value"], row["clips"]) for row in report[name]} for name in ("figures", "published"))
+    assert report["counts"] == {
+        "given": 6,
+        "scored": 4,
+        "dead": 1,
+        "skipped": 1,
+        "without_prompt": 1,
+        "swaps": 1,
+    }
+    corrected, published = (
+        {row["name"]: (row["value"], row["clips"]) for row in report[name]}
+        for name in ("figures", "published")
+    )
     assert corrected == {  # of two prompts: the swap of the second is no clip more
-        "TB": (0.5, 2), "TBT": (0.5, 2), "CK": (0.5, 2), "CKD": (1.0, 2), "BM": (0.5, 2),
-        "PCM": (1.0, 1), "ECM": (1.0, 1), "CMO": (1.0, 1), "CMOT": (1.0, 1), "CP": (1.0, 1), "CPT": (1.0, 1),
-    }  # fmt: skip
-    assert published == {name: row for name, row in corrected.items() if name not in ("CP", "CPT")} | {"CKD": (0.5, 2)}
+        "TB": (0.5, 2),
+        "TBT": (0.5, 2),
+        "CK": (0.5, 2),
+        "CKD": (1.0, 2),
+        "BM": (0.5, 2),
+        "PCM": (1.0, 1),
+        "ECM": (1.0, 1),
+        "CMO": (1.0, 1),
+        "CMOT": (1.0, 1),
+        "CP": (1.0, 1),
+        "CPT": (1.0, 1),
+    }
+    assert published == {
+        name: row for name, row in corrected.items() if name not in ("CP", "CPT")
+    } | {"CKD": (0.5, 2)}
     dead, skipped = sorted(report["problems"], key=lambda row: row["name"])
     assert (dead["name"], skipped["reason"]) == ("broken.wav", "gone.wav is not there")
     assert dead["reason"].startswith("undecodable")
@@ -108,17 +146,31 @@ def test_figures_are_those_that_the_labels_give(scored: tuple[Path, str]) -> Non
 def test_likeness_is_measured_beside_the_shards(scored: tuple[Path, str]) -> None:
     space = json.loads((scored[0] / "report.json").read_text())["space"]
     assert space["embedder"] == "bridge all-MiniLM-L6-v2"
-    assert (space["frechet_clips"], space["reference_clips"], space["prompt_cosine"]["clips"]) == (3, 2, 2)
+    assert (space["frechet_clips"], space["reference_clips"], space["prompt_cosine"]["clips"]) == (
+        3,
+        2,
+        2,
+    )
     assert 0 < space["frechet"] < 2
     assert 0 < space["kl_sets"] < 1
     assert space["kl_pairs"]["clips"] == 1
-    assert space["kl_pairs"]["low"] == space["kl_pairs"]["value"] == space["kl_pairs"]["high"]  # one pair tells no spread
+    assert (
+        space["kl_pairs"]["low"] == space["kl_pairs"]["value"] == space["kl_pairs"]["high"]
+    )  # one pair tells no spread
 
 
 def test_a_swap_is_told_with_what_stayed(scored: tuple[Path, str]) -> None:
     [swap] = json.loads((scored[0] / "report.json").read_text())["swaps"]["swaps"]
-    assert (swap["control"], swap["pairs"], swap["followed"]["value"]) == ("tempo", 1, 0.0)  # both sound at 120 BPM
-    assert {row["name"]: row["value"] for row in swap["stayed"]} == {"key": 1.0, "chords": 1.0, "meter": 1.0}
+    assert (swap["control"], swap["pairs"], swap["followed"]["value"]) == (
+        "tempo",
+        1,
+        0.0,
+    )  # both sound at 120 BPM
+    assert {row["name"]: row["value"] for row in swap["stayed"]} == {
+        "key": 1.0,
+        "chords": 1.0,
+        "meter": 1.0,
+    }
     assert "swap of tempo: followed in 0 % of 1" in scored[1]
     assert "of those scored 1 in the swap test alone" in scored[1]
 
@@ -133,14 +185,23 @@ def test_a_swap_is_marked_and_chance_does_not_meet_it(scored: tuple[Path, str]) 
     assert "1 scored in the swap test alone" in text
 
 
-def test_the_page_escapes_what_comes_from_outside_and_needs_nothing_from_elsewhere(scored: tuple[Path, str]) -> None:
+def test_the_page_escapes_what_comes_from_outside_and_needs_nothing_from_elsewhere(
+    scored: tuple[Path, str],
+) -> None:
     text = (scored[0] / "index.html").read_text()
     page = Page(text)
     assert page.of("script") == page.of("img") == page.of("i") == []
-    assert {name for _, attributes in page.tags for name in attributes if name.startswith("on")} == set()
+    assert {
+        name for _, attributes in page.tags for name in attributes if name.startswith("on")
+    } == set()
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in text
     assert "made &lt;b&gt;" in text
-    sources = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href") and value]
+    sources = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and value
+    ]
     assert all(value.startswith(("audio/", "data:image/png;base64,")) for value in sources)
     assert "http" not in text.replace("https://", "http://").split("<style>")[0]
 
@@ -149,15 +210,26 @@ def test_every_clip_can_be_heard_and_seen(scored: tuple[Path, str]) -> None:
     folder = scored[0]
     page = Page((folder / "index.html").read_text())
     audio = [str(attributes["src"]) for attributes in page.of("audio")]
-    assert audio == ["audio/0000-a-b-i.wav", "audio/0001-slow.flac", "audio/0002-swapped.wav", "audio/0003-silent-on-this.wav"]
-    assert sorted(path.name for path in (folder / "audio").iterdir()) == sorted(Path(name).name for name in audio)
+    assert audio == [
+        "audio/0000-a-b-i.wav",
+        "audio/0001-slow.flac",
+        "audio/0002-swapped.wav",
+        "audio/0003-silent-on-this.wav",
+    ]
+    assert sorted(path.name for path in (folder / "audio").iterdir()) == sorted(
+        Path(name).name for name in audio
+    )
     assert [soundfile.info(folder / name).duration for name in audio] == [2.4] * 4
     assert len(page.of("image")) == 4
-    assert len([one for one in page.of("line") if one.get("class") == "boundary"]) == 1  # the one asked change that has a time
+    assert (
+        len([one for one in page.of("line") if one.get("class") == "boundary"]) == 1
+    )  # the one asked change that has a time
     assert len([one for one in page.of("line") if one.get("class") == "beat asked"]) == 3
 
 
-def test_again_it_replaces_its_report_but_nothing_else(scored: tuple[Path, str], tmp_path: Path) -> None:
+def test_again_it_replaces_its_report_but_nothing_else(
+    scored: tuple[Path, str], tmp_path: Path
+) -> None:
     rendered(tmp_path / "made", "x.wav")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -166,7 +238,9 @@ def test_again_it_replaces_its_report_but_nothing_else(scored: tuple[Path, str],
     with pytest.raises(UsageError, match="its audio would be counted the next time"):
         run("evaluate", tmp_path / "made", "--out", tmp_path / "made" / "report", *PLAIN)
     for show in (1, 0):
-        said = run("evaluate", tmp_path / "made", "--out", tmp_path / "report", "--show", show, *PLAIN)
+        said = run(
+            "evaluate", tmp_path / "made", "--out", tmp_path / "report", "--show", show, *PLAIN
+        )
         assert len(list((tmp_path / "report" / "audio").iterdir())) == show
     assert "no prompt states a tempo, key, chords or a meter" in said
     with pytest.raises(TrainingError, match="expected sound files"):
@@ -177,7 +251,13 @@ def test_beside_a_manifest_there_is_no_report(tmp_path: Path) -> None:
     rendered(tmp_path / "made", "x.wav")
     lines(tmp_path / "made", {"file": "x.wav", "prompt": "Rock."})
     with pytest.raises(UsageError, match="its audio would be counted the next time"):
-        run("evaluate", tmp_path / "made" / "manifest.jsonl", "--out", tmp_path / "made" / "report", *PLAIN)
+        run(
+            "evaluate",
+            tmp_path / "made" / "manifest.jsonl",
+            "--out",
+            tmp_path / "made" / "report",
+            *PLAIN,
+        )
     for _ in range(2):
         run("evaluate", tmp_path / "made" / "manifest.jsonl", "--out", tmp_path / "report", *PLAIN)
         assert json.loads((tmp_path / "report" / "report.json").read_text())["counts"]["given"] == 1
@@ -196,16 +276,36 @@ def test_hostile_rows_cost_themselves_alone(tmp_path: Path) -> None:
     run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert [one["name"] for one in report["clips"]] == ["good.wav"]
-    # A line of JSON that cannot be read names no file: four lines by number, and the four files that no row names.
-    assert report["counts"] == {"given": 9, "scored": 1, "dead": 0, "skipped": 8, "without_prompt": 0, "swaps": 0}
+    # A line of JSON that cannot be read names no file: four lines by number, and the four files
+    # that no row names.
+    assert report["counts"] == {
+        "given": 9,
+        "scored": 1,
+        "dead": 0,
+        "skipped": 8,
+        "without_prompt": 0,
+        "swaps": 0,
+    }
     skipped = sorted(problem["name"] for problem in report["problems"])
-    assert skipped == ["beats.wav", "far.wav", "half.wav", *(f"manifest.jsonl#{line}" for line in (1, 3, 4, 5)), "time.wav"]
+    assert skipped == [
+        "beats.wav",
+        "far.wav",
+        "half.wav",
+        *(f"manifest.jsonl#{line}" for line in (1, 3, 4, 5)),
+        "time.wav",
+    ]
 
 
-def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rendered(tmp_path / "made", "x.wav")
     run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
-    before = {path: path.read_bytes() for path in sorted((tmp_path / "report").rglob("*")) if path.is_file()}
+    before = {
+        path: path.read_bytes()
+        for path in sorted((tmp_path / "report").rglob("*"))
+        if path.is_file()
+    }
 
     def broken(*_: object) -> str:
         raise OSError("no space left on device")
@@ -213,7 +313,11 @@ def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, m
     monkeypatch.setattr("flows.screens.evaluation_page.page", broken)
     with pytest.raises(OSError, match="no space left"):
         run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN)
-    assert {path: path.read_bytes() for path in sorted((tmp_path / "report").rglob("*")) if path.is_file()} == before
+    assert {
+        path: path.read_bytes()
+        for path in sorted((tmp_path / "report").rglob("*"))
+        if path.is_file()
+    } == before
     assert not (tmp_path / "report" / ".fresh").exists()
 
 
@@ -225,7 +329,11 @@ def test_composed_pieces_score_by_their_truth(tmp_path: Path) -> None:
         wave, rate_hz = soundfile.read(tmp_path / f"piece-00{place}.flac")
         soundfile.write(tmp_path / f"piece-00{place}.flac", wave[: 12 * rate_hz], rate_hz)
         truth = Labels.model_validate_json((tmp_path / f"piece-00{place}.truth.json").read_text())
-        chords = [segment for segment in truth.chords.segments if segment.start_s < 11 and segment.label != NO_CHORD]
+        chords = [
+            segment
+            for segment in truth.chords.segments
+            if segment.start_s < 11 and segment.label != NO_CHORD
+        ]
         rows.append(
             {
                 "file": f"piece-00{place}.flac",

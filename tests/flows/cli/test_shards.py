@@ -61,13 +61,16 @@ def test_a_foreign_sample_is_its_members_header_and_json(tmp_path: Path) -> None
     path = write_shard(tmp_path / "a.tar", foreign("0", caption="[red]loud[/red] \x1b[31m"))
     size = len(foreign("0")[0][1])
     assert screen(path) == (
-        f"0\nno sample of Obbligato · a.tar\n\n.flac   {size:,} bytes\n.json   41 bytes\naudio   1.000 s, 8000 Hz, 1 channel\n\n"
+        f"0\nno sample of Obbligato · a.tar\n\n.flac   {size:,} bytes\n.json   41 bytes\naudio   "
+        "1.000 s, 8000 Hz, 1 channel\n\n"
         '{\n "caption": "[red]loud[/red] \\u001b[31m"\n}\n'
     )
 
 
 def test_text_from_outside_neither_colours_nor_moves_the_cursor(tmp_path: Path) -> None:
-    path = write_shard(tmp_path / "a.tar", [("\x1b[2J.flac", b""), ("\x1b[2J.txt", b"[bold]a\x1b[31m\x07")])
+    path = write_shard(
+        tmp_path / "a.tar", [("\x1b[2J.flac", b""), ("\x1b[2J.txt", b"[bold]a\x1b[31m\x07")]
+    )
     shown = screen(path)
     assert "\x1b" not in shown
     assert "\x07" not in shown
@@ -78,7 +81,10 @@ def test_a_beat_numbered_a_billion_is_not_drawn(tmp_path: Path) -> None:
     sample = our_sample()
     beats = sample.beats.replaced(numbers=(1, 2, 1_000_000_000))
     shown = screen(write_build(tmp_path, sample.replaced(beats=beats)))
-    assert "3 beats, numbered up to 1000000000, are not drawn; chords by time:\n         0.00 s  N.C.\n" in shown
+    assert (
+        "3 beats, numbered up to 1000000000, are not drawn; chords by time:\n         0.00 s  "
+        "N.C.\n"
+    ) in shown
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,12 @@ def test_a_change_reads_as_a_musician_says_it(change: Change, said: str) -> None
 def test_show_finds_a_sample_by_the_start_of_its_key(build: Path) -> None:
     code, out = run("show", build, f"{KEY[:-4]}pu", "--json")
     shown = json.loads(out)
-    assert (code, shown["key"], shown["ours"], shown["json"]["change"]["variant"]) == (0, f"{KEY[:-4]}pu1", True, "pu1")
+    assert (code, shown["key"], shown["ours"], shown["json"]["change"]["variant"]) == (
+        0,
+        f"{KEY[:-4]}pu1",
+        True,
+        "pu1",
+    )
     assert shown["audio"] == {"rate_hz": 8000, "channels": 1, "duration_s": 2.0}
 
 
@@ -131,17 +142,27 @@ def test_verify_is_one_ok_line_or_a_line_per_problem(build: Path, tmp_path: Path
     assert out.splitlines()[0] == "a.tar: 0: has no audio: its members are .json [no_audio]"
     assert len(out.splitlines()) == 3
     code, out = run("verify", broken, "--json")
-    assert (code, [problem["code"] for problem in json.loads(out)["problems"]]) == (1, ["no_audio", "no_audio", "bad_json"])
+    assert (code, [problem["code"] for problem in json.loads(out)["problems"]]) == (
+        1,
+        ["no_audio", "no_audio", "bad_json"],
+    )
 
 
 def test_extract_and_export_write_files_and_say_so(build: Path, tmp_path: Path) -> None:
-    assert run("extract", build, "--to", tmp_path / "out") == (0, f"4 files written to {tmp_path}/out\n")
+    assert run("extract", build, "--to", tmp_path / "out") == (
+        0,
+        f"4 files written to {tmp_path}/out\n",
+    )
     assert (tmp_path / f"out/{KEY}.flac").exists()
-    assert run("export", build, "--to", tmp_path / "rows.jsonl", "--split", "train", "--dataset", "mine") == (
+    assert run(
+        "export", build, "--to", tmp_path / "rows.jsonl", "--split", "train", "--dataset", "mine"
+    ) == (
         0,
         f"2 rows written to {tmp_path}/rows.jsonl\n",
     )
-    locations = [json.loads(line)["location"] for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    locations = [
+        json.loads(line)["location"] for line in (tmp_path / "rows.jsonl").read_text().splitlines()
+    ]
     assert all((tmp_path / "out" / location).exists() for location in locations)
 
 
@@ -150,4 +171,8 @@ def test_export_with_problems_has_exit_status_1_and_lists_them(tmp_path: Path) -
     write_shard(build / "shards/x.tar", foreign("0"))
     code, out = run("export", build / "shards", "--to", tmp_path / "rows.jsonl", "--json")
     told = json.loads(out)
-    assert (code, told["rows"], [problem["code"] for problem in told["problems"]]) == (1, 1, ["foreign"])
+    assert (code, told["rows"], [problem["code"] for problem in told["problems"]]) == (
+        1,
+        1,
+        ["foreign"],
+    )

@@ -17,11 +17,16 @@ from tests.support.waiting import free_port, until
 
 
 @contextmanager
-def cluster(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, list[psutil.Process]]]:
+def cluster(
+    folder: Path, environment: dict[str, str]
+) -> Iterator[tuple[str, list[psutil.Process]]]:
     """A scheduler and two workers of one thread each; its address, and the workers."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
-    commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port)], *[["worker", address, "--nthreads", "1"]] * 2]
+    commands = [
+        ["scheduler", "--host", "127.0.0.1", "--port", str(port)],
+        *[["worker", address, "--nthreads", "1"]] * 2,
+    ]
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "dask", *command, "--no-dashboard"], cwd=folder, env=environment,
@@ -43,14 +48,32 @@ def kill(process: psutil.Process) -> None:
 
 
 @pytest.mark.slow
-def test_slices_give_the_bytes_of_a_build_although_a_worker_is_killed(server: Server, built: Built, tmp_path: Path) -> None:
+def test_slices_give_the_bytes_of_a_build_although_a_worker_is_killed(
+    server: Server, built: Built, tmp_path: Path
+) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_bytes((built.out / "recipe.toml").read_bytes())
     environment = {**server.environment, "PYTHONPATH": str(ROOT)}
     with cluster(tmp_path, environment) as (address, workers):
-        command = [sys.executable, "-m", "flows.cli", "build", *built.sources, "--out", str(tmp_path / "out"), "--recipe", str(recipe)]
-        build = subprocess.Popen([*command, "--slices", "3", "--dask", address], env={**os.environ, **environment})
-        until(lambda: list((tmp_path / "out" / "annotations").glob("*.done.json")), "annotated bucket", 180)
+        command = [
+            sys.executable,
+            "-m",
+            "flows.cli",
+            "build",
+            *built.sources,
+            "--out",
+            str(tmp_path / "out"),
+            "--recipe",
+            str(recipe),
+        ]
+        build = subprocess.Popen(
+            [*command, "--slices", "3", "--dask", address], env={**os.environ, **environment}
+        )
+        until(
+            lambda: list((tmp_path / "out" / "annotations").glob("*.done.json")),
+            "annotated bucket",
+            180,
+        )
         kill(workers[0])
         assert build.wait(timeout=300) == 0
     assert digests(tmp_path / "out") == digests(built.out)

@@ -24,8 +24,14 @@ for one in (told.server.api.auth_string, told.api.auth_string):
     ("settings", "kept"),
     [
         ({"PREFECT_API_URL": "http://127.0.0.1:1/api"}, ["", ""]),
-        ({"PREFECT_API_URL": "http://127.0.0.1:1/api", "PREFECT_API_AUTH_STRING": "me:mine"}, ["", "me:mine"]),
-        ({"PREFECT_SERVER_API_AUTH_STRING": "me:mine", "PREFECT_API_AUTH_STRING": "me:mine"}, ["me:mine", "me:mine"]),
+        (
+            {"PREFECT_API_URL": "http://127.0.0.1:1/api", "PREFECT_API_AUTH_STRING": "me:mine"},
+            ["", "me:mine"],
+        ),
+        (
+            {"PREFECT_SERVER_API_AUTH_STRING": "me:mine", "PREFECT_API_AUTH_STRING": "me:mine"},
+            ["me:mine", "me:mine"],
+        ),
         ({}, None),
     ],
 )
@@ -34,6 +40,8 @@ def test_a_server_without_a_name_gets_a_new_password_and_a_named_one_keeps_its_o
 ) -> None:
     without = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**without, "PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **settings}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
     found = done.stdout.split("\n")[:2]
     assert found == kept or (kept is None and found[0] == found[1] and len(found[0]) > 40)

@@ -1,4 +1,6 @@
-"""Flows under a real Prefect server and process worker: schedules, cancelling, killed workers, versions, artifacts."""
+"""Flows under a real Prefect server and process worker: schedules, cancelling, killed workers,
+versions, artifacts.
+"""
 
 import json
 import subprocess
@@ -35,8 +37,11 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def parameters(corpus: Corpus, recipe: Recipe = PLAIN, **engine: Any) -> dict[str, Any]:
     return {
-        "sources": [str(corpus.folder / "songs.csv")], "out": str(corpus.out), "recipe": recipe.model_dump(mode="json"), "engine": engine,
-    }  # fmt: skip
+        "sources": [str(corpus.folder / "songs.csv")],
+        "out": str(corpus.out),
+        "recipe": recipe.model_dump(mode="json"),
+        "engine": engine,
+    }
 
 
 def plainly_built(corpus: Corpus, folder: Path, recipe: Recipe = PLAIN) -> dict[str, str]:
@@ -44,18 +49,34 @@ def plainly_built(corpus: Corpus, folder: Path, recipe: Recipe = PLAIN) -> dict[
     return digests(folder)
 
 
-def test_a_scheduled_deployment_runs_to_completion_and_shows_what_it_did(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_scheduled_deployment_runs_to_completion_and_shows_what_it_did(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
     deployment = server.ask("deployments/name/build-corpus/build")["id"]
     soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
-    schedule = {"schedule": {"interval": 86_400, "anchor_date": soon}, "active": True, "parameters": parameters(corpus, workers=2)}
+    schedule = {
+        "schedule": {"interval": 86_400, "anchor_date": soon},
+        "active": True,
+        "parameters": parameters(corpus, workers=2),
+    }
     [made] = server.ask(f"deployments/{deployment}/schedules", [schedule])
     with worker(server):
-        ended = {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}
+        ended = {
+            "deployment_id": {"any_": [deployment]},
+            "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}},
+        }
         [run] = until(lambda: server.ask("flow_runs/filter", {"flow_runs": ended}), "run")
-    assert (run["state"]["name"], run["auto_scheduled"], made["active"]) == ("Completed", True, True)
+    assert (run["state"]["name"], run["auto_scheduled"], made["active"]) == (
+        "Completed",
+        True,
+        True,
+    )
     found = server.artifacts(run["id"])
     assert {"steps-small", "agreement-small", "card-small", "output-small"} <= found.keys()
-    assert "planned 6, rejected 3, written 3" in next(row for row in json.loads(found["steps-small"]) if row["step"] == "pack")["counts"]
+    assert (
+        "planned 6, rejected 3, written 3"
+        in next(row for row in json.loads(found["steps-small"]) if row["step"] == "pack")["counts"]
+    )
     assert found["card-small"].startswith("# small\n")
     assert str(corpus.out) in found["output-small"]
     assert digests(corpus.out) == plainly_built(corpus, tmp_path / "plain")
@@ -68,18 +89,31 @@ def test_a_cancelled_run_leaves_no_process_behind_and_resumes(
     with worker(server, OBBLIGATO_TEST_GO=str(go)) as (started, mark):
         run = server.run("build-corpus/build", **parameters(corpus, PATIENT))
         until((tmp_path / "go.reached").exists, "work")
-        assert any("pipelines.engine.child_process" in " ".join(process.cmdline()) for process in marked(mark))
-        server.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+        assert any(
+            "pipelines.engine.child_process" in " ".join(process.cmdline())
+            for process in marked(mark)
+        )
+        server.ask(
+            f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        )
         assert server.ended(run) == "Cancelled"
-        until(lambda: [process.pid for process in marked(mark)] == [started.pid], "end of all but the worker")
+        until(
+            lambda: [process.pid for process in marked(mark)] == [started.pid],
+            "end of all but the worker",
+        )
         assert not (corpus.out / "run.lock").exists()
         go.touch()
-        assert server.ended(server.run("build-corpus/build", **parameters(corpus, PATIENT))) == "Completed"
+        assert (
+            server.ended(server.run("build-corpus/build", **parameters(corpus, PATIENT)))
+            == "Completed"
+        )
     monkeypatch.setenv("OBBLIGATO_TEST_GO", str(go))
     assert digests(corpus.out) == plainly_built(corpus, tmp_path / "plain", PATIENT)
 
 
-def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_on(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_on(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
     go = tmp_path / "go"
     with worker(server, OBBLIGATO_TEST_GO=str(go)) as (_, mark):
         server.run("build-corpus/build", **parameters(corpus, PATIENT))
@@ -92,21 +126,35 @@ def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_
         psutil.wait_procs(marked(mark))
     go.touch()
     with worker(server, OBBLIGATO_TEST_GO=str(go)):
-        assert server.ended(server.run("build-corpus/build", **parameters(corpus, PATIENT))) == "Completed"
+        assert (
+            server.ended(server.run("build-corpus/build", **parameters(corpus, PATIENT)))
+            == "Completed"
+        )
 
 
 def test_automations_are_made_once_and_watch_our_flows(server: Server) -> None:
     for _ in range(2):
         subprocess.run(
-            [sys.executable, "-m", "flows.deployments.automations"], env=server.environment, check=True, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "flows.deployments.automations"],
+            env=server.environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
     found = server.ask("automations/filter", {})
-    assert sorted(made["name"] for made in found) == ["obbligato: a crashed run starts again", "obbligato: a run that vanished has crashed"]
+    assert sorted(made["name"] for made in found) == [
+        "obbligato: a crashed run starts again",
+        "obbligato: a run that vanished has crashed",
+    ]
 
 
 @pytest.mark.slow
-def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(server: Server, corpus: Corpus, tmp_path: Path) -> None:
-    program = "from flows.deployments.automations import automations, publish; publish(automations(silence_s=45))"
+def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
+    program = (
+        "from flows.deployments.automations import automations, publish; "
+        "publish(automations(silence_s=45))"
+    )
     subprocess.run([sys.executable, "-c", program], env=server.environment, check=True)
     go = tmp_path / "go"
     with worker(server, OBBLIGATO_TEST_GO=str(go)) as (_, mark):
@@ -119,16 +167,26 @@ def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(server:
         assert server.ended(run, limit_s=240) == "Crashed"
         until(lambda: server.state(run) == "Completed", "completion", 120)
     names = [state["name"] for state in server.ask(f"flow_run_states/?flow_run_id={run}")]
-    assert names[names.index("Crashed") : names.index("Crashed") + 2] == ["Crashed", "AwaitingRetry"]
+    assert names[names.index("Crashed") : names.index("Crashed") + 2] == [
+        "Crashed",
+        "AwaitingRetry",
+    ]
 
 
-def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where_something_is(server: Server, corpus: Corpus) -> None:
+def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where_something_is(
+    server: Server, corpus: Corpus
+) -> None:
     corpus.add(9, uri="missing.flac")
     corpus.write()
     with worker(server):
         first = server.run("nightly/nightly", **parameters(corpus))
         assert server.ended(first) == "Completed"
-        assert until(lambda: server.ask("events/filter", {"filter": {"event": {"name": ["obbligato.dead-letters"]}}})["events"], "event")
+        assert until(
+            lambda: server.ask(
+                "events/filter", {"filter": {"event": {"name": ["obbligato.dead-letters"]}}}
+            )["events"],
+            "event",
+        )
         before = {path.name: path.read_bytes() for path in (corpus.out / "shards").glob("*.tar")}
         again = server.run("nightly/nightly", **parameters(corpus))
         assert (server.ended(again), server.message(again)) == ("Nothing new", "version 1 stands")
@@ -144,12 +202,17 @@ def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where
 
 
 @pytest.mark.slow
-def test_backfill_in_slices_gives_the_bytes_of_a_build(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+def test_backfill_in_slices_gives_the_bytes_of_a_build(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
     recipe = PLAIN.replaced(caption=PLAIN.caption.replaced(paraphrases=0))
     plainly_built(corpus, corpus.out)
     with worker(server):
         told = {**parameters(corpus, recipe, slices=2), "sources": None}
-        run = server.run("backfill/backfill", **{name: value for name, value in told.items() if value is not None})
+        run = server.run(
+            "backfill/backfill",
+            **{name: value for name, value in told.items() if value is not None},
+        )
         assert server.ended(run) == "Completed"
     assert digests(corpus.out / "shards") == {
         name.removeprefix("shards/"): digest
@@ -168,10 +231,14 @@ def test_wrong_parameters_are_refused_before_a_run_is_made(server: Server, corpu
 
 
 @pytest.mark.slow
-def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
     with llm_server(tmp_path / "server", wrong=0.4) as model, worker(server, OPENAI_API_KEY=KEY):
         recipe = PLAIN.replaced(
-            caption=PLAIN.caption.replaced(paraphraser="openai", sentences=(0, 0, 1), paraphrases=2),
+            caption=PLAIN.caption.replaced(
+                paraphraser="openai", sentences=(0, 0, 1), paraphrases=2
+            ),
             llm=PLAIN.llm.replaced(base_url=model.url, budget_usd=0.5),
         )
         run = server.run("build-corpus/build", **parameters(corpus, recipe, slices=2))
@@ -187,15 +254,21 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(serv
     assert task["name"].startswith("paraphrase")
     everything = b"".join(path.read_bytes() for path in corpus.out.rglob("*") if path.is_file())
     assert KEY.encode() not in everything
-    assert KEY not in json.dumps(server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}))
+    assert KEY not in json.dumps(
+        server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
+    )
     report = json.loads(next((corpus.out / "runs").glob("*/paraphrase.told.json")).read_text())
     assert report["usd"] == pytest.approx(spent)
 
 
 @pytest.mark.slow
-def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(server: Server, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(
+    server: Server, corpus: Corpus, tmp_path: Path
+) -> None:
     plainly_built(corpus, corpus.out)
-    (tmp_path / "tags.txt").write_text("\n".join(["calm pad", "bright lead", "dark choir", "soft flute", "loud organ"]))
+    (tmp_path / "tags.txt").write_text(
+        "\n".join(["calm pad", "bright lead", "dark choir", "soft flute", "loud organ"])
+    )
     label = {"vocabularies": [str(tmp_path / "tags.txt")], "short_labels": 2, "nearest": 5}
     with worker(server):
         run = server.run("label/label", out=str(corpus.out), label=label)

@@ -1,4 +1,6 @@
-"""Training flows under a real Prefect server and worker: cancelled, stopped, gone on with; and from music to a measured model."""
+"""Training flows under a real Prefect server and worker: cancelled, stopped, gone on with; and from
+music to a measured model.
+"""
 
 import hashlib
 import json
@@ -34,33 +36,57 @@ EVALUATION = ["--prompts=2", "--no-swaps", *(f"--set={setting}" for setting in L
 
 def parameters(shards: Path, out: Path, steps: int, checkpoint_every: int = 10) -> dict[str, Any]:
     settings = [*SETTINGS, f"run.steps={steps}", f"run.checkpoint_every={checkpoint_every}"]
-    return {"shards": [str(shards)], "out": str(out), "settings": settings, "launching": {"launcher": "local"}}
+    return {
+        "shards": [str(shards)],
+        "out": str(out),
+        "settings": settings,
+        "launching": {"launcher": "local"},
+    }
 
 
 def last_step(out: Path) -> int:
     """Step of the last whole checkpoint."""
-    return max((json.loads(file.read_text())["step"] for file in out.glob("checkpoints/*/state.json")), default=0)
+    return max(
+        (json.loads(file.read_text())["step"] for file in out.glob("checkpoints/*/state.json")),
+        default=0,
+    )
 
 
 def training(mark: str) -> list[psutil.Process]:
     """Processes of a worker that train."""
-    return [process for process in marked(mark) if process.cmdline()[1:5] == ["-P", "-m", "flows.cli", "train"]]
+    return [
+        process
+        for process in marked(mark)
+        if process.cmdline()[1:5] == ["-P", "-m", "flows.cli", "train"]
+    ]
 
 
 def told(server: Server, run: str) -> list[str]:
     """A run's log."""
-    found = server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200})
+    found = server.ask(
+        "logs/filter",
+        {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200},
+    )
     return [line["message"] for line in found]
 
 
-def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_a_model_card(server: Server, tmp_path: Path) -> None:
+def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_a_model_card(
+    server: Server, tmp_path: Path
+) -> None:
     shards, out = corpus(tmp_path / "corpus"), tmp_path / "model"
     with worker(server, OMP_NUM_THREADS="1") as (started, mark):
-        first = server.run("train/train", **parameters(shards, out, 1_000_000, checkpoint_every=1_000_000))
+        first = server.run(
+            "train/train", **parameters(shards, out, 1_000_000, checkpoint_every=1_000_000)
+        )
         until(lambda: list(out.glob("tensorboard/*")), "first step")
-        server.ask(f"flow_runs/{first}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+        server.ask(
+            f"flow_runs/{first}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        )
         assert server.ended(first) == "Cancelled"
-        until(lambda: [process.pid for process in marked(mark)] == [started.pid], "end of all but the worker")
+        until(
+            lambda: [process.pid for process in marked(mark)] == [started.pid],
+            "end of all but the worker",
+        )
         stopped_at = last_step(out)
         assert stopped_at > 0  # by the checkpoint that it was stopped with: no other was due
         assert not (out / "run.lock").exists()
@@ -84,8 +110,17 @@ def assert_describes(out: Path, shards: Path, steps: int) -> None:
     digest = hashlib.sha256((shards / "dataset.json").read_bytes()).hexdigest()
     facts = json.loads((out / "model.json").read_text())
     [learned] = facts["corpora"]
-    assert (facts["step"], facts["samples"], facts["checkpoint"]) == (steps, 2 * steps, f"checkpoints/step-{steps:08d}")
-    said = {"name": "Airs", "obbligato": "0.0.9", "sources": {"CC-BY-4.0": 1}, "tools": {"madmom": "CC-BY-NC-SA-4.0"}}
+    assert (facts["step"], facts["samples"], facts["checkpoint"]) == (
+        steps,
+        2 * steps,
+        f"checkpoints/step-{steps:08d}",
+    )
+    said = {
+        "name": "Airs",
+        "obbligato": "0.0.9",
+        "sources": {"CC-BY-4.0": 1},
+        "tools": {"madmom": "CC-BY-NC-SA-4.0"},
+    }
     assert learned["facts"] == {"target": str(shards), "samples": 4, "sha256": digest, **said}
     assert learned["stands"]
     assert facts["recipe"]["run"]["steps"] == steps
@@ -97,7 +132,9 @@ def assert_describes(out: Path, shards: Path, steps: int) -> None:
     assert "- codec, mel 1: CC0-1.0" in card
 
 
-def test_what_cannot_be_trained_fails_before_anything_starts(server: Server, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_fails_before_anything_starts(
+    server: Server, tmp_path: Path
+) -> None:
     wrong = parameters(tmp_path / "corpus", tmp_path / "model", 10)
     with worker(server):
         run = server.run("train/train", **{**wrong, "settings": ["run.stepz=8"]})
@@ -106,11 +143,19 @@ def test_what_cannot_be_trained_fails_before_anything_starts(server: Server, tmp
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize(("name", "out"), [("train/train", "/nowhere-model"), ("pipeline/pipeline", "/nowhere-pipeline")])
+@pytest.mark.parametrize(
+    ("name", "out"), [("train/train", "/nowhere-model"), ("pipeline/pipeline", "/nowhere-pipeline")]
+)
 def test_deployments_train_here_and_beside_the_corpus(server: Server, name: str, out: str) -> None:
     found = server.ask(f"deployments/name/{name}")
-    assert (found["parameters"]["out"], found["parameters"]["launching"]) == (out, {"launcher": "local"})
-    assert found["parameter_openapi_schema"]["properties"]["launching"]["default"]["launcher"] == "local"
+    assert (found["parameters"]["out"], found["parameters"]["launching"]) == (
+        out,
+        {"launcher": "local"},
+    )
+    assert (
+        found["parameter_openapi_schema"]["properties"]["launching"]["default"]["launcher"]
+        == "local"
+    )
 
 
 @pytest.fixture
@@ -123,17 +168,29 @@ def music(tmp_path: Path) -> Corpus:
 
 
 def check_lineage(out: Path) -> None:
-    """The report names the model's checkpoint, the model card the dataset that is there, by its content."""
+    """The report names the model's checkpoint, the model card the dataset that is there, by its
+    content.
+    """
     facts = json.loads((out / "model" / "model.json").read_text())
     [learned] = facts["corpora"]
-    assert learned["facts"]["sha256"] == hashlib.sha256((out / "corpus" / "dataset.json").read_bytes()).hexdigest()
+    assert (
+        learned["facts"]["sha256"]
+        == hashlib.sha256((out / "corpus" / "dataset.json").read_bytes()).hexdigest()
+    )
     assert (learned["facts"]["name"], learned["stands"], learned["version"]) == ("small", True, 1)
-    assert json.loads((out / "corpus" / "dataset.json").read_text())["latents"]["name"] == facts["codec"]["name"] == "mel"
+    assert (
+        json.loads((out / "corpus" / "dataset.json").read_text())["latents"]["name"]
+        == facts["codec"]["name"]
+        == "mel"
+    )
     report = json.loads((out / "report" / "report.json").read_text())
     assert report["counts"]["scored"] == 2
     found = facts["evaluation"]
     assert (found["figures"], found["checkpoint"]) == (report["figures"], report["checkpoint"])
-    assert found["report_sha256"] == hashlib.sha256((out / "report" / "report.json").read_bytes()).hexdigest()
+    assert (
+        found["report_sha256"]
+        == hashlib.sha256((out / "report" / "report.json").read_bytes()).hexdigest()
+    )
     played = out / "model" / facts["checkpoint"] / "ema.safetensors"
     assert found["checkpoint"]["sha256"] == hashlib.sha256(played.read_bytes()).hexdigest()
     assert "## Does it play what is asked" in (out / "model" / "README.md").read_text()
@@ -142,8 +199,13 @@ def check_lineage(out: Path) -> None:
 
 @pytest.mark.slow
 def test_music_becomes_a_model_that_was_measured(server: Server, music: Corpus) -> None:
-    given = {"sources": [str(music.folder / "songs.csv")], "out": str(music.out), "recipe": PLAIN.model_dump(mode="json"),
-             "settings": list(TRAINING), "evaluation": EVALUATION}  # fmt: skip
+    given = {
+        "sources": [str(music.folder / "songs.csv")],
+        "out": str(music.out),
+        "recipe": PLAIN.model_dump(mode="json"),
+        "settings": list(TRAINING),
+        "evaluation": EVALUATION,
+    }
     with worker(server, OMP_NUM_THREADS="1"):
         run = server.run("pipeline/pipeline", **given)
         assert server.ended(run, limit_s=240) == "Completed", server.message(run)
@@ -158,9 +220,19 @@ def test_one_command_does_the_same(music: Corpus, tmp_path: Path) -> None:
     words = [str(music.folder / "songs.csv"), "--out", str(music.out), "--recipe", str(recipe)]
     words += [word.replace("--set", "--train") for word in as_options(TRAINING)]
     words += [f"--evaluate={option}" for option in EVALUATION]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "pipeline", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "flows.cli", "pipeline", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert f"report:  {music.out}/report" in done.stdout
@@ -172,7 +244,10 @@ def test_one_command_does_the_same(music: Corpus, tmp_path: Path) -> None:
     [
         (Launching(nodes=2), "the local launcher has one machine, not 2"),
         (Launching(launcher="kubernetes"), "needs an image"),
-        (Launching(launcher="kubernetes", settings={"image": "i:1"}), "mounted at /data: name a folder below it"),
+        (
+            Launching(launcher="kubernetes", settings={"image": "i:1"}),
+            "mounted at /data: name a folder below it",
+        ),
         (Launching(launcher="slurm"), "sbatch is not on PATH"),
     ],
 )
@@ -181,23 +256,36 @@ def test_where_training_cannot_run_nothing_is_built(
 ) -> None:
     monkeypatch.setenv("PATH", str(music.folder))
     with pytest.raises(UsageError, match=said):
-        flows.deployments.pipeline.pipeline.fn([str(music.folder / "songs.csv")], str(music.out), launching=launching)
+        flows.deployments.pipeline.pipeline.fn(
+            [str(music.folder / "songs.csv")], str(music.out), launching=launching
+        )
     with pytest.raises(UsageError, match=said):
         train_model.fn([str(music.out)], str(music.out / "model"), launching=launching)
     assert not music.out.exists()
 
 
-def test_a_model_that_lies_elsewhere_is_not_measured_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_a_model_that_lies_elsewhere_is_not_measured_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
     monkeypatch.setattr(flows.deployments.pipeline, "build_corpus", lambda *_: {"out": "corpus"})
     monkeypatch.setattr(flows.deployments.pipeline, "train_model", lambda *_: {"out": "model"})
-    monkeypatch.setattr(flows.deployments.pipeline, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(
+        flows.deployments.pipeline, "get_run_logger", lambda: logging.getLogger("run")
+    )
     made = flows.deployments.pipeline.pipeline.fn(["songs.csv"], str(tmp_path))
     assert made == {"corpus": {"out": "corpus"}, "model": {"out": "model"}, "report": ""}
-    assert f"measure it where it lies, by obbligato evaluate {tmp_path}/model {tmp_path}/corpus" in caplog.text
+    assert (
+        f"measure it where it lies, by obbligato evaluate {tmp_path}/model {tmp_path}/corpus"
+        in caplog.text
+    )
 
 
 def test_latents_of_another_codec_than_the_trained_one_are_refused() -> None:
     tiny = ready_recipe("tiny")
-    assert with_latents(Recipe(encode=EncodeRecipe(codec="mel", batch=2)), tiny).encode == EncodeRecipe(codec="mel", batch=2)
-    with pytest.raises(UsageError, match="the build encodes with dac , but the training recipe's codec is mel"):
+    assert with_latents(
+        Recipe(encode=EncodeRecipe(codec="mel", batch=2)), tiny
+    ).encode == EncodeRecipe(codec="mel", batch=2)
+    with pytest.raises(
+        UsageError, match="the build encodes with dac , but the training recipe's codec is mel"
+    ):
         with_latents(Recipe(encode=EncodeRecipe(codec="dac")), tiny)

@@ -1,4 +1,5 @@
-"""A stand-in of kubectl, with a controller that runs the pods of a Job as processes of this machine.
+"""A stand-in of kubectl, with a controller that runs the pods of a Job as processes of this
+machine.
 
 Objects live in folders of OBBLIGATO_TEST_KUBERNETES, and stay there once they are deleted.
 """
@@ -49,14 +50,26 @@ def create(given: Any, output: bool) -> None:
     made = {**given, "metadata": {**given["metadata"], "uid": f"uid-{name}"}, "status": {}}
     write(f"{kind}-{name}", made)
     if kind == "job":
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        subprocess.Popen([sys.executable, "-S", __file__, CONTROLLER, name], start_new_session=True, **quiet)
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+            "stdin": subprocess.DEVNULL,
+        }
+        subprocess.Popen(
+            [sys.executable, "-S", __file__, CONTROLLER, name], start_new_session=True, **quiet
+        )
     print(json.dumps(made) if output else f"{kind}/{name} created")
 
 
 def expanded(word: str, variables: dict[str, str]) -> str:
-    """As Kubernetes does it: $$ is $, $(NAME) the value of a variable that the container has, anything else as it is."""
-    return re.sub(r"\$\$|\$\(([^)]*)\)", lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]), word)
+    """As Kubernetes does it: $$ is $, $(NAME) the value of a variable that the container has,
+    anything else as it is.
+    """
+    return re.sub(
+        r"\$\$|\$\(([^)]*)\)",
+        lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]),
+        word,
+    )
 
 
 class Pods:
@@ -70,16 +83,31 @@ class Pods:
     def start(self, index: int) -> None:
         pod = f"{self.name}-{index}-{self.made}"
         container = self.job["spec"]["template"]["spec"]["containers"][0]
-        command = [expanded(word, {"JOB_COMPLETION_INDEX": str(index)}) for word in container["args"]]
-        metadata = {"name": pod, "uid": f"uid-{pod}", "creationTimestamp": f"{self.made:06d}",
-                    "annotations": {"batch.kubernetes.io/job-completion-index": str(index)}}  # fmt: skip
+        command = [
+            expanded(word, {"JOB_COMPLETION_INDEX": str(index)}) for word in container["args"]
+        ]
+        metadata = {
+            "name": pod,
+            "uid": f"uid-{pod}",
+            "creationTimestamp": f"{self.made:06d}",
+            "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
+        }
         self.made += 1
         deadline = time.monotonic() + 30  # a test that has failed
         while (home() / f"late-{index}").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         while (home() / f"no-image-{index}").exists() and time.monotonic() < deadline:
-            waiting = {"name": "train", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
-            write(f"pod-{pod}", {"metadata": metadata, "status": {"phase": "Pending", "containerStatuses": [waiting]}})
+            waiting = {
+                "name": "train",
+                "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
+            }
+            write(
+                f"pod-{pod}",
+                {
+                    "metadata": metadata,
+                    "status": {"phase": "Pending", "containerStatuses": [waiting]},
+                },
+            )
             time.sleep(0.02)
         with (home() / f"{pod}.log").open("wb") as log:
             process = subprocess.Popen([sys.executable, *command[1:]], stdout=log, stderr=log)
@@ -97,14 +125,28 @@ class Pods:
         if (status := process.poll()) is not None:
             status = status if status >= 0 else 128 - status
             reason = "OOMKilled" if status == 137 else "Error"
-            state = {"name": "train", "state": {"terminated": {"exitCode": status, "reason": reason, "finishedAt": str(time.time())}}}
+            state = {
+                "name": "train",
+                "state": {
+                    "terminated": {
+                        "exitCode": status,
+                        "reason": reason,
+                        "finishedAt": str(time.time()),
+                    }
+                },
+            }
             phase = "Failed" if status else "Succeeded"
-            write(f"pod-{pod}", {**read(f"pod-{pod}"), "status": {"phase": phase, "containerStatuses": [state]}})
+            write(
+                f"pod-{pod}",
+                {**read(f"pod-{pod}"), "status": {"phase": phase, "containerStatuses": [state]}},
+            )
         return status
 
 
 def controller(name: str) -> None:
-    """Runs pods until all have succeeded or the Job has failed, by its podFailurePolicy and backoffLimit."""
+    """Runs pods until all have succeeded or the Job has failed, by its podFailurePolicy and
+    backoffLimit.
+    """
     pods = Pods(name)
     spec = pods.job["spec"]
     rules = {
@@ -130,7 +172,11 @@ def controller(name: str) -> None:
                 failures += rules.get(status) != "Ignore"
                 if rules.get(status) == "FailJob" or failures > spec["backoffLimit"]:
                     pods.stop()
-                    return end(name, "Failed", reason="PodFailurePolicy" if status in rules else "BackoffLimitExceeded")
+                    return end(
+                        name,
+                        "Failed",
+                        reason="PodFailurePolicy" if status in rules else "BackoffLimitExceeded",
+                    )
                 pods.start(index)
     return end(name, "Complete")
 
@@ -144,7 +190,13 @@ def standing(file: str) -> Any:
 
 
 def end(name: str, kind: str, reason: str = "") -> None:
-    write(f"job-{name}", {**read(f"job-{name}"), "status": {"conditions": [{"type": kind, "status": "True", "reason": reason}]}})
+    write(
+        f"job-{name}",
+        {
+            **read(f"job-{name}"),
+            "status": {"conditions": [{"type": kind, "status": "True", "reason": reason}]},
+        },
+    )
 
 
 def logs(pod: str, since: bool) -> None:
@@ -177,11 +229,28 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(read(f"job-{words[1]}")))
     elif verb == "get" and words[0] == "jobs":
         key, _, value = words[2].partition("=")
-        items = [standing(file.stem) for file in home().glob("job-*.json") if not (home() / f"gone-{file.stem[4:]}").exists()]
-        print(json.dumps({"items": [item for item in items if item["metadata"]["labels"][key] == value]}))
+        items = [
+            standing(file.stem)
+            for file in home().glob("job-*.json")
+            if not (home() / f"gone-{file.stem[4:]}").exists()
+        ]
+        print(
+            json.dumps(
+                {"items": [item for item in items if item["metadata"]["labels"][key] == value]}
+            )
+        )
     elif verb == "get":
         name = words[2].partition("=")[2]
-        print(json.dumps({"items": [json.loads(file.read_text()) for file in sorted(home().glob(f"pod-{name}-*.json"))]}))
+        print(
+            json.dumps(
+                {
+                    "items": [
+                        json.loads(file.read_text())
+                        for file in sorted(home().glob(f"pod-{name}-*.json"))
+                    ]
+                }
+            )
+        )
     elif verb == "logs" and words[0].startswith("--tail="):
         lines = (home() / f"{words[1].removeprefix('pod/')}.log").read_text().splitlines()
         print("\n".join(lines[-int(words[0].removeprefix("--tail=")) :]))

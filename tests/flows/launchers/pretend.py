@@ -1,4 +1,6 @@
-"""What stands in for training: it counts its turns in a folder, and works until it is stopped in all but the last of them."""
+"""What stands in for training: it counts its turns in a folder, and works until it is stopped in
+all but the last of them.
+"""
 
 import argparse
 import os
@@ -19,8 +21,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--stops", type=int, default=0, help="turns that last until SIGTERM")
     parser.add_argument("--fails", type=int, default=0, help="status to fail with")
-    parser.add_argument("--rank", type=int, default=-1, help="the one that fails, or is stopped; others wait for one that fails in vain")
-    parser.add_argument("--dies", action="store_true", help="of SIGTERM in its first turn, as before it listens for it")
+    parser.add_argument(
+        "--rank",
+        type=int,
+        default=-1,
+        help="the one that fails, or is stopped; others wait for one that fails in vain",
+    )
+    parser.add_argument(
+        "--dies",
+        action="store_true",
+        help="of SIGTERM in its first turn, as before it listens for it",
+    )
     parser.add_argument("--deaf", action="store_true", help="to SIGTERM, like one that hangs")
     told = parser.parse_args()
     rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")

@@ -16,13 +16,20 @@ from tests.support.waiting import until
 
 
 def job(out: Path, *options: str, **fields: Any) -> TrainJob:
-    return TrainJob(arguments=(str(out), *options), out=str(out), module="tests.flows.launchers.pretend", **fields)
+    return TrainJob(
+        arguments=(str(out), *options),
+        out=str(out),
+        module="tests.flows.launchers.pretend",
+        **fields,
+    )
 
 
 class Listener:
     """Keeps what it is told; does something once so many processes have said that they work."""
 
-    def __init__(self, when_at_work: Callable[[list[int]], None] = lambda _: None, ranks: int = 1) -> None:
+    def __init__(
+        self, when_at_work: Callable[[list[int]], None] = lambda _: None, ranks: int = 1
+    ) -> None:
         self.lines: list[str] = []
         self.pids: list[int] = []
         self._act, self._ranks = when_at_work, ranks
@@ -66,4 +73,8 @@ def interrupted_once(asked: Path, go: Path) -> Iterator[None]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [
+        pid
+        for pid in pids
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]

@@ -1,6 +1,8 @@
-"""Stand-ins of sbatch, srun, scontrol, sacct, scancel and squeue that really run what they are given, on this machine.
+"""Stand-ins of sbatch, srun, scontrol, sacct, scancel and squeue that really run what they are
+given, on this machine.
 
-One program under all names; `install` puts them into a folder for PATH. Jobs live in folders of OBBLIGATO_TEST_SLURM.
+One program under all names; `install` puts them into a folder for PATH. Jobs live in folders of
+OBBLIGATO_TEST_SLURM.
 """
 
 import json
@@ -52,11 +54,26 @@ def sbatch(arguments: list[str]) -> None:
     job = str(100 + len(list(jobs().iterdir())))
     (jobs() / job).mkdir()
     (jobs() / job / "script").write_text(script)
-    words = [shlex.split(line, comments=True)[0] for line in re.findall(r"^#SBATCH --(\w.*=.*)$", script, re.MULTILINE)]
-    options = dict(word.split("=", maxsplit=1) for word in (*words, *(argument[2:] for argument in arguments[1:])))
-    state(job, JobState="PENDING", Reason="Resources", ExitCode="0:0", **{name.replace("-", "_"): value for name, value in options.items()})
+    words = [
+        shlex.split(line, comments=True)[0]
+        for line in re.findall(r"^#SBATCH --(\w.*=.*)$", script, re.MULTILINE)
+    ]
+    options = dict(
+        word.split("=", maxsplit=1)
+        for word in (*words, *(argument[2:] for argument in arguments[1:]))
+    )
+    state(
+        job,
+        JobState="PENDING",
+        Reason="Resources",
+        ExitCode="0:0",
+        **{name.replace("-", "_"): value for name, value in options.items()},
+    )
     subprocess.Popen(
-        [sys.executable, "-S", __file__, CONTROLLER, job], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-S", __file__, CONTROLLER, job],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     print(f"{job};here")
 
@@ -73,17 +90,25 @@ def controller(arguments: list[str]) -> None:
             time.sleep(0.02)
         state(job, JobState="RUNNING", Reason="None", requeued="", pid=str(os.getpid()))
         environment = {
-            **os.environ, "SLURM_JOB_ID": job, "SLURM_JOB_NODELIST": "here", "SLURM_JOB_NUM_NODES": told["nodes"],
-            "SLURM_NTASKS": str(int(told["nodes"]) * int(told["ntasks_per_node"])), "SLURM_NTASKS_PER_NODE": told["ntasks_per_node"],
+            **os.environ,
+            "SLURM_JOB_ID": job,
+            "SLURM_JOB_NODELIST": "here",
+            "SLURM_JOB_NUM_NODES": told["nodes"],
+            "SLURM_NTASKS": str(int(told["nodes"]) * int(told["ntasks_per_node"])),
+            "SLURM_NTASKS_PER_NODE": told["ntasks_per_node"],
             **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
-        }  # fmt: skip
+        }
         output = re.sub("%[%j]", lambda code: "%" if code[0] == "%%" else job, told["output"])
         if not Path(output).parent.is_dir():  # as Slurm has it
             state(job, JobState="FAILED", ExitCode="0:53")
             return
         with Path(output).open("ab") as log:
             script = subprocess.Popen(
-                ["bash", str(jobs() / job / "script")], env=environment, stdout=log, stderr=log, start_new_session=True
+                ["bash", str(jobs() / job / "script")],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         (jobs() / job / "script.pid").write_text(str(script.pid))
         status = script.wait()
@@ -98,17 +123,29 @@ def controller(arguments: list[str]) -> None:
 
 
 def srun(arguments: list[str]) -> None:
-    command = arguments[next(place for place, word in enumerate(arguments) if not word.startswith("--")) :]
+    command = arguments[
+        next(place for place, word in enumerate(arguments) if not word.startswith("--")) :
+    ]
     tasks, each = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_NTASKS_PER_NODE"])
     started = [
-        subprocess.Popen(command, env={**os.environ, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)}) for rank in range(tasks)
+        subprocess.Popen(
+            command,
+            env={**os.environ, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank % each)},
+        )
+        for rank in range(tasks)
     ]
-    (jobs() / os.environ["SLURM_JOB_ID"] / "tasks").write_text(" ".join(str(task.pid) for task in started))
-    sys.exit(max(status if status >= 0 else 128 - status for status in (task.wait() for task in started)))
+    (jobs() / os.environ["SLURM_JOB_ID"] / "tasks").write_text(
+        " ".join(str(task.pid) for task in started)
+    )
+    sys.exit(
+        max(status if status >= 0 else 128 - status for status in (task.wait() for task in started))
+    )
 
 
 def signal_tasks(job: str) -> None:
-    """As Slurm does before a time limit and on preemption: SIGTERM to each task, and not to the batch script."""
+    """As Slurm does before a time limit and on preemption: SIGTERM to each task, and not to the
+    batch script.
+    """
     for pid in (jobs() / job / "tasks").read_text().split():
         os.kill(int(pid), signal.SIGTERM)
 
@@ -120,8 +157,11 @@ def scontrol(arguments: list[str]) -> None:
         found = state(arguments[2])
         if found.get("forgotten"):
             sys.exit("slurm_load_jobs error: Invalid job id specified")
-        print(f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} Reason={found['Reason']} "
-              f"ExitCode={found['ExitCode']} Comment={found['comment']}")  # fmt: skip
+        print(
+            f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} "
+            f"Reason={found['Reason']} "
+            f"ExitCode={found['ExitCode']} Comment={found['comment']}"
+        )
     elif arguments[0] == "update":
         state(arguments[1].removeprefix("JobId="), comment=arguments[2].removeprefix("Comment="))
     else:
@@ -131,7 +171,9 @@ def scontrol(arguments: list[str]) -> None:
 
 
 def squeue(arguments: list[str]) -> None:
-    name = next(argument for argument in arguments if argument.startswith("--name=")).removeprefix("--name=")
+    name = next(argument for argument in arguments if argument.startswith("--name=")).removeprefix(
+        "--name="
+    )
     for job in sorted(jobs().iterdir()):
         found = state(job.name)
         if found["job_name"] == name and found["JobState"] in ("PENDING", "RUNNING", "COMPLETING"):
@@ -139,7 +181,11 @@ def squeue(arguments: list[str]) -> None:
 
 
 def sacct(arguments: list[str]) -> None:
-    found = state(next(argument for argument in arguments if argument.startswith("--jobs=")).removeprefix("--jobs="))
+    found = state(
+        next(argument for argument in arguments if argument.startswith("--jobs=")).removeprefix(
+            "--jobs="
+        )
+    )
     if found.get("unknown"):
         return
     cancelled = " by 1000" if found["JobState"] == "CANCELLED" else ""
@@ -162,7 +208,9 @@ def scancel(arguments: list[str]) -> None:
 
 
 def end(job: str, how: str, **changes: str) -> None:
-    """End a job as Slurm does: SIGTERM to its tasks and its script, and SIGKILL to what is left of it once its tasks have gone."""
+    """End a job as Slurm does: SIGTERM to its tasks and its script, and SIGKILL to what is left of
+    it once its tasks have gone.
+    """
     state(job, JobState=how, **changes)
     script = int((jobs() / job / "script.pid").read_text())
     os.kill(script, signal.SIGTERM)
@@ -175,7 +223,9 @@ def end(job: str, how: str, **changes: str) -> None:
 
 
 def preempt(job: str) -> None:
-    """As Slurm does with PreemptMode=REQUEUE: the end of the whole job, and its return to the queue."""
+    """As Slurm does with PreemptMode=REQUEUE: the end of the whole job, and its return to the
+    queue.
+    """
     end(job, "RUNNING", requeued="yes")
 
 

@@ -1,4 +1,6 @@
-"""A turn that goes on in place of one whose machine died: its lock is waited out. Who starts a run by hand is refused at once."""
+"""A turn that goes on in place of one whose machine died: its lock is waited out. Who starts a run
+by hand is refused at once.
+"""
 
 import os
 import subprocess
@@ -27,7 +29,12 @@ def left_by_a_killed_run(out: Path) -> Holder:
         holder = held_by(store)
     assert holder is not None
     elsewhere = holder.replaced(host="node-2", boot_id="another")
-    store.write_bytes(NAME, content.replace(holder.boot_id.encode(), b"another").replace(holder.host.encode(), b"node-2"))
+    store.write_bytes(
+        NAME,
+        content.replace(holder.boot_id.encode(), b"another").replace(
+            holder.host.encode(), b"node-2"
+        ),
+    )
     assert held_by(store) == elsewhere
     return elsewhere
 
@@ -36,7 +43,9 @@ def pass_lease(out: Path) -> None:
     os.utime(out / NAME, (0, 0))
 
 
-def test_a_lock_that_nobody_renews_is_waited_for_until_its_lease_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_nobody_renews_is_waited_for_until_its_lease_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left_by_a_killed_run(tmp_path)
     monkeypatch.setattr(lock.time, "sleep", lambda _: pass_lease(tmp_path))
     lines: list[str] = []
@@ -48,7 +57,9 @@ def test_a_lock_that_nobody_renews_is_waited_for_until_its_lease_has_passed(tmp_
         pass
 
 
-def test_a_run_that_shows_that_it_lives_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_shows_that_it_lives_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     holder, store = left_by_a_killed_run(tmp_path), Store(str(tmp_path))
     renewed = holder.replaced(renewed="2126-01-01T00:00:00Z")
     monkeypatch.setattr(lock.time, "sleep", lambda _: store.write_json(NAME, renewed.model_dump()))
@@ -66,7 +77,9 @@ def test_a_run_of_this_machine_is_not_waited_for(tmp_path: Path) -> None:
     assert lines == []
 
 
-def test_slurm_goes_on_in_place_of_a_killed_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_goes_on_in_place_of_a_killed_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slurm_stand_in.install(tmp_path / "bin")
     (tmp_path / "jobs").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
@@ -77,7 +90,13 @@ def test_slurm_goes_on_in_place_of_a_killed_turn(tmp_path: Path, monkeypatch: py
     arguments = ("train", shards, "--out", str(out), *as_options(), "--set", "run.steps=1")
     left_by_a_killed_run(out)
 
-    by_hand = subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    by_hand = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert by_hand.returncode == 1
     assert "is in use by training" in by_hand.stderr
 
@@ -89,4 +108,6 @@ def test_slurm_goes_on_in_place_of_a_killed_turn(tmp_path: Path, monkeypatch: py
             pass_lease(out)
 
     launching = Launching(launcher="slurm", settings={"poll_s": 0.1})
-    assert launched(launching.made, TrainJob(arguments=arguments, out=str(out)), listen) == Ended(0), lines
+    assert launched(launching.made, TrainJob(arguments=arguments, out=str(out)), listen) == Ended(
+        0
+    ), lines

@@ -1,4 +1,6 @@
-"""The Kubernetes launcher against a stand-in of kubectl whose controller runs pods as processes; manifests against Kubernetes' schemas."""
+"""The Kubernetes launcher against a stand-in of kubectl whose controller runs pods as processes;
+manifests against Kubernetes' schemas.
+"""
 
 import json
 import os
@@ -15,7 +17,14 @@ from flows.launchers import Ended, Handle, Launching, TrainJob, launched
 from flows.launchers.job import LAUNCHED
 from flows.launchers.kubernetes import KubernetesSettings, manifests
 from tests.flows.launchers import kubectl_stand_in
-from tests.flows.launchers.pretending import Listener, alive, break_off, interrupted_once, job, stop_all
+from tests.flows.launchers.pretending import (
+    Listener,
+    alive,
+    break_off,
+    interrupted_once,
+    job,
+    stop_all,
+)
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
@@ -39,12 +48,16 @@ def launching(tmp_path: Path) -> Launching:
     return Launching(launcher="kubernetes", settings=settings)
 
 
-def test_two_nodes_train_together_and_the_first_ones_log_is_told(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_two_nodes_train_together_and_the_first_ones_log_is_told(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     listener = Listener()
     assert launched(launching.made, job(tmp_path / "m", nodes=2, processes=2), listener) == Ended(0)
     [name] = [file.stem.removeprefix("job-") for file in cluster.glob("job-*.json")]
     assert listener.lines[0] == f"Job {name} in namespace obbligato"
-    assert {line for line in listener.lines if "turn" in line} == {f"turn 0, rank {rank} of 4 at {name}-0.{name}" for rank in (0, 1)}
+    assert {line for line in listener.lines if "turn" in line} == {
+        f"turn 0, rank {rank} of 4 at {name}-0.{name}" for rank in (0, 1)
+    }
     assert len(list((tmp_path / "m").glob("turn-0-*"))) == 4
     service = kubectl_stand_in.read(f"service-{name}")
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": f"uid-{name}"}
@@ -55,29 +68,48 @@ def test_pods_that_are_evicted_write_a_checkpoint_and_others_go_on_in_their_plac
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:
     listener = Listener(stop_all)
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == Ended(0)  # more often than backoffLimit
-    assert [line for line in listener.lines if "turn" in line] == [f"turn {turn}, rank 0 of 1 at home" for turn in range(6)]
+    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == Ended(
+        0
+    )  # more often than backoffLimit
+    assert [line for line in listener.lines if "turn" in line] == [
+        f"turn {turn}, rank 0 of 1 at home" for turn in range(6)
+    ]
     assert len(list((tmp_path / "m").glob("checkpoint-*"))) == 5
     assert len(list(cluster.glob("job-*.json"))) == 1
 
 
-def test_a_signal_to_a_pod_reaches_each_of_its_processes_once(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_signal_to_a_pod_reaches_each_of_its_processes_once(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     def evict(pids: list[int]) -> None:
         os.kill(
-            int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGTERM
+            int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]),
+            signal.SIGTERM,
         )  # their parent is the pod's first
 
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener(evict, ranks=2)) == Ended(0)
+    assert launched(
+        launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener(evict, ranks=2)
+    ) == Ended(0)
     assert len(list((tmp_path / "m").glob("checkpoint-0-*"))) == 2
 
 
-def test_a_log_whose_connection_is_cut_is_followed_on(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_log_whose_connection_is_cut_is_followed_on(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     (cluster / "cut").touch()
     launcher = launching.made
     handle = launcher.submit(job(tmp_path / "m", "--stops", "1"))
-    until(lambda: list(cluster.glob("*.log")) and "works" in next(cluster.glob("*.log")).read_text(), "work")
+    until(
+        lambda: list(cluster.glob("*.log")) and "works" in next(cluster.glob("*.log")).read_text(),
+        "work",
+    )
     pid = int(next(cluster.glob("*.log")).read_text().split()[-1])
-    released = threading.Thread(target=lambda: (until(lambda: not (cluster / "cut").exists(), "cut"), os.kill(pid, signal.SIGTERM)))
+    released = threading.Thread(
+        target=lambda: (
+            until(lambda: not (cluster / "cut").exists(), "cut"),
+            os.kill(pid, signal.SIGTERM),
+        )
+    )
     released.start()
     listener = Listener()
     assert launcher.follow(handle, listener) == Ended(0)
@@ -92,24 +124,45 @@ def test_failures_are_tried_again_as_often_as_the_job_allows_and_wrong_usage_is_
     assert launched(launching.made, job(tmp_path / "m", "--fails", "3"), listener) == Ended(3)
     assert listener.lines.count("out of luck") == 4
     assert listener.lines[-1].endswith("failed: BackoffLimitExceeded")
-    assert launched(launching.made, job(tmp_path / "n", "--fails", "2"), listener := Listener()) == Ended(2)
+    assert launched(
+        launching.made, job(tmp_path / "n", "--fails", "2"), listener := Listener()
+    ) == Ended(2)
     assert listener.lines.count("out of luck") == 1
 
 
-def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     launcher, work = launching.made, job(tmp_path / "m", "--stops", "1")
     first = launcher.submit(work)
     assert launcher.find(work, listener := Listener()) == first
-    assert listener.lines == [f"Job {first.name} is at work in this folder already: it is followed, and nothing is submitted"]
-    assert launched(launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)) == Ended(0)
-    assert f"Job {first.name} was submitted with other options, or by another version, and goes on with those." in listener.lines[1]
+    assert listener.lines == [
+        (
+            f"Job {first.name} is at work in this folder already: it is followed, and nothing is "
+            "submitted"
+        )
+    ]
+    assert launched(
+        launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
+    ) == Ended(0)
+    assert (
+        f"Job {first.name} was submitted with other options, or by another version, and goes on "
+        "with those."
+    ) in listener.lines[1]
     assert launcher.find(work, print) is None
 
 
-def test_a_job_that_is_being_deleted_is_waited_for_and_not_followed(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_job_that_is_being_deleted_is_waited_for_and_not_followed(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     launcher = launching.made
     first = launcher.submit(job(tmp_path / "m", "--deaf"))
-    until(lambda: list(cluster.glob("*.log")) and "works as" in next(cluster.glob("*.log")).read_text(), "work")
+    until(
+        lambda: (
+            list(cluster.glob("*.log")) and "works as" in next(cluster.glob("*.log")).read_text()
+        ),
+        "work",
+    )
     launcher.cancel(first)
     lines: list[str] = []
 
@@ -122,26 +175,37 @@ def test_a_job_that_is_being_deleted_is_waited_for_and_not_followed(cluster: Pat
     assert (cluster / f"gone-{first.name}").exists()
 
 
-def test_a_job_whose_service_could_not_be_made_is_deleted(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_job_whose_service_could_not_be_made_is_deleted(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     (cluster / "no-services").touch()
-    with pytest.raises(UsageError, match=r"kubectl create failed with status 1: .*services .* is forbidden"):
+    with pytest.raises(
+        UsageError, match=r"kubectl create failed with status 1: .*services .* is forbidden"
+    ):
         launched(launching.made, job(tmp_path / "m", "--stops", "1", nodes=2), print)
     until(lambda: list(cluster.glob("gone-*")), "end of the Job")
 
 
-def test_a_job_that_was_left_without_its_service_is_given_one(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_job_that_was_left_without_its_service_is_given_one(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     launcher, work = launching.made, job(tmp_path / "m", "--stops", "1", nodes=2)
     name = launcher.submit(work).name
     for _ in range(2):
         (cluster / f"service-{name}.json").unlink()
         launcher.find(work, print)
-        assert kubectl_stand_in.read(f"service-{name}")["metadata"]["ownerReferences"][0]["uid"] == f"uid-{name}"
+        assert (
+            kubectl_stand_in.read(f"service-{name}")["metadata"]["ownerReferences"][0]["uid"]
+            == f"uid-{name}"
+        )
     launcher.find(work, print)  # one that is there is no error
     launcher.cancel(Handle(name))
     until(lambda: list(cluster.glob("gone-*")), "end of the Job")
 
 
-def test_a_submission_that_is_broken_off_leaves_no_job(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_a_submission_that_is_broken_off_leaves_no_job(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     (cluster / "slow").touch()
     with interrupted_once(cluster / "asked", cluster / "go"), pytest.raises(KeyboardInterrupt):
         launched(launching.made, job(tmp_path / "m", "--stops", "1"), print)
@@ -149,7 +213,9 @@ def test_a_submission_that_is_broken_off_leaves_no_job(cluster: Path, tmp_path: 
     until(lambda: list(cluster.glob("gone-*")), "end of the Job")
 
 
-def test_why_pods_wait_is_told_once_also_of_those_that_are_not_the_first(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_why_pods_wait_is_told_once_also_of_those_that_are_not_the_first(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     for file in ("late-1", "no-image-1"):
         (cluster / file).touch()
     listener = Listener(lambda _: (cluster / "late-1").unlink())
@@ -166,31 +232,47 @@ def test_why_pods_wait_is_told_once_also_of_those_that_are_not_the_first(cluster
     other = threading.Thread(target=stop_first_once_all_work)
     other.start()
     # The first works, and has nothing to say.
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "1", "--rank", "0", nodes=2), listen) == Ended(0)
+    assert launched(
+        launching.made, job(tmp_path / "m", "--stops", "1", "--rank", "0", nodes=2), listen
+    ) == Ended(0)
     other.join()
     [line] = [line for line in listener.lines if "waits" in line]
     assert line.endswith("-1-1 waits: ErrImagePull: no such image")
 
 
-def test_the_last_words_of_another_node_that_failed_are_told(cluster: Path, tmp_path: Path, launching: Launching) -> None:
+def test_the_last_words_of_another_node_that_failed_are_told(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
     listener = Listener()
-    ended = launched(launching.made, job(tmp_path / "m", "--fails", "137", "--rank", "1", nodes=2), listener)
+    ended = launched(
+        launching.made, job(tmp_path / "m", "--fails", "137", "--rank", "1", nodes=2), listener
+    )
     assert ended == Ended(137)
     [first, *_] = [place for place, line in enumerate(listener.lines) if "(node 1) ended" in line]
-    assert listener.lines[first].endswith("ended with status 137: OOMKilled, it needs more memory (--launch memory=…)")
+    assert listener.lines[first].endswith(
+        "ended with status 137: OOMKilled, it needs more memory (--launch memory=…)"
+    )
     assert listener.lines[first + 1].startswith("turn 0, rank 1 of 2")
     assert listener.lines[first + 2] == "out of luck"
 
 
-def test_a_job_that_somebody_deletes_is_not_asked_for_again_and_again(cluster: Path, tmp_path: Path, launching: Launching) -> None:
-    listener = Listener(lambda _: launching.made.cancel(Handle(next(cluster.glob("job-*.json")).stem.removeprefix("job-"))))
+def test_a_job_that_somebody_deletes_is_not_asked_for_again_and_again(
+    cluster: Path, tmp_path: Path, launching: Launching
+) -> None:
+    listener = Listener(
+        lambda _: launching.made.cancel(
+            Handle(next(cluster.glob("job-*.json")).stem.removeprefix("job-"))
+        )
+    )
     with pytest.raises(UsageError, match=r"kubectl get failed with status 1: .*NotFound"):
         launched(launching.made, job(tmp_path / "m", "--stops", "1"), listener)
 
 
 def test_a_replaced_run_is_told_that_it_may_wait_for_the_lock_of_a_killed_one() -> None:
     train = TrainJob(arguments=("train", "s3://b/corpus", "--out", "/data/m"), out="/data/m")
-    [container] = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"]["spec"]["containers"]
+    [container] = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"][
+        "spec"
+    ]["containers"]
     assert {"name": LAUNCHED, "value": "kubernetes"} in container["env"]
 
 
@@ -205,20 +287,37 @@ def test_what_breaks_the_following_off_deletes_the_job_whose_pods_write_a_checkp
     assert alive(listener.pids) == []
 
 
-def test_what_is_missing_is_named(tmp_path: Path, launching: Launching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named(
+    tmp_path: Path, launching: Launching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match="needs an image: --launch image=REGISTRY/obbligato:TAG"):
         launched(Launching(launcher="kubernetes").made, job(tmp_path), print)
-    with pytest.raises(UsageError, match=r"claim obbligato-corpus alone, mounted at .*: name a folder below it"):
+    with pytest.raises(
+        UsageError, match=r"claim obbligato-corpus alone, mounted at .*: name a folder below it"
+    ):
         launched(launching.made, job(Path("/elsewhere")), print)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="kubectl is not on PATH"):
         launched(launching.made, job(tmp_path / "m"), print)
 
 
-@pytest.mark.parametrize(("nodes", "processes", "kinds"), [(1, 1, ["Job"]), (1, 8, ["Job"]), (4, 8, ["Job", "Service"])])
-def test_manifests_are_what_kubernetes_documents(nodes: int, processes: int, kinds: list[str]) -> None:
-    train = TrainJob(arguments=("train", "s3://b/corpus", "--out", "/data/m"), out="/data/m", nodes=nodes, processes=processes)
-    made = manifests(train, KubernetesSettings(image="obbligato:0.1.0", node_selector={"gpu": "h100"}), "train-m-1")
+@pytest.mark.parametrize(
+    ("nodes", "processes", "kinds"), [(1, 1, ["Job"]), (1, 8, ["Job"]), (4, 8, ["Job", "Service"])]
+)
+def test_manifests_are_what_kubernetes_documents(
+    nodes: int, processes: int, kinds: list[str]
+) -> None:
+    train = TrainJob(
+        arguments=("train", "s3://b/corpus", "--out", "/data/m"),
+        out="/data/m",
+        nodes=nodes,
+        processes=processes,
+    )
+    made = manifests(
+        train,
+        KubernetesSettings(image="obbligato:0.1.0", node_selector={"gpu": "h100"}),
+        "train-m-1",
+    )
     assert [one["kind"] for one in made] == kinds
     for one in made:
         kubernetes_validate.validate(json.loads(json.dumps(one)), KUBERNETES, strict=True)
@@ -229,5 +328,7 @@ def test_manifests_are_what_kubernetes_documents(nodes: int, processes: int, kin
 
 def test_dollars_of_ours_are_not_taken_for_variables() -> None:
     train = TrainJob(arguments=("train", "/data/$(HOME)"), out="/data/m")
-    found: Any = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"]["spec"]["containers"][0]["args"]
+    found: Any = manifests(train, KubernetesSettings(image="i:1"), "n")[0]["spec"]["template"][
+        "spec"
+    ]["containers"][0]["args"]
     assert found[-1] == "/data/$$(HOME)"

@@ -22,7 +22,12 @@ def program(folder: Path, *lines: str) -> str:
 
 
 def test_what_stops_us_does_not_stop_a_program_in_its_midst(tmp_path: Path) -> None:
-    slow = program(tmp_path, f"touch {tmp_path}/begun", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done", f"touch {tmp_path}/done")
+    slow = program(
+        tmp_path,
+        f"touch {tmp_path}/begun",
+        f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done",
+        f"touch {tmp_path}/done",
+    )
     came = threading.Event()
 
     def stop(*_: object) -> None:

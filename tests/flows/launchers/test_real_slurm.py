@@ -1,7 +1,8 @@
-"""The Slurm launcher on a real Slurm that is this machine: a controller and two nodes of their own folder and ports, which know no other.
+"""The Slurm launcher on a real Slurm that is this machine: a controller and two nodes of their own
+folder and ports, which know no other.
 
-Nightly, where Slurm is installed (Debian's package slurm-wlm). What it shows that the stand-ins cannot: how sbatch reads the script, which
-signals reach whom, and what states there are on the way.
+Nightly, where Slurm is installed (Debian's package slurm-wlm). What it shows that the stand-ins
+cannot: how sbatch reads the script, which signals reach whom, and what states there are on the way.
 """
 
 import os
@@ -20,7 +21,10 @@ from tests.support.waiting import free_port, until
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("slurmctld", path=os.environ["PATH"] + ":/usr/sbin") is None, reason="no Slurm: Debian's slurm-wlm"),
+    pytest.mark.skipif(
+        shutil.which("slurmctld", path=os.environ["PATH"] + ":/usr/sbin") is None,
+        reason="no Slurm: Debian's slurm-wlm",
+    ),
 ]
 ROOT = Path(__file__).parents[3]
 NODES = ("n1", "n2")
@@ -63,7 +67,9 @@ def write_configuration(folder: Path) -> Path:
     for name in ("state", *NODES):
         (folder / name).mkdir()
     made = folder / "slurm.conf"
-    made.write_text(CONFIGURATION.format(folder=folder, host=host, port=free_port(), user=user, nodes=nodes))
+    made.write_text(
+        CONFIGURATION.format(folder=folder, host=host, port=free_port(), user=user, nodes=nodes)
+    )
     return made
 
 
@@ -75,7 +81,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     environment = {**os.environ, "SLURM_CONF": str(made), "PATH": os.environ["PATH"] + ":/usr/sbin"}
 
     def asked(*words: str) -> str:
-        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False
+        ).stdout
 
     with ExitStack() as stack:
         for words in (["slurmctld", "-D"], *(["slurmd", "-D", "-N", name] for name in NODES)):
@@ -86,7 +94,11 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stack.callback(until, lambda: not asked("squeue", "--noheader"), "end of all jobs")
         stack.callback(asked, "scancel", "--partition=low,high")
         until(
-            lambda: asked("sinfo", "--noheader", "--Node", "--partition=low", "--format=%T").split() == ["idle"] * len(NODES), "two nodes"
+            lambda: (
+                asked("sinfo", "--noheader", "--Node", "--partition=low", "--format=%T").split()
+                == ["idle"] * len(NODES)
+            ),
+            "two nodes",
         )
         yield made
 
@@ -98,17 +110,30 @@ def launching(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> Launching
     return Launching(launcher="slurm", settings={"poll_s": 0.2, "cpus": 1, "gpus": 0})
 
 
-def test_two_nodes_train_together_in_a_folder_of_any_name(launching: Launching, tmp_path: Path) -> None:
+def test_two_nodes_train_together_in_a_folder_of_any_name(
+    launching: Launching, tmp_path: Path
+) -> None:
     listener = Listener()
     out = tmp_path / 'My "model" #2 100%j'
     assert launched(launching.made, job(out, nodes=2, processes=2), listener) == Ended(0)
-    assert sorted(line for line in listener.lines if line.startswith("turn")) == [f"turn 0, rank {rank} of 4 at n1" for rank in range(4)]
+    assert sorted(line for line in listener.lines if line.startswith("turn")) == [
+        f"turn 0, rank {rank} of 4 at n1" for rank in range(4)
+    ]
     assert len(list((out / "slurm").glob("*.log"))) == 1
 
 
-def test_a_preempted_job_writes_a_checkpoint_is_requeued_and_goes_on(launching: Launching, tmp_path: Path) -> None:
+def test_a_preempted_job_writes_a_checkpoint_is_requeued_and_goes_on(
+    launching: Launching, tmp_path: Path
+) -> None:
     def preempt(_: list[int]) -> None:
-        urgent = ["sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true"]
+        urgent = [
+            "sbatch",
+            "--partition=high",
+            "--nodes=2",
+            "--exclusive",
+            "--output=/dev/null",
+            "--wrap=true",
+        ]
         subprocess.run(urgent, check=True, capture_output=True)
 
     class Impatient(Listener):
@@ -117,26 +142,43 @@ def test_a_preempted_job_writes_a_checkpoint_is_requeued_and_goes_on(launching: 
         def __call__(self, line: str) -> None:
             super().__call__(line)
             if line.endswith("pending (BeginTime)"):
-                subprocess.run(["scontrol", "update", f"JobId={line.split()[2].rstrip(':')}", "StartTime=now"], check=True)
+                subprocess.run(
+                    ["scontrol", "update", f"JobId={line.split()[2].rstrip(':')}", "StartTime=now"],
+                    check=True,
+                )
 
     listener = Impatient(preempt, ranks=2)
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "1", processes=2), listener) == Ended(0)
-    assert sorted(file.name for file in (tmp_path / "m").glob("checkpoint-*")) == ["checkpoint-0-0", "checkpoint-0-1"]
+    assert launched(
+        launching.made, job(tmp_path / "m", "--stops", "1", processes=2), listener
+    ) == Ended(0)
+    assert sorted(file.name for file in (tmp_path / "m").glob("checkpoint-*")) == [
+        "checkpoint-0-0",
+        "checkpoint-0-1",
+    ]
     assert len(list((tmp_path / "m").glob("turn-*"))) == 4
     assert len(list((tmp_path / "m" / "slurm").glob("*.log"))) == 1  # one job from first to last
 
 
-def test_a_cancelled_job_writes_its_checkpoint_and_the_next_does_not_follow_it(launching: Launching, tmp_path: Path) -> None:
+def test_a_cancelled_job_writes_its_checkpoint_and_the_next_does_not_follow_it(
+    launching: Launching, tmp_path: Path
+) -> None:
     listener = Listener(break_off, ranks=2)
     with pytest.raises(KeyboardInterrupt):
         launched(launching.made, job(tmp_path / "m", "--stops", "1", processes=2), listener)
-    assert sorted(file.name for file in (tmp_path / "m").glob("checkpoint-*")) == ["checkpoint-0-0", "checkpoint-0-1"]
+    assert sorted(file.name for file in (tmp_path / "m").glob("checkpoint-*")) == [
+        "checkpoint-0-0",
+        "checkpoint-0-1",
+    ]
     assert alive(listener.pids) == []
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener()) == Ended(0)
+    assert launched(
+        launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener()
+    ) == Ended(0)
     assert len(list((tmp_path / "m" / "slurm").glob("*.log"))) == 2
 
 
-def test_a_job_that_waits_says_why_and_can_be_cancelled(launching: Launching, tmp_path: Path) -> None:
+def test_a_job_that_waits_says_why_and_can_be_cancelled(
+    launching: Launching, tmp_path: Path
+) -> None:
     held = Launching(launcher="slurm", settings={**launching.settings, "options": ["--hold"]})
     lines: list[str] = []
 

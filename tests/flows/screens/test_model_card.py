@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from flows.screens.model_card import Corpus, Evaluation, Figures, Found, ModelFacts, model_card, model_facts
+from flows.screens.model_card import (
+    Corpus,
+    Evaluation,
+    Figures,
+    Found,
+    ModelFacts,
+    model_card,
+    model_facts,
+)
 from pipelines.codecs import open_codec
 from pipelines.engine.stage import digest
 from tests.pipelines.shards.shard_samples import our_sample
@@ -23,13 +31,24 @@ OURS = DatasetFacts(
 
 def facts(*corpora: DatasetFacts, found: list[Found | None], **more: Any) -> ModelFacts:
     survey = Survey(
-        datasets=corpora, codec=open_codec("mel").facts, latents=True, mean_sentences=2.0, statistics=corpus_statistics([our_sample()])
+        datasets=corpora,
+        codec=open_codec("mel").facts,
+        latents=True,
+        mean_sentences=2.0,
+        statistics=corpus_statistics([our_sample()]),
     )
     figures = Figures(train_loss=0.25, validation_loss=0.375)
     return model_facts(
-        "night music", RECIPE, survey, STATE, checkpoint="checkpoints/step-00000040", parameters=63_000_000,
-        found=found, figures=figures, **more,
-    )  # fmt: skip
+        "night music",
+        RECIPE,
+        survey,
+        STATE,
+        checkpoint="checkpoints/step-00000040",
+        parameters=63_000_000,
+        found=found,
+        figures=figures,
+        **more,
+    )
 
 
 def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
@@ -42,8 +61,14 @@ def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
         "40 steps, 1280 samples.\n",
         f"| training recipe | sha256 `{made.recipe_sha256}`;",
         "| train loss | 0.25 |\n| validation loss | 0.375 |\n",
-        f"- **Airs**, version 4: 900 samples, built by Obbligato 0.1.0\n  - at /corpora/airs\n  - dataset.json sha256 `{OURS.sha256}`\n",
-        "- music of Airs, CC-BY-4.0: 7 clips\n- music of Airs, CC0-1.0: 2 clips\n- labels of Airs, madmom: CC-BY-NC-SA-4.0\n",
+        (
+            "- **Airs**, version 4: 900 samples, built by Obbligato 0.1.0\n  - at /corpora/airs\n  "
+            f"- dataset.json sha256 `{OURS.sha256}`\n"
+        ),
+        (
+            "- music of Airs, CC-BY-4.0: 7 clips\n- music of Airs, CC0-1.0: 2 clips\n- labels of "
+            "Airs, madmom: CC-BY-NC-SA-4.0\n"
+        ),
         "- text encoder, google/flan-t5-large: Apache-2.0\n",
     ):
         assert said in card
@@ -67,7 +92,11 @@ def test_names_of_others_stay_in_their_line() -> None:
     licences = {f"licence\n- {number:02d}": 1 for number in range(30)}
     rogue = OURS.replaced(name="x\n# Free of charge [y](http://z)", sources=licences, tools={})
     card = model_card(facts(rogue, found=[Found(sha256=rogue.sha256)]))
-    assert [line for line in card.splitlines() if line.startswith("#")] == ["# night music", "## Learned from", "## Licences"]
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        "# night music",
+        "## Learned from",
+        "## Licences",
+    ]
     assert "http://z)" in card
     assert "](http" not in card.replace(r"\](http", "")
     assert sum("clips" in line for line in card.splitlines()) == 20
@@ -75,18 +104,29 @@ def test_names_of_others_stay_in_their_line() -> None:
 
 
 def test_figures_of_an_evaluation_are_on_the_card() -> None:
-    half = Figure(name="TB", meaning="tempo in the asked bin", value=0.5, low=0.25, high=0.75, clips=8)
+    half = Figure(
+        name="TB", meaning="tempo in the asked bin", value=0.5, low=0.25, high=0.75, clips=8
+    )
     weights = CheckpointFacts(name="/m", sha256="cd" * 32)
     found = Evaluation(
-        report_sha256="ef" * 32, checkpoint=weights, reference="/corpora/airs", reference_split="test", seed=3, clips=9, figures=(half,),
+        report_sha256="ef" * 32,
+        checkpoint=weights,
+        reference="/corpora/airs",
+        reference_split="test",
+        seed=3,
+        clips=9,
+        figures=(half,),
         distances={"Fréchet distance (bridge)": 0.125},
-    )  # fmt: skip
+    )
     made = facts(OURS, found=[None], evaluation=found)
-    assert model_card(made).partition("## Does it play what is asked\n\n")[2].partition("\n\n## Learned")[0] == (
+    assert model_card(made).partition("## Does it play what is asked\n\n")[2].partition(
+        "\n\n## Learned"
+    )[0] == (
         "| metric | | 95 % | clips |\n|---|---:|---:|---:|\n"
         "| TB, tempo in the asked bin | 0.500 | 0.250 – 0.750 | 8 |\n"
         "| Fréchet distance (bridge) | 0.125 | | 9 |\n\n"
-        f"By `obbligato evaluate` against /corpora/airs test, seed 3: report.json sha256 `{'ef' * 32}`, weights sha256 `{'cd' * 32}`."
+        "By `obbligato evaluate` against /corpora/airs test, seed 3: report.json sha256 "
+        f"`{'ef' * 32}`, weights sha256 `{'cd' * 32}`."
     )
     assert ModelFacts.model_validate_json(made.model_dump_json()) == made
     assert made.corpora == (Corpus(facts=OURS, stands=None),)

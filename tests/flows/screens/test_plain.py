@@ -16,7 +16,14 @@ from tests.support.building import ROOT
 
 PACKAGES = ("flows", "training", "pipelines", "schemas")
 PRINTERS = {"flows/screens/terminal.py", "flows/screens/plain.py"}
-FORBIDDEN = {"Console", "rich.print", "sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}  # calls of print: ruff's part
+FORBIDDEN = {
+    "Console",
+    "rich.print",
+    "sys.stdout",
+    "sys.stderr",
+    "sys.__stdout__",
+    "sys.__stderr__",
+}  # calls of print: ruff's part
 
 
 def names(path: Path) -> Iterator[str]:
@@ -43,7 +50,10 @@ def test_whatever_writes_to_a_plain_stream_its_control_characters_are_escaped() 
     stream = PlainStream(behind)
     print("a\x1b[2J\x07\x7f\x9b1m\u202e\u2066\u200b\u2028\ud800", "größe ♯\t漢", file=stream)
     print(" 5 %\r10 %\r\nend", file=stream)
-    assert behind.getvalue() == ("a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n 5 %\n10 %\nend\n")
+    assert behind.getvalue() == (
+        "a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n 5 "
+        "%\n10 %\nend\n"
+    )
     assert not stream.isatty()
 
 
@@ -65,7 +75,9 @@ def test_the_screen_escapes_what_is_drawn_however_it_is_made_and_keeps_its_own_c
     with Progress(console=screen, auto_refresh=False) as bars:
         bars.add_task("e\x1b]0;x\x07", total=None)
     text = drawn.getvalue()
-    assert all(said in text for said in (r"a\x1b[2J", r"[red]b :smile:", r"c\u202e", r"d\x9b", r"e\x1b"))
+    assert all(
+        said in text for said in (r"a\x1b[2J", r"[red]b :smile:", r"c\u202e", r"d\x9b", r"e\x1b")
+    )
     assert not any(sign in text for sign in ("\x1b[2J", "\x07", "\u202e", "\x9b", "\x1b]"))
 
 

@@ -48,9 +48,21 @@ def test_beats_stand_at_their_times_and_downbeats_carry_the_number_of_their_bar(
 
 def test_chords_fill_their_time_and_read_as_lead_sheets_write_them() -> None:
     root = drawn(our_sample())
-    assert [words(node) for node in of_class(root, "symbol")] == ["N.C.", "Am", "N.C.", "Am", "G♯dim7"]
+    assert [words(node) for node in of_class(root, "symbol")] == [
+        "N.C.",
+        "Am",
+        "N.C.",
+        "Am",
+        "G♯dim7",
+    ]
     segments = of_class(root, "segment")
-    assert [float(segment.get("x", "")) for segment in segments] == [33.0, 242.0, 451.0, 660.0, 764.5]
+    assert [float(segment.get("x", "")) for segment in segments] == [
+        33.0,
+        242.0,
+        451.0,
+        660.0,
+        764.5,
+    ]
     assert segments[1].get("width") == "207.0"  # half a second, less the gap
     fills = [segment.get("fill") for segment in segments]
     assert fills[1] == fills[3] != fills[4]
@@ -74,7 +86,12 @@ def test_silence_and_samples_that_are_not_numbers_are_a_thin_line() -> None:
 def test_words_that_state_a_fact_are_marked_by_what_it_is_about() -> None:
     root = drawn(our_sample())
     marked = {words(node): node.get("class") for node in of_class(root, "fact")}
-    assert marked == {"A minor": "fact key", "3/4": "fact meter", "120 BPM": "fact tempo", "gets louder": "fact other"}
+    assert marked == {
+        "A minor": "fact key",
+        "3/4": "fact meter",
+        "120 BPM": "fact tempo",
+        "gets louder": "fact other",
+    }
     text = " ".join(words(node) for node in of_class(root, "caption"))
     first = "A flute plays. It gets louder. The key is A minor."
     assert text == f"{first} The meter is 3/4. It runs at 120 BPM."
@@ -94,7 +111,9 @@ def test_hostile_text_stays_text() -> None:
     source = Source(uri="/a", licence='"><image href="http://x/">')
     picture = sample_svg(our_sample(captions=(caption,), source=source), LOUD_THEN_SOFT)
     root = ET.fromstring(picture)
-    assert {node.tag for node in root.iter()} == {f"{SVG}{tag}" for tag in ("svg", "style", "rect", "text", "path", "g", "title")}
+    assert {node.tag for node in root.iter()} == {
+        f"{SVG}{tag}" for tag in ("svg", "style", "rect", "text", "path", "g", "title")
+    }
     assert not set("\x1b\x00\u202e") & set(picture)
     assert "</text><script>alert(1)</script>" in words(root)
 
@@ -121,14 +140,18 @@ def test_both_themes_are_there() -> None:
 def test_the_command_writes_the_picture_beside_what_it_prints(tmp_path: Path) -> None:
     build = write_build(tmp_path / "build", our_sample())
     file = tmp_path / "sample.svg"
-    done = CliRunner().invoke(app, ["shards", "show", str(build), KEY, "--picture", str(file), "--json"])
+    done = CliRunner().invoke(
+        app, ["shards", "show", str(build), KEY, "--picture", str(file), "--json"]
+    )
     assert json.loads(done.stdout)["key"] == KEY
     assert len(of_class(ET.fromstring(file.read_text()), "segment")) == 5
 
 
 def test_a_foreign_sample_has_no_picture(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "foreign.tar", foreign("a"))
-    done = CliRunner().invoke(app, ["shards", "show", str(shard), "a", "--picture", str(tmp_path / "a.svg")])
+    done = CliRunner().invoke(
+        app, ["shards", "show", str(shard), "a", "--picture", str(tmp_path / "a.svg")]
+    )
     assert done.exit_code != 0
     assert "not a sample of Obbligato" in str(done.exception)
     assert not (tmp_path / "a.svg").exists()

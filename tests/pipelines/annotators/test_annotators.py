@@ -1,4 +1,6 @@
-"""Annotators say what the library says, the same in any batch, nothing of what is no music, and the truth of what is."""
+"""Annotators say what the library says, the same in any batch, nothing of what is no music, and the
+truth of what is.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +29,27 @@ def music() -> Wave:
 
 
 def noise(length_s: float = 5.0, gain: float = 0.1) -> Wave:
-    return (gain * np.random.default_rng(0).standard_normal(round(length_s * RATE_HZ))).astype(np.float32)
+    return (gain * np.random.default_rng(0).standard_normal(round(length_s * RATE_HZ))).astype(
+        np.float32
+    )
 
 
 def test_a_ragged_batch_hears_each_clip_as_it_is_heard_alone(music: Wave) -> None:
-    clips = [music[: 3 * RATE_HZ], music[2 * RATE_HZ : 7 * RATE_HZ], noise(1.23), music[:4410], music[RATE_HZ : 6 * RATE_HZ]]
+    clips = [
+        music[: 3 * RATE_HZ],
+        music[2 * RATE_HZ : 7 * RATE_HZ],
+        noise(1.23),
+        music[:4410],
+        music[RATE_HZ : 6 * RATE_HZ],
+    ]
     together = Batch(clips, RECIPE)
     for place, clip in enumerate(clips):
         alone = Batch([clip], RECIPE)
         assert np.array_equal(alone.accents[0].activations, together.accents[place].activations)
-        assert all(np.array_equal(one, other) for one, other in zip(alone.harmony[0], together.harmony[place], strict=True))
+        assert all(
+            np.array_equal(one, other)
+            for one, other in zip(alone.harmony[0], together.harmony[place], strict=True)
+        )
     assert together.accents[1].activations.max() > 0.5  # there is something to hear
 
 
@@ -56,7 +69,9 @@ NO_MUSIC = {
     "NaN and infinity": np.array([0.1, np.nan, np.inf, -0.1] * RATE_HZ, np.float32),
     "one sample": np.full(1, 0.5, np.float32),
     "a tenth of a second and a sample": np.full(RATE_HZ // 10 + 1, 0.5, np.float32),
-    "full-scale square of 1 Hz": np.sign(np.sin(2 * np.pi * np.arange(5 * RATE_HZ) / RATE_HZ)).astype(np.float32),
+    "full-scale square of 1 Hz": np.sign(
+        np.sin(2 * np.pi * np.arange(5 * RATE_HZ) / RATE_HZ)
+    ).astype(np.float32),
 }
 
 
@@ -66,9 +81,17 @@ def of_no_music() -> dict[str, Labels]:
 
 
 @pytest.mark.parametrize("name", [name for name in NO_MUSIC if not name.startswith("full-scale")])
-def test_what_is_no_music_has_empty_labels_and_little_confidence(of_no_music: dict[str, Labels], name: str) -> None:
+def test_what_is_no_music_has_empty_labels_and_little_confidence(
+    of_no_music: dict[str, Labels], name: str
+) -> None:
     labels = of_no_music[name]
-    assert (labels.beats.times_s, labels.chords.segments, labels.key.tonic, labels.tempo.bpm, labels.meter.beats_per_bar) == (
+    assert (
+        labels.beats.times_s,
+        labels.chords.segments,
+        labels.key.tonic,
+        labels.tempo.bpm,
+        labels.meter.beats_per_bar,
+    ) == (
         (),
         (),
         None,
@@ -90,10 +113,14 @@ def test_every_label_names_its_tool_version_and_licence(of_no_music: dict[str, L
             assert all((claim.tool, claim.version, claim.licence))
 
 
-def test_a_label_is_under_the_strictest_licence_of_what_made_it(of_no_music: dict[str, Labels]) -> None:
+def test_a_label_is_under_the_strictest_licence_of_what_made_it(
+    of_no_music: dict[str, Labels],
+) -> None:
     for labels in of_no_music.values():
         assert labels.chords.licence == "CC-BY-4.0"  # our own network alone
-        assert {labels.beats.licence, labels.meter.licence, labels.tempo.licence} == {"CC-BY-NC-SA-4.0"}  # madmom's too
+        assert {labels.beats.licence, labels.meter.licence, labels.tempo.licence} == {
+            "CC-BY-NC-SA-4.0"
+        }  # madmom's too
         assert labels.key.licence == "AGPL-3.0"  # Essentia's profile votes
 
 
@@ -106,7 +133,13 @@ def test_the_text_of_a_licence_beside_the_weights_is_not_a_weight() -> None:
 
 @pytest.fixture(scope="module")
 def heard() -> dict[int, Labels]:
-    return dict(zip(PIECES, annotate_waves([render(compose(index)) for index in PIECES], RECIPE), strict=True))
+    return dict(
+        zip(
+            PIECES,
+            annotate_waves([render(compose(index)) for index in PIECES], RECIPE),
+            strict=True,
+        )
+    )
 
 
 def test_the_two_pieces_differ_in_meter_and_mode() -> None:
@@ -129,7 +162,10 @@ def test_a_composed_piece_is_recovered(heard: dict[int, Labels], index: int) -> 
 @pytest.mark.parametrize("index", PIECES)
 def test_chords_cover_the_piece_and_beats_lie_inside(heard: dict[int, Labels], index: int) -> None:
     labels = heard[index]
-    assert (labels.chords.segments[0].start_s, labels.chords.segments[-1].end_s) == (0.0, labels.duration_s)
+    assert (labels.chords.segments[0].start_s, labels.chords.segments[-1].end_s) == (
+        0.0,
+        labels.duration_s,
+    )
     assert 0 <= labels.beats.times_s[0] < labels.beats.times_s[-1] <= labels.duration_s
     assert labels.beats.confidence > 0.8
 
@@ -150,7 +186,9 @@ def test_an_annotator_that_is_not_there_is_named() -> None:
         annotator("key", "pipelines.annotators.madmom")
 
 
-@pytest.mark.parametrize(("amplitude", "expected_db"), [(1.0, -3.01), (0.1, -23.01), (0.0, -120.0), (1e-9, -120.0)])
+@pytest.mark.parametrize(
+    ("amplitude", "expected_db"), [(1.0, -3.01), (0.1, -23.01), (0.0, -120.0), (1e-9, -120.0)]
+)
 def test_levels_are_relative_to_full_scale(amplitude: float, expected_db: float) -> None:
     wave = amplitude * np.sin(2 * np.pi * 441 * np.arange(RATE_HZ) / RATE_HZ)
     assert level_db(wave.astype(np.float32)) == pytest.approx(expected_db, abs=0.01)
@@ -160,7 +198,9 @@ def test_measures_of_half_silence_and_of_clipping() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     half = np.concatenate((tone[:RATE_HZ], np.zeros(RATE_HZ, np.float32)))
     assert measured(Excerpt(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
-    assert measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0  # a smooth crest is no clipping
+    assert (
+        measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
+    )  # a smooth crest is no clipping
     hard = np.clip(2 * tone, -0.5, 0.5)
     assert measured(Excerpt(hard, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == pytest.approx(
         2 / 3, abs=0.02

@@ -41,7 +41,9 @@ def paths(beats_s: np.ndarray, numbers: np.ndarray) -> dict[int, Tracked]:
 
 
 def said(downbeat: np.ndarray, meters: tuple[float, ...]) -> BarLogits:
-    """What a network says that is this sure of each beat, and of two, three and four beats in a bar."""
+    """What a network says that is this sure of each beat, and of two, three and four beats in a
+    bar.
+    """
     return BarLogits(torch.tensor(downbeat)[None], torch.tensor(meters).log()[None], torch.zeros(1))
 
 
@@ -64,7 +66,12 @@ def test_where_nothing_tells_the_beats_apart_no_place_is_surer_than_another() ->
 @pytest.mark.parametrize("meter", [3, 4])
 def test_accents_and_chord_changes_that_agree_give_meter_and_downbeats(meter: int) -> None:
     times, numbers = np.arange(20) * 0.6 + 0.3, np.arange(20) % meter + 1
-    found = bars(paths(times, numbers), accents(times, numbers, 12.5), harmony(times[numbers == 1], 12.5), (3, 4))
+    found = bars(
+        paths(times, numbers),
+        accents(times, numbers, 12.5),
+        harmony(times[numbers == 1], 12.5),
+        (3, 4),
+    )
     assert found is not None
     assert found.beats_per_bar == meter
     assert found.numbers.tolist() == numbers.tolist()
@@ -87,7 +94,9 @@ def test_of_two_paths_the_one_whose_beats_sound_is_read() -> None:
         3: Tracked(np.column_stack([false_s, np.arange(15) % 3 + 1]), {3: 0.0}),
         4: Tracked(np.column_stack([true_s, np.arange(20) % 4 + 1]), {4: -3.0}),
     }
-    found = bars(both, accents(true_s, np.arange(20) % 4 + 1, 12.5), harmony(true_s[::4], 12.5), (3, 4))
+    found = bars(
+        both, accents(true_s, np.arange(20) % 4 + 1, 12.5), harmony(true_s[::4], 12.5), (3, 4)
+    )
     assert found is not None
     assert found.times_s.tolist() == true_s.tolist()
 
@@ -96,22 +105,40 @@ def test_features_are_finite_at_the_edges_and_of_any_tempo() -> None:
     for gap in (0.3, 0.9, 1.4):
         times = np.arange(0, 12.5, gap)
         numbers = np.arange(len(times)) % 4 + 1
-        features = bar_features(accents(times, numbers, 12.6), harmony(times[::4], 12.5), times, (numbers == 1).astype(np.float32))
+        features = bar_features(
+            accents(times, numbers, 12.6),
+            harmony(times[::4], 12.5),
+            times,
+            (numbers == 1).astype(np.float32),
+        )
         assert features.shape == (len(times), FEATURES)
         assert np.isfinite(features).all()
 
 
 def test_three_beats_are_no_bars() -> None:
     times, numbers = np.arange(3) * 0.5, np.arange(3) + 1
-    assert bars(paths(times, numbers), accents(times, numbers, 2.0), harmony(times[:1], 2.0), (3, 4)) is None
-    assert bars(paths(times[:0], numbers[:0]), accents(times, numbers, 2.0), harmony(times[:1], 2.0), (3, 4)) is None
+    assert (
+        bars(paths(times, numbers), accents(times, numbers, 2.0), harmony(times[:1], 2.0), (3, 4))
+        is None
+    )
+    assert (
+        bars(
+            paths(times[:0], numbers[:0]),
+            accents(times, numbers, 2.0),
+            harmony(times[:1], 2.0),
+            (3, 4),
+        )
+        is None
+    )
 
 
 def alternating(weak: float, bpm: float) -> tuple[np.ndarray, Accents]:
     times = np.arange(24) * 60 / bpm
     frames = np.zeros((2400, 2), np.float32)
     frames[np.round(times * 100).astype(int), 0] = np.where(np.arange(24) % 2, weak, 0.8)
-    return np.column_stack([times, np.arange(24) % 4 + 1]), Accents(frames, np.zeros((2400, 5), np.float32))
+    return np.column_stack([times, np.arange(24) % 4 + 1]), Accents(
+        frames, np.zeros((2400, 5), np.float32)
+    )
 
 
 def test_a_tempo_is_too_fast_where_every_other_beat_is_faint() -> None:

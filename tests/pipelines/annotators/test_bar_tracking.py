@@ -1,4 +1,6 @@
-"""The batched downbeat tracker hears what madmom hears and finds the beats that madmom finds, whatever else is in the batch."""
+"""The batched downbeat tracker hears what madmom hears and finds the beats that madmom finds,
+whatever else is in the batch.
+"""
 
 import importlib
 import warnings
@@ -24,7 +26,9 @@ METERS = (3, 4)
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """As in a worker: threads that wait for each other make the small steps of these networks several times slower."""
+    """As in a worker: threads that wait for each other make the small steps of these networks
+    several times slower.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -33,7 +37,9 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def madmom() -> Any:
-    importlib.import_module("pipelines.annotators.madmom")  # it answers madmom's look-up of its own version
+    importlib.import_module(
+        "pipelines.annotators.madmom"
+    )  # it answers madmom's look-up of its own version
     for part in ("features.downbeats", "ml.nn", "models"):
         importlib.import_module(f"madmom.{part}")
     return importlib.import_module("madmom")
@@ -51,14 +57,22 @@ def spectrogram(madmom: Any) -> DownbeatSpectrogram:
 
 @pytest.fixture(scope="module")
 def networks(madmom: Any) -> StackedBlstm:
-    return StackedBlstm([madmom.ml.nn.NeuralNetwork.load(path) for path in madmom.models.DOWNBEATS_BLSTM])
+    return StackedBlstm(
+        [madmom.ml.nn.NeuralNetwork.load(path) for path in madmom.models.DOWNBEATS_BLSTM]
+    )
 
 
 @pytest.fixture(scope="module")
 def waves() -> list[Floats]:
     music = render(compose(0))[: 2 * RATE_HZ]
     noise = (0.1 * np.random.default_rng(0).standard_normal(RATE_HZ)).astype(np.float32)
-    return [music, music[40_000 : 40_000 + 4_411], noise, noise[:442], np.zeros(RATE_HZ // 2, np.float32)]
+    return [
+        music,
+        music[40_000 : 40_000 + 4_411],
+        noise,
+        noise[:442],
+        np.zeros(RATE_HZ // 2, np.float32),
+    ]
 
 
 def regular(bpm: float, meter: int, seed: int, length_s: float = 4.0) -> Floats:
@@ -74,10 +88,16 @@ def random(seed: int, frames: int) -> Floats:
     return np.random.default_rng(seed).dirichlet([4, 0.4, 0.4], frames)[:, 1:].astype(np.float32)
 
 
-def madmoms_beats(madmom: Any, clips: Sequence[Floats], meters: Sequence[int], min_bpm: float, max_bpm: float) -> list[Any]:
-    tracker = madmom.features.downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=list(meters), min_bpm=min_bpm, max_bpm=max_bpm, fps=100)
+def madmoms_beats(
+    madmom: Any, clips: Sequence[Floats], meters: Sequence[int], min_bpm: float, max_bpm: float
+) -> list[Any]:
+    tracker = madmom.features.downbeats.DBNDownBeatTrackingProcessor(
+        beats_per_bar=list(meters), min_bpm=min_bpm, max_bpm=max_bpm, fps=100
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of logarithms of zero, and of clips that no path explains
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # of logarithms of zero, and of clips that no path explains
         return [tracker(clip) for clip in clips]
 
 
@@ -85,23 +105,31 @@ def assert_same(found: Tracked, beats: Any) -> None:
     np.testing.assert_array_equal(found.beats, beats.reshape(-1, 2))
 
 
-def test_activations_equal_madmoms_own(theirs: Any, spectrogram: DownbeatSpectrogram, networks: StackedBlstm, waves: list[Floats]) -> None:
+def test_activations_equal_madmoms_own(
+    theirs: Any, spectrogram: DownbeatSpectrogram, networks: StackedBlstm, waves: list[Floats]
+) -> None:
     for wave, ours in zip(waves, networks(spectrogram(waves)), strict=True):
         np.testing.assert_allclose(ours[:, 1:], theirs(wave), atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 440, 441, 443, 883, 5_000])
-def test_features_of_the_shortest_clips_equal_madmoms_own(theirs: Any, spectrogram: DownbeatSpectrogram, samples: int) -> None:
+def test_features_of_the_shortest_clips_equal_madmoms_own(
+    theirs: Any, spectrogram: DownbeatSpectrogram, samples: int
+) -> None:
     wave = np.linspace(-0.5, 1, samples, dtype=np.float32)
     [ours] = spectrogram([wave])
     np.testing.assert_allclose(ours.numpy(), theirs.processors[0](wave), atol=1e-5)
 
 
 def test_a_clip_without_samples_has_no_frames(spectrogram: DownbeatSpectrogram) -> None:
-    assert [tuple(features.shape) for features in spectrogram([np.zeros(0, np.float32)])] == [(0, 314)]
+    assert [tuple(features.shape) for features in spectrogram([np.zeros(0, np.float32)])] == [
+        (0, 314)
+    ]
 
 
-def test_features_do_not_depend_on_the_batch(spectrogram: DownbeatSpectrogram, waves: list[Floats]) -> None:
+def test_features_do_not_depend_on_the_batch(
+    spectrogram: DownbeatSpectrogram, waves: list[Floats]
+) -> None:
     for wave, together in zip(waves, spectrogram(waves), strict=True):
         np.testing.assert_array_equal(spectrogram([wave])[0].numpy(), together.numpy())
 
@@ -110,11 +138,17 @@ def test_features_do_not_depend_on_the_batch(spectrogram: DownbeatSpectrogram, w
     ("meters", "min_bpm", "max_bpm"),
     [((3, 4), 55.0, 215.0), ((2, 3, 4), 55.0, 215.0), ((3, 4), 40.0, 110.0), ((4,), 100.0, 120.0)],
 )
-def test_paths_equal_madmoms_own(madmom: Any, meters: tuple[int, ...], min_bpm: float, max_bpm: float) -> None:
-    clips = [regular(bpm, meter, seed) for seed, (bpm, meter) in enumerate([(71, 4), (104, 3), (190, 4)])]
+def test_paths_equal_madmoms_own(
+    madmom: Any, meters: tuple[int, ...], min_bpm: float, max_bpm: float
+) -> None:
+    clips = [
+        regular(bpm, meter, seed) for seed, (bpm, meter) in enumerate([(71, 4), (104, 3), (190, 4)])
+    ]
     clips += [random(0, 301), random(1, 150), random(2, 40)]
     for found, beats in zip(
-        BarTracker(meters, min_bpm, max_bpm)(clips), madmoms_beats(madmom, clips, meters, min_bpm, max_bpm), strict=True
+        BarTracker(meters, min_bpm, max_bpm)(clips),
+        madmoms_beats(madmom, clips, meters, min_bpm, max_bpm),
+        strict=True,
     ):
         assert_same(found, beats)
 
@@ -123,12 +157,16 @@ def test_a_steady_waltz_is_counted_in_three() -> None:
     [found] = BarTracker((2, 3, 4), 55, 215)([regular(120, 3, seed=5, length_s=8.0)])
     assert set(np.diff(found.beats[:, 1])) == {1, -2}
     assert np.median(np.diff(found.beats[:, 0])) == pytest.approx(0.5, abs=0.02)
-    assert max(found.log_probability_per_meter, key=found.log_probability_per_meter.__getitem__) == 3
+    assert (
+        max(found.log_probability_per_meter, key=found.log_probability_per_meter.__getitem__) == 3
+    )
 
 
 def test_log_probabilities_are_those_of_madmoms_models(madmom: Any) -> None:
     clip = random(3, 300)
-    models = madmom.features.downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=list(METERS), min_bpm=55, max_bpm=215, fps=100).hmms
+    models = madmom.features.downbeats.DBNDownBeatTrackingProcessor(
+        beats_per_bar=list(METERS), min_bpm=55, max_bpm=215, fps=100
+    ).hmms
     [found] = BarTracker(METERS, 55, 215)([clip])
     loud = np.flatnonzero((clip >= 0.05).any(axis=1))
     expected = [model.viterbi(clip[loud[0] : loud[-1] + 1])[1] for model in models]
@@ -137,7 +175,9 @@ def test_log_probabilities_are_those_of_madmoms_models(madmom: Any) -> None:
 
 def test_beats_do_not_depend_on_the_batch() -> None:
     tracker = BarTracker(METERS, 55, 215)
-    clips = [regular(80 + 7 * seed, 3 + seed % 2, seed, length_s=1.5 + seed / 8) for seed in range(10)]
+    clips = [
+        regular(80 + 7 * seed, 3 + seed % 2, seed, length_s=1.5 + seed / 8) for seed in range(10)
+    ]
     for clip, together in zip(clips, tracker(clips), strict=True):
         [alone] = tracker([clip])
         assert_same(alone, together.beats)
@@ -157,9 +197,15 @@ EDGES = {
     "only the second frame": lone(200, 1),
     "two frames": lone(2, 0, 1),
     "at both ends": lone(200, 0, 199),
-    "zeros between beats": np.where(lone(300, 0, 50, 100, 150, 200, 250, 299) > 0.5, 0.8, 0).astype(np.float32),
-    "certain beats": np.where(lone(300, 0, 50, 100, 150, 200, 250, 299) > 0.5, 1, 0.001).astype(np.float32),
-    "certain beats too close": np.where(lone(300, 0, 9, 100, 299) > 0.5, 1, 0.001).astype(np.float32),
+    "zeros between beats": np.where(lone(300, 0, 50, 100, 150, 200, 250, 299) > 0.5, 0.8, 0).astype(
+        np.float32
+    ),
+    "certain beats": np.where(lone(300, 0, 50, 100, 150, 200, 250, 299) > 0.5, 1, 0.001).astype(
+        np.float32
+    ),
+    "certain beats too close": np.where(lone(300, 0, 9, 100, 299) > 0.5, 1, 0.001).astype(
+        np.float32
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Controls say what sounds: against levels, loudnesses, tunes and strokes that are known by construction."""
+"""Controls say what sounds: against levels, loudnesses, tunes and strokes that are known by
+construction.
+"""
 
 import io
 import shutil
@@ -37,14 +39,22 @@ def both(*parts: Wave) -> Wave:
 
 
 def tune(pitch_classes: Sequence[int] = TUNE, rate_hz: int = RATE_HZ, cents: float = 0.0) -> Wave:
-    """A note a second from middle C up, each with six harmonics and a bass an octave and a half below that is twice as loud."""
+    """A note a second from middle C up, each with six harmonics and a bass an octave and a half
+    below that is twice as loud.
+    """
     time = np.arange(rate_hz) / rate_hz
     rise = np.minimum(1, time / 0.01) * np.minimum(1, (1 - time) / 0.01)
     notes = []
     for pitch_class in pitch_classes:
         hertz = 440 * 2 ** ((60 + pitch_class - 69 + cents / 100) / 12)
-        above = sum(np.sin(2 * np.pi * hertz * harmonic * time) / harmonic**1.5 for harmonic in range(1, 7))
-        notes.append(np.zeros(rate_hz) if pitch_class == NO_PITCH else rise * (0.1 * above + 0.2 * np.sin(2 * np.pi * 82.4 * time)))
+        above = sum(
+            np.sin(2 * np.pi * hertz * harmonic * time) / harmonic**1.5 for harmonic in range(1, 7)
+        )
+        notes.append(
+            np.zeros(rate_hz)
+            if pitch_class == NO_PITCH
+            else rise * (0.1 * above + 0.2 * np.sin(2 * np.pi * 82.4 * time))
+        )
     return np.concatenate(notes).astype(np.float32)
 
 
@@ -64,7 +74,9 @@ def shares(found: Controls) -> tuple[float, float, float, float]:
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("peak_db", [-23.0, -33.0])
-def test_loudness_of_a_sine_in_both_channels_is_its_peak_level(peak_db: float, rate_hz: int) -> None:
+def test_loudness_of_a_sine_in_both_channels_is_its_peak_level(
+    peak_db: float, rate_hz: int
+) -> None:
     """EBU Tech 3341, cases 1 and 2; at 4 kHz the filters' warped slope costs 0.2 LU."""
     found = controls_of(both(tone(peak_db, 20, rate_hz=rate_hz)), rate_hz).loudness_lufs
     assert found == pytest.approx(peak_db, abs=0.21 if rate_hz < 8_000 else 0.1)
@@ -74,11 +86,16 @@ def test_loudness_of_a_sine_in_both_channels_is_its_peak_level(peak_db: float, r
     ("parts", "loudness_lufs"),
     [
         (((-36, 10), (-23, 60), (-36, 10)), -23),  # case 3: the relative gate
-        (((-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)), -23),  # case 4: the absolute gate too
+        (
+            ((-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)),
+            -23,
+        ),  # case 4: the absolute gate too
         (((-26, 20), (-20, 20.1), (-26, 20)), -23),  # case 5: nothing is gated
     ],
 )
-def test_loudness_is_gated_as_ebu_tech_3341_has_it(parts: tuple[tuple[float, float], ...], loudness_lufs: float) -> None:
+def test_loudness_is_gated_as_ebu_tech_3341_has_it(
+    parts: tuple[tuple[float, float], ...], loudness_lufs: float
+) -> None:
     wave = both(*(tone(*part) for part in parts))
     assert controls_of(wave, 48_000).loudness_lufs == pytest.approx(loudness_lufs, abs=0.1)
 
@@ -106,8 +123,12 @@ def test_dynamics_of_a_rest_between_sounds_reach_the_floor_and_not_beyond() -> N
     assert (min(curve), max(curve), curve[45]) == (-120.0, -13.0, -120.0)
 
 
-@pytest.mark.parametrize(("rate_hz", "cents"), [(8_000, 0), (16_000, 0), (44_100, 0), (16_000, 40), (16_000, -40)])
-def test_melody_of_a_tune_over_a_louder_bass_is_the_tunes_pitch_classes_in_any_tuning(rate_hz: int, cents: float) -> None:
+@pytest.mark.parametrize(
+    ("rate_hz", "cents"), [(8_000, 0), (16_000, 0), (44_100, 0), (16_000, 40), (16_000, -40)]
+)
+def test_melody_of_a_tune_over_a_louder_bass_is_the_tunes_pitch_classes_in_any_tuning(
+    rate_hz: int, cents: float
+) -> None:
     melody = controls_of(tune(rate_hz=rate_hz, cents=cents), rate_hz).melody
     inner = [melody[10 * second + 2 : 10 * second + 8] for second in range(10)]
     assert inner == [(pitch_class,) * 6 for pitch_class in TUNE]
@@ -123,16 +144,25 @@ def test_every_stroke_is_an_onset_and_nothing_else_is(count: int, noise: float) 
 def test_a_held_note_has_no_onset_with_or_without_vibrato(depth_cents: float) -> None:
     time = np.arange(5 * RATE_HZ) / RATE_HZ
     hertz = 440 * 2 ** (depth_cents / 1200 * np.sin(2 * np.pi * 5.5 * time))
-    assert controls_of((0.5 * np.sin(2 * np.pi * np.cumsum(hertz) / RATE_HZ)).astype(np.float32), RATE_HZ).onsets_per_s == 0
+    assert (
+        controls_of(
+            (0.5 * np.sin(2 * np.pi * np.cumsum(hertz) / RATE_HZ)).astype(np.float32), RATE_HZ
+        ).onsets_per_s
+        == 0
+    )
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_onsets_of_a_piece_are_within_5_percent_as_many_as_moments_at_which_something_is_struck(index: int) -> None:
+def test_onsets_of_a_piece_are_within_5_percent_as_many_as_moments_at_which_something_is_struck(
+    index: int,
+) -> None:
     score = compose(index, 0)
     truth = sorted({round(score.seconds(event.beat), 3) for event in (*score.notes, *score.hits)})
     wave = render(score, RATE_HZ)
     moments = 1 + sum(later - earlier > 0.05 for earlier, later in pairwise(truth))
-    assert controls_of(wave, RATE_HZ).onsets_per_s * len(wave) / RATE_HZ == pytest.approx(moments, rel=0.05)
+    assert controls_of(wave, RATE_HZ).onsets_per_s * len(wave) / RATE_HZ == pytest.approx(
+        moments, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 1599, 1600, 1601, 48_000])
@@ -141,7 +171,11 @@ def test_silence_is_silence_of_any_length(length: int, rate_hz: int) -> None:
     found = controls_of(np.zeros(length, np.float32), rate_hz)
     frames = -(-length * 10 // rate_hz)
     assert (found.dynamics_db, found.melody) == ((-120.0,) * frames, (NO_PITCH,) * frames)
-    assert (found.loudness_lufs, found.onsets_per_s, shares(found)) == (-70.0, 0.0, (0.0, 0.0, 0.0, 1.0))
+    assert (found.loudness_lufs, found.onsets_per_s, shares(found)) == (
+        -70.0,
+        0.0,
+        (0.0, 0.0, 0.0, 1.0),
+    )
 
 
 def test_one_sample_of_sound_is_one_frame_at_its_level() -> None:
@@ -149,7 +183,9 @@ def test_one_sample_of_sound_is_one_frame_at_its_level() -> None:
 
 
 def test_half_silence_is_half_silence() -> None:
-    assert shares(controls_of(np.concatenate([tune(TUNE[:5]), np.zeros(5 * RATE_HZ, np.float32)]), RATE_HZ)) == (0.5, 0.0, 0.0, 0.5)
+    assert shares(
+        controls_of(np.concatenate([tune(TUNE[:5]), np.zeros(5 * RATE_HZ, np.float32)]), RATE_HZ)
+    ) == (0.5, 0.0, 0.0, 0.5)
 
 
 def test_samples_that_are_no_numbers_count_as_silence() -> None:
@@ -159,8 +195,13 @@ def test_samples_that_are_no_numbers_count_as_silence() -> None:
 @pytest.mark.parametrize("slope", [0.0, -0.5, -1.0])
 def test_white_pink_and_brown_noise_are_noise(slope: float) -> None:
     spectrum = np.fft.rfft(np.random.default_rng(1).standard_normal(10 * RATE_HZ))
-    wave = np.fft.irfft(spectrum * np.maximum(np.fft.rfftfreq(10 * RATE_HZ, 1 / RATE_HZ), 20) ** slope)
-    assert controls_of((0.1 * wave / wave.std()).astype(np.float32).clip(-1, 1), RATE_HZ).noise_share == 1.0
+    wave = np.fft.irfft(
+        spectrum * np.maximum(np.fft.rfftfreq(10 * RATE_HZ, 1 / RATE_HZ), 20) ** slope
+    )
+    assert (
+        controls_of((0.1 * wave / wave.std()).astype(np.float32).clip(-1, 1), RATE_HZ).noise_share
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -169,10 +210,16 @@ def test_composed_pieces_are_music(index: int) -> None:
     assert found.music_share > 0.95
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs a synthesiser of speech: apt-get install espeak-ng")
+@pytest.mark.skipif(
+    shutil.which("espeak-ng") is None,
+    reason="needs a synthesiser of speech: apt-get install espeak-ng",
+)
 @pytest.mark.parametrize("voice", ["da+m7", "ko", "fa+Linda"])  # none of them was in the fit
 def test_speech_is_speech(voice: str, tmp_path: Path) -> None:
-    text = "A long sentence about nothing at all, and then another that is spoken at the same pace, without a tune."
+    text = (
+        "A long sentence about nothing at all, and then another that is spoken at the same pace, "
+        "without a tune."
+    )
     subprocess.run(["espeak-ng", "-v", voice, "-w", str(tmp_path / "said.wav"), text], check=True)
     wave, rate_hz = soundfile.read(tmp_path / "said.wav", dtype="float32")
     found = controls_of(wave, rate_hz)
@@ -183,7 +230,11 @@ def test_two_channels_in_antiphase_are_heard() -> None:
     wave = np.stack([tune(), -tune()], axis=1)
     mono = controls_of(tune(), RATE_HZ)
     found = controls_of(wave, RATE_HZ)
-    assert (found.melody, found.dynamics_db, found.onsets_per_s) == (mono.melody, mono.dynamics_db, mono.onsets_per_s)
+    assert (found.melody, found.dynamics_db, found.onsets_per_s) == (
+        mono.melody,
+        mono.dynamics_db,
+        mono.onsets_per_s,
+    )
     assert found.loudness_lufs == pytest.approx(mono.loudness_lufs + 3, abs=0.11)
 
 
@@ -193,9 +244,14 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Copy]:
     path = tmp_path_factory.mktemp("controls") / "tune.flac"
     soundfile.write(path, tune((*TUNE[:9], 4, 2, 0), 44_100), 44_100)
     changes = (
-        Change(), Change(variant="pu2", semitones=2), Change(variant="pd3", semitones=-3), Change(variant="s1", speed=0.8),
-        Change(variant="s4", speed=1.2), Change(variant="v1", gain_start=0.1), Change(variant="v2", gain_end=0.25),
-    )  # fmt: skip
+        Change(),
+        Change(variant="pu2", semitones=2),
+        Change(variant="pd3", semitones=-3),
+        Change(variant="s1", speed=0.8),
+        Change(variant="s4", speed=1.2),
+        Change(variant="v1", gain_start=0.1),
+        Change(variant="v2", gain_end=0.25),
+    )
     [made] = make_copies([Order("clip", str(path), 0.0, 10.0, 12.0, changes)], VaryRecipe())
     assert not isinstance(made, Death)
     return dict(zip((change.variant for change in changes), made, strict=True))
@@ -207,7 +263,9 @@ def test_controls_are_those_of_the_stored_audio_to_the_last_digit(copies: dict[s
         assert controls_of(heard.wave, heard.rate_hz) == copy.controls
 
 
-@pytest.mark.parametrize(("variant", "gain_start", "gain_end"), [("v1", 0.1, 1.0), ("v2", 1.0, 0.25)])
+@pytest.mark.parametrize(
+    ("variant", "gain_start", "gain_end"), [("v1", 0.1, 1.0), ("v2", 1.0, 0.25)]
+)
 def test_dynamics_of_a_volume_variant_are_the_originals_on_its_ramp(
     copies: dict[str, Copy], variant: str, gain_start: float, gain_end: float
 ) -> None:
@@ -219,14 +277,21 @@ def test_dynamics_of_a_volume_variant_are_the_originals_on_its_ramp(
 
 
 @pytest.mark.parametrize(("variant", "semitones"), [("pu2", 2), ("pd3", -3)])
-def test_melody_of_a_pitch_variant_is_the_originals_moved(copies: dict[str, Copy], variant: str, semitones: int) -> None:
+def test_melody_of_a_pitch_variant_is_the_originals_moved(
+    copies: dict[str, Copy], variant: str, semitones: int
+) -> None:
     plain, moved = (np.array(copies[name].controls.melody) for name in ("orig", variant))
     assert np.mean(moved == (plain + semitones) % 12) > 0.95
 
 
 @pytest.mark.parametrize(("variant", "speed"), [("s1", 0.8), ("s4", 1.2)])
-def test_melody_of_a_speed_variant_runs_at_its_speed(copies: dict[str, Copy], variant: str, speed: float) -> None:
-    notes = [TUNE[:9][int(second)] if second < 9 else (4, 2, 0)[int(second) - 9] for second in (np.arange(100) + 0.5) / 10 * speed]
+def test_melody_of_a_speed_variant_runs_at_its_speed(
+    copies: dict[str, Copy], variant: str, speed: float
+) -> None:
+    notes = [
+        TUNE[:9][int(second)] if second < 9 else (4, 2, 0)[int(second) - 9]
+        for second in (np.arange(100) + 0.5) / 10 * speed
+    ]
     found = copies[variant].controls.melody
     assert len(found) == 100
     assert np.mean(np.array(found) == notes) > 0.9
@@ -234,7 +299,14 @@ def test_melody_of_a_speed_variant_runs_at_its_speed(copies: dict[str, Copy], va
 
 def test_curves_are_as_long_as_their_audio(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.flac", tune(TUNE[:4]), RATE_HZ)
-    order = Order("clip", str(tmp_path / "short.flac"), 0.0, 4.0, 4.0, (Change(), Change(variant="s4", speed=1.25)))
+    order = Order(
+        "clip",
+        str(tmp_path / "short.flac"),
+        0.0,
+        4.0,
+        4.0,
+        (Change(), Change(variant="s4", speed=1.25)),
+    )
     [made] = make_copies([order], VaryRecipe())
     assert not isinstance(made, Death)
     assert [len(copy.controls.dynamics_db) for copy in made] == [40, 32]

@@ -23,11 +23,15 @@ RATE_HZ = 8000
 
 
 def tone(length_s: float = 2.0, hertz: float = 440, rate_hz: int = RATE_HZ) -> Wave:
-    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(length_s * rate_hz)) / rate_hz)).astype(np.float32)
+    return (
+        0.5 * np.sin(2 * np.pi * hertz * np.arange(round(length_s * rate_hz)) / rate_hz)
+    ).astype(np.float32)
 
 
 def written(path: Path, samples: Any, rate_hz: int = RATE_HZ, **how: Any) -> str:
-    soundfile.write(path, samples, rate_hz, **{"subtype": "FLOAT" if path.suffix == ".wav" else None, **how})
+    soundfile.write(
+        path, samples, rate_hz, **{"subtype": "FLOAT" if path.suffix == ".wav" else None, **how}
+    )
     return str(path)
 
 
@@ -46,7 +50,9 @@ def with_samples(path: Path, *values: float) -> str:
 def test_a_good_file_is_known_by_its_bytes_rate_channels_and_length(tmp_path: Path) -> None:
     path = written(tmp_path / "a.wav", np.stack([tone(), tone()], axis=1))
     found = probe(path, IngestRecipe())
-    digest = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
+    digest = subprocess.run(
+        ["sha256sum", path], capture_output=True, text=True, check=True
+    ).stdout.split()[0]
     assert found == (digest, RATE_HZ, 2, 2.0)
 
 
@@ -61,20 +67,30 @@ def test_a_good_file_is_known_by_its_bytes_rate_channels_and_length(tmp_path: Pa
         ({"max_duration_s": 1.9}, "too_long", "over 1.9 s"),
     ],
 )
-def test_a_file_beyond_a_limit_is_dead_with_the_figure(tmp_path: Path, limits: dict[str, Any], code: str, figure: str) -> None:
+def test_a_file_beyond_a_limit_is_dead_with_the_figure(
+    tmp_path: Path, limits: dict[str, Any], code: str, figure: str
+) -> None:
     dead = death(written(tmp_path / "a.wav", np.stack([tone(), tone()], axis=1)), **limits)
     assert (dead.code, figure in dead.figure) == (code, True), dead.figure
 
 
 def test_limits_are_met_exactly_at_their_value(tmp_path: Path) -> None:
     path = written(tmp_path / "a.wav", tone())
-    limits = IngestRecipe(min_rate_hz=RATE_HZ, max_rate_hz=RATE_HZ, max_channels=1, min_clip_s=2.0, max_duration_s=2.0)
+    limits = IngestRecipe(
+        min_rate_hz=RATE_HZ, max_rate_hz=RATE_HZ, max_channels=1, min_clip_s=2.0, max_duration_s=2.0
+    )
     assert probe(path, limits).duration_s == 2.0
 
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [(np.nan, "not_finite"), (np.inf, "not_finite"), (-np.inf, "not_finite"), (1e30, "absurd_level"), (-1001.0, "absurd_level")],
+    [
+        (np.nan, "not_finite"),
+        (np.inf, "not_finite"),
+        (-np.inf, "not_finite"),
+        (1e30, "absurd_level"),
+        (-1001.0, "absurd_level"),
+    ],
 )
 def test_one_bad_sample_is_enough(tmp_path: Path, value: float, code: str) -> None:
     assert death(with_samples(tmp_path / "a.wav", value)).code == code
@@ -87,7 +103,14 @@ def test_a_file_without_bytes_is_empty_and_one_without_samples_too_short(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "content", [b"not audio at all " * 50, b"\x00" * 2000, b"\xff" * 2000, b"RIFF\x00\x00\x00\x00WAVE", b"fLaC" + b"\x11" * 500]
+    "content",
+    [
+        b"not audio at all " * 50,
+        b"\x00" * 2000,
+        b"\xff" * 2000,
+        b"RIFF\x00\x00\x00\x00WAVE",
+        b"fLaC" + b"\x11" * 500,
+    ],
 )
 def test_what_cannot_be_decoded_is_dead(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"
@@ -98,13 +121,19 @@ def test_what_cannot_be_decoded_is_dead(tmp_path: Path, content: bytes) -> None:
 def test_a_pipe_is_not_waited_for_and_a_folder_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "folder.wav").mkdir()
-    assert [death(tmp_path / name).code for name in ("pipe.wav", "folder.wav")] == ["not_a_file", "not_a_file"]
+    assert [death(tmp_path / name).code for name in ("pipe.wav", "folder.wav")] == [
+        "not_a_file",
+        "not_a_file",
+    ]
     assert death("/dev/zero").code == "not_a_file"
 
 
 def test_a_missing_file_and_a_dangling_link_are_unreadable(tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to(tmp_path / "gone.wav")
-    assert [death(tmp_path / name).code for name in ("gone.wav", "link.wav")] == ["unreadable", "unreadable"]
+    assert [death(tmp_path / name).code for name in ("gone.wav", "link.wav")] == [
+        "unreadable",
+        "unreadable",
+    ]
 
 
 def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
@@ -116,7 +145,10 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     assert death(tmp_path / "text.flac").code == "undecodable"
 
 
-@pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {target}\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {target}\n"],
+)
 def test_a_playlist_named_as_music_opens_nothing(tmp_path: Path, text: str) -> None:
     target = written(tmp_path / "secret.wav", tone())
     for name in ("list.mp3", "list.m4a", "list.wav"):
@@ -135,7 +167,9 @@ def test_a_header_that_lies_about_its_length_is_not_believed(tmp_path: Path) -> 
 
 
 def test_a_damaged_file_is_dead_with_the_second_up_to_which_it_was_good(tmp_path: Path) -> None:
-    """Half of 40 s is zeroed. Blocks of a mebibyte are read, 5.9 s of 44.1 kHz: the figure is that much below 20 s at most."""
+    """Half of 40 s is zeroed. Blocks of a mebibyte are read, 5.9 s of 44.1 kHz: the figure is that
+    much below 20 s at most.
+    """
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 40 * 44_100)
     content = Path(written(tmp_path / "a.flac", noise, 44_100)).read_bytes()
     (tmp_path / "a.flac").write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))
@@ -157,9 +191,17 @@ def test_windows_start_and_end_on_the_sample(tmp_path: Path) -> None:
     samples = np.arange(3 * RATE_HZ, dtype=np.int16)
     for name in ("a.wav", "a.flac"):
         path = written(tmp_path / name, samples, subtype="PCM_16")
-        for start_s, end_s in ((0.0, 1.0), (1.25, 2.0), (0.5, 0.75), (2.999875, 3.0), (0.000125, 3.0)):
+        for start_s, end_s in (
+            (0.0, 1.0),
+            (1.25, 2.0),
+            (0.5, 0.75),
+            (2.999875, 3.0),
+            (0.000125, 3.0),
+        ):
             got = np.round(read_window(path, start_s, end_s).wave * 32768).astype(int)
-            assert np.array_equal(got, np.arange(round(start_s * RATE_HZ), round(end_s * RATE_HZ))), (name, start_s)
+            assert np.array_equal(
+                got, np.arange(round(start_s * RATE_HZ), round(end_s * RATE_HZ))
+            ), (name, start_s)
 
 
 def test_a_window_past_the_end_is_what_is_left_and_one_beyond_it_is_dead(tmp_path: Path) -> None:
@@ -180,7 +222,9 @@ def test_stereo_is_mixed_by_its_exact_mean(tmp_path: Path) -> None:
 
 
 def test_antiphase_stereo_uses_the_loudest_channel(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.wav", np.stack([0.5 * tone(), -0.55 * tone(), np.zeros(2 * RATE_HZ)], axis=1))
+    path = written(
+        tmp_path / "a.wav", np.stack([0.5 * tone(), -0.55 * tone(), np.zeros(2 * RATE_HZ)], axis=1)
+    )
     got = read_window(path, 0, 2)
     assert got.downmix is Downmix.LOUDEST
     assert np.array_equal(got.wave, np.float32(-0.55) * tone())
@@ -203,7 +247,9 @@ def test_audio_over_full_scale_is_scaled_down_and_its_peak_kept(tmp_path: Path) 
     assert got.peak == pytest.approx(2.5, rel=1e-3)
     assert float(np.abs(got.wave).max()) == pytest.approx(1.0, rel=1e-6)
     assert np.allclose(got.wave, 5 * tone() / got.peak, atol=1e-7)
-    assert read_window(written(tmp_path / "b.wav", tone()), 0, 2).peak == pytest.approx(0.5, rel=1e-3)
+    assert read_window(written(tmp_path / "b.wav", tone()), 0, 2).peak == pytest.approx(
+        0.5, rel=1e-3
+    )
 
 
 def test_stereo_is_kept_where_asked_for(tmp_path: Path) -> None:
@@ -230,7 +276,9 @@ def test_flac_brings_every_16_bit_value_back(tmp_path: Path) -> None:
 
 
 def test_flac_clips_what_is_over_full_scale_and_never_wraps() -> None:
-    back, _ = soundfile.read(io.BytesIO(flac(np.array([1.0, 1.5, -1.0, -1.5] * 4, np.float32), 16_000)), dtype="int16")
+    back, _ = soundfile.read(
+        io.BytesIO(flac(np.array([1.0, 1.5, -1.0, -1.5] * 4, np.float32), 16_000)), dtype="int16"
+    )
     assert list(back[:4]) == [32767, 32767, -32768, -32768]
 
 
@@ -246,8 +294,12 @@ def test_resampling_keeps_length_and_pitch() -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
-@pytest.mark.parametrize(("suffix", "encoder"), [(".m4a", "aac"), (".mka", "flac"), (".aac", "aac"), (".wma", "wmav2")])
-def test_what_libsndfile_cannot_read_comes_through_ffmpeg(tmp_path: Path, suffix: str, encoder: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "encoder"), [(".m4a", "aac"), (".mka", "flac"), (".aac", "aac"), (".wma", "wmav2")]
+)
+def test_what_libsndfile_cannot_read_comes_through_ffmpeg(
+    tmp_path: Path, suffix: str, encoder: str
+) -> None:
     source = written(tmp_path / "a.wav", tone(3.0, rate_hz=44_100), 44_100)
     path = tmp_path / f"b{suffix}"
     subprocess.run(["ffmpeg", "-v", "error", "-i", source, "-c:a", encoder, str(path)], check=True)
@@ -264,7 +316,9 @@ def test_what_libsndfile_cannot_read_comes_through_ffmpeg(tmp_path: Path, suffix
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
 def test_limits_hold_for_what_comes_through_ffmpeg_too(tmp_path: Path) -> None:
     source = written(tmp_path / "a.wav", tone(3.0, rate_hz=44_100), 44_100)
-    subprocess.run(["ffmpeg", "-v", "error", "-i", source, "-c:a", "aac", str(tmp_path / "b.m4a")], check=True)
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", source, "-c:a", "aac", str(tmp_path / "b.m4a")], check=True
+    )
     assert death(tmp_path / "b.m4a", max_duration_s=1.0).code == "too_long"
     content = (tmp_path / "b.m4a").read_bytes()
     (tmp_path / "c.m4a").write_bytes(content[:200])
@@ -272,7 +326,11 @@ def test_limits_hold_for_what_comes_through_ffmpeg_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
-@pytest.mark.parametrize("name", ["a: No space left on device.m4a", "a: No space left on device\n.m4a"])
-def test_a_broken_file_is_not_the_machine_s_fault_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["a: No space left on device.m4a", "a: No space left on device\n.m4a"]
+)
+def test_a_broken_file_is_not_the_machine_s_fault_whatever_it_is_called(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom" + bytes(200))
     assert death(tmp_path / name).code == "undecodable"

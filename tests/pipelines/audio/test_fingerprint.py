@@ -1,4 +1,6 @@
-"""A copy is known by its fingerprint whatever its level, noise or cut; other music is not taken for one."""
+"""A copy is known by its fingerprint whatever its level, noise or cut; other music is not taken for
+one.
+"""
 
 import io
 
@@ -35,7 +37,9 @@ def test_noise_forty_decibels_down_leaves_a_copy_a_copy() -> None:
 
 @pytest.mark.parametrize("cut_s", [0.4, 1.23, 3.0])
 def test_a_copy_cut_at_its_start_is_found_where_it_stands(cut_s: float) -> None:
-    found = agreement(fingerprint(SONG, RATE_HZ), fingerprint(SONG[round(cut_s * RATE_HZ) :], RATE_HZ))
+    found = agreement(
+        fingerprint(SONG, RATE_HZ), fingerprint(SONG[round(cut_s * RATE_HZ) :], RATE_HZ)
+    )
     assert found.share > 0.8
     assert found.shift_s == pytest.approx(-cut_s, abs=1 / FRAME_HZ)
 

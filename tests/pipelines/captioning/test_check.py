@@ -10,7 +10,8 @@ from schemas.pitch import Mode
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 SEGMENTS = tuple(
-    ChordSegment(start_s=at, end_s=at + 1, label=label) for at, label in enumerate(["A:min", "A:min", NO_CHORD, "A#:maj", "C:maj/3"])
+    ChordSegment(start_s=at, end_s=at + 1, label=label)
+    for at, label in enumerate(["A:min", "A:min", NO_CHORD, "A#:maj", "C:maj/3"])
 )
 FULL = Labels(
     duration_s=10,
@@ -20,7 +21,14 @@ FULL = Labels(
     chords=Chords(segments=SEGMENTS, **HOW),
     key=KeyLabel(tonic=8, mode=Mode.MINOR, **HOW),
 )
-EMPTY = Labels(duration_s=10, beats=Beats(**HOW), meter=Meter(**HOW), tempo=Tempo(**HOW), chords=Chords(**HOW), key=KeyLabel(**HOW))
+EMPTY = Labels(
+    duration_s=10,
+    beats=Beats(**HOW),
+    meter=Meter(**HOW),
+    tempo=Tempo(**HOW),
+    chords=Chords(**HOW),
+    key=KeyLabel(**HOW),
+)
 
 
 def fact(text: str) -> Fact:
@@ -76,7 +84,9 @@ def test_half_tempo_relative_key_and_other_orders_of_chords_contradict(text: str
     assert contradiction(fact(text), FULL)
 
 
-@pytest.mark.parametrize("text", ["bpm=50", "tempo_word=largo", "meter=4", "key=B major", "chords=A:min"])
+@pytest.mark.parametrize(
+    "text", ["bpm=50", "tempo_word=largo", "meter=4", "key=B major", "chords=A:min"]
+)
 def test_a_missing_label_contradicts_nothing(text: str) -> None:
     assert not contradiction(fact(text), EMPTY)
 
@@ -100,6 +110,8 @@ def test_a_missing_label_contradicts_nothing(text: str) -> None:
         ("timed_chords=A:min@0 F:maj@2", "timed_chords=A:min@0 F:maj@3", True),
     ],
 )
-def test_two_facts_disagree_only_where_both_cannot_hold(one: str, other: str, expected: bool) -> None:
+def test_two_facts_disagree_only_where_both_cannot_hold(
+    one: str, other: str, expected: bool
+) -> None:
     assert disagree(fact(one), fact(other)) is expected
     assert disagree(fact(other), fact(one)) is expected

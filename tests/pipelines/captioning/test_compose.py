@@ -10,7 +10,14 @@ from pipelines.captioning.check import heard_chords
 from pipelines.captioning.compose import Captioned, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata
-from pipelines.captioning.sentences import Attribute, available, control_sentence, draw_sentences, heard_in, rounds_of
+from pipelines.captioning.sentences import (
+    Attribute,
+    available,
+    control_sentence,
+    draw_sentences,
+    heard_in,
+    rounds_of,
+)
 from pipelines.captioning.splitting import split_sentences
 from schemas.caption import Caption, CaptionKind, FactKind
 from schemas.corpus import Change
@@ -24,10 +31,17 @@ NEVER = CaptionRecipe(sentences=(1,))
 GIVEN = (FactKind.INSTRUMENT, FactKind.MOOD)  # no parser reads these
 
 
-def labels(confidence: float = 0.9, beats_per_bar: int | None = 4, bpm: float | None = 120.0, chords: int = 3) -> Labels:
+def labels(
+    confidence: float = 0.9,
+    beats_per_bar: int | None = 4,
+    bpm: float | None = 120.0,
+    chords: int = 3,
+) -> Labels:
     how = {"confidence": confidence, "tool": "test", "version": "1", "licence": "CC0"}
     names = ["Ab:maj", "Ab:maj", "F:min7", "N", "C#:maj/3", "Eb:7"]
-    segments = tuple(ChordSegment(start_s=at, end_s=at + 1, label=names[at % 6]) for at in range(chords))
+    segments = tuple(
+        ChordSegment(start_s=at, end_s=at + 1, label=names[at % 6]) for at in range(chords)
+    )
     return Labels(
         duration_s=10,
         beats=Beats(**how),
@@ -47,33 +61,64 @@ def stated_by(caption: Caption) -> set[tuple[str, str]]:
 
 
 def test_a_control_caption_is_the_source_and_what_the_labels_say() -> None:
-    made = compose_captions(("A flute plays softly",), labels(chords=6), Change(), ONE_OF_EACH, 0, KEY)
+    made = compose_captions(
+        ("A flute plays softly",), labels(chords=6), Change(), ONE_OF_EACH, 0, KEY
+    )
     [source, control] = made.captions
     assert source.text == "A flute plays softly"
     assert control.text.startswith("A flute plays softly. ")
-    assert {("meter", "4"), ("key", "Ab major"), ("chords", "Ab:maj F:min7 Db:maj/3 Eb:7")} <= stated_by(control)
+    assert {
+        ("meter", "4"),
+        ("key", "Ab major"),
+        ("chords", "Ab:maj F:min7 Db:maj/3 Eb:7"),
+    } <= stated_by(control)
     assert "G♯" not in control.text
 
 
 @pytest.mark.parametrize(
-    "change", [Change(), Change(variant="pu2", semitones=2), Change(variant="s1", speed=0.9), Change(variant="v1", gain_end=0.3)]
+    "change",
+    [
+        Change(),
+        Change(variant="pu2", semitones=2),
+        Change(variant="s1", speed=0.9),
+        Change(variant="v1", gain_end=0.3),
+    ],
 )
 def test_sentences_and_facts_of_every_caption_are_exact(change: Change) -> None:
-    sources = ("A slow song in A minor. A bell rings at 3 seconds.", "Voices, feat. a choir", "A sonata by J. S", "It ends on B.")
+    sources = (
+        "A slow song in A minor. A bell rings at 3 seconds.",
+        "Voices, feat. a choir",
+        "A sonata by J. S",
+        "It ends on B.",
+    )
     metadata = Metadata(instruments=("piano", "warm pads"), moods=("calm",), genres=("jazz",))
     for seed in range(150):
         given = metadata if seed % 2 else Metadata()
-        made = compose_captions(sources if seed % 3 else (), labels(chords=seed % 9), change, CaptionRecipe(), seed, KEY, given)
+        made = compose_captions(
+            sources if seed % 3 else (),
+            labels(chords=seed % 9),
+            change,
+            CaptionRecipe(),
+            seed,
+            KEY,
+            given,
+        )
         assert made.captions
         for caption in made.captions:
             assert " ".join(caption.sentences) == caption.text
             assert caption.sentences == split_sentences(caption.text)
-            assert tuple(fact for fact in caption.facts if fact.kind not in GIVEN) == parse_facts(caption.text)
+            assert tuple(fact for fact in caption.facts if fact.kind not in GIVEN) == parse_facts(
+                caption.text
+            )
             for fact in caption.facts:
-                assert fact.kind not in GIVEN or fact.value in caption.sentences[fact.sentence].lower()
+                assert (
+                    fact.kind not in GIVEN or fact.value in caption.sentences[fact.sentence].lower()
+                )
 
 
-def test_half_of_the_control_captions_name_the_instruments_and_half_the_moods_before_what_the_labels_say() -> None:
+def test_half_of_the_control_captions_name_the_instruments_and_half_the_moods_before_what_the_labels_say() -> (
+    None
+):
     metadata = Metadata(instruments=("piano", "drums"), moods=("calm",))
     named: Counter[FactKind] = Counter()
     for seed in range(300):
@@ -83,29 +128,51 @@ def test_half_of_the_control_captions_name_the_instruments_and_half_the_moods_be
         named.update(kind for kind in GIVEN if kind in places)
         own = [place for kind, place in places.items() if kind not in GIVEN]
         assert all(0 < places[kind] < min(own) for kind in GIVEN if kind in places)
-        assert {fact.value for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (set(), {"piano", "drums"})
+        assert {fact.value for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (
+            set(),
+            {"piano", "drums"},
+        )
     assert all(named[kind] / 300 == pytest.approx(0.5, abs=0.1) for kind in GIVEN)
 
 
 def test_some_control_sentences_are_joined() -> None:
-    made = [of_kind(compose_captions((), labels(), Change(), ONE_OF_EACH, seed, KEY), CaptionKind.CONTROL)[0] for seed in range(200)]
+    made = [
+        of_kind(
+            compose_captions((), labels(), Change(), ONE_OF_EACH, seed, KEY), CaptionKind.CONTROL
+        )[0]
+        for seed in range(200)
+    ]
     assert 20 < sum(len(caption.sentences) == 3 for caption in made) < 80
-    assert all({"meter", "key", "chords"} <= {kind for kind, _ in stated_by(caption)} for caption in made)
+    assert all(
+        {"meter", "key", "chords"} <= {kind for kind, _ in stated_by(caption)} for caption in made
+    )
 
 
 def sequence(*names: str, length_s: float = 1.0) -> Labels:
-    segments = tuple(ChordSegment(start_s=at * length_s, end_s=(at + 1) * length_s, label=name) for at, name in enumerate(names))
+    segments = tuple(
+        ChordSegment(start_s=at * length_s, end_s=(at + 1) * length_s, label=name)
+        for at, name in enumerate(names)
+    )
     return labels().replaced(chords=labels().chords.replaced(segments=segments))
 
 
-def chord_sentences(found: Labels, recipe: CaptionRecipe) -> list[tuple[str, tuple[tuple[FactKind, str], ...]]]:
+def chord_sentences(
+    found: Labels, recipe: CaptionRecipe
+) -> list[tuple[str, tuple[tuple[FactKind, str], ...]]]:
     rng = np.random.default_rng(0)
     return [control_sentence(Attribute.CHORDS, found, recipe, rng)[1:] for _ in range(300)]
 
 
-def test_two_of_three_repeated_progressions_are_named_as_repeats_with_the_whole_sequence_as_the_fact() -> None:
-    made = chord_sentences(sequence("A:min", "F:maj", "C:maj", "A:min", "F:maj", "C:maj"), CaptionRecipe(chord_times_share=0))
-    assert {facts for _, facts in made} == {((FactKind.CHORDS, "A:min F:maj C:maj A:min F:maj C:maj"),)}
+def test_two_of_three_repeated_progressions_are_named_as_repeats_with_the_whole_sequence_as_the_fact() -> (
+    None
+):
+    made = chord_sentences(
+        sequence("A:min", "F:maj", "C:maj", "A:min", "F:maj", "C:maj"),
+        CaptionRecipe(chord_times_share=0),
+    )
+    assert {facts for _, facts in made} == {
+        ((FactKind.CHORDS, "A:min F:maj C:maj A:min F:maj C:maj"),)
+    }
     assert sum(text.count("Am") == 1 for text, _ in made) / 300 == pytest.approx(2 / 3, abs=0.1)
 
 
@@ -128,18 +195,26 @@ def test_only_whole_rounds_count(names: str, rounds: int) -> None:
 def test_a_long_sequence_may_be_stated_where_its_round_is_short() -> None:
     recipe = CaptionRecipe(max_chords=3, chord_times_share=0)
     assert Attribute.CHORDS in available(sequence(*["A:min", "F:maj"] * 4), recipe)
-    assert all(text.count("Am") == 1 for text, _ in chord_sentences(sequence(*["A:min", "F:maj"] * 4), recipe))
+    assert all(
+        text.count("Am") == 1
+        for text, _ in chord_sentences(sequence(*["A:min", "F:maj"] * 4), recipe)
+    )
     assert Attribute.CHORDS not in available(sequence(*"ABCDEFG"), recipe)
 
 
 def test_starts_are_given_by_the_recipes_share_to_a_tenth_of_a_second() -> None:
-    made = chord_sentences(sequence("A:min", "A:min", "N", "F:maj", length_s=1.26), CaptionRecipe(chord_times_share=0.25))
+    made = chord_sentences(
+        sequence("A:min", "A:min", "N", "F:maj", length_s=1.26),
+        CaptionRecipe(chord_times_share=0.25),
+    )
     timed = [facts for _, facts in made if facts[0][0] is FactKind.TIMED_CHORDS]
     assert set(timed) == {((FactKind.TIMED_CHORDS, "A:min@0 F:maj@3.8"),)}
     assert len(timed) / 300 == pytest.approx(0.25, abs=0.08)
 
 
-@pytest.mark.parametrize("found", [sequence("A", "F", length_s=0.19), sequence(*"ABCDEFGAB"), sequence("A", "A")])
+@pytest.mark.parametrize(
+    "found", [sequence("A", "F", length_s=0.19), sequence(*"ABCDEFGAB"), sequence("A", "A")]
+)
 def test_no_starts_of_many_or_very_short_chords_or_of_one(found: Labels) -> None:
     kinds = {facts[0][0] for _, facts in chord_sentences(found, CaptionRecipe(chord_times_share=1))}
     assert kinds == {FactKind.CHORDS}
@@ -147,14 +222,20 @@ def test_no_starts_of_many_or_very_short_chords_or_of_one(found: Labels) -> None
 
 def test_the_chords_heard_are_those_that_the_check_compares_with() -> None:
     found = sequence("N", "C#:maj/3", "Db:maj/3", "N", "Db:maj/3", "G:7", "N").chords
-    assert tuple(chord.harte for chord in heard_in(found)) == heard_chords(found) == ("Db:maj/3", "G:7")
+    assert (
+        tuple(chord.harte for chord in heard_in(found))
+        == heard_chords(found)
+        == ("Db:maj/3", "G:7")
+    )
     assert [chord.start_s for chord in heard_in(found)] == [1, 5]
 
 
 def test_the_same_seed_and_key_give_the_same_captions_and_other_keys_others() -> None:
     first = compose_captions(("A flute.",), labels(), Change(), ONE_OF_EACH, 7, KEY)
     assert first == compose_captions(("A flute.",), labels(), Change(), ONE_OF_EACH, 7, KEY)
-    assert first != compose_captions(("A flute.",), labels(), Change(), ONE_OF_EACH, 7, KEY.replace("aa", "ab"))
+    assert first != compose_captions(
+        ("A flute.",), labels(), Change(), ONE_OF_EACH, 7, KEY.replace("aa", "ab")
+    )
 
 
 def test_without_a_source_there_is_always_a_control_sentence() -> None:
@@ -164,8 +245,15 @@ def test_without_a_source_there_is_always_a_control_sentence() -> None:
 
 
 def test_without_a_source_or_a_confident_label_there_is_no_caption() -> None:
-    assert compose_captions((), labels(confidence=0.1), Change(), ONE_OF_EACH, 0, KEY).captions == ()
-    assert compose_captions((" \n\x00",), labels(confidence=0.1), Change(), ONE_OF_EACH, 0, KEY).captions == ()
+    assert (
+        compose_captions((), labels(confidence=0.1), Change(), ONE_OF_EACH, 0, KEY).captions == ()
+    )
+    assert (
+        compose_captions(
+            (" \n\x00",), labels(confidence=0.1), Change(), ONE_OF_EACH, 0, KEY
+        ).captions
+        == ()
+    )
 
 
 def test_no_control_sentence_means_no_second_copy_of_the_source() -> None:
@@ -174,7 +262,9 @@ def test_no_control_sentence_means_no_second_copy_of_the_source() -> None:
 
 
 def test_a_control_sentence_that_the_source_contradicts_is_left_out_and_counted() -> None:
-    made = compose_captions(("A slow waltz in a minor key.",), labels(), Change(), ONE_OF_EACH, 0, KEY)
+    made = compose_captions(
+        ("A slow waltz in a minor key.",), labels(), Change(), ONE_OF_EACH, 0, KEY
+    )
     [control] = of_kind(made, CaptionKind.CONTROL)
     assert control.text.startswith("A slow waltz in a minor key. ")
     assert {kind for kind, _ in stated_by(control)} == {"tempo_word", "meter", "key", "chords"}
@@ -185,14 +275,23 @@ def test_a_control_sentence_that_the_source_contradicts_is_left_out_and_counted(
 
 
 def test_a_volume_variant_says_so_beside_the_drawn_sentences() -> None:
-    made = compose_captions(("It fades out. A flute plays.",), labels(), Change(variant="v1", gain_start=0.2), NEVER, 0, KEY)
+    made = compose_captions(
+        ("It fades out. A flute plays.",),
+        labels(),
+        Change(variant="v1", gain_start=0.2),
+        NEVER,
+        0,
+        KEY,
+    )
     [control] = of_kind(made, CaptionKind.CONTROL)
     assert stated_by(control) == {("dynamics", "crescendo")}
     assert made.counts == {"dropped_dynamics": 1}
 
 
 def test_a_volume_that_falls_is_a_decrescendo() -> None:
-    [control] = compose_captions((), labels(confidence=0), Change(variant="v1", gain_end=0.2), NEVER, 0, KEY).captions
+    [control] = compose_captions(
+        (), labels(confidence=0), Change(variant="v1", gain_end=0.2), NEVER, 0, KEY
+    ).captions
     assert stated_by(control) == {("dynamics", "decrescendo")}
 
 
@@ -201,13 +300,18 @@ def test_all_sources_are_listed_once_and_one_is_drawn_for_the_control_caption() 
     drawn: Counter[str] = Counter()
     for seed in range(40):
         made = compose_captions(sources, labels(), Change(), ONE_OF_EACH, seed, KEY)
-        assert [caption.text for caption in of_kind(made, CaptionKind.SOURCE)] == ["A flute plays.", "Birds sing."]
+        assert [caption.text for caption in of_kind(made, CaptionKind.SOURCE)] == [
+            "A flute plays.",
+            "Birds sing.",
+        ]
         drawn[of_kind(made, CaptionKind.CONTROL)[0].sentences[0]] += 1
     assert set(drawn) == {"A flute plays.", "Birds sing."}
 
 
 def test_a_source_that_speed_leaves_empty_is_absent() -> None:
-    made = compose_captions(("A slow song.",), labels(), Change(variant="s1", speed=1.2), NEVER, 0, KEY)
+    made = compose_captions(
+        ("A slow song.",), labels(), Change(variant="s1", speed=1.2), NEVER, 0, KEY
+    )
     assert not of_kind(made, CaptionKind.SOURCE)
     assert of_kind(made, CaptionKind.CONTROL)
     assert made.counts == {"dropped_tempo_word": 1, "source_dropped": 1}
@@ -216,7 +320,9 @@ def test_a_source_that_speed_leaves_empty_is_absent() -> None:
 def test_the_source_is_never_reworded_only_moved_as_a_whole() -> None:
     source = "The tempo is slow. Birds sing. It is odd."
     for seed in range(40):
-        made = compose_captions((source,), labels(bpm=70), Change(), CaptionRecipe(sentences=(0, 0, 1)), seed, KEY)
+        made = compose_captions(
+            (source,), labels(bpm=70), Change(), CaptionRecipe(sentences=(0, 0, 1)), seed, KEY
+        )
         assert all(source in caption.text for caption in made.captions)
 
 
@@ -233,13 +339,31 @@ def test_counts_of_sentences_follow_the_recipe_and_attributes_are_drawn_evenly()
     for number, share in enumerate(recipe.sentences):
         assert lengths[number] / 4000 == pytest.approx(share, abs=0.03)
     assert max(about.values()) / min(about.values()) < 1.1
-    assert orders[Attribute.KEY, Attribute.TEMPO] / orders[Attribute.TEMPO, Attribute.KEY] == pytest.approx(1, abs=0.3)
+    assert orders[Attribute.KEY, Attribute.TEMPO] / orders[
+        Attribute.TEMPO, Attribute.KEY
+    ] == pytest.approx(1, abs=0.3)
 
 
 def test_only_confident_labels_and_short_progressions_may_be_stated() -> None:
-    assert set(available(labels(), CaptionRecipe())) == {Attribute.TEMPO, Attribute.METER, Attribute.KEY, Attribute.CHORDS}
-    gates = CaptionRecipe(min_tempo_confidence=0.3, min_meter_confidence=0.4, min_chords_confidence=0.4, min_key_confidence=0.5)
-    assert available(labels(confidence=0.4), gates) == (Attribute.TEMPO, Attribute.METER, Attribute.CHORDS)
+    assert set(available(labels(), CaptionRecipe())) == {
+        Attribute.TEMPO,
+        Attribute.METER,
+        Attribute.KEY,
+        Attribute.CHORDS,
+    }
+    gates = CaptionRecipe(
+        min_tempo_confidence=0.3,
+        min_meter_confidence=0.4,
+        min_chords_confidence=0.4,
+        min_key_confidence=0.5,
+    )
+    assert available(labels(confidence=0.4), gates) == (
+        Attribute.TEMPO,
+        Attribute.METER,
+        Attribute.CHORDS,
+    )
     assert available(labels(confidence=0.3), gates) == (Attribute.TEMPO,)
     assert Attribute.CHORDS not in available(labels(chords=6), CaptionRecipe(max_chords=3))
-    assert available(labels(beats_per_bar=None, bpm=None, chords=0), CaptionRecipe()) == (Attribute.KEY,)
+    assert available(labels(beats_per_bar=None, bpm=None, chords=0), CaptionRecipe()) == (
+        Attribute.KEY,
+    )

@@ -14,12 +14,24 @@ VOLUME = Change(variant="v1", gain_start=0.2)
 
 
 def labels(confidence: float = 0.9) -> Labels:
-    claim: dict[str, Any] = {"confidence": confidence, "tool": "t", "version": "1", "licence": "CC0-1.0"}
-    chords = tuple(ChordSegment(start_s=at, end_s=at + 2, label=label) for at, label in ((0, "A:min"), (2, "F:maj"), (4, "G:maj")))
+    claim: dict[str, Any] = {
+        "confidence": confidence,
+        "tool": "t",
+        "version": "1",
+        "licence": "CC0-1.0",
+    }
+    chords = tuple(
+        ChordSegment(start_s=at, end_s=at + 2, label=label)
+        for at, label in ((0, "A:min"), (2, "F:maj"), (4, "G:maj"))
+    )
     return Labels(
-        duration_s=6, beats=Beats(**claim), meter=Meter(beats_per_bar=3, **claim), tempo=Tempo(bpm=90, **claim),
-        chords=Chords(segments=chords, **claim), key=KeyLabel(tonic=9, mode="minor", **claim),
-    )  # fmt: skip
+        duration_s=6,
+        beats=Beats(**claim),
+        meter=Meter(beats_per_bar=3, **claim),
+        tempo=Tempo(bpm=90, **claim),
+        chords=Chords(segments=chords, **claim),
+        key=KeyLabel(tonic=9, mode="minor", **claim),
+    )
 
 
 def denied(text: str, change: Change = ORIGINAL, confidence: float = 0.9) -> str | None:
@@ -28,7 +40,15 @@ def denied(text: str, change: Change = ORIGINAL, confidence: float = 0.9) -> str
 
 
 @pytest.mark.parametrize(
-    "text", ["A sad flute.", "A waltz.", "It runs at 90 BPM.", "It is in A minor.", "The chords are Am, F, G.", "A song in a minor key."]
+    "text",
+    [
+        "A sad flute.",
+        "A waltz.",
+        "It runs at 90 BPM.",
+        "It is in A minor.",
+        "The chords are Am, F, G.",
+        "A song in a minor key.",
+    ],
 )
 def test_what_the_labels_say_is_confirmed(text: str) -> None:
     assert denied(text) is None
@@ -48,7 +68,10 @@ def test_what_they_deny_or_do_not_know_is_not(text: str, kind: str) -> None:
     assert denied(text) == kind
 
 
-@pytest.mark.parametrize(("text", "kind"), [("A waltz.", "meter"), ("It runs at 90 BPM.", "bpm"), ("It is in A minor.", "key")])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("A waltz.", "meter"), ("It runs at 90 BPM.", "bpm"), ("It is in A minor.", "key")],
+)
 def test_a_label_that_is_not_sure_confirms_nothing(text: str, kind: str) -> None:
     assert denied(text, confidence=0.5) == kind
 

@@ -177,7 +177,9 @@ def test_what_only_looks_like_a_claim_is_none(sentence: str) -> None:
 
 
 def test_one_sentence_may_state_several_facts_and_each_has_its_sentence() -> None:
-    facts = parse_facts("A flute plays. A slow waltz in B♭ major at 84 BPM with the chords B♭, E♭ and F7.")
+    facts = parse_facts(
+        "A flute plays. A slow waltz in B♭ major at 84 BPM with the chords B♭, E♭ and F7."
+    )
     assert [(fact.kind.value, fact.value, fact.sentence) for fact in facts] == [
         ("bpm", "84", 1),
         ("tempo_word", "slow", 1),
@@ -194,14 +196,19 @@ def test_one_sentence_may_state_several_facts_and_each_has_its_sentence() -> Non
             "Nos. 3 and 4 by B.B. King feat. Dr. John. It runs at 120.5 BPM.",
             ("Nos. 3 and 4 by B.B. King feat. Dr. John.", "It runs at 120.5 BPM."),
         ),
-        ("The key is A. The chords are D and E. N.C. sounds last.", ("The key is A.", "The chords are D and E.", "N.C. sounds last.")),
+        (
+            "The key is A. The chords are D and E. N.C. sounds last.",
+            ("The key is A.", "The chords are D and E.", "N.C. sounds last."),
+        ),
         ("A tune\nfor flute! Really?", ("A tune", "for flute!", "Really?")),
         ("Written by J. S. Bach. Then silence...", ("Written by J. S. Bach.", "Then silence...")),
         ("A loud band. the tempo is slow.", ("A loud band.", "the tempo is slow.")),
         ("The list ends with C, N. The beat is 4.", ("The list ends with C, N.", "The beat is 4.")),
     ],
 )
-def test_stops_end_sentences_but_not_after_abbreviations_initials_or_in_decimals(text: str, sentences: tuple[str, ...]) -> None:
+def test_stops_end_sentences_but_not_after_abbreviations_initials_or_in_decimals(
+    text: str, sentences: tuple[str, ...]
+) -> None:
     assert split_sentences(text) == sentences
 
 

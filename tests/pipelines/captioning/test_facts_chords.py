@@ -23,7 +23,9 @@ def read(sentence: str) -> list[str]:
         ("The chords are C9, F/A, G13 and C6.", "C:7 F:maj/3 G:7 C:maj6"),
     ],
 )
-def test_chord_sequences_are_read_as_harte_labels_without_repeats(sentence: str, chords: str) -> None:
+def test_chord_sequences_are_read_as_harte_labels_without_repeats(
+    sentence: str, chords: str
+) -> None:
     assert read(sentence) == [f"chords={chords}"]
 
 
@@ -35,7 +37,14 @@ def test_chord_sequences_are_read_as_harte_labels_without_repeats(sentence: str,
         ("The chord progression is in Bm.", "B:min"),
         ("The chord sequence is centered around F#.", "F#:maj"),
         ("The chords are G minor, E flat, and F.", "G:min Eb:maj F:maj"),
-        ("The chord progression starts on C minor, moving gently to G minor before resolving to Ab.", "C:min G:min Ab:maj"),
+        (
+            (
+                "The chord progression starts on C minor, moving gently to G minor before "
+                "resolving "
+                "to Ab."
+            ),
+            "C:min G:min Ab:maj",
+        ),
     ],
 )
 def test_chords_that_prose_names_in_passing_are_read(sentence: str, chords: str) -> None:
@@ -45,7 +54,10 @@ def test_chords_that_prose_names_in_passing_are_read(sentence: str, chords: str)
 def test_a_key_beside_a_progression_is_no_chord_of_it() -> None:
     assert read("The chord progression is in B minor.") == ["key=B minor"]
     assert read("An Am, F, C, G chord progression in C.") == ["chords=A:min F:maj C:maj G:maj"]
-    assert read("An Am, F, C, G chord progression in CM.") == ["key=C major", "chords=A:min F:maj C:maj G:maj"]
+    assert read("An Am, F, C, G chord progression in CM.") == [
+        "key=C major",
+        "chords=A:min F:maj C:maj G:maj",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,11 +78,17 @@ def test_chords_played_twice_are_two_rounds(sentence: str) -> None:
 
 
 def test_rounds_are_counted_and_joined_where_one_ends_as_the_next_begins() -> None:
-    assert read("The chords are Am, F and Am, three times over.") == ["chords=A:min F:maj A:min F:maj A:min F:maj A:min"]
-    assert read("Four times through: Am – F – C – G.") == ["chords=" + " ".join(["A:min F:maj C:maj G:maj"] * 4)]
+    assert read("The chords are Am, F and Am, three times over.") == [
+        "chords=A:min F:maj A:min F:maj A:min F:maj A:min"
+    ]
+    assert read("Four times through: Am – F – C – G.") == [
+        "chords=" + " ".join(["A:min F:maj C:maj G:maj"] * 4)
+    ]
 
 
-@pytest.mark.parametrize("said", ["repeated", "over and over", "in a loop", "and the chorus is sung twice"])
+@pytest.mark.parametrize(
+    "said", ["repeated", "over and over", "in a loop", "and the chorus is sung twice"]
+)
 def test_chords_repeated_without_a_number_are_one_round(said: str) -> None:
     assert read(f"The chords are Am and F, {said}.") == ["chords=A:min F:maj"]
 
@@ -81,8 +99,16 @@ def test_chords_repeated_without_a_number_are_one_round(said: str) -> None:
         "The chords are Am at 0 s, F at 2.5 s and C at 5 s.",
         "Am from 0 s, F from 2.5 s, C from 5 s",
         "At 0 s: Am, at 2.5 s: F, at 5 s: C.",
-        "At 0 seconds the harmony is Am, at 2.5 seconds it moves to F, and at 5 seconds it goes to C.",
-        "It begins with A minor at 0 sec, moves to F major at 2.5 sec, and lands on C major at 5 sec.",
+        (
+            "At 0 seconds the harmony is Am, at 2.5 seconds it moves to F, and at 5 seconds it "
+            "goes "
+            "to C."
+        ),
+        (
+            "It begins with A minor at 0 sec, moves to F major at 2.5 sec, and lands on C major "
+            "at 5 "
+            "sec."
+        ),
         "The chords are Am (0 s), F (2.5 s) and C (5.0 s).",
         "The chords are Am at 0, F at 2.5 and C at 5 seconds.",
     ],
@@ -93,5 +119,8 @@ def test_chords_with_their_times_are_one_fact(sentence: str) -> None:
 
 
 def test_a_time_beside_untimed_chords_stays_a_time() -> None:
-    assert read("The chords are Am and F, and the drums enter at 5 seconds.") == ["chords=A:min F:maj", "time=5"]
+    assert read("The chords are Am and F, and the drums enter at 5 seconds.") == [
+        "chords=A:min F:maj",
+        "time=5",
+    ]
     assert read("A choir enters at 5 seconds.") == ["time=5"]

@@ -15,11 +15,26 @@ FULL = Labels(
     beats=Beats(**HOW),
     meter=Meter(beats_per_bar=4, **HOW),
     tempo=Tempo(bpm=118, **HOW),
-    chords=Chords(segments=tuple(ChordSegment(start_s=at, end_s=at + 2.5, label=label) for label, at in HEARD), **HOW),
+    chords=Chords(
+        segments=tuple(
+            ChordSegment(start_s=at, end_s=at + 2.5, label=label) for label, at in HEARD
+        ),
+        **HOW,
+    ),
     key=KeyLabel(tonic=9, mode=Mode.MINOR, **HOW),
 )
-EMPTY = Labels(duration_s=10, beats=Beats(**HOW), meter=Meter(**HOW), tempo=Tempo(**HOW), chords=Chords(**HOW), key=KeyLabel(**HOW))
-SOURCE = "A flute plays over strings. The tempo is 118 BPM. It is in 4/4. The key is A minor. The chords are Am, F, C and G."
+EMPTY = Labels(
+    duration_s=10,
+    beats=Beats(**HOW),
+    meter=Meter(**HOW),
+    tempo=Tempo(**HOW),
+    chords=Chords(**HOW),
+    key=KeyLabel(**HOW),
+)
+SOURCE = (
+    "A flute plays over strings. The tempo is 118 BPM. It is in 4/4. The key is A minor. The "
+    "chords are Am, F, C and G."
+)
 
 
 def source(text: str, *more: tuple[FactKind, str]) -> Caption:
@@ -36,9 +51,19 @@ def judged(text: str, of: Caption | str = SOURCE, labels: Labels = FULL) -> list
 @pytest.mark.parametrize(
     "text",
     [
-        "Over strings, a flute plays at 118.0 beats per minute in A minor, four beats to the bar, with the chords Am – F – C – G.",
-        "At one hundred and eighteen BPM in common time, a flute and strings go through Am, F, C and G in the key of Amin.",
-        "With a beat of 4 and a bpm of 118.0, this Am, F, C, G progression is in the key of A minor.",
+        (
+            "Over strings, a flute plays at 118.0 beats per minute in A minor, four beats to the "
+            "bar, with the chords Am – F – C – G."
+        ),
+        (
+            "At one hundred and eighteen BPM in common time, a flute and strings go through Am, "
+            "F, C "
+            "and G in the key of Amin."
+        ),
+        (
+            "With a beat of 4 and a bpm of 118.0, this Am, F, C, G progression is in the key of A "
+            "minor."
+        ),
         "A fast flute tune in A minor: 118 BPM, 4/4, chords Am | F | C | G.",
     ],
 )
@@ -88,20 +113,28 @@ def test_an_added_fact_needs_a_label_that_confirms_it() -> None:
     assert judged("A flute plays in A minor.", "A flute plays.") == []
     assert judged("A flute plays in A minor.", "A flute plays.", EMPTY) == ["added key A minor"]
     assert judged("A flute plays in A major.", "A flute plays.") == ["contradicts key A major"]
-    assert judged("A flute plays. There is a crescendo.", "A flute plays.") == ["added dynamics crescendo"]
+    assert judged("A flute plays. There is a crescendo.", "A flute plays.") == [
+        "added dynamics crescendo"
+    ]
     assert judged("A flute plays from 5 seconds on.", "A flute plays.") == ["added time 5"]
 
 
 def test_a_plain_tempo_word_is_let_in_unless_something_speaks_against_it() -> None:
     assert judged("A fast flute tune.", "A flute plays.", EMPTY) == []
     assert judged("A slow flute tune.", "A flute plays.") == ["contradicts tempo_word slow"]
-    assert judged("A slow flute tune. It runs at 150 BPM.", "The tempo is 150 BPM.", EMPTY) == ["contradicts tempo_word slow"]
+    assert judged("A slow flute tune. It runs at 150 BPM.", "The tempo is 150 BPM.", EMPTY) == [
+        "contradicts tempo_word slow"
+    ]
     assert judged("An Allegro flute tune.", "A flute plays.", EMPTY) == ["added tempo_word allegro"]
 
 
 def test_a_tempo_word_is_stated_by_itself_alone() -> None:
-    assert judged("The tempo is Vivace.", "The tempo is allegro.", EMPTY) == ["changed tempo_word allegro"]
-    assert judged("It is a fast tune.", "The tempo is allegro.", EMPTY) == ["lost tempo_word allegro"]
+    assert judged("The tempo is Vivace.", "The tempo is allegro.", EMPTY) == [
+        "changed tempo_word allegro"
+    ]
+    assert judged("It is a fast tune.", "The tempo is allegro.", EMPTY) == [
+        "lost tempo_word allegro"
+    ]
 
 
 def test_what_the_sources_own_words_get_wrong_must_not_be_repeated() -> None:
@@ -111,8 +144,15 @@ def test_what_the_sources_own_words_get_wrong_must_not_be_repeated() -> None:
 
 
 def test_a_source_that_names_two_keys_is_stated_by_both() -> None:
-    assert judged("The piece is in either C maj or FM.", "It is in the key of C major or F major.", EMPTY) == []
-    assert judged("The piece is in C maj.", "It is in the key of C major or F major.", EMPTY) == ["lost key F major"]
+    assert (
+        judged(
+            "The piece is in either C maj or FM.", "It is in the key of C major or F major.", EMPTY
+        )
+        == []
+    )
+    assert judged("The piece is in C maj.", "It is in the key of C major or F major.", EMPTY) == [
+        "lost key F major"
+    ]
 
 
 def test_a_second_value_beside_the_right_one_contradicts_it() -> None:
@@ -122,12 +162,20 @@ def test_a_second_value_beside_the_right_one_contradicts_it() -> None:
 def test_timed_chords_keep_their_times() -> None:
     of = "The chords are Am at 0 s, F at 2.5 s and C at 5 s."
     assert judged("At 0 s: Am, at 2.5 s: F, at 5.0 s: C.", of, EMPTY) == []
-    assert judged("Am at 0 s, F at 3.5 s and C at 5 s.", of, EMPTY) == ["changed timed_chords A:min@0 F:maj@2.5 C:maj@5"]
-    assert judged("The chords are Am, F and C.", of, EMPTY) == ["lost timed_chords A:min@0 F:maj@2.5 C:maj@5"]
+    assert judged("Am at 0 s, F at 3.5 s and C at 5 s.", of, EMPTY) == [
+        "changed timed_chords A:min@0 F:maj@2.5 C:maj@5"
+    ]
+    assert judged("The chords are Am, F and C.", of, EMPTY) == [
+        "lost timed_chords A:min@0 F:maj@2.5 C:maj@5"
+    ]
 
 
 def test_instruments_and_moods_are_stated_by_their_words() -> None:
-    of = source("It features electric guitars and a cello.", (FactKind.INSTRUMENT, "electric guitar"), (FactKind.MOOD, "melancholic"))
+    of = source(
+        "It features electric guitars and a cello.",
+        (FactKind.INSTRUMENT, "electric guitar"),
+        (FactKind.MOOD, "melancholic"),
+    )
     assert judged("A melancholic piece for Electric Guitars.", of) == []
     assert judged("A melancholic piece for guitar.", of) == ["lost instrument electric guitar"]
     assert judged("A piece for electric-guitar, cello and bass.", of) == ["lost mood melancholic"]

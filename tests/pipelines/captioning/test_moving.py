@@ -23,7 +23,11 @@ def sped(rate: float) -> Change:
         ("A 100 BPM jam in A minor.", sped(0.8), "An 80 BPM jam in A minor."),
         ("It runs at 120.0 beats per minute.", sped(1.1), "It runs at 132.0 beats per minute."),
         ("It runs at ninety beats per minute.", sped(1.1), "It runs at 99 beats per minute."),
-        ("The key is F#m, the chords are F#m, D, A/C# and E.", pitched(1), "The key is Gm, the chords are Gm, Eb, Bb/D and F."),
+        (
+            "The key is F#m, the chords are F#m, D, A/C# and E.",
+            pitched(1),
+            "The key is Gm, the chords are Gm, Eb, Bb/D and F.",
+        ),
         ("The chords are E♭, A♭ and B♭7.", pitched(2), "The chords are F, B♭ and C7."),
         ("The chords are C, G and Am.", pitched(1), "The chords are D♭, A♭ and B♭m."),
         ("An A major tune.", pitched(2), "A B major tune."),
@@ -37,7 +41,9 @@ def sped(rate: float) -> Change:
         ("A waltz in a minor key.", sped(1.2), "A waltz in a minor key."),
     ],
 )
-def test_claims_that_move_exactly_are_rewritten_in_their_own_style(text: str, change: Change, moved: str) -> None:
+def test_claims_that_move_exactly_are_rewritten_in_their_own_style(
+    text: str, change: Change, moved: str
+) -> None:
     assert moved_text(text, change, 10.0, Key.parse("Db")).text == moved
 
 
@@ -67,9 +73,14 @@ def test_a_caption_may_lose_all_its_sentences() -> None:
 @pytest.mark.parametrize("semitones", [-3, -2, -1, 1, 2, 3])
 @pytest.mark.parametrize("tonic", range(12))
 @pytest.mark.parametrize("mode", ["major", "minor"])
-def test_every_key_and_its_chords_move_up_and_back_to_the_same_facts(semitones: int, tonic: int, mode: str) -> None:
+def test_every_key_and_its_chords_move_up_and_back_to_the_same_facts(
+    semitones: int, tonic: int, mode: str
+) -> None:
     key = Key(tonic=tonic, mode=mode)
-    text = f"It is in {key.name}. The chords are {key.tonic_name}, {key.transposed(7).tonic_name}7 and {key.transposed(2).tonic_name}m7b5."
+    text = (
+        f"It is in {key.name}. The chords are {key.tonic_name}, {key.transposed(7).tonic_name}7 "
+        f"and {key.transposed(2).tonic_name}m7b5."
+    )
     up = moved_text(text, pitched(semitones), 10.0)
     assert up.facts[0].value == key.transposed(semitones).name
     assert moved_text(up.text, pitched(-semitones), 10.0).facts == parse_facts(text)
@@ -90,4 +101,6 @@ def test_chords_with_their_starts_stay_where_only_the_volume_changes() -> None:
 def test_rounds_move_with_their_chords() -> None:
     moved = moved_text("The chords Am, F, C, G are played twice.", pitched(2), 10.0)
     assert moved.text == "The chords Bm, G, D, A are played twice."
-    assert [fact.value for fact in moved.facts] == ["B:min G:maj D:maj A:maj B:min G:maj D:maj A:maj"]
+    assert [fact.value for fact in moved.facts] == [
+        "B:min G:maj D:maj A:maj B:min G:maj D:maj A:maj"
+    ]

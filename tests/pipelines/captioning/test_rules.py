@@ -19,7 +19,9 @@ METADATA = Metadata(instruments=("piano", "warm pads"), moods=("calm", "hopeful"
 
 def labels(bpm: float = 120.0) -> Labels:
     names = ["Ab:maj", "F:min7", "Ab:maj", "F:min7"]
-    segments = tuple(ChordSegment(start_s=2 * at, end_s=2 * at + 2, label=name) for at, name in enumerate(names))
+    segments = tuple(
+        ChordSegment(start_s=2 * at, end_s=2 * at + 2, label=name) for at, name in enumerate(names)
+    )
     return Labels(
         duration_s=8,
         beats=Beats(**HOW),
@@ -30,7 +32,7 @@ def labels(bpm: float = 120.0) -> Labels:
     )
 
 
-def control(seed: int, *sources: str, change: Change = Change(), bpm: float = 120.0) -> Caption:  # noqa: B008
+def control(seed: int, *sources: str, change: Change = Change(), bpm: float = 120.0) -> Caption:
     recipe = CaptionRecipe(sentences=(0, 0, 0, 0, 1), chord_times_share=0.4)
     made = compose_captions(sources, labels(bpm), change, recipe, seed, KEY, METADATA)
     return next(caption for caption in made.captions if caption.kind is CaptionKind.CONTROL)
@@ -40,16 +42,24 @@ def stated_by(caption: Caption) -> set[tuple[str, str]]:
     return {(fact.kind.value, fact.value) for fact in caption.facts}
 
 
-@pytest.mark.parametrize("sources", [(), ("A flute plays softly",), ("A man sings. Birds answer.",)])
-@pytest.mark.parametrize("change", [Change(), Change(variant="v1", gain_end=0.3)], ids=["orig", "v1"])
-def test_a_paraphrase_states_the_same_facts_in_other_words(sources: tuple[str, ...], change: Change) -> None:
+@pytest.mark.parametrize(
+    "sources", [(), ("A flute plays softly",), ("A man sings. Birds answer.",)]
+)
+@pytest.mark.parametrize(
+    "change", [Change(), Change(variant="v1", gain_end=0.3)], ids=["orig", "v1"]
+)
+def test_a_paraphrase_states_the_same_facts_in_other_words(
+    sources: tuple[str, ...], change: Change
+) -> None:
     for seed in range(100):
         caption = control(seed, *sources, change=change)
         offered = paraphrased(caption, 2, np.random.default_rng(seed))
         assert len(set(offered)) == 2
         for text in offered:
             assert text != caption.text
-            assert stated_by(captioned(text, CaptionKind.PARAPHRASE, caption.facts)) == stated_by(caption), (caption.text, text)
+            assert stated_by(captioned(text, CaptionKind.PARAPHRASE, caption.facts)) == stated_by(
+                caption
+            ), (caption.text, text)
 
 
 def test_the_facts_that_no_parser_reads_stay_with_the_sentence_that_names_them() -> None:
@@ -57,7 +67,9 @@ def test_the_facts_that_no_parser_reads_stay_with_the_sentence_that_names_them()
         caption = control(seed, "A piano in a calm hall.")
         for text in paraphrased(caption, 2, np.random.default_rng(seed)):
             for fact in captioned(text, CaptionKind.PARAPHRASE, caption.facts).facts:
-                assert fact.kind not in ("instrument", "mood") or not split(text)[fact.sentence].startswith("A piano")
+                assert fact.kind not in ("instrument", "mood") or not split(text)[
+                    fact.sentence
+                ].startswith("A piano")
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -87,5 +99,8 @@ def test_a_joined_sentence_is_taken_apart_and_both_halves_reworded() -> None:
     text = captioned("The tempo is 92 BPM; the key is A minor.", CaptionKind.CONTROL)
     offered = paraphrased(text, 8, np.random.default_rng(0))
     assert len(offered) == 8
-    assert all({("bpm", "92"), ("key", "A minor")} == stated_by(captioned(one, CaptionKind.PARAPHRASE)) for one in offered)
+    assert all(
+        {("bpm", "92"), ("key", "A minor")} == stated_by(captioned(one, CaptionKind.PARAPHRASE))
+        for one in offered
+    )
     assert any("The tempo is" not in one and "key is" not in one for one in offered)

@@ -9,7 +9,9 @@ from pipelines.captioning.tag_chunks import JOIN, equal_chunks
 @pytest.mark.parametrize("seed", range(20))
 def test_every_term_stands_in_one_chunk_in_its_place_and_none_is_too_long(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    terms = [f"{number}{'x' * int(rng.integers(1, 12))}" for number in range(int(rng.integers(1, 30)))]
+    terms = [
+        f"{number}{'x' * int(rng.integers(1, 12))}" for number in range(int(rng.integers(1, 30)))
+    ]
     chunks = equal_chunks(terms, 20, len)
     assert JOIN.join(chunks).split(JOIN) == terms
     assert max(map(len, chunks)) <= 20

@@ -25,7 +25,9 @@ def reads_as(bank: str, slots: Slots, *facts: tuple[FactKind, str]) -> None:
         assert recognised(text) == (bank, slots), text
 
 
-@pytest.mark.parametrize("bpm", [*range(20, 401, 7), 80, 81, 88, 100, 101, 110, 111, 118, 120, 180, 200])
+@pytest.mark.parametrize(
+    "bpm", [*range(20, 401, 7), 80, 81, 88, 100, 101, 110, 111, 118, 120, 180, 200]
+)
 def test_a_tempo_reads_back_as_number_word_or_both(bpm: int) -> None:
     word = tempo_word(bpm)
     number, named = (FactKind.BPM, str(bpm)), (FactKind.TEMPO_WORD, word)
@@ -73,12 +75,22 @@ def test_every_chord_and_inversion_reads_back_in_the_spelling_of_every_key(key: 
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 16])
-def test_plain_triads_on_a_b_and_c_read_back_as_chords_not_as_articles_or_a_form(length: int) -> None:
+def test_plain_triads_on_a_b_and_c_read_back_as_chords_not_as_articles_or_a_form(
+    length: int,
+) -> None:
     roots = [9, 11, 0, 9, 4] * 4
     chords = [Chord(root=root, quality=ChordQuality.MAJ) for root in roots[:length]]
-    reads_as("chords", Slots(chords=tuple(c.symbol() for c in chords)), (FactKind.CHORDS, " ".join(c.harte for c in chords)))
+    reads_as(
+        "chords",
+        Slots(chords=tuple(c.symbol() for c in chords)),
+        (FactKind.CHORDS, " ".join(c.harte for c in chords)),
+    )
     backwards = chords[::-1]
-    reads_as("chords", Slots(chords=tuple(c.symbol() for c in backwards)), (FactKind.CHORDS, " ".join(c.harte for c in backwards)))
+    reads_as(
+        "chords",
+        Slots(chords=tuple(c.symbol() for c in backwards)),
+        (FactKind.CHORDS, " ".join(c.harte for c in backwards)),
+    )
 
 
 @pytest.mark.parametrize("rounds", ROUND_TIMES)
@@ -86,13 +98,19 @@ def test_plain_triads_on_a_b_and_c_read_back_as_chords_not_as_articles_or_a_form
 def test_rounds_read_back_as_the_whole_sequence(key: Key, rounds: int) -> None:
     draw = np.random.default_rng(key.tonic + 24 * rounds)
     for length in (2, 3, 4, 8):
-        every = [Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality]
+        every = [
+            Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality
+        ]
         some = [every[place] for place in draw.permutation(len(every))[:length]]
         slots = Slots(chords=tuple(pretty(chord.symbol(key)) for chord in some), rounds=rounds)
-        reads_as("rounds", slots, (FactKind.CHORDS, " ".join([chord.harte for chord in some] * rounds)))
+        reads_as(
+            "rounds", slots, (FactKind.CHORDS, " ".join([chord.harte for chord in some] * rounds))
+        )
     for first, last in (("A", "B"), ("E", "A")):
         reads_as(
-            "rounds", Slots(chords=(first, last), rounds=rounds), (FactKind.CHORDS, " ".join([f"{first}:maj", f"{last}:maj"] * rounds))
+            "rounds",
+            Slots(chords=(first, last), rounds=rounds),
+            (FactKind.CHORDS, " ".join([f"{first}:maj", f"{last}:maj"] * rounds)),
         )
 
 
@@ -100,14 +118,29 @@ def test_rounds_read_back_as_the_whole_sequence(key: Key, rounds: int) -> None:
 def test_chords_with_their_starts_read_back(key: Key) -> None:
     draw = np.random.default_rng(key.tonic)
     for length in (2, 3, 5, 8):
-        every = [Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality]
+        every = [
+            Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality
+        ]
         some = [every[place] for place in draw.permutation(len(every))[:length]]
         starts = tuple(
-            write_number(tenths / 10) for tenths in sorted(draw.choice(np.arange(0, 320, 3), size=length, replace=False).tolist())
+            write_number(tenths / 10)
+            for tenths in sorted(
+                draw.choice(np.arange(0, 320, 3), size=length, replace=False).tolist()
+            )
         )
-        value = " ".join(f"{chord.harte}@{start}" for chord, start in zip(some, starts, strict=True))
-        reads_as("timed", Slots(chords=tuple(pretty(chord.symbol(key)) for chord in some), starts=starts), (FactKind.TIMED_CHORDS, value))
-    reads_as("timed", Slots(chords=("A", "E", "A"), starts=("0", "1.2", "10")), (FactKind.TIMED_CHORDS, "A:maj@0 E:maj@1.2 A:maj@10"))
+        value = " ".join(
+            f"{chord.harte}@{start}" for chord, start in zip(some, starts, strict=True)
+        )
+        reads_as(
+            "timed",
+            Slots(chords=tuple(pretty(chord.symbol(key)) for chord in some), starts=starts),
+            (FactKind.TIMED_CHORDS, value),
+        )
+    reads_as(
+        "timed",
+        Slots(chords=("A", "E", "A"), starts=("0", "1.2", "10")),
+        (FactKind.TIMED_CHORDS, "A:maj@0 E:maj@1.2 A:maj@10"),
+    )
 
 
 def test_every_bank_holds_twelve_different_wordings_or_more() -> None:
@@ -133,7 +166,9 @@ EXAMPLES = (
 
 @pytest.mark.parametrize("joint", JOINTS)
 def test_two_sentences_joined_state_what_each_of_them_states(joint: str) -> None:
-    sentences = [(bank, fill(wording, slots)) for bank, slots in EXAMPLES for wording in WORDINGS[bank]]
+    sentences = [
+        (bank, fill(wording, slots)) for bank, slots in EXAMPLES for wording in WORDINGS[bank]
+    ]
     for bank, one in sentences[::2]:
         for other_bank, other in sentences[:: 7 if joint == "; " else 11]:
             text = joined(one, other, joint)
@@ -141,11 +176,21 @@ def test_two_sentences_joined_state_what_each_of_them_states(joint: str) -> None
                 continue
             assert split_sentences(text) == (text,)
             assert sorted(stated(text)) == sorted(stated(one) + stated(other)), text
-            assert [(part.bank, part.text) for part in own_parts(text)] == [(bank, one), (other_bank, other)], text
+            assert [(part.bank, part.text) for part in own_parts(text)] == [
+                (bank, one),
+                (other_bank, other),
+            ], text
 
 
 def attribute_of(bank: str) -> str:
-    groups = {"bpm": "tempo", "word": "tempo", "both": "tempo", "chord": "chords", "rounds": "chords", "timed": "chords"}
+    groups = {
+        "bpm": "tempo",
+        "word": "tempo",
+        "both": "tempo",
+        "chord": "chords",
+        "rounds": "chords",
+        "timed": "chords",
+    }
     return groups.get(bank, bank.removeprefix("de"))
 
 

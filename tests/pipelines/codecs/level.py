@@ -1,4 +1,6 @@
-"""A codec for tests of everything but codecs: the level of each 1000 samples at 8 kHz; fails under a length in seconds, its `source`."""
+"""A codec for tests of everything but codecs: the level of each 1000 samples at 8 kHz; fails under
+a length in seconds, its `source`.
+"""
 
 import torch
 
@@ -15,8 +17,14 @@ class LevelCodec:
     @property
     def facts(self) -> CodecFacts:
         return CodecFacts(
-            name="level", version="1", licence="CC0-1.0", rate_hz=RATE_HZ, channels=1, bands=1, samples_per_frame=HOP
-        )  # fmt: skip
+            name="level",
+            version="1",
+            licence="CC0-1.0",
+            rate_hz=RATE_HZ,
+            channels=1,
+            bands=1,
+            samples_per_frame=HOP,
+        )
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         frames = self.facts.frames(waves_BS.shape[1])

@@ -1,4 +1,6 @@
-"""AudioLDM's codec on a small autoencoder and a small vocoder of the published layout, with random weights."""
+"""AudioLDM's codec on a small autoencoder and a small vocoder of the published layout, with random
+weights.
+"""
 
 from pathlib import Path
 
@@ -22,15 +24,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("audioldm")
     AutoencoderKL(
-        in_channels=1, out_channels=1, latent_channels=8, block_out_channels=(4, 8, 8), layers_per_block=1, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3, scaling_factor=SCALE,
-    ).save_pretrained(folder / "vae")  # fmt: skip
+        in_channels=1,
+        out_channels=1,
+        latent_channels=8,
+        block_out_channels=(4, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        scaling_factor=SCALE,
+    ).save_pretrained(folder / "vae")
     SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
-            model_in_dim=64, sampling_rate=16_000, upsample_initial_channel=32, upsample_rates=[5, 4, 2, 2, 2],
-            upsample_kernel_sizes=[16, 16, 8, 4, 4], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]], normalize_before=False,
+            model_in_dim=64,
+            sampling_rate=16_000,
+            upsample_initial_channel=32,
+            upsample_rates=[5, 4, 2, 2, 2],
+            upsample_kernel_sizes=[16, 16, 8, 4, 4],
+            resblock_kernel_sizes=[3],
+            resblock_dilation_sizes=[[1]],
+            normalize_before=False,
         )
-    ).save_pretrained(folder / "vocoder")  # fmt: skip
+    ).save_pretrained(folder / "vocoder")
     return folder
 
 
@@ -45,22 +60,37 @@ def test_ten_seconds_become_the_published_grid(codec: AudioLdmCodec) -> None:
     facts = codec.facts
     assert (facts.rate_hz, facts.frames_per_s, facts.licence) == (16_000, 25.0, LICENCE)
     latents = codec.encode(chord((48, 64, 67), duration_s=10.24))
-    assert latents.shape == (1, facts.channels, facts.frames(163_840), facts.bands) == (1, 8, 256, 16)
+    assert (
+        latents.shape == (1, facts.channels, facts.frames(163_840), facts.bands) == (1, 8, 256, 16)
+    )
 
 
 def test_the_spectrogram_is_the_published_one(codec: AudioLdmCodec) -> None:
-    """Log magnitudes of 64 Slaney mel bands, 1024 samples every 160: by transformers' own function."""
+    """Log magnitudes of 64 Slaney mel bands, 1024 samples every 160: by transformers' own
+    function.
+    """
     wave = chord((48, 64, 67), duration_s=1.0)
     filters = mel_filter_bank(513, 64, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
     window = np.hanning(1025)[:-1]
-    expected = spectrogram(wave[0].numpy(), window, 1024, 160, power=1.0, mel_filters=filters, mel_floor=1e-5, log_mel="log")
+    expected = spectrogram(
+        wave[0].numpy(),
+        window,
+        1024,
+        160,
+        power=1.0,
+        mel_filters=filters,
+        mel_floor=1e-5,
+        log_mel="log",
+    )
     ours = codec.spectrogram(wave)[0].numpy()
     assert ours.shape == (64, 100)
     assert np.abs(ours - expected[:, :100]).max() < 1e-2
     assert ours.std() > 1
 
 
-def test_latents_are_the_autoencoder_s_middle_times_its_factor_and_waves_the_vocoder_s(folder: Path, codec: AudioLdmCodec) -> None:
+def test_latents_are_the_autoencoder_s_middle_times_its_factor_and_waves_the_vocoder_s(
+    folder: Path, codec: AudioLdmCodec
+) -> None:
     autoencoder = AutoencoderKL.from_pretrained(folder / "vae").eval()
     vocoder = SpeechT5HifiGan.from_pretrained(folder / "vocoder").eval()
     wave = sines(440.0, duration_s=0.32)

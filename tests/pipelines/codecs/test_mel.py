@@ -20,7 +20,11 @@ def round_trip(waves: torch.Tensor) -> torch.Tensor:
 def test_ten_seconds_become_a_small_grid_of_about_unit_scale() -> None:
     clicks = torch.zeros(1, 160_000)
     clicks[:, ::8000] = 1.0
-    music = chord((48, 64, 67), duration_s=10.0) + 0.01 * torch.randn(1, 160_000, generator=torch.Generator().manual_seed(0)) + 0.3 * clicks
+    music = (
+        chord((48, 64, 67), duration_s=10.0)
+        + 0.01 * torch.randn(1, 160_000, generator=torch.Generator().manual_seed(0))
+        + 0.3 * clicks
+    )
     latents = CODEC.encode(music)
     assert latents.shape == (1, 64, 80, 8)
     assert abs(latents.mean()) < 0.7
@@ -34,7 +38,9 @@ def test_silence_is_the_lowest_latent_and_comes_back_as_silence() -> None:
 
 
 def test_tones_over_five_octaves_come_back_within_20_cents() -> None:
-    frequencies = [82.4 * 2 ** (step / 8) for step in range(41)]  # from a guitar's low E, three quarter tones apart
+    frequencies = [
+        82.4 * 2 ** (step / 8) for step in range(41)
+    ]  # from a guitar's low E, three quarter tones apart
     waves = round_trip(sines(*frequencies, duration_s=1.0))
     off = [cents_off(wave, frequency) for wave, frequency in zip(waves, frequencies, strict=True)]
     assert np.abs(off).max() < 20
@@ -42,12 +48,22 @@ def test_tones_over_five_octaves_come_back_within_20_cents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("harte", "pitches"), [("C", (48, 64, 67)), ("A:min", (57, 60, 64)), ("F#:dim", (54, 57, 60)), ("Eb:maj7/3", (55, 58, 62, 63))]
+    ("harte", "pitches"),
+    [
+        ("C", (48, 64, 67)),
+        ("A:min", (57, 60, 64)),
+        ("F#:dim", (54, 57, 60)),
+        ("Eb:maj7/3", (55, 58, 62, 63)),
+    ],
 )
-def test_the_notes_of_a_chord_are_still_the_loudest_pitch_classes(harte: str, pitches: tuple[int, ...]) -> None:
+def test_the_notes_of_a_chord_are_still_the_loudest_pitch_classes(
+    harte: str, pitches: tuple[int, ...]
+) -> None:
     energy, sounding = chroma(round_trip(chord(pitches))[0]), Chord.parse(harte).pitches
     assert set(np.argsort(energy)[-len(sounding) :].tolist()) == sounding
-    assert energy[list(sounding)].sum() > 0.7  # of close notes in a low register, a fifth leaks into the semitones beside them
+    assert (
+        energy[list(sounding)].sum() > 0.7
+    )  # of close notes in a low register, a fifth leaks into the semitones beside them
     others = [energy[pitch] for pitch in range(12) if pitch not in sounding]
     assert min(energy[list(sounding)]) > 1.5 * max(others)
 
@@ -56,7 +72,9 @@ def test_a_stroke_comes_back_when_it_was_struck() -> None:
     wave = torch.zeros(1, 48_000)
     for start in (8_000, 20_000, 33_000):
         wave[:, start : start + 4000] += (
-            0.5 * torch.randn(4000, generator=torch.Generator().manual_seed(start)) * torch.exp(-torch.arange(4000) / 800)
+            0.5
+            * torch.randn(4000, generator=torch.Generator().manual_seed(start))
+            * torch.exp(-torch.arange(4000) / 800)
         )
     heard = round_trip(wave)[0]
     level = heard.unfold(0, 160, 160).square().mean(1).sqrt()  # 10 ms
@@ -102,7 +120,9 @@ def test_what_a_model_exaggerates_stays_within_bounds() -> None:
 
 
 def test_what_is_not_a_codec_or_not_its_latent_is_refused() -> None:
-    with pytest.raises(PipelineError, match="8 channels and 16 bands are not this codec's: it has 64 and 8"):
+    with pytest.raises(
+        PipelineError, match="8 channels and 16 bands are not this codec's: it has 64 and 8"
+    ):
         CODEC.decode(torch.zeros(1, 8, 256, 16))
     with pytest.raises(PipelineError, match="no codec called 'flute'"):
         open_codec("flute")

@@ -32,13 +32,20 @@ def small_encodec(**knobs: Any) -> EncodecModel:
     """Two codebooks of 64 entries: 6 bits each, 200 frames a second."""
     torch.manual_seed(0)
     config = EncodecConfig(
-        sampling_rate=RATE_HZ, hidden_size=8, num_filters=4, upsampling_ratios=[5, 4, 4], codebook_size=64, target_bandwidths=[1.2, 2.4],
+        sampling_rate=RATE_HZ,
+        hidden_size=8,
+        num_filters=4,
+        upsampling_ratios=[5, 4, 4],
+        codebook_size=64,
+        target_bandwidths=[1.2, 2.4],
         **knobs,
-    )  # fmt: skip
+    )
     model = EncodecModel(config).eval()
     with torch.no_grad():
         residual = model.encoder(music(3.0)[:, None])
-        for layer in model.quantizer.layers:  # entries lie where what they round does, as after training
+        for (
+            layer
+        ) in model.quantizer.layers:  # entries lie where what they round does, as after training
             layer.codebook.embed.copy_(residual[0][:, torch.randint(0, residual.shape[2], (64,))].T)
             layer.codebook.cluster_size.copy_(torch.rand(64) + 0.5)
             residual = residual - layer.decode(layer.encode(residual))
@@ -48,14 +55,24 @@ def small_encodec(**knobs: Any) -> EncodecModel:
 def small_dac() -> DacModel:
     torch.manual_seed(0)
     config = DacConfig(
-        sampling_rate=RATE_HZ, encoder_hidden_size=8, decoder_hidden_size=32, downsampling_ratios=[2, 5, 8],
-        n_codebooks=3, codebook_size=64, codebook_dim=4,
-    )  # fmt: skip
+        sampling_rate=RATE_HZ,
+        encoder_hidden_size=8,
+        decoder_hidden_size=32,
+        downsampling_ratios=[2, 5, 8],
+        n_codebooks=3,
+        codebook_size=64,
+        codebook_dim=4,
+    )
     model = DacModel(config).eval()
     with torch.no_grad():
         for name, layer in model.named_modules():
-            if isinstance(layer, torch.nn.Conv1d):  # drawn as transformers draws them, they would give hardly any sound
-                torch.nn.init.normal_(layer.weight, std=(0.3 if "decoder" in name else 1.0) * layer.weight[0].numel() ** -0.5)
+            if isinstance(
+                layer, torch.nn.Conv1d
+            ):  # drawn as transformers draws them, they would give hardly any sound
+                torch.nn.init.normal_(
+                    layer.weight,
+                    std=(0.3 if "decoder" in name else 1.0) * layer.weight[0].numel() ** -0.5,
+                )
         residual = model.encoder(music(3.0)[:, None])
         for book in model.quantizer.quantizers:
             seen_KT = book.in_proj(residual)[0]
@@ -75,9 +92,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = request.param.split()[0]
     if name == "dac":
         model, channels, licence = small_dac(), 3 * 4, "MIT"
-        model.config.hop_length = 512  # as in published configurations that were made from the default one
+        model.config.hop_length = (
+            512  # as in published configurations that were made from the default one
+        )
     else:
-        knobs = {"use_causal_conv": False, "use_conv_shortcut": False} if "not causal" in request.param else {}  # as MusicGen's
+        knobs = (
+            {"use_causal_conv": False, "use_conv_shortcut": False}
+            if "not causal" in request.param
+            else {}
+        )  # as MusicGen's
         model, channels, licence = small_encodec(**knobs), 8, "CC-BY-NC-4.0"
     model.save_pretrained(folder)
     return Case(name, open_codec(name, str(folder)), model, folder, channels, 80, licence)
@@ -86,8 +109,18 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_its_facts_are_the_model_s(case: Case) -> None:
     facts = case.codec.facts
     assert (facts.name, facts.licence, facts.rate_hz) == (case.name, case.licence, RATE_HZ)
-    assert (facts.channels, facts.bands, facts.samples_per_frame, facts.frames_per_s) == (case.channels, 1, case.hop, 200.0)
-    assert case.codec.encode(sines(440.0, 220.0, duration_s=0.5)).shape == (2, case.channels, 100, 1)
+    assert (facts.channels, facts.bands, facts.samples_per_frame, facts.frames_per_s) == (
+        case.channels,
+        1,
+        case.hop,
+        200.0,
+    )
+    assert case.codec.encode(sines(440.0, 220.0, duration_s=0.5)).shape == (
+        2,
+        case.channels,
+        100,
+        1,
+    )
 
 
 def test_latents_have_about_zero_mean_and_unit_variance(case: Case) -> None:
@@ -98,7 +131,9 @@ def test_latents_have_about_zero_mean_and_unit_variance(case: Case) -> None:
 
 def test_what_is_played_is_what_the_published_codec_plays(case: Case) -> None:
     wave = music(1.0)
-    expected = case.model(wave[:, None], **({"bandwidth": 2.4} if case.name == "encodec" else {})).audio_values.reshape(1, -1)
+    expected = case.model(
+        wave[:, None], **({"bandwidth": 2.4} if case.name == "encodec" else {})
+    ).audio_values.reshape(1, -1)
     played = case.codec.decode(case.codec.encode(wave))
     assert played.shape == (1, RATE_HZ)
     assert expected.std() > 1e-4
@@ -109,20 +144,27 @@ def test_the_codes_are_those_of_the_published_codec(case: Case) -> None:
     """Latents in half precision, as they are stored, are rounded to nearly the same codes."""
     wave = music(1.0)
     stored = case.codec.encode(wave).half().float()
-    expected = case.model(wave[:, None], **({"bandwidth": 2.4} if case.name == "encodec" else {})).audio_values.reshape(1, -1)
+    expected = case.model(
+        wave[:, None], **({"bandwidth": 2.4} if case.name == "encodec" else {})
+    ).audio_values.reshape(1, -1)
     off = (case.codec.decode(stored)[:, : expected.shape[1]] - expected.clamp(-1, 1)).abs()
     assert (off < 1e-3).float().mean() > 0.9
 
 
 def test_silence_fills_the_last_frame(case: Case) -> None:
     wave = music(0.5)[:, :7960]
-    assert torch.equal(case.codec.encode(wave), case.codec.encode(torch.nn.functional.pad(wave, (0, 40))))
+    assert torch.equal(
+        case.codec.encode(wave), case.codec.encode(torch.nn.functional.pad(wave, (0, 40)))
+    )
     assert case.codec.decode(case.codec.encode(wave)).shape == (1, 8000)
 
 
 def test_a_clip_in_a_batch_gives_its_own_latents_and_waves(case: Case) -> None:
     batch = torch.cat([music(0.5), sines(440.0, 220.0, duration_s=0.5)])
-    together, alone = case.codec.encode(batch), torch.cat([case.codec.encode(wave[None]) for wave in batch])
+    together, alone = (
+        case.codec.encode(batch),
+        torch.cat([case.codec.encode(wave[None]) for wave in batch]),
+    )
     assert torch.allclose(together, alone, atol=1e-4)
     played = torch.cat([case.codec.decode(latents[None]) for latents in together])
     assert torch.allclose(case.codec.decode(together), played, atol=1e-4)
@@ -132,7 +174,11 @@ def test_the_version_tells_weights_apart_and_the_scale_is_in_the_weights(case: C
     again = open_codec(case.name, str(case.folder))
     assert again.facts == case.codec.facts
     assert torch.equal(again.encode(music(0.2)), case.codec.encode(music(0.2)))
-    louder = DacModel.from_pretrained(case.folder) if case.name == "dac" else EncodecModel.from_pretrained(case.folder)
+    louder = (
+        DacModel.from_pretrained(case.folder)
+        if case.name == "dac"
+        else EncodecModel.from_pretrained(case.folder)
+    )
     with torch.no_grad():
         next(louder.decoder.parameters()).mul_(1.01)
     assert type(again)(louder).facts.version != again.facts.version  # type: ignore[call-arg]
@@ -150,26 +196,46 @@ def test_latents_of_another_codec_are_refused(case: Case) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: small_encodec(audio_channels=1, normalize=True), "keeps the loudness of each chunk"),
-        (lambda: small_encodec(chunk_length_s=1.0, overlap=0.01), "keeps the loudness of each chunk"),
-        (lambda: EncodecModel(EncodecConfig(audio_channels=2, num_filters=2, hidden_size=4)), "has 2 channels: only mono ones"),
-        (lambda: EncodecModel(EncodecConfig(num_filters=2, hidden_size=4)), "they were never trained"),
+        (
+            lambda: small_encodec(audio_channels=1, normalize=True),
+            "keeps the loudness of each chunk",
+        ),
+        (
+            lambda: small_encodec(chunk_length_s=1.0, overlap=0.01),
+            "keeps the loudness of each chunk",
+        ),
+        (
+            lambda: EncodecModel(EncodecConfig(audio_channels=2, num_filters=2, hidden_size=4)),
+            "has 2 channels: only mono ones",
+        ),
+        (
+            lambda: EncodecModel(EncodecConfig(num_filters=2, hidden_size=4)),
+            "they were never trained",
+        ),
     ],
 )
-def test_encodec_models_that_cannot_be_used_are_refused(make: Callable[[], EncodecModel], said: str, tmp_path: Path) -> None:
+def test_encodec_models_that_cannot_be_used_are_refused(
+    make: Callable[[], EncodecModel], said: str, tmp_path: Path
+) -> None:
     make().save_pretrained(tmp_path)
     with pytest.raises(PipelineError, match=said):
         open_codec("encodec", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["encodec", "dac"])
-def test_a_folder_without_a_model_is_refused_with_what_was_expected(name: str, tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_what_was_expected(
+    name: str, tmp_path: Path
+) -> None:
     with pytest.raises(PipelineError, match=r"expected an id on the Hugging Face hub, or a folder"):
         open_codec(name, str(tmp_path))
 
 
-@pytest.mark.parametrize(("name", "other", "kind"), [("encodec", small_dac, "dac"), ("dac", small_encodec, "encodec")])
-def test_weights_of_another_codec_are_refused_with_their_kind(name: str, other: Callable[[], Any], kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "other", "kind"), [("encodec", small_dac, "dac"), ("dac", small_encodec, "encodec")]
+)
+def test_weights_of_another_codec_are_refused_with_their_kind(
+    name: str, other: Callable[[], Any], kind: str, tmp_path: Path
+) -> None:
     other().save_pretrained(tmp_path)
     with pytest.raises(PipelineError, match=f"holds a model of kind '{kind}'"):
         open_codec(name, str(tmp_path))

@@ -18,7 +18,12 @@ def sines(*frequencies_hz: float, rate_hz: int = 16_000, duration_s: float = 3.0
 def chord(pitches: Sequence[int], rate_hz: int = 16_000, duration_s: float = 3.0) -> torch.Tensor:
     """Notes by their MIDI numbers, each with four falling harmonics: (1, S)."""
     notes = [440 * 2 ** ((pitch - 69) / 12) for pitch in pitches]
-    partials = torch.cat([sines(*(n * note for note in notes), rate_hz=rate_hz, duration_s=duration_s) / n**2 for n in range(1, 5)])
+    partials = torch.cat(
+        [
+            sines(*(n * note for note in notes), rate_hz=rate_hz, duration_s=duration_s) / n**2
+            for n in range(1, 5)
+        ]
+    )
     return partials.sum(0, keepdim=True) / len(pitches)
 
 

@@ -14,15 +14,26 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter,
 
 CLAIM: dict[str, Any] = {"confidence": 0.9, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 TIMES = np.arange(5 * EAR_HZ) / EAR_HZ
-ORGAN = (0.1 * sum(np.sin(2 * np.pi * hertz * TIMES) for hertz in (220, 277, 330, 440))).astype(np.float32)
+ORGAN = (0.1 * sum(np.sin(2 * np.pi * hertz * TIMES) for hertz in (220, 277, 330, 440))).astype(
+    np.float32
+)
 
 
-def labels(bpm: float | None = None, beats_per_bar: int | None = None, mode: str | None = None, chord: bool = True) -> Labels:
+def labels(
+    bpm: float | None = None,
+    beats_per_bar: int | None = None,
+    mode: str | None = None,
+    chord: bool = True,
+) -> Labels:
     segments = (ChordSegment(start_s=0, end_s=5, label="A:maj"),) if chord else ()
     return Labels(
-        duration_s=5, beats=Beats(**CLAIM), meter=Meter(beats_per_bar=beats_per_bar, **CLAIM), tempo=Tempo(bpm=bpm, **CLAIM),
-        chords=Chords(segments=segments, **CLAIM), key=KeyLabel(tonic=None if mode is None else 9, mode=mode, **CLAIM),
-    )  # fmt: skip
+        duration_s=5,
+        beats=Beats(**CLAIM),
+        meter=Meter(beats_per_bar=beats_per_bar, **CLAIM),
+        tempo=Tempo(bpm=bpm, **CLAIM),
+        chords=Chords(segments=segments, **CLAIM),
+        key=KeyLabel(tonic=None if mode is None else 9, mode=mode, **CLAIM),
+    )
 
 
 def drums() -> np.ndarray:
@@ -63,11 +74,15 @@ def test_silence_and_nan_free_edges_are_described_too() -> None:
 
 def test_text_meets_text_in_minilms_space() -> None:
     embedder = bridge.load(LabelRecipe())
-    found = embedder.embed_audio([Sound(ORGAN, labels(70, 3, "minor")), Sound(drums(), labels(120, 4, None, chord=False))])
+    found = embedder.embed_audio(
+        [Sound(ORGAN, labels(70, 3, "minor")), Sound(drums(), labels(120, 4, None, chord=False))]
+    )
     waltz, beat = embedder.embed_text(["A sad, slow waltz played on the organ", "A loud drum solo"])
     assert found[0] @ waltz > found[1] @ waltz
     assert found[1] @ beat > found[0] @ beat
-    np.testing.assert_allclose(found[0], minilm.embedded([described(ORGAN, labels(70, 3, "minor"))])[0], atol=1e-6)
+    np.testing.assert_allclose(
+        found[0], minilm.embedded([described(ORGAN, labels(70, 3, "minor"))])[0], atol=1e-6
+    )
 
 
 def test_a_sound_without_labels_is_refused() -> None:

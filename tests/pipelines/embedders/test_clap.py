@@ -1,4 +1,6 @@
-"""CLAP hears what its own extractor and model give, for any number of clips at once; its folder says what it is."""
+"""CLAP hears what its own extractor and model give, for any number of clips at once; its folder
+says what it is.
+"""
 
 from pathlib import Path
 
@@ -22,31 +24,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
-    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))).astype(np.float32)
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))).astype(
+        np.float32
+    )
 
 
 def published(folder: Path, wave: np.ndarray) -> np.ndarray:
     """The vector of a clip of one window, by transformers alone."""
-    given = ClapFeatureExtractor.from_pretrained(folder)(wave, sampling_rate=RATE_HZ, return_tensors="pt")
+    given = ClapFeatureExtractor.from_pretrained(folder)(
+        wave, sampling_rate=RATE_HZ, return_tensors="pt"
+    )
     with torch.inference_mode():
         found = (
             ClapModel.from_pretrained(folder)
             .eval()
-            .get_audio_features(input_features=given["input_features"], is_longer=torch.zeros(1, 1, dtype=torch.bool))
+            .get_audio_features(
+                input_features=given["input_features"],
+                is_longer=torch.zeros(1, 1, dtype=torch.bool),
+            )
         )
     return found.pooler_output[0].numpy()
 
 
 @pytest.mark.parametrize("fusion", [False, True])
 @pytest.mark.parametrize("seconds", [10.0, 4.2])
-def test_a_clip_of_one_window_has_the_vector_that_transformers_gives(tmp_path: Path, fusion: bool, seconds: float) -> None:
+def test_a_clip_of_one_window_has_the_vector_that_transformers_gives(
+    tmp_path: Path, fusion: bool, seconds: float
+) -> None:
     model = save_clap(tmp_path, fusion=fusion)
     found = clap.load(LabelRecipe(model=str(model))).embed_audio([Sound(noise(seconds))])
     np.testing.assert_allclose(found[0], published(model, noise(seconds)), atol=1e-4)
 
 
 def test_spectrograms_are_the_extractors_to_a_thousandth_of_a_decibel(folder: Path) -> None:
-    given = ClapFeatureExtractor.from_pretrained(folder)(noise(10.0), sampling_rate=RATE_HZ, return_tensors="pt")["input_features"]
+    given = ClapFeatureExtractor.from_pretrained(folder)(
+        noise(10.0), sampling_rate=RATE_HZ, return_tensors="pt"
+    )["input_features"]
     ours = ClapSound.of(folder, torch.device("cpu")).features(torch.from_numpy(noise(10.0))[None])
     np.testing.assert_allclose(ours.numpy(), given.numpy(), atol=1e-3)
 
@@ -54,24 +67,42 @@ def test_spectrograms_are_the_extractors_to_a_thousandth_of_a_decibel(folder: Pa
 def test_a_long_clip_is_the_mean_of_its_windows_at_length_one(folder: Path) -> None:
     embedder = clap.load(LabelRecipe(model=str(folder)))
     long = noise(25.0)
-    parts = embedder.embed_audio([Sound(long[:480_000]), Sound(long[480_000:960_000]), Sound(long[-480_000:])])
+    parts = embedder.embed_audio(
+        [Sound(long[:480_000]), Sound(long[480_000:960_000]), Sound(long[-480_000:])]
+    )
     mean = parts.mean(axis=0)
-    np.testing.assert_allclose(embedder.embed_audio([Sound(long)])[0], mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(
+        embedder.embed_audio([Sound(long)])[0], mean / np.linalg.norm(mean), atol=1e-5
+    )
 
 
 def test_batches_of_any_size_give_the_same_vectors(folder: Path) -> None:
     sounds = [Sound(noise(seconds, seed)) for seed, seconds in enumerate((10, 3, 25, 10, 12))]
-    one, all_at_once = (clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_audio(sounds) for batch in (1, 16))
+    one, all_at_once = (
+        clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_audio(sounds)
+        for batch in (1, 16)
+    )
     np.testing.assert_allclose(one, all_at_once, atol=1e-5)
 
 
 def test_texts_in_any_batch_have_the_vectors_that_transformers_gives(folder: Path) -> None:
     texts = ["A sad flute.", "x", "Loud drums and an electric guitar play a riff", "y" * 200]
-    given = AutoTokenizer.from_pretrained(folder)(texts, padding=True, truncation=True, max_length=77, return_tensors="pt")
+    given = AutoTokenizer.from_pretrained(folder)(
+        texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
+    )
     with torch.inference_mode():
-        expected = ClapModel.from_pretrained(folder).eval().get_text_features(**given).pooler_output.numpy()
+        expected = (
+            ClapModel.from_pretrained(folder)
+            .eval()
+            .get_text_features(**given)
+            .pooler_output.numpy()
+        )
     for batch in (1, 2, 16):
-        np.testing.assert_allclose(clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_text(texts), expected, atol=1e-5)
+        np.testing.assert_allclose(
+            clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_text(texts),
+            expected,
+            atol=1e-5,
+        )
 
 
 def test_a_window_begins_where_the_last_ended_and_the_last_stands_against_the_end() -> None:
@@ -112,5 +143,8 @@ def test_a_model_that_is_nowhere_is_named() -> None:
 
 
 def test_an_embedder_that_is_not_installed_is_named_with_those_that_are() -> None:
-    with pytest.raises(PipelineError, match=r"label.embedder muq is unknown here: expected bridge, clap, or install"):
+    with pytest.raises(
+        PipelineError,
+        match=r"label.embedder muq is unknown here: expected bridge, clap, or install",
+    ):
         offered("muq")

@@ -1,4 +1,6 @@
-"""A plug-in whose packages break ours lives in an environment of its own, where its embedder's child runs."""
+"""A plug-in whose packages break ours lives in an environment of its own, where its embedder's
+child runs.
+"""
 
 import subprocess
 import sys
@@ -24,8 +26,14 @@ ENTRY = "[obbligato.embedders]\nelsewhere = tests.support.plain_embedder\n"
 @pytest.fixture
 def python(tmp_path: Path) -> str:
     """The interpreter of an environment in which alone the plug-in is installed."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(tmp_path / "env"), "platbase": str(tmp_path / "env")}))
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True
+    )
+    packages = Path(
+        sysconfig.get_path(
+            "purelib", "venv", {"base": str(tmp_path / "env"), "platbase": str(tmp_path / "env")}
+        )
+    )
     (packages / "ours.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
     info = packages / "elsewhere-1.dist-info"
     info.mkdir()
@@ -40,7 +48,11 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
     try:
         assert description(Recipe(label=recipe)).dimension == 32
         with embedder_child(recipe, LimitsRecipe()) as child:
-            [made] = child.run("pipelines.embedders.child:embed_excerpts", [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe)
+            [made] = child.run(
+                "pipelines.embedders.child:embed_excerpts",
+                [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)],
+                recipe,
+            )
     finally:
         CHILDREN.close()
     assert isinstance(made, Embedded)
@@ -49,7 +61,9 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
 
 
 def test_here_the_same_plug_in_is_unknown() -> None:
-    with pytest.raises(PipelineError, match=r"label\.embedder elsewhere is unknown here: expected bridge, clap"):
+    with pytest.raises(
+        PipelineError, match=r"label\.embedder elsewhere is unknown here: expected bridge, clap"
+    ):
         description(Recipe(label=LabelRecipe(embedder="elsewhere")))
 
 

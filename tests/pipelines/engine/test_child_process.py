@@ -102,7 +102,9 @@ def test_good_items_have_their_results_in_order_from_one_persistent_child(child:
     assert run(child, []) == []
 
 
-@pytest.mark.parametrize(("deed", "figure"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("exit", "exit status 3")])
+@pytest.mark.parametrize(
+    ("deed", "figure"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("exit", "exit status 3")]
+)
 def test_a_crash_kills_its_item_only(child: Child, deed: str, figure: str) -> None:
     assert check_only(child, deed, "crashed").figure == figure
 
@@ -137,11 +139,19 @@ def test_two_kinds_of_bad_items_in_one_batch_are_both_found(child: Child) -> Non
     ]
 
 
-def test_a_child_that_was_killed_from_within_by_sigkill_is_replaced_and_the_batch_completes(child: Child, tmp_path: Path) -> None:
-    assert run(child, ["a", "killed once", "b"], str(tmp_path / "mark")) == ["did a", "did killed once", "did b"]
+def test_a_child_that_was_killed_from_within_by_sigkill_is_replaced_and_the_batch_completes(
+    child: Child, tmp_path: Path
+) -> None:
+    assert run(child, ["a", "killed once", "b"], str(tmp_path / "mark")) == [
+        "did a",
+        "did killed once",
+        "did b",
+    ]
 
 
-def test_a_child_that_somebody_kills_in_mid_work_is_replaced_and_the_batch_completes(child: Child, tmp_path: Path) -> None:
+def test_a_child_that_somebody_kills_in_mid_work_is_replaced_and_the_batch_completes(
+    child: Child, tmp_path: Path
+) -> None:
     path = tmp_path / "pid"
     os.mkfifo(path)
 
@@ -153,7 +163,11 @@ def test_a_child_that_somebody_kills_in_mid_work_is_replaced_and_the_batch_compl
 
     killer = threading.Thread(target=kill_the_first)
     killer.start()
-    assert run(child, ["a", "wait for kill", "b"], str(path)) == ["did a", "did wait for kill", "did b"]
+    assert run(child, ["a", "wait for kill", "b"], str(path)) == [
+        "did a",
+        "did wait for kill",
+        "did b",
+    ]
     killer.join(timeout=5)
     assert not killer.is_alive()
 
@@ -198,7 +212,9 @@ def test_closing_ends_the_child(child: Child) -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_a_pool_hands_out_a_warm_child_with_the_new_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_hands_out_a_warm_child_with_the_new_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / f"{MODULE}.py").write_text(DEEDS)
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = ChildPool()

@@ -13,7 +13,10 @@ from pipelines.beam.run import arguments, first_cause
 from pipelines.errors import PipelineError
 
 DATAFLOW = ("project=p", "region=r", "temp_location=gs://b/temp")
-UNKNOWN = "is unknown: expected local, FlinkRunner, SparkRunner, DataflowRunner, PortableRunner, PrismRunner, or a class by its dotted path"
+UNKNOWN = (
+    "is unknown: expected local, FlinkRunner, SparkRunner, DataflowRunner, PortableRunner, "
+    "PrismRunner, or a class by its dotted path"
+)
 
 
 def refusal(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -> str:
@@ -27,7 +30,7 @@ def accept(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -
 
 
 class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):  # type: ignore[misc]
-    def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
+    def DescribePipelineOptions(self, request: object, context: object) -> object:
         described = beam_job_api_pb2.PipelineOptionDescriptor(name="watermark_idle")
         return beam_job_api_pb2.DescribePipelineOptionsResponse(options=[described])
 
@@ -51,10 +54,13 @@ def deaf() -> Iterator[str]:
         yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("runner", ["DaskRunner", "dask", "apache_beam.runners.dask.dask_runner.DaskRunner"])
+@pytest.mark.parametrize(
+    "runner", ["DaskRunner", "dask", "apache_beam.runners.dask.dask_runner.DaskRunner"]
+)
 def test_dask_is_refused_with_the_reason_and_the_way_out(runner: str) -> None:
     assert refusal(runner) == (
-        "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle emits, all but the last branch); "
+        "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle "
+        "emits, all but the last branch); "
         "use slices instead: --slices N --dask ADDRESS"
     )
 
@@ -79,19 +85,30 @@ def test_options_become_beams_own() -> None:
 
 def test_the_local_engine_is_not_beam_and_takes_none_of_its_options() -> None:
     accept("local", workers=2)
-    said = "--beam direct_runner_bundle_repeat is an option of Beam, which runner local does without: name the runner it is for"
+    said = (
+        "--beam direct_runner_bundle_repeat is an option of Beam, which runner local does "
+        "without: name the runner it is for"
+    )
     assert refusal("local", "direct_runner_bundle_repeat=2") == said
 
 
-@pytest.mark.parametrize("written", ["colour=red", "direct_runner_bundle=2", "colour", "flink-master=a:1"])
+@pytest.mark.parametrize(
+    "written", ["colour=red", "direct_runner_bundle=2", "colour", "flink-master=a:1"]
+)
 def test_an_option_that_nobody_knows_is_named(written: str) -> None:
     name = written.partition("=")[0]
-    assert refusal("local", written) == f"--beam {name} is no option of Beam, nor of runner local; nothing was submitted"
+    assert (
+        refusal("local", written)
+        == f"--beam {name} is no option of Beam, nor of runner local; nothing was submitted"
+    )
 
 
 def test_the_unknown_option_is_named_among_known_ones() -> None:
     said = refusal("FlinkRunner", "flink_master=a:1", "colour=red", "parallelism=2")
-    assert said == "--beam colour is no option of Beam, nor of runner FlinkRunner; nothing was submitted"
+    assert (
+        said
+        == "--beam colour is no option of Beam, nor of runner FlinkRunner; nothing was submitted"
+    )
 
 
 def test_a_value_that_does_not_fit_is_shown() -> None:
@@ -100,7 +117,9 @@ def test_a_value_that_does_not_fit_is_shown() -> None:
 
 
 def test_a_choice_that_there_is_not_is_told_the_choices() -> None:
-    assert "invalid choice: '1.2' (choose from" in refusal("FlinkRunner", "flink_master=a:1", "flink_version=1.2")
+    assert "invalid choice: '1.2' (choose from" in refusal(
+        "FlinkRunner", "flink_master=a:1", "flink_version=1.2"
+    )
 
 
 def test_an_option_that_wants_a_value_does_not_go_without() -> None:
@@ -109,7 +128,10 @@ def test_an_option_that_wants_a_value_does_not_go_without() -> None:
 
 @pytest.mark.parametrize("name", ["s3_secret_access_key", "s3_session_token", "s3_access_key_id"])
 def test_secrets_are_refused_and_not_repeated(name: str) -> None:
-    assert refusal("local", f"{name}=HUSH") == f"--beam {name} would be stored with the run; secrets come from the environment only"
+    assert (
+        refusal("local", f"{name}=HUSH")
+        == f"--beam {name} would be stored with the run; secrets come from the environment only"
+    )
 
 
 def test_flags_go_without_a_value() -> None:
@@ -117,10 +139,20 @@ def test_flags_go_without_a_value() -> None:
     accept("DataflowRunner", *DATAFLOW, "--no_use_public_ips", out="gs://b/corpus")
 
 
-@pytest.mark.parametrize("option", ["runner=FlinkRunner", "direct_num_workers=4", "direct-num-workers=4", "direct_running_mode=in_memory"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "runner=FlinkRunner",
+        "direct_num_workers=4",
+        "direct-num-workers=4",
+        "direct_running_mode=in_memory",
+    ],
+)
 def test_options_that_ours_stand_for_contradict_them(option: str) -> None:
     name = option.partition("=")[0].replace("-", "_")
-    assert refusal("local", option) == f"--beam {name} contradicts --runner and --workers: use those"
+    assert (
+        refusal("local", option) == f"--beam {name} contradicts --runner and --workers: use those"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,14 +184,24 @@ def test_asking_beam_for_help_does_not_end_the_program() -> None:
     ],
 )
 def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], needed: str) -> None:
-    assert refusal(runner, *given, out="gs://b/corpus") == f"runner {runner} needs --beam {needed}=…"
+    assert (
+        refusal(runner, *given, out="gs://b/corpus") == f"runner {runner} needs --beam {needed}=…"
+    )
 
 
 @pytest.mark.parametrize(
     ("runner", "option", "said"),
     [
-        ("local", "flink_master=a:1", "--beam flink_master does not go with runner local, but with FlinkRunner"),
-        ("SparkRunner", "flink_master=a:1", "--beam flink_master does not go with runner SparkRunner, but with FlinkRunner"),
+        (
+            "local",
+            "flink_master=a:1",
+            "--beam flink_master does not go with runner local, but with FlinkRunner",
+        ),
+        (
+            "SparkRunner",
+            "flink_master=a:1",
+            "--beam flink_master does not go with runner SparkRunner, but with FlinkRunner",
+        ),
         (
             "PrismRunner",
             "spark_master_url=spark://a:1",
@@ -169,7 +211,8 @@ def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], n
             "local",
             "environment_type=EXTERNAL",
             "--beam environment_type does not go with runner local, "
-            "but with FlinkRunner or SparkRunner or DataflowRunner or PortableRunner or PrismRunner",
+            "but with FlinkRunner or SparkRunner or DataflowRunner or PortableRunner or "
+            "PrismRunner",
         ),
     ],
 )
@@ -180,14 +223,18 @@ def test_an_option_of_another_runner_says_whose_it_is(runner: str, option: str, 
 @pytest.mark.parametrize("kind", ["EXTERNAL", "external", "DOCKER", "PROCESS"])
 def test_workers_elsewhere_need_to_be_told_where(kind: str) -> None:
     assert refusal("SparkRunner", f"environment_type={kind}") == (
-        "--beam environment_type also needs --beam environment_config=… (a worker pool's address, an image, or a command)"
+        "--beam environment_type also needs --beam environment_config=… (a worker pool's "
+        "address, an image, or a command)"
     )
     accept("SparkRunner", f"environment_type={kind}", "environment_config=localhost:1")
     accept("SparkRunner", "environment_type=LOOPBACK")
 
 
 def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() -> None:
-    said = "memory://c lies in this process's memory, which workers of FlinkRunner cannot reach; name a folder or URL"
+    said = (
+        "memory://c lies in this process's memory, which workers of FlinkRunner cannot reach; "
+        "name a folder or URL"
+    )
     assert refusal("FlinkRunner", "flink_master=a:1", out="memory://c") == said
     said = "/corpus is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
     assert refusal("DataflowRunner", *DATAFLOW) == said
@@ -196,7 +243,10 @@ def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() 
 
 
 def test_workers_are_counted_on_this_machine_only() -> None:
-    said = "--workers counts workers of this machine; runner SparkRunner has options of its own for that"
+    said = (
+        "--workers counts workers of this machine; runner SparkRunner has options of its own for "
+        "that"
+    )
     assert refusal("SparkRunner", workers=2) == said
 
 
@@ -208,7 +258,9 @@ def test_options_of_flinks_and_sparks_job_servers_are_known() -> None:
 
 def test_an_option_that_a_running_job_server_describes_is_accepted(job_server: str) -> None:
     accept("PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3")
-    assert "colour is no option" in refusal("PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3", "colour=red")
+    assert "colour is no option" in refusal(
+        "PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3", "colour=red"
+    )
 
 
 @pytest.mark.parametrize("others", [(), ("watermark_idle=3",)])
@@ -239,7 +291,13 @@ ValueError: chords overlap [while running 'cut']
 
 def test_of_nested_stack_traces_one_line_is_left() -> None:
     assert first_cause(TRACE) == "ValueError: chords overlap [while running 'cut']"
-    java = f"org.flink.JobException: failed\n\tat a.b(C.java:1)\nCaused by: java.lang.RuntimeException: {TRACE}\n\tat d.e(F.java:2)"
+    java = (
+        "org.flink.JobException: failed\n\tat a.b(C.java:1)\nCaused by: "
+        f"java.lang.RuntimeException: {TRACE}\n\tat d.e(F.java:2)"
+    )
     assert first_cause(java) == "ValueError: chords overlap [while running 'cut']"
-    assert first_cause(java.partition("Traceback")[0]) == "java.lang.RuntimeException: Pipeline job-1 failed in state FAILED:"
+    assert (
+        first_cause(java.partition("Traceback")[0])
+        == "java.lang.RuntimeException: Pipeline job-1 failed in state FAILED:"
+    )
     assert first_cause("no such project") == "no such project"

@@ -1,4 +1,6 @@
-"""The local engine: who is free takes the next bucket, an error ends it, an interruption leaves nothing behind."""
+"""The local engine: who is free takes the next bucket, an error ends it, an interruption leaves
+nothing behind.
+"""
 
 import os
 import signal
@@ -34,7 +36,9 @@ def _written(job: Job) -> Done:
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_every_bucket_is_done_and_reported_in_order(tmp_path: Path, workers: int) -> None:
     rows = run_here(stage(_written), jobs(tmp_path), workers)
-    assert [(row.bucket, row.ran, row.unfinished, row.counts) for row in rows] == [(name, True, "", {"clips": 1}) for name in NAMES]
+    assert [(row.bucket, row.ran, row.unfinished, row.counts) for row in rows] == [
+        (name, True, "", {"clips": 1}) for name in NAMES
+    ]
     assert [row.ran for row in run_here(stage(_written), jobs(tmp_path), workers)] == [False] * 4
 
 
@@ -49,14 +53,21 @@ def test_two_workers_have_two_buckets_in_hand_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_bucket_that_cannot_be_done_now_leaves_the_others_alone(tmp_path: Path, workers: int) -> None:
+def test_a_bucket_that_cannot_be_done_now_leaves_the_others_alone(
+    tmp_path: Path, workers: int
+) -> None:
     def full(job: Job) -> Done:
         if job.bucket == "b":
             raise MachineFault("no space left")
         return _written(job)
 
     rows = run_here(stage(full), jobs(tmp_path), workers)
-    assert {row.bucket: row.unfinished for row in rows} == {"a": "", "b": "no space left", "c": "", "d": ""}
+    assert {row.bucket: row.unfinished for row in rows} == {
+        "a": "",
+        "b": "no space left",
+        "c": "",
+        "d": "",
+    }
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -86,14 +97,25 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
 
     told = Stage("try", "tried", 1, (), (), None, exchange=Exchange(emit, meet, receive))
     assert [row.counts for row in run_here(told, jobs(tmp_path), 2, "mark")] == [{"rows": 1}] * 4
-    assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [["vowel 1"], *[["consonant 3"]] * 3]
+    assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [
+        ["vowel 1"],
+        *[["consonant 3"]] * 3,
+    ]
 
 
 def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> None:
     def emit(_job: Job) -> Iterator[tuple[str, str]]:
         raise Passing("the store is away")
 
-    told = Stage("try", "tried", 1, (), (), None, exchange=Exchange(emit, lambda *_: iter(()), lambda *_: Done([], {})))
+    told = Stage(
+        "try",
+        "tried",
+        1,
+        (),
+        (),
+        None,
+        exchange=Exchange(emit, lambda *_: iter(()), lambda *_: Done([], {})),
+    )
     with pytest.raises(Passing, match="stage try: the store is away"):
         run_here(told, jobs(tmp_path), 2, "mark")
 
@@ -103,7 +125,9 @@ def hang(_items: list[Any], _context: Any) -> list[Any]:
     return []
 
 
-def test_an_interruption_kills_the_children_at_work_and_waits_for_their_threads(tmp_path: Path) -> None:
+def test_an_interruption_kills_the_children_at_work_and_waits_for_their_threads(
+    tmp_path: Path,
+) -> None:
     """Both workers wait for a child that never answers; the interruption must not."""
     ends: list[type[BaseException]] = []
     waiting = threading.Barrier(2, action=lambda: os.kill(os.getpid(), signal.SIGINT), timeout=30)

@@ -1,11 +1,22 @@
-"""A bucket is skipped exactly where nothing that decides its output has changed and its files are whole."""
+"""A bucket is skipped exactly where nothing that decides its output has changed and its files are
+whole.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.engine.stage import Done, Job, Stage, drop_file, fingerprint, marker_name, run_bucket, write_marker
+from pipelines.engine.stage import (
+    Done,
+    Job,
+    Stage,
+    drop_file,
+    fingerprint,
+    marker_name,
+    run_bucket,
+    write_marker,
+)
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
@@ -28,14 +39,27 @@ class Bench:
 
     def work(self, job: Job) -> Done:
         self.runs += 1
-        assert not job.store.exists(marker_name("variants", BUCKET))  # the marker goes first and comes last
+        assert not job.store.exists(
+            marker_name("variants", BUCKET)
+        )  # the marker goes first and comes last
         return Done(
-            [job.store.write_bytes(f"variants/{BUCKET}.tar", b"tar"), job.store.write_bytes(f"variants/{BUCKET}.parquet", b"index")],
+            [
+                job.store.write_bytes(f"variants/{BUCKET}.tar", b"tar"),
+                job.store.write_bytes(f"variants/{BUCKET}.parquet", b"index"),
+            ],
             {"n": 3},
         )
 
     def stage(self, version: int = 1, tool: str = "1.0") -> Stage:
-        return Stage("vary", "variants", version, ("vary",), ("clips",), self.work, lambda _recipe: {"soxr": tool})
+        return Stage(
+            "vary",
+            "variants",
+            version,
+            ("vary",),
+            ("clips",),
+            self.work,
+            lambda _recipe: {"soxr": tool},
+        )
 
 
 @pytest.fixture
@@ -63,12 +87,18 @@ def test_a_second_run_is_skipped_and_tells_the_same_counts(bench: Bench) -> None
     ],
     ids=lambda sections: next(iter(sections)),
 )
-def test_limits_and_other_stages_sections_change_nothing(bench: Bench, sections: dict[str, dict[str, object]]) -> None:
+def test_limits_and_other_stages_sections_change_nothing(
+    bench: Bench, sections: dict[str, dict[str, object]]
+) -> None:
     assert not run_bucket(bench.stage(), bench.job(**sections)).ran
 
 
-@pytest.mark.parametrize("sections", [{"vary": {"speeds": 2}}, {"vary": {"rate_hz": 24_000}}, {"corpus": {"seed": 1}}])
-def test_a_change_in_its_own_section_or_the_seed_makes_it_stale(bench: Bench, sections: dict[str, dict[str, object]]) -> None:
+@pytest.mark.parametrize(
+    "sections", [{"vary": {"speeds": 2}}, {"vary": {"rate_hz": 24_000}}, {"corpus": {"seed": 1}}]
+)
+def test_a_change_in_its_own_section_or_the_seed_makes_it_stale(
+    bench: Bench, sections: dict[str, dict[str, object]]
+) -> None:
     assert run_bucket(bench.stage(), bench.job(**sections)).ran
     assert not run_bucket(bench.stage(), bench.job(**sections)).ran
     assert run_bucket(bench.stage(), bench.job()).ran  # and so does the change back
@@ -96,7 +126,9 @@ def test_another_input_file_makes_it_stale_and_the_same_bytes_again_do_not(bench
     ],
     ids=["missing", "truncated", "unmarked"],
 )
-def test_a_missing_or_truncated_file_makes_it_run_again(bench: Bench, harm: Callable[[Store], object]) -> None:
+def test_a_missing_or_truncated_file_makes_it_run_again(
+    bench: Bench, harm: Callable[[Store], object]
+) -> None:
     harm(bench.store)
     assert run_bucket(bench.stage(), bench.job()).ran
     assert bench.store.read_bytes(f"variants/{BUCKET}.tar") == b"tar"

@@ -36,7 +36,14 @@ def test_a_row_with_every_column_is_read_whole() -> None:
         "a.wav,A song.,CC0-1.0,T,Ar,Al,jazz,1.5,11.5,test\n"
     )  # fmt: skip
     source = row.source
-    assert (source.uri, source.licence, source.title, source.artist, source.album, source.genre) == (
+    assert (
+        source.uri,
+        source.licence,
+        source.title,
+        source.artist,
+        source.album,
+        source.genre,
+    ) == (
         "/tables/a.wav",
         "CC0-1.0",
         "T",
@@ -44,7 +51,13 @@ def test_a_row_with_every_column_is_read_whole() -> None:
         "Al",
         "jazz",
     )
-    assert (row.captions, row.start_s, row.end_s, row.split, source.metadata) == (("A song.",), 1.5, 11.5, "test", "{}")
+    assert (row.captions, row.start_s, row.end_s, row.split, source.metadata) == (
+        ("A song.",),
+        1.5,
+        11.5,
+        "test",
+        "{}",
+    )
 
 
 @pytest.mark.parametrize("column", ["uri", "audio", "path", "location", "file", "file_name"])
@@ -52,7 +65,10 @@ def test_other_names_of_the_file_column_are_known(column: str) -> None:
     assert one(f"{column},caption\na.wav,x\n").source.uri == "/tables/a.wav"
 
 
-@pytest.mark.parametrize(("column", "found"), [("caption", ("x",)), ("main_caption", ("x",)), ("text", ("x",)), ("words", ())])
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [("caption", ("x",)), ("main_caption", ("x",)), ("text", ("x",)), ("words", ())],
+)
 def test_other_names_of_the_caption_column_are_known(column: str, found: tuple[str, ...]) -> None:
     assert one(f"uri,{column}\na.wav,x\n").captions == found
 
@@ -63,8 +79,15 @@ def test_both_spellings_of_licence_are_read_and_the_recipes_stands_in() -> None:
 
 
 def test_a_mapped_column_replaces_ours_and_leaves_the_others_as_metadata() -> None:
-    row = one("ytid,uri,description\nabc,http://x,Words\n", column_map={"uri": "ytid", "caption": "description"})
-    assert (row.source.uri, row.captions, json.loads(row.source.metadata)) == ("/tables/abc", ("Words",), {"uri": "http://x"})
+    row = one(
+        "ytid,uri,description\nabc,http://x,Words\n",
+        column_map={"uri": "ytid", "caption": "description"},
+    )
+    assert (row.source.uri, row.captions, json.loads(row.source.metadata)) == (
+        "/tables/abc",
+        ("Words",),
+        {"uri": "http://x"},
+    )
 
 
 def test_a_template_makes_the_uri_of_any_columns() -> None:
@@ -80,12 +103,22 @@ def test_a_template_that_does_not_fit_costs_the_row() -> None:
 def test_unknown_columns_are_kept_as_one_json_object() -> None:
     row = one('uri,bpm,tags\na.wav,120,"[""x"", ""y""]"\n')
     assert json.loads(row.source.metadata) == {"bpm": "120", "tags": '["x", "y"]'}
-    [row] = read("t.jsonl", jsonl({"uri": "a.wav", "beats": [[0.1, 1], [0.6, 2]], "aspects": {"mood": "♭"}, "none": None}))
-    assert json.loads(row.source.metadata) == {"beats": [[0.1, 1], [0.6, 2]], "aspects": {"mood": "♭"}}
+    [row] = read(
+        "t.jsonl",
+        jsonl(
+            {"uri": "a.wav", "beats": [[0.1, 1], [0.6, 2]], "aspects": {"mood": "♭"}, "none": None}
+        ),
+    )
+    assert json.loads(row.source.metadata) == {
+        "beats": [[0.1, 1], [0.6, 2]],
+        "aspects": {"mood": "♭"},
+    }
 
 
 def test_a_second_caption_column_is_kept_too() -> None:
-    """MusicBench has main_caption beside others; what is not used as the caption is metadata, not lost."""
+    """MusicBench has main_caption beside others; what is not used as the caption is metadata, not
+    lost.
+    """
     row = one("uri,caption,text\na.wav,First,Second\n")
     assert row.captions == ("First",)
     assert json.loads(row.source.metadata) == {"text": "Second"}
@@ -105,7 +138,14 @@ def test_words_for_nothing_are_nothing(nothing: str) -> None:
 
 @pytest.mark.parametrize(
     ("said", "split"),
-    [("train", "train"), ("VALID", "validation"), ("val", "validation"), ("dev", "validation"), ("eval", "test"), (" Test ", "test")],
+    [
+        ("train", "train"),
+        ("VALID", "validation"),
+        ("val", "validation"),
+        ("dev", "validation"),
+        ("eval", "test"),
+        (" Test ", "test"),
+    ],
 )
 def test_splits_by_their_usual_names(said: str, split: str) -> None:
     assert one(f"uri,split\na.wav,{said}\n").split == split
@@ -130,7 +170,9 @@ def test_splits_by_their_usual_names(said: str, split: str) -> None:
         ({"start_s": 10**400}, "bad_row", "a whole number of 401 signs"),
     ],
 )
-def test_a_bad_row_is_dead_by_name_and_the_rest_is_used(cells: dict[str, Any], code: str, said: str) -> None:
+def test_a_bad_row_is_dead_by_name_and_the_rest_is_used(
+    cells: dict[str, Any], code: str, said: str
+) -> None:
     rows = read("t.jsonl", jsonl({"uri": "a.wav"}, {"uri": "b.wav", **cells}, {"uri": "c.wav"}))
     assert [row.outcome for row in rows] == [None, "dead", None]
     assert (rows[1].row, rows[1].code) == ("/tables/t.jsonl#2", code)
@@ -138,11 +180,16 @@ def test_a_bad_row_is_dead_by_name_and_the_rest_is_used(cells: dict[str, Any], c
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[1, 2]", "null", '"text"', "[" * 100_000, '{"uri": "x", "n": ' + "9" * 5000 + "}"], ids=lambda line: line[:12]
+    "line",
+    ["{", "[1, 2]", "null", '"text"', "[" * 100_000, '{"uri": "x", "n": ' + "9" * 5000 + "}"],
+    ids=lambda line: line[:12],
 )
 def test_a_line_that_is_no_json_object_is_dead_and_the_rest_is_used(line: str) -> None:
     rows = read("t.jsonl", f'{{"uri": "a.wav"}}\n{line}\n\n{{"uri": "c.wav"}}\n')
-    assert [(row.row[-1], row.outcome) for row in rows if row.row[-1] != "2"] == [("1", None), ("4", None)]
+    assert [(row.row[-1], row.outcome) for row in rows if row.row[-1] != "2"] == [
+        ("1", None),
+        ("4", None),
+    ]
     assert [row.code for row in rows if row.row[-1] == "2"] == ["bad_row"]
 
 
@@ -153,7 +200,11 @@ def test_not_a_number_in_json_is_nothing() -> None:
 
 def test_a_row_with_too_many_cells_is_dead_and_one_with_too_few_is_used() -> None:
     rows = read("t.csv", "uri,caption\na.wav,x,more\nb.wav\nc.wav,y\n")
-    assert [(row.outcome, row.code) for row in rows] == [("dead", "bad_row"), (None, ""), (None, "")]
+    assert [(row.outcome, row.code) for row in rows] == [
+        ("dead", "bad_row"),
+        (None, ""),
+        (None, ""),
+    ]
     assert "1 cells more" in rows[0].message
 
 
@@ -164,19 +215,37 @@ def test_rows_are_known_by_the_line_they_end_on() -> None:
 
 def test_tab_separated_json_lines_and_parquet_say_the_same() -> None:
     plain: list[dict[str, Any]] = [
-        {"uri": "a.wav", "caption": "x, y", "start_s": 1.0, "end_s": 2.0, "split": "test", "mood": "calm"},
+        {
+            "uri": "a.wav",
+            "caption": "x, y",
+            "start_s": 1.0,
+            "end_s": 2.0,
+            "split": "test",
+            "mood": "calm",
+        },
         {"uri": "b.wav", "caption": "z"},
     ]
     columns = list(plain[0])
-    tsv = "\n".join("\t".join(str(row.get(name, "")) for name in columns) for row in [dict(zip(columns, columns)), *plain])
+    tsv = "\n".join(
+        "\t".join(str(row.get(name, "")) for name in columns)
+        for row in [dict(zip(columns, columns)), *plain]
+    )
     table = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(plain), table)
     expected = [
-        (row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata) for row in read("t.jsonl", jsonl(*plain))
+        (row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata)
+        for row in read("t.jsonl", jsonl(*plain))
     ]
     assert expected[0] == ("/tables/a.wav", ("x, y",), 1.0, 2.0, "test", '{"mood": "calm"}')
-    for name, content in (("t.tsv", tsv.encode()), ("t.parquet", table.getvalue()), ("T.NDJSON", jsonl(*plain).encode())):
-        found = [(row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata) for row in read(name, content)]
+    for name, content in (
+        ("t.tsv", tsv.encode()),
+        ("t.parquet", table.getvalue()),
+        ("T.NDJSON", jsonl(*plain).encode()),
+    ):
+        found = [
+            (row.source.uri, row.captions, row.start_s, row.end_s, row.split, row.source.metadata)
+            for row in read(name, content)
+        ]
         assert found == expected, name
 
 
@@ -201,20 +270,33 @@ def test_a_table_that_cannot_be_read_is_refused_whole(name: str, content: bytes)
 
 @pytest.mark.parametrize("of_rows", [1, 7, 3000])
 def test_parquet_of_any_shape_gives_its_rows_once_and_in_order(of_rows: int) -> None:
-    """Rows come in pieces of 8 MiB: the long ones one by one, the short ones many at a time, across groups of rows."""
+    """Rows come in pieces of 8 MiB: the long ones one by one, the short ones many at a time, across
+    groups of rows.
+    """
     count = 3000 if of_rows > 1 else 300
     long = dict.fromkeys((0, 10, 11, 12, 13, 14, 280), "♭" * (1 << 20))
     plain: list[dict[str, Any]] = [
-        {"uri": f"{n}.wav", "caption": long.get(n, f"Song {n % 3}.") if n % 5 else None, "beats": [n / 2] * (n % 4), "bpm": n}
+        {
+            "uri": f"{n}.wav",
+            "caption": long.get(n, f"Song {n % 3}.") if n % 5 else None,
+            "beats": [n / 2] * (n % 4),
+            "bpm": n,
+        }
         for n in range(count)
     ]
     table = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(plain), table, row_group_size=of_rows)
     rows = read("t.parquet", table.getvalue())
-    assert [row.row for row in rows] == [f"/tables/t.parquet#{number}" for number in range(1, count + 1)]
+    assert [row.row for row in rows] == [
+        f"/tables/t.parquet#{number}" for number in range(1, count + 1)
+    ]
     assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(count)]
-    assert [row.captions for row in rows] == [(made["caption"],) if made["caption"] else () for made in plain]
-    assert [json.loads(row.source.metadata) for row in rows] == [{"beats": made["beats"], "bpm": made["bpm"]} for made in plain]
+    assert [row.captions for row in rows] == [
+        (made["caption"],) if made["caption"] else () for made in plain
+    ]
+    assert [json.loads(row.source.metadata) for row in rows] == [
+        {"beats": made["beats"], "bpm": made["bpm"]} for made in plain
+    ]
 
 
 def test_a_table_without_a_file_column_says_how_to_map_one() -> None:
@@ -250,12 +332,17 @@ def test_uris_stand_relative_to_their_table(uri: str, path: str) -> None:
         ("s3://bucket/t.csv", "/abs/a.wav", "/abs/a.wav"),
     ],
 )
-def test_uris_in_a_remote_table_stand_relative_to_it_and_do_not_leave_its_bucket(table: str, uri: str, path: str) -> None:
+def test_uris_in_a_remote_table_stand_relative_to_it_and_do_not_leave_its_bucket(
+    table: str, uri: str, path: str
+) -> None:
     [row] = manifest_rows(table, io.BytesIO(f"uri\n{uri}\n".encode()), IngestRecipe())
     assert row.source.uri == path
 
 
-@pytest.mark.parametrize("uri", ["http://x/a.wav", "ftp://x/a", "S3://b/a.wav", "simplecache::s3://b/a", "github://o:r@/x"])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://x/a.wav", "ftp://x/a", "S3://b/a.wav", "simplecache::s3://b/a", "github://o:r@/x"],
+)
 def test_a_table_cannot_make_us_call_anywhere(uri: str) -> None:
     [row] = read("t.csv", f"uri\n{uri}\n")
     assert (row.outcome, row.code) == ("dead", "protocol")
@@ -269,38 +356,81 @@ def test_a_manifest_of_ten_thousand_rows_keeps_their_order(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [(b"\xff.wav", "is not UTF-8: invalid start byte, byte 0xff"), (b"\0.wav", "holds NUL bytes"), ("♭".encode()[:-1], "is not UTF-8")],
+    [
+        (b"\xff.wav", "is not UTF-8: invalid start byte, byte 0xff"),
+        (b"\0.wav", "holds NUL bytes"),
+        ("♭".encode()[:-1], "is not UTF-8"),
+    ],
 )
 def test_a_line_that_is_no_text_is_dead_and_the_rest_is_used(broken: bytes, why: str) -> None:
     rows = read("t.csv", b"uri\na.wav\nb.wav\n" + broken + b"\nc.wav\n")
-    assert [(row.row[-1], row.code) for row in rows] == [("2", ""), ("3", ""), ("4", "bad_row"), ("5", "")]
+    assert [(row.row[-1], row.code) for row in rows] == [
+        ("2", ""),
+        ("3", ""),
+        ("4", "bad_row"),
+        ("5", ""),
+    ]
     assert why in rows[2].message
-    lines = b"".join(b'{"uri": "' + name + b'"}\n' for name in (b"a.wav", "♭.wav".encode(), broken, b"d.wav"))
-    assert [(row.row[-1], row.code) for row in read("t.jsonl", lines)] == [("1", ""), ("2", ""), ("3", "bad_row"), ("4", "")]
+    lines = b"".join(
+        b'{"uri": "' + name + b'"}\n' for name in (b"a.wav", "♭.wav".encode(), broken, b"d.wav")
+    )
+    assert [(row.row[-1], row.code) for row in read("t.jsonl", lines)] == [
+        ("1", ""),
+        ("2", ""),
+        ("3", "bad_row"),
+        ("4", ""),
+    ]
 
 
-def test_a_quote_that_is_not_closed_costs_its_line_and_texts_of_several_lines_that_it_swallowed() -> None:
-    """Where reading goes on: at the next line, and each line that the quote had taken is read alone."""
-    rows = read("t.csv", 'uri,caption\na.wav,"open\nb.wav,x\nc.wav,"two\nlines"\nd.wav,"so\nmany"\ne.wav,y\n')
+def test_a_quote_that_is_not_closed_costs_its_line_and_texts_of_several_lines_that_it_swallowed() -> (
+    None
+):
+    """Where reading goes on: at the next line, and each line that the quote had taken is read
+    alone.
+    """
+    rows = read(
+        "t.csv",
+        'uri,caption\na.wav,"open\nb.wav,x\nc.wav,"two\nlines"\nd.wav,"so\nmany"\ne.wav,y\n',
+    )
     assert [(row.row[-1], row.code, row.captions) for row in rows] == [
-        ("2", "bad_row", ()), ("3", "", ("x",)), ("4", "bad_row", ()), ("5", "", ()), ("7", "", ("so\nmany",)), ("8", "", ("y",)),
-    ]  # fmt: skip
+        ("2", "bad_row", ()),
+        ("3", "", ("x",)),
+        ("4", "bad_row", ()),
+        ("5", "", ()),
+        ("7", "", ("so\nmany",)),
+        ("8", "", ("y",)),
+    ]
     assert rows[0].message == "is no row: ',' expected after '\"'"
 
 
-def test_a_line_of_json_that_is_too_long_is_dead_and_the_rest_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_of_json_that_is_too_long_is_dead_and_the_rest_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pipelines.guarded.tables._FIELD_LIMIT", 40)
     row = '{"uri": "a.wav"}'
     longest = row.ljust(39) + "\n"
-    lines = [row + "\n", row.ljust(41) + "\n", longest, row.ljust(400) + "\n", longest, row.ljust(123)]
+    lines = [
+        row + "\n",
+        row.ljust(41) + "\n",
+        longest,
+        row.ljust(400) + "\n",
+        longest,
+        row.ljust(123),
+    ]
     rows = read("t.jsonl", "".join(lines))  # the limit counts the line's end
     assert [(found.row[-1], found.code, found.message) for found in rows] == [
-        ("1", "", ""), ("2", "bad_row", "is longer than 40 characters"), ("3", "", ""), ("4", "bad_row", "is longer than 40 characters"),
-        ("5", "", ""), ("6", "bad_row", "is longer than 40 characters"),
-    ]  # fmt: skip
+        ("1", "", ""),
+        ("2", "bad_row", "is longer than 40 characters"),
+        ("3", "", ""),
+        ("4", "bad_row", "is longer than 40 characters"),
+        ("5", "", ""),
+        ("6", "bad_row", "is longer than 40 characters"),
+    ]
 
 
-def test_a_line_of_a_table_that_is_too_long_is_dead_and_the_rest_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_of_a_table_that_is_too_long_is_dead_and_the_rest_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pipelines.guarded.tables._FIELD_LIMIT", 40)
     rows = read("t.csv", b"uri,caption\na.wav,x\nb.wav," + b"y" * 50 + b"\nc.wav,z\n")
     assert [(row.row[-1], row.code, row.message) for row in rows] == [
@@ -310,7 +440,9 @@ def test_a_line_of_a_table_that_is_too_long_is_dead_and_the_rest_is_used(monkeyp
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_lines_of_a_table_end_as_on_any_system(ending: str) -> None:
-    text = ending.join(["uri,caption", *(f"{number}.wav,♭{'x' * 50}" for number in range(1000)), ""])
+    text = ending.join(
+        ["uri,caption", *(f"{number}.wav,♭{'x' * 50}" for number in range(1000)), ""]
+    )
     rows = read("t.csv", text)
     assert [row.row for row in rows] == [f"/tables/t.csv#{number}" for number in range(2, 1002)]
     assert [row.source.uri for row in rows] == [f"/tables/{number}.wav" for number in range(1000)]

@@ -1,4 +1,6 @@
-"""Every group goes to one split: as stated, or by hash, and every share that is asked for is filled."""
+"""Every group goes to one split: as stated, or by hash, and every share that is asked for is
+filled.
+"""
 
 from collections import Counter
 
@@ -12,7 +14,11 @@ TRAIN, VALIDATION, TEST = Split.TRAIN, Split.VALIDATION, Split.TEST
 
 
 def split_groups(groups: list[str], recipe: IngestRecipe, seed: int) -> dict[str, Split]:
-    return by_rank(groups, recipe, seed) if len(groups) < SMALL else {group: by_hash(group, recipe, seed) for group in groups}
+    return (
+        by_rank(groups, recipe, seed)
+        if len(groups) < SMALL
+        else {group: by_hash(group, recipe, seed) for group in groups}
+    )
 
 
 def named(count: int) -> list[str]:
@@ -25,9 +31,19 @@ def shares(count: int, seed: int = 0, **recipe: float) -> Counter[Split]:
 
 @pytest.mark.parametrize(
     ("groups", "expected"),
-    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (8, 1, 1)), (12, (10, 1, 1)), (40, (32, 4, 4)), (199, (159, 20, 20))],
+    [
+        (1, (1, 0, 0)),
+        (2, (1, 0, 1)),
+        (3, (1, 1, 1)),
+        (10, (8, 1, 1)),
+        (12, (10, 1, 1)),
+        (40, (32, 4, 4)),
+        (199, (159, 20, 20)),
+    ],
 )
-def test_below_200_groups_each_share_gets_its_rounded_part_and_at_least_one(groups: int, expected: tuple[int, int, int]) -> None:
+def test_below_200_groups_each_share_gets_its_rounded_part_and_at_least_one(
+    groups: int, expected: tuple[int, int, int]
+) -> None:
     found = shares(groups)
     assert (found[TRAIN], found[VALIDATION], found[TEST]) == expected
 

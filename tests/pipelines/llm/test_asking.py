@@ -1,4 +1,6 @@
-"""Calls to a server that answers well, badly, late or never: what is tried again, what is paid, what ends the asking."""
+"""Calls to a server that answers well, badly, late or never: what is tried again, what is paid,
+what ends the asking.
+"""
 
 import asyncio
 import errno
@@ -37,7 +39,10 @@ class Asked(NamedTuple):
 
 def requests(count: int, llm: LlmRecipe) -> list[Request]:
     user = '{{"caption": "Tune {} at 90 BPM.", "count": 1}}'
-    return [request_of(llm, "Reword.", user.format(number), "paraphrases", 200) for number in range(count)]
+    return [
+        request_of(llm, "Reword.", user.format(number), "paraphrases", 200)
+        for number in range(count)
+    ]
 
 
 def asked(llm: LlmRecipe, wanted: Sequence[Request], out: Path) -> Asked:
@@ -46,7 +51,9 @@ def asked(llm: LlmRecipe, wanted: Sequence[Request], out: Path) -> Asked:
         budget, server = Budget(round(llm.budget_usd * USD), answers.spent), Server(llm)
         asker: Direct | Batched = (Batched if llm.batch else Direct)(server, answers, budget, llm)
         service = asyncio.create_task(asker.serve())
-        results = await asyncio.gather(*(asker.ask(request) for request in wanted), return_exceptions=True)
+        results = await asyncio.gather(
+            *(asker.ask(request) for request in wanted), return_exceptions=True
+        )
         service.cancel()
         await server.close()
         assert budget.spent + budget.aside == Answers(Store(str(out))).spent
@@ -62,7 +69,10 @@ def test_a_request_is_asked_once_and_never_again(tmp_path: Path) -> None:
         first = asked(llm, [*wanted, *wanted], tmp_path)
         answered = server.answered()
         assert len(answered) == 20
-        tokens = sum(cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"]) for line in answered)
+        tokens = sum(
+            cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"])
+            for line in answered
+        )
         assert first.spent == tokens
         assert first.results[0].texts == ("Picture this: Tune 0 at 90 BPM.",)
         again = asked(llm, wanted, tmp_path)
@@ -76,20 +86,28 @@ def test_what_may_pass_is_tried_again_until_it_is_answered(tmp_path: Path, kind:
     with llm_server(tmp_path / "server", **{kind: 0.4}) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, timeout_s=1.0, attempts=12)
         found = asked(llm, requests(6, llm), tmp_path)
-    assert [result.texts[0] for result in found.results] == [f"Picture this: Tune {number} at 90 BPM." for number in range(6)]
+    assert [result.texts[0] for result in found.results] == [
+        f"Picture this: Tune {number} at 90 BPM." for number in range(6)
+    ]
     assert found.counts["calls"] > 6
 
 
-def test_what_never_passes_is_unanswered_with_its_reason_and_the_worst_case_of_unknown_ends_is_paid(tmp_path: Path) -> None:
+def test_what_never_passes_is_unanswered_with_its_reason_and_the_worst_case_of_unknown_ends_is_paid(
+    tmp_path: Path,
+) -> None:
     with llm_server(tmp_path / "server", half=1.0) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, attempts=2)
         found = asked(llm, requests(2, llm), tmp_path)
-    assert [(type(result), result.code) for result in found.results] == [(Unanswered, "connection")] * 2
+    assert [(type(result), result.code) for result in found.results] == [
+        (Unanswered, "connection")
+    ] * 2
     worst = cost(price_of(llm), requests(1, llm)[0].most_prompt_tokens, 200)
     assert found.spent == 4 * worst
 
 
-def test_a_server_that_is_down_throughout_ends_the_asking_early_with_one_error(tmp_path: Path) -> None:
+def test_a_server_that_is_down_throughout_ends_the_asking_early_with_one_error(
+    tmp_path: Path,
+) -> None:
     with llm_server(tmp_path / "server", **{"500": 1.0}) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, attempts=1, concurrency=2)
         found = asked(llm, requests(40, llm), tmp_path)
@@ -97,8 +115,12 @@ def test_a_server_that_is_down_throughout_ends_the_asking_early_with_one_error(t
     assert "10 requests in a row went unanswered, the last with server_error: 500: " in str(first)
 
 
-@pytest.mark.parametrize(("kind", "said"), [("quota", "out of money"), ("unknown_model", "knows no such model")])
-def test_an_error_that_no_other_request_can_escape_ends_the_asking_at_once(tmp_path: Path, kind: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said"), [("quota", "out of money"), ("unknown_model", "knows no such model")]
+)
+def test_an_error_that_no_other_request_can_escape_ends_the_asking_at_once(
+    tmp_path: Path, kind: str, said: str
+) -> None:
     with llm_server(tmp_path / "server", **{kind: 1.0}) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1)
         found = asked(llm, requests(1, llm), tmp_path)
@@ -107,7 +129,9 @@ def test_an_error_that_no_other_request_can_escape_ends_the_asking_at_once(tmp_p
     assert found.counts["calls"] == 1
 
 
-def test_a_refused_key_is_named_by_its_variable_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_key_is_named_by_its_variable_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-77")
     with llm_server(tmp_path / "server") as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1)
@@ -119,7 +143,9 @@ def test_a_refused_key_is_named_by_its_variable_and_never_shown(tmp_path: Path, 
 
 def test_without_a_key_openais_own_server_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(PipelineError, match="needs a key in the environment variable OPENAI_API_KEY"):
+    with pytest.raises(
+        PipelineError, match="needs a key in the environment variable OPENAI_API_KEY"
+    ):
         Server(LlmRecipe())
     with pytest.raises(PipelineError, match="is not the address of a server"):
         Server(LlmRecipe(base_url="host/v1"))
@@ -129,12 +155,18 @@ def test_four_callers_at_once_never_exceed_the_budget(tmp_path: Path) -> None:
     with llm_server(tmp_path / "server", latency_s=0.01) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=0.0012, concurrency=4)
         found = asked(llm, requests(60, llm), tmp_path)
-        paid = sum(cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"]) for line in server.answered())
+        paid = sum(
+            cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"])
+            for line in server.answered()
+        )
     answered = [result for result in found.results if isinstance(result, Answer)]
     assert 5 < len(answered) < 60
     assert paid == found.spent <= 0.0012 * USD
     assert paid > 0.75 * 0.0012 * USD  # what is left is less than the worst case of a call
-    assert all(isinstance(result, Answer) or "raise the budget and run again" in str(result) for result in found.results)
+    assert all(
+        isinstance(result, Answer) or "raise the budget and run again" in str(result)
+        for result in found.results
+    )
 
 
 def test_a_limit_per_minute_is_used_and_kept(tmp_path: Path) -> None:
@@ -151,10 +183,15 @@ def test_batches_that_expire_or_fail_in_part_are_completed_by_others(tmp_path: P
         llm = LlmRecipe(base_url=server.url, budget_usd=1, batch=True, batch_poll_s=0.05)
         found = asked(llm, requests(40, llm), tmp_path)
         answered = server.answered()
-    assert [result.texts[0] for result in found.results] == [f"Picture this: Tune {number} at 90 BPM." for number in range(40)]
+    assert [result.texts[0] for result in found.results] == [
+        f"Picture this: Tune {number} at 90 BPM." for number in range(40)
+    ]
     assert found.counts["batches"] == 3
     assert len(answered) == 40
-    assert found.spent == sum(cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"], batch=True) for line in answered)
+    assert found.spent == sum(
+        cost(price_of(llm), line["prompt_tokens"], line["completion_tokens"], batch=True)
+        for line in answered
+    )
 
 
 def test_a_batch_gives_the_answers_of_single_calls(tmp_path: Path) -> None:
@@ -162,7 +199,9 @@ def test_a_batch_gives_the_answers_of_single_calls(tmp_path: Path) -> None:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, batch_poll_s=0.05)
         one_by_one = asked(llm, requests(12, llm), tmp_path / "direct")
         together = asked(llm.replaced(batch=True), requests(12, llm), tmp_path / "batch")
-    assert [result.texts for result in together.results] == [result.texts for result in one_by_one.results]
+    assert [result.texts for result in together.results] == [
+        result.texts for result in one_by_one.results
+    ]
     assert together.spent == pytest.approx(one_by_one.spent / 2, rel=0.01)
 
 
@@ -170,7 +209,10 @@ def test_a_batch_that_an_ended_run_left_is_collected_and_not_asked_again(tmp_pat
     async def left_behind(llm: LlmRecipe) -> None:
         answers, server = Answers(Store(str(tmp_path))), Server(llm)
         wanted = requests(30, llm)
-        for half, named in ((wanted[:15], True), (wanted[15:], False)):  # the second was handed over, but its run died before it noted so
+        for half, named in (
+            (wanted[:15], True),
+            (wanted[15:], False),
+        ):  # the second was handed over, but its run died before it noted so
             batch = await answers.open_batch({request.hash: 1000 for request in half})
             server_id = await server.submit(half, batch.name)
             if named:
@@ -199,10 +241,14 @@ def test_nobody_is_asked_call_by_call_while_batches_are_under_way(tmp_path: Path
     answers = Answers(Store(str(tmp_path)))
     asyncio.run(answers.open_batch({"0a": 10}))
     with pytest.raises(PipelineError, match="1 batches of an earlier run are under way"):
-        hold(LlmRecipe(base_url="http://127.0.0.1:9/v1"), answers, lambda _session: asyncio.sleep(0))
+        hold(
+            LlmRecipe(base_url="http://127.0.0.1:9/v1"), answers, lambda _session: asyncio.sleep(0)
+        )
 
 
-def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def send(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -216,5 +262,7 @@ def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(tmp_p
 def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
     llm = LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1, attempts=1)
     found = asked(llm, requests(2, llm), tmp_path)
-    assert [(type(result), result.code) for result in found.results] == [(Unanswered, "connection")] * 2
+    assert [(type(result), result.code) for result in found.results] == [
+        (Unanswered, "connection")
+    ] * 2
     assert found.spent == 0

@@ -18,7 +18,9 @@ class Time:
         self.now += seconds
 
 
-def calls(monkeypatch: pytest.MonkeyPatch, per_minute: int, units: float, count: int) -> list[float]:
+def calls(
+    monkeypatch: pytest.MonkeyPatch, per_minute: int, units: float, count: int
+) -> list[float]:
     """When each of so many calls may be made."""
     passing, out = Time(monkeypatch), []
 
@@ -32,11 +34,17 @@ def calls(monkeypatch: pytest.MonkeyPatch, per_minute: int, units: float, count:
     return out
 
 
-@pytest.mark.parametrize(("per_minute", "units"), [(600, 1), (30, 1), (90_000, 700), (60_000, 5_000)])
-def test_no_minute_holds_more_than_the_limit_and_most_of_it_is_used(monkeypatch: pytest.MonkeyPatch, per_minute: int, units: float) -> None:
+@pytest.mark.parametrize(
+    ("per_minute", "units"), [(600, 1), (30, 1), (90_000, 700), (60_000, 5_000)]
+)
+def test_no_minute_holds_more_than_the_limit_and_most_of_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, per_minute: int, units: float
+) -> None:
     times = calls(monkeypatch, per_minute, units, round(4 * per_minute / units))
     busiest = max(sum(start <= time < start + 60 for time in times) for start in times)
-    assert busiest * units <= per_minute + units  # the first call of the minute is paid by the one before
+    assert (
+        busiest * units <= per_minute + units
+    )  # the first call of the minute is paid by the one before
     assert busiest * units >= 0.9 * per_minute
     assert len(times) * units / (times[-1] - times[0]) >= 0.9 * per_minute / 60
 

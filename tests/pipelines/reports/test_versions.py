@@ -11,9 +11,17 @@ from schemas.recipe import Recipe
 
 
 def dataset(written: int = 2, **inputs: int) -> dict[str, Any]:
-    shards = [{"file": f"shards/train-{number:05d}.tar", "sha256": str(number)} for number in range(written)]
+    shards = [
+        {"file": f"shards/train-{number:05d}.tar", "sha256": str(number)}
+        for number in range(written)
+    ]
     samples = {"planned": written, "written": written, "rejected": 0, "dead": 0}
-    return {"obbligato": "0.1.0", "inputs": {"in": sum(inputs.values()), **inputs}, "samples": samples, "shards": shards}
+    return {
+        "obbligato": "0.1.0",
+        "inputs": {"in": sum(inputs.values()), **inputs},
+        "samples": samples,
+        "shards": shards,
+    }
 
 
 @pytest.fixture
@@ -33,7 +41,13 @@ def test_a_recipe_that_changes_no_byte_is_a_version_of_its_own(store: Store) -> 
     publish_version(store, dataset(used=2), Recipe())
     other = Recipe(limits=Recipe().limits.replaced(wall_s=777))
     second = publish_version(store, dataset(used=2), other)
-    assert (second.number, second.parent, second.added, second.changed, second.removed) == (2, 1, (), (), ())
+    assert (second.number, second.parent, second.added, second.changed, second.removed) == (
+        2,
+        1,
+        (),
+        (),
+        (),
+    )
     assert publish_version(store, dataset(used=2), other).number == 2
 
 

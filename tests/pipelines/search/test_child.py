@@ -1,4 +1,6 @@
-"""A clip's candidates: the nearest texts, none a near copy of a nearer one, none below the floor, none without a vector."""
+"""A clip's candidates: the nearest texts, none a near copy of a nearer one, none below the floor,
+none without a vector.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,13 @@ from schemas.label_recipe import LabelRecipe
 
 QUERY = np.array([1, 0, 0], np.float32)
 # Cosines to the query: 0.9, 0.899 (nearly the same text), 0.5, no vector, -0.2.
-ROWS = np.vstack([unit(np.array([[0.9, 0.436, 0], [0.9, 0.438, 0.005], [0.5, 0, 0.866]], np.float32)), np.zeros((1, 3)), [[-0.2, 0.98, 0]]])
+ROWS = np.vstack(
+    [
+        unit(np.array([[0.9, 0.436, 0], [0.9, 0.438, 0.005], [0.5, 0, 0.866]], np.float32)),
+        np.zeros((1, 3)),
+        [[-0.2, 0.98, 0]],
+    ]
+)
 
 
 @pytest.fixture
@@ -28,7 +36,9 @@ def rows(space: Space, **knobs: object) -> list[int]:
     return [near.row for near in found.near[0]]
 
 
-def test_the_nearest_stand_first_without_near_copies_and_without_what_has_no_vector(space: Space) -> None:
+def test_the_nearest_stand_first_without_near_copies_and_without_what_has_no_vector(
+    space: Space,
+) -> None:
     assert rows(space) == [0, 2, 4]
 
 
@@ -48,18 +58,29 @@ def test_similarities_are_cosines(space: Space) -> None:
 
 def test_each_vocabulary_has_candidates_of_its_own_for_every_clip(space: Space) -> None:
     found = match([QUERY, -QUERY], Request((space, space), LabelRecipe(nearest=1)))
-    assert [[near.row for near in of_space] for clip in found for of_space in clip.near] == [[0], [0], [4], [4]]
+    assert [[near.row for near in of_space] for clip in found for of_space in clip.near] == [
+        [0],
+        [0],
+        [4],
+        [4],
+    ]
 
 
-def test_an_approximate_search_gives_the_same_and_tells_what_it_missed(space: Space, tmp_path: Path) -> None:
+def test_an_approximate_search_gives_the_same_and_tells_what_it_missed(
+    space: Space, tmp_path: Path
+) -> None:
     pytest.importorskip("faiss")
     many = unit(np.random.default_rng(0).standard_normal((500, 3)).astype(np.float32))
     np.save(tmp_path / "many.npy", many.astype(np.float16))
     build_index([np.load(tmp_path / "many.npy")], tmp_path / "many.faiss", 0)
     request = Request(
-        (Space((str(tmp_path / "many.npy"),), str(tmp_path / "many.faiss"), "many"),), LabelRecipe(nearest=5, search="approximate")
+        (Space((str(tmp_path / "many.npy"),), str(tmp_path / "many.faiss"), "many"),),
+        LabelRecipe(nearest=5, search="approximate"),
     )
     exact = request._replace(recipe=LabelRecipe(nearest=5))
     found = match([QUERY, -QUERY], request)
     assert [one.near for one in found] == [one.near for one in match([QUERY, -QUERY], exact)]
-    assert [(one.checked, one.missed) for one in found] == [(5, 0), (0, 0)]  # of a call the first is searched twice
+    assert [(one.checked, one.missed) for one in found] == [
+        (5, 0),
+        (0, 0),
+    ]  # of a call the first is searched twice

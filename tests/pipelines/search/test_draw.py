@@ -16,21 +16,37 @@ CLIPS = {0: 1, 1: 2, 2: 4, 3: 4, 4: 10}
 
 def candidates(number: int = 5) -> list[Candidate]:
     return [
-        Candidate(entry=entry, text=f"t{entry}", form="long", vocabulary="v", source="", licence="", rank=entry + 1, similarity=0.5)
+        Candidate(
+            entry=entry,
+            text=f"t{entry}",
+            form="long",
+            vocabulary="v",
+            source="",
+            licence="",
+            rank=entry + 1,
+            similarity=0.5,
+        )
         for entry in range(number)
     ]
 
 
 def counted(number: int, draws: int) -> Counter[tuple[int, ...]]:
     return Counter(
-        tuple(one.entry for one in drawn(candidates(), CLIPS, number, generator(0, f"clip-{draw}", "label"))) for draw in range(draws)
+        tuple(
+            one.entry
+            for one in drawn(candidates(), CLIPS, number, generator(0, f"clip-{draw}", "label"))
+        )
+        for draw in range(draws)
     )
 
 
 def test_one_of_five_is_drawn_with_a_chance_of_one_over_its_frequency() -> None:
     weights = np.array([1 / CLIPS[entry] for entry in range(5)])
     found = counted(1, 20_000)
-    assert chisquare([found[entry,] for entry in range(5)], 20_000 * weights / weights.sum()).pvalue > 0.01
+    assert (
+        chisquare([found[entry,] for entry in range(5)], 20_000 * weights / weights.sum()).pvalue
+        > 0.01
+    )
 
 
 def test_three_of_five_come_as_often_as_one_after_the_other_without_replacement() -> None:
@@ -43,7 +59,10 @@ def test_three_of_five_come_as_often_as_one_after_the_other_without_replacement(
         chances[tuple(sorted(order))] += chance
     sets = sorted(chances)
     found = counted(3, 20_000)
-    assert chisquare([found[one] for one in sets], [20_000 * chances[one] for one in sets]).pvalue > 0.01
+    assert (
+        chisquare([found[one] for one in sets], [20_000 * chances[one] for one in sets]).pvalue
+        > 0.01
+    )
 
 
 @pytest.mark.parametrize(("number", "drawn_number"), [(0, 0), (3, 3), (5, 5), (9, 5)])

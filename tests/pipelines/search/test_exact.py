@@ -1,4 +1,6 @@
-"""The nearest rows are exactly those of brute force, however rows and queries are cut into blocks."""
+"""The nearest rows are exactly those of brute force, however rows and queries are cut into
+blocks.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +15,27 @@ from pipelines.search import exact
 from pipelines.search.exact import Nearest, Rows, nearest
 
 
-def units(seed: int, rows: int, dimensions: int, kind: type[np.floating] = np.float16) -> npt.NDArray[np.floating]:
+def units(
+    seed: int, rows: int, dimensions: int, kind: type[np.floating] = np.float16
+) -> npt.NDArray[np.floating]:
     drawn = np.random.default_rng(seed).standard_normal((rows, dimensions))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(kind)
 
 
-def brute_force(queries: npt.NDArray[np.floating], rows: npt.NDArray[np.floating], k: int) -> Nearest:
-    """All products, one at a time in float64, rounded to float32; the lower id first where they are equal."""
-    products = [[np.float32((query * row).sum()) for row in rows.astype(np.float64)] for query in queries.astype(np.float64)]
+def brute_force(
+    queries: npt.NDArray[np.floating], rows: npt.NDArray[np.floating], k: int
+) -> Nearest:
+    """All products, one at a time in float64, rounded to float32; the lower id first where they are
+    equal.
+    """
+    products = [
+        [np.float32((query * row).sum()) for row in rows.astype(np.float64)]
+        for query in queries.astype(np.float64)
+    ]
     scores = np.array(products, np.float32).reshape(len(queries), len(rows))
-    ids = np.array([np.lexsort((np.arange(len(rows)), -row))[:k] for row in scores], np.int64).reshape(len(queries), -1)
+    ids = np.array(
+        [np.lexsort((np.arange(len(rows)), -row))[:k] for row in scores], np.int64
+    ).reshape(len(queries), -1)
     return Nearest(ids, np.take_along_axis(scores, ids, axis=1))
 
 
@@ -36,15 +49,22 @@ def same(found: Nearest, wanted: Nearest) -> bool:
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 @pytest.mark.parametrize(
-    ("queries", "rows", "dimensions", "k"), [(1, 1, 1, 1), (1, 300, 8, 5), (40, 1, 16, 3), (7, 130, 512, 10), (33, 700, 24, 1)]
+    ("queries", "rows", "dimensions", "k"),
+    [(1, 1, 1, 1), (1, 300, 8, 5), (40, 1, 16, 3), (7, 130, 512, 10), (33, 700, 24, 1)],
 )
-def test_nearest_rows_are_those_of_brute_force(queries: int, rows: int, dimensions: int, k: int, kind: type[np.floating]) -> None:
+def test_nearest_rows_are_those_of_brute_force(
+    queries: int, rows: int, dimensions: int, k: int, kind: type[np.floating]
+) -> None:
     asked, held = units(1, queries, dimensions, np.float32), units(2, rows, dimensions, kind)
     assert same(nearest(asked, [held], k), brute_force(asked, held, k))
 
 
-@pytest.mark.parametrize(("block_rows", "block_queries"), [(1, 20), (7, 3), (64, 5), (65, 16), (100, 1000), (1000, 1)])
-def test_blocks_of_any_size_give_the_same_ids_and_scores(block_rows: int, block_queries: int) -> None:
+@pytest.mark.parametrize(
+    ("block_rows", "block_queries"), [(1, 20), (7, 3), (64, 5), (65, 16), (100, 1000), (1000, 1)]
+)
+def test_blocks_of_any_size_give_the_same_ids_and_scores(
+    block_rows: int, block_queries: int
+) -> None:
     asked, held = units(3, 20, 48, np.float32), units(4, 200, 48)
     found = nearest(asked, [held], 6, block_rows=block_rows, block_queries=block_queries)
     assert same(found, brute_force(asked, held, 6))
@@ -98,22 +118,36 @@ def test_mapped_files_whose_borders_lie_across_blocks_read_as_one(tmp_path: Path
 
 def test_tensors_are_searched_like_arrays() -> None:
     asked, held = units(13, 5, 16, np.float32), units(14, 200, 16)
-    tensors: Sequence[Rows] = [torch.from_numpy(held[:70]), torch.from_numpy(held[70:].astype(np.float32))]
+    tensors: Sequence[Rows] = [
+        torch.from_numpy(held[:70]),
+        torch.from_numpy(held[70:].astype(np.float32)),
+    ]
     assert same(nearest(torch.from_numpy(asked), tensors, 4), brute_force(asked, held, 4))
 
 
 @pytest.mark.parametrize("plan", [exact._CPU, exact._CPU_BFLOAT, exact._ACCELERATOR])
-def test_the_precision_of_the_products_changes_nothing(plan: exact._Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precision_of_the_products_changes_nothing(
+    plan: exact._Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
-    around = units(15, 30, 64, np.float32)  # rows crowd around the queries: half precision alone would mix them up
-    held = np.repeat(around, 40, axis=0) + 0.02 * np.random.default_rng(16).standard_normal((1200, 64)).astype(np.float32)
+    around = units(
+        15, 30, 64, np.float32
+    )  # rows crowd around the queries: half precision alone would mix them up
+    held = np.repeat(around, 40, axis=0) + 0.02 * np.random.default_rng(16).standard_normal(
+        (1200, 64)
+    ).astype(np.float32)
     held /= np.linalg.norm(held, axis=1, keepdims=True)
     for rows in (held, held.astype(np.float16)):
-        assert same(nearest(around, [rows], 10, block_rows=256, block_queries=16), brute_force(around, rows, 10))
+        assert same(
+            nearest(around, [rows], 10, block_rows=256, block_queries=16),
+            brute_force(around, rows, 10),
+        )
 
 
 @pytest.mark.parametrize("plan", [exact._CPU, exact._CPU_BFLOAT])
-def test_rows_that_all_point_away_are_ranked_too(plan: exact._Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_all_point_away_are_ranked_too(
+    plan: exact._Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
     held = np.abs(units(24, 300, 32))
     asked = -np.abs(units(25, 5, 32, np.float32))

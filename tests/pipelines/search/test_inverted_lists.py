@@ -45,7 +45,9 @@ def test_all_lists_together_give_the_exact_result(index: Path) -> None:
     np.testing.assert_allclose(found.scores_QK, exact.scores_QK, atol=1e-6)
 
 
-def test_an_index_built_twice_has_the_same_bytes_and_another_seed_has_others(index: Path, tmp_path: Path) -> None:
+def test_an_index_built_twice_has_the_same_bytes_and_another_seed_has_others(
+    index: Path, tmp_path: Path
+) -> None:
     for seed in (0, 1):
         build_index([HELD[:2500], HELD[2500:]], tmp_path / f"{seed}", seed)
     assert (tmp_path / "0").read_bytes() == index.read_bytes() != (tmp_path / "1").read_bytes()
@@ -56,7 +58,9 @@ def test_an_index_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "rows.faiss"
     for rows in (HELD[:300], HELD[300:1000]):
         build_index([rows], path, seed=0)
-        assert search_index(path, rows[:5].astype(np.float32), 1, probes=4).ids_QK.ravel().tolist() == [0, 1, 2, 3, 4]
+        assert search_index(
+            path, rows[:5].astype(np.float32), 1, probes=4
+        ).ids_QK.ravel().tolist() == [0, 1, 2, 3, 4]
 
 
 def test_where_the_lists_hold_too_few_rows_the_others_are_looked_into(tmp_path: Path) -> None:
@@ -76,7 +80,9 @@ def test_recall_is_the_share_of_exact_rows_that_were_found() -> None:
         recall(of((1, 2)), of((1, 2, 3)))
 
 
-def test_values_that_are_not_finite_and_other_dimensions_are_refused(index: Path, tmp_path: Path) -> None:
+def test_values_that_are_not_finite_and_other_dimensions_are_refused(
+    index: Path, tmp_path: Path
+) -> None:
     spoilt = HELD[:100].copy()
     spoilt[60, 0] = np.nan
     with pytest.raises(PipelineError, match="the rows: row 60 holds a value that is not finite"):

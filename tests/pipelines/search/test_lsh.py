@@ -1,4 +1,6 @@
-"""Near vectors meet in the hash tables as often as the recall promises; what is far does not get through."""
+"""Near vectors meet in the hash tables as often as the recall promises; what is far does not get
+through.
+"""
 
 import numpy as np
 import pytest
@@ -19,18 +21,28 @@ def pairs_at(similarity: float, number: int) -> np.ndarray:
     one = unit(rng.standard_normal((number, DIMENSION)))
     other = rng.standard_normal((number, DIMENSION))
     other = unit(other - np.sum(other * one, axis=1, keepdims=True) * one)
-    return unit(np.stack([one, similarity * one + np.sqrt(1 - similarity**2) * other], axis=1).reshape(-1, DIMENSION))
+    return unit(
+        np.stack([one, similarity * one + np.sqrt(1 - similarity**2) * other], axis=1).reshape(
+            -1, DIMENSION
+        )
+    )
 
 
 def met(vectors: np.ndarray, hashing: Hashing, similarity: float) -> set[tuple[int, int]]:
     signed = signatures(vectors, hashing, np.random.default_rng(1))
-    return {pair for places in signed.places_TN for pair in near_pairs(places, signed.signatures_NW, similarity)}
+    return {
+        pair
+        for places in signed.places_TN
+        for pair in near_pairs(places, signed.signatures_NW, similarity)
+    }
 
 
 def test_nearly_all_pairs_at_the_limit_meet() -> None:
     recipe = NearRecipe(min_similarity=0.95, recall=0.95)
     found = met(pairs_at(0.95, 1000), Hashing.for_corpus(2000, recipe), 0.95)
-    assert sum((2 * row, 2 * row + 1) in found for row in range(1000)) >= 930  # 950 by the recall, less one in a thousand by signatures
+    assert (
+        sum((2 * row, 2 * row + 1) in found for row in range(1000)) >= 930
+    )  # 950 by the recall, less one in a thousand by signatures
 
 
 def test_equal_vectors_always_meet() -> None:
@@ -40,7 +52,9 @@ def test_equal_vectors_always_meet() -> None:
 
 def test_what_is_far_apart_hardly_gets_through() -> None:
     vectors = pairs_at(0.0, 1000)
-    assert len(met(vectors, Hashing.for_corpus(2000, NearRecipe()), 0.97)) < 10  # of two million pairs
+    assert (
+        len(met(vectors, Hashing.for_corpus(2000, NearRecipe()), 0.97)) < 10
+    )  # of two million pairs
 
 
 @pytest.mark.parametrize(("similarity", "bits"), [(1.0, 0), (0.0, 152)])

@@ -14,18 +14,32 @@ from pipelines.storage.store import Store
 from pipelines.storage.tar import sample_offsets
 from schemas.identity import Split
 from schemas.recipe import Recipe
-from tests.pipelines.shards.shard_samples import KEY, flac, foreign, our_sample, ours, write_build, write_shard
+from tests.pipelines.shards.shard_samples import (
+    KEY,
+    flac,
+    foreign,
+    our_sample,
+    ours,
+    write_build,
+    write_shard,
+)
 from training.data.index import find_places
 from training.errors import TrainingError
 from training.run.corpus_survey import standing
 
 
 def problems_of(target: Path) -> list[tuple[str, str, str]]:
-    return [(found.key, found.code, found.message) for found in check(find_shards(str(target))) if isinstance(found, Problem)]
+    return [
+        (found.key, found.code, found.message)
+        for found in check(find_shards(str(target)))
+        if isinstance(found, Problem)
+    ]
 
 
 def test_a_whole_build_is_counted_and_has_no_problem(tmp_path: Path) -> None:
-    assert list(check(find_shards(str(write_build(tmp_path, our_sample(), our_sample("s1")))))) == [Checked(1, 2, 4.0)]
+    assert list(check(find_shards(str(write_build(tmp_path, our_sample(), our_sample("s1")))))) == [
+        Checked(1, 2, 4.0)
+    ]
 
 
 def test_a_dataset_file_that_is_not_its_last_version_s_is_a_problem(tmp_path: Path) -> None:
@@ -37,7 +51,9 @@ def test_a_dataset_file_that_is_not_its_last_version_s_is_a_problem(tmp_path: Pa
     publish_version(store, dataset, Recipe())
     assert problems_of(tmp_path) == []
     file.write_text(file.read_text().replace('"inputs": {}', '"inputs": {"in": 9}'))
-    assert problems_of(tmp_path) == [("", "version", "is not the one that the build's version 1 was published with")]
+    assert problems_of(tmp_path) == [
+        ("", "version", "is not the one that the build's version 1 was published with")
+    ]
 
 
 def test_a_changed_byte_breaks_the_checksum(tmp_path: Path) -> None:
@@ -70,13 +86,30 @@ def test_an_index_that_says_otherwise_where_samples_begin_is_a_problem(tmp_path:
 @pytest.mark.parametrize(
     ("field", "value", "code", "message"),
     [
-        ("sha256", "0" * 64, "checksum", "its SHA-256 is not the one in train-00000.json: the file was changed or damaged"),
-        ("bytes", 1 << 20, "index_bytes", "train-00000.json says 1048576 bytes, the file has {bytes}"),
+        (
+            "sha256",
+            "0" * 64,
+            "checksum",
+            "its SHA-256 is not the one in train-00000.json: the file was changed or damaged",
+        ),
+        (
+            "bytes",
+            1 << 20,
+            "index_bytes",
+            "train-00000.json says 1048576 bytes, the file has {bytes}",
+        ),
         ("count", 3, "index_count", "train-00000.json says 3 samples, 2 were read"),
-        ("duration_s", 4.5, "index_duration", "train-00000.json says 4.5 s, its samples last 4.0 s together"),
+        (
+            "duration_s",
+            4.5,
+            "index_duration",
+            "train-00000.json says 4.5 s, its samples last 4.0 s together",
+        ),
     ],
 )
-def test_an_index_is_compared_in_every_field(tmp_path: Path, field: str, value: object, code: str, message: str) -> None:
+def test_an_index_is_compared_in_every_field(
+    tmp_path: Path, field: str, value: object, code: str, message: str
+) -> None:
     index = write_build(tmp_path, our_sample(), our_sample("s1")) / "shards/train-00000.json"
     stated = json.loads(index.read_text())
     index.write_text(json.dumps({**stated, field: value}))
@@ -115,24 +148,47 @@ def test_an_index_that_contradicts_itself_is_named_in_a_line_and_training_ends_w
 def test_what_dataset_json_says_of_a_shard_is_compared_with_it(tmp_path: Path) -> None:
     document = write_build(tmp_path, our_sample()) / "dataset.json"
     size = (tmp_path / "shards/train-00000.tar").stat().st_size
-    row = {"file": "shards/train-00000.tar", "split": "test", "count": 3, "bytes": size, "sha256": "0" * 64}
+    row = {
+        "file": "shards/train-00000.tar",
+        "split": "test",
+        "count": 3,
+        "bytes": size,
+        "sha256": "0" * 64,
+    }
     document.write_text(json.dumps({"shards": [row]}))
     [(key, code, message)] = problems_of(tmp_path)
     assert (key, code) == ("", "dataset")
-    assert message.startswith("dataset.json says otherwise of it: split test, found train; count 3, found 1; sha256 0000")
+    assert message.startswith(
+        "dataset.json says otherwise of it: split test, found train; count 3, found 1; sha256 0000"
+    )
 
 
-@pytest.mark.parametrize("shards", [5, [5], [{"file": 5}], [{"file": "shards/a.tar", "count": "many"}], None])
-def test_a_dataset_json_that_lists_no_shards_is_said_in_a_line(tmp_path: Path, shards: object) -> None:
-    (write_build(tmp_path, our_sample()) / "dataset.json").write_text(json.dumps({"shards": shards}))
+@pytest.mark.parametrize(
+    "shards", [5, [5], [{"file": 5}], [{"file": "shards/a.tar", "count": "many"}], None]
+)
+def test_a_dataset_json_that_lists_no_shards_is_said_in_a_line(
+    tmp_path: Path, shards: object
+) -> None:
+    (write_build(tmp_path, our_sample()) / "dataset.json").write_text(
+        json.dumps({"shards": shards})
+    )
     with pytest.raises(PipelineError, match=r"name the folder .*/shards instead"):
         find_shards(str(tmp_path))
 
 
 @pytest.mark.parametrize(
-    "fields", [{"licences": []}, {"licences": {"sources": "text"}}, {"latents": {"name": 5}}, {"latents": "rubbish"}, {"name": 5}]
+    "fields",
+    [
+        {"licences": []},
+        {"licences": {"sources": "text"}},
+        {"latents": {"name": 5}},
+        {"latents": "rubbish"},
+        {"name": 5},
+    ],
 )
-def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(tmp_path: Path, fields: dict[str, object]) -> None:
+def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
     document = write_build(tmp_path, our_sample()) / "dataset.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), **fields}))
     with pytest.raises(TrainingError, match=r"dataset\.json cannot be"):
@@ -143,7 +199,10 @@ def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(tmp_path: Pat
     ("fields", "problem"),
     [
         ({"duration_s": 1.5}, ("audio_length", "its audio lasts 2.000 s, its JSON says 1.500 s")),
-        ({"rate_hz": 16000}, ("audio_form", "its audio has 8000 Hz, 1 channels; its JSON says 16000 Hz, 1 channels")),
+        (
+            {"rate_hz": 16000},
+            ("audio_form", "its audio has 8000 Hz, 1 channels; its JSON says 16000 Hz, 1 channels"),
+        ),
         ({"split": "test"}, ("split", "its JSON says test, the shard's name train")),
     ],
 )
@@ -154,7 +213,10 @@ def test_json_that_does_not_fit_its_audio_or_shard_is_a_problem(
 
 
 def test_json_of_another_sample_breaks_the_contract(tmp_path: Path) -> None:
-    path = write_shard(tmp_path / "a.tar", [("0.flac", flac()), ("0.json", our_sample().model_dump_json().encode())])
+    path = write_shard(
+        tmp_path / "a.tar",
+        [("0.flac", flac()), ("0.json", our_sample().model_dump_json().encode())],
+    )
     assert problems_of(path) == [("0", "contract", f"breaks the contract: its JSON is of {KEY}")]
 
 
@@ -165,7 +227,16 @@ def test_a_foreign_sample_in_a_shard_of_ours_breaks_the_contract(tmp_path: Path)
 
 def test_audio_that_does_not_decode_is_a_problem_and_the_rest_is_checked(tmp_path: Path) -> None:
     cut = flac(1.0)[:-200]
-    path = write_shard(tmp_path / "a.tar", [("0.flac", b"no sound"), ("0.json", b"{}"), ("1.flac", cut), ("1.json", b"{}"), *foreign("2")])
+    path = write_shard(
+        tmp_path / "a.tar",
+        [
+            ("0.flac", b"no sound"),
+            ("0.json", b"{}"),
+            ("1.flac", cut),
+            ("1.json", b"{}"),
+            *foreign("2"),
+        ],
+    )
     found = problems_of(path)
     assert [(key, code) for key, code, _ in found] == [("0", "undecodable"), ("1", "undecodable")]
     assert found[0][2] == "its audio cannot be used: libsndfile: Format not recognised."

@@ -12,18 +12,34 @@ from tests.pipelines.shards.shard_samples import flac, foreign, write_shard
 
 
 def extracted(target: Path, folder: Path, *keys: str, force: bool = False) -> list[str]:
-    return [found for found in extract(find_shards(str(target)), str(folder), keys, force=force) if not isinstance(found, Problem)]
+    return [
+        found
+        for found in extract(find_shards(str(target)), str(folder), keys, force=force)
+        if not isinstance(found, Problem)
+    ]
 
 
 def test_audio_is_copied_and_json_indented(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "a.tar", foreign("0", "1"))
     assert extracted(path, tmp_path / "out", "1") == ["1.flac", "1.json"]
     assert (tmp_path / "out/1.flac").read_bytes() == flac(1.0)
-    assert (tmp_path / "out/1.json").read_text() == '{\n "caption": "A flute plays a slow air."\n}\n'
+    assert (
+        tmp_path / "out/1.json"
+    ).read_text() == '{\n "caption": "A flute plays a slow air."\n}\n'
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.flac", "1.json"]
 
 
-@pytest.mark.parametrize("key", ["../../escape", "/tmp/escape", "a/../../escape", "new\nline", ".hidden/-x", "x" * 90 + "/" + "y" * 90])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../../escape",
+        "/tmp/escape",
+        "a/../../escape",
+        "new\nline",
+        ".hidden/-x",
+        "x" * 90 + "/" + "y" * 90,
+    ],
+)
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
     path = write_shard(tmp_path / "in/deep/a.tar", foreign(key))
     names = extracted(path, tmp_path / "in/deep/out")
@@ -51,7 +67,9 @@ def test_nothing_is_replaced_unless_forced(tmp_path: Path) -> None:
         extracted(path, tmp_path / "out")
     assert (tmp_path / "out/0.json").read_text() == "mine"
     extracted(path, tmp_path / "out", force=True)
-    assert json.loads((tmp_path / "out/0.json").read_text()) == {"caption": "A flute plays a slow air."}
+    assert json.loads((tmp_path / "out/0.json").read_text()) == {
+        "caption": "A flute plays a slow air."
+    }
 
 
 def test_a_link_in_the_folder_is_replaced_not_followed(tmp_path: Path) -> None:
@@ -68,7 +86,12 @@ def test_the_same_name_in_two_shards_is_a_problem_not_a_loss(tmp_path: Path) -> 
     write_shard(tmp_path / "a.tar", foreign("0", caption="first"))
     write_shard(tmp_path / "b.tar", foreign("0", caption="second"))
     found = list(extract(find_shards(str(tmp_path)), str(tmp_path / "out"), ()))
-    assert [row.code if isinstance(row, Problem) else row for row in found] == ["0.flac", "0.json", "repeated_key", "repeated_key"]
+    assert [row.code if isinstance(row, Problem) else row for row in found] == [
+        "0.flac",
+        "0.json",
+        "repeated_key",
+        "repeated_key",
+    ]
     assert json.loads((tmp_path / "out/0.json").read_text()) == {"caption": "first"}
 
 

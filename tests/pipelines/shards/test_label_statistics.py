@@ -12,7 +12,10 @@ def test_even_use_has_all_the_bits_and_no_inequality() -> None:
     assert (entropy_bits([3] * 8), gini([3] * 8)) == (3.0, 0.0)
 
 
-@pytest.mark.parametrize(("counts", "bits", "unequal"), [([1, 3], 0.8113, 0.25), ([1, 1, 2], 1.5, 1 / 6), ([5], 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("counts", "bits", "unequal"),
+    [([1, 3], 0.8113, 0.25), ([1, 1, 2], 1.5, 1 / 6), ([5], 0.0, 0.0)],
+)
 def test_uneven_use_has_known_figures(counts: list[int], bits: float, unequal: float) -> None:
     assert entropy_bits(counts) == pytest.approx(bits, abs=1e-4)
     assert gini(counts) == pytest.approx(unequal, abs=1e-4)
@@ -26,7 +29,12 @@ def test_samples_labels_and_texts_are_counted_by_form() -> None:
     stats = counts.stats()
     assert (stats.samples, stats.labelled, stats.coverage) == (3, 2, pytest.approx(2 / 3))
     long = stats.forms[Form.LONG]
-    assert (long.labels, long.distinct, long.head[0].text, long.head[0].samples) == (2, 1, "A flute.", 2)
+    assert (long.labels, long.distinct, long.head[0].text, long.head[0].samples) == (
+        2,
+        1,
+        "A flute.",
+        2,
+    )
     assert stats.forms[Form.SHORT].entropy_bits == 0 == math.log2(1)
 
 

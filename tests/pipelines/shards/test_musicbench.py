@@ -1,4 +1,6 @@
-"""A sample as MusicBench writes it: sixteen fields, exact values, nothing made up where a label is missing."""
+"""A sample as MusicBench writes it: sixteen fields, exact values, nothing made up where a label is
+missing.
+"""
 
 import json
 from pathlib import Path
@@ -10,7 +12,14 @@ from pipelines.shards.find import Problem, find_shards
 from pipelines.shards.musicbench import export, musicbench_row
 from schemas.identity import Split
 from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
-from tests.pipelines.shards.shard_samples import KEY, foreign, our_sample, ours, write_build, write_shard
+from tests.pipelines.shards.shard_samples import (
+    KEY,
+    foreign,
+    our_sample,
+    ours,
+    write_build,
+    write_shard,
+)
 
 ROW = {
     "dataset": "mine",
@@ -39,24 +48,55 @@ def test_a_sample_is_this_row_exactly() -> None:
 
 def test_what_is_not_known_is_empty_or_null() -> None:
     how = {"confidence": 0.0, "tool": "t", "version": "1", "licence": ""}
-    labels = {"beats": Beats(**how), "meter": Meter(**how), "tempo": Tempo(**how), "chords": Chords(**how), "key_label": KeyLabel(**how)}
+    labels = {
+        "beats": Beats(**how),
+        "meter": Meter(**how),
+        "tempo": Tempo(**how),
+        "chords": Chords(**how),
+        "key_label": KeyLabel(**how),
+    }
     row = musicbench_row(our_sample(captions=(), **labels), "a.flac", "mine")
-    texts = ("main_caption", "alt_caption", "prompt_aug", "prompt_ch", "prompt_bt", "prompt_bpm", "prompt_key")
+    texts = (
+        "main_caption",
+        "alt_caption",
+        "prompt_aug",
+        "prompt_ch",
+        "prompt_bt",
+        "prompt_bpm",
+        "prompt_key",
+    )
     assert [dict(row)[name] for name in texts] == [""] * 7
-    assert (row["beats"], row["bpm"], row["chords"], row["chords_time"], row["key"], row["keyprob"]) == ([[], []], None, [], [], [], [])
+    assert (
+        row["beats"],
+        row["bpm"],
+        row["chords"],
+        row["chords_time"],
+        row["key"],
+        row["keyprob"],
+    ) == ([[], []], None, [], [], [], [])
 
 
 def test_a_sentence_of_the_source_is_no_control_sentence() -> None:
     source, control, _ = our_sample().captions
     said = source.replaced(sentences=("It runs at 120 BPM.",), text="It runs at 120 BPM.")
     assert musicbench_row(our_sample(captions=(said, control)), "", "")["prompt_bpm"] == ""
-    assert musicbench_row(our_sample(captions=(said,)), "", "")["main_caption"] == "It runs at 120 BPM."
+    assert (
+        musicbench_row(our_sample(captions=(said,)), "", "")["main_caption"]
+        == "It runs at 120 BPM."
+    )
 
 
 def test_export_writes_json_lines_of_one_split(tmp_path: Path) -> None:
     build = write_build(tmp_path, our_sample(), our_sample("pu1"))
     write_shard(build / "shards/test-00000.tar", ours(our_sample("s1", split="test")))
-    rows = list(export(find_shards(f"{build}/shards"), str(tmp_path / "rows.jsonl"), dataset="mine", split=Split.TRAIN))
+    rows = list(
+        export(
+            find_shards(f"{build}/shards"),
+            str(tmp_path / "rows.jsonl"),
+            dataset="mine",
+            split=Split.TRAIN,
+        )
+    )
     lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert lines == rows
     assert [line["location"] for line in lines] == [f"{KEY}.flac", f"{KEY[:-4]}pu1.flac"]
@@ -65,7 +105,9 @@ def test_export_writes_json_lines_of_one_split(tmp_path: Path) -> None:
 
 def test_export_replaces_nothing_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     build, to = write_build(tmp_path / "build", our_sample()), tmp_path / "rows.jsonl"
-    with pytest.raises(PipelineError, match="nothing to export: no sample of Obbligato in split test"):
+    with pytest.raises(
+        PipelineError, match="nothing to export: no sample of Obbligato in split test"
+    ):
         list(export(find_shards(str(build)), str(to), dataset="mine", split=Split.TEST))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build"]
     to.write_text("mine")

@@ -13,7 +13,16 @@ import pytest
 from pipelines.errors import PipelineError
 from pipelines.shards.find import Problem, find_shards
 from pipelines.shards.read import Entry, RawSample, as_ours, read_shard
-from tests.pipelines.shards.shard_samples import KEY, flac, foreign, our_sample, ours, tar_bytes, write_build, write_shard
+from tests.pipelines.shards.shard_samples import (
+    KEY,
+    flac,
+    foreign,
+    our_sample,
+    ours,
+    tar_bytes,
+    write_build,
+    write_shard,
+)
 
 
 def read(path: Path, **limits: int) -> tuple[list[str], list[tuple[str, str, str]]]:
@@ -21,7 +30,9 @@ def read(path: Path, **limits: int) -> tuple[list[str], list[tuple[str, str, str
     (shard,) = find_shards(str(path)).shards
     entries: list[Entry] = list(read_shard(shard, **limits))
     keys = [entry.key for entry in entries if isinstance(entry, RawSample)]
-    return keys, [(entry.key, entry.code, entry.message) for entry in entries if isinstance(entry, Problem)]
+    return keys, [
+        (entry.key, entry.code, entry.message) for entry in entries if isinstance(entry, Problem)
+    ]
 
 
 def test_a_sound_shard_gives_its_samples_and_no_problem(tmp_path: Path) -> None:
@@ -63,7 +74,10 @@ def test_a_garbled_header_is_damage_at_its_byte(tmp_path: Path) -> None:
     whole[header : header + 512] = b"\xa5" * 512
     path = tmp_path / "a.tar"
     path.write_bytes(whole)
-    assert read(path) == (["000"], [("", "damaged_shard", f"has a damaged header at byte {header}; what follows is not read")])
+    assert read(path) == (
+        ["000"],
+        [("", "damaged_shard", f"has a damaged header at byte {header}; what follows is not read")],
+    )
 
 
 def test_a_shard_without_end_blocks_gives_all_samples_and_says_so(tmp_path: Path) -> None:
@@ -74,14 +88,28 @@ def test_a_shard_without_end_blocks_gives_all_samples_and_says_so(tmp_path: Path
 
 
 def test_a_key_that_comes_again_is_a_problem_and_its_first_sample_stands(tmp_path: Path) -> None:
-    path = write_shard(tmp_path / "a.tar", [*foreign("000"), *foreign("001"), *foreign("000", caption="Another.")])
-    said = "comes again after other keys; only the first is used. A sample's members must stand side by side, once"
+    path = write_shard(
+        tmp_path / "a.tar", [*foreign("000"), *foreign("001"), *foreign("000", caption="Another.")]
+    )
+    said = (
+        "comes again after other keys; only the first is used. A sample's members must stand "
+        "side by side, once"
+    )
     assert read(path) == (["000", "001"], [("000", "repeated_key", said)])
 
 
 def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "a.tar", [("000.flac", flac(0.5)), *foreign("000")])
-    assert read(path) == (["000"], [("000", "repeated_member", "has more than one .flac member; the first, at byte 512, is used")])
+    assert read(path) == (
+        ["000"],
+        [
+            (
+                "000",
+                "repeated_member",
+                "has more than one .flac member; the first, at byte 512, is used",
+            )
+        ],
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,20 +145,27 @@ def test_what_is_wrong_is_said_of_the_sample_it_is_wrong_with(
 
 
 def test_deep_nesting_does_not_exhaust_the_stack(tmp_path: Path) -> None:
-    path = write_shard(tmp_path / "a.tar", [("0.flac", b""), ("0.json", b"[" * 100_000), *foreign("1")])
+    path = write_shard(
+        tmp_path / "a.tar", [("0.flac", b""), ("0.json", b"[" * 100_000), *foreign("1")]
+    )
     keys, problems = read(path)
     assert keys == ["0", "1"]
     assert [code for _, code, _ in problems] == ["bad_json"]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
 def test_links_and_devices_are_not_followed(tmp_path: Path, kind: bytes) -> None:
     link = tarfile.TarInfo("000.flac")
     link.type, link.linkname = kind, "/etc/passwd"
     path = tmp_path / "a.tar"
     path.write_bytes(link.tobuf(tarfile.USTAR_FORMAT) + tar_bytes([("000.json", b"{}")]))
     said = "'000.flac' is a link, device, pipe or sparse file: not followed, not read"
-    assert read(path) == (["000"], [("000", "not_a_file", said), ("000", "no_audio", "has no audio: its members are .json")])
+    assert read(path) == (
+        ["000"],
+        [("000", "not_a_file", said), ("000", "no_audio", "has no audio: its members are .json")],
+    )
 
 
 def test_folders_inside_a_tar_are_no_problem(tmp_path: Path) -> None:
@@ -174,20 +209,36 @@ def test_a_gzip_is_read_and_a_cut_one_as_far_as_it_goes(tmp_path: Path) -> None:
 
 
 def test_a_gzip_is_unpacked_to_a_limit_only(tmp_path: Path) -> None:
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar_bytes([*foreign("000"), ("001.flac", bytes(1 << 22)), ("001.json", b"{}")])))
+    (tmp_path / "a.tar.gz").write_bytes(
+        gzip.compress(
+            tar_bytes([*foreign("000"), ("001.flac", bytes(1 << 22)), ("001.json", b"{}")])
+        )
+    )
     keys, problems = read(tmp_path / "a.tar.gz", unpacked_limit=1 << 21)
     assert keys == ["000"]
-    assert problems == [("", "damaged_shard", "unpacks to more than 0.00195 GiB; what follows is not read. Unpack or fetch it first")]
+    assert problems == [
+        (
+            "",
+            "damaged_shard",
+            "unpacks to more than 0.00195 GiB; what follows is not read. Unpack or fetch it first",
+        )
+    ]
 
 
 def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.tar")
-    assert read(tmp_path / "a.tar") == ([], [("", "not_a_file", "is a pipe, socket, device or folder, not a regular file")])
+    assert read(tmp_path / "a.tar") == (
+        [],
+        [("", "not_a_file", "is a pipe, socket, device or folder, not a regular file")],
+    )
 
 
 def test_a_link_to_nothing_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.tar").symlink_to("/nowhere.tar")
-    assert read(tmp_path / "a.tar") == ([], [("", "unreadable", "cannot be opened: No such file or directory")])
+    assert read(tmp_path / "a.tar") == (
+        [],
+        [("", "unreadable", "cannot be opened: No such file or directory")],
+    )
 
 
 def test_names_that_are_no_text_are_escaped(tmp_path: Path) -> None:
@@ -202,11 +253,26 @@ def test_names_that_are_no_text_are_escaped(tmp_path: Path) -> None:
 
 
 def test_our_own_record_is_known_and_a_broken_one_named(tmp_path: Path) -> None:
-    broken = our_sample("pu1").model_dump_json().replace('"duration_s":2.0', '"duration_s":-2.0').encode()
-    path = write_shard(
-        tmp_path / "a.tar", [*ours(our_sample()), (f"{KEY[:-4]}pu1.flac", flac()), (f"{KEY[:-4]}pu1.json", broken), *foreign("0")]
+    broken = (
+        our_sample("pu1")
+        .model_dump_json()
+        .replace('"duration_s":2.0', '"duration_s":-2.0')
+        .encode()
     )
-    found = [as_ours(entry) for entry in read_shard(find_shards(str(path)).shards[0]) if isinstance(entry, RawSample)]
+    path = write_shard(
+        tmp_path / "a.tar",
+        [
+            *ours(our_sample()),
+            (f"{KEY[:-4]}pu1.flac", flac()),
+            (f"{KEY[:-4]}pu1.json", broken),
+            *foreign("0"),
+        ],
+    )
+    found = [
+        as_ours(entry)
+        for entry in read_shard(find_shards(str(path)).shards[0])
+        if isinstance(entry, RawSample)
+    ]
     assert found[0] == our_sample()
     assert isinstance(found[1], Problem)
     assert found[1].message == "breaks the contract at duration_s: Input should be greater than 0"
@@ -216,15 +282,25 @@ def test_our_own_record_is_known_and_a_broken_one_named(tmp_path: Path) -> None:
 def test_a_variant_that_is_none_breaks_the_contract(tmp_path: Path) -> None:
     content = our_sample().model_dump_json().replace('"variant":"orig"', '"variant":"s0"').encode()
     path = write_shard(tmp_path / "a.tar", [(f"{KEY}.flac", flac()), (f"{KEY}.json", content)])
-    (found,) = [as_ours(entry) for entry in read_shard(find_shards(str(path)).shards[0]) if isinstance(entry, RawSample)]
+    (found,) = [
+        as_ours(entry)
+        for entry in read_shard(find_shards(str(path)).shards[0])
+        if isinstance(entry, RawSample)
+    ]
     assert isinstance(found, Problem)
     assert found.code == "contract"
 
 
 def test_half_a_unicode_character_is_refused_before_the_contract_is_asked(tmp_path: Path) -> None:
-    content = our_sample().model_dump_json().replace('"variant":"orig"', '"variant":"\\ud800"').encode()
+    content = (
+        our_sample().model_dump_json().replace('"variant":"orig"', '"variant":"\\ud800"').encode()
+    )
     path = write_shard(tmp_path / "a.tar", [(f"{KEY}.flac", flac()), (f"{KEY}.json", content)])
-    assert [entry.code for entry in read_shard(find_shards(str(path)).shards[0]) if isinstance(entry, Problem)] == ["bad_json"]
+    assert [
+        entry.code
+        for entry in read_shard(find_shards(str(path)).shards[0])
+        if isinstance(entry, Problem)
+    ] == ["bad_json"]
 
 
 def test_a_target_is_a_build_a_folder_a_glob_a_file_or_a_url(tmp_path: Path) -> None:
@@ -241,11 +317,15 @@ def test_a_target_is_a_build_a_folder_a_glob_a_file_or_a_url(tmp_path: Path) -> 
         assert [one.name for one in find_shards(target).shards] == ["train-00000.tar"]
 
 
-def test_a_shard_that_a_build_does_not_list_is_a_problem_and_one_missing_too(tmp_path: Path) -> None:
+def test_a_shard_that_a_build_does_not_list_is_a_problem_and_one_missing_too(
+    tmp_path: Path,
+) -> None:
     build = write_build(tmp_path, our_sample())
     (build / "shards/train-00000.tar").rename(build / "shards/train-00009.tar")
     found = find_shards(str(build))
-    assert [(problem.shard, problem.code) for problem in found.problems] == [("train-00009.tar", "unlisted")]
+    assert [(problem.shard, problem.code) for problem in found.problems] == [
+        ("train-00009.tar", "unlisted")
+    ]
     (missing,) = (entry for shard in found.shards for entry in read_shard(shard))
     assert isinstance(missing, Problem)
     assert (missing.shard, missing.code) == ("train-00000.tar", "unreadable")

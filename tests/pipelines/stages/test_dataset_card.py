@@ -1,4 +1,6 @@
-"""What tables say reaches the card as plain text, and neither the card nor dataset.json grows with it."""
+"""What tables say reaches the card as plain text, and neither the card nor dataset.json grows with
+it.
+"""
 
 import json
 from pathlib import Path
@@ -17,12 +19,21 @@ BUCKETS = ["train-00000", "train-00001"]
 
 def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> dict[str, Any]:
     return {
-        "name": "small", "obbligato": "0.1.0", "schema_version": 1, "splits": {}, "inputs": {"in": 1, "used": 1}, "agreement": {},
+        "name": "small",
+        "obbligato": "0.1.0",
+        "schema_version": 1,
+        "splits": {},
+        "inputs": {"in": 1, "used": 1},
+        "agreement": {},
         "stages": {},
         "samples": {"planned": 1, "written": 1, "rejected": 0, "dead": 0},
-        "licences": {"distinct": len(sources) if distinct is None else distinct, "sources": sources, "tools": {"essentia": "AGPL-3.0"}},
+        "licences": {
+            "distinct": len(sources) if distinct is None else distinct,
+            "sources": sources,
+            "tools": {"essentia": "AGPL-3.0"},
+        },
         **changes,
-    }  # fmt: skip
+    }
 
 
 def licence_lines(sources: dict[str, int], distinct: int | None = None) -> list[str]:
@@ -35,10 +46,16 @@ def clips(store: Store, bucket: str, licences: list[str]) -> None:
         song = Song(song_id=f"{number:016x}", rate_hz=44_100, channels=1, duration_s=10)
         rows.append(
             Clip(
-                clip_key=clip_key(song.song_id, 0, 10), song=song, source=Source(uri="a.wav", licence=licence), start_s=0, end_s=10,
-                extended_end_s=10, split=Split.TRAIN, group=f"{bucket} {number}",
+                clip_key=clip_key(song.song_id, 0, 10),
+                song=song,
+                source=Source(uri="a.wav", licence=licence),
+                start_s=0,
+                end_s=10,
+                extended_end_s=10,
+                split=Split.TRAIN,
+                group=f"{bucket} {number}",
             )
-        )  # fmt: skip
+        )
     store.write_records(f"clips/{bucket}.parquet", Clip, rows)
 
 
@@ -46,9 +63,15 @@ def clips(store: Store, bucket: str, licences: list[str]) -> None:
     ("said", "shown"),
     [
         ("CC-BY-4.0", "CC-BY-4.0"),
-        ("https://creativecommons.org/licenses/by/4.0/", "https://creativecommons.org/licenses/by/4.0/"),
+        (
+            "https://creativecommons.org/licenses/by/4.0/",
+            "https://creativecommons.org/licenses/by/4.0/",
+        ),
         ("free\n\n# Heading\r\n| a |\t b\u2028c", r"free \# Heading \| a \| b c"),
-        ("[click](http://x.org) ![p](http://x.org/p.png)", r"\[click\](http://x.org) \!\[p\](http://x.org/p.png)"),
+        (
+            "[click](http://x.org) ![p](http://x.org/p.png)",
+            r"\[click\](http://x.org) \!\[p\](http://x.org/p.png)",
+        ),
         ("<img src=x onerror=alert(1)> &lt;", r"\<img src=x onerror=alert(1)\> \&lt;"),
         ("*a* _b_ `c` ~~d~~ \\ $e$", r"\*a\* \_b\_ \`c\` \~\~d\~\~ \\ \$e\$"),
         ("x\u202egnp.exe\x1b[31m", r"x gnp.exe \[31m"),
@@ -70,14 +93,20 @@ def test_names_of_the_corpus_and_of_tools_are_plain_text_too() -> None:
 def test_the_fifty_most_frequent_licences_are_shown_and_the_rest_is_counted() -> None:
     lines = licence_lines({f"L{number:02d}": number + 1 for number in range(60)})
     assert lines[:2] == ["- sources, L59: 60 clips", "- sources, L58: 59 clips"]
-    assert lines[49:] == ["- sources, L10: 11 clips", "- sources, and 10 more: 55 clips", "- essentia: AGPL-3.0"]
+    assert lines[49:] == [
+        "- sources, L10: 11 clips",
+        "- sources, and 10 more: 55 clips",
+        "- essentia: AGPL-3.0",
+    ]
     assert licence_lines({"MIT": 2, "others": 7000}, distinct=6001)[:2] == [
         "- sources, MIT: 2 clips",
         "- sources, and 6000 more: 7000 clips",
     ]
 
 
-def test_dataset_json_keeps_the_most_frequent_licences_and_the_sum_of_the_rest(tmp_path: Path) -> None:
+def test_dataset_json_keeps_the_most_frequent_licences_and_the_sum_of_the_rest(
+    tmp_path: Path,
+) -> None:
     store = Store(str(tmp_path))
     rare = [f"{number:04d}" + "x" * 1000 for number in range(1100)]
     clips(store, BUCKETS[0], ["MIT", "CC0-1.0", *rare])
@@ -109,10 +138,20 @@ def test_few_licences_have_no_others(tmp_path: Path) -> None:
 def test_the_card_says_what_was_reworded_refused_and_contradicted() -> None:
     stages = {
         "caption": {"samples": 9, "source_contradicts_tempo": 2},
-        "paraphrase": {"controls": 8, "landed": 7, "refused_lost_key": 1, "refused_changed_timed_chords": 3},
+        "paraphrase": {
+            "controls": 8,
+            "landed": 7,
+            "refused_lost_key": 1,
+            "refused_changed_timed_chords": 3,
+        },
         "distinct": {"kept": 6, "dropped_near_duplicate": 1},
     }
-    found = card(facts({}, stages=stages)).partition("## Captions\n\n")[2].partition("\n\n## Licences")[0].splitlines()
+    found = (
+        card(facts({}, stages=stages))
+        .partition("## Captions\n\n")[2]
+        .partition("\n\n## Licences")[0]
+        .splitlines()
+    )
     assert found[2:] == [
         "| control captions | 8 |",
         "| rewordings kept | 6 |",

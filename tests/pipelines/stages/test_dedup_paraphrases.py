@@ -1,4 +1,6 @@
-"""Paraphrases that lost their meaning or copy an earlier one go; the others stay, in any order of runs."""
+"""Paraphrases that lost their meaning or copy an earlier one go; the others stay, in any order of
+runs.
+"""
 
 from pathlib import Path
 
@@ -25,15 +27,27 @@ CONTROL = "A soft flute melody over gentle strings."
 def reworded(job: Job, texts: dict[str, tuple[str, ...]]) -> None:
     """Put these paraphrases, as a model's, into a bucket."""
     rows = [
-        Captioned(sample_key=key, captions=tuple(captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in said))
+        Captioned(
+            sample_key=key,
+            captions=tuple(
+                captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in said
+            ),
+        )
         for key, said in texts.items()
     ]
-    write_marker(PARAPHRASES, job, str(texts), Done([job.store.write_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned, rows)], {}))
+    write_marker(
+        PARAPHRASES,
+        job,
+        str(texts),
+        Done([job.store.write_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned, rows)], {}),
+    )
 
 
 def build(tmp_path: Path, *buckets: dict[int, tuple[str, ...]]) -> list[Job]:
     """Buckets of samples with one source text and these paraphrases."""
-    jobs = captioned_build(str(tmp_path), RECIPE, [CONTROL] * 4 * len(buckets), buckets=len(buckets))
+    jobs = captioned_build(
+        str(tmp_path), RECIPE, [CONTROL] * 4 * len(buckets), buckets=len(buckets)
+    )
     for number, (job, texts) in enumerate(zip(jobs, buckets, strict=True)):
         keys = {seed: f"{seed * len(buckets) + number:016x}-0-10000-orig" for seed in texts}
         reworded(job, {keys[seed]: said for seed, said in texts.items()})
@@ -42,7 +56,10 @@ def build(tmp_path: Path, *buckets: dict[int, tuple[str, ...]]) -> list[Job]:
 
 def kept(jobs: list[Job]) -> list[str]:
     return [
-        caption.text for job in jobs for row in job.store.read_records(f"texts/{job.bucket}.parquet", Captioned) for caption in row.captions
+        caption.text
+        for job in jobs
+        for row in job.store.read_records(f"texts/{job.bucket}.parquet", Captioned)
+        for caption in row.captions
     ]
 
 
@@ -55,17 +72,30 @@ def run(jobs: list[Job]) -> list[dict[str, int]]:
 @pytest.fixture
 def _controls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control captions without facts, so that meaning alone is compared."""
-    monkeypatch.setattr(embed_paraphrases, "to_reword", lambda job: dict.fromkeys(_keys(job), captioned(CONTROL, CaptionKind.CONTROL)))
+    monkeypatch.setattr(
+        embed_paraphrases,
+        "to_reword",
+        lambda job: dict.fromkeys(_keys(job), captioned(CONTROL, CaptionKind.CONTROL)),
+    )
 
 
 def _keys(job: Job) -> list[str]:
-    return [row.sample_key for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)]
+    return [
+        row.sample_key
+        for row in job.store.read_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned)
+    ]
 
 
 @pytest.mark.usefixtures("_controls")
 def test_a_rewording_about_something_else_and_a_copy_of_an_earlier_one_go(tmp_path: Path) -> None:
-    first = ("Gentle strings carry a soft melody on the flute.", "Visit our shop for cheap shoes today.")
-    second = ("Gentle strings carry a soft melody on a flute.", "Above tender violins, a flute sings quietly.")
+    first = (
+        "Gentle strings carry a soft melody on the flute.",
+        "Visit our shop for cheap shoes today.",
+    )
+    second = (
+        "Gentle strings carry a soft melody on a flute.",
+        "Above tender violins, a flute sings quietly.",
+    )
     jobs = build(tmp_path, {0: first}, {0: second})
     assert run(jobs) == [
         {"kept": 1, "dropped_meaning": 1, "dropped_near_duplicate": 0},
@@ -82,14 +112,21 @@ def test_texts_that_state_other_facts_are_no_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_controls")
-def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(tmp_path: Path) -> None:
+def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(
+    tmp_path: Path,
+) -> None:
     text = "Gentle strings carry a soft melody on the flute."
     jobs = build(tmp_path, {0: (text,)}, {0: ("Above tender violins, a flute sings quietly.",)})
     run(jobs)
     later = Job(jobs[0].out, "train-g0001-00000", RECIPE)
     for folder in ("clips", "captions", "annotations", "variants"):
         content = Path(tmp_path, folder, "train-00000.parquet").read_bytes()
-        write_marker(folder, later, "later", Done([later.store.write_bytes(f"{folder}/{later.bucket}.parquet", content)], {}))
+        write_marker(
+            folder,
+            later,
+            "later",
+            Done([later.store.write_bytes(f"{folder}/{later.bucket}.parquet", content)], {}),
+        )
     reworded(later, {f"{0:016x}-0-10000-orig": (text,)})
     write_plan(Store(jobs[0].out), {job.bucket: 1 for job in (*jobs, later)})
     before = [Path(tmp_path, "texts", f"{job.bucket}.parquet").read_bytes() for job in jobs]
@@ -98,22 +135,34 @@ def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(t
     assert [row.ran for row in made.buckets] == [False, False, True]
     assert made.buckets[-1].counts == {"kept": 0, "dropped_meaning": 0, "dropped_near_duplicate": 1}
     assert before == [Path(tmp_path, "texts", f"{job.bucket}.parquet").read_bytes() for job in jobs]
-    reworded(jobs[0], {f"{0:016x}-0-10000-orig": ("Over tender strings a flute sings.",)})  # an earlier text changes
+    reworded(
+        jobs[0], {f"{0:016x}-0-10000-orig": ("Over tender strings a flute sings.",)}
+    )  # an earlier text changes
     run_bucket(embed_paraphrases.STAGE, jobs[0])
-    assert finished(dedup_paraphrases.STAGE, jobs[0], fingerprint(dedup_paraphrases.STAGE, jobs[0])) is None
+    assert (
+        finished(dedup_paraphrases.STAGE, jobs[0], fingerprint(dedup_paraphrases.STAGE, jobs[0]))
+        is None
+    )
     run([*jobs, later])
     assert kept([later]) == [text]
 
 
 def test_embeddings_are_the_same_bytes_in_every_run(tmp_path: Path) -> None:
-    said = ("Gentle strings carry a soft melody on the flute.", "Above tender violins, a flute sings quietly.")
+    said = (
+        "Gentle strings carry a soft melody on the flute.",
+        "Above tender violins, a flute sings quietly.",
+    )
     stored = []
     for name in ("one", "two"):
         [job] = build(tmp_path / name, {0: said, 1: said[:1]})
         run_bucket(embed_paraphrases.STAGE, job)
         stored.append(Path(tmp_path, name, "text_embeddings", f"{job.bucket}.parquet").read_bytes())
         rows = embed_paraphrases.read(job)
-        assert [(row.place, row.vector.shape) for row in rows] == [(0, (DIMENSION,)), (1, (DIMENSION,)), (0, (DIMENSION,))]
+        assert [(row.place, row.vector.shape) for row in rows] == [
+            (0, (DIMENSION,)),
+            (1, (DIMENSION,)),
+            (0, (DIMENSION,)),
+        ]
         assert (rows[0].vector == rows[2].vector).all()
         assert float(rows[0].vector @ rows[0].vector) == pytest.approx(1, abs=1e-3)
     assert stored[0] == stored[1]
@@ -122,7 +171,10 @@ def test_embeddings_are_the_same_bytes_in_every_run(tmp_path: Path) -> None:
 def test_rule_paraphrases_pass_without_a_model(tmp_path: Path) -> None:
     [job] = build(tmp_path, {0: ("A text.",)})
     job = job._replace(recipe=Recipe())
-    ours = Captioned(sample_key=f"{0:016x}-0-10000-orig", captions=(captioned("A text of ours.", CaptionKind.PARAPHRASE),))
+    ours = Captioned(
+        sample_key=f"{0:016x}-0-10000-orig",
+        captions=(captioned("A text of ours.", CaptionKind.PARAPHRASE),),
+    )
     file = job.store.write_records(f"{PARAPHRASES}/{job.bucket}.parquet", Captioned, [ours])
     write_marker(PARAPHRASES, job, "ours", Done([file], {}))
     assert run_bucket(embed_paraphrases.STAGE, job).counts == {"embedded": 0, "dead": 0}

@@ -1,4 +1,6 @@
-"""Latents: those of the FLAC beside them, the same bytes however often and by whomever; what cannot be encoded is dead."""
+"""Latents: those of the FLAC beside them, the same bytes however often and by whomever; what cannot
+be encoded is dead.
+"""
 
 import csv
 import io
@@ -31,7 +33,7 @@ from tests.support.melodies import RATE_HZ, melody
 
 LEVEL = "tests.pipelines.codecs.level"
 SONGS_S = {0: 9.0, 1: 9.0, 2: 5.0, 3: 9.0}  # clips of 8 s, but one of 5
-IGNORE = lambda _: None  # noqa: E731
+IGNORE = lambda _: None
 
 
 def recipe(codec: str = "mel", *, keep_variants: bool = True, **knobs: Any) -> Recipe:
@@ -48,7 +50,9 @@ class Songs:
             rows = csv.DictWriter(out, fieldnames=["uri", "split"])
             rows.writeheader()
             for number, seconds in SONGS_S.items():
-                rows.writerow({"uri": f"{number}.flac", "split": "test" if number == 3 else "train"})
+                rows.writerow(
+                    {"uri": f"{number}.flac", "split": "test" if number == 3 else "train"}
+                )
                 soundfile.write(folder / f"{number}.flac", melody(number, seconds), RATE_HZ)
 
     def build(self, out: Path, chosen: Recipe, workers: int = 1) -> dict[str, Any]:
@@ -111,10 +115,14 @@ def test_a_range_read_of_each_sample_gives_exactly_its_members(out: Path) -> Non
         assert index["offsets"][0] == 0
         assert len(index["offsets"]) == index["count"] + 1
         assert content[index["offsets"][-1] :] == bytes(1024)
-        for key, start, end in zip(index["keys"], index["offsets"], index["offsets"][1:], strict=False):
+        for key, start, end in zip(
+            index["keys"], index["offsets"], index["offsets"][1:], strict=False
+        ):
             with tarfile.open(fileobj=io.BytesIO(content[start:end])) as tar:
                 found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
-            assert found == {f"{key}.{extension}": member for extension, member in samples[key].items()}
+            assert found == {
+                f"{key}.{extension}": member for extension, member in samples[key].items()
+            }
             seen += 1
     assert seen == len(samples)
 
@@ -124,20 +132,31 @@ def test_the_dataset_and_its_card_name_the_codec(out: Path) -> None:
     assert dataset["latents"] == MelCodec().facts.model_dump()
     assert (dataset["tools"]["mel"], dataset["licences"]["tools"]["mel"]) == ("1", "CC0-1.0")
     assert dataset["stages"]["encode"] == {"clips": 4, "dead": 0, "encoded": 7}
-    assert "by the codec mel 1 (CC0-1.0) of the audio in mono at 16000 Hz" in (out / "README.md").read_text()
+    assert (
+        "by the codec mel 1 (CC0-1.0) of the audio in mono at 16000 Hz"
+        in (out / "README.md").read_text()
+    )
 
 
 @pytest.mark.slow
-def test_two_workers_and_a_build_that_was_killed_give_the_same_bytes(songs: Songs, out: Path, tmp_path: Path) -> None:
+def test_two_workers_and_a_build_that_was_killed_give_the_same_bytes(
+    songs: Songs, out: Path, tmp_path: Path
+) -> None:
     songs.build(tmp_path / "two", recipe(), workers=2)
     assert digests(tmp_path / "two") == digests(out)
     killed = tmp_path / "killed"
-    assert kill_after_markers(started([str(songs.table)], killed, recipe()), killed, len(list(out.rglob("*.done.json"))) // 2)
+    assert kill_after_markers(
+        started([str(songs.table)], killed, recipe()),
+        killed,
+        len(list(out.rglob("*.done.json"))) // 2,
+    )
     finish(started([str(songs.table)], killed, recipe(), "--workers", "2"))
     assert digests(killed) == digests(out)
 
 
-def test_what_a_kill_left_of_latents_is_swept_and_made_again(songs: Songs, out: Path, tmp_path: Path) -> None:
+def test_what_a_kill_left_of_latents_is_swept_and_made_again(
+    songs: Songs, out: Path, tmp_path: Path
+) -> None:
     again = tmp_path / "out"
     shutil.copytree(out, again)
     marker = next((again / "latents").glob("train*.done.json"))
@@ -149,7 +168,9 @@ def test_what_a_kill_left_of_latents_is_swept_and_made_again(songs: Songs, out: 
     assert digests(again) == digests(out)
 
 
-def test_a_second_build_encodes_nothing_and_other_knobs_only_what_they_decide(songs: Songs, out: Path, tmp_path: Path) -> None:
+def test_a_second_build_encodes_nothing_and_other_knobs_only_what_they_decide(
+    songs: Songs, out: Path, tmp_path: Path
+) -> None:
     again = tmp_path / "out"
     shutil.copytree(out, again)
 
@@ -163,24 +184,35 @@ def test_a_second_build_encodes_nothing_and_other_knobs_only_what_they_decide(so
     assert changed(recipe(batch=1)) >= {"latents"}
     assert changed(recipe(LEVEL)) == {"latents", "shards", "verified"}
     assert changed(recipe("")) == {"shards", "verified"}
-    assert {extension for sample in members(again).values() for extension in sample} == {"flac", "json"}
+    assert {extension for sample in members(again).values() for extension in sample} == {
+        "flac",
+        "json",
+    }
 
 
-def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(songs: Songs, tmp_path: Path) -> None:
+def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(
+    songs: Songs, tmp_path: Path
+) -> None:
     dataset = songs.build(tmp_path, recipe(LEVEL, keep_variants=False, source="6.0"))
     assert dataset["samples"] == {"planned": 7, "written": 5, "rejected": 0, "dead": 2}
     dead = ledger_rows(Store(str(tmp_path)), [Outcome.DEAD])
-    assert {(row.stage, row.code, Path(row.uri).name) for row in dead} == {("encode", "not_finite", "2.flac")}
+    assert {(row.stage, row.code, Path(row.uri).name) for row in dead} == {
+        ("encode", "not_finite", "2.flac")
+    }
     assert not {row.key for row in dead} & members(tmp_path).keys()
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
-    assert list((tmp_path / "variants").glob("train*.tar"))  # the only place that has the audio of the dead
+    assert list(
+        (tmp_path / "variants").glob("train*.tar")
+    )  # the only place that has the audio of the dead
     retry(str(tmp_path), [], Engine(), IGNORE)
     mended = songs.build(tmp_path, recipe(LEVEL, keep_variants=False))
     assert mended["samples"] == {"planned": 7, "written": 7, "rejected": 0, "dead": 0}
     assert not list((tmp_path / "variants").glob("*.tar"))
 
 
-def test_a_flac_that_cannot_be_read_costs_itself_alone(songs: Songs, out: Path, tmp_path: Path) -> None:
+def test_a_flac_that_cannot_be_read_costs_itself_alone(
+    songs: Songs, out: Path, tmp_path: Path
+) -> None:
     again = tmp_path / "out"
     shutil.copytree(out, again)
     store = Store(str(again))
@@ -193,13 +225,20 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(songs: Songs, out: Path, 
     marker["files"][f"variants/{bucket}.tar"]["sha256"] = store.sha256(f"variants/{bucket}.tar")
     store.write_sealed(marker_name("variants", bucket), marker)
     (again / f"latents/{bucket}.done.json").unlink()
-    assert songs.build(again, recipe())["samples"] == {"planned": 7, "written": 6, "rejected": 0, "dead": 1}
+    assert songs.build(again, recipe())["samples"] == {
+        "planned": 7,
+        "written": 6,
+        "rejected": 0,
+        "dead": 1,
+    }
     [dead] = ledger_rows(store, [Outcome.DEAD])
     assert (dead.key, dead.stage, dead.code) == (row.sample_key, "encode", "undecodable")
 
 
 @pytest.mark.parametrize("keep_variants", [True, False])
-def test_a_build_is_encoded_afterwards_around_the_same_audio(songs: Songs, out: Path, tmp_path: Path, *, keep_variants: bool) -> None:
+def test_a_build_is_encoded_afterwards_around_the_same_audio(
+    songs: Songs, out: Path, tmp_path: Path, *, keep_variants: bool
+) -> None:
     songs.build(tmp_path, recipe("", keep_variants=keep_variants))
     assert bool(list((tmp_path / "variants").glob("*.tar"))) is keep_variants
     encode(str(tmp_path), recipe(keep_variants=keep_variants), Engine(), IGNORE)
@@ -208,18 +247,26 @@ def test_a_build_is_encoded_afterwards_around_the_same_audio(songs: Songs, out: 
     assert verify_build(str(tmp_path), Engine(), IGNORE)["samples"]["written"] == 7
 
 
-def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(songs: Songs, tmp_path: Path) -> None:
+def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(
+    songs: Songs, tmp_path: Path
+) -> None:
     songs.build(tmp_path, recipe("", keep_variants=False))
     shard = next((tmp_path / "shards").glob("train*.tar"))
     content = shard.read_bytes()
     shard.write_bytes(content[:700] + bytes([content[700] ^ 1]) + content[701:])
-    with pytest.raises(PipelineError, match="its variants were dropped and its shard is damaged or gone"):
+    with pytest.raises(
+        PipelineError, match="its variants were dropped and its shard is damaged or gone"
+    ):
         encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)
-    encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)  # made anew from the sources
+    encode(
+        str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE
+    )  # made anew from the sources
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
 
 
-def test_what_is_not_there_is_refused_before_anything_starts(songs: Songs, out: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_is_refused_before_anything_starts(
+    songs: Songs, out: Path, tmp_path: Path
+) -> None:
     with pytest.raises(PipelineError, match="no codec called 'flute'"):
         songs.build(tmp_path / "out", recipe("flute"))
     with pytest.raises(PipelineError, match="the mel codec has no weights"):

@@ -14,13 +14,25 @@ SONG = Song(song_id="0" * 16, rate_hz=44_100, channels=1, duration_s=60)
 
 def clip(length_s: float = 10.0, *captions: str) -> Clip:
     return Clip(
-        clip_key=f"{'0' * 16}-0-{round(length_s * 1000)}", song=SONG, source=Source(uri="a"), start_s=0, end_s=length_s,
+        clip_key=f"{'0' * 16}-0-{round(length_s * 1000)}",
+        song=SONG,
+        source=Source(uri="a"),
+        start_s=0,
+        end_s=length_s,
         extended_end_s=length_s,
-        split="train", group="g", captions=captions,
-    )  # fmt: skip
+        split="train",
+        group="g",
+        captions=captions,
+    )
 
 
-def annotation(silent: float = 0.0, clipped: float = 0.0, beats: float = 0.9, chords: float = 0.9, key: float = 0.9) -> Annotation:
+def annotation(
+    silent: float = 0.0,
+    clipped: float = 0.0,
+    beats: float = 0.9,
+    chords: float = 0.9,
+    key: float = 0.9,
+) -> Annotation:
     def claim(confidence: float) -> dict[str, Any]:
         return {"confidence": confidence, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 
@@ -33,11 +45,17 @@ def annotation(silent: float = 0.0, clipped: float = 0.0, beats: float = 0.9, ch
         key=KeyLabel(**claim(key)),
     )
     return Annotation(
-        clip_key="k", labels=labels, measures=Measures(peak=0.5, rms_db=-20, silent_share=silent, clipped_share=clipped, downmix="none")
+        clip_key="k",
+        labels=labels,
+        measures=Measures(
+            peak=0.5, rms_db=-20, silent_share=silent, clipped_share=clipped, downmix="none"
+        ),
     )
 
 
-def judged(found: Clip | None = None, heard: Annotation | None = None, **recipe: Any) -> tuple[bool, bool, str, str]:
+def judged(
+    found: Clip | None = None, heard: Annotation | None = None, **recipe: Any
+) -> tuple[bool, bool, str, str]:
     made: Verdict = verdict(Known(found or clip(), heard or annotation()), FilterRecipe(**recipe))
     return made.keep, made.vary, made.rule, made.figure
 
@@ -48,19 +66,27 @@ def test_a_good_clip_is_kept_and_varied_without_a_rule() -> None:
 
 @pytest.mark.parametrize(("share", "broken"), [(0.9, False), (0.9001, True), (1.0, True)])
 def test_silence_is_rejected_above_its_share(share: float, broken: bool) -> None:
-    expected = (False, False, "silence", f"{share:.3f} silent, limit 0.9") if broken else (True, True, "", "")
+    expected = (
+        (False, False, "silence", f"{share:.3f} silent, limit 0.9")
+        if broken
+        else (True, True, "", "")
+    )
     assert judged(heard=annotation(silent=share)) == expected
 
 
 @pytest.mark.parametrize(("share", "broken"), [(0.02, False), (0.0201, True)])
 def test_clipped_audio_keeps_its_original_only(share: float, broken: bool) -> None:
-    expected = (True, False, "clipping", "0.0201 clipped, limit 0.02") if broken else (True, True, "", "")
+    expected = (
+        (True, False, "clipping", "0.0201 clipped, limit 0.02") if broken else (True, True, "", "")
+    )
     assert judged(heard=annotation(clipped=share)) == expected
 
 
 @pytest.mark.parametrize(("length_s", "broken"), [(3.0, False), (2.99, True)])
 def test_short_clips_keep_their_original_only(length_s: float, broken: bool) -> None:
-    assert judged(clip(length_s)) == ((True, False, "short", "2.99 s, limit 3 s") if broken else (True, True, "", ""))
+    assert judged(clip(length_s)) == (
+        (True, False, "short", "2.99 s, limit 3 s") if broken else (True, True, "", "")
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +113,11 @@ def test_words_are_words_and_no_patterns() -> None:
 
 @pytest.mark.parametrize(("best", "broken"), [(0.5, False), (0.49, True)])
 def test_a_clip_is_unsure_where_all_three_confidences_are_low(best: float, broken: bool) -> None:
-    expected = (True, False, "low_confidence", "confidence 0.49, limit 0.5") if broken else (True, True, "", "")
+    expected = (
+        (True, False, "low_confidence", "confidence 0.49, limit 0.5")
+        if broken
+        else (True, True, "", "")
+    )
     for which in ("beats", "chords", "key"):
         heard = annotation(**{"beats": 0.1, "chords": 0.1, "key": 0.1, which: best})
         assert judged(heard=heard, min_confidence=0.5) == expected
@@ -95,15 +125,24 @@ def test_a_clip_is_unsure_where_all_three_confidences_are_low(best: float, broke
 
 def test_a_rule_that_rejects_wins_over_one_that_keeps_the_original() -> None:
     assert judged(clip(2.0, "low fidelity"), annotation(silent=0.95, clipped=0.5))[2] == "silence"
-    assert judged(clip(2.0, "low fidelity"), annotation(clipped=0.5), short_action="reject")[:3] == (False, False, "short")
+    assert judged(clip(2.0, "low fidelity"), annotation(clipped=0.5), short_action="reject")[
+        :3
+    ] == (False, False, "short")
     assert judged(clip(2.0, "low fidelity"), annotation(clipped=0.5))[2] == "caption_words"
 
 
 @pytest.mark.parametrize("action", ["off", "keep_original", "reject"])
 def test_every_rule_does_what_its_action_says(action: str) -> None:
-    expected = {"off": (True, True), "keep_original": (True, False), "reject": (False, False)}[action]
+    expected = {"off": (True, True), "keep_original": (True, False), "reject": (False, False)}[
+        action
+    ]
     assert judged(heard=annotation(silent=1), silent_action=action)[:2] == expected
     assert judged(clip(10, "quality"), words_action=action)[:2] == expected
     assert judged(heard=annotation(clipped=1), clipped_action=action)[:2] == expected
     assert judged(clip(1.0), short_action=action)[:2] == expected
-    assert judged(heard=annotation(beats=0, chords=0, key=0), min_confidence=0.1, confidence_action=action)[:2] == expected
+    assert (
+        judged(
+            heard=annotation(beats=0, chords=0, key=0), min_confidence=0.1, confidence_action=action
+        )[:2]
+        == expected
+    )

@@ -1,4 +1,6 @@
-"""A listing in slices: what is listed keeps its slice and place, and only slices that change are written again."""
+"""A listing in slices: what is listed keeps its slice and place, and only slices that change are
+written again.
+"""
 
 import uuid
 from pathlib import Path
@@ -22,17 +24,31 @@ class Listing:
 
     def write(self, numbers: list[int], captions: dict[int, str] | None = None) -> dict[str, int]:
         said = captions or {}
-        rows = (InputRow(row=f"{n:03d}.flac", source=Source(uri=f"/m/{n:03d}.flac"), captions=(said.get(n, "Music."),)) for n in numbers)
+        rows = (
+            InputRow(
+                row=f"{n:03d}.flac",
+                source=Source(uri=f"/m/{n:03d}.flac"),
+                captions=(said.get(n, "Music."),),
+            )
+            for n in numbers
+        )
         return write_listing(self.store, rows, RECIPE, shrink=True)
 
     def seats(self) -> dict[str, tuple[str, int]]:
         """Slice and place of each row."""
         names = self.store.read_sealed("listing/plan.json")["slices"]
-        return {row.row: (name, row.place) for name in names for row in self.store.read_records(f"listing/{name}.parquet", InputRow)}
+        return {
+            row.row: (name, row.place)
+            for name in names
+            for row in self.store.read_records(f"listing/{name}.parquet", InputRow)
+        }
 
     def files(self) -> dict[str, int]:
         """Each slice's files by inode: one that is published again is another file."""
-        return {path.name: path.stat().st_ino for path in Path(self.store.path("listing")).glob("slice-*")}
+        return {
+            path.name: path.stat().st_ino
+            for path in Path(self.store.path("listing")).glob("slice-*")
+        }
 
 
 @pytest.fixture
@@ -48,7 +64,9 @@ def test_slices_hold_64_rows_and_places_count_through(listing: Listing) -> None:
 
 def test_the_order_of_the_sources_does_not_matter(listing: Listing) -> None:
     listing.write(list(reversed(NUMBERS)))
-    assert [name for name, _ in sorted(listing.seats().items(), key=lambda seat: seat[1])] == [f"{n:03d}.flac" for n in NUMBERS]
+    assert [name for name, _ in sorted(listing.seats().items(), key=lambda seat: seat[1])] == [
+        f"{n:03d}.flac" for n in NUMBERS
+    ]
 
 
 def test_rows_keep_their_seats_when_others_come_and_go(listing: Listing) -> None:
@@ -60,7 +78,9 @@ def test_rows_keep_their_seats_when_others_come_and_go(listing: Listing) -> None
     assert after["002.flac"] == ("slice-00002", 65)  # sorts between 1 and 3, but came later
     assert counts == {"slice-00000": 64, "slice-00001": 1, "slice-00002": 32}
     listing.write([n for n in NUMBERS if n % 4 == 1])
-    assert listing.seats() == {name: seat for name, seat in before.items() if int(name[:3]) % 4 == 1}
+    assert listing.seats() == {
+        name: seat for name, seat in before.items() if int(name[:3]) % 4 == 1
+    }
 
 
 def test_a_row_that_is_listed_twice_counts_as_it_was_listed_last(listing: Listing) -> None:
@@ -82,7 +102,11 @@ def test_an_edited_row_rewrites_its_slice_alone(listing: Listing) -> None:
     listing.write(list(NUMBERS), {70: "A deep hum."})
     changed = {name for name, file in listing.files().items() if before[name] != file}
     assert changed == {"slice-00001.parquet", "slice-00001.done.json"}
-    [row] = [row for row in listing.store.read_records("listing/slice-00001.parquet", InputRow) if row.row == "070.flac"]
+    [row] = [
+        row
+        for row in listing.store.read_records("listing/slice-00001.parquet", InputRow)
+        if row.row == "070.flac"
+    ]
     assert row.captions == ("A deep hum.",)
 
 
@@ -90,7 +114,10 @@ def test_new_rows_leave_older_slices_alone(listing: Listing) -> None:
     listing.write(list(NUMBERS))
     before = listing.files()
     listing.write([*NUMBERS, 130])
-    assert {name for name, file in listing.files().items() if before.get(name) != file} == {"slice-00003.parquet", "slice-00003.done.json"}
+    assert {name for name, file in listing.files().items() if before.get(name) != file} == {
+        "slice-00003.parquet",
+        "slice-00003.done.json",
+    }
 
 
 def test_a_damaged_slice_is_made_again_with_all_its_rows(listing: Listing) -> None:

@@ -1,4 +1,6 @@
-"""Captions reworded for a whole build: nothing wrong lands, nothing is paid twice, foreign text commands nobody."""
+"""Captions reworded for a whole build: nothing wrong lands, nothing is paid twice, foreign text
+commands nobody.
+"""
 
 import json
 import os
@@ -37,7 +39,10 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def recipe(url: str, **llm: object) -> Recipe:
     caption = CaptionRecipe(paraphraser="openai", sentences=(0, 0.5, 0.5), paraphrases=2)
-    return Recipe(caption=caption, llm=LlmRecipe.model_validate({"base_url": url, "budget_usd": 1.0, "concurrency": 4, **llm}))
+    return Recipe(
+        caption=caption,
+        llm=LlmRecipe.model_validate({"base_url": url, "budget_usd": 1.0, "concurrency": 4, **llm}),
+    )
 
 
 def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
@@ -49,7 +54,9 @@ def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
             work = known[row.sample_key]
             for caption in row.captions:
                 assert faults(caption.text, work.control, work.labels) == ()
-                assert {(fact.kind, fact.value) for fact in caption.facts} == {(fact.kind, fact.value) for fact in work.control.facts}
+                assert {(fact.kind, fact.value) for fact in caption.facts} == {
+                    (fact.kind, fact.value) for fact in work.control.facts
+                }
                 assert caption.writer == "gpt-4o-mini"
             out[row.sample_key] = tuple(caption.text for caption in row.captions)
     return out
@@ -70,11 +77,24 @@ def test_wrong_rewordings_are_asked_for_once_more_and_then_left_out(tmp_path: Pa
     total, texts = counts(made), landed(jobs)
     assert total["controls"] == len(texts) == 60
     assert total["landed"] == sum(map(len, texts.values())) == 120 - total["refused_too_few"]
-    second = [json.loads(line["asked"])["refused"] for line in answered if "refused" in json.loads(line["asked"])]
-    first_wrong = sum(line["kind"] == "wrong" and "refused" not in json.loads(line["asked"]) for line in answered)
+    second = [
+        json.loads(line["asked"])["refused"]
+        for line in answered
+        if "refused" in json.loads(line["asked"])
+    ]
+    first_wrong = sum(
+        line["kind"] == "wrong" and "refused" not in json.loads(line["asked"]) for line in answered
+    )
     assert len(second) == first_wrong > 5
-    assert all(any(word in refused["problem"] for word in ("must be", "missing", "wrong")) for refused, *_ in second)
-    assert made.told["usd"] == made.told["usd_in_all"] == round(Answers(Store(str(tmp_path / "out"))).spent / USD, 9)
+    assert all(
+        any(word in refused["problem"] for word in ("must be", "missing", "wrong"))
+        for refused, *_ in second
+    )
+    assert (
+        made.told["usd"]
+        == made.told["usd_in_all"]
+        == round(Answers(Store(str(tmp_path / "out"))).spent / USD, 9)
+    )
 
 
 def test_done_buckets_are_left_alone_and_a_changed_model_asks_anew(tmp_path: Path) -> None:
@@ -84,23 +104,36 @@ def test_done_buckets_are_left_alone_and_a_changed_model_asks_anew(tmp_path: Pat
         asked = len(server.answered())
         again = paraphrase_together(STAGE, jobs)
         assert (again.told, [row.ran for row in again.buckets]) == ({}, [False] * 4)
-        dearer = [Job(job.out, job.bucket, recipe(server.url, concurrency=1, budget_usd=2.0)) for job in jobs]
+        dearer = [
+            Job(job.out, job.bucket, recipe(server.url, concurrency=1, budget_usd=2.0))
+            for job in jobs
+        ]
         assert not any(row.ran for row in paraphrase_together(STAGE, dearer).buckets)
         other = [Job(job.out, job.bucket, recipe(server.url, model="gpt-4.1-mini")) for job in jobs]
         assert all(row.ran for row in paraphrase_together(STAGE, other).buckets)
         assert len(server.answered()) == 2 * asked
 
 
-def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(tmp_path: Path) -> None:
+def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(
+    tmp_path: Path,
+) -> None:
     out, straight = tmp_path / "out", tmp_path / "straight"
     with llm_server(tmp_path / "server", latency_s=0.02, wrong=0.1) as server:
         jobs = captioned_build(str(out), recipe(server.url), TEXTS)
-        script = "import sys; from tests.pipelines.stages.test_paraphrasing import go_on; go_on(sys.argv[1], sys.argv[2])"
+        script = (
+            "import sys; from tests.pipelines.stages.test_paraphrasing import go_on; "
+            "go_on(sys.argv[1], sys.argv[2])"
+        )
         for kill in range(3):
             before = len(server.answered())
-            command, environment = [sys.executable, "-c", script, str(out), server.url], {**os.environ, "PYTHONPATH": str(ROOT)}
+            command, environment = (
+                [sys.executable, "-c", script, str(out), server.url],
+                {**os.environ, "PYTHONPATH": str(ROOT)},
+            )
             process = subprocess.Popen(command, cwd=ROOT, env=environment)
-            until(lambda seen=before: len(server.answered()) >= seen + 8, "answers", process=process)
+            until(
+                lambda seen=before: len(server.answered()) >= seen + 8, "answers", process=process
+            )
             process.kill()
             process.wait()
             assert Answers(Store(str(out))).spent <= USD, kill
@@ -125,14 +158,18 @@ def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(tmp
 
 def go_on(out: str, url: str) -> None:
     """Reword what is left of a build; what the killed process runs."""
-    paraphrase_together(STAGE, [Job(out, f"train-{number:05d}", recipe(url)) for number in range(4)])
+    paraphrase_together(
+        STAGE, [Job(out, f"train-{number:05d}", recipe(url)) for number in range(4)]
+    )
 
 
 def test_a_spent_budget_ends_with_one_error_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     with llm_server(tmp_path / "server") as server:
         small = recipe(server.url, budget_usd=0.003)
         jobs = captioned_build(str(tmp_path / "out"), small, TEXTS)
-        with pytest.raises(PipelineError, match=r"llm.budget_usd 0.003: .* raise the budget and run again"):
+        with pytest.raises(
+            PipelineError, match=r"llm.budget_usd 0.003: .* raise the budget and run again"
+        ):
             paraphrase_together(STAGE, jobs)
         assert 0.002 * USD < Answers(Store(str(tmp_path / "out"))).spent <= 0.003 * USD
         paraphrase_together(STAGE, [Job(job.out, job.bucket, recipe(server.url)) for job in jobs])
@@ -148,11 +185,20 @@ def test_without_a_budget_nobody_is_asked_and_the_quote_is_said(tmp_path: Path) 
         expected = quote(store, jobs[0].recipe)
         assert (expected.captions, expected.answered, expected.calls) == (60, 0, 69)
         assert 0 < expected.likely_usd < expected.most_usd
-        with pytest.raises(PipelineError, match=r"budget_usd is 0, so gpt-4o-mini is not asked. captions: 60 to reword"):
+        with pytest.raises(
+            PipelineError,
+            match=r"budget_usd is 0, so gpt-4o-mini is not asked. captions: 60 to reword",
+        ):
             paraphrase_together(STAGE, jobs)
         assert server.answered() == []
         free = {"gpt-4o-mini": {"prompt": 0, "answer": 0}}
-        made = paraphrase_together(STAGE, [Job(job.out, job.bucket, recipe(server.url, budget_usd=0, prices=free)) for job in jobs])
+        made = paraphrase_together(
+            STAGE,
+            [
+                Job(job.out, job.bucket, recipe(server.url, budget_usd=0, prices=free))
+                for job in jobs
+            ],
+        )
         assert counts(made)["landed"] == 120
         paid = Answers(store).spent
         assert paid == 0
@@ -181,13 +227,17 @@ def test_a_caption_that_gives_orders_changes_only_its_own_rewording(tmp_path: Pa
     assert counts(made)["refused_too_few"] == 2
 
 
-def test_captions_that_nobody_answers_are_dead_with_a_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_captions_that_nobody_answers_are_dead_with_a_reason_and_the_rest_goes_on(
+    tmp_path: Path,
+) -> None:
     with llm_server(tmp_path / "server", refuse=0.4) as server:
         jobs = captioned_build(str(tmp_path / "out"), recipe(server.url, attempts=1), TEXTS[:12])
         made = paraphrase_together(STAGE, jobs)
         dead = [row for job in jobs for row in read_dead(job, "paraphrases")]
     assert len(dead) == counts(made)["unanswered"] > 0
-    assert {(row.code, row.message) for row in dead} == {("refused", "the model refused: I cannot help with that.")}
+    assert {(row.code, row.message) for row in dead} == {
+        ("refused", "the model refused: I cannot help with that.")
+    }
     assert len(landed(jobs)) == 12 - len(dead)
 
 
@@ -195,7 +245,9 @@ def test_batches_land_what_single_calls_land(tmp_path: Path) -> None:
     with llm_server(tmp_path / "server", bad_batches=1) as server:
         one_by_one = captioned_build(str(tmp_path / "direct"), recipe(server.url), TEXTS[:30])
         paraphrase_together(STAGE, one_by_one)
-        together = captioned_build(str(tmp_path / "batch"), recipe(server.url, batch=True, batch_poll_s=0.05), TEXTS[:30])
+        together = captioned_build(
+            str(tmp_path / "batch"), recipe(server.url, batch=True, batch_poll_s=0.05), TEXTS[:30]
+        )
         made = paraphrase_together(STAGE, together)
     assert landed(together) == landed(one_by_one)
     assert made.told["calls"]["expired"] > 0

@@ -1,6 +1,8 @@
-"""What variants sound like, measured in the waveform alone and compared with arithmetic done by hand.
+"""What variants sound like, measured in the waveform alone and compared with arithmetic done by
+hand.
 
-Nothing here reads our labels: clicks are found by their treble, pitches by the spectrum's peaks, volume by the envelope.
+Nothing here reads our labels: clicks are found by their treble, pitches by the spectrum's peaks,
+volume by the envelope.
 """
 
 import io
@@ -26,8 +28,14 @@ RATE_HZ: Final = 16_000
 START_S: Final = 1.5  # the clip begins here in its file
 LENGTH_S: Final = 10.0
 EXTENDED_S: Final = 12.5
-CLICKS_S: Final = tuple(0.25 + 0.53 * beat for beat in range(23))  # 113.2 BPM, from the clip's start to 11.91 s
-CHORDS: Final = ((0.0, 4.0, (261.63, 329.63, 392.0)), (4.0, 8.0, (220.0, 277.18, 330.0)), (8.0, 12.5, (293.66, 369.99, 440.0)))
+CLICKS_S: Final = tuple(
+    0.25 + 0.53 * beat for beat in range(23)
+)  # 113.2 BPM, from the clip's start to 11.91 s
+CHORDS: Final = (
+    (0.0, 4.0, (261.63, 329.63, 392.0)),
+    (4.0, 8.0, (220.0, 277.18, 330.0)),
+    (8.0, 12.5, (293.66, 369.99, 440.0)),
+)
 NEAR_S: Final = 0.005
 NEAR_CENTS: Final = 5.0
 PITCHES: Final = {f"p{'u' if step > 0 else 'd'}{abs(step)}": step for step in (-3, -2, -1, 1, 2, 3)}
@@ -47,7 +55,9 @@ class Heard(NamedTuple):
 
 
 def composed() -> Wave:
-    """Three sine chords under clicks: noise at full height from its first sample, which falls by e every 1.5 ms."""
+    """Three sine chords under clicks: noise at full height from its first sample, which falls by e
+    every 1.5 ms.
+    """
     time = np.arange(round((START_S + EXTENDED_S + 1.0) * SOURCE_HZ)) / SOURCE_HZ - START_S
     wave = np.zeros(len(time))
     for start_s, end_s, tones in CHORDS:
@@ -87,7 +97,9 @@ def copies(source: Path) -> dict[str, Heard]:
 
 
 def by_name(figures: Mapping[str, float], field: str) -> list[Change]:
-    return [Change.model_validate({"variant": name, field: figure}) for name, figure in figures.items()]
+    return [
+        Change.model_validate({"variant": name, field: figure}) for name, figure in figures.items()
+    ]
 
 
 def clicks_s(wave: Wave) -> list[float]:
@@ -126,7 +138,9 @@ def off_cents(heard_hz: Sequence[float], wanted_hz: Sequence[float]) -> float:
 
 
 def check_clicks(heard: Heard, rate: float) -> None:
-    """A click at t is heard at t / rate, and none but those inside the copy. Those within 30 ms of its end may be cut."""
+    """A click at t is heard at t / rate, and none but those inside the copy. Those within 30 ms of
+    its end may be cut.
+    """
     measured = clicks_s(heard.wave)
     wanted = [click_s / rate for click_s in CLICKS_S if click_s / rate < heard.length_s - 0.03]
     assert len(wanted) >= 13
@@ -136,13 +150,26 @@ def check_clicks(heard: Heard, rate: float) -> None:
 
 
 def check_tones(heard: Heard, rate: float, semitones: int) -> None:
-    """A sine of f Hz is heard at f · 2^(semitones / 12), whatever the speed: the median over the gaps between clicks."""
+    """A sine of f Hz is heard at f · 2^(semitones / 12), whatever the speed: the median over the
+    gaps between clicks.
+    """
     for start_s, end_s, tones in CHORDS:
-        gaps = [(early / rate + 0.06, late / rate - 0.04) for early, late in pairwise(CLICKS_S) if start_s <= early and late <= end_s]
-        inside = [tones_hz(heard.wave, first_s, last_s) for first_s, last_s in gaps if last_s < heard.length_s]
+        gaps = [
+            (early / rate + 0.06, late / rate - 0.04)
+            for early, late in pairwise(CLICKS_S)
+            if start_s <= early and late <= end_s
+        ]
+        inside = [
+            tones_hz(heard.wave, first_s, last_s)
+            for first_s, last_s in gaps
+            if last_s < heard.length_s
+        ]
         if inside:
             wanted = [hertz * 2 ** (semitones / 12) for hertz in tones]
-            assert off_cents(list(np.median(inside, axis=0)), wanted) <= NEAR_CENTS, (start_s, wanted)
+            assert off_cents(list(np.median(inside, axis=0)), wanted) <= NEAR_CENTS, (
+                start_s,
+                wanted,
+            )
     assert heard.length_s > CHORDS[1][0] / rate + 1.0, "fewer than two chords were heard"
 
 
@@ -155,7 +182,9 @@ def test_the_measure_finds_clicks_and_tones_where_they_were_written() -> None:
     """The yardstick itself, on the piece as composed, without any of our code."""
     wave = composed()[round(START_S * SOURCE_HZ) :]
     spectrum = np.fft.rfft(wave[: SOURCE_HZ * 12])
-    plain = Heard(np.fft.irfft(spectrum[: 12 * RATE_HZ // 2 + 1], 12 * RATE_HZ) * RATE_HZ / SOURCE_HZ, 12.0)
+    plain = Heard(
+        np.fft.irfft(spectrum[: 12 * RATE_HZ // 2 + 1], 12 * RATE_HZ) * RATE_HZ / SOURCE_HZ, 12.0
+    )
     check_clicks(plain, 1.0)
     check_tones(plain, 1.0, 0)
     late = Heard(np.concatenate((np.zeros(round(0.010 * RATE_HZ)), plain.wave)), 12.01)
@@ -175,24 +204,35 @@ def test_the_original_sounds_as_it_was(copies: dict[str, Heard]) -> None:
 
 
 @pytest.mark.parametrize(("variant", "semitones"), PITCHES.items())
-def test_pitch_moves_every_tone_and_no_click(copies: dict[str, Heard], variant: str, semitones: int) -> None:
+def test_pitch_moves_every_tone_and_no_click(
+    copies: dict[str, Heard], variant: str, semitones: int
+) -> None:
     check_tones(copies[variant], 1.0, semitones)
     check_clicks(copies[variant], 1.0)
     check_length(copies[variant], LENGTH_S)
 
 
 @pytest.mark.parametrize(("variant", "rate"), SPEEDS.items())
-def test_speed_moves_every_click_and_no_tone(copies: dict[str, Heard], variant: str, rate: float) -> None:
+def test_speed_moves_every_click_and_no_tone(
+    copies: dict[str, Heard], variant: str, rate: float
+) -> None:
     check_clicks(copies[variant], rate)
     check_tones(copies[variant], rate, 0)
     check_length(copies[variant], LENGTH_S)
 
 
 @pytest.mark.parametrize(
-    "change", [Change(variant="pd3", semitones=-3), Change(variant="pu2", semitones=2), Change(variant="s1", speed=1.1234)]
+    "change",
+    [
+        Change(variant="pd3", semitones=-3),
+        Change(variant="pu2", semitones=2),
+        Change(variant="s1", speed=1.1234),
+    ],
 )
 def test_a_source_without_any_treble_is_moved_as_well(tmp_path: Path, change: Change) -> None:
-    """A 16 kHz file, as MusicBench has: Rubber Band's band above 8 kHz is then empty to the last bit."""
+    """A 16 kHz file, as MusicBench has: Rubber Band's band above 8 kHz is then empty to the last
+    bit.
+    """
     path = tmp_path / "dark.flac"
     spectrum = np.fft.rfft(composed()[: 14 * SOURCE_HZ])
     dark = np.fft.irfft(spectrum[: 14 * RATE_HZ // 2 + 1], 14 * RATE_HZ) * RATE_HZ / SOURCE_HZ
@@ -203,7 +243,9 @@ def test_a_source_without_any_treble_is_moved_as_well(tmp_path: Path, change: Ch
 
 
 def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: Path) -> None:
-    order = Order("clip", str(source), START_S, LENGTH_S, LENGTH_S, (Change(variant="s1", speed=1.25),))
+    order = Order(
+        "clip", str(source), START_S, LENGTH_S, LENGTH_S, (Change(variant="s1", speed=1.25),)
+    )
     [copies] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ))
     assert not isinstance(copies, Death)
     [copy] = copies
@@ -215,7 +257,9 @@ def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: 
 def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, Heard]) -> None:
     slow = copies["s1"].wave
     assert abs(slow[-1]) < 1e-3
-    assert np.abs(slow[-round(0.1 * RATE_HZ) : -round(0.01 * RATE_HZ)]).max() > 0.1  # the chord still sounds until then
+    assert (
+        np.abs(slow[-round(0.1 * RATE_HZ) : -round(0.01 * RATE_HZ)]).max() > 0.1
+    )  # the chord still sounds until then
 
 
 def test_pyrubberband_gives_the_same_figures(source: Path) -> None:
@@ -230,7 +274,9 @@ def test_pyrubberband_gives_the_same_figures(source: Path) -> None:
 
 
 @pytest.mark.parametrize(("variant", "gains"), VOLUMES.items())
-def test_volume_follows_a_straight_line_within_one_percent(tmp_path: Path, variant: str, gains: tuple[float, float]) -> None:
+def test_volume_follows_a_straight_line_within_one_percent(
+    tmp_path: Path, variant: str, gains: tuple[float, float]
+) -> None:
     """A steady tone shows the ramp itself: its envelope is the analytic signal's."""
     path = tmp_path / "tone.wav"
     time = np.arange(round((START_S + EXTENDED_S) * SOURCE_HZ)) / SOURCE_HZ
@@ -243,7 +289,9 @@ def test_volume_follows_a_straight_line_within_one_percent(tmp_path: Path, varia
     for second in np.arange(0.5, 10.0, 0.5):  # away from the ends, where the analytic signal rings
         ramp = 0.5 * (gains[0] + (gains[1] - gains[0]) * second / LENGTH_S)
         around = round(second * RATE_HZ)
-        assert float(envelope[around - 80 : around + 80].mean()) == pytest.approx(ramp, rel=0.01), second
+        assert float(envelope[around - 80 : around + 80].mean()) == pytest.approx(ramp, rel=0.01), (
+            second
+        )
 
 
 def test_volume_moves_no_click_and_no_tone(source: Path) -> None:
@@ -256,8 +304,21 @@ def test_copies_of_stereo_keep_both_channels_in_time(tmp_path: Path) -> None:
     """Left and right carry different tones, and each stays on its side."""
     path = tmp_path / "stereo.flac"
     time = np.arange(round((START_S + EXTENDED_S) * SOURCE_HZ)) / SOURCE_HZ
-    soundfile.write(path, np.stack([0.3 * np.sin(2 * np.pi * 300 * time), 0.3 * np.sin(2 * np.pi * 500 * time)], axis=1), SOURCE_HZ)
-    order = Order("clip", str(path), START_S, LENGTH_S, EXTENDED_S, (Change(variant="pu1", semitones=1), Change(variant="s1", speed=0.9)))
+    soundfile.write(
+        path,
+        np.stack(
+            [0.3 * np.sin(2 * np.pi * 300 * time), 0.3 * np.sin(2 * np.pi * 500 * time)], axis=1
+        ),
+        SOURCE_HZ,
+    )
+    order = Order(
+        "clip",
+        str(path),
+        START_S,
+        LENGTH_S,
+        EXTENDED_S,
+        (Change(variant="pu1", semitones=1), Change(variant="s1", speed=0.9)),
+    )
     [both] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ, channels=2))
     assert not isinstance(both, Death)
     for copy, factor in zip(both, (2 ** (1 / 12), 1.0), strict=True):

@@ -10,7 +10,10 @@ from schemas.corpus import InputRow, Source
 
 def test_an_answer_comes_in_pieces_of_one_size_whatever_the_database_makes_of_it() -> None:
     with scratch() as held:
-        held.fill("numbers", (pa.table({"n": range(start, start + 30_000)}) for start in range(0, 150_000, 30_000)))
+        held.fill(
+            "numbers",
+            (pa.table({"n": range(start, start + 30_000)}) for start in range(0, 150_000, 30_000)),
+        )
         pieces = list(held.stream("select n from numbers order by n"))
     assert [piece.num_rows for piece in pieces] == [65_536, 65_536, 18_928]
     assert pa.concat_tables(pieces).column("n").to_pylist() == list(range(150_000))
@@ -25,7 +28,9 @@ def test_odd_texts_come_back_as_they_went_in() -> None:
         held.load("rows", InputRow, [table_of(InputRow, rows)])
         [found] = held.stream('select * from rows order by length("row"), "row"')
     assert sorted(row["row"] for row in found.to_pylist()) == sorted(row.row for row in rows)
-    assert all(row["captions"] == [row["row"]] == [row["source"]["uri"]] for row in found.to_pylist())
+    assert all(
+        row["captions"] == [row["row"]] == [row["source"]["uri"]] for row in found.to_pylist()
+    )
 
 
 def test_a_file_has_the_same_bytes_however_its_table_is_chunked() -> None:
@@ -35,5 +40,11 @@ def test_a_file_has_the_same_bytes_however_its_table_is_chunked() -> None:
 
 
 def test_runs_are_found_across_pieces() -> None:
-    pieces = [pa.table({"name": list(names), "n": range(len(names))}) for names in ("aab", "bbb", "c")]
-    assert [(name, table.num_rows) for name, table in runs(pieces, "name")] == [("a", 2), ("b", 4), ("c", 1)]
+    pieces = [
+        pa.table({"name": list(names), "n": range(len(names))}) for names in ("aab", "bbb", "c")
+    ]
+    assert [(name, table.num_rows) for name, table in runs(pieces, "name")] == [
+        ("a", 2),
+        ("b", 4),
+        ("c", 1),
+    ]

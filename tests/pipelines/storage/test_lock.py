@@ -1,4 +1,6 @@
-"""One run at a time in an output folder: refused while another lives, taken over when it is gone, never held by two."""
+"""One run at a time in an output folder: refused while another lives, taken over when it is gone,
+never held by two.
+"""
 
 import os
 import signal
@@ -70,7 +72,9 @@ def test_a_second_run_is_refused_and_told_who_holds_the_folder_and_what_to_do(st
         assert holder == held.holder
         assert (holder.purpose, holder.pid, holder.lease_s) == ("build", os.getpid(), 120)
         refused(
-            store, rf"in use by build \(host {holder.host}, process {os.getpid()}, since {holder.taken}, .*obbligato unlock {store.url}`"
+            store,
+            rf"in use by build \(host {holder.host}, process {os.getpid()}, since "
+            rf"{holder.taken}, .*obbligato unlock {store.url}`",
         )
         held.check()
         assert held_by(store) == holder
@@ -85,8 +89,14 @@ def test_the_lock_is_given_back_when_the_block_fails(store: Store) -> None:
     assert not store.exists(NAME)
 
 
-@pytest.mark.parametrize("facts", [{"pid": 0}, {"process_start": 1}], ids=["no such process", "a later process of that number"])
-def test_a_run_that_was_killed_here_is_replaced_at_once(store: Store, facts: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "facts",
+    [{"pid": 0}, {"process_start": 1}],
+    ids=["no such process", "a later process of that number"],
+)
+def test_a_run_that_was_killed_here_is_replaced_at_once(
+    store: Store, facts: dict[str, int]
+) -> None:
     write(store, own(**(facts | ({"pid": gone_pid()} if "pid" in facts else {}))))
     with hold(store, "again") as held:
         assert held_by(store) == held.holder
@@ -104,15 +114,27 @@ def test_a_killed_run_that_nobody_has_buried_is_gone(store: Store) -> None:
     zombie.wait()
 
 
-OTHERS = [{"host": "node-2", "boot_id": "other"}, {"pid_namespace": 1}, {"boot_id": ""}, {"boot_id": "before"}]
+OTHERS = [
+    {"host": "node-2", "boot_id": "other"},
+    {"pid_namespace": 1},
+    {"boot_id": ""},
+    {"boot_id": "before"},
+]
 
 
 @pytest.mark.parametrize(
     "facts",
     OTHERS,
-    ids=["another host", "another container", "a host without a boot id", "another host of the same name, or this one before a restart"],
+    ids=[
+        "another host",
+        "another container",
+        "a host without a boot id",
+        "another host of the same name, or this one before a restart",
+    ],
 )
-def test_a_run_elsewhere_is_replaced_only_after_its_lease(store: Store, monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]) -> None:
+def test_a_run_elsewhere_is_replaced_only_after_its_lease(
+    store: Store, monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]
+) -> None:
     write(store, own(lease_s=60, pid=gone_pid(), **facts))
     refused(store, "in use by build")
     age_s = lock._age_s
@@ -136,21 +158,36 @@ def test_a_locks_age_is_told_by_the_stores_own_clock(tmp_path: Path) -> None:
 
 def test_a_lock_file_that_cannot_be_read_is_respected_and_can_be_unlocked(store: Store) -> None:
     store.write_bytes(NAME, b'{"holder_id": ')
-    refused(store, r"in use by an unknown run, whose run\.lock this version cannot read .*obbligato unlock")
+    refused(
+        store,
+        r"in use by an unknown run, whose run\.lock this version cannot read .*obbligato unlock",
+    )
     removed = break_lock(store)
     assert removed is not None
     assert removed.host == "unknown"
     assert break_lock(store) is None
 
 
-def test_a_renewed_lock_stays_its_holders_and_shows_when(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renewed_lock_stays_its_holders_and_shows_when(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock, "_now", lambda: "2026-11-21T12:00:00Z")
     with hold(store, "build", lease_s=0.3) as held:  # renewed every 0.05 s
         monkeypatch.setattr(lock, "_now", lambda: "2026-11-21T12:00:20Z")
-        until(lambda: (standing := held_by(store)) is not None and standing.renewed == "2026-11-21T12:00:20Z", "renewal", WITHIN_S)
+        until(
+            lambda: (
+                (standing := held_by(store)) is not None
+                and standing.renewed == "2026-11-21T12:00:20Z"
+            ),
+            "renewal",
+            WITHIN_S,
+        )
         standing = held_by(store)
         assert standing is not None
-        assert (standing.holder_id, standing.taken) == (held.holder.holder_id, "2026-11-21T12:00:00Z")
+        assert (standing.holder_id, standing.taken) == (
+            held.holder.holder_id,
+            "2026-11-21T12:00:00Z",
+        )
     assert held_by(store) is None
 
 
@@ -158,7 +195,9 @@ def lose(held: Lock) -> None:
     """Renew as the holder's thread does, then ask as the run does."""
     held.renew()
     assert held.lost
-    with pytest.raises(PipelineError, match="was taken over by another run, or unlocked; this run stops"):
+    with pytest.raises(
+        PipelineError, match="was taken over by another run, or unlocked; this run stops"
+    ):
         held.check()
 
 
@@ -204,7 +243,9 @@ def test_the_renewing_thread_finds_the_loss_by_itself(store: Store) -> None:
         until(lambda: held.lost, "loss", WITHIN_S)
 
 
-def test_a_run_whose_machine_slept_asks_again_before_it_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_machine_slept_asks_again_before_it_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hold(store, "build") as held:
         write(store, own(purpose="other"))
         held.check()  # not yet noticed: the last renewal is fresh
@@ -214,7 +255,9 @@ def test_a_run_whose_machine_slept_asks_again_before_it_goes_on(store: Store, mo
             held.check()
 
 
-def test_renewals_that_fail_cost_the_lock_only_with_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewals_that_fail_cost_the_lock_only_with_the_lease(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_network(*_: object) -> None:
         raise PipelineError("no network")
 
@@ -228,7 +271,9 @@ def test_renewals_that_fail_cost_the_lock_only_with_the_lease(store: Store, monk
             held.check()
 
 
-def test_child_processes_of_a_run_hold_its_lock_with_it_and_leave_it_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_of_a_run_hold_its_lock_with_it_and_leave_it_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hold(store, "flow") as held:
         ((name, value),) = held.environment().items()
         monkeypatch.setenv(name, value)
@@ -243,7 +288,9 @@ def test_child_processes_of_a_run_hold_its_lock_with_it_and_leave_it_alone(store
                 childs.check()
 
 
-def test_the_lock_of_another_folder_does_not_help(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_of_another_folder_does_not_help(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hold(Store(str(tmp_path / "else")), "flow") as elsewhere, hold(store, "build"):
         monkeypatch.setenv(*next(iter(elsewhere.environment().items())))
         refused(store, "in use by build")
@@ -256,7 +303,9 @@ def test_of_many_threads_that_find_a_dead_run_or_no_run_one_takes_over(store: St
             write(store, own(pid=pid))
         start, all_tried = threading.Barrier(8), threading.Barrier(8)
 
-        def rival(_: int, start: threading.Barrier = start, all_tried: threading.Barrier = all_tried) -> bool:
+        def rival(
+            _: int, start: threading.Barrier = start, all_tried: threading.Barrier = all_tried
+        ) -> bool:
             with ExitStack() as stack:
                 start.wait()
                 try:
@@ -289,7 +338,12 @@ except PipelineError as error:
 
 def rival_process(store: Store) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", RIVAL, store.url], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, "-c", RIVAL, store.url],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     )
 
 
@@ -327,7 +381,9 @@ def test_of_processes_one_wins_and_after_a_kill_the_next_wins_at_once(store: Sto
 
 
 class _LastWriterWins:
-    """A file system that knows no conditions: the same files, but a second creation is not refused."""
+    """A file system that knows no conditions: the same files, but a second creation is not
+    refused.
+    """
 
     def __init__(self, inner: object) -> None:
         self._inner = inner
@@ -339,7 +395,9 @@ class _LastWriterWins:
         self._inner.pipe_file(path, content)  # type: ignore[attr-defined]
 
 
-def test_where_creation_cannot_be_refused_the_last_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_creation_cannot_be_refused_the_last_word_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(lock_file, "_SETTLE_S", 0.3)
     store = Store(f"memory://{uuid.uuid4().hex}")
     monkeypatch.setattr(store, "_fs", _LastWriterWins(store._fs))
@@ -361,10 +419,15 @@ def test_where_creation_cannot_be_refused_the_last_word_counts(monkeypatch: pyte
 
 
 def test_a_bucket_that_is_not_there_is_told(object_store: str) -> None:
-    refused(Store("s3://no-such-bucket/out"), "s3://no-such-bucket/out cannot be written: .*create the bucket first")
+    refused(
+        Store("s3://no-such-bucket/out"),
+        "s3://no-such-bucket/out cannot be written: .*create the bucket first",
+    )
 
 
-def test_a_disk_without_hard_links_is_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_hard_links_is_locked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_links(*_: object) -> None:
         raise PermissionError("no hard links here")
 

@@ -1,4 +1,6 @@
-"""NumPy files from outside: what is read, and what is refused by which code before memory is taken."""
+"""NumPy files from outside: what is read, and what is refused by which code before memory is
+taken.
+"""
 
 import io
 import struct
@@ -65,7 +67,9 @@ def test_all_versions_of_the_format_are_read(version: int) -> None:
         (npy(said("'<f8'"), np.float64([1, -1e300]).tobytes()), "absurd_level", "absurdly large"),
     ],
 )  # fmt: skip
-def test_what_is_no_array_of_numbers_is_refused_by_its_code(content: bytes, code: str, words: str) -> None:
+def test_what_is_no_array_of_numbers_is_refused_by_its_code(
+    content: bytes, code: str, words: str
+) -> None:
     with pytest.raises(DeadInput) as caught:
         read_npy(content)
     assert caught.value.code == code

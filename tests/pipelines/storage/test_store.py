@@ -1,4 +1,6 @@
-"""Files are published whole or not at all, on local folders and elsewhere, and records always as the same bytes."""
+"""Files are published whole or not at all, on local folders and elsewhere, and records always as
+the same bytes.
+"""
 
 import os
 import pickle
@@ -59,15 +61,29 @@ def varied(place: int) -> Varied:
         music_share=1, speech_share=0, noise_share=0, silence_share=0,
     )  # fmt: skip
     return Varied(
-        sample_key=f"{KEY}-pu{place + 1}", clip_key=KEY, change=Change(speed=1 + place / 7), duration_s=10, controls=controls,
-        offset=place, bytes=1,
-    )  # fmt: skip
+        sample_key=f"{KEY}-pu{place + 1}",
+        clip_key=KEY,
+        change=Change(speed=1 + place / 7),
+        duration_s=10,
+        controls=controls,
+        offset=place,
+        bytes=1,
+    )
 
 
 def test_what_is_written_is_read_with_its_size_and_digest(store: Store) -> None:
     published = store.write_bytes("a/b.bin", b"content")
-    assert (published.name, published.bytes, published.sha256) == ("a/b.bin", 7, sha256(b"content").hexdigest())
-    assert (store.read_bytes("a/b.bin"), store.size("a/b.bin"), store.exists("a/b.bin"), store.names("a")) == (
+    assert (published.name, published.bytes, published.sha256) == (
+        "a/b.bin",
+        7,
+        sha256(b"content").hexdigest(),
+    )
+    assert (
+        store.read_bytes("a/b.bin"),
+        store.size("a/b.bin"),
+        store.exists("a/b.bin"),
+        store.names("a"),
+    ) == (
         b"content",
         7,
         True,
@@ -82,7 +98,9 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(store: Stor
     store.write_bytes("a/b.bin", b"old")
     fail_midway(store, "a/b.bin")
     assert store.read_bytes("a/b.bin") == b"old"
-    assert [path.rsplit("/", 1)[-1] for path in store.fs.ls(store.path("a"), detail=False)] == ["b.bin"]
+    assert [path.rsplit("/", 1)[-1] for path in store.fs.ls(store.path("a"), detail=False)] == [
+        "b.bin"
+    ]
 
 
 def test_an_error_while_writing_a_first_file_leaves_none(store: Store) -> None:
@@ -115,7 +133,9 @@ def test_the_same_records_give_the_same_bytes_and_come_back_equal(store: Store) 
     assert store.read_records("t/one.parquet", Varied) == records
 
 
-def test_a_table_without_rows_keeps_its_columns_and_other_records_give_other_bytes(store: Store) -> None:
+def test_a_table_without_rows_keeps_its_columns_and_other_records_give_other_bytes(
+    store: Store,
+) -> None:
     none = store.write_records("t/none.parquet", Varied, [])
     assert store.read_records("t/none.parquet", Varied) == []
     assert none.sha256 != store.write_records("t/one.parquet", Varied, [varied(0)]).sha256
@@ -123,7 +143,10 @@ def test_a_table_without_rows_keeps_its_columns_and_other_records_give_other_byt
 
 def test_hostile_text_in_records_survives(store: Store) -> None:
     row = InputRow(
-        row="a\n\x1b[31m☃'\"", source=Source(uri="-x\t.wav", metadata='{"♭": 1}'), captions=("", "two\nlines"), start_s=0.1 + 0.2
+        row="a\n\x1b[31m☃'\"",
+        source=Source(uri="-x\t.wav", metadata='{"♭": 1}'),
+        captions=("", "two\nlines"),
+        start_s=0.1 + 0.2,
     )
     store.write_records("t/row.parquet", InputRow, [row])
     assert store.read_records("t/row.parquet", InputRow) == [row]
@@ -155,7 +178,10 @@ def test_sweep_removes_what_a_killed_writer_of_this_bucket_left_and_no_more(tmp_
     assert store.names("v") == ["train-00001.parquet"]
     store.sweep("v", "train-00001")
     left = sorted(os.listdir(tmp_path / "v"))
-    assert [name.split("-", 1)[1].rsplit("-", 1)[0] for name in left[:2]] == ["train-00002.parquet", "train-g0001-00001.parquet"]
+    assert [name.split("-", 1)[1].rsplit("-", 1)[0] for name in left[:2]] == [
+        "train-00002.parquet",
+        "train-g0001-00001.parquet",
+    ]
     assert left[2:] == ["train-00001.parquet"]
     store.sweep("nowhere", "train-00001")
 
@@ -168,28 +194,56 @@ def remote(bucket: str) -> Store:
     return Store(f"s3://{bucket}/out")
 
 
-def test_what_another_process_writes_and_deletes_is_seen_at_once(remote: Store, bucket: str, behind: Any) -> None:
+def test_what_another_process_writes_and_deletes_is_seen_at_once(
+    remote: Store, bucket: str, behind: Any
+) -> None:
     remote.write_bytes("a/ours", b"1")
-    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (["ours"], False, None)
+    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (
+        ["ours"],
+        False,
+        None,
+    )
     behind.put_object(Bucket=bucket, Key="out/a/theirs", Body=b"22")
-    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (["ours", "theirs"], True, 2)
+    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (
+        ["ours", "theirs"],
+        True,
+        2,
+    )
     behind.put_object(Bucket=bucket, Key="out/a/theirs", Body=b"333")
     assert (remote.size("a/theirs"), remote.read_bytes("a/theirs")) == (3, b"333")
     behind.delete_object(Bucket=bucket, Key="out/a/theirs")
-    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (["ours"], False, None)
+    assert (remote.names("a"), remote.exists("a/theirs"), remote.size("a/theirs")) == (
+        ["ours"],
+        False,
+        None,
+    )
     behind.delete_object(Bucket=bucket, Key="out/a/ours")
     assert remote.names("a") == []
 
 
-def test_a_folder_of_more_files_than_one_answer_holds_is_listed_whole(remote: Store, bucket: str, behind: Any) -> None:
+def test_a_folder_of_more_files_than_one_answer_holds_is_listed_whole(
+    remote: Store, bucket: str, behind: Any
+) -> None:
     expected = [f"train-{number:05d}.json" for number in range(2 * PAGE + 1)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: behind.put_object(Bucket=bucket, Key=f"out/shards/{name}", Body=b""), expected))
+        list(
+            pool.map(
+                lambda name: behind.put_object(Bucket=bucket, Key=f"out/shards/{name}", Body=b""),
+                expected,
+            )
+        )
     assert remote.names("shards") == expected
 
 
-def test_a_folder_on_an_object_store_is_its_files_and_no_name_like_it(remote: Store, bucket: str, behind: Any) -> None:
-    for key in ("out/a/", "out/a/x", "out/ab/y", "out/file"):  # the first is what a web console makes for an empty folder
+def test_a_folder_on_an_object_store_is_its_files_and_no_name_like_it(
+    remote: Store, bucket: str, behind: Any
+) -> None:
+    for key in (
+        "out/a/",
+        "out/a/x",
+        "out/ab/y",
+        "out/file",
+    ):  # the first is what a web console makes for an empty folder
         behind.put_object(Bucket=bucket, Key=key, Body=b"")
     assert (remote.names("a"), remote.names("file"), remote.names("nowhere")) == (["x"], [], [])
 
@@ -244,16 +298,27 @@ def test_an_upload_that_fails_at_its_last_part_leaves_the_old_file_and_no_parts(
         return await call(self, method, *arguments, **facts)
 
     monkeypatch.setattr(S3FileSystem, "_call_s3", broken)
-    with pytest.raises(PipelineError, match=rf"s3://{bucket}/out/big\.tar cannot be reached .*the line is cut.*check the URL"):
+    with pytest.raises(
+        PipelineError,
+        match=rf"s3://{bucket}/out/big\.tar cannot be reached .*the line is cut.*check the URL",
+    ):
         write_parts(remote, 2, small_parts)
     assert remote.read_bytes("big.tar") == b"old"
     assert "Uploads" not in behind.list_multipart_uploads(Bucket=bucket)
 
 
-def test_parts_that_a_killed_process_left_are_no_file(remote: Store, bucket: str, behind: Any) -> None:
+def test_parts_that_a_killed_process_left_are_no_file(
+    remote: Store, bucket: str, behind: Any
+) -> None:
     upload = behind.create_multipart_upload(Bucket=bucket, Key="out/a/big.tar")
-    behind.upload_part(Bucket=bucket, Key="out/a/big.tar", UploadId=upload["UploadId"], PartNumber=1, Body=b"x")
-    assert (remote.exists("a/big.tar"), remote.size("a/big.tar"), remote.names("a")) == (False, None, [])
+    behind.upload_part(
+        Bucket=bucket, Key="out/a/big.tar", UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
+    )
+    assert (remote.exists("a/big.tar"), remote.size("a/big.tar"), remote.names("a")) == (
+        False,
+        None,
+        [],
+    )
 
 
 def test_a_bucket_that_is_not_there_is_named_and_not_made(object_store: str, behind: Any) -> None:
@@ -261,7 +326,11 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(object_store: str, beh
     assert (store.exists("a"), store.names("a")) == (False, [])
     for content in (b"small", bytes(1 << 21)):
         with pytest.raises(
-            PipelineError, match=r"s3://no-such-bucket/out/a cannot be written: .*bucket does not exist; .*create the bucket"
+            PipelineError,
+            match=(
+                r"s3://no-such-bucket/out/a cannot be written: .*bucket does not exist; .*create "
+                r"the bucket"
+            ),
         ):
             store.write_bytes("a", content)
     assert "no-such-bucket" not in [row["Name"] for row in behind.list_buckets()["Buckets"]]
@@ -274,21 +343,33 @@ def fresh_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
     S3FileSystem.clear_instance_cache()
 
 
-def test_missing_credentials_are_told_in_one_line(bucket: str, fresh_clients: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_told_in_one_line(
+    bucket: str, fresh_clients: pytest.MonkeyPatch
+) -> None:
     fresh_clients.delenv("AWS_ACCESS_KEY_ID")
     fresh_clients.delenv("AWS_SECRET_ACCESS_KEY")
     store = Store(f"s3://{bucket}/out")
     for ask in (store.exists, store.size, store.names, store.delete, store.read_bytes, store.open):
-        with pytest.raises(PipelineError, match=rf"s3://{bucket}/out/a cannot be .*NoCredentialsError.*check the URL, the credentials"):
+        with pytest.raises(
+            PipelineError,
+            match=(
+                rf"s3://{bucket}/out/a cannot be .*NoCredentialsError.*check the URL, the "
+                r"credentials"
+            ),
+        ):
             ask("a")
     with pytest.raises(PipelineError, match="NoCredentialsError"):
         store.write_bytes("a", b"x")
 
 
-def test_a_server_that_cannot_be_reached_is_told_in_one_line(bucket: str, fresh_clients: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_be_reached_is_told_in_one_line(
+    bucket: str, fresh_clients: pytest.MonkeyPatch
+) -> None:
     fresh_clients.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     fresh_clients.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(PipelineError, match=r"s3://.*/a cannot be reached .*127\.0\.0\.1:1.*the network"):
+    with pytest.raises(
+        PipelineError, match=r"s3://.*/a cannot be reached .*127\.0\.0\.1:1.*the network"
+    ):
         Store(f"s3://{bucket}/out").read_bytes("a")
 
 
@@ -332,7 +413,9 @@ def test_threads_share_a_store(store: Store) -> None:
         return store.read_bytes(f"a/{number}")
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(write_and_read, range(40))) == [bytes([number]) * 10_000 for number in range(40)]
+        assert list(pool.map(write_and_read, range(40))) == [
+            bytes([number]) * 10_000 for number in range(40)
+        ]
     assert len(store.names("a")) == 40
 
 

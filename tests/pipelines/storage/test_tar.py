@@ -50,7 +50,10 @@ def test_tarfile_reads_the_same_names_and_bytes() -> None:
 def test_headers_hold_no_time_and_no_owner() -> None:
     content, _ = tar_of(FILES)
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        facts = {(info.mtime, info.mode, info.uid, info.gid, info.uname, info.gname, info.type) for info in tar}
+        facts = {
+            (info.mtime, info.mode, info.uid, info.gid, info.uname, info.gname, info.type)
+            for info in tar
+        }
     assert facts == {(0, 0o644, 0, 0, "", "", tarfile.REGTYPE)}
     assert content[257:263] == b"ustar\0"
 
@@ -63,10 +66,13 @@ def test_the_same_files_give_the_same_bytes_and_whole_blocks() -> None:
 
 def test_offsets_stand_where_contents_are() -> None:
     content, offsets = tar_of(FILES)
-    assert all(content[offsets[name] : offsets[name] + len(expected)] == expected for name, expected in FILES.items())
-    assert {member.name: (member.offset, member.size, member.is_file) for member in members(content)} == {
-        name: (offsets[name], len(expected), True) for name, expected in FILES.items()
-    }
+    assert all(
+        content[offsets[name] : offsets[name] + len(expected)] == expected
+        for name, expected in FILES.items()
+    )
+    assert {
+        member.name: (member.offset, member.size, member.is_file) for member in members(content)
+    } == {name: (offsets[name], len(expected), True) for name, expected in FILES.items()}
 
 
 def test_members_of_tars_made_elsewhere_are_read(tmp_path: Path) -> None:
@@ -84,7 +90,11 @@ def test_members_of_tars_made_elsewhere_are_read(tmp_path: Path) -> None:
         info.size = 3
         tar.addfile(info, io.BytesIO(b"abc"))
     found = members(path.read_bytes())
-    assert [(member.name, member.is_file) for member in found] == [("folder", False), ("link.wav", False), (long_name, True)]
+    assert [(member.name, member.is_file) for member in found] == [
+        ("folder", False),
+        ("link.wav", False),
+        (long_name, True),
+    ]
     assert path.read_bytes()[found[2].offset : found[2].offset + 3] == b"abc"
 
 
@@ -100,7 +110,11 @@ def test_a_tar_cut_inside_a_member_gives_the_members_before_and_names_the_cut_on
     names, damage = read_until_damage(content[: offsets["a.flac"] + 100])
     assert names == ["a.json"]
     assert damage is not None
-    assert (damage.code, "'a.flac'" in str(damage), str(offsets["a.flac"] + 100) in str(damage)) == ("damaged_shard", True, True)
+    assert (
+        damage.code,
+        "'a.flac'" in str(damage),
+        str(offsets["a.flac"] + 100) in str(damage),
+    ) == ("damaged_shard", True, True)
 
 
 def test_a_header_that_was_damaged_is_named_by_its_byte() -> None:

@@ -19,14 +19,26 @@ with temporary_folder() as folder:
 
 
 def started(folder: Path) -> tuple["subprocess.Popen[str]", Path]:
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     return process, Path(process.stdout.readline().strip())
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, None])
-def test_what_is_left_of_a_process_is_removed_and_what_is_in_use_stays(tmp_path: Path, end: signal.Signals | None) -> None:
+def test_what_is_left_of_a_process_is_removed_and_what_is_in_use_stays(
+    tmp_path: Path, end: signal.Signals | None
+) -> None:
     living, used = started(tmp_path)
     ended, left = started(tmp_path)
     assert (left / "clip.wav").exists()
@@ -43,7 +55,9 @@ def test_what_is_left_of_a_process_is_removed_and_what_is_in_use_stays(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_empty_folders_that_beam_left_go_after_a_day_and_nothing_else_of_theirs(tmp_path: Path) -> None:
+def test_empty_folders_that_beam_left_go_after_a_day_and_nothing_else_of_theirs(
+    tmp_path: Path,
+) -> None:
     old, full, new = (tmp_path / f"beam-pipeline-temp{name}" for name in ("old", "full", "new"))
     for folder in (old, full, new):
         folder.mkdir()
@@ -53,5 +67,10 @@ def test_empty_folders_that_beam_left_go_after_a_day_and_nothing_else_of_theirs(
     for path in (old, full, tmp_path / "beam-pipeline-templink"):
         os.utime(path, (0, 0), follow_symlinks=False)
     process, _ = started(tmp_path)
-    assert [path.exists() for path in (old, full, new, tmp_path / "elsewhere")] == [False, True, True, True]
+    assert [path.exists() for path in (old, full, new, tmp_path / "elsewhere")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
     process.communicate("")

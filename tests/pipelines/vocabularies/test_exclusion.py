@@ -1,11 +1,21 @@
-"""A held-out sentence does not come back: not in other case, not with words added, not as a part, not changed a little."""
+"""A held-out sentence does not come back: not in other case, not with words added, not as a part,
+not changed a little.
+"""
 
 import pytest
 
 from pipelines.vocabularies.exclusion import Exclusion
 
 HELD_OUT = Exclusion(
-    ["The low quality recording features a ballad song with sustained strings. A mellow piano melody plays along.", "sad piano", "Loud."]
+    [
+        (
+            "The low quality recording features a ballad song with sustained strings. A mellow "
+            "piano "
+            "melody plays along."
+        ),
+        "sad piano",
+        "Loud.",
+    ]
 )
 
 

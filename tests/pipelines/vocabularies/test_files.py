@@ -21,19 +21,38 @@ def written(folder: Path, name: str, content: str) -> str:
 @pytest.mark.parametrize("name", ["v.parquet", "v.jsonl"])
 def test_our_own_vocabularies_come_back_as_they_were_written(tmp_path: Path, name: str) -> None:
     place = str(tmp_path / name)
-    write_vocabulary(place, [VocabularyEntry(text=FLUTE.text, form="long", source="web", licence="CC0-1.0")])
+    write_vocabulary(
+        place, [VocabularyEntry(text=FLUTE.text, form="long", source="web", licence="CC0-1.0")]
+    )
     assert read_texts(place) == [FLUTE]
 
 
 def test_tables_of_others_are_read_by_their_columns(tmp_path: Path) -> None:
-    assert read_texts(written(tmp_path, "v.csv", 'text,form,source,licence\n"A flute plays, softly.",long,web,CC0-1.0\n')) == [FLUTE]
-    assert read_texts(written(tmp_path, "v.tsv", "id\tcaption\n1\tA flute.\n2\t\n")) == [Text("A flute.")]
-    assert read_texts(written(tmp_path, "v.txt", "\ufeffcalm\n\nsad piano\n")) == [Text("calm"), Text("sad piano")]
+    assert read_texts(
+        written(
+            tmp_path,
+            "v.csv",
+            'text,form,source,licence\n"A flute plays, softly.",long,web,CC0-1.0\n',
+        )
+    ) == [FLUTE]
+    assert read_texts(written(tmp_path, "v.tsv", "id\tcaption\n1\tA flute.\n2\t\n")) == [
+        Text("A flute.")
+    ]
+    assert read_texts(written(tmp_path, "v.txt", "\ufeffcalm\n\nsad piano\n")) == [
+        Text("calm"),
+        Text("sad piano"),
+    ]
 
 
 def test_the_form_of_a_file_follows_from_its_words() -> None:
-    assert form_of([Text("calm"), Text("sad piano"), Text("A long text of seven words here")]) is Form.SHORT
-    assert form_of([Text("A flute plays over the drums"), Text("calm"), Text("It is a very sad song")]) is Form.LONG
+    assert (
+        form_of([Text("calm"), Text("sad piano"), Text("A long text of seven words here")])
+        is Form.SHORT
+    )
+    assert (
+        form_of([Text("A flute plays over the drums"), Text("calm"), Text("It is a very sad song")])
+        is Form.LONG
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +64,9 @@ def test_the_form_of_a_file_follows_from_its_words() -> None:
         ("v.parquet", "no parquet", "cannot be read as a vocabulary"),
     ],
 )
-def test_what_is_no_vocabulary_is_named_with_the_reason(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_what_is_no_vocabulary_is_named_with_the_reason(
+    tmp_path: Path, name: str, content: str, said: str
+) -> None:
     with pytest.raises(PipelineError, match=said):
         read_texts(written(tmp_path, name, content))
 

@@ -1,4 +1,6 @@
-"""Practice pieces are exact: what they say of themselves is what their notes do, over 300 pieces and in one written out by hand."""
+"""Practice pieces are exact: what they say of themselves is what their notes do, over 300 pieces
+and in one written out by hand.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -104,8 +106,15 @@ def test_the_bass_of_an_inversion_is_what_the_bass_part_begins_with() -> None:
 def test_the_bass_lies_below_the_chords_where_a_chord_begins() -> None:
     below = []
     for played in all_played():
-        basses, chords = ({note.beat: note.pitch for note in reversed(played.part(channel))} for channel in (BASS, CHORDS))
-        below += [basses[span.beat] < chords[span.beat] for span in played.piece.spans if span.beat in basses and span.beat in chords]
+        basses, chords = (
+            {note.beat: note.pitch for note in reversed(played.part(channel))}
+            for channel in (BASS, CHORDS)
+        )
+        below += [
+            basses[span.beat] < chords[span.beat]
+            for span in played.piece.spans
+            if span.beat in basses and span.beat in chords
+        ]
     assert len(below) > 1000
     assert np.mean(below) > 0.99
 
@@ -140,7 +149,11 @@ def test_the_drums_play_every_bar_alike_but_for_crashes_and_fills() -> None:
     for played in all_played():
         meter = played.piece.meter
         second, third = (
-            {(round(note.beat - bar * meter, 6), note.pitch, note.velocity) for note in played.part(DRUMS) if note.beat // meter == bar}
+            {
+                (round(note.beat - bar * meter, 6), note.pitch, note.velocity)
+                for note in played.part(DRUMS)
+                if note.beat // meter == bar
+            }
             for bar in (1, 2)
         )
         assert second == third
@@ -158,9 +171,15 @@ def test_swing_delays_second_eighths_and_nothing_else() -> None:
 
 def test_labels_move_with_the_start() -> None:
     piece = written("C", "G:7/3", "A:min")
-    late, early = truth(piece, Excerpt(0.75, 3.0, piece.beats)), truth(piece, Excerpt(-1.0, 4.0, piece.beats))
+    late, early = (
+        truth(piece, Excerpt(0.75, 3.0, piece.beats)),
+        truth(piece, Excerpt(-1.0, 4.0, piece.beats)),
+    )
     assert late.beats == ((0.25, 3), (0.75, 4), (1.25, 1), (1.75, 2), (2.25, 3), (2.75, 4))
-    assert [(chord.start_s, chord.end_s, chord.label) for chord in late.chords] == [(0, 1.25, "C:maj"), (1.25, 3, "G:7/3")]
+    assert [(chord.start_s, chord.end_s, chord.label) for chord in late.chords] == [
+        (0, 1.25, "C:maj"),
+        (1.25, 3, "G:7/3"),
+    ]
     assert early.beats == ((1.0, 1), (1.5, 2), (2.0, 3), (2.5, 4), (3.0, 1), (3.5, 2))
     assert [(chord.start_s, chord.end_s) for chord in early.chords] == [(1, 3), (3, 4)]
     assert (late.meter, late.bpm, late.key) == (4, 120.0, 0)
@@ -194,7 +213,9 @@ def test_a_note_is_struck_when_its_beat_falls_after_the_start() -> None:
     from training.annotator_training.sounds import midi
 
     note = Note(PAD, 2.0, 1.0, 60, 64, loose=False)  # from 1.0 to 1.5 s of the piece
-    messages = list(midi(written("C"), Playing((note,), {PAD: 48}), np.random.default_rng(0), 0.25, 0.0))
+    messages = list(
+        midi(written("C"), Playing((note,), {PAD: 48}), np.random.default_rng(0), 0.25, 0.0)
+    )
     now_s, at_s = 0.0, {}
     for message in messages:
         now_s += message.time

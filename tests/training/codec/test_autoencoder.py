@@ -12,14 +12,25 @@ from tests.training.runs import corpus
 from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
 from training.errors import TrainingError
 
-SMALL = AutoencoderRecipe(widths=(32, 32), latent_channels=4, steps=30, batch=4, frames=32, lr=3e-3, workers=0, log_every=10)
+SMALL = AutoencoderRecipe(
+    widths=(32, 32),
+    latent_channels=4,
+    steps=30,
+    batch=4,
+    frames=32,
+    lr=3e-3,
+    workers=0,
+    log_every=10,
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("codec")
     lines: list[str] = []
-    fitted = train_autoencoder(str(corpus(tmp_path_factory.mktemp("shards"), songs=4)), made, SMALL, lines.append)
+    fitted = train_autoencoder(
+        str(corpus(tmp_path_factory.mktemp("shards"), songs=4)), made, SMALL, lines.append
+    )
     first = float(lines[0].rpartition(" ")[2])
     assert fitted.error < 0.6 * first  # a tone and silence are soon learnt
     return made
@@ -28,7 +39,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_latents_have_its_shape_and_about_unit_variance(folder: Path) -> None:
     codec = open_codec("vae", str(folder))
     facts = codec.facts
-    assert (facts.channels, facts.bands, facts.samples_per_frame, facts.frames_per_s) == (4, 64, 1000, 16.0)
+    assert (facts.channels, facts.bands, facts.samples_per_frame, facts.frames_per_s) == (
+        4,
+        64,
+        1000,
+        16.0,
+    )
     tone_BS = 0.5 * torch.sin(torch.arange(32_000) * (2 * torch.pi * 440 / 16_000))[None]
     latents = codec.encode(tone_BS)
     assert latents.shape == (1, 4, 32, 64)
@@ -73,8 +89,18 @@ def test_a_codec_is_not_written_over(folder: Path) -> None:
 def test_frames_are_whole_however_many_levels_halve_them(samples: int) -> None:
     from diffusers import AutoencoderKL
 
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    blocks = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
     codec = VaeCodec(
-        AutoencoderKL(in_channels=1, out_channels=1, latent_channels=4, block_out_channels=(32,) * 4, layers_per_block=1, **blocks)
+        AutoencoderKL(
+            in_channels=1,
+            out_channels=1,
+            latent_channels=4,
+            block_out_channels=(32,) * 4,
+            layers_per_block=1,
+            **blocks,
+        )
     )
     assert codec.encode(torch.zeros(1, samples)).shape == (1, 4, codec.facts.frames(samples), 16)

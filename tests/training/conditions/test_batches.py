@@ -1,4 +1,6 @@
-"""What a model is told of beats and chords: all of it, in order, cut where it is over-long, and never nothing at all."""
+"""What a model is told of beats and chords: all of it, in order, cut where it is over-long, and
+never nothing at all.
+"""
 
 import pytest
 import torch
@@ -6,7 +8,13 @@ import torch
 from schemas.chord import Chord, ChordQuality
 from tests.training.condition_labels import beats, chords
 from training.conditions.beats import MAX_BEATS, MAX_NUMBER, BeatEmbedding, batched_beats
-from training.conditions.chords import MAX_CHORDS, NO_CHORD_QUALITY, QUALITIES, ChordEmbedding, batched_chords
+from training.conditions.chords import (
+    MAX_CHORDS,
+    NO_CHORD_QUALITY,
+    QUALITIES,
+    ChordEmbedding,
+    batched_chords,
+)
 from training.conditions.tokens import joined_tokens
 
 WALTZ = beats((0.0, 1), (0.5, 2), (1.0, 3), (1.5, 1))
@@ -28,7 +36,11 @@ def test_of_over_long_sequences_the_beginning_is_kept() -> None:
     assert batch.times_s_BL[0, MAX_BEATS - 1].item() == pytest.approx(0.1 * (MAX_BEATS - 1))
     told = batched_chords([chords(*["C", "F"] * 15)])
     assert told.mask_BL.sum().item() == MAX_CHORDS
-    assert batched_chords([chords("C", "F", "G")], limit=2).times_s_BL[0, :3].tolist() == [0.0, 1.0, 0.0]
+    assert batched_chords([chords("C", "F", "G")], limit=2).times_s_BL[0, :3].tolist() == [
+        0.0,
+        1.0,
+        0.0,
+    ]
 
 
 def test_a_beat_numbered_above_the_vocabulary_takes_its_last_place() -> None:
@@ -37,7 +49,9 @@ def test_a_beat_numbered_above_the_vocabulary_takes_its_last_place() -> None:
     BeatEmbedding(16)(batch)
 
 
-def test_what_is_empty_and_what_is_dropped_are_the_same_null_token_and_no_row_is_all_masked() -> None:
+def test_what_is_empty_and_what_is_dropped_are_the_same_null_token_and_no_row_is_all_masked() -> (
+    None
+):
     torch.manual_seed(0)
     for tokens in (
         BeatEmbedding(32)(batched_beats([NO_BEATS, None, WALTZ])),
@@ -60,8 +74,16 @@ def test_every_chord_of_the_vocabulary_is_told_by_root_quality_and_bass() -> Non
     seen = set()
     for quality in ChordQuality:
         for root in range(12):
-            batch = batched_chords([chords(Chord(root=root, quality=quality, bass=(root + 7) % 12).harte)])
-            seen.add((batch.roots_BL[0, 0].item(), batch.qualities_BL[0, 0].item(), batch.basses_BL[0, 0].item()))
+            batch = batched_chords(
+                [chords(Chord(root=root, quality=quality, bass=(root + 7) % 12).harte)]
+            )
+            seen.add(
+                (
+                    batch.roots_BL[0, 0].item(),
+                    batch.qualities_BL[0, 0].item(),
+                    batch.basses_BL[0, 0].item(),
+                )
+            )
     assert seen == {(root, place, 7) for root in range(12) for place in range(len(QUALITIES))}
 
 
@@ -84,17 +106,25 @@ def test_no_chord_is_something_known_without_a_root() -> None:
 
 def test_a_sample_is_told_the_same_in_any_company() -> None:
     embed = BeatEmbedding(32)
-    alone, beside = embed(batched_beats([PICKUP])), embed(batched_beats([PICKUP, beats(*((0.2 * n, 1) for n in range(30)))]))
+    alone, beside = (
+        embed(batched_beats([PICKUP])),
+        embed(batched_beats([PICKUP, beats(*((0.2 * n, 1) for n in range(30)))])),
+    )
     assert torch.allclose(alone.states_BLD[0, :2], beside.states_BLD[0, :2], atol=1e-6)
     assert beside.mask_BL[0].sum() == 2
 
 
 def test_joined_batches_are_what_one_batch_would_have_been() -> None:
     many = beats(*((0.2 * n, 1) for n in range(30)))
-    joined, whole = batched_beats([WALTZ]).joined(batched_beats([many])), batched_beats([WALTZ, many])
+    joined, whole = (
+        batched_beats([WALTZ]).joined(batched_beats([many])),
+        batched_beats([WALTZ, many]),
+    )
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(joined, whole, strict=True))
     embed = ChordEmbedding(16)
     short, long = batched_chords([chords("C")]), batched_chords([chords(*["C", "F"] * 6)])
     tokens, together = joined_tokens(embed(short), embed(long)), embed(short.joined(long))
     assert torch.equal(tokens.mask_BL, together.mask_BL)
-    assert torch.allclose(tokens.states_BLD[tokens.mask_BL], together.states_BLD[together.mask_BL], atol=1e-6)
+    assert torch.allclose(
+        tokens.states_BLD[tokens.mask_BL], together.states_BLD[together.mask_BL], atol=1e-6
+    )

@@ -1,9 +1,16 @@
-"""Equal intervals are equally far apart, different ones are not, and times a few hundredths of a second apart are told apart."""
+"""Equal intervals are equally far apart, different ones are not, and times a few hundredths of a
+second apart are told apart.
+"""
 
 import pytest
 import torch
 
-from training.conditions.embeddings import FundamentalMusicEmbedding, MusicPositionalEncoding, sinusoids, turned
+from training.conditions.embeddings import (
+    FundamentalMusicEmbedding,
+    MusicPositionalEncoding,
+    sinusoids,
+    turned,
+)
 from training.errors import TrainingError
 
 PITCHES = torch.arange(24)
@@ -32,7 +39,9 @@ def test_wider_intervals_within_an_octave_are_farther_apart() -> None:
 
 def test_frequencies_fall_from_one_towards_one_by_the_base() -> None:
     states = sinusoids(torch.tensor(1e-3), 8, base=10_000.0)
-    assert (states[:4] / 1e-3).tolist() == pytest.approx([1.0, 0.1, 0.01, 0.001], rel=1e-3)  # sin x = x near 0: the frequencies
+    assert (states[:4] / 1e-3).tolist() == pytest.approx(
+        [1.0, 0.1, 0.01, 0.001], rel=1e-3
+    )  # sin x = x near 0: the frequencies
     assert states[4:].tolist() == pytest.approx([1.0] * 4, abs=1e-6)
 
 
@@ -44,7 +53,10 @@ def test_a_base_that_makes_all_frequencies_equal_is_refused(width: int, base: fl
 
 def test_times_20_ms_apart_differ_more_than_in_encodings_of_whole_seconds() -> None:
     times_s = torch.tensor([3.00, 3.02])
-    near, far = (MusicPositionalEncoding(128, unit_s=unit_s)(times_s).diff(dim=0).norm() for unit_s in (1.0, 0.04))
+    near, far = (
+        MusicPositionalEncoding(128, unit_s=unit_s)(times_s).diff(dim=0).norm()
+        for unit_s in (1.0, 0.04)
+    )
     assert far > 10 * near
 
 
@@ -59,7 +71,9 @@ def test_turned_vectors_are_compared_by_how_far_apart_they_are_in_time() -> None
     times_s = torch.tensor([0.0, 1.3, 8.0])
 
     def products(apart_s: float) -> torch.Tensor:
-        return (turned(query.expand(3, -1), times_s) * turned(key.expand(3, -1), times_s + apart_s)).sum(1)
+        return (
+            turned(query.expand(3, -1), times_s) * turned(key.expand(3, -1), times_s + apart_s)
+        ).sum(1)
 
     for apart_s in (0.0, 0.06, 0.5, -2.0):
         assert torch.allclose(products(apart_s), products(apart_s)[:1].expand(3), atol=1e-3)

@@ -57,7 +57,10 @@ def test_what_words_hint_at_is_learned(predictors: Predictors) -> None:
         assert made.labels.tempo.bpm == pytest.approx(bpm, rel=0.03)
         assert made.labels.key.mode == Key.parse(key).mode
         assert relative_to_tonic(made)[: len(harmony)] == harmony
-        assert {came.source for came in (made.came.tempo, made.came.meter, made.came.key, made.came.chords)} == {Source.PREDICTED}
+        assert {
+            came.source
+            for came in (made.came.tempo, made.came.meter, made.came.key, made.came.chords)
+        } == {Source.PREDICTED}
 
 
 def test_chords_change_where_bars_begin_as_they_were_heard_to(predictors: Predictors) -> None:
@@ -66,7 +69,9 @@ def test_chords_change_where_bars_begin_as_they_were_heard_to(predictors: Predic
 
 
 def test_a_caption_means_the_same_in_any_key(predictors: Predictors) -> None:
-    in_a, in_d = (asked(LUTE, key=key, duration_s=12, predictors=predictors) for key in ("A minor", "D minor"))
+    in_a, in_d = (
+        asked(LUTE, key=key, duration_s=12, predictors=predictors) for key in ("A minor", "D minor")
+    )
     assert [one.chord and one.chord.transposed(5) for one in in_a.labels.chords.segments] == [
         one.chord for one in in_d.labels.chords.segments
     ]
@@ -76,12 +81,28 @@ def test_what_is_stated_stands(predictors: Predictors) -> None:
     said = f"{LUTE} It is in 4/4 at 140 BPM in G major. The chords are G, C, D."
     made = asked(said, duration_s=8, statistics=WALTZES, predictors=predictors)
     assert made == asked(said, duration_s=8, statistics=WALTZES)
-    flagged = asked(BRASS, bpm=70, meter="3/4", key="F minor", chords="Fm Bbm", duration_s=8, statistics=WALTZES, predictors=predictors)
-    assert flagged == asked(BRASS, bpm=70, meter="3/4", key="F minor", chords="Fm Bbm", duration_s=8, statistics=WALTZES)
+    flagged = asked(
+        BRASS,
+        bpm=70,
+        meter="3/4",
+        key="F minor",
+        chords="Fm Bbm",
+        duration_s=8,
+        statistics=WALTZES,
+        predictors=predictors,
+    )
+    assert flagged == asked(
+        BRASS, bpm=70, meter="3/4", key="F minor", chords="Fm Bbm", duration_s=8, statistics=WALTZES
+    )
 
 
 def test_tempo_words_and_modes_bound_what_is_predicted(predictors: Predictors) -> None:
-    made = asked(f"{BRASS} A slow ballad in a minor key.", duration_s=8, statistics=WALTZES, predictors=predictors)
+    made = asked(
+        f"{BRASS} A slow ballad in a minor key.",
+        duration_s=8,
+        statistics=WALTZES,
+        predictors=predictors,
+    )
     assert (made.labels.tempo.bpm or 0) < 100
     assert made.labels.key.mode is Mode.MINOR
     assert made.told()[0].endswith("(caption: slow)")
@@ -99,15 +120,25 @@ def test_the_same_question_has_the_same_answer_and_variety_is_drawn(predictors: 
 
 def test_the_same_training_gives_the_same_weights(tmp_path: Path, trained: str) -> None:
     shards = corpus(tmp_path / "shards")
-    first, second = (learn(recipe(shards, steps=4, validate_every=2), str(tmp_path / name), _quiet) for name in ("a", "b"))
+    first, second = (
+        learn(recipe(shards, steps=4, validate_every=2), str(tmp_path / name), _quiet)
+        for name in ("a", "b")
+    )
     assert first.losses == second.losses
-    files = [(tmp_path / name / "checkpoints/step-00000004/model.safetensors").read_bytes() for name in ("a", "b")]
+    files = [
+        (tmp_path / name / "checkpoints/step-00000004/model.safetensors").read_bytes()
+        for name in ("a", "b")
+    ]
     assert files[0] == files[1]
 
 
 def test_learning_lowers_every_loss_on_validation(trained: str) -> None:
     told = find_checkpoint(trained).json(STATE)["validation"]
-    assert all(one["after"] < 0.2 * one["before"] for part, one in told.items() if part in ("meter", "mode"))
+    assert all(
+        one["after"] < 0.2 * one["before"]
+        for part, one in told.items()
+        if part in ("meter", "mode")
+    )
     assert all(one["after"] < one["before"] for one in told.values())
 
 
@@ -120,19 +151,33 @@ def test_predictors_that_learn_nothing_answer_what_is_usual(tmp_path: Path) -> N
 
 def test_shards_without_validation_are_learned_from_with_a_warning(tmp_path: Path) -> None:
     told: list[str] = []
-    learn(recipe(corpus(tmp_path / "shards", validation=False), steps=2), str(tmp_path / "out"), told.append)
+    learn(
+        recipe(corpus(tmp_path / "shards", validation=False), steps=2),
+        str(tmp_path / "out"),
+        told.append,
+    )
     assert any("no validation split" in line for line in told)
-    assert find_checkpoint(str(tmp_path / "out")).json(STATE)["validation"]["meter"]["after"] is None
+    assert (
+        find_checkpoint(str(tmp_path / "out")).json(STATE)["validation"]["meter"]["after"] is None
+    )
 
 
 def test_errors_say_what_is_wrong(tmp_path: Path, trained: str) -> None:
     shards = corpus(tmp_path / "shards", broken=24)
     with pytest.raises(BadData, match="5 of 5 samples were unusable"):
-        learn(recipe(shards).replaced(data=recipe(shards).data.replaced(batch=4)), str(tmp_path / "out"), _quiet)
+        learn(
+            recipe(shards).replaced(data=recipe(shards).data.replaced(batch=4)),
+            str(tmp_path / "out"),
+            _quiet,
+        )
     with pytest.raises(TrainingError, match="holds a training already"):
         learn(recipe(tmp_path / "shards"), trained, _quiet)
     with pytest.raises(TrainingError, match="no shards"):
-        learn(recipe(shards).replaced(data=recipe(shards).data.replaced(shards=())), str(tmp_path / "out"), _quiet)
+        learn(
+            recipe(shards).replaced(data=recipe(shards).data.replaced(shards=())),
+            str(tmp_path / "out"),
+            _quiet,
+        )
     with pytest.raises(TrainingError, match="holds no checkpoint"):
         Predictors.of(str(shards))
     plays = {RECIPE: ready_recipe("tiny").model_dump(mode="json"), STATE: {"step": 1}}

@@ -1,4 +1,6 @@
-"""Shards whose captions hint at meter, tempo, mode and chords without stating any of them, for tests."""
+"""Shards whose captions hint at meter, tempo, mode and chords without stating any of them, for
+tests.
+"""
 
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -27,21 +29,33 @@ def sample(number: int, *, split: str = "train") -> Sample:
     starts_s = [*(round(at_s, 3) for at_s in accumulate([0.0, *[bar_s] * 40]) if at_s < 11.9), 12.0]
     segments = [
         ChordSegment(start_s=start_s, end_s=end_s, label=chord.transposed(up).harte)
-        for (start_s, end_s), chord in zip(pairwise(starts_s), [labels[place % len(labels)].chord for place in range(40)])
+        for (start_s, end_s), chord in zip(
+            pairwise(starts_s), [labels[place % len(labels)].chord for place in range(40)]
+        )
         if chord
     ]
     caption = Caption(text=words, kind=CaptionKind.SOURCE, sentences=(words,), facts=())
     return told(
-        number, split=split, duration_s=12, captions=(caption,), tempo=Tempo(bpm=bpm, **HOW), meter=Meter(beats_per_bar=meter, **HOW),
+        number,
+        split=split,
+        duration_s=12,
+        captions=(caption,),
+        tempo=Tempo(bpm=bpm, **HOW),
+        meter=Meter(beats_per_bar=meter, **HOW),
         beats=Beats(times_s=beats_s, numbers=numbers, downbeat_confidence=0.9, **HOW),
-        chords=Chords(segments=tuple(segments), **HOW), key_label=KeyLabel(tonic=(key.tonic + up) % 12, mode=key.mode, **HOW),
-    )  # fmt: skip
+        chords=Chords(segments=tuple(segments), **HOW),
+        key_label=KeyLabel(tonic=(key.tonic + up) % 12, mode=key.mode, **HOW),
+    )
 
 
 def corpus(folder: Path, *, validation: bool = True, broken: int = 0) -> Path:
     """A folder of shards of 24 train samples, of which some are no samples, and 8 of validation."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, numbers in (("train", range(24)), ("validation", range(100, 108))) if validation else (("train", range(24)),):
+    for split, numbers in (
+        (("train", range(24)), ("validation", range(100, 108)))
+        if validation
+        else (("train", range(24)),)
+    ):
         with (folder / f"{split}-00000.tar").open("wb") as out:
             tar = TarWriter(out)
             for number in numbers:
@@ -56,7 +70,9 @@ def recipe(shards: Path, **run: int) -> PredictorRecipe:
     """A training of seconds."""
     base = PredictorRecipe()
     return base.replaced(
-        run=base.run.replaced(**{"steps": 120, "validate_every": 40, "visits": 1, "survey": 24} | run),
+        run=base.run.replaced(
+            **{"steps": 120, "validate_every": 40, "visits": 1, "survey": 24} | run
+        ),
         data=base.data.replaced(shards=(str(shards),), batch=16),
         model=PredictorNet(width=32, heads=4, layers=1, dropout=0.0),
         optim=base.optim.replaced(lr=1e-2, warmup_steps=5),

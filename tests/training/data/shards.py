@@ -1,4 +1,6 @@
-"""Small shards of told samples, for tests of training: a tone, its chord, its beats, with latents or without."""
+"""Small shards of told samples, for tests of training: a tone, its chord, its beats, with latents
+or without.
+"""
 
 import io
 from pathlib import Path
@@ -21,7 +23,9 @@ def told(number: int, **fields: object) -> Sample:
 
 def latent(number: int, frames: int = FRAMES) -> bytes:
     out = io.BytesIO()
-    values = np.random.default_rng(number).standard_normal((CHANNELS, frames, BANDS)).astype(np.float16)
+    values = (
+        np.random.default_rng(number).standard_normal((CHANNELS, frames, BANDS)).astype(np.float16)
+    )
     np.save(out, values)
     return out.getvalue()
 

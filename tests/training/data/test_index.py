@@ -27,7 +27,14 @@ def test_a_range_of_a_shard_is_one_sample_whole(tmp_path: Path) -> None:
 def test_offsets_of_an_index_are_those_that_headers_give(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "train-00000.tar", range(3))
     scanned = find_places(str(tmp_path), Split.TRAIN).shards[0].offsets
-    stated = {"sha256": "0" * 64, "bytes": 2048, "count": 2, "keys": ["a", "b"], "duration_s": 4.0, "offsets": [0, 512, 1024]}
+    stated = {
+        "sha256": "0" * 64,
+        "bytes": 2048,
+        "count": 2,
+        "keys": ["a", "b"],
+        "duration_s": 4.0,
+        "offsets": [0, 512, 1024],
+    }
     (tmp_path / "train-00000.json").write_text(json.dumps(stated))
     found = find_places(str(tmp_path), Split.TRAIN).shards[0]
     assert found.samples == 2
@@ -50,7 +57,10 @@ def test_shards_elsewhere_are_read_by_their_urls(tmp_path: Path) -> None:
     write_shard(tmp_path / "train-00000.tar", range(2))
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/elsewhere/train-00000.tar", (tmp_path / "train-00000.tar").read_bytes())
-    near, far = find_places(str(tmp_path), Split.TRAIN), find_places("memory://elsewhere", Split.TRAIN)
+    near, far = (
+        find_places(str(tmp_path), Split.TRAIN),
+        find_places("memory://elsewhere", Split.TRAIN),
+    )
     ranges = [far.range_of(1), near.range_of(0), far.range_of(0), near.range_of(1)]
     one, two, three, four = read_ranges(ranges)
     assert (one, three) == (four, two)
@@ -58,7 +68,12 @@ def test_shards_elsewhere_are_read_by_their_urls(tmp_path: Path) -> None:
 
 def test_a_range_that_cannot_be_read_is_its_error_and_costs_no_other(tmp_path: Path) -> None:
     write_shard(tmp_path / "train-00000.tar", range(1))
-    good, bad = read_ranges([find_places(str(tmp_path), Split.TRAIN).range_of(0), Range(str(tmp_path / "gone.tar"), 0, 512)])
+    good, bad = read_ranges(
+        [
+            find_places(str(tmp_path), Split.TRAIN).range_of(0),
+            Range(str(tmp_path / "gone.tar"), 0, 512),
+        ]
+    )
     assert isinstance(good, bytes)
     assert isinstance(bad, FileNotFoundError)
 

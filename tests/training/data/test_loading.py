@@ -28,7 +28,9 @@ def samples(folder: Path, reading: Reading = READING, **options: bool) -> Sample
 
 
 def taken(source: Samples, share: Share, steps: range, workers: int = 0) -> list[Batch]:
-    with batches(source, share, first_step=steps.start, last_step=steps.stop, workers=workers) as found:
+    with batches(
+        source, share, first_step=steps.start, last_step=steps.stop, workers=workers
+    ) as found:
         return list(found)
 
 
@@ -43,28 +45,43 @@ def assert_same(one: Batch, other: Batch) -> None:
     assert (one.keys, one.prompts, one.unusable) == (other.keys, other.prompts, other.unusable)
     for name in ("sounds", "noise_BCTF", "steps_B", "frames_B", "seconds_B2"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
-    for part, counterpart in zip((*one.beats, *one.chords), (*other.beats, *other.chords), strict=True):
+    for part, counterpart in zip(
+        (*one.beats, *one.chords), (*other.beats, *other.chords), strict=True
+    ):
         assert torch.equal(part, counterpart)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int) -> None:
     share = Share(batch=4, micro_batch=2)
-    for one, other in zip(taken(samples(folder), share, range(4)), taken(samples(folder), share, range(4), workers), strict=True):
+    for one, other in zip(
+        taken(samples(folder), share, range(4)),
+        taken(samples(folder), share, range(4), workers),
+        strict=True,
+    ):
         assert_same(one, other)
 
 
 def test_going_on_at_a_step_gives_what_would_have_come(folder: Path) -> None:
     share = Share(batch=4, micro_batch=2)
     straight = taken(samples(folder), share, range(6))
-    resumed = [*taken(samples(folder), share, range(3)), *taken(samples(folder), share, range(3, 6), workers=1)]
+    resumed = [
+        *taken(samples(folder), share, range(3)),
+        *taken(samples(folder), share, range(3, 6), workers=1),
+    ]
     for one, other in zip(straight, resumed, strict=True):
         assert_same(one, other)
 
 
 def test_an_epoch_misses_and_repeats_no_sample_though_batches_cross_its_end(folder: Path) -> None:
-    keys = [key for batch in taken(samples(folder), Share(batch=4, micro_batch=4), range(5)) for key in batch.keys]
-    assert sorted(keys[:10]) == sorted(keys[10:]) == sorted(told(number).key for number in range(10))
+    keys = [
+        key
+        for batch in taken(samples(folder), Share(batch=4, micro_batch=4), range(5))
+        for key in batch.keys
+    ]
+    assert (
+        sorted(keys[:10]) == sorted(keys[10:]) == sorted(told(number).key for number in range(10))
+    )
 
 
 def test_processes_share_out_what_one_would_take(folder: Path) -> None:
@@ -79,7 +96,9 @@ def test_processes_share_out_what_one_would_take(folder: Path) -> None:
 
 
 def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
-    [batch] = taken(samples(folder, READING._replace(latents=False)), Share(batch=2, micro_batch=2), range(1))
+    [batch] = taken(
+        samples(folder, READING._replace(latents=False)), Share(batch=2, micro_batch=2), range(1)
+    )
     assert batch.sounds.shape == (2, FRAMES * 2000)  # 2 s at 16 kHz, from 8 kHz
     assert batch.frames_B.tolist() == [16, 16]
     assert 0.45 < float(batch.sounds.abs().max()) < 0.55
@@ -142,7 +161,11 @@ def test_one_unusable_sample_changes_nothing_for_the_others(folder: Path) -> Non
     hurt = taken(samples(folder), Share(batch=10, micro_batch=10), range(1))[0]
     [bad] = hurt.unusable
     assert isinstance(bad, Unusable)
-    others = [row for row, (one, other) in enumerate(zip(whole.keys, hurt.keys, strict=True)) if one == other]
+    others = [
+        row
+        for row, (one, other) in enumerate(zip(whole.keys, hurt.keys, strict=True))
+        if one == other
+    ]
     assert len(others) == 9
     assert torch.equal(hurt.sounds[others], whole.sounds[others])
     assert torch.equal(hurt.noise_BCTF[others], whole.noise_BCTF[others])
@@ -159,21 +182,37 @@ def full_memory(*_: object) -> Sample:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
     ("module", "name", "fault", "words"),
-    [(loading, "read_ranges", full_disk, "Input/output error"), (examples, "parsed", full_memory, "MemoryError")],
+    [
+        (loading, "read_ranges", full_disk, "Input/output error"),
+        (examples, "parsed", full_memory, "MemoryError"),
+    ],
 )
 def test_a_fault_of_the_machine_ends_the_reading_in_one_line_and_counts_against_no_sample(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: int, module: ModuleType, name: str, fault: object, words: str
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    module: ModuleType,
+    name: str,
+    fault: object,
+    words: str,
 ) -> None:
     source = samples(folder)
     monkeypatch.setattr(module, name, fault)
-    with pytest.raises(MachineFault, match=f"^reading samples: .*{words}.*; make room or repair it, then run again$"):
+    with pytest.raises(
+        MachineFault,
+        match=f"^reading samples: .*{words}.*; make room or repair it, then run again$",
+    ):
         taken(source, Share(batch=2, micro_batch=2), range(1), workers)
 
 
-def test_whatever_a_sample_s_bytes_bring_a_library_to_raise_costs_that_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_sample_s_bytes_bring_a_library_to_raise_costs_that_sample(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def surprised(*_: object) -> Sample:
         raise RecursionError("deeper\nand deeper")
 
     monkeypatch.setattr(examples, "parsed", surprised)
     [batch] = taken(samples(folder), Share(batch=2, micro_batch=2), range(1))
-    assert [one.reason for one in batch.unusable] == ["cannot be read: RecursionError: deeper and deeper"] * 2
+    assert [one.reason for one in batch.unusable] == [
+        "cannot be read: RecursionError: deeper and deeper"
+    ] * 2

@@ -10,7 +10,9 @@ def test_every_sample_comes_once_in_each_epoch() -> None:
     order = Order([5, 3], seed=3)
     for epoch in range(4):
         places = [order.at(position) for position in range(8 * epoch, 8 * (epoch + 1))]
-        assert sorted((place.corpus, place.number) for place in places) == [(0, n) for n in range(5)] + [(1, n) for n in range(3)]
+        assert sorted((place.corpus, place.number) for place in places) == [
+            (0, n) for n in range(5)
+        ] + [(1, n) for n in range(3)]
         assert {place.epoch for place in places} == {epoch}
 
 
@@ -31,7 +33,9 @@ def test_weighted_corpora_have_their_share_of_every_thousand_and_miss_no_sample(
         assert Counter(place.corpus for place in places[start : start + 1000]) == {0: 750, 1: 250}
     small = [place for place in places if place.corpus == 1]
     for epoch in range(50):
-        assert sorted(place.number for place in small[20 * epoch : 20 * (epoch + 1)]) == list(range(20))
+        assert sorted(place.number for place in small[20 * epoch : 20 * (epoch + 1)]) == list(
+            range(20)
+        )
     large = [place for place in places if place.corpus == 0]
     assert sorted(place.number for place in large[:700]) == list(range(700))
 
@@ -39,7 +43,9 @@ def test_weighted_corpora_have_their_share_of_every_thousand_and_miss_no_sample(
 def test_any_position_can_be_asked_for_by_itself() -> None:
     order = Order([70, 20], weights=[1, 2], seed=1)
     walked = [order.at(position) for position in range(3000)]
-    assert [Order([70, 20], weights=[1, 2], seed=1).at(position) for position in (2999, 17, 1000)] == [
+    assert [
+        Order([70, 20], weights=[1, 2], seed=1).at(position) for position in (2999, 17, 1000)
+    ] == [
         walked[2999],
         walked[17],
         walked[1000],

@@ -8,7 +8,15 @@ import pytest
 from schemas.caption import Caption, CaptionKind
 from tests.pipelines.shards.shard_samples import CLIP, our_sample
 from training.conditions import Condition
-from training.data.prompts import PromptConfig, Visit, drawn_caption, dropped_conditions, masked, mean_sentences, visit
+from training.data.prompts import (
+    PromptConfig,
+    Visit,
+    drawn_caption,
+    dropped_conditions,
+    masked,
+    mean_sentences,
+    visit,
+)
 
 PUBLISHED = PromptConfig()
 NEVER = PromptConfig(masking=0, drop_all=0, drop_each=0)
@@ -25,14 +33,18 @@ def generators(count: int) -> list[np.random.Generator]:
 
 
 def assert_share(hits: int, draws: int, chance: float) -> None:
-    """Within four standard deviations of a binomial: one test in 16,000 would fail by chance, and seeds are fixed."""
+    """Within four standard deviations of a binomial: one test in 16,000 would fail by chance, and
+    seeds are fixed.
+    """
     assert abs(hits - draws * chance) < 4 * (draws * chance * (1 - chance)) ** 0.5, hits / draws
 
 
 def keyed_visits(config: PromptConfig, count: int = 4000) -> list[Visit]:
     """Visits of many samples that differ in their keys alone."""
     song = CLIP[:16]
-    samples = (SAMPLE.model_copy(update={"key": f"{song}-{number}-2000-orig"}) for number in range(count))
+    samples = (
+        SAMPLE.model_copy(update={"key": f"{song}-{number}-2000-orig"}) for number in range(count)
+    )
     return [visit(sample, seed=0, epoch=0, mean_sentences=2.5, config=config) for sample in samples]
 
 
@@ -53,18 +65,29 @@ def test_of_several_captions_of_a_sort_each_is_as_likely() -> None:
     drawn = [drawn_caption(captions, draws, PUBLISHED) for draws in generators(4000)]
     counts = Counter(one.text for one in drawn if one)
     assert "Source." not in counts  # the control caption holds its words
-    for text, chance in (("Control.", 0.075), ("Moods: calm", 0.075), ("Paraphrase 0.", 0.85 / 3), ("Paraphrase 2.", 0.85 / 3)):
+    for text, chance in (
+        ("Control.", 0.075),
+        ("Moods: calm", 0.075),
+        ("Paraphrase 0.", 0.85 / 3),
+        ("Paraphrase 2.", 0.85 / 3),
+    ):
         assert_share(counts[text], 4000, chance)
 
 
 def test_each_pseudo_label_is_a_candidate_of_its_own_beside_the_other_captions_or_alone() -> None:
-    labels = [caption(CaptionKind.LABEL, f"Label {number}.") for number in range(3)] + [caption(CaptionKind.TAGS, "calm, airy")]
+    labels = [caption(CaptionKind.LABEL, f"Label {number}.") for number in range(3)] + [
+        caption(CaptionKind.TAGS, "calm, airy")
+    ]
     control = caption(CaptionKind.CONTROL, "Control.")
     for given, chances in (
         ([control, *labels], {"Control.": 0.5, "Label 0.": 0.125, "calm, airy": 0.125}),
         (labels, {"Label 1.": 0.25, "calm, airy": 0.25}),
     ):
-        drawn = Counter(one.text for draws in generators(4000) if (one := drawn_caption(given, draws, PUBLISHED)))
+        drawn = Counter(
+            one.text
+            for draws in generators(4000)
+            if (one := drawn_caption(given, draws, PUBLISHED))
+        )
         for text, chance in chances.items():
             assert_share(drawn[text], 4000, chance)
 
@@ -82,8 +105,12 @@ def test_a_sample_without_captions_has_an_empty_prompt() -> None:
     assert visit(our_sample(captions=()), seed=0, epoch=0, mean_sentences=1.0).prompt == ""
 
 
-@pytest.mark.parametrize(("sentences", "mean", "chance"), [(5, 5.0, 0.1), (10, 5.0, 0.2), (2, 5.0, 0.04), (60, 5.0, 1.0)])
-def test_longer_prompts_are_masked_more_often_as_published(sentences: int, mean: float, chance: float) -> None:
+@pytest.mark.parametrize(
+    ("sentences", "mean", "chance"), [(5, 5.0, 0.1), (10, 5.0, 0.2), (2, 5.0, 0.04), (60, 5.0, 1.0)]
+)
+def test_longer_prompts_are_masked_more_often_as_published(
+    sentences: int, mean: float, chance: float
+) -> None:
     whole = tuple(f"Sentence {number}." for number in range(sentences))
     hits = sum(masked(whole, mean, draws, PUBLISHED) != whole for draws in generators(3000))
     if chance == 1.0:
@@ -92,8 +119,13 @@ def test_longer_prompts_are_masked_more_often_as_published(sentences: int, mean:
         assert_share(hits, 3000, chance)
 
 
-@pytest.mark.parametrize(("sentences", "left"), [(1, {1}), (2, {1}), (3, {2}), (4, {2, 3}), (5, {3, 4}), (10, {5, 6, 7, 8})])
-def test_masking_takes_20_to_50_percent_of_the_sentences_and_never_the_only_one(sentences: int, left: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("sentences", "left"),
+    [(1, {1}), (2, {1}), (3, {2}), (4, {2, 3}), (5, {3, 4}), (10, {5, 6, 7, 8})],
+)
+def test_masking_takes_20_to_50_percent_of_the_sentences_and_never_the_only_one(
+    sentences: int, left: set[int]
+) -> None:
     whole = tuple(f"Sentence {number}." for number in range(sentences))
     always = PromptConfig(masking=100)
     kept = [masked(whole, 1.0, draws, always) for draws in generators(300)]
@@ -113,7 +145,9 @@ def test_conditions_are_dropped_all_together_and_each_alone_as_published() -> No
 
 def test_dropped_text_is_an_empty_prompt() -> None:
     assert {seen.prompt for seen in keyed_visits(PromptConfig(drop_all=1), 20)} == {""}
-    assert all(seen.dropped == set(Condition) for seen in keyed_visits(PromptConfig(drop_all=1), 20))
+    assert all(
+        seen.dropped == set(Condition) for seen in keyed_visits(PromptConfig(drop_all=1), 20)
+    )
     for seen in keyed_visits(PUBLISHED, 500):
         assert (seen.prompt == "") == (Condition.TEXT in seen.dropped)
 
@@ -131,7 +165,10 @@ def test_a_visit_depends_on_seed_sample_and_epoch_alone() -> None:
 
 
 def test_what_is_dropped_does_not_hang_on_what_is_masked() -> None:
-    calm, wild = keyed_visits(PUBLISHED, 200), keyed_visits(PromptConfig(masking=100, paraphrased=0.1), 200)
+    calm, wild = (
+        keyed_visits(PUBLISHED, 200),
+        keyed_visits(PromptConfig(masking=100, paraphrased=0.1), 200),
+    )
     assert [seen.dropped for seen in calm] == [seen.dropped for seen in wild]
 
 

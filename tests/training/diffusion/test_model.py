@@ -1,4 +1,6 @@
-"""The whole model learns: two random latents by heart, each to be recognised by its chords alone."""
+"""The whole model learns: two random latents by heart, each to be recognised by its chords
+alone.
+"""
 
 import pytest
 import torch
@@ -22,7 +24,12 @@ def learned(made: LatentDiffusion, steps: int) -> list[float]:
         told = told.joined(told)
     for _ in range(steps):
         noise = torch.randn(16, *MEMORY.shape[1:], generator=draws)
-        loss = made(MEMORY.repeat(8, 1, 1, 1), told, noise, torch.randint(made.objective.config.steps, (16,), generator=draws)).mean()
+        loss = made(
+            MEMORY.repeat(8, 1, 1, 1),
+            told,
+            noise,
+            torch.randint(made.objective.config.steps, (16,), generator=draws),
+        ).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(made.parameters(), 1.0)
@@ -42,10 +49,14 @@ def test_two_latents_are_learned_by_heart(expert: tuple[LatentDiffusion, list[fl
     assert sum(losses[-20:]) < sum(losses[:20]) / 3
 
 
-def test_what_was_learned_is_recalled_by_its_chords_whatever_the_noise(expert: tuple[LatentDiffusion, list[float]]) -> None:
+def test_what_was_learned_is_recalled_by_its_chords_whatever_the_noise(
+    expert: tuple[LatentDiffusion, list[float]],
+) -> None:
     config = SamplingConfig(guidance=1.0, steps=10)
     for keys in (["a", "b"], ["c", "d"]):
-        recalled = sampled_latents(expert[0], TWO, EMPTY_TEXT, keys=keys, seed=0, frames=FRAMES, bands=BANDS, config=config)
+        recalled = sampled_latents(
+            expert[0], TWO, EMPTY_TEXT, keys=keys, seed=0, frames=FRAMES, bands=BANDS, config=config
+        )
         distance = (recalled[:, None] - MEMORY[None]).square().flatten(2).mean(2)
         assert distance.diagonal().max() < 0.4
         assert min(distance[0, 1], distance[1, 0]) > 1.0  # two unit Gaussians are 2 apart
@@ -70,7 +81,11 @@ def test_every_weight_but_the_null_tokens_learns_from_known_conditions() -> None
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     made(MEMORY, TWO, latents(seed=2), torch.tensor([100, 800])).sum().backward()
-    still = {name for name, parameter in made.named_parameters() if parameter.grad is None or not parameter.grad.any()}
+    still = {
+        name
+        for name, parameter in made.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    }
     assert still == {"beats.null_D", "chords.null_D"}
 
 

@@ -10,7 +10,9 @@ STEPS = torch.tensor([0, 1, 250, 600, 999])
 
 
 def alpha_bar(steps: torch.Tensor, config: ObjectiveConfig) -> np.ndarray:
-    """The share of the latent's power that is left, from the definition: betas linear in their roots."""
+    """The share of the latent's power that is left, from the definition: betas linear in their
+    roots.
+    """
     betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, config.steps) ** 2
     return np.asarray(np.cumprod(1 - betas)[steps.numpy()])
 
@@ -40,7 +42,9 @@ def test_the_targets_are_the_noise_and_the_velocity() -> None:
     kept = alpha_bar(STEPS, config)
     velocity = column(kept**0.5) * NOISE - column((1 - kept) ** 0.5) * LATENTS
     assert torch.allclose(Objective(config).target(LATENTS, NOISE, STEPS), velocity, atol=1e-5)
-    assert torch.equal(Objective(ObjectiveConfig(target=Target.EPSILON)).target(LATENTS, NOISE, STEPS), NOISE)
+    assert torch.equal(
+        Objective(ObjectiveConfig(target=Target.EPSILON)).target(LATENTS, NOISE, STEPS), NOISE
+    )
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
@@ -48,21 +52,30 @@ def test_weights_are_the_closed_forms_of_min_snr(gamma: float) -> None:
     kept = alpha_bar(STEPS, ObjectiveConfig())
     snr = kept / (1 - kept)
     assert snr[0] > 5 > snr[-1]  # both branches
-    for target, expected in ((Target.EPSILON, np.minimum(snr, gamma) / snr), (Target.V, np.minimum(snr, gamma) / (snr + 1))):
+    for target, expected in (
+        (Target.EPSILON, np.minimum(snr, gamma) / snr),
+        (Target.V, np.minimum(snr, gamma) / (snr + 1)),
+    ):
         weight = Objective(ObjectiveConfig(target=target, snr_gamma=gamma)).weight(STEPS)
         assert np.allclose(weight.numpy(), expected, rtol=1e-4)
 
 
 def test_both_weighted_losses_measure_the_same_error_of_the_latent() -> None:
-    """Whoever guesses the same latent pays the same, whichever way it was said: that is what the two weights are for."""
+    """Whoever guesses the same latent pays the same, whichever way it was said: that is what the
+    two weights are for.
+    """
     kept = alpha_bar(STEPS, ObjectiveConfig())
     alpha, sigma = column(kept**0.5), column((1 - kept) ** 0.5)
     guess = LATENTS + 0.3 * drawn(2)
     noisy = alpha * LATENTS + sigma * NOISE
     noise_said = (noisy - alpha * guess) / sigma
     velocity_said = alpha * noise_said - sigma * guess
-    by_noise = Objective(ObjectiveConfig(target=Target.EPSILON)).loss(noise_said, LATENTS, NOISE, STEPS)
-    by_velocity = Objective(ObjectiveConfig(target=Target.V)).loss(velocity_said, LATENTS, NOISE, STEPS)
+    by_noise = Objective(ObjectiveConfig(target=Target.EPSILON)).loss(
+        noise_said, LATENTS, NOISE, STEPS
+    )
+    by_velocity = Objective(ObjectiveConfig(target=Target.V)).loss(
+        velocity_said, LATENTS, NOISE, STEPS
+    )
     snr = torch.from_numpy(kept / (1 - kept)).float()
     expected = snr.clamp(max=5) * (guess - LATENTS).square().flatten(1).mean(1)
     assert torch.allclose(by_noise, expected, rtol=1e-2)
@@ -85,4 +98,6 @@ def test_the_loss_of_one_sample_is_not_another_s() -> None:
     objective = Objective(ObjectiveConfig())
     said = objective.target(LATENTS, NOISE, STEPS).clone()
     said[2] += 1.0
-    assert objective.loss(said, LATENTS, NOISE, STEPS).tolist() == pytest.approx([0, 0, float(objective.weight(STEPS)[2]), 0, 0])
+    assert objective.loss(said, LATENTS, NOISE, STEPS).tolist() == pytest.approx(
+        [0, 0, float(objective.weight(STEPS)[2]), 0, 0]
+    )

@@ -1,4 +1,6 @@
-"""Samplers find what an ideal predictor points at; guidance is linear; a seed and a key are a latent."""
+"""Samplers find what an ideal predictor points at; guidance is linear; a seed and a key are a
+latent.
+"""
 
 import pytest
 import torch
@@ -13,24 +15,37 @@ BOTH = [(sampler, target) for sampler in Sampler for target in Target]
 
 
 def ideal(objective: Objective, mean: torch.Tensor, spread: float) -> Predict:
-    """The best predictor of Gaussian latents with a mean and a standard deviation, from the closed form of their posterior."""
+    """The best predictor of Gaussian latents with a mean and a standard deviation, from the closed
+    form of their posterior.
+    """
     kept = objective.scheduler.alphas_cumprod
 
     def predict(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        alpha, sigma = (share.sqrt()[:, None, None, None] for share in (kept[steps], 1 - kept[steps]))
+        alpha, sigma = (
+            share.sqrt()[:, None, None, None] for share in (kept[steps], 1 - kept[steps])
+        )
         gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
         latent = mean + gain * (x - alpha * mean)
         noise = (x - alpha * latent) / sigma
-        return noise if objective.config.target is Target.EPSILON else alpha * noise - sigma * latent
+        return (
+            noise if objective.config.target is Target.EPSILON else alpha * noise - sigma * latent
+        )
 
     return predict
 
 
 @pytest.mark.parametrize(("sampler", "target"), BOTH)
 @pytest.mark.parametrize("schedule", BetaSchedule)
-def test_the_only_latent_there_is_is_found(sampler: Sampler, target: Target, schedule: BetaSchedule) -> None:
+def test_the_only_latent_there_is_is_found(
+    sampler: Sampler, target: Target, schedule: BetaSchedule
+) -> None:
     objective = Objective(ObjectiveConfig(target=target, schedule=schedule))
-    found = denoised(ideal(objective, latents(seed=3), 0.0), latents(seed=4), objective, SamplingConfig(sampler=sampler, steps=20))
+    found = denoised(
+        ideal(objective, latents(seed=3), 0.0),
+        latents(seed=4),
+        objective,
+        SamplingConfig(sampler=sampler, steps=20),
+    )
     assert torch.allclose(found, latents(seed=3), atol=2e-2)
 
 
@@ -39,20 +54,26 @@ def test_samples_spread_as_the_latents_do(sampler: Sampler, target: Target) -> N
     objective = Objective(ObjectiveConfig(target=target))
     start = torch.randn(64, 4, 16, 4, generator=torch.Generator().manual_seed(5))
     mean = torch.full((1, 4, 16, 4), 0.5)
-    found = denoised(ideal(objective, mean, 0.8), start, objective, SamplingConfig(sampler=sampler, steps=50))
+    found = denoised(
+        ideal(objective, mean, 0.8), start, objective, SamplingConfig(sampler=sampler, steps=50)
+    )
     assert found.mean().item() == pytest.approx(0.5, abs=0.05)
     assert found.std().item() == pytest.approx(0.8, rel=0.1)
 
 
 class Pointing(torch.nn.Module):
-    """Stands for a net that, told, always means one latent and, untold, another; it counts the questions it is asked."""
+    """Stands for a net that, told, always means one latent and, untold, another; it counts the
+    questions it is asked.
+    """
 
     def __init__(self, made: LatentDiffusion, told: torch.Tensor, untold: torch.Tensor) -> None:
         super().__init__()
         self.config, self.rows = made.munet.config, list[int]()
         self.predictors = [ideal(made.objective, one, 0.0) for one in (told, untold)]
 
-    def forward(self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None
+    ) -> torch.Tensor:
         self.rows.append(len(x))
         halves = zip(self.predictors, x.split(2), steps.split(2))
         return torch.cat([predict(part, step) for predict, part, step in halves])
@@ -63,7 +84,14 @@ def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> N
     made, told, untold = model(), latents(seed=6), latents(seed=7)
     made.munet = Pointing(made, told, untold)
     found = sampled_latents(
-        made, TWO, EMPTY_TEXT, keys=["a", "b"], seed=0, frames=FRAMES, bands=BANDS, config=SamplingConfig(guidance=guidance, steps=12)
+        made,
+        TWO,
+        EMPTY_TEXT,
+        keys=["a", "b"],
+        seed=0,
+        frames=FRAMES,
+        bands=BANDS,
+        config=SamplingConfig(guidance=guidance, steps=12),
     )
     assert torch.allclose(found, untold + guidance * (told - untold), atol=5e-2)
     assert made.munet.rows == [2 if guidance == 1 else 4] * 12  # both halves in one question
@@ -71,7 +99,14 @@ def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> N
 
 def sampled(made: LatentDiffusion, told: Conditions, *keys: str, seed: int = 0) -> torch.Tensor:
     return sampled_latents(
-        made, told, EMPTY_TEXT, keys=keys, seed=seed, frames=FRAMES, bands=BANDS, config=SamplingConfig(sampler=Sampler.DDIM, steps=4)
+        made,
+        told,
+        EMPTY_TEXT,
+        keys=keys,
+        seed=seed,
+        frames=FRAMES,
+        bands=BANDS,
+        config=SamplingConfig(sampler=Sampler.DDIM, steps=4),
     )
 
 

@@ -1,4 +1,6 @@
-"""Text encoders: what a prompt means does not hang on its company, nothing learns, and kept states come back."""
+"""Text encoders: what a prompt means does not hang on its company, nothing learns, and kept states
+come back.
+"""
 
 from pathlib import Path
 
@@ -6,7 +8,12 @@ import pytest
 import torch
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-from training.diffusion.text_encoder import TextEncoder, batched_states, kept_states, open_text_encoder
+from training.diffusion.text_encoder import (
+    TextEncoder,
+    batched_states,
+    kept_states,
+    open_text_encoder,
+)
 from training.errors import TrainingError
 
 PROMPTS = ["a flute plays.", "", "loud drums in a minor."]
@@ -19,7 +26,13 @@ def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("t5")
     letters = [(letter, -5.0) for letter in "abcdefghijklmnopqrstuvwxyz▁."]
-    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"▁{word}", -2.0) for word in WORDS), *letters]
+    vocabulary = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        *((f"▁{word}", -2.0) for word in WORDS),
+        *letters,
+    ]
     T5Tokenizer(vocab=vocabulary).save_pretrained(folder)
     config = T5Config(vocab_size=256, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
     T5EncoderModel(config).save_pretrained(folder)
@@ -53,14 +66,18 @@ def test_an_over_long_prompt_is_read_to_the_limit(t5_folder: Path) -> None:
 
 def test_nothing_of_it_learns(encoder: TextEncoder) -> None:
     assert not encoder.encode(PROMPTS).states_BLD.requires_grad
-    assert torch.equal(encoder.encode(PROMPTS).states_BLD, encoder.encode(PROMPTS).states_BLD)  # no dropout either
+    assert torch.equal(
+        encoder.encode(PROMPTS).states_BLD, encoder.encode(PROMPTS).states_BLD
+    )  # no dropout either
 
 
 def test_kept_states_come_back(encoder: TextEncoder) -> None:
     tokens = encoder.encode(PROMPTS)
     again = batched_states(kept_states(tokens))
     assert torch.equal(again.mask_BL, tokens.mask_BL)
-    assert torch.allclose(again.states_BLD[again.mask_BL], tokens.states_BLD[tokens.mask_BL], atol=2e-3, rtol=2e-3)
+    assert torch.allclose(
+        again.states_BLD[again.mask_BL], tokens.states_BLD[tokens.mask_BL], atol=2e-3, rtol=2e-3
+    )
     swapped = batched_states(kept_states(tokens)[::-1])
     assert torch.equal(swapped.states_BLD, again.states_BLD.flip(0))
 
@@ -73,7 +90,9 @@ def test_the_identity_tells_weights_and_limits_apart(t5_folder: Path, tmp_path: 
     T5Tokenizer.from_pretrained(t5_folder).save_pretrained(tmp_path)
     ours, again = open_text_encoder(str(t5_folder)), open_text_encoder(str(t5_folder))
     assert ours.identity == again.identity
-    weights = {open_text_encoder(str(folder)).identity.split()[1] for folder in (t5_folder, tmp_path)}
+    weights = {
+        open_text_encoder(str(folder)).identity.split()[1] for folder in (t5_folder, tmp_path)
+    }
     assert len(weights) == 2
     assert open_text_encoder(str(t5_folder), max_tokens=64).identity != ours.identity
 

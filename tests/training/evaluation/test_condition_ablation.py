@@ -16,7 +16,9 @@ from training.run.loop import train
 
 
 def with_broken(path: Path, *, whole: int) -> Path:
-    """A shard of validation: a sample without sound, one whose JSON is none, and whole ones, the first of the song of the soundless one."""
+    """A shard of validation: a sample without sound, one whose JSON is none, and whole ones, the
+    first of the song of the soundless one.
+    """
     with path.open("wb") as out:
         tar = TarWriter(out)
         tar.add("0-0-2000-orig.json", told(0, split="validation").model_dump_json().encode())
@@ -41,5 +43,11 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(tmp_path: Path) ->
     whole = tmp_path / "whole"
     whole.mkdir()
     with_broken(whole / "validation-00000.tar", whole=2)
-    with pytest.raises(TrainingError, match=r"2 songs.*cannot be used: 2, the first .*validation-00000.tar at byte 0: has no .flac"):
+    with pytest.raises(
+        TrainingError,
+        match=(
+            r"2 songs.*cannot be used: 2, the first .*validation-00000.tar at byte 0: has no "
+            r".flac"
+        ),
+    ):
         heeded(player, str(whole), rounds=1)

@@ -1,4 +1,6 @@
-"""Folders of audio as other systems leave them: manifests in several manners, texts and JSON beside files, and what is wrong with rows."""
+"""Folders of audio as other systems leave them: manifests in several manners, texts and JSON beside
+files, and what is wrong with rows.
+"""
 
 import csv
 import json
@@ -23,7 +25,9 @@ def sounds(folder: Path, *names: str) -> None:
 
 
 def lines(folder: Path, *rows: object, name: str = "manifest.jsonl") -> None:
-    (folder / name).write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    (folder / name).write_text(
+        "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
+    )
 
 
 def test_a_caption_beside_a_file_says_what_is_asked_and_nothing_else_is(tmp_path: Path) -> None:
@@ -41,11 +45,20 @@ def test_a_caption_beside_a_file_says_what_is_asked_and_nothing_else_is(tmp_path
 
 def test_a_row_of_musicbench_is_read_as_it_is(tmp_path: Path) -> None:
     sounds(tmp_path, "output_0.wav")
-    row = {"location": "/666/elsewhere/output_0.wav", "captions": "Rock. The key is EM.", "bpm": 118.0, "key": ["E major", None],
-           "beats": [[0.48, 0.98, 1.52], [4.0, 1.0, 2.0]], "chords": ["Amaj7", "C#m", "N"], "chords_time": [0.46, 1.11, 2.0]}  # fmt: skip
+    row = {
+        "location": "/666/elsewhere/output_0.wav",
+        "captions": "Rock. The key is EM.",
+        "bpm": 118.0,
+        "key": ["E major", None],
+        "beats": [[0.48, 0.98, 1.52], [4.0, 1.0, 2.0]],
+        "chords": ["Amaj7", "C#m", "N"],
+        "chords_time": [0.46, 1.11, 2.0],
+    }
     lines(tmp_path, row)
     [made] = read_folder(tmp_path).made
-    assert made.asked == Controls(bpm=118, key=Key.parse("E major"), meter=4, chords=("A:maj7", "C#:min"))
+    assert made.asked == Controls(
+        bpm=118, key=Key.parse("E major"), meter=4, chords=("A:maj7", "C#:min")
+    )
     assert made.timing.chords == (("A:maj7", 0.46), ("Db:min", 1.11))
     assert made.timing.downbeats_s == (0.98,)
 
@@ -54,16 +67,23 @@ def test_a_table_s_columns_win_over_the_caption(tmp_path: Path) -> None:
     sounds(tmp_path, "x.wav")
     with (tmp_path / "list.csv").open("w", newline="") as opened:
         csv.writer(opened).writerows(
-            [["file_name", "text", "bpm", "meter", "chords", "key"], ["x.wav", "A waltz at 90 BPM", "100", "nan", "", "F#m"]]
+            [
+                ["file_name", "text", "bpm", "meter", "chords", "key"],
+                ["x.wav", "A waltz at 90 BPM", "100", "nan", "", "F#m"],
+            ]
         )
-    assert read_folder(tmp_path / "list.csv").made[0].asked == Controls(bpm=100, meter=3, key=Key.parse("F# minor"))
+    assert read_folder(tmp_path / "list.csv").made[0].asked == Controls(
+        bpm=100, meter=3, key=Key.parse("F# minor")
+    )
 
 
 def test_what_fills_gaps_in_a_piece_of_ours_is_not_asked(tmp_path: Path) -> None:
     labels = our_sample().labels  # at confidence 0.75, as what was filled in
     stated = labels.replaced(tempo=labels.tempo.replaced(confidence=1.0))
     sounds(tmp_path, "piece.wav")
-    (tmp_path / "piece.json").write_text(json.dumps({"prompt": "A flute.", "labels": stated.model_dump(mode="json"), "seed": 0}))
+    (tmp_path / "piece.json").write_text(
+        json.dumps({"prompt": "A flute.", "labels": stated.model_dump(mode="json"), "seed": 0})
+    )
     [made] = read_folder(tmp_path).made
     assert made.asked == Controls(bpm=120)
     assert made.timing.beats_s == (0.5, 1.0, 1.5)
@@ -85,7 +105,10 @@ def test_every_row_and_file_is_scored_or_told_why_not(tmp_path: Path) -> None:
         ["no", "object"],
     )
     found = read_folder(tmp_path)
-    assert [(one.name, one.swap_of) for one in found.made] == [("good.wav", ""), ("partner.wav", "good.wav")]
+    assert [(one.name, one.swap_of) for one in found.made] == [
+        ("good.wav", ""),
+        ("partner.wav", "good.wav"),
+    ]
     reasons = {one.name: one.reason for one in found.skipped}
     assert len(reasons) == 8
     assert reasons["manifest.jsonl#3"] == "gone.wav is not there"
@@ -127,11 +150,16 @@ HALF = "\ud800"  # half a Unicode character, which JSON can name and nothing can
         ({"prompt": HALF}, "half a Unicode character"),
         ({"key": HALF}, "half a Unicode character"),
         ({"prompt": "Rock.", "swap_of": HALF}, "half a Unicode character"),
-        ({"beats": [[0.1, 0.2, 0.3], [1, 2, 10**400]]}, "a whole number of 401 signs is more than 64 bits hold"),
+        (
+            {"beats": [[0.1, 0.2, 0.3], [1, 2, 10**400]]},
+            "a whole number of 401 signs is more than 64 bits hold",
+        ),
         ({"meter": 10**4200}, "a whole number of 4201 signs"),
     ],
 )
-def test_a_hostile_row_is_skipped_with_its_reason(row: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_a_hostile_row_is_skipped_with_its_reason(
+    row: dict[str, object], reason: str, tmp_path: Path
+) -> None:
     sounds(tmp_path, "bad.wav", "good.wav")
     lines(tmp_path, {"file": "bad.wav", **row}, {"file": "good.wav"})
     found = read_folder(tmp_path)
@@ -151,12 +179,25 @@ def test_the_same_beside_a_file_is_skipped_too(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_that_python_does_not_write_are_refused() -> None:
-    for row in ({"meter": 10**5000}, {"bpm": 10**5000}, {"chords": [10**5000]}):  # JSON cannot hold them, other tables can
+    for row in (
+        {"meter": 10**5000},
+        {"bpm": 10**5000},
+        {"chords": [10**5000]},
+    ):  # JSON cannot hold them, other tables can
         with pytest.raises(TrainingError, match="holds a number of thousands of digits"):
             told(row)
 
 
 def test_of_two_clips_that_name_each_other_one_is_a_swap(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav", "b.wav", "c.wav")
-    lines(tmp_path, {"file": "a.wav", "swap_of": "b.wav"}, {"file": "b.wav", "swap_of": "a.wav"}, {"file": "c.wav", "swap_of": "c.wav"})
-    assert [(one.name, one.swap_of) for one in read_folder(tmp_path).made] == [("a.wav", ""), ("b.wav", "a.wav"), ("c.wav", "")]
+    lines(
+        tmp_path,
+        {"file": "a.wav", "swap_of": "b.wav"},
+        {"file": "b.wav", "swap_of": "a.wav"},
+        {"file": "c.wav", "swap_of": "c.wav"},
+    )
+    assert [(one.name, one.swap_of) for one in read_folder(tmp_path).made] == [
+        ("a.wav", ""),
+        ("b.wav", "a.wav"),
+        ("c.wav", ""),
+    ]

@@ -1,4 +1,6 @@
-"""What a model is told for prompts and for their swaps, and which weights are said to have played."""
+"""What a model is told for prompts and for their swaps, and which weights are said to have
+played.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -62,14 +64,20 @@ def test_a_swapped_prompt_is_told_what_its_original_is_but_for_the_control(tmp_p
     assert four.key == three.key  # the same noise
 
 
-def test_a_prompt_that_cannot_be_told_is_skipped_with_its_swaps_and_the_rest_is_played(tmp_path: Path) -> None:
+def test_a_prompt_that_cannot_be_told_is_skipped_with_its_swaps_and_the_rest_is_played(
+    tmp_path: Path,
+) -> None:
     band = Band(tmp_path / "model")
-    crowded = prompt("crowded", f"A song at 40 BPM. The chords are {', '.join(['Am', 'F', 'C'] * 4)}.")
+    crowded = prompt(
+        "crowded", f"A song at 40 BPM. The chords are {', '.join(['Am', 'F', 'C'] * 4)}."
+    )
     found = listing(band, with_swaps([crowded, prompt("one", "Rock.")]), tmp_path / "out")
     assert [one.name for one in found.made] == ["one"]
     assert {one.name for one in found.skipped} >= {"crowded", "crowded-tempo"}
     assert "a beat holds one chord at most" in found.skipped[0].reason
-    with pytest.raises(TrainingError, match=r"can play none of the 1 prompts.*a beat holds one chord"):
+    with pytest.raises(
+        TrainingError, match=r"can play none of the 1 prompts.*a beat holds one chord"
+    ):
         listing(Band(tmp_path / "other"), [crowded], tmp_path / "out2")
 
 
@@ -88,6 +96,9 @@ def clip(number: int, start_ms: int) -> Sample:
 
 
 def test_each_song_is_asked_for_once_before_any_is_twice(tmp_path: Path) -> None:
-    write_shard(tmp_path / "test-00000.tar", ours(clip(1, 0), clip(1, 2000), clip(2, 0), clip(2, 2000), clip(3, 0)))
+    write_shard(
+        tmp_path / "test-00000.tar",
+        ours(clip(1, 0), clip(1, 2000), clip(2, 0), clip(2, 2000), clip(3, 0)),
+    )
     names = [one.name.rpartition("-orig")[0].lstrip("0") for one in wanted_of(str(tmp_path), 4)]
     assert names == ["1-0-2000", "2-0-2000", "3-0-2000", "1-2000-2000"]

@@ -45,7 +45,9 @@ def labels(number: int = 0) -> Labels:
 
 
 def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Player) -> None:
-    one, two = player.play([Score("0", "A flute.", labels()), Score("1", "A flute.", labels())], seed=3)
+    one, two = player.play(
+        [Score("0", "A flute.", labels()), Score("1", "A flute.", labels())], seed=3
+    )
     [alone] = player.play([Score("1", "A flute.", labels())], seed=3)
     [other] = player.play([Score("1", "A flute.", labels())], seed=4)
     assert len(one) == 32_000
@@ -70,29 +72,48 @@ def test_lengths_that_differ_are_refused(player: Player) -> None:
 def test_a_piece_is_written_with_all_that_it_came_from(player: Player, tmp_path: Path) -> None:
     score = Score("1", "A flute, please!", labels())
     [wave] = player.play([score], seed=5)
-    sound = write_piece(tmp_path, score, wave, player, seed=5, sampling=player.recipe.sampling, audio_format="wav")
+    sound = write_piece(
+        tmp_path, score, wave, player, seed=5, sampling=player.recipe.sampling, audio_format="wav"
+    )
     assert Path(sound).name == "a-flute-please-5-1.wav"
     heard, rate_hz = soundfile.read(sound)
     assert rate_hz == 16_000
     assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
     piece = Piece.model_validate_json(Path(sound).with_suffix(".json").read_text())
-    assert (piece.prompt, piece.seed, piece.number, piece.labels) == ("A flute, please!", 5, "1", labels())
+    assert (piece.prompt, piece.seed, piece.number, piece.labels) == (
+        "A flute, please!",
+        5,
+        "1",
+        labels(),
+    )
     assert piece.checkpoint.endswith("step-00000006")
 
 
-def test_a_twin_without_controls_hears_none_and_a_model_is_told_the_same_twice_the_same(shards: Path, tmp_path: Path) -> None:
+def test_a_twin_without_controls_hears_none_and_a_model_is_told_the_same_twice_the_same(
+    shards: Path, tmp_path: Path
+) -> None:
     blind = recipe(shards)
     train(blind.replaced(model=blind.model.blind()), str(tmp_path / "blind"), silent)
-    found = {one.condition: one for one in heeded(Player.of(str(tmp_path / "blind")), str(shards), rounds=2)}
+    found = {
+        one.condition: one
+        for one in heeded(Player.of(str(tmp_path / "blind")), str(shards), rounds=2)
+    }
     for control in (Condition.BEATS, Condition.CHORDS):
-        assert (found[control].difference, found[control].low, found[control].high, found[control].heard) == (0, 0, 0, False)
+        assert (
+            found[control].difference,
+            found[control].low,
+            found[control].high,
+            found[control].heard,
+        ) == (0, 0, 0, False)
     assert found[Condition.TEXT].songs == 4
 
 
 def test_the_interval_is_students_over_songs() -> None:
     found = heed_of(Condition.CHORDS, np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0, 4.0]))
     assert (found.right, found.wrong, found.difference, found.songs) == (1, 3, 2, 3)
-    assert found.low == pytest.approx(2 - 4.30265 / np.sqrt(3), abs=1e-4)  # the table's 97.5 % of two degrees of freedom
+    assert found.low == pytest.approx(
+        2 - 4.30265 / np.sqrt(3), abs=1e-4
+    )  # the table's 97.5 % of two degrees of freedom
     assert found.high == pytest.approx(2 + 4.30265 / np.sqrt(3), abs=1e-4)
     assert not found.heard
 
@@ -106,6 +127,10 @@ def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) ->
     shutil.copytree(run / "checkpoints" / "step-00000006", tmp_path / "other")
     edited(tmp_path / "other", "recipe.json", '"latent_channels"', '"width"')
     with pytest.raises(
-        TrainingError, match=r"other/recipe\.json is not of a model that this version trains: model\.latent_channels: Field required"
+        TrainingError,
+        match=(
+            r"other/recipe\.json is not of a model that this version trains: "
+            r"model\.latent_channels: Field required"
+        ),
     ):
         Player.of(str(tmp_path / "other"))

@@ -28,7 +28,10 @@ def test_with_diagonal_covariances_dimensions_add_up() -> None:
 
 def test_covariances_that_commute_differ_by_the_roots_of_their_eigenvalues() -> None:
     turned, first, second = rotation(6), DRAWS.uniform(0, 3, 6), DRAWS.uniform(0, 3, 6)
-    found = distance(of_moments(np.zeros(6), turned * first @ turned.T), of_moments(np.zeros(6), turned * second @ turned.T))
+    found = distance(
+        of_moments(np.zeros(6), turned * first @ turned.T),
+        of_moments(np.zeros(6), turned * second @ turned.T),
+    )
     assert found == pytest.approx(np.sum((np.sqrt(first) - np.sqrt(second)) ** 2))
 
 
@@ -50,7 +53,9 @@ def test_equal_sets_are_at_no_distance_and_a_shift_is_its_square(clips: int) -> 
 def test_fewer_clips_than_dimensions_are_as_good_as_their_own_subspace() -> None:
     low_one, low_other = DRAWS.standard_normal((4, 3)), 2 * DRAWS.standard_normal((5, 3)) + 1
     into = rotation(60)[:3]
-    assert frechet_distance(low_one @ into, low_other @ into) == pytest.approx(frechet_distance(low_one, low_other))
+    assert frechet_distance(low_one @ into, low_other @ into) == pytest.approx(
+        frechet_distance(low_one, low_other)
+    )
 
 
 def test_sets_agree_with_their_moments() -> None:

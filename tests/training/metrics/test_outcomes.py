@@ -1,4 +1,6 @@
-"""Control metrics: cases computed by hand, values that follow from the definitions, and where the published code departs from them."""
+"""Control metrics: cases computed by hand, values that follow from the definitions, and where the
+published code departs from them.
+"""
 
 from collections import Counter
 from statistics import fmean
@@ -34,7 +36,10 @@ def drawn(count: int, seed: int = 0) -> list[Controls]:
             bpm=float(draws.uniform(30, 230)),
             key=KEYS[draws.integers(24)],
             meter=int(draws.integers(3, 5)),
-            chords=tuple(Chord(root=int(draws.integers(12)), quality=qualities[draws.integers(3)]).harte for _ in range(4)),
+            chords=tuple(
+                Chord(root=int(draws.integers(12)), quality=qualities[draws.integers(3)]).harte
+                for _ in range(4)
+            ),
         )
         for _ in range(count)
     ]
@@ -47,14 +52,26 @@ def test_each_edge_closes_the_bin_below_it() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "heard", "same", "near"),
-    [(100, 91, 1, 1), (100, 90, 0, 1), (100, 110.5, 0, 1), (100, 141, 0, 0), (100, 70, 0, 0), (100, None, 0, 0), (215, 300, 1, 1)],
+    [
+        (100, 91, 1, 1),
+        (100, 90, 0, 1),
+        (100, 110.5, 0, 1),
+        (100, 141, 0, 0),
+        (100, 70, 0, 0),
+        (100, None, 0, 0),
+        (215, 300, 1, 1),
+    ],
 )
-def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(asked: float, heard: float | None, same: int, near: int) -> None:
+def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(
+    asked: float, heard: float | None, same: int, near: int
+) -> None:
     assert scores(asking(bpm=asked), Controls(bpm=heard)) == {Metric.TB: same, Metric.TBT: near}
 
 
 def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
-    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=80)) == {Metric.TW: 1}  # 66 to 76, and a tenth more
+    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=80)) == {
+        Metric.TW: 1
+    }  # 66 to 76, and a tenth more
     assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=90)) == {Metric.TW: 0}
     assert scores(Controls(tempo_words=("adagio",)), Controls()) == {Metric.TW: 0}
 
@@ -91,9 +108,13 @@ def test_the_relative_key_is_right_in_both_directions_and_the_published_code_tak
         ("", 0, 0, 0, 0, 0),
     ],
 )
-def test_chords_by_hand(heard: str, pcm: float, ecm: float, cmo: float, cmot: float, cp: float) -> None:
+def test_chords_by_hand(
+    heard: str, pcm: float, ecm: float, cmo: float, cmot: float, cp: float
+) -> None:
     found = scores(asking("Am F C G"), asking(heard))
-    assert {name: found[name] for name in (Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP)} == pytest.approx(
+    assert {
+        name: found[name] for name in (Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP)
+    } == pytest.approx(
         {Metric.PCM: pcm, Metric.ECM: ecm, Metric.CMO: cmo, Metric.CMOT: cmot, Metric.CP: cp}
     )
 
@@ -119,7 +140,9 @@ def test_labels_that_are_all_right_give_a_hundred_per_cent(variant: Variant) -> 
 
 def test_shuffled_labels_give_chance() -> None:
     rows, count = drawn(60), 60
-    every = [scores(asked, heard) for asked in rows for heard in rows]  # all ways of shifting the ones against the others
+    every = [
+        scores(asked, heard) for asked in rows for heard in rows
+    ]  # all ways of shifting the ones against the others
     bins, keys, meters = (
         Counter(tempo_bin(row.bpm or 0) for row in rows),
         Counter(row.key for row in rows),
@@ -134,12 +157,17 @@ def test_shuffled_labels_give_chance() -> None:
         "CKD": related / count**2,
         "BM": sum(size**2 for size in meters.values()) / count**2,
     }
-    assert {name: fmean(row[Metric(name)] for row in every) for name in exact} == pytest.approx(exact)
+    assert {name: fmean(row[Metric(name)] for row in every) for name in exact} == pytest.approx(
+        exact
+    )
 
 
 def test_the_chance_column_is_what_other_prompts_get() -> None:
     asked, heard = drawn(300, seed=1), drawn(300, seed=2)
-    found = {one.name: one for one in control_figures([Pair(*pair) for pair in zip(asked, heard, strict=True)])}
+    found = {
+        one.name: one
+        for one in control_figures([Pair(*pair) for pair in zip(asked, heard, strict=True)])
+    }
     for name, expected in (("CK", 1 / 24), ("CKD", 2 / 24), ("BM", 1 / 2)):
         assert found[name].chance == pytest.approx(expected, abs=0.012)  # of 6,000 pairs
         assert found[name].low <= expected <= found[name].high
@@ -151,7 +179,9 @@ def test_published_and_corrected_agree_where_no_quirk_is_at_work() -> None:
     rows = drawn(200, seed=3)
     for place, asked in enumerate(rows):
         other = rows[(place + 1) % len(rows)]
-        heard = other.replaced(chords=asked.chords[: place % 4])  # what is there begins with the first chord
+        heard = other.replaced(
+            chords=asked.chords[: place % 4]
+        )  # what is there begins with the first chord
         corrected, published = scores(asked, heard), scores(asked, heard, Variant.PUBLISHED)
         apart = {name for name in published if published[name] != corrected[name]}
         assert apart <= {Metric.CKD}
@@ -163,7 +193,12 @@ def test_published_leaves_out_chords_and_meter_of_a_clip_without_a_key() -> None
     heard = asking("C G", bpm=120, meter=4)
     assert scores(asked, heard, Variant.PUBLISHED) == {Metric.TB: 1, Metric.TBT: 1}
     corrected = scores(asked, heard)
-    assert (corrected[Metric.CK], corrected[Metric.CKD], corrected[Metric.PCM], corrected[Metric.BM]) == (0, 0, 1, 1)
+    assert (
+        corrected[Metric.CK],
+        corrected[Metric.CKD],
+        corrected[Metric.PCM],
+        corrected[Metric.BM],
+    ) == (0, 0, 1, 1)
 
 
 def test_published_leaves_out_missing_tempo_and_meter_but_counts_missing_chords() -> None:
@@ -172,7 +207,17 @@ def test_published_leaves_out_missing_tempo_and_meter_but_counts_missing_chords(
     published = scores(asked, heard, Variant.PUBLISHED)
     assert published == {Metric.PCM: 0, Metric.ECM: 0, Metric.CMO: 0, Metric.CMOT: 0}
     corrected = scores(asked, heard)
-    assert set(corrected) == {Metric.TB, Metric.TBT, Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP, Metric.CPT, Metric.BM}
+    assert set(corrected) == {
+        Metric.TB,
+        Metric.TBT,
+        Metric.PCM,
+        Metric.ECM,
+        Metric.CMO,
+        Metric.CMOT,
+        Metric.CP,
+        Metric.CPT,
+        Metric.BM,
+    }
     assert set(corrected.values()) == {0}
 
 

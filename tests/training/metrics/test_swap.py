@@ -19,9 +19,17 @@ FAST = SLOW.replaced(bpm=140)
 
 
 def test_a_model_that_follows_moves_that_control_alone() -> None:
-    heard = (SLOW.replaced(bpm=88, chords=chords("C F G")), FAST.replaced(bpm=150, chords=chords("C F G")))
+    heard = (
+        SLOW.replaced(bpm=88, chords=chords("C F G")),
+        FAST.replaced(bpm=150, chords=chords("C F G")),
+    )
     [row] = swap_report([Swapped((SLOW, FAST), heard)] * 4).swaps
-    assert (row.control, row.pairs, row.followed.value, row.followed.clips) == (Control.TEMPO, 4, 1.0, 4)
+    assert (row.control, row.pairs, row.followed.value, row.followed.clips) == (
+        Control.TEMPO,
+        4,
+        1.0,
+        4,
+    )
     assert {one.name: one.value for one in row.stayed} == {"key": 1.0, "chords": 1.0, "meter": 1.0}
     assert row.followed.low == pytest.approx(0.5101, abs=1e-4)  # Wilson's, of four in four
 
@@ -30,7 +38,11 @@ def test_a_model_that_does_not_listen_does_not_pass() -> None:
     same = SLOW.replaced(bpm=95)
     [row] = swap_report([Swapped((SLOW, FAST), (same, same))]).swaps
     assert row.followed.value == 0
-    assert {one.name: one.value for one in row.stayed} == {"key": 1.0, "chords": 0.0, "meter": 1.0}  # no chords heard: a miss
+    assert {one.name: one.value for one in row.stayed} == {
+        "key": 1.0,
+        "chords": 0.0,
+        "meter": 1.0,
+    }  # no chords heard: a miss
 
 
 def test_a_model_that_changes_its_key_with_the_tempo_is_told() -> None:
@@ -51,7 +63,10 @@ def test_chords_follow_by_order_root_and_third() -> None:
 
 def test_chords_that_nobody_states_have_to_change_with_the_key() -> None:
     asked = Controls(key=Key.parse("C major")), Controls(key=Key.parse("F# minor"))
-    heard = tuple(one.replaced(bpm=90, meter=4, chords=chords(symbols)) for one, symbols in zip(asked, ("C F", "F#m C#"), strict=True))
+    heard = tuple(
+        one.replaced(bpm=90, meter=4, chords=chords(symbols))
+        for one, symbols in zip(asked, ("C F", "F#m C#"), strict=True)
+    )
     [row] = swap_report([Swapped(asked, (heard[0], heard[1]))]).swaps
     assert (row.followed.value, [one.name for one in row.stayed]) == (1, ["tempo", "meter"])
     stated = [one.replaced(chords=chords("C F")) for one in asked]
@@ -77,22 +92,33 @@ def test_pairs_that_differ_in_no_control_or_in_several_are_counted_apart() -> No
         ("The chords are Am, F and C.", Control.CHORDS, "The chords are C, F, Am."),
     ],
 )
-def test_a_swapped_prompt_keeps_its_words_but_for_one_control(caption: str, control: Control, made: str) -> None:
+def test_a_swapped_prompt_keeps_its_words_but_for_one_control(
+    caption: str, control: Control, made: str
+) -> None:
     asked = stated_controls(caption)
     value = other_value(asked, control)
     assert value is not None
     swap = swapped_prompt(caption, asked, control, value)
     assert swap.caption == made
     assert stated_controls(made).replaced(tempo_words=()) == swap.asked.replaced(tempo_words=())
-    assert changed_control((asked.replaced(tempo_words=()), swap.asked.replaced(tempo_words=()))) is control
+    assert (
+        changed_control((asked.replaced(tempo_words=()), swap.asked.replaced(tempo_words=())))
+        is control
+    )
 
 
 def test_every_control_that_is_stated_is_swapped_but_a_key_beside_its_chords() -> None:
     caption = "Rock in 4/4 at 100 BPM. The chords are Am, F, C. The key is A minor."
-    assert [one.control for one in swapped_prompts(caption, stated_controls(caption))] == [Control.TEMPO, Control.CHORDS, Control.METER]
+    assert [one.control for one in swapped_prompts(caption, stated_controls(caption))] == [
+        Control.TEMPO,
+        Control.CHORDS,
+        Control.METER,
+    ]
     assert other_value(Controls(chords=chords("C G C")), Control.CHORDS) is None
 
 
 def test_a_control_that_cannot_be_changed_by_itself_is_refused() -> None:
     with pytest.raises(TrainingError, match="cannot be changed by itself"):
-        swapped_prompt("A song at 90 BPM in C.", Controls(), Control.TEMPO, Controls(bpm=140, meter=3))
+        swapped_prompt(
+            "A song at 90 BPM in C.", Controls(), Control.TEMPO, Controls(bpm=140, meter=3)
+        )

@@ -1,20 +1,32 @@
-"""Class distributions: Kullback-Leibler divergences against closed forms, and classes named by texts."""
+"""Class distributions: Kullback-Leibler divergences against closed forms, and classes named by
+texts.
+"""
 
 import math
 
 import numpy as np
 import pytest
 
-from training.metrics.tagging import cosines, kl_divergence, mean_distribution, pair_divergences, zero_shot
+from training.metrics.tagging import (
+    cosines,
+    kl_divergence,
+    mean_distribution,
+    pair_divergences,
+    zero_shot,
+)
 
 
 def test_two_coins_differ_by_the_closed_form() -> None:
     p, q = 0.3, 0.6
-    assert kl_divergence([p, 1 - p], [q, 1 - q]) == pytest.approx(p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
+    assert kl_divergence([p, 1 - p], [q, 1 - q]) == pytest.approx(
+        p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    )
 
 
 def test_a_uniform_choice_among_fewer_is_apart_by_the_log_of_the_ratio() -> None:
-    assert kl_divergence([1 / 4] * 4 + [0] * 8, [1 / 12] * 12) == pytest.approx(math.log(3), abs=1e-5)
+    assert kl_divergence([1 / 4] * 4 + [0] * 8, [1 / 12] * 12) == pytest.approx(
+        math.log(3), abs=1e-5
+    )
 
 
 def test_equal_distributions_are_not_apart_and_an_impossible_class_is_finitely_far() -> None:

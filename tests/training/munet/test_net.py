@@ -30,7 +30,12 @@ def test_each_condition_changes_what_is_played(condition: Condition) -> None:
 
 def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
     made, told = net(MICRO.blind()), context()
-    assert torch.equal(played(made, beats=-told[Condition.BEATS].states_BLD, chords=-told[Condition.CHORDS].states_BLD), played(made))
+    assert torch.equal(
+        played(
+            made, beats=-told[Condition.BEATS].states_BLD, chords=-told[Condition.CHORDS].states_BLD
+        ),
+        played(made),
+    )
 
 
 @pytest.mark.parametrize("condition", Condition)
@@ -38,10 +43,14 @@ def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
 def test_padding_is_not_heard(condition: Condition) -> None:
     made, told = net(), dict(context())
     width = told[condition].states_BLD.shape[2]
-    long = tokens(2, 16, width, seed=5, known=4, each_s=None if condition is Condition.TEXT else 0.25)
+    long = tokens(
+        2, 16, width, seed=5, known=4, each_s=None if condition is Condition.TEXT else 0.25
+    )
     told[condition] = long
     padded = made(noisy(), STEPS, told)
-    told[condition] = long._replace(states_BLD=torch.where(long.mask_BL[..., None], long.states_BLD, 1e3))
+    told[condition] = long._replace(
+        states_BLD=torch.where(long.mask_BL[..., None], long.states_BLD, 1e3)
+    )
     assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
     told[condition] = Tokens(*(None if part is None else part[:, :4] for part in long))
     assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
@@ -50,8 +59,13 @@ def test_padding_is_not_heard(condition: Condition) -> None:
 @torch.inference_mode()
 def test_a_sample_is_played_alike_in_any_company() -> None:
     made, told = net(), context()
-    alone = {condition: Tokens(*(None if part is None else part[1:] for part in one)) for condition, one in told.items()}
-    assert torch.allclose(made(noisy(), STEPS, told)[1:], made(noisy()[1:], STEPS[1:], alone), atol=1e-5)
+    alone = {
+        condition: Tokens(*(None if part is None else part[1:] for part in one))
+        for condition, one in told.items()
+    }
+    assert torch.allclose(
+        made(noisy(), STEPS, told)[1:], made(noisy()[1:], STEPS[1:], alone), atol=1e-5
+    )
 
 
 def test_a_fresh_net_learns_from_beats_and_chords_at_the_first_step() -> None:
@@ -78,7 +92,9 @@ def test_frames_know_when_they_are_where_nothing_else_tells_them_apart() -> None
     spread = []
     for rate_hz in (None, 8.0):
         out = net(MICRO.replaced(frame_rate_hz=rate_hz))(still, STEPS, context())
-        spread.append(float(out[:, :, 24:40].std(dim=2).max()))  # far from the edges, whose padding a convolution can feel
+        spread.append(
+            float(out[:, :, 24:40].std(dim=2).max())
+        )  # far from the edges, whose padding a convolution can feel
     assert spread[1] > 1e-3
     assert spread[0] < spread[1] / 100
 
@@ -87,7 +103,9 @@ def test_frames_know_when_they_are_where_nothing_else_tells_them_apart() -> None
 def test_seconds_are_told_where_the_configuration_says_so() -> None:
     made = net(MICRO.replaced(seconds=True))
     early, late = torch.tensor([[0.0, 180.0]] * 2), torch.tensor([[150.0, 180.0]] * 2)
-    assert (made(noisy(), STEPS, context(), early) - made(noisy(), STEPS, context(), late)).abs().max() > 1e-3
+    assert (
+        made(noisy(), STEPS, context(), early) - made(noisy(), STEPS, context(), late)
+    ).abs().max() > 1e-3
     assert made(noisy(), STEPS, context()).isfinite().all()  # unknown
     with pytest.raises(TrainingError, match="seconds=False"):
         net()(noisy(), STEPS, context(), early)
@@ -109,7 +127,9 @@ def test_the_net_is_one_graph_to_the_compiler() -> None:
     made = net()
     whole = torch.compile(made, backend="eager", fullgraph=True)
     with torch.no_grad():
-        assert torch.allclose(whole(noisy(), STEPS, context()), made(noisy(), STEPS, context()), atol=1e-6)
+        assert torch.allclose(
+            whole(noisy(), STEPS, context()), made(noisy(), STEPS, context()), atol=1e-6
+        )
 
 
 def test_in_bf16_it_plays_nearly_the_same() -> None:

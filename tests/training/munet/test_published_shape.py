@@ -1,4 +1,5 @@
-"""`base` is the published net: its parameters are counted, and what it computes is what the published UNet computes.
+"""`base` is the published net: its parameters are counted, and what it computes is what the
+published UNet computes.
 
 The reference is diffusers' own UNet in TANGO's configuration, which Mustango extends.
 """
@@ -23,20 +24,36 @@ def parameters(module: torch.nn.Module) -> int:
 def reference(config: MuNetConfig) -> UNet2DConditionModel:
     """diffusers' UNet of the same shape, without controls."""
     down = ["CrossAttnDownBlock2D" if attended else "DownBlock2D" for attended in config.attended]
-    up = ["CrossAttnUpBlock2D" if attended else "UpBlock2D" for attended in reversed(config.attended)]
+    up = [
+        "CrossAttnUpBlock2D" if attended else "UpBlock2D" for attended in reversed(config.attended)
+    ]
     return UNet2DConditionModel(
-        in_channels=config.latent_channels, out_channels=config.latent_channels, block_out_channels=config.widths,
-        down_block_types=down, up_block_types=up, layers_per_block=config.layers, cross_attention_dim=config.text_width,
-        attention_head_dim=[width // config.head_width for width in config.widths], norm_num_groups=config.norm_groups,
+        in_channels=config.latent_channels,
+        out_channels=config.latent_channels,
+        block_out_channels=config.widths,
+        down_block_types=down,
+        up_block_types=up,
+        layers_per_block=config.layers,
+        cross_attention_dim=config.text_width,
+        attention_head_dim=[width // config.head_width for width in config.widths],
+        norm_num_groups=config.norm_groups,
         use_linear_projection=True,
-    )  # fmt: skip
+    )
 
 
 def test_base_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        base, blind, tango = MuNet(preset("base")), MuNet(preset("base").blind()), reference(preset("base"))
+        base, blind, tango = (
+            MuNet(preset("base")),
+            MuNet(preset("base").blind()),
+            reference(preset("base")),
+        )
     assert parameters(blind) == parameters(tango) == 865_933_768
-    transformers = sum(parameters(part) for name, part in tango.named_modules() if name.rpartition(".")[0].endswith("attentions"))
+    transformers = sum(
+        parameters(part)
+        for name, part in tango.named_modules()
+        if name.rpartition(".")[0].endswith("attentions")
+    )
     assert parameters(base) == parameters(tango) + 2 * transformers == 1_413_192_008  # about 1.41 B
 
 
@@ -49,7 +66,10 @@ def test_a_preset_has_the_parameters_that_its_comment_says(name: str, million: f
 def test_base_takes_and_gives_the_latent_of_ten_seconds() -> None:
     config = preset(Preset.BASE)
     with torch.device("meta"):
-        told = {condition: Tokens(torch.empty(1, 16, 1024), torch.ones(1, 16, dtype=torch.bool)) for condition in Condition}
+        told = {
+            condition: Tokens(torch.empty(1, 16, 1024), torch.ones(1, 16, dtype=torch.bool))
+            for condition in Condition
+        }
         grids: list[torch.Size] = []
         base = MuNet(config)
         base.middle.register_forward_hook(lambda module, given, out: grids.append(out.shape))
@@ -61,11 +81,20 @@ def copied(theirs: UNet2DConditionModel, ours: MuNet) -> None:
     """Their weights into our net, module by module."""
     width = ours.config.widths[0]
     first = theirs.time_embedding.linear_1
-    ours.step.first.weight.data = first.weight.data.roll(width // 2, dims=1)  # they write cosines first
+    ours.step.first.weight.data = first.weight.data.roll(
+        width // 2, dims=1
+    )  # they write cosines first
     ours.step.first.bias.data = first.bias.data
-    pairs = [(theirs.time_embedding.linear_2, ours.step.second), (theirs.conv_in, ours.enter), (theirs.conv_out, ours.leave),
-             (theirs.conv_norm_out, ours.norm)]  # fmt: skip
-    for their_levels, our_levels, onward in ((theirs.down_blocks, ours.down, "downsamplers"), (theirs.up_blocks, ours.up, "upsamplers")):
+    pairs = [
+        (theirs.time_embedding.linear_2, ours.step.second),
+        (theirs.conv_in, ours.enter),
+        (theirs.conv_out, ours.leave),
+        (theirs.conv_norm_out, ours.norm),
+    ]
+    for their_levels, our_levels, onward in (
+        (theirs.down_blocks, ours.down, "downsamplers"),
+        (theirs.up_blocks, ours.up, "upsamplers"),
+    ):
         for they, we in zip(their_levels, our_levels, strict=True):
             copy_layers(they, we.layers)
             if we.onward is not None:
@@ -92,25 +121,43 @@ def copy_block(they: torch.nn.Module, we: ResBlock) -> None:
         "conv2": "conv_out",
         "conv_shortcut": "short",
     }
-    we.load_state_dict({f"{names[name.split('.')[0]]}.{name.split('.')[1]}": value for name, value in they.state_dict().items()})
+    we.load_state_dict(
+        {
+            f"{names[name.split('.')[0]]}.{name.split('.')[1]}": value
+            for name, value in they.state_dict().items()
+        }
+    )
 
 
 def copy_attender(they: torch.nn.Module, we: Attender) -> None:
     names = {
-        "norm1": "self_norm", "attn1": "self_attention", "norm2": "cross_norm", "attn2": "cross_attention", "norm3": "feed_norm",
-        "ff.net.0.proj": "feed.widen", "ff.net.2": "feed.narrow", "to_out.0": "out", "to_q": "query", "to_k": "key", "to_v": "value",
-        "proj_in": "enter", "proj_out": "leave", "transformer_blocks.0.": "",
-    }  # fmt: skip
+        "norm1": "self_norm",
+        "attn1": "self_attention",
+        "norm2": "cross_norm",
+        "attn2": "cross_attention",
+        "norm3": "feed_norm",
+        "ff.net.0.proj": "feed.widen",
+        "ff.net.2": "feed.narrow",
+        "to_out.0": "out",
+        "to_q": "query",
+        "to_k": "key",
+        "to_v": "value",
+        "proj_in": "enter",
+        "proj_out": "leave",
+        "transformer_blocks.0.": "",
+    }
     state = {}
     for name, value in they.state_dict().items():
         for theirs, ours in names.items():
-            name = name.replace(theirs, ours)  # noqa: PLW2901
+            name = name.replace(theirs, ours)
         state[name] = value
     we.load_state_dict(state)
 
 
 @pytest.mark.parametrize("attended", [(True, False), (False, True)])
-def test_with_its_weights_our_net_computes_what_the_published_unet_computes(attended: tuple[bool, ...]) -> None:
+def test_with_its_weights_our_net_computes_what_the_published_unet_computes(
+    attended: tuple[bool, ...],
+) -> None:
     config = MICRO.replaced(attended=attended)
     torch.manual_seed(0)
     theirs, ours, told = reference(config).eval(), MuNet(config).eval(), context(config)
@@ -118,13 +165,22 @@ def test_with_its_weights_our_net_computes_what_the_published_unet_computes(atte
     with torch.inference_mode():
         expected = theirs(noisy(), STEPS, told[Condition.TEXT].states_BLD).sample
         assert expected.std() > 0.1
-        assert torch.allclose(ours(noisy(), STEPS, told), expected, atol=1e-5)  # with fresh controls, which begin as nothing
+        assert torch.allclose(
+            ours(noisy(), STEPS, told), expected, atol=1e-5
+        )  # with fresh controls, which begin as nothing
 
 
 def test_a_fresh_net_computes_what_its_control_blind_twin_does() -> None:
     torch.manual_seed(0)
     ours, twin = MuNet(MICRO).eval(), MuNet(MICRO.blind()).eval()
-    shared = {name: value for name, value in ours.state_dict().items() if ".beats." not in name and ".chords." not in name}
+    shared = {
+        name: value
+        for name, value in ours.state_dict().items()
+        if ".beats." not in name and ".chords." not in name
+    }
     twin.load_state_dict(shared)
     with torch.inference_mode():
-        assert torch.equal(ours(noisy(), STEPS, context()), twin(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]}))
+        assert torch.equal(
+            ours(noisy(), STEPS, context()),
+            twin(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]}),
+        )

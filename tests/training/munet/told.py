@@ -9,9 +9,16 @@ from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
 
 MICRO = MuNetConfig(
-    latent_channels=4, widths=(32, 64), attended=(True, False), layers=1, head_width=16, norm_groups=8, text_width=24, control_width=16,
+    latent_channels=4,
+    widths=(32, 64),
+    attended=(True, False),
+    layers=1,
+    head_width=16,
+    norm_groups=8,
+    text_width=24,
+    control_width=16,
     frame_rate_hz=8.0,
-)  # fmt: skip
+)
 
 
 def net(config: MuNetConfig = MICRO, seed: int = 0, checkpointing: bool = False) -> MuNet:
@@ -24,7 +31,14 @@ def net(config: MuNetConfig = MICRO, seed: int = 0, checkpointing: bool = False)
     return made
 
 
-def tokens(rows: int, length: int, width: int, seed: int, known: int | None = None, each_s: float | None = None) -> Tokens:
+def tokens(
+    rows: int,
+    length: int,
+    width: int,
+    seed: int,
+    known: int | None = None,
+    each_s: float | None = None,
+) -> Tokens:
     """Random tokens, of which the first `known` stand, `each_s` seconds from one to the next."""
     states = torch.randn(rows, length, width, generator=torch.Generator().manual_seed(seed))
     times_s = None if each_s is None else (torch.arange(length) * each_s).expand(rows, -1)

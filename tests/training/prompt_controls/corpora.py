@@ -22,17 +22,35 @@ def sample(
     sure: float = 0.9,
     confidences: Mapping[str, float] = MappingProxyType({}),
 ) -> Sample:
-    """A sample whose chords last so many beats each; `confidences` by the label's name replace `sure`."""
+    """A sample whose chords last so many beats each; `confidences` by the label's name replace
+    `sure`.
+    """
 
     def how(name: str) -> dict[str, object]:
-        return {"confidence": confidences.get(name, sure), "tool": "truth", "version": "1", "licence": "CC0"}
+        return {
+            "confidence": confidences.get(name, sure),
+            "tool": "truth",
+            "version": "1",
+            "licence": "CC0",
+        }
 
     labels = chords.split()
-    times_s = [0.0, *accumulate(beats * 60 / (bpm or 120) for beats in beats_each or (4,) * len(labels))]
-    segments = tuple(ChordSegment(start_s=at, end_s=end, label=label) for label, (at, end) in zip(labels, pairwise(times_s), strict=True))
+    times_s = [
+        0.0,
+        *accumulate(beats * 60 / (bpm or 120) for beats in beats_each or (4,) * len(labels)),
+    ]
+    segments = tuple(
+        ChordSegment(start_s=at, end_s=end, label=label)
+        for label, (at, end) in zip(labels, pairwise(times_s), strict=True)
+    )
     found = Key.parse(key) if key else None
     return our_sample(
-        beats=Beats(times_s=(first[0],) if first else (), numbers=(first[1],) if first else (), downbeat_confidence=sure, **how("beats")),
+        beats=Beats(
+            times_s=(first[0],) if first else (),
+            numbers=(first[1],) if first else (),
+            downbeat_confidence=sure,
+            **how("beats"),
+        ),
         meter=Meter(beats_per_bar=meter, **how("meter")),
         tempo=Tempo(bpm=bpm, **how("tempo")),
         chords=Chords(segments=segments, **how("chords")),
@@ -64,6 +82,14 @@ WALTZES = CorpusStatistics(
 )
 
 SAMPLES_IN_THREE = [
-    sample(bpm=90, meter=3, key="A minor", chords="A:min F:maj D:min A:min F:maj", beats_each=(3, 3, 3, 3, 3)),
-    sample(bpm=90, meter=3, key="E minor", chords="E:min C:maj A:min E:min", beats_each=(3, 3, 3, 3)),
+    sample(
+        bpm=90,
+        meter=3,
+        key="A minor",
+        chords="A:min F:maj D:min A:min F:maj",
+        beats_each=(3, 3, 3, 3, 3),
+    ),
+    sample(
+        bpm=90, meter=3, key="E minor", chords="E:min C:maj A:min E:min", beats_each=(3, 3, 3, 3)
+    ),
 ]

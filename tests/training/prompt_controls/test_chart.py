@@ -30,8 +30,14 @@ def test_symbols_and_harte_labels_are_read(text: str, labels: tuple[str, ...]) -
 
 def test_every_chord_reads_back_in_every_spelling() -> None:
     for key in [Key(tonic=tonic, mode=mode) for tonic in range(12) for mode in Mode]:
-        chords = [Chord(root=root, quality=quality, bass=(root + 4) % 12) for root in range(12) for quality in ChordQuality]
-        assert read_chart(" ".join(chord.symbol(key) for chord in chords)).labels == tuple(chord.harte for chord in chords)
+        chords = [
+            Chord(root=root, quality=quality, bass=(root + 4) % 12)
+            for root in range(12)
+            for quality in ChordQuality
+        ]
+        assert read_chart(" ".join(chord.symbol(key) for chord in chords)).labels == tuple(
+            chord.harte for chord in chords
+        )
         assert read_chart(" ".join(chord.harte for chord in chords)).chords == chords
 
 
@@ -40,7 +46,11 @@ def test_counts_stand_for_bars_and_bar_lines_part_them() -> None:
     assert read_chart("A:min:2 G").bars == (("A:min",), ("A:min",), ("G:maj",))
     assert read_chart("A:7*2").bars == (("A:7",), ("A:7",))
     assert read_chart("Am F | C").bars == (("A:min", "F:maj"), ("C:maj",))
-    assert [read_chart(text).is_measured for text in ("Am F", "Am:2 F", "Am | F")] == [False, True, True]
+    assert [read_chart(text).is_measured for text in ("Am F", "Am:2 F", "Am | F")] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_symbols_are_spelled_in_the_key() -> None:
@@ -52,18 +62,28 @@ def test_symbols_are_spelled_in_the_key() -> None:
     [
         (
             "Am H7 C",
-            "--chords: 'H7' (the 2nd) is no chord: expected a lead-sheet symbol such as Am, F#m7, C/E, or Harte syntax such as A:min, "
+            "--chords: 'H7' (the 2nd) is no chord: expected a lead-sheet symbol such as Am, "
+            "F#m7, C/E, or Harte syntax such as A:min, "
             "F#:min7, C:maj/3, or N.C.",
         ),
         ("C | Am G | x | F", "--chords: 'x' (the 4th) is no chord"),
         ("C:maj9", "--chords: 'C:maj9' (the 1st) is no chord"),
         ("C-7", "--chords: 'C-7' (the 1st) is no chord"),
         ("am", "--chords: 'am' (the 1st) is no chord"),
-        ("", "--chords '' names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' with bar lines"),
+        (
+            "",
+            (
+                "--chords '' names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' with "
+                "bar lines"
+            ),
+        ),
         (" | ", "--chords ' | ' names no chord"),
         ("Am:17", "--chords: 'Am:17' (the 1st) lasts 17 bars: expected 1 to 16"),
         ("Am:0", "--chords: 'Am:0' (the 1st) lasts 0 bars: expected 1 to 16"),
-        ("Am:2 F | C", "--chords 'Am:2 F': within a bar of several chords none can be given a number of bars"),
+        (
+            "Am:2 F | C",
+            "--chords 'Am:2 F': within a bar of several chords none can be given a number of bars",
+        ),
     ],
 )
 def test_what_is_no_chord_is_named_with_its_place(text: str, message: str) -> None:

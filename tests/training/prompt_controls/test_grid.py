@@ -8,7 +8,13 @@ import pytest
 from schemas.labels import ChordSegment
 from training.errors import TrainingError
 from training.prompt_controls.chart import listed, read_chart
-from training.prompt_controls.grid import beat_grid, grid_through, laid_by_time, laid_chart, laid_evenly
+from training.prompt_controls.grid import (
+    beat_grid,
+    grid_through,
+    laid_by_time,
+    laid_chart,
+    laid_evenly,
+)
 
 
 def spans(segments: tuple[ChordSegment, ...]) -> list[tuple[float, float, str]]:
@@ -26,7 +32,11 @@ def spans(segments: tuple[ChordSegment, ...]) -> list[tuple[float, float, str]]:
     ],
 )
 def test_beats_fall_where_tempo_and_meter_say(
-    bpm: float, beats_per_bar: int, duration_s: float, times_s: tuple[float, ...], numbers: tuple[int, ...]
+    bpm: float,
+    beats_per_bar: int,
+    duration_s: float,
+    times_s: tuple[float, ...],
+    numbers: tuple[int, ...],
 ) -> None:
     grid = beat_grid(bpm, beats_per_bar, duration_s)
     assert (grid.times_s, grid.numbers) == (times_s, numbers)
@@ -44,25 +54,43 @@ def test_errors_of_rounding_do_not_add_up_over_a_long_clip() -> None:
     draw = np.random.default_rng(7)
     for bpm in draw.uniform(15, 400, 50).round(2).tolist():
         grid = beat_grid(bpm, 4, 60.0)
-        assert all(abs(time_s - place * 60 / bpm) <= 0.000501 for place, time_s in enumerate(grid.times_s))
+        assert all(
+            abs(time_s - place * 60 / bpm) <= 0.000501 for place, time_s in enumerate(grid.times_s)
+        )
         assert grid.times_s[-1] < 60.0 <= grid.times_s[-1] + 60 / bpm + 0.001
 
 
 def test_chords_have_a_bar_each_and_start_again_from_the_top() -> None:
     laid = laid_chart(read_chart("Am F C G"), beat_grid(120, 4, 10))
-    assert spans(laid.segments) == [(0, 2, "A:min"), (2, 4, "F:maj"), (4, 6, "C:maj"), (6, 8, "G:maj"), (8, 10, "A:min")]
+    assert spans(laid.segments) == [
+        (0, 2, "A:min"),
+        (2, 4, "F:maj"),
+        (4, 6, "C:maj"),
+        (6, 8, "G:maj"),
+        (8, 10, "A:min"),
+    ]
     assert laid.notes == ()
 
 
 def test_one_chord_is_one_segment_and_equal_neighbours_are_one() -> None:
     grid = beat_grid(90, 3, 5)
     assert spans(laid_chart(read_chart("Am"), grid).segments) == [(0, 5, "A:min")]
-    assert spans(laid_chart(read_chart("Am Am F"), grid).segments) == [(0, 4, "A:min"), (4, 5, "F:maj")]
+    assert spans(laid_chart(read_chart("Am Am F"), grid).segments) == [
+        (0, 4, "A:min"),
+        (4, 5, "F:maj"),
+    ]
 
 
 def test_more_chords_than_bars_share_the_beats_evenly() -> None:
-    laid = laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8))  # two bars, eight beats
-    assert spans(laid.segments) == [(0, 2, "A:min"), (2, 4, "F:maj"), (4, 6, "C:maj"), (6, 8, "G:maj")]
+    laid = laid_chart(
+        listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8)
+    )  # two bars, eight beats
+    assert spans(laid.segments) == [
+        (0, 2, "A:min"),
+        (2, 4, "F:maj"),
+        (4, 6, "C:maj"),
+        (6, 8, "G:maj"),
+    ]
     three = laid_chart(listed(("A:min", "F:maj", "C:maj")), beat_grid(60, 4, 4))
     assert [segment.start_s for segment in three.segments] == [0, 1, 2]
 
@@ -71,7 +99,8 @@ def test_more_chords_than_beats_are_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError) as error:
         laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj", "D:min")), beat_grid(60, 4, 4))
     assert str(error.value) == (
-        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds one chord at most: "
+        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds one chord at "
+        "most: "
         "ask for fewer chords, a faster tempo or a longer duration"
     )
 
@@ -90,7 +119,13 @@ def test_a_measured_chart_of_too_many_bars_is_cut_and_that_is_said() -> None:
 
 
 def test_a_bar_of_more_chords_than_beats_is_refused_by_its_number() -> None:
-    with pytest.raises(TrainingError, match="bar 2 of the chords, 'C D E F', has 4 chords: expected at most one for each of its 3 beats"):
+    with pytest.raises(
+        TrainingError,
+        match=(
+            "bar 2 of the chords, 'C D E F', has 4 chords: expected at most one for each of its "
+            "3 beats"
+        ),
+    ):
         laid_chart(read_chart("Am | C D E F"), beat_grid(120, 3, 10))
 
 
@@ -100,7 +135,11 @@ def test_the_first_chord_covers_a_pick_up_and_the_second_starts_at_a_bar() -> No
 
 
 def test_chords_of_two_beats_each_count_from_the_downbeat() -> None:
-    assert spans(laid_evenly(["C:maj", "F:maj"], 2, beat_grid(60, 4, 5))) == [(0, 2, "C:maj"), (2, 4, "F:maj"), (4, 5, "C:maj")]
+    assert spans(laid_evenly(["C:maj", "F:maj"], 2, beat_grid(60, 4, 5))) == [
+        (0, 2, "C:maj"),
+        (2, 4, "F:maj"),
+        (4, 5, "C:maj"),
+    ]
     shifted = laid_evenly(["C:maj", "F:maj"], 4, beat_grid(60, 4, 6, number=4))
     assert spans(shifted) == [(0, 5, "C:maj"), (5, 6, "F:maj")]
 
@@ -118,7 +157,9 @@ def test_a_grid_goes_through_the_starts_that_are_stated() -> None:
     assert grid.times_s[:4] == (0.3, 0.8, 1.3, 1.8)
     assert grid.numbers[:4] == (3, 4, 1, 2)
     assert grid_through([0.0], 100, 3, 4.0).times_s[0] == 0.0
-    by_beats = grid_through([0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0)  # three on beats, two a bar apart: beats count first
+    by_beats = grid_through(
+        [0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0
+    )  # three on beats, two a bar apart: beats count first
     assert by_beats.times_s[0] == 0.2
     off = grid_through([0.0, 2.0, 4.0, 5.2], 120, 4, 6.0)  # one that strays moves nothing
     assert (off.times_s[0], off.numbers[0]) == (0.0, 1)
@@ -131,11 +172,25 @@ def test_whatever_is_laid_joins_without_gaps_and_covers_the_clip(seed: int) -> N
         per_bar = int(draw.integers(2, 8))
         duration_s = round(float(draw.uniform(0.5, 30)), 3)
         number = int(draw.integers(1, per_bar + 1))
-        grid = beat_grid(float(draw.integers(40, 220)), per_bar, duration_s, start_s=round(float(draw.uniform(0, 0.3)), 3), number=number)
-        labels = [str(label) for label in draw.choice(["A:min", "F:maj", "C:maj", "N"], int(draw.integers(1, len(grid.times_s) + 1)))]
+        grid = beat_grid(
+            float(draw.integers(40, 220)),
+            per_bar,
+            duration_s,
+            start_s=round(float(draw.uniform(0, 0.3)), 3),
+            number=number,
+        )
+        labels = [
+            str(label)
+            for label in draw.choice(
+                ["A:min", "F:maj", "C:maj", "N"], int(draw.integers(1, len(grid.times_s) + 1))
+            )
+        ]
         if not grid.times_s:
             continue
         segments = laid_chart(listed(tuple(labels)), grid).segments
         assert (segments[0].start_s, segments[-1].end_s) == (0, duration_s)
-        assert all(before.end_s == after.start_s and before.label != after.label for before, after in pairwise(segments))
+        assert all(
+            before.end_s == after.start_s and before.label != after.label
+            for before, after in pairwise(segments)
+        )
         assert all(segment.start_s in grid.times_s for segment in segments[1:])

@@ -22,18 +22,26 @@ HOW = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0"}
 ALL = CaptionRecipe(sentences=(0, 0, 0, 0, 1))
 SOME = CaptionRecipe(sentences=(0, 0.4, 0.4, 0.2, 0))
 CONTROLS = {
-    FactKind.BPM: "tempo", FactKind.TEMPO_WORD: "tempo", FactKind.METER: "meter", FactKind.KEY: "key",
-    FactKind.CHORDS: "chords", FactKind.TIMED_CHORDS: "chords",
-}  # fmt: skip
+    FactKind.BPM: "tempo",
+    FactKind.TEMPO_WORD: "tempo",
+    FactKind.METER: "meter",
+    FactKind.KEY: "key",
+    FactKind.CHORDS: "chords",
+    FactKind.TIMED_CHORDS: "chords",
+}
 
 
 def random_labels(draw: np.random.Generator) -> Labels:
-    """Steady music of 10 s with chord changes on beats; progressions of up to 4 chords, once or more."""
+    """Steady music of 10 s with chord changes on beats; progressions of up to 4 chords, once or
+    more.
+    """
     bpm, meter = float(draw.integers(60, 200)), int(draw.choice([2, 3, 4, 6]))
     beats_s = [round(place * 60 / bpm, 3) for place in range(int(10 * bpm / 60))]
     qualities = list(ChordQuality)
     once = [
-        Chord(root=int(draw.integers(12)), quality=qualities[int(draw.integers(len(qualities)))]).harte
+        Chord(
+            root=int(draw.integers(12)), quality=qualities[int(draw.integers(len(qualities)))]
+        ).harte
         for _ in range(int(draw.integers(1, 5)))
     ]
     played = once * int(draw.integers(1, 3))
@@ -45,7 +53,9 @@ def random_labels(draw: np.random.Generator) -> Labels:
     ]
     return Labels(
         duration_s=10,
-        beats=Beats(times_s=beats_s, numbers=[place % meter + 1 for place in range(len(beats_s))], **HOW),
+        beats=Beats(
+            times_s=beats_s, numbers=[place % meter + 1 for place in range(len(beats_s))], **HOW
+        ),
         meter=Meter(beats_per_bar=meter, **HOW),
         tempo=Tempo(bpm=bpm, **HOW),
         chords=Chords(segments=segments, **HOW),
@@ -63,27 +73,41 @@ def agrees(sentence: ControlSentence, found: Asked, truth: Labels) -> None:
             assert list(heard) == again[: len(heard)], sentence.text
             assert len(heard) >= len(stated), sentence.text
         else:
-            assert not contradiction(Fact(kind=kind, value=value, sentence=0), found.labels), sentence.text
+            assert not contradiction(Fact(kind=kind, value=value, sentence=0), found.labels), (
+                sentence.text
+            )
         if kind is FactKind.BPM:
             assert found.labels.tempo.bpm == round(truth.tempo.bpm or 0)
         if kind is FactKind.METER:
             assert found.labels.meter.beats_per_bar == truth.meter.beats_per_bar
         if kind is FactKind.KEY:
-            assert (found.labels.key.tonic, found.labels.key.mode) == (truth.key.tonic, truth.key.mode)
+            assert (found.labels.key.tonic, found.labels.key.mode) == (
+                truth.key.tonic,
+                truth.key.mode,
+            )
 
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("recipe", [ALL, SOME], ids=["all", "some"])
-def test_control_sentences_ask_for_what_they_were_written_from(seed: int, recipe: CaptionRecipe) -> None:
+def test_control_sentences_ask_for_what_they_were_written_from(
+    seed: int, recipe: CaptionRecipe
+) -> None:
     draw = np.random.default_rng(seed)
     for _ in range(40):
         truth = random_labels(draw)
         sentences = draw_sentences(truth, recipe, draw)
         caption = " ".join(sentence.text for sentence in sentences)
-        found = asked(caption, duration_s=10, statistics=WALTZES if draw.random() < 0.5 else NEUTRAL, seed=seed)
+        found = asked(
+            caption,
+            duration_s=10,
+            statistics=WALTZES if draw.random() < 0.5 else NEUTRAL,
+            seed=seed,
+        )
         for sentence in sentences:
             agrees(sentence, found, truth)
-        assert not [note for note in found.notes if "at odds" not in note], caption  # the key and the chords were drawn apart
+        assert not [note for note in found.notes if "at odds" not in note], (
+            caption
+        )  # the key and the chords were drawn apart
         told = {CONTROLS[kind] for sentence in sentences for kind, _ in sentence.facts}
         for control in {"tempo", "meter", "key", "chords"} - told:
             assert getattr(found.came, control).source is not Source.CAPTION, caption

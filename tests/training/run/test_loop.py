@@ -1,4 +1,6 @@
-"""A run, killed, stopped, shared by processes: its weights are those of a run that was left alone."""
+"""A run, killed, stopped, shared by processes: its weights are those of a run that was left
+alone.
+"""
 
 import json
 import os
@@ -28,10 +30,18 @@ from training.run.loop import train
 from training.run.recipe import TrainRecipe
 from training.run.trainer import Learner
 
-_SCRIPT = "import sys; from training.run.loop import train; from training.run.recipe import TrainRecipe; " \
-    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], lambda line: print(line, flush=True)); " \
-    "sys.exit(75 if made.stopped else 0)"  # fmt: skip
-_ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(Path(__file__).parents[3])}
+_SCRIPT = (
+    "import sys; from training.run.loop import train; from training.run.recipe import TrainRecipe; "
+    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], lambda "
+    "line: print(line, flush=True)); "
+    "sys.exit(75 if made.stopped else 0)"
+)
+_ALONE = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "PYTHONPATH": str(Path(__file__).parents[3]),
+}
 
 
 def silent(_: str) -> None:
@@ -47,8 +57,14 @@ def assert_equal_to_the_bit(one: Path, other: Path, step: int) -> None:
         mine, theirs = weights(one, step, name), weights(other, step, name)
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(value, theirs[key]) for key, value in mine.items()), name
-    moments = [torch.load(folder / checkpoints.folder_of(step) / "optimizer.pt") for folder in (one, other)]
-    assert all(torch.equal(value, moments[1][name][key]) for name, kept in moments[0].items() for key, value in kept.items())
+    moments = [
+        torch.load(folder / checkpoints.folder_of(step) / "optimizer.pt") for folder in (one, other)
+    ]
+    assert all(
+        torch.equal(value, moments[1][name][key])
+        for name, kept in moments[0].items()
+        for key, value in kept.items()
+    )
 
 
 def started(chosen: TrainRecipe, out: Path, *launcher: str) -> subprocess.Popen[str]:
@@ -58,20 +74,28 @@ def started(chosen: TrainRecipe, out: Path, *launcher: str) -> subprocess.Popen[
     script = out.parent / "script.py"
     script.write_text(_SCRIPT)
     command = [sys.executable, *launcher, str(script), str(file), str(out)]
-    return subprocess.Popen(command, env=_ALONE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=_ALONE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def losses(output: str) -> list[float]:
     return [float(found) for found in re.findall(r"step \d+ of \d+ · loss ([\d.]+)", output)]
 
 
-def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_alone(tmp_path: Path) -> None:
+def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_alone(
+    tmp_path: Path,
+) -> None:
     shards = corpus(tmp_path / "shards")
     chosen = recipe(shards, run__steps=40, run__checkpoint_every=5, data__workers=1)
     straight = started(chosen, tmp_path / "straight")
     assert straight.communicate(timeout=300)[0].count("step ") >= 40
     killed = started(chosen, tmp_path / "hurt")
-    until((tmp_path / "hurt" / checkpoints.folder_of(5) / "state.json").exists, "checkpoint", process=killed)
+    until(
+        (tmp_path / "hurt" / checkpoints.folder_of(5) / "state.json").exists,
+        "checkpoint",
+        process=killed,
+    )
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=60)
     stopped = started(chosen, tmp_path / "hurt")
@@ -113,26 +137,45 @@ class Alone(NamedTuple):
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     folder = tmp_path_factory.mktemp("alone")
-    chosen = recipe(corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6)
-    return Alone(folder / "run", chosen, started(chosen, folder / "run").communicate(timeout=300)[0])
+    chosen = recipe(
+        corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6
+    )
+    return Alone(
+        folder / "run", chosen, started(chosen, folder / "run").communicate(timeout=300)[0]
+    )
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_learn_what_one_does(one_process: Alone, tmp_path: Path, parallel: str) -> None:
-    chosen, alone = one_process.recipe.replaced(run=one_process.recipe.run.replaced(parallel=parallel)), one_process.output
-    both = started(chosen, tmp_path / "both", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2").communicate(
-        timeout=300
-    )[0]
+def test_two_processes_learn_what_one_does(
+    one_process: Alone, tmp_path: Path, parallel: str
+) -> None:
+    chosen, alone = (
+        one_process.recipe.replaced(run=one_process.recipe.run.replaced(parallel=parallel)),
+        one_process.output,
+    )
+    both = started(
+        chosen,
+        tmp_path / "both",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ).communicate(timeout=300)[0]
     assert len(losses(alone)) == 6
     assert losses(both) == pytest.approx(losses(alone), abs=2e-4)  # sums in another order
     one, two = weights(one_process.folder, 6), weights(tmp_path / "both", 6)
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
     assert both.count("validation loss") == alone.count("validation loss") == 2
-    again = started(chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both")  # shared weights are read by one process
+    again = started(
+        chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both"
+    )  # shared weights are read by one process
     assert "going on from step 6" in again.communicate(timeout=300)[0]
 
 
-def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shards = corpus(tmp_path / "shards")
     losses_of = Learner.losses
 
@@ -156,8 +199,14 @@ def test_too_many_unusable_samples_end_a_run_and_a_few_are_counted(tmp_path: Pat
     shard.write_bytes(shard.read_bytes().replace(b'{"schema_version"', b'{"schema_wersion"'))
     with pytest.raises(BadData, match="of 12 samples looked at are unusable"):
         train(recipe(shards), str(tmp_path / "run"), silent)
-    shard.write_bytes(shard.read_bytes().replace(b'{"schema_wersion"', b'{"schema_version"').replace(b"\x93NUMPY", b"\x94NUMPY"))
-    with pytest.raises(BadData, match=r"of \d+ samples were unusable \(limit 10"):  # a survey reads no latents
+    shard.write_bytes(
+        shard.read_bytes()
+        .replace(b'{"schema_wersion"', b'{"schema_version"')
+        .replace(b"\x93NUMPY", b"\x94NUMPY")
+    )
+    with pytest.raises(
+        BadData, match=r"of \d+ samples were unusable \(limit 10"
+    ):  # a survey reads no latents
         train(recipe(shards, data__unusable=0.1), str(tmp_path / "run"), silent)
     made = train(recipe(shards, data__unusable=1.0), str(tmp_path / "other"), silent)
     state = json.loads((tmp_path / "other" / checkpoints.folder_of(6) / "state.json").read_text())
@@ -166,7 +215,11 @@ def test_too_many_unusable_samples_end_a_run_and_a_few_are_counted(tmp_path: Pat
 
 def test_audio_is_encoded_as_it_is_read_where_shards_have_no_latents(tmp_path: Path) -> None:
     lines: list[str] = []
-    train(recipe(corpus(tmp_path / "shards", latents=False), run__steps=1), str(tmp_path / "run"), lines.append)
+    train(
+        recipe(corpus(tmp_path / "shards", latents=False), run__steps=1),
+        str(tmp_path / "run"),
+        lines.append,
+    )
     assert "audio, encoded as it is read" in lines[0]
     assert (tmp_path / "run" / checkpoints.folder_of(1) / "state.json").exists()
 
@@ -174,7 +227,9 @@ def test_audio_is_encoded_as_it_is_read_where_shards_have_no_latents(tmp_path: P
 def test_what_weights_depend_on_may_not_change_and_the_rest_is_told(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "shards")
     train(recipe(shards, run__steps=2), str(tmp_path / "run"), silent)
-    with pytest.raises(TrainingError, match=r"another recipe: model\.control_width = 32 \(was 16\)"):
+    with pytest.raises(
+        TrainingError, match=r"another recipe: model\.control_width = 32 \(was 16\)"
+    ):
         train(recipe(shards, run__steps=4, model__control_width=32), str(tmp_path / "run"), silent)
     lines: list[str] = []
     assert train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append).step == 4
@@ -200,17 +255,30 @@ def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:
     ("knobs", "message"),
     [
         ({"data__shards": ()}, "no shards to learn from"),
-        ({"model__latent_channels": 32}, r"mel makes latents of 64 channels, but the model takes 32: set model\.latent_channels=64"),
-        ({"model__text_width": 256}, r"states are 384 wide, but the model takes 256: set model\.text_width=384"),
+        (
+            {"model__latent_channels": 32},
+            (
+                r"mel makes latents of 64 channels, but the model takes 32: set "
+                r"model\.latent_channels=64"
+            ),
+        ),
+        (
+            {"model__text_width": 256},
+            r"states are 384 wide, but the model takes 256: set model\.text_width=384",
+        ),
         ({"data__shards": ("/nowhere",)}, "/nowhere does not exist"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_learned(tmp_path: Path, knobs: dict[str, object], message: str) -> None:
+def test_what_does_not_fit_is_said_before_anything_is_learned(
+    tmp_path: Path, knobs: dict[str, object], message: str
+) -> None:
     with pytest.raises(TrainingError, match=message):
         train(recipe(tmp_path, **knobs), str(tmp_path / "run"), silent)
 
 
-def test_a_corpus_that_has_changed_is_told_learned_from_and_kept_in_the_lineage(tmp_path: Path) -> None:
+def test_a_corpus_that_has_changed_is_told_learned_from_and_kept_in_the_lineage(
+    tmp_path: Path,
+) -> None:
     shards, run = corpus(tmp_path / "shards"), str(tmp_path / "run")
     train(recipe(shards, run__steps=2), run, silent)
     write_shard(shards / "train-00002.tar", range(20, 24))
@@ -228,14 +296,21 @@ def test_other_latents_than_those_that_were_learned_are_refused(tmp_path: Path) 
     shards, run = corpus(tmp_path / "shards"), tmp_path / "run"
     train(recipe(shards, run__steps=2), str(run), silent)
     edited(run / checkpoints.folder_of(2), "corpus.json", '"version": "1"', '"version": "0"')
-    with pytest.raises(TrainingError, match="has learned latents of mel 0, but the codec here is mel 1"):
+    with pytest.raises(
+        TrainingError, match="has learned latents of mel 0, but the codec here is mel 1"
+    ):
         train(recipe(shards, run__steps=4), str(run), silent)
 
 
 def test_validation_of_those_that_have_it_is_followed_and_its_lack_is_told(tmp_path: Path) -> None:
     shards, lines = corpus(tmp_path / "shards"), []
     write_shard(tmp_path / "curated" / "train-00000.tar", range(30, 34))
-    chosen = recipe(shards, run__steps=2, run__validate_every=2, data__shards=(str(shards), str(tmp_path / "curated")))
+    chosen = recipe(
+        shards,
+        run__steps=2,
+        run__validate_every=2,
+        data__shards=(str(shards), str(tmp_path / "curated")),
+    )
     train(chosen, str(tmp_path / "run"), lines.append)
     assert f"{tmp_path}/curated has no validation split: no loss is followed on it" in lines
     assert any("validation loss" in line for line in lines)
@@ -246,7 +321,10 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_one(tmp_path: Path) 
         recipe(corpus(tmp_path / "shards"), run__steps=4, run__checkpoint_every=2, run__keep=1),
         tmp_path / "run" / "checkpoints",
     )
-    for torn in ("step-00000001", "step-00000002"):  # killed at a stop, and while the same one was written that comes again
+    for torn in (
+        "step-00000001",
+        "step-00000002",
+    ):  # killed at a stop, and while the same one was written that comes again
         (folder / torn).mkdir(parents=True)
         (folder / torn / ".part-optimizer.pt-0").write_bytes(b"moments")
     train(chosen, str(tmp_path / "run"), silent)
@@ -261,7 +339,11 @@ def test_a_run_that_has_lost_its_turn_writes_nothing_more(tmp_path: Path) -> Non
             break_lock(Store(str(run)))
 
     with pytest.raises(PipelineError, match="taken over by another run"):
-        train(recipe(corpus(tmp_path / "shards"), run__steps=2, run__checkpoint_every=2), str(run), taken_over)
+        train(
+            recipe(corpus(tmp_path / "shards"), run__steps=2, run__checkpoint_every=2),
+            str(run),
+            taken_over,
+        )
     assert checkpoints.whole_ones(Store(str(run))) == []
 
 
@@ -281,13 +363,30 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
         "    except Exception as error:\n"
         "        print(both, type(error).__name__, error, flush=True)\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    told = subprocess.run(command, env=_ALONE, capture_output=True, text=True, check=False, timeout=120).stdout.splitlines()
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+    ]
+    told = subprocess.run(
+        command, env=_ALONE, capture_output=True, text=True, check=False, timeout=120
+    ).stdout.splitlines()
     both = "[0, 'found', 1, 'found']"
-    assert sorted(told) == [f"{both} TrainingError the first process: division by zero", f"{both} ZeroDivisionError division by zero"]
+    assert sorted(told) == [
+        f"{both} TrainingError the first process: division by zero",
+        f"{both} ZeroDivisionError division by zero",
+    ]
 
 
-def test_memory_that_does_not_do_is_said_with_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_does_not_do_is_said_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Learner, "losses", lambda *_: torch.empty(1 << 60))
-    with pytest.raises(TrainingError, match=r"2 samples do not fit in memory at once: lower data\.micro_batch"):
+    with pytest.raises(
+        TrainingError, match=r"2 samples do not fit in memory at once: lower data\.micro_batch"
+    ):
         train(recipe(corpus(tmp_path / "shards")), str(tmp_path / "run"), silent)

@@ -21,7 +21,8 @@ from training.run.trainer import rate_at
 
 
 @pytest.mark.parametrize(
-    ("decay", "halfway", "last"), [(Decay.CONSTANT, 1.0, 1.0), (Decay.LINEAR, 0.5, 0.01), (Decay.COSINE, 0.5, 0.00024672)]
+    ("decay", "halfway", "last"),
+    [(Decay.CONSTANT, 1.0, 1.0), (Decay.LINEAR, 0.5, 0.01), (Decay.COSINE, 0.5, 0.00024672)],
 )
 def test_the_rate_rises_then_falls(decay: Decay, halfway: float, last: float) -> None:
     rules = OptimRecipe(lr=1.0, warmup_steps=100, decay=decay)
@@ -59,7 +60,9 @@ class _Letters:
         states = torch.zeros(len(prompts), 8, 1)
         mask = torch.zeros(len(prompts), 8, dtype=torch.bool)
         for row, prompt in enumerate(prompts):
-            states[row, : len(prompt), 0] = torch.tensor([float(ord(letter)) + 0.3 for letter in prompt])
+            states[row, : len(prompt), 0] = torch.tensor(
+                [float(ord(letter)) + 0.3 for letter in prompt]
+            )
             mask[row, : len(prompt)] = True
         return Tokens(states, mask)
 
@@ -89,20 +92,47 @@ def test_without_memory_prompts_are_encoded_together() -> None:
 
 def test_presets_are_as_published() -> None:
     base, n2m = READY["base"], READY["n2m"]
-    assert (base.optim.lr, base.data.batch, base.sampling.steps, base.sampling.guidance) == (4.5e-5, 32, 200, 3.0)
-    assert (base.prompts.drop_all, base.prompts.drop_each, base.prompts.paraphrased) == (0.05, 0.05, 0.85)
+    assert (base.optim.lr, base.data.batch, base.sampling.steps, base.sampling.guidance) == (
+        4.5e-5,
+        32,
+        200,
+        3.0,
+    )
+    assert (base.prompts.drop_all, base.prompts.drop_each, base.prompts.paraphrased) == (
+        0.05,
+        0.05,
+        0.85,
+    )
     rules = n2m.optim
-    assert (rules.lr, rules.warmup_steps, rules.decay, rules.beta1, rules.beta2, rules.weight_decay, rules.ema) == (
-        1e-4, 10_000, Decay.COSINE, 0.9, 0.999, 0, 0.9999,
-    )  # fmt: skip
+    assert (
+        rules.lr,
+        rules.warmup_steps,
+        rules.decay,
+        rules.beta1,
+        rules.beta2,
+        rules.weight_decay,
+        rules.ema,
+    ) == (
+        1e-4,
+        10_000,
+        Decay.COSINE,
+        0.9,
+        0.999,
+        0,
+        0.9999,
+    )
 
 
 def test_operations_of_a_pass_are_counted() -> None:
-    """A net of convolutions alone, by hand: a product is two operations, and going back costs twice as much as going forward."""
+    """A net of convolutions alone, by hand: a product is two operations, and going back costs twice
+    as much as going forward.
+    """
     recipe = ready_recipe("tiny")
     one = flops_per_sample(recipe, 64, 80, 8)
     assert flops_per_sample(recipe, 64, 160, 8) > 1.9 * one
-    wider = recipe.replaced(model=MuNetConfig.model_validate(recipe.model.model_dump() | {"layers": 2}))
+    wider = recipe.replaced(
+        model=MuNetConfig.model_validate(recipe.model.model_dump() | {"layers": 2})
+    )
     assert flops_per_sample(wider, 64, 80, 8) > 1.3 * one
     assert one == pytest.approx(4.69e9, rel=0.01)
 
@@ -117,7 +147,9 @@ def test_a_tone_is_a_bright_line_at_its_height() -> None:
     assert middle[:100].max() < 60
 
 
-def test_a_log_that_goes_on_keeps_the_step_of_its_checkpoint_and_drops_what_came_after(tmp_path: Path) -> None:
+def test_a_log_that_goes_on_keeps_the_step_of_its_checkpoint_and_drops_what_came_after(
+    tmp_path: Path,
+) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def heard(done: int, *steps: int) -> None:
@@ -130,7 +162,12 @@ def test_a_log_that_goes_on_keeps_the_step_of_its_checkpoint_and_drops_what_came
     heard(2, 3, 4)
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
-    assert [(point.step, point.value) for point in log.Scalars("loss/validation")] == [(1, 1.0), (2, 2.0), (3, 203.0), (4, 204.0)]
+    assert [(point.step, point.value) for point in log.Scalars("loss/validation")] == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 203.0),
+        (4, 204.0),
+    ]
 
 
 def test_states_of_text_are_the_same_whatever_is_computed_in_around_them() -> None:
