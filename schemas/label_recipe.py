@@ -32,9 +32,10 @@ class LabelRecipe(Record):
 
     vocabularies: tuple[str, ...] = Field(
         (),
-        description="Files of texts to choose from (.parquet, .jsonl, .csv, .tsv, .txt); `obbligato "
-        "captions vocabulary` makes them. "
-        "None: nothing is labelled.",
+        description=(
+            "Files of texts to choose from (.parquet, .jsonl, .csv, .tsv, .txt); `obbligato "
+            "captions vocabulary` makes them. None: nothing is labelled."
+        ),
     )
     exclude: tuple[str, ...] = Field(
         (),
@@ -46,9 +47,10 @@ class LabelRecipe(Record):
     licence: str = Field("", description="Licence of texts whose file states none. Empty: unknown.")
     embedder: str = Field(
         "bridge",
-        description="clap (weights by `label.model`), bridge (measured labels in words, compared by "
-        "MiniLM: no weights, no download), "
-        "or a plug-in's name.",
+        description=(
+            "clap (weights by `label.model`), bridge (measured labels in words, compared by "
+            "MiniLM: no weights, no download), or a plug-in's name."
+        ),
     )
     model: str = Field(
         "laion/larger_clap_music",
@@ -70,7 +72,9 @@ class LabelRecipe(Record):
         16,
         ge=1,
         le=1024,
-        description="Windows of 10 s, or texts, that the model takes at once; a GPU takes 64 or more.",
+        description=(
+            "Windows of 10 s, or texts, that the model takes at once; a GPU takes 64 or more."
+        ),
     )
     readers: int = Field(
         1,

@@ -148,24 +148,29 @@ class IngestRecipe(Record):
     )
     paths_below: str = Field(
         "",
-        description="Where given, local paths in tables must lead below this folder, links followed. "
-        "Empty: absolute paths, file:// and .. "
-        "in a table reach every audio file that the user can read; set it for tables of strangers.",
+        description=(
+            "Where given, local paths in tables must lead below this folder, links followed. "
+            "Empty: absolute paths, file:// and .. in a table reach every audio file that the user "
+            "can read; set it for tables of strangers."
+        ),
     )
     base: str = Field(
         "",
-        description="A folder or URL that is cut off where a source is named in samples, clips, listing "
-        "and ledger, so that these do not "
-        "tell whose machine it was. The build's own recipe.toml and sources.json name it still. "
-        "The query of an http address never "
-        "leaves: `#q=` and a hash stand in its place, and the whole address in the build's "
-        "folder private/.",
+        description=(
+            "A folder or URL that is cut off where a source is named in samples, clips, listing "
+            "and ledger, so that these do not tell whose machine it was. The build's own "
+            "recipe.toml and sources.json name it still. The query of an http address never "
+            "leaves: `#q=` and a hash stand in its place, and the whole address in the build's "
+            "folder private/."
+        ),
     )
     check_remote: bool = Field(
         True,
-        description="Look up size and version of each remote file that a manifest names, a folder at a "
-        "time, so that a changed file is "
-        "noticed. Off: a manifest of files that never change is listed without a request.",
+        description=(
+            "Look up size and version of each remote file that a manifest names, a folder at a "
+            "time, so that a changed file is noticed. Off: a manifest of files that never change "
+            "is listed without a request."
+        ),
     )
     group: Group = Field(
         Group.SONG, description="What never parts between splits: song, album or artist."
@@ -177,7 +182,9 @@ class IngestRecipe(Record):
     bucket_clips: int = Field(
         32,
         ge=1,
-        description="Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB.",
+        description=(
+            "Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB."
+        ),
     )
     small_buckets: int = Field(
         8,
@@ -360,7 +367,9 @@ class VaryRecipe(Record):
         0.1,
         gt=0,
         le=1,
-        description="Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1.",
+        description=(
+            "Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1."
+        ),
     )
     volume_max: float = Field(0.5, gt=0, le=1, description="Largest low end. MusicBench: 0.5.")
     all_splits: bool = Field(False, description="Vary validation and test too.")
@@ -408,9 +417,10 @@ class EncodeRecipe(Record):
 
     codec: str = Field(
         "",
-        description="mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
-        "(Kumar et al., 2023), or a dotted "
-        "module. Empty: nothing is encoded.",
+        description=(
+            "mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
+            "(Kumar et al., 2023), or a dotted module. Empty: nothing is encoded."
+        ),
     )
     source: str = Field(
         "",
@@ -481,16 +491,19 @@ class CaptionRecipe(Record):
     )
     metadata_columns: dict[str, str] = Field(
         {"instruments": "instruments", "moods": "moods", "genre": "genres"},
-        description="What prompts from metadata are made of: our name = the source's column (a list, or "
-        "names with commas between). "
-        "Stable Audio: instruments, moods, genres.",
+        description=(
+            "What prompts from metadata are made of: our name = the source's column (a list, or "
+            "names with commas between). Stable Audio: instruments, moods, genres."
+        ),
     )
     metadata_prompts: int = Field(
         1, ge=0, le=4, description="Prompts from metadata per sample, where the source has any."
     )
     metadata_share: Share = Field(
         0.5,
-        description="Chance that a control caption names the instruments, and the moods, of the metadata.",
+        description=(
+            "Chance that a control caption names the instruments, and the moods, of the metadata."
+        ),
     )
     min_tempo_confidence: Confidence = Field(
         0.8,
@@ -540,7 +553,9 @@ class LlmRecipe(Record):
     )
     structured_outputs: bool = Field(
         True,
-        description="Ask for JSON by schema; off for servers that know none: they are asked in words.",
+        description=(
+            "Ask for JSON by schema; off for servers that know none: they are asked in words."
+        ),
     )
     batch: bool = Field(
         False, description="OpenAI's Batch API: half the price, answers within a day."
@@ -614,9 +629,10 @@ class PackRecipe(Record):
     )
     anchor_column: str = Field(
         "",
-        description="A manifest's column that marks what is curated (true, yes or 1): its samples are "
-        "the quality anchor that training can "
-        "weigh more. Noise2Music has such a subset.",
+        description=(
+            "A manifest's column that marks what is curated (true, yes or 1): its samples are the "
+            "quality anchor that training can weigh more. Noise2Music has such a subset."
+        ),
     )
     embeddings: bool = Field(
         False, description="Put each clip's embedding into its samples, as <key>.clap.npy."
@@ -629,7 +645,9 @@ class VerifyRecipe(Record):
     relabel_clips: int = Field(
         8,
         ge=0,
-        description="Clips whose variants are annotated again and compared with their moved labels.",
+        description=(
+            "Clips whose variants are annotated again and compared with their moved labels."
+        ),
     )
 
 

@@ -19,7 +19,9 @@ class LocalSettings(Record):
     grace_s: float = Field(
         20.0,
         ge=0,
-        description="What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after.",
+        description=(
+            "What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after."
+        ),
     )
 
 

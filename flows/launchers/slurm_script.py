@@ -40,7 +40,9 @@ class SlurmSettings(Record):
     account: Line = Field("", description="Who pays.")
     time: Line = Field(
         "",
-        description="Limit of one turn, such as 12:00:00 or 1-00:00:00; a run goes on in the next one.",
+        description=(
+            "Limit of one turn, such as 12:00:00 or 1-00:00:00; a run goes on in the next one."
+        ),
     )
     gpus: int | None = Field(
         None, ge=0, description="GPUs of each node. None: one for each process; 0: none."

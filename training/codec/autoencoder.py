@@ -45,7 +45,9 @@ class AutoencoderRecipe(Record):
     frames: int = Field(
         64,
         ge=8,
-        description="Mel frames of a window: 64 are two seconds. A multiple of what the levels halve.",
+        description=(
+            "Mel frames of a window: 64 are two seconds. A multiple of what the levels halve."
+        ),
     )
     lr: float = Field(
         1e-3,

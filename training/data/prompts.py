@@ -28,13 +28,16 @@ class PromptConfig(Record):
 
     paraphrased: _Share = Field(
         0.85,
-        description="Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %.",
+        description=(
+            "Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %."
+        ),
     )
     labelled: _Share = Field(
         0.5,
-        description="Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
-        "other captions too. "
-        "Noise2Music has nothing else.",
+        description=(
+            "Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
+            "other captions too. Noise2Music has nothing else."
+        ),
     )
     masking: float = Field(
         0.1,

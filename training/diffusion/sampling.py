@@ -35,7 +35,9 @@ class SamplingConfig(Record):
         50,
         ge=1,
         le=10_000,
-        description="Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50.",
+        description=(
+            "Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+        ),
     )
     guidance: float = Field(
         3.0,

@@ -37,7 +37,9 @@ class MuNetConfig(Record):
         min_length=1, max_length=16, description="Channels at each level."
     )
     attended: tuple[bool, ...] = Field(
-        description="Levels with an attention site after each residual block. The middle always has one."
+        description=(
+            "Levels with an attention site after each residual block. The middle always has one."
+        ),
     )
     layers: int = Field(
         2,
@@ -72,11 +74,12 @@ class MuNetConfig(Record):
     frame_rate_hz: float | None = Field(
         None,
         gt=0,
-        description="Latent frames a second. Where given, a frame looks at beats and chords by how far "
-        "from it they are (rotary "
-        "attention, of keys and values), at no cost in parameters. None, as published: it has to "
-        "find out when it is from the padding of "
-        "the convolutions.",
+        description=(
+            "Latent frames a second. Where given, a frame looks at beats and chords by how far "
+            "from it they are (rotary attention, of keys and values), at no cost in parameters. "
+            "None, as published: it has to find out when it is from the padding of the "
+            "convolutions."
+        ),
     )
     seconds: bool = Field(
         False,

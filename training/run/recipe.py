@@ -161,11 +161,15 @@ class RunRecipe(Record):
     precision: Precision = Field(Precision.FP32, description="fp32 or bf16. On a GPU: bf16.")
     compile: bool = Field(
         False,
-        description="Compile the net (torch.compile): a GPU wants it; its first step takes minutes.",
+        description=(
+            "Compile the net (torch.compile): a GPU wants it; its first step takes minutes."
+        ),
     )
     checkpointing: bool = Field(
         False,
-        description="Compute activations twice rather than keep them: less memory, a third more time.",
+        description=(
+            "Compute activations twice rather than keep them: less memory, a third more time."
+        ),
     )
     parallel: Parallel = Field(
         Parallel.DDP, description="How several processes share the work: ddp or fsdp."
