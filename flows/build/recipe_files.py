@@ -156,7 +156,10 @@ def recipe_toml(
     lines = [*noted.get("", ()), *([""] if "" in noted else [])]
     for section in type(recipe).model_fields:
         inner: BaseModel = getattr(recipe, section)
-        lines += [*([f"# {type(inner).__doc__}"] if comments else []), f"[{section}]"]
+        lines += [
+            *([f"# {' '.join((type(inner).__doc__ or '').split())}"] if comments else []),
+            f"[{section}]",
+        ]
         for name, field in type(inner).model_fields.items():
             meant = f"# {field.description}"
             lines += [
