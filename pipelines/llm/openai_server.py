@@ -234,7 +234,7 @@ class Server:
         except openai.APIStatusError as error:
             told = self._redirected if error.response.has_redirect_location else self._status
             raise told(error.response) from None
-        except Exception as error:  # whatever the client chokes on was sent by the server, and costs one call, not the run
+        except Exception as error:  # whatever the client chokes on was sent by the server, and costs one call, not the run  # noqa: BLE001
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Exception:
