@@ -38,8 +38,9 @@ from pipelines.stages.output import encode
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.render import render
 from pipelines.trust.trusted import wanted
+from schemas.label_recipe import LabelRecipe
 from schemas.labels import Labels
-from schemas.recipe import AnnotateRecipe, EncodeRecipe, LabelRecipe, Recipe
+from schemas.recipe import AnnotateRecipe, EncodeRecipe, Recipe
 from tests.support.building import ROOT
 from training.diffusion import frozen_encoder
 from training.diffusion.text_encoder import TEXT_ENCODERS, TextEncoderModule, open_text_encoder
@@ -166,10 +167,11 @@ def test_a_plug_in_is_not_handed_the_name_of_our_own_weights(install: Install) -
     install(
         "obbligato-echo",
         "[obbligato.text_encoders]\necho = obbligato_echo",
-        "def open_text_encoder(source='', device='cpu', max_tokens=256):\n    return source\n",
+        "class Echo:\n    def __init__(self, source, device, max_tokens):\n        "
+        "self.identity = source\n\n\nopen_text_encoder = Echo\n",
     )
-    assert open_text_encoder(encoder="echo") == ""
-    assert open_text_encoder("a/b", encoder="echo") == "a/b"
+    assert open_text_encoder(encoder="echo").identity == ""
+    assert open_text_encoder("a/b", encoder="echo").identity == "a/b"
 
 
 def test_the_pages_launcher_runs_a_job_where_ssh_leads(
@@ -183,7 +185,8 @@ def test_the_pages_launcher_runs_a_job_where_ssh_leads(
     monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     launching = Launching(launcher="ssh", settings={"host": "gpu1", "python": sys.executable})
-    out, told = tmp_path / "a run", []
+    out = tmp_path / "a run"
+    told: list[str] = []
     job = TrainJob(arguments=(str(out),), out=str(out), module="tests.flows.launchers.pretend")
     assert launched(launching.made, job, told.append) == Ended(0)
     assert told[0] == "gpu1 is reached"
