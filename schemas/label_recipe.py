@@ -49,7 +49,7 @@ class LabelRecipe(Record):
         "bridge",
         description=(
             "clap (weights by `label.model`), bridge (measured labels in words, compared by "
-            "MiniLM: no weights, no download), or a plug-in's name."
+            "MiniLM: no weights, no download), or the name of a plug-in or module."
         ),
     )
     model: str = Field(

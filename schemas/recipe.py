@@ -248,16 +248,18 @@ class AnnotateRecipe(Record):
         "obbligato",
         description=(
             "Annotator of beats, downbeats, meter and tempo: obbligato (on madmom's networks), "
-            "or a module's dotted name."
+            "or the name of a plug-in or module."
         ),
     )
     chords: str = Field(
-        "obbligato", description="Annotator of chords: obbligato, or a module's dotted name."
+        "obbligato",
+        description="Annotator of chords: obbligato, or the name of a plug-in or module.",
     )
     key: str = Field(
         "obbligato",
         description=(
-            "Annotator of the key: obbligato (with Essentia's profile), or a module's dotted name."
+            "Annotator of the key: obbligato (with Essentia's profile), or the name of a plug-in "
+            "or module."
         ),
     )
     device: str = Field(
@@ -419,7 +421,8 @@ class EncodeRecipe(Record):
         "",
         description=(
             "mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
-            "(Kumar et al., 2023), or a dotted module. Empty: nothing is encoded."
+            "(Kumar et al., 2023), vae (one of your own), or the name of a plug-in or module. "
+            "Empty: nothing is encoded."
         ),
     )
     source: str = Field(

@@ -53,7 +53,7 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
             )
     check_engine(engine, out)
     check_folder(Store(out))
-    check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
+    check_annotators(recipe.annotate)
     if recipe.caption.paraphraser is Writer.OPENAI:
         from pipelines.llm.openai_server import Server
 

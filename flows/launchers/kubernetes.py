@@ -217,3 +217,11 @@ def _ends(job: Mapping[str, Any]) -> dict[str, str]:
     return {
         one["type"]: f"{one.get('reason', '')} {one.get('message', '')}".strip() for one in true
     }
+
+
+SETTINGS: type[KubernetesSettings] = KubernetesSettings
+
+
+def open_launcher(settings: KubernetesSettings) -> KubernetesLauncher:
+    """The launcher, ready for jobs."""
+    return KubernetesLauncher(settings)

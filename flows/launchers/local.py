@@ -75,3 +75,11 @@ class LocalLauncher:
         group = self._running.pop(handle.name, None)
         if group is not None:
             group.stop(self._settings.grace_s)
+
+
+SETTINGS: type[LocalSettings] = LocalSettings
+
+
+def open_launcher(settings: LocalSettings) -> LocalLauncher:
+    """The launcher, ready for jobs."""
+    return LocalLauncher(settings)

@@ -290,3 +290,11 @@ class _Tail:
                     return
                 self._read += len(line)
                 yield line.decode(errors="replace").rstrip("\n")
+
+
+SETTINGS: type[SlurmSettings] = SlurmSettings
+
+
+def open_launcher(settings: SlurmSettings) -> SlurmLauncher:
+    """The launcher, ready for jobs."""
+    return SlurmLauncher(settings)

@@ -14,12 +14,12 @@ from pipelines.engine.stage import digest
 from pipelines.stages.output.close import plain_line
 from schemas.codec import CodecFacts
 from schemas.record import Record
-from training.diffusion.text_encoder import MINILM
+from training.diffusion.text_encoder import MINILM, OURS
 from training.evaluation.made import CheckpointFacts
 from training.metrics.summary import Figure
 from training.run.checkpoints import State
 from training.run.corpus_survey import DatasetFacts, Survey
-from training.run.recipe import TrainRecipe
+from training.run.recipe import TextRecipe, TrainRecipe
 
 CARD: Final = "README.md"
 DOCUMENT: Final = "model.json"
@@ -126,11 +126,16 @@ def model_facts(
             _corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)
         ),
         codec=survey.codec,
-        text_encoder=recipe.text.source,
-        text_licence=text_licence(recipe.text.source),
+        text_encoder=_text_encoder(recipe.text),
+        text_licence=text_licence(_text_encoder(recipe.text)),
         figures=figures,
         evaluation=evaluation,
     )
+
+
+def _text_encoder(text: TextRecipe) -> str:
+    """Its source; of a plug-in, its name before that."""
+    return text.source if text.encoder == OURS else f"{text.encoder} {text.source}"
 
 
 def text_licence(source: str) -> str:

@@ -20,8 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipelines.embedders import BUILT_IN
+from pipelines.annotators import BEATS, CHORDS, KEY
+from pipelines.codecs import CODECS
+from pipelines.embedders import EMBEDDERS
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import Door
 from pipelines.pretrained.hub import pinned
 from schemas.recipe import LlmRecipe, Recipe, Writer
 
@@ -54,16 +57,16 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
-    plugged, coded = label.embedder not in BUILT_IN, "." in encode.codec
+    codec = named_plug_in("encode.codec", encode.codec, CODECS)
+    embedder = named_plug_in("label.embedder", label.embedder, EMBEDDERS)
     found = [
-        *(
-            named_module(f"annotate.{role}", getattr(annotate, role))
-            for role in ("beats", "chords", "key")
-        ),
-        named_module("encode.codec", encode.codec),
-        named_model("encode.source", encode.source, by_others=coded),
-        named_model("label.model", label.model, by_others=plugged),
-        f"label.embedder={label.embedder}" if plugged else "",
+        named_plug_in("annotate.beats", annotate.beats, BEATS),
+        named_plug_in("annotate.chords", annotate.chords, CHORDS),
+        named_plug_in("annotate.key", annotate.key, KEY),
+        codec,
+        named_model("encode.source", encode.source, by_others=bool(codec)),
+        named_model("label.model", label.model, by_others=bool(embedder)),
+        embedder,
         f"label.python={label.python}" if label.python else "",
     ]
     if recipe.caption.paraphraser is Writer.OPENAI:
@@ -109,11 +112,11 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def named_module(knob: str, name: str) -> str:
-    """A knob whose value is a module by its dotted name, as ``knob=value``; empty for our own,
-    which have no dot.
+def named_plug_in(knob: str, name: str, door: Door[object]) -> str:
+    """A knob whose value is a plug-in or a module by its dotted name, as ``knob=value``; empty for
+    our own, and for none.
     """
-    return f"{knob}={name}" if "." in name else ""
+    return f"{knob}={name}" if name and not door.is_built_in(name) else ""
 
 
 def named_model(knob: str, source: str, *, by_others: bool = False) -> str:

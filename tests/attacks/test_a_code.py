@@ -114,6 +114,8 @@ def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
         ),
         ('source = ""', 'source = "stranger/codec"', "encode.source=stranger/codec"),
         ('embedder = "bridge"', 'embedder = "plug-in"', "label.embedder=plug-in"),
+        ('key = "obbligato"', 'key = "plug-in"', "annotate.key=plug-in"),
+        ('codec = ""', 'codec = "plug-in"', "encode.codec=plug-in"),
         ('paraphraser = "rules"', 'paraphraser = "openai"', "caption.paraphraser=openai"),
     ],
 )

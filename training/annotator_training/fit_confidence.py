@@ -20,9 +20,9 @@ from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER
 from pipelines.annotators.batch import Batch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import FITTED, chords_evidence, rhythm_evidence
+from pipelines.annotators.default import read_bars
 from pipelines.annotators.harmony import Floats, key_class
 from pipelines.annotators.keys import vote
-from pipelines.annotators.obbligato import read_bars
 from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.labels.transform import tempo_bpm
 from schemas.pitch import Key

@@ -67,7 +67,9 @@ class _Learner:
 
     def __init__(self, recipe: PredictorRecipe, tell: Tell) -> None:
         self.recipe, self._tell = recipe, tell
-        encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
+        )
         self.encoder = encoder
         self._states = KeptStates(encoder, recipe.text.cache_mb)
         self.reader = Reader(recipe, Split.TRAIN)

@@ -71,7 +71,9 @@ class Predictors(NamedTuple):
                 "predictors` trains them"
             ) from error
         check_trust(checkpoint.run, wanted(recipe.text))
-        encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
+        )
         read = checkpoint.state().text
         if encoder.identity != read:
             raise TrainingError(

@@ -101,7 +101,9 @@ class Player(NamedTuple):
                 f"{codec.facts}"
             )
         model = model_of(recipe, checkpoint)
-        encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, str(chosen), recipe.text.max_tokens, recipe.text.encoder
+        )
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 
     def play(

@@ -102,7 +102,9 @@ class _Run:
         self.tell: Tell = tell if world.is_first else _silent
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
-        encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
+        )
         _check_fit(recipe, codec, encoder.width)
         found = world.told(lambda: beginning(recipe, store, codec.facts))
         self.survey, self.damaged = found.survey, set(found.damaged)

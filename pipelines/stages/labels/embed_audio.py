@@ -16,6 +16,7 @@ from pipelines.engine import bucket as clips
 from pipelines.engine.child_process import Child, Death
 from pipelines.engine.stage import Done, Job, Stage
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import stated
 from pipelines.storage.arrow import read_table
 from pipelines.storage.store import Published, parquet_bytes
 from schemas.label_recipe import LabelRecipe
@@ -159,7 +160,7 @@ def read(job: Job, bucket: str = "") -> list[HeardClip]:
 def embedder_tools(recipe: Recipe) -> dict[str, str]:
     """The embedder's weights."""
     found = description(recipe)
-    return {found.name: found.version}
+    return {found.name: stated(found.version, found.package)}
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pipelines.audio import decode
+from pipelines.codecs import CODECS
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Done, Job, Stage
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import stated
 from pipelines.samples.audio import pieces, read_audio
 from pipelines.storage.tar import TarWriter
 from schemas.codec import CodecFacts
@@ -131,7 +133,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
     """The codec, what runs it, and what decodes."""
     facts = codec_facts(recipe)
     return {
-        facts.name: facts.version,
+        facts.name: stated(facts.version, CODECS.package(recipe.encode.codec)),
         "torch": importlib.metadata.version("torch"),
         **decode.tools(),
     }

@@ -378,7 +378,7 @@ def test_what_is_not_there_is_refused_before_anything_starts(
     for knobs, said in (
         ({"vocabularies": (str(tmp_path / "gone.txt"),)}, r"gone\.txt does not exist"),
         ({"exclude": (str(tmp_path / "gone.csv"),)}, r"gone\.csv does not exist"),
-        ({"embedder": "nobody"}, r"label\.embedder nobody is unknown here"),
+        ({"embedder": "nobody"}, r"no embedder called 'nobody'"),
     ):
         recipe = corpus.recipe()
         with pytest.raises(PipelineError, match=said):

@@ -68,7 +68,10 @@ def test_settings_of_a_launcher_are_text_as_it_stands_but_for_lists_and_tables()
             ("local", 1, 1, ["grace=3"]),
             "^--launch: the local launcher: grace: Extra inputs are not permitted; it has grace_s",
         ),
-        (("lsf", 1, 1, []), "^--launcher: Input should be 'local', 'slurm' or 'kubernetes'"),
+        (
+            ("lsf", 1, 1, []),
+            "^--launcher: no launcher called 'lsf': expected kubernetes, local, slurm",
+        ),
         (
             ("slurm", 1, 1, ["cpus=many"]),
             "^--launch: the slurm launcher: cpus: Input should be a valid integer",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER, annotator, weights_version
+from pipelines.annotators import BEATS, KEY, RATE_HZ, WEIGHTS_FOLDER, weights_version
 from pipelines.annotators.batch import Batch
 from pipelines.audio.decode import Excerpt
 from pipelines.errors import PipelineError
@@ -181,9 +181,9 @@ def test_no_waves_have_no_labels() -> None:
 
 def test_an_annotator_that_is_not_there_is_named() -> None:
     with pytest.raises(PipelineError, match="'nobody'"):
-        annotator("beats", "nobody")
+        BEATS.offer("nobody")
     with pytest.raises(PipelineError, match="annotator of key"):
-        annotator("key", "pipelines.annotators.madmom")
+        KEY.offer("pipelines.annotators.madmom")
 
 
 @pytest.mark.parametrize(
