@@ -58,7 +58,8 @@ class MachineFault(Passing):
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an error is the machine's fault, never an input's.
 
-    >>> is_of_the_machine(OSError(errno.ENOSPC, "No space left on device")), is_of_the_machine(FileNotFoundError())
+    >>> full = OSError(errno.ENOSPC, "No space left on device")
+    >>> is_of_the_machine(full), is_of_the_machine(FileNotFoundError())
     (True, False)
     """
     return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE

@@ -44,7 +44,8 @@ class Beats(Claim):
     `confidence` is the expected F-measure of the beats, `downbeat_confidence` that of the
     downbeats.
 
-    >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), confidence=1, tool="t", version="1", licence="CC0").downbeats_s
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), **how).downbeats_s
     (1.0,)
     """
 

@@ -37,9 +37,8 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    song_s: PositiveSeconds | None = (
-        None  # length of the whole source; none in shards from before schema version 5
-    )
+    # length of the whole source; none in shards from before schema version 5
+    song_s: PositiveSeconds | None = None
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property

@@ -8,9 +8,8 @@ from pydantic import BaseModel
 
 from schemas.errors import SchemaError
 
-Shape = (
-    str | list["Shape"] | dict[str, "Shape"]
-)  # "float", ["float"] is a list of them, {"name": …} a record
+# "float", ["float"] is a list of them, {"name": …} a record
+Shape = str | list["Shape"] | dict[str, "Shape"]
 _SCALARS = {float: "float", int: "int", str: "string", bool: "bool"}
 
 

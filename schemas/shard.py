@@ -25,9 +25,8 @@ class ShardIndex(Record):
     bytes: Count
     sha256: Sha256
     keys: tuple[str, ...]
-    duration_s: Seconds | None = (
-        None  # none in an index from before it was written, as with `offsets`
-    )
+    # none in an index from before it was written, as with `offsets`
+    duration_s: Seconds | None = None
     offsets: tuple[int, ...] | None = None
 
     @model_validator(mode="after")

@@ -48,9 +48,8 @@ def recipe_text(path: Path) -> str:
     there is neither.
     """
     ready = ready_recipes()
-    if str(path) in ready and (
-        path.is_dir() or not path.exists()
-    ):  # a folder of that name holds the data, as like as not
+    # a folder of that name holds the data, as like as not
+    if str(path) in ready and (path.is_dir() or not path.exists()):
         return (_READY / f"{path}.toml").read_text(encoding="utf-8")
     try:
         return path.read_text(encoding="utf-8")

@@ -60,9 +60,8 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
         price_of(recipe.llm)
         Server.check(recipe.llm)
     check_models(recipe)
-    firsts = [
-        next(list_sources([source], Store(out), recipe), None) for source in sources
-    ]  # each is looked at, so each must exist
+    # each is looked at, so each must exist
+    firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
 
@@ -106,9 +105,8 @@ def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
     """
     stored = _anywhere(recipe)
     trust(out, wanted(stored))
-    with suppress(
-        PipelineError
-    ):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
+    # a machine that cannot remember where a build reads asks when it is gone on with by hand
+    with suppress(PipelineError):
         trust(out, reached(map(absolute, sources), stored))
 
 

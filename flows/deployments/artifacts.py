@@ -23,9 +23,8 @@ from pipelines.stages.texts.gather_vocabulary import gathered
 from pipelines.storage.store import Store
 
 _LONGEST: Final = 600  # characters of an example
-_EVERY_S: Final = (
-    5.0  # between two looks at a step's progress: each is a request, and the server's work
-)
+# between two looks at a step's progress: each is a request, and the server's work
+_EVERY_S: Final = 5.0
 
 
 class StepProgressBar:

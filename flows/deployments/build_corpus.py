@@ -31,9 +31,8 @@ from pipelines.trust.trusted import wanted
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
-TAGS: Final = {
-    "paraphrase": ("obbligato-llm",)
-}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+# `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+TAGS: Final = {"paraphrase": ("obbligato-llm",)}
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -157,11 +156,12 @@ def started_run(
             "another URL"
         )
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
+        # all of it was checked
         run_folder, holder, named = (
             new_run(),
             lock.holder.holder_id,
             (*wanted(recipe), *links_out(Store(out))),
-        )  # all of it was checked
+        )
         order = Order(
             out,
             run_folder,

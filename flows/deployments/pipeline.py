@@ -4,7 +4,8 @@ one run with one lineage.
 Its folder::
 
     corpus/   the build: dataset.json names recipe, tools, licences and shards
-    model/    the run: model.json names the dataset.json by its SHA-256, the training recipe, and the figures of the report
+    model/    the run: model.json names the dataset.json by its SHA-256, the training recipe, and
+              the figures of the report
     report/   what `obbligato evaluate` found: report.json, and a page to look at and listen to
 """
 
@@ -57,9 +58,8 @@ def pipeline(
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
     built_by = with_latents(recipe, train_recipe(preset, None, list(settings), [corpus]))
-    launching.made.check(
-        train_job([corpus], model, preset, settings, launching)
-    )  # before the build, not after it
+    # before the build, not after it
+    launching.made.check(train_job([corpus], model, preset, settings, launching))
     totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
     trained = train_model([corpus], model, preset, settings, launching)
     if Store(model).exists(DOCUMENT):

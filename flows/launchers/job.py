@@ -13,14 +13,11 @@ from flows.errors import UsageError
 from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
-REQUEUE: Final = (
-    75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
-)
+# EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
+REQUEUE: Final = 75
 TERMINATED: Final = 143  # a shell's status of what SIGTERM has ended
-STOPPED: Final = (
-    REQUEUE,
-    TERMINATED,
-)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
+# and by SIGTERM, before it could write one: what ended it came from outside all the same
+STOPPED: Final = (REQUEUE, TERMINATED)
 # tells a run that a scheduler started it, which may have killed another in its place
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
@@ -35,9 +32,8 @@ class TrainJob(Record):
     out: str  # the run's folder, as the machines that train see it
     processes: Count = 1  # on each node; on GPUs, one for each
     nodes: Count = 1
-    requeues: Annotated[int, Field(ge=0)] = (
-        10  # how often it may go on after a stop that nobody here asked for
-    )
+    # how often it may go on after a stop that nobody here asked for
+    requeues: Annotated[int, Field(ge=0)] = 10
     module: str = "flows.cli"
 
     @property

@@ -13,9 +13,8 @@ from flows.errors import UsageError
 from flows.launchers.job import Tell
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
-_SUBMITTING_S: Final = (
-    60.0  # that a program gets to end by itself when this process is told to stop
-)
+# that a program gets to end by itself when this process is told to stop
+_SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
     r"\bnot ?found\b|does not exist|invalid (job "
     r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate",
@@ -42,7 +41,8 @@ def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
 def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
     """The error that a program's failure is.
 
-    >>> failure(subprocess.CompletedProcess(["kubectl", "--namespace=n", "get", "pods"], 1, "", "Error from server (Forbidden)"))
+    >>> command = ["kubectl", "--namespace=n", "get", "pods"]
+    >>> failure(subprocess.CompletedProcess(command, 1, "", "Error from server (Forbidden)"))
     Refused('kubectl get failed with status 1: Error from server (Forbidden)')
     """
     words = (done.stderr or done.stdout).strip() or "without a word"
@@ -74,9 +74,10 @@ def called(
     ):
         told.write(given)
         told.seek(0)
+        # no Ctrl-C
         process = subprocess.Popen(
             [program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True
-        )  # no Ctrl-C
+        )
         try:
             process.wait()
         except BaseException:

@@ -30,12 +30,8 @@ __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 _NEEDED: Final = (
     "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
 )
-_GONE: Final = {
-    "PREEMPTED",
-    "NODE_FAIL",
-    "TIMEOUT",
-    "BOOT_FAIL",
-}  # ends that are no fault of the job, on clusters that do not requeue
+# ends that are no fault of the job, on clusters that do not requeue
+_GONE: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}
 _OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_GONE}
 # what is left of a job is ended by its nodes; then it is over, or back in the queue
 _ENDING: Final = "COMPLETING"
@@ -131,9 +127,8 @@ class SlurmLauncher:
         except BaseException as error:
             self._abandon(job, error)
             raise
-        number = said.split()[0].partition(";")[
-            0
-        ]  # after it, the cluster's name where there are several
+        # after it, the cluster's name where there are several
+        number = said.split()[0].partition(";")[0]
         return Handle(number, _log(job, number))
 
     def _abandon(self, job: TrainJob, error: BaseException) -> None:
@@ -157,9 +152,8 @@ class SlurmLauncher:
             state = patient(partial(self._state, handle.name), self._settings.poll_s, tell)
             over = state.name in _OVER
             if over:
-                time.sleep(
-                    self._settings.poll_s
-                )  # a shared file system may show the end of the log a little late
+                # a shared file system may show the end of the log a little late
+                time.sleep(self._settings.poll_s)
             for line in log.lines(whole=not over):
                 tell(line)
             if str(state) != before:
@@ -183,12 +177,8 @@ class SlurmLauncher:
         for words in (
             ("scontrol", "update", f"JobId={number}", f"Comment={_CANCELLED}"),
             ("scancel", "--state=PENDING", number),
-            (
-                "scancel",
-                "--batch",
-                "--signal=USR1",
-                number,
-            ),  # the script shall not put the job back
+            # the script shall not put the job back
+            ("scancel", "--batch", "--signal=USR1", number),
             ("scancel", "--signal=TERM", number),  # its processes, not the script
         ):
             called(*words, needed=_NEEDED)
@@ -214,9 +204,8 @@ class SlurmLauncher:
         """
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
-            fields = dict(
-                pair.partition("=")[::2] for pair in reversed(shown.stdout.split())
-            )  # a name or comment comes after its own
+            # a name or comment comes after its own
+            fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))
             reason = fields.get("Reason", "")
             return _State(
                 fields["JobState"],
@@ -266,9 +255,8 @@ def _ended(state: _State, log: str) -> Ended:
         return Ended(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
         return Ended(state.status)
-    if (
-        state.name == "CANCELLED"
-    ):  # by somebody else; what its status is depends on how long it took
+    # by somebody else; what its status is depends on how long it took
+    if state.name == "CANCELLED":
         return Ended(TERMINATED, log=log)
     return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 

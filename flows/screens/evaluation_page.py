@@ -96,7 +96,10 @@ def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
     heard = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
-    yield f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd><dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+    yield (
+        f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd>"
+        f"<dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+    )
 
 
 def _marks(clip: ClipReport) -> Iterator[str]:

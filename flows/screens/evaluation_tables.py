@@ -159,7 +159,8 @@ def swap_tables(swaps: SwapReport) -> str:
     )
     rows = "".join(
         f"<tr><td class=name>{_swapped(swap) if place == 0 else ''}</td>"
-        f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td><td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
+        f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td>"
+        f"<td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
         for swap in swaps.swaps
         for place, one in enumerate((swap.followed, *swap.stayed))
     )

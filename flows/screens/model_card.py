@@ -41,9 +41,8 @@ class Corpus(Record):
     """A corpus that was learned from, and whether it is still there."""
 
     facts: DatasetFacts
-    stands: (
-        bool | None
-    )  # whether the dataset.json found there now is the one learned from; none where there is none
+    # whether the dataset.json found there now is the one learned from; none where there is none
+    stands: bool | None
     version: int | None = None  # of the dataset, where that is what stands
 
 

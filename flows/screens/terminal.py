@@ -26,9 +26,8 @@ from rich.table import Table
 
 from flows.screens.plain import PlainStream, message, plain
 
-if (
-    TYPE_CHECKING
-):  # the annotations alone: screens of other commands must not load what a build needs
+# the annotations alone: screens of other commands must not load what a build needs
+if TYPE_CHECKING:
     from flows.build.run_stage import StepProgress, Watch
     from pipelines.paraphrasing.quote import Quote
     from pipelines.reports.plan import Plan

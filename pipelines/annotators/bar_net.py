@@ -21,12 +21,8 @@ from pipelines.annotators.pitch_spectrum import FPS as HARMONY_FPS
 
 METERS: Final = (2, 3, 4)  # that the network was trained on
 ACCENT_FPS: Final = 100
-FLUX_EDGES_HZ: Final = (
-    120.0,
-    300.0,
-    1200.0,
-    5000.0,
-)  # bass and kick; left hand; voices; snare; cymbals
+# bass and kick; left hand; voices; snare; cymbals
+FLUX_EDGES_HZ: Final = (120.0, 300.0, 1200.0, 5000.0)
 FEATURES: Final = 20 + 2 * (len(FLUX_EDGES_HZ) + 1)
 _NETWORKS: Final = 4
 _CHANNELS: Final = 32

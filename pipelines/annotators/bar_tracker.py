@@ -21,18 +21,14 @@ import torch
 from pipelines.errors import PipelineError
 
 Activations = npt.NDArray[np.floating[Any]]  # (frames, 2): a beat that is no downbeat, a downbeat
-_HEARD_SHARE: Final = (
-    16  # a beat is heard in the first sixteenth of its length: the paper's observation lambda
-)
+# a beat is heard in the first sixteenth of its length: the paper's observation lambda
+_HEARD_SHARE: Final = 16
 _STEADINESS: Final = 100.0  # how much a change of tempo costs: the paper's transition lambda
 _TEMPI: Final = 60
-_THRESHOLD: Final = (
-    0.05  # what lies before the first activation of so much, and after the last, is not tracked
-)
-_CLIPS_AT_ONCE: Final = {
-    "cpu": 8,
-    "cuda": 64,
-}  # one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
+# what lies before the first activation of so much, and after the last, is not tracked
+_THRESHOLD: Final = 0.05
+# one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
+_CLIPS_AT_ONCE: Final = {"cpu": 8, "cuda": 64}
 
 
 class Tracked(NamedTuple):
@@ -54,12 +50,10 @@ class _Paths(NamedTuple):
     before the clips.
     """
 
-    entered_LTKB: (
-        torch.Tensor
-    )  # of the best path that enters position k at frame t - longest, with a beat of length l
-    inside_LT2B: (
-        torch.Tensor
-    )  # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    # of the best path that enters position k at frame t - longest, with a beat of length l
+    entered_LTKB: torch.Tensor
+    # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    inside_LT2B: torch.Tensor
     frames_B: torch.Tensor
 
 

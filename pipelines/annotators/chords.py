@@ -44,9 +44,8 @@ class ChordPath(NamedTuple):
         merged: list[ChordSegment] = []
         for start, end, name in zip(self.starts_s, ends, self.names, strict=True):
             end_s = min(end, duration_s)
-            if (
-                end_s <= start
-            ):  # two changes were put on one beat: what stood before and after may be the same chord
+            # two changes were put on one beat: what stood before and after may be the same chord
+            if end_s <= start:
                 continue
             if merged and merged[-1].label == name:
                 merged[-1] = merged[-1].replaced(end_s=end_s)

@@ -117,9 +117,8 @@ class HarmonyNet(nn.Module):
         self.chord = nn.Conv2d(_CHANNELS, len(QUALITIES), 1)
         self.bass = nn.Conv2d(_CHANNELS, 1, 1)
         self.notes = nn.Conv2d(_CHANNELS, 1, 1)
-        self.toneless = nn.Linear(
-            _CHANNELS, 3
-        )  # no chord, no bass, a change: the same in every transposition
+        # no chord, no bass, a change: the same in every transposition
+        self.toneless = nn.Linear(_CHANNELS, 3)
         self.key = nn.Conv2d(2 * _CHANNELS, 2, 1)
 
     def forward(self, x_BTP: torch.Tensor) -> HarmonyLogits:

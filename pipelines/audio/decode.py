@@ -29,12 +29,10 @@ Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
 _NO_ROOM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
-_FFMPEG_TOLD_TO_END: Final = (
-    255  # its exit status after SIGTERM, SIGINT and their like, which it catches
-)
-_VALUES_PER_S: Final = (
-    2 * 48_000
-)  # the most of a small file that is held in memory whole: two channels
+# its exit status after SIGTERM, SIGINT and their like, which it catches
+_FFMPEG_TOLD_TO_END: Final = 255
+# the most of a small file that is held in memory whole: two channels
+_VALUES_PER_S: Final = 2 * 48_000
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -230,7 +228,8 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         opening = (
             f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         )
-        writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
+        bounds = f"-t {max_duration_s + 1:g} -fs {2 << 30}".split()
+        writing = ["-map", "0:a:0", *bounds, *"-c:a pcm_f32le -f wav pipe:1".split()]
         command = ["ffmpeg", *opening, place, *writing]
         try:
             done = subprocess.run(
@@ -303,9 +302,8 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     """
     try:
         sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
-        if (
-            sound.format == "MP3"
-        ):  # what its decoder gives after a seek depends on what it read before: begin afresh
+        # what its decoder gives after a seek depends on what it read before: begin afresh
+        if sound.format == "MP3":
             _READERS.opened.cache_clear()
             sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)

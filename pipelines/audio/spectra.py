@@ -17,12 +17,11 @@ FINE_SIZE: Final = 4096  # 256 ms: tells semitones apart from middle C on
 BANDS: Final = 40
 _COARSE_SIZE: Final = 512  # 32 ms
 _LOWEST_HZ: Final = 60.0
-_RANGE_DB: Final = (
-    60.0  # what lies further below the loudest moment does not count: levels out hiss and rounding
-)
-_BLOCK: Final = (
-    1 << 15
-)  # samples at a time: larger arrays are fresh pages from the system each time, at up to four times the cost
+# what lies further below the loudest moment does not count: levels out hiss and rounding
+_RANGE_DB: Final = 60.0
+# samples at a time: larger arrays are fresh pages from the system each time, at up to four times
+# the cost
+_BLOCK: Final = 1 << 15
 
 Array = npt.NDArray[Any]
 
@@ -58,9 +57,8 @@ def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
     """
     hop = EAR_HZ // frame_hz
     before = (size - hop) // 2
-    padded = np.pad(
-        ear, (before, size), "symmetric"
-    )  # silence would put a click where sound is cut
+    # silence would put a click where sound is cut
+    padded = np.pad(ear, (before, size), "symmetric")
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: len(ear) // hop]
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     window *= 2 / window.sum()

@@ -27,11 +27,8 @@ _FAR: Final = 3.0  # spreads from the mean; no feature counts for more
 # slowed and set to scales), 120 coloured noises; each with random room, bands, hiss.
 _CLASSES: Final = ("music", "speech", "noise")
 _FEATURES: Final = (  # mean, spread, and weight for each class
-    (
-        0.348,
-        0.128,
-        (-0.30, 1.43, -1.13),
-    ),  # share of movement at 2.2 to 5.8 Hz, the rate of syllables
+    # share of movement at 2.2 to 5.8 Hz, the rate of syllables
+    (0.348, 0.128, (-0.30, 1.43, -1.13)),
     (0.205, 0.094, (-1.25, 0.60, 0.65)),  # and at 5.8 to 14 Hz
     (2.372, 0.567, (-1.77, 2.58, -0.81)),  # how much levels move
     (3.525, 2.631, (0.46, 0.49, -0.95)),  # spread of brightness

@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 from pipelines.errors import PipelineError
 
 LOCAL: Final = "local"  # our own pool, without Beam
-IN_MEMORY: Final = (
-    "FnApiRunner"  # Beam in this process: one worker, no server; for trying what a runner may do
-)
+# Beam in this process: one worker, no server; for trying what a runner may do
+IN_MEMORY: Final = "FnApiRunner"
 _ANSWERS_WITHIN_S: Final = 10
 _DASK: Final = (
     "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle "
@@ -19,11 +18,8 @@ _DASK: Final = (
 )
 _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
 _SECRET: Final = re.compile("secret|password|token|access_key")
-_OURS: Final = (
-    "runner",
-    "direct_num_workers",
-    "direct_running_mode",
-)  # options that --runner and --workers stand for
+# options that --runner and --workers stand for
+_OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")
 # Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77,
 # FlinkPipelineOptions, SparkPipelineOptions).
 _SERVERS: Final = {

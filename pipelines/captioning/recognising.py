@@ -12,9 +12,8 @@ from schemas.caption import FactKind
 from schemas.pitch import pretty
 
 JOINTS: Final = (", and ", "; ", ", while ")
-_OPENERS: Final = frozenset(
-    ["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"]
-)  # words that lose their capital inside a sentence
+# words that lose their capital inside a sentence
+_OPENERS: Final = frozenset(["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"])
 _TEMPO_BANKS: Final[dict[tuple[FactKind, ...], str]] = {
     (FactKind.BPM,): "bpm",
     (FactKind.TEMPO_WORD,): "word",

@@ -60,9 +60,8 @@ class EncodecCodec(QuantisedCodec):
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         quantizer = self._model.quantizer
-        codes_LBT = quantizer.encode(
-            latents_BCT, self._model.config.target_bandwidths[-1]
-        )  # the highest: all codebooks
+        # the highest: all codebooks
+        codes_LBT = quantizer.encode(latents_BCT, self._model.config.target_bandwidths[-1])
         return cast(torch.Tensor, quantizer.decode(codes_LBT))
 
 

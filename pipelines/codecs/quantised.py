@@ -68,9 +68,8 @@ class QuantisedCodec(ABC):
             rate_hz=config.sampling_rate,
             channels=len(self._spread.size_C1),
             bands=1,
-            samples_per_frame=prod(
-                config.upsampling_ratios
-            ),  # a stored `hop_length` may be that of another configuration
+            # a stored `hop_length` may be that of another configuration
+            samples_per_frame=prod(config.upsampling_ratios),
         )
 
     @torch.no_grad()
@@ -99,9 +98,8 @@ class QuantisedCodec(ABC):
         )
         waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
         samples = latents_BCTF.shape[2] * facts.samples_per_frame
-        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(
-            -1.0, 1.0
-        )  # a decoder may end some samples early
+        # a decoder may end some samples early
+        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(-1.0, 1.0)
 
     @abstractmethod
     def _codebook_spread(self) -> Spread:
@@ -124,19 +122,17 @@ def loaded(kind: Any, source: str) -> Any:
     try:
         name, revision = pinned(source)
         found = kind.config_class.get_config_dict(name, revision=revision)[0].get("model_type")
-        if found not in (
-            None,
-            wanted,
-        ):  # none in a folder without a configuration, which is refused below
+        # none in a folder without a configuration, which is refused below
+        if found not in (None, wanted):
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
+        # pickles can hold code
         model, told = kind.from_pretrained(
             name, revision=revision, output_loading_info=True, use_safetensors=True
-        )  # pickles can hold code
+        )
     except PipelineError:
         raise
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = f"expected an id on the Hugging Face hub, or a folder, with {STORED}"
         raise PipelineError(
             f"no {wanted} model at {source!r}: {expected} ({first_line(error)})"

@@ -28,9 +28,8 @@ class VaeCodec:
 
     def __init__(self, autoencoder: Any) -> None:
         self._autoencoder, self._mel = autoencoder.requires_grad_(False), MelCodec()
-        self._halved = 2 ** (
-            len(autoencoder.config.block_out_channels) - 1
-        )  # each level but one halves frames and bands
+        # each level but one halves frames and bands
+        self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)
 
     @cached_property
     def facts(self) -> CodecFacts:
@@ -82,9 +81,8 @@ def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
         autoencoder = AutoencoderKL.from_pretrained(
             source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True
         )
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = "expected a folder with vae/ in it, as `obbligato train-codec` writes it"
         raise PipelineError(
             f"no autoencoder at {source!r}: {expected} ({first_line(error)})"

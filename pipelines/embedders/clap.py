@@ -65,9 +65,8 @@ class Clap:
                 folder, local_files_only=True, use_safetensors=True
             )
             self._tokens: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (
-            Exception
-        ) as error:  # configurations and weights of others bring libraries to raise anything
+        except Exception as error:
+            # configurations and weights of others bring libraries to raise anything
             raise PipelineError(
                 f"no CLAP model at {folder}: expected a folder with {STORED} ({first_line(error)})"
             ) from error

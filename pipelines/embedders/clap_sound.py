@@ -88,8 +88,7 @@ class ClapSound:
             pad_mode="reflect",
             return_complex=True,
         )
-        power_BTK = (
-            torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)
-        )  # without the root that abs() takes
+        # without the root that abs() takes
+        power_BTK = torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)
         level_BTF = 10 * torch.log10((power_BTK @ self._filters_KF).clamp(min=_FLOOR))
         return level_BTF[:, None].expand(-1, self._channels, -1, -1)

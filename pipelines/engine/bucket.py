@@ -21,9 +21,8 @@ from schemas.recipe import IngestRecipe, LimitsRecipe
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
-_listeners: list[
-    Callable[[int], None]
-] = []  # of the process that shows progress; none on a cluster
+# of the process that shows progress; none on a cluster
+_listeners: list[Callable[[int], None]] = []
 
 
 def read(job: Job) -> list[Clip]:
@@ -76,9 +75,8 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
         def local(source: Source) -> str:
             uri = places.whole(source.uri)
-            if (
-                "://" not in uri and not source.member
-            ):  # a path as it is: fsspec would read '::' in it as a chain of protocols
+            # a path as it is: fsspec would read '::' in it as a chain of protocols
+            if "://" not in uri and not source.member:
                 return uri
             at = (source.uri, source.member_offset)
             if at not in fetched:

@@ -26,9 +26,10 @@ import psutil
 
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 
+# sent by somebody else
 KILLS: Final = frozenset(
     (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-)  # sent by somebody else
+)
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
 _LOOKS = 10  # at what a silent child is doing, before it is given up
@@ -251,9 +252,8 @@ class Child:
             str(os.getpid()),
             python=self.python,
         )
-        paths = (
-            "" if self.python else os.pathsep.join(path for path in sys.path if path)
-        )  # our packages are not the other one's
+        # our packages are not the other one's
+        paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)
         try:
             self._process = started(
                 command,
@@ -460,8 +460,7 @@ def _serve(descriptor: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.engine.child_process import (
-        _serve as serve,
-    )  # the importable module, so that what is pickled has its name
+    # the importable module, so that what is pickled has its name
+    from pipelines.engine.child_process import _serve as serve
 
     serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -84,25 +84,22 @@ class Stage(NamedTuple):
     name: str
     folder: str
     version: int
-    sections: tuple[
-        str, ...
-    ]  # what of the recipe changes its output: a section, or one knob as section.key
+    # what of the recipe changes its output: a section, or one knob as section.key
+    sections: tuple[str, ...]
     needs: tuple[str, ...]  # folders of the stages whose files it reads
     run: Callable[[Job], Done] | None
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
     writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
-    looks_at: Callable[[Job], Any] = lambda _job: (
-        None
-    )  # what decides its output beside the recipe and its input files
+    # what decides its output beside the recipe and its input files
+    looks_at: Callable[[Job], Any] = lambda _job: None
+    # where one process does all: how
     together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = (
         lambda _recipe: None
-    )  # where one process does all: how
-    asked: Callable[[Recipe], bool] = lambda _recipe: (
-        True
-    )  # whether a recipe wants it; else it is left out
-    may_need: Callable[[Recipe], tuple[str, ...]] = (
-        lambda _recipe: ()
-    )  # folders that it reads for some recipes
+    )
+    # whether a recipe wants it; else it is left out
+    asked: Callable[[Recipe], bool] = lambda _recipe: True
+    # folders that it reads for some recipes
+    may_need: Callable[[Recipe], tuple[str, ...]] = lambda _recipe: ()
     exchange: Exchange | None = None  # where buckets must know of each other: how, instead of `run`
 
     def is_whole(self, recipe: Recipe) -> bool:

@@ -79,7 +79,8 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
         MemoryError,
         RecursionError,
         TypeError,
-    ) as error:  # the parser's words for a kilobyte nested too deep
+    ) as error:
+        # the parser's words for a kilobyte nested too deep
         raise _strange("its header cannot be read") from error
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise _strange("its header is not one of an array")

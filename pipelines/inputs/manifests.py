@@ -35,9 +35,10 @@ _ALIASES: Final = {
     "licence": ("licence", "license"),
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
+# made once, not per row
 _PLAIN_JSON: Final = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, default=str, allow_nan=False
-)  # made once, not per row
+)
 
 
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:

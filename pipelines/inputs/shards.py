@@ -84,9 +84,8 @@ class _Rows:
 
     def __init__(self, uri: str, modified: str, recipe: IngestRecipe) -> None:
         self._uri, self._modified, self._recipe = uri, modified, recipe
-        self._bare: dict[
-            int, int
-        ] = {}  # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+        # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+        self._bare: dict[int, int] = {}
 
     def of(self, part: _Parts) -> Iterator[InputRow]:
         """What a sample gives: its row, used or dead."""

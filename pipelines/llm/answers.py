@@ -250,9 +250,8 @@ class Answers:
                 if lines:
                     await asyncio.to_thread(self._publish, lines)
             except BaseException:
-                self._waiting = (
-                    lines + self._waiting
-                )  # others wait for these lines too, and must not take them for written
+                # others wait for these lines too, and must not take them for written
+                self._waiting = lines + self._waiting
                 raise
         self._take(event)
 

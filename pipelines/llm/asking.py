@@ -20,9 +20,8 @@ if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
-_HOPELESS: Final = (
-    10  # requests in a row that no try could answer: the server is down, not the requests odd
-)
+# requests in a row that no try could answer: the server is down, not the requests odd
+_HOPELESS: Final = 10
 
 
 class Unanswered(Exception):
@@ -144,9 +143,8 @@ class Direct:
                     answer.prompt_tokens + answer.answer_tokens,
                     request.most_prompt_tokens + request.max_tokens,
                 )
-                self._tokens.give_back(
-                    tokens - used
-                )  # no claim of the server makes the next calls wait for hours
+                # no claim of the server makes the next calls wait for hours
+                self._tokens.give_back(tokens - used)
             except Failed as error:
                 paid = owed(worst, self._price, error.tokens)
                 raise

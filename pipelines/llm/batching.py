@@ -32,9 +32,8 @@ class Batched:
         self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
         self._price = price_of(recipe)
         self._waiting: dict[str, tuple[Request, asyncio.Future[Answer]]] = {}
-        self._failed: dict[
-            str, Failed
-        ] = {}  # requests that a batch could not answer, with the last reason
+        # requests that a batch could not answer, with the last reason
+        self._failed: dict[str, Failed] = {}
         self._tries: dict[str, int] = {}
         self._last_asked = time.monotonic()
         self._ends_at = time.monotonic() + recipe.batch_wait_s
@@ -170,9 +169,8 @@ class Batched:
                 unread = 0
             except Failed as error:
                 unread = unread + 1 if error.code == BAD_REPLY else 0
-                if (
-                    error.code == NOT_TAKEN
-                ):  # nothing of it was worked on or is paid: a later run must not wait for it
+                # nothing of it was worked on or is paid: a later run must not wait for it
+                if error.code == NOT_TAKEN:
                     await self._answers.close_batch(batch, {}, [])
                 if not error.again or error.fatal:
                     raise _ending(error) from None

@@ -67,10 +67,8 @@ class Budget:
     """Money to spend. What is set aside and never settled counts as spent."""
 
     def __init__(self, limit: int, spent: int) -> None:
-        self.limit, self.spent = (
-            limit,
-            spent,
-        )  # settled, and set aside by runs that ended before they settled it
+        # settled, and set aside by runs that ended before they settled it
+        self.limit, self.spent = (limit, spent)
         self.aside = 0  # by calls of this run
         self._under_way = 0
         self._changed = asyncio.Condition()

@@ -48,9 +48,8 @@ _SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetc
 _MOST_PAGES: Final = 100  # of a hundred batches each
 
 T = TypeVar("T", bound=Received)
-Sent = AbstractAsyncContextManager[
-    Any
-]  # a call of the client's that is about to be made; entered, it has the reply, unread
+# a call of the client's that is about to be made; entered, it has the reply, unread
+Sent = AbstractAsyncContextManager[Any]
 
 
 class _Packed(Exception):
@@ -187,9 +186,8 @@ class Server:
                 most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE,
             )
         except Failed as error:
-            if (
-                error.code == "not_found"
-            ):  # of a batch that is there: it is this batch that is broken, not the address
+            # of a batch that is there: it is this batch that is broken, not the address
+            if error.code == "not_found":
                 raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
             raise
         return (line for line in content.split(b"\n") if line.strip())
@@ -234,7 +232,8 @@ class Server:
         except openai.APIStatusError as error:
             told = self._redirected if error.response.has_redirect_location else self._status
             raise told(error.response) from None
-        except Exception as error:  # whatever the client chokes on was sent by the server, and costs one call, not the run
+        except Exception as error:
+            # whatever the client chokes on was sent by the server, and costs one call, not the run
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Exception:
@@ -257,9 +256,8 @@ class Server:
             )
         told = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
         said = self._plain(str(told) or type(told).__name__)
-        if isinstance(
-            told, httpx.ConnectError
-        ):  # no connection was made at all, so nothing can be billed
+        # no connection was made at all, so nothing can be billed
+        if isinstance(told, httpx.ConnectError):
             return Failed("connection", f"the connection failed: {said}")
         return Failed("connection", f"the connection failed or was cut: {said}", tokens=None)
 
@@ -391,8 +389,10 @@ def _wait(header: str) -> float:
     """Seconds that a server asks to be left alone: of `Retry-After`, in seconds or as a date, ten
     minutes at the most.
 
-    >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon"), _wait("Fri, 31 Dec 9999 23:59:59 GMT")
-    (7.0, 600.0, 0.0, 0.0, 0.0, 600.0)
+    >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon")
+    (7.0, 600.0, 0.0, 0.0, 0.0)
+    >>> _wait("Fri, 31 Dec 9999 23:59:59 GMT")
+    600.0
     """
     try:
         wanted = float(header)

@@ -86,9 +86,8 @@ class Answer(Record):
     """The texts that a model gave to a request, with the tokens that they took."""
 
     request: str  # its hash
-    model: str = (
-        ""  # what the server called itself, in answers that earlier versions stored; nobody uses it
-    )
+    # what the server called itself, in answers that earlier versions stored; nobody uses it
+    model: str = ""
     texts: tuple[str, ...]
     prompt_tokens: int
     answer_tokens: int
@@ -147,7 +146,8 @@ def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) ->
 
     >>> usage = {"prompt_tokens": 9, "completion_tokens": 5}
     >>> message = {"content": 'Sure: {"texts": ["A flute plays."]}'}
-    >>> read_reply("0f", Reply.model_validate({"choices": [{"message": message}], "usage": usage})).texts
+    >>> reply = Reply.model_validate({"choices": [{"message": message}], "usage": usage})
+    >>> read_reply("0f", reply).texts
     ('A flute plays.',)
     """
     said, finish = reply.choices[0].message, reply.choices[0].finish_reason

@@ -26,8 +26,10 @@ class Pinned(NamedTuple):
 def pinned(model: str) -> Pinned:
     """A model as a recipe names it: a folder, an id on the hub, or an id held to a commit or tag.
 
-    >>> pinned("google/flan-t5-large"), pinned("google/flan-t5-large@0613663d")
-    (Pinned(name='google/flan-t5-large', revision=None), Pinned(name='google/flan-t5-large', revision='0613663d'))
+    >>> pinned("google/flan-t5-large")
+    Pinned(name='google/flan-t5-large', revision=None)
+    >>> pinned("google/flan-t5-large@0613663d")
+    Pinned(name='google/flan-t5-large', revision='0613663d')
     """
     if os.path.isabs(model) or os.path.isdir(model):
         return Pinned(model, None)

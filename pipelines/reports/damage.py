@@ -23,10 +23,11 @@ from pipelines.stages.texts import gather_vocabulary, index_vocabulary
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.store import Store
 
+# plans that not every build has
 _OPTIONAL: Final = {
     gather_vocabulary.PLAN: gather_vocabulary.gathered,
     index_vocabulary.PLAN: index_vocabulary.indexed,
-}  # plans that not every build has
+}
 
 
 class Damage(NamedTuple):

@@ -44,9 +44,8 @@ def mark_for_retry(
     inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
     again += _forget(store, "probed", _slices_of(store, inputs))
     samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
-    either = samples | {
-        key.rpartition("-")[0] for key in samples
-    }  # a stage's dead are samples, or clips with all their samples
+    # a stage's dead are samples, or clips with all their samples
+    either = samples | {key.rpartition("-")[0] for key in samples}
     buckets = read_plan(store)["buckets"] if samples else []
     for stage in stages:
         again += _forget(

@@ -74,9 +74,8 @@ def _of_space(
     """Candidates of each clip, and of the clips that were searched twice the texts looked for and
     those missed.
     """
-    from pipelines.search import (
-        exact as retrieval,
-    )  # late: torch loads for a second, and whoever drives the work does without
+    # late: torch loads for a second, and whoever drives the work does without
+    from pipelines.search import exact as retrieval
 
     wanted = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
     blocks = _blocks(space)

@@ -48,9 +48,8 @@ class _Plan(NamedTuple):
 # threads wait for each other. So few pairs, of 512 dimensions, torch leaves to one thread: where
 # other work takes a core, that is three times as fast.
 _CPU: Final = _Plan(torch.float32, 0.0, block_rows=4096, block_queries=2048, pairs=63)
-_CPU_BFLOAT: Final = _CPU._replace(
-    precision=torch.bfloat16, rounding=2**-8
-)  # twice as fast as float32, where the CPU has it
+# twice as fast as float32, where the CPU has it
+_CPU_BFLOAT: Final = _CPU._replace(precision=torch.bfloat16, rounding=2**-8)
 # Half precision rounds by 2⁻¹¹: rows in float32, and partial sums where a library splits them, at
 # most 8 times in all.
 _ACCELERATOR: Final = _Plan(
@@ -106,9 +105,8 @@ def nearest(
 def _plan(device: torch.device) -> _Plan:
     if device.type != "cpu":
         return _ACCELERATOR
-    able = (
-        torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    )  # not in every torch that we allow
+    # not in every torch that we allow
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return _CPU_BFLOAT if able.get("avx512_bf16") or able.get("amx_bf16") else _CPU
 
 
@@ -161,9 +159,8 @@ def _blocks(
 
 def _on(device: torch.device, rows: Rows, what: str) -> torch.Tensor:
     """A matrix of float16 or float32 on the device."""
-    tensor = (
-        rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.array(rows))
-    )  # a copy: a mapped file may be read-only
+    # a copy: a mapped file may be read-only
+    tensor = rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.array(rows))
     if tensor.ndim != 2 or tensor.dtype not in (torch.float16, torch.float32):
         raise PipelineError(
             f"{what}: a matrix of float16 or float32 is wanted, not {tensor.ndim} dimensions of "
@@ -226,9 +223,10 @@ class _Search:
         scores_QB = self._room[: len(factor_QD) * _whole_groups(rows)].view(len(factor_QD), -1)
         scores_QB[:, rows:] = -torch.inf
         torch.mm(factor_QD, block.factor_BD.T, out=scores_QB[:, :rows])
+        # the filling stays below
         floors_Q = (self._scores_QK[part, -1] - errors_Q).clamp(
             min=torch.finfo(self._plan.precision).min
-        )  # the filling stays below
+        )
         pairs = _above(scores_QB, floors_Q, errors_Q, self._k)
         return pairs._replace(queries_C=pairs.queries_C + part.start)
 
@@ -262,9 +260,8 @@ class _Search:
             self._ids_QK[changed_P],
         )
         scores_PN[row_C, column_C], ids_PN[row_C, column_C] = scores_C, ids_C
-        order_PK = scores_PN.sort(dim=1, descending=True, stable=True).indices[
-            :, : self._k
-        ]  # stable: ids ascend from left to right
+        # stable: ids ascend from left to right
+        order_PK = scores_PN.sort(dim=1, descending=True, stable=True).indices[:, : self._k]
         self._scores_QK[changed_P], self._ids_QK[changed_P] = (
             scores_PN.gather(1, order_PK),
             ids_PN.gather(1, order_PK),
@@ -281,9 +278,8 @@ def _above(
     """Where scores reach their query's floor. Where a crowd does, the floor is what the block's own
     K best allow.
     """
-    groups_QG = _groups_above(
-        scores_QB, floors_Q.to(scores_QB.dtype)
-    )  # scores were rounded too, and rounding keeps the order
+    # scores were rounded too, and rounding keeps the order
+    groups_QG = _groups_above(scores_QB, floors_Q.to(scores_QB.dtype))
     queries_P, groups_P = groups_QG.nonzero().unbind(1)  # few, once K good rows are known
     scores_PW = scores_QB.view(-1, _GROUP).index_select(
         0, queries_P * groups_QG.shape[1] + groups_P

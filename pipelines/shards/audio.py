@@ -16,14 +16,12 @@ from pipelines.shards.read import Entry, RawSample
 from pipelines.storage.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
-_LIMITS: Final = IngestRecipe(
-    min_clip_s=0.001
-)  # a foreign set may hold single drum hits; only no sound at all is a problem
+# a foreign set may hold single drum hits; only no sound at all is a problem
+_LIMITS: Final = IngestRecipe(min_clip_s=0.001)
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
-_JSON_GROWTH: Final = (
-    30  # bytes of memory that a byte of JSON may become: an empty list is three of them
-)
+# bytes of memory that a byte of JSON may become: an empty list is three of them
+_JSON_GROWTH: Final = 30
 
 
 class Depth(StrEnum):

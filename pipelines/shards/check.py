@@ -37,9 +37,8 @@ def check(found: Found) -> Iterator[Problem | Checked]:
     """
     yield from found.problems
     yield from _check_version(found.build)
-    places: dict[
-        int, int
-    ] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
+    # hash of a key to the number of its shard: 1 million keys take about 100 MB
+    places: dict[int, int] = {}
     for number, shard in enumerate(found.shards):
         for result in _check_shard(shard, found.listed.get(shard.path)):
             if isinstance(result, str):

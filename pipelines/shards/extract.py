@@ -25,8 +25,10 @@ def safe_name(name: str) -> str:
 
     Members of one sample keep one stem, and so belong together.
 
-    >>> safe_name("00112233445566aa-0-10000-orig.flac"), safe_name("../up.flac"), safe_name("../up.json")
-    ('00112233445566aa-0-10000-orig.flac', 'up-8c722b8a.flac', 'up-8c722b8a.json')
+    >>> safe_name("00112233445566aa-0-10000-orig.flac")
+    '00112233445566aa-0-10000-orig.flac'
+    >>> safe_name("../up.flac"), safe_name("../up.json")
+    ('up-8c722b8a.flac', 'up-8c722b8a.json')
     """
     folder, slash, last = name.rpartition("/")
     stem, dot, extension = last.partition(".")

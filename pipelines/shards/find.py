@@ -26,9 +26,8 @@ from schemas.shard import DatasetFile, ListedShard, ShardIndex
 
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
-UNPACKED_LIMIT: Final = (
-    4 << 30
-)  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+# bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+UNPACKED_LIMIT: Final = 4 << 30
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
 _BLOCK: Final = 1 << 20
 _SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shards
@@ -109,9 +108,8 @@ def find_shards(target: str) -> Found:
 
 def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     is_local = isinstance(fs, LocalFileSystem)
-    if (
-        not is_local and path.endswith(SUFFIXES) and "*" not in path
-    ):  # an HTTP server would send the shard to say whether it is a folder
+    # an HTTP server would send the shard to say whether it is a folder
+    if not is_local and path.endswith(SUFFIXES) and "*" not in path:
         paths = [path]
     elif any(sign in path for sign in "*?[") and not fs.exists(path):
         paths = [str(found) for found in fs.glob(path) if not _hidden(str(found))]
@@ -259,9 +257,8 @@ def _unpacked(magic: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
 def _copied(start: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
     """Copy a stream; gives why it ended early, or nothing."""
     out.write(start)
-    read = getattr(
-        file, "read1", file.read
-    )  # what is whole before damage, and not an error for the block around it
+    # what is whole before damage, and not an error for the block around it
+    read = getattr(file, "read1", file.read)
     while block := read(_BLOCK):
         if out.tell() + len(block) > limit:
             return (

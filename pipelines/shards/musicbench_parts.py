@@ -10,8 +10,8 @@ Text-to-Music Generation", NAACL 2024):
 - `train`: all of training, 85 % of what has a paraphrase in its words and the rest not, by a draw
   keyed by the sample.
 - `TestA`, `TestB`: the same clips without and with control sentences, half of them with captions
-  that tell of a poor recording. In the
-  published `TestB` each clip has all four control sentences; in ours, as many as the recipe's chances gave it.
+  that tell of a poor recording. In the published `TestB` each clip has all four control
+  sentences; in ours, as many as the recipe's chances gave it.
 
 `main_caption` is the text of the part, `alt_caption` the other: the source's words beside control
 sentences, those beside a paraphrase, and beside them in `train` and `train_augmented` the
@@ -36,9 +36,8 @@ from schemas.caption import CaptionKind
 from schemas.identity import Split, VariantKind, stable_hash, variant_kind
 from schemas.sample import Sample
 
-PARAPHRASED_SHARE: Final = (
-    0.85  # Mustango trains on 85 % paraphrases, 15 % captions as they were composed
-)
+# Mustango trains on 85 % paraphrases, 15 % captions as they were composed
+PARAPHRASED_SHARE: Final = 0.85
 
 
 class Part(StrEnum):
@@ -135,10 +134,8 @@ class _Export:
         self._poor = re.compile(
             rf"\b(?:{'|'.join(map(re.escape, words))})\b" if words else r"(?!)", re.IGNORECASE
         )
-        self._ranked: dict[bool, list[tuple[int, str]]] = {
-            True: [],
-            False: [],
-        }  # whether poor: rank and key
+        # whether poor: rank and key
+        self._ranked: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
         self.rows: Counter[Part] = Counter()
         self.skipped: dict[Part, Counter[str]] = {part: Counter() for part in Part}
         self.of_no_part: Counter[str] = Counter()

@@ -22,17 +22,14 @@ AUDIO: Final = frozenset(
     ("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au")
 )
 _TEXT: Final = ("txt", "caption")  # what foreign sets write a caption into where there is no JSON
-_NAME: Final = re.compile(
-    r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL
-)  # key and extension, as the stock reader splits them
-_META: Final = re.compile(
-    r"__[^/]*__(?:$|/)"
-)  # members that the stock reader knows to be none of a sample's
+# key and extension, as the stock reader splits them
+_NAME: Final = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
+# members that the stock reader knows to be none of a sample's
+_META: Final = re.compile(r"__[^/]*__(?:$|/)")
 _ENDS: Final = ("damaged_shard", "not_a_tar")  # problems after which nothing of a shard is read
 _BLOCK: Final = 512
-_PART_LIMIT: Final = (
-    256 << 20
-)  # an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
+# an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
+_PART_LIMIT: Final = 256 << 20
 
 
 class Part(NamedTuple):
@@ -105,9 +102,8 @@ def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[E
 
 def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     known: set[str] = set()
-    before: frozenset[str] = frozenset(
-        ("json",)
-    )  # extensions of the sample before: a whole one has no fewer
+    # extensions of the sample before: a whole one has no fewer
+    before: frozenset[str] = frozenset(("json",))
     group: list[Part] = []
     damage = Problem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):

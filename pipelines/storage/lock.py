@@ -74,9 +74,8 @@ class Lock:
         if self._seen is None:
             standing = held_by(self._store)
             self.lost = standing is None or standing.holder_id != self.holder.holder_id
-        elif (
-            _clock_s() - self._renewed_at_s > self.holder.lease_s / 2
-        ):  # the renewer was away, as on a machine that slept
+        elif _clock_s() - self._renewed_at_s > self.holder.lease_s / 2:
+            # the renewer was away, as on a machine that slept
             self.renew()
         if self.lost:
             raise PipelineError(
@@ -112,7 +111,8 @@ class Lock:
             except (
                 OSError,
                 PipelineError,
-            ):  # no network, no space: the next renewal may go better, while the lease lasts
+            ):
+                # no network, no space: the next renewal may go better, while the lease lasts
                 self.lost = late_s > holder.lease_s
                 return
             if seen is None:
@@ -129,9 +129,8 @@ class Lock:
         """Give an own lock back; one that cannot be removed ends with its lease."""
         self._ended.set()
         with self._turn, suppress(OSError, PipelineError):
-            if (
-                self._seen is not None and not self.lost and self._pid == os.getpid()
-            ):  # a forked process is not the holder
+            # a forked process is not the holder
+            if self._seen is not None and not self.lost and self._pid == os.getpid():
                 remove(self._store, self._seen)
 
 

@@ -16,9 +16,8 @@ from pipelines.errors import Passing, PipelineError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-PART: Final = (
-    16 << 20
-)  # bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
+# bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
+PART: Final = 16 << 20
 MOST_PARTS: Final = 10_000  # of one upload, S3's limit
 # A cached listing would hide what other processes have written or deleted since.
 _FRESH: Final[dict[str, Any]] = {"use_listings_cache": False}

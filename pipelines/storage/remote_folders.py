@@ -149,9 +149,10 @@ class Folders:
         return _single(uri, self._client) if known is None else known[name]
 
     def _hold(self, folder: str) -> None:
+        # those list nothing
         self._held[folder] = known = (
             None if folder.partition("://")[0] in ("http", "https") else _few(folder)
-        )  # those list nothing
+        )
         self._names += len(known or ()) + 1
         while self._names > _MOST_NAMES + 1:  # which one folder never exceeds
             _, dropped = self._held.popitem(last=False)

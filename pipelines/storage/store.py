@@ -51,9 +51,8 @@ class Writer:
             hashlib.sha256(),
             0,
         )
-        self.fault: MachineFault | None = (
-            None  # that a write has met, for those who write by way of a library that hides it
-        )
+        # that a write has met, for those who write by way of a library that hides it
+        self.fault: MachineFault | None = None
 
     def write(self, content: bytes) -> None:
         """Append bytes. Raises `MachineFault` where there is no room for them, naming the file."""
@@ -159,9 +158,8 @@ class Store:
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read from, seekable."""
-        if isinstance(
-            self.fs, MemoryFileSystem
-        ):  # its files have one position for all who read them
+        # its files have one position for all who read them
+        if isinstance(self.fs, MemoryFileSystem):
             return io.BytesIO(self.read_bytes(name))
         with self._border(name):
             opened: IO[bytes] = self.fs.open(self.path(name), "rb")
@@ -225,9 +223,8 @@ class Store:
     @contextmanager
     def _uploaded(self, name: str) -> Iterator[Writer]:
         doing = f"writing {self.url}/{name} by way of {temporary_place()}"
-        with (
-            tempfile.TemporaryFile() as out
-        ):  # nameless: nothing is left of it when this process is killed
+        # nameless: nothing is left of it when this process is killed
+        with tempfile.TemporaryFile() as out:
             yield Writer(name, out, doing)
             with machine_faults(doing):
                 out.flush()

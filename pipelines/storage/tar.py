@@ -8,9 +8,8 @@ from typing import IO, Final, NamedTuple, Protocol, cast
 from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
 
 _BLOCK: Final = 512
-_HEADER_LIMIT: Final = (
-    1 << 20
-)  # bytes of all that stands before one member's content: long names, comments, maps of sparse files
+# bytes of all that stands before one member's content: long names, comments, maps of sparse files
+_HEADER_LIMIT: Final = 1 << 20
 
 
 class _Out(Protocol):
@@ -121,9 +120,8 @@ def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
             "damaged_shard", f"is damaged at byte {tar.offset}: {_reason(error)}"
         ) from error
     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has read
-    if (
-        tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT
-    ):  # what global headers say piles up
+    # what global headers say piles up
+    if tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:
         raise DeadInput(
             "damaged_shard",
             f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} "

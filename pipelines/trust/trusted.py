@@ -50,7 +50,8 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins,
     interpreters, models of others, servers.
 
-    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=Recipe().encode.replaced(codec="company.codec")))
+    >>> theirs = Recipe().encode.replaced(codec="company.codec")
+    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=theirs))
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
@@ -82,7 +83,8 @@ def _costs(llm: LlmRecipe) -> Iterator[str]:
     if llm.budget_usd:
         yield f"llm.budget_usd={llm.budget_usd:g}"
     if llm.prices != LlmRecipe().prices:
-        yield f"llm.prices={json.dumps({name: [price.prompt, price.answer] for name, price in sorted(llm.prices.items())})}"
+        prices = {name: [one.prompt, one.answer] for name, one in sorted(llm.prices.items())}
+        yield f"llm.prices={json.dumps(prices)}"
 
 
 def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:

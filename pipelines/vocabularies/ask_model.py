@@ -43,10 +43,8 @@ _SYSTEM: Final = {
     f'{_NAMES_ARE_DATA}"tags", a list of `count` strings.',
 }
 _FIELDS: Final = {Form.LONG: "sentences", Form.SHORT: "tags"}
-_ANSWER_TOKENS: Final = {
-    Form.LONG: 100,
-    Form.SHORT: 16,
-}  # for one text at its longest, with room to spare
+# for one text at its longest, with room to spare
+_ANSWER_TOKENS: Final = {Form.LONG: 100, Form.SHORT: 16}
 _LIKELY_TOKENS: Final = {Form.LONG: 35, Form.SHORT: 6}
 _SPARE_TOKENS: Final = 64
 _LONGEST_NAME: Final = 300  # characters

@@ -209,11 +209,20 @@ def other_step(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "hurt"),
     [
-        ("model.safetensors", cut), ("model.safetensors", emptied), ("model.safetensors", lying), ("model.safetensors", flipped),
-        ("ema.safetensors", flipped), ("optimizer.pt", cut), ("optimizer.pt", flipped), ("recipe.json", flipped),
-        ("state.json", worded), ("state.json", torn), ("state.json", other_step), ("corpus.json", Path.unlink),
+        ("model.safetensors", cut),
+        ("model.safetensors", emptied),
+        ("model.safetensors", lying),
+        ("model.safetensors", flipped),
+        ("ema.safetensors", flipped),
+        ("optimizer.pt", cut),
+        ("optimizer.pt", flipped),
+        ("recipe.json", flipped),
+        ("state.json", worded),
+        ("state.json", torn),
+        ("state.json", other_step),
+        ("corpus.json", Path.unlink),
     ],
-)  # fmt: skip
+)
 def test_i4_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on(
     name: str, hurt: Callable[[Path], None], whole: Path, tmp_path: Path
 ) -> None:

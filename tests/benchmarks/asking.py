@@ -1,7 +1,8 @@
 """Asking a language model under faults: killed five times, short of money, by batches, within
 limits, and what asking itself costs.
 
-    python -m tests.benchmarks.asking [--captions 2000] [--musiccaps FILE] [--pace-s 65] [--only kills batches pace overhead]
+    python -m tests.benchmarks.asking [--captions 2000] [--musiccaps FILE] [--pace-s 65]
+                                      [--only kills batches pace overhead]
 
 Captions come from the rows of FILE (a CSV with a column `caption`, as MusicCaps has it), else they
 are made up. The model is the tests' server on 127.0.0.1, which answers well, wrongly, late or never
@@ -238,9 +239,8 @@ def landed(jobs: Sequence[Job]) -> Landed:
             faulty += sum(bool(faults(caption.text, control, labels)) for caption in row.captions)
             differing = [_difference(caption, control) for caption in row.captions]
             corrected += sum(bool(kinds) for kinds in differing)
-            false = {
-                fact.kind for fact in control.facts if contradiction(fact, labels)
-            }  # of the source's own words: to be left out
+            # of the source's own words: to be left out
+            false = {fact.kind for fact in control.facts if contradiction(fact, labels)}
             other += sum(not kinds <= false for kinds in differing)
     return Landed(controls, done, unanswered, texts, faulty, corrected - other, other)
 
@@ -323,9 +323,8 @@ def _killed(built: Path, folder: Path, budget_usd: float, when: Sequence[float])
             + "|---:" * 6
             + "|"
         )
-        ends: list[
-            tuple[int, bool]
-        ] = []  # of each run: the length of the log, and whether it was killed
+        # of each run: the length of the log, and whether it was killed
+        ends: list[tuple[int, bool]] = []
 
         def one(number: int, kill: Callable[[int], bool], asked: Recipe) -> Run:
             before = Ledger(server, asked)
@@ -489,10 +488,8 @@ def pace(built: Path, work: Path, seconds: float) -> None:
             ran = run(copied(built, work / name, asked), asked, server, work / name, kill)
         at = np.array([time_s for time_s, _ in ran.answered]) - ran.answered[0][0]
         units = np.array([tokens if name.startswith("tokens") else 1 for _, tokens in ran.answered])
-        whole, later = (
-            at <= at[-9],
-            (at > 2) & (at <= at[-9]),
-        )  # the last few answers came to a dead process
+        # the last few answers came to a dead process
+        whole, later = (at <= at[-9], (at > 2) & (at <= at[-9]))
         used, settled = units[whole].sum() / at[whole][-1], units[later].sum() / (at[whole][-1] - 2)
         second, minute = (
             max(units[(at >= one) & (at < one + span)].sum() for one in at) for span in (1, 60)

@@ -22,15 +22,8 @@ from tests.benchmarks.corrupted_chords import (
     other_root,
 )
 
-_WORDS: Final = (
-    "Largo",
-    "Adagio",
-    "Andante",
-    "Moderato",
-    "Allegro",
-    "Vivace",
-    "Presto",
-)  # those the rows know, slow to fast
+# those the rows know, slow to fast
+_WORDS: Final = ("Largo", "Adagio", "Andante", "Moderato", "Allegro", "Vivace", "Presto")
 _FAR: Final = 3  # places between two words whose ranges cannot meet
 _COUNTS: Final = {2: "two", 3: "three", 4: "four"}
 _ONES: Final = (
@@ -214,10 +207,12 @@ def _with_false_meter(text: str, row: Row, draw: random.Random) -> str | None:
 def _with_false_dynamics(text: str, row: Row, draw: random.Random) -> str | None:
     if re.search(r"volume|crescend|loud|fad|swell", row["old_captions"] + row["aug_captions"]):
         return None  # the source says something after all
-    return (
-        f"{text} "
-        f"{draw.choice(['It grows louder towards the end.', 'Bit by bit the music fades away.', 'It ends in a long crescendo.'])}"
+    said = (
+        "It grows louder towards the end.",
+        "Bit by bit the music fades away.",
+        "It ends in a long crescendo.",
     )
+    return f"{text} {draw.choice(said)}"
 
 
 def _meter_worded(wordings: Mapping[int, tuple[str, ...]]) -> Edit:

@@ -1,6 +1,7 @@
 """Clips embedded by CLAP from their files, beside the model's bare forward pass in the same run.
 
-    python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu] [--readers 1]
+    python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu]
+                                         [--readers 1]
 
 FOLDER holds audio files. The model has the published shape of `laion/clap-htsat-unfused` and random
 weights: time does not depend on them. What stands between the two is decoding, resampling to 48

@@ -1,7 +1,8 @@
 """How true the labels are: our annotators and the tools they stand beside, against clips whose
 truth is known.
 
-    python -m tests.benchmarks.truth FOLDER [FOLDER …] [--batch 64] [--peers] [--meters 2,3,4] [--raw]
+    python -m tests.benchmarks.truth FOLDER [FOLDER …] [--batch 64] [--peers] [--meters 2,3,4]
+                                     [--raw]
 
 What a FOLDER holds stands in `training/annotator_training/known_truth.py`. Prints one row of
 figures per annotator (mir_eval; means over clips), CPU seconds per 10 s of audio, and how far our

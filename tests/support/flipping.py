@@ -115,9 +115,8 @@ class Flip(NamedTuple):
         damaged witness cannot name others.
         """
         folder, _, name = self.file.rpartition("/")
-        if (
-            folder in ("assigned", "clips") and name != "plan.json"
-        ):  # each is made anew by the other
+        # each is made anew by the other
+        if folder in ("assigned", "clips") and name != "plan.json":
             return "ledger/inputs"
         if folder == "ledger" and not name.startswith("inputs"):
             folder = "shards"

@@ -107,9 +107,8 @@ def etude(draws: np.random.Generator, duration_s: float) -> Etude:
     key = Key(
         tonic=int(draws.integers(12)), mode=Mode.MAJOR if draws.random() < 0.52 else Mode.MINOR
     )
-    bars = (
-        int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
-    )  # more than needed: the tempo drifts
+    # more than needed: the tempo drifts
+    bars = int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
     beats_s = _beat_times(draws, bpm, bars * meter)
     swing = float(draws.uniform(0.6, 0.7)) if draws.random() < 0.2 else 0.5
     spans = () if draws.random() < 0.03 else _harmony(draws, key, meter, bars * meter, bpm)
@@ -139,9 +138,8 @@ def _harmony(
     loops = [progression(draws, key, manner, length) for _ in range(2)]
     repeats = int(draws.choice((1, 2, 4, 100)))  # 100: longer than any piece
     rhythm = _rhythm(draws, meter, bpm)
-    ahead = (
-        0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
-    )  # chords that come an eighth early
+    # chords that come an eighth early
+    ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
     spans: list[Span] = []
     beat, number = 0.0, 0
     while beat < beats:

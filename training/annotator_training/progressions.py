@@ -152,12 +152,8 @@ def _coloured(draws: np.random.Generator, key: Key, degree: Degree, manner: Mann
         quality = _altered(draws, quality)
     plain = Chord(root=(key.tonic + step) % 12, quality=quality)
     colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and draws.random() < 0.15 else None
-    if draws.random() >= manner.inversions or quality in (
-        Q.AUG,
-        Q.DIM7,
-        Q.SUS2,
-        Q.SUS4,
-    ):  # turned, these are other chords
+    # turned, these are other chords
+    if draws.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
         return Coloured(plain, colour)
     return Coloured(_inverted(draws, plain))
 

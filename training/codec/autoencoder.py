@@ -174,9 +174,8 @@ def _model(recipe: AutoencoderRecipe) -> Any:
 def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
     corpus = find_places(shards, Split.TRAIN)
-    heard = (
-        10 * facts.rate_hz // facts.samples_per_frame
-    )  # of a longer sample, the first ten seconds
+    # of a longer sample, the first ten seconds
+    heard = 10 * facts.rate_hz // facts.samples_per_frame
     reading = Reading(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], Order([len(corpus)], seed=recipe.seed), reading)
 

@@ -21,12 +21,10 @@ from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 MAX_CHORDS: Final = 20  # of a clip, as published: two a second for 10 s
 QUALITIES: Final = tuple(ChordQuality)
-NO_CHORD_QUALITY: Final = len(
-    QUALITIES
-)  # a segment that says N: no chord sounds, which is something known
-_NULL: Final = (
-    len(QUALITIES) + 1
-)  # in the place of a quality: no chords are known, or they were dropped
+# a segment that says N: no chord sounds, which is something known
+NO_CHORD_QUALITY: Final = len(QUALITIES)
+# in the place of a quality: no chords are known, or they were dropped
+_NULL: Final = len(QUALITIES) + 1
 
 
 class ChordBatch(NamedTuple):
@@ -76,8 +74,10 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     Of more than `limit` segments the first are kept. A sample without chords, or none where they
     were dropped, is the null token alone.
 
-    >>> bars = [ChordSegment(start_s=0, end_s=1, label="A:min/b3"), ChordSegment(start_s=1, end_s=2, label="N")]
-    >>> batch = batched_chords([Chords(segments=bars, confidence=1, tool="t", version="1", licence="CC0")])
+    >>> first = ChordSegment(start_s=0, end_s=1, label="A:min/b3")
+    >>> silent = ChordSegment(start_s=1, end_s=2, label="N")
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> batch = batched_chords([Chords(segments=(first, silent), **how)])
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """

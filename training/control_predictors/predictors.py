@@ -79,9 +79,8 @@ class Predictors(NamedTuple):
                 f"{encoder.identity}"
             )
         weights = checkpoint.weights(MODEL)
-        with torch.device(
-            "meta"
-        ):  # no more memory is taken than the weights have numbers, whatever the recipe says
+        # no more memory is taken than the weights have numbers, whatever the recipe says
+        with torch.device("meta"):
             check_shapes(PredictorNets(recipe.model, encoder.width), weights, checkpoint.name)
         nets = PredictorNets(recipe.model, encoder.width)
         nets.load_state_dict(weights)

@@ -49,9 +49,8 @@ class Unusable(NamedTuple):
 
     key: str
     reason: str
-    noise_CTF: (
-        torch.Tensor
-    )  # drawn all the same: it stands in the batch as a row that does not count
+    # drawn all the same: it stands in the batch as a row that does not count
+    noise_CTF: torch.Tensor
 
 
 class Reading(NamedTuple):

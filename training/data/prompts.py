@@ -68,9 +68,8 @@ class PromptConfig(Record):
         return self
 
 
-TOLD_ALL: Final = PromptConfig(
-    masking=0, drop_all=0, drop_each=0
-)  # nothing is left out: for validation and measurements
+# nothing is left out: for validation and measurements
+TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Visit(NamedTuple):

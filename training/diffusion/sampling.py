@@ -49,9 +49,8 @@ class SamplingConfig(Record):
     )
 
 
-Predict = Callable[
-    [torch.Tensor, torch.Tensor], torch.Tensor
-]  # noisy latents (B, C, T, F), steps (B,) to a prediction
+# noisy latents (B, C, T, F), steps (B,) to a prediction
+Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def sampled_latents(

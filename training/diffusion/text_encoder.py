@@ -115,9 +115,8 @@ def open_text_encoder(
             output_loading_info=True,
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision)
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = f"expected {MINILM}, or the id or folder of a T5, with {STORED}"
         raise TrainingError(
             f"no text encoder at {source!r}: {expected} ({first_line(error)})"

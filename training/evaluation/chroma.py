@@ -60,8 +60,7 @@ def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
     folded = np.stack(
         [by_pitch[:, kept & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)]
     )
-    above = np.maximum(
-        folded - np.median(folded, axis=0), 0
-    )  # what sounds in all pitch classes is noise
+    # what sounds in all pitch classes is noise
+    above = np.maximum(folded - np.median(folded, axis=0), 0)
     top = max(float(np.quantile(above, 0.99)), 1e-6)
     return Chroma((255 * np.clip(above / top, 0, 1)).astype(np.uint8), FPS)

@@ -21,18 +21,14 @@ from training.evaluation.made import Listing, Made, Skipped
 from training.evaluation.rows import FILE, Told, text_of, told
 
 T = TypeVar("T")
-_NAMES: Final = (
-    "manifest",
-    "metadata",
-    "prompts",
-)  # of several tables in a folder, the one of the first such name
+# of several tables in a folder, the one of the first such name
+_NAMES: Final = ("manifest", "metadata", "prompts")
 _OUTSIDE: Final = (
     "lies outside of the folder: give --outside if its sound may be scored, and copied into the "
     "report"
 )
-_TEXT_LIMIT: Final = (
-    1 << 20
-)  # characters of a text or JSON beside a piece: ten hours of labels have fewer
+# characters of a text or JSON beside a piece: ten hours of labels have fewer
+_TEXT_LIMIT: Final = 1 << 20
 
 
 class _Refused(NamedTuple):

@@ -38,9 +38,8 @@ class SpaceFigures(Record):
     embedder: str
     version: str
     licence: str
-    prompt_cosine: Figure | None = (
-        None  # mean over clips; the CLAP score, where the embedder is CLAP
-    )
+    # mean over clips; the CLAP score, where the embedder is CLAP
+    prompt_cosine: Figure | None = None
     frechet: float | None = None  # squared, as Fréchet audio distances are told
     frechet_clips: int = 0
     reference_clips: int = 0

@@ -48,9 +48,11 @@ def told(row: Mapping[str, Any]) -> Told:
     Labels of a piece of ours count where somebody asked for them. Raises `TrainingError`,
     `SchemaError` or `DeadInput` for values that cannot be read.
 
-    >>> told({"prompt": "A waltz in A minor", "bpm": 90, "chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}).asked.chords
+    >>> chords = {"chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}
+    >>> told({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
     ('A:min', 'E:7')
-    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": [[0.5, 1.0, 1.5], [3, 1, 2]]}).asked.meter
+    >>> beats = [[0.5, 1.0, 1.5], [3, 1, 2]]
+    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
     3
     """
     caption = text_of(row, CAPTION)

@@ -14,11 +14,8 @@ from training.evaluation.originals import held_out, originals
 from training.metrics.controls import Controls, stated_controls
 from training.metrics.swapping import swapped_prompts
 
-_KINDS: Final = (
-    CaptionKind.CONTROL,
-    CaptionKind.SOURCE,
-    CaptionKind.PARAPHRASE,
-)  # the first kind that a sample has
+# the first kind that a sample has
+_KINDS: Final = (CaptionKind.CONTROL, CaptionKind.SOURCE, CaptionKind.PARAPHRASE)
 
 
 class Wanted(NamedTuple):

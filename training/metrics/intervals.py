@@ -11,9 +11,8 @@ from pipelines.engine.seeding import generator
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent
 _AT_ONCE: Final = 1_000_000  # values drawn at once
-RESAMPLES: Final = (
-    2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
-)
+# Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
+RESAMPLES: Final = 2000
 
 
 class Interval(NamedTuple):

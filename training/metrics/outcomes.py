@@ -75,9 +75,10 @@ OF_CONTROL: Final = {
     ),
     Metric.BM: Control.METER,
 }
+# of clips; others are means
 SHARES: Final = frozenset(
     (Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM)
-)  # of clips; others are means
+)
 Scores = Mapping[Metric, float]  # within [0, 1]; a metric is missing where the clip does not count
 
 

@@ -10,9 +10,8 @@ from training.metrics.controls import Controls
 from training.metrics.intervals import mean_interval, share_interval
 from training.metrics.outcomes import MEANING, OF_CONTROL, SHARES, Metric, Scores, Variant, scores
 
-_OTHERS: Final = (
-    20  # of each prompt: the mean over them is sure enough to tell a system from chance
-)
+# of each prompt: the mean over them is sure enough to tell a system from chance
+_OTHERS: Final = 20
 
 
 class Figure(Record):

@@ -10,9 +10,8 @@ from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
 
-WIDEST: Final = (
-    65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
-)
+# recipes come with models of others too: beyond this, shapes alone are no small matter
+WIDEST: Final = 65_536
 CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
 
 

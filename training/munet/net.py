@@ -95,9 +95,8 @@ class MuNet(nn.Module):
         """When each frame of a level is, if frames are to know."""
         if self.config.frame_rate_hz is None:
             return None
-        frames_T = (
-            torch.arange(frames, device=device) * 2**depth
-        )  # the frame of the latent that each is centred on
+        # the frame of the latent that each is centred on
+        frames_T = torch.arange(frames, device=device) * 2**depth
         times_s_T: torch.Tensor = (frames_T + 0.5) / self.config.frame_rate_hz
         return times_s_T
 

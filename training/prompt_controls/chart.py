@@ -13,9 +13,8 @@ from schemas.errors import SchemaError
 from schemas.pitch import Key
 from training.errors import TrainingError
 
-_SEPARATORS: Final = re.compile(
-    r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+"
-)  # a dash parts chords, but not "C-7"
+# a dash parts chords, but not "C-7"
+_SEPARATORS: Final = re.compile(r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+")
 _TIMES: Final = re.compile(r"(.+):(\d{1,2})")
 _NO_CHORD_SIGNS: Final = ("N", "NC", "N.C.", "N.C")
 MAX_BARS_OF_ONE: Final = 16

@@ -22,9 +22,8 @@ from training.prompt_controls.wishes import Source, signature
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
 STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is right by definition
-GUESSED_CONFIDENCE: Final = (
-    0.5  # of what was worked out or filled in; no measured figure, it says that nobody asked for it
-)
+# of what was worked out or filled in; no measured figure, it says that nobody asked for it
+GUESSED_CONFIDENCE: Final = 0.5
 
 
 class Came(Record):

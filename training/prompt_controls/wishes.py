@@ -32,9 +32,8 @@ class Source(StrEnum):
     FLAG = "flag"
     CAPTION = "caption"
     CHORDS = "chords"  # a key worked out from chords that a flag or the caption states
-    PREDICTED = (
-        "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
-    )
+    # nobody says: what a learned predictor takes from the rest of the caption
+    PREDICTED = "predicted"
     CORPUS = "corpus"  # nobody says: what is usual in the corpus
     DEFAULT = "default"  # nobody says, and nothing was counted: common knowledge
 

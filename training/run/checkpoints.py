@@ -8,9 +8,10 @@ A run's folder, local or remote::
       ema.safetensors       averaged weights: those that play
       optimizer.pt          moments
       recipe.json           the training recipe
-      corpus.json           sentences per prompt, statistics that fill what a prompt leaves open, what the latents are
-      state.json            step, counts, the SHA-256 of each of the others, and its own seal; written last: a checkpoint without
-                            it is not one
+      corpus.json           sentences per prompt, statistics that fill what a prompt leaves open,
+                            what the latents are
+      state.json            step, counts, the SHA-256 of each of the others, and its own seal;
+                            written last: a checkpoint without it is not one
 
 There is no random state and no place in the data to keep: every draw depends on the seed and the
 step.
@@ -60,9 +61,8 @@ class State(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
-    files: dict[str, str] = Field(
-        {}
-    )  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+    # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+    files: dict[str, str] = Field({})
 
     @property
     def names(self) -> tuple[str, ...]:

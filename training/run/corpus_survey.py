@@ -33,9 +33,8 @@ class DatasetFacts(Record):
     target: str
     samples: int
     name: str = ""
-    sha256: str = (
-        ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
-    )
+    # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    sha256: str = ""
     obbligato: str = ""  # what built it
     sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
     tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
@@ -44,9 +43,8 @@ class DatasetFacts(Record):
 class Survey(Record):
     """What is known of the corpora of a run; kept beside its checkpoints."""
 
-    datasets: tuple[
-        DatasetFacts, ...
-    ]  # also those that were learned from before the present ones, which come last
+    # also those that were learned from before the present ones, which come last
+    datasets: tuple[DatasetFacts, ...]
     codec: CodecFacts
     latents: bool  # the shards hold them; else audio is encoded as it is read
     mean_sentences: float

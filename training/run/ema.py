@@ -16,9 +16,8 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self._own = [
-            own(parameter.detach()) for parameter in model.parameters()
-        ]  # the same memory: they follow training
+        # the same memory: they follow training
+        self._own = [own(parameter.detach()) for parameter in model.parameters()]
         self._averages = [value.clone() for value in self._own]
 
     @torch.no_grad()

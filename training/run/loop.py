@@ -114,9 +114,8 @@ class _Run:
         self.first_step, self.unusable = (
             self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
         )
-        self.reasons: list[
-            str
-        ] = []  # why samples of this process could not be used, of the first few
+        # why samples of this process could not be used, of the first few
+        self.reasons: list[str] = []
         world.wait()  # nobody writes a checkpoint while another still reads the last one
 
     def go(self, stop: Callable[[], bool]) -> Trained:

@@ -97,9 +97,8 @@ def spectrogram_picture(wave: Wave) -> npt.NDArray[np.uint8]:
         np.maximum(power / max(float(power.max()), 1e-12), 10 ** (_FLOOR_DB / 10))
     )
     grey = ((level_db - _FLOOR_DB) / -_FLOOR_DB * 255).astype(np.uint8)
-    return np.ascontiguousarray(
-        grey[: _WINDOW // 4 + 1][::-1]
-    )  # up to a quarter of the rate: where music is
+    # up to a quarter of the rate: where music is
+    return np.ascontiguousarray(grey[: _WINDOW // 4 + 1][::-1])
 
 
 def _mirror(project: str, folder: str) -> None:

@@ -26,9 +26,8 @@ from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
 _HERE: Final = ("127.0.0.1", "localhost")
-_PATIENCE: Final = timedelta(
-    minutes=60
-)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
+# of all others while the first surveys corpora, or writes gigabytes to a slow disk
+_PATIENCE: Final = timedelta(minutes=60)
 
 
 class World(NamedTuple):
@@ -111,14 +110,12 @@ def _meet(backend: str, rank: int, ranks: int) -> None:
     is_here = address in _HERE and port.isdigit()
     if is_here or os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
-    if (
-        not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    ):  # machines find each other; torchrun has its own store
+    # machines find each other; torchrun has its own store
+    if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         dist.init_process_group(backend, timeout=_PATIENCE)
         return
-    listening = (
-        socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None
-    )  # by itself torch listens on all addresses
+    # by itself torch listens on all addresses
+    listening = socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None
     store = dist.TCPStore(  # type: ignore[attr-defined]  # its documented place
         _HERE[0], int(port), ranks, rank == 0, _PATIENCE, master_listen_fd=listening
     )
@@ -164,11 +161,8 @@ def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
         )
     mesh = init_device_mesh(world.device.type, (world.ranks,))
     parts = [module for module in model.modules() if isinstance(module, Layer)]
-    for module in (
-        *parts,
-        *model.children(),
-        model,
-    ):  # the children too: sampling calls them by themselves
+    # the children too: sampling calls them by themselves
+    for module in (*parts, *model.children(), model):
         fully_shard(module, mesh=mesh)
     return model
 

@@ -38,10 +38,8 @@ from schemas.record import Record
 
 PLAN: Final = "clips/plan.json"
 INPUT_LEDGER: Final = "ledger/inputs.parquet"
-MARKED: Final = (
-    "ledger",
-    "inputs",
-)  # folder and name of the marker that vouches for that ledger, and for where songs stand
+# folder and name of the marker that vouches for that ledger, and for where songs stand
+MARKED: Final = ("ledger", "inputs")
 _BUCKET_FOLDERS: Final = (
     "clips",
     "annotations",
@@ -135,9 +133,8 @@ def settle_corpus(
         ledger, totals = _write_ledger(store, assign_buckets_sql.ledger(found))
         inputs = {"in": sum(slices.values()), **totals}
         check_inputs(inputs)
-        if not inputs.get(
-            "used"
-        ):  # an outage of the sources must not cost what was built from them
+        # an outage of the sources must not cost what was built from them
+        if not inputs.get("used"):
             raise PipelineError(
                 f"none of the {inputs['in']} inputs can be used; `obbligato dead ls {store.url}` "
                 "says why for each. "
@@ -168,7 +165,9 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
     standing = side_by_side(partial(_songs_in_force, store), buckets)
     found.fill("in_force", chain([_SONGS.empty_table()], standing))
     [(held, gone)] = found.rows(
-        """select count(distinct song_id), count(distinct song_id) filter (song_id not in (select song_id from songs)) from in_force"""
+        """select count(distinct song_id),
+                  count(distinct song_id) filter (song_id not in (select song_id from songs))
+           from in_force"""
     )
     if gone:
         worst = found.rows(

@@ -102,10 +102,11 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]
+    # windows are rounded
     return [
         (start_s, min(end_s, song.duration_s))
         for start_s, end_s in _cut_song(song.duration_s, recipe)
-    ]  # windows are rounded
+    ]
 
 
 def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, float]]:

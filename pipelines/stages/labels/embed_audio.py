@@ -40,9 +40,8 @@ def embed_bucket(job: Job) -> Done:
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
-    usable = [
-        clip for clip in bucket_clips if labels is None or clip.clip_key in labels
-    ]  # the others died when they were annotated
+    # the others died when they were annotated
+    usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]
     with clips.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in clips.batches(usable, per_call(recipe)):
             excerpts = [

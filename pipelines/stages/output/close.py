@@ -29,10 +29,8 @@ from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 
-_MEASURED_ANEW: Final = {
-    "agreement",
-    "obbligato",
-}  # by this machine and this version: no claims about what was built
+# by this machine and this version: no claims about what was built
+_MEASURED_ANEW: Final = {"agreement", "obbligato"}
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
@@ -160,8 +158,10 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
                 )
             )
         found.run(
-            f"""create table said as select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT}) as name,
-                    count(*) as clips from clips group by all"""
+            f"""create table said as
+                select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT})
+                       as name, count(*) as clips
+                from clips group by all"""
         )
         named = found.rows(
             f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}"

@@ -145,8 +145,7 @@ STAGE: Final = Stage(
     ("clips", "variants"),
     encode_bucket,
     tools,
-    looks_at=lambda job: codec_facts(
-        job.recipe
-    ).model_dump(),  # rate and shape may be set beside the weights
+    # rate and shape may be set beside the weights
+    looks_at=lambda job: codec_facts(job.recipe).model_dump(),
     asked=lambda recipe: recipe.encodes,
 )

@@ -55,9 +55,8 @@ def pack_bucket(job: Job) -> Done:
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if samples:
         files += _write_shard(job, samples)
-        if not job.recipe.pack.keep_variants and len(samples) == len(
-            varied
-        ):  # else the shard has not all of their audio
+        # else the shard has not all of their audio
+        if not job.recipe.pack.keep_variants and len(samples) == len(varied):
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
@@ -90,9 +89,9 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
         key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key),
     )
     texts, vectors = _texts(job), _vectors(job)
-    offsets: list[
-        int
-    ] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
+    # of each sample's first header, and the end of the last: a reader fetches a sample with one
+    # range read
+    offsets: list[int] = []
     latents = encode.read_latents(job) if job.recipe.encodes else nullcontext()
     with (
         read_audio(job) as audio_of,
@@ -242,9 +241,8 @@ def _without(job: Job, bucket_clips: list[Clip], folder: str, stage: str) -> Ite
     """
     found = {clip.clip_key: clip for clip in bucket_clips}
     for row in bucket.read_dead(job, folder):
-        clip = (
-            found.get(row.key) or found[row.key.rpartition("-")[0]]
-        )  # a clip's key, or a sample's
+        # a clip's key, or a sample's
+        clip = found.get(row.key) or found[row.key.rpartition("-")[0]]
         yield _ledger(
             row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message
         ).replaced(unit=Unit.TEXT)

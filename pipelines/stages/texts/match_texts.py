@@ -24,9 +24,8 @@ from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
 FOLDER: Final = "matches"
-_AT_HAND: Final = (
-    ExitStack()
-)  # local copies of what lies on an object store, kept for as long as the process
+# local copies of what lies on an object store, kept for as long as the process
+_AT_HAND: Final = ExitStack()
 atexit.register(_AT_HAND.close)
 
 

@@ -14,10 +14,8 @@ from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
 from tests.support.waiting import until
 
-IMPORTING = {
-    **os.environ,
-    "PYTHONPATH": str(Path(__file__).parents[3]),
-}  # what is started looks nowhere else
+# what is started looks nowhere else
+IMPORTING = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 HERE = Launching().made
 
 

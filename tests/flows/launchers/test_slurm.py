@@ -327,9 +327,8 @@ def test_a_job_that_somebody_cancels_is_not_submitted_again(cluster: Path, tmp_p
         job(tmp_path / "m", "--stops", "1"),
         Listener(lambda _: slurm_stand_in.scancel(["100"])),
     )
-    assert ended == Ended(
-        143, log=log(tmp_path)
-    )  # a stop, and no failure that its log could explain
+    # a stop, and no failure that its log could explain
+    assert ended == Ended(143, log=log(tmp_path))
     assert len(list(cluster.iterdir())) == 1
     assert not (cluster / "100" / "asked").exists()
 

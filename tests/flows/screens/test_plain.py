@@ -16,6 +16,7 @@ from tests.support.building import ROOT
 
 PACKAGES = ("flows", "training", "pipelines", "schemas")
 PRINTERS = {"flows/screens/terminal.py", "flows/screens/plain.py"}
+# calls of print: ruff's part
 FORBIDDEN = {
     "Console",
     "rich.print",
@@ -23,7 +24,7 @@ FORBIDDEN = {
     "sys.stderr",
     "sys.__stdout__",
     "sys.__stderr__",
-}  # calls of print: ruff's part
+}
 
 
 def names(path: Path) -> Iterator[str]:

@@ -238,12 +238,8 @@ def test_a_folder_of_more_files_than_one_answer_holds_is_listed_whole(
 def test_a_folder_on_an_object_store_is_its_files_and_no_name_like_it(
     remote: Store, bucket: str, behind: Any
 ) -> None:
-    for key in (
-        "out/a/",
-        "out/a/x",
-        "out/ab/y",
-        "out/file",
-    ):  # the first is what a web console makes for an empty folder
+    # the first is what a web console makes for an empty folder
+    for key in ("out/a/", "out/a/x", "out/ab/y", "out/file"):
         behind.put_object(Bucket=bucket, Key=key, Body=b"")
     assert (remote.names("a"), remote.names("file"), remote.names("nowhere")) == (["x"], [], [])
 

@@ -82,9 +82,8 @@ def test_one_chord_is_one_segment_and_equal_neighbours_are_one() -> None:
 
 
 def test_more_chords_than_bars_share_the_beats_evenly() -> None:
-    laid = laid_chart(
-        listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8)
-    )  # two bars, eight beats
+    # two bars, eight beats
+    laid = laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8))
     assert spans(laid.segments) == [
         (0, 2, "A:min"),
         (2, 4, "F:maj"),
@@ -157,9 +156,8 @@ def test_a_grid_goes_through_the_starts_that_are_stated() -> None:
     assert grid.times_s[:4] == (0.3, 0.8, 1.3, 1.8)
     assert grid.numbers[:4] == (3, 4, 1, 2)
     assert grid_through([0.0], 100, 3, 4.0).times_s[0] == 0.0
-    by_beats = grid_through(
-        [0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0
-    )  # three on beats, two a bar apart: beats count first
+    # three on beats, two a bar apart: beats count first
+    by_beats = grid_through([0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0)
     assert by_beats.times_s[0] == 0.2
     off = grid_through([0.0, 2.0, 4.0, 5.2], 120, 4, 6.0)  # one that strays moves nothing
     assert (off.times_s[0], off.numbers[0]) == (0.0, 1)
