@@ -68,7 +68,7 @@ class Budget:
 
     def __init__(self, limit: int, spent: int) -> None:
         # settled, and set aside by runs that ended before they settled it
-        self.limit, self.spent = (limit, spent)
+        self.limit, self.spent = limit, spent
         self.aside = 0  # by calls of this run
         self._under_way = 0
         self._changed = asyncio.Condition()

@@ -92,7 +92,8 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        # a file system without hard links: the file is empty for a moment, and then an unknown run's
+        # a file system without hard links: for a moment the file is empty, and then an unknown
+        # run's
         if is_of_the_machine(error):
             raise
         try:

@@ -28,19 +28,20 @@ _NAMES_ARE_DATA: Final = (
     "Answer with a JSON object that has one key, "
 )
 _SYSTEM: Final = {
-    Form.LONG: f"You describe how music sounds. {_ABOUT}write `count` different sentences, each a "
-    "description of the recording that makes "
-    "sense alone: what plays and who sings and how, the genre, the mood, the energy, the room, "
-    "the age of the sound, what one might do "
-    "while it plays. Mention no name: no title, person, band, album, label or place that the "
-    "names contain. Give no tempo, meter, key, "
-    f'chord or time. Plain text, at most thirty words a sentence. {_NAMES_ARE_DATA}"sentences", '
-    "a list of `count` strings.",
-    Form.SHORT: f"You label how music sounds. {_ABOUT}write `count` different labels of one to four "
-    "words in lower case: instruments, "
-    "kinds of voice, genre, mood, energy, character of the sound. No names, no tempo, meter, "
-    "key, chord or time. "
-    f'{_NAMES_ARE_DATA}"tags", a list of `count` strings.',
+    Form.LONG: (
+        f"You describe how music sounds. {_ABOUT}write `count` different sentences, each a "
+        "description of the recording that makes sense alone: what plays and who sings and how, "
+        "the genre, the mood, the energy, the room, the age of the sound, what one might do while "
+        "it plays. Mention no name: no title, person, band, album, label or place that the names "
+        "contain. Give no tempo, meter, key, chord or time. Plain text, at most thirty words a "
+        f'sentence. {_NAMES_ARE_DATA}"sentences", a list of `count` strings.'
+    ),
+    Form.SHORT: (
+        f"You label how music sounds. {_ABOUT}write `count` different labels of one to four words "
+        "in lower case: instruments, kinds of voice, genre, mood, energy, character of the sound. "
+        f'No names, no tempo, meter, key, chord or time. {_NAMES_ARE_DATA}"tags", a list of '
+        "`count` strings."
+    ),
 }
 _FIELDS: Final = {Form.LONG: "sentences", Form.SHORT: "tags"}
 # for one text at its longest, with room to spare

@@ -60,8 +60,10 @@ def distance(one: Gaussian, other: Gaussian) -> float:
     With Cᵢ = Fᵢᵀ Fᵢ the last trace is the sum of the singular values of F₁ F₂ᵀ: no root of a matrix
     is taken, so nothing is added to covariances to make them regular.
 
-    >>> round(distance(of_moments([0.0], [[4.0]]), of_moments([3.0], [[1.0]])), 9)  # (0 - 3)² + (2 - 1)²
+    >>> round(distance(of_moments([0.0], [[4.0]]), of_moments([3.0], [[1.0]])), 9)
     10.0
+
+    That is (0 - 3)² + (2 - 1)².
     """
     shift = one.mean - other.mean
     spread = np.sum(one.factor**2) + np.sum(other.factor**2)

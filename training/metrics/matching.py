@@ -31,7 +31,8 @@ def tempo_bin(bpm: float) -> int:
 def same_or_relative(asked: Key, heard: Key) -> bool:
     """Whether the key heard is the one asked for or has the same signature.
 
-    >>> same_or_relative(Key.parse("C major"), Key.parse("A minor")), same_or_relative(Key.parse("C major"), Key.parse("Eb minor"))
+    >>> asked, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
+    >>> same_or_relative(asked, relative), same_or_relative(asked, other)
     (True, False)
     """
     return heard in (asked, asked.relative())
@@ -43,7 +44,8 @@ def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
 
     For C major it takes E flat minor, for A minor F sharp major.
 
-    >>> same_or_wrong_relative(Key.parse("A minor"), Key.parse("F# major")), same_or_wrong_relative(Key.parse("A minor"), Key.parse("C"))
+    >>> asked, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
+    >>> same_or_wrong_relative(asked, wrong), same_or_wrong_relative(asked, relative)
     (True, False)
     """
     if heard == asked:

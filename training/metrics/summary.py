@@ -46,7 +46,8 @@ def control_figures(
     """Each metric over the clips that count for it; a metric for which none does is not among them.
 
     >>> waltz, silent = Controls(meter=3), Controls()
-    >>> [(one.name, one.value, one.clips) for one in control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])]
+    >>> found = control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])
+    >>> [(one.name, one.value, one.clips) for one in found]
     [('BM', 0.5, 2)]
     """
     listed = list(pairs)

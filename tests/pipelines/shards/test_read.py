@@ -144,7 +144,10 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
                 (
                     "0",
                     "bad_json",
-                    "its JSON cannot be read: a whole number of 5001 signs is more than 64 bits hold",
+                    (
+                        "its JSON cannot be read: a whole number of 5001 signs is more than 64 "
+                        "bits hold"
+                    ),
                 )
             ],
         ),
@@ -167,7 +170,10 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
                 (
                     "../0",
                     "unsafe_name",
-                    "leads out of the folder it would be unpacked into; never written under this name",
+                    (
+                        "leads out of the folder it would be unpacked into; never written under "
+                        "this name"
+                    ),
                 )
             ],
         ),
