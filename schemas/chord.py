@@ -125,8 +125,8 @@ class Chord(Record):
         except ValueError as error:
             allowed = ", ".join(ChordQuality)
             raise SchemaError(
-                f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], "
-                f"quality one of {allowed}"
+                f"{harte!r} is no chord of the vocabulary: "
+                f"expected root:quality[/degree], quality one of {allowed}"
             ) from error
         return cls(root=root, quality=quality, bass=(root + step) % 12 if step else None)
 

@@ -118,8 +118,8 @@ class ChordSegment(Record):
     def _check(self) -> Self:
         if self.end_s <= self.start_s:
             raise SchemaError(
-                f"chord {self.label} ends at {self.end_s} s, not after its start at "
-                f"{self.start_s} s"
+                f"chord {self.label} ends at {self.end_s} s, "
+                f"not after its start at {self.start_s} s"
             )
         if self.label != NO_CHORD:
             Chord.parse(self.label)
@@ -144,8 +144,8 @@ class Chords(Claim):
         for earlier, later in pairwise(self.segments):
             if abs(later.start_s - earlier.end_s) > 1e-6:
                 raise SchemaError(
-                    f"chord segments must join: one ends at {earlier.end_s} s, the next starts "
-                    f"at {later.start_s} s"
+                    f"chord segments must join: one ends at {earlier.end_s} s, "
+                    f"the next starts at {later.start_s} s"
                 )
         return self
 

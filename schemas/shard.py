@@ -35,8 +35,8 @@ class ShardIndex(Record):
             return self
         if len(self.offsets) != self.count + 1:
             raise SchemaError(
-                f"offsets: {len(self.offsets)} of them for {self.count} samples; expected one "
-                "more than samples"
+                f"offsets: {len(self.offsets)} of them for "
+                f"{self.count} samples; expected one more than samples"
             )
         if (
             self.offsets[0] < 0

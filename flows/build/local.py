@@ -143,8 +143,8 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
             for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
         ):
             raise PipelineError(
-                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` "
-                "again before it is verified"
+                f"{store.url}: stage {stage.name} is unfinished or stale; "
+                "run `obbligato build` again before it is verified"
             )
     for job in jobs:
         store.delete(marker_name(order[-1].folder, job.bucket))

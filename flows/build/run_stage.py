@@ -99,8 +99,8 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
         return sizes(store)
     except FileNotFoundError as error:
         raise PipelineError(
-            f"{store.url}: step {stage.name} needs step {before}, which is not done; run "
-            "`obbligato build`"
+            f"{store.url}: step {stage.name} needs step {before}, "
+            "which is not done; run `obbligato build`"
         ) from error
 
 

@@ -248,8 +248,8 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
     sources = store.read_json(SOURCES)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise Damaged(
-            f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it "
-            "is written anew"
+            f"{out}/{SOURCES} is not a list of places; "
+            "build again with your own sources, and it is written anew"
         )
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
@@ -260,6 +260,6 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
         FileNotFoundError,
     ) as error:
         raise Damaged(
-            f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is "
-            "written anew"
+            f"{out}/{RECIPE} is not a recipe ({error}); "
+            "build again with your own, and it is written anew"
         ) from error

@@ -56,8 +56,8 @@ class EngineSettings(BaseModel):
     def _check(self) -> Self:
         if self.dask and self.slices < 2:
             raise ValueError(
-                "a Dask cluster shares the work by slices: set slices to a few times the number "
-                "of its workers"
+                "a Dask cluster shares the work by slices: "
+                "set slices to a few times the number of its workers"
             )
         return self
 
@@ -152,8 +152,8 @@ def started_run(
     """
     if out.startswith("memory://"):
         raise UsageError(
-            f"{out} lies in one process's memory, and steps run in others; name a folder or "
-            "another URL"
+            f"{out} lies in one process's memory, "
+            "and steps run in others; name a folder or another URL"
         )
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
         # all of it was checked

@@ -102,8 +102,8 @@ def check_end(ended: Ended, out: str) -> None:
             f"the first error in {ended.log}" if ended.log else "the first error that it printed"
         )
         raise UsageError(
-            f"training ended with status {ended.status}; {where} says why. The same command goes "
-            f"on in {out}"
+            f"training ended with status {ended.status}; "
+            f"{where} says why. The same command goes on in {out}"
         )
 
 

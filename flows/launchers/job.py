@@ -156,6 +156,5 @@ def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
     if asked and asked != wanted:
         tell(
             f"{what} was submitted with other options, or by another version, and goes on with "
-            "those. "
-            "To change them: stop this command, which cancels the job, and give it again"
+            "those. To change them: stop this command, which cancels the job, and give it again"
         )

@@ -36,13 +36,13 @@ class LocalLauncher:
         """Raises `UsageError` for more than one node, and for a run's folder that is a URL."""
         if job.nodes > 1:
             raise UsageError(
-                f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher "
-                "slurm or kubernetes"
+                f"the local launcher has one machine, not {job.nodes}: "
+                "--nodes 1, or --launcher slurm or kubernetes"
             )
         if "://" in job.out:
             raise UsageError(
-                f"{job.out}: a run is written to a folder of this machine, such as a mounted "
-                "disk, not to a URL"
+                f"{job.out}: a run is written to a folder of this "
+                "machine, such as a mounted disk, not to a URL"
             )
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:

@@ -16,8 +16,10 @@ _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queu
 # that a program gets to end by itself when this process is told to stop
 _SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
-    r"\bnot ?found\b|does not exist|invalid (job "
-    r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate",
+    (
+        r"\bnot ?found\b|does not exist|invalid (job "
+        r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate"
+    ),
     re.IGNORECASE,
 )
 

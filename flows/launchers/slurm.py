@@ -77,8 +77,8 @@ class SlurmLauncher:
         """
         if "://" in job.out or "\n" in job.out:
             raise UsageError(
-                f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to "
-                "a URL"
+                f"{job.out}: a run on Slurm is written "
+                "to a folder that all nodes share, not to a URL"
             )
         require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
 
@@ -101,8 +101,8 @@ class SlurmLauncher:
             number = found[0].number
             if time.monotonic() > deadline:
                 raise UsageError(
-                    f"Slurm job {number} of this folder has been ending for ten minutes: ask "
-                    "those who keep the cluster"
+                    f"Slurm job {number} of this folder has been ending "
+                    "for ten minutes: ask those who keep the cluster"
                 )
             if number != told:
                 tell(f"Slurm job {number} of this folder is ending: waited for")
@@ -141,8 +141,8 @@ class SlurmLauncher:
                     self.cancel(Handle(one.number))
         except UsageError as second:
             raise UsageError(
-                f"{str(error) or repr(error)}; see `squeue --me` whether a job {job.name} was "
-                f"submitted: {second}"
+                f"{str(error) or repr(error)}; see `squeue --me` "
+                f"whether a job {job.name} was submitted: {second}"
             ) from error
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
@@ -225,8 +225,8 @@ class SlurmLauncher:
         )
         if found.returncode or not found.stdout.strip():
             raise Refused(
-                f"Slurm knows no job {number} any more, and its accounting does not either; its "
-                "log says how it ended"
+                f"Slurm knows no job {number} any more, "
+                "and its accounting does not either; its log says how it ended"
             )
         name, code = found.stdout.strip().splitlines()[-1].split("|")
         return _State(name.split()[0], _status(code))  # CANCELLED by 1000

@@ -51,9 +51,8 @@ def _head(report: Report) -> Iterator[str]:
     yield f"<h1>{escape(report.system)}</h1>"
     yield (
         (
-            f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + '
-            f"{counts.dead} "
-            f"dead + {counts.skipped} skipped"
+            f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> '
+            f"+ {counts.dead} dead + {counts.skipped} skipped"
         )
         + (f" · {counts.without_prompt} scored without a prompt" if counts.without_prompt else "")
         + (f" · {counts.swaps} scored in the swap test alone" if counts.swaps else "")

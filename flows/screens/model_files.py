@@ -64,8 +64,8 @@ def evaluation_of(report: bytes) -> Evaluation:
     except ValidationError as error:
         first = error.errors()[0]
         raise TrainingError(
-            f"this is not a report.json of this version: {'.'.join(map(str, first['loc']))}: "
-            f"{first['msg']}"
+            "this is not a report.json of this version: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from error
     space = found.space
     cosine = space.prompt_cosine.value if space.prompt_cosine else None

@@ -117,8 +117,8 @@ def _sheet(labels: Labels) -> Iterator[str]:
     beats = labels.beats
     if most > _MOST_BEATS or len(beats.times_s) > _MOST_DRAWN:
         yield (
-            f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by "
-            "time:"
+            f"     {len(beats.times_s):,} beats, numbered "
+            f"up to {most}, are not drawn; chords by time:"
         )
         labels = labels.replaced(
             beats=Beats(

@@ -52,8 +52,9 @@ def _print_labels(console: Screen, labels: LabelStats, width: int) -> None:
     """How pseudo-labels spread; nothing where there are none."""
     for form, of_form in labels.forms.items():
         title = (
-            f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} "
-            "different ones"
+            "\n"
+            f"{_FORMS[form]} chosen by embedding: "
+            f"{of_form.labels:,} of {of_form.distinct:,} different ones"
         )
         console.print(Text(title, style="bold"))
         console.print(

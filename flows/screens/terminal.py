@@ -144,8 +144,8 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
 def print_recovery(means: Mapping[str, Any]) -> None:
     """How well the labels of composed pieces were recovered."""
     console.print(
-        "labels of the original clips against the exact truth of the pieces (F within 70 ms, "
-        "shares otherwise):"
+        "labels of the original clips against the exact truth "
+        "of the pieces (F within 70 ms, shares otherwise):"
     )
     console.print(agreement_table({"truth": means}))
 
@@ -160,8 +160,8 @@ def print_plan(plan: Plan) -> None:
         console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(
-        f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, "
-        f"{plan.sample_hours:.2f} hours"
+        f"output:  {plan.clips} clips in {plan.buckets} buckets, "
+        f"{plan.samples} samples, {plan.sample_hours:.2f} hours"
     )
     console.print(
         f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk"

@@ -51,8 +51,8 @@ def annotator(role: Role, name: str) -> Any:
         return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
     except (ImportError, AttributeError) as error:
         raise PipelineError(
-            f"no annotator of {role} called {name!r} ({error}); see pipelines/annotators for the "
-            "ones there are"
+            f"no annotator of {role} called {name!r} ({error}); "
+            "see pipelines/annotators for the ones there are"
         ) from error
 
 

@@ -88,8 +88,8 @@ class BarTracker(torch.nn.Module):
         lengths_L = _beat_lengths(60 * fps / max_bpm, 60 * fps / min_bpm)
         if lengths_L[0] < 2:
             raise PipelineError(
-                f"max_bpm is {max_bpm}, but a beat must last two of {fps} frames a second: at "
-                f"most {30 * fps} BPM"
+                f"max_bpm is {max_bpm}, but a beat must last two "
+                f"of {fps} frames a second: at most {30 * fps} BPM"
             )
         self.meters, self.fps = tuple(meters), fps
         self.shortest, self.longest = int(lengths_L[0]), int(lengths_L[-1])

@@ -312,8 +312,8 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
         block = sound.read(frames, dtype="float32", always_2d=True)
     except OSError as error:  # it could be read when it was listed
         raise MachineFault(
-            f"{path} can no longer be read: {error.strerror}; run again once it can, or to list "
-            "anew"
+            f"{path} can no longer be read: {error.strerror}; "
+            "run again once it can, or to list anew"
         ) from error
     except (soundfile.LibsndfileError, RuntimeError) as error:
         _check_readable(path)

@@ -129,8 +129,8 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
         inner = inner.__cause__ or inner.__context__
     if isinstance(error, grpc.Call):
         return PipelineError(
-            f"stage {stage.name} failed: the job server is gone or does not answer "
-            f"({error.details()})"
+            f"stage {stage.name} failed: the job server "
+            f"is gone or does not answer ({error.details()})"
         )
     return PipelineError(
         f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}"

@@ -23,7 +23,6 @@ def check_shrinking(gone: int, in_force: int, what: str, why: str) -> None:
     if gone > 1 and gone > _MOST * in_force:
         raise Shrinks(
             f"this run would remove {gone} of the {in_force} {what} in force "
-            f"({gone / in_force:.0%}): {why}. What is in force stands as it "
-            "was. Mend the sources and run again; or, if it is meant, run with --shrink (in a "
-            "flow: shrink = true)"
+            f"({gone / in_force:.0%}): {why}. What is in force stands as it was. Mend the sources "
+            "and run again; or, if it is meant, run with --shrink (in a flow: shrink = true)"
         )

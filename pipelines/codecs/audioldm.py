@@ -124,8 +124,8 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
     except Exception as error:
         # configurations and weights of others bring libraries to raise anything
         expected = (
-            "expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, "
-            f"with {STORED}"
+            "expected an id on the Hugging Face hub, "
+            f"or a folder with vae/ and vocoder/ in it, with {STORED}"
         )
         raise PipelineError(
             f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})"

@@ -34,13 +34,13 @@ class EncodecCodec(QuantisedCodec):
         config: Any = model.config
         if config.audio_channels != 1:
             raise PipelineError(
-                f"this encodec model has {config.audio_channels} channels: only mono ones can be "
-                "used"
+                f"this encodec model has {config.audio_channels} "
+                "channels: only mono ones can be used"
             )
         if config.normalize or config.chunk_length_s is not None:
             raise PipelineError(
-                "this encodec model keeps the loudness of each chunk beside its codes: only ones "
-                "without can be used"
+                "this encodec model keeps the loudness of each chunk "
+                "beside its codes: only ones without can be used"
             )
         super().__init__(model)
 

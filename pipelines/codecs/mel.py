@@ -80,9 +80,8 @@ class MelCodec:
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != facts.bands:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
-                "are not this codec's: "
-                f"it has {facts.channels} and {facts.bands}"
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
+                f"bands are not this codec's: it has {facts.channels} and {facts.bands}"
             )
         return self.played(_unfolded(latents_BCTF.float()))
 

@@ -52,8 +52,8 @@ class QuantisedCodec(ABC):
         spread = self._codebook_spread()
         if not bool((spread.size_C1 > 0).all() and spread.size_C1.isfinite().all()):
             raise PipelineError(
-                f"these {self.name} weights have codebooks whose entries are all the same: they "
-                "were never trained"
+                f"these {self.name} weights have codebooks whose "
+                "entries are all the same: they were never trained"
             )
         self._spread = spread
 
@@ -89,9 +89,8 @@ class QuantisedCodec(ABC):
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
-                "are not this codec's: "
-                f"it has {facts.channels} and 1"
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
+                f"bands are not this codec's: it has {facts.channels} and 1"
             )
         rounded_BDT = self._rounded(
             latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1

@@ -74,8 +74,8 @@ def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
 
     if not source:
         raise PipelineError(
-            "the vae codec is one of your own: name the folder of its weights; `obbligato "
-            "train-codec` makes one"
+            "the vae codec is one of your own: name the folder "
+            "of its weights; `obbligato train-codec` makes one"
         )
     try:
         autoencoder = AutoencoderKL.from_pretrained(

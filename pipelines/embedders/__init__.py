@@ -84,8 +84,8 @@ def offered(name: str) -> Offers:
     if name not in found:
         known = ", ".join(sorted({*BUILT_IN, *found}))
         raise PipelineError(
-            f"label.embedder {name} is unknown here: expected {known}, or install a package that "
-            "offers it"
+            f"label.embedder {name} is unknown here: "
+            f"expected {known}, or install a package that offers it"
         )
     plug_in: Offers = found[name].load()
     return plug_in

@@ -166,8 +166,8 @@ class Child:
         except _Died as died:
             if died.busy or died.outside:
                 raise Unfinished(
-                    f"{died.death.message}; the bucket stays unfinished: run again, or "
-                    f"{died.advice}"
+                    f"{died.death.message}; the bucket stays "
+                    f"unfinished: run again, or {died.advice}"
                 ) from died
             _reraise_refused(died)
             return died.death

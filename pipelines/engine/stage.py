@@ -280,8 +280,8 @@ def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
         forget(store, folder, bucket)
         raise Damaged(
-            f"{name} is not what was written: its SHA-256 has changed; run again, and it is made "
-            "anew"
+            f"{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return content
 

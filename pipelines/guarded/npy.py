@@ -41,8 +41,8 @@ def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating
     held = len(content) - start
     if math.prod(shape) * kind.itemsize != held:
         raise _strange(
-            f"its header claims the shape {_shown(shape)} of {kind.itemsize} bytes each, but "
-            f"{held} bytes follow"
+            f"its header claims the shape {_shown(shape)} "
+            f"of {kind.itemsize} bytes each, but {held} bytes follow"
         )
     array = np.frombuffer(content, kind, offset=start).reshape(
         shape, order="F" if fields["fortran_order"] else "C"

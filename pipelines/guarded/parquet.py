@@ -72,8 +72,10 @@ def parquet_rows(
             if allowed < 0:
                 raise DeadInput(
                     "bad_table",
-                    f"unpacks to {_GROWTH} times its size by row {number}: what follows is not "
-                    "read",
+                    (
+                        f"unpacks to {_GROWTH} times its size "
+                        f"by row {number}: what follows is not read"
+                    ),
                 )
 
 

@@ -81,8 +81,10 @@ def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
     if BROKEN not in cells and not any(name in cells for name in names):
         raise DeadInput(
             "no_uri_column",
-            f"has no column {' or '.join(names)}; map one with --map uri=NAME or set "
-            "ingest.uri_template",
+            (
+                f"has no column {' or '.join(names)}; "
+                "map one with --map uri=NAME or set ingest.uri_template"
+            ),
         )
 
 

@@ -74,8 +74,8 @@ class DamagedLine(NamedTuple):
     def wrong(self) -> str:
         """What is wrong, and what it costs."""
         return (
-            f"is not what was written in line {self.number}: its answer is not used, and its "
-            "money stays counted"
+            f"is not what was written in line {self.number}: "
+            "its answer is not used, and its money stays counted"
         )
 
     @property

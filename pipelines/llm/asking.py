@@ -62,9 +62,8 @@ class Health:
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
             raise (Passing if error.again else PipelineError)(
-                f"{self._in_a_row} requests in a row went unanswered, the last with "
-                f"{error.code}: {error.message}. "
-                "What was answered is kept; run again once the server works"
+                f"{self._in_a_row} requests in a row went unanswered, the last with {error.code}: "
+                f"{error.message}. What was answered is kept; run again once the server works"
             )
 
 

@@ -180,8 +180,8 @@ class Batched:
                 return ended
             if not unread and time.monotonic() > self._ends_at:
                 raise Passing(
-                    f"batch {batch.server_id} is under way; it is paid for and noted: run again "
-                    "later, and it is collected"
+                    f"batch {batch.server_id} is under way; "
+                    "it is paid for and noted: run again later, and it is collected"
                 )
             await asyncio.sleep(self._recipe.batch_poll_s)
 

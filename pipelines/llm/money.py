@@ -24,10 +24,9 @@ def price_of(recipe: LlmRecipe) -> Price:
     """
     if recipe.model not in recipe.prices:
         raise PipelineError(
-            f"llm.prices has no price for {recipe.model}: look it up and say it in US dollars "
-            "per million tokens, "
-            f"as --set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' (0 "
-            "for a server of your own)"
+            f"llm.prices has no price for {recipe.model}: look it up and say it in US "
+            f'dollars per million tokens, as --set \'llm.prices={{"{recipe.model}" '
+            "= {prompt = 0.0, answer = 0.0}}' (0 for a server of your own)"
         )
     return recipe.prices[recipe.model]
 
@@ -81,10 +80,9 @@ class Budget:
             while self.spent + self.aside + amount > self.limit:
                 if not self._under_way:
                     raise BudgetSpent(
-                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} is spent, "
-                        "and the next call may cost "
-                        f"{amount / USD:.6f}. What was answered is kept: raise the budget and "
-                        "run again; "
+                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} "
+                        f"is spent, and the next call may cost {amount / USD:.6f}. "
+                        "What was answered is kept: raise the budget and run again; "
                         "`obbligato captions quote` says what to expect"
                     )
                 await self._changed.wait()

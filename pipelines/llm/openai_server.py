@@ -72,13 +72,13 @@ class Server:
             usable = False
         if not usable:
             raise PipelineError(
-                "llm.base_url (or OPENAI_BASE_URL) is not the address of a server, such as "
-                "http://127.0.0.1:8000/v1"
+                "llm.base_url (or OPENAI_BASE_URL) is not the address "
+                "of a server, such as http://127.0.0.1:8000/v1"
             )
         if _url(recipe) == _OPENAI and not os.environ.get(KEY):
             raise PipelineError(
-                f"caption.paraphraser = openai needs a key in the environment variable {KEY}, or "
-                "llm.base_url of a server of yours"
+                "caption.paraphraser = openai needs a key in the environment "
+                f"variable {KEY}, or llm.base_url of a server of yours"
             )
 
     def __init__(self, recipe: LlmRecipe) -> None:

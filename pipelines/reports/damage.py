@@ -52,8 +52,8 @@ class NotWhole(PipelineError):
         self.lines = tuple(lines)
         more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
         super().__init__(
-            f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes "
-            "anew what it can"
+            f"{out} is not whole: {self.lines[0]}{more}; "
+            "run obbligato build again, which makes anew what it can"
         )
 
 

@@ -93,8 +93,8 @@ def nearest(
     )
     if min(k, plan.block_rows, plan.block_queries) < 1:
         raise PipelineError(
-            f"k, block_rows and block_queries are counts from 1; given: {k}, {plan.block_rows}, "
-            f"{plan.block_queries}"
+            "k, block_rows and block_queries are counts from 1; "
+            f"given: {k}, {plan.block_rows}, {plan.block_queries}"
         )
     search = _Search(_on(device, queries_QD, "the queries").float(), k, plan)
     for block in _blocks(blocks, search.queries_QD.shape[1], plan, device):
@@ -136,8 +136,8 @@ def _blocks(
     for number, piece in enumerate(pieces):
         if piece.ndim != 2 or piece.shape[1] != dimensions:
             raise PipelineError(
-                f"rows, piece {number}: shape {tuple(piece.shape)}, but the queries have "
-                f"{dimensions} dimensions"
+                f"rows, piece {number}: shape {tuple(piece.shape)}, "
+                f"but the queries have {dimensions} dimensions"
             )
         for start in range(0, len(piece), plan.block_rows):
             rows_BD = _on(device, piece[start : start + plan.block_rows], "the rows")
@@ -163,8 +163,8 @@ def _on(device: torch.device, rows: Rows, what: str) -> torch.Tensor:
     tensor = rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.array(rows))
     if tensor.ndim != 2 or tensor.dtype not in (torch.float16, torch.float32):
         raise PipelineError(
-            f"{what}: a matrix of float16 or float32 is wanted, not {tensor.ndim} dimensions of "
-            f"{tensor.dtype}"
+            f"{what}: a matrix of float16 or float32 is wanted, "
+            f"not {tensor.ndim} dimensions of {tensor.dtype}"
         )
     return tensor.to(device)
 

@@ -147,8 +147,10 @@ def _check_sample(
         if sound and abs(sound.duration_s - sample.duration_s) > _TOLERANCE_S:
             yield problem(
                 "audio_length",
-                f"its audio lasts {sound.duration_s:.3f} s, its JSON says "
-                f"{sample.duration_s:.3f} s",
+                (
+                    f"its audio lasts {sound.duration_s:.3f} s, "
+                    f"its JSON says {sample.duration_s:.3f} s"
+                ),
             )
 
 
@@ -226,6 +228,8 @@ def _check_index(
     if index.offsets not in (None, offsets):
         yield problem(
             "index_offsets",
-            f"{file} says otherwise where its samples begin: training would read other bytes as "
-            "them",
+            (
+                f"{file} says otherwise where its samples begin: "
+                "training would read other bytes as them"
+            ),
         )

@@ -92,14 +92,14 @@ class _Writing:
         name = safe_name(part.name)
         if name in self._from:
             message = (
-                f"{name} was written from {self._from[name]} already; extract the shards into "
-                "folders of their own"
+                f"{name} was written from {self._from[name]} already; "
+                "extract the shards into folders of their own"
             )
             return Problem(shard=sample.shard, key=sample.key, code="repeated_key", message=message)
         if not self._force and self._store.exists(name):
             raise PipelineError(
-                f"{self._store.path(name)} exists: name another folder, or --force to replace "
-                "what is there"
+                f"{self._store.path(name)} exists: "
+                "name another folder, or --force to replace what is there"
             )
         try:
             is_json = part.extension == "json" and sample.facts is not None

@@ -122,8 +122,8 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
         paths = [path]
     else:
         raise PipelineError(
-            f"{target} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz "
-            "file, or a URL of these"
+            f"{target} does not exist: name a build, a folder of tars, "
+            "a glob, a .tar or .tar.gz file, or a URL of these"
         )
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
@@ -163,13 +163,13 @@ def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Fou
         stated = dataset_file(_small(Shard(fs, f"{root}/{DATASET}", DATASET))).shards
     except DeadInput as error:
         raise PipelineError(
-            f"{readable(root)}/dataset.json cannot be read ({error}); name the folder "
-            f"{readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json cannot be read ({error}); "
+            f"name the folder {readable(root)}/shards instead"
         ) from error
     if stated is None:
         raise PipelineError(
-            f"{readable(root)}/dataset.json lists no shards; name the folder "
-            f"{readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json lists no shards; "
+            f"name the folder {readable(root)}/shards instead"
         )
     listed = {
         f"{root}/{row.file}": row for row in stated if "/" in row.file and ".." not in row.file
@@ -262,8 +262,8 @@ def _copied(start: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
     while block := read(_BLOCK):
         if out.tell() + len(block) > limit:
             return (
-                f"unpacks to more than {limit / 2**30:.3g} GiB; what follows is not read. Unpack "
-                "or fetch it first"
+                f"unpacks to more than {limit / 2**30:.3g} GiB; "
+                "what follows is not read. Unpack or fetch it first"
             )
         out.write(block)
     return ""

@@ -112,8 +112,8 @@ def export_parts(
             export.write_tests(iter(spool))
             if not any(export.rows.values()):
                 raise PipelineError(
-                    "nothing to export: no sample of Obbligato, in train or test, that has the "
-                    "captions of any part"
+                    "nothing to export: no sample of Obbligato, "
+                    "in train or test, that has the captions of any part"
                 )
     except OSError as error:
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error

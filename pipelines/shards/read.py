@@ -68,8 +68,10 @@ class RawSample(NamedTuple):
         if part.size > _PART_LIMIT:
             raise DeadInput(
                 "too_large",
-                f"{readable(part.name)} has {part.size / 2**20:.0f} MiB, limit "
-                f"{_PART_LIMIT / 2**20:g} MiB",
+                (
+                    f"{readable(part.name)} has {part.size / 2**20:.0f} "
+                    f"MiB, limit {_PART_LIMIT / 2**20:g} MiB"
+                ),
             )
         self.file.seek(part.offset)
         return self.file.read(part.size)
@@ -151,8 +153,8 @@ def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
                 key="",
                 code="no_end",
                 message=(
-                    "has no end-of-archive block: its writer was stopped, and samples may be "
-                    "missing"
+                    "has no end-of-archive block: its writer "
+                    "was stopped, and samples may be missing"
                 ),
             )
 
@@ -193,8 +195,10 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
     if key in known:
         yield problem(
             "repeated_key",
-            "comes again after other keys; only the first is used. A sample's members must stand "
-            "side by side, once",
+            (
+                "comes again after other keys; only the first is used. "
+                "A sample's members must stand side by side, once"
+            ),
         )
         return
     known.add(key)
@@ -203,8 +207,10 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
         if sum(part.extension == extension for part in group) > 1:
             yield problem(
                 "repeated_member",
-                f"has more than one .{readable(extension)} member; the first, at byte "
-                f"{first.offset}, is used",
+                (
+                    f"has more than one .{readable(extension)} member; "
+                    f"the first, at byte {first.offset}, is used"
+                ),
             )
     if key.startswith("/") or ".." in key.split("/"):
         yield problem(
@@ -236,8 +242,8 @@ def _audio_problems(parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
         yield (
             "several_audio",
             (
-                f"has {len(plain)} audio members, {', '.join('.' + name for name in plain)}: which "
-                "is meant is not stated"
+                f"has {len(plain)} audio members, "
+                f"{', '.join('.' + name for name in plain)}: which is meant is not stated"
             ),
         )
 

@@ -55,8 +55,10 @@ def check_remote(uri: str, recipe: IngestRecipe) -> None:
     if "@" in re.split(r"[?#]", host, maxsplit=1)[0]:
         raise DeadInput(
             "credentials",
-            "names a user or password, which would be stored with the build; set them in the "
-            "environment",
+            (
+                "names a user or password, which would be stored "
+                "with the build; set them in the environment"
+            ),
         )
     if (problem := _not_available(protocol)) is not None:
         raise DeadInput("protocol", problem, protocol)
@@ -202,8 +204,10 @@ class Places:
         if not isinstance(found, str) or published_uri(found, self._base) != uri:
             raise DeadInput(
                 "no_address",
-                f"its whole address is not in {PRIVATE}/ of the build; run `obbligato build` "
-                "again with its source",
+                (
+                    f"its whole address is not in {PRIVATE}/ of the build; "
+                    "run `obbligato build` again with its source"
+                ),
             )
         return found
 

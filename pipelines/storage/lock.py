@@ -53,8 +53,8 @@ class Holder(Record):
     def __str__(self) -> str:
         """One line for the reader."""
         return (
-            f"{self.purpose} (host {self.host}, process {self.pid}, since {self.taken}, last "
-            f"renewed {self.renewed})"
+            f"{self.purpose} (host {self.host}, process {self.pid}, "
+            f"since {self.taken}, last renewed {self.renewed})"
         )
 
 
@@ -79,8 +79,8 @@ class Lock:
             self.renew()
         if self.lost:
             raise PipelineError(
-                f"{self._store.url} was taken over by another run, or unlocked; this run stops. "
-                "See what runs there"
+                f"{self._store.url} was taken over by another run, "
+                "or unlocked; this run stops. See what runs there"
             )
 
     def glance(self) -> None:
@@ -165,8 +165,8 @@ def wait_out(store: Store, tell: Callable[[str], None]) -> None:
     if first is None or _is_here(holder := _parsed(first)) or _is_gone(store, holder):
         return
     tell(
-        f"{store.url} is locked by {holder}; waited for up to {holder.lease_s:.0f} s, in case "
-        "that it was killed"
+        f"{store.url} is locked by {holder}; waited for up "
+        f"to {holder.lease_s:.0f} s, in case that it was killed"
     )
     while (
         (standing := read(store)) is not None

@@ -132,8 +132,8 @@ def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
         except FileNotFoundError as error:
             if old is None:
                 raise PipelineError(
-                    f"{store.url} cannot be written: {error}; check the URL, or create the "
-                    "bucket first"
+                    f"{store.url} cannot be written: {error}; "
+                    "check the URL, or create the bucket first"
                 ) from error
             return None
         except PermissionError:

@@ -107,8 +107,8 @@ def remote_errors(url: str) -> Iterator[None]:
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         raise Passing(
             without_query(
-                f"{url} cannot be reached or used ({what}); check the URL, the credentials and "
-                "the network"
+                f"{url} cannot be reached or used ({what}); "
+                "check the URL, the credentials and the network"
             )
         ) from error
 

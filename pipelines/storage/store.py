@@ -250,8 +250,8 @@ class Store:
                     self.fs.put_file(local, path)
         except FileNotFoundError as error:
             raise PipelineError(
-                f"{self.url}/{name} cannot be written: {error}; check the URL, or create the "
-                "bucket first"
+                f"{self.url}/{name} cannot be written: {error}; "
+                "check the URL, or create the bucket first"
             ) from error
 
     def sweep(self, folder: str, bucket: str) -> None:
@@ -293,8 +293,8 @@ class Store:
             return found
         if found.keys() != {"seal", "value"} or not _is_sealed(found):
             raise Damaged(
-                f"{self.url}/{name} is not what was written: its seal is broken; delete it and "
-                "build again"
+                f"{self.url}/{name} is not what was written: "
+                "its seal is broken; delete it and build again"
             )
         return found["value"]
 
@@ -309,8 +309,8 @@ class Store:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "as a whole"
             raise Damaged(
-                f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it "
-                "and build again"
+                f"{self.url}/{name} is not what was written ({where}: "
+                f"{first['msg']}); delete it and build again"
             ) from error
         return dict(found)
 
@@ -358,8 +358,8 @@ class Store:
                 raise
             first = str(error).partition("\n")[0]
             raise Damaged(
-                f"{self.url}/{name} is not what was written ({first}); run obbligato verify, "
-                "then build again"
+                f"{self.url}/{name} is not what was written ({first}); "
+                "run obbligato verify, then build again"
             ) from error
 
 

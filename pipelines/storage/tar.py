@@ -85,8 +85,10 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
         if info.isreg() and info.offset_data + info.size > end:
             raise DeadInput(
                 "damaged_shard",
-                f"ends at byte {end}, inside {info.name!r}: it was cut off, or a size in it is "
-                "wrong",
+                (
+                    f"ends at byte {end}, inside {info.name!r}: "
+                    "it was cut off, or a size in it is wrong"
+                ),
             )
         last = info.offset_data
         yield Member(info.name, info.offset_data, info.size, info.isreg() and not info.issparse())
@@ -124,8 +126,10 @@ def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
     if tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:
         raise DeadInput(
             "damaged_shard",
-            f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} "
-            "characters",
+            (
+                f"is damaged at byte {tar.offset}: its global "
+                f"headers hold more than {_HEADER_LIMIT} characters"
+            ),
         )
     return info
 

@@ -42,8 +42,8 @@ def temporary_place() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError as error:
         raise MachineFault(
-            f"temporary files find no place: {error.strerror}; make room there, or set TMPDIR, "
-            "then run again"
+            f"temporary files find no place: {error.strerror}; "
+            "make room there, or set TMPDIR, then run again"
         ) from error
 
 

@@ -114,8 +114,8 @@ class Score(Record):
             )
         if self.seconds(-self.pickup_beats) < 0 or self.seconds(ends[-1]) > self.duration_s:
             raise SchemaError(
-                f"{self.name}: beats {-self.pickup_beats} to {ends[-1]} do not fit in 0 to "
-                f"{self.duration_s} s"
+                f"{self.name}: beats {-self.pickup_beats} "
+                f"to {ends[-1]} do not fit in 0 to {self.duration_s} s"
             )
         return self
 

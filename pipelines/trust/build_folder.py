@@ -35,8 +35,8 @@ def _checked(entries: "Iterable[os.DirEntry[str]]") -> "Iterator[os.DirEntry[str
     for entry in entries:
         if not entry.is_dir() and not entry.is_file() and os.path.exists(entry.path):
             raise PipelineError(
-                f"{readable(entry.path)} is a pipe, socket or device, or a link to one: not a "
-                "file of a build; remove it"
+                f"{readable(entry.path)} is a pipe, socket or device, "
+                "or a link to one: not a file of a build; remove it"
             )
         yield entry
 

@@ -172,9 +172,8 @@ def trust(output: str, names: Iterable[str]) -> None:
             _write(file, remembered)
     except OSError as error:
         raise PipelineError(
-            f"{file} cannot be written ({error.strerror}), where it is remembered that you named "
-            f"{', '.join(sorted(new))}; "
-            f"name a folder that can in {FOLDER}"
+            f"{file} cannot be written ({error.strerror}), where it is remembered that "
+            f"you named {', '.join(sorted(new))}; name a folder that can in {FOLDER}"
         ) from error
 
 

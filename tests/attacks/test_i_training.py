@@ -355,8 +355,9 @@ def test_i4_of_several_processes_the_first_looks_and_tells_once(
     flipped(run / checkpoints.folder_of(9) / "optimizer.pt")
     (tmp_path / "recipe.json").write_text(rules_of(whole).model_dump_json())
     (tmp_path / "script.py").write_text(
-        "import sys\nfrom training.run.loop import train\nfrom training.run.recipe import "
-        "TrainRecipe\n"
+        "import sys\n"
+        "from training.run.loop import train\n"
+        "from training.run.recipe import TrainRecipe\n"
         "rules = TrainRecipe.model_validate_json(open(sys.argv[1]).read())\n"
         "train(rules, sys.argv[2], lambda line: print(line, flush=True))\n"
     )

@@ -78,8 +78,10 @@ def _bpm_changed(new: Callable[[float], str]) -> Edit:
         if not row["bpm"]:
             return None
         number = re.compile(
-            rf"(?<![\d.]){re.escape(str(row['bpm']))}(?=\s*(?:bpm|beats per minute|\.|,| in | "
-            r"with))",
+            (
+                rf"(?<![\d.]){re.escape(str(row['bpm']))}(?=\s*(?:bpm|beats per minute|\.|,| in | "
+                r"with))"
+            ),
             re.I,
         )
         unit = re.compile(r"bpm|beats per minute", re.I)
@@ -108,8 +110,10 @@ def _meter_changed(text: str, row: Row, draw: random.Random) -> str | None:
     word = r"(?:beats?|counts?|signature|rhythm|time|counting)"
     name = f"{beats}|{_COUNTS[beats]}"
     found = re.compile(
-        rf"(?<![\w.,#/-])(?:{name})(?=/4|[ -](?:beat|count)|[.,;]| "
-        r"(?:and|with|in|at|throughout)|$)",
+        (
+            rf"(?<![\w.,#/-])(?:{name})(?=/4|[ -](?:beat|count)|[.,;]| "
+            r"(?:and|with|in|at|throughout)|$)"
+        ),
         re.I,
     )
     for hit in reversed(list(found.finditer(text))):
@@ -129,8 +133,10 @@ def _in_key(text: str, row: Row, change: Callable[[str, str], str]) -> str | Non
         names = "|".join({tonic, OTHER_NAME.get(tonic, tonic)})
         writings = "|".join(_MODES[mode])
         found = re.search(
-            rf"(?:\bkey\b[^.]{{0,40}}?|\bin (?:either |both )?|\bor |\band )(?<![\w#])({names}) "
-            rf"?({writings})(?!\w)",
+            (
+                rf"(?:\bkey\b[^.]{{0,40}}?|\bin (?:either |both )?|\bor |\band )(?<![\w#])({names}) "
+                rf"?({writings})(?!\w)"
+            ),
             out,
         )
         if not found:

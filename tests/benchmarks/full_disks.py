@@ -249,8 +249,9 @@ def run(work: Path, tree: Path, kinds: Sequence[FileSystem], *, quick: bool) -> 
 def table(found: list[Found]) -> None:
     """The results by file system, disk and source."""
     print(
-        "\n| file system | full | source | builds | exit 1, one line | exit 0 at once | new dead "
-        "rows | then equal |"
+        "\n"
+        "| file system | full | source | builds | exit 1, "
+        "one line | exit 0 at once | new dead rows | then equal |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|")
     groups: dict[tuple[str, str, str], list[Found]] = {}

@@ -123,8 +123,8 @@ def spread_of(build: Path) -> None:
                 counts.update(one.entry for one in choose(row.clip_key, candidates))
             used = list(counts.values())
             print(
-                f"| {name} | {len(used)} | {entropy_bits(used):.3f} | {gini(used):.3f} | "
-                f"{max(used)} |"
+                f"| {name} | {len(used)} | {entropy_bits(used):.3f} "
+                f"| {gini(used):.3f} | {max(used)} |"
             )
 
 
@@ -174,8 +174,8 @@ def leaks_of(build: Path, captions: Path) -> None:
         for words, meaning in zip(shared, meanings, strict=True)
     )
     print(
-        f"| {len(labels)} | {len(held_out)} | {equal} | {max(shared):.3f} | {max(meanings):.3f} "
-        f"| {near} |"
+        f"| {len(labels)} | {len(held_out)} | {equal} | "
+        f"{max(shared):.3f} | {max(meanings):.3f} | {near} |"
     )
 
 

@@ -141,8 +141,10 @@ def searched(texts: int) -> Searched:
         seconds, cpu_s = seconds + last_s, cpu_s + time.process_time() - busy_s
         if places.stop % 100_000 == 0:
             print(
-                f"{places.stop:,} of {texts:,}: {seconds:.1f} s, CPU {cpu_s:.1f} s, "
-                f"{_peak_mb():.0f} MiB",
+                (
+                    f"{places.stop:,} of {texts:,}: {seconds:.1f} s, "
+                    f"CPU {cpu_s:.1f} s, {_peak_mb():.0f} MiB"
+                ),
                 file=sys.stderr,
                 flush=True,
             )
@@ -307,8 +309,8 @@ def main() -> None:
         plain = pool.apply(brute_force, (20_000,))
     print(
         (
-            "| texts | plain product s | index s | plain drops | index drops | index = plain with "
-            "facts compared |\n"
+            "| texts | plain product s | index s | plain drops | "
+            "index drops | index = plain with facts compared |\n"
         )
         + "|---:" * 6
         + "|"

@@ -330,9 +330,8 @@ def told_large(given: argparse.Namespace) -> list[str]:
             return [] if told.other_ids == 0 else [f"{given.device}: the search equals brute force"]
         print(
             (
-                "| threads | s | queries/s | float32 product queries/s | search : float32 | peak "
-                "GiB "
-                "| other ids | apart |\n"
+                "| threads | s | queries/s | float32 product queries/s | search : "
+                "float32 | peak GiB | other ids | apart |\n"
             )
             + "|---:" * 8
             + "|"
@@ -345,8 +344,10 @@ def told_large(given: argparse.Namespace) -> list[str]:
             )
             ratio, told = found.bare_s / found.ours_s, found.told
             print(
-                f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} | {told.other_ids} "
-                f"| {told.apart:.1e} |",
+                (
+                    f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} "
+                    f"| {told.other_ids} | {told.apart:.1e} |"
+                ),
                 flush=True,
             )
             claims = {

@@ -169,8 +169,10 @@ def main() -> None:
             for label, pair in believed(row, figure).items():
                 pairs.setdefault(label, []).append(pair)
         print(
-            f"\n## {folder.name}: {len(known)} "
-            f"clips\n\n{table(rows)}\n\n{reliability(pairs)}\n\n{curve(pairs)}",
+            (
+                f"\n## {folder.name}: {len(known)} "
+                f"clips\n\n{table(rows)}\n\n{reliability(pairs)}\n\n{curve(pairs)}"
+            ),
             flush=True,
         )
 

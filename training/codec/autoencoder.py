@@ -58,8 +58,8 @@ class AutoencoderRecipe(Record):
         1e-4,
         ge=0,
         description=(
-            "Weight of the divergence from a standard normal. Latent diffusion: 1e-6; small sets "
-            "want more."
+            "Weight of the divergence from a standard normal. "
+            "Latent diffusion: 1e-6; small sets want more."
         ),
     )
     workers: int = Field(1, ge=0, description="Processes that read ahead.")
@@ -80,8 +80,8 @@ class AutoencoderRecipe(Record):
             )
         if any(width % _NORM_GROUPS for width in self.widths):
             raise SchemaError(
-                f"widths {list(self.widths)}: each must be a multiple of {_NORM_GROUPS}, the "
-                "groups of its norms"
+                f"widths {list(self.widths)}: each must be a multiple "
+                f"of {_NORM_GROUPS}, the groups of its norms"
             )
         return self
 
@@ -128,8 +128,8 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
             loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
             if not torch.isfinite(loss):
                 raise BadData(
-                    f"the loss of {', '.join(batch.keys)} is no number; nothing was written. "
-                    "Lower lr"
+                    f"the loss of {', '.join(batch.keys)} "
+                    "is no number; nothing was written. Lower lr"
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

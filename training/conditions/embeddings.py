@@ -72,8 +72,8 @@ class FundamentalMusicEmbedding(nn.Module):
         super().__init__()
         if width % 2 or width < 2 or base <= 1:
             raise TrainingError(
-                f"a music embedding needs an even width and a base above 1, not width {width} "
-                f"and base {base:g}"
+                "a music embedding needs an even width and a base "
+                f"above 1, not width {width} and base {base:g}"
             )
         self.width, self.base = width, base
         self.bias_D = nn.Parameter(torch.zeros(width))

@@ -115,8 +115,8 @@ class _Learner:
             loss = found.mean()
             if not math.isfinite(loss.item()):
                 raise BadData(
-                    f"the loss of {part} at step {step} is {loss.item()}: lower optim.lr, or "
-                    "raise optim.warmup_steps"
+                    f"the loss of {part} at step {step} is {loss.item()}: "
+                    "lower optim.lr, or raise optim.warmup_steps"
                 )
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.nets.part(part).parameters(), rules.optim.clip)

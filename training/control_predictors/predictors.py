@@ -67,16 +67,16 @@ class Predictors(NamedTuple):
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
             raise TrainingError(
-                f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato "
-                "predictors` trains them"
+                f"{checkpoint.name} holds no predictors, perhaps "
+                "a model that plays: `obbligato predictors` trains them"
             ) from error
         check_trust(checkpoint.run, wanted(recipe.text))
         encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
         read = checkpoint.state().text
         if encoder.identity != read:
             raise TrainingError(
-                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, but here is "
-                f"{encoder.identity}"
+                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, "
+                f"but here is {encoder.identity}"
             )
         weights = checkpoint.weights(MODEL)
         # no more memory is taken than the weights have numbers, whatever the recipe says

@@ -89,9 +89,8 @@ class Reader:
         if self.unusable > max(self._recipe.data.batch, self._recipe.data.unusable * self.read):
             raise BadData(
                 f"{self.unusable} of {self.read} samples were unusable (limit "
-                f"{self._recipe.data.unusable:.1%}): "
-                "`obbligato shards verify` says what is wrong with the shards; data.unusable "
-                "raises the limit"
+                f"{self._recipe.data.unusable:.1%}): `obbligato shards verify` "
+                "says what is wrong with the shards; data.unusable raises the limit"
             )
 
 

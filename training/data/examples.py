@@ -88,8 +88,10 @@ def parsed(members: dict[str, bytes]) -> Sample:
         first = error.errors()[0]
         raise DeadInput(
             "bad_json",
-            f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} "
-            f"({error.error_count()} errors)",
+            (
+                f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: "
+                f"{first['msg']} ({error.error_count()} errors)"
+            ),
         ) from error
     last_s = max(
         sample.end_s,

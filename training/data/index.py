@@ -79,8 +79,8 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
         raise TrainingError(str(error)) from error
     if not any(shard.samples for shard in places):
         raise NoSamples(
-            f"{target} has no samples of split {split}: build a corpus with one, or name other "
-            "shards"
+            f"{target} has no samples of split {split}: "
+            "build a corpus with one, or name other shards"
         )
     return CorpusPlaces([shard for shard in places if shard.samples])
 

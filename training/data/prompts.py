@@ -43,8 +43,8 @@ class PromptConfig(Record):
         0.1,
         ge=0,
         description=(
-            "A prompt of N sentences, M on average, is masked with the chance masking × N / M. "
-            "Mustango: 10 %."
+            "A prompt of N sentences, M on average, is masked "
+            "with the chance masking × N / M. Mustango: 10 %."
         ),
     )
     masked_min: _Share = Field(

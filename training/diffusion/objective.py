@@ -56,8 +56,8 @@ class ObjectiveConfig(Record):
         5.0,
         gt=0,
         description=(
-            "Min-SNR weight: no step's latent counts more than this. Hang et al. 2023, TANGO, "
-            "Mustango: 5. None: equal."
+            "Min-SNR weight: no step's latent counts more than this. "
+            "Hang et al. 2023, TANGO, Mustango: 5. None: equal."
         ),
     )
 

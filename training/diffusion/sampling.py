@@ -43,8 +43,8 @@ class SamplingConfig(Record):
         3.0,
         ge=0,
         description=(
-            "How far to go from the untold towards the told prediction; 1: no guidance. TANGO, "
-            "Mustango: 3."
+            "How far to go from the untold towards the told prediction; "
+            "1: no guidance. TANGO, Mustango: 3."
         ),
     )
 

@@ -94,8 +94,8 @@ def heeded(
             else ""
         )
         raise TrainingError(
-            f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at "
-            f"least{why}"
+            f"{target} has {len(songs)} songs in split {split}; "
+            f"an interval needs {_LEAST} at least{why}"
         )
     collated = Samples([corpus], Order([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)

@@ -24,8 +24,8 @@ T = TypeVar("T")
 # of several tables in a folder, the one of the first such name
 _NAMES: Final = ("manifest", "metadata", "prompts")
 _OUTSIDE: Final = (
-    "lies outside of the folder: give --outside if its sound may be scored, and copied into the "
-    "report"
+    "lies outside of the folder: give --outside if "
+    "its sound may be scored, and copied into the report"
 )
 # characters of a text or JSON beside a piece: ten hours of labels have fewer
 _TEXT_LIMIT: Final = 1 << 20
@@ -101,8 +101,8 @@ def _own_manifest(folder: Path, within: Path) -> Path | None:
     named = [path for name in _NAMES for path in tables if path.stem.lower() == name]
     if not named:
         raise TrainingError(
-            f"{folder} has several tables ({', '.join(path.name for path in tables)}): name the "
-            "manifest with --manifest"
+            f"{folder} has several tables ({', '.join(path.name for path in tables)}): "
+            "name the manifest with --manifest"
         )
     return named[0]
 

@@ -191,8 +191,8 @@ def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
         not 1 <= number <= 15 for number in numbers
     ):
         raise SchemaError(
-            "beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs "
-            "of both"
+            "beats are neither two lists, of ascending times "
+            "and of numbers from 1 on, nor pairs of both"
         )
     return times_s, tuple(round(number) for number in numbers)
 

@@ -97,8 +97,8 @@ class Player(NamedTuple):
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
             raise TrainingError(
-                f"{checkpoint.name} plays through {survey.codec}, but the codec found here is "
-                f"{codec.facts}"
+                f"{checkpoint.name} plays through {survey.codec}, "
+                f"but the codec found here is {codec.facts}"
             )
         model = model_of(recipe, checkpoint)
         encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)

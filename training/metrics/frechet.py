@@ -31,8 +31,8 @@ def fitted(vectors_ND: npt.ArrayLike) -> Gaussian:
     rows = np.asarray(vectors_ND, np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise TrainingError(
-            "a Fréchet distance needs two sets of at least two vectors, not one shaped "
-            f"{rows.shape}"
+            "a Fréchet distance needs two sets of at least "
+            f"two vectors, not one shaped {rows.shape}"
         )
     if not np.isfinite(rows).all():
         raise TrainingError("a Fréchet distance needs finite vectors")

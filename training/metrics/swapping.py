@@ -98,8 +98,8 @@ def swapped_prompt(
         if stated_controls(made) == wanted:
             return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
     raise TrainingError(
-        f"the {control} of {caption!r} cannot be changed by itself: its words state it together "
-        "with something else"
+        f"the {control} of {caption!r} cannot be changed by itself: "
+        "its words state it together with something else"
     )
 
 

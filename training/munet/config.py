@@ -74,10 +74,10 @@ class MuNetConfig(Record):
         None,
         gt=0,
         description=(
-            "Latent frames a second. Where given, a frame looks at beats and chords by how far "
-            "from it they are (rotary attention, of keys and values), at no cost in parameters. "
-            "None, as published: it has to find out when it is from the padding of the "
-            "convolutions."
+            "Latent frames a second. Where given, a frame looks at beats "
+            "and chords by how far from it they are (rotary attention, "
+            "of keys and values), at no cost in parameters. None, as published: "
+            "it has to find out when it is from the padding of the convolutions."
         ),
     )
     seconds: bool = Field(
@@ -97,8 +97,8 @@ class MuNetConfig(Record):
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
                 raise SchemaError(
-                    f"width {width} is no multiple of norm_groups {self.norm_groups} and "
-                    f"head_width {self.head_width}"
+                    f"width {width} is no multiple of norm_groups "
+                    f"{self.norm_groups} and head_width {self.head_width}"
                 )
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
             raise SchemaError(

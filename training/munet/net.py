@@ -119,8 +119,8 @@ class MuNet(nn.Module):
         ]
         if missing:
             raise TrainingError(
-                f"no tokens for {', '.join(missing)}; a net that is to do without is made from "
-                "config.blind()"
+                f"no tokens for {', '.join(missing)}; "
+                "a net that is to do without is made from config.blind()"
             )
         if seconds_B2 is not None and not self.config.seconds:
             raise TrainingError("this net is not told seconds: its configuration has seconds=False")

@@ -252,9 +252,10 @@ class _Asking(NamedTuple):
             return ()
         other = best_key(chords)
         return (
-            f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} of "
-            "their notes, "
-            f"that of {other.name} {fit(chords, other):.0%}",
+            (
+                f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} "
+                f"of their notes, that of {other.name} {fit(chords, other):.0%}"
+            ),
         )
 
     def _first_beat(self, beats_per_bar: int) -> FirstBeat:

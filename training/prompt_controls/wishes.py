@@ -186,8 +186,8 @@ def _meter_flag(meter: str | int | None) -> Fact | None:
     found = _SIGNATURE.fullmatch(str(meter))
     if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or "
-            f"{_BEATS[0]} to {_BEATS[1]} beats"
+            f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
+            f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
     return Fact(kind=FactKind.METER, value=str(int(found[1])), sentence=0)
 

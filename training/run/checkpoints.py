@@ -96,8 +96,8 @@ class Checkpoint(NamedTuple):
         strange = next((key for key, value in found.items() if not value.isfinite().all()), "")
         if strange:
             raise TrainingError(
-                f"{self.name}/{name} holds numbers that are not finite, such as in {strange}: "
-                "its disk or its writer failed"
+                f"{self.name}/{name} holds numbers that are not finite, "
+                f"such as in {strange}: its disk or its writer failed"
             )
         return found
 
@@ -129,8 +129,8 @@ class Checkpoint(NamedTuple):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise TrainingError(
-                f"{self.name}/{name} is not of a model that this version trains: {where}: "
-                f"{first['msg']}"
+                f"{self.name}/{name} is not of a model that "
+                f"this version trains: {where}: {first['msg']}"
             ) from error
 
     def state(self) -> State:
@@ -334,8 +334,8 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
         raise TrainingError(f"{target} cannot be read: {error}") from error
     if found.whole is None:
         raise TrainingError(
-            f"{target} holds no checkpoint: name the folder of a training run, or one of its "
-            "checkpoints/step-…"
+            f"{target} holds no checkpoint: name the folder "
+            "of a training run, or one of its checkpoints/step-…"
         )
     for one in found.damaged:
         _LOG.error("%s", one.line)

@@ -99,8 +99,8 @@ def surveyed(
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
-            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit "
-            f"{unusable:.1%}): "
+            f"{len(samples) - len(good)} of {len(samples)} samples "
+            f"looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
     return Survey(

@@ -67,8 +67,8 @@ def train(
     store = Store(out)
     if not store.is_local:
         raise TrainingError(
-            f"{store.url}: a run is written to a local folder, such as a mounted disk; shards "
-            "may be remote"
+            f"{store.url}: a run is written to a local folder, "
+            "such as a mounted disk; shards may be remote"
         )
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
         if world.is_first:
@@ -160,9 +160,9 @@ class _Run:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower "
-                "data.micro_batch, or set "
-                "run.checkpointing=true. The run goes on from its last checkpoint"
+                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: "
+                "lower data.micro_batch, or set run.checkpointing=true. "
+                "The run goes on from its last checkpoint"
             ) from error
 
     @contextmanager
@@ -285,9 +285,8 @@ def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
     what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (
         f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps "
-        f"of {recipe.data.batch} samples, "
-        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × "
-        f"{world.device.type}, {recipe.run.precision}"
+        f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
+        f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
 
 
@@ -308,15 +307,14 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
     facts = codec.facts
     if facts.channels != recipe.model.latent_channels:
         raise TrainingError(
-            f"{facts.name} makes latents of {facts.channels} channels, but the model takes "
-            f"{recipe.model.latent_channels}: "
+            f"{facts.name} makes latents of {facts.channels} channels, "
+            f"but the model takes {recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
         )
     if text_width != recipe.model.text_width:
         raise TrainingError(
-            f"the text encoder's states are {text_width} wide, but the model takes "
-            f"{recipe.model.text_width}: "
-            f"set model.text_width={text_width}"
+            f"the text encoder's states are {text_width} wide, but the model "
+            f"takes {recipe.model.text_width}: set model.text_width={text_width}"
         )
 
 

@@ -128,8 +128,8 @@ def device_of(device: str, number: int = 0) -> torch.device:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
-            "the device is cuda, but torch finds no GPU here: take auto or cpu, or install a "
-            "CUDA build of torch"
+            "the device is cuda, but torch finds no GPU here: "
+            "take auto or cpu, or install a CUDA build of torch"
         )
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")

@@ -74,8 +74,8 @@ def _gone_on(
     if before.codec != codec:
         learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
         raise TrainingError(
-            f"{last.name} has learned latents of {learned}, but the codec here is {found}: take "
-            "that one, or another --out"
+            f"{last.name} has learned latents of {learned}, "
+            f"but the codec here is {found}: take that one, or another --out"
         )
     now = tuple(corpus.facts for corpus in corpora)
     if before.datasets[-len(now) :] == now:
@@ -83,8 +83,8 @@ def _gone_on(
     made = _surveyed(recipe, corpora, codec)
     kept = tuple(facts for facts in before.datasets if facts not in now)
     note = (
-        f"the corpora have changed since the last checkpoint: so far {_named(before.datasets)}; "
-        f"from here on {_named(now)}"
+        "the corpora have changed since the last checkpoint: "
+        f"so far {_named(before.datasets)}; from here on {_named(now)}"
     )
     return made.replaced(datasets=(*kept, *now)), [note]
 
@@ -124,7 +124,7 @@ def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
     fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
     if fixed:
         raise TrainingError(
-            f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another "
-            "--out, or the same recipe"
+            f"{last.name} was trained with another recipe: "
+            f"{'; '.join(fixed)}. Take another --out, or the same recipe"
         )
     return [f"changed since the last checkpoint: {change}" for change in changed]

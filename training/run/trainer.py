@@ -165,10 +165,9 @@ class Learner:
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
             raise BadData(
-                f"the loss is no number ({figured}), and the weights are at fault, not the "
-                f"samples: {strange[0]}. No weight was moved. "
-                "Go on from an earlier checkpoint, by removing the last one; if that one is "
-                "sound, lower optim.lr"
+                f"the loss is no number ({figured}), and the weights are at fault, "
+                f"not the samples: {strange[0]}. No weight was moved. Go on from an earlier "
+                "checkpoint, by removing the last one; if that one is sound, lower optim.lr"
             )
         keys = self.world.gathered(
             [
@@ -183,9 +182,9 @@ class Learner:
             f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         )
         raise BadData(
-            f"{what} is no number ({figured}); no weight was moved. Look at these samples; if "
-            "they are sound, "
-            "lower optim.lr, or raise optim.warmup_steps, and go on from the last checkpoint"
+            f"{what} is no number ({figured}); no weight was moved. "
+            "Look at these samples; if they are sound, lower optim.lr, "
+            "or raise optim.warmup_steps, and go on from the last checkpoint"
         )
 
     def gathered(self) -> tuple[dict[str, Weights], dict[str, Any]]:
@@ -257,8 +256,8 @@ def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
     ]
     if strange:
         raise TrainingError(
-            f"{name} is of another model: {len(strange)} weights do not fit, the first is "
-            f"{strange[0]}"
+            f"{name} is of another model: {len(strange)} "
+            f"weights do not fit, the first is {strange[0]}"
         )
 
 

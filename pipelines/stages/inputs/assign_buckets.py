@@ -103,8 +103,8 @@ def settle_corpus(
     changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
     if changed:
         raise PipelineError(
-            f"{store.url}: {changed[0]} of the listing has changed since it was cut; run "
-            "`obbligato build`"
+            f"{store.url}: {changed[0]} of the listing has "
+            "changed since it was cut; run `obbligato build`"
         )
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     files = {name: marker["files"] for name, marker in cut.items()}
@@ -136,9 +136,8 @@ def settle_corpus(
         # an outage of the sources must not cost what was built from them
         if not inputs.get("used"):
             raise PipelineError(
-                f"none of the {inputs['in']} inputs can be used; `obbligato dead ls {store.url}` "
-                "says why for each. "
-                "Nothing else was changed"
+                f"none of the {inputs['in']} inputs can be used; "
+                f"`obbligato dead ls {store.url}` says why for each. Nothing else was changed"
             )
         store.delete(marker_name(*MARKED))
         known = _write_table(store, known_name, Assigned, assign_buckets_sql.assigned(found))
@@ -262,8 +261,8 @@ def check_inputs(totals: Mapping[str, int]) -> None:
     ended = sum(count for name, count in totals.items() if name != "in")
     if totals["in"] != ended:
         raise PipelineError(
-            f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a "
-            "defect, please report it"
+            f"inputs: {totals['in']} listed, but {ended} accounted "
+            f"for ({totals}); this is a defect, please report it"
         )
 
 

@@ -97,8 +97,10 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
             figure = f"window {start_s:g}-{end_s:g} s, file {song.duration_s:g} s"
             raise DeadInput(
                 "past_end",
-                "the window lies outside the file; if the file is that window already, set "
-                "ingest.window = 'already_cut'",
+                (
+                    "the window lies outside the file; if the file is that "
+                    "window already, set ingest.window = 'already_cut'"
+                ),
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]

@@ -87,8 +87,8 @@ def _labels(job: Job) -> dict[str, Labels] | None:
 def _heard(key: str, made: Embedded) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
-            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with "
-            "this device or these weights"
+            f"the embedder gave clip {key} a vector that is not finite; "
+            "it cannot be used with this device or these weights"
         )
     return HeardClip(key, made.vector, made.fingerprint)
 

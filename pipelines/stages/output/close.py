@@ -90,8 +90,8 @@ def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str
     in_shards = sum(shard["count"] for shard in shards)
     if in_shards != counts["pack"]["written"]:
         raise PipelineError(
-            f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; "
-            "build again"
+            f"{counts['pack']['written']} samples written, "
+            f"but the shards hold {in_shards}; build again"
         )
     return {
         "name": recipe.corpus.name,
@@ -148,8 +148,8 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
             side_by_side(lambda name: read_table(store, f"clips/{name}.parquet", columns), buckets),
         )
         parted = found.rows(
-            'select "group", min(split), max(split) from clips group by all having min(split) <> '
-            "max(split) limit 1"
+            'select "group", min(split), max(split) from clips '
+            "group by all having min(split) <> max(split) limit 1"
         )
         if parted:
             raise PipelineError(

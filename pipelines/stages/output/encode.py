@@ -117,12 +117,13 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
-        f"frames × {facts.bands} bands, "
-        f"{facts.frames_per_s:g} frames a second,",
         (
-            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
-            f"{facts.rate_hz} Hz."
+            f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} "
+            f"channels × frames × {facts.bands} bands, {facts.frames_per_s:g} frames a second,"
+        ),
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) "
+            f"of the audio in mono at {facts.rate_hz} Hz."
         ),
     ]
 

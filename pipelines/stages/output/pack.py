@@ -43,8 +43,8 @@ def pack_bucket(job: Job) -> Done:
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
     if planned != len(samples) + len(ledger):
         raise PipelineError(
-            f"{job.bucket}: {planned} samples planned, but {len(samples)} written and "
-            f"{len(ledger)} in the ledger"
+            f"{job.bucket}: {planned} samples planned, "
+            f"but {len(samples)} written and {len(ledger)} in the ledger"
         )
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
@@ -226,8 +226,8 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 found = verdicts[clip.clip_key]
                 if found.keep and (found.vary or variant == "orig"):
                     raise PipelineError(
-                        f"{key} was planned, but neither made nor died; this is a defect, please "
-                        "report it"
+                        f"{key} was planned, but neither made nor died; "
+                        "this is a defect, please report it"
                     )
                 message = "kept as it is, not varied" if found.keep else "not kept"
                 yield _ledger(

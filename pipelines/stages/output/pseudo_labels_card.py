@@ -75,8 +75,7 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
             "",
             (
                 "Recall of the approximate search: "
-                f"{1 - match['exact_missed'] / looked_for:.3f}, of "
-                f"{looked_for} texts looked for."
+                f"{1 - match['exact_missed'] / looked_for:.3f}, of {looked_for} texts looked for."
             ),
         ]
     return lines

@@ -122,8 +122,8 @@ def _checked(shard: ShardFile) -> list[Read]:
     for name, value in found.items():
         if shard.stated[name] != value:
             raise PipelineError(
-                f"{shard.name}: its index states another `{name}` than is found in it. Build "
-                "again to replace it"
+                f"{shard.name}: its index states another `{name}` "
+                "than is found in it. Build again to replace it"
             )
     return chosen
 

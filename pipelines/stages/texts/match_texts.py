@@ -129,8 +129,8 @@ def _checked_index(url: str, name: str, sha256: str) -> str:
     if store.sha256(name) != sha256:
         store.delete(name)
         raise Damaged(
-            f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it "
-            "is made anew"
+            f"{url}/{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return _AT_HAND.enter_context(store.at_hand(name))
 
@@ -167,8 +167,8 @@ def _mapped_table(file: str) -> pa.Table:
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
     return (
-        f"{gather_vocabulary.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} "
-        f"{job.recipe.label.batch}"
+        f"{gather_vocabulary.gathered(job.store)['content']} "
+        f"{embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
     )
 
 

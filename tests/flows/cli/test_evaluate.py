@@ -25,8 +25,8 @@ PLAIN = [
     f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
 ]
 HOSTILE = (
-    '<script>alert("x")</script> <img src=x onerror=alert(1)> in C major at 120 BPM & more. The '
-    "chords are C."
+    '<script>alert("x")</script> <img src=x onerror=alert(1)> '
+    "in C major at 120 BPM & more. The chords are C."
 )
 
 

@@ -138,16 +138,16 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
     assert launcher.find(work, listener := Listener()) == first
     assert listener.lines == [
         (
-            f"Job {first.name} is at work in this folder already: it is followed, and nothing is "
-            "submitted"
+            f"Job {first.name} is at work in this folder already: "
+            "it is followed, and nothing is submitted"
         )
     ]
     assert launched(
         launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
     ) == Ended(0)
     assert (
-        f"Job {first.name} was submitted with other options, or by another version, and goes on "
-        "with those."
+        f"Job {first.name} was submitted with other options, "
+        "or by another version, and goes on with those."
     ) in listener.lines[1]
     assert launcher.find(work, print) is None
 

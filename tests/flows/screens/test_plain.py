@@ -52,8 +52,10 @@ def test_whatever_writes_to_a_plain_stream_its_control_characters_are_escaped() 
     print("a\x1b[2J\x07\x7f\x9b1m\u202e\u2066\u200b\u2028\ud800", "größe ♯\t漢", file=stream)
     print(" 5 %\r10 %\r\nend", file=stream)
     assert behind.getvalue() == (
-        "a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n 5 "
-        "%\n10 %\nend\n"
+        "a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n"
+        " 5 %\n"
+        "10 %\n"
+        "end\n"
     )
     assert not stream.isatty()
 

@@ -215,8 +215,8 @@ def test_composed_pieces_are_music(index: int) -> None:
 @pytest.mark.parametrize("voice", ["da+m7", "ko", "fa+Linda"])  # none of them was in the fit
 def test_speech_is_speech(voice: str, tmp_path: Path) -> None:
     text = (
-        "A long sentence about nothing at all, and then another that is spoken at the same pace, "
-        "without a tune."
+        "A long sentence about nothing at all, and then another "
+        "that is spoken at the same pace, without a tune."
     )
     subprocess.run(["espeak-ng", "-v", voice, "-w", str(tmp_path / "said.wav"), text], check=True)
     wave, rate_hz = soundfile.read(tmp_path / "said.wav", dtype="float32")

@@ -554,8 +554,8 @@ def test_the_same_folder_is_listed_the_same_in_another_process(tmp_path: Path) -
     for name in HOSTILE_NAMES:
         (tmp_path / name).touch()
     program = (
-        "import sys; from pipelines.inputs.listing import list_inputs; from schemas.recipe "
-        "import IngestRecipe\n"
+        "import sys; from pipelines.inputs.listing import list_inputs; "
+        "from schemas.recipe import IngestRecipe\n"
     )
     program += "for row in list_inputs(sys.argv[1:], IngestRecipe()): print(repr(row.row))"
     environment = {

@@ -178,12 +178,13 @@ def test_answers_of_earlier_versions_are_read_and_what_a_server_claimed_below_no
     folder = tmp_path / "answers"
     folder.mkdir()
     (folder / "a.jsonl").write_text(
-        '{"aside": 100, "call": "c1"}\n{"answers": [{"answer_tokens": 4, "model": '
-        '"gpt-4o-mini-2024-07-18", "prompt_tokens": 9, '
-        '"request": "0a", "texts": ["A text for 0a."]}], "call": "c1", "paid": 30}\n'
-        '{"aside": 100, "call": "c2"}\n{"call": "c2", "paid": -2000000000000}\n'
-        '{"aside": {"0b": 50, "0c": 50}, "batch": "b1"}\n{"answers": [], "batch": "b1", "paid": '
-        '{"0b": -7, "0c": 5}}\n'
+        '{"aside": 100, "call": "c1"}\n'
+        '{"answers": [{"answer_tokens": 4, "model": "gpt-4o-mini-2024-07-18", "prompt_tokens": '
+        '9, "request": "0a", "texts": ["A text for 0a."]}], "call": "c1", "paid": 30}\n'
+        '{"aside": 100, "call": "c2"}\n'
+        '{"call": "c2", "paid": -2000000000000}\n'
+        '{"aside": {"0b": 50, "0c": 50}, "batch": "b1"}\n'
+        '{"answers": [], "batch": "b1", "paid": {"0b": -7, "0c": 5}}\n'
     )
     kept = read(tmp_path)
     assert kept.get("0a") == answer("0a").replaced(model="gpt-4o-mini-2024-07-18")

@@ -92,8 +92,8 @@ def test_a_key_that_comes_again_is_a_problem_and_its_first_sample_stands(tmp_pat
         tmp_path / "a.tar", [*foreign("000"), *foreign("001"), *foreign("000", caption="Another.")]
     )
     said = (
-        "comes again after other keys; only the first is used. A sample's members must stand "
-        "side by side, once"
+        "comes again after other keys; only the first is used. "
+        "A sample's members must stand side by side, once"
     )
     assert read(path) == (["000", "001"], [("000", "repeated_key", said)])
 
@@ -145,8 +145,8 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
                     "0",
                     "bad_json",
                     (
-                        "its JSON cannot be read: a whole number of 5001 signs is more than 64 "
-                        "bits hold"
+                        "its JSON cannot be read: a whole number "
+                        "of 5001 signs is more than 64 bits hold"
                     ),
                 )
             ],
@@ -171,8 +171,8 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
                     "../0",
                     "unsafe_name",
                     (
-                        "leads out of the folder it would be unpacked into; never written under "
-                        "this name"
+                        "leads out of the folder it would be unpacked into; "
+                        "never written under this name"
                     ),
                 )
             ],

@@ -90,8 +90,8 @@ def test_only_what_a_caption_leaves_open_is_learned() -> None:
 def test_stated_chords_hint_at_the_bar_and_so_at_tempo_and_meter() -> None:
     by_time = known_of(
         read_wishes(
-            "Am at 0 seconds, Dm at 1.3 seconds, E7 at 3.3 seconds and Am at 5.3 seconds, at 90 "
-            "BPM."
+            "Am at 0 seconds, Dm at 1.3 seconds, "
+            "E7 at 3.3 seconds and Am at 5.3 seconds, at 90 BPM."
         ),
         8,
     )

@@ -171,8 +171,8 @@ def test_a_missing_key_is_that_of_the_chords() -> None:
             {"chords": "F Am"},
             (
                 (
-                    "--chords 'F Am' stands against 'Am at 0 s, F at 2 s' in the caption: "
-                    "the flag is taken"
+                    "--chords 'F Am' stands against 'Am at 0 s, "
+                    "F at 2 s' in the caption: the flag is taken"
                 ),
             ),
         ),
@@ -200,8 +200,8 @@ def test_a_missing_key_is_that_of_the_chords() -> None:
             {},
             (
                 (
-                    "A major is at odds with the chords: its scale holds 50% of their notes, "
-                    "that of A minor 100%"
+                    "A major is at odds with the chords: "
+                    "its scale holds 50% of their notes, that of A minor 100%"
                 ),
             ),
         ),

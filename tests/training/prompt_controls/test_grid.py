@@ -98,9 +98,8 @@ def test_more_chords_than_beats_are_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError) as error:
         laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj", "D:min")), beat_grid(60, 4, 4))
     assert str(error.value) == (
-        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds one chord at "
-        "most: "
-        "ask for fewer chords, a faster tempo or a longer duration"
+        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds "
+        "one chord at most: ask for fewer chords, a faster tempo or a longer duration"
     )
 
 
@@ -121,8 +120,8 @@ def test_a_bar_of_more_chords_than_beats_is_refused_by_its_number() -> None:
     with pytest.raises(
         TrainingError,
         match=(
-            "bar 2 of the chords, 'C D E F', has 4 chords: expected at most one for each of its "
-            "3 beats"
+            "bar 2 of the chords, 'C D E F', has 4 chords: "
+            "expected at most one for each of its 3 beats"
         ),
     ):
         laid_chart(read_chart("Am | C D E F"), beat_grid(120, 3, 10))

@@ -31,10 +31,9 @@ from training.run.recipe import TrainRecipe
 from training.run.trainer import Learner
 
 _SCRIPT = (
-    "import sys; from training.run.loop import train; from training.run.recipe import TrainRecipe; "
-    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], lambda "
-    "line: print(line, flush=True)); "
-    "sys.exit(75 if made.stopped else 0)"
+    "import sys; from training.run.loop import train; from training.run.recipe import "
+    "TrainRecipe; made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), "
+    "sys.argv[2], lambda line: print(line, flush=True)); sys.exit(75 if made.stopped else 0)"
 )
 _ALONE = {
     **os.environ,
