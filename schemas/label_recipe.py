@@ -146,9 +146,11 @@ class NearRecipe(Record):
     )
     min_agreement: Confidence = Field(
         0.7,
-        description="Share of fingerprint bits that agree from which two clips are one recording. "
-        "Haitsma and Kalker (2002): 0.65. Copies as MP3 of 48 kbit/s "
-        "agree in 0.82 and more, other music in 0.58 at the most.",
+        description=(
+            "Share of fingerprint bits that agree from which two clips are one recording. "
+            "Haitsma and Kalker (2002): 0.65. Copies as MP3 of 48 kbit/s "
+            "agree in 0.82 and more, other music in 0.58 at the most."
+        ),
     )
     recall: float = Field(
         0.99,

@@ -134,9 +134,11 @@ class IngestRecipe(Record):
     )
     private_addresses: bool = Field(
         False,
-        description="Whether http addresses may lead to this machine or its own network (loopback, "
-        "link-local, private, multicast): checked at each connection, redirects included. "
-        "A table from outside must not look around where its author cannot.",
+        description=(
+            "Whether http addresses may lead to this machine or its own network (loopback, "
+            "link-local, private, multicast): checked at each connection, redirects included. "
+            "A table from outside must not look around where its author cannot."
+        ),
     )
     follow_links: bool = Field(
         False,
@@ -543,9 +545,11 @@ class LlmRecipe(Record):
     model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")
     base_url: str = Field(
         "",
-        description="Another server of the same protocol (vLLM, llama.cpp, Ollama): "
-        "http://127.0.0.1:8000/v1. One with a key or a password "
-        "in its address goes into OPENAI_BASE_URL.",
+        description=(
+            "Another server of the same protocol (vLLM, llama.cpp, Ollama): "
+            "http://127.0.0.1:8000/v1. One with a key or a password "
+            "in its address goes into OPENAI_BASE_URL."
+        ),
     )
     temperature: float = Field(
         1.0, ge=0, le=2, description="Sampling temperature. OpenAI's default: 1."

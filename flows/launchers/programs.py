@@ -17,8 +17,8 @@ _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queu
 _SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
     (
-        r"\bnot ?found\b|does not exist|invalid (job "
-        r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate"
+        r"\bnot ?found\b|does not exist|invalid (job id|user)"
+        r"|forbidden|unauthorized|(access|permission).* denied|certificate"
     ),
     re.IGNORECASE,
 )

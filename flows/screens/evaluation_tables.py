@@ -9,8 +9,8 @@ from training.metrics.swap import SwapFigures, SwapReport
 
 _PUBLISHED = (
     (
-        "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, and one "
-        "without a tempo out of TB and TBT; "
+        "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, "
+        "and one without a tempo out of TB and TBT; "
         "here a label that the annotators leave empty is a miss"
     ),
     "CKD takes the relative key in the wrong direction: E♭ minor, not A minor, for C major",

@@ -24,9 +24,10 @@ def price_of(recipe: LlmRecipe) -> Price:
     """
     if recipe.model not in recipe.prices:
         raise PipelineError(
-            f"llm.prices has no price for {recipe.model}: look it up and say it in US "
-            f'dollars per million tokens, as --set \'llm.prices={{"{recipe.model}" '
-            "= {prompt = 0.0, answer = 0.0}}' (0 for a server of your own)"
+            f"llm.prices has no price for {recipe.model}: "
+            "look it up and say it in US dollars per million tokens, as "
+            f"--set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' "
+            "(0 for a server of your own)"
         )
     return recipe.prices[recipe.model]
 

@@ -260,8 +260,8 @@ def test_i4_where_no_checkpoint_is_whole_one_line_says_so(whole: Path, tmp_path:
     with pytest.raises(
         TrainingError,
         match=(
-            r"holds no whole checkpoint \(checkpoints/step-00000009: model.safetensors is not "
-            r"what"
+            r"holds no whole checkpoint "
+            r"\(checkpoints/step-00000009: model.safetensors is not what"
         ),
     ) as caught:
         train(rules_of(whole), str(tmp_path / "run"), lambda _: None)

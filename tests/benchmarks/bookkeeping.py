@@ -78,10 +78,8 @@ def step_stage(_: Path, store: Store) -> str:
 
 
 def step_close(_: Path, store: Store) -> str:
-    return (
-        f"{close_dataset(store, RECIPE, [stub(stage) for stage in ORDER])['samples']['written']:,} "
-        "samples"
-    )
+    closed = close_dataset(store, RECIPE, [stub(stage) for stage in ORDER])
+    return f"{closed['samples']['written']:,} samples"
 
 
 STEPS: dict[str, Callable[[Path, Store], str]] = {

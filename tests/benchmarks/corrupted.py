@@ -37,8 +37,8 @@ _METER_SENTENCE: Final = re.compile(
     r"The (?:beat is|beat counts to|time signature is) [234](?:/4)?\."
 )
 _TEMPO_SENTENCE: Final = re.compile(
-    r"(?:The bpm is|This song goes at|The tempo of this song is|The song is played at the pace "
-    r"of|This song is(?: played)? in)"
+    r"(?:The bpm is|This song goes at|The tempo of this song is"
+    r"|The song is played at the pace of|This song is(?: played)? in)"
     rf" (?:[\d.]+(?: beats per minute)?|{'|'.join(_WORDS)})\. ?"
 )
 _KEY_SENTENCE: Final = re.compile(
@@ -79,8 +79,8 @@ def _bpm_changed(new: Callable[[float], str]) -> Edit:
             return None
         number = re.compile(
             (
-                rf"(?<![\d.]){re.escape(str(row['bpm']))}(?=\s*(?:bpm|beats per minute|\.|,| in | "
-                r"with))"
+                rf"(?<![\d.]){re.escape(str(row['bpm']))}"
+                r"(?=\s*(?:bpm|beats per minute|\.|,| in | with))"
             ),
             re.I,
         )
@@ -111,8 +111,8 @@ def _meter_changed(text: str, row: Row, draw: random.Random) -> str | None:
     name = f"{beats}|{_COUNTS[beats]}"
     found = re.compile(
         (
-            rf"(?<![\w.,#/-])(?:{name})(?=/4|[ -](?:beat|count)|[.,;]| "
-            r"(?:and|with|in|at|throughout)|$)"
+            rf"(?<![\w.,#/-])(?:{name})"
+            r"(?=/4|[ -](?:beat|count)|[.,;]| (?:and|with|in|at|throughout)|$)"
         ),
         re.I,
     )

@@ -324,8 +324,8 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(object_store: str, beh
         with pytest.raises(
             PipelineError,
             match=(
-                r"s3://no-such-bucket/out/a cannot be written: .*bucket does not exist; .*create "
-                r"the bucket"
+                r"s3://no-such-bucket/out/a cannot be written: "
+                r".*bucket does not exist; .*create the bucket"
             ),
         ):
             store.write_bytes("a", content)
@@ -349,8 +349,8 @@ def test_missing_credentials_are_told_in_one_line(
         with pytest.raises(
             PipelineError,
             match=(
-                rf"s3://{bucket}/out/a cannot be .*NoCredentialsError.*check the URL, the "
-                r"credentials"
+                rf"s3://{bucket}/out/a cannot be "
+                r".*NoCredentialsError.*check the URL, the credentials"
             ),
         ):
             ask("a")

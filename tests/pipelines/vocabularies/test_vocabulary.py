@@ -267,8 +267,8 @@ def test_nothing_is_spent_that_was_not_allowed(tmp_path: Path) -> None:
         with pytest.raises(
             PipelineError,
             match=(
-                r"budget_usd is 0, so gpt-4o-mini is not asked: 2 calls, about \$0\.00, and at "
-                r"the very"
+                r"budget_usd is 0, so gpt-4o-mini is not asked: "
+                r"2 calls, about \$0\.00, and at the very"
             ),
         ):
             gathered(tmp_path, titles=(rows,), llm=LlmRecipe(base_url=server.url))

@@ -31,9 +31,10 @@ from training.run.recipe import TrainRecipe
 from training.run.trainer import Learner
 
 _SCRIPT = (
-    "import sys; from training.run.loop import train; from training.run.recipe import "
-    "TrainRecipe; made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), "
-    "sys.argv[2], lambda line: print(line, flush=True)); sys.exit(75 if made.stopped else 0)"
+    "import sys; from training.run.loop import train; "
+    "from training.run.recipe import TrainRecipe; "
+    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], "
+    "lambda line: print(line, flush=True)); sys.exit(75 if made.stopped else 0)"
 )
 _ALONE = {
     **os.environ,
@@ -255,8 +256,8 @@ def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:
         (
             {"model__latent_channels": 32},
             (
-                r"mel makes latents of 64 channels, but the model takes 32: set "
-                r"model\.latent_channels=64"
+                r"mel makes latents of 64 channels, "
+                r"but the model takes 32: set model\.latent_channels=64"
             ),
         ),
         (
