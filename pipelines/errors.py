@@ -32,8 +32,9 @@ class PipelineError(Exception):
 
 
 class DeadInput(PipelineError):
-    """One input or clip cannot be used. It becomes a dead row of the ledger; nothing else is
-    lost.
+    """One input or clip cannot be used.
+
+    It becomes a dead row of the ledger; nothing else is lost.
     """
 
     def __init__(self, code: str, message: str, figure: str = "") -> None:

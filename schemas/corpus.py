@@ -81,8 +81,9 @@ class Outcome(StrEnum):
 
 
 class InputRow(Record):
-    """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was
-    decided without opening it.
+    """One input as listed: a file, a manifest's row or a shard's sample.
+
+    An outcome here was decided without opening it.
     """
 
     place: int = 0  # in the listing: earlier ones came first, and keep theirs

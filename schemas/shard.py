@@ -15,8 +15,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ShardIndex(Record):
-    """The JSON beside a shard. `offsets` say where each sample's first header stands, and where the
-    last sample ends.
+    """The JSON beside a shard.
+
+    `offsets` say where each sample's first header stands, and where the last sample ends.
     """
 
     model_config = ConfigDict(extra="ignore")  # later versions may say more

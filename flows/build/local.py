@@ -44,6 +44,7 @@ def build(
     shrink: bool = False,
 ) -> dict[str, Any]:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped.
+
     Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
@@ -116,6 +117,7 @@ def _renewed(
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Run the last stage again on a whole build, whatever its markers say, and close it again.
+
     Returns dataset.json.
     """
     store = Store(out)

@@ -44,8 +44,9 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
 
 
 def recipe_text(path: Path) -> str:
-    """The TOML of a recipe's file, or of a ready recipe by its name. Raises `UsageError` where
-    there is neither.
+    """The TOML of a recipe's file, or of a ready recipe by its name.
+
+    Raises `UsageError` where there is neither.
     """
     ready = ready_recipes()
     # a folder of that name holds the data, as like as not
@@ -104,8 +105,9 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Plain values with ``section.key=value`` settings laid over them. Raises `UsageError` for any
-    other form.
+    """Plain values with ``section.key=value`` settings laid over them.
+
+    Raises `UsageError` for any other form.
     """
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -124,8 +126,9 @@ def validated(values: dict[str, Any]) -> Recipe:
 
 
 def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
-    """A record from plain values. Raises `UsageError` that names each problem, and says where to
-    look.
+    """A record from plain values.
+
+    Raises `UsageError` that names each problem, and says where to look.
     """
     try:
         return kind.model_validate(values)

@@ -86,8 +86,9 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
-    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises
-    `PipelineError` before they are known.
+    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips.
+
+    Raises `PipelineError` before they are known.
     """
     if stage in BEFORE:
         sizes, before = read_listing, "list"
@@ -113,8 +114,9 @@ def run_stage(
     watch: Watch,
     share: Share = WHOLE,
 ) -> Report:
-    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError`
-    where some stay unfinished.
+    """Run a stage over all its units, or a share of them, that are not done.
+
+    Raises `PipelineError` where some stay unfinished.
     """
     if not stage.asked(recipe):
         return Report(stage.name, {})

@@ -156,8 +156,9 @@ def run_step(
     *,
     shrink: bool = False,
 ) -> Report:
-    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it
-    cannot finish.
+    """Take one step of a build that has begun, or a share of it.
+
+    Raises `PipelineError` where it cannot finish.
 
     Only a run that is told to `shrink` may remove many songs.
     """
@@ -220,8 +221,9 @@ def new_run() -> str:
 
 
 def trusted_build(out: str) -> tuple[list[str], Recipe]:
-    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what
-    nobody has named by hand for it.
+    """Sources and recipe of a build, to go by.
+
+    Raises `NotTrusted` where its recipe names what nobody has named by hand for it.
     """
     sources, recipe = stored_build(out)
     check_recipe(out, recipe)

@@ -120,8 +120,9 @@ def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
 
 
 def publish(wanted: Sequence[Automation]) -> list[str]:
-    """Create automations on the server, or bring those of the same name up to date. Returns their
-    names.
+    """Create automations on the server, or bring those of the same name up to date.
+
+    Returns their names.
     """
     for automation in wanted:
         try:

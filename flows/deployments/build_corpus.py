@@ -38,8 +38,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EngineSettings(BaseModel):
-    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask
-    cluster at `dask`.
+    """Where the work is done.
+
+    `slices` shares of each stage run side by side: here, or on the Dask cluster at `dask`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -50,6 +50,7 @@ def pipeline(
     evaluation: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Build a corpus from music, train a model on it, and measure whether it plays what is asked.
+
     Run again, it goes on where it was.
 
     The build labels if its recipe names vocabularies, and encodes for the codec that is trained on.
@@ -77,8 +78,9 @@ def pipeline(
 
 
 def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
-    """The recipe of the build with latents of the codec that is trained on. Raises `UsageError`
-    where it asks for those of another.
+    """The recipe of the build with latents of the codec that is trained on.
+
+    Raises `UsageError` where it asks for those of another.
 
     >>> from training.run.presets import ready_recipe
     >>> with_latents(Recipe(), ready_recipe("tiny")).encode.codec

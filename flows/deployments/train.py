@@ -29,8 +29,9 @@ Shards = Annotated[
 
 @task(task_run_name="train, turn {turn}", cache_policy=NO_CACHE, retries=0)
 def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
-    """Submit a job and follow it to its end; what it prints goes to the log. However this ends,
-    nothing of the job runs on.
+    """Submit a job and follow it to its end; what it prints goes to the log.
+
+    However this ends, nothing of the job runs on.
     """
     logger = get_run_logger()
     return followed(launching.made, job, logger.info)

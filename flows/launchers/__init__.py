@@ -1,5 +1,6 @@
-"""Where training runs: here, on a Slurm cluster, on Kubernetes. One launcher per file, all behind
-`Launcher`; local.py is the place to start reading.
+"""Where training runs: here, on a Slurm cluster, on Kubernetes.
+
+One launcher per file, all behind `Launcher`; local.py is the place to start reading.
 """
 
 from enum import StrEnum

@@ -75,8 +75,9 @@ class Handle(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a job ended. `requeue`: it was stopped from outside and has more to do, and submitting it
-    again goes on.
+    """How a job ended.
+
+    `requeue`: it was stopped from outside and has more to do, and submitting it again goes on.
     """
 
     status: int
@@ -94,12 +95,14 @@ class Launcher(Protocol):
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
         """The job of the same folder that is at work or in the queue: its follower may have gone.
+
         One that is ending is waited for.
         """
 
     def submit(self, job: TrainJob) -> Handle:
-        """Start a job, or hand it to a scheduler. Raises `UsageError` where it is refused; whatever
-        is raised, no job is left behind.
+        """Start a job, or hand it to a scheduler.
+
+        Raises `UsageError` where it is refused; whatever is raised, no job is left behind.
         """
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:

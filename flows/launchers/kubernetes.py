@@ -167,8 +167,9 @@ class KubernetesLauncher:
                     ).splitlines()
 
     def cancel(self, handle: Handle) -> None:
-        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint. It is to be seen
-        until they have gone.
+        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint.
+
+        It is to be seen until they have gone.
         """
         self._kubectl(
             "delete",

@@ -60,8 +60,9 @@ class LocalLauncher:
         return Handle(str(group.pid))
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
-        """Tell what it prints until it has ended. A stop with a checkpoint came from outside: a
-        cancelled job is not followed.
+        """Tell what it prints until it has ended.
+
+        A stop with a checkpoint came from outside: a cancelled job is not followed.
         """
         group = self._running[handle.name]
         for _, line in group.lines():

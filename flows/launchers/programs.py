@@ -31,8 +31,10 @@ class Refused(UsageError):
 
 
 def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
-    """What a program prints. Raises `UsageError` where it fails, with its own words; `Refused`
-    where it is not there, or for good.
+    """What a program prints.
+
+    Raises `UsageError` where it fails, with its own words; `Refused` where it is not there, or for
+    good.
     """
     done = called(program, *arguments, given=given, needed=needed)
     if done.returncode:
@@ -62,8 +64,9 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
 def called(
     program: str, *arguments: str, given: str = "", needed: str
 ) -> "subprocess.CompletedProcess[str]":
-    """A program that has run, whatever its status. Raises `Refused` where it is not there (`needed`
-    says for what).
+    """A program that has run, whatever its status.
+
+    Raises `Refused` where it is not there (`needed` says for what).
 
     What stops this process does not stop the program in its midst: a submission is seen by whoever
     looks for it afterwards, or was none.

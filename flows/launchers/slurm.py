@@ -83,8 +83,9 @@ class SlurmLauncher:
         require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The job of the same folder that is in the queue or runs. Raises `UsageError` for one that
-        has been ending for ten minutes.
+        """The job of the same folder that is in the queue or runs.
+
+        Raises `UsageError` for one that has been ending for ten minutes.
         """
         deadline, told = time.monotonic() + _ENDING_S, ""
         while found := patient(partial(self._queued, job.name), self._settings.poll_s, tell):
@@ -111,8 +112,9 @@ class SlurmLauncher:
         return None
 
     def submit(self, job: TrainJob) -> Handle:
-        """Submit a job. Its output goes to ``slurm/<job id>.log`` in the run's folder, which all
-        nodes must share.
+        """Submit a job.
+
+        Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share.
         """
         (Path(job.out) / "slurm").mkdir(parents=True, exist_ok=True)
         script = batch_script(job, self._settings, _log(job))
@@ -233,8 +235,10 @@ class SlurmLauncher:
 
 
 def _log(job: TrainJob, number: str = "%j") -> str:
-    """Path of a job's log. Without a number, as sbatch is told it: it fills in codes after a % of
-    its own, and not those of the folder.
+    """Path of a job's log.
+
+    Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of
+    the folder.
     """
     folder = job.out if number != "%j" else job.out.replace("%", "%%")
     return str(Path(folder) / "slurm" / f"{number}.log")

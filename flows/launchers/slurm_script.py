@@ -30,8 +30,9 @@ Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class SlurmSettings(Record):
-    """Of the Slurm launcher. `setup` and `python` are code that the job runs; nothing else here
-    is.
+    """Of the Slurm launcher.
+
+    `setup` and `python` are code that the job runs; nothing else here is.
     """
 
     partition: Line = Field(

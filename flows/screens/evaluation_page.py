@@ -24,8 +24,9 @@ _MAX_PROBLEMS: Final = 100
 
 
 def page(report: Report, heard: Sequence[Heard]) -> str:
-    """The page. Of clips, those whose sound was copied are shown; every text from outside is
-    escaped.
+    """The page.
+
+    Of clips, those whose sound was copied are shown; every text from outside is escaped.
     """
     shown = [(clip, one) for clip, one in zip(report.clips, heard, strict=True) if clip.audio]
     body = [

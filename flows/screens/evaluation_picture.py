@@ -1,5 +1,6 @@
-"""A clip as a picture: its chroma, with asked and heard chords above and beats below. One SVG, the
-chroma a PNG inside.
+"""A clip as a picture: its chroma, with asked and heard chords above and beats below.
+
+One SVG, the chroma a PNG inside.
 """
 
 import base64

@@ -31,8 +31,9 @@ from training.run.recipe import TrainRecipe
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
-    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises
-    `TrainingError` where it has none.
+    """Write README.md and model.json into a run's folder, of its last checkpoint.
+
+    Raises `TrainingError` where it has none.
 
     `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on
     the card.
@@ -56,8 +57,9 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
 
 
 def evaluation_of(report: bytes) -> Evaluation:
-    """What a card says of an evaluation, from its report.json. Raises `TrainingError` for anything
-    else.
+    """What a card says of an evaluation, from its report.json.
+
+    Raises `TrainingError` for anything else.
     """
     try:
         found = Report.model_validate_json(report)

@@ -1,5 +1,6 @@
-"""What the terminal shows: progress with time left per stage, and tables. The one console there
-is.
+"""What the terminal shows: progress with time left per stage, and tables.
+
+The one console there is.
 """
 
 from __future__ import annotations

@@ -57,8 +57,9 @@ def annotator(role: Role, name: str) -> Any:
 
 
 def check_annotators(names: Iterable[str]) -> None:
-    """Raise `PipelineError` for a name that no module stands behind. Of a dotted name the packages
-    above it are imported.
+    """Raise `PipelineError` for a name that no module stands behind.
+
+    Of a dotted name the packages above it are imported.
     """
     for name in names:
         try:

@@ -46,8 +46,9 @@ class _Cropped(NamedTuple):
 
 
 class _Paths(NamedTuple):
-    """All scores of a group of clips, as log probabilities. `entered` begins one longest beat
-    before the clips.
+    """All scores of a group of clips, as log probabilities.
+
+    `entered` begins one longest beat before the clips.
     """
 
     # of the best path that enters position k at frame t - longest, with a beat of length l

@@ -79,8 +79,9 @@ def tools() -> dict[str, str]:
 
 
 def probe(path: str, recipe: IngestRecipe) -> Probe:
-    """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the
-    figure.
+    """Check a file against the recipe's limits and hash it.
+
+    Raises `DeadInput` with a code and the figure.
     """
     _check_file(path, recipe.max_file_mb)
     with _opened(path, recipe.max_duration_s) as sound:
@@ -100,8 +101,9 @@ class Header(NamedTuple):
 
 
 def header(path: str) -> Header:
-    """A file's own word on its rate, channels and length. Raises `DeadInput` where libsndfile
-    cannot read it.
+    """A file's own word on its rate, channels and length.
+
+    Raises `DeadInput` where libsndfile cannot read it.
     """
     try:
         _check_file(path, float("inf"))
@@ -144,8 +146,9 @@ def _check_format(sound: soundfile.SoundFile, recipe: IngestRecipe) -> None:
 
 
 def _counted_s(path: str, sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
-    """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly
-    large.
+    """Length by decoding: headers lie.
+
+    Also refuses samples that are not finite or absurdly large.
     """
     frames, limit = 0, int(recipe.max_duration_s * sound.samplerate)
     buffer = np.empty((max(1, _BLOCK // 4 // sound.channels), sound.channels), np.float32)
@@ -279,6 +282,7 @@ def _check_blame(path: str, status: int, reasons: Sequence[str]) -> None:
 
 class _Readers(threading.local):
     """The last files that a thread has opened stay open: a song's clips come one after the other.
+
     No two threads may share a position.
     """
 
@@ -369,8 +373,9 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
 
 
 def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
-    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be
-    decoded, or is not sound.
+    """A whole small file from memory, as our shards hold it.
+
+    Raises `DeadInput` where it cannot be decoded, or is not sound.
 
     What its header claims is checked before memory is taken: at most `most_s` seconds, and no more
     numbers than those have at 48 kHz in two channels. Of a file that holds more than it claims, no

@@ -168,8 +168,9 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
 
 
 def _asked(endpoint: str) -> set[str]:
-    """Names of the options that a job server says it has. Raises `PipelineError` where it does not
-    answer.
+    """Names of the options that a job server says it has.
+
+    Raises `PipelineError` where it does not answer.
     """
     import grpc
     from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc

@@ -14,8 +14,9 @@ class Shrinks(PipelineError):
 
 
 def check_shrinking(gone: int, in_force: int, what: str, why: str) -> None:
-    """Raise `Shrinks` where more than one and more than 5 % of what is in force would go. `what`
-    names it, `why` says how that is seen.
+    """Raise `Shrinks` where more than one and more than 5 % of what is in force would go.
+
+    `what` names it, `why` says how that is seen.
 
     >>> check_shrinking(5, 100, "songs", ""), check_shrinking(1, 2, "songs", "")
     (None, None)

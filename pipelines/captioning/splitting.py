@@ -84,8 +84,9 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone,
-    however long the sentence is.
+    """Whether the stop at this place ends a sentence.
+
+    It looks at the words beside the stop alone, however long the sentence is.
     """
     follows = _SPACES.match(text, stop.end())
     after = text[follows.end() : follows.end() + 1] if follows else ""

@@ -31,8 +31,9 @@ _FLOOR: Final = 1e-5
 
 
 class AudioLdmCodec:
-    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of
-    its weights.
+    """The autoencoder's latents, scaled to unit variance by its own factor.
+
+    Runs on the device of its weights.
     """
 
     def __init__(self, autoencoder: Any, vocoder: "SpeechT5HifiGan") -> None:
@@ -47,8 +48,9 @@ class AudioLdmCodec:
 
     @cached_property
     def facts(self) -> CodecFacts:
-        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second. The version is a hash
-        of the autoencoder's weights.
+        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second.
+
+        The version is a hash of the autoencoder's weights.
         """
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(

@@ -28,8 +28,9 @@ LICENCE: Final = "MIT"  # of the published weights
 
 
 class DacCodec(QuantisedCodec):
-    """The encoder's output as the codebooks see it. Each has a unit of its own, so each channel has
-    its own scale.
+    """The encoder's output as the codebooks see it.
+
+    Each has a unit of its own, so each channel has its own scale.
     """
 
     name, licence = "dac", LICENCE
@@ -81,8 +82,9 @@ class DacCodec(QuantisedCodec):
 
 
 def open_codec(source: str = "", device: str = "cpu") -> DacCodec:
-    """The codec by its id on the hub, or by a folder. Raises `PipelineError` where it cannot be
-    read.
+    """The codec by its id on the hub, or by a folder.
+
+    Raises `PipelineError` where it cannot be read.
     """
     from transformers import DacModel
 

@@ -21,8 +21,9 @@ LICENCE: Final = "CC-BY-NC-4.0"  # of the published weights
 
 
 class EncodecCodec(QuantisedCodec):
-    """The encoder's output. Rounding compares distances in it, so one scale holds for all
-    channels.
+    """The encoder's output.
+
+    Rounding compares distances in it, so one scale holds for all channels.
     """
 
     name, licence = "encodec", LICENCE
@@ -77,8 +78,9 @@ def _shares(counts_N: torch.Tensor) -> torch.Tensor:
 
 
 def open_codec(source: str = "", device: str = "cpu") -> EncodecCodec:
-    """The codec by its id on the hub, or by a folder. Raises `PipelineError` where it cannot be
-    read or is not mono.
+    """The codec by its id on the hub, or by a folder.
+
+    Raises `PipelineError` where it cannot be read or is not mono.
     """
     from transformers import EncodecModel
 

@@ -1,5 +1,6 @@
-"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim. No
-weights, no download.
+"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim.
+
+No weights, no download.
 
 What it keeps is what our annotators need: on 10 s excerpts of eight composed pieces they hear the
 same beats and keys after a round trip, and the same chords for 99.9 % of the time. Few bands would
@@ -86,8 +87,9 @@ class MelCodec:
         return self.played(_unfolded(latents_BCTF.float()))
 
     def levels(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N). N is
-        four for each latent frame.
+        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N).
+
+        N is four for each latent frame.
         """
         samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
         spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[

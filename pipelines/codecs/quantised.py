@@ -37,16 +37,18 @@ class Spread(NamedTuple):
 
 
 class QuantisedCodec(ABC):
-    """Latents (B, C, T, 1) of about zero mean and unit variance. Runs on the device of its
-    weights.
+    """Latents (B, C, T, 1) of about zero mean and unit variance.
+
+    Runs on the device of its weights.
     """
 
     name: str
     licence: str  # of the published weights
 
     def __init__(self, model: Any) -> None:
-        """A codec on a model of transformers, in eval mode. Raises `PipelineError` where its
-        codebooks are empty.
+        """A codec on a model of transformers, in eval mode.
+
+        Raises `PipelineError` where its codebooks are empty.
         """
         self._model = model.requires_grad_(False)
         spread = self._codebook_spread()
@@ -114,8 +116,9 @@ class QuantisedCodec(ABC):
 
 
 def loaded(kind: Any, source: str) -> Any:
-    """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError`
-    where it is not there, or not whole.
+    """A model of a class of transformers, by its id on the hub or a folder.
+
+    Raises `PipelineError` where it is not there, or not whole.
     """
     wanted = kind.config_class.model_type
     try:

@@ -62,8 +62,9 @@ class Offers(Protocol):
     """What an embedder's module offers."""
 
     def describe(self, recipe: LabelRecipe) -> Description:
-        """What `load` would give, without loading it. Raises `PipelineError` where the model is not
-        there.
+        """What `load` would give, without loading it.
+
+        Raises `PipelineError` where the model is not there.
         """
         ...
 
@@ -74,8 +75,9 @@ class Offers(Protocol):
 
 @lru_cache(maxsize=4)
 def offered(name: str) -> Offers:
-    """The module of an embedder by its name in the recipe. Raises `PipelineError` where nothing of
-    that name is installed.
+    """The module of an embedder by its name in the recipe.
+
+    Raises `PipelineError` where nothing of that name is installed.
     """
     if name in BUILT_IN:
         module: Offers = importlib.import_module(BUILT_IN[name])

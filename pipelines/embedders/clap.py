@@ -101,8 +101,9 @@ class Clap:
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """One vector per text; what is beyond 77 tokens is not read. Texts of like length are read
-        together.
+        """One vector per text; what is beyond 77 tokens is not read.
+
+        Texts of like length are read together.
         """
         order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
         out = np.zeros((len(texts), self._model.config.projection_dim), np.float32)

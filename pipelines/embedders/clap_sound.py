@@ -16,8 +16,9 @@ _FLOOR: Final = 1e-10  # of the power in a band, as in transformers' extractor
 
 
 def windows(wave: Wave, samples: int) -> list[Wave]:
-    """A clip in windows of `samples`: side by side, the last against the end. A shorter clip is
-    repeated and padded, as in training.
+    """A clip in windows of `samples`: side by side, the last against the end.
+
+    A shorter clip is repeated and padded, as in training.
 
     >>> [window.tolist() for window in windows(np.arange(5, dtype=np.float32), 2)]
     [[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]]

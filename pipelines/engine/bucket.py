@@ -49,8 +49,9 @@ def child(limits: LimitsRecipe) -> Iterator[Child]:
 
 @contextmanager
 def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "") -> Iterator[Child]:
-    """A child that can hold a model, in the environment that it needs. Limits are of a call with so
-    many items.
+    """A child that can hold a model, in the environment that it needs.
+
+    Limits are of a call with so many items.
     """
     memory_mb = limits.memory_mb * (1 if device == "cpu" else _CUDA_MEMORY)
     taken = CHILDREN.take(
@@ -92,8 +93,9 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
 
 def _fetch(source: Source, out: IO[bytes], recipe: IngestRecipe) -> None:
-    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where
-    its store cannot be reached.
+    """Copy a source's bytes.
+
+    Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached.
     """
     limit = int(recipe.max_file_mb * 2**20)
     with (

@@ -215,8 +215,9 @@ class Child:
         )
 
     def _watch(self, pipe: Connection, watched: psutil.Process) -> None:
-        """The second half of the wall-clock limit. Raises `_Died` where it passes without an
-        answer.
+        """The second half of the wall-clock limit.
+
+        Raises `_Died` where it passes without an answer.
         """
         half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
         held_up = ""

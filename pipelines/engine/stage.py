@@ -220,8 +220,9 @@ def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | Non
 
 
 def read_marker(store: Store, folder: str, bucket: str) -> dict[str, Any]:
-    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and
-    `FileNotFoundError` where none is.
+    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts.
+
+    Raises `Damaged`, and `FileNotFoundError` where none is.
     """
     return store.read_stated(marker_name(folder, bucket), _Marker)
 
@@ -238,8 +239,9 @@ class Altered(NamedTuple):
 
 
 def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
-    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the
-    marker is not.
+    """Files of a bucket that are not what its marker says was written.
+
+    Raises `Damaged` where the marker is not.
     """
     for name, facts in read_marker(store, folder, bucket)["files"].items():
         if facts.get("dropped"):
@@ -272,8 +274,9 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
 
 
 def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
-    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says
-    was written.
+    """A small file of a bucket, read once.
+
+    Raises `Damaged` where it is not what its marker says was written.
     """
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket)["files"].get(name, {})
@@ -380,8 +383,9 @@ def drop_file(job: Job, folder: str, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def cpu_capability() -> str:
-    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded,
-    never matched.
+    """Vector instructions of this machine, on which the last bits of floats may depend.
+
+    Recorded, never matched.
     """
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()

@@ -48,8 +48,10 @@ class _Piece(NamedTuple):
 def parquet_rows(
     opened: IO[bytes], longest: int, broken: str
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their numbers from 1. One with a text of more than `longest` bytes has the reason
-    in place of its cells, under `broken`.
+    """Rows with their numbers from 1.
+
+    One with a text of more than `longest` bytes has the reason in place of its cells, under
+    `broken`.
 
     Raises `DeadInput` for what is no Parquet, and where a row cannot be unpacked within the limits.
     """

@@ -1,5 +1,6 @@
-"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet. What is wrong with a
-row costs that row.
+"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet.
+
+What is wrong with a row costs that row.
 
 A record of separated text that cannot be read (a stray quote, one that is never closed, a line or
 cell that is too long) is dead by the number of the line it began on, and reading goes on at the
@@ -48,8 +49,9 @@ def table_rows(
 
 @contextmanager
 def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
-    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and a
-    problem of its line.
+    """A file as text, a line at a time.
+
+    What is not UTF-8 becomes lone surrogates here, and a problem of its line.
     """
     text = io.TextIOWrapper(opened, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
     try:
@@ -112,8 +114,9 @@ class _Record(NamedTuple):
 
 
 class _Records:
-    """Records of separated text. To `csv` it is an iterator of lines that knows which ones the
-    present record has taken.
+    """Records of separated text.
+
+    To `csv` it is an iterator of lines that knows which ones the present record has taken.
     """
 
     def __init__(self, lines: _Lines, delimiter: str) -> None:

@@ -1,5 +1,6 @@
-"""Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines,
-Parquet.
+"""Manifests: tables whose rows name audio and say something of it.
+
+CSV, TSV, JSON lines, Parquet.
 """
 
 import json
@@ -42,8 +43,9 @@ _PLAIN_JSON: Final = json.JSONEncoder(
 
 
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read
-    raises `DeadInput`.
+    """Rows of a manifest.
+
+    A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`.
     """
     base = uri.rpartition("/")[0]
     aliases = _aliases(recipe)
@@ -144,8 +146,9 @@ def _said(value: Any) -> bool:
 
 
 def plain_text(column: str, value: Any) -> str:
-    """A cell as text, without the space around it. Raises `DeadInput` for what is none, or could
-    not be written anywhere.
+    """A cell as text, without the space around it.
+
+    Raises `DeadInput` for what is none, or could not be written anywhere.
 
     >>> plain_text("caption", " Rock. ")
     'Rock.'

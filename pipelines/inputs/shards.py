@@ -41,8 +41,9 @@ class _Parts:
 def shard_rows(
     uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe
 ) -> Iterator[InputRow]:
-    """Rows of a shard's samples, each as it ends. A sample's members stand side by side: a key that
-    comes again later is a dead row.
+    """Rows of a shard's samples, each as it ends.
+
+    A sample's members stand side by side: a key that comes again later is a dead row.
 
     Where the first sample of that key had no JSON it is listed once more, as dead: what followed
     may have been its licence. Raises `DeadInput` where it is no tar; damage further on is one dead

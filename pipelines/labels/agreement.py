@@ -26,8 +26,9 @@ _MINOR: Final = frozenset(
 
 
 class Agreement(Record):
-    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference
-    has one is a miss.
+    """Figures in [0, 1]; none where the reference says nothing.
+
+    A label missing where the reference has one is a miss.
     """
 
     beats: float | None = None

@@ -35,8 +35,9 @@ def heading(labels: Labels) -> str:
 
 
 def lead_sheet(labels: Labels) -> Iterator[str]:
-    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot. Without
-    beats, chords stand by time.
+    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot.
+
+    Without beats, chords stand by time.
     """
     if not labels.beats.times_s:
         yield from _by_time(labels)

@@ -115,8 +115,9 @@ def _line(event: dict[str, Any]) -> bytes:
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """The event of a stored line; none where it is not what was written. Earlier versions wrote no
-    seals: of theirs the form tells.
+    """The event of a stored line; none where it is not what was written.
+
+    Earlier versions wrote no seals: of theirs the form tells.
     """
     try:
         found: dict[str, Any] = json.loads(line)
@@ -129,8 +130,9 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 class Answers:
-    """Answers by their request's hash. One process writes at a time (the build's lock sees to
-    it).
+    """Answers by their request's hash.
+
+    One process writes at a time (the build's lock sees to it).
     """
 
     def __init__(self, store: Store, folder: str = FOLDER) -> None:

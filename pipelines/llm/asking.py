@@ -56,8 +56,9 @@ class Health:
         self._in_a_row = 0
 
     def ill(self, error: Failed) -> None:
-        """A request ended without an answer. Raises `PipelineError` where it is one too many,
-        `Passing` where trying later may help.
+        """A request ended without an answer.
+
+        Raises `PipelineError` where it is one too many, `Passing` where trying later may help.
         """
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
@@ -85,8 +86,9 @@ class Direct:
         self.meter, self._health = Meter(), Health()
 
     async def ask(self, request: Request) -> Answer:
-        """The answer, from disk or from the server. Raises `Unanswered`, or `PipelineError` where
-        none can be answered any more.
+        """The answer, from disk or from the server.
+
+        Raises `Unanswered`, or `PipelineError` where none can be answered any more.
         """
         if (found := self._answers.get(request.hash)) is not None:
             self.meter.counts["found"] += 1

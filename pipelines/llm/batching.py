@@ -22,8 +22,9 @@ _SETTLED_S: Final = 0.2  # without a new request, all who ask are waiting
 
 
 class Batched:
-    """Asks by batches. What an earlier run handed over is collected first; nothing of it is asked
-    again.
+    """Asks by batches.
+
+    What an earlier run handed over is collected first; nothing of it is asked again.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class Batched:
         return await asyncio.shield(self._waiting[request.hash][1])
 
     async def serve(self) -> None:
-        """Hand over and collect until cancelled. Raises what ends all asking: no money, no time
-        left, a batch that is not taken.
+        """Hand over and collect until cancelled.
+
+        Raises what ends all asking: no money, no time left, a batch that is not taken.
         """
         for batch in self._answers.batches:
             self._budget.adopt(sum(batch.aside.values()))
@@ -104,8 +106,9 @@ class Batched:
             raise _ending(error) from None
 
     async def _collect(self, batch: Batch) -> None:
-        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing
-        and are asked again.
+        """Wait for a batch and keep what it came to.
+
+        Requests that it has not answered cost nothing and are asked again.
 
         What cannot be read is paid at its worst case: a line that names its request for that
         request, any other for the dearest that no line names, and a batch that can never be read

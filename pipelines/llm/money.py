@@ -19,8 +19,9 @@ class BudgetSpent(PipelineError):
 
 
 def price_of(recipe: LlmRecipe) -> Price:
-    """Price of the recipe's model. Raises `PipelineError` for a model without one: a guess could
-    cost anything.
+    """Price of the recipe's model.
+
+    Raises `PipelineError` for a model without one: a guess could cost anything.
     """
     if recipe.model not in recipe.prices:
         raise PipelineError(
@@ -74,8 +75,9 @@ class Budget:
         self._changed = asyncio.Condition()
 
     async def take(self, amount: int) -> None:
-        """Set an amount aside, waiting for calls under way to settle where it does not fit. Raises
-        `BudgetSpent` where it cannot.
+        """Set an amount aside, waiting for calls under way to settle where it does not fit.
+
+        Raises `BudgetSpent` where it cannot.
         """
         async with self._changed:
             while self.spent + self.aside + amount > self.limit:

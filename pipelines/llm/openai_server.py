@@ -57,8 +57,9 @@ class _Packed(Exception):
 
 
 class Server:
-    """A server of OpenAI's protocol. The key comes from the environment and appears in no
-    message.
+    """A server of OpenAI's protocol.
+
+    The key comes from the environment and appears in no message.
     """
 
     @staticmethod
@@ -142,6 +143,7 @@ class Server:
 
     async def find(self, name: str) -> str:
         """The server's name of a batch that was handed over under ours; "" where it never came.
+
         Raises `Failed`.
         """
         after: dict[str, Any] = {}
@@ -156,8 +158,9 @@ class Server:
         raise Failed(BAD_REPLY, "the server's list of batches does not end")
 
     async def ended(self, server_id: str, requests: int) -> Ended | None:
-        """What a batch of so many requests has come to; none while it is under way. Raises
-        `Failed`.
+        """What a batch of so many requests has come to; none while it is under way.
+
+        Raises `Failed`.
         """
         batch = _record(BatchState, await self._body(self._sent.batches.retrieve(server_id)))
         if batch.status not in _ENDED:
@@ -218,8 +221,9 @@ class Server:
     async def _body(
         self, call: Sent, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES
     ) -> bytes:
-        """The body of the reply to one call, of at most so many bytes; files have longer. Raises
-        `Failed`.
+        """The body of the reply to one call, of at most so many bytes; files have longer.
+
+        Raises `Failed`.
         """
         within_s = self._timeout_s + (sent_bytes + most_bytes - _MOST_BYTES) / _SLOWEST_BYTES_S
         try:

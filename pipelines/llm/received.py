@@ -43,8 +43,9 @@ class Usage(Received):
 
 
 class Reply(Received):
-    """A chat completion. What the server calls its model is not looked at: it would stand in every
-    published sample.
+    """A chat completion.
+
+    What the server calls its model is not looked at: it would stand in every published sample.
     """
 
     choices: list[Choice] = Field(min_length=1)

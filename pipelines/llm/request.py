@@ -22,8 +22,9 @@ _LONGEST_TEXT: Final = 20_000  # characters; ten times what a caption may have
 
 
 class Request(Record):
-    """A system message, a user message, and the longest answer that is paid for. The answer is a
-    JSON list of texts under `field`.
+    """A system message, a user message, and the longest answer that is paid for.
+
+    The answer is a JSON list of texts under `field`.
     """
 
     model: str
@@ -40,8 +41,9 @@ class Request(Record):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
 
     def body(self, *, own_server: bool) -> dict[str, Any]:
-        """The request as the chat completions endpoint takes it. Servers other than OpenAI's know
-        the older name of the token limit.
+        """The request as the chat completions endpoint takes it.
+
+        Servers other than OpenAI's know the older name of the token limit.
         """
         form: dict[str, Any] = {"response_format": self._schema()} if self.structured else {}
         return {
@@ -139,8 +141,9 @@ class Ended(NamedTuple):
 
 
 def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) -> Answer:
-    """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut
-    off, or is no list of texts.
+    """The texts of a reply to the request with this hash.
+
+    Raises `Failed` where it was refused, cut off, or is no list of texts.
 
     `plain` makes a line for the reader of what the model said.
 

@@ -37,8 +37,9 @@ class Session:
         )
 
     async def ask(self, request: Request) -> Answer:
-        """The answer to a request. Raises `Unanswered`, or `PipelineError` where none can be
-        answered any more.
+        """The answer to a request.
+
+        Raises `Unanswered`, or `PipelineError` where none can be answered any more.
         """
         return await self._asker.ask(request)
 

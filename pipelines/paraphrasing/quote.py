@@ -60,8 +60,9 @@ class Quote(Record):
 
 
 def quote(store: Store, recipe: Recipe) -> Quote:
-    """A quote for a build whose captions are composed. Raises `PipelineError` where they are not,
-    or where the model has no price.
+    """A quote for a build whose captions are composed.
+
+    Raises `PipelineError` where they are not, or where the model has no price.
     """
     llm, count = recipe.llm, recipe.caption.paraphrases
     price, answers = price_of(llm), Answers(store)

@@ -39,8 +39,9 @@ def pinned(model: str) -> Pinned:
 
 @lru_cache(maxsize=8)
 def model_folder(model: str) -> Path:
-    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be. Raises
-    `PipelineError` where it cannot be had.
+    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be.
+
+    Raises `PipelineError` where it cannot be had.
     """
     if os.path.isdir(model):
         return Path(model)
@@ -59,8 +60,9 @@ def model_folder(model: str) -> Path:
 
 @lru_cache(maxsize=8)
 def weights_checksum(folder: Path) -> str:
-    """SHA-256 over a model's weights and configuration, shortened. Raises `PipelineError` where
-    there are none.
+    """SHA-256 over a model's weights and configuration, shortened.
+
+    Raises `PipelineError` where there are none.
     """
     weights = sorted(folder.glob(_WEIGHTS))
     if not weights:

@@ -28,8 +28,9 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
 def mark_for_retry(
     store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]
 ) -> list[str]:
-    """Make the next build do the dead again: all, or those with these keys. Returns what will be
-    done again.
+    """Make the next build do the dead again: all, or those with these keys.
+
+    Returns what will be done again.
 
     Raises `PipelineError` for a key that is not dead.
     """

@@ -275,8 +275,9 @@ def _whole_groups(rows: int) -> int:
 def _above(
     scores_QB: torch.Tensor, floors_Q: torch.Tensor, errors_Q: torch.Tensor, k: int
 ) -> _Pairs:
-    """Where scores reach their query's floor. Where a crowd does, the floor is what the block's own
-    K best allow.
+    """Where scores reach their query's floor.
+
+    Where a crowd does, the floor is what the block's own K best allow.
     """
     # scores were rounded too, and rounding keeps the order
     groups_QG = _groups_above(scores_QB, floors_Q.to(scores_QB.dtype))

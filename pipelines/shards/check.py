@@ -32,8 +32,9 @@ class Checked(NamedTuple):
 
 
 def check(found: Found) -> Iterator[Problem | Checked]:
-    """Every problem of a target in order, and a count per shard. A key that two shards hold is a
-    problem.
+    """Every problem of a target in order, and a count per shard.
+
+    A key that two shards hold is a problem.
     """
     yield from found.problems
     yield from _check_version(found.build)

@@ -20,8 +20,9 @@ _LONGEST_EXTENSION: Final = 40
 
 
 def safe_name(name: str) -> str:
-    """A member's name as one plain file name. What is changed carries a hash of what it was, so
-    that no two keys meet.
+    """A member's name as one plain file name.
+
+    What is changed carries a hash of what it was, so that no two keys meet.
 
     Members of one sample keep one stem, and so belong together.
 

@@ -34,8 +34,9 @@ _SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shar
 
 
 class Problem(Record):
-    """Something in a shard that is not as it should be. `key` is empty where it concerns the shard
-    as a whole.
+    """Something in a shard that is not as it should be.
+
+    `key` is empty where it concerns the shard as a whole.
     """
 
     shard: str
@@ -94,8 +95,9 @@ def readable(name: str) -> str:
 
 
 def find_shards(target: str) -> Found:
-    """The shards of a target. Of a build, those that its dataset.json lists; others beside them are
-    a problem.
+    """The shards of a target.
+
+    Of a build, those that its dataset.json lists; others beside them are a problem.
 
     Raises `PipelineError` where there is nothing, or no shard in it.
     """
@@ -216,8 +218,9 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
 
 
 def open_file(shard: Shard) -> IO[bytes]:
-    """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on
-    it.
+    """The file to read from.
+
+    Raises `DeadInput`; a FIFO or device is refused without waiting on it.
     """
     try:
         with machine_faults(f"opening {readable(shard.name)}"):
@@ -288,8 +291,9 @@ def _small(shard: Shard) -> bytes:
 
 
 def index_of(shard: Shard) -> ShardIndex | None:
-    """The index beside one of our shards, or none. Raises `DeadInput` ("bad_index") where it cannot
-    be read, or contradicts itself.
+    """The index beside one of our shards, or none.
+
+    Raises `DeadInput` ("bad_index") where it cannot be read, or contradicts itself.
     """
     beside = shard._replace(path=f"{os.path.dirname(shard.path)}/{shard.stem}.json")
     if not shard.fs.exists(beside.path):

@@ -83,8 +83,9 @@ class _Texts(NamedTuple):
 def export_parts(
     found: Found, to: str, *, dataset: str, seed: int, words: Sequence[str], force: bool = False
 ) -> Exported:
-    """Write all parts into a folder or URL, each published whole at the end. `seed` and `words` are
-    the recipe's, of draws and filter.
+    """Write all parts into a folder or URL, each published whole at the end.
+
+    `seed` and `words` are the recipe's, of draws and filter.
 
     Raises `PipelineError` where one of the files exists (unless `force`) or no part has a row.
     """
@@ -125,8 +126,9 @@ def export_parts(
 
 
 class _Export:
-    """Parts being written. What may be tested on is only known once all is read: until then, it
-    waits as lines.
+    """Parts being written.
+
+    What may be tested on is only known once all is read: until then, it waits as lines.
     """
 
     def __init__(self, files: dict[Part, Writer], seed: int, words: Sequence[str]) -> None:

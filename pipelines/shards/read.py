@@ -81,8 +81,9 @@ Entry = RawSample | Problem
 
 
 def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Entry]:
-    """Samples of a shard in order, and every problem where it stands. Never raises for what the
-    shard holds.
+    """Samples of a shard in order, and every problem where it stands.
+
+    Never raises for what the shard holds.
 
     Whole samples before damage are given, the one that it cuts is not. A key that comes again later
     is a problem, and only its first sample is given. Raises `MachineFault`, which says nothing of

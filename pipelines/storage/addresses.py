@@ -224,8 +224,9 @@ async def public_client(**options: Any) -> Any:
 
 
 def _public_socket(found: tuple[Any, ...]) -> socket.socket:
-    """A socket for an address that a name was resolved to. Raises `DeadInput` ("private_address")
-    for one that is not public.
+    """A socket for an address that a name was resolved to.
+
+    Raises `DeadInput` ("private_address") for one that is not public.
     """
     family, kind, protocol, _, address = found
     if not is_public(address[0]):

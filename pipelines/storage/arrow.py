@@ -53,8 +53,9 @@ def tables_of(
 def _next_table(
     kind: type[N], records: Iterator[N], size_of: Callable[[N], int]
 ) -> pa.Table | None:
-    """The next rows. Python looks for garbage in between, not among them: that took half of the
-    time.
+    """The next rows.
+
+    Python looks for garbage in between, not among them: that took half of the time.
     """
     collects = gc.isenabled()
     gc.disable()

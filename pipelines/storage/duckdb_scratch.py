@@ -119,8 +119,9 @@ def _faults(place: str) -> Iterator[None]:
 
 @contextmanager
 def scratch() -> Iterator[Scratch]:
-    """A scratch database, removed at the end with all it spilled. Raises `MachineFault` where its
-    disk or memory does not suffice.
+    """A scratch database, removed at the end with all it spilled.
+
+    Raises `MachineFault` where its disk or memory does not suffice.
     """
     with temporary_folder() as folder, _faults(str(folder.parent)):
         settings: dict[str, str | bool | int | float | list[str]] = {

@@ -35,8 +35,9 @@ _TRIES: Final = 20  # of taking a lock that others take or release at the same m
 
 
 class Holder(Record):
-    """Who holds a lock. Times are UTC, as ISO 8601; `process_start` counts clock ticks since the
-    host's boot.
+    """Who holds a lock.
+
+    Times are UTC, as ISO 8601; `process_start` counts clock ticks since the host's boot.
     """
 
     holder_id: str
@@ -94,8 +95,9 @@ class Lock:
         return {VARIABLE: self.holder.holder_id}
 
     def renew(self) -> None:
-        """Say that this run lives. Never brings a lock back: one that was taken or removed is
-        lost.
+        """Say that this run lives.
+
+        Never brings a lock back: one that was taken or removed is lost.
         """
         with self._turn:
             if self.lost or self._seen is None or self._ended.is_set():
@@ -136,8 +138,9 @@ class Lock:
 
 @contextmanager
 def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]:
-    """Hold a store's lock during a block. Child processes of the run that holds it already hold it
-    with their parent.
+    """Hold a store's lock during a block.
+
+    Child processes of the run that holds it already hold it with their parent.
 
     Raises `PipelineError` where another run holds it and may be alive; the message names it.
     """

@@ -70,8 +70,9 @@ def part_bytes(size: int) -> int:
 
 
 def located(url: str, *, client: Any = None) -> tuple[Any, str]:
-    """A URL's file system and the path in it. Object stores are asked anew each time: no listing is
-    remembered.
+    """A URL's file system and the path in it.
+
+    Object stores are asked anew each time: no listing is remembered.
 
     `client` makes the client of an http address, in place of fsspec's own.
 

@@ -23,8 +23,9 @@ class Facts(NamedTuple):
 
 
 def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, Any]]:
-    """Files and folders below a prefix, a folder at a time. Raises for a folder that cannot be
-    listed: its songs would go missing.
+    """Files and folders below a prefix, a folder at a time.
+
+    Raises for a folder that cannot be listed: its songs would go missing.
 
     That is why this is not `fs.walk`, which leaves such folders out: its on_error holds for the
     first folder alone.
@@ -44,8 +45,9 @@ def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, 
 
 
 def _entries(fs: Any, folder: str) -> Iterator[Mapping[str, Any]]:
-    """What a remote folder holds. S3 is asked a page at a time, so that a folder of any size is
-    listed in little memory.
+    """What a remote folder holds.
+
+    S3 is asked a page at a time, so that a folder of any size is listed in little memory.
 
     Other file systems (GCS among them) give a folder as one list: about 0.6 kB a name, so 6 GB for
     ten million names in one folder.
@@ -138,8 +140,9 @@ class Folders:
         self._client = client
 
     def facts(self, uri: str) -> Facts:
-        """Size and version of a file. Raises `KeyError` or `FileNotFoundError` where there is
-        none.
+        """Size and version of a file.
+
+        Raises `KeyError` or `FileNotFoundError` where there is none.
         """
         folder, _, name = uri.rpartition("/")
         if folder not in self._held:

@@ -124,8 +124,9 @@ class Store:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted; none where there is no folder. On object stores
-        only files make a folder.
+        """Names of the files in a folder, sorted; none where there is no folder.
+
+        On object stores only files make a folder.
         """
         inside = f"{self.path(folder)}/"
         if self.is_local and not os.path.isdir(inside):
@@ -188,8 +189,9 @@ class Store:
         return out.published()
 
     def writer(self, name: str) -> AbstractContextManager[Writer]:
-        """A file to write to, published when the block ends without an error. Raises `MachineFault`
-        where its disk takes no more.
+        """A file to write to, published when the block ends without an error.
+
+        Raises `MachineFault` where its disk takes no more.
 
         Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a
         nameless local file, uploaded at the end; object stores show an upload only once it is
@@ -285,8 +287,9 @@ class Store:
         return self.write_json(name, {"seal": seal(value), "value": value})
 
     def read_sealed(self, name: str) -> Any:
-        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises
-        `Damaged` where the two disagree.
+        """A value that `write_sealed` wrote; one without a seal is an earlier version's.
+
+        Raises `Damaged` where the two disagree.
         """
         found = self.read_json(name)
         if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
@@ -299,8 +302,9 @@ class Store:
         return found["value"]
 
     def read_stated(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it
-        has another form.
+        """A sealed value that has the form of a record, as plain data.
+
+        Raises `Damaged` where it has another form.
         """
         found = self.read_sealed(name)
         try:
@@ -342,8 +346,9 @@ class Store:
 
     @contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """A table to read from, every page of which is checked as it is read. Raises `Damaged`
-        where one is not what was written.
+        """A table to read from, every page of which is checked as it is read.
+
+        Raises `Damaged` where one is not what was written.
         """
         try:
             with (

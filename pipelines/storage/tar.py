@@ -166,6 +166,7 @@ class _Careful:
 
 def sample_offsets(opened: IO[bytes]) -> list[int]:
     """Where each sample of a shard begins, its first header included, and where the last one ends.
+
     Raises `DeadInput` as `read_members`.
 
     A sample's members follow one another and share a key: the name up to the first dot of its last

@@ -111,8 +111,9 @@ def _phrases(chosen: Plan, draws: np.random.Generator) -> dict[str, _Phrase]:
 def _spans(
     chosen: Plan, chords: tuple[Chord, ...], pages: Book, *, turns: bool
 ) -> tuple[Span, ...]:
-    """One chord a bar, or a half bar. With `turns`, a last bar of 4/4 on the dominant is shared
-    with the chord that leads to it.
+    """One chord a bar, or a half bar.
+
+    With `turns`, a last bar of 4/4 on the dominant is shared with the chord that leads to it.
     """
     length = chosen.beats_per_bar / (2 if chosen.half_bars else 1)
     spans = [

@@ -1,5 +1,6 @@
-"""Choices that make a piece: meter, key, tempo, form, instruments. Stratified, so that every block
-of twelve covers them.
+"""Choices that make a piece: meter, key, tempo, form, instruments.
+
+Stratified, so that every block of twelve covers them.
 """
 
 from enum import IntEnum
@@ -36,8 +37,9 @@ class Start(IntEnum):
 
 
 class Plan(Record):
-    """The choices of one piece. A phrase holds four chords in four bars, or in two (`half_bars`)
-    where bars are long.
+    """The choices of one piece.
+
+    A phrase holds four chords in four bars, or in two (`half_bars`) where bars are long.
     """
 
     name: str

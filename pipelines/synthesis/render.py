@@ -26,8 +26,9 @@ _DRUM_LEVELS: Final = {Drum.KICK: 0.55, Drum.SNARE: 0.35, Drum.HAT: 0.25}
 
 
 def render(score: Score, rate_hz: int = 44100) -> NDArray[np.float32]:
-    """The piece as mono samples of shape (duration_s · rate_hz,), peak 0.8. A sound starts at the
-    sample nearest to its beat.
+    """The piece as mono samples of shape (duration_s · rate_hz,), peak 0.8.
+
+    A sound starts at the sample nearest to its beat.
     """
     size = round(score.duration_s * rate_hz)
     mix = np.zeros(size)

@@ -82,8 +82,9 @@ class Span(Record):
 
 
 class Score(Record):
-    """A whole piece. Chord spans join from beat 0 to the end of the last bar; what is left of
-    `duration_s` rings out.
+    """A whole piece.
+
+    Chord spans join from beat 0 to the end of the last bar; what is left of `duration_s` rings out.
 
     `pickup_beats` beats of drums sound before the first downbeat, which falls at `downbeat_s`.
     """

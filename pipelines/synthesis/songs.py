@@ -104,8 +104,9 @@ def write_songs(folder: Path, songs: int = 12, seed: int = 0) -> Path:
 
 
 def described(score: Score, index: int, seed: int) -> ManifestRow:
-    """The manifest's row of a piece. Its caption says who plays and in what mood, and nothing that
-    a label says.
+    """The manifest's row of a piece.
+
+    Its caption says who plays and in what mood, and nothing that a label says.
 
     >>> described(compose(0), 0, 0).split
     <Split.TRAIN: 'train'>

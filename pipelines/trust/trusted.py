@@ -1,5 +1,7 @@
-"""What data may name. A recipe that lies beside data is data: what it names runs, is fetched or is
-asked only where its reader said so.
+"""What data may name.
+
+A recipe that lies beside data is data: what it names runs, is fetched or is asked only where its
+reader said so.
 
 Free without leave are our own names and the models that are our own defaults. All else must be
 named by hand: on the command line, in a recipe that was handed over, in a flow's parameters, or in
@@ -156,8 +158,9 @@ def trusted(output: str) -> frozenset[str]:
 
 
 def trust(output: str, names: Iterable[str]) -> None:
-    """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError`
-    where it cannot be written.
+    """Remember what was named by hand for an output (`EVERYWHERE`: for all).
+
+    Raises `PipelineError` where it cannot be written.
     """
     named = frozenset(names)
     new = named - trusted(output) if named else named

@@ -27,8 +27,9 @@ class Text(NamedTuple):
 
 
 def file_at(place: str) -> tuple[Store, str]:
-    """The folder of a file as a store, and its name there. Raises `PipelineError` where there is no
-    such file.
+    """The folder of a file as a store, and its name there.
+
+    Raises `PipelineError` where there is no such file.
     """
     folder, name = os.path.split(place)
     store = Store(folder or ".")
@@ -38,8 +39,9 @@ def file_at(place: str) -> tuple[Store, str]:
 
 
 def read_texts(place: str) -> list[Text]:
-    """All texts of a file. Raises `PipelineError` for what cannot be read, and says what was
-    expected.
+    """All texts of a file.
+
+    Raises `PipelineError` for what cannot be read, and says what was expected.
     """
     store, name = file_at(place)
     ending = os.path.splitext(name)[1].lower()

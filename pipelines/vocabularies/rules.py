@@ -111,8 +111,9 @@ def name_words(names: Iterable[str]) -> frozenset[str]:
 def fault(
     raw: str, text: str, form: Form, names: frozenset[str], *, keep_facts: bool
 ) -> Fault | None:
-    """What is wrong with a text (`raw` before it was cleaned), or nothing. `names` are words that
-    it must not have.
+    """What is wrong with a text (`raw` before it was cleaned), or nothing.
+
+    `names` are words that it must not have.
 
     >>> named, stated = "Ana sings softly.", "It runs at 90 BPM."
     >>> fault(named, named, Form.LONG, frozenset(["ana"]), keep_facts=False)

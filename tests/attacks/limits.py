@@ -38,8 +38,9 @@ class Listed(NamedTuple):
 
 
 def listed(*sources: Path | str, within_s: float = 20, **recipe: Any) -> Listed:
-    """The listing of some sources. Raises `TimeoutExpired` where it takes longer than
-    `within_s`.
+    """The listing of some sources.
+
+    Raises `TimeoutExpired` where it takes longer than `within_s`.
     """
     command = [sys.executable, "-c", _PROGRAM, json.dumps(recipe), *map(str, sources)]
     environment = {

@@ -1,5 +1,6 @@
-"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers. Needs
-root, to mount.
+"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers.
+
+Needs root, to mount.
 
     python -m tests.benchmarks.full_disks [--tree TREE] [--quick] [--kinds ext4]
 

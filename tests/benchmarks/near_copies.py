@@ -102,8 +102,10 @@ def _unit(drawn: Vectors) -> Vectors:
 
 
 class Searched(NamedTuple):
-    """What a search came to. Seconds and CPU seconds are of the search alone; memory is the peak,
-    and that above what it began with.
+    """What a search came to.
+
+    Seconds and CPU seconds are of the search alone; memory is the peak, and that above what it
+    began with.
     """
 
     groups: int

@@ -139,6 +139,7 @@ class Flip(NamedTuple):
 @contextmanager
 def everything(folder: Path) -> Iterator[Everything]:
     """A build of two pieces: captions reworded by a model, pseudo-labels and their index, latents.
+
     Its server stands as long as it.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -97,8 +97,9 @@ class Fitted(Record):
 
 
 def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
-    """Train on a corpus's train split and write the codec's folder. Raises `TrainingError` and
-    `BadData`.
+    """Train on a corpus's train split and write the codec's folder.
+
+    Raises `TrainingError` and `BadData`.
     """
     if (out / FOLDER).exists():
         raise TrainingError(

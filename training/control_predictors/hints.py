@@ -80,8 +80,9 @@ def _middle_bpm(span: BpmRange) -> float:
 
 
 def _pace_s(starts_s: Sequence[float]) -> float | None:
-    """The median from one start to the next. The first is left out if it is at 0 s, where a chord
-    may have begun before.
+    """The median from one start to the next.
+
+    The first is left out if it is at 0 s, where a chord may have begun before.
     """
     gaps_s = [
         later - earlier
@@ -92,8 +93,9 @@ def _pace_s(starts_s: Sequence[float]) -> float | None:
 
 
 def beat_features(known: Known, meter: int | None) -> Features:
-    """Features (H,) for meter and tempo. `meter` is the one decided on, none where it is still to
-    be found.
+    """Features (H,) for meter and tempo.
+
+    `meter` is the one decided on, none where it is still to be found.
     """
     bpm, about, rate, chord_s = (
         known.bpm,

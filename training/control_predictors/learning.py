@@ -42,8 +42,9 @@ class Learned(NamedTuple):
 
 
 def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
-    """Train all predictors by a recipe into a folder. The same recipe, shards and machine give the
-    same weights.
+    """Train all predictors by a recipe into a folder.
+
+    The same recipe, shards and machine give the same weights.
 
     Raises `TrainingError` for missing shards and for a folder that holds a training, and `BadData`
     for too many unusable samples.
@@ -157,8 +158,9 @@ class _Learner:
 
 
 def _saved(store: Store, recipe: PredictorRecipe, learner: _Learner, choice: Choice) -> Learned:
-    """Write what is kept as a checkpoint. There are no moments: a training of minutes is not
-    resumed.
+    """Write what is kept as a checkpoint.
+
+    There are no moments: a training of minutes is not resumed.
     """
     kept = {part: choice.kept(part) for part in Part}
     usual = {part: choice.usual(part).loss for part in Part}

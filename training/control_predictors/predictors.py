@@ -59,8 +59,9 @@ class Predictors(NamedTuple):
 
     @classmethod
     def of(cls, target: str) -> Self:
-        """Those of a folder that `learn` wrote. Raises `TrainingError` where it holds none, or the
-        text encoder is another.
+        """Those of a folder that `learn` wrote.
+
+        Raises `TrainingError` where it holds none, or the text encoder is another.
         """
         checkpoint = find_checkpoint(target, wanted=(MODEL, RECIPE))
         try:

@@ -47,8 +47,9 @@ class Reader:
         return found
 
     def looks(self, positions: Sequence[int], *, epoch: int | None = None) -> list[Look]:
-        """Looks at positions of the order; `epoch` replaces that of the order. Those that cannot be
-        used are missing, and counted.
+        """Looks at positions of the order; `epoch` replaces that of the order.
+
+        Those that cannot be used are missing, and counted.
 
         Raises `BadData` once there are too many of them.
         """

@@ -56,8 +56,10 @@ class PredictorData(Record):
 
 
 class PredictorNet(Record):
-    """Sizes. Small: a few hundred songs tell little of how words go with music, and larger nets
-    learn songs by heart.
+    """Sizes.
+
+    Small: a few hundred songs tell little of how words go with music, and larger nets learn songs
+    by heart.
     """
 
     width: int = Field(64, ge=4, le=4096, description="Width of a state.")

@@ -78,8 +78,9 @@ def members_of(content: bytes) -> dict[str, bytes]:
 
 
 def parsed(members: dict[str, bytes]) -> Sample:
-    """The record of a sample. Raises `DeadInput` where it has none or one that breaks the
-    contract.
+    """The record of a sample.
+
+    Raises `DeadInput` where it has none or one that breaks the contract.
     """
     content = _member(members, "json")
     try:
@@ -108,8 +109,9 @@ def parsed(members: dict[str, bytes]) -> Sample:
 
 
 def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
-    """What is made of a sample's bytes. One sample ends no run: raises `DeadInput` for whatever is
-    wrong with it.
+    """What is made of a sample's bytes.
+
+    One sample ends no run: raises `DeadInput` for whatever is wrong with it.
 
     Raises `MachineFault` where the machine is at fault, such as a full memory or a failing disk:
     the sample may be as good as any.
@@ -130,8 +132,9 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
-    """The record of a sample that was read; none where it could not be, or cannot be used. Raises
-    `MachineFault`.
+    """The record of a sample that was read; none where it could not be, or cannot be used.
+
+    Raises `MachineFault`.
     """
     try:
         return guarded(content, lambda good: parsed(members_of(good)))
@@ -147,8 +150,9 @@ def example_of(
     draws: np.random.Generator,
     told_all: bool = False,
 ) -> Example:
-    """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is
-    masked and nothing dropped.
+    """A sample's visit in an epoch, its noise and step by `draws`.
+
+    With `told_all` no sentence is masked and nothing dropped.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
@@ -189,6 +193,7 @@ def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
 
 def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
     """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned.
+
     Raises `DeadInput`.
     """
     return _latent(members, reading) if reading.latents else _wave(members, reading)

@@ -98,8 +98,9 @@ def _places(shard: Shard) -> ShardPlaces:
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
-    """The bytes of several samples; those of one file system are asked for at once. What cannot be
-    read is its error.
+    """The bytes of several samples; those of one file system are asked for at once.
+
+    What cannot be read is its error.
     """
     found: dict[Range, bytes | Exception] = {}
     by_protocol: dict[str, list[Range]] = {}

@@ -206,8 +206,9 @@ def batches(
 
 
 def _given(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches as they come. Raises `MachineFault` in one line: of a worker's, torch makes a
-    page.
+    """Batches as they come.
+
+    Raises `MachineFault` in one line: of a worker's, torch makes a page.
     """
     try:
         yield from loader

@@ -73,8 +73,9 @@ TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Visit(NamedTuple):
-    """What a model is told of a sample this time. Where the text is dropped, the prompt is
-    empty.
+    """What a model is told of a sample this time.
+
+    Where the text is dropped, the prompt is empty.
     """
 
     prompt: str
@@ -89,8 +90,9 @@ def visit(
     mean_sentences: float,
     config: PromptConfig | None = None,
 ) -> Visit:
-    """The prompt and the dropped conditions of a sample in an epoch. A sample without captions has
-    an empty prompt.
+    """The prompt and the dropped conditions of a sample in an epoch.
+
+    A sample without captions has an empty prompt.
     """
     rules = config or PromptConfig()
 

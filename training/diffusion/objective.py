@@ -30,8 +30,10 @@ class BetaSchedule(StrEnum):
 
 
 class ObjectiveConfig(Record):
-    """Noise and loss. The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which
-    predicts v, and gamma 5.
+    """Noise and loss.
+
+    The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which predicts v, and gamma
+    5.
     """
 
     target: Target = Field(
@@ -63,8 +65,9 @@ class ObjectiveConfig(Record):
 
 
 class Objective:
-    """Noises latents and weighs errors. Tables are held in float32; latents and noise should be
-    too.
+    """Noises latents and weighs errors.
+
+    Tables are held in float32; latents and noise should be too.
 
     >>> objective = Objective(ObjectiveConfig(target="epsilon"))
     >>> round(float(objective.weight(torch.tensor([0]))), 4)  # SNR is 1176 at the first step

@@ -25,8 +25,9 @@ MAX_TOKENS: Final = 256
 
 
 class TextEncoder(Protocol):
-    """Prompts to states. The same prompt gives the same states, so they can be computed once and
-    kept.
+    """Prompts to states.
+
+    The same prompt gives the same states, so they can be computed once and kept.
     """
 
     @property

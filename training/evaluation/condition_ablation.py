@@ -42,8 +42,9 @@ _LEAST: Final = 3  # songs, for an interval to mean something
 
 
 class Heed(Record):
-    """What a condition is worth to a model, over songs. Losses are means over songs; the interval
-    is that of the mean difference.
+    """What a condition is worth to a model, over songs.
+
+    Losses are means over songs; the interval is that of the mean difference.
     """
 
     condition: Condition

@@ -73,8 +73,9 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
 
 
 def _with_partners(made: Sequence[Made]) -> list[Made]:
-    """Clips whose `swap_of`, written as a file, became the partner's name. Of two that name each
-    other, the first is no swap.
+    """Clips whose `swap_of`, written as a file, became the partner's name.
+
+    Of two that name each other, the first is no swap.
     """
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
     partners = {

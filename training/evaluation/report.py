@@ -31,8 +31,9 @@ class Problem(Record):
 
 
 class SpaceFigures(Record):
-    """Distances in an embedder's space. A figure is missing where there is nothing to compare
-    with.
+    """Distances in an embedder's space.
+
+    A figure is missing where there is nothing to compare with.
     """
 
     embedder: str
@@ -72,8 +73,9 @@ class ClipReport(Record):
 
 
 class Report(Record):
-    """All figures of one system. Those but the swap test's are of clips that are no swap of
-    another: each prompt counts once.
+    """All figures of one system.
+
+    Those but the swap test's are of clips that are no swap of another: each prompt counts once.
     """
 
     version: int = VERSION

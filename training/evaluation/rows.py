@@ -1,4 +1,5 @@
 """What one row of a manifest, or the JSON beside a file, says of a clip: prompt, controls, times.
+
 The names that others use are known.
 """
 
@@ -83,8 +84,9 @@ def told(row: Mapping[str, Any]) -> Told:
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first text among columns; empty where none says anything. Raises `DeadInput` for one that
-    could not be written anywhere.
+    """The first text among columns; empty where none says anything.
+
+    Raises `DeadInput` for one that could not be written anywhere.
     """
     said = next(
         (name for name in names if isinstance(row.get(name), str) and row[name].strip()), None
@@ -105,8 +107,9 @@ def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def _written(value: Any, name: str) -> str:
-    """A value as text. Raises `TrainingError` for whole numbers of more digits than Python
-    writes.
+    """A value as text.
+
+    Raises `TrainingError` for whole numbers of more digits than Python writes.
     """
     try:
         return str(value)

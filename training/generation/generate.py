@@ -1,5 +1,6 @@
-"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the
-flows share it.
+"""A trained model that plays: prompts and controls to sound.
+
+The command line, evaluation and the flows share it.
 
 Shapes: B sounds.
 """
@@ -31,8 +32,9 @@ Wave = npt.NDArray[np.float32]
 
 
 class Score(NamedTuple):
-    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins
-    as depends on its key and a seed.
+    """What is to be played: a prompt, and the labels that the sound shall have.
+
+    The noise it begins as depends on its key and a seed.
     """
 
     key: str

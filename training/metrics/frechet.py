@@ -72,7 +72,8 @@ def distance(one: Gaussian, other: Gaussian) -> float:
 
 
 def frechet_distance(one_ND: npt.ArrayLike, other_MD: npt.ArrayLike) -> float:
-    """The distance of two sets of vectors. It grows as sets get smaller: compare only figures of
-    sets of the same size.
+    """The distance of two sets of vectors.
+
+    It grows as sets get smaller: compare only figures of sets of the same size.
     """
     return distance(fitted(one_ND), fitted(other_MD))

@@ -1,5 +1,6 @@
-"""When an asked value counts as heard: tempo bins, keys, and chord sequences. Nothing here knows of
-missing labels.
+"""When an asked value counts as heard: tempo bins, keys, and chord sequences.
+
+Nothing here knows of missing labels.
 """
 
 from bisect import bisect_left
@@ -73,8 +74,9 @@ def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
 
 
 def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """As the published code has it: how many asked items from the first on are heard in order. One
-    that is missing ends the count.
+    """As the published code has it: how many asked items from the first on are heard in order.
+
+    One that is missing ends the count.
 
     >>> beginning_in_order("abcd", "xaxb"), beginning_in_order("abcd", "bcd")
     (2, 0)

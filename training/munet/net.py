@@ -57,8 +57,9 @@ class MuNet(nn.Module):
         context: Context,
         seconds_B2: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The prediction, shaped as the latent. `seconds_B2`: start of the clip and length of its
-        song, or none if unknown.
+        """The prediction, shaped as the latent.
+
+        `seconds_B2`: start of the clip and length of its song, or none if unknown.
         """
         self._check(x_BCTF, context, seconds_B2)
         step_BE = self.step(steps_B, seconds_B2)

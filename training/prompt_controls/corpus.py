@@ -1,5 +1,6 @@
-"""What is usual in a corpus: the counts that fill what a caption leaves open. They are stored
-beside a checkpoint.
+"""What is usual in a corpus: the counts that fill what a caption leaves open.
+
+They are stored beside a checkpoint.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ KeyName = Annotated[str, AfterValidator(_checked_key)]
 
 class Harmony(Record):
     """Chords of one mode, each as semitones above the tonic and its quality: ``0:min``, ``8:maj``.
+
     Inversions count as root positions.
     """
 

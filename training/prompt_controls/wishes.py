@@ -76,8 +76,9 @@ def read_wishes(
     key: str | None = None,
     chords: str | None = None,
 ) -> Wishes:
-    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the
-    notes.
+    """What flags and a caption ask for.
+
+    A flag wins over the caption; what loses is named in the notes.
 
     Raises `TrainingError` for a flag that cannot be read.
     """

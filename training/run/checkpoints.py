@@ -74,8 +74,9 @@ class State(Record):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint by its place. Whatever is asked of it raises `TrainingError`, naming the file,
-    where that cannot be read.
+    """A checkpoint by its place.
+
+    Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read.
     """
 
     store: Store
@@ -120,8 +121,9 @@ class Checkpoint(NamedTuple):
             raise TrainingError(f"{self.name}/{name} is not JSON: {error}") from error
 
     def record(self, name: str, kind: type[R]) -> R:
-        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or
-        another version's.
+        """A record from a JSON file of it.
+
+        Raises `TrainingError` where it is another kind's, or another version's.
         """
         try:
             return kind.model_validate(self.json(name))
@@ -260,8 +262,9 @@ def _state_seal(state: Mapping[str, Any]) -> str:
 
 
 def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:
-    """What is wrong with a checkpoint; empty where it is what was written. Of its files, those that
-    are wanted are read (none: all).
+    """What is wrong with a checkpoint; empty where it is what was written.
+
+    Of its files, those that are wanted are read (none: all).
     """
     try:
         state = checkpoint.state()
@@ -277,8 +280,9 @@ def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str
 
 
 def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
-    """The last checkpoint of a run that is what was written. Raises `TrainingError` where there are
-    some, and none is whole.
+    """The last checkpoint of a run that is what was written.
+
+    Raises `TrainingError` where there are some, and none is whole.
     """
     damaged: list[Damaged] = []
     for one in reversed(whole_ones(store)):

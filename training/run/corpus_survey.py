@@ -60,8 +60,9 @@ class Standing(NamedTuple):
 
 
 def standing(target: str) -> Standing:
-    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be
-    read.
+    """A corpus by its place.
+
+    Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
     places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
@@ -92,8 +93,9 @@ def standing(target: str) -> Standing:
 def surveyed(
     corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float
 ) -> Survey:
-    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than
-    a share of them are unusable.
+    """Look at up to `limit` samples, drawn from all corpora alike.
+
+    Raises `BadData` where more than a share of them are unusable.
     """
     samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
@@ -137,8 +139,9 @@ def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
 
 
 def dataset_json(target: str) -> bytes:
-    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot
-    be read.
+    """The dataset.json of a build; empty for other shards.
+
+    Raises `TrainingError` where it cannot be read.
     """
     store = Store(target)
     try:

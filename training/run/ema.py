@@ -22,8 +22,10 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After a step from 0. In early steps the decay is (1 + step) / (10 + step), so that the
-        first weights are soon forgotten.
+        """After a step from 0.
+
+        In early steps the decay is (1 + step) / (10 + step), so that the first weights are soon
+        forgotten.
         """
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._own, 1 - decay)

@@ -1,5 +1,6 @@
-"""A training run, from its recipe to its last checkpoint. The same call again goes on where the
-last one stopped.
+"""A training run, from its recipe to its last checkpoint.
+
+The same call again goes on where the last one stopped.
 
 Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that
 was killed and resumed is, on a CPU, the same to the bit as one that was not.

@@ -49,8 +49,9 @@ class World(NamedTuple):
         return numbers
 
     def told(self, look: Callable[[], T]) -> T:
-        """What the first process finds, in all of them. Where its look raises, the others raise
-        `TrainingError`.
+        """What the first process finds, in all of them.
+
+        Where its look raises, the others raise `TrainingError`.
         """
         if self.ranks == 1:
             return look()
@@ -85,8 +86,9 @@ class World(NamedTuple):
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The world this process was started in. Raises `TrainingError` where a GPU is asked for and
-    there is none.
+    """The world this process was started in.
+
+    Raises `TrainingError` where a GPU is asked for and there is none.
     """
     rank, ranks, local = (
         int(os.environ.get(name, default))
@@ -103,8 +105,9 @@ def joined(device: str) -> Iterator[World]:
 
 
 def _meet(backend: str, rank: int, ranks: int) -> None:
-    """Join the process group. Raises `OSError` where the port that processes of one machine were
-    given is taken.
+    """Join the process group.
+
+    Raises `OSError` where the port that processes of one machine were given is taken.
     """
     address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
     is_here = address in _HERE and port.isdigit()
@@ -123,8 +126,9 @@ def _meet(backend: str, rank: int, ranks: int) -> None:
 
 
 def device_of(device: str, number: int = 0) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` means here. Raises `TrainingError` where a GPU
-    is asked for and there is none.
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here.
+
+    Raises `TrainingError` where a GPU is asked for and there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(

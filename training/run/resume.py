@@ -35,8 +35,10 @@ class Beginning(NamedTuple):
 
 
 def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
-    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last
-    one is of another recipe or codec.
+    """Look.
+
+    Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
+    of another recipe or codec.
     """
     found = checkpoints.newest_whole(store)
     notes = [one.line for one in found.damaged]
@@ -108,8 +110,9 @@ def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the
-    weights useless.
+    """What has changed in the recipe, to be told.
+
+    Raises `TrainingError` for what would make the weights useless.
     """
     before = last.record(RECIPE, TrainRecipe)
     changed = [

@@ -79,8 +79,9 @@ class Learner:
         )
 
     def step(self, batches: Sequence[Batch], step: int) -> StepFigures:
-        """Learn from the micro-batches of a step. Raises `BadData` where a loss or the gradient is
-        no number; no weight has moved then.
+        """Learn from the micro-batches of a step.
+
+        Raises `BadData` where a loss or the gradient is no number; no weight has moved then.
         """
         losses = []
         for part, batch in enumerate(batches):
@@ -213,8 +214,9 @@ class Learner:
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, averages and moments of a checkpoint. Raises `TrainingError` where they are
-        another model's.
+        """Weights, averages and moments of a checkpoint.
+
+        Raises `TrainingError` where they are another model's.
         """
         fill_weights(self.model, checkpoint.weights(EMA), checkpoint.name)
         self.ema.exchange()
@@ -238,8 +240,9 @@ class Learner:
 
 @torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
-    """Put weights into a model. Raises `TrainingError` where their names or shapes are not its
-    own.
+    """Put weights into a model.
+
+    Raises `TrainingError` where their names or shapes are not its own.
     """
     check_shapes(model, weights, name)
     for key, parameter in model.named_parameters():

@@ -79,8 +79,9 @@ class _Plan(Record):
 
 
 def read_plan(store: Store) -> dict[str, Any]:
-    """The plan that stands: buckets in order, clips of each. Raises `Damaged`, and
-    `FileNotFoundError` before anything is settled.
+    """The plan that stands: buckets in order, clips of each.
+
+    Raises `Damaged`, and `FileNotFoundError` before anything is settled.
     """
     return store.read_stated(PLAN, _Plan)
 
@@ -94,6 +95,7 @@ def settle_corpus(
     store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False
 ) -> dict[str, Any]:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan.
+
     Skipped where nothing changed.
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and
@@ -202,6 +204,7 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 def _known(store: Store, name: str) -> list[pa.Table]:
     """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+
     None where nobody has divided so.
     """
     facts = _vouched(store).get(name, {})
@@ -224,8 +227,9 @@ def _vouched(store: Store) -> dict[str, Any]:
 
 
 def _by_clips(store: Store) -> Iterator[pa.Table]:
-    """Where songs stand by the clips of each bucket that are as they were written. Songs that went
-    away are not among them.
+    """Where songs stand by the clips of each bucket that are as they were written.
+
+    Songs that went away are not among them.
     """
     for file in store.names("clips"):
         bucket, ending = file.split(".", 1)

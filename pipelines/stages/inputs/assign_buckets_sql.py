@@ -1,5 +1,6 @@
-"""Where clips go: equal ones merged, splits decided by group, buckets by song. In SQL, so that ten
-million fit in bounded memory.
+"""Where clips go: equal ones merged, splits decided by group, buckets by song.
+
+In SQL, so that ten million fit in bounded memory.
 """
 
 import math
@@ -68,8 +69,9 @@ create table placed as select song_id, grp, fresh.split as split, bucket
 
 
 def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Decide for the tables `candidates`, `inputs` and `before` where each song goes. What the
-    scratch then holds is read below.
+    """Decide for the tables `candidates`, `inputs` and `before` where each song goes.
+
+    What the scratch then holds is read below.
 
     What earlier builds of this corpus decided (`before`) stands: songs never move. The same tables
     give the same buckets.

@@ -1,5 +1,6 @@
-"""Stage *cut*: the windows of each probed input, as candidates for clips. Cheap: no audio is
-opened.
+"""Stage *cut*: the windows of each probed input, as candidates for clips.
+
+Cheap: no audio is opened.
 """
 
 import json
@@ -85,8 +86,9 @@ def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow,
 
 
 def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float, float]]:
-    """Windows (start_s, end_s) that an input gives. Raises `DeadInput` where its own window lies
-    past the file's end.
+    """Windows (start_s, end_s) that an input gives.
+
+    Raises `DeadInput` where its own window lies past the file's end.
     """
     if row.start_s is not None or row.end_s is not None:
         if recipe.window is Window.ALREADY_CUT:

@@ -1,5 +1,6 @@
-"""The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as
-long as they are listed.
+"""The listing in slices: the unit that ingest works on.
+
+Inputs keep their slice and place for as long as they are listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,8 +48,9 @@ class _Listing(Record):
 
 
 def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError`
-    before anything is listed.
+    """Slices of the listing that stands, with their rows.
+
+    Raises `Damaged`, and `FileNotFoundError` before anything is listed.
     """
     slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
     return slices
@@ -57,8 +59,9 @@ def read_listing(store: Store) -> dict[str, int]:
 def write_listing(
     store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False
 ) -> dict[str, int]:
-    """Publish the listing in slices; returns the number of rows of each. A slice that has not
-    changed is left alone.
+    """Publish the listing in slices; returns the number of rows of each.
+
+    A slice that has not changed is left alone.
 
     Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a
     corpus that grows is not probed again, and a duplicate that comes later stays the duplicate.
@@ -138,8 +141,9 @@ def _check_shrinking(found: Scratch) -> None:
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
-    """All rows with their slice and place, in order. Of rows that are listed twice the last
-    counts.
+    """All rows with their slice and place, in order.
+
+    Of rows that are listed twice the last counts.
     """
     found.run(
         f"""create table listed as

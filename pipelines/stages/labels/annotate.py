@@ -86,8 +86,9 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels,
-    not inventions.
+    """Labels of mono float32 waves at 44.1 kHz.
+
+    Silence, speech, noise and NaN get empty labels, not inventions.
     """
     if not waves:
         return []

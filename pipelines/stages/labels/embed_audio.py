@@ -99,15 +99,17 @@ def per_call(recipe: LabelRecipe) -> int:
 
 
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
-    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of
-    a call with many clips.
+    """A child that can hold the recipe's embedder, in the environment that it needs.
+
+    Limits are of a call with many clips.
     """
     return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:
-    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's embedder is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _described(
         recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits

@@ -41,8 +41,9 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
-    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an
-    identity does not hold.
+    """Check the build as a whole and publish what it holds.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     dataset = described(store, recipe, stages)
     publish_dataset(store, dataset)
@@ -56,8 +57,9 @@ def publish_dataset(store: Store, dataset: Mapping[str, Any]) -> None:
 
 
 def check_stated(store: Store, found: Mapping[str, Any]) -> None:
-    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is
-    measured anew each time may differ.
+    """Raise `PipelineError` where dataset.json states otherwise than what was found.
+
+    What is measured anew each time may differ.
     """
     stated = store.read_json(DATASET) if store.exists(DATASET) else {}
     claims = stated if isinstance(stated, dict) else {}
@@ -74,8 +76,9 @@ def check_stated(store: Store, found: Mapping[str, Any]) -> None:
 
 
 def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
-    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an
-    identity does not hold.
+    """What a build holds, by its plan, its markers and its tables.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     plan = read_plan(store)
     counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}

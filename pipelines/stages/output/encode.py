@@ -85,8 +85,9 @@ def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
 
 
 def codec_facts(recipe: Recipe) -> CodecFacts:
-    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's codec is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _facts(recipe.encode, recipe.limits)
 

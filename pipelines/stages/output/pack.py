@@ -34,8 +34,9 @@ _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 
 def pack_bucket(job: Job) -> Done:
-    """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never
-    decoded or encoded.
+    """Write a bucket's shard, its index, and its ledger.
+
+    The audio's bytes are copied, never decoded or encoded.
     """
     bucket_clips, varied = bucket.read(job), list(labelled_samples(job))
     samples = _encoded(job, varied)

@@ -88,8 +88,9 @@ def verify_bucket(job: Job) -> Done:
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
-    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises
-    `PipelineError` naming what is wrong.
+    """The chosen samples of each shard, all of it checked; runs in a worker's child.
+
+    Raises `PipelineError` naming what is wrong.
     """
     return [_checked(shard) for shard in shards]
 

@@ -122,8 +122,9 @@ def _vectors(url: str, name: str, _mark: str) -> str:
 
 @lru_cache(maxsize=64)
 def _checked_index(url: str, name: str, sha256: str) -> str:
-    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was
-    written.
+    """A local path of an index that many buckets read.
+
+    Raises `Damaged` where it is not as it was written.
     """
     store = Store(url)
     if store.sha256(name) != sha256:
@@ -157,8 +158,9 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
 
 
 def _mapped_table(file: str) -> pa.Table:
-    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary
-    has a thousand of them.
+    """A table whose cells lie in the file.
+
+    The mapping outlives the opened file: a large vocabulary has a thousand of them.
     """
     with pa.memory_map(file) as opened:
         return pa.ipc.open_file(opened).read_all()

@@ -137,8 +137,9 @@ def off_cents(heard_hz: Sequence[float], wanted_hz: Sequence[float]) -> float:
 
 
 def check_clicks(heard: Heard, rate: float) -> None:
-    """A click at t is heard at t / rate, and none but those inside the copy. Those within 30 ms of
-    its end may be cut.
+    """A click at t is heard at t / rate, and none but those inside the copy.
+
+    Those within 30 ms of its end may be cut.
     """
     measured = clicks_s(heard.wave)
     wanted = [click_s / rate for click_s in CLICKS_S if click_s / rate < heard.length_s - 0.03]
