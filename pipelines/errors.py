@@ -26,9 +26,7 @@ _OF_THE_MACHINE: Final = frozenset(
 
 
 class PipelineError(Exception):
-    """Something is wrong with the input or the settings; the message says what, where, and what to
-    do.
-    """
+    """Wrong input or settings; the message says what, where, and what to do."""
 
 
 class DeadInput(PipelineError):

@@ -27,9 +27,7 @@ class Origin(StrEnum):
 
 
 class Claim(Record):
-    """What every label carries beside its value; the confidence is the chance that the label is
-    right.
-    """
+    """What every label carries beside its value; confidence is the chance that it is right."""
 
     confidence: Confidence
     tool: str
@@ -180,9 +178,7 @@ class Labels(Record):
 
 
 class Annotation(Record):
-    """Labels and measurements of a clip; labels reach past the clip's own end where the file
-    allows.
-    """
+    """Labels and measurements of a clip; labels reach past its end where the file allows."""
 
     clip_key: str
     labels: Labels

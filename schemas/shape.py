@@ -42,9 +42,7 @@ def shape_of(annotation: Any) -> Shape:
 
 
 def features_of(annotation: Any) -> Any:
-    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so
-    on.
-    """
+    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}``, …."""
     return _features(shape_of(annotation))
 
 

@@ -162,9 +162,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Do the dead of a build again, all or those with these keys; their rows in the ledger are
-    replaced.
-    """
+    """Do the dead of a build again, all or those with these keys; their rows are replaced."""
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)

@@ -1,6 +1,4 @@
-"""Recipes as files, ready ones by name, and flags: reading, overriding, and printing with a comment
-per knob.
-"""
+"""Recipes as files, ready ones by name, and flags: read, overridden, printed with comments."""
 
 import json
 import re

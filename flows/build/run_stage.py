@@ -1,6 +1,4 @@
-"""One stage over all its units: which are waiting, what is told while they are done, what came of
-them.
-"""
+"""One stage over all its units: which wait, what is told meanwhile, what came of them."""
 
 import threading
 import time
@@ -30,9 +28,7 @@ _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
 
 class StepProgress(NamedTuple):
-    """What a build reports while it runs: the step, work done so far and in all (inputs, or
-    clips).
-    """
+    """What a build reports while it runs: the step, work done and in all (inputs, or clips)."""
 
     step: str
     done: int

@@ -67,9 +67,7 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
 
 
 def check_models(recipe: Recipe) -> None:
-    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search
-    without faiss.
-    """
+    """Refuse a codec, embedder or vocabulary that is missing, and a search that lacks faiss."""
     if recipe.encodes:
         codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):

@@ -225,9 +225,7 @@ class StepProcesses:
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
-        """Take a step in an idle process or a new one; a process in which it failed is not used
-        again.
-        """
+        """Take a step in an idle process or a new one; one in which it failed is not used again."""
         while True:
             process, is_new = self._ready()
             try:

@@ -33,9 +33,7 @@ _OURS: Final = [
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations; `block` names a notification block as ``type/name``, such as
-    ``slack-webhook/alerts``.
-    """
+    """The automations; `block`: a notification block's ``type/name``, ``slack-webhook/alerts``."""
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(

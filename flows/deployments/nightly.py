@@ -1,6 +1,4 @@
-"""The flow for schedules: look at the sources, build only what is new, publish a version, say what
-changed.
-"""
+"""The flow for schedules: build what is new at the sources, publish a version, say so."""
 
 from typing import Any
 

@@ -69,9 +69,7 @@ def train_model(
 
 
 def shown_model(out: str) -> dict[str, Any]:
-    """Show the model card of a run; where its folder is on other machines alone, say where to
-    look.
-    """
+    """Show the model card of a run; where its folder is on other machines, say where to look."""
     store, name = Store(out), absolute(out).rstrip("/").rpartition("/")[2]
     url = out if "://" in out else f"file://{out}"
     create_link_artifact(

@@ -1,6 +1,4 @@
-"""What pods of a Job have to say: why they wait, how they ended, and what the first of them
-prints.
-"""
+"""What pods of a Job have to say: why they wait, how they ended, what the first prints."""
 
 import os
 import time

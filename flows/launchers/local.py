@@ -1,6 +1,4 @@
-"""Training on this machine, in a process group that ends with this process and with the flow it
-belongs to.
-"""
+"""Training on this machine, in a process group that ends with this process and its flow."""
 
 import os
 
@@ -46,9 +44,7 @@ class LocalLauncher:
             )
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """None: a run here ends with whoever started it, and another one is refused by the run's
-        lock.
-        """
+        """None: a run here ends with its starter, and another one is refused by the run's lock."""
 
     def submit(self, job: TrainJob) -> Handle:
         """Start a job."""

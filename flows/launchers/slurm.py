@@ -134,9 +134,7 @@ class SlurmLauncher:
         return Handle(number, _log(job, number))
 
     def _abandon(self, job: TrainJob, error: BaseException) -> None:
-        """Cancel what a submission that was broken off, or whose answer was lost, has left in the
-        queue.
-        """
+        """Cancel what a submission that broke off, or whose answer was lost, left in the queue."""
         try:
             for one in self._queued(job.name):
                 if not one.is_ending:
@@ -201,9 +199,7 @@ class SlurmLauncher:
         ]
 
     def _state(self, number: str) -> _State:
-        """What the controller says, which forgets a job minutes after its end; then what accounting
-        says.
-        """
+        """What the controller says, which soon forgets ended jobs; then what accounting says."""
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
             # a name or comment comes after its own

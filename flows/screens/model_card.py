@@ -86,9 +86,7 @@ class ModelFacts(Record):
 
 
 class Found(Record):
-    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it
-    is.
-    """
+    """What was found of a corpus: the SHA-256 of its dataset.json, and the version it is."""
 
     sha256: str
     version: int | None = None
@@ -106,9 +104,7 @@ def model_facts(
     figures: Figures,
     evaluation: Evaluation | None = None,
 ) -> ModelFacts:
-    """What there is to say of a checkpoint, from its own files and what was `found` where its
-    corpora are.
-    """
+    """What there is to say of a checkpoint, by its files and what was `found` of its corpora."""
     values = recipe.model_dump(mode="json")
     return ModelFacts(
         name=name,

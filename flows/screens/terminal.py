@@ -50,9 +50,7 @@ class Screen(Console):
 
     @property
     def file(self) -> IO[str]:
-        """Standard output itself: rich's own colours must reach it, and `render` sees to the
-        rest.
-        """
+        """Standard output: rich's own colours must reach it, and `render` sees to the rest."""
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 

@@ -44,9 +44,7 @@ Role = Literal["beats", "chords", "key"]
 
 
 def annotator(role: Role, name: str) -> Any:
-    """The function of annotator `name` for a role; names without a dot are modules of this
-    folder.
-    """
+    """The function of annotator `name` for a role; names without a dot are modules here."""
     try:
         return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
     except (ImportError, AttributeError) as error:

@@ -105,9 +105,7 @@ def _change_costs(frames: int, beats_s: tuple[float, ...]) -> npt.NDArray[np.flo
 def _best_path(
     fit_TS: npt.NDArray[np.float64], change_T: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp]:
-    """Viterbi where every change costs the same: the best state so far, or the same state as
-    before.
-    """
+    """Viterbi where every change costs the same: the best state so far, or the one before."""
     frames, size = fit_TS.shape
     came_from = np.empty((frames, size), np.intp)
     stay = np.arange(size)

@@ -1,5 +1,4 @@
-"""Log-magnitude spectrum on a pitch axis, from two window lengths: what the harmony network looks
-at.
+"""Log-magnitude spectrum on a pitch axis, from two windows: input of the harmony network.
 
 Shapes: B clips, S samples, T frames, P pitch bins, W samples of a window.
 """

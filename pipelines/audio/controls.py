@@ -30,9 +30,7 @@ _BLOCK_FRAMES: Final = 4  # 400 ms
 
 
 def controls_of(wave: Wave, rate_hz: int) -> Controls:
-    """Controls of a wave (samples,) or (samples, channels) within [-1, 1], of one sample or
-    more.
-    """
+    """Controls of a wave (samples,) or (samples, channels) within [-1, 1]; one sample or more."""
     channels = np.nan_to_num(wave if wave.ndim > 1 else wave[:, None])
     frames = max(1, -(-len(channels) * CONTROL_RATE_HZ // rate_hz))
     starts = np.arange(frames) * rate_hz // CONTROL_RATE_HZ
@@ -75,9 +73,7 @@ def _smoothed_db(power: Array, counts: Array) -> Array:
 
 
 def _melody(fine_FK: Array) -> Array:
-    """The pitch class with the most amplitude in each frame's spectral peaks, high-passed at middle
-    C.
-    """
+    """The pitch class with the most amplitude in each frame's peaks, high-passed at middle C."""
     bin_hz = EAR_HZ / FINE_SIZE
     first, last = int(150 / bin_hz), int(_TOP_HZ / bin_hz)
     inner, before, after = (
@@ -127,9 +123,7 @@ def onsets(bands_TB: Array) -> int:
 
 
 def loudness_lufs(channels_NC: Wave, rate_hz: int) -> float:
-    """Integrated loudness by ITU-R BS.1770-4 of samples by channels, -70 where nothing passes the
-    gate.
-    """
+    """Integrated loudness (ITU-R BS.1770-4) of samples by channels; -70 below the gate."""
     from scipy.signal import sosfilt  # late: it loads for half a second
 
     weighted = sosfilt(_k_weighting(rate_hz), channels_NC.astype(np.float64), axis=0)

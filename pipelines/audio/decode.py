@@ -298,8 +298,7 @@ _READERS: Final = _Readers()
 
 
 def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
-    """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full
-    scale.
+    """A window of a file as it plays, mono (or two channels), scaled down to full scale.
 
     Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault`
     where the file has gone.

@@ -52,9 +52,7 @@ def heard(wave: Wave, rate_hz: int, frames: int) -> Heard:
 
 
 def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
-    """Spectra of `size` samples around the middle of each frame: power in bands, or amplitude in
-    bins.
-    """
+    """Spectra of `size` samples around each frame's middle: power in bands, or bins' amplitude."""
     hop = EAR_HZ // frame_hz
     before = (size - hop) // 2
     # silence would put a click where sound is cut
@@ -72,9 +70,7 @@ def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
 
 @lru_cache(maxsize=1)
 def _bank() -> Array:
-    """Triangles of equal width on the mel scale (O'Shaughnessy's formula), as a matrix of bins by
-    bands.
-    """
+    """Triangles of equal width on the mel scale (O'Shaughnessy), a matrix of bins by bands."""
     bins_hz = np.fft.rfftfreq(_COARSE_SIZE, 1 / EAR_HZ)
     low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (_LOWEST_HZ, EAR_HZ / 2))
     edges = np.linspace(low, high, BANDS + 2)

@@ -1,5 +1,4 @@
-"""How much of a sound is music, speech, noise and silence: each second judged by the three around
-it.
+"""How much of a sound is music, speech, noise and silence, by the three seconds around each.
 
 A linear classifier on features after Scheirer & Slaney (1997): how levels move at the rate of
 syllables, how evenly strokes come, how long partials stand. Fitted on synthetic sound alone. Of
@@ -156,9 +155,7 @@ def _movement(bands_TB: Array) -> tuple[float, float, float]:
 
 
 def _regularity(rise_T: Array) -> float:
-    """The highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come
-    evenly.
-    """
+    """Highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come evenly."""
     moving, size = rise_T - rise_T.mean(), len(rise_T)
     padded = 1 << (2 * size - 1).bit_length()
     alike = np.fft.irfft(np.abs(np.fft.rfft(moving, padded)) ** 2)[:size]

@@ -40,9 +40,7 @@ class Meet(beam.DoFn):  # type: ignore[misc]
 
 
 class Receive(beam.DoFn):  # type: ignore[misc]
-    """Writes what a bucket was given; one that cannot be written now is reported, and the others go
-    on.
-    """
+    """Writes what a bucket was given; one that cannot be written now is reported."""
 
     def __init__(
         self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str

@@ -162,7 +162,5 @@ def first_cause(said: str) -> str:
 
 
 def _unheard(record: logging.LogRecord) -> bool:
-    """Whether a line of the root log is not Beam's copy of what its runner says: that is raised,
-    once.
-    """
+    """Whether a line of the root log is not Beam's copy of its runner's words: those are raised."""
     return record.module != "portable_runner"

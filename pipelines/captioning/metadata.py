@@ -83,9 +83,7 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
 def metadata_sentences(
     metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]
 ) -> list[ControlSentence]:
-    """A sentence that names the instruments, one that names the moods, or none: each by its own
-    draw.
-    """
+    """A sentence that names instruments, one that names moods, or none: each by its own draw."""
     out: list[ControlSentence] = []
     for kind, items in (
         (FactKind.INSTRUMENT, metadata.instruments),

@@ -112,9 +112,7 @@ def sure_of(labels: Labels, recipe: CaptionRecipe) -> frozenset[Attribute]:
 
 
 def heard_in(chords: Chords) -> list[HeardChord]:
-    """The chords in order with their starts, stretches without a chord left out, immediate repeats
-    merged.
-    """
+    """The chords in order with their starts; no-chord left out, immediate repeats merged."""
     out: list[HeardChord] = []
     for segment in chords.segments:
         if segment.label != NO_CHORD:

@@ -36,9 +36,7 @@ _ROUND_COUNTS: Final = {
 
 
 class Slots(NamedTuple):
-    """The values of one control sentence, as the text shows them; those that it does not need are
-    empty.
-    """
+    """The values of one control sentence, as text; those that it does not need are empty."""
 
     bpm: str = ""
     word: str = ""

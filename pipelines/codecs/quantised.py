@@ -28,9 +28,7 @@ from pipelines.pretrained.hub import pinned
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation of each latent channel, as the codebooks tell them; (C, 1)
-    both.
-    """
+    """Mean and standard deviation of each latent channel, of the codebooks; (C, 1) both."""
 
     middle_C1: torch.Tensor
     size_C1: torch.Tensor

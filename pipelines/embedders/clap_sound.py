@@ -1,6 +1,4 @@
-"""What CLAP hears: windows of a clip, and their log-mel spectrograms, many at once on the model's
-device.
-"""
+"""What CLAP hears: windows of a clip as log-mel spectrograms, many at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +36,7 @@ def _starts(length: int, samples: int) -> Iterator[int]:
 
 
 class ClapSound:
-    """Log-mel spectrograms as a model's own extractor makes them (equal within 1e-4 dB), in
-    batches.
+    """Log-mel spectrograms as a model's own extractor makes them (within 1e-4 dB), in batches.
 
     Whatever is longer than a window is cut beforehand, so nothing is truncated at random and fusion
     has nothing to fuse.

@@ -51,9 +51,7 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that may ask to die with this one (`die_with`); options as of
-    `subprocess.Popen`.
-    """
+    """A process that may ask to die with this one (`die_with`); options of `subprocess.Popen`."""
     process: subprocess.Popen[Any] = (
         _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
     )
@@ -291,9 +289,7 @@ class Child:
         return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
 
     def stop(self) -> None:
-        """Kill the child while another thread waits for it, which gets `Stopped`; no other is
-        started.
-        """
+        """Kill the child; a thread that waits for it gets `Stopped`, and no other is started."""
         self._stopped = True
         if (process := self._process) is not None:
             process.kill()

@@ -1,6 +1,4 @@
-"""Keyed randomness: every draw comes from a generator seeded with the recipe's seed, a key and a
-purpose.
-"""
+"""Keyed randomness: each draw's generator is seeded with the recipe's seed, key and purpose."""
 
 import numpy as np
 

@@ -142,9 +142,7 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(stage: Stage, job: Job) -> str:
-    """Hash of all that decides a bucket's output: recipe sections, versions, and the input files'
-    hashes.
-    """
+    """Hash of all that decides a bucket's output: recipe sections, versions, input files."""
     return _fingerprint(stage, job, _inputs(stage, job))
 
 
@@ -264,9 +262,7 @@ def check_inputs(stage: Stage, job: Job) -> None:
 
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
-    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes
-    it anew.
-    """
+    """Raise `Damaged` where a bucket's file is not what was written; the next run makes it anew."""
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:
         forget(store, folder, bucket)

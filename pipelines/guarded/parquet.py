@@ -158,9 +158,7 @@ def _stream(place: _Place, start: int) -> Iterator[_Numbered]:
 
 
 def _check_footer(opened: IO[bytes]) -> None:
-    """Refuse a footer that claims to be longer than the file: Arrow would make room for it
-    first.
-    """
+    """Refuse a footer that claims to be longer than the file: Arrow would make room for it."""
     size = opened.seek(0, io.SEEK_END)
     opened.seek(max(0, size - 8))
     length, magic = int.from_bytes(opened.read(4), "little"), opened.read(4)

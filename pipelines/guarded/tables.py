@@ -30,8 +30,7 @@ csv.field_size_limit(_FIELD_LIMIT)
 def table_rows(
     suffix: str, opened: IO[bytes]
 ) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
-    """Rows of a table by its file's ending, with their numbers; `BROKEN` in a row says why it is
-    none.
+    """Rows of a table by its ending, with their numbers; `BROKEN` says why one is none.
 
     A row of text is known by the line it ends on. Raises `DeadInput` for what is no table at all.
     """
@@ -196,9 +195,7 @@ def _separated(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Mapping[str
 
 
 def _json_lines(lines: _Lines) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """NaN and Infinity, which pandas writes, are nothing; everything else is as of JSON
-    elsewhere.
-    """
+    """NaN and Infinity, which pandas writes, are nothing; all else is as of JSON elsewhere."""
     while (line := lines.next()) is not None:
         if (
             line.number == 1

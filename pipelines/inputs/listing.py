@@ -1,6 +1,4 @@
-"""What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and
-shards.
-"""
+"""What a build is pointed at as sorted input rows: folders, globs, files, manifests, shards."""
 
 import io
 import os

@@ -1,6 +1,4 @@
-"""Audio in WebDataset shards as input rows: one per sample, with the caption and metadata its JSON
-holds.
-"""
+"""Audio in WebDataset shards as input rows: one per sample, with what its JSON holds."""
 
 import json
 import os

@@ -80,9 +80,7 @@ def symbol(segment: ChordSegment, key: Key | None) -> str:
 
 
 def _line(number: int, bar: list[_Cell]) -> str:
-    """One bar; a first one that starts in mid-bar (a pick-up) is number 0 and indented to its
-    beat.
-    """
+    """One bar; a pick-up is number 0 and indented to its beat."""
     gap = " " * _CELL * (bar[0].number - 1)
     return (
         f"{number:>4} {bar[0].time_s:8.2f} s "

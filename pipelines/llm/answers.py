@@ -168,9 +168,7 @@ class Answers:
         return sum(self._paid.values()) + unsettled + sum(map(self._worst, self._lost))
 
     def _worst(self, lost: str) -> int:
-        """What the call of a damaged line has cost at the worst; nothing where whole lines tell
-        that.
-        """
+        """What a damaged line's call has cost at the worst; nothing where whole lines tell that."""
         if any(
             call.partition("/")[0] == lost for known in (self._paid, self._aside) for call in known
         ):

@@ -44,9 +44,7 @@ def cost(price: Price, prompt_tokens: int, answer_tokens: int, *, batch: bool = 
 
 
 def most(price: Price, request: Request, *, batch: bool = False) -> int:
-    """The worst case of a call: the longest prompt that its text can make, and the longest
-    answer.
-    """
+    """The worst case of a call: the longest prompt of its text, and the longest answer."""
     return cost(price, request.most_prompt_tokens, request.max_tokens, batch=batch)
 
 

@@ -1,6 +1,4 @@
-"""Folders of models in the Hugging Face layout: by path, or by id from the hub and its local
-cache.
-"""
+"""Folders of models in the Hugging Face layout: by path, or by id from the hub or its cache."""
 
 import hashlib
 import os

@@ -107,9 +107,7 @@ def _distinct(
     blocks: Sequence[Any],
     recipe: LabelRecipe,
 ) -> tuple[Near, ...]:
-    """The nearest texts that are similar enough to the clip, and not too similar to a nearer
-    one.
-    """
+    """The nearest texts, similar enough to the clip and not too similar to a nearer one."""
     vectors = np.stack([_row(blocks, row) for row in ids.tolist()]).astype(np.float32)
     alike = (
         vectors @ vectors.T >= recipe.max_similarity

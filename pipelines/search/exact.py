@@ -33,9 +33,7 @@ class Nearest(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How one kind of device works: the precision of its products, and how much it takes at
-    once.
-    """
+    """How one kind of device works: precision of its products, and how much it takes at once."""
 
     precision: torch.dtype
     rounding: float  # of the rows and of partial sums, relative to the lengths of the vectors
@@ -242,9 +240,7 @@ class _Search:
             )
 
     def _let_in(self, queries_C: torch.Tensor, ids_C: torch.Tensor, scores_C: torch.Tensor) -> None:
-        """Sort rows in among the best of their queries; what falls behind the K-th place is
-        gone.
-        """
+        """Sort rows in among the best of their queries; what falls behind place K is gone."""
         changed_P, row_C, counts_P = torch.unique_consecutive(
             queries_C, return_inverse=True, return_counts=True
         )

@@ -1,6 +1,4 @@
-"""Audio inside shards: its length and form, found in a child process that may crash without
-harm.
-"""
+"""Audio inside shards: its length and form, found in a child process that may crash."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -40,9 +38,7 @@ class Sound(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An entry of a shard with its audio measured: none where it was not asked for or there is
-    none.
-    """
+    """An entry of a shard with its audio measured: none where not asked for, or not there."""
 
     entry: Entry
     sound: Sound | None

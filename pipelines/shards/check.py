@@ -56,9 +56,7 @@ def check(found: Found) -> Iterator[Problem | Checked]:
 
 
 def _check_version(build: str) -> Iterator[Problem]:
-    """Compare a build's dataset.json with the hash that its last version has of it, where it has
-    versions.
-    """
+    """Compare a build's dataset.json with its last version's hash of it, if it has versions."""
     if not build:
         return
     try:

@@ -1,6 +1,4 @@
-"""The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of
-these.
-"""
+"""The shards that a target names: a build, a folder of tars, a glob, a file, or a URL of one."""
 
 import gzip
 import os

@@ -145,9 +145,7 @@ class Located(NamedTuple):
 
 
 def our_samples(found: Found) -> Iterator[Located | Problem]:
-    """All our samples of a target that have audio, and problems; a foreign sample has no labels and
-    is one.
-    """
+    """All our samples of a target that have audio, and problems, such as foreign samples."""
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):

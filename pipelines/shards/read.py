@@ -33,9 +33,7 @@ _PART_LIMIT: Final = 256 << 20
 
 
 class Part(NamedTuple):
-    """One member of a sample: its name in the tar, extension in lower case, and where its bytes
-    are.
-    """
+    """A member of a sample: name in the tar, extension in lower case, place of its bytes."""
 
     name: str
     key: str

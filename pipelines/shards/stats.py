@@ -1,6 +1,4 @@
-"""What shards hold, counted: from their JSON alone for our own, with audio headers for foreign
-ones.
-"""
+"""What shards hold, counted: from JSON alone for ours, with audio headers for foreign ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -37,9 +35,7 @@ class Read(NamedTuple):
 
 
 def read_all(shard: Shard) -> Iterator[Read | Problem]:
-    """Samples of a shard with their lengths, and problems; a sample without audio is only a
-    problem.
-    """
+    """Samples of a shard with their lengths, and problems; one without audio is a problem only."""
     records: dict[str, Sample] = {}  # of the few samples between reading and listening
 
     def is_foreign(raw: RawSample) -> bool:

@@ -37,9 +37,7 @@ _KEY_LIMIT: Final = 1024  # bytes of a name in an object store
 
 
 def check_remote(uri: str, recipe: IngestRecipe) -> None:
-    """Raise `DeadInput` for a URL that a table from outside may not name, or that no store can
-    have.
-    """
+    """Raise `DeadInput` for a URL that a table from outside may not name, or no store can have."""
     protocol, _, rest = uri.partition("://")
     host, _, name = rest.partition("/")
     if "::" in uri:

@@ -63,9 +63,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def part_bytes(size: int) -> int:
-    """Bytes of each part in which a file of this size goes up: whole MiB, few enough parts for
-    S3.
-    """
+    """Bytes of each part of an upload of this size: whole MiB, few enough parts for S3."""
     return max(PART, math.ceil(size / MOST_PARTS / (1 << 20)) << 20)
 
 

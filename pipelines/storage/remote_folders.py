@@ -120,8 +120,7 @@ def facts_of(info: Mapping[str, Any]) -> Facts:
 
 
 class Folders:
-    """What the files of remote folders are, by folder: one request says as much as a thousand
-    single ones.
+    """What the files of remote folders are: one request a folder, not a thousand.
 
     The folders used last are held, up to `_MOST_NAMES` names together. Files of a folder with more
     names than that are asked for singly; for a manifest of millions of them, `ingest.check_remote =

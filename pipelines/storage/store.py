@@ -1,6 +1,4 @@
-"""Files of a build on any fsspec URL: published whole or not at all, tables of records, fixed
-bytes.
-"""
+"""Files of a build on any fsspec URL: whole or not at all, tables of records, fixed bytes."""
 
 import hashlib
 import io

@@ -39,9 +39,7 @@ class TarWriter:
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, where its bytes start, how many there are, and whether it is a
-    plain file.
-    """
+    """A file in a tar: its name, where its bytes start, how many, and whether it is plain."""
 
     name: str
     offset: int

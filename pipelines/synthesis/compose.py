@@ -1,6 +1,4 @@
-"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known exactly, because we
-wrote them.
-"""
+"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known: we wrote them."""
 
 from typing import Final
 

@@ -72,9 +72,7 @@ class Plan(Record):
 
     @property
     def duration_s(self) -> float:
-        """Length of the audio: up to the next tenth of a second, which is a whole number of
-        samples.
-        """
+        """Length of the audio: up to the next tenth of a second, a whole number of samples."""
         end_s = self.downbeat_s + self.bars * self.beats_per_bar * 60.0 / self.bpm + _TAIL_S
         return float(np.ceil(end_s * 10) / 10)
 

@@ -67,9 +67,7 @@ def _add(mix: voices.Wave, start_s: float, wave: voices.Wave, rate_hz: int) -> N
 
 
 def _room(dry: voices.Wave, rate_hz: int) -> voices.Wave:
-    """Echoes of a small room: noise that falls by 60 dB in 0.4 s, from 20 ms after each sound
-    on.
-    """
+    """Echoes of a small room: noise that falls by 60 dB in 0.4 s, from 20 ms after each sound."""
     size = round(0.4 * rate_hz)
     noise = generator(0, f"{rate_hz}", "room").standard_normal(size)
     echoes = noise * 0.001 ** (np.arange(size) / size)

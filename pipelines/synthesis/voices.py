@@ -1,6 +1,4 @@
-"""How each instrument sounds: one note or stroke at a time, float64, starting at its first
-sample.
-"""
+"""How each instrument sounds: one note or stroke at a time, float64, from its first sample."""
 
 from functools import cache
 
@@ -28,9 +26,7 @@ def strings(pitch: int, length_s: float, rate_hz: int) -> Wave:
 
 
 def organ(pitch: int, length_s: float, rate_hz: int) -> Wave:
-    """Four drawbars of an organ: unison, octave, twelfth and double octave, with a key click's soft
-    edge.
-    """
+    """Four drawbars of an organ: unison, octave, twelfth and double octave; a soft key click."""
     phase = 2 * np.pi * hertz(pitch) / rate_hz * np.arange(round(length_s * rate_hz))
     wave = sum(
         (

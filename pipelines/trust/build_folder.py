@@ -42,9 +42,7 @@ def _checked(entries: "Iterable[os.DirEntry[str]]") -> "Iterator[os.DirEntry[str
 
 
 def links_out(store: Store) -> tuple[str, ...]:
-    """Links in a local build's folder that lead to folders outside of it, as
-    ``link.NAME=folder``.
-    """
+    """Links in a local build's folder that lead out of it, as ``link.NAME=folder``."""
     return _led_out(store, _entries(store.root)) if store.is_local else ()
 
 

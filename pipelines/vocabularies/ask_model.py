@@ -51,9 +51,7 @@ _LONGEST_NAME: Final = 300  # characters
 
 
 class Told(NamedTuple):
-    """A track's texts of one form and who wrote them, or why there are none: the code of the last
-    failure.
-    """
+    """A track's texts of one form and who wrote them, or the code of the last failure."""
 
     track: int  # its place among those that were asked about
     form: Form
@@ -115,9 +113,7 @@ def ask_about(
 def _check_budget(
     asked: Iterable[tuple[Form, Request]], counts: dict[Form, int], llm: LlmRecipe, answers: Answers
 ) -> None:
-    """Refuse to ask a model that costs money where the budget is nothing, and say what it would
-    take.
-    """
+    """Refuse to ask a model for money where the budget is nothing, and say what it would take."""
     price = price_of(llm)
     waiting = {
         request.hash: (form, request)

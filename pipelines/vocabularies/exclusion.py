@@ -1,6 +1,4 @@
-"""Captions that must not come back as labels: those of an evaluation set, word for word or nearly
-so.
-"""
+"""Captions that must not come back as labels, word for word or nearly so."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

@@ -74,8 +74,6 @@ def _text(number: int, cells: Mapping[str, Any]) -> Text:
 
 
 def form_of(texts: Sequence[Text]) -> Form:
-    """The form of a file's texts that state none: sentences, where the median has five words or
-    more.
-    """
+    """The form of texts that state none: sentences, where the median has five words or more."""
     words = sorted(len(text.text.split()) for text in texts)
     return Form.LONG if words and words[len(words) // 2] >= _WORDS_OF_A_SENTENCE else Form.SHORT

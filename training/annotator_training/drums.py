@@ -1,6 +1,4 @@
-"""The drums of a practice piece: one kit, one groove, the same in every bar but for crashes and
-fills.
-"""
+"""The drums of a practice piece: one kit, one groove in every bar but for crashes and fills."""
 
 from typing import Final, NamedTuple
 

@@ -1,5 +1,4 @@
-"""Random practice pieces for the ears that we train: any key, meter, tempo and harmony, with exact
-truth.
+"""Random practice pieces to train ears on: any key, meter, tempo and harmony, exact truth.
 
 Nothing here is meant to be listened to. The pieces are wider than real music, so that real music
 lies within them.
@@ -65,9 +64,7 @@ class Etude(NamedTuple):
 
 
 class HarmonicRhythm(NamedTuple):
-    """How many beats each chord in turn lasts, whole bars in sum or a part of one, and how often
-    that comes.
-    """
+    """How many beats each chord lasts, whole bars in sum or a part of one, and how often."""
 
     beats: tuple[int, ...]
     weight: float

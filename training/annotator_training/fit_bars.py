@@ -57,9 +57,7 @@ class Example(NamedTuple):
 
 
 def hear(folder: Path) -> None:
-    """Keep the accents of all pieces that have none yet; several at once, which costs a
-    fraction.
-    """
+    """Keep the accents of all pieces that have none yet; several at once cost a fraction."""
     missing = [piece.name for piece in pieces(folder) if not _kept(folder, piece.name).exists()]
     for start in range(0, len(missing), _AT_ONCE):
         names = missing[start : start + _AT_ONCE]

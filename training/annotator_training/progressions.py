@@ -17,9 +17,7 @@ _FOREIGN_BASSES: Final = (10, 2, 5)  # semitones above the root: F/Eb, C/D, C/F
 
 
 class Degree(NamedTuple):
-    """A chord of a key: semitones above the tonic, the triad, the seventh chord, and how often it
-    comes.
-    """
+    """A chord of a key: semitones above the tonic, triad, seventh chord, and how often it comes."""
 
     step: int
     triad: ChordQuality
@@ -171,9 +169,7 @@ def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
 
 
 def _inverted(draws: np.random.Generator, plain: Chord) -> Chord:
-    """The chord over another of its notes, or, one time in ten, over a bass that may be foreign to
-    it.
-    """
+    """The chord over another of its notes, or, one time in ten, over a bass drawn freely."""
     if draws.random() < 0.9:
         notes = sorted(plain.pitches - {plain.root})
         return plain.replaced(bass=int(draws.choice(notes)))

@@ -134,9 +134,7 @@ def sounded(
 
 
 def _parts(synth: _Synth, file: mido.MidiFile, size: int) -> Iterator[npt.NDArray[np.int16]]:
-    """What sounds between one message and the next, both sides by turns, until `size` samples of
-    each.
-    """
+    """What sounds from one message to the next, both sides by turns, up to `size` samples each."""
     done = ticks = 0
     for message in file.tracks[0]:
         ticks += message.time

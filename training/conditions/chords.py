@@ -1,5 +1,4 @@
-"""Chords as a model is told them: root, quality, bass and time of each (Mustango, arXiv
-2311.08355).
+"""Chords as a model is told them: root, quality, bass and time (Mustango, arXiv 2311.08355).
 
 The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and
 the bass is told as its interval above the root, which is the same in every transposition.

@@ -54,9 +54,7 @@ class Unusable(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How samples are read: what the codec makes, how much of a sample is heard, and the rules of
-    visits.
-    """
+    """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
 
     facts: CodecFacts
     latents: bool  # read latents, not audio

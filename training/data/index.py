@@ -21,9 +21,7 @@ Offsets = npt.NDArray[np.int64]
 
 
 class ShardPlaces(NamedTuple):
-    """A shard and where its samples begin; one number more than it has samples, the last where they
-    end.
-    """
+    """A shard and where its samples begin, and, as a last number, where they end."""
 
     url: str
     offsets: Offsets

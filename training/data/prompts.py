@@ -146,8 +146,7 @@ def masked(
     draws: np.random.Generator,
     config: PromptConfig,
 ) -> tuple[str, ...]:
-    """The sentences that stay, in order: all of them, or (the likelier the more there are) some
-    fewer.
+    """The sentences that stay, in order: all, or (the likelier the more there are) fewer.
 
     How many go is drawn from the whole numbers between the two shares: one of two or three, one or
     two of four. The only sentence stays.

@@ -1,5 +1,4 @@
-"""What a net learns: the noise, or the velocity, of latents at a drawn step; and how much each step
-counts.
+"""What a net learns: noise or velocity of latents at a drawn step; how much a step counts.
 
 Shapes: B samples, C channels, T frames, F bands.
 """

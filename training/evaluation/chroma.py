@@ -49,9 +49,7 @@ def chromas(windows: Sequence[Window], _: None) -> list[Chroma | Death]:
 
 
 def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
-    """The chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the clip's
-    loudest.
-    """
+    """Chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the loudest."""
     with torch.no_grad():
         spectrum_TP = PitchSpectrum()(torch.from_numpy(np.ascontiguousarray(wave))[None])[0].numpy()
     by_pitch = spectrum_TP.reshape(len(spectrum_TP), SEMITONES, BINS_PER_SEMITONE).max(axis=2)

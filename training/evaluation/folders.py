@@ -1,6 +1,4 @@
-"""A folder of audio that some system made, with a manifest, or with a text or JSON file beside each
-piece.
-"""
+"""A folder of some system's audio, with a manifest, or a text or JSON file beside each piece."""
 
 import json
 import os
@@ -233,9 +231,7 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
 
 
 def _beside(path: Path) -> dict[str, Any] | _Refused:
-    """What a piece's JSON or text says, or what is wrong with it; no prompt where there is
-    neither.
-    """
+    """What a piece's JSON or text says, or what is wrong with it; no prompt without either."""
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
         with machine_faults(f"reading beside {path}"):
@@ -269,9 +265,7 @@ def _audio_files(folder: Path) -> list[Path]:
 
 
 def _name(path: Path, folder: Path) -> str:
-    """A clip's name: its path within the folder; of one that lies elsewhere, the end of its
-    path.
-    """
+    """A clip's name: its path in the folder; of one that lies elsewhere, the end of its path."""
     if path.resolve().is_relative_to(folder.resolve()):
         return readable(os.path.relpath(path.resolve(), folder.resolve()))
     return readable("/".join(path.parts[-2:]))

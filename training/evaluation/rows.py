@@ -173,9 +173,7 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times
-    alone.
-    """
+    """Times and numbers of ``[[times], [numbers]]``, ``[[time, number], …]``, or times alone."""
     if (
         not isinstance(value, Sequence)
         or isinstance(value, str)

@@ -1,6 +1,4 @@
-"""Prompts for a model to play: captions of held-out samples, and the same with one control
-swapped.
-"""
+"""Prompts for a model to play: held-out captions, and the same with one control swapped."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

@@ -18,9 +18,7 @@ from training.munet.config import MuNetConfig
 
 
 class _Level(nn.Module):
-    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none at the
-    end.
-    """
+    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none."""
 
     def __init__(self, layers: list[Layer], onward: Shrink | Grow | None) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened, and all that sampling
-needs.
+"""Checkpoints: all that a run needs to go on, and all that sampling needs.
 
 A run's folder, local or remote::
 
@@ -162,9 +161,7 @@ class Checkpoint(NamedTuple):
             self.weights(name)
 
     def _check_archive(self, name: str) -> None:
-        """By the checksums that an archive of torch's has of each part, which torch does not
-        compare.
-        """
+        """By the checksums of each part of torch's archive, which torch does not compare."""
         try:
             with self.store.open(self.file(name)) as opened, zipfile.ZipFile(opened) as archive:
                 damaged = archive.testzip()

@@ -10,9 +10,7 @@ from training.run.parallel import own
 
 
 class Ema:
-    """An exponential moving average of a model's parameters; of its own share where processes hold
-    shares.
-    """
+    """An exponential moving average of a model's parameters, or of this process's share."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay

@@ -1,5 +1,4 @@
-"""What a run begins with: its corpora as they stand, its last checkpoint, and whether these belong
-together.
+"""What a run begins with: its corpora, its last checkpoint, and whether they belong together.
 
 The first process looks and all others are told: listings and reads may differ from machine to
 machine, what they learn must not.

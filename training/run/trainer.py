@@ -265,9 +265,7 @@ def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
 
 
 def _strange_weights(model: nn.Module) -> list[str]:
-    """The first of a process's weights that no training leads to, in words; none where all could
-    be.
-    """
+    """The first of a process's weights that no training leads to, in words, if there is one."""
     for name, parameter in model.named_parameters():
         largest = float(own(parameter.detach()).abs().amax()) if own(parameter).numel() else 0.0
         if not largest <= _LARGEST_WEIGHT:  # nor is NaN

@@ -217,9 +217,7 @@ def _known(store: Store, name: str) -> list[pa.Table]:
 
 
 def _vouched(store: Store) -> dict[str, Any]:
-    """Files that the marker of the inputs' ledger names; none in builds from before it was
-    written.
-    """
+    """Files that the marker of the inputs' ledger names; none in builds from before it."""
     try:
         return dict(read_marker(store, *MARKED)["files"])
     except (FileNotFoundError, Damaged):

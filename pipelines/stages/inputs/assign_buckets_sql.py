@@ -113,9 +113,7 @@ def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
 
 
 def _split_free(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Give the groups that nobody has decided on a split: a small corpus by rank, all others by
-    hash.
-    """
+    """Give undecided groups a split: in a small corpus by rank, else by hash."""
     [(free,)] = scratch.rows("select count(*) from groups where split is null")
     [(known,)] = scratch.rows("select count(*) from before")
     if free < SMALL and not known:

@@ -180,9 +180,7 @@ def _with_window(row: InputRow) -> Source:
 
 
 def group_of(source: Source, song: Song, group: Group) -> str:
-    """What must not part between splits; a song without the album or artist asked for stands
-    alone.
-    """
+    """What splits must not part; a song without the album or artist asked for stands alone."""
     artist = " ".join(source.artist.lower().split())
     album = " ".join(source.album.lower().split())
     if group is Group.ARTIST and artist:

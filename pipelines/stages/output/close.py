@@ -179,9 +179,7 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
 
 
 def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
-    """The most frequent licences with their clips, in order, and the clips of all others under one
-    name.
-    """
+    """The most frequent licences with their clips, in order; all others under one name."""
     rest = clips - sum(count for _, count in named)
     licences = Counter(dict(named)) + Counter({_OTHERS: rest})
     return dict(sorted(licences.items()))
@@ -304,9 +302,7 @@ def card(dataset: Mapping[str, Any]) -> str:
 
 
 def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How many captions were reworded, what was refused, and what sources claim that labels
-    deny.
-    """
+    """How many captions were reworded, what was refused, what sources claim and labels deny."""
     composed, reworded, kept = (
         stages.get(name, {}) for name in ("caption", "paraphrase", "distinct")
     )

@@ -15,9 +15,7 @@ from schemas.recipe import Recipe
 
 
 def account(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """The embedder, and what became of the vocabularies' texts; nothing where no clip was
-    embedded.
-    """
+    """The embedder, and what became of the texts; nothing where no clip was embedded."""
     if not recipe.embeds:
         return {}
     found = description(recipe)

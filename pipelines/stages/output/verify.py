@@ -1,6 +1,4 @@
-"""Stage *verify*: shards read back and checked, and labels of variants extracted again from their
-audio.
-"""
+"""Stage *verify*: shards read back and checked, labels of variants extracted again."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,9 +54,7 @@ class ShardFile(NamedTuple):
 
 
 def verify_bucket(job: Job) -> Done:
-    """Read a bucket's shard back whole, and extract the labels of some of its clips' samples
-    again.
-    """
+    """Read a bucket's shard back whole, and extract labels of some clips' samples again."""
     shard_name = f"shards/{job.bucket}.tar"
     counts = {"clips": len(bucket.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []

@@ -112,9 +112,7 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
-    """A local path of vectors that many buckets read, once they were found to be as they were
-    written.
-    """
+    """A local path of vectors that many buckets read, once they are found as written."""
     store = Store(url)
     check_files(store, embed_vocabulary.FOLDER, name)
     return _AT_HAND.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
