@@ -19,8 +19,7 @@ MelodyClass = Annotated[int, Field(ge=0, le=NO_PITCH)]
 
 
 class Controls(Record):
-    """What a sample's audio does over time, in frames of 1 / `frame_rate_hz` seconds, and as a
-    whole.
+    """What a sample's audio does over time, in frames of 1 / `frame_rate_hz` s, and as a whole.
 
     Always measured on the audio that it belongs to, never moved from the original's. Both curves
     have one value per frame, the last for what is left of the audio.

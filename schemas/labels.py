@@ -1,5 +1,4 @@
-"""What we say about music: each label is a claim with its confidence, tool, version, licence and
-origin.
+"""What we say about music: claims with confidence, tool, version, licence and origin.
 
 Times are seconds from the start of the audio that the label belongs to.
 """

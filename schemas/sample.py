@@ -55,8 +55,7 @@ class Sample(Record):
 
 
 def sample_features() -> dict[str, object]:
-    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess
-    types.
+    """Features of our shards for ``datasets.Features.from_dict``, so that no type is guessed.
 
     >>> sample_features()["flac"]["_type"]
     'Audio'

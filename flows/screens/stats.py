@@ -30,9 +30,7 @@ class _Bar(NamedTuple):
 
 
 def print_stats(console: Screen, stats: Stats) -> None:
-    """Counts, and for our own samples histograms of key, tempo, meter, chords; of caption lengths
-    for all.
-    """
+    """Counts, histograms of caption lengths, and for our samples of key, tempo, meter, chords."""
     width = min(console.width, _WIDEST)
     console.print(_counts(stats))
     if any(name is not None for name in stats.keys):

@@ -114,9 +114,7 @@ def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
 def bar_features(
     accents: Accents, harmony: Harmony, beats_s: npt.NDArray[np.float64], tracked_downbeat: Floats
 ) -> Floats:
-    """Features (N, F) of at least two beats; `tracked_downbeat` is 1 where the tracker has a
-    downbeat.
-    """
+    """Features (N, F) of two beats or more; `tracked_downbeat` is 1 at the tracker's downbeats."""
     gaps_s = np.diff(beats_s, append=2 * beats_s[-1] - beats_s[-2])
     middles_s = beats_s + gaps_s / 2
     on, off = (_loudest(accents.activations, times) for times in (beats_s, middles_s))

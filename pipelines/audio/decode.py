@@ -58,9 +58,7 @@ class Probe(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """A window as decoded: mono wave within [-1, 1], the peak before scaling, and how channels were
-    mixed.
-    """
+    """A window as decoded: mono wave within [-1, 1], peak before scaling, and how it was mixed."""
 
     wave: Wave
     rate_hz: int

@@ -67,8 +67,7 @@ class EncodecCodec(QuantisedCodec):
 
 
 def _shares(counts_N: torch.Tensor) -> torch.Tensor:
-    """How often each entry of a codebook was used in training; all alike where the weights do not
-    tell.
+    """How often each entry of a codebook was used in training; all alike where none tell.
 
     >>> _shares(torch.tensor([3.0, 1.0])).tolist(), _shares(torch.zeros(2)).tolist()
     ([0.75, 0.25], [0.5, 0.5])

@@ -179,8 +179,7 @@ def _griffin_lim(spectrum_BKN: torch.Tensor) -> torch.Tensor:
 
 
 def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
-    """Phases that turn from frame to frame as fast as the nearest partial does, in step across its
-    peak.
+    """Phases that turn as fast as the nearest partial does, in step across its peak.
 
     From random phases a sine comes back with a standard deviation of 10 cents, from these of 3, in
     half the rounds.

@@ -147,8 +147,7 @@ class Child:
         self._stopped = False
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
-        """One result or `Death` per item: ``function(items, context)``, where `function` is
-        "module:name".
+        """One result or `Death` per item: ``function(items, context)``; `function`: "module:name".
 
         Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice.
         """

@@ -1,6 +1,4 @@
-"""JSON from outside: one object of finite numbers, each name once, in UTF-8, of bounded size and
-depth.
-"""
+"""JSON from outside: one object, finite numbers, names once, UTF-8, bounded size and depth."""
 
 import json
 from collections.abc import Callable

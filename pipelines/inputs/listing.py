@@ -94,9 +94,7 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the
-    walk.
-    """
+    """Files below a folder; linked folders are not entered: a loop of links would trap the walk."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))

@@ -216,9 +216,7 @@ class Answers:
         )
 
     async def open_batch(self, aside: dict[str, int]) -> Batch:
-        """Note a batch that is about to be handed over, and what is set aside for each of its
-        requests.
-        """
+        """Note a batch before it is handed over, and what is set aside for each of its requests."""
         batch = Batch(uuid.uuid4().hex[:16], "", aside)
         await self._write({"batch": batch.name, "aside": aside})
         return batch

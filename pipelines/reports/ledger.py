@@ -74,9 +74,7 @@ def _slices_of(store: Store, inputs: set[str]) -> list[str]:
 def _holding(
     store: Store, folder: str, names: Sequence[str], suffix: str, column: str, wanted: set[str]
 ) -> list[str]:
-    """Which of these tables have one of the wanted values in a column; of the tables nothing else
-    is read.
-    """
+    """Which tables have one of the wanted values in a column, which alone is read."""
     values = pa.array(sorted(wanted), pa.string())
 
     def holds(name: str) -> bool:

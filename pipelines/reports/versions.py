@@ -52,9 +52,7 @@ class Version(Record):
 
 
 def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
-    """Add a version for a dataset that has just been closed, or return the last where nothing has
-    changed.
-    """
+    """Add a version for a dataset that was just closed, or the last if nothing changed."""
     last = last_version(store)
     found = {
         "recipe_sha256": digest(recipe.model_dump(mode="json")),

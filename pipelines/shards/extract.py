@@ -57,8 +57,7 @@ def _mark(text: str) -> str:
 def extract(
     found: Found, folder: str, keys: Sequence[str], *, force: bool = False
 ) -> Iterator[str | Problem]:
-    """Write samples' members into a folder or URL, JSON indented; gives each file's name, and
-    problems.
+    """Write samples' members into a folder or URL, JSON indented; gives file names and problems.
 
     `keys` are keys or the start of some; none for all. Raises `PipelineError` where a file exists
     (unless `force`) or a key matches nothing.

@@ -181,8 +181,7 @@ def musicbench_rows(
 def export(
     found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False
 ) -> Iterator[MusicBenchRow | Problem]:
-    """Write the rows to a file or URL, published whole at the end; gives each as it goes, and
-    problems.
+    """Write the rows to a file or URL, published whole at the end; gives each, and problems.
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
     """

@@ -114,9 +114,7 @@ def published_uri(uri: str, base: str) -> str:
 
 
 class Addresses:
-    """Whole addresses of published URIs, apart from the build until it is known that its listing
-    counts.
-    """
+    """Whole addresses of published URIs, apart from the build until its listing counts."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, IO[bytes]] = {}
@@ -162,9 +160,7 @@ def published_rows(
 
 
 def _published_name(row: InputRow, base: str) -> str:
-    """The published form of what the reader knows a row by: its file, and perhaps ``#`` and a line
-    or key.
-    """
+    """The published form of a row's name: its file, and perhaps ``#`` and a line or key."""
     if row.row.startswith(row.source.uri):
         return published_uri(row.source.uri, base) + row.row[len(row.source.uri) :]
     file, mark, line = row.row.rpartition("#")
@@ -237,8 +233,7 @@ def _public_socket(found: tuple[Any, ...]) -> socket.socket:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open network, also where an IPv6 address stands for one of
-    IPv4.
+    """Whether an address is of the open network, also where IPv6 stands for one of IPv4.
 
     >>> is_public("8.8.8.8")
     True

@@ -235,9 +235,7 @@ def _encoded(holder: Holder) -> bytes:
 
 
 def _parsed(seen: Seen) -> Holder:
-    """The holder; an unreadable file is a holder of unknown name, respected until its lease has
-    passed.
-    """
+    """The holder; an unreadable file is one of unknown name, respected until its lease ends."""
     try:
         return Holder.model_validate_json(seen.content)
     except ValidationError:

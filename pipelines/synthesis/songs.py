@@ -1,6 +1,4 @@
-"""A folder of pieces with a manifest, as a user's own corpus would be, and beside each piece its
-truth.
-"""
+"""A folder of pieces with a manifest, as a user's corpus would be, and each piece's truth."""
 
 import csv
 from pathlib import Path

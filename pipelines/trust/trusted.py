@@ -145,9 +145,7 @@ def check_trust(output: str, names: Iterable[str]) -> None:
 
 
 def trusted(output: str) -> frozenset[str]:
-    """What may be named by data in an output: what was named by hand for it, and what holds
-    everywhere.
-    """
+    """What data in an output may name: what was named by hand for it, or for everywhere."""
     remembered = _read(_file())
     named = (
         *remembered.get(_key(output), ()),

@@ -78,8 +78,7 @@ def question(track: Track, form: Form, count: int, llm: LlmRecipe) -> Request:
 def ask_about(
     tracks: Sequence[Track], counts: dict[Form, int], llm: LlmRecipe, answers: Answers
 ) -> tuple[list[Told], dict[str, Any]]:
-    """Texts about each track, so many of each form, in order; and the calls and dollars that this
-    took.
+    """Texts about each track, so many of each form, in order; and the calls and dollars it took.
 
     Raises `PipelineError` where asking must end, or would cost money that nobody allowed; what was
     answered is kept.

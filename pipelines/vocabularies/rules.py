@@ -96,8 +96,7 @@ def cleaned(text: str, form: Form) -> str:
 
 
 def name_words(names: Iterable[str]) -> frozenset[str]:
-    """The words of names that give a track away: those of three letters and more that are no stop
-    words.
+    """The words of names that give a track away: of three letters or more, no stop words.
 
     >>> sorted(name_words(["The Wind and U", "Ana Ramírez"]))
     ['ana', 'ramírez', 'wind']

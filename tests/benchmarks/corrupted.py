@@ -134,8 +134,8 @@ def _in_key(text: str, row: Row, change: Callable[[str, str], str]) -> str | Non
         writings = "|".join(_MODES[mode])
         found = re.search(
             (
-                rf"(?:\bkey\b[^.]{{0,40}}?|\bin (?:either |both )?|\bor |\band )(?<![\w#])({names}) "
-                rf"?({writings})(?!\w)"
+                r"(?:\bkey\b[^.]{0,40}?|\bin (?:either |both )?|\bor |\band )"
+                rf"(?<![\w#])({names}) ?({writings})(?!\w)"
             ),
             out,
         )

@@ -128,9 +128,7 @@ def _first(targets: torch.Tensor, meter: int) -> int | None:
 
 
 def loss_of(network: BarNet, rows: Sequence[Example], beats: int) -> torch.Tensor:
-    """Cross entropies of bar lines, meter, single beats and rightness over `beats` beats of each
-    example.
-    """
+    """Cross entropies of bar lines, meter, beats and rightness over `beats` beats an example."""
     starts = [int(torch.randint(len(row.downbeat_N) - beats + 1, ())) for row in rows]
     features = torch.stack(
         [row.features_NF[start : start + beats] for row, start in zip(rows, starts, strict=True)]

@@ -100,9 +100,7 @@ def draw_manner(draws: np.random.Generator) -> Manner:
 def progression(
     draws: np.random.Generator, key: Key, manner: Manner, length: int
 ) -> tuple[Coloured, ...]:
-    """`length` chords, each drawn after the one before it: 70 in 100 begin at home, 15 more end
-    there.
-    """
+    """`length` chords, each drawn after the one before: 70 in 100 begin at home, 15 end there."""
     degrees = _DEGREES[key.mode]
     home = draws.random()
     chosen: list[Degree] = []

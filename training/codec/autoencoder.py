@@ -1,5 +1,4 @@
-"""A small variational autoencoder on own shards: spectrograms to latents and back, for the codec
-`vae`.
+"""A small variational autoencoder for the codec `vae`: spectrograms to latents and back.
 
 Shapes: B clips, S samples, N mel frames, M mel bands.
 """

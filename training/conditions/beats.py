@@ -73,9 +73,7 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
 
 
 class BeatEmbedding(nn.Module):
-    """One linear map of one-hot number beside encoded time; a vector of its own where no beats are
-    known.
-    """
+    """One linear map of one-hot number beside encoded time; a null vector where none is known."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -21,9 +21,7 @@ TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel 
 
 
 def _angles(values: torch.Tensor, width: int, base: float) -> torch.Tensor:
-    """The values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), in
-    float32.
-    """
+    """Values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), float32."""
     place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
     return values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
 

@@ -228,8 +228,7 @@ def _picked(shares: Shares, draws: np.random.Generator | None) -> int:
 
 
 def _median(shares: Shares) -> float:
-    """The place at which half of the shares lie below, each spread evenly over half a step to both
-    sides.
+    """The place with half of the shares below, each spread over half a step to both sides.
 
     >>> _median(np.asarray([0.0, 1.0, 1.0, 0.0])), _median(np.asarray([0.0, 1.0, 0.0]))
     (1.5, 1.0)

@@ -32,9 +32,7 @@ _BATCH: Final = 64  # files on disk at a time
 
 
 class Reference(NamedTuple):
-    """Samples by their vectors; `keys` and `captions` (all texts of each) are in the order of the
-    rows.
-    """
+    """Samples by their vectors; `keys` and `captions` (all of each) are in the rows' order."""
 
     name: str
     split: str  # empty where shards name none

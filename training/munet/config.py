@@ -108,9 +108,7 @@ class MuNetConfig(Record):
         return self
 
     def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without the attention to beats and chords, to
-        compare with.
-        """
+        """The control-blind twin: the same net without attention to beats and chords."""
         return self.replaced(controls=())
 
 

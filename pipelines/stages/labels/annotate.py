@@ -35,9 +35,7 @@ class Window(NamedTuple):
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
-    dead.
-    """
+    """Annotate a bucket's clips, each over its extended window; those that cannot be are dead."""
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = bucket.read(job)

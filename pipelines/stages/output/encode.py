@@ -103,9 +103,7 @@ def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
-    """What dataset.json says of the latents: the codec's facts; nothing where nothing is
-    encoded.
-    """
+    """What dataset.json says of latents: the codec's facts; nothing where none are encoded."""
     return codec_facts(recipe).model_dump() if recipe.encodes else {}
 
 

@@ -187,9 +187,7 @@ def chosen_clips(job: Job) -> frozenset[str]:
 
 
 def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
-    """Labels extracted from each sample's own audio, beside the ones it carries; runs in a worker's
-    child.
-    """
+    """Labels extracted from each sample's audio, beside its own; runs in a worker's child."""
     waves = []
     for read in reads:
         heard = decoded(read.flac)
