@@ -161,11 +161,10 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
         "name": "train",
         "image": settings.image,
         "args": _arguments(job, name),
-        # the image's is 1, for builds
         "env": [
             *secrets,
             {"name": LAUNCHED, "value": "kubernetes"},
-            {"name": "OMP_NUM_THREADS", "value": "4"},
+            {"name": "OMP_NUM_THREADS", "value": "4"},  # the image's is 1, for builds
         ],
         "resources": {
             "requests": {"cpu": settings.cpu, "memory": settings.memory, **whole},

@@ -79,7 +79,7 @@ def called(
     ):
         told.write(given)
         told.seek(0)
-        # no Ctrl-C
+        # in a session of its own, which no Ctrl-C reaches
         process = subprocess.Popen(
             [program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True
         )

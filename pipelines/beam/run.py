@@ -112,7 +112,7 @@ def run_buckets(
 
 def arguments(engine: Engine) -> list[str]:
     """The engine as Beam's own options."""
-    # no server
+    # in memory no server is needed
     alone = (
         ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
         if engine.runner == IN_MEMORY

@@ -125,7 +125,7 @@ def loaded(kind: Any, source: str) -> Any:
         # none in a folder without a configuration, which is refused below
         if found not in (None, wanted):
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
-        # pickles can hold code
+        # safetensors alone: pickles can hold code
         model, told = kind.from_pretrained(
             name, revision=revision, output_loading_info=True, use_safetensors=True
         )

@@ -151,7 +151,7 @@ class Folders:
         return _single(uri, self._client) if known is None else known[name]
 
     def _hold(self, folder: str) -> None:
-        # those list nothing
+        # servers of HTTP list nothing
         self._held[folder] = known = (
             None if folder.partition("://")[0] in ("http", "https") else _few(folder)
         )

@@ -106,7 +106,7 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]
-    # windows are rounded
+    # windows are rounded, and must not end past the song
     return [
         (start_s, min(end_s, song.duration_s))
         for start_s, end_s in _cut_song(song.duration_s, recipe)
