@@ -230,7 +230,7 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
             f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         )
         bounds = f"-t {max_duration_s + 1:g} -fs {2 << 30}".split()
-        writing = ["-map", "0:a:0", *bounds, *"-c:a pcm_f32le -f wav pipe:1".split()]
+        writing = ["-map", "0:a:0", *bounds, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
         command = ["ffmpeg", *opening, place, *writing]
         try:
             done = subprocess.run(
