@@ -139,7 +139,7 @@ def main() -> None:
         "--block", default="", help="notification block as type/name, such as slack-webhook/alerts"
     )
     for name in publish(automations(parser.parse_args().block)):
-        print(name)
+        print(name)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -34,10 +34,19 @@ def weights_version(*files_of_weights: str) -> str:
     """What our own networks weigh, as a version: eight hex of the SHA-256 of the named files, of
     all where none is named.
     """
-    names = files_of_weights or sorted(file.name for file in WEIGHTS_FOLDER.iterdir())
+    names = files_of_weights or _all_weights()
     return hashlib.sha256(
         b"".join((WEIGHTS_FOLDER / name).read_bytes() for name in names)
     ).hexdigest()[:8]
+
+
+def _all_weights() -> list[str]:
+    """Names of the files of weights in order; the text about their licence beside them is not
+    one.
+    """
+    return sorted(
+        file.name for file in WEIGHTS_FOLDER.iterdir() if file.name.endswith((".npz", ".json"))
+    )
 
 
 Role = Literal["beats", "chords", "key"]

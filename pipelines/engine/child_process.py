@@ -444,7 +444,7 @@ def _serve(descriptor: int, parent: int) -> None:
             answer = ("machine", str(error))
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a library's error on this input, or the machine's
             if is_of_the_machine(error):
                 answer = (
                     "machine",

@@ -145,7 +145,7 @@ class _Hands(Generic[T]):
         while (number := self._taken()) is not None:
             try:
                 self._done[number] = self._work(self._jobs[number])
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  raised again by whoever waits for this thread
                 self._error = self._error or error
                 self.stop()
         self._gone.put(None)

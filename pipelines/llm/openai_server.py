@@ -236,7 +236,7 @@ class Server:
         except openai.APIStatusError as error:
             told = self._redirected if error.response.has_redirect_location else self._status
             raise told(error.response) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # whatever the client chokes on was sent by the server, and costs one call, not the run
             raise self._unreachable(error) from None
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from pipelines.audio.decode import header, probe
+from pipelines.audio.decode import Wave, decoded, header, probe
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
 from pipelines.errors import DeadInput, is_of_the_machine
@@ -120,3 +120,27 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
             if is_of_the_machine(error):
                 raise
             return Death("undecodable", f"{type(error).__name__}: {error}")
+
+
+def sample_wave(content: bytes) -> Wave:
+    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it
+    cannot be.
+    """
+    with bucket.child(LimitsRecipe()) as child:
+        (answer,) = child.run("pipelines.shards.audio:decode", [content], None)
+    if isinstance(answer, Death):
+        raise DeadInput(answer.code, answer.message, answer.figure)
+    wave: Wave = answer
+    return wave
+
+
+def decode(contents: Sequence[bytes], _context: None) -> list[Wave | Death]:
+    """Waves of small files from memory; runs in the child."""
+    return [_decode(content) for content in contents]
+
+
+def _decode(content: bytes) -> Wave | Death:
+    try:
+        return decoded(content).wave
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)

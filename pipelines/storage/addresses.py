@@ -123,7 +123,8 @@ class Addresses:
         """Note the whole address of a published URI."""
         name = _address_file(told)
         if name not in self._waiting:
-            self._waiting[name] = tempfile.TemporaryFile()
+            # Closed when it is kept, or with this object.
+            self._waiting[name] = tempfile.TemporaryFile()  # noqa: SIM115
         self._waiting[name].write(json.dumps([told, whole]).encode() + b"\n")
 
     def keep(self, store: Store) -> None:

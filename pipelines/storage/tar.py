@@ -65,7 +65,8 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
     opened.seek(0)
     careful = _Careful(opened)
     try:
-        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")
+        # The caller closes it.
+        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")  # noqa: SIM115
     except (tarfile.TarError, EOFError) as error:
         code, what = (
             ("damaged_shard", "is damaged at its start")

@@ -18,7 +18,7 @@ from tests.support.building import digests
 from tests.support.flipping import Everything, Flip, everything, names, said_by_verify
 from tests.support.llm_server import KEY
 
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 # A file, and the text before the byte of which the lowest bit flips: a value becomes another, and
 # all still reads well. None: the middle.
 FLIPS = {

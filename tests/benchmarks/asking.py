@@ -177,7 +177,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def child(task: Path) -> None:
     """What is measured: one call of the stage's own function, in a process that can be killed."""
-    import pipelines.llm.openai_server  # its loading is not the asking
+    import pipelines.llm.openai_server  # its loading is not the asking  # noqa: F401
 
     out, buckets, asked = json.loads(task.read_text())
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

@@ -375,7 +375,7 @@ def by_commands(folder: Path, flips: int, seed: int) -> int:
             outcomes.append(_one(made, rng, lambda some: by_verify(made, some), 5))
             for turn in range(2 if number % 2 else 3):
                 name = sorted(commands)[(number * 2 + turn) % 3]
-                once = lambda some, name=name: by_command(
+                once = lambda some, name=name: by_command(  # noqa: E731
                     made, name, commands[name], expected[name], some
                 )
                 outcomes.append(_one(made, rng, once, 2))

@@ -213,6 +213,14 @@ def test_the_wheel_holds_the_four_packages_and_no_tests(tmp_path: Path) -> None:
         "training",
         "flows",
     }
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        f"{package}/py.typed" for package in ("schemas", "pipelines", "training", "flows")
+    } <= names
+    assert "pipelines/annotators/weights/README.md" in names
+    metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+    assert "\nLicense-Expression: Apache-2.0\n" in zipfile.ZipFile(wheel).read(metadata).decode()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
 def test_packages_with_weights_are_pinned_by_hash_as_tested_and_come_first() -> None:

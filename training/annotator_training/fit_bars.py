@@ -221,7 +221,7 @@ def main() -> None:
     )
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
-    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")
+    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201
     write_weights(wanted.out, together.state_dict())
 
 

@@ -60,7 +60,7 @@ class World(NamedTuple):
         if self.is_first:
             try:
                 answer[0] = look()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
                 raised, answer[1] = error, str(error) or repr(error)
         dist.broadcast_object_list(answer, device=self.device)
         if raised is not None:

@@ -178,5 +178,5 @@ def tools(recipe: Recipe) -> dict[str, str]:
 
 
 STAGE: Final = Stage(
-    "annotate", "annotations", 7, ("annotate",), ("clips",), annotate_bucket, tools
+    "annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools
 )

@@ -66,7 +66,7 @@ SENTENCES = [
     for other in WORDS[:4]
     if one != other
 ]
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.annotators import RATE_HZ, annotator
+from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER, annotator, weights_version
 from pipelines.annotators.batch import Batch
 from pipelines.audio.decode import Excerpt
 from pipelines.errors import PipelineError
@@ -111,6 +111,24 @@ def test_every_label_names_its_tool_version_and_licence(of_no_music: dict[str, L
     for labels in of_no_music.values():
         for claim in (labels.beats, labels.meter, labels.tempo, labels.chords, labels.key):
             assert all((claim.tool, claim.version, claim.licence))
+
+
+def test_a_label_is_under_the_strictest_licence_of_what_made_it(
+    of_no_music: dict[str, Labels],
+) -> None:
+    for labels in of_no_music.values():
+        assert labels.chords.licence == "CC-BY-4.0"  # our own network alone
+        assert {labels.beats.licence, labels.meter.licence, labels.tempo.licence} == {
+            "CC-BY-NC-SA-4.0"
+        }  # madmom's too
+        assert labels.key.licence == "AGPL-3.0"  # Essentia's profile votes
+
+
+def test_the_text_of_a_licence_beside_the_weights_is_not_a_weight() -> None:
+    assert weights_version() == weights_version("bars.npz", "confidence.json", "harmony.npz")
+    notice = (WEIGHTS_FOLDER / "README.md").read_text()
+    assert "https://creativecommons.org/licenses/by/4.0/legalcode" in notice
+    assert all(file.name in notice for file in WEIGHTS_FOLDER.iterdir() if file.name != "README.md")
 
 
 @pytest.fixture(scope="module")

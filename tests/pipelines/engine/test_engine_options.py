@@ -30,7 +30,7 @@ def accept(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -
 
 
 class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):  # type: ignore[misc]
-    def DescribePipelineOptions(self, request: object, context: object) -> object:
+    def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
         described = beam_job_api_pb2.PipelineOptionDescriptor(name="watermark_idle")
         return beam_job_api_pb2.DescribePipelineOptionsResponse(options=[described])
 

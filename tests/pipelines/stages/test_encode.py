@@ -33,7 +33,7 @@ from tests.support.melodies import RATE_HZ, melody
 
 LEVEL = "tests.pipelines.codecs.level"
 SONGS_S = {0: 9.0, 1: 9.0, 2: 5.0, 3: 9.0}  # clips of 8 s, but one of 5
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 
 
 def recipe(codec: str = "mel", *, keep_variants: bool = True, **knobs: Any) -> Recipe:

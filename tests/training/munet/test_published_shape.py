@@ -148,7 +148,7 @@ def copy_attender(they: torch.nn.Module, we: Attender) -> None:
     state = {}
     for name, value in they.state_dict().items():
         for theirs, ours in names.items():
-            name = name.replace(theirs, ours)
+            name = name.replace(theirs, ours)  # noqa: PLW2901
         state[name] = value
     we.load_state_dict(state)
 
