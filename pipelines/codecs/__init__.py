@@ -1,5 +1,6 @@
-"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode
-stage and the sampler share them.
+"""Codecs: from waves to the latents that a model learns, and back.
+
+One library per file; the encode stage and the sampler share them.
 
 A codec is one of this folder, or a plug-in (pipelines/plug_ins.py): a module with
 ``open_codec(source, device)``, which returns a `Codec`. `mel.py` needs no weights and is the place
@@ -57,8 +58,9 @@ CODECS: Final = Door[CodecModule](
 
 
 def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
-    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging
-    Face hub, or a folder.
+    """The codec of a name.
+
+    `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
 
     Raises `PipelineError` where no such codec is there or its weights cannot be read.
 

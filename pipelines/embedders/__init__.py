@@ -58,8 +58,9 @@ class EmbedderModule(Protocol):
     """What an embedder's module offers."""
 
     def describe(self, recipe: LabelRecipe) -> Description:
-        """What `load` would give, without loading it. Raises `PipelineError` where the model is not
-        there.
+        """What `load` would give, without loading it.
+
+        Raises `PipelineError` where the model is not there.
         """
         ...
 

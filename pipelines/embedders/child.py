@@ -1,5 +1,6 @@
-"""What a worker's child does for embeddings: it holds the embedder. A plug-in's child may run in an
-environment of its own.
+"""What a worker's child does for embeddings: it holds the embedder.
+
+A plug-in's child may run in an environment of its own.
 
 So this module imports little: no annotator, no Beam, no torch but what the embedder itself brings.
 """
@@ -57,8 +58,9 @@ def embed_texts(texts: Sequence[str], recipe: LabelRecipe) -> list[Vectors]:
 
 
 def embed_excerpts(excerpts: Sequence[Excerpt], recipe: LabelRecipe) -> list[Embedded | Death]:
-    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead. Files are read
-    while the model works.
+    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead.
+
+    Files are read while the model works.
     """
     embedder, rate_hz = loaded(recipe), embedders.describe(recipe).rate_hz
     out: list[Embedded | Death] = []

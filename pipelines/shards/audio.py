@@ -1,6 +1,4 @@
-"""Audio inside shards: its length and form, found in a child process that may crash without
-harm.
-"""
+"""Audio inside shards: its length and form, found in a child process that may crash."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,14 +14,12 @@ from pipelines.shards.read import Entry, RawSample
 from pipelines.storage.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
-_LIMITS: Final = IngestRecipe(
-    min_clip_s=0.001
-)  # a foreign set may hold single drum hits; only no sound at all is a problem
+# a foreign set may hold single drum hits; only no sound at all is a problem
+_LIMITS: Final = IngestRecipe(min_clip_s=0.001)
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
-_JSON_GROWTH: Final = (
-    30  # bytes of memory that a byte of JSON may become: an empty list is three of them
-)
+# bytes of memory that a byte of JSON may become: an empty list is three of them
+_JSON_GROWTH: Final = 30
 
 
 class Depth(StrEnum):
@@ -42,9 +38,7 @@ class Sound(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An entry of a shard with its audio measured: none where it was not asked for or there is
-    none.
-    """
+    """An entry of a shard with its audio measured: none where not asked for, or not there."""
 
     entry: Entry
     sound: Sound | None

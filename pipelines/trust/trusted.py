@@ -1,5 +1,7 @@
-"""What data may name. A recipe that lies beside data is data: what it names runs, is fetched or is
-asked only where its reader said so.
+"""What data may name.
+
+A recipe that lies beside data is data: what it names runs, is fetched or is asked only where its
+reader said so.
 
 Free without leave are our own names and the models that are our own defaults. All else must be
 named by hand: on the command line, in a recipe that was handed over, in a flow's parameters, or in
@@ -53,7 +55,8 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins,
     interpreters, models of others, servers.
 
-    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=Recipe().encode.replaced(codec="company.codec")))
+    >>> theirs = Recipe().encode.replaced(codec="company.codec")
+    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=theirs))
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
@@ -85,7 +88,8 @@ def _costs(llm: LlmRecipe) -> Iterator[str]:
     if llm.budget_usd:
         yield f"llm.budget_usd={llm.budget_usd:g}"
     if llm.prices != LlmRecipe().prices:
-        yield f"llm.prices={json.dumps({name: [price.prompt, price.answer] for name, price in sorted(llm.prices.items())})}"
+        prices = {name: [one.prompt, one.answer] for name, one in sorted(llm.prices.items())}
+        yield f"llm.prices={json.dumps(prices)}"
 
 
 def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
@@ -144,9 +148,7 @@ def check_trust(output: str, names: Iterable[str]) -> None:
 
 
 def trusted(output: str) -> frozenset[str]:
-    """What may be named by data in an output: what was named by hand for it, and what holds
-    everywhere.
-    """
+    """What data in an output may name: what was named by hand for it, or for everywhere."""
     remembered = _read(_file())
     named = (
         *remembered.get(_key(output), ()),
@@ -157,8 +159,9 @@ def trusted(output: str) -> frozenset[str]:
 
 
 def trust(output: str, names: Iterable[str]) -> None:
-    """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError`
-    where it cannot be written.
+    """Remember what was named by hand for an output (`EVERYWHERE`: for all).
+
+    Raises `PipelineError` where it cannot be written.
     """
     named = frozenset(names)
     new = named - trusted(output) if named else named
@@ -173,9 +176,8 @@ def trust(output: str, names: Iterable[str]) -> None:
             _write(file, remembered)
     except OSError as error:
         raise PipelineError(
-            f"{file} cannot be written ({error.strerror}), where it is remembered that you named "
-            f"{', '.join(sorted(new))}; "
-            f"name a folder that can in {FOLDER}"
+            f"{file} cannot be written ({error.strerror}), where it is remembered that "
+            f"you named {', '.join(sorted(new))}; name a folder that can in {FOLDER}"
         ) from error
 
 

@@ -51,9 +51,8 @@ def test_a2_nor_by_the_processes_that_take_steps(
     monkeypatch.chdir(tmp_path)
     process = StepProcess()
     try:
-        process._process.communicate(
-            ""
-        )  # it has loaded all of the command line by the time it sees the end of its orders
+        # it has loaded all of the command line by the time it sees the end of its orders
+        process._process.communicate("")
     finally:
         process.close()
     assert not mark.exists()

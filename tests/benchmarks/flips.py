@@ -1,7 +1,8 @@
 """Flipped bits: one bit changed in files of every kind, then the real readers; each must be named,
 or change nothing.
 
-    python -m tests.benchmarks.flips FOLDER [--flips 2000] [--seed 0] [--together 10] [--mend-every 10]
+    python -m tests.benchmarks.flips FOLDER [--flips 2000] [--seed 0] [--together 10]
+                                     [--mend-every 10]
     python -m tests.benchmarks.flips FOLDER --commands 200 [--seed 1]
 
 The build is of two composed pieces: captions reworded by a model (a server of our own),

@@ -105,9 +105,7 @@ def noises() -> Iterator[Wave]:
 
 
 def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str, float]:
-    """Weights of the evidence, and the bias, of a logistic regression with outcomes between 0 and
-    1.
-    """
+    """Weights of the evidence, and bias, of a logistic regression with outcomes in 0 to 1."""
     names = sorted(evidence[0])
     x = torch.tensor([[row[name] for name in names] for row in evidence], dtype=torch.float64)
     y = torch.tensor(outcome, dtype=torch.float64)

@@ -20,8 +20,9 @@ MAX_TOKENS: Final = 256
 
 
 class TextEncoder(Protocol):
-    """Prompts to states. The same prompt gives the same states, so they can be computed once and
-    kept.
+    """Prompts to states.
+
+    The same prompt gives the same states, so they can be computed once and kept.
     """
 
     @property
@@ -74,9 +75,7 @@ def open_text_encoder(
 
 
 def kept_states(tokens: Tokens) -> list[torch.Tensor]:
-    """Each prompt's states by themselves, without padding, in half precision: (L, D) each, to be
-    kept.
-    """
+    """Each prompt's states, without padding, in half precision: (L, D) each, to be kept."""
     return [
         states_LD[mask_L].half().cpu()
         for states_LD, mask_L in zip(tokens.states_BLD, tokens.mask_BL, strict=True)

@@ -47,8 +47,8 @@ class DataRecipe(Record):
     weights: tuple[float, ...] = Field(
         (),
         description=(
-            "Share of each of the shards' corpora, such as a small curated one beside a large "
-            "one. Empty: all as one."
+            "Share of each of the shards' corpora, such as a small "
+            "curated one beside a large one. Empty: all as one."
         ),
     )
     seconds: float = Field(
@@ -68,8 +68,8 @@ class DataRecipe(Record):
         8,
         ge=1,
         description=(
-            "Samples that a process takes through the net at once; a step gathers as many as it "
-            "needs."
+            "Samples that a process takes through the net at once; "
+            "a step gathers as many as it needs."
         ),
     )
     workers: int = Field(
@@ -116,8 +116,8 @@ class TextRecipe(Record):
         0,
         ge=0,
         description=(
-            "Memory for states of prompts seen before. Prompts are then encoded one by one: for "
-            "encoders that run on a CPU."
+            "Memory for states of prompts seen before. "
+            "Prompts are then encoded one by one: for encoders that run on a CPU."
         ),
     )
 
@@ -141,8 +141,8 @@ class OptimRecipe(Record):
         1.0,
         gt=0,
         description=(
-            "Norm above which a step's gradient is scaled down. Usual for diffusion "
-            "transformers: 1."
+            "Norm above which a step's gradient is scaled down. "
+            "Usual for diffusion transformers: 1."
         ),
     )
     ema: float = Field(
@@ -150,8 +150,8 @@ class OptimRecipe(Record):
         ge=0,
         lt=1,
         description=(
-            "Decay of the averaged weights, which play; in early steps lower. Noise2Music: "
-            "0.9999. 0: no average."
+            "Decay of the averaged weights, which play; "
+            "in early steps lower. Noise2Music: 0.9999. 0: no average."
         ),
     )
 
@@ -196,8 +196,8 @@ class RunRecipe(Record):
         2000,
         ge=1,
         description=(
-            "Train samples that sentences per prompt and the statistics for sampling are taken "
-            "from."
+            "Train samples that sentences per prompt "
+            "and the statistics for sampling are taken from."
         ),
     )
     wandb: str = Field(
@@ -223,8 +223,8 @@ class TrainRecipe(Record):
     def _check(self) -> Self:
         if self.data.batch % self.data.micro_batch:
             raise SchemaError(
-                f"data.batch {self.data.batch} is no multiple of data.micro_batch "
-                f"{self.data.micro_batch}"
+                f"data.batch {self.data.batch} is no multiple "
+                f"of data.micro_batch {self.data.micro_batch}"
             )
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
             raise SchemaError(

@@ -35,9 +35,7 @@ class Window(NamedTuple):
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
-    dead.
-    """
+    """Annotate a bucket's clips, each over its extended window; those that cannot be are dead."""
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = bucket.read(job)
@@ -86,8 +84,9 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels,
-    not inventions.
+    """Labels of mono float32 waves at 44.1 kHz.
+
+    Silence, speech, noise and NaN get empty labels, not inventions.
     """
     if not waves:
         return []

@@ -87,8 +87,9 @@ def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
 
 
 def codec_facts(recipe: Recipe) -> CodecFacts:
-    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's codec is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _facts(recipe.encode, recipe.limits)
 
@@ -104,9 +105,7 @@ def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
-    """What dataset.json says of the latents: the codec's facts; nothing where nothing is
-    encoded.
-    """
+    """What dataset.json says of latents: the codec's facts; nothing where none are encoded."""
     return codec_facts(recipe).model_dump() if recipe.encodes else {}
 
 
@@ -119,12 +118,13 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
-        f"frames × {facts.bands} bands, "
-        f"{facts.frames_per_s:g} frames a second,",
         (
-            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
-            f"{facts.rate_hz} Hz."
+            f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} "
+            f"channels × frames × {facts.bands} bands, {facts.frames_per_s:g} frames a second,"
+        ),
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) "
+            f"of the audio in mono at {facts.rate_hz} Hz."
         ),
     ]
 
@@ -147,8 +147,7 @@ STAGE: Final = Stage(
     ("clips", "variants"),
     encode_bucket,
     tools,
-    looks_at=lambda job: codec_facts(
-        job.recipe
-    ).model_dump(),  # rate and shape may be set beside the weights
+    # rate and shape may be set beside the weights
+    looks_at=lambda job: codec_facts(job.recipe).model_dump(),
     asked=lambda recipe: recipe.encodes,
 )

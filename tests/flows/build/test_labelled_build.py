@@ -154,9 +154,8 @@ def test_every_sample_has_labels_of_each_vocabulary_with_all_that_speaks_for_the
     corpus: Corpus,
 ) -> None:
     found = samples(corpus.out)
-    assert (
-        len(found) == 12
-    )  # train: five songs with a copy each; validation and test: one original each
+    # train: five songs with a copy each; validation and test: one original each
+    assert len(found) == 12
     for sample in found:
         forms = Counter(one.form for one in sample.pseudo_labels)
         assert forms == {Form.LONG: 3, Form.SHORT: 6}

@@ -104,6 +104,6 @@ def test_what_is_said_of_a_stop_is_what_is_known_of_it() -> None:
     )
     once = stopped(Ended(143, log="/m/slurm/7.log"), job)  # as an administrator's scancel leaves it
     assert once == (
-        "training in /m was stopped with status 143 and not put back, and has more to do; "
-        "the same command goes on. "
+        "training in /m was stopped with status 143 and not put back, "
+        "and has more to do; the same command goes on. "
     ) + ("Its log: /m/slurm/7.log")

@@ -198,10 +198,10 @@ def test_measures_of_half_silence_and_of_clipping() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     half = np.concatenate((tone[:RATE_HZ], np.zeros(RATE_HZ, np.float32)))
     assert measured(Excerpt(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
-    assert (
-        measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
-    )  # a smooth crest is no clipping
+    # a smooth crest is no clipping
+    assert measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
     hard = np.clip(2 * tone, -0.5, 0.5)
+    # |sin| is over one half for two thirds of its time
     assert measured(Excerpt(hard, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == pytest.approx(
         2 / 3, abs=0.02
-    )  # |sin| is over one half for two thirds of its time
+    )
