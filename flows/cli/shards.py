@@ -4,6 +4,7 @@ ours or another's.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,6 +48,9 @@ def show(
         ),
     ] = "",
     as_json: Json = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")
+    ] = None,
 ) -> None:
     """Show one sample: a lead sheet with captions, change and provenance, or what is known of a
     foreign one.
@@ -56,7 +60,12 @@ def show(
     from pipelines.shards.find import find_shards
     from pipelines.shards.pick import pick
 
-    picked = pick(find_shards(target), key)
+    found = find_shards(target)
+    picked = pick(found, key)
+    if picture:
+        from flows.screens.sample_picture import write_picture
+
+        write_picture(picture, found, picked)
     if not as_json:
         print_sample(console, picked)
         return

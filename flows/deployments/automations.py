@@ -26,9 +26,8 @@ import flows
 from flows.deployments.build_corpus import DEAD_EVENT
 from pipelines.storage.lock import LEASE_S
 
-SILENCE_S: Final = (
-    LEASE_S + 60
-)  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+# of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+SILENCE_S: Final = LEASE_S + 60
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 
@@ -96,9 +95,8 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     )
     if not block:
         return [vanished, again]
-    loaded: Any = Block.load(
-        block
-    )  # both kinds of call have one name; outside an event loop it answers at once
+    # both kinds of call have one name; outside an event loop it answers at once
+    loaded: Any = Block.load(block)
     told = loaded._block_document_id
     if told is None:
         raise ValueError(f"block {block} is not stored on the server")
