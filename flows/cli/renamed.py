@@ -38,9 +38,9 @@ def say_renamed(old: str, new: str) -> None:
 class RenamedCommands(TyperGroup):
     """Commands that also answer to their old names."""
 
-    def resolve_command(
+    def resolve_command(  # type: ignore[override]
         self, ctx: typer.Context, args: list[str]
-    ) -> tuple[str | None, TyperCommand | None, list[str]]:  # type: ignore[override]
+    ) -> tuple[str | None, TyperCommand | None, list[str]]:
         """The command that the first words name, and the words that are left."""
         words = COMMANDS.get(args[0])
         if words and not ctx.resilient_parsing:

@@ -232,9 +232,12 @@ def test_train_alone_shows_its_help() -> None:
         ("step --out=nowhere annotate --slice 2/1", "step nowhere annotate --share 2/1"),
         ("encode nowhere --source=mel", "encode nowhere --weights=mel"),
         ("sample Air --model nowhere --n 3", "sample Air --model nowhere --count 3"),
-        ("captions vocabulary --captions none.csv --out v.jsonl", "captions vocabulary none.csv --out v.jsonl"),
+        (
+            "captions vocabulary --captions none.csv --out v.jsonl",
+            "captions vocabulary none.csv --out v.jsonl",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_old_name_works_and_says_the_new_one(old: str, new: str, tmp_path: Path) -> None:
     before, after = obbligato(*old.split(), cwd=tmp_path), obbligato(*new.split(), cwd=tmp_path)
     told = [
