@@ -10,9 +10,8 @@ class CaptionKind(StrEnum):
     """How a caption came to be."""
 
     SOURCE = "source"  # the source's own words, moved with the audio on variants
-    METADATA = (
-        "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
-    )
+    # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
+    METADATA = "metadata"
     CONTROL = "control"  # the source's words, if any, and control sentences
     LABEL = "label"  # a sentence of a vocabulary that lies near to the music
     TAGS = "tags"  # tags of a vocabulary, and the source's metadata, with commas between

@@ -29,9 +29,8 @@ def _checked(counts: dict[str, Any]) -> dict[str, Any]:
     return counts
 
 
-Counts: TypeAlias = Annotated[
-    dict[str, Any], AfterValidator(_checked)
-]  # of each name a whole number, or counts again
+# of each name a whole number, or counts again
+Counts: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
 class Reason(StrEnum):
@@ -101,8 +100,9 @@ class Refusals(Record):
 
 
 class StageCounts(Record):
-    """Counts of a stage. Those of a build made before these records are read as far as they have
-    the same names.
+    """Counts of a stage.
+
+    Those of a build made before these records are read as far as they have the same names.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -138,22 +138,17 @@ class CaptionCounts(StageCounts):
 
     samples: Count = 0
     uncaptioned: Count = 0
-    moved: dict[FactKind, Count] = Field(
-        default_factory=dict
-    )  # facts of sources that were rewritten
-    dropped: dict[FactKind, Count] = Field(
-        default_factory=dict
-    )  # sentences of sources, by the fact that cannot be moved
+    # facts of sources that were rewritten
+    moved: dict[FactKind, Count] = Field(default_factory=dict)
+    # sentences of sources, by the fact that cannot be moved
+    dropped: dict[FactKind, Count] = Field(default_factory=dict)
     source_dropped: Count = 0  # sources with no sentence left
-    source_contradicts: dict[str, Count] = Field(
-        default_factory=dict
-    )  # facts that a label denies, by what they are about
-    control_left_out: dict[str, Count] = Field(
-        default_factory=dict
-    )  # sentences of ours, by what they are about
-    metadata_dropped: dict[str, Count] = Field(
-        default_factory=dict
-    )  # items, by what is wrong with them
+    # facts that a label denies, by what they are about
+    source_contradicts: dict[str, Count] = Field(default_factory=dict)
+    # sentences of ours, by what they are about
+    control_left_out: dict[str, Count] = Field(default_factory=dict)
+    # items, by what is wrong with them
+    metadata_dropped: dict[str, Count] = Field(default_factory=dict)
     metadata_prompt_refused: Count = 0
 
     @classmethod

@@ -56,9 +56,8 @@ def _canonical(label: str) -> str:
 
 
 Written = AfterValidator(lambda number: round(number, _DECIMALS))
-HarteLabel = Annotated[
-    str, AfterValidator(_canonical)
-]  # a chord of the vocabulary in its canonical spelling
+# a chord of the vocabulary in its canonical spelling
+HarteLabel = Annotated[str, AfterValidator(_canonical)]
 
 
 class FactBase(Record):
@@ -305,8 +304,9 @@ _ANY_FACT: Final[TypeAdapter[Fact]] = TypeAdapter(Fact)
 
 
 def read_fact(given: object) -> Fact:
-    """A fact of plain data, in today's form or in that of schema version 5. Raises pydantic's
-    `ValidationError`.
+    """A fact of plain data, in today's form or in that of schema version 5.
+
+    Raises pydantic's `ValidationError`.
 
     >>> read_fact({"kind": "bpm", "value": "120", "sentence": 1})
     BpmFact(kind=<FactKind.BPM: 'bpm'>, sentence=1, bpm=120.0)

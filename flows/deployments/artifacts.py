@@ -24,9 +24,8 @@ from pipelines.storage.store import Store
 from schemas.counts import ParaphraseCounts, in_words
 
 _LONGEST: Final = 600  # characters of an example
-_EVERY_S: Final = (
-    5.0  # between two looks at a step's progress: each is a request, and the server's work
-)
+# between two looks at a step's progress: each is a request, and the server's work
+_EVERY_S: Final = 5.0
 
 
 class StepProgressBar:
@@ -90,9 +89,11 @@ def rewording_report(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     reworded = ParaphraseCounts.model_validate(counts)
     rows = [*told["calls"].items(), ("controls", reworded.controls), ("landed", reworded.landed)]
     lines = [
-        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
-        f"${told['budget_usd']:.2f} in all. "
-        "What is set aside for calls of unknown end counts as spent.",
+        (
+            f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
+            f"${told['budget_usd']:.2f} in all. "
+            "What is set aside for calls of unknown end counts as spent."
+        ),
         "",
         *_markdown_table(("", "count"), [*rows, ("unanswered", reworded.unanswered)]),
         "",
@@ -124,8 +125,8 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
     """The same, in Markdown; and what became of the vocabularies' texts."""
     lines = [
         (
-            f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have "
-            "labels."
+            f"{stats.labelled:,} of {stats.samples:,} samples "
+            f"({100 * stats.coverage:.1f} %) have labels."
         ),
         "",
     ]

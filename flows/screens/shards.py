@@ -116,8 +116,8 @@ def _sheet(labels: Labels) -> Iterator[str]:
     beats = labels.beats
     if most > _MOST_BEATS or len(beats.times_s) > _MOST_DRAWN:
         yield (
-            f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by "
-            "time:"
+            f"     {len(beats.times_s):,} beats, numbered "
+            f"up to {most}, are not drawn; chords by time:"
         )
         labels = labels.replaced(
             beats=Beats(
@@ -205,8 +205,10 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
 def change_text(change: Change) -> str:
     """What was done to the clip.
 
-    >>> change_text(Change(variant="pu2", semitones=2)), change_text(Change(variant="v1", gain_start=0.3))
-    ('pitch +2', 'crescendo from 0.3')
+    >>> change_text(Change(variant="pu2", semitones=2))
+    'pitch +2'
+    >>> change_text(Change(variant="v1", gain_start=0.3))
+    'crescendo from 0.3'
     """
     kind = variant_kind(change.variant)
     if kind is VariantKind.PITCH:

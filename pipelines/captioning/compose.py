@@ -140,9 +140,7 @@ def _placed(
 def _moved_sources(
     sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[CaptionCount]
 ) -> list[MovedText]:
-    """Source captions as they hold after the change, each text once, those with nothing left not at
-    all.
-    """
+    """Source captions as they hold after the change, each text once, empty ones not at all."""
     key = labels.key.key
     out: dict[str, MovedText] = {}
     for source in dict.fromkeys(clean_text(source) for source in sources):

@@ -28,10 +28,8 @@ from schemas.labels import Labels
 
 _BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
 _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
-_LONGEST, _LONGER_BY = (
-    2,
-    200,
-)  # times the source's length, plus characters: room for a one-line source
+# times the source's length, plus characters: room for a one-line source
+_LONGEST, _LONGER_BY = (2, 200)
 # Each pattern is asked only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
 # Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](",
@@ -162,9 +160,8 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
 
 def is_markup(offered: str) -> bool:
     """Whether a text holds links, code or a list, begins like a formula, or speaks of itself."""
-    visible = "\n".join(
-        clean_text(line, len(line) + 1) for line in offered.splitlines()
-    )  # what lands: no sign hides others from us
+    # what lands: no sign hides others from us
+    visible = "\n".join(clean_text(line, len(line) + 1) for line in offered.splitlines())
     if any(
         _LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line)
         for line in visible.splitlines()

@@ -31,9 +31,8 @@ MAX_ITEMS: Final = 12
 MAX_ITEM_CHARS: Final = 40
 _MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is no list of names
 _SEPARATORS: Final = re.compile(r"[,;|]")
-_STOPS: Final = re.compile(
-    r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+"
-)  # a stop would end our sentence, a bar or colon our field
+# a stop would end our sentence, a bar or colon our field
+_STOPS: Final = re.compile(r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+")
 _SPACE: Final = re.compile(r"\s+")
 # An item must state nothing about the labels on its own, nor as a word for the music, the tempo or
 # a chord.
@@ -90,9 +89,7 @@ def metadata_sentences(
     rng: np.random.Generator,
     counts: Counter[CaptionCount],
 ) -> list[ControlSentence]:
-    """A sentence that names the instruments, one that names the moods, or none: each by its own
-    draw.
-    """
+    """A sentence that names instruments, one that names moods, or none: each by its own draw."""
     out: list[ControlSentence] = []
     for named in (_instruments(metadata.instruments), _moods(metadata.moods)):
         if not named or rng.random() >= recipe.metadata_share:

@@ -55,7 +55,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
     There are none where the caption does not end in sentences of ours.
 
     >>> rng = np.random.default_rng(1)
-    >>> control = captioned("A flute plays. The tempo is 92 BPM. It is in the key of A minor.", CaptionKind.CONTROL)
+    >>> text = "A flute plays. The tempo is 92 BPM. It is in the key of A minor."
+    >>> control = captioned(text, CaptionKind.CONTROL)
     >>> [text] = paraphrased(control, 1, rng)
     >>> "A flute plays." in text and "92" in text
     True
@@ -64,9 +65,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
         own_parts(sentence, _given_of(caption, place))
         for place, sentence in enumerate(caption.sentences)
     ]
-    trailing = list(
-        takewhile(bool, reversed(found))
-    )  # ours follow the source's, which may use our very words: those stay
+    # ours follow the source's, which may use our very words: those stay
+    trailing = list(takewhile(bool, reversed(found)))
     source = list(caption.sentences[: len(found) - len(trailing)])
     own = [part for parts in reversed(trailing) for part in parts]
     out: dict[str, None] = {}

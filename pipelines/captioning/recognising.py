@@ -53,8 +53,9 @@ def joined(first: str, second: str, joint: str) -> str:
 
 
 def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
-    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that
-    no parser reads: instruments, moods.
+    """The one or two sentences of ours that make up a sentence, or none.
+
+    `given` are its facts that no parser reads: instruments, moods.
 
     >>> [part.bank for part in own_parts("It is in the key of A minor; the tempo is 92 BPM.")]
     ['key', 'bpm']
