@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.errors import UsageError
-from flows.screens.plain import guard_streams, message
+from flows.screens.plain import complain, guard_streams, message
 
 
 def run_program(program: Callable[[], object]) -> None:
@@ -21,9 +21,8 @@ def run_program(program: Callable[[], object]) -> None:
     from training.errors import TrainingError
 
     guard_streams()
-    logging.getLogger().setLevel(
-        logging.ERROR
-    )  # Beam warns of cloud libraries that nobody asked for
+    # Beam warns of cloud libraries that nobody asked for.
+    logging.getLogger().setLevel(logging.ERROR)
     try:
         program()
     except UsageError as error:
@@ -33,7 +32,7 @@ def run_program(program: Callable[[], object]) -> None:
 
 
 def _end(error: Exception, status: int) -> None:
-    print(f"obbligato: {message(error)}", file=sys.stderr)  # noqa: T201  the answer of a program
+    complain(f"obbligato: {message(error)}")
     sys.exit(status)
 
 
