@@ -322,6 +322,15 @@ def shown_in_readme() -> Iterator[str]:
         for part in re.split(r"&&|\s#", line):
             if found := re.search(r"(?:^|[\s/])obbligato ([a-z].*)", part):
                 yield found[1]
+    yield from listed_in_readme()
+
+
+def listed_in_readme() -> Iterator[str]:
+    """Commands of the README's table of them, which leaves out the program's name."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("\n## Commands\n")
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    yield from re.findall(r"`([a-z][^`]*)`", "\n".join(rows))
 
 
 def test_commands_in_the_readme_are_there_with_their_options_and_none_is_left_out() -> None:
