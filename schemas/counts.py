@@ -74,7 +74,8 @@ class Refusals(Record):
     def of(cls, counted: Mapping[Refusal, int]) -> Self:
         """The record of refusals as they were counted.
 
-        >>> refusals = Refusals.of({Refusal(Reason.LOST, FactKind.KEY): 2, Refusal(Reason.EMPTY): 1})
+        >>> counted = {Refusal(Reason.LOST, FactKind.KEY): 2, Refusal(Reason.EMPTY): 1}
+        >>> refusals = Refusals.of(counted)
         >>> refusals.model_dump(mode="json")
         {'facts': {'lost': {'key': 2}}, 'texts': {'empty': 1}}
         """
@@ -155,7 +156,8 @@ class CaptionCounts(StageCounts):
     def of(cls, counted: Mapping[CaptionCount, int], *, samples: int, uncaptioned: int) -> Self:
         """The record of what was counted.
 
-        >>> counted = {CaptionCount(CaptionEvent.MOVED, "key"): 2, CaptionCount(CaptionEvent.SOURCE_DROPPED): 1}
+        >>> moved, dropped = CaptionEvent.MOVED, CaptionEvent.SOURCE_DROPPED
+        >>> counted = {CaptionCount(moved, "key"): 2, CaptionCount(dropped): 1}
         >>> CaptionCounts.of(counted, samples=3, uncaptioned=0).plain()
         {'moved': {'key': 2}, 'samples': 3, 'source_dropped': 1}
         """
@@ -201,7 +203,8 @@ class PseudoLabelCounts(StageCounts):
 def added(parts: Iterable[Mapping[str, Any]]) -> Counts:
     """Counts of several parts as one, by name and in its order.
 
-    >>> added([{"landed": 1, "refused": {"empty": 1}}, {"refused": {"empty": 2, "same": 1}, "landed": 4}])
+    >>> one, other = {"empty": 1}, {"empty": 2, "same": 1}
+    >>> added([{"landed": 1, "refused": one}, {"refused": other, "landed": 4}])
     {'landed': 5, 'refused': {'empty': 3, 'same': 1}}
     """
     numbers: Counter[str] = Counter()

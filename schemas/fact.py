@@ -184,7 +184,8 @@ class TimedChord(Record):
 class TimedChordsFact(FactBase):
     """Chords in order, each with its start.
 
-    >>> TimedChordsFact(timed_chords=({"label": "A:min", "start_s": 0}, {"label": "F", "start_s": 2.5})).text
+    >>> chords = ({"label": "A:min", "start_s": 0}, {"label": "F", "start_s": 2.5})
+    >>> TimedChordsFact(timed_chords=chords).text
     'A:min@0 F:maj@2.5'
     """
 
@@ -269,7 +270,8 @@ def upgraded(given: object) -> object:
     major", "sentence": 0}``: shards made then are read as if they were written now. Nulls are left
     out: they are the columns that a table keeps for other kinds.
 
-    >>> upgraded({"kind": "timed_chords", "value": "A:min@0 F:maj@2.5", "sentence": 1})["timed_chords"]
+    >>> old = {"kind": "timed_chords", "value": "A:min@0 F:maj@2.5", "sentence": 1}
+    >>> upgraded(old)["timed_chords"]
     [{'label': 'A:min', 'start_s': '0'}, {'label': 'F:maj', 'start_s': '2.5'}]
     """
     if not isinstance(given, Mapping):

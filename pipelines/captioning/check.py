@@ -37,7 +37,8 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(duration_s=10, beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> labels = Labels(tempo=Tempo(bpm=120, **how), **empty)
     >>> [contradiction(BpmFact(bpm=bpm), labels) for bpm in (118, 60)]
     [False, True]
@@ -126,7 +127,8 @@ def timed(fact: TimedChordsFact) -> tuple[ChordStart, ...]:
     """Chords and starts of a timed fact, immediate repeats merged.
 
     >>> from schemas.fact import TimedChord
-    >>> chords = [TimedChord(label=label, start_s=start_s) for label, start_s in (("A", 0), ("A", 1), ("F", 2.5))]
+    >>> starts = (("A", 0), ("A", 1), ("F", 2.5))
+    >>> chords = [TimedChord(label=label, start_s=start_s) for label, start_s in starts]
     >>> timed(TimedChordsFact(timed_chords=chords))
     (('A:maj', 0.0), ('F:maj', 2.5))
     """

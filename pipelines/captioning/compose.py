@@ -63,10 +63,12 @@ def compose_captions(
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(duration_s=10, beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> labels = Labels(tempo=Tempo(bpm=120, **how), **empty)
     >>> recipe = CaptionRecipe(sentences=(0, 1), bpm_share=1)
-    >>> made = compose_captions(("A flute plays.",), labels, Change(), recipe, 0, "00112233445566aa-0-10000-orig")
+    >>> key = "00112233445566aa-0-10000-orig"
+    >>> made = compose_captions(("A flute plays.",), labels, Change(), recipe, 0, key)
     >>> [caption.kind.value for caption in made.captions], made.captions[1].facts[0].bpm
     (['source', 'control'], 120.0)
     """

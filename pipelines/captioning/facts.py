@@ -18,10 +18,11 @@ _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") +
 _DENIAL: Final = re.compile(
     r"\bn(?:ot|ever|o longer|either|or)\b|n['’]t\b|\b(?:half|double|twice)\b"
 )
+_BETWEEN_NOT: Final = "in at of on to a an the key tempo be quite exactly really set played written"
 # "not in the key of A minor", "half of 118 BPM": named, but not what the music does
 _DENIED: Final = verbose(
     rf"""(?: \b (?:not|never|no[ ]longer|neither|nor) | n['’]t ) \s+
-      (?: {any_of("in at of on to a an the key tempo be quite exactly really set played written")} \s+ ){{0,5}} $
+      (?: {any_of(_BETWEEN_NOT)} \s+ ){{0,5}} $
     | \b (?:half|double|twice) \s+ (?: (?:of|the|that) \s+ ){{0,3}} $"""
 )
 # characters of a sentence that are read: half a second at the worst, for time grows with their
@@ -36,7 +37,8 @@ def parse_facts(text: str) -> tuple[Fact, ...]:
 
     A key without a tonic ("in a minor key") is stated by its mode alone.
 
-    >>> [(fact.kind.value, fact.text, fact.sentence) for fact in parse_facts("A slow waltz. It is in F# minor.")]
+    >>> found = parse_facts("A slow waltz. It is in F# minor.")
+    >>> [(fact.kind.value, fact.text, fact.sentence) for fact in found]
     [('tempo_word', 'slow', 0), ('meter', '3', 0), ('key', 'F# minor', 1)]
     """
     return facts_of(split_sentences(text))

@@ -89,12 +89,16 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()}
     >>> labels = Labels(duration_s=10, tempo=Tempo(**how), **empty)
     >>> claim = MeterFact(beats_per_bar=3)
-    >>> source = Caption(text="It is in 3/4.", kind="control", sentences=("It is in 3/4.",), facts=(claim,))
-    >>> faults("It is a waltz.", source, labels), faults("It is in 4/4.", source, labels)[0].reason.value
-    ((), 'changed')
+    >>> text = "It is in 3/4."
+    >>> source = Caption(text=text, kind="control", sentences=(text,), facts=(claim,))
+    >>> faults("It is a waltz.", source, labels)
+    ()
+    >>> faults("It is in 4/4.", source, labels)[0].reason.value
+    'changed'
     """
     text = clean_text(offered)
     if not text:

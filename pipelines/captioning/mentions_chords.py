@@ -89,13 +89,14 @@ _CHORD_TIME: Final = verbose(
     \s* (?: \bat | \bfrom | @ | \( (?:at[ ]|from[ ]|@)? ) \s* {_AT_S} (?:{_UNIT})?
       (?:[ ]on(?:wards?)?)? \)? (?![\w/:])"""
 )
+_MOVES_TO: Final = "is moves_to goes_to changes_to turns_to becomes shifts_to"
 # "at 2.5 s it moves to F", "from 4 seconds: C"
 _TIME_CHORD: Final = verbose(
     rf"""(?: \b(?:[Aa]t|[Ff]rom)\s+ | @\s* )? (?<![\w.,:/]) {_AT_S} {_UNIT} \s* (?: -> | [:,–—=→-]
       )? \s*
     (?: (?: comes? | there[ ]is | then | it[ ]is | it's |
       it[ ](?:moves|goes|changes|turns|shifts)[ ]to | you[ ]hear | is | to | begins
-        | the[ ](?:harmony|chord|music)[ ]{any_of("is moves_to goes_to changes_to turns_to becomes shifts_to")} ) \s+ )?
+        | the[ ](?:harmony|chord|music)[ ]{any_of(_MOVES_TO)} ) \s+ )?
     (?:an?\s+)? (?P<chord>{TOKEN})"""
 )
 _TIME_HINT: Final = re.compile(r"\d\s?s(?:ec|\b)|second")

@@ -50,9 +50,12 @@ _KEY_OF: Final = verbose(
 _OR_KEY: Final = verbose(
     rf",? \s+ or \s+ (?:in\s+)? ( {BEFORE_NOTE} [A-G]{_SIGN}? ) [\s-]? ({_MODE}|m|M)? {_ENDS} (?!-)"
 )
+_MUSIC: Final = (
+    "[Ss]ong [Pp]iece [Mm]usic [Tt]rack [Tt]une [Ii]t [Rr]ecording [Cc]omposition [Mm]elody [Tt]his"
+)
 # "The song is in D.", "It's played in F#m"
 _SONG_IN: Final = verbose(
-    rf"""\b {any_of("[Ss]ong [Pp]iece [Mm]usic [Tt]rack [Tt]une [Ii]t [Rr]ecording [Cc]omposition [Mm]elody [Tt]his")}
+    rf"""\b {any_of(_MUSIC)}
     (?: ['’]s | \s+is ) (?: \s+ {any_of("played written set composed performed sung")} )? \s+ in \s+
     ( [A-G] (?: [#♯♭] | b(?![a-z]) | b(?=m\b) | [ -](?:sharp|flat)\b )? ) (m|M)? {_BEFORE_END}"""
 )

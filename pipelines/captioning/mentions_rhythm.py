@@ -38,6 +38,9 @@ _SIGNATURE: Final = verbose(
     """,
     ignore_case=True,
 )
+_COUNTED_OTHERWISE: Final = (
+    "loop fill intro break pause rest pick phrase delay gap figure motif riff"
+)
 _METERS: Final = tuple(
     verbose(pattern, ignore_case=True)
     for pattern in (
@@ -88,7 +91,7 @@ _METERS: Final = tuple(
               count[ ]{any_of("rhythm pulse feel")} )\b""",
         # "has a 4 beat", but not "a 4 beat loop"
         rf"""\b (?:a|an|the|its|{_STEADY}) [ ]{_COUNT} [ -] (?:beat|count)\b
-            (?! [ ]{any_of("loop fill intro break pause rest pick phrase delay gap figure motif riff")} )""",
+            (?! [ ]{any_of(_COUNTED_OTHERWISE)} )""",
         # "the beat follows a simple count to 4", "a beat counting to three", "the beat is set to
         # 3", "steady at 4", "is a steady 4"
         rf"""\b beats? (?:[ ]of[ ]{_THAT}[ ]\w+)?
@@ -174,8 +177,8 @@ _DOWN: Final = verbose(
     """
 )
 _DYNAMICS_HINT: Final = verbose(
-    r"""scend|louder|softer|quieter|fainter|fad|volume|loudness|dynamic|level|swell|from[ ]|start|diminuend
-    |dwindl|dies|dying|trails|tapers"""
+    r"""scend|louder|softer|quieter|fainter|fad|volume|loudness|dynamic|level|swell
+    |from[ ]|start|diminuend|dwindl|dies|dying|trails|tapers"""
 )
 
 _DIGIT: Final = re.compile(r"\d")

@@ -96,9 +96,12 @@ _NOT_A_TEMPO: Final = any_of(  # "the song is medium in length"
     "pitch volume quality range length motion in_(?:pitch|volume|quality) energy key fidelity "
     "to\\b on\\b sounding register frequency"
 )
+_MUSIC: Final = (
+    "song music piece track tune beat rhythm groove ballad instrumental pulse drumming composition"
+)
 # "the song is medium with", "this beat is fast"
 _MUSIC_IS: Final = verbose(
-    rf"""\b {any_of("song music piece track tune beat rhythm groove ballad instrumental pulse drumming composition")} \s+
+    rf"""\b {any_of(_MUSIC)} \s+
     {any_of("is was feels stays remains sounds moves goes")} \s+
     (?:{_HOW}\s+)* ({_PLAIN_WORD}) (?![\w-]) (?! \s+ {_NOT_A_TEMPO} )""",
     ignore_case=True,

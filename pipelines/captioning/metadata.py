@@ -61,7 +61,8 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned
     and in lower case.
 
-    >>> found = read_metadata(Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}'), CaptionRecipe())
+    >>> source = Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}')
+    >>> found = read_metadata(source, CaptionRecipe())
     >>> found.moods, found.genres, [(counted.about, count) for counted, count in found.counts]
     (('calm',), ('jazz',), [('bpm', 1)])
     """

@@ -35,7 +35,8 @@ def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Capti
     'A minor'
     >>> from schemas.fact import InstrumentFact
     >>> known = InstrumentFact(instrument="harp")
-    >>> [fact.sentence for fact in captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts]
+    >>> text = "It is odd. You can hear harp."
+    >>> [fact.sentence for fact in captioned(text, CaptionKind.PARAPHRASE, [known]).facts]
     [1]
     """
     sentences = split_sentences(text)

@@ -234,8 +234,9 @@ class TrainRecipe(Record):
 
 
 def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
-    """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others. See
-    `pipelines.trust.trusted`.
+    """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others.
+
+    See `pipelines.trust.trusted`.
 
     >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
     ((), ('codec.name=company.codec',))
