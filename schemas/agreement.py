@@ -4,8 +4,9 @@ from schemas.record import Record
 
 
 class Agreement(Record):
-    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference
-    has one is a miss.
+    """Figures in [0, 1]; none where the reference says nothing.
+
+    A label missing where the reference has one is a miss.
     """
 
     beats: float | None = None

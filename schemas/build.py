@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_serializer
 
+from schemas.counts import Counts
 from schemas.record import Record
 from schemas.shard import Count, Sha256
 from schemas.vocabulary import Form, FormCounts
@@ -18,8 +19,9 @@ class Remembered(Record):
 
 
 class FileFacts(Remembered):
-    """What a marker says of a file. One that was `dropped` is gone on purpose: a later step has
-    taken it over.
+    """What a marker says of a file.
+
+    One that was `dropped` is gone on purpose: a later step has taken it over.
     """
 
     bytes: Count
@@ -32,7 +34,7 @@ class Marker(Remembered):
 
     fingerprint: str
     files: dict[str, FileFacts]  # by their names in the build
-    counts: dict[str, int]
+    counts: Counts
     # on whose vector instructions the last bits of floats may depend; recorded, never matched
     cpu: str = ""
 

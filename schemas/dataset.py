@@ -12,6 +12,7 @@ from pydantic import (
 from schemas.agreement import KindAgreement
 from schemas.build import InputTotals, Remembered
 from schemas.codec import CodecFacts
+from schemas.counts import Counts
 from schemas.identity import Split
 from schemas.record import Record, Seconds
 from schemas.shard import Count, Sha256
@@ -79,8 +80,10 @@ class PseudoLabelTotals(Record):
 
 
 class Dataset(Remembered):
-    """What a build holds. `stages` has the counts of each step over buckets, by name; `groups`
-    those of each split, and the disagreeing.
+    """What a build holds.
+
+    `stages` has the counts of each step over buckets, by name; `groups` those of each split, and
+    the disagreeing.
     """
 
     name: str
@@ -89,7 +92,7 @@ class Dataset(Remembered):
     inputs: InputTotals
     samples: SampleTotals
     splits: dict[str, SplitTotals]
-    stages: dict[str, dict[str, int]]
+    stages: dict[str, Counts]
     groups: dict[str, int]
     licences: LicenceTotals
     tools: dict[str, str]

@@ -32,23 +32,25 @@ class LabelRecipe(Record):
 
     vocabularies: tuple[str, ...] = Field(
         (),
-        description="Files of texts to choose from (.parquet, .jsonl, .csv, .tsv, .txt); `obbligato "
-        "captions vocabulary` makes them. "
-        "None: nothing is labelled.",
+        description=(
+            "Files of texts to choose from (.parquet, .jsonl, .csv, .tsv, .txt); `obbligato "
+            "captions vocabulary` makes them. None: nothing is labelled."
+        ),
     )
     exclude: tuple[str, ...] = Field(
         (),
         description=(
-            "Files of captions that no label may repeat or nearly repeat: those of an evaluation "
-            "set, such as MusicCaps."
+            "Files of captions that no label may repeat or nearly repeat: "
+            "those of an evaluation set, such as MusicCaps."
         ),
     )
     licence: str = Field("", description="Licence of texts whose file states none. Empty: unknown.")
     embedder: str = Field(
         "bridge",
-        description="clap (weights by `label.model`), bridge (measured labels in words, compared by "
-        "MiniLM: no weights, no download), "
-        "or a plug-in's name.",
+        description=(
+            "clap (weights by `label.model`), bridge (measured labels in words, compared by "
+            "MiniLM: no weights, no download), or the name of a plug-in or module."
+        ),
     )
     model: str = Field(
         "laion/larger_clap_music",
@@ -57,8 +59,8 @@ class LabelRecipe(Record):
     python: str = Field(
         "",
         description=(
-            "Interpreter of another environment, where a plug-in's packages break ours. Empty: "
-            "this one."
+            "Interpreter of another environment, where "
+            "a plug-in's packages break ours. Empty: this one."
         ),
     )
     device: str = Field(
@@ -70,7 +72,9 @@ class LabelRecipe(Record):
         16,
         ge=1,
         le=1024,
-        description="Windows of 10 s, or texts, that the model takes at once; a GPU takes 64 or more.",
+        description=(
+            "Windows of 10 s, or texts, that the model takes at once; a GPU takes 64 or more."
+        ),
     )
     readers: int = Field(
         1,
@@ -101,8 +105,8 @@ class LabelRecipe(Record):
         ge=0,
         le=1,
         description=(
-            "Of two candidates of a clip at least this similar to each other, the farther is "
-            "left out. 1: none."
+            "Of two candidates of a clip at least this similar "
+            "to each other, the farther is left out. 1: none."
         ),
     )
     facts: StatedFacts = Field(
@@ -113,8 +117,8 @@ class LabelRecipe(Record):
         64,
         ge=8,
         description=(
-            "Tags and metadata are joined in chunks of at most this many tokens (MiniLM's word "
-            "pieces). Noise2Music: 64."
+            "Tags and metadata are joined in chunks of at most this "
+            "many tokens (MiniLM's word pieces). Noise2Music: 64."
         ),
     )
     title: bool = Field(
@@ -142,9 +146,11 @@ class NearRecipe(Record):
     )
     min_agreement: Confidence = Field(
         0.7,
-        description="Share of fingerprint bits that agree from which two clips are one recording. "
-        "Haitsma and Kalker (2002): 0.65. "
-        "Copies as MP3 of 48 kbit/s agree in 0.82 and more, other music in 0.58 at the most.",
+        description=(
+            "Share of fingerprint bits that agree from which two clips are one recording. "
+            "Haitsma and Kalker (2002): 0.65. Copies as MP3 of 48 kbit/s "
+            "agree in 0.82 and more, other music in 0.58 at the most."
+        ),
     )
     recall: float = Field(
         0.99,

@@ -81,8 +81,8 @@ class IngestRecipe(Record):
     clips: Clips = Field(
         Clips.ALL,
         description=(
-            "Windows of a song that become clips: all, first, or spaced (`spaced_clips` of them, "
-            "evenly)."
+            "Windows of a song that become clips: "
+            "all, first, or spaced (`spaced_clips` of them, evenly)."
         ),
     )
     clip_s: float = Field(
@@ -94,8 +94,8 @@ class IngestRecipe(Record):
     keep_last: bool = Field(
         False,
         description=(
-            "Keep a last window shorter than clip_s. A song shorter than one window is always "
-            "one clip."
+            "Keep a last window shorter than clip_s. "
+            "A song shorter than one window is always one clip."
         ),
     )
     min_clip_s: float = Field(
@@ -106,8 +106,8 @@ class IngestRecipe(Record):
     window: Window = Field(
         Window.CROP,
         description=(
-            "A manifest's start_s and end_s: cut there (crop), or the file is that window "
-            "already (already_cut)."
+            "A manifest's start_s and end_s: cut there (crop), "
+            "or the file is that window already (already_cut)."
         ),
     )
     extend: float = Field(
@@ -130,44 +130,50 @@ class IngestRecipe(Record):
     protocols: tuple[str, ...] = Field(
         ("s3", "gs", "memory"),
         description=(
-            "Remote protocols that a manifest's rows may name; a table from outside must not "
-            "make us call anywhere."
+            "Remote protocols that a manifest's rows may name; "
+            "a table from outside must not make us call anywhere."
         ),
     )
     private_addresses: bool = Field(
         False,
-        description="Whether http addresses may lead to this machine or its own network (loopback, "
-        "link-local, private, multicast): "
-        "checked at each connection, redirects included. A table from outside must not look "
-        "around where its author cannot.",
+        description=(
+            "Whether http addresses may lead to this machine or its own network (loopback, "
+            "link-local, private, multicast): checked at each connection, redirects included. "
+            "A table from outside must not look around where its author cannot."
+        ),
     )
     follow_links: bool = Field(
         False,
         description=(
-            "Use links to files in a folder that lead out of it. Off: such a link is dead, as a "
-            "stranger's may lead anywhere."
+            "Use links to files in a folder that lead out of it. Off: "
+            "such a link is dead, as a stranger's may lead anywhere."
         ),
     )
     paths_below: str = Field(
         "",
-        description="Where given, local paths in tables must lead below this folder, links followed. "
-        "Empty: absolute paths, file:// and .. "
-        "in a table reach every audio file that the user can read; set it for tables of strangers.",
+        description=(
+            "Where given, local paths in tables must lead below this folder, links followed. "
+            "Empty: absolute paths, file:// and .. in a table reach every audio file that the user "
+            "can read; set it for tables of strangers."
+        ),
     )
     base: str = Field(
         "",
-        description="A folder or URL that is cut off where a source is named in samples, clips, listing "
-        "and ledger, so that these do not "
-        "tell whose machine it was. The build's own recipe.toml and sources.json name it still. "
-        "The query of an http address never "
-        "leaves: `#q=` and a hash stand in its place, and the whole address in the build's "
-        "folder private/.",
+        description=(
+            "A folder or URL that is cut off where a source is named in samples, "
+            "clips, listing and ledger, so that these do not tell whose machine it was. "
+            "The build's own recipe.toml and sources.json name it still. "
+            "The query of an http address never leaves: `#q=` and a hash stand "
+            "in its place, and the whole address in the build's folder private/."
+        ),
     )
     check_remote: bool = Field(
         True,
-        description="Look up size and version of each remote file that a manifest names, a folder at a "
-        "time, so that a changed file is "
-        "noticed. Off: a manifest of files that never change is listed without a request.",
+        description=(
+            "Look up size and version of each remote file that a manifest names, "
+            "a folder at a time, so that a changed file is noticed. Off: "
+            "a manifest of files that never change is listed without a request."
+        ),
     )
     group: Group = Field(
         Group.SONG, description="What never parts between splits: song, album or artist."
@@ -179,14 +185,16 @@ class IngestRecipe(Record):
     bucket_clips: int = Field(
         32,
         ge=1,
-        description="Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB.",
+        description=(
+            "Clips per bucket aimed at: with 12 samples of 10 s at 16 kHz a shard of about 70 MB."
+        ),
     )
     small_buckets: int = Field(
         8,
         ge=1,
         description=(
-            "A small corpus fills at least this many buckets (at most one a song), so that "
-            "workers can share it."
+            "A small corpus fills at least this many buckets "
+            "(at most one a song), so that workers can share it."
         ),
     )
     max_buckets: int = Field(
@@ -243,16 +251,18 @@ class AnnotateRecipe(Record):
         "obbligato",
         description=(
             "Annotator of beats, downbeats, meter and tempo: obbligato (on madmom's networks), "
-            "or a module's dotted name."
+            "or the name of a plug-in or module."
         ),
     )
     chords: str = Field(
-        "obbligato", description="Annotator of chords: obbligato, or a module's dotted name."
+        "obbligato",
+        description="Annotator of chords: obbligato, or the name of a plug-in or module.",
     )
     key: str = Field(
         "obbligato",
         description=(
-            "Annotator of the key: obbligato (with Essentia's profile), or a module's dotted name."
+            "Annotator of the key: obbligato (with Essentia's profile), or the name of a plug-in "
+            "or module."
         ),
     )
     device: str = Field(
@@ -263,16 +273,16 @@ class AnnotateRecipe(Record):
         ge=1,
         le=256,
         description=(
-            "Clips per call: on a CPU the cost per clip is flat from here on; a GPU takes 64 or "
-            "more."
+            "Clips per call: on a CPU the cost per clip "
+            "is flat from here on; a GPU takes 64 or more."
         ),
     )
     meters: tuple[int, ...] = Field(
         (3, 4),
         min_length=1,
         description=(
-            "Beats per bar that are looked for: 3 and 4; 2 as well where marches and polkas are "
-            "expected."
+            "Beats per bar that are looked for: 3 and 4; "
+            "2 as well where marches and polkas are expected."
         ),
     )
     min_bpm: float = Field(55, gt=0, description="Slowest tempo looked for. madmom: 55.")
@@ -280,15 +290,15 @@ class AnnotateRecipe(Record):
     min_beats_confidence: Confidence = Field(
         0.15,
         description=(
-            "Below this, beats, meter and tempo stay empty. Noise and speech: 39 of 40 clips are "
-            "under it."
+            "Below this, beats, meter and tempo stay empty. "
+            "Noise and speech: 39 of 40 clips are under it."
         ),
     )
     min_chords_confidence: Confidence = Field(
         0.3,
         description=(
-            "Below this, chords and key stay empty. Noise: under 0.02; speech: 22 of 24 clips "
-            "are under it."
+            "Below this, chords and key stay empty. Noise: "
+            "under 0.02; speech: 22 of 24 clips are under it."
         ),
     )
     min_key_confidence: Confidence = Field(
@@ -362,15 +372,17 @@ class VaryRecipe(Record):
         0.1,
         gt=0,
         le=1,
-        description="Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1.",
+        description=(
+            "Least low end of a volume change, as a share of the amplitude. MusicBench: 0.1."
+        ),
     )
     volume_max: float = Field(0.5, gt=0, le=1, description="Largest low end. MusicBench: 0.5.")
     all_splits: bool = Field(False, description="Vary validation and test too.")
     engine: Engine = Field(
         Engine.PEDALBOARD,
         description=(
-            "pedalboard (in process) or pyrubberband (one process a change); both are Rubber "
-            "Band R2, equal within 3e-5."
+            "pedalboard (in process) or pyrubberband (one process a change); "
+            "both are Rubber Band R2, equal within 3e-5."
         ),
     )
     rate_hz: int = Field(
@@ -410,15 +422,17 @@ class EncodeRecipe(Record):
 
     codec: str = Field(
         "",
-        description="mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
-        "(Kumar et al., 2023), or a dotted "
-        "module. Empty: nothing is encoded.",
+        description=(
+            "mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
+            "(Kumar et al., 2023), vae (one of your own), or the name of a plug-in or module. "
+            "Empty: nothing is encoded."
+        ),
     )
     source: str = Field(
         "",
         description=(
-            "The codec's weights: an id on the Hugging Face hub (id@commit holds it to one), or "
-            "a folder. Empty: its default."
+            "The codec's weights: an id on the Hugging Face hub "
+            "(id@commit holds it to one), or a folder. Empty: its default."
         ),
     )
     device: str = Field(
@@ -429,8 +443,8 @@ class EncodeRecipe(Record):
         ge=1,
         le=1024,
         description=(
-            "Samples of one length that the codec takes at once: a CPU gains nothing by more; a "
-            "GPU takes 32 or more."
+            "Samples of one length that the codec takes at once: "
+            "a CPU gains nothing by more; a GPU takes 32 or more."
         ),
     )
     readers: int = Field(
@@ -456,8 +470,8 @@ class CaptionRecipe(Record):
     paraphraser: Writer = Field(
         Writer.RULES,
         description=(
-            "Who paraphrases: rules (offline, free), or openai: any server that speaks its "
-            "protocol."
+            "Who paraphrases: rules (offline, free), or openai: "
+            "any server that speaks its protocol."
         ),
     )
     min_similarity: float = Field(
@@ -465,8 +479,8 @@ class CaptionRecipe(Record):
         ge=-1,
         le=1,
         description=(
-            "MiniLM similarity to its source below which a model's paraphrase is dropped: its "
-            "meaning went astray."
+            "MiniLM similarity to its source below which a model's "
+            "paraphrase is dropped: its meaning went astray."
         ),
     )
     max_similarity: float = Field(
@@ -483,22 +497,25 @@ class CaptionRecipe(Record):
     )
     metadata_columns: dict[str, str] = Field(
         {"instruments": "instruments", "moods": "moods", "genre": "genres"},
-        description="What prompts from metadata are made of: our name = the source's column (a list, or "
-        "names with commas between). "
-        "Stable Audio: instruments, moods, genres.",
+        description=(
+            "What prompts from metadata are made of: our name = the source's column (a list, or "
+            "names with commas between). Stable Audio: instruments, moods, genres."
+        ),
     )
     metadata_prompts: int = Field(
         1, ge=0, le=4, description="Prompts from metadata per sample, where the source has any."
     )
     metadata_share: Share = Field(
         0.5,
-        description="Chance that a control caption names the instruments, and the moods, of the metadata.",
+        description=(
+            "Chance that a control caption names the instruments, and the moods, of the metadata."
+        ),
     )
     min_tempo_confidence: Confidence = Field(
         0.8,
         description=(
-            "No sentence states a tempo below this confidence: of those above, 95 to 98 % are "
-            "right."
+            "No sentence states a tempo below this confidence: "
+            "of those above, 95 to 98 % are right."
         ),
     )
     min_meter_confidence: Confidence = Field(0.8, description="Nor a meter below this.")
@@ -512,8 +529,8 @@ class CaptionRecipe(Record):
     def _check(self) -> Self:
         if len(self.sentences) > 5 or abs(sum(self.sentences) - 1) > 1e-6:
             raise SchemaError(
-                "caption.sentences must be at most five chances that add up to 1, not "
-                f"{self.sentences}"
+                "caption.sentences must be at most five "
+                f"chances that add up to 1, not {self.sentences}"
             )
         return self
 
@@ -533,16 +550,20 @@ class LlmRecipe(Record):
     model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")
     base_url: str = Field(
         "",
-        description="Another server of the same protocol (vLLM, llama.cpp, Ollama): "
-        "http://127.0.0.1:8000/v1. One with a key or a password "
-        "in its address goes into OPENAI_BASE_URL.",
+        description=(
+            "Another server of the same protocol (vLLM, llama.cpp, Ollama): "
+            "http://127.0.0.1:8000/v1. One with a key or a password "
+            "in its address goes into OPENAI_BASE_URL."
+        ),
     )
     temperature: float = Field(
         1.0, ge=0, le=2, description="Sampling temperature. OpenAI's default: 1."
     )
     structured_outputs: bool = Field(
         True,
-        description="Ask for JSON by schema; off for servers that know none: they are asked in words.",
+        description=(
+            "Ask for JSON by schema; off for servers that know none: they are asked in words."
+        ),
     )
     batch: bool = Field(
         False, description="OpenAI's Batch API: half the price, answers within a day."
@@ -551,8 +572,8 @@ class LlmRecipe(Record):
         0.0,
         ge=0,
         description=(
-            "A hard stop: no call is made whose worst case would exceed it. `obbligato captions "
-            "quote` says what to expect."
+            "A hard stop: no call is made whose worst case would exceed it. "
+            "`obbligato captions quote` says what to expect."
         ),
     )
     prices: dict[str, Price] = Field(
@@ -563,8 +584,8 @@ class LlmRecipe(Record):
             "gpt-4.1": Price(prompt=2.00, answer=8.00),
         },
         description=(
-            "US dollars per million tokens, prompt and answer, as OpenAI listed them in 2025. "
-            "Check yours; your own server: 0."
+            "US dollars per million tokens, prompt and answer, "
+            "as OpenAI listed them in 2025. Check yours; your own server: 0."
         ),
     )
     concurrency: int = Field(8, ge=1, le=1024, description="Calls under way at once.")
@@ -583,8 +604,8 @@ class LlmRecipe(Record):
         90_000,
         ge=0,
         description=(
-            "How long a run waits for its batches (a day and an hour); after that, or when "
-            "killed, the next run goes on."
+            "How long a run waits for its batches (a day and an hour); "
+            "after that, or when killed, the next run goes on."
         ),
     )
     batch_poll_s: float = Field(60, gt=0, description="Seconds between two looks at a batch.")
@@ -602,8 +623,8 @@ class LlmRecipe(Record):
         ):
             if sign in url:
                 raise ValueError(
-                    f"it holds {what}, which would be stored with the build; set such an address "
-                    "in OPENAI_BASE_URL instead"
+                    f"it holds {what}, which would be stored with the build; "
+                    "set such an address in OPENAI_BASE_URL instead"
                 )
         return url
 
@@ -616,9 +637,10 @@ class PackRecipe(Record):
     )
     anchor_column: str = Field(
         "",
-        description="A manifest's column that marks what is curated (true, yes or 1): its samples are "
-        "the quality anchor that training can "
-        "weigh more. Noise2Music has such a subset.",
+        description=(
+            "A manifest's column that marks what is curated (true, yes or 1): its samples are the "
+            "quality anchor that training can weigh more. Noise2Music has such a subset."
+        ),
     )
     embeddings: bool = Field(
         False, description="Put each clip's embedding into its samples, as <key>.clap.npy."
@@ -631,7 +653,9 @@ class VerifyRecipe(Record):
     relabel_clips: int = Field(
         8,
         ge=0,
-        description="Clips whose variants are annotated again and compared with their moved labels.",
+        description=(
+            "Clips whose variants are annotated again and compared with their moved labels."
+        ),
     )
 
 

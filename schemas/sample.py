@@ -11,11 +11,16 @@ from schemas.pseudo_label import PseudoLabel
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = (
+    6  # 6: facts have fields of their own, where they had one text; the form before is read too
+)
 
 
 class Sample(Record):
-    """One training sample. Every field is always present; unknown metadata is one JSON string."""
+    """One training sample. Every field is always present, in a fact every field of its kind.
+
+    Unknown metadata is one JSON string.
+    """
 
     schema_version: int = SCHEMA_VERSION
     key: SampleKey
@@ -37,9 +42,8 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    song_s: PositiveSeconds | None = (
-        None  # length of the whole source; none in shards from before schema version 5
-    )
+    # length of the whole source; none in shards from before schema version 5
+    song_s: PositiveSeconds | None = None
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property
@@ -56,8 +60,7 @@ class Sample(Record):
 
 
 def sample_features() -> dict[str, object]:
-    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess
-    types.
+    """Features of our shards for ``datasets.Features.from_dict``, so that no type is guessed.
 
     >>> sample_features()["flac"]["_type"]
     'Audio'

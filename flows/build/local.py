@@ -46,6 +46,7 @@ def build(
     shrink: bool = False,
 ) -> Dataset:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped.
+
     Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
@@ -115,6 +116,7 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
     """Run the last stage again on a whole build, whatever its markers say, and close it again.
+
     Returns dataset.json.
     """
     store = Store(out)
@@ -131,8 +133,8 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     if not BUCKET_PLAN.exists(store):
         raise PipelineError(
-            f"{store.url}: its inputs are not divided into buckets; run `obbligato build` again "
-            "before it is verified"
+            f"{store.url}: its inputs are not divided into buckets; "
+            "run `obbligato build` again before it is verified"
         )
     check_whole(store, MARKED)
     jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
@@ -143,8 +145,8 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
             for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
         ):
             raise PipelineError(
-                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` "
-                "again before it is verified"
+                f"{store.url}: stage {stage.name} is unfinished or stale; "
+                "run `obbligato build` again before it is verified"
             )
     for job in jobs:
         store.delete(marker_name(order[-1].folder, job.bucket))

@@ -1,5 +1,6 @@
-"""The order of the steps, stated once. What else there is to know of them follows: folders,
-markers, what a recipe leaves out.
+"""The order of the steps, stated once.
+
+What else there is to know of them follows: folders, markers, what a recipe leaves out.
 """
 
 from collections.abc import Callable
@@ -71,12 +72,10 @@ DIVIDING: Final = {
     for step in ALL_STEPS
     if isinstance(step, CorpusStep) and step.divides is not None
 }
-LISTED: Final = DIVIDING[
-    Partition.LISTING
-].name  # the step from which on sources are not looked at again
-ASSIGNED: Final = DIVIDING[
-    Partition.BUCKETS
-].name  # the step from which on clips stay in their buckets
+# the step from which on sources are not looked at again
+LISTED: Final = DIVIDING[Partition.LISTING].name
+# the step from which on clips stay in their buckets
+ASSIGNED: Final = DIVIDING[Partition.BUCKETS].name
 RENAMED: Final = {  # steps by the names that an earlier version had for them
     "list": "list_inputs",
     "ingest": "probe",
@@ -92,8 +91,9 @@ RENAMED: Final = {  # steps by the names that an earlier version had for them
 
 
 def step_name(name: str, tell: Callable[[str], None]) -> str:
-    """The name of a step, also where an old one is given, which `tell` hears of. Raises
-    `UsageError` where there is no such step.
+    """The name of a step, also where an old one is given, which `tell` hears of.
+
+    Raises `UsageError` where there is no such step.
 
     >>> step_name("settle", print)
     step settle is called assign_buckets now

@@ -1,11 +1,8 @@
-"""One stage over all its units: which are waiting, what is told while they are done, what came of
-them.
-"""
+"""One stage over all its units: which wait, what is told meanwhile, what came of them."""
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -24,15 +21,14 @@ from pipelines.errors import Passing, PipelineError
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.lock import Lock
 from pipelines.storage.store import Store
+from schemas.counts import added
 from schemas.recipe import Recipe
 
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
 
 class StepProgress(NamedTuple):
-    """What a build reports while it runs: the step, work done so far and in all (inputs, or
-    clips).
-    """
+    """What a build reports while it runs: the step, work done and in all (inputs, or clips)."""
 
     step: str
     done: int
@@ -85,16 +81,17 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
-    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises
-    `PipelineError` before they are known.
+    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips.
+
+    Raises `PipelineError` before they are known.
     """
     try:
         return plans.sizes_of(stage.partition, store)
     except FileNotFoundError as error:
         before = DIVIDING[stage.partition].name
         raise PipelineError(
-            f"{store.url}: step {stage.name} needs step {before}, which is not done; run "
-            "`obbligato build`"
+            f"{store.url}: step {stage.name} needs step {before}, "
+            "which is not done; run `obbligato build`"
         ) from error
 
 
@@ -107,13 +104,14 @@ def run_stage(
     watch: Watch,
     share: Share = WHOLE,
 ) -> Report:
-    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError`
-    where some stay unfinished.
+    """Run a stage over all its units, or a share of them, that are not done.
+
+    Raises `PipelineError` where some stay unfinished.
     """
     if not stage.enabled(recipe):
         return Report(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
-        raise UsageError(f"step {stage.name} does all buckets at once: take it without --slice")
+        raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.run_all(recipe)
@@ -132,7 +130,7 @@ def run_stage(
                 f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
-    counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
+    counts = added([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(
         stage.name,
         counts,
@@ -179,7 +177,7 @@ def _run_together(
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
     if made.told:
         store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
-    counts = summed([row.counts for row in made.buckets])
+    counts = added([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
     return Report(
         stage.name,
@@ -207,14 +205,6 @@ def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str,
     whole = next(fingerprints(stage, jobs))
     found = side_by_side(lambda job: finished(stage, job, whole), jobs)
     return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
-
-
-def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts of several parts as one, by name."""
-    total: Counter[str] = Counter()
-    for found in counts:
-        total.update(found)
-    return dict(sorted(total.items()))
 
 
 @contextmanager

@@ -23,13 +23,13 @@ from pipelines.shards.label_statistics import LabelStats, build_stats
 from pipelines.stages.output.close import plain_line
 from pipelines.storage.store import Store
 from schemas.agreement import Agreement
+from schemas.counts import ParaphraseCounts, in_words
 from schemas.dataset import Dataset
 from schemas.vocabulary import FormCounts
 
 _LONGEST: Final = 600  # characters of an example
-_EVERY_S: Final = (
-    5.0  # between two looks at a step's progress: each is a request, and the server's work
-)
+# between two looks at a step's progress: each is a request, and the server's work
+_EVERY_S: Final = 5.0
 
 
 class StepProgressBar:
@@ -65,7 +65,7 @@ def show_steps(corpus: str, reports: Sequence[Report]) -> None:
             "run now": report.run if report.buckets else "",
             "seconds": report.seconds,
             "own work, s": report.work_s,
-            "counts": ", ".join(f"{name} {count}" for name, count in report.counts.items()),
+            "counts": ", ".join(f"{name} {count}" for name, count in in_words(report.counts)),
         }
         for report in reports
     ]
@@ -88,28 +88,20 @@ def show_rewording(corpus: str, reports: Sequence[Report]) -> None:
             )
 
 
-def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
+def rewording_report(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     """The same, in Markdown."""
-    refused = {
-        name.removeprefix("refused_"): count
-        for name, count in counts.items()
-        if name.startswith("refused_")
-    }
-    rows = [
-        *told["calls"].items(),
-        ("controls", counts.get("controls", 0)),
-        ("landed", counts.get("landed", 0)),
-    ]
+    reworded = ParaphraseCounts.model_validate(counts)
+    rows = [*told["calls"].items(), ("controls", reworded.controls), ("landed", reworded.landed)]
     lines = [
-        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
-        f"${told['budget_usd']:.2f} in all. "
-        "What is set aside for calls of unknown end counts as spent.",
-        "",
-        *_markdown_table(("", "count"), [*rows, ("unanswered", counts.get("unanswered", 0))]),
-        "",
-        *_markdown_table(
-            ("refused because", "times"), sorted(refused.items(), key=lambda row: -row[1])
+        (
+            f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
+            f"${told['budget_usd']:.2f} in all. "
+            "What is set aside for calls of unknown end counts as spent."
         ),
+        "",
+        *_markdown_table(("", "count"), [*rows, ("unanswered", reworded.unanswered)]),
+        "",
+        *_markdown_table(("refused because", "times"), reworded.refused.ranked()),
     ]
     for name, examples in told["examples"].items():
         for example in examples:
@@ -137,8 +129,8 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Form
     """The same, in Markdown; and what became of the vocabularies' texts."""
     lines = [
         (
-            f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have "
-            "labels."
+            f"{stats.labelled:,} of {stats.samples:,} samples "
+            f"({100 * stats.coverage:.1f} %) have labels."
         ),
         "",
     ]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.build import step_process
 from flows.build.order import STEPS, steps_of
-from flows.build.run_stage import Report, summed
+from flows.build.run_stage import Report
 from flows.build.run_step import absolute, begin, check, new_run, trust_recipe
 from flows.build.step_process import Order, StepFailed
 from flows.deployments.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
@@ -30,6 +30,7 @@ from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.build_folder import links_out
 from pipelines.trust.trusted import wanted
+from schemas.counts import added, in_words
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
@@ -41,8 +42,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EngineSettings(BaseModel):
-    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask
-    cluster at `dask`.
+    """Where the work is done.
+
+    `slices` shares of each stage run side by side: here, or on the Dask cluster at `dask`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,8 +61,8 @@ class EngineSettings(BaseModel):
     def _check(self) -> Self:
         if self.dask and self.slices < 2:
             raise ValueError(
-                "a Dask cluster shares the work by slices: set slices to a few times the number "
-                "of its workers"
+                "a Dask cluster shares the work by slices: "
+                "set slices to a few times the number of its workers"
             )
         return self
 
@@ -106,7 +108,7 @@ def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any
         step, share, order, bar.show, logger.warning
     )
     logger.info(
-        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items())
+        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in in_words(report["counts"]))
     )
     return report
 
@@ -154,15 +156,16 @@ def started_run(
     """
     if out.startswith("memory://"):
         raise UsageError(
-            f"{out} lies in one process's memory, and steps run in others; name a folder or "
-            "another URL"
+            f"{out} lies in one process's memory, "
+            "and steps run in others; name a folder or another URL"
         )
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
+        # all of it was checked
         run_folder, holder, named = (
             new_run(),
             lock.holder.holder_id,
             (*wanted(recipe), *links_out(Store(out))),
-        )  # all of it was checked
+        )
         order = Order(
             out,
             run_folder,
@@ -223,7 +226,7 @@ def _task_runner(settings: EngineSettings) -> Any:
 
 
 def _together(step: str, reports: Sequence[Report]) -> Report:
-    counts = summed(report.counts for report in reports)
+    counts = added(report.counts for report in reports)
     buckets, done = sum(report.buckets for report in reports), sum(report.run for report in reports)
     return Report(
         step, counts, buckets, done, work_s=round(sum(report.work_s for report in reports), 3)

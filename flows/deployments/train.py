@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows.build.run_step import absolute
-from flows.cli_train import train_recipe
 from flows.deployments.artifacts import key
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, followed
 from flows.launchers.command import check_end, stopped, train_job
+from flows.models.training_run import train_recipe
 from flows.screens.model_card import CARD, DOCUMENT
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
@@ -29,8 +29,9 @@ Shards = Annotated[
 
 @task(task_run_name="train, turn {turn}", cache_policy=NO_CACHE, retries=0)
 def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
-    """Submit a job and follow it to its end; what it prints goes to the log. However this ends,
-    nothing of the job runs on.
+    """Submit a job and follow it to its end; what it prints goes to the log.
+
+    However this ends, nothing of the job runs on.
     """
     logger = get_run_logger()
     return followed(launching.made, job, logger.info)
@@ -68,9 +69,7 @@ def train_model(
 
 
 def shown_model(out: str) -> dict[str, Any]:
-    """Show the model card of a run; where its folder is on other machines alone, say where to
-    look.
-    """
+    """Show the model card of a run; where its folder is on other machines, say where to look."""
     store, name = Store(out), absolute(out).rstrip("/").rpartition("/")[2]
     url = out if "://" in out else f"file://{out}"
     create_link_artifact(

@@ -27,7 +27,9 @@ class KubernetesSettings(Record):
 
     image: str = Field(
         "",
-        description="The image of infra/container, for GPUs built with CUDA; by a fixed tag or a digest.",
+        description=(
+            "The image of infra/container, for GPUs built with CUDA; by a fixed tag or a digest."
+        ),
     )
     namespace: str = Field("obbligato", description="Where the Job is made.")
     gpus: int | None = Field(
@@ -49,7 +51,9 @@ class KubernetesSettings(Record):
     mount: str = Field("/data", description="Where the claim is mounted; --out lies below it.")
     secret: str = Field(
         "obbligato-s3",
-        description="Secret with keys of S3, as in infra/kubernetes/storage.yaml; it may be missing.",
+        description=(
+            "Secret with keys of S3, as in infra/kubernetes/storage.yaml; it may be missing."
+        ),
     )
     node_selector: dict[str, str] = Field({}, description="Labels of the nodes that will do.")
     grace_s: int = Field(120, ge=1, description="What a pod that must go gets for its checkpoint.")
@@ -160,8 +164,8 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
         "env": [
             *secrets,
             {"name": LAUNCHED, "value": "kubernetes"},
-            {"name": "OMP_NUM_THREADS", "value": "4"},
-        ],  # the image's is 1, for builds
+            {"name": "OMP_NUM_THREADS", "value": "4"},  # the image's is 1, for builds
+        ],
         "resources": {
             "requests": {"cpu": settings.cpu, "memory": settings.memory, **whole},
             "limits": {"memory": settings.memory, **whole},

@@ -13,10 +13,9 @@ from pipelines.labels.lead_sheet import heading, lead_sheet
 from pipelines.shards.find import Problem
 from pipelines.shards.pick import Picked
 from pipelines.shards.stats import ShardRow
-from schemas.caption import Fact, FactKind
 from schemas.chord import Chord
 from schemas.corpus import Change
-from schemas.errors import SchemaError
+from schemas.fact import BpmFact, ChordsFact, Fact, KeyFact, MeterFact, TimeFact
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Beats, Claim, Labels
 from schemas.pitch import Key, pretty
@@ -117,8 +116,8 @@ def _sheet(labels: Labels) -> Iterator[str]:
     beats = labels.beats
     if most > _MOST_BEATS or len(beats.times_s) > _MOST_DRAWN:
         yield (
-            f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by "
-            "time:"
+            f"     {len(beats.times_s):,} beats, numbered "
+            f"up to {most}, are not drawn; chords by time:"
         )
         labels = labels.replaced(
             beats=Beats(
@@ -206,8 +205,10 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
 def change_text(change: Change) -> str:
     """What was done to the clip.
 
-    >>> change_text(Change(variant="pu2", semitones=2)), change_text(Change(variant="v1", gain_start=0.3))
-    ('pitch +2', 'crescendo from 0.3')
+    >>> change_text(Change(variant="pu2", semitones=2))
+    'pitch +2'
+    >>> change_text(Change(variant="v1", gain_start=0.3))
+    'crescendo from 0.3'
     """
     kind = variant_kind(change.variant)
     if kind is VariantKind.PITCH:
@@ -227,24 +228,22 @@ def change_text(change: Change) -> str:
 def fact_text(fact: Fact, key: Key | None) -> str:
     """A fact as a musician writes it: chords as symbols, the meter as a fraction.
 
-    >>> fact_text(Fact(kind=FactKind.CHORDS, value="Db:min7 F#:maj", sentence=0), Key.parse("E"))
+    >>> fact_text(ChordsFact(chords=("Db:min7", "F#:maj")), Key.parse("E"))
     'chords C♯m7 F♯'
     """
-    if fact.kind is FactKind.CHORDS:
-        try:
-            return (
-                "chords "
-                f"{' '.join(pretty(Chord.parse(label).symbol(key)) for label in fact.value.split())}"
-            )
-        except SchemaError:
-            return f"chords {fact.value}"
-    said = {
-        FactKind.BPM: "{} BPM",
-        FactKind.METER: "{}/4",
-        FactKind.TIME: "at {} s",
-        FactKind.KEY: "{}",
-    }.get(fact.kind, "{}")
-    return said.format(pretty(fact.value) if fact.kind is FactKind.KEY else fact.value)
+    match fact:
+        case ChordsFact(chords=labels):
+            return f"chords {' '.join(pretty(Chord.parse(label).symbol(key)) for label in labels)}"
+        case BpmFact():
+            return f"{fact.text} BPM"
+        case MeterFact(beats_per_bar=beats):
+            return f"{beats}/4"
+        case TimeFact():
+            return f"at {fact.text} s"
+        case KeyFact():
+            return pretty(fact.text)
+        case _:
+            return fact.text
 
 
 def _joined(parts: Sequence[str], between: str, width: int) -> Iterator[str]:

@@ -1,13 +1,12 @@
-"""What the terminal shows: progress with time left per stage, and tables. The one console there
-is.
+"""What the terminal shows: progress with time left per stage, and tables.
+
+The one console there is.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -25,10 +24,10 @@ from rich.segment import ControlType, Segment
 from rich.table import Table
 
 from flows.screens.plain import PlainStream, message, plain
+from flows.screens.program import command_name
 
-if (
-    TYPE_CHECKING
-):  # the annotations alone: screens of other commands must not load what a build needs
+# the annotations alone: screens of other commands must not load what a build needs
+if TYPE_CHECKING:
     from flows.build.run_stage import StepProgress, Watch
     from pipelines.paraphrasing.quote import Quote
     from pipelines.reports.plan import Plan
@@ -45,16 +44,14 @@ class Screen(Console):
     write is escaped.
     """
 
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr)
         if not self.is_terminal:
             self.width = _WIDTH
 
     @property
     def file(self) -> IO[str]:
-        """Standard output itself: rich's own colours must reach it, and `render` sees to the
-        rest.
-        """
+        """The stream itself: rich's own colours must reach it, and `render` sees to the rest."""
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 
@@ -75,10 +72,11 @@ class Screen(Console):
 
 
 console: Final = Screen()
+beside: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching(screen: Screen = console) -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
     columns = (
         TextColumn("{task.description:>9}", markup=False),
@@ -91,8 +89,8 @@ def watching() -> Iterator[Watch]:
     # Not redirected: rich would read colours out of what others print meanwhile.
     shown = Progress(
         *columns,
-        console=console,
-        disable=not console.is_terminal,
+        console=screen,
+        disable=not screen.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
     )
@@ -104,20 +102,20 @@ def watching() -> Iterator[Watch]:
             if state.step not in tasks:
                 tasks[state.step] = bars.add_task(state.step, total=state.total)
             bars.update(tasks[state.step], completed=state.done)
-            if state.done == state.total and state.step not in finished and not console.is_terminal:
+            if state.done == state.total and state.step not in finished and not screen.is_terminal:
                 finished.add(state.step)
-                console.print(f"{state.step}: {state.total}")
+                screen.print(f"{state.step}: {state.total}")
 
         yield watch
 
 
-def counting(what: str, total: int) -> Callable[[int], None]:
+def counting(what: str, total: int, screen: Screen = console) -> Callable[[int], None]:
     """Shows, on a terminal, how many of all are done."""
 
     def watch(done: int) -> None:
-        if console.is_terminal:
-            console.control(Control(ControlType.CARRIAGE_RETURN))
-            console.print(f"{what} {done} of {total}", end="" if done < total else "\n")
+        if screen.is_terminal:
+            screen.control(Control(ControlType.CARRIAGE_RETURN))
+            screen.print(f"{what} {done} of {total}", end="" if done < total else "\n")
 
     return watch
 
@@ -140,15 +138,14 @@ def print_dataset(dataset: Dataset, out: str) -> None:
             "labels extracted again from the samples' audio, agreement with the ones they carry:"
         )
         console.print(agreement_table(dataset.agreement))
-    command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
-    console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
+    console.print(plain(f"look into it:  {command_name()} shards stats {out}"), soft_wrap=True)
 
 
 def print_recovery(means: KindAgreement) -> None:
     """How well the labels of composed pieces were recovered."""
     console.print(
-        "labels of the original clips against the exact truth of the pieces (F within 70 ms, "
-        "shares otherwise):"
+        "labels of the original clips against the exact truth "
+        "of the pieces (F within 70 ms, shares otherwise):"
     )
     console.print(agreement_table({"truth": means}))
 
@@ -163,8 +160,8 @@ def print_plan(plan: Plan) -> None:
         console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(
-        f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, "
-        f"{plan.sample_hours:.2f} hours"
+        f"output:  {plan.clips} clips in {plan.buckets} buckets, "
+        f"{plan.samples} samples, {plan.sample_hours:.2f} hours"
     )
     console.print(
         f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk"

@@ -19,8 +19,9 @@ class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._stage, self._shuffle, self._out, self._recipe = stage, shuffle, out, recipe
 
     def process(self, bucket: str) -> Iterator[tuple[Any, Any]]:
-        """Yield the bucket's keys and values. Raises `Damaged` where what it reads is not what was
-        written.
+        """Yield the bucket's keys and values.
+
+        Raises `Damaged` where what it reads is not what was written.
         """
         job = Job(self._out, bucket, self._recipe)
         check_inputs(self._stage, job)
@@ -40,9 +41,7 @@ class Meet(beam.DoFn):  # type: ignore[misc]
 
 
 class Receive(beam.DoFn):  # type: ignore[misc]
-    """Writes what a bucket was given; one that cannot be written now is reported, and the others go
-    on.
-    """
+    """Writes what a bucket was given; one that cannot be written now is reported."""
 
     def __init__(
         self, stage: Stage, shuffle: Shuffle, out: str, recipe: Recipe, whole: str

@@ -13,13 +13,14 @@ from pipelines.build.tables import MARKER, TAKEN_OVER
 from pipelines.errors import Damaged
 from pipelines.storage.store import Published, Store
 from schemas.build import FileFacts, Marker
+from schemas.counts import Counts
 
 
 class Done(NamedTuple):
     """What a stage did with a bucket: files published, and counts by name."""
 
     files: list[Published]
-    counts: dict[str, int]
+    counts: Counts
 
 
 def marker_name(folder: str, bucket: str) -> str:
@@ -58,8 +59,9 @@ class Altered(NamedTuple):
 
 
 def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
-    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the
-    marker is not.
+    """Files of a bucket that are not what its marker says was written.
+
+    Raises `Damaged` where the marker is not.
     """
     for name, facts in read_marker(store, folder, bucket).files.items():
         if facts.dropped:
@@ -84,16 +86,17 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
 
 
 def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
-    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says
-    was written.
+    """A small file of a bucket, read once.
+
+    Raises `Damaged` where it is not what its marker says was written.
     """
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket).files.get(name)
     if facts is None or hashlib.sha256(content).hexdigest() != facts.sha256:
         forget(store, folder, bucket)
         raise Damaged(
-            f"{name} is not what was written: its SHA-256 has changed; run again, and it is made "
-            "anew"
+            f"{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return content
 
@@ -126,7 +129,7 @@ def _seal(store: Store, folder: str, bucket: str, marker: Marker) -> None:
     store.write_sealed(marker_name(folder, bucket), marker.as_json())
 
 
-def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
+def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: Counts) -> str:
     """Publish a file and its marker unless the same content stands there already; returns the
     fingerprint, its hash.
     """
@@ -160,8 +163,9 @@ def drop_file(job: Job, folder: str, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def cpu_capability() -> str:
-    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded,
-    never matched.
+    """Vector instructions of this machine, on which the last bits of floats may depend.
+
+    Recorded, never matched.
     """
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()

@@ -27,15 +27,17 @@ def clip_counts(store: Store) -> dict[str, int]:
 
 
 def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError`
-    before anything is listed.
+    """Slices of the listing that stands, with their rows.
+
+    Raises `Damaged`, and `FileNotFoundError` before anything is listed.
     """
     return LISTING_PLAN.read(store).slices
 
 
 def gathered(store: Store) -> VocabularyPlan:
-    """The vocabularies of a build. Raises `Damaged`, and `PipelineError` before they are
-    gathered.
+    """The vocabularies of a build.
+
+    Raises `Damaged`, and `PipelineError` before they are gathered.
     """
     if not VOCABULARY_PLAN.exists(store):
         raise PipelineError(
@@ -57,15 +59,17 @@ _SIZES: Final[Mapping[Partition, Callable[[Store], dict[str, int]]]] = {
 
 
 def sizes_of(partition: Partition, store: Store) -> dict[str, int]:
-    """Buckets or slices in order, with their sizes: in inputs, clips or texts. Raises
-    `FileNotFoundError` before they are known.
+    """Buckets or slices in order, with their sizes: in inputs, clips or texts.
+
+    Raises `FileNotFoundError` before they are known.
     """
     return _SIZES[partition](store)
 
 
 def indexed(store: Store) -> dict[str, str]:
-    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before
-    they are made.
+    """Files of all indexes, with their SHA-256.
+
+    Raises `Damaged`, and `FileNotFoundError` before they are made.
     """
     return INDEX_PLAN.read(store).files
 

@@ -26,9 +26,8 @@ from schemas.corpus import (
 from schemas.labels import Annotation, MovedLabels
 from schemas.pseudo_label import Frequency, Labelled, Matched, Twin
 
-MARKER: Final = (
-    ".done.json"  # ending of the file that says that a bucket or slice of a folder is done
-)
+# ending of the file that says that a bucket or slice of a folder is done
+MARKER: Final = ".done.json"
 
 # Over slices of the listing.
 LISTING: Final = Table(folder="listing", record=InputRow, partition=Partition.LISTING)
@@ -66,9 +65,8 @@ VOCABULARY: Final = Texts(folder="vocabulary", partition=Partition.VOCABULARY, s
 VOCABULARY_VECTORS: Final = Arrays(folder="vocabulary_vectors", partition=Partition.VOCABULARY)
 
 # Of the whole build.
-ASSIGNED: Final = Table(
-    folder="assigned", record=Assigned, partition=Partition.WHOLE
-)  # one for each way of dividing songs
+# one for each way of dividing songs
+ASSIGNED: Final = Table(folder="assigned", record=Assigned, partition=Partition.WHOLE)
 VOCABULARY_INDEXES: Final = Output(
     folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE
 )
@@ -81,9 +79,8 @@ LISTING_PLAN: Final = Document(name="listing/plan.json", record=ListingPlan)
 BUCKET_PLAN: Final = Document(name="clips/plan.json", record=BucketPlan)
 VOCABULARY_PLAN: Final = Document(name="vocabulary/plan.json", record=VocabularyPlan)
 INDEX_PLAN: Final = Document(name="vocabulary_index/plan.json", record=IndexPlan)
-BEGUN: Final = Document(
-    name="begun.json", record=Beginning
-)  # vouches for the sources and the recipe that a build was begun with
+# vouches for the sources and the recipe that a build was begun with
+BEGUN: Final = Document(name="begun.json", record=Beginning)
 PLAN: Final = "plan"  # what a plan's name begins with, beside the files of buckets or slices
 SOURCES: Final = "sources.json"
 RECIPE: Final = "recipe.toml"

@@ -26,9 +26,8 @@ _END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|\n++")
 _SPACE: Final = re.compile(r"\s+")
 _SPACES: Final = re.compile(r"\s*+")
 _OPENS_WORD: Final = frozenset('(["“')
-_LONGEST_EARLIER: Final = (
-    max(map(len, _BEFORE_INITIAL)) + 1
-)  # signs of the words before that can decide anything
+# signs of the words before that can decide anything
+_LONGEST_EARLIER: Final = max(map(len, _BEFORE_INITIAL)) + 1
 
 
 @lru_cache(maxsize=2048)  # a clip's caption comes back for each of its variants
@@ -85,8 +84,9 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone,
-    however long the sentence is.
+    """Whether the stop at this place ends a sentence.
+
+    It looks at the words beside the stop alone, however long the sentence is.
     """
     follows = _SPACES.match(text, stop.end())
     after = text[follows.end() : follows.end() + 1] if follows else ""
@@ -95,19 +95,28 @@ def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
     if stop[0][0] != ".":
         return not after.islower()
     before = text[_word_start(text, start, stop.start()) : stop.start()]
+    if after.islower():
+        return _forgot_its_capital(before, stop[0])
+    return _ends_after(before, _tail(text, start, stop.start() - len(before)), after)
+
+
+def _forgot_its_capital(word: str, stops: str) -> bool:
+    """Whether a sentence may begin in lower case after this word: its stop neither shortens it nor
+    trails off.
+    """
+    return len(word) > 3 and word.isalpha() and word.lower() not in _SHORTENED and len(stops) == 1
+
+
+def _ends_after(before: str, earlier: str, after: str) -> bool:
+    """Whether a full stop ends a sentence after this word, by what stands earlier and after it."""
     word = before.lower()
-    if (
-        after.islower()
-    ):  # a sentence that forgot its capital, unless the stop shortens a word or trails off
-        return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
-    earlier = _tail(text, start, stop.start() - len(word))
     if len(word) == 1 and word.isalpha():
         return not _is_initial(before, earlier)
-    if _DOTTED.match(word) and word not in _NEVER_LAST:
+    if word in _NEVER_LAST:
+        return False
+    if _DOTTED.match(word):
         return bool(earlier) and earlier.rpartition(" ")[2].lower() not in _BEFORE_INITIAL
-    return not (
-        word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit())
-    )
+    return after not in ",;:)" and not (word in _BEFORE_FIGURE and after.isdigit())
 
 
 def _word_start(text: str, start: int, end: int) -> int:

@@ -1,7 +1,8 @@
-"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode
-stage and the sampler share them.
+"""Codecs: from waves to the latents that a model learns, and back.
 
-A codec is a module of this folder, or any importable module by its dotted name, with
+One library per file; the encode stage and the sampler share them.
+
+A codec is one of this folder, or a plug-in (pipelines/plug_ins.py): a module with
 ``open_codec(source, device)``, which returns a `Codec`. `mel.py` needs no weights and is the place
 to start reading.
 
@@ -10,16 +11,15 @@ Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pipelines.errors import PipelineError
+from pipelines.plug_ins import Door
 from schemas.codec import CodecFacts
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ("Codec", "CodecFacts", "open_codec")
+__all__ = ("CODECS", "Codec", "CodecFacts", "CodecModule", "open_codec")
 
 
 class Codec(Protocol):
@@ -41,20 +41,32 @@ class Codec(Protocol):
         """Mono waves (B, T × `samples_per_frame`) within [-1, 1]."""
 
 
+class CodecModule(Protocol):
+    """What a codec's module offers."""
+
+    def open_codec(self, source: str = "", device: str = "cpu") -> Codec:
+        """The codec with the weights at `source`, its own default where that is empty. Raises
+        `PipelineError` where they cannot be read.
+        """
+        ...
+
+
+CODECS: Final = Door[CodecModule](
+    kind="codec",
+    group="obbligato.codecs",
+    built_in={name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae")},
+    needs=("open_codec",),
+)
+
+
 def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
-    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging
-    Face hub, or a folder.
+    """The codec of a name.
+
+    `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
 
     Raises `PipelineError` where no such codec is there or its weights cannot be read.
 
     >>> open_codec("mel").facts.channels
     64
     """
-    module = name if "." in name else f"{__name__}.{name}"
-    try:
-        make = importlib.import_module(module).open_codec
-    except (ImportError, AttributeError) as error:
-        raise PipelineError(
-            f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are"
-        ) from error
-    return cast(Codec, make(source, device))
+    return CODECS.offer(name).open_codec(source, device)

@@ -19,8 +19,9 @@ def per_call(recipe: EncodeRecipe) -> int:
 
 
 def codec_facts(recipe: Recipe) -> CodecFacts:
-    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's codec is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _facts(recipe.encode, recipe.limits)
 

@@ -9,6 +9,7 @@ from pipelines.embedders.child import describe
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import stated
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import LimitsRecipe, Recipe
 
@@ -22,15 +23,17 @@ def per_call(recipe: LabelRecipe) -> int:
 
 
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
-    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of
-    a call with many clips.
+    """A child that can hold the recipe's embedder, in the environment that it needs.
+
+    Limits are of a call with many clips.
     """
     return bucket.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:
-    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's embedder is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _described(
         recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits
@@ -49,4 +52,4 @@ def _described(label: LabelRecipe, limits: LimitsRecipe) -> Description:
 def embedder_tools(recipe: Recipe) -> dict[str, str]:
     """The embedder's weights."""
     found = description(recipe)
-    return {found.name: found.version}
+    return {found.name: stated(found.version, found.package)}

@@ -31,7 +31,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 KILLS: Final = frozenset(
     (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-)  # sent by somebody else
+)
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
 _LOOKS = 10  # at what a silent child is doing, before it is given up
@@ -53,9 +53,7 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that may ask to die with this one (`die_with`); options as of
-    `subprocess.Popen`.
-    """
+    """A process that may ask to die with this one (`die_with`); options of `subprocess.Popen`."""
     process: subprocess.Popen[Any] = (
         _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
     )
@@ -173,8 +171,9 @@ class Child:
         items: Sequence[T],
         context: C,
     ) -> list[R | Death]:
-        """One result or `Death` per item: ``function(items, context)``. The child imports the
-        function by its module and name.
+        """One result or `Death` per item: ``function(items, context)``.
+
+        The child imports the function by its module and name.
 
         Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice, and
         `PipelineError` for a function that no other process can import.
@@ -192,8 +191,8 @@ class Child:
         except _Died as died:
             if died.busy or died.outside:
                 raise Unfinished(
-                    f"{died.death.message}; the bucket stays unfinished: run again, or "
-                    f"{died.advice}"
+                    f"{died.death.message}; the bucket stays "
+                    f"unfinished: run again, or {died.advice}"
                 ) from died
             _reraise_refused(died)
             return died.death
@@ -241,8 +240,9 @@ class Child:
         )
 
     def _watch(self, pipe: Connection, watched: psutil.Process) -> None:
-        """The second half of the wall-clock limit. Raises `_Died` where it passes without an
-        answer.
+        """The second half of the wall-clock limit.
+
+        Raises `_Died` where it passes without an answer.
         """
         half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
         held_up = ""
@@ -278,9 +278,8 @@ class Child:
             str(os.getpid()),
             python=self.python,
         )
-        paths = (
-            "" if self.python else os.pathsep.join(path for path in sys.path if path)
-        )  # our packages are not the other one's
+        # our packages are not the other one's
+        paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)
         try:
             self._process = started(
                 command,
@@ -317,9 +316,7 @@ class Child:
         return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
 
     def stop(self) -> None:
-        """Kill the child while another thread waits for it, which gets `Stopped`; no other is
-        started.
-        """
+        """Kill the child; a thread that waits for it gets `Stopped`, and no other is started."""
         self._stopped = True
         if (process := self._process) is not None:
             process.kill()
@@ -487,8 +484,7 @@ def _serve(descriptor: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.engine.child_process import (
-        _serve as serve,
-    )  # the importable module, so that what is pickled has its name
+    # the importable module, so that what is pickled has its name
+    from pipelines.engine.child_process import _serve as serve
 
     serve(int(sys.argv[1]), int(sys.argv[2]))

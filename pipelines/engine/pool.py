@@ -15,6 +15,7 @@ from pipelines.build.job import Job
 from pipelines.engine.child_process import CHILDREN
 from pipelines.engine.stage import Shuffle, Stage, Summary, check_inputs, do_bucket, run_bucket
 from pipelines.errors import Passing, PipelineError
+from schemas.counts import Counts
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class BucketRun(NamedTuple):
     ran: bool
     work_s: float
     unfinished: str
-    counts: dict[str, int]
+    counts: Counts
 
 
 def reported(bucket: str, work: Callable[[], Summary]) -> BucketRun:
@@ -58,9 +59,8 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
         raise kind(f"stage {stage.name}: {error}") from error
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # a defect: it is told like everything else, and its trace stays behind it
+    except Exception as error:
+        # a defect: it is told like everything else, and its trace stays behind it
         raise PipelineError(
             f"stage {stage.name} failed: {type(error).__name__}: {error}"
         ) from error
@@ -130,9 +130,8 @@ class _Hands(Generic[T]):
         self._lock = threading.Lock()
         self._done: dict[int, T] = {}
         self._error: BaseException | None = None
-        self._gone: queue.SimpleQueue[None] = (
-            queue.SimpleQueue()
-        )  # of threads; an interrupted `Thread.join` takes them for ended
+        # of threads; an interrupted `Thread.join` takes them for ended
+        self._gone: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._working = 0
 
     def take(self) -> None:

@@ -20,6 +20,7 @@ from pipelines.build.outputs import Output, Partition
 from pipelines.engine.child_process import WAITED
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store, digest
+from schemas.counts import Counts
 from schemas.recipe import Recipe
 
 
@@ -30,7 +31,7 @@ class Summary(NamedTuple):
 
     bucket: str
     ran: bool
-    counts: dict[str, int]
+    counts: Counts
     work_s: float = 0.0
 
 
@@ -82,8 +83,9 @@ def _one_by_one(_recipe: Recipe) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A step that does one bucket, or slice, after the other. What it writes stands in folders of
-    one partition; the first has its markers.
+    """A step that does one bucket, or slice, after the other.
+
+    What it writes stands in folders of one partition; the first has its markers.
 
     A bucket is done again where its fingerprint differs: of the stage's name and version, of the
     knobs, tools and files that decide what it writes, and of `extra_fingerprint`.
@@ -93,12 +95,10 @@ class Stage:
     version: int  # raised when our code changes its output
     writes: tuple[Output, ...]
     reads: tuple[Output, ...] = ()
-    optional_reads: Callable[[Recipe], tuple[Output, ...]] = (
-        _nothing  # what it reads for some recipes
-    )
-    knobs: tuple[
-        str, ...
-    ] = ()  # what of the recipe changes its output: a section, or one knob as section.key
+    # what it reads for some recipes
+    optional_reads: Callable[[Recipe], tuple[Output, ...]] = _nothing
+    # what of the recipe changes its output: a section, or one knob as section.key
+    knobs: tuple[str, ...] = ()
     run: Callable[[Job], Done] | None = None
     run_all: Callable[[Recipe], RunAll | None] = _one_by_one  # where one process does all: how
     shuffle: Shuffle | None = None  # where buckets must know of each other: how, instead of `run`
@@ -222,7 +222,7 @@ def missing_inputs(stage: Stage, job: Job) -> bool:
     )
 
 
-def finished(stage: Stage, job: Job, expected: str) -> dict[str, int] | None:
+def finished(stage: Stage, job: Job, expected: str) -> Counts | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
     marker = whole_marker(job.store, stage.folder, job.bucket)
     return dict(marker.counts) if marker is not None and marker.fingerprint == expected else None

@@ -1,6 +1,4 @@
-"""How far two sets of labels of the same audio agree: the figures that verify and the benchmarks
-report.
-"""
+"""How far two sets of labels of the same audio agree: figures of verify and benchmarks."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

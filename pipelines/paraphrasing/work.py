@@ -12,6 +12,7 @@ from pipelines.engine.child_process import Death
 from pipelines.paraphrasing.conversation import Rewording
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Captioned
+from schemas.counts import ParaphraseCounts, Refusal, Refusals
 from schemas.labels import Labels
 
 
@@ -24,9 +25,7 @@ class Work(NamedTuple):
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The captions of a bucket that are reworded, one a sample at most, in the order of its
-    samples.
-    """
+    """The captions of a bucket that are reworded, one a sample at most, in its samples' order."""
     captions = to_reword(job)
     for sample in MOVED_LABELS.read(job):
         if (caption := captions.get(sample.sample_key)) is not None:
@@ -34,9 +33,7 @@ def works(job: Job) -> Iterator[Work]:
 
 
 def to_reword(job: Job) -> dict[str, Caption]:
-    """The caption of each sample that is reworded: its control caption, else its first source
-    caption.
-    """
+    """The caption of each sample to reword: its control caption, else its first source caption."""
     out: dict[str, Caption] = {}
     for row in CAPTIONS.read(job):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}
@@ -49,22 +46,20 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
     """Write what came of a bucket's work, and count: texts that landed, refusals by reason,
     captions that nobody answered.
     """
-    counts: Counter[str] = Counter(controls=len(done))
+    refused: Counter[Refusal] = Counter()
     rows: list[Captioned] = []
     dead: list[tuple[str, Death]] = []
     for key, found in done.items():
         if isinstance(found, Death):
             dead.append((key, found))
-            counts["unanswered"] += 1
             continue
         rows.append(Captioned(sample_key=key, captions=found.captions))
-        counts.update(
-            {
-                "landed": len(found.captions),
-                **{f"refused_{name}": count for name, count in found.refused.items()},
-            }
-        )
-    return Done(
-        [PARAPHRASES.write(job, rows), *bucket.write_dead(job, PARAPHRASES, dead)],
-        dict(sorted(counts.items())),
+        refused.update(found.refused)
+    counts = ParaphraseCounts(
+        controls=len(done),
+        landed=sum(len(row.captions) for row in rows),
+        unanswered=len(dead),
+        refused=Refusals.of(refused),
     )
+    files = [PARAPHRASES.write(job, rows), *bucket.write_dead(job, PARAPHRASES, dead)]
+    return Done(files, counts.plain())

@@ -60,8 +60,8 @@ class NotWhole(PipelineError):
         self.lines = tuple(lines)
         more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
         super().__init__(
-            f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes "
-            "anew what it can"
+            f"{out} is not whole: {self.lines[0]}{more}; "
+            "run obbligato build again, which makes anew what it can"
         )
 
 
@@ -124,8 +124,9 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
 
 
 def _plans(store: Store) -> Iterator[Damage]:
-    """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any
-    case.
+    """Damage in plans, and in indexes, which a plan vouches for.
+
+    Damaged plans are made anew in any case.
     """
     for plan in (*_PLANS, *(optional for optional in _OPTIONAL if optional.exists(store))):
         yield from _broken(store, plan.name, partial(plan.read, store), lambda: None)
@@ -142,8 +143,9 @@ def _plans(store: Store) -> Iterator[Damage]:
 
 
 def _versions(store: Store) -> Iterator[Damage]:
-    """Damage in versions. The last is made anew; of an earlier one nothing else tells what it
-    said.
+    """Damage in versions.
+
+    The last is made anew; of an earlier one nothing else tells what it said.
     """
     for name in version_names(store):
         yield from _broken(
@@ -167,8 +169,9 @@ def _documents(store: Store) -> Iterator[Damage]:
 
 
 def _answers(store: Store) -> Iterator[Damage]:
-    """Damage in what language models answered, line by line. Answers are inputs: they are asked for
-    again, not made anew.
+    """Damage in what language models answered, line by line.
+
+    Answers are inputs: they are asked for again, not made anew.
     """
     for line in damaged_lines(store):
         yield Damage(line.file, line.wrong, lambda: Answers(store).mend())

@@ -31,8 +31,9 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
 def mark_for_retry(
     store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]
 ) -> list[str]:
-    """Make the next build do the dead again: all, or those with these keys. Returns what will be
-    done again.
+    """Make the next build do the dead again: all, or those with these keys.
+
+    Returns what will be done again.
 
     Raises `PipelineError` for a key that is not dead.
     """
@@ -67,9 +68,7 @@ def _slices_of(store: Store, inputs: set[str]) -> list[str]:
 def _holding(
     store: Store, output: Output, names: Sequence[str], column: str, wanted: set[str]
 ) -> list[str]:
-    """Which of these tables have one of the wanted values in a column; of the tables nothing else
-    is read.
-    """
+    """Which tables have one of the wanted values in a column, which alone is read."""
     values = pa.array(sorted(wanted), pa.string())
 
     def holds(name: str) -> bool:

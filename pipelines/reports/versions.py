@@ -36,8 +36,9 @@ _NAME: Final = re.compile(r"\d{5,}\.json")
 
 
 class Version(Record):
-    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one
-    in `shards`.
+    """A state of a dataset.
+
+    Shards of older versions stay valid as long as their SHA-256 is the one in `shards`.
     """
 
     number: int
@@ -112,8 +113,9 @@ def seal_beginning(store: Store, written: Sequence[Published]) -> None:
 
 
 def altered_beginning(store: Store) -> Iterator[Altered]:
-    """Of what a build was begun with, what is not as it was written. Nothing in builds from before
-    that was remembered.
+    """Of what a build was begun with, what is not as it was written.
+
+    Nothing in builds from before that was remembered.
     """
     try:
         files = BEGUN.read(store).files

@@ -207,7 +207,8 @@ class Store:
         temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
         with machine_faults(doing):
             os.makedirs(folder or "/", exist_ok=True)
-            out = open(temporary, "wb")  # noqa: SIM115  closed below, without an error that would hide the first one
+            # Closed below, without an error that would hide the first one.
+            out = open(temporary, "wb")  # noqa: SIM115
         try:
             yield Writer(name, out, doing)
             with machine_faults(doing):

@@ -13,6 +13,7 @@ from pipelines.beam.options import Engine
 from pipelines.trust.trusted import NotTrusted, trust, trusted
 from tests.attacks.conftest import obbligato
 from tests.conftest import Built
+from tests.support.running import obbligato as in_this_process
 
 Change = Callable[[str, str], None]
 CODEC = "from pipelines.codecs.mel import open_codec\n"
@@ -51,9 +52,8 @@ def test_a2_nor_by_the_processes_that_take_steps(
     monkeypatch.chdir(tmp_path)
     process = StepProcess()
     try:
-        process._process.communicate(
-            ""
-        )  # it has loaded all of the command line by the time it sees the end of its orders
+        # it has loaded all of the command line by the time it sees the end of its orders
+        process._process.communicate("")
     finally:
         process.close()
     assert not mark.exists()
@@ -72,7 +72,7 @@ def test_a3_a_stored_interpreter_is_not_run(
         ["dead", "retry", strange],
         ["encode", strange, "--codec", "mel"],
     ):
-        said = obbligato(*command)
+        said = in_this_process(*command)
         assert (said.returncode, mark.exists()) == (1, False)
         assert said.stderr.startswith(
             f"obbligato: what lies in {strange} wants label.python={program}, "
@@ -114,6 +114,8 @@ def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
         ),
         ('source = ""', 'source = "stranger/codec"', "encode.source=stranger/codec"),
         ('embedder = "bridge"', 'embedder = "plug-in"', "label.embedder=plug-in"),
+        ('key = "obbligato"', 'key = "plug-in"', "annotate.key=plug-in"),
+        ('codec = ""', 'codec = "plug-in"', "encode.codec=plug-in"),
         ('paraphraser = "rules"', 'paraphraser = "openai"', "caption.paraphraser=openai"),
     ],
 )
@@ -127,12 +129,15 @@ def test_a_stored_models_plug_ins_and_servers_want_leave_where_they_are_used(
 
 def test_a_what_its_reader_trusts_runs(strange: Path, in_recipe: Change) -> None:
     in_recipe('paraphraser = "rules"', 'paraphraser = "openai"')
-    other = obbligato("trust", strange).stdout.splitlines()
+    other = in_this_process("trust", strange).stdout.splitlines()
     assert [line for line in other if "source=" not in line] == [
         "wanted   caption.paraphraser=openai"
     ]
-    assert obbligato("trust", strange, "caption.paraphraser=openai").returncode == 0
-    assert "trusted  caption.paraphraser=openai" in obbligato("trust", strange).stdout.splitlines()
+    assert in_this_process("trust", strange, "caption.paraphraser=openai").returncode == 0
+    assert (
+        "trusted  caption.paraphraser=openai"
+        in in_this_process("trust", strange).stdout.splitlines()
+    )
     assert trusted(str(strange.parent)) == frozenset()
 
 

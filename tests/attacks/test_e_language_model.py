@@ -15,7 +15,7 @@ import pytest
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
-from pipelines.captioning.judging import Reason, faults
+from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.errors import PipelineError
 from pipelines.llm import asking
@@ -30,6 +30,7 @@ from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
+from schemas.counts import Reason
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.attacks.hostile_model import HONEST, Batches, Call, completion, hostile_model, line_of
 from tests.support.building import ROOT
@@ -221,9 +222,8 @@ def test_e_no_server_makes_a_caller_wait_longer_than_ten_minutes(
 def test_e_a_claim_of_many_tokens_does_not_stall_the_calls_after_it(tmp_path: Path) -> None:
     many = {"prompt_tokens": 900_000_000, "completion_tokens": 1}
     with hostile_model(first(lambda call: call.send(completion(call.body, usage=many)))) as server:
-        told = asked(
-            tmp_path, server.url, tokens_per_minute=1_000_000
-        )  # a debt of 900 million tokens is 15 hours
+        # a debt of 900 million tokens is 15 hours
+        told = asked(tmp_path, server.url, tokens_per_minute=1_000_000)
     assert told.found == [WELL.format(number) for number in range(3)]
     assert told.spent == worst() + 2 * honest()
 
@@ -439,9 +439,8 @@ def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_pa
     tmp_path: Path,
 ) -> None:
     def outcome(number: int, lines: list[dict[str, Any]]) -> bytes:
-        return (
-            b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
-        )  # for one request: 4 MB and 32 kB
+        # for one request: 4 MB and 32 kB
+        return b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
 
     with hostile_model(Batches(outcome)) as server:
         told = asked(tmp_path, server.url, 1, batch=True, attempts=2)

@@ -204,8 +204,8 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     said = said_by_verify(made.out)
     assert said == (
         (
-            f"answers/{file.name} is not what was written in line {place + 1}: its answer is not "
-            "used, and its money stays counted"
+            f"answers/{file.name} is not what was written in line {place + 1}: "
+            "its answer is not used, and its money stays counted"
         ),
     )
     assert Answers(store).spent == after.spent  # the line is kept aside, and what it may have cost

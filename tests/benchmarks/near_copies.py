@@ -1,7 +1,8 @@
 """Near copies among many texts: time, memory and exactness of the search by groups of facts, and
 MiniLM's own pace.
 
-    python -m tests.benchmarks.near_copies [--texts 100000 1000000] [--musiccaps FILE] [--no-embedding] [--threads 1]
+    python -m tests.benchmarks.near_copies [--texts 100000 1000000] [--musiccaps FILE]
+                                           [--no-embedding] [--threads 1]
 
 Unit vectors are drawn, each group's around its own centre (cosine 0.6, as texts with the same facts
 lie). Of a million texts four groups hold 75,000 each, 24 hold 10,000 each, the others are small;
@@ -27,6 +28,7 @@ import numpy as np
 from pipelines.embedders import Vectors, minilm
 from pipelines.embedders.minilm import DIMENSION
 from pipelines.stages.texts.dedup_paraphrases import FactSet, Index
+from schemas.fact import BpmFact, KeyFact
 from schemas.recipe import CaptionRecipe
 
 LIMIT = CaptionRecipe().max_similarity
@@ -59,9 +61,8 @@ def corpus(texts: int) -> Corpus:
     kind = rng.random(texts)
     earlier: dict[int, list[int]] = defaultdict(list)
     own: list[int] = []
-    used: set[int] = (
-        set()
-    )  # two copies of one text among the same other facts would be copies of each other
+    # two copies of one text among the same other facts would be copies of each other
+    used: set[int] = set()
     for place in range(texts):
         held = earlier[group[place]]
         if kind[place] < PLANTED and held:
@@ -83,9 +84,8 @@ def vector(place: int, made: Corpus) -> Vectors:
     """A text's vector, drawn anew whenever it is asked for: nothing but the index holds memory."""
     origin = made.copied[place]
     if origin != NONE:
-        return _unit(
-            vector(int(origin), made) + 0.1 * _drawn(1, place)
-        )  # 1 / sqrt(1 + 0.1²): cosine 0.995
+        # 1 / sqrt(1 + 0.1²): cosine 0.995
+        return _unit(vector(int(origin), made) + 0.1 * _drawn(1, place))
     return _unit(np.sqrt(0.6) * _drawn(2, int(made.group[place])) + np.sqrt(0.4) * _drawn(3, place))
 
 
@@ -97,15 +97,16 @@ def _drawn(kind: int, number: int) -> Vectors:
 
 
 def _unit(drawn: Vectors) -> Vectors:
-    found: Vectors = (
-        (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
-    )  # as they are stored
+    # as they are stored
+    found: Vectors = (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
     return found
 
 
 class Searched(NamedTuple):
-    """What a search came to. Seconds and CPU seconds are of the search alone; memory is the peak,
-    and that above what it began with.
+    """What a search came to.
+
+    Seconds and CPU seconds are of the search alone; memory is the peak, and that above what it
+    began with.
     """
 
     groups: int
@@ -123,9 +124,9 @@ class Searched(NamedTuple):
 def searched(texts: int) -> Searched:
     """Feed an index bucket by bucket in order, as the stage does."""
     made = corpus(texts)
+    key = KeyFact(tonic=9, mode="minor")
     facts: list[FactSet] = [
-        frozenset({("bpm", str(number)), ("key", "A minor")})
-        for number in range(int(made.group.max()) + 1)
+        frozenset({BpmFact(bpm=number + 1), key}) for number in range(int(made.group.max()) + 1)
     ]
     dropped = np.zeros(texts, bool)
     index, seconds, cpu_s, last_s, before_mb = Index(LIMIT), 0.0, 0.0, 0.0, _peak_mb()
@@ -143,8 +144,10 @@ def searched(texts: int) -> Searched:
         seconds, cpu_s = seconds + last_s, cpu_s + time.process_time() - busy_s
         if places.stop % 100_000 == 0:
             print(
-                f"{places.stop:,} of {texts:,}: {seconds:.1f} s, CPU {cpu_s:.1f} s, "
-                f"{_peak_mb():.0f} MiB",
+                (
+                    f"{places.stop:,} of {texts:,}: {seconds:.1f} s, "
+                    f"CPU {cpu_s:.1f} s, {_peak_mb():.0f} MiB"
+                ),
                 file=sys.stderr,
                 flush=True,
             )
@@ -207,7 +210,7 @@ def brute_force(texts: int) -> Plain:
         for place in range(start, min(start + BUCKET, texts)):
             groups[int(made.group[place])].append(place)
         for group, members in groups.items():
-            flags = index.let_in(frozenset({("bpm", str(group))}), vectors[members])
+            flags = index.let_in(frozenset({BpmFact(bpm=group + 1)}), vectors[members])
             dropped |= {place for place, flag in zip(members, flags, strict=True) if not flag}
     return Plain(
         plain_s, time.perf_counter() - began, len(without), len(dropped), dropped == within
@@ -309,8 +312,8 @@ def main() -> None:
         plain = pool.apply(brute_force, (20_000,))
     print(
         (
-            "| texts | plain product s | index s | plain drops | index drops | index = plain with "
-            "facts compared |\n"
+            "| texts | plain product s | index s | plain drops | "
+            "index drops | index = plain with facts compared |\n"
         )
         + "|---:" * 6
         + "|"

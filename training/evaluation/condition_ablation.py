@@ -1,5 +1,5 @@
-"""Whether a model heeds what it is told: its loss when told right, against its loss when told of
-another song.
+"""Condition ablation: the loss of a model when told right, against its loss when told of another
+song.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
@@ -41,7 +41,7 @@ _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
 
 
-class Heed(Record):
+class ConditionAblation(Record):
     """What a condition is worth to a model, over songs. Losses are means over songs; the interval
     is that of the mean difference.
     """
@@ -53,13 +53,12 @@ class Heed(Record):
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
-    unusable: int = (
-        0  # samples that were left out, because they cannot be read or break the contract
-    )
+    # samples that were left out, because they cannot be read or break the contract
+    unusable: int = 0
 
     @property
-    def heard(self) -> bool:
-        """Whether the interval leaves zero out."""
+    def is_used(self) -> bool:
+        """Whether the model uses it: the interval leaves zero out."""
         return self.low > 0
 
 
@@ -68,9 +67,8 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-Tell = Callable[
-    [Conditions, Conditions], Conditions
-]  # of the right and another song's: what the model is told
+# of the right and another song's: what the model is told
+Tell = Callable[[Conditions, Conditions], Conditions]
 _SWAPS: Final[dict[Condition, Tell]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
     Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
@@ -78,9 +76,9 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 }
 
 
-def heeded(
+def ablate_conditions(
     player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0
-) -> tuple[Heed, ...]:
+) -> tuple[ConditionAblation, ...]:
     """What text, beats and chords are worth, over the songs of a split: of each one clip, its first
     sample that can be used.
 
@@ -96,8 +94,8 @@ def heeded(
             else ""
         )
         raise TrainingError(
-            f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at "
-            f"least{why}"
+            f"{target} has {len(songs)} songs in split {split}; "
+            f"an interval needs {_LEAST} at least{why}"
         )
     collated = Samples([corpus], Order([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
@@ -126,19 +124,21 @@ def heeded(
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
     return tuple(
-        heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
+        ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
         for condition in _SWAPS
     )
 
 
-def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
+def ablation_of(
+    condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray
+) -> ConditionAblation:
     """What a condition is worth, from each song's loss when told right and when told of another."""
     gain_B = wrong_B - right_B
     half = float(
         student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
     )
     middle = float(gain_B.mean())
-    return Heed(
+    return ConditionAblation(
         condition=condition,
         songs=len(gain_B),
         right=float(right_B.mean()),
@@ -167,9 +167,8 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
         try:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
-                draws = generator(
-                    reading.seed, "", "heeding"
-                )  # of noise that is drawn anew in each round
+                # of noise that is drawn anew in each round
+                draws = generator(reading.seed, "", "heeding")
                 found[song_id] = guarded(
                     content,
                     partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),

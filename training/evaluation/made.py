@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from schemas.chord import NO_CHORD
 from schemas.labels import Labels
 from schemas.record import Record
@@ -14,12 +14,13 @@ class Timing(Record):
 
     beats_s: tuple[float, ...] = ()
     downbeats_s: tuple[float, ...] = ()
-    chords: tuple[TimedChord, ...] = ()
+    chords: tuple[ChordStart, ...] = ()
 
 
 class Made(NamedTuple):
-    """One clip. `asked` holds what the prompt states and what was given beside it, nothing that was
-    filled in.
+    """One clip.
+
+    `asked` holds what the prompt states and what was given beside it, nothing that was filled in.
     """
 
     name: str

@@ -58,8 +58,8 @@ def _in_child(
                 vector = _vector(made)
                 if vector is not None and not np.isfinite(vector).all():
                     raise PipelineError(
-                        f"embedder {recipe.label.embedder} gave a vector that is not finite: "
-                        "another device, or other weights"
+                        f"embedder {recipe.label.embedder} gave a vector "
+                        "that is not finite: another device, or other weights"
                     )
                 found.append(vector)
     return found

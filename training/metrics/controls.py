@@ -47,8 +47,9 @@ class Controls(Record):
         return plain_chords(labels)
 
     def has(self, control: Control) -> bool:
-        """Whether a control is there. Tempo words alone are no tempo: they are scored by
-        themselves.
+        """Whether a control is there.
+
+        Tempo words alone are no tempo: they are scored by themselves.
 
         >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
         (True, False)
@@ -61,8 +62,9 @@ class Controls(Record):
 
 
 def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels spelled canonically, N left out, immediate repeats merged. Raises `SchemaError` for
-    what is no chord.
+    """Labels spelled canonically, N left out, immediate repeats merged.
+
+    Raises `SchemaError` for what is no chord.
     """
     return tuple(
         label
@@ -82,19 +84,12 @@ def heard_controls(labels: Labels) -> Controls:
 
 def controls_of(wishes: Wishes) -> Controls:
     """What flags and a caption state, without anything that was worked out or filled in."""
-    chords = (
-        [label for label, _ in wishes.timed]
-        if wishes.timed
-        else wishes.chart.labels
-        if wishes.chart
-        else ()
-    )
     return Controls(
-        bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
+        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
         tempo_words=() if wishes.bpm else wishes.words,
-        key=Key.parse(wishes.key.fact.value) if wishes.key else None,
-        chords=tuple(chords),
-        meter=int(wishes.meter.fact.value) if wishes.meter else None,
+        key=wishes.key.fact.key if wishes.key else None,
+        chords=wishes.chord_labels,
+        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
     )
 
 

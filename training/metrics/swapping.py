@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines.captioning.facts import mentions
-from pipelines.captioning.mention import NUMBER, Mention, Span, write_number
+from pipelines.captioning.mention import NUMBER, Mention, Span
 from pipelines.captioning.splitting import split_sentences
 from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
-from schemas.caption import FactKind
 from schemas.chord import Chord
+from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.metrics.controls import Control, Controls, laid_over, stated_controls
@@ -57,8 +57,10 @@ def other_value(asked: Controls, control: Control) -> Controls | None:
     Chords: the same in reverse, in the same key. None where nothing is asked for; where chords read
     the same backwards; and for a key beside chords, which would contradict them.
 
-    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm, other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
-    (135.0, 'F# minor')
+    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm
+    135.0
+    >>> other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
+    'F# minor'
     """
     if not asked.has(control):
         return None
@@ -83,9 +85,11 @@ def swapped_prompt(
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
-    >>> swapped_prompt("A rock song at 90 BPM. The key is C major.", Controls(), Control.TEMPO, Controls(bpm=140)).caption
+    >>> fast = Controls(bpm=140)
+    >>> stated = "A rock song at 90 BPM. The key is C major."
+    >>> swapped_prompt(stated, Controls(), Control.TEMPO, fast).caption
     'A rock song at 140 BPM. The key is C major.'
-    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, Controls(bpm=140)).caption
+    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, fast).caption
     'A rock song. The tempo is 140 BPM.'
     """
     before = stated_controls(caption)
@@ -94,8 +98,8 @@ def swapped_prompt(
         if stated_controls(made) == wanted:
             return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
     raise TrainingError(
-        f"the {control} of {caption!r} cannot be changed by itself: its words state it together "
-        "with something else"
+        f"the {control} of {caption!r} cannot be changed by itself: "
+        "its words state it together with something else"
     )
 
 
@@ -159,30 +163,39 @@ def _words(old: str, control: Control, value: Controls) -> str:
     becomes ``piece in 4/4``.
     """
     if control is Control.TEMPO:
-        bpm = value.bpm or 0
-        word = (
-            tempo_word(bpm)
-            if old.lower() in ITALIAN
-            else _plain_word(bpm)
-            if old.lower() in PLAIN
-            else ""
-        )
-        return (
-            word.capitalize() if old[:1].isupper() else word
-        ) or f"{write_number(bpm)}{'' if _is_number(old) else ' BPM'}"
+        return _tempo_words(old, value.bpm or 0)
+    if control is Control.METER:
+        return _meter_words(old, value.meter or 0)
     if control is Control.KEY and value.key:
-        return f"{'key of ' if old.lower().startswith('key of') else ''}{value.key.name}"
-    if control is Control.CHORDS:
-        return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
+        before = "key of " if old.lower().startswith("key of") else ""
+        return f"{before}{value.key.name}"
+    return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
+
+
+def _tempo_words(old: str, bpm: float) -> str:
+    """A word for a word, with its capital; else a number, with its unit where the old words held
+    one.
+    """
+    if old.lower() in ITALIAN:
+        word = tempo_word(bpm)
+    elif old.lower() in PLAIN:
+        word = _plain_word(bpm)
+    else:
+        unit = "" if _is_number(old) else " BPM"
+        return f"{write_number(bpm)}{unit}"
+    return word.capitalize() if old[:1].isupper() else word
+
+
+def _meter_words(old: str, beats: int) -> str:
+    """The old words with another count ("the beat counts to 4", "three beats to the bar"), else a
+    time signature.
+    """
     number = _COUNT.search(old)
-    if number and "/" not in old:  # "the beat counts to 4", "three beats to the bar"
-        count = (
-            str(value.meter)
-            if number[0].isdigit()
-            else _NUMBER_WORDS.get(value.meter or 0, str(value.meter))
-        )
+    if number and "/" not in old:
+        count = str(beats) if number[0].isdigit() else _NUMBER_WORDS.get(beats, str(beats))
         return f"{old[: number.start()]}{count}{old[number.end() :]}"
-    return f"{'piece in ' if old.lower() == 'waltz' else ''}{signature(value.meter or 0)}"
+    before = "piece in " if old.lower() == "waltz" else ""
+    return f"{before}{signature(beats)}"
 
 
 def _is_number(old: str) -> bool:

@@ -10,9 +10,8 @@ from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
 
-WIDEST: Final = (
-    65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
-)
+# recipes come with models of others too: beyond this, shapes alone are no small matter
+WIDEST: Final = 65_536
 CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
@@ -37,7 +36,9 @@ class MuNetConfig(Record):
         min_length=1, max_length=16, description="Channels at each level."
     )
     attended: tuple[bool, ...] = Field(
-        description="Levels with an attention site after each residual block. The middle always has one."
+        description=(
+            "Levels with an attention site after each residual block. The middle always has one."
+        ),
     )
     layers: int = Field(
         2,
@@ -72,11 +73,12 @@ class MuNetConfig(Record):
     frame_rate_hz: float | None = Field(
         None,
         gt=0,
-        description="Latent frames a second. Where given, a frame looks at beats and chords by how far "
-        "from it they are (rotary "
-        "attention, of keys and values), at no cost in parameters. None, as published: it has to "
-        "find out when it is from the padding of "
-        "the convolutions.",
+        description=(
+            "Latent frames a second. Where given, a frame looks at beats "
+            "and chords by how far from it they are (rotary attention, "
+            "of keys and values), at no cost in parameters. None, as published: "
+            "it has to find out when it is from the padding of the convolutions."
+        ),
     )
     seconds: bool = Field(
         False,
@@ -95,8 +97,8 @@ class MuNetConfig(Record):
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
                 raise SchemaError(
-                    f"width {width} is no multiple of norm_groups {self.norm_groups} and "
-                    f"head_width {self.head_width}"
+                    f"width {width} is no multiple of norm_groups "
+                    f"{self.norm_groups} and head_width {self.head_width}"
                 )
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
             raise SchemaError(
@@ -106,9 +108,7 @@ class MuNetConfig(Record):
         return self
 
     def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without the attention to beats and chords, to
-        compare with.
-        """
+        """The control-blind twin: the same net without attention to beats and chords."""
         return self.replaced(controls=())
 
 

@@ -67,6 +67,7 @@ def settle_corpus(
     store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False
 ) -> BucketPlan:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan.
+
     Skipped where nothing changed.
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and
@@ -78,15 +79,14 @@ def settle_corpus(
     changed = [name for name, marker in cut.items() if marker.counts["rows"] != slices[name]]
     if changed:
         raise PipelineError(
-            f"{store.url}: {changed[0]} of the listing has changed since it was cut; run "
-            "`obbligato build`"
+            f"{store.url}: {changed[0]} of the listing has "
+            "changed since it was cut; run `obbligato build`"
         )
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     files = {name: marker.hashed_files for name, marker in cut.items()}
     expected = digest([_VERSION, files, dividing, recipe.ingest.max_buckets, recipe.corpus.seed])
-    known_name = ASSIGNED.file(
-        digest([dividing, recipe.corpus.seed])[:16]
-    )  # another way of dividing divides anew
+    # another way of dividing divides anew
+    known_name = ASSIGNED.file(digest([dividing, recipe.corpus.seed])[:16])
     before = BUCKET_PLAN.read_before(store)
     if (
         before is not None
@@ -106,18 +106,17 @@ def settle_corpus(
         assign_buckets_sql.settle(found, recipe.ingest, recipe.corpus.seed)
         if before is not None and not shrink:
             _check_shrinking(store, found, before.buckets)
-        if (
-            before is not None
-        ):  # from here on its files are replaced one by one: if this run ends early, the next must do it all
+        # from here on its files are replaced one by one: if this run ends early, the next must do
+        # it all
+        if before is not None:
             BUCKET_PLAN.write(store, before.replaced(fingerprint=""))
         ledger, totals = _write_ledger(store, assign_buckets_sql.ledger(found))
         inputs = InputTotals(listed=sum(slices.values()), **totals)
         check_inputs(inputs)
         if not inputs.used:  # an outage of the sources must not cost what was built from them
             raise PipelineError(
-                f"none of the {inputs.listed} inputs can be used; `obbligato dead ls "
-                f"{store.url}` says why for each. "
-                "Nothing else was changed"
+                f"none of the {inputs.listed} inputs can be used; "
+                f"`obbligato dead ls {store.url}` says why for each. Nothing else was changed"
             )
         store.delete(marker_name(LEDGER.folder, INPUTS))
         known = _write_table(store, known_name, Assigned, assign_buckets_sql.assigned(found))
@@ -147,7 +146,9 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
     standing = side_by_side(partial(_songs_in_force, store), buckets)
     found.fill("in_force", chain([_SONGS.empty_table()], standing))
     [(held, gone)] = found.rows(
-        """select count(distinct song_id), count(distinct song_id) filter (song_id not in (select song_id from songs)) from in_force"""
+        """select count(distinct song_id),
+                  count(distinct song_id) filter (song_id not in (select song_id from songs))
+           from in_force"""
     )
     if gone:
         worst = found.rows(
@@ -183,6 +184,7 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 def _known(store: Store, name: str) -> list[pa.Table]:
     """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+
     None where nobody has divided so.
     """
     facts = _vouched(store).get(name)
@@ -205,8 +207,9 @@ def _vouched(store: Store) -> dict[str, FileFacts]:
 
 
 def _by_clips(store: Store) -> Iterator[pa.Table]:
-    """Where songs stand by the clips of each bucket that are as they were written. Songs that went
-    away are not among them.
+    """Where songs stand by the clips of each bucket that are as they were written.
+
+    Songs that went away are not among them.
     """
     for bucket in CLIPS.names(store):
         if not _is_altered(store, bucket):

@@ -1,5 +1,6 @@
-"""Stage *probe*: probe and hash each input of a slice of the listing. What cannot be used is dead
-by name.
+"""Stage *probe*: probe and hash each input of a slice of the listing.
+
+What cannot be used is dead by name.
 """
 
 from typing import Any, Final

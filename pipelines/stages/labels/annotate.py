@@ -15,9 +15,7 @@ from schemas.labels import Annotation
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
-    dead.
-    """
+    """Annotate a bucket's clips, each over its extended window; those that cannot be are dead."""
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = CLIPS.read(job)
@@ -40,7 +38,7 @@ def annotate_bucket(job: Job) -> Done:
 
 STAGE: Final = Stage(
     name="annotate",
-    version=7,
+    version=8,
     reads=(CLIPS,),
     writes=(ANNOTATIONS,),
     knobs=("annotate",),

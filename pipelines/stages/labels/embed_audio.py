@@ -30,9 +30,8 @@ def embed_bucket(job: Job) -> Done:
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
-    usable = [
-        clip for clip in bucket_clips if labels is None or clip.clip_key in labels
-    ]  # the others died when they were annotated
+    # the others died when they were annotated
+    usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]
     with bucket.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in bucket.batches(usable, per_call(recipe)):
             excerpts = [
@@ -66,8 +65,8 @@ def _labels(job: Job) -> dict[str, Labels] | None:
 def _heard(key: str, made: Embedded) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
-            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with "
-            "this device or these weights"
+            f"the embedder gave clip {key} a vector that is not finite; "
+            "it cannot be used with this device or these weights"
         )
     return HeardClip(key, made.vector, made.fingerprint)
 

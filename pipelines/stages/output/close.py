@@ -28,6 +28,7 @@ from pipelines.storage.duckdb_scratch import scratch
 from pipelines.storage.store import Store
 from schemas.agreement import Agreement, KindAgreement, Relabelled
 from schemas.codec import CodecFacts
+from schemas.counts import CaptionCounts, Counts, DistinctCounts, ParaphraseCounts, added, by_name
 from schemas.dataset import Dataset, DatasetShard, LicenceTotals, SampleTotals, SplitTotals
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
@@ -35,10 +36,8 @@ from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 from schemas.shard import ShardIndex
 
-_MEASURED_ANEW: Final = {
-    "agreement",
-    "obbligato",
-}  # by this machine and this version: no claims about what was built
+# by this machine and this version: no claims about what was built
+_MEASURED_ANEW: Final = {"agreement", "obbligato"}
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
@@ -49,8 +48,9 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
-    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an
-    identity does not hold.
+    """Check the build as a whole and publish what it holds.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     dataset = described(store, recipe, stages)
     publish_dataset(store, dataset)
@@ -74,8 +74,9 @@ def stated_dataset(store: Store) -> Dataset:
 
 
 def check_stated(store: Store, found: Dataset) -> None:
-    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is
-    measured anew each time may differ.
+    """Raise `PipelineError` where dataset.json states otherwise than what was found.
+
+    What is measured anew each time may differ.
     """
     stated = store.read_json(DATASET) if store.exists(DATASET) else {}
     claims = stated if isinstance(stated, dict) else {}
@@ -92,8 +93,9 @@ def check_stated(store: Store, found: Dataset) -> None:
 
 
 def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
-    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an
-    identity does not hold.
+    """What a build holds, by its plan, its markers and its tables.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     plan = read_plan(store)
     counts = {stage.name: _counts(store, stage.folder, plan.buckets) for stage in stages}
@@ -151,11 +153,9 @@ def check_samples(totals: SampleTotals) -> None:
         )
 
 
-def _counts(store: Store, folder: str, buckets: Sequence[str]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for marker in side_by_side(lambda name: read_marker(store, folder, name), buckets):
-        total.update(marker.counts)
-    return dict(sorted(total.items()))
+def _counts(store: Store, folder: str, buckets: Sequence[str]) -> Counts:
+    markers = side_by_side(lambda name: read_marker(store, folder, name), buckets)
+    return added(marker.counts for marker in markers)
 
 
 class Sources(NamedTuple):
@@ -176,8 +176,8 @@ def _sources(store: Store, buckets: Sequence[str]) -> Sources:
             "clips", side_by_side(lambda name: CLIPS.read_arrow(store, name, columns), buckets)
         )
         parted = found.rows(
-            'select "group", min(split), max(split) from clips group by all having min(split) <> '
-            "max(split) limit 1"
+            'select "group", min(split), max(split) from clips '
+            "group by all having min(split) <> max(split) limit 1"
         )
         if parted:
             raise PipelineError(
@@ -186,8 +186,10 @@ def _sources(store: Store, buckets: Sequence[str]) -> Sources:
                 )
             )
         found.run(
-            f"""create table said as select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT}) as name,
-                    count(*) as clips from clips group by all"""
+            f"""create table said as
+                select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT})
+                       as name, count(*) as clips
+                from clips group by all"""
         )
         named = found.rows(
             f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}"
@@ -198,9 +200,7 @@ def _sources(store: Store, buckets: Sequence[str]) -> Sources:
 
 
 def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
-    """The most frequent licences with their clips, in order, and the clips of all others under one
-    name.
-    """
+    """The most frequent licences with their clips, in order; all others under one name."""
     rest = clips - sum(count for _, count in named)
     licences = Counter(dict(named)) + Counter({_OTHERS: rest})
     return dict(sorted(licences.items()))
@@ -231,9 +231,8 @@ def _splits(shards: Sequence[DatasetShard]) -> dict[str, SplitTotals]:
 
 def _split(shards: Sequence[DatasetShard]) -> SplitTotals:
     hours = 0.0
-    for (
-        shard
-    ) in shards:  # one after the other: `sum` of floats adds them more exactly from Python 3.12 on
+    # one after the other: `sum` of floats adds them more exactly from Python 3.12 on
+    for shard in shards:
         hours += shard.duration_s / 3600
     return SplitTotals(
         samples=sum(shard.count for shard in shards), hours=round(hours, 4), shards=len(shards)
@@ -290,8 +289,8 @@ def card(dataset: Dataset) -> str:
     lines += ["", f"Inputs: {inputs.listed} = {ended or 0}.", ""]
     lines += [
         (
-            f"Samples: {samples.planned} planned = {samples.written} written + {samples.rejected} "
-            f"rejected + {samples.dead} dead."
+            f"Samples: {samples.planned} planned = {samples.written} "
+            f"written + {samples.rejected} rejected + {samples.dead} dead."
         ),
         "",
     ]
@@ -326,35 +325,30 @@ def card(dataset: Dataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _captions(stages: Mapping[str, Counts]) -> list[str]:
     """How many captions were reworded, what was refused, and what sources claim that labels
     deny.
     """
-    composed, reworded, kept = (
-        stages.get(name, {}) for name in ("caption", "paraphrase", "dedup_paraphrases")
-    )
+    composed = CaptionCounts.model_validate(stages.get("caption", {}))
+    reworded = ParaphraseCounts.model_validate(stages.get("paraphrase", {}))
+    distinct = DistinctCounts.model_validate(stages.get("dedup_paraphrases", {}))
+    dropped = {
+        "meaning": distinct.dropped_meaning,
+        "near_duplicate": distinct.dropped_near_duplicate,
+    }
     rows = [
-        ("control captions", reworded.get("controls", 0)),
-        ("rewordings kept", kept.get("kept", 0)),
-        *((f"rewordings refused: {name}", count) for name, count in _named(reworded, "refused_")),
-        *((f"rewordings dropped: {name}", count) for name, count in _named(kept, "dropped_")),
-        ("captions that no model reworded", reworded.get("unanswered", 0)),
+        ("control captions", reworded.controls),
+        ("rewordings kept", distinct.kept),
+        *((f"rewordings refused: {name}", count) for name, count in reworded.refused.ranked()),
+        *((f"rewordings dropped: {name}", count) for name, count in by_name(dropped)),
+        ("captions that no model reworded", reworded.unanswered),
         *(
             (f"sources that contradict their {name} label", count)
-            for name, count in _named(composed, "source_contradicts_")
+            for name, count in by_name(composed.source_contradicts)
         ),
     ]
     shown = [f"| {name} | {count} |" for name, count in rows if count]
     return ["", "## Captions", "", "| | count |", "|---|---:|", *shown] if shown else []
-
-
-def _named(counts: Mapping[str, int], prefix: str) -> list[tuple[str, int]]:
-    found = (
-        (name.removeprefix(prefix).replace("_", " "), count)
-        for name, count in counts.items()
-        if name.startswith(prefix)
-    )
-    return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
 def _latents(facts: CodecFacts | None) -> list[str]:
@@ -365,12 +359,13 @@ def _latents(facts: CodecFacts | None) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
-        f"frames × {facts.bands} bands, "
-        f"{facts.frames_per_s:g} frames a second,",
         (
-            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
-            f"{facts.rate_hz} Hz."
+            f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} "
+            f"channels × frames × {facts.bands} bands, {facts.frames_per_s:g} frames a second,"
+        ),
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) "
+            f"of the audio in mono at {facts.rate_hz} Hz."
         ),
     ]
 

@@ -7,11 +7,13 @@ from pipelines.audio import decode
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import CLIPS, LATENTS, VARIANTS
+from pipelines.codecs import CODECS
 from pipelines.codecs.child import encode_samples
 from pipelines.codecs.recipe_codec import codec_facts, per_call
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
+from pipelines.plug_ins import stated
 from pipelines.samples.audio import pieces, read_audio
 from pipelines.storage.tar import TarWriter
 from schemas.corpus import Encoded
@@ -59,7 +61,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
     """The codec, what runs it, and what decodes."""
     facts = codec_facts(recipe)
     return {
-        facts.name: facts.version,
+        facts.name: stated(facts.version, CODECS.package(recipe.encode.codec)),
         "torch": importlib.metadata.version("torch"),
         **decode.tools(),
     }
@@ -74,7 +76,6 @@ STAGE: Final = Stage(
     run=encode_bucket,
     tools=tools,
     enabled=lambda recipe: recipe.encodes,
-    extra_fingerprint=lambda job: codec_facts(
-        job.recipe
-    ).model_dump(),  # rate and shape may be set beside the weights
+    # rate and shape may be set beside the weights
+    extra_fingerprint=lambda job: codec_facts(job.recipe).model_dump(),
 )

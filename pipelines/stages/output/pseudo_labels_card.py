@@ -8,6 +8,7 @@ from pipelines.build.tables import VOCABULARY_VECTORS
 from pipelines.embedders.recipe_embedder import description
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.store import Store
+from schemas.counts import PseudoLabelCounts, by_name
 from schemas.dataset import Dataset, EmbedderFacts, PseudoLabelTotals
 from schemas.recipe import Recipe
 
@@ -44,19 +45,20 @@ def account_lines(dataset: Dataset) -> list[str]:
     said, stages = dataset.pseudo_labels, dataset.stages
     if said is None:
         return []
-    near, labels, match = (
-        stages.get(name, {}) for name in ("near_duplicates", "label", "match_texts")
-    )
+    near, match = (stages.get(name, {}) for name in ("near_duplicates", "match_texts"))
+    labels = PseudoLabelCounts.model_validate(stages.get("label", {}))
     rows = [
-        ("samples with labels", labels.get("labelled", 0)),
-        ("sentences", labels.get("long_labels", 0)),
-        ("tags", labels.get("short_labels", 0)),
+        ("samples with labels", labels.labelled),
+        ("sentences", labels.long_labels),
+        ("tags", labels.short_labels),
         ("texts to choose from", said.texts or 0),
         ("clips that are a copy of another", near.get("with_twin", 0)),
         ("of them with one in another split", near.get("across_splits", 0)),
-        *((f"candidates whose {name.removeprefix('unconfirmed_')} no label confirms", count)
-          for name, count in labels.items() if name.startswith("unconfirmed_")),
-    ]  # fmt: skip
+        *(
+            (f"candidates whose {name} no label confirms", count)
+            for name, count in by_name(labels.unconfirmed)
+        ),
+    ]
     lines = [
         "",
         "## Pseudo-labels",
@@ -72,8 +74,7 @@ def account_lines(dataset: Dataset) -> list[str]:
             "",
             (
                 "Recall of the approximate search: "
-                f"{1 - match['exact_missed'] / looked_for:.3f}, of "
-                f"{looked_for} texts looked for."
+                f"{1 - match['exact_missed'] / looked_for:.3f}, of {looked_for} texts looked for."
             ),
         ]
     return lines

@@ -14,13 +14,14 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from pipelines.samples.moved_labels import labelled_samples
 from schemas.corpus import Captioned
+from schemas.counts import CaptionCount, CaptionCounts
 from schemas.identity import ClipKey
 
 
 def caption_bucket(job: Job) -> Done:
     """Captions of a bucket's samples, from the labels as they moved with the audio."""
     rows: list[Captioned] = []
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     metadata: dict[ClipKey, Metadata] = {}
     for sample, clip, labels in labelled_samples(job):
         if clip.clip_key not in metadata:
@@ -37,17 +38,17 @@ def caption_bucket(job: Job) -> Done:
         )
         rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
-        counts["uncaptioned"] += not composed.captions
         bucket.progress(sample.change.variant == "orig")
+    uncaptioned = sum(not row.captions for row in rows)
     return Done(
         [CAPTIONS.write(job, rows)],
-        {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}},
+        CaptionCounts.of(counts, samples=len(rows), uncaptioned=uncaptioned).plain(),
     )
 
 
 STAGE: Final = Stage(
     name="caption",
-    version=2,
+    version=3,
     reads=(CLIPS, MOVED_LABELS, VARIANTS),
     writes=(CAPTIONS,),
     knobs=("caption",),

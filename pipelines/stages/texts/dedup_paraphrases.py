@@ -19,10 +19,11 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Stage, Summary, Together, begin_bucket, fingerprint, finished
 from schemas.caption import Caption
 from schemas.corpus import Captioned
+from schemas.fact import Fact
 from schemas.identity import Bucket
 from schemas.recipe import CaptionRecipe, Writer
 
-FactSet = frozenset[tuple[str, str]]
+FactSet = frozenset[Fact]
 
 
 class Index:
@@ -75,8 +76,7 @@ def distinct_bucket(job: Job) -> Done:
 
 
 def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
-    """Look through all buckets in their order, a split at a time, and write those that are not
-    done.
+    """Look through all buckets in order, a split at a time, and write those not done.
 
     What came first stays: later generations of a corpus never drop an earlier text.
     """
@@ -132,7 +132,7 @@ def chosen(
 
 
 def _facts(caption: Caption) -> FactSet:
-    return frozenset((fact.kind.value, fact.value) for fact in caption.facts)
+    return frozenset(fact.at(0) for fact in caption.facts)
 
 
 def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Done:
@@ -160,7 +160,7 @@ def _before(job: Job) -> str | None:
 
 STAGE: Final = Stage(
     name="dedup_paraphrases",
-    version=1,
+    version=2,
     reads=(CLIPS, PARAPHRASES, TEXT_EMBEDDINGS),
     writes=(TEXTS,),
     knobs=("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),

@@ -21,8 +21,9 @@ _VERSION: Final = 1
 
 
 def index_vocabularies(store: Store, recipe: Recipe) -> IndexPlan:
-    """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing
-    changed.
+    """Build an index of each vocabulary's vectors; returns what was indexed.
+
+    Skipped where nothing changed.
     """
     vocabularies = gathered(store).vocabularies
     names = [name for one in vocabularies for name in one.slices]

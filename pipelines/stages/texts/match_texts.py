@@ -30,9 +30,8 @@ from schemas.build import Vocabulary
 from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
-_AT_HAND: Final = (
-    ExitStack()
-)  # local copies of what lies on an object store, kept for as long as the process
+# local copies of what lies on an object store, kept for as long as the process
+_AT_HAND: Final = ExitStack()
 atexit.register(_AT_HAND.close)
 
 
@@ -121,9 +120,7 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
-    """A local path of vectors that many buckets read, once they were found to be as they were
-    written.
-    """
+    """A local path of vectors that many buckets read, once they are found as written."""
     store = Store(url)
     check_files(store, VOCABULARY_VECTORS.folder, name)
     return _AT_HAND.enter_context(store.at_hand(VOCABULARY_VECTORS.file(name)))
@@ -131,15 +128,16 @@ def _vectors(url: str, name: str, _mark: str) -> str:
 
 @lru_cache(maxsize=64)
 def _checked_index(url: str, name: str, sha256: str) -> str:
-    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was
-    written.
+    """A local path of an index that many buckets read.
+
+    Raises `Damaged` where it is not as it was written.
     """
     store = Store(url)
     if store.sha256(name) != sha256:
         store.delete(name)
         raise Damaged(
-            f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it "
-            "is made anew"
+            f"{url}/{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return _AT_HAND.enter_context(store.at_hand(name))
 
@@ -166,8 +164,9 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
 
 
 def _mapped_table(file: str) -> pa.Table:
-    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary
-    has a thousand of them.
+    """A table whose cells lie in the file.
+
+    The mapping outlives the opened file: a large vocabulary has a thousand of them.
     """
     with pa.memory_map(file) as opened:
         return pa.ipc.open_file(opened).read_all()

@@ -17,6 +17,7 @@ from pipelines.engine.stage import RunAll, Stage
 from pipelines.paraphrasing.by_model import paraphrase_together
 from pipelines.paraphrasing.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.paraphrasing.work import Work, publish, works
+from schemas.counts import Refusal
 from schemas.recipe import Recipe, Writer
 
 
@@ -34,11 +35,11 @@ def by_rules(work: Work, count: int, seed: int) -> Rewording:
     """Up to `count` rewordings of a caption that state what it states, in the order in which they
     were drawn.
     """
-    refused: Counter[str] = Counter()
+    refused: Counter[Refusal] = Counter()
     landed = []
     for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
         found = faults(text, work.control, work.labels)
-        refused.update(f"{fault.reason}_{fault.kind}".rstrip("_") for fault in found)
+        refused.update(fault.refusal for fault in found)
         if not found:
             landed.append(landed_caption(text, work.control, ""))
     return Rewording(tuple(landed), refused)
@@ -61,7 +62,7 @@ def _run_all(recipe: Recipe) -> RunAll | None:
 
 STAGE: Final = Stage(
     name="paraphrase",
-    version=2,
+    version=3,
     reads=(CLIPS, MOVED_LABELS, CAPTIONS),
     writes=(PARAPHRASES,),
     knobs=(

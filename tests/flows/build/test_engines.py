@@ -168,7 +168,7 @@ def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(
             shares = (
                 [[]]
                 if step in WHOLE_STEPS
-                else [["--slice", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
+                else [["--share", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
             )
             for process in [_step(step, out, lock.environment(), options) for options in shares]:
                 building.finish(process)
@@ -179,7 +179,7 @@ def _step(
     name: str, out: Path, environment: dict[str, str], options: list[str]
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "step", name, "--out", str(out), *options],
+        [sys.executable, "-m", "flows.cli", "step", str(out), name, *options],
         cwd=building.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -256,9 +256,8 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
         getattr(servers, victim).kill()
         _, said = process.communicate(timeout=FAILS_WITHIN_S)
         assert process.returncode == 1
-        assert (
-            "obbligato: " in said.decode().splitlines()[-1]
-        )  # what was killed may have begun a line
+        # what was killed may have begun a line
+        assert "obbligato: " in said.decode().splitlines()[-1]
         until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)

@@ -83,8 +83,9 @@ def test_each_is_listed_in_a_line_and_printed_whole_with_its_reasons(tmp_path: P
         assert run("recipe", tmp_path / "printed.toml") == printed
     printed = run("recipe", "musicbench", "--set", "vary.speeds=2")
     assert (
-        "\n# One crescendo or decrescendo, between 10 to 50 % of the amplitude and all of "
-        "it.\nvolumes = 1\n"
+        "\n"
+        "# One crescendo or decrescendo, between 10 to 50 % of the amplitude and all of it.\n"
+        "volumes = 1\n"
     ) in printed
     assert "\nspeeds = 2\n" in printed
     assert printed.startswith("# MusicCaps as MusicBench has it")
@@ -133,7 +134,7 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
     )
     begin([str(tmp_path)], str(build), load_recipe(None, ["filter.words=['shrill']"]))
     told = json.loads(
-        run("shards", "export", build, "--to", tmp_path / "parts", "--parts", "--json")
+        run("shards", "export", build, "--out", tmp_path / "parts", "--parts", "--json")
     )
     assert told["rows"] == {
         "TrainA": 1,
@@ -146,13 +147,13 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
     }
     assert told["skipped"]["TestA"] == {"no_counterpart": 2}
     shown = run(
-        "shards", "export", build, "--to", tmp_path / "parts", "--parts", "--force"
+        "shards", "export", build, "--out", tmp_path / "parts", "--parts", "--force"
     ).splitlines()
     assert shown[0].split() == ["TrainA", "1", "rows"]
     assert shown[5].split() == ["TestA", "2", "rows,", "2", "skipped:", "no_counterpart"]
     assert shown[7] == f"5 samples read; written to {tmp_path / 'parts'}"
     with pytest.raises(UsageError, match="leave out --split"):
-        run("shards", "export", build, "--to", tmp_path / "parts", "--parts", "--split", "test")
+        run("shards", "export", build, "--out", tmp_path / "parts", "--parts", "--split", "test")
 
 
 def test_noise2music_gives_clips_at_two_rates_with_the_curated_ones_marked(tmp_path: Path) -> None:

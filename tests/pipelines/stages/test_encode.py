@@ -202,9 +202,8 @@ def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(
     }
     assert not {row.key for row in dead} & members(tmp_path).keys()
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
-    assert list(
-        (tmp_path / "variants").glob("train*.tar")
-    )  # the only place that has the audio of the dead
+    # the only place that has the audio of the dead
+    assert list((tmp_path / "variants").glob("train*.tar"))
     retry(str(tmp_path), [], Engine(), IGNORE)
     mended = songs.build(tmp_path, recipe(LEVEL, keep_variants=False))
     assert mended.samples.model_dump() == {"planned": 7, "written": 7, "rejected": 0, "dead": 0}
@@ -259,9 +258,8 @@ def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(
         PipelineError, match="its variants were dropped and its shard is damaged or gone"
     ):
         encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)
-    encode(
-        str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE
-    )  # made anew from the sources
+    # made anew from the sources
+    encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
 
 
