@@ -102,7 +102,7 @@ def test_h_many_at_once_are_each_named_and_the_next_build_brings_all_bytes_back(
     assert [flip for flip in flips.values() if not names(said, flip)] == []
     made.build()
     assert made.changed() == []
-    assert verify_build(str(made.out), Engine(), IGNORE)["samples"]["dead"] == 0
+    assert verify_build(str(made.out), Engine(), IGNORE).samples.dead == 0
 
 
 def test_h_a_flip_in_a_caption_is_not_packed_into_shards(made: Everything) -> None:

@@ -82,7 +82,7 @@ def test_a_build_on_an_object_store_has_the_bytes_of_one_on_a_disk(
 ) -> None:
     local = build(stored.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert stored.dataset == local
-    assert (stored.dataset.inputs, stored.dataset.samples.written) == (
+    assert (stored.dataset.inputs.counts, stored.dataset.samples.written) == (
         {"in": 2 * SONGS, "used": SONGS, "duplicate": SONGS},
         SONGS,
     )

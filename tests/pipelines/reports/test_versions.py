@@ -4,30 +4,27 @@ from typing import Any
 
 import pytest
 
+from pipelines.build.tables import LISTING_PLAN
 from pipelines.reports.versions import last_version, publish_version, what_changed
-from pipelines.stages.inputs.list_inputs import LISTING
 from pipelines.storage.store import Store
+from schemas.build import ListingPlan
+from schemas.dataset import Dataset
 from schemas.recipe import Recipe
+from tests.support.small_dataset import listed_shard, small_dataset
 
 
-def dataset(written: int = 2, **inputs: int) -> dict[str, Any]:
-    shards = [
-        {"file": f"shards/train-{number:05d}.tar", "sha256": str(number)}
-        for number in range(written)
-    ]
+def dataset(written: int = 2, **inputs: int) -> Dataset:
+    shards = [listed_shard(number, f"{number:064x}") for number in range(written)]
     samples = {"planned": written, "written": written, "rejected": 0, "dead": 0}
-    return {
-        "obbligato": "0.1.0",
-        "inputs": {"in": sum(inputs.values()), **inputs},
-        "samples": samples,
-        "shards": shards,
-    }
+    return small_dataset(
+        inputs={"in": sum(inputs.values()), **inputs}, samples=samples, shards=shards
+    )
 
 
 @pytest.fixture
 def store(tmp_path: Any) -> Store:
     made = Store(str(tmp_path))
-    made.write_json(LISTING, {"slices": {}})
+    LISTING_PLAN.write(made, ListingPlan(slices={}))
     return made
 
 

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.build.tables import LISTING_PLAN
 from pipelines.errors import PipelineError
 from pipelines.reports.versions import publish_version
 from pipelines.shards.check import Checked, check
 from pipelines.shards.find import Problem, find_shards
-from pipelines.stages.inputs.list_inputs import LISTING
 from pipelines.storage.store import Store
 from pipelines.storage.tar import sample_offsets
+from schemas.build import ListingPlan
 from schemas.identity import Split
 from schemas.recipe import Recipe
+from schemas.shard import ShardIndex
 from tests.pipelines.shards.shard_samples import (
     KEY,
     flac,
@@ -23,6 +25,7 @@ from tests.pipelines.shards.shard_samples import (
     write_build,
     write_shard,
 )
+from tests.support.small_dataset import listed_shard, small_dataset
 from training.data.index import find_places
 from training.errors import TrainingError
 from training.run.corpus_survey import standing
@@ -44,13 +47,14 @@ def test_a_whole_build_is_counted_and_has_no_problem(tmp_path: Path) -> None:
 
 def test_a_dataset_file_that_is_not_its_last_version_s_is_a_problem(tmp_path: Path) -> None:
     file, store = write_build(tmp_path, our_sample()) / "dataset.json", Store(str(tmp_path))
-    store.write_json(LISTING, {"slices": {}})
-    dataset = {"obbligato": "0.1.0", "inputs": {}, "samples": {}, **json.loads(file.read_text())}
-    dataset["shards"][0]["sha256"] = store.sha256("shards/train-00000.tar")
-    store.write_json("dataset.json", dataset)
+    LISTING_PLAN.write(store, ListingPlan(slices={}))
+    index = ShardIndex.model_validate_json(store.read_bytes("shards/train-00000.json"))
+    stated = listed_shard(0, store.sha256("shards/train-00000.tar"))
+    dataset = small_dataset(shards=[{**stated, "count": index.count, "bytes": index.bytes}])
+    store.write_json("dataset.json", dataset.as_json())
     publish_version(store, dataset, Recipe())
     assert problems_of(tmp_path) == []
-    file.write_text(file.read_text().replace('"inputs": {}', '"inputs": {"in": 9}'))
+    file.write_text(file.read_text().replace('"in": 1', '"in": 9'))
     assert problems_of(tmp_path) == [
         ("", "version", "is not the one that the build's version 1 was published with")
     ]
