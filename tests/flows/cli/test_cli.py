@@ -139,6 +139,6 @@ def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:
 
 def test_an_old_name_of_a_step_is_taken_and_the_new_one_told(built: Built, tmp_path: Path) -> None:
     out = shutil.copytree(built.out, tmp_path / "out")
-    done = run("step", "weigh", "--out", str(out))
+    done = run("step", str(out), "weigh")
     assert (done.returncode, done.stderr) == (0, "step weigh is called text_frequencies now\n")
     assert json.loads(done.stdout.splitlines()[-1])["report"]["step"] == "text_frequencies"

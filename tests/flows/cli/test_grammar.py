@@ -1,5 +1,6 @@
 """What holds for all commands: their grammar, their help, completion by a shell, and old names."""
 
+import json
 import os
 import re
 import shlex
@@ -18,9 +19,11 @@ from flows.build.order import STEPS
 from flows.cli import app
 from flows.cli.renamed import evaluation_settings, renewed
 from flows.models.evaluation import EvaluationOptions, evaluation_choice
+from schemas.agreement import KindAgreement
 from tests.pipelines.shards.shard_samples import KEY, our_sample, write_build
 from tests.support.building import ROOT
 from tests.support.running import obbligato
+from tests.support.small_dataset import small_dataset
 
 ALWAYS_JSON = {"captions facts", "step"}  # lines of it, and nothing else
 
@@ -268,15 +271,16 @@ def test_an_old_to_writes_where_out_does(tmp_path: Path) -> None:
 
 def test_the_demo_takes_its_folder_as_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[Path] = []
-    made = flows.build.demo.Demo("there", {"samples": 3}, {"samples": 3})
+    dataset, recovery = small_dataset(name="three"), KindAgreement(samples=3, beats=0.5)
+    made = flows.build.demo.Demo("there", dataset, recovery)
     monkeypatch.setattr(flows.build.demo, "run_demo", lambda out, *_: asked.append(out) or made)
     said = obbligato("demo", "here", "--json", cwd=tmp_path)
     assert said.stderr == (
         "obbligato: `demo here` is now `demo --out here`; the old form goes with the next version\n"
     )
-    assert (
-        said.stdout == '{"out": "there", "dataset": {"samples": 3}, "recovery": {"samples": 3}}\n'
-    )
+    answer = json.loads(said.stdout)
+    assert (answer["out"], answer["dataset"]) == ("there", dataset.as_json())
+    assert (answer["recovery"]["samples"], answer["recovery"]["beats"]) == (3, 0.5)
     assert obbligato("demo", "--out", "here", "--json", cwd=tmp_path).stderr == ""
     assert obbligato("demo", "--json", cwd=tmp_path).returncode == 0
     assert asked == [Path("here"), Path("here"), Path("demo")]

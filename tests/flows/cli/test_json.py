@@ -12,9 +12,11 @@ import pytest
 import flows.build.local
 import flows.models.training_run
 from flows.build.run_stage import StepProgress
+from schemas.dataset import Dataset
 from tests.conftest import Built
 from tests.support.micro_training import SETTINGS, as_options
 from tests.support.running import obbligato
+from tests.support.small_dataset import small_dataset
 from tests.training.runs import corpus
 
 PLAIN = [
@@ -155,16 +157,17 @@ def test_predictors_answer_their_losses(shards: Path, tmp_path: Path) -> None:
 def test_what_makes_or_changes_a_build_answers_what_it_holds(
     strange: Path, built: Built, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
 ) -> None:
-    def done(*arguments: Any, **_: Any) -> dict[str, Any]:
+    def done(*arguments: Any, **_: Any) -> Dataset:
         [watch] = [one for one in arguments if callable(one)]
         watch(StepProgress("annotate", 3, 3))
-        return {"samples": 3}
+        return dataset
 
+    dataset = small_dataset(name="three")
     monkeypatch.setattr(flows.build.local, name, done)
     stands_for = {"BUILD": str(strange), "SOURCE": built.sources[0]}
     obbligato("trust", strange, f"source={built.sources[0]}")
     assert answer(*(stands_for.get(word, word) for word in words)) == (
-        {"samples": 3},
+        dataset.as_json(),
         "annotate: 3\n",
     )
 
