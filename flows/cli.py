@@ -270,9 +270,10 @@ def demo(
 
 def main() -> None:
     """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for
-    wrong usage).
+    wrong usage and for an extra that is not installed).
     """
     from pipelines.errors import PipelineError
+    from pipelines.extras import MissingExtra, naming_extras
     from schemas.errors import SchemaError
     from training.errors import TrainingError
 
@@ -281,8 +282,9 @@ def main() -> None:
         logging.ERROR
     )  # Beam warns of cloud libraries that nobody asked for
     try:
-        app()
-    except UsageError as error:
+        with naming_extras():
+            app()
+    except (UsageError, MissingExtra) as error:
         typer.echo(f"obbligato: {message(error)}", err=True)
         sys.exit(2)
     except (PipelineError, SchemaError, TrainingError, OSError) as error:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes everything that `make demo` and `make test` need: system packages, a virtual environment, pinned Python packages.
+# Every extra of pyproject.toml is in it, as in the container: what a core install lacks, pipelines/extras.py names.
 # Done already, it takes under a second. PYTHON names another interpreter, OBBLIGATO_VENV another environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."

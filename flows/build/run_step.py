@@ -2,7 +2,6 @@
 one process, a flow as tasks.
 """
 
-import importlib.util
 import os
 import re
 import time
@@ -19,6 +18,7 @@ from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
 from pipelines.errors import Damaged, PipelineError
+from pipelines.extras import require
 from pipelines.inputs.listing import list_inputs
 from pipelines.llm.money import price_of
 from pipelines.reports.versions import BEGUN, altered_beginning, publish_version, seal_beginning
@@ -68,17 +68,15 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
 
 
 def check_models(recipe: Recipe) -> None:
-    """Refuse a codec, an embedder or a vocabulary that is not there, and an approximate search
-    without faiss.
-    """
+    """Refuse a codec, an embedder, a vocabulary, or an optional package that is not there."""
     if recipe.encodes:
         codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):
         file_at(place)
     if recipe.embeds:
         description(recipe)
-    if recipe.indexes and importlib.util.find_spec("faiss") is None:
-        raise UsageError('label.search = approximate needs faiss: pip install "obbligato[ann]"')
+    if recipe.indexes:
+        require("faiss")
 
 
 def absolute(place: str) -> str:

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any, Final, Literal, NamedTuple
 
 from pipelines.errors import PipelineError
+from pipelines.extras import naming_extras
 from schemas.labels import Beats, Meter, Tempo
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
@@ -48,7 +49,8 @@ def annotator(role: Role, name: str) -> Any:
     folder.
     """
     try:
-        return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
+        with naming_extras():
+            return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
     except (ImportError, AttributeError) as error:
         raise PipelineError(
             f"no annotator of {role} called {name!r} ({error}); see pipelines/annotators for the "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from pipelines.errors import PipelineError
+from pipelines.extras import require
 
 LOCAL: Final = "local"  # our own pool, without Beam
 IN_MEMORY: Final = (
@@ -73,7 +74,7 @@ def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
 
 def check_engine(engine: Engine, out: str) -> None:
     """Raise `PipelineError` for a runner that cannot be trusted, and for options that are unknown
-    or contradict each other.
+    or contradict each other; `MissingExtra` for a runner of Beam where Beam is not installed.
     """
     runner = engine.runner
     if "dask" in runner.lower():
@@ -83,6 +84,8 @@ def check_engine(engine: Engine, out: str) -> None:
             f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by "
             "its dotted path"
         )
+    if runner != LOCAL:
+        require("apache_beam")
     given = _given(engine)
     _check_names(engine, given)
     for name in _NEEDED.get(runner, ()):
@@ -135,7 +138,7 @@ def _given(engine: Engine) -> dict[str, Any]:
 
 
 def _check_names(engine: Engine, given: dict[str, Any]) -> None:
-    if not given:
+    if not given or engine.runner == LOCAL:  # which takes none: `check_engine` says so
         return
     from pipelines.beam.quiet import PipelineOptions
 

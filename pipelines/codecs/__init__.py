@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import torch
 
 from pipelines.errors import PipelineError
+from pipelines.extras import naming_extras
 from schemas.codec import CodecFacts
 
 __all__ = ("Codec", "CodecFacts", "open_codec")
@@ -42,16 +43,19 @@ def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
     """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging
     Face hub, or a folder.
 
-    Raises `PipelineError` where no such codec is there or its weights cannot be read.
+    Raises `PipelineError` where no such codec is there or its weights cannot be read, and
+    `MissingExtra` where it needs a package that is not installed.
 
     >>> open_codec("mel").facts.channels
     64
     """
     module = name if "." in name else f"{__name__}.{name}"
     try:
-        make = importlib.import_module(module).open_codec
+        with naming_extras("train"):
+            make = importlib.import_module(module).open_codec
     except (ImportError, AttributeError) as error:
         raise PipelineError(
             f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are"
         ) from error
-    return cast(Codec, make(source, device))
+    with naming_extras("train"):
+        return cast(Codec, make(source, device))

@@ -17,6 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults
+from pipelines.extras import naming_extras
 from pipelines.guarded.json_objects import json_record
 from pipelines.storage.temporary import temporary_place
 from schemas.errors import SchemaError
@@ -135,7 +136,8 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
 
 def _located(target: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
-        fs, path = fsspec.core.url_to_fs(target)
+        with naming_extras():
+            fs, path = fsspec.core.url_to_fs(target)
     except (ValueError, ImportError) as error:
         raise PipelineError(f"{readable(target)} cannot be reached: {error}") from error
     return fs, path.rstrip("/") or "/"
