@@ -4,6 +4,7 @@ ours or another's.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,6 +54,9 @@ def show(
         str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")
     ] = "",
     as_json: Json = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the sample into this SVG file as well.")
+    ] = None,
 ) -> None:
     """Show one sample: a lead sheet with captions, change and provenance, or what is known of a
     foreign one.
@@ -62,7 +66,12 @@ def show(
     from pipelines.shards.find import find_shards
     from pipelines.shards.pick import pick
 
-    picked = pick(find_shards(target), key)
+    found = find_shards(target)
+    picked = pick(found, key)
+    if picture:
+        from flows.screens.sample_picture import write_picture
+
+        write_picture(picture, found, picked)
     if not as_json:
         print_sample(console, picked)
         return

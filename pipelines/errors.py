@@ -26,14 +26,13 @@ _OF_THE_MACHINE: Final = frozenset(
 
 
 class PipelineError(Exception):
-    """Something is wrong with the input or the settings; the message says what, where, and what to
-    do.
-    """
+    """Wrong input or settings; the message says what, where, and what to do."""
 
 
 class DeadInput(PipelineError):
-    """One input or clip cannot be used. It becomes a dead row of the ledger; nothing else is
-    lost.
+    """One input or clip cannot be used.
+
+    It becomes a dead row of the ledger; nothing else is lost.
     """
 
     def __init__(self, code: str, message: str, figure: str = "") -> None:
@@ -58,7 +57,8 @@ class MachineFault(Passing):
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an error is the machine's fault, never an input's.
 
-    >>> is_of_the_machine(OSError(errno.ENOSPC, "No space left on device")), is_of_the_machine(FileNotFoundError())
+    >>> full = OSError(errno.ENOSPC, "No space left on device")
+    >>> is_of_the_machine(full), is_of_the_machine(FileNotFoundError())
     (True, False)
     """
     return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE

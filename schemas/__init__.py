@@ -1,3 +1,4 @@
-"""The nouns of Obbligato: frozen records, closed vocabularies and the sample contract. No input or
-output.
+"""The nouns of Obbligato: frozen records, closed vocabularies and the sample contract.
+
+No input or output.
 """

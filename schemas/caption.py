@@ -16,9 +16,8 @@ class FactKind(StrEnum):
     KEY = "key"  # tonic as its signature spells it, and mode: "Ab major"; a mode alone: "minor"
     CHORDS = "chords"  # Harte labels in order, one space between: "A:min F:maj"
     DYNAMICS = "dynamics"  # "crescendo" or "decrescendo"
-    TIMED_CHORDS = (
-        "timed_chords"  # Harte labels, each with its start in seconds: "A:min@0 F:maj@2.5"
-    )
+    # Harte labels, each with its start in seconds: "A:min@0 F:maj@2.5"
+    TIMED_CHORDS = "timed_chords"
     TIME = "time"  # a time in the clip that the text names, in seconds: "5"
     INSTRUMENT = "instrument"  # as the source's metadata names it, lower case: "electric guitar"
     MOOD = "mood"  # likewise: "melancholic"
@@ -36,9 +35,8 @@ class CaptionKind(StrEnum):
     """How a caption came to be."""
 
     SOURCE = "source"  # the source's own words, moved with the audio on variants
-    METADATA = (
-        "metadata"  # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
-    )
+    # a prompt of the source's metadata: "Instruments: piano, drums | Moods: calm"
+    METADATA = "metadata"
     CONTROL = "control"  # the source's words, if any, and control sentences
     LABEL = "label"  # a sentence of a vocabulary that lies near to the music
     TAGS = "tags"  # tags of a vocabulary, and the source's metadata, with commas between

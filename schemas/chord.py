@@ -96,9 +96,7 @@ class Chord(Record):
         return f"{spell(self.root)}:{self.quality}{degree}"
 
     def symbol(self, key: Key | None = None) -> str:
-        """The chord as a lead sheet writes it in `key`, in ASCII: ``Abmaj7``, ``F#m7b5``,
-        ``C/E``.
-        """
+        """The chord as lead sheets write it in `key`, in ASCII: ``Abmaj7``, ``F#m7b5``, ``C/E``."""
         bass = "" if self.bass in (None, self.root) else f"/{spell(self.bass or 0, key)}"
         return f"{spell(self.root, key)}{SUFFIX[self.quality]}{bass}"
 
@@ -125,8 +123,8 @@ class Chord(Record):
         except ValueError as error:
             allowed = ", ".join(ChordQuality)
             raise SchemaError(
-                f"{harte!r} is no chord of the vocabulary: expected root:quality[/degree], "
-                f"quality one of {allowed}"
+                f"{harte!r} is no chord of the vocabulary: "
+                f"expected root:quality[/degree], quality one of {allowed}"
             ) from error
         return cls(root=root, quality=quality, bass=(root + step) % 12 if step else None)
 

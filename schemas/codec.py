@@ -8,7 +8,8 @@ from schemas.record import Record
 class CodecFacts(Record):
     """What there is to know of a codec without running it; goes into provenance beside its latents.
 
-    >>> facts = CodecFacts(name="x", version="1", licence="CC0", rate_hz=16000, channels=8, bands=16, samples_per_frame=640)
+    >>> shape = dict(rate_hz=16000, channels=8, bands=16, samples_per_frame=640)
+    >>> facts = CodecFacts(name="x", version="1", licence="CC0", **shape)
     >>> facts.frames_per_s, facts.frames(163_840), facts.frames(1)
     (25.0, 256, 1)
     """

@@ -19,26 +19,24 @@ MelodyClass = Annotated[int, Field(ge=0, le=NO_PITCH)]
 
 
 class Controls(Record):
-    """What a sample's audio does over time, in frames of 1 / `frame_rate_hz` seconds, and as a
-    whole.
+    """What a sample's audio does over time, in frames of 1 / `frame_rate_hz` s, and as a whole.
 
     Always measured on the audio that it belongs to, never moved from the original's. Both curves
     have one value per frame, the last for what is left of the audio.
 
     - `dynamics_db`: level (RMS) relative to full scale, smoothed over a second; -120 in silence.
-      The dynamics control of Music
-      ControlNet (Wu et al. 2023) and the intensity control of DITTO (Novack et al. 2024).
+      The dynamics control of Music ControlNet (Wu et al. 2023) and the intensity control of DITTO
+      (Novack et al. 2024).
     - `melody`: the pitch class, 0 = C to 11 = B, that sounds most above middle C; 12 where nothing
-      does. The melody control of Music
-      ControlNet; as there, chords, drums and noise give a class too.
+      does. The melody control of Music ControlNet; as there, chords, drums and noise give a class
+      too.
     - `loudness_lufs`: integrated loudness by EBU R128 (ITU-R BS.1770-4, gated); -70 for silence and
-      for under 0.4 s. Mono counts as one
-      channel: 3 LU less than the same sound from two.
+      for under 0.4 s. Mono counts as one channel: 3 LU less than the same sound from two.
     - `onsets_per_s`: how many notes or strokes begin per second.
     - `music_share`, `speech_share`, `noise_share`, `silence_share`: of the audio's time, 1 in sum.
-      Noise is what is
-      neither, such as hiss, wind and rain. Singing is meant to be music, but a voice that sings alone often passes for speech. Where
-      several sound at once, all the share goes to one. Estimates by a small classifier: `pipelines.audio.speech` says how good.
+      Noise is what is neither, such as hiss, wind and rain. Singing is meant to be music, but a
+      voice that sings alone often passes for speech. Where several sound at once, all the share
+      goes to one. Estimates by a small classifier: `pipelines.audio.speech` says how good.
     """
 
     frame_rate_hz: int = Field(default=CONTROL_RATE_HZ, gt=0)

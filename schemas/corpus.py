@@ -13,9 +13,7 @@ from schemas.record import PositiveSeconds, Record, Seconds
 
 
 class Source(Record):
-    """Where a clip comes from, with what the source says of it; empty text where it says
-    nothing.
-    """
+    """Where a clip comes from, with what the source says of it; empty where it says nothing."""
 
     uri: str
     member: str = ""  # the name inside, where `uri` is a shard
@@ -81,8 +79,9 @@ class Outcome(StrEnum):
 
 
 class InputRow(Record):
-    """One input as listed: a file, a manifest's row or a shard's sample. An outcome here was
-    decided without opening it.
+    """One input as listed: a file, a manifest's row or a shard's sample.
+
+    An outcome here was decided without opening it.
     """
 
     place: int = 0  # in the listing: earlier ones came first, and keep theirs
@@ -149,9 +148,7 @@ class Dead(Record):
 
 
 class Verdict(Record):
-    """What the filter decided on a clip: the first rule that it broke, with the figure, and what
-    follows.
-    """
+    """What the filter decided on a clip: the first rule that it broke, the figure, the outcome."""
 
     clip_key: ClipKey
     keep: bool

@@ -2,6 +2,4 @@
 
 
 class SchemaError(ValueError):
-    """A value outside its vocabulary or range; the message says what was wrong and what is
-    allowed.
-    """
+    """A value outside its vocabulary or range; the message says what is allowed."""

@@ -40,8 +40,8 @@ class LabelRecipe(Record):
     exclude: tuple[str, ...] = Field(
         (),
         description=(
-            "Files of captions that no label may repeat or nearly repeat: those of an evaluation "
-            "set, such as MusicCaps."
+            "Files of captions that no label may repeat or nearly repeat: "
+            "those of an evaluation set, such as MusicCaps."
         ),
     )
     licence: str = Field("", description="Licence of texts whose file states none. Empty: unknown.")
@@ -49,7 +49,7 @@ class LabelRecipe(Record):
         "bridge",
         description=(
             "clap (weights by `label.model`), bridge (measured labels in words, compared by "
-            "MiniLM: no weights, no download), or a plug-in's name."
+            "MiniLM: no weights, no download), or the name of a plug-in or module."
         ),
     )
     model: str = Field(
@@ -59,8 +59,8 @@ class LabelRecipe(Record):
     python: str = Field(
         "",
         description=(
-            "Interpreter of another environment, where a plug-in's packages break ours. Empty: "
-            "this one."
+            "Interpreter of another environment, where "
+            "a plug-in's packages break ours. Empty: this one."
         ),
     )
     device: str = Field(
@@ -105,8 +105,8 @@ class LabelRecipe(Record):
         ge=0,
         le=1,
         description=(
-            "Of two candidates of a clip at least this similar to each other, the farther is "
-            "left out. 1: none."
+            "Of two candidates of a clip at least this similar "
+            "to each other, the farther is left out. 1: none."
         ),
     )
     facts: StatedFacts = Field(
@@ -117,8 +117,8 @@ class LabelRecipe(Record):
         64,
         ge=8,
         description=(
-            "Tags and metadata are joined in chunks of at most this many tokens (MiniLM's word "
-            "pieces). Noise2Music: 64."
+            "Tags and metadata are joined in chunks of at most this "
+            "many tokens (MiniLM's word pieces). Noise2Music: 64."
         ),
     )
     title: bool = Field(
@@ -146,9 +146,11 @@ class NearRecipe(Record):
     )
     min_agreement: Confidence = Field(
         0.7,
-        description="Share of fingerprint bits that agree from which two clips are one recording. "
-        "Haitsma and Kalker (2002): 0.65. "
-        "Copies as MP3 of 48 kbit/s agree in 0.82 and more, other music in 0.58 at the most.",
+        description=(
+            "Share of fingerprint bits that agree from which two clips are one recording. "
+            "Haitsma and Kalker (2002): 0.65. Copies as MP3 of 48 kbit/s "
+            "agree in 0.82 and more, other music in 0.58 at the most."
+        ),
     )
     recall: float = Field(
         0.99,

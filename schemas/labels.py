@@ -1,5 +1,4 @@
-"""What we say about music: each label is a claim with its confidence, tool, version, licence and
-origin.
+"""What we say about music: claims with confidence, tool, version, licence and origin.
 
 Times are seconds from the start of the audio that the label belongs to.
 """
@@ -27,9 +26,7 @@ class Origin(StrEnum):
 
 
 class Claim(Record):
-    """What every label carries beside its value; the confidence is the chance that the label is
-    right.
-    """
+    """What every label carries beside its value; confidence is the chance that it is right."""
 
     confidence: Confidence
     tool: str
@@ -44,7 +41,8 @@ class Beats(Claim):
     `confidence` is the expected F-measure of the beats, `downbeat_confidence` that of the
     downbeats.
 
-    >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), confidence=1, tool="t", version="1", licence="CC0").downbeats_s
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> Beats(times_s=(0.5, 1.0, 1.5), numbers=(3, 1, 2), **how).downbeats_s
     (1.0,)
     """
 
@@ -117,8 +115,8 @@ class ChordSegment(Record):
     def _check(self) -> Self:
         if self.end_s <= self.start_s:
             raise SchemaError(
-                f"chord {self.label} ends at {self.end_s} s, not after its start at "
-                f"{self.start_s} s"
+                f"chord {self.label} ends at {self.end_s} s, "
+                f"not after its start at {self.start_s} s"
             )
         if self.label != NO_CHORD:
             Chord.parse(self.label)
@@ -143,8 +141,8 @@ class Chords(Claim):
         for earlier, later in pairwise(self.segments):
             if abs(later.start_s - earlier.end_s) > 1e-6:
                 raise SchemaError(
-                    f"chord segments must join: one ends at {earlier.end_s} s, the next starts "
-                    f"at {later.start_s} s"
+                    f"chord segments must join: one ends at {earlier.end_s} s, "
+                    f"the next starts at {later.start_s} s"
                 )
         return self
 
@@ -179,9 +177,7 @@ class Labels(Record):
 
 
 class Annotation(Record):
-    """Labels and measurements of a clip; labels reach past the clip's own end where the file
-    allows.
-    """
+    """Labels and measurements of a clip; labels reach past its end where the file allows."""
 
     clip_key: str
     labels: Labels

@@ -28,8 +28,8 @@ def parse_note(name: str) -> PitchClass:
     letter, accidentals = name[:1].upper(), name[1:].replace("♯", "#").replace("♭", "b")
     if letter not in _PLAIN or (accidentals.strip("#") and accidentals.strip("b")):
         raise SchemaError(
-            f"{name!r} is not a note name: expected a letter A to G, then sharps (#, ♯) or flats "
-            "(b, ♭)"
+            f"{name!r} is not a note name: expected a letter "
+            "A to G, then sharps (#, ♯) or flats (b, ♭)"
         )
     return (_PLAIN[letter] + accidentals.count("#") - accidentals.count("b")) % 12
 

@@ -79,8 +79,8 @@ class IngestRecipe(Record):
     clips: Clips = Field(
         Clips.ALL,
         description=(
-            "Windows of a song that become clips: all, first, or spaced (`spaced_clips` of them, "
-            "evenly)."
+            "Windows of a song that become clips: "
+            "all, first, or spaced (`spaced_clips` of them, evenly)."
         ),
     )
     clip_s: float = Field(
@@ -92,8 +92,8 @@ class IngestRecipe(Record):
     keep_last: bool = Field(
         False,
         description=(
-            "Keep a last window shorter than clip_s. A song shorter than one window is always "
-            "one clip."
+            "Keep a last window shorter than clip_s. "
+            "A song shorter than one window is always one clip."
         ),
     )
     min_clip_s: float = Field(
@@ -104,8 +104,8 @@ class IngestRecipe(Record):
     window: Window = Field(
         Window.CROP,
         description=(
-            "A manifest's start_s and end_s: cut there (crop), or the file is that window "
-            "already (already_cut)."
+            "A manifest's start_s and end_s: cut there (crop), "
+            "or the file is that window already (already_cut)."
         ),
     )
     extend: float = Field(
@@ -128,22 +128,23 @@ class IngestRecipe(Record):
     protocols: tuple[str, ...] = Field(
         ("s3", "gs", "memory"),
         description=(
-            "Remote protocols that a manifest's rows may name; a table from outside must not "
-            "make us call anywhere."
+            "Remote protocols that a manifest's rows may name; "
+            "a table from outside must not make us call anywhere."
         ),
     )
     private_addresses: bool = Field(
         False,
-        description="Whether http addresses may lead to this machine or its own network (loopback, "
-        "link-local, private, multicast): "
-        "checked at each connection, redirects included. A table from outside must not look "
-        "around where its author cannot.",
+        description=(
+            "Whether http addresses may lead to this machine or its own network (loopback, "
+            "link-local, private, multicast): checked at each connection, redirects included. "
+            "A table from outside must not look around where its author cannot."
+        ),
     )
     follow_links: bool = Field(
         False,
         description=(
-            "Use links to files in a folder that lead out of it. Off: such a link is dead, as a "
-            "stranger's may lead anywhere."
+            "Use links to files in a folder that lead out of it. Off: "
+            "such a link is dead, as a stranger's may lead anywhere."
         ),
     )
     paths_below: str = Field(
@@ -157,19 +158,19 @@ class IngestRecipe(Record):
     base: str = Field(
         "",
         description=(
-            "A folder or URL that is cut off where a source is named in samples, clips, listing "
-            "and ledger, so that these do not tell whose machine it was. The build's own "
-            "recipe.toml and sources.json name it still. The query of an http address never "
-            "leaves: `#q=` and a hash stand in its place, and the whole address in the build's "
-            "folder private/."
+            "A folder or URL that is cut off where a source is named in samples, "
+            "clips, listing and ledger, so that these do not tell whose machine it was. "
+            "The build's own recipe.toml and sources.json name it still. "
+            "The query of an http address never leaves: `#q=` and a hash stand "
+            "in its place, and the whole address in the build's folder private/."
         ),
     )
     check_remote: bool = Field(
         True,
         description=(
-            "Look up size and version of each remote file that a manifest names, a folder at a "
-            "time, so that a changed file is noticed. Off: a manifest of files that never change "
-            "is listed without a request."
+            "Look up size and version of each remote file that a manifest names, "
+            "a folder at a time, so that a changed file is noticed. Off: "
+            "a manifest of files that never change is listed without a request."
         ),
     )
     group: Group = Field(
@@ -190,8 +191,8 @@ class IngestRecipe(Record):
         8,
         ge=1,
         description=(
-            "A small corpus fills at least this many buckets (at most one a song), so that "
-            "workers can share it."
+            "A small corpus fills at least this many buckets "
+            "(at most one a song), so that workers can share it."
         ),
     )
     max_buckets: int = Field(
@@ -248,16 +249,18 @@ class AnnotateRecipe(Record):
         "obbligato",
         description=(
             "Annotator of beats, downbeats, meter and tempo: obbligato (on madmom's networks), "
-            "or a module's dotted name."
+            "or the name of a plug-in or module."
         ),
     )
     chords: str = Field(
-        "obbligato", description="Annotator of chords: obbligato, or a module's dotted name."
+        "obbligato",
+        description="Annotator of chords: obbligato, or the name of a plug-in or module.",
     )
     key: str = Field(
         "obbligato",
         description=(
-            "Annotator of the key: obbligato (with Essentia's profile), or a module's dotted name."
+            "Annotator of the key: obbligato (with Essentia's profile), or the name of a plug-in "
+            "or module."
         ),
     )
     device: str = Field(
@@ -268,16 +271,16 @@ class AnnotateRecipe(Record):
         ge=1,
         le=256,
         description=(
-            "Clips per call: on a CPU the cost per clip is flat from here on; a GPU takes 64 or "
-            "more."
+            "Clips per call: on a CPU the cost per clip "
+            "is flat from here on; a GPU takes 64 or more."
         ),
     )
     meters: tuple[int, ...] = Field(
         (3, 4),
         min_length=1,
         description=(
-            "Beats per bar that are looked for: 3 and 4; 2 as well where marches and polkas are "
-            "expected."
+            "Beats per bar that are looked for: 3 and 4; "
+            "2 as well where marches and polkas are expected."
         ),
     )
     min_bpm: float = Field(55, gt=0, description="Slowest tempo looked for. madmom: 55.")
@@ -285,15 +288,15 @@ class AnnotateRecipe(Record):
     min_beats_confidence: Confidence = Field(
         0.15,
         description=(
-            "Below this, beats, meter and tempo stay empty. Noise and speech: 39 of 40 clips are "
-            "under it."
+            "Below this, beats, meter and tempo stay empty. "
+            "Noise and speech: 39 of 40 clips are under it."
         ),
     )
     min_chords_confidence: Confidence = Field(
         0.3,
         description=(
-            "Below this, chords and key stay empty. Noise: under 0.02; speech: 22 of 24 clips "
-            "are under it."
+            "Below this, chords and key stay empty. Noise: "
+            "under 0.02; speech: 22 of 24 clips are under it."
         ),
     )
     min_key_confidence: Confidence = Field(
@@ -341,8 +344,8 @@ class FilterRecipe(Record):
     near_duplicate_action: FilterAction = Field(
         FilterAction.REJECT,
         description=(
-            "On a clip of train that is a copy of one in validation or test (looked for by "
-            "`near.find`)."
+            "On a clip of train that is a copy of one "
+            "in validation or test (looked for by `near.find`)."
         ),
     )
 
@@ -376,8 +379,8 @@ class VaryRecipe(Record):
     engine: Engine = Field(
         Engine.PEDALBOARD,
         description=(
-            "pedalboard (in process) or pyrubberband (one process a change); both are Rubber "
-            "Band R2, equal within 3e-5."
+            "pedalboard (in process) or pyrubberband (one process a change); "
+            "both are Rubber Band R2, equal within 3e-5."
         ),
     )
     rate_hz: int = Field(
@@ -419,14 +422,15 @@ class EncodeRecipe(Record):
         "",
         description=(
             "mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
-            "(Kumar et al., 2023), or a dotted module. Empty: nothing is encoded."
+            "(Kumar et al., 2023), vae (one of your own), or the name of a plug-in or module. "
+            "Empty: nothing is encoded."
         ),
     )
     source: str = Field(
         "",
         description=(
-            "The codec's weights: an id on the Hugging Face hub (id@commit holds it to one), or "
-            "a folder. Empty: its default."
+            "The codec's weights: an id on the Hugging Face hub "
+            "(id@commit holds it to one), or a folder. Empty: its default."
         ),
     )
     device: str = Field(
@@ -437,8 +441,8 @@ class EncodeRecipe(Record):
         ge=1,
         le=1024,
         description=(
-            "Samples of one length that the codec takes at once: a CPU gains nothing by more; a "
-            "GPU takes 32 or more."
+            "Samples of one length that the codec takes at once: "
+            "a CPU gains nothing by more; a GPU takes 32 or more."
         ),
     )
     readers: int = Field(
@@ -464,8 +468,8 @@ class CaptionRecipe(Record):
     paraphraser: Writer = Field(
         Writer.RULES,
         description=(
-            "Who paraphrases: rules (offline, free), or openai: any server that speaks its "
-            "protocol."
+            "Who paraphrases: rules (offline, free), or openai: "
+            "any server that speaks its protocol."
         ),
     )
     min_similarity: float = Field(
@@ -473,8 +477,8 @@ class CaptionRecipe(Record):
         ge=-1,
         le=1,
         description=(
-            "MiniLM similarity to its source below which a model's paraphrase is dropped: its "
-            "meaning went astray."
+            "MiniLM similarity to its source below which a model's "
+            "paraphrase is dropped: its meaning went astray."
         ),
     )
     max_similarity: float = Field(
@@ -508,8 +512,8 @@ class CaptionRecipe(Record):
     min_tempo_confidence: Confidence = Field(
         0.8,
         description=(
-            "No sentence states a tempo below this confidence: of those above, 95 to 98 % are "
-            "right."
+            "No sentence states a tempo below this confidence: "
+            "of those above, 95 to 98 % are right."
         ),
     )
     min_meter_confidence: Confidence = Field(0.8, description="Nor a meter below this.")
@@ -523,8 +527,8 @@ class CaptionRecipe(Record):
     def _check(self) -> Self:
         if len(self.sentences) > 5 or abs(sum(self.sentences) - 1) > 1e-6:
             raise SchemaError(
-                "caption.sentences must be at most five chances that add up to 1, not "
-                f"{self.sentences}"
+                "caption.sentences must be at most five "
+                f"chances that add up to 1, not {self.sentences}"
             )
         return self
 
@@ -544,9 +548,11 @@ class LlmRecipe(Record):
     model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")
     base_url: str = Field(
         "",
-        description="Another server of the same protocol (vLLM, llama.cpp, Ollama): "
-        "http://127.0.0.1:8000/v1. One with a key or a password "
-        "in its address goes into OPENAI_BASE_URL.",
+        description=(
+            "Another server of the same protocol (vLLM, llama.cpp, Ollama): "
+            "http://127.0.0.1:8000/v1. One with a key or a password "
+            "in its address goes into OPENAI_BASE_URL."
+        ),
     )
     temperature: float = Field(
         1.0, ge=0, le=2, description="Sampling temperature. OpenAI's default: 1."
@@ -564,8 +570,8 @@ class LlmRecipe(Record):
         0.0,
         ge=0,
         description=(
-            "A hard stop: no call is made whose worst case would exceed it. `obbligato captions "
-            "quote` says what to expect."
+            "A hard stop: no call is made whose worst case would exceed it. "
+            "`obbligato captions quote` says what to expect."
         ),
     )
     prices: dict[str, Price] = Field(
@@ -576,8 +582,8 @@ class LlmRecipe(Record):
             "gpt-4.1": Price(prompt=2.00, answer=8.00),
         },
         description=(
-            "US dollars per million tokens, prompt and answer, as OpenAI listed them in 2025. "
-            "Check yours; your own server: 0."
+            "US dollars per million tokens, prompt and answer, "
+            "as OpenAI listed them in 2025. Check yours; your own server: 0."
         ),
     )
     concurrency: int = Field(8, ge=1, le=1024, description="Calls under way at once.")
@@ -596,8 +602,8 @@ class LlmRecipe(Record):
         90_000,
         ge=0,
         description=(
-            "How long a run waits for its batches (a day and an hour); after that, or when "
-            "killed, the next run goes on."
+            "How long a run waits for its batches (a day and an hour); "
+            "after that, or when killed, the next run goes on."
         ),
     )
     batch_poll_s: float = Field(60, gt=0, description="Seconds between two looks at a batch.")
@@ -615,8 +621,8 @@ class LlmRecipe(Record):
         ):
             if sign in url:
                 raise ValueError(
-                    f"it holds {what}, which would be stored with the build; set such an address "
-                    "in OPENAI_BASE_URL instead"
+                    f"it holds {what}, which would be stored with the build; "
+                    "set such an address in OPENAI_BASE_URL instead"
                 )
         return url
 

@@ -18,9 +18,7 @@ class Record(BaseModel):
     )
 
     def replaced(self, **fields: object) -> Self:
-        """A copy with some fields replaced, validated again (pydantic's own copy does not
-        validate).
-        """
+        """A copy with some fields replaced, validated again (pydantic's copy does not validate)."""
         return type(self).model_validate(
             {**{name: getattr(self, name) for name in type(self).model_fields}, **fields}
         )

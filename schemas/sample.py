@@ -37,9 +37,8 @@ class Sample(Record):
     controls: Controls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    song_s: PositiveSeconds | None = (
-        None  # length of the whole source; none in shards from before schema version 5
-    )
+    # length of the whole source; none in shards from before schema version 5
+    song_s: PositiveSeconds | None = None
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
 
     @property
@@ -56,8 +55,7 @@ class Sample(Record):
 
 
 def sample_features() -> dict[str, object]:
-    """Features of our shards for ``datasets.Features.from_dict``, so that `datasets` need not guess
-    types.
+    """Features of our shards for ``datasets.Features.from_dict``, so that no type is guessed.
 
     >>> sample_features()["flac"]["_type"]
     'Audio'

@@ -8,9 +8,8 @@ from pydantic import BaseModel
 
 from schemas.errors import SchemaError
 
-Shape = (
-    str | list["Shape"] | dict[str, "Shape"]
-)  # "float", ["float"] is a list of them, {"name": …} a record
+# "float", ["float"] is a list of them, {"name": …} a record
+Shape = str | list["Shape"] | dict[str, "Shape"]
 _SCALARS = {float: "float", int: "int", str: "string", bool: "bool"}
 
 
@@ -43,9 +42,7 @@ def shape_of(annotation: Any) -> Shape:
 
 
 def features_of(annotation: Any) -> Any:
-    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}`` and so
-    on.
-    """
+    """The shape as `datasets` writes features: ``{"dtype": "float64", "_type": "Value"}``, …."""
     return _features(shape_of(annotation))
 
 

@@ -15,8 +15,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ShardIndex(Record):
-    """The JSON beside a shard. `offsets` say where each sample's first header stands, and where the
-    last sample ends.
+    """The JSON beside a shard.
+
+    `offsets` say where each sample's first header stands, and where the last sample ends.
     """
 
     model_config = ConfigDict(extra="ignore")  # later versions may say more
@@ -25,9 +26,8 @@ class ShardIndex(Record):
     bytes: Count
     sha256: Sha256
     keys: tuple[str, ...]
-    duration_s: Seconds | None = (
-        None  # none in an index from before it was written, as with `offsets`
-    )
+    # none in an index from before it was written, as with `offsets`
+    duration_s: Seconds | None = None
     offsets: tuple[int, ...] | None = None
 
     @model_validator(mode="after")
@@ -36,8 +36,8 @@ class ShardIndex(Record):
             return self
         if len(self.offsets) != self.count + 1:
             raise SchemaError(
-                f"offsets: {len(self.offsets)} of them for {self.count} samples; expected one "
-                "more than samples"
+                f"offsets: {len(self.offsets)} of them for "
+                f"{self.count} samples; expected one more than samples"
             )
         if (
             self.offsets[0] < 0

@@ -1,6 +1,4 @@
-"""The demo: a dozen composed pieces, a corpus built from them, and how well each label was
-recovered.
-"""
+"""The demo: a dozen composed pieces, a corpus of them, and how well labels were recovered."""
 
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,9 +19,7 @@ CORPUS: Final = "corpus"
 
 
 class Demo(NamedTuple):
-    """What the demo made: the corpus's folder, its dataset.json, and mean agreement with the
-    truth.
-    """
+    """What the demo made: the corpus's folder, its dataset.json, mean agreement with the truth."""
 
     out: str
     dataset: dict[str, Any]

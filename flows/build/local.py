@@ -44,6 +44,7 @@ def build(
     shrink: bool = False,
 ) -> dict[str, Any]:
     """Build a dataset, or finish one: buckets whose inputs and recipe have not changed are skipped.
+
     Returns dataset.json.
 
     Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
@@ -116,6 +117,7 @@ def _renewed(
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> dict[str, Any]:
     """Run the last stage again on a whole build, whatever its markers say, and close it again.
+
     Returns dataset.json.
     """
     store = Store(out)
@@ -143,8 +145,8 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
             for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
         ):
             raise PipelineError(
-                f"{store.url}: stage {stage.name} is unfinished or stale; run `obbligato build` "
-                "again before it is verified"
+                f"{store.url}: stage {stage.name} is unfinished or stale; "
+                "run `obbligato build` again before it is verified"
             )
     for job in jobs:
         store.delete(marker_name(order[-1].folder, job.bucket))
@@ -160,9 +162,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> dic
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> dict[str, Any]:
-    """Do the dead of a build again, all or those with these keys; their rows in the ledger are
-    replaced.
-    """
+    """Do the dead of a build again, all or those with these keys; their rows are replaced."""
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)

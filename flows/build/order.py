@@ -19,10 +19,8 @@ from pipelines.stages.texts import (
 )
 from schemas.recipe import Recipe
 
-BEFORE: Final[tuple[Stage, ...]] = (
-    probe.STAGE,
-    cut.STAGE,
-)  # over slices of the listing; then clips are settled in buckets
+# over slices of the listing; then clips are settled in buckets
+BEFORE: Final[tuple[Stage, ...]] = (probe.STAGE, cut.STAGE)
 ORDER: Final[tuple[Stage, ...]] = (  # over buckets
     annotate.STAGE,
     embed_audio.STAGE,
@@ -40,9 +38,8 @@ ORDER: Final[tuple[Stage, ...]] = (  # over buckets
     pack.STAGE,
     verify.STAGE,
 )
-WORDS: Final = (
-    embed_vocabulary.STAGE
-)  # over slices of the vocabularies; before clips are matched to them
+# over slices of the vocabularies; before clips are matched to them
+WORDS: Final = embed_vocabulary.STAGE
 STAGES: Final = {stage.name: stage for stage in (*BEFORE, *ORDER, WORDS)}
 MARKED: Final = (  # folders of a build by any recipe whose buckets or slices have markers
     "listing",

@@ -1,6 +1,4 @@
-"""Recipes as files, ready ones by name, and flags: reading, overriding, and printing with a comment
-per knob.
-"""
+"""Recipes as files, ready ones by name, and flags: read, overridden, printed with comments."""
 
 import json
 import re
@@ -44,13 +42,13 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
 
 
 def recipe_text(path: Path) -> str:
-    """The TOML of a recipe's file, or of a ready recipe by its name. Raises `UsageError` where
-    there is neither.
+    """The TOML of a recipe's file, or of a ready recipe by its name.
+
+    Raises `UsageError` where there is neither.
     """
     ready = ready_recipes()
-    if str(path) in ready and (
-        path.is_dir() or not path.exists()
-    ):  # a folder of that name holds the data, as like as not
+    # a folder of that name holds the data, as like as not
+    if str(path) in ready and (path.is_dir() or not path.exists()):
         return (_READY / f"{path}.toml").read_text(encoding="utf-8")
     try:
         return path.read_text(encoding="utf-8")
@@ -105,8 +103,9 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Plain values with ``section.key=value`` settings laid over them. Raises `UsageError` for any
-    other form.
+    """Plain values with ``section.key=value`` settings laid over them.
+
+    Raises `UsageError` for any other form.
     """
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -125,8 +124,9 @@ def validated(values: dict[str, Any]) -> Recipe:
 
 
 def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
-    """A record from plain values. Raises `UsageError` that names each problem, and says where to
-    look.
+    """A record from plain values.
+
+    Raises `UsageError` that names each problem, and says where to look.
     """
     try:
         return kind.model_validate(values)

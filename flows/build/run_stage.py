@@ -1,6 +1,4 @@
-"""One stage over all its units: which are waiting, what is told while they are done, what came of
-them.
-"""
+"""One stage over all its units: which wait, what is told meanwhile, what came of them."""
 
 import threading
 import time
@@ -30,9 +28,7 @@ _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
 
 
 class StepProgress(NamedTuple):
-    """What a build reports while it runs: the step, work done so far and in all (inputs, or
-    clips).
-    """
+    """What a build reports while it runs: the step, work done and in all (inputs, or clips)."""
 
     step: str
     done: int
@@ -86,8 +82,9 @@ def watched(watch: Watch, lock: Lock) -> Watch:
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
-    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips. Raises
-    `PipelineError` before they are known.
+    """Units of a stage and their sizes: slices in inputs or texts, or buckets in clips.
+
+    Raises `PipelineError` before they are known.
     """
     if stage in BEFORE:
         sizes, before = read_listing, "list"
@@ -99,8 +96,8 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
         return sizes(store)
     except FileNotFoundError as error:
         raise PipelineError(
-            f"{store.url}: step {stage.name} needs step {before}, which is not done; run "
-            "`obbligato build`"
+            f"{store.url}: step {stage.name} needs step {before}, "
+            "which is not done; run `obbligato build`"
         ) from error
 
 
@@ -113,8 +110,9 @@ def run_stage(
     watch: Watch,
     share: Share = WHOLE,
 ) -> Report:
-    """Run a stage over all its units, or a share of them, that are not done. Raises `PipelineError`
-    where some stay unfinished.
+    """Run a stage over all its units, or a share of them, that are not done.
+
+    Raises `PipelineError` where some stay unfinished.
     """
     if not stage.asked(recipe):
         return Report(stage.name, {})

@@ -53,22 +53,21 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
             )
     check_engine(engine, out)
     check_folder(Store(out))
-    check_annotators((recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key))
+    check_annotators(recipe.annotate)
     if recipe.caption.paraphraser is Writer.OPENAI:
         from pipelines.llm.openai_server import Server
 
         price_of(recipe.llm)
         Server.check(recipe.llm)
     check_models(recipe)
-    firsts = [
-        next(list_sources([source], Store(out), recipe), None) for source in sources
-    ]  # each is looked at, so each must exist
+    # each is looked at, so each must exist
+    firsts = [next(list_sources([source], Store(out), recipe), None) for source in sources]
     if not any(firsts):
         raise UsageError(f"nothing to build from in {', '.join(sources)}: no files")
 
 
 def check_models(recipe: Recipe) -> None:
-    """Refuse a codec, an embedder, a vocabulary, or an optional package that is not there."""
+    """Refuse a codec, embedder, vocabulary or optional package that is missing."""
     if recipe.encodes:
         codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):
@@ -104,9 +103,8 @@ def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
     """
     stored = _anywhere(recipe)
     trust(out, wanted(stored))
-    with suppress(
-        PipelineError
-    ):  # a machine that cannot remember where a build reads asks when it is gone on with by hand
+    # a machine that cannot remember where a build reads asks when it is gone on with by hand
+    with suppress(PipelineError):
         trust(out, reached(map(absolute, sources), stored))
 
 
@@ -156,8 +154,9 @@ def run_step(
     *,
     shrink: bool = False,
 ) -> Report:
-    """Take one step of a build that has begun, or a share of it. Raises `PipelineError` where it
-    cannot finish.
+    """Take one step of a build that has begun, or a share of it.
+
+    Raises `PipelineError` where it cannot finish.
 
     Only a run that is told to `shrink` may remove many songs.
     """
@@ -220,8 +219,9 @@ def new_run() -> str:
 
 
 def trusted_build(out: str) -> tuple[list[str], Recipe]:
-    """Sources and recipe of a build, to go by. Raises `NotTrusted` where its recipe names what
-    nobody has named by hand for it.
+    """Sources and recipe of a build, to go by.
+
+    Raises `NotTrusted` where its recipe names what nobody has named by hand for it.
     """
     sources, recipe = stored_build(out)
     check_recipe(out, recipe)
@@ -248,8 +248,8 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
     sources = store.read_json(SOURCES)
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise Damaged(
-            f"{out}/{SOURCES} is not a list of places; build again with your own sources, and it "
-            "is written anew"
+            f"{out}/{SOURCES} is not a list of places; "
+            "build again with your own sources, and it is written anew"
         )
     try:
         return sources, validated(tomllib.loads(store.read_bytes(RECIPE).decode()))
@@ -260,6 +260,6 @@ def stored_build(out: str) -> tuple[list[str], Recipe]:
         FileNotFoundError,
     ) as error:
         raise Damaged(
-            f"{out}/{RECIPE} is not a recipe ({error}); build again with your own, and it is "
-            "written anew"
+            f"{out}/{RECIPE} is not a recipe ({error}); "
+            "build again with your own, and it is written anew"
         ) from error

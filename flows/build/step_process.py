@@ -1,5 +1,6 @@
-"""Steps in a process of their own, which ends with the one that started it, whatever ends that. It
-stays warm for the next step.
+"""Steps in a process of their own, which ends with the one that started it, whatever ends that.
+
+It stays warm for the next step.
 """
 
 import json
@@ -24,8 +25,9 @@ _LAST_LINES: Final = 5  # of the error output of a process that died, for the me
 
 
 class StepFailed(Exception):
-    """A step ended without success. `final` says that trying again is of no use, `unheard` that its
-    process went without a word.
+    """A step ended without success.
+
+    `final` says that trying again is of no use, `unheard` that its process went without a word.
     """
 
     def __init__(self, message: str, *, final: bool = False, unheard: bool = False) -> None:
@@ -223,9 +225,7 @@ class StepProcesses:
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
-        """Take a step in an idle process or a new one; a process in which it failed is not used
-        again.
-        """
+        """Take a step in an idle process or a new one; one in which it failed is not used again."""
         while True:
             process, is_new = self._ready()
             try:

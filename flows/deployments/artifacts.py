@@ -23,9 +23,8 @@ from pipelines.stages.texts.gather_vocabulary import gathered
 from pipelines.storage.store import Store
 
 _LONGEST: Final = 600  # characters of an example
-_EVERY_S: Final = (
-    5.0  # between two looks at a step's progress: each is a request, and the server's work
-)
+# between two looks at a step's progress: each is a request, and the server's work
+_EVERY_S: Final = 5.0
 
 
 class StepProgressBar:
@@ -97,9 +96,11 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
         ("landed", counts.get("landed", 0)),
     ]
     lines = [
-        f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
-        f"${told['budget_usd']:.2f} in all. "
-        "What is set aside for calls of unknown end counts as spent.",
+        (
+            f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
+            f"${told['budget_usd']:.2f} in all. "
+            "What is set aside for calls of unknown end counts as spent."
+        ),
         "",
         *_markdown_table(("", "count"), [*rows, ("unanswered", counts.get("unanswered", 0))]),
         "",
@@ -133,8 +134,8 @@ def label_report(stats: LabelStats, vocabularies: Mapping[str, Mapping[str, Any]
     """The same, in Markdown; and what became of the vocabularies' texts."""
     lines = [
         (
-            f"{stats.labelled:,} of {stats.samples:,} samples ({100 * stats.coverage:.1f} %) have "
-            "labels."
+            f"{stats.labelled:,} of {stats.samples:,} samples "
+            f"({100 * stats.coverage:.1f} %) have labels."
         ),
         "",
     ]

@@ -22,9 +22,8 @@ from prefect.exceptions import ObjectNotFound
 from flows.deployments.build_corpus import DEAD_EVENT
 from pipelines.storage.lock import LEASE_S
 
-SILENCE_S: Final = (
-    LEASE_S + 60
-)  # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+# of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
+SILENCE_S: Final = LEASE_S + 60
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
 _FLOWS: Final = ("build-corpus", "nightly", "backfill", "train", "pipeline")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
@@ -34,9 +33,7 @@ _OURS: Final = [
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations; `block` names a notification block as ``type/name``, such as
-    ``slack-webhook/alerts``.
-    """
+    """The automations; `block`: a notification block's ``type/name``, ``slack-webhook/alerts``."""
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(
@@ -67,9 +64,8 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     )
     if not block:
         return [vanished, again]
-    loaded: Any = Block.load(
-        block
-    )  # both kinds of call have one name; outside an event loop it answers at once
+    # both kinds of call have one name; outside an event loop it answers at once
+    loaded: Any = Block.load(block)
     told = loaded._block_document_id
     if told is None:
         raise ValueError(f"block {block} is not stored on the server")
@@ -122,8 +118,9 @@ def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
 
 
 def publish(wanted: Sequence[Automation]) -> list[str]:
-    """Create automations on the server, or bring those of the same name up to date. Returns their
-    names.
+    """Create automations on the server, or bring those of the same name up to date.
+
+    Returns their names.
     """
     for automation in wanted:
         try:
@@ -142,7 +139,7 @@ def main() -> None:
         "--block", default="", help="notification block as type/name, such as slack-webhook/alerts"
     )
     for name in publish(automations(parser.parse_args().block)):
-        print(name)
+        print(name)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -31,16 +31,16 @@ from pipelines.trust.trusted import wanted
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
-TAGS: Final = {
-    "paraphrase": ("obbligato-llm",)
-}  # `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+# `prefect concurrency-limit create obbligato-llm 1`: one run at a time asks the model
+TAGS: Final = {"paraphrase": ("obbligato-llm",)}
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EngineSettings(BaseModel):
-    """Where the work is done. `slices` shares of each stage run side by side: here, or on the Dask
-    cluster at `dask`.
+    """Where the work is done.
+
+    `slices` shares of each stage run side by side: here, or on the Dask cluster at `dask`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,8 +57,8 @@ class EngineSettings(BaseModel):
     def _check(self) -> Self:
         if self.dask and self.slices < 2:
             raise ValueError(
-                "a Dask cluster shares the work by slices: set slices to a few times the number "
-                "of its workers"
+                "a Dask cluster shares the work by slices: "
+                "set slices to a few times the number of its workers"
             )
         return self
 
@@ -153,15 +153,16 @@ def started_run(
     """
     if out.startswith("memory://"):
         raise UsageError(
-            f"{out} lies in one process's memory, and steps run in others; name a folder or "
-            "another URL"
+            f"{out} lies in one process's memory, "
+            "and steps run in others; name a folder or another URL"
         )
     with hold(Store(out), f"flow run {flow_run.name or 'without a name'}") as lock:
+        # all of it was checked
         run_folder, holder, named = (
             new_run(),
             lock.holder.holder_id,
             (*wanted(recipe), *links_out(Store(out))),
-        )  # all of it was checked
+        )
         order = Order(
             out,
             run_folder,

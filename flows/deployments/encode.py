@@ -21,6 +21,7 @@ def encode_corpus(
     max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
     """Encode every sample's audio, and write the shards anew from the audio that stands in them.
+
     New inputs are not looked for.
     """
     if not encode.codec:

@@ -1,6 +1,4 @@
-"""The flow for schedules: look at the sources, build only what is new, publish a version, say what
-changed.
-"""
+"""The flow for schedules: build what is new at the sources, publish a version, say so."""
 
 from typing import Any
 
@@ -27,8 +25,9 @@ def nightly(
     max_dead_share: Share = 0.05,
     shrink: bool = False,
 ) -> dict[str, Any] | State[Any]:
-    """Bring a dataset up to date with its sources. Steps find out by themselves what is done; where
-    all is, nothing is new.
+    """Bring a dataset up to date with its sources.
+
+    Steps find out by themselves what is done; where all is, nothing is new.
 
     Songs that came get shards of their own; shards that nothing touches keep their bytes. Each
     change is a new version. A night on which many songs would go stops instead, unless told to

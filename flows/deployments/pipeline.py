@@ -4,7 +4,8 @@ one run with one lineage.
 Its folder::
 
     corpus/   the build: dataset.json names recipe, tools, licences and shards
-    model/    the run: model.json names the dataset.json by its SHA-256, the training recipe, and the figures of the report
+    model/    the run: model.json names the dataset.json by its SHA-256, the training recipe, and
+              the figures of the report
     report/   what `obbligato evaluate` found: report.json, and a page to look at and listen to
 """
 
@@ -49,6 +50,7 @@ def pipeline(
     evaluation: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Build a corpus from music, train a model on it, and measure whether it plays what is asked.
+
     Run again, it goes on where it was.
 
     The build labels if its recipe names vocabularies, and encodes for the codec that is trained on.
@@ -57,9 +59,8 @@ def pipeline(
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
     built_by = with_latents(recipe, train_recipe(preset, None, list(settings), [corpus]))
-    launching.made.check(
-        train_job([corpus], model, preset, settings, launching)
-    )  # before the build, not after it
+    # before the build, not after it
+    launching.made.check(train_job([corpus], model, preset, settings, launching))
     totals = build_corpus(sources, corpus, built_by, engine, max_dead_share)
     trained = train_model([corpus], model, preset, settings, launching)
     if Store(model).exists(DOCUMENT):
@@ -77,8 +78,9 @@ def pipeline(
 
 
 def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
-    """The recipe of the build with latents of the codec that is trained on. Raises `UsageError`
-    where it asks for those of another.
+    """The recipe of the build with latents of the codec that is trained on.
+
+    Raises `UsageError` where it asks for those of another.
 
     >>> from training.run.presets import ready_recipe
     >>> with_latents(Recipe(), ready_recipe("tiny")).encode.codec

@@ -29,8 +29,9 @@ Shards = Annotated[
 
 @task(task_run_name="train, turn {turn}", cache_policy=NO_CACHE, retries=0)
 def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
-    """Submit a job and follow it to its end; what it prints goes to the log. However this ends,
-    nothing of the job runs on.
+    """Submit a job and follow it to its end; what it prints goes to the log.
+
+    However this ends, nothing of the job runs on.
     """
     logger = get_run_logger()
     return followed(launching.made, job, logger.info)
@@ -68,9 +69,7 @@ def train_model(
 
 
 def shown_model(out: str) -> dict[str, Any]:
-    """Show the model card of a run; where its folder is on other machines alone, say where to
-    look.
-    """
+    """Show the model card of a run; where its folder is on other machines, say where to look."""
     store, name = Store(out), absolute(out).rstrip("/").rpartition("/")[2]
     url = out if "://" in out else f"file://{out}"
     create_link_artifact(

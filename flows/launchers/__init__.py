@@ -1,24 +1,24 @@
-"""Where training runs: here, on a Slurm cluster, on Kubernetes. One launcher per file, all behind
-`Launcher`; local.py is the place to start reading.
+"""Where training runs: here, on a Slurm cluster, on Kubernetes, or where a plug-in
+(pipelines/plug_ins.py) takes it. One launcher per file, all behind `Launcher`; local.py is the
+place to start reading.
 """
 
-from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from flows.launchers.job import Count, Ended, Handle, Launcher, TrainJob, followed, launched
-from flows.launchers.kubernetes import KubernetesLauncher, KubernetesSettings
-from flows.launchers.local import LocalLauncher, LocalSettings
-from flows.launchers.slurm import SlurmLauncher, SlurmSettings
+from pipelines.errors import PipelineError
+from pipelines.plug_ins import Door
 from schemas.errors import SchemaError
 from schemas.record import Record
 
 __all__ = (
+    "LAUNCHERS",
     "Ended",
     "Handle",
     "Launcher",
-    "LauncherName",
+    "LauncherModule",
     "Launching",
     "TrainJob",
     "followed",
@@ -26,19 +26,25 @@ __all__ = (
 )
 
 
-class LauncherName(StrEnum):
-    """The launchers there are."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
-    KUBERNETES = "kubernetes"
+SettingsT = TypeVar("SettingsT", bound=Record)
 
 
-_SETTINGS: Final[dict[LauncherName, type[Record]]] = {
-    LauncherName.LOCAL: LocalSettings,
-    LauncherName.SLURM: SlurmSettings,
-    LauncherName.KUBERNETES: KubernetesSettings,
-}
+class LauncherModule(Protocol[SettingsT]):
+    """What a launcher's module offers."""
+
+    SETTINGS: type[SettingsT]  # their knobs are what `--launch knob=value` sets
+
+    def open_launcher(self, settings: SettingsT) -> Launcher:
+        """The launcher, ready for jobs."""
+        ...
+
+
+LAUNCHERS: Final = Door[LauncherModule[Record]](
+    kind="launcher",
+    group="obbligato.launchers",
+    built_in={name: f"{__name__}.{name}" for name in ("local", "slurm", "kubernetes")},
+    needs=("SETTINGS", "open_launcher"),
+)
 
 
 class Launching(Record):
@@ -48,7 +54,7 @@ class Launching(Record):
     'SlurmLauncher'
     """
 
-    launcher: LauncherName = Field(LauncherName.LOCAL, description="local, slurm or kubernetes.")
+    launcher: str = Field("local", description="local, slurm, kubernetes, or a plug-in's name.")
     processes: Count = Field(1, description="On each node; on GPUs, one for each.")
     nodes: Count = Field(1, description="Machines.")
     requeues: int = Field(
@@ -60,9 +66,18 @@ class Launching(Record):
         {}, description="Of the launcher, such as partition, time, image, namespace, gpus."
     )
 
+    @field_validator("launcher")
+    @classmethod
+    def _offered(cls, name: str) -> str:
+        try:
+            LAUNCHERS.offer(name)
+        except PipelineError as error:
+            raise SchemaError(str(error)) from error
+        return name
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        kind = _SETTINGS[self.launcher]
+        kind = LAUNCHERS.offer(self.launcher).SETTINGS
         try:
             kind.model_validate(self.settings)
         except ValidationError as error:
@@ -81,11 +96,8 @@ class Launching(Record):
     @property
     def made(self) -> Launcher:
         """The launcher, ready for jobs."""
-        if self.launcher is LauncherName.SLURM:
-            return SlurmLauncher(SlurmSettings.model_validate(self.settings))
-        if self.launcher is LauncherName.KUBERNETES:
-            return KubernetesLauncher(KubernetesSettings.model_validate(self.settings))
-        return LocalLauncher(LocalSettings.model_validate(self.settings))
+        module = LAUNCHERS.offer(self.launcher)
+        return module.open_launcher(module.SETTINGS.model_validate(self.settings))
 
     def job(self, arguments: tuple[str, ...], out: str) -> TrainJob:
         """A command of ours as this place runs it."""

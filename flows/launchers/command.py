@@ -76,9 +76,8 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
     """
 
     def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(
-            number, signal.SIG_DFL
-        )  # a second one ends this process, and what runs here with it
+        # a second one ends this process, and what runs here with it
+        signal.signal(number, signal.SIG_DFL)
         raise _Stopped
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -103,16 +102,17 @@ def check_end(ended: Ended, out: str) -> None:
             f"the first error in {ended.log}" if ended.log else "the first error that it printed"
         )
         raise UsageError(
-            f"training ended with status {ended.status}; {where} says why. The same command goes "
-            f"on in {out}"
+            f"training ended with status {ended.status}; "
+            f"{where} says why. The same command goes on in {out}"
         )
 
 
 def stopped(ended: Ended, job: TrainJob) -> str:
     """What there is to say of a job that was stopped and that nobody put back.
 
-    >>> stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
-    'training in /m was stopped 3 times, as often as it may go on, and has more to do; the same command goes on'
+    >>> said = stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
+    >>> said.partition(";")[0]
+    'training in /m was stopped 3 times, as often as it may go on, and has more to do'
     """
     how = (
         f"{job.requeues + 1} times, as often as it may go on,"

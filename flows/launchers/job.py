@@ -13,14 +13,11 @@ from flows.errors import UsageError
 from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
-REQUEUE: Final = (
-    75  # EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
-)
+# EX_TEMPFAIL, from a run that was stopped with a checkpoint: the same command goes on
+REQUEUE: Final = 75
 TERMINATED: Final = 143  # a shell's status of what SIGTERM has ended
-STOPPED: Final = (
-    REQUEUE,
-    TERMINATED,
-)  # and by SIGTERM, before it could write one: what ended it came from outside all the same
+# and by SIGTERM, before it could write one: what ended it came from outside all the same
+STOPPED: Final = (REQUEUE, TERMINATED)
 # tells a run that a scheduler started it, which may have killed another in its place
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
@@ -35,9 +32,8 @@ class TrainJob(Record):
     out: str  # the run's folder, as the machines that train see it
     processes: Count = 1  # on each node; on GPUs, one for each
     nodes: Count = 1
-    requeues: Annotated[int, Field(ge=0)] = (
-        10  # how often it may go on after a stop that nobody here asked for
-    )
+    # how often it may go on after a stop that nobody here asked for
+    requeues: Annotated[int, Field(ge=0)] = 10
     module: str = "flows.cli"
 
     @property
@@ -79,8 +75,9 @@ class Handle(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a job ended. `requeue`: it was stopped from outside and has more to do, and submitting it
-    again goes on.
+    """How a job ended.
+
+    `requeue`: it was stopped from outside and has more to do, and submitting it again goes on.
     """
 
     status: int
@@ -98,12 +95,14 @@ class Launcher(Protocol):
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
         """The job of the same folder that is at work or in the queue: its follower may have gone.
+
         One that is ending is waited for.
         """
 
     def submit(self, job: TrainJob) -> Handle:
-        """Start a job, or hand it to a scheduler. Raises `UsageError` where it is refused; whatever
-        is raised, no job is left behind.
+        """Start a job, or hand it to a scheduler.
+
+        Raises `UsageError` where it is refused; whatever is raised, no job is left behind.
         """
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
@@ -160,6 +159,5 @@ def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
     if asked and asked != wanted:
         tell(
             f"{what} was submitted with other options, or by another version, and goes on with "
-            "those. "
-            "To change them: stop this command, which cancels the job, and give it again"
+            "those. To change them: stop this command, which cancels the job, and give it again"
         )

@@ -40,14 +40,14 @@ class KubernetesLauncher:
         """
         if not self._settings.image:
             raise UsageError(
-                "the kubernetes launcher needs an image: --launch image=REGISTRY/obbligato:TAG, "
-                "made by infra/container"
+                "the kubernetes launcher needs an image: "
+                "--launch image=REGISTRY/obbligato:TAG, made by infra/container"
             )
         if not PurePosixPath(job.out).is_relative_to(self._settings.mount):
             claim, mount = self._settings.claim, self._settings.mount
             raise UsageError(
-                f"{job.out}: pods write to the claim {claim} alone, mounted at {mount}: name a "
-                "folder below it"
+                f"{job.out}: pods write to the claim {claim} alone, "
+                f"mounted at {mount}: name a folder below it"
             )
         require("kubectl", needed=_NEEDED)
 
@@ -167,8 +167,9 @@ class KubernetesLauncher:
                     ).splitlines()
 
     def cancel(self, handle: Handle) -> None:
-        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint. It is to be seen
-        until they have gone.
+        """Delete the Job: its pods get SIGTERM and `grace_s` for their checkpoint.
+
+        It is to be seen until they have gone.
         """
         self._kubectl(
             "delete",
@@ -217,3 +218,11 @@ def _ends(job: Mapping[str, Any]) -> dict[str, str]:
     return {
         one["type"]: f"{one.get('reason', '')} {one.get('message', '')}".strip() for one in true
     }
+
+
+SETTINGS: type[KubernetesSettings] = KubernetesSettings
+
+
+def open_launcher(settings: KubernetesSettings) -> KubernetesLauncher:
+    """The launcher, ready for jobs."""
+    return KubernetesLauncher(settings)

@@ -164,8 +164,8 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
         "env": [
             *secrets,
             {"name": LAUNCHED, "value": "kubernetes"},
-            {"name": "OMP_NUM_THREADS", "value": "4"},
-        ],  # the image's is 1, for builds
+            {"name": "OMP_NUM_THREADS", "value": "4"},  # the image's is 1, for builds
+        ],
         "resources": {
             "requests": {"cpu": settings.cpu, "memory": settings.memory, **whole},
             "limits": {"memory": settings.memory, **whole},

@@ -1,6 +1,4 @@
-"""What pods of a Job have to say: why they wait, how they ended, and what the first of them
-prints.
-"""
+"""What pods of a Job have to say: why they wait, how they ended, what the first prints."""
 
 import os
 import time
@@ -37,7 +35,8 @@ def first_failure(pods: Sequence[Pod]) -> int:
 def waits(pod: Pod) -> str:
     """Why a pod does not start, where it is not merely on its way.
 
-    >>> waits({"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}})
+    >>> waiting = {"reason": "ErrImagePull", "message": "no such image"}
+    >>> waits({"status": {"containerStatuses": [{"state": {"waiting": waiting}}]}})
     'ErrImagePull: no such image'
     """
     scheduled = [
@@ -55,7 +54,8 @@ def waits(pod: Pod) -> str:
 def failure(pod: Pod) -> str:
     """How a pod failed, in words; none for one that has not.
 
-    >>> failure({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}})
+    >>> ended = {"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    >>> failure({"status": {"phase": "Failed", "containerStatuses": [ended]}})
     'ended with status 137: OOMKilled, it needs more memory (--launch memory=…)'
     """
     if pod["status"].get("phase") != "Failed":

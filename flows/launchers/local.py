@@ -1,6 +1,4 @@
-"""Training on this machine, in a process group that ends with this process and with the flow it
-belongs to.
-"""
+"""Training on this machine, in a process group that ends with this process and its flow."""
 
 import os
 
@@ -36,19 +34,17 @@ class LocalLauncher:
         """Raises `UsageError` for more than one node, and for a run's folder that is a URL."""
         if job.nodes > 1:
             raise UsageError(
-                f"the local launcher has one machine, not {job.nodes}: --nodes 1, or --launcher "
-                "slurm or kubernetes"
+                f"the local launcher has one machine, not {job.nodes}: "
+                "--nodes 1, or --launcher slurm or kubernetes"
             )
         if "://" in job.out:
             raise UsageError(
-                f"{job.out}: a run is written to a folder of this machine, such as a mounted "
-                "disk, not to a URL"
+                f"{job.out}: a run is written to a folder of this "
+                "machine, such as a mounted disk, not to a URL"
             )
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """None: a run here ends with whoever started it, and another one is refused by the run's
-        lock.
-        """
+        """None: a run here ends with its starter, and another one is refused by the run's lock."""
 
     def submit(self, job: TrainJob) -> Handle:
         """Start a job."""
@@ -60,8 +56,9 @@ class LocalLauncher:
         return Handle(str(group.pid))
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
-        """Tell what it prints until it has ended. A stop with a checkpoint came from outside: a
-        cancelled job is not followed.
+        """Tell what it prints until it has ended.
+
+        A stop with a checkpoint came from outside: a cancelled job is not followed.
         """
         group = self._running[handle.name]
         for _, line in group.lines():
@@ -75,3 +72,11 @@ class LocalLauncher:
         group = self._running.pop(handle.name, None)
         if group is not None:
             group.stop(self._settings.grace_s)
+
+
+SETTINGS: type[LocalSettings] = LocalSettings
+
+
+def open_launcher(settings: LocalSettings) -> LocalLauncher:
+    """The launcher, ready for jobs."""
+    return LocalLauncher(settings)

@@ -23,9 +23,8 @@ import psutil
 from flows.launchers.job import PORT, STOPPED
 from pipelines.engine.child_process import die_with, tie
 
-_PEERS_S: Final = (
-    60.0  # that processes get to notice that one of them has failed: they wait for it in vain
-)
+# that processes get to notice that one of them has failed: they wait for it in vain
+_PEERS_S: Final = 60.0
 _KILLED: Final = 128  # and the signal's number: a shell's status of what a signal ended
 
 
@@ -34,7 +33,8 @@ def variables(
 ) -> list[dict[str, str]]:
     """The variables of each process of a node.
 
-    >>> [(one["RANK"], one["LOCAL_RANK"], one["WORLD_SIZE"]) for one in variables(1, 2, 2, "host", 1)]
+    >>> second = variables(1, 2, 2, "host", 1)
+    >>> [(one["RANK"], one["LOCAL_RANK"], one["WORLD_SIZE"]) for one in second]
     [('2', '0', '4'), ('3', '1', '4')]
     """
     common = {
@@ -121,9 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die_with(told.parent)
     if told.processes * told.nodes == 1:
         os.execvp(told.command[0], told.command)  # what ties this process to its starter holds
-    threads = str(
-        max(1, (os.cpu_count() or 1) // told.processes)
-    )  # each by itself would take them all
+    # each by itself would take them all
+    threads = str(max(1, (os.cpu_count() or 1) // told.processes))
     port = PORT if told.nodes > 1 else free_port()
     made = variables(told.node, told.nodes, told.processes, told.main, port)
     sys.exit(

@@ -13,12 +13,13 @@ from flows.errors import UsageError
 from flows.launchers.job import Tell
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
-_SUBMITTING_S: Final = (
-    60.0  # that a program gets to end by itself when this process is told to stop
-)
+# that a program gets to end by itself when this process is told to stop
+_SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
-    r"\bnot ?found\b|does not exist|invalid (job "
-    r"id|user)|forbidden|unauthorized|(access|permission).* denied|certificate",
+    (
+        r"\bnot ?found\b|does not exist|invalid (job id|user)"
+        r"|forbidden|unauthorized|(access|permission).* denied|certificate"
+    ),
     re.IGNORECASE,
 )
 
@@ -30,8 +31,10 @@ class Refused(UsageError):
 
 
 def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
-    """What a program prints. Raises `UsageError` where it fails, with its own words; `Refused`
-    where it is not there, or for good.
+    """What a program prints.
+
+    Raises `UsageError` where it fails, with its own words; `Refused` where it is not there, or for
+    good.
     """
     done = called(program, *arguments, given=given, needed=needed)
     if done.returncode:
@@ -42,7 +45,8 @@ def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
 def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
     """The error that a program's failure is.
 
-    >>> failure(subprocess.CompletedProcess(["kubectl", "--namespace=n", "get", "pods"], 1, "", "Error from server (Forbidden)"))
+    >>> command = ["kubectl", "--namespace=n", "get", "pods"]
+    >>> failure(subprocess.CompletedProcess(command, 1, "", "Error from server (Forbidden)"))
     Refused('kubectl get failed with status 1: Error from server (Forbidden)')
     """
     words = (done.stderr or done.stdout).strip() or "without a word"
@@ -60,8 +64,9 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
 def called(
     program: str, *arguments: str, given: str = "", needed: str
 ) -> "subprocess.CompletedProcess[str]":
-    """A program that has run, whatever its status. Raises `Refused` where it is not there (`needed`
-    says for what).
+    """A program that has run, whatever its status.
+
+    Raises `Refused` where it is not there (`needed` says for what).
 
     What stops this process does not stop the program in its midst: a submission is seen by whoever
     looks for it afterwards, or was none.
@@ -74,9 +79,10 @@ def called(
     ):
         told.write(given)
         told.seek(0)
+        # in a session of its own, which no Ctrl-C reaches
         process = subprocess.Popen(
             [program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True
-        )  # no Ctrl-C
+        )
         try:
             process.wait()
         except BaseException:

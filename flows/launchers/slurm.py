@@ -30,12 +30,8 @@ __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 _NEEDED: Final = (
     "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
 )
-_GONE: Final = {
-    "PREEMPTED",
-    "NODE_FAIL",
-    "TIMEOUT",
-    "BOOT_FAIL",
-}  # ends that are no fault of the job, on clusters that do not requeue
+# ends that are no fault of the job, on clusters that do not requeue
+_GONE: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}
 _OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_GONE}
 # what is left of a job is ended by its nodes; then it is over, or back in the queue
 _ENDING: Final = "COMPLETING"
@@ -81,14 +77,15 @@ class SlurmLauncher:
         """
         if "://" in job.out or "\n" in job.out:
             raise UsageError(
-                f"{job.out}: a run on Slurm is written to a folder that all nodes share, not to "
-                "a URL"
+                f"{job.out}: a run on Slurm is written "
+                "to a folder that all nodes share, not to a URL"
             )
         require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
 
     def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The job of the same folder that is in the queue or runs. Raises `UsageError` for one that
-        has been ending for ten minutes.
+        """The job of the same folder that is in the queue or runs.
+
+        Raises `UsageError` for one that has been ending for ten minutes.
         """
         deadline, told = time.monotonic() + _ENDING_S, ""
         while found := patient(partial(self._queued, job.name), self._settings.poll_s, tell):
@@ -105,8 +102,8 @@ class SlurmLauncher:
             number = found[0].number
             if time.monotonic() > deadline:
                 raise UsageError(
-                    f"Slurm job {number} of this folder has been ending for ten minutes: ask "
-                    "those who keep the cluster"
+                    f"Slurm job {number} of this folder has been ending "
+                    "for ten minutes: ask those who keep the cluster"
                 )
             if number != told:
                 tell(f"Slurm job {number} of this folder is ending: waited for")
@@ -115,8 +112,9 @@ class SlurmLauncher:
         return None
 
     def submit(self, job: TrainJob) -> Handle:
-        """Submit a job. Its output goes to ``slurm/<job id>.log`` in the run's folder, which all
-        nodes must share.
+        """Submit a job.
+
+        Its output goes to ``slurm/<job id>.log`` in the run's folder, which all nodes must share.
         """
         (Path(job.out) / "slurm").mkdir(parents=True, exist_ok=True)
         script = batch_script(job, self._settings, _log(job))
@@ -131,23 +129,20 @@ class SlurmLauncher:
         except BaseException as error:
             self._abandon(job, error)
             raise
-        number = said.split()[0].partition(";")[
-            0
-        ]  # after it, the cluster's name where there are several
+        # after it, the cluster's name where there are several
+        number = said.split()[0].partition(";")[0]
         return Handle(number, _log(job, number))
 
     def _abandon(self, job: TrainJob, error: BaseException) -> None:
-        """Cancel what a submission that was broken off, or whose answer was lost, has left in the
-        queue.
-        """
+        """Cancel what a submission that broke off, or whose answer was lost, left in the queue."""
         try:
             for one in self._queued(job.name):
                 if not one.is_ending:
                     self.cancel(Handle(one.number))
         except UsageError as second:
             raise UsageError(
-                f"{str(error) or repr(error)}; see `squeue --me` whether a job {job.name} was "
-                f"submitted: {second}"
+                f"{str(error) or repr(error)}; see `squeue --me` "
+                f"whether a job {job.name} was submitted: {second}"
             ) from error
 
     def follow(self, handle: Handle, tell: Tell) -> Ended:
@@ -157,9 +152,8 @@ class SlurmLauncher:
             state = patient(partial(self._state, handle.name), self._settings.poll_s, tell)
             over = state.name in _OVER
             if over:
-                time.sleep(
-                    self._settings.poll_s
-                )  # a shared file system may show the end of the log a little late
+                # a shared file system may show the end of the log a little late
+                time.sleep(self._settings.poll_s)
             for line in log.lines(whole=not over):
                 tell(line)
             if str(state) != before:
@@ -183,12 +177,8 @@ class SlurmLauncher:
         for words in (
             ("scontrol", "update", f"JobId={number}", f"Comment={_CANCELLED}"),
             ("scancel", "--state=PENDING", number),
-            (
-                "scancel",
-                "--batch",
-                "--signal=USR1",
-                number,
-            ),  # the script shall not put the job back
+            # the script shall not put the job back
+            ("scancel", "--batch", "--signal=USR1", number),
             ("scancel", "--signal=TERM", number),  # its processes, not the script
         ):
             called(*words, needed=_NEEDED)
@@ -209,14 +199,11 @@ class SlurmLauncher:
         ]
 
     def _state(self, number: str) -> _State:
-        """What the controller says, which forgets a job minutes after its end; then what accounting
-        says.
-        """
+        """What the controller says, which soon forgets ended jobs; then what accounting says."""
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
-            fields = dict(
-                pair.partition("=")[::2] for pair in reversed(shown.stdout.split())
-            )  # a name or comment comes after its own
+            # a name or comment comes after its own
+            fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))
             reason = fields.get("Reason", "")
             return _State(
                 fields["JobState"],
@@ -236,16 +223,18 @@ class SlurmLauncher:
         )
         if found.returncode or not found.stdout.strip():
             raise Refused(
-                f"Slurm knows no job {number} any more, and its accounting does not either; its "
-                "log says how it ended"
+                f"Slurm knows no job {number} any more, "
+                "and its accounting does not either; its log says how it ended"
             )
         name, code = found.stdout.strip().splitlines()[-1].split("|")
         return _State(name.split()[0], _status(code))  # CANCELLED by 1000
 
 
 def _log(job: TrainJob, number: str = "%j") -> str:
-    """Path of a job's log. Without a number, as sbatch is told it: it fills in codes after a % of
-    its own, and not those of the folder.
+    """Path of a job's log.
+
+    Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of
+    the folder.
     """
     folder = job.out if number != "%j" else job.out.replace("%", "%%")
     return str(Path(folder) / "slurm" / f"{number}.log")
@@ -266,9 +255,8 @@ def _ended(state: _State, log: str) -> Ended:
         return Ended(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
         return Ended(state.status)
-    if (
-        state.name == "CANCELLED"
-    ):  # by somebody else; what its status is depends on how long it took
+    # by somebody else; what its status is depends on how long it took
+    if state.name == "CANCELLED":
         return Ended(TERMINATED, log=log)
     return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 
@@ -290,3 +278,11 @@ class _Tail:
                     return
                 self._read += len(line)
                 yield line.decode(errors="replace").rstrip("\n")
+
+
+SETTINGS: type[SlurmSettings] = SlurmSettings
+
+
+def open_launcher(settings: SlurmSettings) -> SlurmLauncher:
+    """The launcher, ready for jobs."""
+    return SlurmLauncher(settings)

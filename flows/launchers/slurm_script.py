@@ -20,8 +20,8 @@ from schemas.record import Record
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError(
-            f"{text!r} has control characters, which would end its line of the script; write it "
-            "in one plain line"
+            f"{text!r} has control characters, which would end "
+            "its line of the script; write it in one plain line"
         )
     return text
 
@@ -30,8 +30,9 @@ Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class SlurmSettings(Record):
-    """Of the Slurm launcher. `setup` and `python` are code that the job runs; nothing else here
-    is.
+    """Of the Slurm launcher.
+
+    `setup` and `python` are code that the job runs; nothing else here is.
     """
 
     partition: Line = Field(
@@ -125,8 +126,8 @@ def _quoted(value: str) -> str:
     """
     if re.search(r"[\x00-\x1f\x7f]", value):
         raise UsageError(
-            f"{value!r} has control characters, which would end its line of the script; name "
-            "another --out"
+            f"{value!r} has control characters, which would "
+            "end its line of the script; name another --out"
         )
     if re.fullmatch(r"[\w./:@%+=,-]*", value, re.ASCII):
         return value
@@ -164,8 +165,8 @@ def _body(job: TrainJob, settings: SlurmSettings) -> list[str]:
             "preemption: it is not for us to say"
         ),
         (
-            f"elif ((stopped && ${{SLURM_RESTART_COUNT:-0}} < {job.requeues})) && [[ -z "
-            "${cancelled:-} ]]; then"
+            "elif ((stopped && ${SLURM_RESTART_COUNT:-0} < "
+            f"{job.requeues})) && [[ -z ${{cancelled:-}} ]]; then"
         ),
         '    scontrol requeue "$SLURM_JOB_ID"',
         "fi",

@@ -24,8 +24,9 @@ _MAX_PROBLEMS: Final = 100
 
 
 def page(report: Report, heard: Sequence[Heard]) -> str:
-    """The page. Of clips, those whose sound was copied are shown; every text from outside is
-    escaped.
+    """The page.
+
+    Of clips, those whose sound was copied are shown; every text from outside is escaped.
     """
     shown = [(clip, one) for clip, one in zip(report.clips, heard, strict=True) if clip.audio]
     body = [
@@ -51,9 +52,8 @@ def _head(report: Report) -> Iterator[str]:
     yield f"<h1>{escape(report.system)}</h1>"
     yield (
         (
-            f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> + '
-            f"{counts.dead} "
-            f"dead + {counts.skipped} skipped"
+            f'<p class="facts">{counts.given} given = <b>{counts.scored} scored</b> '
+            f"+ {counts.dead} dead + {counts.skipped} skipped"
         )
         + (f" · {counts.without_prompt} scored without a prompt" if counts.without_prompt else "")
         + (f" · {counts.swaps} scored in the swap test alone" if counts.swaps else "")
@@ -96,7 +96,10 @@ def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
     heard = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
-    yield f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd><dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+    yield (
+        f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd>"
+        f"<dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+    )
 
 
 def _marks(clip: ClipReport) -> Iterator[str]:

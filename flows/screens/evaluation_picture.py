@@ -1,5 +1,6 @@
-"""A clip as a picture: its chroma, with asked and heard chords above and beats below. One SVG, the
-chroma a PNG inside.
+"""A clip as a picture: its chroma, with asked and heard chords above and beats below.
+
+One SVG, the chroma a PNG inside.
 """
 
 import base64
@@ -57,8 +58,8 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     parts += _seconds(bottom, span_s)
     size = f'viewBox="0 0 {_LEFT + _WIDTH + 18} {bottom + 16}"'
     return (
-        f'<svg class="clip" {size} role="img" aria-label="chroma with chords and '
-        f'beats">{"".join(parts)}</svg>'
+        f'<svg class="clip" {size} role="img" aria-label="chroma '
+        f'with chords and beats">{"".join(parts)}</svg>'
     )
 
 
@@ -85,8 +86,8 @@ def _chord_lane(name: str, chords: Sequence[TimedChord], top: int, span_s: float
             else ""
         )
         box = (
-            f'<rect class="{name}" x="{left}" y="{top + 1}" width="{right - left - 1:.1f}" '
-            f'height="{_LANE - 3}" rx="3"/>'
+            f'<rect class="{name}" x="{left}" y="{top + 1}" '
+            f'width="{right - left - 1:.1f}" height="{_LANE - 3}" rx="3"/>'
         )
         yield f"<g><title>{said} at {at_s:.2f} s</title>{box}{shown}</g>"
 
@@ -104,8 +105,7 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
     yield f'<rect class="back" x="{_LEFT}" y="{top}" width="{_WIDTH}" height="{12 * _ROW}"/>'
     yield (
         f'<image x="{_LEFT}" y="{top}" width="{width:.1f}" height="{12 * _ROW}" '
-        'preserveAspectRatio="none" '
-        f'href="data:image/png;base64,{image}"/>'
+        f'preserveAspectRatio="none" href="data:image/png;base64,{image}"/>'
     )
 
 
@@ -115,8 +115,8 @@ def _boundaries(
     for _, at_s in chords:
         if 0 < at_s < span_s:
             yield (
-                f'<line class="boundary" x1="{_x(at_s, span_s)}" x2="{_x(at_s, span_s)}" '
-                f'y1="{top}" y2="{bottom}"/>'
+                f'<line class="boundary" x1="{_x(at_s, span_s)}" '
+                f'x2="{_x(at_s, span_s)}" y1="{top}" y2="{bottom}"/>'
             )
 
 
@@ -130,8 +130,8 @@ def _beat_lane(
             high = _TICKS if time_s in downbeats else _TICKS / 2
             x = _x(time_s, span_s)
             yield (
-                f'<line class="beat {name}" x1="{x}" x2="{x}" y1="{top + 2}" '
-                f'y2="{top + 2 + high}"/>'
+                f'<line class="beat {name}" x1="{x}" x2="{x}" '
+                f'y1="{top + 2}" y2="{top + 2 + high}"/>'
             )
 
 

@@ -3,12 +3,17 @@
 from typing import Final
 
 STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6672; --line: #d5dbe1; --back: #ffffff; --card: #f6f8fa;
-  --mark: #2563b0; --asked: #e7c98a; --heard: #c9d9ec; --right: #d3ecd6; --part: #f6e9c4; --wrong: #f5d3d0; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e7eb; --soft: #97a2ad; --line: #343b43; --back: #14171a; --card: #1c2025;
-  --mark: #6aa5ee; --asked: #6b5321; --heard: #2b425e; --right: #1f4527; --part: #4d4118; --wrong: #55241f; } }
+:root { color-scheme: light dark;
+  --ink: #1b1f24; --soft: #5b6672; --line: #d5dbe1; --back: #ffffff; --card: #f6f8fa;
+  --mark: #2563b0; --asked: #e7c98a; --heard: #c9d9ec;
+  --right: #d3ecd6; --part: #f6e9c4; --wrong: #f5d3d0; }
+@media (prefers-color-scheme: dark) { :root {
+  --ink: #e3e7eb; --soft: #97a2ad; --line: #343b43; --back: #14171a; --card: #1c2025;
+  --mark: #6aa5ee; --asked: #6b5321; --heard: #2b425e;
+  --right: #1f4527; --part: #4d4118; --wrong: #55241f; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--back); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 19px; margin: 36px 0 8px; }
@@ -27,14 +32,19 @@ svg.range .track { stroke: var(--line); stroke-width: 2; }
 svg.range .span { stroke: var(--mark); stroke-width: 4; opacity: .45; }
 svg.range .point { fill: var(--mark); }
 svg.range .chance { stroke: var(--ink); stroke-width: 1.5; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; margin: 14px 0; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 14px 16px; margin: 14px 0; }
 .prompt { margin: 4px 0 10px; overflow-wrap: anywhere; }
 audio { width: 100%; height: 36px; }
 .marks { margin: 8px 0; line-height: 2; }
-.marks span { border: 1px solid var(--line); border-radius: 10px; padding: 2px 8px; font-size: 13px; white-space: nowrap; }
-.marks .right { background: var(--right); } .marks .part { background: var(--part); } .marks .wrong { background: var(--wrong); }
-svg.clip { display: block; width: 100%; min-width: 640px; margin: 6px 0; font: 12px system-ui, sans-serif; }
-svg.clip text { fill: var(--ink); } svg.clip .note, svg.clip .lane { fill: var(--soft); font-size: 10px; }
+.marks span { border: 1px solid var(--line); border-radius: 10px; padding: 2px 8px;
+  font-size: 13px; white-space: nowrap; }
+.marks .right { background: var(--right); } .marks .part { background: var(--part); }
+.marks .wrong { background: var(--wrong); }
+svg.clip { display: block; width: 100%; min-width: 640px; margin: 6px 0;
+  font: 12px system-ui, sans-serif; }
+svg.clip text { fill: var(--ink); }
+svg.clip .note, svg.clip .lane { fill: var(--soft); font-size: 10px; }
 svg.clip .pitch { fill: var(--soft); font-size: 9px; }
 svg.clip rect.asked { fill: var(--asked); } svg.clip rect.heard { fill: var(--heard); }
 svg.clip rect.back { fill: var(--back); } svg.clip image { image-rendering: pixelated; }

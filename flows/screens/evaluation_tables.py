@@ -8,13 +8,15 @@ from training.metrics.summary import Figure
 from training.metrics.swap import SwapFigures, SwapReport
 
 _PUBLISHED = (
-    "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, and one "
-    "without a tempo out of TB and TBT; "
-    "here a label that the annotators leave empty is a miss",
+    (
+        "a clip in which no key is heard is left out of CK, CKD, all chord metrics and BM, "
+        "and one without a tempo out of TB and TBT; "
+        "here a label that the annotators leave empty is a miss"
+    ),
     "CKD takes the relative key in the wrong direction: E♭ minor, not A minor, for C major",
     (
-        "ECM counts asked chords from the first on and stops at the first that is missing; here it "
-        "is the longest common subsequence"
+        "ECM counts asked chords from the first on and stops at the first "
+        "that is missing; here it is the longest common subsequence"
     ),
     "CMOT puts diminished and augmented chords into one class; here each goes by its third",
     "extra chords cost nothing; here CP and CPT say how many of the chords heard were asked for",
@@ -25,26 +27,23 @@ def control_table(report: Report) -> str:
     """Control metrics, as corrected and as the published code computes them."""
     if not report.figures:
         return (
-            '<h2>Controls</h2><p class="facts">No prompt states a tempo, key, chords or a meter: '
-            "there is nothing to follow.</p>"
+            '<h2>Controls</h2><p class="facts">No prompt states a tempo, '
+            "key, chords or a meter: there is nothing to follow.</p>"
         )
     published = {one.name: one for one in report.published}
     rows = "".join(_control_row(one, published.get(one.name)) for one in report.figures)
     head = (
-        "<tr><th>metric</th><th></th><th class=number>%</th><th class=number>95 % "
-        "interval</th><th>0 to 100 %</th>"
-        "<th class=number>chance</th><th class=number>clips</th><th class=number>unheard</th><th "
-        "class=number>as published</th></tr>"
+        "<tr><th>metric</th><th></th><th class=number>%</th><th class=number>95 % interval</th>"
+        "<th>0 to 100 %</th><th class=number>chance</th><th class=number>clips</th>"
+        "<th class=number>unheard</th><th class=number>as published</th></tr>"
     )
     notes = "".join(f"<li>{note}</li>" for note in _PUBLISHED)
     return (
-        "<h2>Controls <small>of clips whose prompts state them</small></h2><div "
-        f"class=wide><table>{head}{rows}</table></div>"
-        '<p class="facts">Chance (the stroke in the drawing): the same clips against each '
-        "other’s prompts. "
-        "Unheard: clips in which the annotators are not sure enough to say anything; they count "
-        "as misses.</p>"
-        f"<details><summary>How the published code differs</summary><ul>{notes}</ul></details>"
+        "<h2>Controls <small>of clips whose prompts state them</small></h2><div class=wide>"
+        f'<table>{head}{rows}</table></div><p class="facts">Chance (the stroke in the drawing): '
+        "the same clips against each other’s prompts. Unheard: clips in which the annotators "
+        "are not sure enough to say anything; they count as misses.</p><details>"
+        f"<summary>How the published code differs</summary><ul>{notes}</ul></details>"
     )
 
 
@@ -56,9 +55,9 @@ def _control_row(one: Figure, published: Figure | None) -> str:
     )
     return (
         f"<tr><td class=name>{escape(one.name)}</td><td>{escape(one.meaning)}</td>{_cells(one)}"
-        f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td><td "
-        f"class=number>{one.clips}</td>"
-        f"<td class=number>{one.unheard or '–'}</td><td class=number>{beside}</td></tr>"
+        f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td>"
+        f"<td class=number>{one.clips}</td><td class=number>{one.unheard or '–'}</td>"
+        f"<td class=number>{beside}</td></tr>"
     )
 
 
@@ -87,10 +86,9 @@ def _drawn(one: Figure) -> str:
         else f'<line class="chance" x1="{chance:.1f}" x2="{chance:.1f}" y1="2" y2="14"/>'
     )
     return (
-        '<svg class="range" viewBox="0 0 150 16" aria-hidden="true"><line class="track" x1="5" '
-        'x2="145" y1="8" y2="8"/>'
-        f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="8" y2="8"/>{stroke}'
-        f'<circle class="point" cx="{value:.1f}" cy="8" r="4"/></svg>'
+        '<svg class="range" viewBox="0 0 150 16" aria-hidden="true"><line class="track" '
+        f'x1="5" x2="145" y1="8" y2="8"/><line class="span" x1="{low:.1f}" x2="{high:.1f}" '
+        f'y1="8" y2="8"/>{stroke}<circle class="point" cx="{value:.1f}" cy="8" r="4"/></svg>'
     )
 
 
@@ -159,7 +157,8 @@ def swap_tables(swaps: SwapReport) -> str:
     )
     rows = "".join(
         f"<tr><td class=name>{_swapped(swap) if place == 0 else ''}</td>"
-        f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td><td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
+        f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td>"
+        f"<td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
         for swap in swaps.swaps
         for place, one in enumerate((swap.followed, *swap.stayed))
     )
@@ -170,8 +169,8 @@ def swap_tables(swaps: SwapReport) -> str:
     )
     table = f"<div class=wide><table>{head}{rows}</table></div>" if rows else ""
     return (
-        f"<h2>Swap test <small>two prompts that differ in one control</small></h2>{table}<p "
-        f'class="facts">{left}</p>'
+        "<h2>Swap test <small>two prompts that differ in one control</small>"
+        f'</h2>{table}<p class="facts">{left}</p>'
     )
 
 

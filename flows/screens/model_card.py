@@ -14,12 +14,12 @@ from pipelines.engine.stage import digest
 from pipelines.stages.output.close import plain_line
 from schemas.codec import CodecFacts
 from schemas.record import Record
-from training.diffusion.text_encoder import MINILM
+from training.diffusion.text_encoder import MINILM, OURS
 from training.evaluation.made import CheckpointFacts
 from training.metrics.summary import Figure
 from training.run.checkpoints import State
 from training.run.corpus_survey import DatasetFacts, Survey
-from training.run.recipe import TrainRecipe
+from training.run.recipe import TextRecipe, TrainRecipe
 
 CARD: Final = "README.md"
 DOCUMENT: Final = "model.json"
@@ -41,9 +41,8 @@ class Corpus(Record):
     """A corpus that was learned from, and whether it is still there."""
 
     facts: DatasetFacts
-    stands: (
-        bool | None
-    )  # whether the dataset.json found there now is the one learned from; none where there is none
+    # whether the dataset.json found there now is the one learned from; none where there is none
+    stands: bool | None
     version: int | None = None  # of the dataset, where that is what stands
 
 
@@ -87,9 +86,7 @@ class ModelFacts(Record):
 
 
 class Found(Record):
-    """What was found at a corpus's place: the SHA-256 of its dataset.json, and the version it
-    is.
-    """
+    """What was found of a corpus: the SHA-256 of its dataset.json, and the version it is."""
 
     sha256: str
     version: int | None = None
@@ -107,9 +104,7 @@ def model_facts(
     figures: Figures,
     evaluation: Evaluation | None = None,
 ) -> ModelFacts:
-    """What there is to say of a checkpoint, from its own files and what was `found` where its
-    corpora are.
-    """
+    """What there is to say of a checkpoint, by its files and what was `found` of its corpora."""
     values = recipe.model_dump(mode="json")
     return ModelFacts(
         name=name,
@@ -126,11 +121,16 @@ def model_facts(
             _corpus(facts, there) for facts, there in zip(survey.datasets, found, strict=True)
         ),
         codec=survey.codec,
-        text_encoder=recipe.text.source,
-        text_licence=text_licence(recipe.text.source),
+        text_encoder=_text_encoder(recipe.text),
+        text_licence=text_licence(_text_encoder(recipe.text)),
         figures=figures,
         evaluation=evaluation,
     )
+
+
+def _text_encoder(text: TextRecipe) -> str:
+    """Its source; of a plug-in, its name before that."""
+    return text.source if text.encoder == OURS else f"{text.encoder} {text.source}"
 
 
 def text_licence(source: str) -> str:
@@ -161,10 +161,11 @@ def model_card(facts: ModelFacts) -> str:
     lines = [
         f"# {plain_line(facts.name)}",
         "",
-        f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that is told "
-        "beats and chords, trained by Obbligato "
-        f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: {facts.step} "
-        f"steps, {facts.samples} samples.",
+        (
+            f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that "
+            f"is told beats and chords, trained by Obbligato {plain_line(facts.obbligato)} "
+            f"with torch {plain_line(facts.torch)}: {facts.step} steps, {facts.samples} samples."
+        ),
         "",
         '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
         "",
@@ -173,8 +174,8 @@ def model_card(facts: ModelFacts) -> str:
         f"| checkpoint | {_code(facts.checkpoint)} |",
         f"| net | widths {', '.join(map(str, model['widths']))} |",
         (
-            f"| length | {facts.recipe['data']['seconds']:g} s, {facts.codec.rate_hz / 1000:g} kHz "
-            "mono |"
+            f"| length | {facts.recipe['data']['seconds']:g} s, "
+            f"{facts.codec.rate_hz / 1000:g} kHz mono |"
         ),
         f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
         *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
@@ -206,9 +207,8 @@ def _measured(found: Evaluation) -> list[str]:
     lines = ["| metric | | 95 % | clips |", "|---|---:|---:|---:|"]
     lines += [
         (
-            f"| {plain_line(one.name)}, {plain_line(one.meaning)} | {one.value:.3f} | "
-            f"{one.low:.3f} "
-            f"– {one.high:.3f} | {one.clips} |"
+            f"| {plain_line(one.name)}, {plain_line(one.meaning)} | "
+            f"{one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.clips} |"
         )
         for one in found.figures
     ]
@@ -250,9 +250,11 @@ def _lineage(corpus: Corpus) -> list[str]:
 
 def _licences(facts: ModelFacts) -> list[str]:
     lines = [
-        f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: "
-        f"{plain_line(facts.codec.licence)}; "
-        "what is decoded with it is under it too",
+        (
+            f"- codec, {plain_line(facts.codec.name)} {plain_line(facts.codec.version)}: "
+            f"{plain_line(facts.codec.licence)}; "
+            "what is decoded with it is under it too"
+        ),
         f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
     ]
     for corpus in facts.corpora:
@@ -265,8 +267,8 @@ def _licences(facts: ModelFacts) -> list[str]:
         ]
         if len(ranked) > _MOST_LICENCES:
             lines.append(
-                f"- music of {name}, {len(ranked) - _MOST_LICENCES} more licences: see its "
-                "dataset.json"
+                f"- music of {name}, {len(ranked) - _MOST_LICENCES} "
+                "more licences: see its dataset.json"
             )
         lines += [
             f"- labels of {name}, {plain_line(tool)}: {plain_line(licence)}"

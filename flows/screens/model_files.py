@@ -31,8 +31,9 @@ from training.run.recipe import TrainRecipe
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
-    """Write README.md and model.json into a run's folder, of its last checkpoint. Raises
-    `TrainingError` where it has none.
+    """Write README.md and model.json into a run's folder, of its last checkpoint.
+
+    Raises `TrainingError` where it has none.
 
     `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on
     the card.
@@ -56,16 +57,17 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
 
 
 def evaluation_of(report: bytes) -> Evaluation:
-    """What a card says of an evaluation, from its report.json. Raises `TrainingError` for anything
-    else.
+    """What a card says of an evaluation, from its report.json.
+
+    Raises `TrainingError` for anything else.
     """
     try:
         found = Report.model_validate_json(report)
     except ValidationError as error:
         first = error.errors()[0]
         raise TrainingError(
-            f"this is not a report.json of this version: {'.'.join(map(str, first['loc']))}: "
-            f"{first['msg']}"
+            "this is not a report.json of this version: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from error
     space = found.space
     cosine = space.prompt_cosine.value if space.prompt_cosine else None

@@ -7,9 +7,8 @@ import re
 import sys
 from typing import Final, TextIO
 
-_LONGEST: Final = (
-    2000  # characters of a message: its reason stands at the front, what to do at the end
-)
+# characters of a message: its reason stands at the front, what to do at the end
+_LONGEST: Final = 2000
 _UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 
 
@@ -95,12 +94,10 @@ def guard_streams() -> None:
     """Put plain streams in front of this process's output and error output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None or isinstance(
-            stream, PlainStream
-        ):  # none: whoever started this process has closed it
+        # none: whoever started this process has closed it
+        if stream is None or isinstance(stream, PlainStream):
             continue
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal without Unicode must not end a build
+            # a terminal without Unicode must not end a build
+            stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, PlainStream(stream))

@@ -117,8 +117,8 @@ def _sheet(labels: Labels) -> Iterator[str]:
     beats = labels.beats
     if most > _MOST_BEATS or len(beats.times_s) > _MOST_DRAWN:
         yield (
-            f"     {len(beats.times_s):,} beats, numbered up to {most}, are not drawn; chords by "
-            "time:"
+            f"     {len(beats.times_s):,} beats, numbered "
+            f"up to {most}, are not drawn; chords by time:"
         )
         labels = labels.replaced(
             beats=Beats(
@@ -206,8 +206,10 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
 def change_text(change: Change) -> str:
     """What was done to the clip.
 
-    >>> change_text(Change(variant="pu2", semitones=2)), change_text(Change(variant="v1", gain_start=0.3))
-    ('pitch +2', 'crescendo from 0.3')
+    >>> change_text(Change(variant="pu2", semitones=2))
+    'pitch +2'
+    >>> change_text(Change(variant="v1", gain_start=0.3))
+    'crescendo from 0.3'
     """
     kind = variant_kind(change.variant)
     if kind is VariantKind.PITCH:
@@ -232,10 +234,8 @@ def fact_text(fact: Fact, key: Key | None) -> str:
     """
     if fact.kind is FactKind.CHORDS:
         try:
-            return (
-                "chords "
-                f"{' '.join(pretty(Chord.parse(label).symbol(key)) for label in fact.value.split())}"
-            )
+            chords = [Chord.parse(label) for label in fact.value.split()]
+            return f"chords {' '.join(pretty(chord.symbol(key)) for chord in chords)}"
         except SchemaError:
             return f"chords {fact.value}"
     said = {

@@ -30,9 +30,7 @@ class _Bar(NamedTuple):
 
 
 def print_stats(console: Screen, stats: Stats) -> None:
-    """Counts, and for our own samples histograms of key, tempo, meter, chords; of caption lengths
-    for all.
-    """
+    """Counts, histograms of caption lengths, and for our samples of key, tempo, meter, chords."""
     width = min(console.width, _WIDEST)
     console.print(_counts(stats))
     if any(name is not None for name in stats.keys):
@@ -52,8 +50,9 @@ def _print_labels(console: Screen, labels: LabelStats, width: int) -> None:
     """How pseudo-labels spread; nothing where there are none."""
     for form, of_form in labels.forms.items():
         title = (
-            f"\n{_FORMS[form]} chosen by embedding: {of_form.labels:,} of {of_form.distinct:,} "
-            "different ones"
+            "\n"
+            f"{_FORMS[form]} chosen by embedding: "
+            f"{of_form.labels:,} of {of_form.distinct:,} different ones"
         )
         console.print(Text(title, style="bold"))
         console.print(

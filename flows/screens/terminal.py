@@ -1,5 +1,6 @@
-"""What the terminal shows: progress with time left per stage, and tables. The one console there
-is.
+"""What the terminal shows: progress with time left per stage, and tables.
+
+The one console there is.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ from rich.table import Table
 
 from flows.screens.plain import PlainStream, message, plain
 
-if (
-    TYPE_CHECKING
-):  # the annotations alone: screens of other commands must not load what a build needs
+# the annotations alone: screens of other commands must not load what a build needs
+if TYPE_CHECKING:
     from flows.build.run_stage import StepProgress, Watch
     from pipelines.paraphrasing.quote import Quote
     from pipelines.reports.plan import Plan
@@ -50,9 +50,7 @@ class Screen(Console):
 
     @property
     def file(self) -> IO[str]:
-        """Standard output itself: rich's own colours must reach it, and `render` sees to the
-        rest.
-        """
+        """Standard output: rich's own colours must reach it, and `render` sees to the rest."""
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 
@@ -145,8 +143,8 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
 def print_recovery(means: Mapping[str, Any]) -> None:
     """How well the labels of composed pieces were recovered."""
     console.print(
-        "labels of the original clips against the exact truth of the pieces (F within 70 ms, "
-        "shares otherwise):"
+        "labels of the original clips against the exact truth "
+        "of the pieces (F within 70 ms, shares otherwise):"
     )
     console.print(agreement_table({"truth": means}))
 
@@ -161,8 +159,8 @@ def print_plan(plan: Plan) -> None:
         console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")
     console.print(
-        f"output:  {plan.clips} clips in {plan.buckets} buckets, {plan.samples} samples, "
-        f"{plan.sample_hours:.2f} hours"
+        f"output:  {plan.clips} clips in {plan.buckets} buckets, "
+        f"{plan.samples} samples, {plan.sample_hours:.2f} hours"
     )
     console.print(
         f"cost:    about {plan.cpu_hours:.2f} hours on one core, {plan.disk_gb:.2f} GB of disk"

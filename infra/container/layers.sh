@@ -30,7 +30,7 @@ wheel() {
     local copy
     # A copy: setuptools leaves build/ and *.egg-info beside the sources, and a stale build/ would end up in the wheel.
     copy=$(mktemp -d)
-    (cd "$repository" && cp -r pyproject.toml README.md schemas pipelines training flows "$copy/")
+    (cd "$repository" && cp -r pyproject.toml README.md LICENSE schemas pipelines training flows "$copy/")
     python3 -m pip wheel --quiet --no-deps --wheel-dir "$1" "$copy"
     rm -rf "$copy"
 }

@@ -1,22 +1,22 @@
 """Annotators: one module each, named by the recipe for each role.
 
-An annotator is a module of this folder, or any importable module by its dotted name, with one or
+An annotator is our own, in default.py, or a plug-in (pipelines/plug_ins.py): a module with one or
 more of ``annotate_beats(batch)``, ``annotate_chords(batch, rhythms)`` and ``annotate_key(batch)``.
 Each takes a `Batch` (mono float32 waves at 44.1 kHz, the recipe's annotate section, and what the
 networks hear, computed when first asked for) and returns one label per wave.
 """
 
 import hashlib
-import importlib
-import importlib.util
-from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from pipelines.errors import PipelineError
-from pipelines.extras import naming_extras
-from schemas.labels import Beats, Meter, Tempo
+from pipelines.plug_ins import Door
+from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
+from schemas.recipe import AnnotateRecipe
+
+if TYPE_CHECKING:
+    from pipelines.annotators.batch import Batch
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
 WEIGHTS_FOLDER: Final = files(__name__) / "weights"  # of our own networks, and of confidences
@@ -35,43 +35,63 @@ def weights_version(*files_of_weights: str) -> str:
     """What our own networks weigh, as a version: eight hex of the SHA-256 of the named files, of
     all where none is named.
     """
-    names = files_of_weights or sorted(file.name for file in WEIGHTS_FOLDER.iterdir())
+    names = files_of_weights or _all_weights()
     return hashlib.sha256(
         b"".join((WEIGHTS_FOLDER / name).read_bytes() for name in names)
     ).hexdigest()[:8]
 
 
-Role = Literal["beats", "chords", "key"]
-
-
-def annotator(role: Role, name: str) -> Any:
-    """The function of annotator `name` for a role; names without a dot are modules of this
-    folder.
+def _all_weights() -> list[str]:
+    """Names of the files of weights in order; the text about their licence beside them is not
+    one.
     """
-    try:
-        with naming_extras():
-            return getattr(importlib.import_module(_module(name)), f"annotate_{role}")
-    except (ImportError, AttributeError) as error:
-        raise PipelineError(
-            f"no annotator of {role} called {name!r} ({error}); see pipelines/annotators for the "
-            "ones there are"
-        ) from error
+    return sorted(
+        file.name for file in WEIGHTS_FOLDER.iterdir() if file.name.endswith((".npz", ".json"))
+    )
 
 
-def check_annotators(names: Iterable[str]) -> None:
-    """Raise `PipelineError` for a name that no module stands behind. Of a dotted name the packages
-    above it are imported.
-    """
-    for name in names:
-        try:
-            found = importlib.util.find_spec(_module(name))
-        except ImportError:
-            found = None
-        if found is None:
-            raise PipelineError(
-                f"no annotator called {name!r}: expected obbligato or a module's dotted name"
-            )
+class BeatAnnotator(Protocol):
+    """What an annotator of beats offers."""
+
+    def annotate_beats(self, batch: "Batch") -> list[Rhythm]:
+        """Beats, meter and tempo of each wave; where none are heard, empty labels of confidence
+        0.
+        """
+        ...
 
 
-def _module(name: str) -> str:
-    return name if "." in name else f"{__name__}.{name}"
+class ChordAnnotator(Protocol):
+    """What an annotator of chords offers."""
+
+    def annotate_chords(self, batch: "Batch", rhythms: list[Rhythm]) -> list[Chords]:
+        """Chords of each wave, given its beats."""
+        ...
+
+
+class KeyAnnotator(Protocol):
+    """What an annotator of the key offers."""
+
+    def annotate_key(self, batch: "Batch") -> list[KeyLabel]:
+        """The key of each wave."""
+        ...
+
+
+GROUP: Final = "obbligato.annotators"
+DEFAULT: Final = "obbligato"  # what recipes call our own
+BUILT_IN: Final = {DEFAULT: "pipelines.annotators.default"}
+BEATS: Final = Door[BeatAnnotator](
+    kind="annotator of beats", group=GROUP, built_in=BUILT_IN, needs=("annotate_beats",)
+)
+CHORDS: Final = Door[ChordAnnotator](
+    kind="annotator of chords", group=GROUP, built_in=BUILT_IN, needs=("annotate_chords",)
+)
+KEY: Final = Door[KeyAnnotator](
+    kind="annotator of key", group=GROUP, built_in=BUILT_IN, needs=("annotate_key",)
+)
+
+
+def check_annotators(recipe: AnnotateRecipe) -> None:
+    """Raise `PipelineError` for a name of the recipe that no annotator stands behind."""
+    BEATS.check(recipe.beats)
+    CHORDS.check(recipe.chords)
+    KEY.check(recipe.key)

@@ -14,9 +14,8 @@ from pipelines.annotators.harmony import Floats
 from pipelines.annotators.spectrogram import DownbeatSpectrogram
 from pipelines.audio.decode import Wave
 
-_RESOLUTION: Final = (
-    1  # the middle window, 46 ms: it tells bass from what lies above and is sharp in time
-)
+# the middle window, 46 ms: it tells bass from what lies above and is sharp in time
+_RESOLUTION: Final = 1
 
 
 class AccentEar:

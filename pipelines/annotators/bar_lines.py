@@ -28,18 +28,15 @@ from pipelines.annotators.harmony import Floats, Harmony
 from pipelines.annotators.network_weights import read_weights
 
 WEIGHTS: Final = "bars.npz"
-PATHS: Final = (
-    3,
-    4,
-)  # meters whose paths are read; the one through bars of two adds nothing to that through four
+# meters whose paths are read; the one through bars of two adds nothing to that through four
+PATHS: Final = (3, 4)
 _LEAST_BEATS: Final = 4  # fewer have no neighbours to be compared with
 # How much our networks' log odds of downbeats count, and madmom's beside them: ours see harmony,
 # madmom's know drums. Fitted by greatest likelihood on 220 rendered clips (seeds 310-529).
 _OURS: Final = 0.29
 _MADMOMS: Final = 0.13
-_PATH_WEIGHT: Final = (
-    0.1  # how much a nat of the tracker's log probability counts beside the network's log odds
-)
+# how much a nat of the tracker's log probability counts beside the network's log odds
+_PATH_WEIGHT: Final = 0.1
 
 
 class Bars(NamedTuple):

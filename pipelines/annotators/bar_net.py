@@ -21,12 +21,8 @@ from pipelines.annotators.pitch_spectrum import FPS as HARMONY_FPS
 
 METERS: Final = (2, 3, 4)  # that the network was trained on
 ACCENT_FPS: Final = 100
-FLUX_EDGES_HZ: Final = (
-    120.0,
-    300.0,
-    1200.0,
-    5000.0,
-)  # bass and kick; left hand; voices; snare; cymbals
+# bass and kick; left hand; voices; snare; cymbals
+FLUX_EDGES_HZ: Final = (120.0, 300.0, 1200.0, 5000.0)
 FEATURES: Final = 20 + 2 * (len(FLUX_EDGES_HZ) + 1)
 _NETWORKS: Final = 4
 _CHANNELS: Final = 32
@@ -118,9 +114,7 @@ def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
 def bar_features(
     accents: Accents, harmony: Harmony, beats_s: npt.NDArray[np.float64], tracked_downbeat: Floats
 ) -> Floats:
-    """Features (N, F) of at least two beats; `tracked_downbeat` is 1 where the tracker has a
-    downbeat.
-    """
+    """Features (N, F) of two beats or more; `tracked_downbeat` is 1 at the tracker's downbeats."""
     gaps_s = np.diff(beats_s, append=2 * beats_s[-1] - beats_s[-2])
     middles_s = beats_s + gaps_s / 2
     on, off = (_loudest(accents.activations, times) for times in (beats_s, middles_s))

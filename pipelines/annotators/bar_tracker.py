@@ -21,18 +21,14 @@ import torch
 from pipelines.errors import PipelineError
 
 Activations = npt.NDArray[np.floating[Any]]  # (frames, 2): a beat that is no downbeat, a downbeat
-_HEARD_SHARE: Final = (
-    16  # a beat is heard in the first sixteenth of its length: the paper's observation lambda
-)
+# a beat is heard in the first sixteenth of its length: the paper's observation lambda
+_HEARD_SHARE: Final = 16
 _STEADINESS: Final = 100.0  # how much a change of tempo costs: the paper's transition lambda
 _TEMPI: Final = 60
-_THRESHOLD: Final = (
-    0.05  # what lies before the first activation of so much, and after the last, is not tracked
-)
-_CLIPS_AT_ONCE: Final = {
-    "cpu": 8,
-    "cuda": 64,
-}  # one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
+# what lies before the first activation of so much, and after the last, is not tracked
+_THRESHOLD: Final = 0.05
+# one step's scores of 8 clips stay in the cache; each clip of 10 s takes 6 MB
+_CLIPS_AT_ONCE: Final = {"cpu": 8, "cuda": 64}
 
 
 class Tracked(NamedTuple):
@@ -50,16 +46,15 @@ class _Cropped(NamedTuple):
 
 
 class _Paths(NamedTuple):
-    """All scores of a group of clips, as log probabilities. `entered` begins one longest beat
-    before the clips.
+    """All scores of a group of clips, as log probabilities.
+
+    `entered` begins one longest beat before the clips.
     """
 
-    entered_LTKB: (
-        torch.Tensor
-    )  # of the best path that enters position k at frame t - longest, with a beat of length l
-    inside_LT2B: (
-        torch.Tensor
-    )  # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    # of the best path that enters position k at frame t - longest, with a beat of length l
+    entered_LTKB: torch.Tensor
+    # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    inside_LT2B: torch.Tensor
     frames_B: torch.Tensor
 
 
@@ -94,8 +89,8 @@ class BarTracker(torch.nn.Module):
         lengths_L = _beat_lengths(60 * fps / max_bpm, 60 * fps / min_bpm)
         if lengths_L[0] < 2:
             raise PipelineError(
-                f"max_bpm is {max_bpm}, but a beat must last two of {fps} frames a second: at "
-                f"most {30 * fps} BPM"
+                f"max_bpm is {max_bpm}, but a beat must last two "
+                f"of {fps} frames a second: at most {30 * fps} BPM"
             )
         self.meters, self.fps = tuple(meters), fps
         self.shortest, self.longest = int(lengths_L[0]), int(lengths_L[-1])

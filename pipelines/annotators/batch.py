@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Mono float32 waves at 44.1 kHz and the recipe's annotate section. What a network hears is
-    computed when it is first asked for.
+    """Mono float32 waves at 44.1 kHz and the recipe's annotate section.
+
+    What a network hears is computed when it is first asked for.
     """
 
     def __init__(self, waves: Sequence[Wave], recipe: AnnotateRecipe) -> None:

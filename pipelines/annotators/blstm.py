@@ -100,8 +100,9 @@ class _Layer(torch.nn.Module):
         )
 
     def forward(self, x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """Hidden states of both directions side by side, (N, B, T, 2H). The first layer's input has
-        N = 1: all networks share it.
+        """Hidden states of both directions side by side, (N, B, T, 2H).
+
+        The first layer's input has N = 1: all networks share it.
         """
         networks = len(self.bias_DG) // 2
         ahead_DBTF = x_NBTF.expand(networks, -1, -1, -1)

@@ -44,9 +44,8 @@ class ChordPath(NamedTuple):
         merged: list[ChordSegment] = []
         for start, end, name in zip(self.starts_s, ends, self.names, strict=True):
             end_s = min(end, duration_s)
-            if (
-                end_s <= start
-            ):  # two changes were put on one beat: what stood before and after may be the same chord
+            # two changes were put on one beat: what stood before and after may be the same chord
+            if end_s <= start:
                 continue
             if merged and merged[-1].label == name:
                 merged[-1] = merged[-1].replaced(end_s=end_s)
@@ -106,9 +105,7 @@ def _change_costs(frames: int, beats_s: tuple[float, ...]) -> npt.NDArray[np.flo
 def _best_path(
     fit_TS: npt.NDArray[np.float64], change_T: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp]:
-    """Viterbi where every change costs the same: the best state so far, or the same state as
-    before.
-    """
+    """Viterbi where every change costs the same: the best state so far, or the one before."""
     frames, size = fit_TS.shape
     came_from = np.empty((frames, size), np.intp)
     stay = np.arange(size)

@@ -1,5 +1,4 @@
-"""Confidence that means something: what speaks for a label, turned into the chance that it is
-right.
+"""Confidence that means something: the chance that a label is right.
 
 Each label has a logistic regression of its own, fitted by
 `training/annotator_training/fit_confidence.py` on clips that no network was trained on, and on

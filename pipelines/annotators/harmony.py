@@ -70,9 +70,7 @@ class Harmony(NamedTuple):
 
 
 class _Block(nn.Module):
-    """Looks along time within each pitch class, then across pitch classes, and adds what it
-    finds.
-    """
+    """Looks along time within each pitch class, then across them, and adds what it finds."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -117,9 +115,8 @@ class HarmonyNet(nn.Module):
         self.chord = nn.Conv2d(_CHANNELS, len(QUALITIES), 1)
         self.bass = nn.Conv2d(_CHANNELS, 1, 1)
         self.notes = nn.Conv2d(_CHANNELS, 1, 1)
-        self.toneless = nn.Linear(
-            _CHANNELS, 3
-        )  # no chord, no bass, a change: the same in every transposition
+        # no chord, no bass, a change: the same in every transposition
+        self.toneless = nn.Linear(_CHANNELS, 3)
         self.key = nn.Conv2d(2 * _CHANNELS, 2, 1)
 
     def forward(self, x_BTP: torch.Tensor) -> HarmonyLogits:
@@ -136,9 +133,7 @@ class HarmonyNet(nn.Module):
         )
 
     def features(self, x_BTP: torch.Tensor) -> torch.Tensor:
-        """What is heard at each frame and pitch class, (B, C, T, 12); louder clips look like softer
-        ones.
-        """
+        """What is heard at each frame and pitch class, (B, C, T, 12), whatever the loudness."""
         spread = x_BTP.std(dim=(1, 2), keepdim=True) + 1e-3
         x_BCTS = self.near(((x_BTP - x_BTP.mean(dim=(1, 2), keepdim=True)) / spread).unsqueeze(1))
         x_BCOT12 = x_BCTS.unflatten(3, (_OCTAVES, 12)).permute(0, 1, 3, 2, 4)

@@ -1,5 +1,4 @@
-"""The key from two witnesses: the harmony network, and Essentia's key profile on its own
-chromagram.
+"""The key from two witnesses: the harmony network, and Essentia's profile on its chromagram.
 
 E. Gómez, "Tonal description of music audio signals", 2006, for the method; C. L. Krumhansl,
 "Cognitive foundations of musical pitch", 1990, for the profile.

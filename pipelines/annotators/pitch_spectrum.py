@@ -1,5 +1,4 @@
-"""Log-magnitude spectrum on a pitch axis, from two window lengths: what the harmony network looks
-at.
+"""Log-magnitude spectrum on a pitch axis, from two windows: input of the harmony network.
 
 Shapes: B clips, S samples, T frames, P pitch bins, W samples of a window.
 """
@@ -17,10 +16,8 @@ BINS_PER_SEMITONE: Final = 3
 LOWEST_PITCH: Final = 24  # C1, MIDI
 SEMITONES: Final = 84
 PITCH_BINS: Final = BINS_PER_SEMITONE * SEMITONES
-_LONG, _SHORT = (
-    16_384,
-    4_096,
-)  # samples; 372 ms tell the semitones of a bass apart, 93 ms tell chords apart in time
+# samples; 372 ms tell the semitones of a bass apart, 93 ms tell chords apart in time
+_LONG, _SHORT = (16_384, 4_096)
 _CROSSING_PITCH: Final = 62.0  # where the two windows weigh the same
 _CROSSING_WIDTH: Final = 2.0  # semitones
 _GAIN: Final = 1000.0  # log1p is linear under -60 dB and logarithmic above
@@ -60,9 +57,8 @@ class PitchSpectrum(torch.nn.Module):
         size = len(window_W)
         frames = max(1, waves_BS.shape[1] // HOP)
         ended = torch.nn.functional.pad(waves_BS, (0, size + HOP))
-        padded = torch.nn.functional.pad(
-            ended, (size // 2 - HOP // 2, 0)
-        )  # a window shorter than a hop starts past the first sample
+        # a window shorter than a hop starts past the first sample
+        padded = torch.nn.functional.pad(ended, (size // 2 - HOP // 2, 0))
         cut_BTW = padded.unfold(1, size, HOP)[:, :frames]
         magnitude_BTF = torch.fft.rfft(cut_BTW * window_W).abs()
         part: torch.Tensor = magnitude_BTF[..., : len(bank_FP)] @ bank_FP

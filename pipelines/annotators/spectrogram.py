@@ -16,9 +16,8 @@ import torch
 from pipelines.annotators import RATE_HZ
 from pipelines.audio.decode import Wave
 
-_HOP: Final = (
-    RATE_HZ // 100
-)  # samples between frames: the networks were trained at 100 frames a second
+# samples between frames: the networks were trained at 100 frames a second
+_HOP: Final = RATE_HZ // 100
 # On a CPU 2 MiB of the longest windows: more leave the cache and take twice as long. Elsewhere 64
 # MiB, for few and large steps.
 _FRAMES_AT_ONCE: Final = {"cpu": 128, "cuda": 4096}
@@ -35,13 +34,11 @@ class DownbeatSpectrogram(torch.nn.Module):
 
     def __init__(self, front_end: Any) -> None:
         super().__init__()
-        front_end(
-            np.zeros(RATE_HZ, np.float32)
-        )  # madmom makes windows and filterbanks when it hears its first signal
+        # madmom makes windows and filterbanks when it hears its first signal
+        front_end(np.zeros(RATE_HZ, np.float32))
         resolutions = [_Resolution(branch) for branch in front_end.processors[1].processors]
-        self.centres_hz = [
-            resolution.centres_hz for resolution in resolutions
-        ]  # of the bands: each gives a level, then each a rise
+        # of the bands: each gives a level, then each a rise
+        self.centres_hz = [resolution.centres_hz for resolution in resolutions]
         self.resolutions = torch.nn.ModuleList(resolutions)
 
     @torch.inference_mode()
@@ -98,9 +95,8 @@ class _Resolution(torch.nn.Module):
 
     def _levels(self, x_TS: torch.Tensor) -> torch.Tensor:
         x_TK2 = torch.view_as_real(torch.fft.rfft(x_TS * self.window_S)[:, : len(self.bank_KM)])
-        x_TK = (
-            x_TK2[..., 0].square().addcmul_(x_TK2[..., 1], x_TK2[..., 1]).sqrt_()
-        )  # abs() takes twice as long
+        # abs() takes twice as long
+        x_TK = x_TK2[..., 0].square().addcmul_(x_TK2[..., 1], x_TK2[..., 1]).sqrt_()
         return (
             torch.cat(
                 [x_TK[:, bins] @ self.bank_KM[bins, bands] for bins, bands in self._groups], dim=1

@@ -22,18 +22,15 @@ _SILENT_DB: Final = -60.0  # as the measure `silent_share`
 _MIDDLE_C_HZ: Final = 261.63  # Music ControlNet's high-pass: basses and kicks lie below
 _TOP_HZ: Final = 4200.0  # the highest note of a piano; above are harmonics
 _PEAKS_DB: Final = 30.0  # spectral peaks further under a frame's highest say nothing of its melody
-_ONSET_DB: Final = (
-    1.5  # misses and extra ones balance here, on synthetic tunes of overlapping notes
-)
+# misses and extra ones balance here, on synthetic tunes of overlapping notes
+_ONSET_DB: Final = 1.5
 _FULL_SCALE_LUFS: Final = -0.691  # BS.1770: so that 0 dBFS at 997 Hz in one channel is -3.01 LUFS
 _GATE_LU: Final = -10.0
 _BLOCK_FRAMES: Final = 4  # 400 ms
 
 
 def controls_of(wave: Wave, rate_hz: int) -> Controls:
-    """Controls of a wave (samples,) or (samples, channels) within [-1, 1], of one sample or
-    more.
-    """
+    """Controls of a wave (samples,) or (samples, channels) within [-1, 1]; one sample or more."""
     channels = np.nan_to_num(wave if wave.ndim > 1 else wave[:, None])
     frames = max(1, -(-len(channels) * CONTROL_RATE_HZ // rate_hz))
     starts = np.arange(frames) * rate_hz // CONTROL_RATE_HZ
@@ -76,9 +73,7 @@ def _smoothed_db(power: Array, counts: Array) -> Array:
 
 
 def _melody(fine_FK: Array) -> Array:
-    """The pitch class with the most amplitude in each frame's spectral peaks, high-passed at middle
-    C.
-    """
+    """The pitch class with the most amplitude in each frame's peaks, high-passed at middle C."""
     bin_hz = EAR_HZ / FINE_SIZE
     first, last = int(150 / bin_hz), int(_TOP_HZ / bin_hz)
     inner, before, after = (
@@ -87,9 +82,8 @@ def _melody(fine_FK: Array) -> Array:
         fine_FK[:, first + 1 : last + 1],
     )
     hertz = np.arange(first, last) * bin_hz
-    passed = hertz**2 / np.hypot(
-        hertz**2, _MIDDLE_C_HZ**2
-    )  # a biquad's response (Butterworth, 12 dB an octave)
+    # a biquad's response (Butterworth, 12 dB an octave)
+    passed = hertz**2 / np.hypot(hertz**2, _MIDDLE_C_HZ**2)
     heights = inner * passed
     tops = heights.max(axis=1, keepdims=True)
     least = np.maximum(tops * 10 ** (-_PEAKS_DB / 20), 10 ** (_SILENT_DB / 20))
@@ -99,9 +93,8 @@ def _melody(fine_FK: Array) -> Array:
         left, middle, right = (
             np.log(np.maximum(part[frame, place], 1e-9)) for part in (before, inner, after)
         )
-        shift = (left - right) / (
-            2 * (left - 2 * middle + right) - 1e-9
-        )  # the top of a parabola through three bins
+        # the top of a parabola through three bins
+        shift = (left - right) / (2 * (left - 2 * middle + right) - 1e-9)
         pitch = 69 + 12 * np.log2((first + place + shift) * bin_hz / 440)
         height = heights[frame, place]
         tuning = np.angle(np.sum(height * np.exp(2j * np.pi * pitch))) / (2 * np.pi)
@@ -119,22 +112,18 @@ def onsets(bands_TB: Array) -> int:
     wide = np.maximum(
         bands_TB, np.maximum(np.roll(bands_TB, 1, axis=1), np.roll(bands_TB, -1, axis=1))
     )
-    earlier = np.concatenate([wide[:1], wide[:1], wide])[
-        : len(bands_TB)
-    ]  # what sounds from the start does not begin
+    # what sounds from the start does not begin
+    earlier = np.concatenate([wide[:1], wide[:1], wide])[: len(bands_TB)]
     rise = np.maximum(0, bands_TB - earlier).mean(axis=1)
     rise[-2:] = 0  # a cut in mid-sound is no onset
-    around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(rise, (10, 7)), 18
-    )  # 100 ms before to 70 ms after
+    # 100 ms before to 70 ms after
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(rise, (10, 7)), 18)
     near = np.lib.stride_tricks.sliding_window_view(np.pad(rise, 3), 7)
     return int(np.sum((rise == near.max(axis=1)) & (rise > around.mean(axis=1) + _ONSET_DB)))
 
 
 def loudness_lufs(channels_NC: Wave, rate_hz: int) -> float:
-    """Integrated loudness by ITU-R BS.1770-4 of samples by channels, -70 where nothing passes the
-    gate.
-    """
+    """Integrated loudness (ITU-R BS.1770-4) of samples by channels; -70 below the gate."""
     from scipy.signal import sosfilt  # late: it loads for half a second
 
     weighted = sosfilt(_k_weighting(rate_hz), channels_NC.astype(np.float64), axis=0)

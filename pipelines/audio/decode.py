@@ -29,12 +29,10 @@ Wave = npt.NDArray[np.float32]  # (samples,) mono or (samples, channels), within
 _BLOCK: Final = 1 << 20
 _LOUD: Final = 1e3  # 60 dB over full scale: no recorder writes that
 _NO_ROOM: Final = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)))
-_FFMPEG_TOLD_TO_END: Final = (
-    255  # its exit status after SIGTERM, SIGINT and their like, which it catches
-)
-_VALUES_PER_S: Final = (
-    2 * 48_000
-)  # the most of a small file that is held in memory whole: two channels
+# its exit status after SIGTERM, SIGINT and their like, which it catches
+_FFMPEG_TOLD_TO_END: Final = 255
+# the most of a small file that is held in memory whole: two channels
+_VALUES_PER_S: Final = 2 * 48_000
 _CANCELS: Final = 0.1  # a mean under a tenth of the loudest channel's level: the channels cancel
 # Containers that libsndfile does not read, by their first bytes, and what ffmpeg calls them.
 _FFMPEG_FORMATS: Final = (
@@ -60,9 +58,7 @@ class Probe(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """A window as decoded: mono wave within [-1, 1], the peak before scaling, and how channels were
-    mixed.
-    """
+    """A window as decoded: mono wave within [-1, 1], peak before scaling, and how it was mixed."""
 
     wave: Wave
     rate_hz: int
@@ -81,8 +77,9 @@ def tools() -> dict[str, str]:
 
 
 def probe(path: str, recipe: IngestRecipe) -> Probe:
-    """Check a file against the recipe's limits and hash it. Raises `DeadInput` with a code and the
-    figure.
+    """Check a file against the recipe's limits and hash it.
+
+    Raises `DeadInput` with a code and the figure.
     """
     _check_file(path, recipe.max_file_mb)
     with _opened(path, recipe.max_duration_s) as sound:
@@ -102,8 +99,9 @@ class Header(NamedTuple):
 
 
 def header(path: str) -> Header:
-    """A file's own word on its rate, channels and length. Raises `DeadInput` where libsndfile
-    cannot read it.
+    """A file's own word on its rate, channels and length.
+
+    Raises `DeadInput` where libsndfile cannot read it.
     """
     try:
         _check_file(path, float("inf"))
@@ -146,8 +144,9 @@ def _check_format(sound: soundfile.SoundFile, recipe: IngestRecipe) -> None:
 
 
 def _counted_s(path: str, sound: soundfile.SoundFile, recipe: IngestRecipe) -> float:
-    """Length by decoding: headers lie. Also refuses samples that are not finite or absurdly
-    large.
+    """Length by decoding: headers lie.
+
+    Also refuses samples that are not finite or absurdly large.
     """
     frames, limit = 0, int(recipe.max_duration_s * sound.samplerate)
     buffer = np.empty((max(1, _BLOCK // 4 // sound.channels), sound.channels), np.float32)
@@ -230,7 +229,8 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         opening = (
             f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         )
-        writing = f"-map 0:a:0 -t {max_duration_s + 1:g} -fs {2 << 30} -c:a pcm_f32le -f wav pipe:1".split()
+        bounds = f"-t {max_duration_s + 1:g} -fs {2 << 30}".split()
+        writing = ["-map", "0:a:0", *bounds, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
         command = ["ffmpeg", *opening, place, *writing]
         try:
             done = subprocess.run(
@@ -280,6 +280,7 @@ def _check_blame(path: str, status: int, reasons: Sequence[str]) -> None:
 
 class _Readers(threading.local):
     """The last files that a thread has opened stay open: a song's clips come one after the other.
+
     No two threads may share a position.
     """
 
@@ -295,17 +296,15 @@ _READERS: Final = _Readers()
 
 
 def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
-    """A window of a file as it plays, mono (or two channels), scaled down where it exceeds full
-    scale.
+    """A window of a file as it plays, mono (or two channels), scaled down to full scale.
 
     Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault`
     where the file has gone.
     """
     try:
         sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
-        if (
-            sound.format == "MP3"
-        ):  # what its decoder gives after a seek depends on what it read before: begin afresh
+        # what its decoder gives after a seek depends on what it read before: begin afresh
+        if sound.format == "MP3":
             _READERS.opened.cache_clear()
             sound = _READERS.opened(path, os.stat(path).st_mtime_ns)
         first = round(start_s * sound.samplerate)
@@ -314,8 +313,8 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
         block = sound.read(frames, dtype="float32", always_2d=True)
     except OSError as error:  # it could be read when it was listed
         raise MachineFault(
-            f"{path} can no longer be read: {error.strerror}; run again once it can, or to list "
-            "anew"
+            f"{path} can no longer be read: {error.strerror}; "
+            "run again once it can, or to list anew"
         ) from error
     except (soundfile.LibsndfileError, RuntimeError) as error:
         _check_readable(path)
@@ -371,8 +370,9 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
 
 
 def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
-    """A whole small file from memory, as our shards hold it. Raises `DeadInput` where it cannot be
-    decoded, or is not sound.
+    """A whole small file from memory, as our shards hold it.
+
+    Raises `DeadInput` where it cannot be decoded, or is not sound.
 
     What its header claims is checked before memory is taken: at most `most_s` seconds, and no more
     numbers than those have at 48 kHz in two channels. Of a file that holds more than it claims, no

@@ -61,9 +61,8 @@ def agreement(one: Fingerprint, other: Fingerprint) -> Agreement:
     """The best agreement over all shifts up to 5 s that leave 3 s in common; without any, none."""
     farthest, least = round(_FARTHEST_S * FRAME_HZ), round(_LEAST_S * FRAME_HZ)
     found = Agreement(0.0, 0.0)
-    for shift in sorted(
-        range(-farthest, farthest + 1), key=abs
-    ):  # of equals the smallest shift stands
+    # of equals the smallest shift stands
+    for shift in sorted(range(-farthest, farthest + 1), key=abs):
         common = min(len(one) - max(0, -shift), len(other) - max(0, shift))
         if common < min(least, len(one), len(other)) or common <= 0:
             continue

@@ -17,12 +17,11 @@ FINE_SIZE: Final = 4096  # 256 ms: tells semitones apart from middle C on
 BANDS: Final = 40
 _COARSE_SIZE: Final = 512  # 32 ms
 _LOWEST_HZ: Final = 60.0
-_RANGE_DB: Final = (
-    60.0  # what lies further below the loudest moment does not count: levels out hiss and rounding
-)
-_BLOCK: Final = (
-    1 << 15
-)  # samples at a time: larger arrays are fresh pages from the system each time, at up to four times the cost
+# what lies further below the loudest moment does not count: levels out hiss and rounding
+_RANGE_DB: Final = 60.0
+# samples at a time: larger arrays are fresh pages from the system each time, at up to four times
+# the cost
+_BLOCK: Final = 1 << 15
 
 Array = npt.NDArray[Any]
 
@@ -53,14 +52,11 @@ def heard(wave: Wave, rate_hz: int, frames: int) -> Heard:
 
 
 def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
-    """Spectra of `size` samples around the middle of each frame: power in bands, or amplitude in
-    bins.
-    """
+    """Spectra of `size` samples around each frame's middle: power in bands, or bins' amplitude."""
     hop = EAR_HZ // frame_hz
     before = (size - hop) // 2
-    padded = np.pad(
-        ear, (before, size), "symmetric"
-    )  # silence would put a click where sound is cut
+    # silence would put a click where sound is cut
+    padded = np.pad(ear, (before, size), "symmetric")
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: len(ear) // hop]
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     window *= 2 / window.sum()
@@ -74,9 +70,7 @@ def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
 
 @lru_cache(maxsize=1)
 def _bank() -> Array:
-    """Triangles of equal width on the mel scale (O'Shaughnessy's formula), as a matrix of bins by
-    bands.
-    """
+    """Triangles of equal width on the mel scale (O'Shaughnessy), a matrix of bins by bands."""
     bins_hz = np.fft.rfftfreq(_COARSE_SIZE, 1 / EAR_HZ)
     low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (_LOWEST_HZ, EAR_HZ / 2))
     edges = np.linspace(low, high, BANDS + 2)

@@ -1,5 +1,4 @@
-"""How much of a sound is music, speech, noise and silence: each second judged by the three around
-it.
+"""How much of a sound is music, speech, noise and silence, by the three seconds around each.
 
 A linear classifier on features after Scheirer & Slaney (1997): how levels move at the rate of
 syllables, how evenly strokes come, how long partials stand. Fitted on synthetic sound alone. Of
@@ -27,11 +26,8 @@ _FAR: Final = 3.0  # spreads from the mean; no feature counts for more
 # slowed and set to scales), 120 coloured noises; each with random room, bands, hiss.
 _CLASSES: Final = ("music", "speech", "noise")
 _FEATURES: Final = (  # mean, spread, and weight for each class
-    (
-        0.348,
-        0.128,
-        (-0.30, 1.43, -1.13),
-    ),  # share of movement at 2.2 to 5.8 Hz, the rate of syllables
+    # share of movement at 2.2 to 5.8 Hz, the rate of syllables
+    (0.348, 0.128, (-0.30, 1.43, -1.13)),
     (0.205, 0.094, (-1.25, 0.60, 0.65)),  # and at 5.8 to 14 Hz
     (2.372, 0.567, (-1.77, 2.58, -0.81)),  # how much levels move
     (3.525, 2.631, (0.46, 0.49, -0.95)),  # spread of brightness
@@ -159,9 +155,7 @@ def _movement(bands_TB: Array) -> tuple[float, float, float]:
 
 
 def _regularity(rise_T: Array) -> float:
-    """The highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come
-    evenly.
-    """
+    """Highest autocorrelation of the rises at 0.2 to 1.5 s: near 1 where strokes come evenly."""
     moving, size = rise_T - rise_T.mean(), len(rise_T)
     padded = 1 << (2 * size - 1).bit_length()
     alike = np.fft.irfft(np.abs(np.fft.rfft(moving, padded)) ** 2)[:size]

@@ -18,8 +18,9 @@ class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._stage, self._exchange, self._out, self._recipe = stage, exchange, out, recipe
 
     def process(self, bucket: str) -> Iterator[tuple[Any, Any]]:
-        """Yield the bucket's keys and values. Raises `Damaged` where what it reads is not what was
-        written.
+        """Yield the bucket's keys and values.
+
+        Raises `Damaged` where what it reads is not what was written.
         """
         job = Job(self._out, bucket, self._recipe)
         check_inputs(self._stage, job)
@@ -39,9 +40,7 @@ class Meet(beam.DoFn):  # type: ignore[misc]
 
 
 class Receive(beam.DoFn):  # type: ignore[misc]
-    """Writes what a bucket was given; one that cannot be written now is reported, and the others go
-    on.
-    """
+    """Writes what a bucket was given; one that cannot be written now is reported."""
 
     def __init__(
         self, stage: Stage, exchange: Exchange, out: str, recipe: Recipe, whole: str

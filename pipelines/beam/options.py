@@ -9,22 +9,17 @@ from pipelines.errors import PipelineError
 from pipelines.extras import require
 
 LOCAL: Final = "local"  # our own pool, without Beam
-IN_MEMORY: Final = (
-    "FnApiRunner"  # Beam in this process: one worker, no server; for trying what a runner may do
-)
+# Beam in this process: one worker, no server; for trying what a runner may do
+IN_MEMORY: Final = "FnApiRunner"
 _ANSWERS_WITHIN_S: Final = 10
 _DASK: Final = (
     "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle "
-    "emits, all but the last branch); "
-    "use slices instead: --slices N --dask ADDRESS"
+    "emits, all but the last branch); use slices instead: --slices N --dask ADDRESS"
 )
 _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
 _SECRET: Final = re.compile("secret|password|token|access_key")
-_OURS: Final = (
-    "runner",
-    "direct_num_workers",
-    "direct_running_mode",
-)  # options that --runner and --workers stand for
+# options that --runner and --workers stand for
+_OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")
 # Options of the job servers themselves, which Beam's Python side does not know (Beam 2.77,
 # FlinkPipelineOptions, SparkPipelineOptions).
 _SERVERS: Final = {
@@ -81,8 +76,8 @@ def check_engine(engine: Engine, out: str) -> None:
         raise PipelineError(_DASK)
     if runner not in (LOCAL, IN_MEMORY, *_REMOTE) and "." not in runner:
         raise PipelineError(
-            f"runner {runner} is unknown: expected local, {', '.join(_REMOTE)}, or a class by "
-            "its dotted path"
+            f"runner {runner} is unknown: expected local, "
+            f"{', '.join(_REMOTE)}, or a class by its dotted path"
         )
     if runner != LOCAL:
         require("apache_beam")
@@ -102,13 +97,13 @@ def check_engine(engine: Engine, out: str) -> None:
         "PROCESS",
     ) and not given.get("environment_config"):
         raise PipelineError(
-            "--beam environment_type also needs --beam environment_config=… (a worker pool's "
-            "address, an image, or a command)"
+            "--beam environment_type also needs --beam environment_config=… "
+            "(a worker pool's address, an image, or a command)"
         )
     if runner == LOCAL and given:
         raise PipelineError(
-            f"--beam {next(iter(given))} is an option of Beam, which runner local does without: "
-            "name the runner it is for"
+            f"--beam {next(iter(given))} is an option of Beam, "
+            "which runner local does without: name the runner it is for"
         )
     if runner != LOCAL:
         _check_elsewhere(engine, out)
@@ -117,13 +112,13 @@ def check_engine(engine: Engine, out: str) -> None:
 def _check_elsewhere(engine: Engine, out: str) -> None:
     if engine.workers > 1:
         raise PipelineError(
-            f"--workers counts workers of this machine; runner {engine.runner} has options of "
-            "its own for that"
+            "--workers counts workers of this machine; "
+            f"runner {engine.runner} has options of its own for that"
         )
     if out.startswith("memory://"):
         raise PipelineError(
-            f"{out} lies in this process's memory, which workers of {engine.runner} cannot "
-            "reach; name a folder or URL"
+            f"{out} lies in this process's memory, which workers "
+            f"of {engine.runner} cannot reach; name a folder or URL"
         )
     if engine.runner == "DataflowRunner" and "://" not in out:
         raise PipelineError(
@@ -170,14 +165,15 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     wrong = [name for name in names if name not in allowed]
     if wrong:
         raise PipelineError(
-            f"--beam {wrong[0]} is no option of Beam, nor of runner {engine.runner}; nothing was "
-            "submitted"
+            f"--beam {wrong[0]} is no option of Beam, "
+            f"nor of runner {engine.runner}; nothing was submitted"
         )
 
 
 def _asked(endpoint: str) -> set[str]:
-    """Names of the options that a job server says it has. Raises `PipelineError` where it does not
-    answer.
+    """Names of the options that a job server says it has.
+
+    Raises `PipelineError` where it does not answer.
     """
     import grpc
     from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
@@ -196,6 +192,6 @@ def _asked(endpoint: str) -> set[str]:
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             return set()
         raise PipelineError(
-            f"no Beam job server answers at {endpoint} ({error.details()}); start it, or correct "
-            "--beam job_endpoint=…"
+            f"no Beam job server answers at {endpoint} ({error.details()}); "
+            "start it, or correct --beam job_endpoint=…"
         ) from error

@@ -6,8 +6,8 @@ import logging
 
 _level = logging.getLogger().level
 logging.getLogger().setLevel(logging.ERROR)
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+import apache_beam as beam  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 
 logging.getLogger().setLevel(_level)
 

@@ -79,9 +79,8 @@ def run_buckets(
     hands = min(len(sizes), _MOST_HANDS)
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
     store.write_json(deal, dealt(sizes, hands))
-    logging.getLogger("apache_beam").setLevel(
-        logging.CRITICAL
-    )  # the error that counts is raised below, once
+    # the error that counts is raised below, once
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
@@ -113,11 +112,12 @@ def run_buckets(
 
 def arguments(engine: Engine) -> list[str]:
     """The engine as Beam's own options."""
+    # in memory no server is needed
     alone = (
         ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
         if engine.runner == IN_MEMORY
         else []
-    )  # no server
+    )
     return [f"--runner={engine.runner}", *engine.options, *alone]
 
 
@@ -129,8 +129,8 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
         inner = inner.__cause__ or inner.__context__
     if isinstance(error, grpc.Call):
         return PipelineError(
-            f"stage {stage.name} failed: the job server is gone or does not answer "
-            f"({error.details()})"
+            f"stage {stage.name} failed: the job server "
+            f"is gone or does not answer ({error.details()})"
         )
     return PipelineError(
         f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}"
@@ -141,7 +141,8 @@ def first_cause(said: str) -> str:
     """The one line of a runner's message that says what went wrong: runners send whole stack
     traces, one inside another.
 
-    >>> first_cause("Traceback (most recent call last):\\n  File 'a.py', line 1\\n    go()\\nKeyError: 'C'\\n\\tat org.apache…")
+    >>> trace = "Traceback (most recent call last):\\n  File 'a.py', line 1\\n    go()"
+    >>> first_cause(f"{trace}\\nKeyError: 'C'\\n\\tat org.apache…")
     "KeyError: 'C'"
     """
     lines = said.strip().splitlines() or [""]
@@ -161,7 +162,5 @@ def first_cause(said: str) -> str:
 
 
 def _unheard(record: logging.LogRecord) -> bool:
-    """Whether a line of the root log is not Beam's copy of what its runner says: that is raised,
-    once.
-    """
+    """Whether a line of the root log is not Beam's copy of its runner's words: those are raised."""
     return record.module != "portable_runner"

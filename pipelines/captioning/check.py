@@ -10,12 +10,10 @@ from schemas.chord import Chord
 from schemas.labels import Chords, Labels
 from schemas.pitch import Key
 
-BPM_TOLERANCE: Final = (
-    0.04  # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
-)
-START_TOLERANCE_S: Final = (
-    0.15  # a start written with one decimal, and a beat's width of doubt in the label
-)
+# MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
+BPM_TOLERANCE: Final = 0.04
+# a start written with one decimal, and a beat's width of doubt in the label
+START_TOLERANCE_S: Final = 0.15
 WORD_TOLERANCE: Final = 0.10  # tables of tempo words differ by about that much
 TEMPO_KINDS: Final = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
 _SEQUENCE_KINDS: Final = frozenset((FactKind.CHORDS, FactKind.TIMED_CHORDS))

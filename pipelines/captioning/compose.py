@@ -35,9 +35,7 @@ _ENDED: Final = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
 class Captioned(Record):
-    """Captions of one sample, and how often each rule acted ("moved_bpm", "control_left_out_key",
-    …).
-    """
+    """Captions of one sample, and how often each rule acted ("moved_bpm", …)."""
 
     captions: tuple[Caption, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
@@ -146,9 +144,7 @@ def _placed(
 def _moved_sources(
     sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]
 ) -> list[MovedText]:
-    """Source captions as they hold after the change, each text once, those with nothing left not at
-    all.
-    """
+    """Source captions as they hold after the change, each text once, empty ones not at all."""
     key = labels.key.key
     out: dict[str, MovedText] = {}
     for source in dict.fromkeys(clean_text(source) for source in sources):

@@ -37,6 +37,5 @@ def unconfirmed(
 def _is_confirmed(fact: Fact, labels: Labels, change: Change, sure: frozenset[Attribute]) -> bool:
     if fact.kind is FactKind.DYNAMICS:
         return variant_kind(change.variant) is not VariantKind.VOLUME
-    return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(
-        fact, labels
-    )  # of a time: what happens then is not known
+    # of a time: what happens then is not known
+    return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(fact, labels)

@@ -16,10 +16,8 @@ from schemas.pitch import Key
 
 _BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
 _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
-_LONGEST, _LONGER_BY = (
-    2,
-    200,
-)  # times the source's length, plus characters: room for a one-line source
+# times the source's length, plus characters: room for a one-line source
+_LONGEST, _LONGER_BY = (2, 200)
 _BY_WORDS: Final = frozenset((FactKind.INSTRUMENT, FactKind.MOOD))  # found as words, not parsed
 _ALWAYS_ADDED: Final = frozenset((FactKind.DYNAMICS, FactKind.TIME))  # no label can confirm them
 # Each pattern is asked only where its hint stands: most texts have none.
@@ -129,9 +127,8 @@ def _form(offered: str, text: str, source: Caption) -> list[Fault]:
 
 def is_markup(offered: str) -> bool:
     """Whether a text holds links, code or a list, begins like a formula, or speaks of itself."""
-    visible = "\n".join(
-        clean_text(line, len(line) + 1) for line in offered.splitlines()
-    )  # what lands: no sign hides others from us
+    # what lands: no sign hides others from us
+    visible = "\n".join(clean_text(line, len(line) + 1) for line in offered.splitlines())
     if any(
         _LISTED.match(line) or _OPENING.match(line) or _FORMULA.match(line)
         for line in visible.splitlines()
@@ -183,9 +180,8 @@ def _key_states(one: str, wanted: str) -> bool:
     return " " in one and Key.parse(one) == Key.parse(wanted)
 
 
-_SAME: Final[
-    dict[FactKind, Callable[[str, str], bool]]
-] = {  # what may be written in several ways, or rounded
+# what may be written in several ways, or rounded
+_SAME: Final[dict[FactKind, Callable[[str, str], bool]]] = {
     FactKind.BPM: lambda one, wanted: abs(float(one) - float(wanted)) <= _BPM_ROUNDING,
     FactKind.TIME: lambda one, wanted: abs(float(one) - float(wanted)) <= _TIME_ROUNDING_S + 1e-9,
     FactKind.KEY: _key_states,

@@ -28,9 +28,8 @@ MAX_ITEMS: Final = 12
 MAX_ITEM_CHARS: Final = 40
 _MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is no list of names
 _SEPARATORS: Final = re.compile(r"[,;|]")
-_STOPS: Final = re.compile(
-    r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+"
-)  # a stop would end our sentence, a bar or colon our field
+# a stop would end our sentence, a bar or colon our field
+_STOPS: Final = re.compile(r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+")
 _SPACE: Final = re.compile(r"\s+")
 # An item must state nothing about the labels on its own, nor as a word for the music, the tempo or
 # a chord.
@@ -58,7 +57,8 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     """Instruments, moods and genres of a source, from the columns that the recipe names, cleaned
     and in lower case.
 
-    >>> found = read_metadata(Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}'), CaptionRecipe())
+    >>> source = Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}')
+    >>> found = read_metadata(source, CaptionRecipe())
     >>> found.moods, found.genres, found.counts
     (('calm',), ('jazz',), (('metadata_dropped_bpm', 1),))
     """
@@ -83,9 +83,7 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
 def metadata_sentences(
     metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]
 ) -> list[ControlSentence]:
-    """A sentence that names the instruments, one that names the moods, or none: each by its own
-    draw.
-    """
+    """A sentence that names instruments, one that names moods, or none: each by its own draw."""
     out: list[ControlSentence] = []
     for kind, items in (
         (FactKind.INSTRUMENT, metadata.instruments),

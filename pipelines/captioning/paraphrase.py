@@ -33,8 +33,9 @@ def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Capti
     >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].value
     'A minor'
     >>> known = Fact(kind="instrument", value="harp", sentence=0)
-    >>> [fact.sentence for fact in captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts]
-    [1]
+    >>> [fact] = captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts
+    >>> fact.sentence
+    1
     """
     sentences = split_sentences(text)
     facts = (*facts_of(sentences), *_found_again(sentences, given))
@@ -53,7 +54,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
     There are none where the caption does not end in sentences of ours.
 
     >>> rng = np.random.default_rng(1)
-    >>> control = captioned("A flute plays. The tempo is 92 BPM. It is in the key of A minor.", CaptionKind.CONTROL)
+    >>> text = "A flute plays. The tempo is 92 BPM. It is in the key of A minor."
+    >>> control = captioned(text, CaptionKind.CONTROL)
     >>> [text] = paraphrased(control, 1, rng)
     >>> "A flute plays." in text and "92" in text
     True
@@ -62,9 +64,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
         own_parts(sentence, _given_of(caption, place))
         for place, sentence in enumerate(caption.sentences)
     ]
-    trailing = list(
-        takewhile(bool, reversed(found))
-    )  # ours follow the source's, which may use our very words: those stay
+    # ours follow the source's, which may use our very words: those stay
+    trailing = list(takewhile(bool, reversed(found)))
     source = list(caption.sentences[: len(found) - len(trailing)])
     own = [part for parts in reversed(trailing) for part in parts]
     out: dict[str, None] = {}

@@ -12,9 +12,8 @@ from schemas.caption import FactKind
 from schemas.pitch import pretty
 
 JOINTS: Final = (", and ", "; ", ", while ")
-_OPENERS: Final = frozenset(
-    ["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"]
-)  # words that lose their capital inside a sentence
+# words that lose their capital inside a sentence
+_OPENERS: Final = frozenset(["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"])
 _TEMPO_BANKS: Final[dict[tuple[FactKind, ...], str]] = {
     (FactKind.BPM,): "bpm",
     (FactKind.TEMPO_WORD,): "word",
@@ -47,8 +46,9 @@ def joined(first: str, second: str, joint: str) -> str:
 
 
 def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
-    """The one or two sentences of ours that make up a sentence, or none. `given` are its facts that
-    no parser reads: instruments, moods.
+    """The one or two sentences of ours that make up a sentence, or none.
+
+    `given` are its facts that no parser reads: instruments, moods.
 
     >>> [part.bank for part in own_parts("It is in the key of A minor; the tempo is 92 BPM.")]
     ['key', 'bpm']

@@ -112,9 +112,7 @@ def sure_of(labels: Labels, recipe: CaptionRecipe) -> frozenset[Attribute]:
 
 
 def heard_in(chords: Chords) -> list[HeardChord]:
-    """The chords in order with their starts, stretches without a chord left out, immediate repeats
-    merged.
-    """
+    """The chords in order with their starts; no-chord left out, immediate repeats merged."""
     out: list[HeardChord] = []
     for segment in chords.segments:
         if segment.label != NO_CHORD:
@@ -227,9 +225,8 @@ def _may_be_timed(heard: list[HeardChord], max_chords: int) -> bool:
 
 
 def _tempo_sentence(bpm: float, recipe: CaptionRecipe, rng: np.random.Generator) -> ControlSentence:
-    number = round(
-        bpm
-    )  # the word follows the number as written, so that both agree at the edges of a range
+    # the word follows the number as written, so that both agree at the edges of a range
+    number = round(bpm)
     word = tempo_word(number)
     says_bpm, says_word = (FactKind.BPM, str(number)), (FactKind.TEMPO_WORD, word)
     share = rng.random()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+# meters that are stated
 COUNTS: Final = {
     2: "two",
     3: "three",
@@ -12,7 +13,7 @@ COUNTS: Final = {
     7: "seven",
     9: "nine",
     12: "twelve",
-}  # meters that are stated
+}
 _EIGHTHS: Final = (6, 9, 12)  # beats of these bars are written as eighth notes
 ROUND_TIMES: Final = {
     2: "twice",
@@ -35,9 +36,7 @@ _ROUND_COUNTS: Final = {
 
 
 class Slots(NamedTuple):
-    """The values of one control sentence, as the text shows them; those that it does not need are
-    empty.
-    """
+    """The values of one control sentence, as text; those that it does not need are empty."""
 
     bpm: str = ""
     word: str = ""
@@ -120,9 +119,8 @@ def _listed(wording: str, slots: Slots) -> str:
 
 def _timed(wording: str, slots: Slots) -> str:
     pairs = list(zip(slots.chords, slots.starts, strict=True))
-    at = (
-        "from" if "A" in slots.chords else "at"
-    )  # "A at 2 s" begins like "a band at a fair": its A reads as an article
+    # "A at 2 s" begins like "a band at a fair": its A reads as an article
+    at = "from" if "A" in slots.chords else "at"
     return wording.format(
         at_list=and_list([f"{chord} {at} {start} s" for chord, start in pairs]),
         from_list=", ".join(f"{chord} from {start} s" for chord, start in pairs),

@@ -26,9 +26,8 @@ _END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|\n++")
 _SPACE: Final = re.compile(r"\s+")
 _SPACES: Final = re.compile(r"\s*+")
 _OPENS_WORD: Final = frozenset('(["“')
-_LONGEST_EARLIER: Final = (
-    max(map(len, _BEFORE_INITIAL)) + 1
-)  # signs of the words before that can decide anything
+# signs of the words before that can decide anything
+_LONGEST_EARLIER: Final = max(map(len, _BEFORE_INITIAL)) + 1
 
 
 @lru_cache(maxsize=2048)  # a clip's caption comes back for each of its variants
@@ -85,8 +84,9 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence. It looks at the words beside the stop alone,
-    however long the sentence is.
+    """Whether the stop at this place ends a sentence.
+
+    It looks at the words beside the stop alone, however long the sentence is.
     """
     follows = _SPACES.match(text, stop.end())
     after = text[follows.end() : follows.end() + 1] if follows else ""
@@ -96,9 +96,8 @@ def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
         return not after.islower()
     before = text[_word_start(text, start, stop.start()) : stop.start()]
     word = before.lower()
-    if (
-        after.islower()
-    ):  # a sentence that forgot its capital, unless the stop shortens a word or trails off
+    # a sentence that forgot its capital, unless the stop shortens a word or trails off
+    if after.islower():
         return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
     earlier = _tail(text, start, stop.start() - len(word))
     if len(word) == 1 and word.isalpha():

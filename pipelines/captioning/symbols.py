@@ -125,12 +125,12 @@ _NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
 _AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"
 # "A" before a lower-case word is an article, unless the word goes on about the harmony.
 _NO_ARTICLE: Final = (
-    r"(?!A\s+(?!(?:and|then|to|in|with|over|from|is|are|as|before|throughout|follow|follows|followed|sounds|chords?"
-    r"|progression|going|leading|moving|into|for|or)\b)[a-z])"
+    r"(?!A\s+(?!(?:and|then|to|in|with|over|from|is|are|as|before|throughout|follow|follows"
+    r"|followed|sounds|chords?|progression|going|leading|moving|into|for|or)\b)[a-z])"
 )
 _SPOKEN_CHORD: Final = (
-    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b(?![ "
-    r"-](?:key|scale|mode|tonality))"
+    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b"
+    r"(?![ -](?:key|scale|mode|tonality))"
 )
 _SYMBOL: Final = (
     rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"

@@ -1,6 +1,4 @@
-"""Our wordings of each kind of control sentence about tempo, meter and harmony, with slots for the
-values.
-"""
+"""Our wordings of control sentences about tempo, meter and harmony, with slots for values."""
 
 from typing import Final
 

@@ -1,23 +1,24 @@
-"""Codecs: from waves to the latents that a model learns, and back. One library per file; the encode
-stage and the sampler share them.
+"""Codecs: from waves to the latents that a model learns, and back.
 
-A codec is a module of this folder, or any importable module by its dotted name, with
+One library per file; the encode stage and the sampler share them.
+
+A codec is one of this folder, or a plug-in (pipelines/plug_ins.py): a module with
 ``open_codec(source, device)``, which returns a `Codec`. `mel.py` needs no weights and is the place
 to start reading.
 
 Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
 """
 
-import importlib
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
-import torch
-
-from pipelines.errors import PipelineError
 from pipelines.extras import naming_extras
+from pipelines.plug_ins import Door
 from schemas.codec import CodecFacts
 
-__all__ = ("Codec", "CodecFacts", "open_codec")
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ("CODECS", "Codec", "CodecFacts", "CodecModule", "open_codec")
 
 
 class Codec(Protocol):
@@ -30,18 +31,38 @@ class Codec(Protocol):
     def facts(self) -> CodecFacts:
         """Rate, shape, licence."""
 
-    def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
+    def encode(self, waves_BS: "torch.Tensor") -> "torch.Tensor":
         """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the
         last frame.
         """
 
-    def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents_BCTF: "torch.Tensor") -> "torch.Tensor":
         """Mono waves (B, T × `samples_per_frame`) within [-1, 1]."""
 
 
+class CodecModule(Protocol):
+    """What a codec's module offers."""
+
+    def open_codec(self, source: str = "", device: str = "cpu") -> Codec:
+        """The codec with the weights at `source`, its own default where that is empty. Raises
+        `PipelineError` where they cannot be read.
+        """
+        ...
+
+
+CODECS: Final = Door[CodecModule](
+    kind="codec",
+    group="obbligato.codecs",
+    built_in={name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae")},
+    needs=("open_codec",),
+    extra="train",
+)
+
+
 def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
-    """The codec of a name. `source` is where its weights are, if it has any: an id on the Hugging
-    Face hub, or a folder.
+    """The codec of a name.
+
+    `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
 
     Raises `PipelineError` where no such codec is there or its weights cannot be read, and
     `MissingExtra` where it needs a package that is not installed.
@@ -49,13 +70,5 @@ def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
     >>> open_codec("mel").facts.channels
     64
     """
-    module = name if "." in name else f"{__name__}.{name}"
-    try:
-        with naming_extras("train"):
-            make = importlib.import_module(module).open_codec
-    except (ImportError, AttributeError) as error:
-        raise PipelineError(
-            f"no codec called {name!r} ({error}); see pipelines/codecs for the ones there are"
-        ) from error
     with naming_extras("train"):
-        return cast(Codec, make(source, device))
+        return CODECS.offer(name).open_codec(source, device)

@@ -31,24 +31,26 @@ _FLOOR: Final = 1e-5
 
 
 class AudioLdmCodec:
-    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of
-    its weights.
+    """The autoencoder's latents, scaled to unit variance by its own factor.
+
+    Runs on the device of its weights.
     """
 
     def __init__(self, autoencoder: Any, vocoder: "SpeechT5HifiGan") -> None:
+        # both loaded in eval mode
         self._autoencoder, self._vocoder = (
             autoencoder.requires_grad_(False),
             vocoder.requires_grad_(False),
-        )  # both loaded in eval mode
-        self._halved = 2 ** (
-            len(autoencoder.config.block_out_channels) - 1
-        )  # each level but one halves frames and bands
+        )
+        # each level but one halves frames and bands
+        self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)
         self._hop = prod(vocoder.config.upsample_rates)
 
     @cached_property
     def facts(self) -> CodecFacts:
-        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second. The version is a hash
-        of the autoencoder's weights.
+        """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second.
+
+        The version is a hash of the autoencoder's weights.
         """
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(
@@ -77,9 +79,8 @@ class AudioLdmCodec:
             latents_BCTF / self._autoencoder.config.scaling_factor
         ).sample
         waves: torch.Tensor = self._vocoder(mel_B1NM[:, 0])
-        samples = (
-            latents_BCTF.shape[2] * self.facts.samples_per_frame
-        )  # the published vocoder plays a little longer than its frames
+        # the published vocoder plays a little longer than its frames
+        samples = latents_BCTF.shape[2] * self.facts.samples_per_frame
         return waves.reshape(len(latents_BCTF), -1)[:, :samples].clamp(-1.0, 1.0)
 
     def spectrogram(self, waves_BS: torch.Tensor) -> torch.Tensor:
@@ -122,12 +123,11 @@ def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:
             name, subfolder="vae", low_cpu_mem_usage=False, **held
         )
         vocoder = SpeechT5HifiGan.from_pretrained(name, subfolder="vocoder", **held)
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = (
-            "expected an id on the Hugging Face hub, or a folder with vae/ and vocoder/ in it, "
-            f"with {STORED}"
+            "expected an id on the Hugging Face hub, "
+            f"or a folder with vae/ and vocoder/ in it, with {STORED}"
         )
         raise PipelineError(
             f"no AudioLDM codec at {source!r}: {expected} ({first_line(error)})"

@@ -22,15 +22,15 @@ from pipelines.codecs.quantised import QuantisedCodec, Spread, loaded
 if TYPE_CHECKING:
     from transformers import DacModel
 
-DEFAULT_SOURCE: Final = (
-    "descript/dac_16khz"  # shards have 16 kHz by default; descript/dac_44khz is there too
-)
+# shards have 16 kHz by default; descript/dac_44khz is there too
+DEFAULT_SOURCE: Final = "descript/dac_16khz"
 LICENCE: Final = "MIT"  # of the published weights
 
 
 class DacCodec(QuantisedCodec):
-    """The encoder's output as the codebooks see it. Each has a unit of its own, so each channel has
-    its own scale.
+    """The encoder's output as the codebooks see it.
+
+    Each has a unit of its own, so each channel has its own scale.
     """
 
     name, licence = "dac", LICENCE
@@ -74,17 +74,17 @@ class DacCodec(QuantisedCodec):
             len(latents_BCT), self._model.config.hidden_size, latents_BCT.shape[2]
         )
         for book, seen_BKT in zip(books, latents_BCT.chunk(len(books), dim=1), strict=True):
-            before_BKT = conv1d(
-                total_BDT, book.in_proj.weight
-            )  # without the bias, which `seen_BKT` has already
+            # without the bias, which `seen_BKT` has already
+            before_BKT = conv1d(total_BDT, book.in_proj.weight)
             entries_BKT, _ = book.decode_latents(seen_BKT - before_BKT)
             total_BDT = total_BDT + book.out_proj(entries_BKT)
         return total_BDT
 
 
 def open_codec(source: str = "", device: str = "cpu") -> DacCodec:
-    """The codec by its id on the hub, or by a folder. Raises `PipelineError` where it cannot be
-    read.
+    """The codec by its id on the hub, or by a folder.
+
+    Raises `PipelineError` where it cannot be read.
     """
     from transformers import DacModel
 

@@ -21,8 +21,9 @@ LICENCE: Final = "CC-BY-NC-4.0"  # of the published weights
 
 
 class EncodecCodec(QuantisedCodec):
-    """The encoder's output. Rounding compares distances in it, so one scale holds for all
-    channels.
+    """The encoder's output.
+
+    Rounding compares distances in it, so one scale holds for all channels.
     """
 
     name, licence = "encodec", LICENCE
@@ -34,13 +35,13 @@ class EncodecCodec(QuantisedCodec):
         config: Any = model.config
         if config.audio_channels != 1:
             raise PipelineError(
-                f"this encodec model has {config.audio_channels} channels: only mono ones can be "
-                "used"
+                f"this encodec model has {config.audio_channels} "
+                "channels: only mono ones can be used"
             )
         if config.normalize or config.chunk_length_s is not None:
             raise PipelineError(
-                "this encodec model keeps the loudness of each chunk beside its codes: only ones "
-                "without can be used"
+                "this encodec model keeps the loudness of each chunk "
+                "beside its codes: only ones without can be used"
             )
         super().__init__(model)
 
@@ -60,15 +61,13 @@ class EncodecCodec(QuantisedCodec):
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         quantizer = self._model.quantizer
-        codes_LBT = quantizer.encode(
-            latents_BCT, self._model.config.target_bandwidths[-1]
-        )  # the highest: all codebooks
+        # the highest: all codebooks
+        codes_LBT = quantizer.encode(latents_BCT, self._model.config.target_bandwidths[-1])
         return cast(torch.Tensor, quantizer.decode(codes_LBT))
 
 
 def _shares(counts_N: torch.Tensor) -> torch.Tensor:
-    """How often each entry of a codebook was used in training; all alike where the weights do not
-    tell.
+    """How often each entry of a codebook was used in training; all alike where none tell.
 
     >>> _shares(torch.tensor([3.0, 1.0])).tolist(), _shares(torch.zeros(2)).tolist()
     ([0.75, 0.25], [0.5, 0.5])
@@ -78,8 +77,9 @@ def _shares(counts_N: torch.Tensor) -> torch.Tensor:
 
 
 def open_codec(source: str = "", device: str = "cpu") -> EncodecCodec:
-    """The codec by its id on the hub, or by a folder. Raises `PipelineError` where it cannot be
-    read or is not mono.
+    """The codec by its id on the hub, or by a folder.
+
+    Raises `PipelineError` where it cannot be read or is not mono.
     """
     from transformers import EncodecModel
 

@@ -1,5 +1,6 @@
-"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim. No
-weights, no download.
+"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim.
+
+No weights, no download.
 
 What it keeps is what our annotators need: on 10 s excerpts of eight composed pieces they hear the
 same beats and keys after a round trip, and the same chords for 99.9 % of the time. Few bands would
@@ -21,33 +22,26 @@ from pipelines.errors import PipelineError
 
 RATE_HZ: Final = 16_000
 HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
-_WINDOW: Final = (
-    1000  # 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
-)
+# 62 ms: of 1000 to 2000 samples, the length whose sines come back nearest their pitch
+_WINDOW: Final = 1000
 _TRANSFORM: Final = 2500  # padded to this: bins of 6 Hz, four in the narrowest band
 BANDS: Final = 128
 _LOW_HZ, _HIGH_HZ = 30.0, 8000.0
-_FRAMES_FOLDED, _BANDS_FOLDED = (
-    4,
-    16,
-)  # into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
+# into channels: a latent frame is 125 ms, and ten seconds are a grid of 80 × 8
+_FRAMES_FOLDED, _BANDS_FOLDED = (4, 16)
 _FULL_SCALE: Final = _WINDOW / 4  # a sine of amplitude 1 under a Hann window
-_FLOOR_DB: Final = (
-    -80.0
-)  # relative to that; below, real recordings have noise and rendered ones nothing
+# relative to that; below, real recordings have noise and rendered ones nothing
+_FLOOR_DB: Final = -80.0
 # Mean and spread of 20 real recordings and 8 composed pieces, each about -50 and 10 to 18 dB,
 # rounded.
 _CENTRE_DB, _SPREAD_DB = -50.0, 15.0
 _CEILING_DB: Final = 6.0  # two sines in a band: above it, a model exaggerates
-_UPDATES: Final = (
-    30  # of the spectrum under a mel spectrogram: 100 make our annotators hardly surer
-)
-_ROUNDS: Final = (
-    16  # of Griffin-Lim: from the first phases below, more make our annotators no surer
-)
-_PARTIAL_BINS: Final = (
-    5  # half the width of a partial's peak: two bins of a transform of the window's own length
-)
+# of the spectrum under a mel spectrogram: 100 make our annotators hardly surer
+_UPDATES: Final = 30
+# of Griffin-Lim: from the first phases below, more make our annotators no surer
+_ROUNDS: Final = 16
+# half the width of a partial's peak: two bins of a transform of the window's own length
+_PARTIAL_BINS: Final = 5
 _MOMENTUM: Final = 0.99  # Perraudin et al. 2013
 _TINY: Final = 1e-8
 
@@ -90,15 +84,15 @@ class MelCodec:
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != facts.bands:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
-                "are not this codec's: "
-                f"it has {facts.channels} and {facts.bands}"
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
+                f"bands are not this codec's: it has {facts.channels} and {facts.bands}"
             )
         return self.played(_unfolded(latents_BCTF.float()))
 
     def levels(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N). N is
-        four for each latent frame.
+        """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N).
+
+        N is four for each latent frame.
         """
         samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
         spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[
@@ -113,9 +107,8 @@ class MelCodec:
         level_BMN = (levels_BMN * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
         mel_BMN = 10 ** (level_BMN / 20) * _FULL_SCALE
         spectrum_BKN = _under(mel_BMN, self._filters.to(mel_BMN.device))
-        waves_BS = _griffin_lim(
-            torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2)
-        )  # encode leaves the frame at the very end out
+        # encode leaves the frame at the very end out
+        waves_BS = _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2))
         return waves_BS.clamp(-1.0, 1.0)
 
 
@@ -189,8 +182,7 @@ def _griffin_lim(spectrum_BKN: torch.Tensor) -> torch.Tensor:
 
 
 def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
-    """Phases that turn from frame to frame as fast as the nearest partial does, in step across its
-    peak.
+    """Phases that turn as fast as the nearest partial does, in step across its peak.
 
     From random phases a sine comes back with a standard deviation of 10 cents, from these of 3, in
     half the rounds.
@@ -199,15 +191,12 @@ def _first_phases(spectrum_BKN: torch.Tensor) -> torch.Tensor:
     bins_K1 = torch.arange(
         spectrum_BKN.shape[1], device=spectrum_BKN.device, dtype=spectrum_BKN.dtype
     )[:, None]
-    partial_BKN = _smoothed(power_BKN * bins_K1) / (
-        _smoothed(power_BKN) + _TINY
-    )  # where the power around a bin has its middle
-    turn_BKN = (2 * torch.pi * partial_BKN * HOP / _TRANSFORM).remainder(
-        2 * torch.pi
-    )  # whole turns would only cost precision
-    return (
-        turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1
-    )  # neighbours alternate: the window's middle is half a transform away
+    # where the power around a bin has its middle
+    partial_BKN = _smoothed(power_BKN * bins_K1) / (_smoothed(power_BKN) + _TINY)
+    # whole turns would only cost precision
+    turn_BKN = (2 * torch.pi * partial_BKN * HOP / _TRANSFORM).remainder(2 * torch.pi)
+    # neighbours alternate: the window's middle is half a transform away
+    return turn_BKN.cumsum(2) - turn_BKN + torch.pi * bins_K1
 
 
 def _smoothed(x_BKN: torch.Tensor) -> torch.Tensor:

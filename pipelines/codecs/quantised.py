@@ -28,32 +28,32 @@ from pipelines.pretrained.hub import pinned
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation of each latent channel, as the codebooks tell them; (C, 1)
-    both.
-    """
+    """Mean and standard deviation of each latent channel, of the codebooks; (C, 1) both."""
 
     middle_C1: torch.Tensor
     size_C1: torch.Tensor
 
 
 class QuantisedCodec(ABC):
-    """Latents (B, C, T, 1) of about zero mean and unit variance. Runs on the device of its
-    weights.
+    """Latents (B, C, T, 1) of about zero mean and unit variance.
+
+    Runs on the device of its weights.
     """
 
     name: str
     licence: str  # of the published weights
 
     def __init__(self, model: Any) -> None:
-        """A codec on a model of transformers, in eval mode. Raises `PipelineError` where its
-        codebooks are empty.
+        """A codec on a model of transformers, in eval mode.
+
+        Raises `PipelineError` where its codebooks are empty.
         """
         self._model = model.requires_grad_(False)
         spread = self._codebook_spread()
         if not bool((spread.size_C1 > 0).all() and spread.size_C1.isfinite().all()):
             raise PipelineError(
-                f"these {self.name} weights have codebooks whose entries are all the same: they "
-                "were never trained"
+                f"these {self.name} weights have codebooks whose "
+                "entries are all the same: they were never trained"
             )
         self._spread = spread
 
@@ -68,9 +68,8 @@ class QuantisedCodec(ABC):
             rate_hz=config.sampling_rate,
             channels=len(self._spread.size_C1),
             bands=1,
-            samples_per_frame=prod(
-                config.upsampling_ratios
-            ),  # a stored `hop_length` may be that of another configuration
+            # a stored `hop_length` may be that of another configuration
+            samples_per_frame=prod(config.upsampling_ratios),
         )
 
     @torch.no_grad()
@@ -90,18 +89,16 @@ class QuantisedCodec(ABC):
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
             raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} bands "
-                "are not this codec's: "
-                f"it has {facts.channels} and 1"
+                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
+                f"bands are not this codec's: it has {facts.channels} and 1"
             )
         rounded_BDT = self._rounded(
             latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1
         )
         waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
         samples = latents_BCTF.shape[2] * facts.samples_per_frame
-        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(
-            -1.0, 1.0
-        )  # a decoder may end some samples early
+        # a decoder may end some samples early
+        return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(-1.0, 1.0)
 
     @abstractmethod
     def _codebook_spread(self) -> Spread:
@@ -117,26 +114,25 @@ class QuantisedCodec(ABC):
 
 
 def loaded(kind: Any, source: str) -> Any:
-    """A model of a class of transformers, by its id on the hub or a folder. Raises `PipelineError`
-    where it is not there, or not whole.
+    """A model of a class of transformers, by its id on the hub or a folder.
+
+    Raises `PipelineError` where it is not there, or not whole.
     """
     wanted = kind.config_class.model_type
     try:
         name, revision = pinned(source)
         found = kind.config_class.get_config_dict(name, revision=revision)[0].get("model_type")
-        if found not in (
-            None,
-            wanted,
-        ):  # none in a folder without a configuration, which is refused below
+        # none in a folder without a configuration, which is refused below
+        if found not in (None, wanted):
             raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
+        # safetensors alone: pickles can hold code
         model, told = kind.from_pretrained(
             name, revision=revision, output_loading_info=True, use_safetensors=True
-        )  # pickles can hold code
+        )
     except PipelineError:
         raise
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = f"expected an id on the Hugging Face hub, or a folder, with {STORED}"
         raise PipelineError(
             f"no {wanted} model at {source!r}: {expected} ({first_line(error)})"

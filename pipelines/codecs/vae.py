@@ -22,20 +22,21 @@ FOLDER: Final = "vae"  # within the source, as AudioLDM's folders have it
 
 
 class VaeCodec:
-    """The autoencoder's latents, scaled to unit variance by its own factor. Runs on the device of
-    its weights.
+    """The autoencoder's latents, scaled to unit variance by its own factor.
+
+    Runs on the device of its weights.
     """
 
     def __init__(self, autoencoder: Any) -> None:
         self._autoencoder, self._mel = autoencoder.requires_grad_(False), MelCodec()
-        self._halved = 2 ** (
-            len(autoencoder.config.block_out_channels) - 1
-        )  # each level but one halves frames and bands
+        # each level but one halves frames and bands
+        self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)
 
     @cached_property
     def facts(self) -> CodecFacts:
-        """16 kHz, as `mel`; channels and frames as the autoencoder was shaped. The version is a
-        hash of its weights.
+        """16 kHz, as `mel`; channels and frames as the autoencoder was shaped.
+
+        The version is a hash of its weights.
         """
         return CodecFacts(
             name="vae",
@@ -68,23 +69,23 @@ class VaeCodec:
 
 
 def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
-    """The codec by the folder that its training wrote. Raises `PipelineError` where it cannot be
-    read.
+    """The codec by the folder that its training wrote.
+
+    Raises `PipelineError` where it cannot be read.
     """
     from diffusers import AutoencoderKL
 
     if not source:
         raise PipelineError(
-            "the vae codec is one of your own: name the folder of its weights; `obbligato "
-            "train-codec` makes one"
+            "the vae codec is one of your own: name the folder "
+            "of its weights; `obbligato train-codec` makes one"
         )
     try:
         autoencoder = AutoencoderKL.from_pretrained(
             source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True
         )
-    except (
-        Exception
-    ) as error:  # configurations and weights of others bring libraries to raise anything
+    except Exception as error:
+        # configurations and weights of others bring libraries to raise anything
         expected = "expected a folder with vae/ in it, as `obbligato train-codec` writes it"
         raise PipelineError(
             f"no autoencoder at {source!r}: {expected} ({first_line(error)})"

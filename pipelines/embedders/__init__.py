@@ -1,12 +1,9 @@
 """Models that place music and texts in one space. One library per file.
 
-An embedder is a module, or anything that offers its two functions: `describe(recipe)`, which opens
-no weights, and `load(recipe)`. Besides `clap` and `bridge`, those are found that installed packages
-offer as entry points of the group ``obbligato.embedders``.
+An embedder is `clap`, `bridge` or a plug-in (pipelines/plug_ins.py): a module with
+`describe(recipe)`, which opens no weights, and `load(recipe)`.
 """
 
-import importlib
-import importlib.metadata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -14,12 +11,10 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import PipelineError
+from pipelines.plug_ins import Door
 from schemas.label_recipe import LabelRecipe
 from schemas.labels import Labels
 
-GROUP: Final = "obbligato.embedders"
-BUILT_IN: Final = {"bridge": "pipelines.embedders.bridge", "clap": "pipelines.embedders.clap"}
 Vectors = npt.NDArray[np.float32]  # (rows, dimension), each row of length 1
 
 
@@ -35,6 +30,7 @@ class Description(NamedTuple):
     rate_hz: int
     window_s: float
     reads_labels: bool = False  # whether it needs the labels of the clip beside its sound
+    package: str = ""  # that it came in, with its version; whoever opens a plug-in fills it in
 
 
 class Sound(NamedTuple):
@@ -58,12 +54,13 @@ class Embedder(Protocol):
         ...
 
 
-class Offers(Protocol):
+class EmbedderModule(Protocol):
     """What an embedder's module offers."""
 
     def describe(self, recipe: LabelRecipe) -> Description:
-        """What `load` would give, without loading it. Raises `PipelineError` where the model is not
-        there.
+        """What `load` would give, without loading it.
+
+        Raises `PipelineError` where the model is not there.
         """
         ...
 
@@ -72,29 +69,26 @@ class Offers(Protocol):
         ...
 
 
-@lru_cache(maxsize=4)
-def offered(name: str) -> Offers:
-    """The module of an embedder by its name in the recipe. Raises `PipelineError` where nothing of
-    that name is installed.
+EMBEDDERS: Final = Door[EmbedderModule](
+    kind="embedder",
+    group="obbligato.embedders",
+    built_in={"bridge": f"{__name__}.bridge", "clap": f"{__name__}.clap"},
+    needs=("describe", "load"),
+)
+
+
+def describe(recipe: LabelRecipe) -> Description:
+    """What the recipe's embedder is, and the package it came in. Raises `PipelineError` where it is
+    not there.
     """
-    if name in BUILT_IN:
-        module: Offers = importlib.import_module(BUILT_IN[name])
-        return module
-    found = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
-    if name not in found:
-        known = ", ".join(sorted({*BUILT_IN, *found}))
-        raise PipelineError(
-            f"label.embedder {name} is unknown here: expected {known}, or install a package that "
-            "offers it"
-        )
-    plug_in: Offers = found[name].load()
-    return plug_in
+    found = EMBEDDERS.offer(recipe.embedder).describe(recipe)
+    return found._replace(package=EMBEDDERS.package(recipe.embedder))
 
 
 @lru_cache(maxsize=1)
 def loaded(recipe: LabelRecipe) -> Embedder:
     """The recipe's embedder; the last one stays in memory."""
-    return offered(recipe.embedder).load(recipe)
+    return EMBEDDERS.offer(recipe.embedder).load(recipe)
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> Vectors:

@@ -39,8 +39,9 @@ class Bridge:
     """Labels and descriptors as sentences, embedded as any text."""
 
     def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
-        """The vector of each clip's description. Raises `PipelineError` for a clip without
-        labels.
+        """The vector of each clip's description.
+
+        Raises `PipelineError` for a clip without labels.
         """
         return minilm.embedded([_words(sound) for sound in sounds])
 

@@ -1,5 +1,6 @@
-"""What a worker's child does for embeddings: it holds the embedder. A plug-in's child may run in an
-environment of its own.
+"""What a worker's child does for embeddings: it holds the embedder.
+
+A plug-in's child may run in an environment of its own.
 
 So this module imports little: no annotator, no Beam, no torch but what the embedder itself brings.
 """
@@ -13,9 +14,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipelines import embedders
 from pipelines.audio.decode import read_window, resampled
 from pipelines.audio.fingerprint import Fingerprint, fingerprint
-from pipelines.embedders import Description, Sound, Vectors, loaded, offered
+from pipelines.embedders import Description, Sound, Vectors, loaded
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
 from schemas.label_recipe import LabelRecipe
@@ -47,7 +49,7 @@ class _Read(NamedTuple):
 
 def describe(recipes: Sequence[LabelRecipe], _: None) -> list[Description]:
     """What each recipe's embedder is."""
-    return [offered(recipe.embedder).describe(recipe) for recipe in recipes]
+    return [embedders.describe(recipe) for recipe in recipes]
 
 
 def embed_texts(texts: Sequence[str], recipe: LabelRecipe) -> list[Vectors]:
@@ -56,10 +58,11 @@ def embed_texts(texts: Sequence[str], recipe: LabelRecipe) -> list[Vectors]:
 
 
 def embed_excerpts(excerpts: Sequence[Excerpt], recipe: LabelRecipe) -> list[Embedded | Death]:
-    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead. Files are read
-    while the model works.
+    """One unit vector and fingerprint per excerpt; what cannot be decoded is dead.
+
+    Files are read while the model works.
     """
-    embedder, rate_hz = loaded(recipe), offered(recipe.embedder).describe(recipe).rate_hz
+    embedder, rate_hz = loaded(recipe), embedders.describe(recipe).rate_hz
     out: list[Embedded | Death] = []
     for batch in _read_ahead(excerpts, rate_hz, recipe):
         sounds = [read.sound for read in batch if isinstance(read, _Read)]

@@ -65,9 +65,8 @@ class Clap:
                 folder, local_files_only=True, use_safetensors=True
             )
             self._tokens: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (
-            Exception
-        ) as error:  # configurations and weights of others bring libraries to raise anything
+        except Exception as error:
+            # configurations and weights of others bring libraries to raise anything
             raise PipelineError(
                 f"no CLAP model at {folder}: expected a folder with {STORED} ({first_line(error)})"
             ) from error
@@ -102,8 +101,9 @@ class Clap:
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """One vector per text; what is beyond 77 tokens is not read. Texts of like length are read
-        together.
+        """One vector per text; what is beyond 77 tokens is not read.
+
+        Texts of like length are read together.
         """
         order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
         out = np.zeros((len(texts), self._model.config.projection_dim), np.float32)

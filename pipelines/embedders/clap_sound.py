@@ -1,6 +1,4 @@
-"""What CLAP hears: windows of a clip, and their log-mel spectrograms, many at once on the model's
-device.
-"""
+"""What CLAP hears: windows of a clip as log-mel spectrograms, many at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,9 @@ _FLOOR: Final = 1e-10  # of the power in a band, as in transformers' extractor
 
 
 def windows(wave: Wave, samples: int) -> list[Wave]:
-    """A clip in windows of `samples`: side by side, the last against the end. A shorter clip is
-    repeated and padded, as in training.
+    """A clip in windows of `samples`: side by side, the last against the end.
+
+    A shorter clip is repeated and padded, as in training.
 
     >>> [window.tolist() for window in windows(np.arange(5, dtype=np.float32), 2)]
     [[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]]
@@ -37,8 +36,7 @@ def _starts(length: int, samples: int) -> Iterator[int]:
 
 
 class ClapSound:
-    """Log-mel spectrograms as a model's own extractor makes them (equal within 1e-4 dB), in
-    batches.
+    """Log-mel spectrograms as a model's own extractor makes them (within 1e-4 dB), in batches.
 
     Whatever is longer than a window is cut beforehand, so nothing is truncated at random and fusion
     has nothing to fuse.
@@ -88,8 +86,7 @@ class ClapSound:
             pad_mode="reflect",
             return_complex=True,
         )
-        power_BTK = (
-            torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)
-        )  # without the root that abs() takes
+        # without the root that abs() takes
+        power_BTK = torch.view_as_real(spectrum).square().sum(dim=-1).transpose(1, 2)
         level_BTF = 10 * torch.log10((power_BTK @ self._filters_KF).clamp(min=_FLOOR))
         return level_BTF[:, None].expand(-1, self._channels, -1, -1)

@@ -21,9 +21,8 @@ from schemas.recipe import IngestRecipe, LimitsRecipe
 T = TypeVar("T")
 _BLOCK: Final = 1 << 20
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
-_listeners: list[
-    Callable[[int], None]
-] = []  # of the process that shows progress; none on a cluster
+# of the process that shows progress; none on a cluster
+_listeners: list[Callable[[int], None]] = []
 
 
 def read(job: Job) -> list[Clip]:
@@ -50,8 +49,9 @@ def child(limits: LimitsRecipe) -> Iterator[Child]:
 
 @contextmanager
 def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "") -> Iterator[Child]:
-    """A child that can hold a model, in the environment that it needs. Limits are of a call with so
-    many items.
+    """A child that can hold a model, in the environment that it needs.
+
+    Limits are of a call with so many items.
     """
     memory_mb = limits.memory_mb * (1 if device == "cpu" else _CUDA_MEMORY)
     taken = CHILDREN.take(
@@ -76,9 +76,8 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
         def local(source: Source) -> str:
             uri = places.whole(source.uri)
-            if (
-                "://" not in uri and not source.member
-            ):  # a path as it is: fsspec would read '::' in it as a chain of protocols
+            # a path as it is: fsspec would read '::' in it as a chain of protocols
+            if "://" not in uri and not source.member:
                 return uri
             at = (source.uri, source.member_offset)
             if at not in fetched:
@@ -94,8 +93,9 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
 
 def _fetch(source: Source, out: IO[bytes], recipe: IngestRecipe) -> None:
-    """Copy a source's bytes. Raises `OSError` where the file is not there, `PipelineError` where
-    its store cannot be reached.
+    """Copy a source's bytes.
+
+    Raises `OSError` where the file is not there, `PipelineError` where its store cannot be reached.
     """
     limit = int(recipe.max_file_mb * 2**20)
     with (

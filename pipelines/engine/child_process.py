@@ -27,9 +27,10 @@ import psutil
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
 from pipelines.extras import MissingExtra, naming_extras
 
+# sent by somebody else
 KILLS: Final = frozenset(
     (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-)  # sent by somebody else
+)
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _NOT_INSTALLED: Final = "not_installed"  # an optional package, as a child says it
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
@@ -52,9 +53,7 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that may ask to die with this one (`die_with`); options as of
-    `subprocess.Popen`.
-    """
+    """A process that may ask to die with this one (`die_with`); options of `subprocess.Popen`."""
     process: subprocess.Popen[Any] = (
         _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
     )
@@ -150,8 +149,7 @@ class Child:
         self._stopped = False
 
     def run(self, function: str, items: Sequence[Any], context: Any) -> list[Any]:
-        """One result or `Death` per item: ``function(items, context)``, where `function` is
-        "module:name".
+        """One result or `Death` per item: ``function(items, context)``; `function`: "module:name".
 
         Raises `Unfinished` when the wall clock ran out on a busy child, alone and twice.
         """
@@ -167,8 +165,8 @@ class Child:
         except _Died as died:
             if died.busy or died.outside:
                 raise Unfinished(
-                    f"{died.death.message}; the bucket stays unfinished: run again, or "
-                    f"{died.advice}"
+                    f"{died.death.message}; the bucket stays "
+                    f"unfinished: run again, or {died.advice}"
                 ) from died
             _reraise_refused(died)
             return died.death
@@ -217,8 +215,9 @@ class Child:
         )
 
     def _watch(self, pipe: Connection, watched: psutil.Process) -> None:
-        """The second half of the wall-clock limit. Raises `_Died` where it passes without an
-        answer.
+        """The second half of the wall-clock limit.
+
+        Raises `_Died` where it passes without an answer.
         """
         half_s = _cpu_s(watched)  # what it uses from here on is no longer starting up
         held_up = ""
@@ -254,9 +253,8 @@ class Child:
             str(os.getpid()),
             python=self.python,
         )
-        paths = (
-            "" if self.python else os.pathsep.join(path for path in sys.path if path)
-        )  # our packages are not the other one's
+        # our packages are not the other one's
+        paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)
         try:
             self._process = started(
                 command,
@@ -293,9 +291,7 @@ class Child:
         return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
 
     def stop(self) -> None:
-        """Kill the child while another thread waits for it, which gets `Stopped`; no other is
-        started.
-        """
+        """Kill the child; a thread that waits for it gets `Stopped`, and no other is started."""
         self._stopped = True
         if (process := self._process) is not None:
             process.kill()
@@ -456,7 +452,7 @@ def _serve(descriptor: int, parent: int) -> None:
             answer = (_NOT_INSTALLED, str(error))
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a library's error on this input, or the machine's
             if is_of_the_machine(error):
                 answer = (
                     "machine",
@@ -468,8 +464,7 @@ def _serve(descriptor: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.engine.child_process import (
-        _serve as serve,
-    )  # the importable module, so that what is pickled has its name
+    # the importable module, so that what is pickled has its name
+    from pipelines.engine.child_process import _serve as serve
 
     serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -65,9 +65,8 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
         raise kind(f"stage {stage.name}: {error}") from error
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # a defect: it is told like everything else, and its trace stays behind it
+    except Exception as error:
+        # a defect: it is told like everything else, and its trace stays behind it
         raise PipelineError(
             f"stage {stage.name} failed: {type(error).__name__}: {error}"
         ) from error
@@ -137,9 +136,8 @@ class _Hands(Generic[T]):
         self._lock = threading.Lock()
         self._done: dict[int, T] = {}
         self._error: BaseException | None = None
-        self._gone: queue.SimpleQueue[None] = (
-            queue.SimpleQueue()
-        )  # of threads; an interrupted `Thread.join` takes them for ended
+        # of threads; an interrupted `Thread.join` takes them for ended
+        self._gone: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._working = 0
 
     def take(self) -> None:
@@ -147,7 +145,7 @@ class _Hands(Generic[T]):
         while (number := self._taken()) is not None:
             try:
                 self._done[number] = self._work(self._jobs[number])
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  raised again by whoever waits for this thread
                 self._error = self._error or error
                 self.stop()
         self._gone.put(None)

@@ -1,6 +1,4 @@
-"""Keyed randomness: every draw comes from a generator seeded with the recipe's seed, a key and a
-purpose.
-"""
+"""Keyed randomness: each draw's generator is seeded with the recipe's seed, key and purpose."""
 
 import numpy as np
 
@@ -10,7 +8,8 @@ from schemas.identity import stable_hash
 def generator(seed: int, key: str, purpose: str) -> np.random.Generator:
     """A generator that depends on its arguments alone, so that workers and order change nothing.
 
-    >>> int(generator(0, "a", "speed").integers(1000)) == int(generator(0, "a", "speed").integers(1000))
+    >>> one, other = generator(0, "a", "speed"), generator(0, "a", "speed")
+    >>> int(one.integers(1000)) == int(other.integers(1000))
     True
     """
     return np.random.default_rng(stable_hash(seed, key, purpose))

@@ -84,25 +84,22 @@ class Stage(NamedTuple):
     name: str
     folder: str
     version: int
-    sections: tuple[
-        str, ...
-    ]  # what of the recipe changes its output: a section, or one knob as section.key
+    # what of the recipe changes its output: a section, or one knob as section.key
+    sections: tuple[str, ...]
     needs: tuple[str, ...]  # folders of the stages whose files it reads
     run: Callable[[Job], Done] | None
     tools: Callable[[Recipe], Mapping[str, str]] = lambda _recipe: {}  # versions of what it calls
     writes_too: tuple[str, ...] = ()  # folders beside its own that it writes to
-    looks_at: Callable[[Job], Any] = lambda _job: (
-        None
-    )  # what decides its output beside the recipe and its input files
+    # what decides its output beside the recipe and its input files
+    looks_at: Callable[[Job], Any] = lambda _job: None
+    # where one process does all: how
     together: "Callable[[Recipe], Callable[[Stage, Sequence[Job]], Together] | None]" = (
         lambda _recipe: None
-    )  # where one process does all: how
-    asked: Callable[[Recipe], bool] = lambda _recipe: (
-        True
-    )  # whether a recipe wants it; else it is left out
-    may_need: Callable[[Recipe], tuple[str, ...]] = (
-        lambda _recipe: ()
-    )  # folders that it reads for some recipes
+    )
+    # whether a recipe wants it; else it is left out
+    asked: Callable[[Recipe], bool] = lambda _recipe: True
+    # folders that it reads for some recipes
+    may_need: Callable[[Recipe], tuple[str, ...]] = lambda _recipe: ()
     exchange: Exchange | None = None  # where buckets must know of each other: how, instead of `run`
 
     def is_whole(self, recipe: Recipe) -> bool:
@@ -145,9 +142,7 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(stage: Stage, job: Job) -> str:
-    """Hash of all that decides a bucket's output: recipe sections, versions, and the input files'
-    hashes.
-    """
+    """Hash of all that decides a bucket's output: recipe sections, versions, input files."""
     return _fingerprint(stage, job, _inputs(stage, job))
 
 
@@ -223,8 +218,9 @@ def whole_marker(store: Store, folder: str, bucket: str) -> dict[str, Any] | Non
 
 
 def read_marker(store: Store, folder: str, bucket: str) -> dict[str, Any]:
-    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts. Raises `Damaged`, and
-    `FileNotFoundError` where none is.
+    """A bucket's marker: fingerprint, files with bytes and SHA-256, counts.
+
+    Raises `Damaged`, and `FileNotFoundError` where none is.
     """
     return store.read_stated(marker_name(folder, bucket), _Marker)
 
@@ -241,8 +237,9 @@ class Altered(NamedTuple):
 
 
 def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
-    """Files of a bucket that are not what its marker says was written. Raises `Damaged` where the
-    marker is not.
+    """Files of a bucket that are not what its marker says was written.
+
+    Raises `Damaged` where the marker is not.
     """
     for name, facts in read_marker(store, folder, bucket)["files"].items():
         if facts.get("dropped"):
@@ -265,9 +262,7 @@ def check_inputs(stage: Stage, job: Job) -> None:
 
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
-    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes
-    it anew.
-    """
+    """Raise `Damaged` where a bucket's file is not what was written; the next run makes it anew."""
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:
         forget(store, folder, bucket)
@@ -275,16 +270,17 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
 
 
 def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
-    """A small file of a bucket, read once. Raises `Damaged` where it is not what its marker says
-    was written.
+    """A small file of a bucket, read once.
+
+    Raises `Damaged` where it is not what its marker says was written.
     """
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket)["files"].get(name, {})
     if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
         forget(store, folder, bucket)
         raise Damaged(
-            f"{name} is not what was written: its SHA-256 has changed; run again, and it is made "
-            "anew"
+            f"{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return content
 
@@ -383,8 +379,9 @@ def drop_file(job: Job, folder: str, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def cpu_capability() -> str:
-    """Vector instructions of this machine, on which the last bits of floats may depend. Recorded,
-    never matched.
+    """Vector instructions of this machine, on which the last bits of floats may depend.
+
+    Recorded, never matched.
     """
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()

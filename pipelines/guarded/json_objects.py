@@ -1,6 +1,4 @@
-"""JSON from outside: one object of finite numbers, each name once, in UTF-8, of bounded size and
-depth.
-"""
+"""JSON from outside: one object, finite numbers, names once, UTF-8, bounded size and depth."""
 
 import json
 from collections.abc import Callable
@@ -20,8 +18,9 @@ _DEPTH_LIMIT: Final = 64
 def json_object(
     content: bytes | str, not_a_number: Callable[[str], Any] | None = None, limit: int = JSON_LIMIT
 ) -> dict[str, Any]:
-    """The object that some bytes or a text hold. Raises `DeadInput` ("bad_json") for anything else,
-    naming what it is.
+    """The object that some bytes or a text hold.
+
+    Raises `DeadInput` ("bad_json") for anything else, naming what it is.
 
     `not_a_number` says what "NaN" and "Infinity" stand for; without it, they are refused. More than
     `limit` bytes are, too.
@@ -71,8 +70,9 @@ def too_large(size: int, limit: int = JSON_LIMIT) -> DeadInput:
 
 
 def pretty_json(facts: dict[str, Any]) -> str:
-    """An object as people read it. Half a Unicode character stays escaped, so that the text can
-    always be encoded.
+    """An object as people read it.
+
+    Half a Unicode character stays escaped, so that the text can always be encoded.
     """
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()

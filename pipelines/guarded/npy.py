@@ -41,8 +41,8 @@ def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating
     held = len(content) - start
     if math.prod(shape) * kind.itemsize != held:
         raise _strange(
-            f"its header claims the shape {_shown(shape)} of {kind.itemsize} bytes each, but "
-            f"{held} bytes follow"
+            f"its header claims the shape {_shown(shape)} "
+            f"of {kind.itemsize} bytes each, but {held} bytes follow"
         )
     array = np.frombuffer(content, kind, offset=start).reshape(
         shape, order="F" if fields["fortran_order"] else "C"
@@ -79,7 +79,8 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
         MemoryError,
         RecursionError,
         TypeError,
-    ) as error:  # the parser's words for a kilobyte nested too deep
+    ) as error:
+        # the parser's words for a kilobyte nested too deep
         raise _strange("its header cannot be read") from error
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise _strange("its header is not one of an array")

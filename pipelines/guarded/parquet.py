@@ -48,8 +48,10 @@ class _Piece(NamedTuple):
 def parquet_rows(
     opened: IO[bytes], longest: int, broken: str
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their numbers from 1. One with a text of more than `longest` bytes has the reason
-    in place of its cells, under `broken`.
+    """Rows with their numbers from 1.
+
+    One with a text of more than `longest` bytes has the reason in place of its cells, under
+    `broken`.
 
     Raises `DeadInput` for what is no Parquet, and where a row cannot be unpacked within the limits.
     """
@@ -72,8 +74,10 @@ def parquet_rows(
             if allowed < 0:
                 raise DeadInput(
                     "bad_table",
-                    f"unpacks to {_GROWTH} times its size by row {number}: what follows is not "
-                    "read",
+                    (
+                        f"unpacks to {_GROWTH} times its size "
+                        f"by row {number}: what follows is not read"
+                    ),
                 )
 
 
@@ -92,9 +96,8 @@ def _path_of(opened: IO[bytes]) -> Iterator[str]:
 
 
 _Numbered = tuple[dict[str, Any], int]  # a row and about how many bytes it is
-_STREAMS: dict[
-    tuple[_Place, int], Iterator[_Numbered]
-] = {}  # of the child: where it stands, so that the next piece need not begin anew
+# of the child: where it stands, so that the next piece need not begin anew
+_STREAMS: dict[tuple[_Place, int], Iterator[_Numbered]] = {}
 
 
 def read_pieces(starts: Sequence[int], place: _Place) -> list[_Piece | Death]:
@@ -111,9 +114,8 @@ def _read_piece(start: int, place: _Place) -> _Piece | Death:
         for row, bytes_of_row in stream:
             rows.append(row)
             size += bytes_of_row
-            if (
-                size >= _PIECE or place.at_once == 1
-            ):  # a row that kills the child must not take those before it along
+            # a row that kills the child must not take those before it along
+            if size >= _PIECE or place.at_once == 1:
                 _STREAMS[place, start + len(rows)] = stream
                 return _Piece(rows, size, last=False)
     except DeadInput as error:
@@ -156,9 +158,7 @@ def _stream(place: _Place, start: int) -> Iterator[_Numbered]:
 
 
 def _check_footer(opened: IO[bytes]) -> None:
-    """Refuse a footer that claims to be longer than the file: Arrow would make room for it
-    first.
-    """
+    """Refuse a footer that claims to be longer than the file: Arrow would make room for it."""
     size = opened.seek(0, io.SEEK_END)
     opened.seek(max(0, size - 8))
     length, magic = int.from_bytes(opened.read(4), "little"), opened.read(4)
@@ -205,12 +205,8 @@ def _rows(batch: pa.RecordBatch, place: _Place) -> Iterator[_Numbered]:
     for at in range(batch.num_rows):
         long = next((name for name, column in lengths.items() if column[at] > place.longest), None)
         if long is not None:
-            yield (
-                {
-                    place.broken: f"column {long} holds {lengths[long][at]} bytes, limit {place.longest}"
-                },
-                0,
-            )
+            size = lengths[long][at]
+            yield {place.broken: f"column {long} holds {size} bytes, limit {place.longest}"}, 0
         elif (row := _converted(batch.slice(at, 1))) is not None:
             yield row[0], sizes[at]
         else:
@@ -224,7 +220,8 @@ def _converted(batch: pa.RecordBatch) -> list[dict[str, Any]] | None:
     except (
         ValueError,
         OverflowError,
-    ):  # of text that is not UTF-8, and of dates beyond the year 9999
+    ):
+        # of text that is not UTF-8, and of dates beyond the year 9999
         return None
 
 

@@ -1,5 +1,6 @@
-"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet. What is wrong with a
-row costs that row.
+"""Tables from outside as rows, one at a time: CSV, TSV, JSON lines, Parquet.
+
+What is wrong with a row costs that row.
 
 A record of separated text that cannot be read (a stray quote, one that is never closed, a line or
 cell that is too long) is dead by the number of the line it began on, and reading goes on at the
@@ -29,8 +30,7 @@ csv.field_size_limit(_FIELD_LIMIT)
 def table_rows(
     suffix: str, opened: IO[bytes]
 ) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
-    """Rows of a table by its file's ending, with their numbers; `BROKEN` in a row says why it is
-    none.
+    """Rows of a table by its ending, with their numbers; `BROKEN` says why one is none.
 
     A row of text is known by the line it ends on. Raises `DeadInput` for what is no table at all.
     """
@@ -48,8 +48,9 @@ def table_rows(
 
 @contextmanager
 def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
-    """A file as text, a line at a time. What is not UTF-8 becomes lone surrogates here, and a
-    problem of its line.
+    """A file as text, a line at a time.
+
+    What is not UTF-8 becomes lone surrogates here, and a problem of its line.
     """
     text = io.TextIOWrapper(opened, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
     try:
@@ -112,8 +113,9 @@ class _Record(NamedTuple):
 
 
 class _Records:
-    """Records of separated text. To `csv` it is an iterator of lines that knows which ones the
-    present record has taken.
+    """Records of separated text.
+
+    To `csv` it is an iterator of lines that knows which ones the present record has taken.
     """
 
     def __init__(self, lines: _Lines, delimiter: str) -> None:
@@ -193,9 +195,7 @@ def _separated(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Mapping[str
 
 
 def _json_lines(lines: _Lines) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """NaN and Infinity, which pandas writes, are nothing; everything else is as of JSON
-    elsewhere.
-    """
+    """NaN and Infinity, which pandas writes, are nothing; all else is as of JSON elsewhere."""
     while (line := lines.next()) is not None:
         if (
             line.number == 1

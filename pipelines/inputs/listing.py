@@ -1,6 +1,4 @@
-"""What a build is pointed at, as a sorted list of input rows: folders, globs, files, manifests and
-shards.
-"""
+"""What a build is pointed at as sorted input rows: folders, globs, files, manifests, shards."""
 
 import io
 import os
@@ -55,8 +53,9 @@ _FOLDERS: Final = Folders()
 
 
 def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """One row per file, manifest row or shard member. What is no input at all is a row too,
-    ignored.
+    """One row per file, manifest row or shard member.
+
+    What is no input at all is a row too, ignored.
 
     Raises `PipelineError` where a source does not exist, and where a remote folder cannot be
     listed.
@@ -95,9 +94,7 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Files below a folder; linked folders are not entered, so that a loop of links cannot trap the
-    walk.
-    """
+    """Files below a folder; linked folders are not entered: a loop of links would trap the walk."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))

@@ -1,5 +1,6 @@
-"""Manifests: tables whose rows name audio and say something of it. CSV, TSV, JSON lines,
-Parquet.
+"""Manifests: tables whose rows name audio and say something of it.
+
+CSV, TSV, JSON lines, Parquet.
 """
 
 import json
@@ -35,14 +36,16 @@ _ALIASES: Final = {
     "licence": ("licence", "license"),
 }
 _NOTHING: Final = frozenset(("", "nan", "null", "none", "n/a"))
+# made once, not per row
 _PLAIN_JSON: Final = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, default=str, allow_nan=False
-)  # made once, not per row
+)
 
 
 def manifest_rows(uri: str, opened: IO[bytes], recipe: IngestRecipe) -> Iterator[InputRow]:
-    """Rows of a manifest. A row that cannot be used is a dead row; a table that cannot be read
-    raises `DeadInput`.
+    """Rows of a manifest.
+
+    A row that cannot be used is a dead row; a table that cannot be read raises `DeadInput`.
     """
     base = uri.rpartition("/")[0]
     aliases = _aliases(recipe)
@@ -80,8 +83,10 @@ def _require_uri_column(cells: Mapping[str, Any], recipe: IngestRecipe) -> None:
     if BROKEN not in cells and not any(name in cells for name in names):
         raise DeadInput(
             "no_uri_column",
-            f"has no column {' or '.join(names)}; map one with --map uri=NAME or set "
-            "ingest.uri_template",
+            (
+                f"has no column {' or '.join(names)}; "
+                "map one with --map uri=NAME or set ingest.uri_template"
+            ),
         )
 
 
@@ -141,8 +146,9 @@ def _said(value: Any) -> bool:
 
 
 def plain_text(column: str, value: Any) -> str:
-    """A cell as text, without the space around it. Raises `DeadInput` for what is none, or could
-    not be written anywhere.
+    """A cell as text, without the space around it.
+
+    Raises `DeadInput` for what is none, or could not be written anywhere.
 
     >>> plain_text("caption", " Rock. ")
     'Rock.'

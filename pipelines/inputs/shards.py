@@ -1,6 +1,4 @@
-"""Audio in WebDataset shards as input rows: one per sample, with the caption and metadata its JSON
-holds.
-"""
+"""Audio in WebDataset shards as input rows: one per sample, with what its JSON holds."""
 
 import json
 import os
@@ -41,8 +39,9 @@ class _Parts:
 def shard_rows(
     uri: str, opened: IO[bytes], modified: str, recipe: IngestRecipe
 ) -> Iterator[InputRow]:
-    """Rows of a shard's samples, each as it ends. A sample's members stand side by side: a key that
-    comes again later is a dead row.
+    """Rows of a shard's samples, each as it ends.
+
+    A sample's members stand side by side: a key that comes again later is a dead row.
 
     Where the first sample of that key had no JSON it is listed once more, as dead: what followed
     may have been its licence. Raises `DeadInput` where it is no tar; damage further on is one dead
@@ -84,9 +83,8 @@ class _Rows:
 
     def __init__(self, uri: str, modified: str, recipe: IngestRecipe) -> None:
         self._uri, self._modified, self._recipe = uri, modified, recipe
-        self._bare: dict[
-            int, int
-        ] = {}  # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+        # by hash of a key: where the audio of a sample without JSON stands that was used; else -1
+        self._bare: dict[int, int] = {}
 
     def of(self, part: _Parts) -> Iterator[InputRow]:
         """What a sample gives: its row, used or dead."""

@@ -12,8 +12,7 @@ SMALL: Final = 200  # groups: below this, shares are filled by rank, so that eac
 
 
 def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str, Split]:
-    """Splits of all groups of a small corpus: each non-zero share gets at least one group, train
-    first.
+    """Splits of a small corpus's groups: each non-zero share gets at least one, train first.
 
     >>> sorted(by_rank(["a", "b", "c"], IngestRecipe(), 0).values())
     [<Split.TEST: 'test'>, <Split.TRAIN: 'train'>, <Split.VALIDATION: 'validation'>]

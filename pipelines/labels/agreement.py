@@ -1,6 +1,4 @@
-"""How far two sets of labels of the same audio agree: the figures that verify and the benchmarks
-report.
-"""
+"""How far two sets of labels of the same audio agree: figures of verify and benchmarks."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -26,8 +24,9 @@ _MINOR: Final = frozenset(
 
 
 class Agreement(Record):
-    """Figures in [0, 1]; none where the reference says nothing. A label missing where the reference
-    has one is a miss.
+    """Figures in [0, 1]; none where the reference says nothing.
+
+    A label missing where the reference has one is a miss.
     """
 
     beats: float | None = None

@@ -35,8 +35,9 @@ def heading(labels: Labels) -> str:
 
 
 def lead_sheet(labels: Labels) -> Iterator[str]:
-    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot. Without
-    beats, chords stand by time.
+    """Lines of bars: each beat's cell has the chord that begins nearest to it, or a dot.
+
+    Without beats, chords stand by time.
     """
     if not labels.beats.times_s:
         yield from _by_time(labels)
@@ -61,9 +62,7 @@ def _cells(labels: Labels) -> Iterator[_Cell]:
 
 
 def _chords_at_beats(labels: Labels) -> dict[int, str]:
-    """Chord symbols by the place of the beat nearest to where each begins; of several on one beat,
-    all.
-    """
+    """Chord symbols by the place of the nearest beat; of several on one beat, all."""
     key, beats = labels.key.key, labels.beats.times_s
     found: dict[int, str] = {}
     for segment in labels.chords.segments:
@@ -79,9 +78,7 @@ def symbol(segment: ChordSegment, key: Key | None) -> str:
 
 
 def _line(number: int, bar: list[_Cell]) -> str:
-    """One bar; a first one that starts in mid-bar (a pick-up) is number 0 and indented to its
-    beat.
-    """
+    """One bar; a pick-up is number 0 and indented to its beat."""
     gap = " " * _CELL * (bar[0].number - 1)
     return (
         f"{number:>4} {bar[0].time_s:8.2f} s "

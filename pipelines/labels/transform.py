@@ -138,8 +138,7 @@ def clip_labels(extended: Labels, length_s: float) -> Labels:
 
 
 def variant_labels(extended: Labels, length_s: float, change: Change, duration_s: float) -> Labels:
-    """Labels of a variant of `duration_s`: a sped-up one also needs what lies past the clip's own
-    end.
+    """Labels of a variant of `duration_s`: a sped-up one also needs those past the clip's end.
 
     The tempo is the clip's own, times the speed; beats and chords are the extended ones, moved,
     then cut.

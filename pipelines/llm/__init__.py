@@ -1,3 +1,4 @@
-"""Language models that write text: what is asked, what it may cost, and answers that are kept. One
-library per file.
+"""Language models that write text: what is asked, what it may cost, and answers that are kept.
+
+One library per file.
 """

@@ -74,8 +74,8 @@ class DamagedLine(NamedTuple):
     def wrong(self) -> str:
         """What is wrong, and what it costs."""
         return (
-            f"is not what was written in line {self.number}: its answer is not used, and its "
-            "money stays counted"
+            f"is not what was written in line {self.number}: "
+            "its answer is not used, and its money stays counted"
         )
 
     @property
@@ -115,8 +115,9 @@ def _line(event: dict[str, Any]) -> bytes:
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """The event of a stored line; none where it is not what was written. Earlier versions wrote no
-    seals: of theirs the form tells.
+    """The event of a stored line; none where it is not what was written.
+
+    Earlier versions wrote no seals: of theirs the form tells.
     """
     try:
         found: dict[str, Any] = json.loads(line)
@@ -129,8 +130,9 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 class Answers:
-    """Answers by their request's hash. One process writes at a time (the build's lock sees to
-    it).
+    """Answers by their request's hash.
+
+    One process writes at a time (the build's lock sees to it).
     """
 
     def __init__(self, store: Store, folder: str = FOLDER) -> None:
@@ -166,9 +168,7 @@ class Answers:
         return sum(self._paid.values()) + unsettled + sum(map(self._worst, self._lost))
 
     def _worst(self, lost: str) -> int:
-        """What the call of a damaged line has cost at the worst; nothing where whole lines tell
-        that.
-        """
+        """What a damaged line's call has cost at the worst; nothing where whole lines tell that."""
         if any(
             call.partition("/")[0] == lost for known in (self._paid, self._aside) for call in known
         ):
@@ -216,9 +216,7 @@ class Answers:
         )
 
     async def open_batch(self, aside: dict[str, int]) -> Batch:
-        """Note a batch that is about to be handed over, and what is set aside for each of its
-        requests.
-        """
+        """Note a batch before it is handed over, and what is set aside for each of its requests."""
         batch = Batch(uuid.uuid4().hex[:16], "", aside)
         await self._write({"batch": batch.name, "aside": aside})
         return batch
@@ -250,9 +248,8 @@ class Answers:
                 if lines:
                     await asyncio.to_thread(self._publish, lines)
             except BaseException:
-                self._waiting = (
-                    lines + self._waiting
-                )  # others wait for these lines too, and must not take them for written
+                # others wait for these lines too, and must not take them for written
+                self._waiting = lines + self._waiting
                 raise
         self._take(event)
 

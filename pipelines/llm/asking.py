@@ -20,9 +20,8 @@ if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
-_HOPELESS: Final = (
-    10  # requests in a row that no try could answer: the server is down, not the requests odd
-)
+# requests in a row that no try could answer: the server is down, not the requests odd
+_HOPELESS: Final = 10
 
 
 class Unanswered(Exception):
@@ -57,15 +56,15 @@ class Health:
         self._in_a_row = 0
 
     def ill(self, error: Failed) -> None:
-        """A request ended without an answer. Raises `PipelineError` where it is one too many,
-        `Passing` where trying later may help.
+        """A request ended without an answer.
+
+        Raises `PipelineError` where it is one too many, `Passing` where trying later may help.
         """
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
             raise (Passing if error.again else PipelineError)(
-                f"{self._in_a_row} requests in a row went unanswered, the last with "
-                f"{error.code}: {error.message}. "
-                "What was answered is kept; run again once the server works"
+                f"{self._in_a_row} requests in a row went unanswered, the last with {error.code}: "
+                f"{error.message}. What was answered is kept; run again once the server works"
             )
 
 
@@ -87,8 +86,9 @@ class Direct:
         self.meter, self._health = Meter(), Health()
 
     async def ask(self, request: Request) -> Answer:
-        """The answer, from disk or from the server. Raises `Unanswered`, or `PipelineError` where
-        none can be answered any more.
+        """The answer, from disk or from the server.
+
+        Raises `Unanswered`, or `PipelineError` where none can be answered any more.
         """
         if (found := self._answers.get(request.hash)) is not None:
             self.meter.counts["found"] += 1
@@ -144,9 +144,8 @@ class Direct:
                     answer.prompt_tokens + answer.answer_tokens,
                     request.most_prompt_tokens + request.max_tokens,
                 )
-                self._tokens.give_back(
-                    tokens - used
-                )  # no claim of the server makes the next calls wait for hours
+                # no claim of the server makes the next calls wait for hours
+                self._tokens.give_back(tokens - used)
             except Failed as error:
                 paid = owed(worst, self._price, error.tokens)
                 raise

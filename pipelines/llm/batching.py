@@ -22,8 +22,9 @@ _SETTLED_S: Final = 0.2  # without a new request, all who ask are waiting
 
 
 class Batched:
-    """Asks by batches. What an earlier run handed over is collected first; nothing of it is asked
-    again.
+    """Asks by batches.
+
+    What an earlier run handed over is collected first; nothing of it is asked again.
     """
 
     def __init__(
@@ -32,9 +33,8 @@ class Batched:
         self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
         self._price = price_of(recipe)
         self._waiting: dict[str, tuple[Request, asyncio.Future[Answer]]] = {}
-        self._failed: dict[
-            str, Failed
-        ] = {}  # requests that a batch could not answer, with the last reason
+        # requests that a batch could not answer, with the last reason
+        self._failed: dict[str, Failed] = {}
         self._tries: dict[str, int] = {}
         self._last_asked = time.monotonic()
         self._ends_at = time.monotonic() + recipe.batch_wait_s
@@ -51,8 +51,9 @@ class Batched:
         return await asyncio.shield(self._waiting[request.hash][1])
 
     async def serve(self) -> None:
-        """Hand over and collect until cancelled. Raises what ends all asking: no money, no time
-        left, a batch that is not taken.
+        """Hand over and collect until cancelled.
+
+        Raises what ends all asking: no money, no time left, a batch that is not taken.
         """
         for batch in self._answers.batches:
             self._budget.adopt(sum(batch.aside.values()))
@@ -105,8 +106,9 @@ class Batched:
             raise _ending(error) from None
 
     async def _collect(self, batch: Batch) -> None:
-        """Wait for a batch and keep what it came to. Requests that it has not answered cost nothing
-        and are asked again.
+        """Wait for a batch and keep what it came to.
+
+        Requests that it has not answered cost nothing and are asked again.
 
         What cannot be read is paid at its worst case: a line that names its request for that
         request, any other for the dearest that no line names, and a batch that can never be read
@@ -170,9 +172,8 @@ class Batched:
                 unread = 0
             except Failed as error:
                 unread = unread + 1 if error.code == BAD_REPLY else 0
-                if (
-                    error.code == NOT_TAKEN
-                ):  # nothing of it was worked on or is paid: a later run must not wait for it
+                # nothing of it was worked on or is paid: a later run must not wait for it
+                if error.code == NOT_TAKEN:
                     await self._answers.close_batch(batch, {}, [])
                 if not error.again or error.fatal:
                     raise _ending(error) from None
@@ -182,8 +183,8 @@ class Batched:
                 return ended
             if not unread and time.monotonic() > self._ends_at:
                 raise Passing(
-                    f"batch {batch.server_id} is under way; it is paid for and noted: run again "
-                    "later, and it is collected"
+                    f"batch {batch.server_id} is under way; "
+                    "it is paid for and noted: run again later, and it is collected"
                 )
             await asyncio.sleep(self._recipe.batch_poll_s)
 

@@ -19,15 +19,16 @@ class BudgetSpent(PipelineError):
 
 
 def price_of(recipe: LlmRecipe) -> Price:
-    """Price of the recipe's model. Raises `PipelineError` for a model without one: a guess could
-    cost anything.
+    """Price of the recipe's model.
+
+    Raises `PipelineError` for a model without one: a guess could cost anything.
     """
     if recipe.model not in recipe.prices:
         raise PipelineError(
-            f"llm.prices has no price for {recipe.model}: look it up and say it in US dollars "
-            "per million tokens, "
-            f"as --set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' (0 "
-            "for a server of your own)"
+            f"llm.prices has no price for {recipe.model}: "
+            "look it up and say it in US dollars per million tokens, as "
+            f"--set 'llm.prices={{\"{recipe.model}\" = {{prompt = 0.0, answer = 0.0}}}}' "
+            "(0 for a server of your own)"
         )
     return recipe.prices[recipe.model]
 
@@ -43,9 +44,7 @@ def cost(price: Price, prompt_tokens: int, answer_tokens: int, *, batch: bool = 
 
 
 def most(price: Price, request: Request, *, batch: bool = False) -> int:
-    """The worst case of a call: the longest prompt that its text can make, and the longest
-    answer.
-    """
+    """The worst case of a call: the longest prompt of its text, and the longest answer."""
     return cost(price, request.most_prompt_tokens, request.max_tokens, batch=batch)
 
 
@@ -67,26 +66,24 @@ class Budget:
     """Money to spend. What is set aside and never settled counts as spent."""
 
     def __init__(self, limit: int, spent: int) -> None:
-        self.limit, self.spent = (
-            limit,
-            spent,
-        )  # settled, and set aside by runs that ended before they settled it
+        # settled, and set aside by runs that ended before they settled it
+        self.limit, self.spent = limit, spent
         self.aside = 0  # by calls of this run
         self._under_way = 0
         self._changed = asyncio.Condition()
 
     async def take(self, amount: int) -> None:
-        """Set an amount aside, waiting for calls under way to settle where it does not fit. Raises
-        `BudgetSpent` where it cannot.
+        """Set an amount aside, waiting for calls under way to settle where it does not fit.
+
+        Raises `BudgetSpent` where it cannot.
         """
         async with self._changed:
             while self.spent + self.aside + amount > self.limit:
                 if not self._under_way:
                     raise BudgetSpent(
-                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} is spent, "
-                        "and the next call may cost "
-                        f"{amount / USD:.6f}. What was answered is kept: raise the budget and "
-                        "run again; "
+                        f"llm.budget_usd {self.limit / USD:g}: {self.spent / USD:.6f} "
+                        f"is spent, and the next call may cost {amount / USD:.6f}. "
+                        "What was answered is kept: raise the budget and run again; "
                         "`obbligato captions quote` says what to expect"
                     )
                 await self._changed.wait()

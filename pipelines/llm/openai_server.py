@@ -48,9 +48,8 @@ _SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetc
 _MOST_PAGES: Final = 100  # of a hundred batches each
 
 T = TypeVar("T", bound=Received)
-Sent = AbstractAsyncContextManager[
-    Any
-]  # a call of the client's that is about to be made; entered, it has the reply, unread
+# a call of the client's that is about to be made; entered, it has the reply, unread
+Sent = AbstractAsyncContextManager[Any]
 
 
 class _Packed(Exception):
@@ -58,8 +57,9 @@ class _Packed(Exception):
 
 
 class Server:
-    """A server of OpenAI's protocol. The key comes from the environment and appears in no
-    message.
+    """A server of OpenAI's protocol.
+
+    The key comes from the environment and appears in no message.
     """
 
     @staticmethod
@@ -73,13 +73,13 @@ class Server:
             usable = False
         if not usable:
             raise PipelineError(
-                "llm.base_url (or OPENAI_BASE_URL) is not the address of a server, such as "
-                "http://127.0.0.1:8000/v1"
+                "llm.base_url (or OPENAI_BASE_URL) is not the address "
+                "of a server, such as http://127.0.0.1:8000/v1"
             )
         if _url(recipe) == _OPENAI and not os.environ.get(KEY):
             raise PipelineError(
-                f"caption.paraphraser = openai needs a key in the environment variable {KEY}, or "
-                "llm.base_url of a server of yours"
+                "caption.paraphraser = openai needs a key in the environment "
+                f"variable {KEY}, or llm.base_url of a server of yours"
             )
 
     def __init__(self, recipe: LlmRecipe) -> None:
@@ -143,6 +143,7 @@ class Server:
 
     async def find(self, name: str) -> str:
         """The server's name of a batch that was handed over under ours; "" where it never came.
+
         Raises `Failed`.
         """
         after: dict[str, Any] = {}
@@ -157,8 +158,9 @@ class Server:
         raise Failed(BAD_REPLY, "the server's list of batches does not end")
 
     async def ended(self, server_id: str, requests: int) -> Ended | None:
-        """What a batch of so many requests has come to; none while it is under way. Raises
-        `Failed`.
+        """What a batch of so many requests has come to; none while it is under way.
+
+        Raises `Failed`.
         """
         batch = _record(BatchState, await self._body(self._sent.batches.retrieve(server_id)))
         if batch.status not in _ENDED:
@@ -187,9 +189,8 @@ class Server:
                 most_bytes=_MOST_BYTES + requests * _MOST_BYTES_A_LINE,
             )
         except Failed as error:
-            if (
-                error.code == "not_found"
-            ):  # of a batch that is there: it is this batch that is broken, not the address
+            # of a batch that is there: it is this batch that is broken, not the address
+            if error.code == "not_found":
                 raise Failed(BAD_REPLY, f"the batch's file is not there: {error.message}") from None
             raise
         return (line for line in content.split(b"\n") if line.strip())
@@ -220,8 +221,9 @@ class Server:
     async def _body(
         self, call: Sent, *, sent_bytes: int = 0, most_bytes: int = _MOST_BYTES
     ) -> bytes:
-        """The body of the reply to one call, of at most so many bytes; files have longer. Raises
-        `Failed`.
+        """The body of the reply to one call, of at most so many bytes; files have longer.
+
+        Raises `Failed`.
         """
         within_s = self._timeout_s + (sent_bytes + most_bytes - _MOST_BYTES) / _SLOWEST_BYTES_S
         try:
@@ -234,7 +236,8 @@ class Server:
         except openai.APIStatusError as error:
             told = self._redirected if error.response.has_redirect_location else self._status
             raise told(error.response) from None
-        except Exception as error:  # whatever the client chokes on was sent by the server, and costs one call, not the run
+        except Exception as error:  # noqa: BLE001
+            # whatever the client chokes on was sent by the server, and costs one call, not the run
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Exception:
@@ -257,9 +260,8 @@ class Server:
             )
         told = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
         said = self._plain(str(told) or type(told).__name__)
-        if isinstance(
-            told, httpx.ConnectError
-        ):  # no connection was made at all, so nothing can be billed
+        # no connection was made at all, so nothing can be billed
+        if isinstance(told, httpx.ConnectError):
             return Failed("connection", f"the connection failed: {said}")
         return Failed("connection", f"the connection failed or was cut: {said}", tokens=None)
 
@@ -391,8 +393,10 @@ def _wait(header: str) -> float:
     """Seconds that a server asks to be left alone: of `Retry-After`, in seconds or as a date, ten
     minutes at the most.
 
-    >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon"), _wait("Fri, 31 Dec 9999 23:59:59 GMT")
-    (7.0, 600.0, 0.0, 0.0, 0.0, 600.0)
+    >>> _wait("7"), _wait("inf"), _wait("-1"), _wait("nan"), _wait("soon")
+    (7.0, 600.0, 0.0, 0.0, 0.0)
+    >>> _wait("Fri, 31 Dec 9999 23:59:59 GMT")
+    600.0
     """
     try:
         wanted = float(header)

@@ -11,8 +11,9 @@ _MARGIN: Final = 60 / 61  # so the pace is slower by that
 
 
 class Pace:
-    """At most `per_minute` units (requests, tokens) in any minute; 0: no limit. First come, first
-    served.
+    """At most `per_minute` units (requests, tokens) in any minute; 0: no limit.
+
+    First come, first served.
 
     Units taken in advance and not used can be given back.
     """
@@ -24,8 +25,9 @@ class Pace:
         self._turn = asyncio.Lock()
 
     async def take(self, units: float) -> None:
-        """Wait until so many units may be used. More than fit in one burst are waited for as a
-        debt.
+        """Wait until so many units may be used.
+
+        More than fit in one burst are waited for as a debt.
         """
         if not self._per_s:
             return

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 _MOST_TOKENS: Final = 1_000_000_000  # of one call: what claims more counts nothing
 
 Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
-Id = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][\w.:-]{0,199}$")
-]  # it becomes a part of an address
+# it becomes a part of an address
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:-]{0,199}$")]
 
 
 class Received(BaseModel):
@@ -44,8 +43,9 @@ class Usage(Received):
 
 
 class Reply(Received):
-    """A chat completion. What the server calls its model is not looked at: it would stand in every
-    published sample.
+    """A chat completion.
+
+    What the server calls its model is not looked at: it would stand in every published sample.
     """
 
     choices: list[Choice] = Field(min_length=1)

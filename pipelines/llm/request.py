@@ -22,8 +22,9 @@ _LONGEST_TEXT: Final = 20_000  # characters; ten times what a caption may have
 
 
 class Request(Record):
-    """A system message, a user message, and the longest answer that is paid for. The answer is a
-    JSON list of texts under `field`.
+    """A system message, a user message, and the longest answer that is paid for.
+
+    The answer is a JSON list of texts under `field`.
     """
 
     model: str
@@ -40,8 +41,9 @@ class Request(Record):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
 
     def body(self, *, own_server: bool) -> dict[str, Any]:
-        """The request as the chat completions endpoint takes it. Servers other than OpenAI's know
-        the older name of the token limit.
+        """The request as the chat completions endpoint takes it.
+
+        Servers other than OpenAI's know the older name of the token limit.
         """
         form: dict[str, Any] = {"response_format": self._schema()} if self.structured else {}
         return {
@@ -86,9 +88,8 @@ class Answer(Record):
     """The texts that a model gave to a request, with the tokens that they took."""
 
     request: str  # its hash
-    model: str = (
-        ""  # what the server called itself, in answers that earlier versions stored; nobody uses it
-    )
+    # what the server called itself, in answers that earlier versions stored; nobody uses it
+    model: str = ""
     texts: tuple[str, ...]
     prompt_tokens: int
     answer_tokens: int
@@ -140,14 +141,16 @@ class Ended(NamedTuple):
 
 
 def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) -> Answer:
-    """The texts of a reply to the request with this hash. Raises `Failed` where it was refused, cut
-    off, or is no list of texts.
+    """The texts of a reply to the request with this hash.
+
+    Raises `Failed` where it was refused, cut off, or is no list of texts.
 
     `plain` makes a line for the reader of what the model said.
 
     >>> usage = {"prompt_tokens": 9, "completion_tokens": 5}
     >>> message = {"content": 'Sure: {"texts": ["A flute plays."]}'}
-    >>> read_reply("0f", Reply.model_validate({"choices": [{"message": message}], "usage": usage})).texts
+    >>> reply = Reply.model_validate({"choices": [{"message": message}], "usage": usage})
+    >>> read_reply("0f", reply).texts
     ('A flute plays.',)
     """
     said, finish = reply.choices[0].message, reply.choices[0].finish_reason

@@ -37,8 +37,9 @@ class Session:
         )
 
     async def ask(self, request: Request) -> Answer:
-        """The answer to a request. Raises `Unanswered`, or `PipelineError` where none can be
-        answered any more.
+        """The answer to a request.
+
+        Raises `Unanswered`, or `PipelineError` where none can be answered any more.
         """
         return await self._asker.ask(request)
 
@@ -47,9 +48,7 @@ class Session:
         await self._asker.serve()
 
     def told(self) -> dict[str, Any]:
-        """Calls by how they went, and US dollars: of this session and of all with the same
-        answers.
-        """
+        """Calls by how they went, and US dollars, of this session and of all with these answers."""
         spent = self._budget.spent + self._budget.aside
         return {
             "calls": dict(sorted(self._asker.meter.counts.items())),

@@ -34,8 +34,9 @@ _EXAMPLES: Final = 5  # of what landed and of what was refused, for people to lo
 
 
 def paraphrase_together(stage: Stage, jobs: Sequence[Job]) -> Together:
-    """Reword the control captions of all buckets that are not done. Raises `PipelineError` where
-    asking must end; what is done is kept.
+    """Reword the control captions of all buckets that are not done.
+
+    Raises `PipelineError` where asking must end; what is done is kept.
     """
     before = {job.bucket: finished(stage, job, fingerprint(stage, job)) for job in jobs}
     found = [

@@ -124,9 +124,8 @@ def problem(found: tuple[Fault, ...]) -> str:
 def _request(
     control: Caption, labels: Labels, count: int, recipe: LlmRecipe, wrong: list[dict[str, str]]
 ) -> Request:
-    false = [
-        said(fact) for fact in control.facts if contradiction(fact, labels)
-    ]  # of the source's own words
+    # of the source's own words
+    false = [said(fact) for fact in control.facts if contradiction(fact, labels)]
     asked = {
         "caption": control.text,
         "facts": [text for text in map(said, control.facts) if text not in false],
@@ -134,17 +133,18 @@ def _request(
         **({"false": false} if false else {}),
         **({"refused": wrong} if wrong else {}),
     }
-    longest = count * (
-        len(control.text.encode()) + _SPARE_TOKENS
-    )  # in tokens: about four times what a caption of its length takes
+    # in tokens: about four times what a caption of its length takes
+    longest = count * (len(control.text.encode()) + _SPARE_TOKENS)
     return request_of(recipe, _SYSTEM, json.dumps(asked, ensure_ascii=False), FIELD, longest)
 
 
 def said(fact: Fact) -> str:
     """A fact in words and symbols, as a model is told of it.
 
-    >>> said(Fact(kind="chords", value="A:min F:maj", sentence=0)), said(Fact(kind="key", value="Ab major", sentence=0))
-    ('chords in order: Am, F', 'key: Ab major')
+    >>> said(Fact(kind="chords", value="A:min F:maj", sentence=0))
+    'chords in order: Am, F'
+    >>> said(Fact(kind="key", value="Ab major", sentence=0))
+    'key: Ab major'
     """
     if fact.kind is FactKind.CHORDS:
         return (

@@ -41,30 +41,28 @@ class Quote(Record):
         how = " in batches" if self.batch else ""
         return (
             (
-                f"captions: {self.captions} to reword by {self.model}{how}, {self.answered} of "
-                "their "
-                "requests answered already;"
+                f"captions: {self.captions} to reword by {self.model}{how}, "
+                f"{self.answered} of their requests answered already;"
             ),
             (
-                f"calls: about {self.calls}, with {self.prompt_tokens} tokens of prompts and "
-                f"{self.answer_tokens} of answers;"
+                f"calls: about {self.calls}, with {self.prompt_tokens} "
+                f"tokens of prompts and {self.answer_tokens} of answers;"
             ),
             (
-                f"money: about ${self.likely_usd:.4f}, and at the very most, if all calls failed "
-                "in "
-                f"the dearest way, ${self.most_usd:.4f};"
+                f"money: about ${self.likely_usd:.4f}, and at the very most, "
+                f"if all calls failed in the dearest way, ${self.most_usd:.4f};"
             ),
             (
-                f"budget: ${self.budget_usd:.4f} (llm.budget_usd), of which "
-                f"${self.spent_usd:.4f} is "
-                "spent"
+                f"budget: ${self.budget_usd:.4f} (llm.budget_usd), "
+                f"of which ${self.spent_usd:.4f} is spent"
             ),
         )
 
 
 def quote(store: Store, recipe: Recipe) -> Quote:
-    """A quote for a build whose captions are composed. Raises `PipelineError` where they are not,
-    or where the model has no price.
+    """A quote for a build whose captions are composed.
+
+    Raises `PipelineError` where they are not, or where the model has no price.
     """
     llm, count = recipe.llm, recipe.caption.paraphrases
     price, answers = price_of(llm), Answers(store)
@@ -76,8 +74,8 @@ def quote(store: Store, recipe: Recipe) -> Quote:
         name = f"captions/{bucket}.parquet"
         if not store.exists(name):
             raise PipelineError(
-                f"{store.url}: step caption is not done; run `obbligato build` first: it asks "
-                "nobody while llm.budget_usd is 0"
+                f"{store.url}: step caption is not done; "
+                "run `obbligato build` first: it asks nobody while llm.budget_usd is 0"
             )
         for work in works(Job(store.url, bucket, recipe)):
             captions += 1

@@ -25,9 +25,7 @@ class Work(NamedTuple):
 
 
 def works(job: Job) -> Iterator[Work]:
-    """The captions of a bucket that are reworded, one a sample at most, in the order of its
-    samples.
-    """
+    """The captions of a bucket that are reworded, one a sample at most, in its samples' order."""
     captions = to_reword(job)
     for sample in labelled_samples(job):
         if (caption := captions.get(sample.varied.sample_key)) is not None:
@@ -35,9 +33,7 @@ def works(job: Job) -> Iterator[Work]:
 
 
 def to_reword(job: Job) -> dict[str, Caption]:
-    """The caption of each sample that is reworded: its control caption, else its first source
-    caption.
-    """
+    """The caption of each sample to reword: its control caption, else its first source caption."""
     out: dict[str, Caption] = {}
     for row in job.store.read_records(f"captions/{job.bucket}.parquet", Captioned):
         by_kind = {caption.kind: caption for caption in reversed(row.captions)}

@@ -1,6 +1,4 @@
-"""Folders of models in the Hugging Face layout: by path, or by id from the hub and its local
-cache.
-"""
+"""Folders of models in the Hugging Face layout: by path, or by id from the hub or its cache."""
 
 import hashlib
 import os
@@ -26,8 +24,10 @@ class Pinned(NamedTuple):
 def pinned(model: str) -> Pinned:
     """A model as a recipe names it: a folder, an id on the hub, or an id held to a commit or tag.
 
-    >>> pinned("google/flan-t5-large"), pinned("google/flan-t5-large@0613663d")
-    (Pinned(name='google/flan-t5-large', revision=None), Pinned(name='google/flan-t5-large', revision='0613663d'))
+    >>> pinned("google/flan-t5-large")
+    Pinned(name='google/flan-t5-large', revision=None)
+    >>> pinned("google/flan-t5-large@0613663d")
+    Pinned(name='google/flan-t5-large', revision='0613663d')
     """
     if os.path.isabs(model) or os.path.isdir(model):
         return Pinned(model, None)
@@ -37,8 +37,9 @@ def pinned(model: str) -> Pinned:
 
 @lru_cache(maxsize=8)
 def model_folder(model: str) -> Path:
-    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be. Raises
-    `PipelineError` where it cannot be had.
+    """Where a model lies: a folder as it is, an id's snapshot, downloaded if need be.
+
+    Raises `PipelineError` where it cannot be had.
     """
     if os.path.isdir(model):
         return Path(model)
@@ -57,8 +58,9 @@ def model_folder(model: str) -> Path:
 
 @lru_cache(maxsize=8)
 def weights_checksum(folder: Path) -> str:
-    """SHA-256 over a model's weights and configuration, shortened. Raises `PipelineError` where
-    there are none.
+    """SHA-256 over a model's weights and configuration, shortened.
+
+    Raises `PipelineError` where there are none.
     """
     weights = sorted(folder.glob(_WEIGHTS))
     if not weights:

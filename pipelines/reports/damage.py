@@ -23,10 +23,11 @@ from pipelines.stages.texts import gather_vocabulary, index_vocabulary
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.store import Store
 
+# plans that not every build has
 _OPTIONAL: Final = {
     gather_vocabulary.PLAN: gather_vocabulary.gathered,
     index_vocabulary.PLAN: index_vocabulary.indexed,
-}  # plans that not every build has
+}
 
 
 class Damage(NamedTuple):
@@ -51,8 +52,8 @@ class NotWhole(PipelineError):
         self.lines = tuple(lines)
         more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
         super().__init__(
-            f"{out} is not whole: {self.lines[0]}{more}; run obbligato build again, which makes "
-            "anew what it can"
+            f"{out} is not whole: {self.lines[0]}{more}; "
+            "run obbligato build again, which makes anew what it can"
         )
 
 
@@ -115,8 +116,9 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
 
 
 def _plans(store: Store) -> Iterator[Damage]:
-    """Damage in plans, and in indexes, which a plan vouches for. Damaged plans are made anew in any
-    case.
+    """Damage in plans, and in indexes, which a plan vouches for.
+
+    Damaged plans are made anew in any case.
     """
     readers = {PLAN: read_plan, list_inputs.LISTING: list_inputs.read_listing} | _OPTIONAL
     for name, read in readers.items():
@@ -136,8 +138,9 @@ def _plans(store: Store) -> Iterator[Damage]:
 
 
 def _versions(store: Store) -> Iterator[Damage]:
-    """Damage in versions. The last is made anew; of an earlier one nothing else tells what it
-    said.
+    """Damage in versions.
+
+    The last is made anew; of an earlier one nothing else tells what it said.
     """
     for name in version_names(store):
         yield from _broken(
@@ -161,8 +164,9 @@ def _documents(store: Store) -> Iterator[Damage]:
 
 
 def _answers(store: Store) -> Iterator[Damage]:
-    """Damage in what language models answered, line by line. Answers are inputs: they are asked for
-    again, not made anew.
+    """Damage in what language models answered, line by line.
+
+    Answers are inputs: they are asked for again, not made anew.
     """
     for line in damaged_lines(store):
         yield Damage(line.file, line.wrong, lambda: Answers(store).mend())

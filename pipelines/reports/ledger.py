@@ -28,8 +28,9 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
 def mark_for_retry(
     store: Store, recipe: Recipe, stages: Sequence[Stage], keys: Sequence[str]
 ) -> list[str]:
-    """Make the next build do the dead again: all, or those with these keys. Returns what will be
-    done again.
+    """Make the next build do the dead again: all, or those with these keys.
+
+    Returns what will be done again.
 
     Raises `PipelineError` for a key that is not dead.
     """
@@ -44,9 +45,8 @@ def mark_for_retry(
     inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
     again += _forget(store, "probed", _slices_of(store, inputs))
     samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
-    either = samples | {
-        key.rpartition("-")[0] for key in samples
-    }  # a stage's dead are samples, or clips with all their samples
+    # a stage's dead are samples, or clips with all their samples
+    either = samples | {key.rpartition("-")[0] for key in samples}
     buckets = read_plan(store)["buckets"] if samples else []
     for stage in stages:
         again += _forget(
@@ -74,9 +74,7 @@ def _slices_of(store: Store, inputs: set[str]) -> list[str]:
 def _holding(
     store: Store, folder: str, names: Sequence[str], suffix: str, column: str, wanted: set[str]
 ) -> list[str]:
-    """Which of these tables have one of the wanted values in a column; of the tables nothing else
-    is read.
-    """
+    """Which tables have one of the wanted values in a column, which alone is read."""
     values = pa.array(sorted(wanted), pa.string())
 
     def holds(name: str) -> bool:

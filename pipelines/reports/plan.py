@@ -48,8 +48,9 @@ class Plan(Record):
 
 
 def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> Plan:
-    """A plan from a listing. Nothing is hashed, decoded or written; exact duplicates are not known
-    yet.
+    """A plan from a listing.
+
+    Nothing is hashed, decoded or written; exact duplicates are not known yet.
     """
     totals: Counter[str] = Counter()
     drawn = _drawn(rows, totals, recipe.corpus.seed)

@@ -31,8 +31,9 @@ class _Beginning(Record):
 
 
 class Version(Record):
-    """A state of a dataset. Shards of older versions stay valid as long as their SHA-256 is the one
-    in `shards`.
+    """A state of a dataset.
+
+    Shards of older versions stay valid as long as their SHA-256 is the one in `shards`.
     """
 
     number: int
@@ -51,9 +52,7 @@ class Version(Record):
 
 
 def publish_version(store: Store, dataset: dict[str, Any], recipe: Recipe) -> Version:
-    """Add a version for a dataset that has just been closed, or return the last where nothing has
-    changed.
-    """
+    """Add a version for a dataset that was just closed, or the last if nothing changed."""
     last = last_version(store)
     found = {
         "recipe_sha256": digest(recipe.model_dump(mode="json")),
@@ -107,8 +106,9 @@ def seal_beginning(store: Store, written: Sequence[Published]) -> None:
 
 
 def altered_beginning(store: Store) -> Iterator[Altered]:
-    """Of what a build was begun with, what is not as it was written. Nothing in builds from before
-    that was remembered.
+    """Of what a build was begun with, what is not as it was written.
+
+    Nothing in builds from before that was remembered.
     """
     try:
         files = store.read_stated(BEGUN, _Beginning)["files"]

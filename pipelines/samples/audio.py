@@ -44,8 +44,8 @@ def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
     if not kept and not _whole(job):
         job.store.delete(marker_name("variants", job.bucket))
         raise PipelineError(
-            f"{job.bucket}: its variants were dropped and its shard is damaged or gone; build "
-            "again, and both are made anew"
+            f"{job.bucket}: its variants were dropped and its shard "
+            "is damaged or gone; build again, and both are made anew"
         )
     with job.store.open(variants if kept else f"shards/{job.bucket}.tar") as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}

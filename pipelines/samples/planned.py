@@ -6,9 +6,7 @@ from schemas.recipe import VaryRecipe
 
 
 def planned_variants(clip: Clip, recipe: VaryRecipe) -> tuple[str, ...]:
-    """Names of a clip's samples: the original, and in train (or everywhere by recipe) the varied
-    copies.
-    """
+    """Names of a clip's samples: the original, and in train (or by recipe) the varied copies."""
     if clip.split is not Split.TRAIN and not recipe.all_splits:
         return ("orig",)
     return ("orig", *varied(recipe))

@@ -74,9 +74,8 @@ def _of_space(
     """Candidates of each clip, and of the clips that were searched twice the texts looked for and
     those missed.
     """
-    from pipelines.search import (
-        exact as retrieval,
-    )  # late: torch loads for a second, and whoever drives the work does without
+    # late: torch loads for a second, and whoever drives the work does without
+    from pipelines.search import exact as retrieval
 
     wanted = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
     blocks = _blocks(space)
@@ -108,9 +107,7 @@ def _distinct(
     blocks: Sequence[Any],
     recipe: LabelRecipe,
 ) -> tuple[Near, ...]:
-    """The nearest texts that are similar enough to the clip, and not too similar to a nearer
-    one.
-    """
+    """The nearest texts, similar enough to the clip and not too similar to a nearer one."""
     vectors = np.stack([_row(blocks, row) for row in ids.tolist()]).astype(np.float32)
     alike = (
         vectors @ vectors.T >= recipe.max_similarity

@@ -33,9 +33,7 @@ class Nearest(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How one kind of device works: the precision of its products, and how much it takes at
-    once.
-    """
+    """How one kind of device works: precision of its products, and how much it takes at once."""
 
     precision: torch.dtype
     rounding: float  # of the rows and of partial sums, relative to the lengths of the vectors
@@ -48,9 +46,8 @@ class _Plan(NamedTuple):
 # threads wait for each other. So few pairs, of 512 dimensions, torch leaves to one thread: where
 # other work takes a core, that is three times as fast.
 _CPU: Final = _Plan(torch.float32, 0.0, block_rows=4096, block_queries=2048, pairs=63)
-_CPU_BFLOAT: Final = _CPU._replace(
-    precision=torch.bfloat16, rounding=2**-8
-)  # twice as fast as float32, where the CPU has it
+# twice as fast as float32, where the CPU has it
+_CPU_BFLOAT: Final = _CPU._replace(precision=torch.bfloat16, rounding=2**-8)
 # Half precision rounds by 2⁻¹¹: rows in float32, and partial sums where a library splits them, at
 # most 8 times in all.
 _ACCELERATOR: Final = _Plan(
@@ -94,8 +91,8 @@ def nearest(
     )
     if min(k, plan.block_rows, plan.block_queries) < 1:
         raise PipelineError(
-            f"k, block_rows and block_queries are counts from 1; given: {k}, {plan.block_rows}, "
-            f"{plan.block_queries}"
+            "k, block_rows and block_queries are counts from 1; "
+            f"given: {k}, {plan.block_rows}, {plan.block_queries}"
         )
     search = _Search(_on(device, queries_QD, "the queries").float(), k, plan)
     for block in _blocks(blocks, search.queries_QD.shape[1], plan, device):
@@ -106,9 +103,8 @@ def nearest(
 def _plan(device: torch.device) -> _Plan:
     if device.type != "cpu":
         return _ACCELERATOR
-    able = (
-        torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    )  # not in every torch that we allow
+    # not in every torch that we allow
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return _CPU_BFLOAT if able.get("avx512_bf16") or able.get("amx_bf16") else _CPU
 
 
@@ -138,8 +134,8 @@ def _blocks(
     for number, piece in enumerate(pieces):
         if piece.ndim != 2 or piece.shape[1] != dimensions:
             raise PipelineError(
-                f"rows, piece {number}: shape {tuple(piece.shape)}, but the queries have "
-                f"{dimensions} dimensions"
+                f"rows, piece {number}: shape {tuple(piece.shape)}, "
+                f"but the queries have {dimensions} dimensions"
             )
         for start in range(0, len(piece), plan.block_rows):
             rows_BD = _on(device, piece[start : start + plan.block_rows], "the rows")
@@ -161,13 +157,12 @@ def _blocks(
 
 def _on(device: torch.device, rows: Rows, what: str) -> torch.Tensor:
     """A matrix of float16 or float32 on the device."""
-    tensor = (
-        rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.array(rows))
-    )  # a copy: a mapped file may be read-only
+    # a copy: a mapped file may be read-only
+    tensor = rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.array(rows))
     if tensor.ndim != 2 or tensor.dtype not in (torch.float16, torch.float32):
         raise PipelineError(
-            f"{what}: a matrix of float16 or float32 is wanted, not {tensor.ndim} dimensions of "
-            f"{tensor.dtype}"
+            f"{what}: a matrix of float16 or float32 is wanted, "
+            f"not {tensor.ndim} dimensions of {tensor.dtype}"
         )
     return tensor.to(device)
 
@@ -226,9 +221,10 @@ class _Search:
         scores_QB = self._room[: len(factor_QD) * _whole_groups(rows)].view(len(factor_QD), -1)
         scores_QB[:, rows:] = -torch.inf
         torch.mm(factor_QD, block.factor_BD.T, out=scores_QB[:, :rows])
+        # the filling stays below
         floors_Q = (self._scores_QK[part, -1] - errors_Q).clamp(
             min=torch.finfo(self._plan.precision).min
-        )  # the filling stays below
+        )
         pairs = _above(scores_QB, floors_Q, errors_Q, self._k)
         return pairs._replace(queries_C=pairs.queries_C + part.start)
 
@@ -244,9 +240,7 @@ class _Search:
             )
 
     def _let_in(self, queries_C: torch.Tensor, ids_C: torch.Tensor, scores_C: torch.Tensor) -> None:
-        """Sort rows in among the best of their queries; what falls behind the K-th place is
-        gone.
-        """
+        """Sort rows in among the best of their queries; what falls behind place K is gone."""
         changed_P, row_C, counts_P = torch.unique_consecutive(
             queries_C, return_inverse=True, return_counts=True
         )
@@ -262,9 +256,8 @@ class _Search:
             self._ids_QK[changed_P],
         )
         scores_PN[row_C, column_C], ids_PN[row_C, column_C] = scores_C, ids_C
-        order_PK = scores_PN.sort(dim=1, descending=True, stable=True).indices[
-            :, : self._k
-        ]  # stable: ids ascend from left to right
+        # stable: ids ascend from left to right
+        order_PK = scores_PN.sort(dim=1, descending=True, stable=True).indices[:, : self._k]
         self._scores_QK[changed_P], self._ids_QK[changed_P] = (
             scores_PN.gather(1, order_PK),
             ids_PN.gather(1, order_PK),
@@ -278,12 +271,12 @@ def _whole_groups(rows: int) -> int:
 def _above(
     scores_QB: torch.Tensor, floors_Q: torch.Tensor, errors_Q: torch.Tensor, k: int
 ) -> _Pairs:
-    """Where scores reach their query's floor. Where a crowd does, the floor is what the block's own
-    K best allow.
+    """Where scores reach their query's floor.
+
+    Where a crowd does, the floor is what the block's own K best allow.
     """
-    groups_QG = _groups_above(
-        scores_QB, floors_Q.to(scores_QB.dtype)
-    )  # scores were rounded too, and rounding keeps the order
+    # scores were rounded too, and rounding keeps the order
+    groups_QG = _groups_above(scores_QB, floors_Q.to(scores_QB.dtype))
     queries_P, groups_P = groups_QG.nonzero().unbind(1)  # few, once K good rows are known
     scores_PW = scores_QB.view(-1, _GROUP).index_select(
         0, queries_P * groups_QG.shape[1] + groups_P

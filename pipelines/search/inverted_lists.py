@@ -65,8 +65,8 @@ def search_index(path: Path, queries_QD: npt.NDArray[np.float32], k: int, probes
     queries_QD = np.ascontiguousarray(queries_QD, np.float32)
     if queries_QD.ndim != 2 or queries_QD.shape[1] != index.d or min(k, probes) < 1:
         raise PipelineError(
-            f"{path} holds {index.d} dimensions; given: queries {queries_QD.shape}, k {k}, "
-            f"probes {probes}"
+            f"{path} holds {index.d} dimensions; given: "
+            f"queries {queries_QD.shape}, k {k}, probes {probes}"
         )
     _refuse(queries_QD, "the queries", 0)
     k = min(k, index.ntotal)

@@ -83,9 +83,7 @@ def most_different(similarity: float) -> int:
 def near_pairs(
     places_N: Words, signatures_NW: Words, similarity: float
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of rows that share a place and whose signatures allow the similarity, the lower row
-    first.
-    """
+    """Pairs of rows that share a place and whose signatures are near enough, lower row first."""
     limit = most_different(similarity)
     order = np.lexsort((*signatures_NW.T, places_N))  # in a crowd, copies stand side by side
     borders = np.flatnonzero(np.diff(places_N[order])) + 1

@@ -1,13 +1,11 @@
-"""Audio inside shards: its length and form, found in a child process that may crash without
-harm.
-"""
+"""Audio inside shards: its length and form, found in a child process that may crash."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from pipelines.audio.decode import header, probe
+from pipelines.audio.decode import Wave, decoded, header, probe
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
 from pipelines.errors import DeadInput, is_of_the_machine
@@ -16,14 +14,12 @@ from pipelines.shards.read import Entry, RawSample
 from pipelines.storage.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
 
-_LIMITS: Final = IngestRecipe(
-    min_clip_s=0.001
-)  # a foreign set may hold single drum hits; only no sound at all is a problem
+# a foreign set may hold single drum hits; only no sound at all is a problem
+_LIMITS: Final = IngestRecipe(min_clip_s=0.001)
 _BATCH: Final = 16
 _BATCH_BYTES: Final = 32 << 20
-_JSON_GROWTH: Final = (
-    30  # bytes of memory that a byte of JSON may become: an empty list is three of them
-)
+# bytes of memory that a byte of JSON may become: an empty list is three of them
+_JSON_GROWTH: Final = 30
 
 
 class Depth(StrEnum):
@@ -42,9 +38,7 @@ class Sound(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An entry of a shard with its audio measured: none where it was not asked for or there is
-    none.
-    """
+    """An entry of a shard with its audio measured: none where not asked for, or not there."""
 
     entry: Entry
     sound: Sound | None
@@ -126,3 +120,27 @@ def _measure(content: bytes, depth: Depth) -> Sound | Death:
             if is_of_the_machine(error):
                 raise
             return Death("undecodable", f"{type(error).__name__}: {error}")
+
+
+def sample_wave(content: bytes) -> Wave:
+    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it
+    cannot be.
+    """
+    with bucket.child(LimitsRecipe()) as child:
+        (answer,) = child.run("pipelines.shards.audio:decode", [content], None)
+    if isinstance(answer, Death):
+        raise DeadInput(answer.code, answer.message, answer.figure)
+    wave: Wave = answer
+    return wave
+
+
+def decode(contents: Sequence[bytes], _context: None) -> list[Wave | Death]:
+    """Waves of small files from memory; runs in the child."""
+    return [_decode(content) for content in contents]
+
+
+def _decode(content: bytes) -> Wave | Death:
+    try:
+        return decoded(content).wave
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)

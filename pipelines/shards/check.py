@@ -32,14 +32,14 @@ class Checked(NamedTuple):
 
 
 def check(found: Found) -> Iterator[Problem | Checked]:
-    """Every problem of a target in order, and a count per shard. A key that two shards hold is a
-    problem.
+    """Every problem of a target in order, and a count per shard.
+
+    A key that two shards hold is a problem.
     """
     yield from found.problems
     yield from _check_version(found.build)
-    places: dict[
-        int, int
-    ] = {}  # hash of a key to the number of its shard: 1 million keys take about 100 MB
+    # hash of a key to the number of its shard: 1 million keys take about 100 MB
+    places: dict[int, int] = {}
     for number, shard in enumerate(found.shards):
         for result in _check_shard(shard, found.listed.get(shard.path)):
             if isinstance(result, str):
@@ -56,9 +56,7 @@ def check(found: Found) -> Iterator[Problem | Checked]:
 
 
 def _check_version(build: str) -> Iterator[Problem]:
-    """Compare a build's dataset.json with the hash that its last version has of it, where it has
-    versions.
-    """
+    """Compare a build's dataset.json with its last version's hash of it, if it has versions."""
     if not build:
         return
     try:
@@ -148,8 +146,10 @@ def _check_sample(
         if sound and abs(sound.duration_s - sample.duration_s) > _TOLERANCE_S:
             yield problem(
                 "audio_length",
-                f"its audio lasts {sound.duration_s:.3f} s, its JSON says "
-                f"{sample.duration_s:.3f} s",
+                (
+                    f"its audio lasts {sound.duration_s:.3f} s, "
+                    f"its JSON says {sample.duration_s:.3f} s"
+                ),
             )
 
 
@@ -227,6 +227,8 @@ def _check_index(
     if index.offsets not in (None, offsets):
         yield problem(
             "index_offsets",
-            f"{file} says otherwise where its samples begin: training would read other bytes as "
-            "them",
+            (
+                f"{file} says otherwise where its samples begin: "
+                "training would read other bytes as them"
+            ),
         )

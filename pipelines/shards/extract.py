@@ -20,13 +20,16 @@ _LONGEST_EXTENSION: Final = 40
 
 
 def safe_name(name: str) -> str:
-    """A member's name as one plain file name. What is changed carries a hash of what it was, so
-    that no two keys meet.
+    """A member's name as one plain file name.
+
+    What is changed carries a hash of what it was, so that no two keys meet.
 
     Members of one sample keep one stem, and so belong together.
 
-    >>> safe_name("00112233445566aa-0-10000-orig.flac"), safe_name("../up.flac"), safe_name("../up.json")
-    ('00112233445566aa-0-10000-orig.flac', 'up-8c722b8a.flac', 'up-8c722b8a.json')
+    >>> safe_name("00112233445566aa-0-10000-orig.flac")
+    '00112233445566aa-0-10000-orig.flac'
+    >>> safe_name("../up.flac"), safe_name("../up.json")
+    ('up-8c722b8a.flac', 'up-8c722b8a.json')
     """
     folder, slash, last = name.rpartition("/")
     stem, dot, extension = last.partition(".")
@@ -54,8 +57,7 @@ def _mark(text: str) -> str:
 def extract(
     found: Found, folder: str, keys: Sequence[str], *, force: bool = False
 ) -> Iterator[str | Problem]:
-    """Write samples' members into a folder or URL, JSON indented; gives each file's name, and
-    problems.
+    """Write samples' members into a folder or URL, JSON indented; gives file names and problems.
 
     `keys` are keys or the start of some; none for all. Raises `PipelineError` where a file exists
     (unless `force`) or a key matches nothing.
@@ -90,14 +92,14 @@ class _Writing:
         name = safe_name(part.name)
         if name in self._from:
             message = (
-                f"{name} was written from {self._from[name]} already; extract the shards into "
-                "folders of their own"
+                f"{name} was written from {self._from[name]} already; "
+                "extract the shards into folders of their own"
             )
             return Problem(shard=sample.shard, key=sample.key, code="repeated_key", message=message)
         if not self._force and self._store.exists(name):
             raise PipelineError(
-                f"{self._store.path(name)} exists: name another folder, or --force to replace "
-                "what is there"
+                f"{self._store.path(name)} exists: "
+                "name another folder, or --force to replace what is there"
             )
         try:
             is_json = part.extension == "json" and sample.facts is not None

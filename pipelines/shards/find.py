@@ -1,6 +1,4 @@
-"""The shards that a target names: a build, a folder of tars, a glob, one file, or a URL of any of
-these.
-"""
+"""The shards that a target names: a build, a folder of tars, a glob, a file, or a URL of one."""
 
 import gzip
 import os
@@ -27,17 +25,17 @@ from schemas.shard import DatasetFile, ListedShard, ShardIndex
 
 DATASET: Final = "dataset.json"  # of a build: its totals, versions, and shards in force
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
-UNPACKED_LIMIT: Final = (
-    4 << 30
-)  # bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+# bytes; a shard is meant to be a few hundred MB, and a gzip can claim a thousand times its size
+UNPACKED_LIMIT: Final = 4 << 30
 _IN_MEMORY: Final = 32 << 20  # a larger gzip is unpacked into a file without a name
 _BLOCK: Final = 1 << 20
 _SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shards
 
 
 class Problem(Record):
-    """Something in a shard that is not as it should be. `key` is empty where it concerns the shard
-    as a whole.
+    """Something in a shard that is not as it should be.
+
+    `key` is empty where it concerns the shard as a whole.
     """
 
     shard: str
@@ -96,8 +94,9 @@ def readable(name: str) -> str:
 
 
 def find_shards(target: str) -> Found:
-    """The shards of a target. Of a build, those that its dataset.json lists; others beside them are
-    a problem.
+    """The shards of a target.
+
+    Of a build, those that its dataset.json lists; others beside them are a problem.
 
     Raises `PipelineError` where there is nothing, or no shard in it.
     """
@@ -110,9 +109,8 @@ def find_shards(target: str) -> Found:
 
 def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     is_local = isinstance(fs, LocalFileSystem)
-    if (
-        not is_local and path.endswith(SUFFIXES) and "*" not in path
-    ):  # an HTTP server would send the shard to say whether it is a folder
+    # an HTTP server would send the shard to say whether it is a folder
+    if not is_local and path.endswith(SUFFIXES) and "*" not in path:
         paths = [path]
     elif any(sign in path for sign in "*?[") and not fs.exists(path):
         paths = [str(found) for found in fs.glob(path) if not _hidden(str(found))]
@@ -125,8 +123,8 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
         paths = [path]
     else:
         raise PipelineError(
-            f"{target} does not exist: name a build, a folder of tars, a glob, a .tar or .tar.gz "
-            "file, or a URL of these"
+            f"{target} does not exist: name a build, a folder of tars, "
+            "a glob, a .tar or .tar.gz file, or a URL of these"
         )
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
@@ -167,13 +165,13 @@ def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Fou
         stated = dataset_file(_small(Shard(fs, f"{root}/{DATASET}", DATASET))).shards
     except DeadInput as error:
         raise PipelineError(
-            f"{readable(root)}/dataset.json cannot be read ({error}); name the folder "
-            f"{readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json cannot be read ({error}); "
+            f"name the folder {readable(root)}/shards instead"
         ) from error
     if stated is None:
         raise PipelineError(
-            f"{readable(root)}/dataset.json lists no shards; name the folder "
-            f"{readable(root)}/shards instead"
+            f"{readable(root)}/dataset.json lists no shards; "
+            f"name the folder {readable(root)}/shards instead"
         )
     listed = {
         f"{root}/{row.file}": row for row in stated if "/" in row.file and ".." not in row.file
@@ -220,8 +218,9 @@ def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator
 
 
 def open_file(shard: Shard) -> IO[bytes]:
-    """The file to read from. Raises `DeadInput`; a FIFO or device is refused without waiting on
-    it.
+    """The file to read from.
+
+    Raises `DeadInput`; a FIFO or device is refused without waiting on it.
     """
     try:
         with machine_faults(f"opening {readable(shard.name)}"):
@@ -261,14 +260,13 @@ def _unpacked(magic: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
 def _copied(start: bytes, file: IO[bytes], out: IO[bytes], limit: int) -> str:
     """Copy a stream; gives why it ended early, or nothing."""
     out.write(start)
-    read = getattr(
-        file, "read1", file.read
-    )  # what is whole before damage, and not an error for the block around it
+    # what is whole before damage, and not an error for the block around it
+    read = getattr(file, "read1", file.read)
     while block := read(_BLOCK):
         if out.tell() + len(block) > limit:
             return (
-                f"unpacks to more than {limit / 2**30:.3g} GiB; what follows is not read. Unpack "
-                "or fetch it first"
+                f"unpacks to more than {limit / 2**30:.3g} GiB; "
+                "what follows is not read. Unpack or fetch it first"
             )
         out.write(block)
     return ""
@@ -293,8 +291,9 @@ def _small(shard: Shard) -> bytes:
 
 
 def index_of(shard: Shard) -> ShardIndex | None:
-    """The index beside one of our shards, or none. Raises `DeadInput` ("bad_index") where it cannot
-    be read, or contradicts itself.
+    """The index beside one of our shards, or none.
+
+    Raises `DeadInput` ("bad_index") where it cannot be read, or contradicts itself.
     """
     beside = shard._replace(path=f"{os.path.dirname(shard.path)}/{shard.stem}.json")
     if not shard.fs.exists(beside.path):

@@ -28,8 +28,9 @@ class Used(Record):
 
 
 class FormStats(Record):
-    """Labels of one form. Were all texts used alike, `entropy_bits` would be log2 of `distinct`,
-    and `gini` 0.
+    """Labels of one form.
+
+    Were all texts used alike, `entropy_bits` would be log2 of `distinct`, and `gini` 0.
     """
 
     labels: int

@@ -9,14 +9,14 @@ leaves room:
   the source's own words, else "".
 - `alt_caption`: the first paraphrase, else "".
 - `prompt_aug`, `prompt_ch`, `prompt_bt`, `prompt_bpm`, `prompt_key`: the control sentence that
-  states dynamics, chords, meter, tempo
-  (number or word) and key; "" where the caption has none. A sentence of the source's own words is never one.
+  states dynamics, chords, meter, tempo (number or word) and key; "" where the caption has none. A
+  sentence of the source's own words is never one.
 - `beats`: [times, numbers], both lists of floats; [[], []] where no beats were found.
 - `bpm`: a float, or null (which pandas and `datasets` read as missing) where no tempo was found;
   never 0.
 - `chords`, `chords_time`: lead-sheet symbols in ASCII as the key spells them, and when each begins
-  in seconds. No-chord is left out,
-  and so is a chord that comes back after it unchanged: both lists hold changes only.
+  in seconds. No-chord is left out, and so is a chord that comes back after it unchanged: both
+  lists hold changes only.
 - `key`: tonic and mode, ["F#", "minor"], and `keyprob`: one float, our confidence; both [] where no
   key was found.
 - `is_audioset_eval_mcaps`: what the source's own metadata says (`is_audioset_eval`,
@@ -44,10 +44,8 @@ _STATES: Final = {
     "prompt_bpm": (FactKind.BPM, FactKind.TEMPO_WORD),
     "prompt_key": (FactKind.KEY,),
 }
-_EVAL_FIELDS: Final = (
-    "is_audioset_eval_mcaps",
-    "is_audioset_eval",
-)  # MusicBench's name and MusicCaps's
+# MusicBench's name and MusicCaps's
+_EVAL_FIELDS: Final = ("is_audioset_eval_mcaps", "is_audioset_eval")
 
 
 class MusicBenchRow(TypedDict):
@@ -147,9 +145,7 @@ class Located(NamedTuple):
 
 
 def our_samples(found: Found) -> Iterator[Located | Problem]:
-    """All our samples of a target that have audio, and problems; a foreign sample has no labels and
-    is one.
-    """
+    """All our samples of a target that have audio, and problems, such as foreign samples."""
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):
@@ -159,9 +155,8 @@ def our_samples(found: Found) -> Iterator[Located | Problem]:
             sample = as_ours(entry)
             if isinstance(sample, Problem):
                 yield sample
-            elif sample is None and (
-                entry.facts is not None or entry.texts
-            ):  # else its JSON is a problem already
+            elif sample is None and (entry.facts is not None or entry.texts):
+                # else its JSON is a problem already
                 yield Problem(
                     shard=entry.shard,
                     key=entry.key,
@@ -186,8 +181,7 @@ def musicbench_rows(
 def export(
     found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False
 ) -> Iterator[MusicBenchRow | Problem]:
-    """Write the rows to a file or URL, published whole at the end; gives each as it goes, and
-    problems.
+    """Write the rows to a file or URL, published whole at the end; gives each, and problems.
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
     """

@@ -10,8 +10,8 @@ Text-to-Music Generation", NAACL 2024):
 - `train`: all of training, 85 % of what has a paraphrase in its words and the rest not, by a draw
   keyed by the sample.
 - `TestA`, `TestB`: the same clips without and with control sentences, half of them with captions
-  that tell of a poor recording. In the
-  published `TestB` each clip has all four control sentences; in ours, as many as the recipe's chances gave it.
+  that tell of a poor recording. In the published `TestB` each clip has all four control
+  sentences; in ours, as many as the recipe's chances gave it.
 
 `main_caption` is the text of the part, `alt_caption` the other: the source's words beside control
 sentences, those beside a paraphrase, and beside them in `train` and `train_augmented` the
@@ -36,9 +36,8 @@ from schemas.caption import CaptionKind
 from schemas.identity import Split, VariantKind, stable_hash, variant_kind
 from schemas.sample import Sample
 
-PARAPHRASED_SHARE: Final = (
-    0.85  # Mustango trains on 85 % paraphrases, 15 % captions as they were composed
-)
+# Mustango trains on 85 % paraphrases, 15 % captions as they were composed
+PARAPHRASED_SHARE: Final = 0.85
 
 
 class Part(StrEnum):
@@ -84,8 +83,9 @@ class _Texts(NamedTuple):
 def export_parts(
     found: Found, to: str, *, dataset: str, seed: int, words: Sequence[str], force: bool = False
 ) -> Exported:
-    """Write all parts into a folder or URL, each published whole at the end. `seed` and `words` are
-    the recipe's, of draws and filter.
+    """Write all parts into a folder or URL, each published whole at the end.
+
+    `seed` and `words` are the recipe's, of draws and filter.
 
     Raises `PipelineError` where one of the files exists (unless `force`) or no part has a row.
     """
@@ -113,8 +113,8 @@ def export_parts(
             export.write_tests(iter(spool))
             if not any(export.rows.values()):
                 raise PipelineError(
-                    "nothing to export: no sample of Obbligato, in train or test, that has the "
-                    "captions of any part"
+                    "nothing to export: no sample of Obbligato, "
+                    "in train or test, that has the captions of any part"
                 )
     except OSError as error:
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error
@@ -126,8 +126,9 @@ def export_parts(
 
 
 class _Export:
-    """Parts being written. What may be tested on is only known once all is read: until then, it
-    waits as lines.
+    """Parts being written.
+
+    What may be tested on is only known once all is read: until then, it waits as lines.
     """
 
     def __init__(self, files: dict[Part, Writer], seed: int, words: Sequence[str]) -> None:
@@ -135,10 +136,8 @@ class _Export:
         self._poor = re.compile(
             rf"\b(?:{'|'.join(map(re.escape, words))})\b" if words else r"(?!)", re.IGNORECASE
         )
-        self._ranked: dict[bool, list[tuple[int, str]]] = {
-            True: [],
-            False: [],
-        }  # whether poor: rank and key
+        # whether poor: rank and key
+        self._ranked: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
         self.rows: Counter[Part] = Counter()
         self.skipped: dict[Part, Counter[str]] = {part: Counter() for part in Part}
         self.of_no_part: Counter[str] = Counter()

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from pipelines.audio.decode import Wave
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shards.audio import Depth, Sound, listened
+from pipelines.shards.audio import Depth, Sound, listened, sample_wave
 from pipelines.shards.find import Found, Problem
 from pipelines.shards.read import Part, RawSample, as_ours, read_shard
 from schemas.sample import Sample
@@ -48,6 +49,24 @@ def pick(found: Found, key: str = "") -> Picked:
         if key
         else f"no sample can be read{why}"
     )
+
+
+def wave_of(found: Found, picked: Picked) -> Wave:
+    """The audio of a picked sample of ours in mono, read from its shard once more.
+
+    Raises `PipelineError` where the sample is not ours, is gone meanwhile, or has no audio that can
+    be decoded.
+    """
+    key = picked.raw.key
+    if picked.ours is None:
+        raise PipelineError(
+            f"{key} is not a sample of Obbligato: only those have beats and chords to draw"
+        )
+    for shard in found.shards:
+        for entry in read_shard(shard) if shard.name == picked.raw.shard else ():
+            if isinstance(entry, RawSample) and entry.key == key and entry.audio:
+                return sample_wave(entry.content(entry.audio))
+    raise PipelineError(f"{key} has no audio in {picked.raw.shard}")
 
 
 def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:

@@ -22,23 +22,18 @@ AUDIO: Final = frozenset(
     ("wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "m4a", "aac", "w64", "caf", "au")
 )
 _TEXT: Final = ("txt", "caption")  # what foreign sets write a caption into where there is no JSON
-_NAME: Final = re.compile(
-    r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL
-)  # key and extension, as the stock reader splits them
-_META: Final = re.compile(
-    r"__[^/]*__(?:$|/)"
-)  # members that the stock reader knows to be none of a sample's
+# key and extension, as the stock reader splits them
+_NAME: Final = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
+# members that the stock reader knows to be none of a sample's
+_META: Final = re.compile(r"__[^/]*__(?:$|/)")
 _ENDS: Final = ("damaged_shard", "not_a_tar")  # problems after which nothing of a shard is read
 _BLOCK: Final = 512
-_PART_LIMIT: Final = (
-    256 << 20
-)  # an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
+# an hour of 16-bit stereo at 44.1 kHz is 635 MB of WAV, 350 MB of FLAC: no training sample
+_PART_LIMIT: Final = 256 << 20
 
 
 class Part(NamedTuple):
-    """One member of a sample: its name in the tar, extension in lower case, and where its bytes
-    are.
-    """
+    """A member of a sample: name in the tar, extension in lower case, place of its bytes."""
 
     name: str
     key: str
@@ -71,8 +66,10 @@ class RawSample(NamedTuple):
         if part.size > _PART_LIMIT:
             raise DeadInput(
                 "too_large",
-                f"{readable(part.name)} has {part.size / 2**20:.0f} MiB, limit "
-                f"{_PART_LIMIT / 2**20:g} MiB",
+                (
+                    f"{readable(part.name)} has {part.size / 2**20:.0f} "
+                    f"MiB, limit {_PART_LIMIT / 2**20:g} MiB"
+                ),
             )
         self.file.seek(part.offset)
         return self.file.read(part.size)
@@ -82,8 +79,9 @@ Entry = RawSample | Problem
 
 
 def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Entry]:
-    """Samples of a shard in order, and every problem where it stands. Never raises for what the
-    shard holds.
+    """Samples of a shard in order, and every problem where it stands.
+
+    Never raises for what the shard holds.
 
     Whole samples before damage are given, the one that it cuts is not. A key that comes again later
     is a problem, and only its first sample is given. Raises `MachineFault`, which says nothing of
@@ -105,9 +103,8 @@ def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[E
 
 def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     known: set[str] = set()
-    before: frozenset[str] = frozenset(
-        ("json",)
-    )  # extensions of the sample before: a whole one has no fewer
+    # extensions of the sample before: a whole one has no fewer
+    before: frozenset[str] = frozenset(("json",))
     group: list[Part] = []
     damage = Problem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):
@@ -155,8 +152,8 @@ def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
                 key="",
                 code="no_end",
                 message=(
-                    "has no end-of-archive block: its writer was stopped, and samples may be "
-                    "missing"
+                    "has no end-of-archive block: its writer "
+                    "was stopped, and samples may be missing"
                 ),
             )
 
@@ -197,8 +194,10 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
     if key in known:
         yield problem(
             "repeated_key",
-            "comes again after other keys; only the first is used. A sample's members must stand "
-            "side by side, once",
+            (
+                "comes again after other keys; only the first is used. "
+                "A sample's members must stand side by side, once"
+            ),
         )
         return
     known.add(key)
@@ -207,8 +206,10 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
         if sum(part.extension == extension for part in group) > 1:
             yield problem(
                 "repeated_member",
-                f"has more than one .{readable(extension)} member; the first, at byte "
-                f"{first.offset}, is used",
+                (
+                    f"has more than one .{readable(extension)} member; "
+                    f"the first, at byte {first.offset}, is used"
+                ),
             )
     if key.startswith("/") or ".." in key.split("/"):
         yield problem(
@@ -240,8 +241,8 @@ def _audio_problems(parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
         yield (
             "several_audio",
             (
-                f"has {len(plain)} audio members, {', '.join('.' + name for name in plain)}: which "
-                "is meant is not stated"
+                f"has {len(plain)} audio members, "
+                f"{', '.join('.' + name for name in plain)}: which is meant is not stated"
             ),
         )
 

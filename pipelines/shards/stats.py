@@ -1,6 +1,4 @@
-"""What shards hold, counted: from their JSON alone for our own, with audio headers for foreign
-ones.
-"""
+"""What shards hold, counted: from JSON alone for ours, with audio headers for foreign ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,13 +14,8 @@ from schemas.identity import variant_kind
 from schemas.record import Record
 from schemas.sample import Sample
 
-CAPTION_FIELDS: Final = (
-    "caption",
-    "main_caption",
-    "text",
-    "description",
-    "prompt",
-)  # where foreign sets keep theirs
+# where foreign sets keep theirs
+CAPTION_FIELDS: Final = ("caption", "main_caption", "text", "description", "prompt")
 _TEMPO_BIN: Final = 10  # BPM
 _WORDS_BIN: Final = 10
 _MOST_WORDS: Final = 100  # longer captions share the last bin
@@ -42,9 +35,7 @@ class Read(NamedTuple):
 
 
 def read_all(shard: Shard) -> Iterator[Read | Problem]:
-    """Samples of a shard with their lengths, and problems; a sample without audio is only a
-    problem.
-    """
+    """Samples of a shard with their lengths, and problems; one without audio is a problem only."""
     records: dict[str, Sample] = {}  # of the few samples between reading and listening
 
     def is_foreign(raw: RawSample) -> bool:
@@ -124,17 +115,14 @@ class Stats:
     splits: Counter[str] = field(default_factory=Counter)
     variants: Counter[str] = field(default_factory=Counter)  # by kind of change
     keys: Counter[str | None] = field(default_factory=Counter)
-    tempos: Counter[int | None] = field(
-        default_factory=Counter
-    )  # by the lower end of a bin of 10 BPM
+    # by the lower end of a bin of 10 BPM
+    tempos: Counter[int | None] = field(default_factory=Counter)
     meters: Counter[int | None] = field(default_factory=Counter)
     chords_s: dict[str, float] = field(default_factory=dict)  # seconds by symbol
-    caption_words: Counter[int | None] = field(
-        default_factory=Counter
-    )  # by the lower end of a bin of 10 words
-    captions: Counter[str] = field(
-        default_factory=Counter
-    )  # by kind, or by field of a foreign JSON
+    # by the lower end of a bin of 10 words
+    caption_words: Counter[int | None] = field(default_factory=Counter)
+    # by kind, or by field of a foreign JSON
+    captions: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
     labels: LabelCounts = field(default_factory=LabelCounts)

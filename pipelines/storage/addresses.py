@@ -38,9 +38,7 @@ _KEY_LIMIT: Final = 1024  # bytes of a name in an object store
 
 
 def check_remote(uri: str, recipe: IngestRecipe) -> None:
-    """Raise `DeadInput` for a URL that a table from outside may not name, or that no store can
-    have.
-    """
+    """Raise `DeadInput` for a URL that a table from outside may not name, or no store can have."""
     protocol, _, rest = uri.partition("://")
     host, _, name = rest.partition("/")
     if "::" in uri:
@@ -56,8 +54,10 @@ def check_remote(uri: str, recipe: IngestRecipe) -> None:
     if "@" in re.split(r"[?#]", host, maxsplit=1)[0]:
         raise DeadInput(
             "credentials",
-            "names a user or password, which would be stored with the build; set them in the "
-            "environment",
+            (
+                "names a user or password, which would be stored "
+                "with the build; set them in the environment"
+            ),
         )
     if (problem := _not_available(protocol)) is not None:
         raise DeadInput("protocol", problem, protocol)
@@ -102,8 +102,10 @@ def is_below(path: str, folder: str) -> bool:
 def published_uri(uri: str, base: str) -> str:
     """What may be told of where a source is.
 
-    >>> published_uri("https://host/x.wav?signature=secret", ""), published_uri("/home/ann/music/a/x.wav", "/home/ann/music")
-    ('https://host/x.wav#q=b2cfc4864b25a7cd', 'a/x.wav')
+    >>> published_uri("https://host/x.wav?signature=secret", "")
+    'https://host/x.wav#q=b2cfc4864b25a7cd'
+    >>> published_uri("/home/ann/music/a/x.wav", "/home/ann/music")
+    'a/x.wav'
     """
     place = uri
     if uri.partition("://")[0] in HTTP and (cut := _QUERY.search(uri)) is not None:
@@ -114,9 +116,7 @@ def published_uri(uri: str, base: str) -> str:
 
 
 class Addresses:
-    """Whole addresses of published URIs, apart from the build until it is known that its listing
-    counts.
-    """
+    """Whole addresses of published URIs, apart from the build until its listing counts."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, IO[bytes]] = {}
@@ -125,7 +125,8 @@ class Addresses:
         """Note the whole address of a published URI."""
         name = _address_file(told)
         if name not in self._waiting:
-            self._waiting[name] = tempfile.TemporaryFile()
+            # Closed when it is kept, or with this object.
+            self._waiting[name] = tempfile.TemporaryFile()  # noqa: SIM115
         self._waiting[name].write(json.dumps([told, whole]).encode() + b"\n")
 
     def keep(self, store: Store) -> None:
@@ -162,9 +163,7 @@ def published_rows(
 
 
 def _published_name(row: InputRow, base: str) -> str:
-    """The published form of what the reader knows a row by: its file, and perhaps ``#`` and a line
-    or key.
-    """
+    """The published form of a row's name: its file, and perhaps ``#`` and a line or key."""
     if row.row.startswith(row.source.uri):
         return published_uri(row.source.uri, base) + row.row[len(row.source.uri) :]
     file, mark, line = row.row.rpartition("#")
@@ -198,13 +197,14 @@ class Places:
                 else {}
             )
         found = self._known[name].get(uri)
-        if (
-            not isinstance(found, str) or published_uri(found, self._base) != uri
-        ):  # a list that came with the data may claim any place
+        # a list that came with the data may claim any place
+        if not isinstance(found, str) or published_uri(found, self._base) != uri:
             raise DeadInput(
                 "no_address",
-                f"its whole address is not in {PRIVATE}/ of the build; run `obbligato build` "
-                "again with its source",
+                (
+                    f"its whole address is not in {PRIVATE}/ of the build; "
+                    "run `obbligato build` again with its source"
+                ),
             )
         return found
 
@@ -221,8 +221,9 @@ async def public_client(**options: Any) -> Any:
 
 
 def _public_socket(found: tuple[Any, ...]) -> socket.socket:
-    """A socket for an address that a name was resolved to. Raises `DeadInput` ("private_address")
-    for one that is not public.
+    """A socket for an address that a name was resolved to.
+
+    Raises `DeadInput` ("private_address") for one that is not public.
     """
     family, kind, protocol, _, address = found
     if not is_public(address[0]):
@@ -235,11 +236,13 @@ def _public_socket(found: tuple[Any, ...]) -> socket.socket:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open network, also where an IPv6 address stands for one of
-    IPv4.
+    """Whether an address is of the open network, also where IPv6 stands for one of IPv4.
 
-    >>> [is_public(one) for one in ("8.8.8.8", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "0.0.0.0")]
-    [True, False, False, False, False, False]
+    >>> is_public("8.8.8.8")
+    True
+    >>> local = ["127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "0.0.0.0"]
+    >>> any(is_public(one) for one in local)
+    False
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):

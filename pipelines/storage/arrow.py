@@ -53,8 +53,9 @@ def tables_of(
 def _next_table(
     kind: type[N], records: Iterator[N], size_of: Callable[[N], int]
 ) -> pa.Table | None:
-    """The next rows. Python looks for garbage in between, not among them: that took half of the
-    time.
+    """The next rows.
+
+    Python looks for garbage in between, not among them: that took half of the time.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -106,9 +107,7 @@ def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def runs(stream: Iterable[pa.Table], column: str) -> Iterator[tuple[Any, pa.Table]]:
-    """Consecutive rows with the same value of a column, which is left out; one run is held at a
-    time.
-    """
+    """Consecutive rows with one value of a column, which is left out; one run is held at a time."""
     held: list[pa.Table] = []
     value: Any = None
     for table in stream:

@@ -1,6 +1,4 @@
-"""A scratch database of one process: joins and sorts of any size in bounded memory, spilling to
-local disk.
-"""
+"""A process's scratch database: joins and sorts of any size in bounded memory, on local disk."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,9 +37,7 @@ class Scratch:
             )
 
     def append(self, name: str, table: pa.Table, statement: str = "") -> None:
-        """Add the rows of an Arrow table to a table, or run a statement that reads them as
-        `incoming`.
-        """
+        """Add an Arrow table's rows to a table, or run a statement on them as `incoming`."""
         self._connection.register("incoming", table)
         self._connection.execute(statement or f"insert into {name} by name select * from incoming")
         self._connection.unregister("incoming")
@@ -119,8 +115,9 @@ def _faults(place: str) -> Iterator[None]:
 
 @contextmanager
 def scratch() -> Iterator[Scratch]:
-    """A scratch database, removed at the end with all it spilled. Raises `MachineFault` where its
-    disk or memory does not suffice.
+    """A scratch database, removed at the end with all it spilled.
+
+    Raises `MachineFault` where its disk or memory does not suffice.
     """
     with temporary_folder() as folder, _faults(str(folder.parent)):
         settings: dict[str, str | bool | int | float | list[str]] = {

@@ -35,8 +35,9 @@ _TRIES: Final = 20  # of taking a lock that others take or release at the same m
 
 
 class Holder(Record):
-    """Who holds a lock. Times are UTC, as ISO 8601; `process_start` counts clock ticks since the
-    host's boot.
+    """Who holds a lock.
+
+    Times are UTC, as ISO 8601; `process_start` counts clock ticks since the host's boot.
     """
 
     holder_id: str
@@ -53,8 +54,8 @@ class Holder(Record):
     def __str__(self) -> str:
         """One line for the reader."""
         return (
-            f"{self.purpose} (host {self.host}, process {self.pid}, since {self.taken}, last "
-            f"renewed {self.renewed})"
+            f"{self.purpose} (host {self.host}, process {self.pid}, "
+            f"since {self.taken}, last renewed {self.renewed})"
         )
 
 
@@ -74,14 +75,13 @@ class Lock:
         if self._seen is None:
             standing = held_by(self._store)
             self.lost = standing is None or standing.holder_id != self.holder.holder_id
-        elif (
-            _clock_s() - self._renewed_at_s > self.holder.lease_s / 2
-        ):  # the renewer was away, as on a machine that slept
+        elif _clock_s() - self._renewed_at_s > self.holder.lease_s / 2:
+            # the renewer was away, as on a machine that slept
             self.renew()
         if self.lost:
             raise PipelineError(
-                f"{self._store.url} was taken over by another run, or unlocked; this run stops. "
-                "See what runs there"
+                f"{self._store.url} was taken over by another run, "
+                "or unlocked; this run stops. See what runs there"
             )
 
     def glance(self) -> None:
@@ -95,8 +95,9 @@ class Lock:
         return {VARIABLE: self.holder.holder_id}
 
     def renew(self) -> None:
-        """Say that this run lives. Never brings a lock back: one that was taken or removed is
-        lost.
+        """Say that this run lives.
+
+        Never brings a lock back: one that was taken or removed is lost.
         """
         with self._turn:
             if self.lost or self._seen is None or self._ended.is_set():
@@ -112,7 +113,8 @@ class Lock:
             except (
                 OSError,
                 PipelineError,
-            ):  # no network, no space: the next renewal may go better, while the lease lasts
+            ):
+                # no network, no space: the next renewal may go better, while the lease lasts
                 self.lost = late_s > holder.lease_s
                 return
             if seen is None:
@@ -129,16 +131,16 @@ class Lock:
         """Give an own lock back; one that cannot be removed ends with its lease."""
         self._ended.set()
         with self._turn, suppress(OSError, PipelineError):
-            if (
-                self._seen is not None and not self.lost and self._pid == os.getpid()
-            ):  # a forked process is not the holder
+            # a forked process is not the holder
+            if self._seen is not None and not self.lost and self._pid == os.getpid():
                 remove(self._store, self._seen)
 
 
 @contextmanager
 def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]:
-    """Hold a store's lock during a block. Child processes of the run that holds it already hold it
-    with their parent.
+    """Hold a store's lock during a block.
+
+    Child processes of the run that holds it already hold it with their parent.
 
     Raises `PipelineError` where another run holds it and may be alive; the message names it.
     """
@@ -166,8 +168,8 @@ def wait_out(store: Store, tell: Callable[[str], None]) -> None:
     if first is None or _is_here(holder := _parsed(first)) or _is_gone(store, holder):
         return
     tell(
-        f"{store.url} is locked by {holder}; waited for up to {holder.lease_s:.0f} s, in case "
-        "that it was killed"
+        f"{store.url} is locked by {holder}; waited for up "
+        f"to {holder.lease_s:.0f} s, in case that it was killed"
     )
     while (
         (standing := read(store)) is not None
@@ -233,9 +235,7 @@ def _encoded(holder: Holder) -> bytes:
 
 
 def _parsed(seen: Seen) -> Holder:
-    """The holder; an unreadable file is a holder of unknown name, respected until its lease has
-    passed.
-    """
+    """The holder; an unreadable file is one of unknown name, respected until its lease ends."""
     try:
         return Holder.model_validate_json(seen.content)
     except ValidationError:

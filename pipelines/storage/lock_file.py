@@ -41,9 +41,8 @@ def refuses_rivals(store: Store) -> bool:
 def read(store: Store) -> Seen | None:
     """What stands in the lock file; none where there is none."""
     try:
-        with remote_errors(
-            store.url
-        ):  # the name first: content that is newer than it makes a swap fail, never succeed wrongly
+        # the name first: content that is newer than it makes a swap fail, never succeed wrongly
+        with remote_errors(store.url):
             etag = "" if store.is_local else str(store.fs.info(store.path(NAME)).get("ETag") or "")
         return Seen(store.read_bytes(NAME), etag)
     except FileNotFoundError:
@@ -92,7 +91,9 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
-    except OSError as error:  # a file system without hard links: the file is empty for a moment, and then an unknown run's
+    except OSError as error:
+        # a file system without hard links: for a moment the file is empty, and then an unknown
+        # run's
         if is_of_the_machine(error):
             raise
         try:
@@ -110,9 +111,8 @@ def _guarded(store: Store) -> Iterator[None]:
     """
     os.makedirs(store.path("runs"), exist_ok=True)
     with open(store.path("runs/.lock"), "wb") as guard:
-        with suppress(
-            OSError
-        ):  # some cluster file systems have no such locks: a moment's race is left there
+        # some cluster file systems have no such locks: a moment's race is left there
+        with suppress(OSError):
             fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 
@@ -132,19 +132,17 @@ def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
         except FileNotFoundError as error:
             if old is None:
                 raise PipelineError(
-                    f"{store.url} cannot be written: {error}; check the URL, or create the "
-                    "bucket first"
+                    f"{store.url} cannot be written: {error}; "
+                    "check the URL, or create the bucket first"
                 ) from error
             return None
         except PermissionError:
             raise
-        except (
-            OSError
-        ) as error:  # refused, or done while the answer was lost: what stands there tells
+        except OSError as error:
+            # refused, or done while the answer was lost: what stands there tells
             standing = read(store)
-            if standing == old and "Conflict" not in str(
-                error.__cause__
-            ):  # a conflict: rivals write at this moment, none has won yet
+            # a conflict: rivals write at this moment, none has won yet
+            if standing == old and "Conflict" not in str(error.__cause__):
                 raise
             return standing if standing is not None and standing.content == new else None
     return Seen(new, str(answer["ETag"]) if isinstance(answer, dict) else "")

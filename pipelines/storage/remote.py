@@ -17,9 +17,8 @@ from pipelines.extras import naming_extras
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-PART: Final = (
-    16 << 20
-)  # bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
+# bytes of an upload's or download's parts; four at a time, so that a file of any size takes 64 MiB
+PART: Final = 16 << 20
 MOST_PARTS: Final = 10_000  # of one upload, S3's limit
 # A cached listing would hide what other processes have written or deleted since.
 _FRESH: Final[dict[str, Any]] = {"use_listings_cache": False}
@@ -65,15 +64,14 @@ class RemoteFile(io.RawIOBase):
 
 
 def part_bytes(size: int) -> int:
-    """Bytes of each part in which a file of this size goes up: whole MiB, few enough parts for
-    S3.
-    """
+    """Bytes of each part of an upload of this size: whole MiB, few enough parts for S3."""
     return max(PART, math.ceil(size / MOST_PARTS / (1 << 20)) << 20)
 
 
 def located(url: str, *, client: Any = None) -> tuple[Any, str]:
-    """A URL's file system and the path in it. Object stores are asked anew each time: no listing is
-    remembered.
+    """A URL's file system and the path in it.
+
+    Object stores are asked anew each time: no listing is remembered.
 
     `client` makes the client of an http address, in place of fsspec's own.
 
@@ -110,8 +108,8 @@ def remote_errors(url: str) -> Iterator[None]:
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         raise Passing(
             without_query(
-                f"{url} cannot be reached or used ({what}); check the URL, the credentials and "
-                "the network"
+                f"{url} cannot be reached or used ({what}); "
+                "check the URL, the credentials and the network"
             )
         ) from error
 

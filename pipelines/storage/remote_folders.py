@@ -23,8 +23,9 @@ class Facts(NamedTuple):
 
 
 def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, Any]]:
-    """Files and folders below a prefix, a folder at a time. Raises for a folder that cannot be
-    listed: its songs would go missing.
+    """Files and folders below a prefix, a folder at a time.
+
+    Raises for a folder that cannot be listed: its songs would go missing.
 
     That is why this is not `fs.walk`, which leaves such folders out: its on_error holds for the
     first folder alone.
@@ -44,8 +45,9 @@ def walk(fs: Any, path: str, depth: int | None = None) -> Iterator[Mapping[str, 
 
 
 def _entries(fs: Any, folder: str) -> Iterator[Mapping[str, Any]]:
-    """What a remote folder holds. S3 is asked a page at a time, so that a folder of any size is
-    listed in little memory.
+    """What a remote folder holds.
+
+    S3 is asked a page at a time, so that a folder of any size is listed in little memory.
 
     Other file systems (GCS among them) give a folder as one list: about 0.6 kB a name, so 6 GB for
     ten million names in one folder.
@@ -118,8 +120,7 @@ def facts_of(info: Mapping[str, Any]) -> Facts:
 
 
 class Folders:
-    """What the files of remote folders are, by folder: one request says as much as a thousand
-    single ones.
+    """What the files of remote folders are: one request a folder, not a thousand.
 
     The folders used last are held, up to `_MOST_NAMES` names together. Files of a folder with more
     names than that are asked for singly; for a manifest of millions of them, `ingest.check_remote =
@@ -138,8 +139,9 @@ class Folders:
         self._client = client
 
     def facts(self, uri: str) -> Facts:
-        """Size and version of a file. Raises `KeyError` or `FileNotFoundError` where there is
-        none.
+        """Size and version of a file.
+
+        Raises `KeyError` or `FileNotFoundError` where there is none.
         """
         folder, _, name = uri.rpartition("/")
         if folder not in self._held:
@@ -149,9 +151,10 @@ class Folders:
         return _single(uri, self._client) if known is None else known[name]
 
     def _hold(self, folder: str) -> None:
+        # servers of HTTP list nothing
         self._held[folder] = known = (
             None if folder.partition("://")[0] in ("http", "https") else _few(folder)
-        )  # those list nothing
+        )
         self._names += len(known or ()) + 1
         while self._names > _MOST_NAMES + 1:  # which one folder never exceeds
             _, dropped = self._held.popitem(last=False)

@@ -1,6 +1,4 @@
-"""Files of a build on any fsspec URL: published whole or not at all, tables of records, fixed
-bytes.
-"""
+"""Files of a build on any fsspec URL: whole or not at all, tables of records, fixed bytes."""
 
 import hashlib
 import io
@@ -51,9 +49,8 @@ class Writer:
             hashlib.sha256(),
             0,
         )
-        self.fault: MachineFault | None = (
-            None  # that a write has met, for those who write by way of a library that hides it
-        )
+        # that a write has met, for those who write by way of a library that hides it
+        self.fault: MachineFault | None = None
 
     def write(self, content: bytes) -> None:
         """Append bytes. Raises `MachineFault` where there is no room for them, naming the file."""
@@ -125,8 +122,9 @@ class Store:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted; none where there is no folder. On object stores
-        only files make a folder.
+        """Names of the files in a folder, sorted; none where there is no folder.
+
+        On object stores only files make a folder.
         """
         inside = f"{self.path(folder)}/"
         if self.is_local and not os.path.isdir(inside):
@@ -159,9 +157,8 @@ class Store:
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read from, seekable."""
-        if isinstance(
-            self.fs, MemoryFileSystem
-        ):  # its files have one position for all who read them
+        # its files have one position for all who read them
+        if isinstance(self.fs, MemoryFileSystem):
             return io.BytesIO(self.read_bytes(name))
         with self._border(name):
             opened: IO[bytes] = self.fs.open(self.path(name), "rb")
@@ -190,8 +187,9 @@ class Store:
         return out.published()
 
     def writer(self, name: str) -> AbstractContextManager[Writer]:
-        """A file to write to, published when the block ends without an error. Raises `MachineFault`
-        where its disk takes no more.
+        """A file to write to, published when the block ends without an error.
+
+        Raises `MachineFault` where its disk takes no more.
 
         Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a
         nameless local file, uploaded at the end; object stores show an upload only once it is
@@ -207,7 +205,8 @@ class Store:
         temporary = f"{folder}/{_TEMPORARY}{last[:40]}-{uuid.uuid4().hex}"
         with machine_faults(doing):
             os.makedirs(folder or "/", exist_ok=True)
-            out = open(temporary, "wb")
+            # Closed below, without an error that would hide the first one.
+            out = open(temporary, "wb")  # noqa: SIM115
         try:
             yield Writer(name, out, doing)
             with machine_faults(doing):
@@ -225,9 +224,8 @@ class Store:
     @contextmanager
     def _uploaded(self, name: str) -> Iterator[Writer]:
         doing = f"writing {self.url}/{name} by way of {temporary_place()}"
-        with (
-            tempfile.TemporaryFile() as out
-        ):  # nameless: nothing is left of it when this process is killed
+        # nameless: nothing is left of it when this process is killed
+        with tempfile.TemporaryFile() as out:
             yield Writer(name, out, doing)
             with machine_faults(doing):
                 out.flush()
@@ -253,8 +251,8 @@ class Store:
                     self.fs.put_file(local, path)
         except FileNotFoundError as error:
             raise PipelineError(
-                f"{self.url}/{name} cannot be written: {error}; check the URL, or create the "
-                "bucket first"
+                f"{self.url}/{name} cannot be written: {error}; "
+                "check the URL, or create the bucket first"
             ) from error
 
     def sweep(self, folder: str, bucket: str) -> None:
@@ -288,22 +286,24 @@ class Store:
         return self.write_json(name, {"seal": seal(value), "value": value})
 
     def read_sealed(self, name: str) -> Any:
-        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises
-        `Damaged` where the two disagree.
+        """A value that `write_sealed` wrote; one without a seal is an earlier version's.
+
+        Raises `Damaged` where the two disagree.
         """
         found = self.read_json(name)
         if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
             return found
         if found.keys() != {"seal", "value"} or not _is_sealed(found):
             raise Damaged(
-                f"{self.url}/{name} is not what was written: its seal is broken; delete it and "
-                "build again"
+                f"{self.url}/{name} is not what was written: "
+                "its seal is broken; delete it and build again"
             )
         return found["value"]
 
     def read_stated(self, name: str, kind: type[Record]) -> dict[str, Any]:
-        """A sealed value that has the form of a record, as plain data. Raises `Damaged` where it
-        has another form.
+        """A sealed value that has the form of a record, as plain data.
+
+        Raises `Damaged` where it has another form.
         """
         found = self.read_sealed(name)
         try:
@@ -312,8 +312,8 @@ class Store:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "as a whole"
             raise Damaged(
-                f"{self.url}/{name} is not what was written ({where}: {first['msg']}); delete it "
-                "and build again"
+                f"{self.url}/{name} is not what was written ({where}: "
+                f"{first['msg']}); delete it and build again"
             ) from error
         return dict(found)
 
@@ -345,8 +345,9 @@ class Store:
 
     @contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """A table to read from, every page of which is checked as it is read. Raises `Damaged`
-        where one is not what was written.
+        """A table to read from, every page of which is checked as it is read.
+
+        Raises `Damaged` where one is not what was written.
         """
         try:
             with (
@@ -361,8 +362,8 @@ class Store:
                 raise
             first = str(error).partition("\n")[0]
             raise Damaged(
-                f"{self.url}/{name} is not what was written ({first}); run obbligato verify, "
-                "then build again"
+                f"{self.url}/{name} is not what was written ({first}); "
+                "run obbligato verify, then build again"
             ) from error
 
 

@@ -8,9 +8,8 @@ from typing import IO, Final, NamedTuple, Protocol, cast
 from pipelines.errors import DeadInput, is_of_the_machine, machine_faults
 
 _BLOCK: Final = 512
-_HEADER_LIMIT: Final = (
-    1 << 20
-)  # bytes of all that stands before one member's content: long names, comments, maps of sparse files
+# bytes of all that stands before one member's content: long names, comments, maps of sparse files
+_HEADER_LIMIT: Final = 1 << 20
 
 
 class _Out(Protocol):
@@ -40,9 +39,7 @@ class TarWriter:
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, where its bytes start, how many there are, and whether it is a
-    plain file.
-    """
+    """A file in a tar: its name, where its bytes start, how many, and whether it is plain."""
 
     name: str
     offset: int
@@ -68,7 +65,8 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
     opened.seek(0)
     careful = _Careful(opened)
     try:
-        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")
+        # The caller closes it.
+        tar = tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:", errors="surrogateescape")  # noqa: SIM115
     except (tarfile.TarError, EOFError) as error:
         code, what = (
             ("damaged_shard", "is damaged at its start")
@@ -86,8 +84,10 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
         if info.isreg() and info.offset_data + info.size > end:
             raise DeadInput(
                 "damaged_shard",
-                f"ends at byte {end}, inside {info.name!r}: it was cut off, or a size in it is "
-                "wrong",
+                (
+                    f"ends at byte {end}, inside {info.name!r}: "
+                    "it was cut off, or a size in it is wrong"
+                ),
             )
         last = info.offset_data
         yield Member(info.name, info.offset_data, info.size, info.isreg() and not info.issparse())
@@ -121,13 +121,14 @@ def _next(tar: tarfile.TarFile, careful: "_Careful") -> tarfile.TarInfo | None:
             "damaged_shard", f"is damaged at byte {tar.offset}: {_reason(error)}"
         ) from error
     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has read
-    if (
-        tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT
-    ):  # what global headers say piles up
+    # what global headers say piles up
+    if tar.pax_headers and sum(map(len, tar.pax_headers.values())) > _HEADER_LIMIT:
         raise DeadInput(
             "damaged_shard",
-            f"is damaged at byte {tar.offset}: its global headers hold more than {_HEADER_LIMIT} "
-            "characters",
+            (
+                f"is damaged at byte {tar.offset}: its global "
+                f"headers hold more than {_HEADER_LIMIT} characters"
+            ),
         )
     return info
 
@@ -164,6 +165,7 @@ class _Careful:
 
 def sample_offsets(opened: IO[bytes]) -> list[int]:
     """Where each sample of a shard begins, its first header included, and where the last one ends.
+
     Raises `DeadInput` as `read_members`.
 
     A sample's members follow one another and share a key: the name up to the first dot of its last

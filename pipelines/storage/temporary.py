@@ -1,5 +1,6 @@
-"""Temporary folders of this process. What a killed one left behind is removed by the next that
-needs one.
+"""Temporary folders of this process.
+
+What a killed one left behind is removed by the next that needs one.
 """
 
 import os
@@ -42,15 +43,16 @@ def temporary_place() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError as error:
         raise MachineFault(
-            f"temporary files find no place: {error.strerror}; make room there, or set TMPDIR, "
-            "then run again"
+            f"temporary files find no place: {error.strerror}; "
+            "make room there, or set TMPDIR, then run again"
         ) from error
 
 
 @contextmanager
 def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
-    """A file to unpack `what` into, removed when the block ends. Raises `MachineFault` where there
-    is no room for it, naming both.
+    """A file to unpack `what` into, removed when the block ends.
+
+    Raises `MachineFault` where there is no room for it, naming both.
     """
     make = tempfile.NamedTemporaryFile if named else tempfile.TemporaryFile
     with machine_faults(f"{what}, unpacked into {temporary_place()}"), make() as file:
@@ -59,8 +61,9 @@ def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is removed when the block ends. Raises `MachineFault` where no disk takes
-    any.
+    """A folder that is removed when the block ends.
+
+    Raises `MachineFault` where no disk takes any.
     """
     temporary_place()
     _sweep(os.getpid())

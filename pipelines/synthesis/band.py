@@ -28,9 +28,7 @@ _SNARES: Final = {
 
 
 def backing(span: Span, style: Backing) -> tuple[Note, ...]:
-    """The chord of a span in close position; the seventh is softer, as in the hands of a careful
-    player.
-    """
+    """The chord of a span in close position; the seventh is softer, as careful players do."""
     pitches = sorted(_CHORD_LOW + (pitch - _CHORD_LOW) % 12 for pitch in span.chord.pitches)
     notes = [_chord_note(span, pitch, 0.0, span.length_beats, 1.0) for pitch in pitches]
     if style is Backing.STRUMMED:

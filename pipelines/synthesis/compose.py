@@ -1,6 +1,4 @@
-"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known exactly, because we
-wrote them.
-"""
+"""Pieces of 20 to 30 s whose beats, meter, tempo, chords and key are known: we wrote them."""
 
 from typing import Final
 
@@ -111,8 +109,9 @@ def _phrases(chosen: Plan, draws: np.random.Generator) -> dict[str, _Phrase]:
 def _spans(
     chosen: Plan, chords: tuple[Chord, ...], pages: Book, *, turns: bool
 ) -> tuple[Span, ...]:
-    """One chord a bar, or a half bar. With `turns`, a last bar of 4/4 on the dominant is shared
-    with the chord that leads to it.
+    """One chord a bar, or a half bar.
+
+    With `turns`, a last bar of 4/4 on the dominant is shared with the chord that leads to it.
     """
     length = chosen.beats_per_bar / (2 if chosen.half_bars else 1)
     spans = [

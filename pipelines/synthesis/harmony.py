@@ -1,6 +1,4 @@
-"""Progressions that leave no doubt about the key: written in C major and C minor, moved to any
-tonic.
-"""
+"""Progressions that leave no doubt about the key: written in C, moved to any tonic."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple

@@ -1,5 +1,6 @@
-"""Choices that make a piece: meter, key, tempo, form, instruments. Stratified, so that every block
-of twelve covers them.
+"""Choices that make a piece: meter, key, tempo, form, instruments.
+
+Stratified, so that every block of twelve covers them.
 """
 
 from enum import IntEnum
@@ -36,8 +37,9 @@ class Start(IntEnum):
 
 
 class Plan(Record):
-    """The choices of one piece. A phrase holds four chords in four bars, or in two (`half_bars`)
-    where bars are long.
+    """The choices of one piece.
+
+    A phrase holds four chords in four bars, or in two (`half_bars`) where bars are long.
     """
 
     name: str
@@ -70,9 +72,7 @@ class Plan(Record):
 
     @property
     def duration_s(self) -> float:
-        """Length of the audio: up to the next tenth of a second, which is a whole number of
-        samples.
-        """
+        """Length of the audio: up to the next tenth of a second, a whole number of samples."""
         end_s = self.downbeat_s + self.bars * self.beats_per_bar * 60.0 / self.bpm + _TAIL_S
         return float(np.ceil(end_s * 10) / 10)
 

@@ -26,8 +26,9 @@ _DRUM_LEVELS: Final = {Drum.KICK: 0.55, Drum.SNARE: 0.35, Drum.HAT: 0.25}
 
 
 def render(score: Score, rate_hz: int = 44100) -> NDArray[np.float32]:
-    """The piece as mono samples of shape (duration_s · rate_hz,), peak 0.8. A sound starts at the
-    sample nearest to its beat.
+    """The piece as mono samples of shape (duration_s · rate_hz,), peak 0.8.
+
+    A sound starts at the sample nearest to its beat.
     """
     size = round(score.duration_s * rate_hz)
     mix = np.zeros(size)
@@ -66,9 +67,7 @@ def _add(mix: voices.Wave, start_s: float, wave: voices.Wave, rate_hz: int) -> N
 
 
 def _room(dry: voices.Wave, rate_hz: int) -> voices.Wave:
-    """Echoes of a small room: noise that falls by 60 dB in 0.4 s, from 20 ms after each sound
-    on.
-    """
+    """Echoes of a small room: noise that falls by 60 dB in 0.4 s, from 20 ms after each sound."""
     size = round(0.4 * rate_hz)
     noise = generator(0, f"{rate_hz}", "room").standard_normal(size)
     echoes = noise * 0.001 ** (np.arange(size) / size)

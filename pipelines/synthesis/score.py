@@ -82,8 +82,9 @@ class Span(Record):
 
 
 class Score(Record):
-    """A whole piece. Chord spans join from beat 0 to the end of the last bar; what is left of
-    `duration_s` rings out.
+    """A whole piece.
+
+    Chord spans join from beat 0 to the end of the last bar; what is left of `duration_s` rings out.
 
     `pickup_beats` beats of drums sound before the first downbeat, which falls at `downbeat_s`.
     """
@@ -114,8 +115,8 @@ class Score(Record):
             )
         if self.seconds(-self.pickup_beats) < 0 or self.seconds(ends[-1]) > self.duration_s:
             raise SchemaError(
-                f"{self.name}: beats {-self.pickup_beats} to {ends[-1]} do not fit in 0 to "
-                f"{self.duration_s} s"
+                f"{self.name}: beats {-self.pickup_beats} "
+                f"to {ends[-1]} do not fit in 0 to {self.duration_s} s"
             )
         return self
 

@@ -1,6 +1,4 @@
-"""A folder of pieces with a manifest, as a user's own corpus would be, and beside each piece its
-truth.
-"""
+"""A folder of pieces with a manifest, as a user's corpus would be, and each piece's truth."""
 
 import csv
 from pathlib import Path
@@ -104,8 +102,9 @@ def write_songs(folder: Path, songs: int = 12, seed: int = 0) -> Path:
 
 
 def described(score: Score, index: int, seed: int) -> ManifestRow:
-    """The manifest's row of a piece. Its caption says who plays and in what mood, and nothing that
-    a label says.
+    """The manifest's row of a piece.
+
+    Its caption says who plays and in what mood, and nothing that a label says.
 
     >>> described(compose(0), 0, 0).split
     <Split.TRAIN: 'train'>

@@ -1,6 +1,4 @@
-"""How each instrument sounds: one note or stroke at a time, float64, starting at its first
-sample.
-"""
+"""How each instrument sounds: one note or stroke at a time, float64, from its first sample."""
 
 from functools import cache
 
@@ -28,9 +26,7 @@ def strings(pitch: int, length_s: float, rate_hz: int) -> Wave:
 
 
 def organ(pitch: int, length_s: float, rate_hz: int) -> Wave:
-    """Four drawbars of an organ: unison, octave, twelfth and double octave, with a key click's soft
-    edge.
-    """
+    """Four drawbars of an organ: unison, octave, twelfth and double octave; a soft key click."""
     phase = 2 * np.pi * hertz(pitch) / rate_hz * np.arange(round(length_s * rate_hz))
     wave = sum(
         (
@@ -66,9 +62,8 @@ def drum(kind: Drum, rate_hz: int) -> Wave:
     noise = generator(0, kind, "noise").uniform(-1, 1, time_s.size)
     fall = 1 - time_s / time_s[-1]  # down to exactly nothing at the end
     if kind is Drum.KICK:
-        turns = 45 * time_s + 105 * 0.03 * (
-            1 - np.exp(-time_s / 0.03)
-        )  # the integral of 45 + 105 exp(-t / 30 ms) Hz
+        # the integral of 45 + 105 exp(-t / 30 ms) Hz
+        turns = 45 * time_s + 105 * 0.03 * (1 - np.exp(-time_s / 0.03))
         return np.asarray(
             fall
             * (
@@ -84,9 +79,8 @@ def drum(kind: Drum, rate_hz: int) -> Wave:
                 + 0.4 * np.cos(2 * np.pi * 190 * time_s) * np.exp(-time_s / 0.04)
             )
         )
-    bright = (
-        np.diff(np.diff(noise, prepend=0.0), prepend=0.0) / 4
-    )  # a high-pass of two zeros at 0 Hz
+    # a high-pass of two zeros at 0 Hz
+    bright = np.diff(np.diff(noise, prepend=0.0), prepend=0.0) / 4
     return np.asarray(fall * bright * np.exp(-time_s / 0.02))
 
 
@@ -124,9 +118,8 @@ def _burst(pitch: int, size: int, rate_hz: int) -> Wave:
     """
     turns = generator(0, f"{pitch}-{rate_hz}", "pluck").uniform(0, 2 * np.pi, size // 2 + 1)
     harmonics = np.arange(size // 2 + 1)
-    levels = np.where(
-        harmonics > 0, 1 / np.maximum(harmonics, 1), 0.0
-    )  # a plucked string's overtones fall like 1/n
+    # a plucked string's overtones fall like 1/n
+    levels = np.where(harmonics > 0, 1 / np.maximum(harmonics, 1), 0.0)
     burst = np.fft.irfft(levels * np.exp(1j * turns), size)
     return np.asarray(0.5 * burst / np.sqrt(np.mean(burst**2)))
 

@@ -35,16 +35,14 @@ def _checked(entries: "Iterable[os.DirEntry[str]]") -> "Iterator[os.DirEntry[str
     for entry in entries:
         if not entry.is_dir() and not entry.is_file() and os.path.exists(entry.path):
             raise PipelineError(
-                f"{readable(entry.path)} is a pipe, socket or device, or a link to one: not a "
-                "file of a build; remove it"
+                f"{readable(entry.path)} is a pipe, socket or device, "
+                "or a link to one: not a file of a build; remove it"
             )
         yield entry
 
 
 def links_out(store: Store) -> tuple[str, ...]:
-    """Links in a local build's folder that lead to folders outside of it, as
-    ``link.NAME=folder``.
-    """
+    """Links in a local build's folder that lead out of it, as ``link.NAME=folder``."""
     return _led_out(store, _entries(store.root)) if store.is_local else ()
 
 

@@ -1,5 +1,7 @@
-"""What data may name. A recipe that lies beside data is data: what it names runs, is fetched or is
-asked only where its reader said so.
+"""What data may name.
+
+A recipe that lies beside data is data: what it names runs, is fetched or is asked only where its
+reader said so.
 
 Free without leave are our own names and the models that are our own defaults. All else must be
 named by hand: on the command line, in a recipe that was handed over, in a flow's parameters, or in
@@ -20,8 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipelines.embedders import BUILT_IN
+from pipelines.annotators import BEATS, CHORDS, KEY
+from pipelines.codecs import CODECS
+from pipelines.embedders import EMBEDDERS
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import Door
 from pipelines.pretrained.hub import pinned
 from schemas.recipe import LlmRecipe, Recipe, Writer
 
@@ -50,20 +55,21 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
     """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins,
     interpreters, models of others, servers.
 
-    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=Recipe().encode.replaced(codec="company.codec")))
+    >>> theirs = Recipe().encode.replaced(codec="company.codec")
+    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=theirs))
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
-    plugged, coded = label.embedder not in BUILT_IN, "." in encode.codec
+    codec = named_plug_in("encode.codec", encode.codec, CODECS)
+    embedder = named_plug_in("label.embedder", label.embedder, EMBEDDERS)
     found = [
-        *(
-            named_module(f"annotate.{role}", getattr(annotate, role))
-            for role in ("beats", "chords", "key")
-        ),
-        named_module("encode.codec", encode.codec),
-        named_model("encode.source", encode.source, by_others=coded),
-        named_model("label.model", label.model, by_others=plugged),
-        f"label.embedder={label.embedder}" if plugged else "",
+        named_plug_in("annotate.beats", annotate.beats, BEATS),
+        named_plug_in("annotate.chords", annotate.chords, CHORDS),
+        named_plug_in("annotate.key", annotate.key, KEY),
+        codec,
+        named_model("encode.source", encode.source, by_others=bool(codec)),
+        named_model("label.model", label.model, by_others=bool(embedder)),
+        embedder,
         f"label.python={label.python}" if label.python else "",
     ]
     if recipe.caption.paraphraser is Writer.OPENAI:
@@ -82,7 +88,8 @@ def _costs(llm: LlmRecipe) -> Iterator[str]:
     if llm.budget_usd:
         yield f"llm.budget_usd={llm.budget_usd:g}"
     if llm.prices != LlmRecipe().prices:
-        yield f"llm.prices={json.dumps({name: [price.prompt, price.answer] for name, price in sorted(llm.prices.items())})}"
+        prices = {name: [one.prompt, one.answer] for name, one in sorted(llm.prices.items())}
+        yield f"llm.prices={json.dumps(prices)}"
 
 
 def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
@@ -109,11 +116,11 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def named_module(knob: str, name: str) -> str:
-    """A knob whose value is a module by its dotted name, as ``knob=value``; empty for our own,
-    which have no dot.
+def named_plug_in(knob: str, name: str, door: Door[object]) -> str:
+    """A knob whose value is a plug-in or a module by its dotted name, as ``knob=value``; empty for
+    our own, and for none.
     """
-    return f"{knob}={name}" if "." in name else ""
+    return f"{knob}={name}" if name and not door.is_built_in(name) else ""
 
 
 def named_model(knob: str, source: str, *, by_others: bool = False) -> str:
@@ -141,9 +148,7 @@ def check_trust(output: str, names: Iterable[str]) -> None:
 
 
 def trusted(output: str) -> frozenset[str]:
-    """What may be named by data in an output: what was named by hand for it, and what holds
-    everywhere.
-    """
+    """What data in an output may name: what was named by hand for it, or for everywhere."""
     remembered = _read(_file())
     named = (
         *remembered.get(_key(output), ()),
@@ -154,8 +159,9 @@ def trusted(output: str) -> frozenset[str]:
 
 
 def trust(output: str, names: Iterable[str]) -> None:
-    """Remember what was named by hand for an output (`EVERYWHERE`: for all). Raises `PipelineError`
-    where it cannot be written.
+    """Remember what was named by hand for an output (`EVERYWHERE`: for all).
+
+    Raises `PipelineError` where it cannot be written.
     """
     named = frozenset(names)
     new = named - trusted(output) if named else named
@@ -170,9 +176,8 @@ def trust(output: str, names: Iterable[str]) -> None:
             _write(file, remembered)
     except OSError as error:
         raise PipelineError(
-            f"{file} cannot be written ({error.strerror}), where it is remembered that you named "
-            f"{', '.join(sorted(new))}; "
-            f"name a folder that can in {FOLDER}"
+            f"{file} cannot be written ({error.strerror}), where it is remembered that "
+            f"you named {', '.join(sorted(new))}; name a folder that can in {FOLDER}"
         ) from error
 
 

@@ -1,6 +1,4 @@
-"""Captions that must not come back as labels: those of an evaluation set, word for word or nearly
-so.
-"""
+"""Captions that must not come back as labels, word for word or nearly so."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -49,9 +47,10 @@ class Exclusion:
     def leaks(self, text: str) -> bool:
         """Whether a text repeats a held-out sentence.
 
-        >>> held_out = Exclusion(["A sad piano melody plays over soft strings and a slow drum beat."])
-        >>> [held_out.leaks(text) for text in ("A sad piano melody plays over soft strings", "A sad piano ballad with strings.")]
-        [True, False]
+        >>> words = "A sad piano melody plays over soft strings"
+        >>> held_out = Exclusion([f"{words} and a slow drum beat."])
+        >>> held_out.leaks(words), held_out.leaks("A sad piano ballad with strings.")
+        (True, False)
         """
         same = sameness(text)
         if same in self._same:

@@ -27,8 +27,9 @@ class Text(NamedTuple):
 
 
 def file_at(place: str) -> tuple[Store, str]:
-    """The folder of a file as a store, and its name there. Raises `PipelineError` where there is no
-    such file.
+    """The folder of a file as a store, and its name there.
+
+    Raises `PipelineError` where there is no such file.
     """
     folder, name = os.path.split(place)
     store = Store(folder or ".")
@@ -38,8 +39,9 @@ def file_at(place: str) -> tuple[Store, str]:
 
 
 def read_texts(place: str) -> list[Text]:
-    """All texts of a file. Raises `PipelineError` for what cannot be read, and says what was
-    expected.
+    """All texts of a file.
+
+    Raises `PipelineError` for what cannot be read, and says what was expected.
     """
     store, name = file_at(place)
     ending = os.path.splitext(name)[1].lower()
@@ -72,8 +74,6 @@ def _text(number: int, cells: Mapping[str, Any]) -> Text:
 
 
 def form_of(texts: Sequence[Text]) -> Form:
-    """The form of a file's texts that state none: sentences, where the median has five words or
-    more.
-    """
+    """The form of texts that state none: sentences, where the median has five words or more."""
     words = sorted(len(text.text.split()) for text in texts)
     return Form.LONG if words and words[len(words) // 2] >= _WORDS_OF_A_SENTENCE else Form.SHORT

@@ -205,8 +205,9 @@ def write_vocabulary(to: str, entries: Sequence[VocabularyEntry]) -> None:
 
 
 def check_place(to: str, *, force: bool) -> Store:
-    """The folder of a vocabulary. Raises `PipelineError` for an unknown ending, or a file that is
-    there (unless `force`).
+    """The folder of a vocabulary.
+
+    Raises `PipelineError` for an unknown ending, or a file that is there (unless `force`).
     """
     folder, name = os.path.split(to)
     store = Store(folder or ".")

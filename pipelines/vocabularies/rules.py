@@ -17,10 +17,8 @@ from schemas.vocabulary import Form
 
 _LEAST_WORDS: Final = {Form.LONG: 3, Form.SHORT: 1}
 _MOST_WORDS: Final = {Form.LONG: 60, Form.SHORT: 6}
-_MOST_CHARS: Final = {
-    Form.LONG: 600,
-    Form.SHORT: 80,
-}  # of words of ordinary length; longer ones are no words
+# of words of ordinary length; longer ones are no words
+_MOST_CHARS: Final = {Form.LONG: 600, Form.SHORT: 80}
 _LONGEST_LINE: Final = 20_000  # characters; what is longer is not looked through for sentences
 _WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
 _LETTERS: Final = re.compile(r"\w+")
@@ -98,8 +96,7 @@ def cleaned(text: str, form: Form) -> str:
 
 
 def name_words(names: Iterable[str]) -> frozenset[str]:
-    """The words of names that give a track away: those of three letters and more that are no stop
-    words.
+    """The words of names that give a track away: of three letters or more, no stop words.
 
     >>> sorted(name_words(["The Wind and U", "Ana Ramírez"]))
     ['ana', 'ramírez', 'wind']
@@ -113,11 +110,15 @@ def name_words(names: Iterable[str]) -> frozenset[str]:
 def fault(
     raw: str, text: str, form: Form, names: frozenset[str], *, keep_facts: bool
 ) -> Fault | None:
-    """What is wrong with a text (`raw` before it was cleaned), or nothing. `names` are words that
-    it must not have.
+    """What is wrong with a text (`raw` before it was cleaned), or nothing.
 
-    >>> [fault(text, text, Form.LONG, frozenset(["ana"]), keep_facts=False) for text in ("Ana sings softly.", "It runs at 90 BPM.")]
-    [<Fault.NAMES: 'names'>, <Fault.FACTS: 'facts'>]
+    `names` are words that it must not have.
+
+    >>> named, stated = "Ana sings softly.", "It runs at 90 BPM."
+    >>> fault(named, named, Form.LONG, frozenset(["ana"]), keep_facts=False)
+    <Fault.NAMES: 'names'>
+    >>> fault(stated, stated, Form.LONG, frozenset(["ana"]), keep_facts=False)
+    <Fault.FACTS: 'facts'>
     """
     if len(text) > _MOST_CHARS[form] or len(raw) > _LONGEST_LINE:
         return Fault.TOO_LONG

@@ -36,8 +36,9 @@ class Row(NamedTuple):
 
 
 def rows_of(table: str, columns: Mapping[str, str]) -> Iterator[Row | DeadInput]:
-    """Rows of a table, and why others cannot be read. `columns` maps our names (`COLUMNS`) to the
-    table's own, where they differ.
+    """Rows of a table, and why others cannot be read.
+
+    `columns` maps our names (`COLUMNS`) to the table's own, where they differ.
 
     Raises `PipelineError` for a table that is not there or cannot be read.
     """

@@ -15,8 +15,10 @@ import json, resource, sys
 from pipelines.inputs.listing import list_inputs
 from schemas.recipe import IngestRecipe
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = [(row.row.rpartition("/")[2], row.code, row.message) for row in list_inputs(sys.argv[2:], IngestRecipe(**json.loads(sys.argv[1])))]
-most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+listed = list_inputs(sys.argv[2:], IngestRecipe(**json.loads(sys.argv[1])))
+rows = [(row.row.rpartition("/")[2], row.code, row.message) for row in listed]
+own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
+most = own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(json.dumps({"rows": rows, "memory_mb": most / 1024}))
 """
 
@@ -36,8 +38,9 @@ class Listed(NamedTuple):
 
 
 def listed(*sources: Path | str, within_s: float = 20, **recipe: Any) -> Listed:
-    """The listing of some sources. Raises `TimeoutExpired` where it takes longer than
-    `within_s`.
+    """The listing of some sources.
+
+    Raises `TimeoutExpired` where it takes longer than `within_s`.
     """
     command = [sys.executable, "-c", _PROGRAM, json.dumps(recipe), *map(str, sources)]
     environment = {

@@ -51,9 +51,8 @@ def test_a2_nor_by_the_processes_that_take_steps(
     monkeypatch.chdir(tmp_path)
     process = StepProcess()
     try:
-        process._process.communicate(
-            ""
-        )  # it has loaded all of the command line by the time it sees the end of its orders
+        # it has loaded all of the command line by the time it sees the end of its orders
+        process._process.communicate("")
     finally:
         process.close()
     assert not mark.exists()
@@ -114,6 +113,8 @@ def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
         ),
         ('source = ""', 'source = "stranger/codec"', "encode.source=stranger/codec"),
         ('embedder = "bridge"', 'embedder = "plug-in"', "label.embedder=plug-in"),
+        ('key = "obbligato"', 'key = "plug-in"', "annotate.key=plug-in"),
+        ('codec = ""', 'codec = "plug-in"', "encode.codec=plug-in"),
         ('paraphraser = "rules"', 'paraphraser = "openai"', "caption.paraphraser=openai"),
     ],
 )

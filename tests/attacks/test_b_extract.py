@@ -36,9 +36,8 @@ KEYS = (
 
 def test_b2_members_of_a_renamed_sample_keep_one_stem(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    with tarfile.open(
-        path, "w", format=tarfile.GNU_FORMAT
-    ) as tar:  # ours holds no name as long as these
+    # ours holds no name as long as these
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, content in (part for key in KEYS for part in foreign(key)):
             header = tarfile.TarInfo(name)
             header.size = len(content)

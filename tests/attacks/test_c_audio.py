@@ -46,10 +46,10 @@ def work(items, context):
 """
 M4A = b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom" + bytes(64)
 HALF = (
-    "import struct, sys; sys.stdout.buffer.write(b'RIFF' + struct.pack('<I', 200_036) + "
-    "b'WAVEfmt ' + "
-    "struct.pack('<IHHIIHH', 16, 1, 1, 44_100, 88_200, 2, 16) + b'data' + struct.pack('<I', "
-    "200_000) + bytes(200_000))"
+    "import struct, sys; "
+    "sys.stdout.buffer.write(b'RIFF' + struct.pack('<I', 200_036) + b'WAVEfmt ' + "
+    "struct.pack('<IHHIIHH', 16, 1, 1, 44_100, 88_200, 2, 16) + "
+    "b'data' + struct.pack('<I', 200_000) + bytes(200_000))"
 )
 
 

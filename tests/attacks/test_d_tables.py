@@ -142,7 +142,7 @@ def test_d_parquet_a_text_that_stands_two_thousand_times_is_held_once(folder: Pa
     assert found.memory_mb < 480  # of which the child that reads it has 75 with its libraries alone
 
 
-def test_d_parquet_a_row_that_unpacks_to_more_than_the_limit_ends_the_table_and_what_stood_before_it_is_used(
+def test_d_parquet_a_row_that_unpacks_past_the_limit_ends_the_table_and_those_before_are_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

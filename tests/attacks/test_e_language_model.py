@@ -221,9 +221,8 @@ def test_e_no_server_makes_a_caller_wait_longer_than_ten_minutes(
 def test_e_a_claim_of_many_tokens_does_not_stall_the_calls_after_it(tmp_path: Path) -> None:
     many = {"prompt_tokens": 900_000_000, "completion_tokens": 1}
     with hostile_model(first(lambda call: call.send(completion(call.body, usage=many)))) as server:
-        told = asked(
-            tmp_path, server.url, tokens_per_minute=1_000_000
-        )  # a debt of 900 million tokens is 15 hours
+        # a debt of 900 million tokens is 15 hours
+        told = asked(tmp_path, server.url, tokens_per_minute=1_000_000)
     assert told.found == [WELL.format(number) for number in range(3)]
     assert told.spent == worst() + 2 * honest()
 
@@ -439,9 +438,8 @@ def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_pa
     tmp_path: Path,
 ) -> None:
     def outcome(number: int, lines: list[dict[str, Any]]) -> bytes:
-        return (
-            b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
-        )  # for one request: 4 MB and 32 kB
+        # for one request: 4 MB and 32 kB
+        return b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
 
     with hostile_model(Batches(outcome)) as server:
         told = asked(tmp_path, server.url, 1, batch=True, attempts=2)

@@ -1,5 +1,6 @@
-"""Faults of the machine: a full or failing disk, too many open files, a source that goes away. None
-of them is an input's death.
+"""Faults of the machine: a full or failing disk, too many open files, a source that goes away.
+
+None of them is an input's death.
 
 A fault leaves buckets unfinished; the same command gives the bytes of an undisturbed build once the
 machine is well.

@@ -18,7 +18,7 @@ from tests.support.building import digests
 from tests.support.flipping import Everything, Flip, everything, names, said_by_verify
 from tests.support.llm_server import KEY
 
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 # A file, and the text before the byte of which the lowest bit flips: a value becomes another, and
 # all still reads well. None: the middle.
 FLIPS = {
@@ -204,8 +204,8 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     said = said_by_verify(made.out)
     assert said == (
         (
-            f"answers/{file.name} is not what was written in line {place + 1}: its answer is not "
-            "used, and its money stays counted"
+            f"answers/{file.name} is not what was written in line {place + 1}: "
+            "its answer is not used, and its money stays counted"
         ),
     )
     assert Answers(store).spent == after.spent  # the line is kept aside, and what it may have cost

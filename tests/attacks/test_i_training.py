@@ -209,11 +209,20 @@ def other_step(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "hurt"),
     [
-        ("model.safetensors", cut), ("model.safetensors", emptied), ("model.safetensors", lying), ("model.safetensors", flipped),
-        ("ema.safetensors", flipped), ("optimizer.pt", cut), ("optimizer.pt", flipped), ("recipe.json", flipped),
-        ("state.json", worded), ("state.json", torn), ("state.json", other_step), ("corpus.json", Path.unlink),
+        ("model.safetensors", cut),
+        ("model.safetensors", emptied),
+        ("model.safetensors", lying),
+        ("model.safetensors", flipped),
+        ("ema.safetensors", flipped),
+        ("optimizer.pt", cut),
+        ("optimizer.pt", flipped),
+        ("recipe.json", flipped),
+        ("state.json", worded),
+        ("state.json", torn),
+        ("state.json", other_step),
+        ("corpus.json", Path.unlink),
     ],
-)  # fmt: skip
+)
 def test_i4_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on(
     name: str, hurt: Callable[[Path], None], whole: Path, tmp_path: Path
 ) -> None:
@@ -251,8 +260,8 @@ def test_i4_where_no_checkpoint_is_whole_one_line_says_so(whole: Path, tmp_path:
     with pytest.raises(
         TrainingError,
         match=(
-            r"holds no whole checkpoint \(checkpoints/step-00000009: model.safetensors is not "
-            r"what"
+            r"holds no whole checkpoint "
+            r"\(checkpoints/step-00000009: model.safetensors is not what"
         ),
     ) as caught:
         train(rules_of(whole), str(tmp_path / "run"), lambda _: None)
@@ -346,8 +355,9 @@ def test_i4_of_several_processes_the_first_looks_and_tells_once(
     flipped(run / checkpoints.folder_of(9) / "optimizer.pt")
     (tmp_path / "recipe.json").write_text(rules_of(whole).model_dump_json())
     (tmp_path / "script.py").write_text(
-        "import sys\nfrom training.run.loop import train\nfrom training.run.recipe import "
-        "TrainRecipe\n"
+        "import sys\n"
+        "from training.run.loop import train\n"
+        "from training.run.recipe import TrainRecipe\n"
         "rules = TrainRecipe.model_validate_json(open(sys.argv[1]).read())\n"
         "train(rules, sys.argv[2], lambda line: print(line, flush=True))\n"
     )

@@ -1,5 +1,6 @@
-"""What names, paths and settings may do in a launcher's script or manifest. The review's table
-J.
+"""What names, paths and settings may do in a launcher's script or manifest.
+
+The review's table J.
 """
 
 import json

@@ -1,4 +1,5 @@
 """The server that Prefect starts by itself for `--slices`, asked by another user of the machine.
+
 The review's table J.
 """
 

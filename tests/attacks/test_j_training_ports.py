@@ -18,7 +18,8 @@ import psutil, torch
 from training.run.parallel import joined
 with joined("cpu") as world:
     assert world.summed(torch.ones(1)).item() == world.ranks == 2
-    mine = [connection.laddr.ip for connection in psutil.Process().net_connections() if connection.status == "LISTEN"]
+    opened = psutil.Process().net_connections()
+    mine = [connection.laddr.ip for connection in opened if connection.status == "LISTEN"]
     for address in world.gathered(mine) if world.is_first else world.gathered(mine)[:0]:
         print("listens", address, flush=True)
 """
@@ -57,9 +58,8 @@ def test_j1_processes_of_one_machine_meet_on_loopback_alone(tmp_path: Path) -> N
     addresses = [
         line.split()[1] for line in done.stdout.splitlines() if line.startswith("listens ")
     ]
-    assert len(addresses) >= 3, (
-        done.stderr
-    )  # the first one's store, and what each has for the others
+    # the first one's store, and what each has for the others
+    assert len(addresses) >= 3, done.stderr
     assert set(addresses) <= set(LOOPBACK)
 
 

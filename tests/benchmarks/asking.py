@@ -1,7 +1,8 @@
 """Asking a language model under faults: killed five times, short of money, by batches, within
 limits, and what asking itself costs.
 
-    python -m tests.benchmarks.asking [--captions 2000] [--musiccaps FILE] [--pace-s 65] [--only kills batches pace overhead]
+    python -m tests.benchmarks.asking [--captions 2000] [--musiccaps FILE] [--pace-s 65]
+                                      [--only kills batches pace overhead]
 
 Captions come from the rows of FILE (a CSV with a column `caption`, as MusicCaps has it), else they
 are made up. The model is the tests' server on 127.0.0.1, which answers well, wrongly, late or never
@@ -176,7 +177,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def child(task: Path) -> None:
     """What is measured: one call of the stage's own function, in a process that can be killed."""
-    import pipelines.llm.openai_server  # its loading is not the asking
+    import pipelines.llm.openai_server  # its loading is not the asking  # noqa: F401
 
     out, buckets, asked = json.loads(task.read_text())
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -238,9 +239,8 @@ def landed(jobs: Sequence[Job]) -> Landed:
             faulty += sum(bool(faults(caption.text, control, labels)) for caption in row.captions)
             differing = [_difference(caption, control) for caption in row.captions]
             corrected += sum(bool(kinds) for kinds in differing)
-            false = {
-                fact.kind for fact in control.facts if contradiction(fact, labels)
-            }  # of the source's own words: to be left out
+            # of the source's own words: to be left out
+            false = {fact.kind for fact in control.facts if contradiction(fact, labels)}
             other += sum(not kinds <= false for kinds in differing)
     return Landed(controls, done, unanswered, texts, faulty, corrected - other, other)
 
@@ -311,21 +311,21 @@ def _killed(built: Path, folder: Path, budget_usd: float, when: Sequence[float])
         jobs = copied(built, folder, llm)
         controls = landed(jobs).controls
         print(
-            f"\n### Killed five times, {controls} captions, {CONCURRENCY} at once, budget "
-            f"${budget_usd:g}\n"
+            "\n"
+            f"### Killed five times, {controls} captions, "
+            f"{CONCURRENCY} at once, budget ${budget_usd:g}\n"
         )
         print(
             (
-                "| run | ended | answered | useful | again | server's count $ | recorded $ | "
-                "budget "
-                "$ |\n|---|---"
+                "| run | ended | answered | useful | again | "
+                "server's count $ | recorded $ | budget $ |\n"
+                "|---|---"
             )
             + "|---:" * 6
             + "|"
         )
-        ends: list[
-            tuple[int, bool]
-        ] = []  # of each run: the length of the log, and whether it was killed
+        # of each run: the length of the log, and whether it was killed
+        ends: list[tuple[int, bool]] = []
 
         def one(number: int, kill: Callable[[int], bool], asked: Recipe) -> Run:
             before = Ledger(server, asked)
@@ -396,8 +396,8 @@ def _print_landed(jobs: Sequence[Job], ledger: Ledger, ends: Sequence[tuple[int,
         f"without its false ones {found.corrected};"
     )
     print(
-        f"useful answers {ledger.useful}, given again {len(ledger.lost)}, by the run that first "
-        f"had them {lost};"
+        f"useful answers {ledger.useful}, given again "
+        f"{len(ledger.lost)}, by the run that first had them {lost};"
     )
     print(f"answers by kind {dict(Counter(line['kind'] for line in ledger.lines))}")
     claim(found.done == found.controls, "all captions done")
@@ -425,8 +425,8 @@ def batches(built: Path, work: Path) -> None:
         jobs = copied(built, work / "batch", batch)
         print("\n### By batches, the first expired half done, the second failed in part\n")
         print(
-            "| run | ended | answered | batches under way | recorded $ | calls "
-            "|\n|---|---|---:|---|---:|---|"
+            "| run | ended | answered | batches under way | recorded $ | calls |\n"
+            "|---|---|---:|---|---:|---|"
         )
         killed: set[str] = set()
         for number in (1, 2, 3):
@@ -451,8 +451,10 @@ def batches(built: Path, work: Path) -> None:
             )
             told = {name: count for name, count in ran.told.items() if isinstance(count, int)}
             print(
-                f"| {number} | {ended} | {len(ran.answered)} | {', '.join(waiting)} | "
-                f"{spent_usd(jobs[0]):.6f} | {told} |",
+                (
+                    f"| {number} | {ended} | {len(ran.answered)} | {', '.join(waiting)} | "
+                    f"{spent_usd(jobs[0]):.6f} | {told} |"
+                ),
                 flush=True,
             )
         found = _print_landed(jobs, Ledger(server, batch), [(10**9, False)])
@@ -473,8 +475,8 @@ def pace(built: Path, work: Path, seconds: float) -> None:
     """How much of a limit per minute is used, and whether any second or minute holds more."""
     print(f"\n### Pace: a server that takes 0.1 s, {seconds:g} s a run, from the first answer on\n")
     print(
-        "| limit | limit a minute | used | used after 2 s | busiest s, of the limit's | busiest "
-        "60 s, of the limit |"
+        "| limit | limit a minute | used | used after 2 s | busiest s, "
+        "of the limit's | busiest 60 s, of the limit |"
     )
     print("|---" + "|---:" * 5 + "|")
     for name, limit in (("requests_per_minute", 1_800), ("tokens_per_minute", 600_000)):
@@ -489,10 +491,8 @@ def pace(built: Path, work: Path, seconds: float) -> None:
             ran = run(copied(built, work / name, asked), asked, server, work / name, kill)
         at = np.array([time_s for time_s, _ in ran.answered]) - ran.answered[0][0]
         units = np.array([tokens if name.startswith("tokens") else 1 for _, tokens in ran.answered])
-        whole, later = (
-            at <= at[-9],
-            (at > 2) & (at <= at[-9]),
-        )  # the last few answers came to a dead process
+        # the last few answers came to a dead process
+        whole, later = (at <= at[-9], (at > 2) & (at <= at[-9]))
         used, settled = units[whole].sum() / at[whole][-1], units[later].sum() / (at[whole][-1] - 2)
         second, minute = (
             max(units[(at >= one) & (at < one + span)].sum() for one in at) for span in (1, 60)
@@ -511,9 +511,8 @@ def overhead(built: Path, work: Path) -> None:
     print("\n### Overhead: no limit, a server that takes no time\n")
     print(
         (
-            "| at once | requests | captions/s | CPU ms a caption | CPU ms a request | server's "
-            "CPU "
-            "s | wall s | peak MiB |\n"
+            "| at once | requests | captions/s | CPU ms a caption | "
+            "CPU ms a request | server's CPU s | wall s | peak MiB |\n"
         )
         + "|---:" * 8
         + "|"

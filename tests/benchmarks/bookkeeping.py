@@ -78,10 +78,8 @@ def step_stage(_: Path, store: Store) -> str:
 
 
 def step_close(_: Path, store: Store) -> str:
-    return (
-        f"{close_dataset(store, RECIPE, [stub(stage) for stage in ORDER])['samples']['written']:,} "
-        "samples"
-    )
+    closed = close_dataset(store, RECIPE, [stub(stage) for stage in ORDER])
+    return f"{closed['samples']['written']:,} samples"
 
 
 STEPS: dict[str, Callable[[Path, Store], str]] = {
@@ -141,8 +139,10 @@ def workers(
         pool.starmap(function, [(str(work / "out"), unit) for unit in units], chunksize=8)
     wall_s = time.perf_counter() - began
     print(
-        f"| *workers: {name}* | {wall_s:.1f} | | | | {len(units):,} units, "
-        f"{2e6 * wall_s / inputs:.0f} µs an input and core |",
+        (
+            f"| *workers: {name}* | {wall_s:.1f} | | | | {len(units):,} units, "
+            f"{2e6 * wall_s / inputs:.0f} µs an input and core |"
+        ),
         flush=True,
     )
 
@@ -151,8 +151,13 @@ def build(title: str, work: Path, steps: Sequence[str], inputs: int, fresh: bool
     """Measure the driver's steps of a build, with the workers' between them."""
     store = Store(str(work / "out"))
     print(
-        f"\n**{title}**\n\n| step | wall s | CPU s | peak MiB | files | "
-        "|\n|---|---:|---:|---:|---:|---|",
+        (
+            "\n"
+            f"**{title}**\n"
+            "\n"
+            "| step | wall s | CPU s | peak MiB | files | |\n"
+            "|---|---:|---:|---:|---:|---|"
+        ),
         flush=True,
     )
     costs = []

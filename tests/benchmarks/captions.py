@@ -182,15 +182,14 @@ def checked(
     lines += [
         "",
         (
-            f"Wrong claims of a source that our sentences repeat: {sum(repeated.values())} "
-            f"{dict(repeated) or ''}"
+            "Wrong claims of a source that our sentences repeat: "
+            f"{sum(repeated.values())} {dict(repeated) or ''}"
         ),
     ]
     lines += [
         (
-            f"Rule paraphrases: {paraphrases:,}; those that do not state the facts of their "
-            "control "
-            f"caption: {strayed}"
+            f"Rule paraphrases: {paraphrases:,}; those that do not "
+            f"state the facts of their control caption: {strayed}"
         )
     ]
     lines += [

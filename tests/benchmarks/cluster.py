@@ -132,12 +132,12 @@ def main() -> None:
     fits = {stage: fitted(arguments.build, stage) for stage in STAGES}
     plan = json.loads((arguments.build / "clips/plan.json").read_text())["value"]["clips"]
     print(
-        f"Fitted on {sum(plan.values())} clips in {len(plan)} buckets of {min(plan.values())} to "
-        f"{max(plan.values())}, seconds:\n"
+        f"Fitted on {sum(plan.values())} clips in {len(plan)} buckets "
+        f"of {min(plan.values())} to {max(plan.values())}, seconds:\n"
     )
     print(
-        "| stage | a clip | its spread | a bucket, inside | outside | a worker's start "
-        "|\n|---|---:|---:|---:|---:|---:|"
+        "| stage | a clip | its spread | a bucket, inside | outside | a worker's start |\n"
+        "|---|---:|---:|---:|---:|---:|"
     )
     for stage, fit in fits.items():
         cells = (fit.clip_s, fit.spread_s, fit.fixed_s, fit.outside_s, fit.start_s)
@@ -156,13 +156,14 @@ def main() -> None:
         best |= {heavy: size for heavy, run in runs.items() if run.idle < MOST_IDLE}
         plain, heavy = runs[False], runs[True]
         cells = (
-            f"{plain.wall_h:.2f} | {plain.idle:.1%} | {plain.fixed:.1%} | {heavy.wall_h:.2f} | "
-            f"{heavy.idle:.1%}"
+            f"{plain.wall_h:.2f} | {plain.idle:.1%} | "
+            f"{plain.fixed:.1%} | {heavy.wall_h:.2f} | {heavy.idle:.1%}"
         )
         print(f"| {size} | {arguments.clips // size:,} | {cells} |", flush=True)
     print(
-        f"\nLargest size with less than {MOST_IDLE:.0%} idle: {best[False]} clips; in the heavy "
-        f"case: {best[True]}."
+        "\n"
+        f"Largest size with less than {MOST_IDLE:.0%} idle: "
+        f"{best[False]} clips; in the heavy case: {best[True]}."
     )
 
 

@@ -22,15 +22,8 @@ from tests.benchmarks.corrupted_chords import (
     other_root,
 )
 
-_WORDS: Final = (
-    "Largo",
-    "Adagio",
-    "Andante",
-    "Moderato",
-    "Allegro",
-    "Vivace",
-    "Presto",
-)  # those the rows know, slow to fast
+# those the rows know, slow to fast
+_WORDS: Final = ("Largo", "Adagio", "Andante", "Moderato", "Allegro", "Vivace", "Presto")
 _FAR: Final = 3  # places between two words whose ranges cannot meet
 _COUNTS: Final = {2: "two", 3: "three", 4: "four"}
 _ONES: Final = (
@@ -44,8 +37,8 @@ _METER_SENTENCE: Final = re.compile(
     r"The (?:beat is|beat counts to|time signature is) [234](?:/4)?\."
 )
 _TEMPO_SENTENCE: Final = re.compile(
-    r"(?:The bpm is|This song goes at|The tempo of this song is|The song is played at the pace "
-    r"of|This song is(?: played)? in)"
+    r"(?:The bpm is|This song goes at|The tempo of this song is"
+    r"|The song is played at the pace of|This song is(?: played)? in)"
     rf" (?:[\d.]+(?: beats per minute)?|{'|'.join(_WORDS)})\. ?"
 )
 _KEY_SENTENCE: Final = re.compile(
@@ -85,8 +78,10 @@ def _bpm_changed(new: Callable[[float], str]) -> Edit:
         if not row["bpm"]:
             return None
         number = re.compile(
-            rf"(?<![\d.]){re.escape(str(row['bpm']))}(?=\s*(?:bpm|beats per minute|\.|,| in | "
-            r"with))",
+            (
+                rf"(?<![\d.]){re.escape(str(row['bpm']))}"
+                r"(?=\s*(?:bpm|beats per minute|\.|,| in | with))"
+            ),
             re.I,
         )
         unit = re.compile(r"bpm|beats per minute", re.I)
@@ -115,8 +110,10 @@ def _meter_changed(text: str, row: Row, draw: random.Random) -> str | None:
     word = r"(?:beats?|counts?|signature|rhythm|time|counting)"
     name = f"{beats}|{_COUNTS[beats]}"
     found = re.compile(
-        rf"(?<![\w.,#/-])(?:{name})(?=/4|[ -](?:beat|count)|[.,;]| "
-        r"(?:and|with|in|at|throughout)|$)",
+        (
+            rf"(?<![\w.,#/-])(?:{name})"
+            r"(?=/4|[ -](?:beat|count)|[.,;]| (?:and|with|in|at|throughout)|$)"
+        ),
         re.I,
     )
     for hit in reversed(list(found.finditer(text))):
@@ -136,8 +133,10 @@ def _in_key(text: str, row: Row, change: Callable[[str, str], str]) -> str | Non
         names = "|".join({tonic, OTHER_NAME.get(tonic, tonic)})
         writings = "|".join(_MODES[mode])
         found = re.search(
-            rf"(?:\bkey\b[^.]{{0,40}}?|\bin (?:either |both )?|\bor |\band )(?<![\w#])({names}) "
-            rf"?({writings})(?!\w)",
+            (
+                r"(?:\bkey\b[^.]{0,40}?|\bin (?:either |both )?|\bor |\band )"
+                rf"(?<![\w#])({names}) ?({writings})(?!\w)"
+            ),
             out,
         )
         if not found:
@@ -214,10 +213,12 @@ def _with_false_meter(text: str, row: Row, draw: random.Random) -> str | None:
 def _with_false_dynamics(text: str, row: Row, draw: random.Random) -> str | None:
     if re.search(r"volume|crescend|loud|fad|swell", row["old_captions"] + row["aug_captions"]):
         return None  # the source says something after all
-    return (
-        f"{text} "
-        f"{draw.choice(['It grows louder towards the end.', 'Bit by bit the music fades away.', 'It ends in a long crescendo.'])}"
+    said = (
+        "It grows louder towards the end.",
+        "Bit by bit the music fades away.",
+        "It ends in a long crescendo.",
     )
+    return f"{text} {draw.choice(said)}"
 
 
 def _meter_worded(wordings: Mapping[int, tuple[str, ...]]) -> Edit:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 Row = dict[str, Any]
-Edit: TypeAlias = Callable[
-    [str, Row, random.Random], str | None
-]  # nothing where a text does not allow it
+# nothing where a text does not allow it
+Edit: TypeAlias = Callable[[str, Row, random.Random], str | None]
 SHARPS: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS: Final = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 OTHER_NAME: Final = {

@@ -1,6 +1,7 @@
 """Clips embedded by CLAP from their files, beside the model's bare forward pass in the same run.
 
-    python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu] [--readers 1]
+    python -m tests.benchmarks.embedding FOLDER [--clips 96] [--batch 16] [--device cpu]
+                                         [--readers 1]
 
 FOLDER holds audio files. The model has the published shape of `laion/clap-htsat-unfused` and random
 weights: time does not depend on them. What stands between the two is decoding, resampling to 48
@@ -107,8 +108,8 @@ def main() -> None:
     ):
         print(f"| {name} | {1 / one.wall:.2f} | {one.cpu:.3f} |")
     print(
-        f"| share of the bare (goal 0.85) | {mean.wall / found.wall:.3f} | "
-        f"{mean.cpu / found.cpu:.3f} |"
+        "| share of the bare (goal 0.85) "
+        f"| {mean.wall / found.wall:.3f} | {mean.cpu / found.cpu:.3f} |"
     )
 
 

@@ -220,8 +220,8 @@ def judged(cases: list[Case], listing: bool) -> str:
         for kind, count in rows:
             number, right = count.total(), count["True"]
             lines.append(
-                f"| {kind} | {'refused' if is_wrong else 'let in'} | {number} | {right} | "
-                f"{right / max(1, number):.4f} |"
+                f"| {kind} | {'refused' if is_wrong else 'let in'} | "
+                f"{number} | {right} | {right / max(1, number):.4f} |"
             )
     return "\n".join(lines)
 
@@ -290,8 +290,8 @@ def speed(cases: list[Case], folder: Folder) -> str:
             "|---|---:|---:|---:|",
             (
                 f"| parse_facts | {len(texts)} | "
-                f"{sum(len(text.split()) for text in texts) / len(texts):.0f} | "
-                f"{len(texts) / parsed_s:.0f} |"
+                f"{sum(len(text.split()) for text in texts) / len(texts):.0f} "
+                f"| {len(texts) / parsed_s:.0f} |"
             ),
             f"| faults | {len(offered)} | {words:.0f} | {len(offered) / judged_s:.0f} |",
         ]

@@ -1,7 +1,8 @@
 """Flipped bits: one bit changed in files of every kind, then the real readers; each must be named,
 or change nothing.
 
-    python -m tests.benchmarks.flips FOLDER [--flips 2000] [--seed 0] [--together 10] [--mend-every 10]
+    python -m tests.benchmarks.flips FOLDER [--flips 2000] [--seed 0] [--together 10]
+                                     [--mend-every 10]
     python -m tests.benchmarks.flips FOLDER --commands 200 [--seed 1]
 
 The build is of two composed pieces: captions reworded by a model (a server of our own),
@@ -374,7 +375,7 @@ def by_commands(folder: Path, flips: int, seed: int) -> int:
             outcomes.append(_one(made, rng, lambda some: by_verify(made, some), 5))
             for turn in range(2 if number % 2 else 3):
                 name = sorted(commands)[(number * 2 + turn) % 3]
-                once = lambda some, name=name: by_command(
+                once = lambda some, name=name: by_command(  # noqa: E731
                     made, name, commands[name], expected[name], some
                 )
                 outcomes.append(_one(made, rng, once, 2))

@@ -76,8 +76,10 @@ def main() -> None:
                 )
                 same = digests(Path(outs[0])) == digests(Path(outs[1]))
                 print(
-                    f"round {number + 1}: plain {plain[-1]:.1f} s, flow {flow[-1]:.1f} s, bytes "
-                    f"{'equal' if same else 'DIFFER'}",
+                    (
+                        f"round {number + 1}: plain {plain[-1]:.1f} s, "
+                        f"flow {flow[-1]:.1f} s, bytes {'equal' if same else 'DIFFER'}"
+                    ),
                     flush=True,
                 )
         finally:

@@ -1,5 +1,6 @@
-"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers. Needs
-root, to mount.
+"""Builds on disks that fill up: a matrix of file systems, disks, room, sources and workers.
+
+Needs root, to mount.
 
     python -m tests.benchmarks.full_disks [--tree TREE] [--quick] [--kinds ext4]
 
@@ -249,8 +250,9 @@ def run(work: Path, tree: Path, kinds: Sequence[FileSystem], *, quick: bool) -> 
 def table(found: list[Found]) -> None:
     """The results by file system, disk and source."""
     print(
-        "\n| file system | full | source | builds | exit 1, one line | exit 0 at once | new dead "
-        "rows | then equal |"
+        "\n"
+        "| file system | full | source | builds | exit 1, "
+        "one line | exit 0 at once | new dead rows | then equal |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|")
     groups: dict[tuple[str, str, str], list[Found]] = {}

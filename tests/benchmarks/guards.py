@@ -138,8 +138,10 @@ def hashing(work: Path, workers: int) -> None:
     build([str(songs)], out, Recipe(), engine, lambda _: None)
     built_s, read_s = _used_s() - used_s, inputs.cpu_s
     print(
-        f"| build: inputs of stages | {inputs.calls} | {read_s:.3f} | {built_s:.1f} | "
-        f"{100 * read_s / built_s:.2f} % |",
+        (
+            f"| build: inputs of stages | {inputs.calls} | {read_s:.3f} "
+            f"| {built_s:.1f} | {100 * read_s / built_s:.2f} % |"
+        ),
         flush=True,
     )
     used_s = _used_s()
@@ -147,8 +149,10 @@ def hashing(work: Path, workers: int) -> None:
     verify_build(out, engine, lambda _: None)
     checked_s = _used_s() - used_s
     print(
-        f"| verify: every file | {whole.calls} | {whole.cpu_s:.3f} | {checked_s:.1f} | "
-        f"{100 * whole.cpu_s / checked_s:.2f} % |",
+        (
+            f"| verify: every file | {whole.calls} | {whole.cpu_s:.3f} | {checked_s:.1f} | "
+            f"{100 * whole.cpu_s / checked_s:.2f} % |"
+        ),
         flush=True,
     )
 
@@ -306,8 +310,8 @@ def _nested() -> bytes:
 def bombs(work: Path) -> None:
     """Peak memory of each bomb's process tree, beyond that of the same command on a good input."""
     print(
-        f"| bomb | read by | idle MiB | peak MiB | above idle (goal < {_MEMORY_GOAL_MB}) | s "
-        "|\n|---|---|---:|---:|---:|---:|"
+        f"| bomb | read by | idle MiB | peak MiB | above idle (goal < {_MEMORY_GOAL_MB}) | s |\n"
+        "|---|---|---:|---:|---:|---:|"
     )
     idle: dict[tuple[str, Path], float] = {}
     for what, reader, bomb, good in _bombs(work):
@@ -353,8 +357,10 @@ def _server_idle_mb() -> float:
 
 def _row(what: str, reader: str, idle_mb: float, peak_mb: float, wall_s: float) -> None:
     print(
-        f"| {what} | {reader} | {idle_mb:.0f} | {peak_mb:.0f} | {peak_mb - idle_mb:.0f} | "
-        f"{wall_s:.1f} |",
+        (
+            f"| {what} | {reader} | {idle_mb:.0f} | {peak_mb:.0f} "
+            f"| {peak_mb - idle_mb:.0f} | {wall_s:.1f} |"
+        ),
         flush=True,
     )
 

@@ -1,10 +1,14 @@
 """Pseudo-labels measured: does the bridge find a clip's own caption, are chosen texts spread more
 evenly, do held-out ones leak.
 
-    python -m tests.benchmarks.labels bridge FOLDER              renders with truth (.wav or .flac beside .json with a caption)
-    python -m tests.benchmarks.labels spread BUILD               a build with labels
-    python -m tests.benchmarks.labels leak BUILD CAPTIONS.csv    a build whose vocabulary was cleaned of these captions
-    python -m tests.benchmarks.labels near [--clips 200000]      made-up vectors, of which 1 % are copies of others
+    python -m tests.benchmarks.labels bridge FOLDER
+        renders with truth (.wav or .flac beside .json with a caption)
+    python -m tests.benchmarks.labels spread BUILD
+        a build with labels
+    python -m tests.benchmarks.labels leak BUILD CAPTIONS.csv
+        a build whose vocabulary was cleaned of these captions
+    python -m tests.benchmarks.labels near [--clips 200000]
+        made-up vectors, of which 1 % are copies of others
 
 Prints Markdown tables. The leak is looked for without the code that prevents it: by word sets, and
 by MiniLM.
@@ -79,9 +83,8 @@ def bridge_finds_captions(folder: Path) -> None:
         ("clip to caption", audio @ text.T),
     ):
         own = np.diag(similarity)[:, None]
-        above = (similarity > own).sum(axis=1) + (
-            (similarity == own).sum(axis=1) - 1
-        ) / 2  # ties count half
+        # ties count half
+        above = (similarity > own).sum(axis=1) + ((similarity == own).sum(axis=1) - 1) / 2
         print(
             f"| {name} | "
             + " | ".join(f"{np.mean(above < rank):.3f}" for rank in RANKS)
@@ -120,8 +123,8 @@ def spread_of(build: Path) -> None:
                 counts.update(one.entry for one in choose(row.clip_key, candidates))
             used = list(counts.values())
             print(
-                f"| {name} | {len(used)} | {entropy_bits(used):.3f} | {gini(used):.3f} | "
-                f"{max(used)} |"
+                f"| {name} | {len(used)} | {entropy_bits(used):.3f} "
+                f"| {gini(used):.3f} | {max(used)} |"
             )
 
 
@@ -171,8 +174,8 @@ def leaks_of(build: Path, captions: Path) -> None:
         for words, meaning in zip(shared, meanings, strict=True)
     )
     print(
-        f"| {len(labels)} | {len(held_out)} | {equal} | {max(shared):.3f} | {max(meanings):.3f} "
-        f"| {near} |"
+        f"| {len(labels)} | {len(held_out)} | {equal} | "
+        f"{max(shared):.3f} | {max(meanings):.3f} | {near} |"
     )
 
 

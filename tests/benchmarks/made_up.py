@@ -77,9 +77,8 @@ def _probe_slice(job: Job) -> Done:
         int(uri[-14:-5])
         for uri in listed.column("source").combine_chunks().field("uri").to_pylist()
     ]
-    dead = pa.array(
-        [number % 100 == 2 for number in numbers]
-    )  # one in a hundred; another has the audio of the one before it
+    # one in a hundred; another has the audio of the one before it
+    dead = pa.array([number % 100 == 2 for number in numbers])
     ids = [f"{stable_hash('song', number - (number % 100 == 1)):016x}" for number in numbers]
     facts = [pa.array(ids), *(pa.array([value] * len(ids)) for value in (44_100, 2, 12.5))]
     song = pa.StructArray.from_arrays(

@@ -1,7 +1,8 @@
 """Near copies among many texts: time, memory and exactness of the search by groups of facts, and
 MiniLM's own pace.
 
-    python -m tests.benchmarks.near_copies [--texts 100000 1000000] [--musiccaps FILE] [--no-embedding] [--threads 1]
+    python -m tests.benchmarks.near_copies [--texts 100000 1000000] [--musiccaps FILE]
+                                           [--no-embedding] [--threads 1]
 
 Unit vectors are drawn, each group's around its own centre (cosine 0.6, as texts with the same facts
 lie). Of a million texts four groups hold 75,000 each, 24 hold 10,000 each, the others are small;
@@ -59,9 +60,8 @@ def corpus(texts: int) -> Corpus:
     kind = rng.random(texts)
     earlier: dict[int, list[int]] = defaultdict(list)
     own: list[int] = []
-    used: set[int] = (
-        set()
-    )  # two copies of one text among the same other facts would be copies of each other
+    # two copies of one text among the same other facts would be copies of each other
+    used: set[int] = set()
     for place in range(texts):
         held = earlier[group[place]]
         if kind[place] < PLANTED and held:
@@ -83,9 +83,8 @@ def vector(place: int, made: Corpus) -> Vectors:
     """A text's vector, drawn anew whenever it is asked for: nothing but the index holds memory."""
     origin = made.copied[place]
     if origin != NONE:
-        return _unit(
-            vector(int(origin), made) + 0.1 * _drawn(1, place)
-        )  # 1 / sqrt(1 + 0.1²): cosine 0.995
+        # 1 / sqrt(1 + 0.1²): cosine 0.995
+        return _unit(vector(int(origin), made) + 0.1 * _drawn(1, place))
     return _unit(np.sqrt(0.6) * _drawn(2, int(made.group[place])) + np.sqrt(0.4) * _drawn(3, place))
 
 
@@ -97,15 +96,16 @@ def _drawn(kind: int, number: int) -> Vectors:
 
 
 def _unit(drawn: Vectors) -> Vectors:
-    found: Vectors = (
-        (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
-    )  # as they are stored
+    # as they are stored
+    found: Vectors = (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
     return found
 
 
 class Searched(NamedTuple):
-    """What a search came to. Seconds and CPU seconds are of the search alone; memory is the peak,
-    and that above what it began with.
+    """What a search came to.
+
+    Seconds and CPU seconds are of the search alone; memory is the peak, and that above what it
+    began with.
     """
 
     groups: int
@@ -143,8 +143,10 @@ def searched(texts: int) -> Searched:
         seconds, cpu_s = seconds + last_s, cpu_s + time.process_time() - busy_s
         if places.stop % 100_000 == 0:
             print(
-                f"{places.stop:,} of {texts:,}: {seconds:.1f} s, CPU {cpu_s:.1f} s, "
-                f"{_peak_mb():.0f} MiB",
+                (
+                    f"{places.stop:,} of {texts:,}: {seconds:.1f} s, "
+                    f"CPU {cpu_s:.1f} s, {_peak_mb():.0f} MiB"
+                ),
                 file=sys.stderr,
                 flush=True,
             )
@@ -309,8 +311,8 @@ def main() -> None:
         plain = pool.apply(brute_force, (20_000,))
     print(
         (
-            "| texts | plain product s | index s | plain drops | index drops | index = plain with "
-            "facts compared |\n"
+            "| texts | plain product s | index s | plain drops | "
+            "index drops | index = plain with facts compared |\n"
         )
         + "|---:" * 6
         + "|"

@@ -1,8 +1,9 @@
 """Nearest captions: exactness, pace against the bare matrix product and faiss, memory at 4 million
 rows, misses of an approximate index.
 
-    python -m tests.benchmarks.retrieval [--parts exact pace large index] [--threads 1 2] [--rows 200000] [--large 4000000]
-                                         [--queries 2048] [--folder DIR] [--device cuda]
+    python -m tests.benchmarks.retrieval [--parts exact pace large index] [--threads 1 2]
+                                         [--rows 200000] [--large 4000000] [--queries 2048]
+                                         [--folder DIR] [--device cuda]
 
 Captions are random unit vectors of 512 dimensions as float16, queries as float32, K is 10. The bare
 product is the search's own products, block by block into one buffer, without conversion and
@@ -225,9 +226,8 @@ def on_device(paths: Sequence[Path], queries: int, device: str) -> tuple[float, 
     """
     held = [torch.from_numpy(np.load(path)).to(device) for path in paths]
     asked = units(1, queries)
-    found = nearest(
-        asked, held, K, device=device
-    )  # warms up; results come back as arrays, so each call ends when all is done
+    # warms up; results come back as arrays, so each call ends when all is done
+    found = nearest(asked, held, K, device=device)
     fastest_s = min(timed(lambda: nearest(asked, held, K, device=device)) for _ in range(ROUNDS))
     few = Nearest(found.ids_QK[:CHECKED], found.scores_QK[:CHECKED])
     return queries / fastest_s, compared(
@@ -330,9 +330,8 @@ def told_large(given: argparse.Namespace) -> list[str]:
             return [] if told.other_ids == 0 else [f"{given.device}: the search equals brute force"]
         print(
             (
-                "| threads | s | queries/s | float32 product queries/s | search : float32 | peak "
-                "GiB "
-                "| other ids | apart |\n"
+                "| threads | s | queries/s | float32 product queries/s | search : "
+                "float32 | peak GiB | other ids | apart |\n"
             )
             + "|---:" * 8
             + "|"
@@ -345,8 +344,10 @@ def told_large(given: argparse.Namespace) -> list[str]:
             )
             ratio, told = found.bare_s / found.ours_s, found.told
             print(
-                f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} | {told.other_ids} "
-                f"| {told.apart:.1e} |",
+                (
+                    f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} "
+                    f"| {told.other_ids} | {told.apart:.1e} |"
+                ),
                 flush=True,
             )
             claims = {

@@ -147,12 +147,12 @@ def main() -> None:
     plain(paths[:1], work / "plain")  # loads the models
     plain_s = plain(paths[: arguments.plain_clips], work / "plain") / arguments.plain_clips
     print(
-        f"{len(paths)} source clips of {CLIP_S:g} s, 12 samples each; seconds, and source clips "
-        "a second and core\n"
+        f"{len(paths)} source clips of {CLIP_S:g} s, 12 samples each; "
+        "seconds, and source clips a second and core\n"
     )
     print(
-        "| stage | 1 worker s | own work s | clips/s/core | 2 workers s | speed-up "
-        "|\n|---|---:|---:|---:|---:|---:|"
+        "| stage | 1 worker s | own work s | clips/s/core | 2 workers s | speed-up |\n"
+        "|---|---:|---:|---:|---:|---:|"
     )
     for stage in STAGES:
         cells = (
@@ -170,8 +170,9 @@ def main() -> None:
     own_s = sum(one[f"{stage}_work"] for stage in STAGES)
     peak_mb = max(one["peak_mb"], two["peak_mb"])
     print(
-        f"\noutside the stages' own work: {1 - own_s / one['wall_s']:.1%}; peak memory of a "
-        f"process: {peak_mb:.0f} MiB"
+        "\n"
+        f"outside the stages' own work: {1 - own_s / one['wall_s']:.1%}; "
+        f"peak memory of a process: {peak_mb:.0f} MiB"
     )
     print(
         f"plain: {plain_s:.3f} s a clip = {1 / plain_s:.3f} clips/s; ours: "

@@ -1,7 +1,8 @@
 """How true the labels are: our annotators and the tools they stand beside, against clips whose
 truth is known.
 
-    python -m tests.benchmarks.truth FOLDER [FOLDER …] [--batch 64] [--peers] [--meters 2,3,4] [--raw]
+    python -m tests.benchmarks.truth FOLDER [FOLDER …] [--batch 64] [--peers] [--meters 2,3,4]
+                                     [--raw]
 
 What a FOLDER holds stands in `training/annotator_training/known_truth.py`. Prints one row of
 figures per annotator (mir_eval; means over clips), CPU seconds per 10 s of audio, and how far our
@@ -168,8 +169,10 @@ def main() -> None:
             for label, pair in believed(row, figure).items():
                 pairs.setdefault(label, []).append(pair)
         print(
-            f"\n## {folder.name}: {len(known)} "
-            f"clips\n\n{table(rows)}\n\n{reliability(pairs)}\n\n{curve(pairs)}",
+            (
+                f"\n## {folder.name}: {len(known)} "
+                f"clips\n\n{table(rows)}\n\n{reliability(pairs)}\n\n{curve(pairs)}"
+            ),
             flush=True,
         )
 

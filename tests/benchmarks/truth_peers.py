@@ -13,7 +13,8 @@ from typing import Any
 import essentia.standard
 import numpy as np
 
-import pipelines.annotators.madmom
+# It answers madmom's look-up of its own version.
+import pipelines.annotators.madmom  # noqa: F401
 from pipelines.annotators import RATE_HZ
 from pipelines.audio.decode import Wave
 from pipelines.labels.transform import tempo_bpm

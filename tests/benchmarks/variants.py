@@ -178,9 +178,10 @@ def main() -> None:
         )
     print(
         (
-            "\nre-extracted against the moved truth: mean, and paired difference from the "
-            "originals "
-            "[95 %]\n| kind | "
+            "\n"
+            "re-extracted against the moved truth: mean, "
+            "and paired difference from the originals [95 %]\n"
+            "| kind | "
         )
         + " | ".join(FIGURES)
         + " |"

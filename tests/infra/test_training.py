@@ -45,11 +45,12 @@ def test_deployments_name_flows_that_are_there_with_parameters_they_take(tmp_pat
     deployments = yaml.safe_load((m.INFRA / "prefect/prefect.yaml").read_text())["deployments"]
     wanted = {one["entrypoint"]: sorted(one["parameters"]) for one in deployments}
     program = (
-        "import importlib, json, sys\nfor entry, names in json.loads(sys.argv[1]).items():\n    "
-        "module, _, name = entry.rpartition('.')\n"
+        "import importlib, json, sys\n"
+        "for entry, names in json.loads(sys.argv[1]).items():\n"
+        "    module, _, name = entry.rpartition('.')\n"
         "    flow = getattr(importlib.import_module(module), name)\n"
-        "    unknown = set(names) - flow.parameters.properties.keys()\n    assert not unknown, "
-        "(entry, unknown)\n"
+        "    unknown = set(names) - flow.parameters.properties.keys()\n"
+        "    assert not unknown, (entry, unknown)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(m.INFRA.parent), "PREFECT_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program, json.dumps(wanted)], env=environment, check=True)

@@ -4,12 +4,14 @@ Commands run in one process of their own, in which no optional package can be fo
 children: as in a core install.
 """
 
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ for arguments in json.load(sys.stdin):
     print(json.dumps([status, said.getvalue()]))
 """
 FLOWS = "Prefect is not installed; pip install 'obbligato[flows]'"
-COMMANDS = {
+CORE = {  # what a core install says
     "build nowhere --out out --slices 2": FLOWS,
     "pipeline nowhere --out out": FLOWS,
     "build nowhere --out out --runner FlinkRunner": (
@@ -67,6 +69,17 @@ COMMANDS = {
     ),
 }
 
+LABEL = "build songs --out out --set label.vocabularies=['words.txt']"
+OTHERS = {  # what is said where all is there but what these three extras bring
+    "build songs --out out --dask tcp://host:1": (
+        "prefect-dask is not installed; pip install 'obbligato[dask]'"
+    ),
+    f"{LABEL} --set label.search=approximate": (
+        "faiss, for label.search = approximate, is not installed; pip install 'obbligato[ann]'"
+    ),
+}
+COMMANDS = CORE | OTHERS
+
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
@@ -76,20 +89,31 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     (folder / "songs").mkdir()
     (folder / "path").mkdir()
     (folder / "path/sitecustomize.py").write_text(NOTHING)
+    found = {
+        **_ended(folder, CORE, PACKAGES),
+        **_ended(folder, OTHERS, ("faiss", "fluidsynth", "prefect_dask")),
+    }
+    assert not (folder / "out").exists()
+    return found
+
+
+def _ended(
+    folder: Path, commands: Iterable[str], absent: Iterable[str]
+) -> dict[str, tuple[int, str]]:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        input=json.dumps([command.split() for command in COMMANDS]),
+        input=json.dumps([command.split() for command in commands]),
         env={
             **os.environ,
             "PYTHONPATH": f"{folder / 'path'}:{ROOT}",
-            "ABSENT": " ".join(PACKAGES),
+            "ABSENT": " ".join(absent),
         },
         cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    return dict(zip(COMMANDS, map(json.loads, done.stdout.splitlines()), strict=True))
+    return dict(zip(commands, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -133,6 +157,14 @@ def test_the_package_behind_another_packages_error_is_named() -> None:
     absent.__cause__ = ModuleNotFoundError("No module named 's3fs'", name="s3fs")
     with pytest.raises(MissingExtra, match=r"^s3fs is not .* 'obbligato\[s3\]'$"), naming_extras():
         raise absent
+
+
+def test_training_the_annotators_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "training.annotator_training.sounds"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    with pytest.raises(MissingExtra, match=r"^pyfluidsynth is not .* 'obbligato\[fit\]'$"):
+        importlib.import_module(name)
 
 
 def test_looking_for_a_package_does_not_import_it(monkeypatch: pytest.MonkeyPatch) -> None:

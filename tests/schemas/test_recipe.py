@@ -59,12 +59,21 @@ def test_chances_of_sentences_add_up_to_one_over_at_most_five(sentences: tuple[f
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("ingest", "clip_s", 0), ("ingest", "clip_s", float("nan")), ("ingest", "extend", 0.9), ("ingest", "max_channels", 0),
+        ("ingest", "clip_s", 0),
+        ("ingest", "clip_s", float("nan")),
+        ("ingest", "extend", 0.9),
+        ("ingest", "max_channels", 0),
         ("ingest", "max_buckets", 100_001),
-        ("vary", "speed_max", 1.0), ("vary", "rate_hz", 100), ("vary", "channels", 3), ("vary", "volume_min", 0),
-        ("filter", "silent_share", 1.5), ("limits", "cpu_s", 0), ("corpus", "seed", -1), ("annotate", "silence_db", 3),
+        ("vary", "speed_max", 1.0),
+        ("vary", "rate_hz", 100),
+        ("vary", "channels", 3),
+        ("vary", "volume_min", 0),
+        ("filter", "silent_share", 1.5),
+        ("limits", "cpu_s", 0),
+        ("corpus", "seed", -1),
+        ("annotate", "silence_db", 3),
     ],
-)  # fmt: skip
+)
 def test_a_figure_out_of_range_is_refused_at_its_key(section: str, key: str, value: float) -> None:
     with pytest.raises(ValidationError) as refused:
         Recipe.model_validate({section: {key: value}})

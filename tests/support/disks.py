@@ -32,9 +32,8 @@ class Disk:
         try:
             while (surplus := self._free() - free_bytes) > 0:
                 os.write(ballast, bytes(min(surplus, _BLOCK)))
-                os.fsync(
-                    ballast
-                )  # a file system that writes late does not know before how much is left
+                # a file system that writes late does not know before how much is left
+                os.fsync(ballast)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -115,9 +115,8 @@ class Flip(NamedTuple):
         damaged witness cannot name others.
         """
         folder, _, name = self.file.rpartition("/")
-        if (
-            folder in ("assigned", "clips") and name != "plan.json"
-        ):  # each is made anew by the other
+        # each is made anew by the other
+        if folder in ("assigned", "clips") and name != "plan.json":
             return "ledger/inputs"
         if folder == "ledger" and not name.startswith("inputs"):
             folder = "shards"
@@ -140,6 +139,7 @@ class Flip(NamedTuple):
 @contextmanager
 def everything(folder: Path) -> Iterator[Everything]:
     """A build of two pieces: captions reworded by a model, pseudo-labels and their index, latents.
+
     Its server stands as long as it.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -293,7 +293,9 @@ def run_batch(model: Model, batch: dict[str, Any]) -> None:
         if kind == "expired" and place % 2:
             error = {
                 "code": "batch_expired",
-                "message": "This request could not be executed before the completion window expired.",
+                "message": (
+                    "This request could not be executed before the completion window expired."
+                ),
             }
             failed.append(
                 {

@@ -84,9 +84,8 @@ def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -
     finally:
         for process in started:
             with suppress(ProcessLookupError):
-                os.killpg(
-                    process.pid, signal.SIGKILL
-                )  # each leads a group of its own, with all that it has started
+                # each leads a group of its own, with all that it has started
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

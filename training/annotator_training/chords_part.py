@@ -141,9 +141,7 @@ def _voicing(span: Span, low: int, previous: list[int]) -> list[int]:
 
 
 def _played(hand: Hand, touch: Touch, meter: int) -> list[Note]:
-    """One chord in the piece's pattern; struck once, at its start, where the pattern leaves it
-    out.
-    """
+    """One chord in the piece's pattern; struck once, at its start, where that leaves it out."""
     span = hand.span
     if touch.pattern is Pattern.WHOLE:
         return _sustained(hand, meter)

@@ -1,6 +1,4 @@
-"""The drums of a practice piece: one kit, one groove, the same in every bar but for crashes and
-fills.
-"""
+"""The drums of a practice piece: one kit, one groove in every bar but for crashes and fills."""
 
 from typing import Final, NamedTuple
 
@@ -14,20 +12,10 @@ _KICK: Final = 36
 _SNARE: Final = 38
 _CRASH: Final = 49
 _TOMS: Final = (50, 48, 47, 45)  # from high to low
-_TIMEKEEPERS: Final = (
-    42,
-    42,
-    42,
-    51,
-    70,
-    44,
-    46,
-)  # closed hi-hat most often; ride, maracas, pedal and open hi-hat
-_BACKBEAT: Final = {
-    4: (1.0, 3.0),
-    3: (1.0, 2.0),
-    2: (1.0,),
-}  # by meter, in beats after the bar line
+# closed hi-hat most often; ride, maracas, pedal and open hi-hat
+_TIMEKEEPERS: Final = (42, 42, 42, 51, 70, 44, 46)
+# by meter, in beats after the bar line
+_BACKBEAT: Final = {4: (1.0, 3.0), 3: (1.0, 2.0), 2: (1.0,)}
 
 
 class Groove(NamedTuple):

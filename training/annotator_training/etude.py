@@ -1,5 +1,4 @@
-"""Random practice pieces for the ears that we train: any key, meter, tempo and harmony, with exact
-truth.
+"""Random practice pieces to train ears on: any key, meter, tempo and harmony, exact truth.
 
 Nothing here is meant to be listened to. The pieces are wider than real music, so that real music
 lies within them.
@@ -65,9 +64,7 @@ class Etude(NamedTuple):
 
 
 class HarmonicRhythm(NamedTuple):
-    """How many beats each chord in turn lasts, whole bars in sum or a part of one, and how often
-    that comes.
-    """
+    """How many beats each chord lasts, whole bars in sum or a part of one, and how often."""
 
     beats: tuple[int, ...]
     weight: float
@@ -107,9 +104,8 @@ def etude(draws: np.random.Generator, duration_s: float) -> Etude:
     key = Key(
         tonic=int(draws.integers(12)), mode=Mode.MAJOR if draws.random() < 0.52 else Mode.MINOR
     )
-    bars = (
-        int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
-    )  # more than needed: the tempo drifts
+    # more than needed: the tempo drifts
+    bars = int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
     beats_s = _beat_times(draws, bpm, bars * meter)
     swing = float(draws.uniform(0.6, 0.7)) if draws.random() < 0.2 else 0.5
     spans = () if draws.random() < 0.03 else _harmony(draws, key, meter, bars * meter, bpm)
@@ -139,9 +135,8 @@ def _harmony(
     loops = [progression(draws, key, manner, length) for _ in range(2)]
     repeats = int(draws.choice((1, 2, 4, 100)))  # 100: longer than any piece
     rhythm = _rhythm(draws, meter, bpm)
-    ahead = (
-        0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
-    )  # chords that come an eighth early
+    # chords that come an eighth early
+    ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
     spans: list[Span] = []
     beat, number = 0.0, 0
     while beat < beats:

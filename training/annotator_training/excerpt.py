@@ -1,6 +1,4 @@
-"""The part of a practice piece that is recorded, and what is true of it: labels move with the
-start.
-"""
+"""The part of a practice piece that is recorded: its labels move with the start."""
 
 from typing import Final, NamedTuple
 
@@ -46,9 +44,7 @@ def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> E
 
 
 def _start_s(piece: Etude, length_s: float, draws: np.random.Generator) -> float:
-    """At the piece's beginning, within its first bar or its first eight; one time in ten before
-    it.
-    """
+    """At the piece's beginning, in its first bar or first eight; one time in ten before it."""
     bar_s, where = piece.seconds(piece.meter), draws.random()
     start_s = 0.0
     if where >= 0.2:

@@ -57,9 +57,7 @@ class Example(NamedTuple):
 
 
 def hear(folder: Path) -> None:
-    """Keep the accents of all pieces that have none yet; several at once, which costs a
-    fraction.
-    """
+    """Keep the accents of all pieces that have none yet; several at once cost a fraction."""
     missing = [piece.name for piece in pieces(folder) if not _kept(folder, piece.name).exists()]
     for start in range(0, len(missing), _AT_ONCE):
         names = missing[start : start + _AT_ONCE]
@@ -130,9 +128,7 @@ def _first(targets: torch.Tensor, meter: int) -> int | None:
 
 
 def loss_of(network: BarNet, rows: Sequence[Example], beats: int) -> torch.Tensor:
-    """Cross entropies of bar lines, meter, single beats and rightness over `beats` beats of each
-    example.
-    """
+    """Cross entropies of bar lines, meter, beats and rightness over `beats` beats an example."""
     starts = [int(torch.randint(len(row.downbeat_N) - beats + 1, ())) for row in rows]
     features = torch.stack(
         [row.features_NF[start : start + beats] for row, start in zip(rows, starts, strict=True)]
@@ -225,7 +221,7 @@ def main() -> None:
     )
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
-    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")
+    print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201
     write_weights(wanted.out, together.state_dict())
 
 

@@ -20,9 +20,9 @@ from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER
 from pipelines.annotators.batch import Batch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import FITTED, chords_evidence, rhythm_evidence
+from pipelines.annotators.default import read_bars
 from pipelines.annotators.harmony import Floats, key_class
 from pipelines.annotators.keys import vote
-from pipelines.annotators.obbligato import read_bars
 from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.labels.transform import tempo_bpm
 from schemas.pitch import Key
@@ -105,9 +105,7 @@ def noises() -> Iterator[Wave]:
 
 
 def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str, float]:
-    """Weights of the evidence, and the bias, of a logistic regression with outcomes between 0 and
-    1.
-    """
+    """Weights of the evidence, and bias, of a logistic regression with outcomes in 0 to 1."""
     names = sorted(evidence[0])
     x = torch.tensor([[row[name] for name in names] for row in evidence], dtype=torch.float64)
     y = torch.tensor(outcome, dtype=torch.float64)

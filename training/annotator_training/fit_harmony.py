@@ -186,7 +186,7 @@ def train(data: Examples, minutes: float, out: str) -> None:
             step += 1
             if done >= 1:
                 break
-        print(
+        print(  # noqa: T201
             f"{done:.0%}: loss {float(loss):.3f}; {right_shares(network, data, held_out)}",
             flush=True,
         )

@@ -78,9 +78,8 @@ def clips(folder: Path) -> Iterator[Clip]:
 def _truth(told: dict[str, Any]) -> Truth:
     spans: Spans | None = None
     key = told.get("key")
-    if told.get("chords") and (
-        key or "style" not in told
-    ):  # the one N of a clip of drums alone is no chord to find
+    # the one N of a clip of drums alone is no chord to find
+    if told.get("chords") and (key or "style" not in told):
         # Harte has no augmented fifth in the bass that mir_eval would read: it is a minor sixth.
         spans = [
             (chord["start"], chord["end"], chord["label"].replace("/#5", "/b6"))

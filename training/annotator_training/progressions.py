@@ -17,9 +17,7 @@ _FOREIGN_BASSES: Final = (10, 2, 5)  # semitones above the root: F/Eb, C/D, C/F
 
 
 class Degree(NamedTuple):
-    """A chord of a key: semitones above the tonic, the triad, the seventh chord, and how often it
-    comes.
-    """
+    """A chord of a key: semitones above the tonic, triad, seventh chord, and how often it comes."""
 
     step: int
     triad: ChordQuality
@@ -102,9 +100,7 @@ def draw_manner(draws: np.random.Generator) -> Manner:
 def progression(
     draws: np.random.Generator, key: Key, manner: Manner, length: int
 ) -> tuple[Coloured, ...]:
-    """`length` chords, each drawn after the one before it: 70 in 100 begin at home, 15 more end
-    there.
-    """
+    """`length` chords, each drawn after the one before: 70 in 100 begin at home, 15 end there."""
     degrees = _DEGREES[key.mode]
     home = draws.random()
     chosen: list[Degree] = []
@@ -152,12 +148,8 @@ def _coloured(draws: np.random.Generator, key: Key, degree: Degree, manner: Mann
         quality = _altered(draws, quality)
     plain = Chord(root=(key.tonic + step) % 12, quality=quality)
     colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and draws.random() < 0.15 else None
-    if draws.random() >= manner.inversions or quality in (
-        Q.AUG,
-        Q.DIM7,
-        Q.SUS2,
-        Q.SUS4,
-    ):  # turned, these are other chords
+    # turned, these are other chords
+    if draws.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
         return Coloured(plain, colour)
     return Coloured(_inverted(draws, plain))
 
@@ -175,9 +167,7 @@ def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
 
 
 def _inverted(draws: np.random.Generator, plain: Chord) -> Chord:
-    """The chord over another of its notes, or, one time in ten, over a bass that may be foreign to
-    it.
-    """
+    """The chord over another of its notes, or, one time in ten, over a bass drawn freely."""
     if draws.random() < 0.9:
         notes = sorted(plain.pitches - {plain.root})
         return plain.replaced(bass=int(draws.choice(notes)))

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import fluidsynth
 import mido
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
 from pipelines.annotators import RATE_HZ
+from pipelines.extras import naming_extras
 from training.annotator_training.etude import Etude
 from training.annotator_training.notes import DRUMS, Note, Playing
+
+with naming_extras():
+    import fluidsynth
 
 Samples = npt.NDArray[np.float32]
 _FOLDER: Final = "/usr/share/sounds/sf2"  # where Debian's packages put them
@@ -52,19 +55,14 @@ def midi(
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         track.append(message.copy(time=tick - now))
         now = tick
-    return mido.MidiFile(
-        ticks_per_beat=_TICKS // 2, tracks=[track]
-    )  # 120 beats a minute, the default
+    # 120 beats a minute, the default
+    return mido.MidiFile(ticks_per_beat=_TICKS // 2, tracks=[track])
 
 
 def _instrument(channel: int, program: int, volume: int, tuning_cents: float) -> list[_Event]:
     """A channel's program, volume and tuning."""
-    fine_tuning = (
-        (101, 0),
-        (100, 1),
-        (6, int(64 + tuning_cents * 0.64)),
-        (38, 0),
-    )  # registered parameter 1: 64 ± 64 is ± 100 cents
+    # registered parameter 1: 64 ± 64 is ± 100 cents
+    fine_tuning = ((101, 0), (100, 1), (6, int(64 + tuning_cents * 0.64)), (38, 0))
     controls = ((_VOLUME, volume), *fine_tuning)
     return [
         _Event(0, 0, mido.Message("program_change", channel=channel, program=program)),
@@ -97,9 +95,10 @@ def _sounding(
         _Event(
             on, 2, mido.Message("note_on", channel=note.channel, note=note.pitch, velocity=velocity)
         ),
+        # 8 ticks: at least 8 ms
         _Event(
             max(on + 8, off), 1, mido.Message("note_off", channel=note.channel, note=note.pitch)
-        ),  # 8 ticks: at least 8 ms
+        ),
     ]
 
 
@@ -138,9 +137,7 @@ def sounded(
 
 
 def _parts(synth: _Synth, file: mido.MidiFile, size: int) -> Iterator[npt.NDArray[np.int16]]:
-    """What sounds between one message and the next, both sides by turns, until `size` samples of
-    each.
-    """
+    """What sounds from one message to the next, both sides by turns, up to `size` samples each."""
     done = ticks = 0
     for message in file.tracks[0]:
         ticks += message.time

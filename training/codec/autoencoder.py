@@ -1,5 +1,4 @@
-"""A small variational autoencoder on own shards: spectrograms to latents and back, for the codec
-`vae`.
+"""A small variational autoencoder for the codec `vae`: spectrograms to latents and back.
 
 Shapes: B clips, S samples, N mel frames, M mel bands.
 """
@@ -58,8 +57,8 @@ class AutoencoderRecipe(Record):
         1e-4,
         ge=0,
         description=(
-            "Weight of the divergence from a standard normal. Latent diffusion: 1e-6; small sets "
-            "want more."
+            "Weight of the divergence from a standard normal. "
+            "Latent diffusion: 1e-6; small sets want more."
         ),
     )
     workers: int = Field(1, ge=0, description="Processes that read ahead.")
@@ -80,8 +79,8 @@ class AutoencoderRecipe(Record):
             )
         if any(width % _NORM_GROUPS for width in self.widths):
             raise SchemaError(
-                f"widths {list(self.widths)}: each must be a multiple of {_NORM_GROUPS}, the "
-                "groups of its norms"
+                f"widths {list(self.widths)}: each must be a multiple "
+                f"of {_NORM_GROUPS}, the groups of its norms"
             )
         return self
 
@@ -97,8 +96,9 @@ class Fitted(Record):
 
 
 def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
-    """Train on a corpus's train split and write the codec's folder. Raises `TrainingError` and
-    `BadData`.
+    """Train on a corpus's train split and write the codec's folder.
+
+    Raises `TrainingError` and `BadData`.
     """
     if (out / FOLDER).exists():
         raise TrainingError(
@@ -128,8 +128,8 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
             loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
             if not torch.isfinite(loss):
                 raise BadData(
-                    f"the loss of {', '.join(batch.keys)} is no number; nothing was written. "
-                    "Lower lr"
+                    f"the loss of {', '.join(batch.keys)} "
+                    "is no number; nothing was written. Lower lr"
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -174,9 +174,8 @@ def _model(recipe: AutoencoderRecipe) -> Any:
 def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
     corpus = find_places(shards, Split.TRAIN)
-    heard = (
-        10 * facts.rate_hz // facts.samples_per_frame
-    )  # of a longer sample, the first ten seconds
+    # of a longer sample, the first ten seconds
+    heard = 10 * facts.rate_hz // facts.samples_per_frame
     reading = Reading(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], Order([len(corpus)], seed=recipe.seed), reading)
 

@@ -1,5 +1,6 @@
-"""What a model is told beside the noisy latent: a text, beats, chords. From records to padded
-batches to the tokens that attention reads.
+"""What a model is told beside the noisy latent: a text, beats, chords.
+
+From records to padded batches to the tokens that attention reads.
 
 Each condition has the same three steps: a batch of plain numbers with a mask (`BeatBatch`,
 `ChordBatch`), a module that embeds it (`BeatEmbedding`, `ChordEmbedding`), and `Tokens`, which

@@ -15,9 +15,8 @@ from schemas.labels import Beats
 from training.conditions.embeddings import MusicPositionalEncoding
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
-MAX_BEATS: Final = (
-    50  # of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
-)
+# of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
+MAX_BEATS: Final = 50
 MAX_NUMBER: Final = 12  # a bar of 12/8 counted in eighths; numbers above share the last place
 _NULL: Final = 0  # in the place of a beat's number: no beats are known, or they were dropped
 
@@ -49,7 +48,8 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
     clip unled rather than misled. A sample without beats, or none where they were dropped, is the
     null token alone.
 
-    >>> waltz = Beats(times_s=(0.5, 1.0), numbers=(3, 1), confidence=1, tool="t", version="1", licence="CC0")
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> waltz = Beats(times_s=(0.5, 1.0), numbers=(3, 1), **how)
     >>> batch = batched_beats([waltz, None])
     >>> batch.numbers_BL[:, :3].tolist(), batch.mask_BL.sum(1).tolist()
     ([[3, 1, 0], [0, 0, 0]], [2, 1])
@@ -73,9 +73,7 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
 
 
 class BeatEmbedding(nn.Module):
-    """One linear map of one-hot number beside encoded time; a vector of its own where no beats are
-    known.
-    """
+    """One linear map of one-hot number beside encoded time; a null vector where none is known."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""Chords as a model is told them: root, quality, bass and time of each (Mustango, arXiv
-2311.08355).
+"""Chords as a model is told them: root, quality, bass and time (Mustango, arXiv 2311.08355).
 
 The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and
 the bass is told as its interval above the root, which is the same in every transposition.
@@ -21,12 +20,10 @@ from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 MAX_CHORDS: Final = 20  # of a clip, as published: two a second for 10 s
 QUALITIES: Final = tuple(ChordQuality)
-NO_CHORD_QUALITY: Final = len(
-    QUALITIES
-)  # a segment that says N: no chord sounds, which is something known
-_NULL: Final = (
-    len(QUALITIES) + 1
-)  # in the place of a quality: no chords are known, or they were dropped
+# a segment that says N: no chord sounds, which is something known
+NO_CHORD_QUALITY: Final = len(QUALITIES)
+# in the place of a quality: no chords are known, or they were dropped
+_NULL: Final = len(QUALITIES) + 1
 
 
 class ChordBatch(NamedTuple):
@@ -76,8 +73,10 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     Of more than `limit` segments the first are kept. A sample without chords, or none where they
     were dropped, is the null token alone.
 
-    >>> bars = [ChordSegment(start_s=0, end_s=1, label="A:min/b3"), ChordSegment(start_s=1, end_s=2, label="N")]
-    >>> batch = batched_chords([Chords(segments=bars, confidence=1, tool="t", version="1", licence="CC0")])
+    >>> first = ChordSegment(start_s=0, end_s=1, label="A:min/b3")
+    >>> silent = ChordSegment(start_s=1, end_s=2, label="N")
+    >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
+    >>> batch = batched_chords([Chords(segments=(first, silent), **how)])
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """

@@ -21,9 +21,7 @@ TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel 
 
 
 def _angles(values: torch.Tensor, width: int, base: float) -> torch.Tensor:
-    """The values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), in
-    float32.
-    """
+    """Values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), float32."""
     place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
     return values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
 
@@ -44,8 +42,9 @@ def turned(
 
     Rotary embedding (Su et al. 2021, RoFormer), by seconds rather than by places.
 
-    >>> one = torch.ones(8)
-    >>> early, late = ((turned(one, torch.tensor(t)) * turned(one, torch.tensor(t + 0.5))).sum() for t in (1.0, 7.0))
+    >>> times_s = torch.tensor([1.0, 7.0])
+    >>> one, other = (turned(torch.ones(2, 8), times_s + later_s) for later_s in (0, 0.5))
+    >>> early, late = (one * other).sum(-1)
     >>> bool(torch.isclose(early, late, atol=1e-4))
     True
     """
@@ -71,8 +70,8 @@ class FundamentalMusicEmbedding(nn.Module):
         super().__init__()
         if width % 2 or width < 2 or base <= 1:
             raise TrainingError(
-                f"a music embedding needs an even width and a base above 1, not width {width} "
-                f"and base {base:g}"
+                "a music embedding needs an even width and a base "
+                f"above 1, not width {width} and base {base:g}"
             )
         self.width, self.base = width, base
         self.bias_D = nn.Parameter(torch.zeros(width))

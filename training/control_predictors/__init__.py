@@ -1,5 +1,6 @@
-"""Learned predictors: what a caption leaves open, from its words and from what it does state. They
-stand beside the parser of captions.
+"""Learned predictors: what a caption leaves open, from its words and from what it does state.
+
+They stand beside the parser of captions.
 
 Beats are predicted as Mustango does (arXiv 2311.08355): a count, and the interval between them.
 Chords are a sequence from a sequence: a small decoder that reads the text's states. Chords are told

@@ -34,9 +34,7 @@ class Candidate(NamedTuple):
 
 
 class Choice:
-    """The best weights so far for each trust in the text, by predictor, and those from before any
-    learning.
-    """
+    """The best weights so far for each trust in the text, by predictor, and the first ones."""
 
     def __init__(self) -> None:
         self._usual: dict[Part, Candidate] = {}

@@ -40,7 +40,8 @@ def known_of(wishes: Wishes, duration_s: float) -> Known:
     """What wishes state for a clip of a length.
 
     >>> from training.prompt_controls.wishes import read_wishes
-    >>> known_of(read_wishes("The chords are C at 0 seconds, F at 1.5 seconds and G at 3.5 seconds."), 10).chord_s
+    >>> said = "The chords are C at 0 seconds, F at 1.5 seconds and G at 3.5 seconds."
+    >>> known_of(read_wishes(said), 10).chord_s
     2.0
     """
     # A flag's chords may go round and round; a caption lists all that are heard.
@@ -79,8 +80,9 @@ def _middle_bpm(span: BpmRange) -> float:
 
 
 def _pace_s(starts_s: Sequence[float]) -> float | None:
-    """The median from one start to the next. The first is left out if it is at 0 s, where a chord
-    may have begun before.
+    """The median from one start to the next.
+
+    The first is left out if it is at 0 s, where a chord may have begun before.
     """
     gaps_s = [
         later - earlier
@@ -91,8 +93,9 @@ def _pace_s(starts_s: Sequence[float]) -> float | None:
 
 
 def beat_features(known: Known, meter: int | None) -> Features:
-    """Features (H,) for meter and tempo. `meter` is the one decided on, none where it is still to
-    be found.
+    """Features (H,) for meter and tempo.
+
+    `meter` is the one decided on, none where it is still to be found.
     """
     bpm, about, rate, chord_s = (
         known.bpm,
@@ -109,9 +112,8 @@ def beat_features(known: Known, meter: int | None) -> Features:
             _bumps(chord_s, 1 / 4, 16),
             _bumps(chord_s * about / 60 if chord_s and about else None, 1, 16),  # beats of a chord
             _bumps(about / 60 / rate if rate and about else None, 1, 16),
-            _bumps(
-                60 * meter / chord_s if chord_s and meter else None, 15, 800
-            ),  # the tempo, were a chord a bar
+            # the tempo, were a chord a bar
+            _bumps(60 * meter / chord_s if chord_s and meter else None, 15, 800),
             _bumps(60 * meter * rate if rate and meter else None, 15, 800),
         ]
     )

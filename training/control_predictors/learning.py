@@ -42,8 +42,9 @@ class Learned(NamedTuple):
 
 
 def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
-    """Train all predictors by a recipe into a folder. The same recipe, shards and machine give the
-    same weights.
+    """Train all predictors by a recipe into a folder.
+
+    The same recipe, shards and machine give the same weights.
 
     Raises `TrainingError` for missing shards and for a folder that holds a training, and `BadData`
     for too many unusable samples.
@@ -67,7 +68,9 @@ class _Learner:
 
     def __init__(self, recipe: PredictorRecipe, tell: Tell) -> None:
         self.recipe, self._tell = recipe, tell
-        encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
+        )
         self.encoder = encoder
         self._states = KeptStates(encoder, recipe.text.cache_mb)
         self.reader = Reader(recipe, Split.TRAIN)
@@ -115,8 +118,8 @@ class _Learner:
             loss = found.mean()
             if not math.isfinite(loss.item()):
                 raise BadData(
-                    f"the loss of {part} at step {step} is {loss.item()}: lower optim.lr, or "
-                    "raise optim.warmup_steps"
+                    f"the loss of {part} at step {step} is {loss.item()}: "
+                    "lower optim.lr, or raise optim.warmup_steps"
                 )
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.nets.part(part).parameters(), rules.optim.clip)
@@ -157,8 +160,9 @@ class _Learner:
 
 
 def _saved(store: Store, recipe: PredictorRecipe, learner: _Learner, choice: Choice) -> Learned:
-    """Write what is kept as a checkpoint. There are no moments: a training of minutes is not
-    resumed.
+    """Write what is kept as a checkpoint.
+
+    There are no moments: a training of minutes is not resumed.
     """
     kept = {part: choice.kept(part) for part in Part}
     usual = {part: choice.usual(part).loss for part in Part}

@@ -78,9 +78,7 @@ class Judged:
 
     @torch.no_grad()
     def losses(self, nets: PredictorNets, states: KeptStates) -> dict[Part, SongLosses]:
-        """The mean loss of each song by each predictor; of a predictor no song where none
-        counts.
-        """
+        """Mean loss of each song by each predictor; of a predictor no song where none counts."""
         nets.eval()
         found: dict[Part, defaultdict[str, list[float]]] = {
             part: defaultdict(list) for part in Part

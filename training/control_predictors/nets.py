@@ -1,5 +1,6 @@
-"""The nets. Each begins with the counts of its corpus as its answer, and learns what words change
-about it.
+"""The nets.
+
+Each begins with the counts of its corpus as its answer, and learns what words change about it.
 
 Shapes: B samples, L tokens of text, D width of a state, W width of a net, N heads, H hints, K
 classes, C chords of a sequence.
@@ -37,8 +38,9 @@ class Part(StrEnum):
 
 
 class ChordRows(NamedTuple):
-    """Sequences of chords, padded. `previous` is what stands before each; `numbers` say where in
-    the bar each begins, from 1.
+    """Sequences of chords, padded.
+
+    `previous` is what stands before each; `numbers` say where in the bar each begins, from 1.
     """
 
     previous_BC: torch.Tensor
@@ -57,8 +59,9 @@ class Reached(NamedTuple):
 
 
 class Trusting(nn.Module):
-    """A net that knows how far to trust the text. Few songs are learned by heart from their words
-    sooner than words are understood.
+    """A net that knows how far to trust the text.
+
+    Few songs are learned by heart from their words sooner than words are understood.
 
     In training the text is withheld every other time, so that the rest is learned without it; then
     `trust`, from 0 to 1, says how much of what the text adds is heard.

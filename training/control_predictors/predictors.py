@@ -59,29 +59,31 @@ class Predictors(NamedTuple):
 
     @classmethod
     def of(cls, target: str) -> Self:
-        """Those of a folder that `learn` wrote. Raises `TrainingError` where it holds none, or the
-        text encoder is another.
+        """Those of a folder that `learn` wrote.
+
+        Raises `TrainingError` where it holds none, or the text encoder is another.
         """
         checkpoint = find_checkpoint(target, wanted=(MODEL, RECIPE))
         try:
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
             raise TrainingError(
-                f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato "
-                "predictors` trains them"
+                f"{checkpoint.name} holds no predictors, perhaps "
+                "a model that plays: `obbligato predictors` trains them"
             ) from error
         check_trust(checkpoint.run, wanted(recipe.text))
-        encoder = open_text_encoder(recipe.text.source, "cpu", recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
+        )
         read = checkpoint.state().text
         if encoder.identity != read:
             raise TrainingError(
-                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, but here is "
-                f"{encoder.identity}"
+                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, "
+                f"but here is {encoder.identity}"
             )
         weights = checkpoint.weights(MODEL)
-        with torch.device(
-            "meta"
-        ):  # no more memory is taken than the weights have numbers, whatever the recipe says
+        # no more memory is taken than the weights have numbers, whatever the recipe says
+        with torch.device("meta"):
             check_shapes(PredictorNets(recipe.model, encoder.width), weights, checkpoint.name)
         nets = PredictorNets(recipe.model, encoder.width)
         nets.load_state_dict(weights)
@@ -228,8 +230,7 @@ def _picked(shares: Shares, draws: np.random.Generator | None) -> int:
 
 
 def _median(shares: Shares) -> float:
-    """The place at which half of the shares lie below, each spread evenly over half a step to both
-    sides.
+    """The place with half of the shares below, each spread over half a step to both sides.
 
     >>> _median(np.asarray([0.0, 1.0, 1.0, 0.0])), _median(np.asarray([0.0, 1.0, 0.0]))
     (1.5, 1.0)

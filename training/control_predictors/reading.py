@@ -47,8 +47,9 @@ class Reader:
         return found
 
     def looks(self, positions: Sequence[int], *, epoch: int | None = None) -> list[Look]:
-        """Looks at positions of the order; `epoch` replaces that of the order. Those that cannot be
-        used are missing, and counted.
+        """Looks at positions of the order; `epoch` replaces that of the order.
+
+        Those that cannot be used are missing, and counted.
 
         Raises `BadData` once there are too many of them.
         """
@@ -89,9 +90,8 @@ class Reader:
         if self.unusable > max(self._recipe.data.batch, self._recipe.data.unusable * self.read):
             raise BadData(
                 f"{self.unusable} of {self.read} samples were unusable (limit "
-                f"{self._recipe.data.unusable:.1%}): "
-                "`obbligato shards verify` says what is wrong with the shards; data.unusable "
-                "raises the limit"
+                f"{self._recipe.data.unusable:.1%}): `obbligato shards verify` "
+                "says what is wrong with the shards; data.unusable raises the limit"
             )
 
 

@@ -27,8 +27,8 @@ class PredictorRun(Record):
         6,
         ge=1,
         description=(
-            "How often each validation sample is looked at, with other sentences left out each "
-            "time."
+            "How often each validation sample is looked at, "
+            "with other sentences left out each time."
         ),
     )
 
@@ -43,8 +43,8 @@ class PredictorData(Record):
     hinted: Confidence = Field(
         0.4,
         description=(
-            "Chance, each, that the tempo and the pace of chords are hinted at where the prompt "
-            "leaves them open."
+            "Chance, each, that the tempo and the pace of chords "
+            "are hinted at where the prompt leaves them open."
         ),
     )
     validation: int = Field(
@@ -56,8 +56,10 @@ class PredictorData(Record):
 
 
 class PredictorNet(Record):
-    """Sizes. Small: a few hundred songs tell little of how words go with music, and larger nets
-    learn songs by heart.
+    """Sizes.
+
+    Small: a few hundred songs tell little of how words go with music, and larger nets learn songs
+    by heart.
     """
 
     width: int = Field(64, ge=4, le=4096, description="Width of a state.")

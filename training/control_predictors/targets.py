@@ -21,9 +21,8 @@ SLOWEST_BPM: Final = 30.0
 FASTEST_BPM: Final = 400.0  # what the parser of captions takes for a tempo
 PLACES_PER_OCTAVE: Final = 24  # 3 % apart: within the 4 % that count as the same tempo
 TEMPOS: Final = 1 + math.ceil(PLACES_PER_OCTAVE * math.log2(FASTEST_BPM / SLOWEST_BPM))
-CHORDS: Final = tuple(
-    f"{steps}:{quality}" for steps in range(12) for quality in ChordQuality
-)  # relative to the tonic
+# relative to the tonic
+CHORDS: Final = tuple(f"{steps}:{quality}" for steps in range(12) for quality in ChordQuality)
 NO_CHORD_TOKEN: Final = len(CHORDS)
 BEGIN: Final = len(CHORDS) + 1  # stands before the first chord
 MAX_BEATS: Final = 16  # of a chord: four bars in four

@@ -1,5 +1,4 @@
-"""Visits to samples: a prompt, what it states, and what is to be learned from it: only what it
-leaves open.
+"""Visits to samples: a prompt, what it states, and what to learn: only what it leaves open.
 
 Shapes: B samples, H hints, K classes, C chords of a sequence.
 """
@@ -155,9 +154,7 @@ def blurred(bpm: float | None) -> Features:
 
 
 def _counts_for_chords(look: Look) -> bool:
-    """Whether chords can be learned from a look: nobody states them, and their tempo and mode are
-    sure.
-    """
+    """Whether chords can be learned here: nobody states them, and tempo and mode are sure."""
     return bool(look.targets.chords) and not look.known.is_chords and look.targets.bpm is not None
 
 

@@ -49,15 +49,12 @@ class Unusable(NamedTuple):
 
     key: str
     reason: str
-    noise_CTF: (
-        torch.Tensor
-    )  # drawn all the same: it stands in the batch as a row that does not count
+    # drawn all the same: it stands in the batch as a row that does not count
+    noise_CTF: torch.Tensor
 
 
 class Reading(NamedTuple):
-    """How samples are read: what the codec makes, how much of a sample is heard, and the rules of
-    visits.
-    """
+    """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
 
     facts: CodecFacts
     latents: bool  # read latents, not audio
@@ -79,8 +76,9 @@ def members_of(content: bytes) -> dict[str, bytes]:
 
 
 def parsed(members: dict[str, bytes]) -> Sample:
-    """The record of a sample. Raises `DeadInput` where it has none or one that breaks the
-    contract.
+    """The record of a sample.
+
+    Raises `DeadInput` where it has none or one that breaks the contract.
     """
     content = _member(members, "json")
     try:
@@ -89,8 +87,10 @@ def parsed(members: dict[str, bytes]) -> Sample:
         first = error.errors()[0]
         raise DeadInput(
             "bad_json",
-            f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: {first['msg']} "
-            f"({error.error_count()} errors)",
+            (
+                f"its JSON is not a sample's: {'.'.join(map(str, first['loc']))}: "
+                f"{first['msg']} ({error.error_count()} errors)"
+            ),
         ) from error
     last_s = max(
         sample.end_s,
@@ -107,8 +107,9 @@ def parsed(members: dict[str, bytes]) -> Sample:
 
 
 def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
-    """What is made of a sample's bytes. One sample ends no run: raises `DeadInput` for whatever is
-    wrong with it.
+    """What is made of a sample's bytes.
+
+    One sample ends no run: raises `DeadInput` for whatever is wrong with it.
 
     Raises `MachineFault` where the machine is at fault, such as a full memory or a failing disk:
     the sample may be as good as any.
@@ -129,8 +130,9 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
-    """The record of a sample that was read; none where it could not be, or cannot be used. Raises
-    `MachineFault`.
+    """The record of a sample that was read; none where it could not be, or cannot be used.
+
+    Raises `MachineFault`.
     """
     try:
         return guarded(content, lambda good: parsed(members_of(good)))
@@ -146,8 +148,9 @@ def example_of(
     draws: np.random.Generator,
     told_all: bool = False,
 ) -> Example:
-    """A sample's visit in an epoch, its noise and step by `draws`. With `told_all` no sentence is
-    masked and nothing dropped.
+    """A sample's visit in an epoch, its noise and step by `draws`.
+
+    With `told_all` no sentence is masked and nothing dropped.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
@@ -188,6 +191,7 @@ def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
 
 def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
     """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned.
+
     Raises `DeadInput`.
     """
     return _latent(members, reading) if reading.latents else _wave(members, reading)

@@ -21,9 +21,7 @@ Offsets = npt.NDArray[np.int64]
 
 
 class ShardPlaces(NamedTuple):
-    """A shard and where its samples begin; one number more than it has samples, the last where they
-    end.
-    """
+    """A shard and where its samples begin, and, as a last number, where they end."""
 
     url: str
     offsets: Offsets
@@ -79,8 +77,8 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
         raise TrainingError(str(error)) from error
     if not any(shard.samples for shard in places):
         raise NoSamples(
-            f"{target} has no samples of split {split}: build a corpus with one, or name other "
-            "shards"
+            f"{target} has no samples of split {split}: "
+            "build a corpus with one, or name other shards"
         )
     return CorpusPlaces([shard for shard in places if shard.samples])
 
@@ -98,8 +96,9 @@ def _places(shard: Shard) -> ShardPlaces:
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
-    """The bytes of several samples; those of one file system are asked for at once. What cannot be
-    read is its error.
+    """The bytes of several samples; those of one file system are asked for at once.
+
+    What cannot be read is its error.
     """
     found: dict[Range, bytes | Exception] = {}
     by_protocol: dict[str, list[Range]] = {}

@@ -137,9 +137,7 @@ class Samples(Dataset[Example | Unusable]):
 
 
 class Share(NamedTuple):
-    """Which part of each step's batch a process takes: its rank of how many, in micro-batches of a
-    size.
-    """
+    """Which part of each step's batch a process takes: its rank of how many, and micro-batches."""
 
     batch: int
     micro_batch: int
@@ -206,8 +204,9 @@ def batches(
 
 
 def _given(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches as they come. Raises `MachineFault` in one line: of a worker's, torch makes a
-    page.
+    """Batches as they come.
+
+    Raises `MachineFault` in one line: of a worker's, torch makes a page.
     """
     try:
         yield from loader

@@ -1,6 +1,4 @@
-"""Which sample comes when: a function of the seed and a position, so that nothing has to be
-remembered.
-"""
+"""Which sample comes when: a function of seed and position, so nothing is to be remembered."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -75,9 +73,7 @@ class Order:
         )
 
     def _deal(self, block: int) -> tuple[Numbers, Numbers]:
-        """Whose turn it is at each position of a block, and how many turns of its own came before
-        in it.
-        """
+        """Whose turn it is at each position of a block, and how many of its turns came before."""
         corpora = np.repeat(np.arange(len(self._shares)), self._shares)
         corpora = corpora[generator(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]
         before = np.zeros(_BLOCK, np.int64)

@@ -43,8 +43,8 @@ class PromptConfig(Record):
         0.1,
         ge=0,
         description=(
-            "A prompt of N sentences, M on average, is masked with the chance masking × N / M. "
-            "Mustango: 10 %."
+            "A prompt of N sentences, M on average, is masked "
+            "with the chance masking × N / M. Mustango: 10 %."
         ),
     )
     masked_min: _Share = Field(
@@ -68,14 +68,14 @@ class PromptConfig(Record):
         return self
 
 
-TOLD_ALL: Final = PromptConfig(
-    masking=0, drop_all=0, drop_each=0
-)  # nothing is left out: for validation and measurements
+# nothing is left out: for validation and measurements
+TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Visit(NamedTuple):
-    """What a model is told of a sample this time. Where the text is dropped, the prompt is
-    empty.
+    """What a model is told of a sample this time.
+
+    Where the text is dropped, the prompt is empty.
     """
 
     prompt: str
@@ -90,8 +90,9 @@ def visit(
     mean_sentences: float,
     config: PromptConfig | None = None,
 ) -> Visit:
-    """The prompt and the dropped conditions of a sample in an epoch. A sample without captions has
-    an empty prompt.
+    """The prompt and the dropped conditions of a sample in an epoch.
+
+    A sample without captions has an empty prompt.
     """
     rules = config or PromptConfig()
 
@@ -145,8 +146,7 @@ def masked(
     draws: np.random.Generator,
     config: PromptConfig,
 ) -> tuple[str, ...]:
-    """The sentences that stay, in order: all of them, or (the likelier the more there are) some
-    fewer.
+    """The sentences that stay, in order: all, or (the likelier the more there are) fewer.
 
     How many go is drawn from the whole numbers between the two shares: one of two or three, one or
     two of four. The only sentence stays.

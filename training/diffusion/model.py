@@ -38,8 +38,9 @@ class Conditions(NamedTuple):
         )
 
     def joined(self, other: "Conditions") -> "Conditions":
-        """The samples of both, one after the other. Raises `TrainingError` where only one knows
-        seconds.
+        """The samples of both, one after the other.
+
+        Raises `TrainingError` where only one knows seconds.
         """
         if (self.seconds_B2 is None) != (other.seconds_B2 is None):
             raise TrainingError("only one of two batches knows seconds")
@@ -129,8 +130,9 @@ class LatentDiffusion(nn.Module):
         steps_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Loss of each sample at the drawn noise and step: (B,). `frames_B` says how many frames of
-        each are no padding.
+        """Loss of each sample at the drawn noise and step: (B,).
+
+        `frames_B` says how many frames of each are no padding.
         """
         said = self.predict(
             self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions

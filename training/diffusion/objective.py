@@ -1,5 +1,4 @@
-"""What a net learns: the noise, or the velocity, of latents at a drawn step; and how much each step
-counts.
+"""What a net learns: noise or velocity of latents at a drawn step; how much a step counts.
 
 Shapes: B samples, C channels, T frames, F bands.
 """
@@ -30,8 +29,10 @@ class BetaSchedule(StrEnum):
 
 
 class ObjectiveConfig(Record):
-    """Noise and loss. The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which
-    predicts v, and gamma 5.
+    """Noise and loss.
+
+    The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which predicts v, and gamma
+    5.
     """
 
     target: Target = Field(
@@ -56,15 +57,16 @@ class ObjectiveConfig(Record):
         5.0,
         gt=0,
         description=(
-            "Min-SNR weight: no step's latent counts more than this. Hang et al. 2023, TANGO, "
-            "Mustango: 5. None: equal."
+            "Min-SNR weight: no step's latent counts more than this. "
+            "Hang et al. 2023, TANGO, Mustango: 5. None: equal."
         ),
     )
 
 
 class Objective:
-    """Noises latents and weighs errors. Tables are held in float32; latents and noise should be
-    too.
+    """Noises latents and weighs errors.
+
+    Tables are held in float32; latents and noise should be too.
 
     >>> objective = Objective(ObjectiveConfig(target="epsilon"))
     >>> round(float(objective.weight(torch.tensor([0]))), 4)  # SNR is 1176 at the first step

@@ -43,15 +43,14 @@ class SamplingConfig(Record):
         3.0,
         ge=0,
         description=(
-            "How far to go from the untold towards the told prediction; 1: no guidance. TANGO, "
-            "Mustango: 3."
+            "How far to go from the untold towards the told prediction; "
+            "1: no guidance. TANGO, Mustango: 3."
         ),
     )
 
 
-Predict = Callable[
-    [torch.Tensor, torch.Tensor], torch.Tensor
-]  # noisy latents (B, C, T, F), steps (B,) to a prediction
+# noisy latents (B, C, T, F), steps (B,) to a prediction
+Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def sampled_latents(

@@ -49,9 +49,7 @@ def chromas(windows: Sequence[Window], _: None) -> list[Chroma | Death]:
 
 
 def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
-    """The chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the clip's
-    loudest.
-    """
+    """Chroma of a wave at 44.1 kHz: what stands out of each frame, relative to the loudest."""
     with torch.no_grad():
         spectrum_TP = PitchSpectrum()(torch.from_numpy(np.ascontiguousarray(wave))[None])[0].numpy()
     by_pitch = spectrum_TP.reshape(len(spectrum_TP), SEMITONES, BINS_PER_SEMITONE).max(axis=2)
@@ -60,8 +58,7 @@ def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
     folded = np.stack(
         [by_pitch[:, kept & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)]
     )
-    above = np.maximum(
-        folded - np.median(folded, axis=0), 0
-    )  # what sounds in all pitch classes is noise
+    # what sounds in all pitch classes is noise
+    above = np.maximum(folded - np.median(folded, axis=0), 0)
     top = max(float(np.quantile(above, 0.99)), 1e-6)
     return Chroma((255 * np.clip(above / top, 0, 1)).astype(np.uint8), FPS)

@@ -42,8 +42,9 @@ _LEAST: Final = 3  # songs, for an interval to mean something
 
 
 class Heed(Record):
-    """What a condition is worth to a model, over songs. Losses are means over songs; the interval
-    is that of the mean difference.
+    """What a condition is worth to a model, over songs.
+
+    Losses are means over songs; the interval is that of the mean difference.
     """
 
     condition: Condition
@@ -53,9 +54,8 @@ class Heed(Record):
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
-    unusable: int = (
-        0  # samples that were left out, because they cannot be read or break the contract
-    )
+    # samples that were left out, because they cannot be read or break the contract
+    unusable: int = 0
 
     @property
     def heard(self) -> bool:
@@ -68,9 +68,8 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-Tell = Callable[
-    [Conditions, Conditions], Conditions
-]  # of the right and another song's: what the model is told
+# of the right and another song's: what the model is told
+Tell = Callable[[Conditions, Conditions], Conditions]
 _SWAPS: Final[dict[Condition, Tell]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
     Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
@@ -96,8 +95,8 @@ def heeded(
             else ""
         )
         raise TrainingError(
-            f"{target} has {len(songs)} songs in split {split}; an interval needs {_LEAST} at "
-            f"least{why}"
+            f"{target} has {len(songs)} songs in split {split}; "
+            f"an interval needs {_LEAST} at least{why}"
         )
     collated = Samples([corpus], Order([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
@@ -167,9 +166,8 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
         try:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
-                draws = generator(
-                    reading.seed, "", "heeding"
-                )  # of noise that is drawn anew in each round
+                # of noise that is drawn anew in each round
+                draws = generator(reading.seed, "", "heeding")
                 found[song_id] = guarded(
                     content,
                     partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),

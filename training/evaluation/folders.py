@@ -1,6 +1,4 @@
-"""A folder of audio that some system made, with a manifest, or with a text or JSON file beside each
-piece.
-"""
+"""A folder of some system's audio, with a manifest, or a text or JSON file beside each piece."""
 
 import json
 import os
@@ -21,18 +19,14 @@ from training.evaluation.made import Listing, Made, Skipped
 from training.evaluation.rows import FILE, Told, text_of, told
 
 T = TypeVar("T")
-_NAMES: Final = (
-    "manifest",
-    "metadata",
-    "prompts",
-)  # of several tables in a folder, the one of the first such name
+# of several tables in a folder, the one of the first such name
+_NAMES: Final = ("manifest", "metadata", "prompts")
 _OUTSIDE: Final = (
-    "lies outside of the folder: give --outside if its sound may be scored, and copied into the "
-    "report"
+    "lies outside of the folder: give --outside if "
+    "its sound may be scored, and copied into the report"
 )
-_TEXT_LIMIT: Final = (
-    1 << 20
-)  # characters of a text or JSON beside a piece: ten hours of labels have fewer
+# characters of a text or JSON beside a piece: ten hours of labels have fewer
+_TEXT_LIMIT: Final = 1 << 20
 
 
 class _Refused(NamedTuple):
@@ -77,8 +71,9 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
 
 
 def _with_partners(made: Sequence[Made]) -> list[Made]:
-    """Clips whose `swap_of`, written as a file, became the partner's name. Of two that name each
-    other, the first is no swap.
+    """Clips whose `swap_of`, written as a file, became the partner's name.
+
+    Of two that name each other, the first is no swap.
     """
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
     partners = {
@@ -105,8 +100,8 @@ def _own_manifest(folder: Path, within: Path) -> Path | None:
     named = [path for name in _NAMES for path in tables if path.stem.lower() == name]
     if not named:
         raise TrainingError(
-            f"{folder} has several tables ({', '.join(path.name for path in tables)}): name the "
-            "manifest with --manifest"
+            f"{folder} has several tables ({', '.join(path.name for path in tables)}): "
+            "name the manifest with --manifest"
         )
     return named[0]
 
@@ -236,9 +231,7 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
 
 
 def _beside(path: Path) -> dict[str, Any] | _Refused:
-    """What a piece's JSON or text says, or what is wrong with it; no prompt where there is
-    neither.
-    """
+    """What a piece's JSON or text says, or what is wrong with it; no prompt without either."""
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
         with machine_faults(f"reading beside {path}"):
@@ -272,9 +265,7 @@ def _audio_files(folder: Path) -> list[Path]:
 
 
 def _name(path: Path, folder: Path) -> str:
-    """A clip's name: its path within the folder; of one that lies elsewhere, the end of its
-    path.
-    """
+    """A clip's name: its path in the folder; of one that lies elsewhere, the end of its path."""
     if path.resolve().is_relative_to(folder.resolve()):
         return readable(os.path.relpath(path.resolve(), folder.resolve()))
     return readable("/".join(path.parts[-2:]))

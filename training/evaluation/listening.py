@@ -1,6 +1,4 @@
-"""What our annotators hear in clips: many at a time, in a child process that may crash without
-harm.
-"""
+"""What our annotators hear in clips: many at a time, in a child process that may crash."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -24,9 +22,7 @@ class Heard(NamedTuple):
 
 
 def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
-    """Clips in order, each heard over its whole length; those that cannot be used come with the
-    reason.
-    """
+    """Clips in order, each heard whole; those that cannot be used come with the reason."""
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)

@@ -18,8 +18,9 @@ class Timing(Record):
 
 
 class Made(NamedTuple):
-    """One clip. `asked` holds what the prompt states and what was given beside it, nothing that was
-    filled in.
+    """One clip.
+
+    `asked` holds what the prompt states and what was given beside it, nothing that was filled in.
     """
 
     name: str

@@ -12,8 +12,9 @@ from schemas.sample import Sample
 
 
 class Original(NamedTuple):
-    """A sample as its shard holds it; its record where it is ours. Its bytes can be read until the
-    next one is asked for.
+    """A sample as its shard holds it; its record where it is ours.
+
+    Its bytes can be read until the next one is asked for.
     """
 
     raw: RawSample

@@ -58,8 +58,9 @@ def played(
 
 
 def checkpoint_facts(target: str) -> CheckpointFacts:
-    """The name of a checkpoint, and the SHA-256 of the weights that play. Raises `TrainingError`
-    where there is none.
+    """The name of a checkpoint, and the SHA-256 of the weights that play.
+
+    Raises `TrainingError` where there is none.
     """
     found = find_checkpoint(target, wanted=())  # whoever played has compared the rest
     with found.store.open(found.file(EMA)) as opened:

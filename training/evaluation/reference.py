@@ -26,16 +26,13 @@ from training.evaluation.originals import held_out, originals
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
 from training.metrics.controls import Controls
 
-MOST: Final = (
-    1000  # samples: Fréchet distances of fewer differ by chance, of more they change little
-)
+# samples: Fréchet distances of fewer differ by chance, of more they change little
+MOST: Final = 1000
 _BATCH: Final = 64  # files on disk at a time
 
 
 class Reference(NamedTuple):
-    """Samples by their vectors; `keys` and `captions` (all texts of each) are in the order of the
-    rows.
-    """
+    """Samples by their vectors; `keys` and `captions` (all of each) are in the rows' order."""
 
     name: str
     split: str  # empty where shards name none

@@ -31,16 +31,16 @@ class Problem(Record):
 
 
 class SpaceFigures(Record):
-    """Distances in an embedder's space. A figure is missing where there is nothing to compare
-    with.
+    """Distances in an embedder's space.
+
+    A figure is missing where there is nothing to compare with.
     """
 
     embedder: str
     version: str
     licence: str
-    prompt_cosine: Figure | None = (
-        None  # mean over clips; the CLAP score, where the embedder is CLAP
-    )
+    # mean over clips; the CLAP score, where the embedder is CLAP
+    prompt_cosine: Figure | None = None
     frechet: float | None = None  # squared, as Fréchet audio distances are told
     frechet_clips: int = 0
     reference_clips: int = 0
@@ -73,8 +73,9 @@ class ClipReport(Record):
 
 
 class Report(Record):
-    """All figures of one system. Those but the swap test's are of clips that are no swap of
-    another: each prompt counts once.
+    """All figures of one system.
+
+    Those but the swap test's are of clips that are no swap of another: each prompt counts once.
     """
 
     version: int = VERSION

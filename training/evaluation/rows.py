@@ -1,4 +1,5 @@
 """What one row of a manifest, or the JSON beside a file, says of a clip: prompt, controls, times.
+
 The names that others use are known.
 """
 
@@ -48,9 +49,11 @@ def told(row: Mapping[str, Any]) -> Told:
     Labels of a piece of ours count where somebody asked for them. Raises `TrainingError`,
     `SchemaError` or `DeadInput` for values that cannot be read.
 
-    >>> told({"prompt": "A waltz in A minor", "bpm": 90, "chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}).asked.chords
+    >>> chords = {"chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}
+    >>> told({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
     ('A:min', 'E:7')
-    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": [[0.5, 1.0, 1.5], [3, 1, 2]]}).asked.meter
+    >>> beats = [[0.5, 1.0, 1.5], [3, 1, 2]]
+    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
     3
     """
     caption = text_of(row, CAPTION)
@@ -81,8 +84,9 @@ def told(row: Mapping[str, Any]) -> Told:
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first text among columns; empty where none says anything. Raises `DeadInput` for one that
-    could not be written anywhere.
+    """The first text among columns; empty where none says anything.
+
+    Raises `DeadInput` for one that could not be written anywhere.
     """
     said = next(
         (name for name in names if isinstance(row.get(name), str) and row[name].strip()), None
@@ -103,8 +107,9 @@ def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def _written(value: Any, name: str) -> str:
-    """A value as text. Raises `TrainingError` for whole numbers of more digits than Python
-    writes.
+    """A value as text.
+
+    Raises `TrainingError` for whole numbers of more digits than Python writes.
     """
     try:
         return str(value)
@@ -168,9 +173,7 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times
-    alone.
-    """
+    """Times and numbers of ``[[times], [numbers]]``, ``[[time, number], …]``, or times alone."""
     if (
         not isinstance(value, Sequence)
         or isinstance(value, str)
@@ -189,8 +192,8 @@ def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
         not 1 <= number <= 15 for number in numbers
     ):
         raise SchemaError(
-            "beats are neither two lists, of ascending times and of numbers from 1 on, nor pairs "
-            "of both"
+            "beats are neither two lists, of ascending times "
+            "and of numbers from 1 on, nor pairs of both"
         )
     return times_s, tuple(round(number) for number in numbers)
 

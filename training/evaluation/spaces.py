@@ -52,8 +52,8 @@ def _in_child(function: str, items: Sequence[T], recipe: Recipe) -> list[Vectors
                 vector = None if isinstance(made, Death) else getattr(made, "vector", made)
                 if vector is not None and not np.isfinite(vector).all():
                     raise PipelineError(
-                        f"embedder {recipe.label.embedder} gave a vector that is not finite: "
-                        "another device, or other weights"
+                        f"embedder {recipe.label.embedder} gave a vector "
+                        "that is not finite: another device, or other weights"
                     )
                 found.append(vector)
     return found

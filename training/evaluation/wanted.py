@@ -1,6 +1,4 @@
-"""Prompts for a model to play: captions of held-out samples, and the same with one control
-swapped.
-"""
+"""Prompts for a model to play: held-out captions, and the same with one control swapped."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -14,11 +12,8 @@ from training.evaluation.originals import held_out, originals
 from training.metrics.controls import Controls, stated_controls
 from training.metrics.swapping import swapped_prompts
 
-_KINDS: Final = (
-    CaptionKind.CONTROL,
-    CaptionKind.SOURCE,
-    CaptionKind.PARAPHRASE,
-)  # the first kind that a sample has
+# the first kind that a sample has
+_KINDS: Final = (CaptionKind.CONTROL, CaptionKind.SOURCE, CaptionKind.PARAPHRASE)
 
 
 class Wanted(NamedTuple):

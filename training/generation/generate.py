@@ -1,5 +1,6 @@
-"""A trained model that plays: prompts and controls to sound. The command line, evaluation and the
-flows share it.
+"""A trained model that plays: prompts and controls to sound.
+
+The command line, evaluation and the flows share it.
 
 Shapes: B sounds.
 """
@@ -31,8 +32,9 @@ Wave = npt.NDArray[np.float32]
 
 
 class Score(NamedTuple):
-    """What is to be played: a prompt, and the labels that the sound shall have. The noise it begins
-    as depends on its key and a seed.
+    """What is to be played: a prompt, and the labels that the sound shall have.
+
+    The noise it begins as depends on its key and a seed.
     """
 
     key: str
@@ -97,11 +99,13 @@ class Player(NamedTuple):
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
             raise TrainingError(
-                f"{checkpoint.name} plays through {survey.codec}, but the codec found here is "
-                f"{codec.facts}"
+                f"{checkpoint.name} plays through {survey.codec}, "
+                f"but the codec found here is {codec.facts}"
             )
         model = model_of(recipe, checkpoint)
-        encoder = open_text_encoder(recipe.text.source, str(chosen), recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, str(chosen), recipe.text.max_tokens, recipe.text.encoder
+        )
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 
     def play(

@@ -1,6 +1,4 @@
-"""Pieces that a model played, as files: the sound, and beside it what was asked and with what it
-was made.
-"""
+"""Pieces that a model played, as files: the sound, and what was asked beside it."""
 
 import re
 from pathlib import Path

@@ -47,8 +47,9 @@ class Controls(Record):
         return plain_chords(labels)
 
     def has(self, control: Control) -> bool:
-        """Whether a control is there. Tempo words alone are no tempo: they are scored by
-        themselves.
+        """Whether a control is there.
+
+        Tempo words alone are no tempo: they are scored by themselves.
 
         >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
         (True, False)
@@ -61,8 +62,9 @@ class Controls(Record):
 
 
 def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels spelled canonically, N left out, immediate repeats merged. Raises `SchemaError` for
-    what is no chord.
+    """Labels spelled canonically, N left out, immediate repeats merged.
+
+    Raises `SchemaError` for what is no chord.
     """
     return tuple(
         label

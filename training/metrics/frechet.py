@@ -31,8 +31,8 @@ def fitted(vectors_ND: npt.ArrayLike) -> Gaussian:
     rows = np.asarray(vectors_ND, np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise TrainingError(
-            "a Fréchet distance needs two sets of at least two vectors, not one shaped "
-            f"{rows.shape}"
+            "a Fréchet distance needs two sets of at least "
+            f"two vectors, not one shaped {rows.shape}"
         )
     if not np.isfinite(rows).all():
         raise TrainingError("a Fréchet distance needs finite vectors")
@@ -60,8 +60,10 @@ def distance(one: Gaussian, other: Gaussian) -> float:
     With Cᵢ = Fᵢᵀ Fᵢ the last trace is the sum of the singular values of F₁ F₂ᵀ: no root of a matrix
     is taken, so nothing is added to covariances to make them regular.
 
-    >>> round(distance(of_moments([0.0], [[4.0]]), of_moments([3.0], [[1.0]])), 9)  # (0 - 3)² + (2 - 1)²
+    >>> round(distance(of_moments([0.0], [[4.0]]), of_moments([3.0], [[1.0]])), 9)
     10.0
+
+    That is (0 - 3)² + (2 - 1)².
     """
     shift = one.mean - other.mean
     spread = np.sum(one.factor**2) + np.sum(other.factor**2)
@@ -70,7 +72,8 @@ def distance(one: Gaussian, other: Gaussian) -> float:
 
 
 def frechet_distance(one_ND: npt.ArrayLike, other_MD: npt.ArrayLike) -> float:
-    """The distance of two sets of vectors. It grows as sets get smaller: compare only figures of
-    sets of the same size.
+    """The distance of two sets of vectors.
+
+    It grows as sets get smaller: compare only figures of sets of the same size.
     """
     return distance(fitted(one_ND), fitted(other_MD))

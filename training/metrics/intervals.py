@@ -11,9 +11,8 @@ from pipelines.engine.seeding import generator
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent
 _AT_ONCE: Final = 1_000_000  # values drawn at once
-RESAMPLES: Final = (
-    2000  # Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
-)
+# Efron and Tibshirani (1993): at least 1000 for the ends of a percentile interval
+RESAMPLES: Final = 2000
 
 
 class Interval(NamedTuple):
@@ -28,8 +27,10 @@ def share_interval(hits: float, clips: int) -> Interval:
     """A share with Wilson's score interval (1927): it holds for few clips, and for none or all of
     them. Needs at least one clip.
 
-    >>> tuple(round(end, 3) for end in share_interval(5, 10)), tuple(round(end, 3) for end in share_interval(3, 3))
-    ((0.5, 0.237, 0.763), (1.0, 0.439, 1.0))
+    >>> tuple(round(end, 3) for end in share_interval(5, 10))
+    (0.5, 0.237, 0.763)
+    >>> tuple(round(end, 3) for end in share_interval(3, 3))
+    (1.0, 0.439, 1.0)
     """
     share, extra = hits / clips, _Z**2 / clips
     middle = (share + extra / 2) / (1 + extra)

@@ -1,5 +1,6 @@
-"""When an asked value counts as heard: tempo bins, keys, and chord sequences. Nothing here knows of
-missing labels.
+"""When an asked value counts as heard: tempo bins, keys, and chord sequences.
+
+Nothing here knows of missing labels.
 """
 
 from bisect import bisect_left
@@ -31,7 +32,8 @@ def tempo_bin(bpm: float) -> int:
 def same_or_relative(asked: Key, heard: Key) -> bool:
     """Whether the key heard is the one asked for or has the same signature.
 
-    >>> same_or_relative(Key.parse("C major"), Key.parse("A minor")), same_or_relative(Key.parse("C major"), Key.parse("Eb minor"))
+    >>> asked, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
+    >>> same_or_relative(asked, relative), same_or_relative(asked, other)
     (True, False)
     """
     return heard in (asked, asked.relative())
@@ -43,7 +45,8 @@ def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
 
     For C major it takes E flat minor, for A minor F sharp major.
 
-    >>> same_or_wrong_relative(Key.parse("A minor"), Key.parse("F# major")), same_or_wrong_relative(Key.parse("A minor"), Key.parse("C"))
+    >>> asked, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
+    >>> same_or_wrong_relative(asked, wrong), same_or_wrong_relative(asked, relative)
     (True, False)
     """
     if heard == asked:
@@ -71,8 +74,9 @@ def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
 
 
 def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """As the published code has it: how many asked items from the first on are heard in order. One
-    that is missing ends the count.
+    """As the published code has it: how many asked items from the first on are heard in order.
+
+    One that is missing ends the count.
 
     >>> beginning_in_order("abcd", "xaxb"), beginning_in_order("abcd", "bcd")
     (2, 0)

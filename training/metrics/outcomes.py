@@ -5,8 +5,8 @@ The published figures follow from what the published code does, where it departs
 described:
 
 - A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as
-  well; one without a tempo, or without a
-  meter, is left out of TB and TBT, or of BM. Here a label that the annotators leave empty is a miss.
+  well; one without a tempo, or without a meter, is left out of TB and TBT, or of BM. Here a label
+  that the annotators leave empty is a miss.
 - CKD takes the relative key in the wrong direction.
 - ECM counts asked chords from the first on and stops at the first that is missing. Here it is the
   longest common subsequence.
@@ -75,9 +75,10 @@ OF_CONTROL: Final = {
     ),
     Metric.BM: Control.METER,
 }
+# of clips; others are means
 SHARES: Final = frozenset(
     (Metric.TB, Metric.TBT, Metric.TW, Metric.CK, Metric.CKD, Metric.PCM, Metric.BM)
-)  # of clips; others are means
+)
 Scores = Mapping[Metric, float]  # within [0, 1]; a metric is missing where the clip does not count
 
 
@@ -92,9 +93,13 @@ def scores(asked: Controls, heard: Controls, variant: Variant = Variant.CORRECTE
     """How a clip fares by each metric that its prompt has something to say to.
 
     >>> asked = Controls(bpm=120, key={"tonic": 0, "mode": "major"}, chords=("C:maj", "G:maj"))
-    >>> found = scores(asked, Controls(bpm=138, key={"tonic": 9, "mode": "minor"}, chords=("G:maj", "C:maj7", "G:maj")))
-    >>> {name.value: round(value, 2) for name, value in found.items()}
-    {'TB': 1.0, 'TBT': 1.0, 'CK': 0.0, 'CKD': 1.0, 'PCM': 0.0, 'ECM': 0.5, 'CMO': 0.5, 'CMOT': 1.0, 'CP': 0.67, 'CPT': 1.0}
+    >>> key = {"tonic": 9, "mode": "minor"}
+    >>> heard = Controls(bpm=138, key=key, chords=("G:maj", "C:maj7", "G:maj"))
+    >>> found = {name.value: round(value, 2) for name, value in scores(asked, heard).items()}
+    >>> [found[name] for name in ("TB", "TBT", "CK", "CKD")]
+    [1.0, 1.0, 0.0, 1.0]
+    >>> [found[name] for name in ("PCM", "ECM", "CMO", "CMOT", "CP", "CPT")]
+    [0.0, 0.5, 0.5, 1.0, 0.67, 1.0]
     """
     return _corrected(asked, heard) if variant is Variant.CORRECTED else _published(asked, heard)
 

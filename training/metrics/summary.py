@@ -10,9 +10,8 @@ from training.metrics.controls import Controls
 from training.metrics.intervals import mean_interval, share_interval
 from training.metrics.outcomes import MEANING, OF_CONTROL, SHARES, Metric, Scores, Variant, scores
 
-_OTHERS: Final = (
-    20  # of each prompt: the mean over them is sure enough to tell a system from chance
-)
+# of each prompt: the mean over them is sure enough to tell a system from chance
+_OTHERS: Final = 20
 
 
 class Figure(Record):
@@ -47,7 +46,8 @@ def control_figures(
     """Each metric over the clips that count for it; a metric for which none does is not among them.
 
     >>> waltz, silent = Controls(meter=3), Controls()
-    >>> [(one.name, one.value, one.clips) for one in control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])]
+    >>> found = control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])
+    >>> [(one.name, one.value, one.clips) for one in found]
     [('BM', 0.5, 2)]
     """
     listed = list(pairs)

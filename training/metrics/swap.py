@@ -130,6 +130,7 @@ def followed_own(pair: Swapped, control: Control) -> bool:
 
 def nearness(asked: Controls, heard: Controls, control: Control) -> float:
     """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
+
     Tempo: the ratio of the two.
     """
     if not (asked.has(control) and heard.has(control)):

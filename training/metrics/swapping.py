@@ -57,8 +57,10 @@ def other_value(asked: Controls, control: Control) -> Controls | None:
     Chords: the same in reverse, in the same key. None where nothing is asked for; where chords read
     the same backwards; and for a key beside chords, which would contradict them.
 
-    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm, other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
-    (135.0, 'F# minor')
+    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm
+    135.0
+    >>> other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
+    'F# minor'
     """
     if not asked.has(control):
         return None
@@ -83,9 +85,11 @@ def swapped_prompt(
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
-    >>> swapped_prompt("A rock song at 90 BPM. The key is C major.", Controls(), Control.TEMPO, Controls(bpm=140)).caption
+    >>> fast = Controls(bpm=140)
+    >>> stated = "A rock song at 90 BPM. The key is C major."
+    >>> swapped_prompt(stated, Controls(), Control.TEMPO, fast).caption
     'A rock song at 140 BPM. The key is C major.'
-    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, Controls(bpm=140)).caption
+    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, fast).caption
     'A rock song. The tempo is 140 BPM.'
     """
     before = stated_controls(caption)
@@ -94,8 +98,8 @@ def swapped_prompt(
         if stated_controls(made) == wanted:
             return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
     raise TrainingError(
-        f"the {control} of {caption!r} cannot be changed by itself: its words state it together "
-        "with something else"
+        f"the {control} of {caption!r} cannot be changed by itself: "
+        "its words state it together with something else"
     )
 
 

@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
-Classifier = Callable[
-    [Vectors], Array
-]  # embeddings of clips to class probabilities: (N, D) to (N, C), rows that add up to 1
+# embeddings of clips to class probabilities: (N, D) to (N, C), rows that add up to 1
+Classifier = Callable[[Vectors], Array]
 _LEAST: Final = 1e-8  # a class that a model calls impossible is not infinitely far
-_SHARPNESS: Final = (
-    1 / 0.07
-)  # what similarities are multiplied with before the softmax: CLIP's temperature (Radford et al., 2021)
+# what similarities are multiplied with before the softmax: CLIP's temperature (Radford et al.,
+# 2021)
+_SHARPNESS: Final = 1 / 0.07
 # Instruments, voices and genres that tag sets of music agree on, such as MagnaTagATune's fifty.
 CLASSES: Final = (
     "acoustic guitar",

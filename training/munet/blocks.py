@@ -13,9 +13,8 @@ from training.conditions.embeddings import sinusoids
 from training.munet.attention import AttentionSite, Context
 from training.munet.config import MuNetConfig
 
-STEP_WIDER: Final = (
-    4  # the step's embedding is four times as wide as the finest level, as in latent diffusion
-)
+# the step's embedding is four times as wide as the finest level, as in latent diffusion
+STEP_WIDER: Final = 4
 _SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 
 

@@ -10,9 +10,8 @@ from schemas.record import Record
 from training.conditions import Condition
 from training.errors import TrainingError
 
-WIDEST: Final = (
-    65_536  # recipes come with models of others too: beyond this, shapes alone are no small matter
-)
+# recipes come with models of others too: beyond this, shapes alone are no small matter
+WIDEST: Final = 65_536
 CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
@@ -75,10 +74,10 @@ class MuNetConfig(Record):
         None,
         gt=0,
         description=(
-            "Latent frames a second. Where given, a frame looks at beats and chords by how far "
-            "from it they are (rotary attention, of keys and values), at no cost in parameters. "
-            "None, as published: it has to find out when it is from the padding of the "
-            "convolutions."
+            "Latent frames a second. Where given, a frame looks at beats "
+            "and chords by how far from it they are (rotary attention, "
+            "of keys and values), at no cost in parameters. None, as published: "
+            "it has to find out when it is from the padding of the convolutions."
         ),
     )
     seconds: bool = Field(
@@ -98,8 +97,8 @@ class MuNetConfig(Record):
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
                 raise SchemaError(
-                    f"width {width} is no multiple of norm_groups {self.norm_groups} and "
-                    f"head_width {self.head_width}"
+                    f"width {width} is no multiple of norm_groups "
+                    f"{self.norm_groups} and head_width {self.head_width}"
                 )
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
             raise SchemaError(
@@ -109,9 +108,7 @@ class MuNetConfig(Record):
         return self
 
     def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without the attention to beats and chords, to
-        compare with.
-        """
+        """The control-blind twin: the same net without attention to beats and chords."""
         return self.replaced(controls=())
 
 

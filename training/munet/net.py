@@ -18,9 +18,7 @@ from training.munet.config import MuNetConfig
 
 
 class _Level(nn.Module):
-    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none at the
-    end.
-    """
+    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none."""
 
     def __init__(self, layers: list[Layer], onward: Shrink | Grow | None) -> None:
         super().__init__()
@@ -57,8 +55,9 @@ class MuNet(nn.Module):
         context: Context,
         seconds_B2: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The prediction, shaped as the latent. `seconds_B2`: start of the clip and length of its
-        song, or none if unknown.
+        """The prediction, shaped as the latent.
+
+        `seconds_B2`: start of the clip and length of its song, or none if unknown.
         """
         self._check(x_BCTF, context, seconds_B2)
         step_BE = self.step(steps_B, seconds_B2)
@@ -95,9 +94,8 @@ class MuNet(nn.Module):
         """When each frame of a level is, if frames are to know."""
         if self.config.frame_rate_hz is None:
             return None
-        frames_T = (
-            torch.arange(frames, device=device) * 2**depth
-        )  # the frame of the latent that each is centred on
+        # the frame of the latent that each is centred on
+        frames_T = torch.arange(frames, device=device) * 2**depth
         times_s_T: torch.Tensor = (frames_T + 0.5) / self.config.frame_rate_hz
         return times_s_T
 
@@ -120,8 +118,8 @@ class MuNet(nn.Module):
         ]
         if missing:
             raise TrainingError(
-                f"no tokens for {', '.join(missing)}; a net that is to do without is made from "
-                "config.blind()"
+                f"no tokens for {', '.join(missing)}; "
+                "a net that is to do without is made from config.blind()"
             )
         if seconds_B2 is not None and not self.config.seconds:
             raise TrainingError("this net is not told seconds: its configuration has seconds=False")

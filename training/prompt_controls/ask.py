@@ -67,8 +67,8 @@ def asked(
     - Key (``F# major``, ``Am``, or a mode alone): else the key that fits the stated chords; else
       drawn as often as the corpus has it.
     - Chords, as `training.prompt_controls.chart.read_chart` reads them: a bar each, from the top
-      again to the end; those with times in the caption
-      begin then. Else a phrase of four is drawn from what follows what in the corpus, in the key, each as long as is usual there.
+      again to the end; those with times in the caption begin then. Else a phrase of four is drawn
+      from what follows what in the corpus, in the key, each as long as is usual there.
 
     With `predictors`, tempo, meter, mode and chords that nobody states are theirs; the tonic of a
     key is drawn all the same.
@@ -252,9 +252,10 @@ class _Asking(NamedTuple):
             return ()
         other = best_key(chords)
         return (
-            f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} of "
-            "their notes, "
-            f"that of {other.name} {fit(chords, other):.0%}",
+            (
+                f"{key.name} is at odds with the chords: its scale holds {fit(chords, key):.0%} "
+                f"of their notes, that of {other.name} {fit(chords, other):.0%}"
+            ),
         )
 
     def _first_beat(self, beats_per_bar: int) -> FirstBeat:

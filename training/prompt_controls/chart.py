@@ -13,9 +13,8 @@ from schemas.errors import SchemaError
 from schemas.pitch import Key
 from training.errors import TrainingError
 
-_SEPARATORS: Final = re.compile(
-    r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+"
-)  # a dash parts chords, but not "C-7"
+# a dash parts chords, but not "C-7"
+_SEPARATORS: Final = re.compile(r"(?:[\s,;→>]|[-–—]+(?=[\s>]|[A-GN]))+")
 _TIMES: Final = re.compile(r"(.+):(\d{1,2})")
 _NO_CHORD_SIGNS: Final = ("N", "NC", "N.C.", "N.C")
 MAX_BARS_OF_ONE: Final = 16
@@ -68,8 +67,8 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
     cells = [cell for cell in cells if cell]
     if not cells:
         raise TrainingError(
-            f"{flag} {text!r} names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' "
-            "with bar lines"
+            f"{flag} {text!r} names no chord: expected such "
+            "as 'Am F C G', or 'Dm7 G7 | Cmaj7' with bar lines"
         )
     has_lines = "|" in text
     bars: list[tuple[str, ...]] = []
@@ -83,8 +82,8 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
         if has_lines and len(symbols) > 1:
             if any(one.has_count for one in symbols):
                 raise TrainingError(
-                    f"{flag} {' '.join(cell)!r}: within a bar of several chords none can be "
-                    "given a number of bars"
+                    f"{flag} {' '.join(cell)!r}: within a bar "
+                    "of several chords none can be given a number of bars"
                 )
             bars.append(tuple(one.label for one in symbols))
         else:
@@ -113,8 +112,8 @@ def _counted(symbol: str, place: int, flag: str) -> _Counted:
     bars = int(times[2]) if times else 1
     if not 1 <= bars <= MAX_BARS_OF_ONE:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) lasts {bars} bars: expected 1 to "
-            f"{MAX_BARS_OF_ONE}"
+            f"{flag}: {symbol!r} (the {_ordinal(place)}) "
+            f"lasts {bars} bars: expected 1 to {MAX_BARS_OF_ONE}"
         )
     return _Counted(label, bars, times is not None)
 

@@ -22,9 +22,8 @@ from training.prompt_controls.wishes import Source, signature
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
 STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is right by definition
-GUESSED_CONFIDENCE: Final = (
-    0.5  # of what was worked out or filled in; no measured figure, it says that nobody asked for it
-)
+# of what was worked out or filled in; no measured figure, it says that nobody asked for it
+GUESSED_CONFIDENCE: Final = 0.5
 
 
 class Came(Record):
@@ -68,8 +67,11 @@ class Asked(Record):
         """Lines for a reader: each control with where it comes from, then the notes.
 
         >>> from training.prompt_controls.ask import asked
-        >>> asked("A waltz at 80 BPM", bpm=90, duration_s=4, chords="Am F").told()[3:]
-        ('chords Am F (flag)', "note: --bpm 90 stands against '80 BPM' in the caption: the flag is taken")
+        >>> lines = asked("A waltz at 80 BPM", bpm=90, duration_s=4, chords="Am F").told()
+        >>> lines[3]
+        'chords Am F (flag)'
+        >>> lines[4]
+        "note: --bpm 90 stands against '80 BPM' in the caption: the flag is taken"
         """
         key = self.labels.key.key
         chords = in_symbols([segment.label for segment in self.labels.chords.segments], key)

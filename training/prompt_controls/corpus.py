@@ -1,5 +1,6 @@
-"""What is usual in a corpus: the counts that fill what a caption leaves open. They are stored
-beside a checkpoint.
+"""What is usual in a corpus: the counts that fill what a caption leaves open.
+
+They are stored beside a checkpoint.
 """
 
 from collections.abc import Mapping
@@ -43,15 +44,14 @@ KeyName = Annotated[str, AfterValidator(_checked_key)]
 
 class Harmony(Record):
     """Chords of one mode, each as semitones above the tonic and its quality: ``0:min``, ``8:maj``.
+
     Inversions count as root positions.
     """
 
-    first: dict[
-        RelativeChord, Count
-    ]  # the first chord of a clip, which may begin anywhere in its song
-    follows: dict[
-        RelativeChord, dict[RelativeChord, Count]
-    ]  # chord → the next, another one; the most frequent pairs alone
+    # the first chord of a clip, which may begin anywhere in its song
+    first: dict[RelativeChord, Count]
+    # chord → the next, another one; the most frequent pairs alone
+    follows: dict[RelativeChord, dict[RelativeChord, Count]]
     progressions: dict[str, Count]  # four chords in a row, spaces between; the most frequent alone
 
 
@@ -63,20 +63,16 @@ class CorpusStatistics(Record):
     is used to.
     """
 
-    samples: int = Field(
-        ge=0
-    )  # looked at; 0 where nothing was counted and the figures are common knowledge
-    tempos: dict[
-        Annotated[int, Field(ge=UNSURE_METER, le=MAX_METER)], dict[Bpm, Count]
-    ]  # beats per bar (0: unsure) → BPM, rounded → samples
+    # looked at; 0 where nothing was counted and the figures are common knowledge
+    samples: int = Field(ge=0)
+    # beats per bar (0: unsure) → BPM, rounded → samples
+    tempos: dict[Annotated[int, Field(ge=UNSURE_METER, le=MAX_METER)], dict[Bpm, Count]]
     meters: dict[Beat, Count]  # beats per bar → samples
     keys: dict[KeyName, Count]  # "A minor" → samples
-    beats_per_chord: dict[
-        Beat, dict[Beat, Count]
-    ]  # beats per bar → beats that a chord lasts → chords
-    first_beats: dict[
-        Beat, dict[Annotated[int, Field(ge=0, le=MAX_FIRST_BEAT_MS)], Count]
-    ]  # number of the first beat in its bar → when it falls, in ms → samples
+    # beats per bar → beats that a chord lasts → chords
+    beats_per_chord: dict[Beat, dict[Beat, Count]]
+    # number of the first beat in its bar → when it falls, in ms → samples
+    first_beats: dict[Beat, dict[Annotated[int, Field(ge=0, le=MAX_FIRST_BEAT_MS)], Count]]
     harmony: dict[Mode, Harmony]
 
     def joined(self, other: "CorpusStatistics") -> "CorpusStatistics":

@@ -1,5 +1,6 @@
-"""Counting what is usual in a corpus, sample by sample. Memory is bounded: there are counters
-alone, and rare progressions are let go.
+"""Counting what is usual in a corpus, sample by sample.
+
+Memory is bounded: there are counters alone, and rare progressions are let go.
 """
 
 from collections import Counter, defaultdict
@@ -46,8 +47,9 @@ class _Length(NamedTuple):
 
 
 def corpus_statistics(samples: Iterable[Sample]) -> CorpusStatistics:
-    """What is usual in these samples, which are to be those of the train split. The same samples in
-    the same order give the same.
+    """What is usual in these samples, which are to be those of the train split.
+
+    The same samples in the same order give the same.
     """
     counts = CorpusCounts()
     for sample in samples:
@@ -56,8 +58,9 @@ def corpus_statistics(samples: Iterable[Sample]) -> CorpusStatistics:
 
 
 class CorpusCounts:
-    """Counters that samples are added to. Labels that are empty, or less sure than the limits
-    above, are not counted.
+    """Counters that samples are added to.
+
+    Labels that are empty, or less sure than the limits above, are not counted.
     """
 
     def __init__(self) -> None:

@@ -26,9 +26,8 @@ _METRONOME_BPM: Final = (40.0, 208.0)
 _SLOWEST_BPM: Final = 20.0
 _FASTEST_BPM: Final = 400.0  # what the parser of captions takes for a tempo
 PHRASE_CHORDS: Final = 4  # the commonest length of a loop in popular music
-_USUAL_SHARE: Final = (
-    0.5  # clips are cut anywhere in a song; only where half of them begin alike is that a habit
-)
+# clips are cut anywhere in a song; only where half of them begin alike is that a habit
+_USUAL_SHARE: Final = 0.5
 
 
 class Filled(NamedTuple, Generic[V]):

@@ -117,8 +117,8 @@ def laid_chart(chart: Chart, grid: Grid) -> Laid:
         labels = chart.bars[number % len(chart.bars)]
         if len(labels) > grid.beats_per_bar:
             raise TrainingError(
-                f"bar {number % len(chart.bars) + 1} of the chords, {in_symbols(labels)!r}, has "
-                f"{len(labels)} chords: "
+                f"bar {number % len(chart.bars) + 1} of the chords, "
+                f"{in_symbols(labels)!r}, has {len(labels)} chords: "
                 f"expected at most one for each of its {grid.beats_per_bar} beats"
             )
         end = starts[number + 1] if number + 1 < len(starts) else len(grid.times_s)
@@ -139,9 +139,8 @@ def _squeezed(chart: Chart, grid: Grid) -> list[LaidChord]:
     labels, beats = [bar[0] for bar in chart.bars], len(grid.times_s)
     if len(labels) > beats:
         raise TrainingError(
-            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat holds "
-            "one chord at most: "
-            "ask for fewer chords, a faster tempo or a longer duration"
+            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat "
+            "holds one chord at most: ask for fewer chords, a faster tempo or a longer duration"
         )
     return [LaidChord(number * beats // len(labels), label) for number, label in enumerate(labels)]
 

@@ -38,8 +38,12 @@ def best_key(chords: Sequence[Chord], mode: Mode | None = None) -> Key:
     Of equals the key of the first chord's root is taken, then the major one. Needs at least one
     chord.
 
-    >>> [best_key([Chord.parse_symbol(one) for one in text.split()]).name for text in ("Am F C G", "C G Am F", "Dm7 G7 Cmaj7")]
-    ['A minor', 'C major', 'C major']
+    >>> best_key([Chord.parse_symbol(one) for one in ("Am", "F", "C", "G")]).name
+    'A minor'
+    >>> best_key([Chord.parse_symbol(one) for one in ("C", "G", "Am", "F")]).name
+    'C major'
+    >>> best_key([Chord.parse_symbol(one) for one in ("Dm7", "G7", "Cmaj7")]).name
+    'C major'
     """
     keys = [
         Key(tonic=tonic, mode=one) for one in Mode for tonic in range(12) if mode in (None, one)

@@ -32,6 +32,7 @@ class PredictedChord(NamedTuple):
 
 class Predictor(Protocol):
     """Answers for what a request leaves open: the likeliest where `draws` is none, else one drawn.
+
     The same arguments, the same answer.
     """
 

@@ -32,9 +32,8 @@ class Source(StrEnum):
     FLAG = "flag"
     CAPTION = "caption"
     CHORDS = "chords"  # a key worked out from chords that a flag or the caption states
-    PREDICTED = (
-        "predicted"  # nobody says: what a learned predictor takes from the rest of the caption
-    )
+    # nobody says: what a learned predictor takes from the rest of the caption
+    PREDICTED = "predicted"
     CORPUS = "corpus"  # nobody says: what is usual in the corpus
     DEFAULT = "default"  # nobody says, and nothing was counted: common knowledge
 
@@ -77,8 +76,9 @@ def read_wishes(
     key: str | None = None,
     chords: str | None = None,
 ) -> Wishes:
-    """What flags and a caption ask for. A flag wins over the caption; what loses is named in the
-    notes.
+    """What flags and a caption ask for.
+
+    A flag wins over the caption; what loses is named in the notes.
 
     Raises `TrainingError` for a flag that cannot be read.
     """
@@ -187,8 +187,8 @@ def _meter_flag(meter: str | int | None) -> Fact | None:
     found = _SIGNATURE.fullmatch(str(meter))
     if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', '3/4', '6/8', or "
-            f"{_BEATS[0]} to {_BEATS[1]} beats"
+            f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
+            f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
     return Fact(kind=FactKind.METER, value=str(int(found[1])), sentence=0)
 

@@ -1,5 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened, and all that sampling
-needs.
+"""Checkpoints: all that a run needs to go on, and all that sampling needs.
 
 A run's folder, local or remote::
 
@@ -8,9 +7,10 @@ A run's folder, local or remote::
       ema.safetensors       averaged weights: those that play
       optimizer.pt          moments
       recipe.json           the training recipe
-      corpus.json           sentences per prompt, statistics that fill what a prompt leaves open, what the latents are
-      state.json            step, counts, the SHA-256 of each of the others, and its own seal; written last: a checkpoint without
-                            it is not one
+      corpus.json           sentences per prompt, statistics that fill what a prompt leaves open,
+                            what the latents are
+      state.json            step, counts, the SHA-256 of each of the others, and its own seal;
+                            written last: a checkpoint without it is not one
 
 There is no random state and no place in the data to keep: every draw depends on the seed and the
 step.
@@ -60,9 +60,8 @@ class State(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
-    files: dict[str, str] = Field(
-        {}
-    )  # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+    # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
+    files: dict[str, str] = Field({})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,8 +73,9 @@ class State(Record):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint by its place. Whatever is asked of it raises `TrainingError`, naming the file,
-    where that cannot be read.
+    """A checkpoint by its place.
+
+    Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read.
     """
 
     store: Store
@@ -96,8 +96,8 @@ class Checkpoint(NamedTuple):
         strange = next((key for key, value in found.items() if not value.isfinite().all()), "")
         if strange:
             raise TrainingError(
-                f"{self.name}/{name} holds numbers that are not finite, such as in {strange}: "
-                "its disk or its writer failed"
+                f"{self.name}/{name} holds numbers that are not finite, "
+                f"such as in {strange}: its disk or its writer failed"
             )
         return found
 
@@ -120,8 +120,9 @@ class Checkpoint(NamedTuple):
             raise TrainingError(f"{self.name}/{name} is not JSON: {error}") from error
 
     def record(self, name: str, kind: type[R]) -> R:
-        """A record from a JSON file of it. Raises `TrainingError` where it is another kind's, or
-        another version's.
+        """A record from a JSON file of it.
+
+        Raises `TrainingError` where it is another kind's, or another version's.
         """
         try:
             return kind.model_validate(self.json(name))
@@ -129,8 +130,8 @@ class Checkpoint(NamedTuple):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise TrainingError(
-                f"{self.name}/{name} is not of a model that this version trains: {where}: "
-                f"{first['msg']}"
+                f"{self.name}/{name} is not of a model that "
+                f"this version trains: {where}: {first['msg']}"
             ) from error
 
     def state(self) -> State:
@@ -160,9 +161,7 @@ class Checkpoint(NamedTuple):
             self.weights(name)
 
     def _check_archive(self, name: str) -> None:
-        """By the checksums that an archive of torch's has of each part, which torch does not
-        compare.
-        """
+        """By the checksums of each part of torch's archive, which torch does not compare."""
         try:
             with self.store.open(self.file(name)) as opened, zipfile.ZipFile(opened) as archive:
                 damaged = archive.testzip()
@@ -260,8 +259,9 @@ def _state_seal(state: Mapping[str, Any]) -> str:
 
 
 def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:
-    """What is wrong with a checkpoint; empty where it is what was written. Of its files, those that
-    are wanted are read (none: all).
+    """What is wrong with a checkpoint; empty where it is what was written.
+
+    Of its files, those that are wanted are read (none: all).
     """
     try:
         state = checkpoint.state()
@@ -277,8 +277,9 @@ def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str
 
 
 def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
-    """The last checkpoint of a run that is what was written. Raises `TrainingError` where there are
-    some, and none is whole.
+    """The last checkpoint of a run that is what was written.
+
+    Raises `TrainingError` where there are some, and none is whole.
     """
     damaged: list[Damaged] = []
     for one in reversed(whole_ones(store)):
@@ -334,8 +335,8 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
         raise TrainingError(f"{target} cannot be read: {error}") from error
     if found.whole is None:
         raise TrainingError(
-            f"{target} holds no checkpoint: name the folder of a training run, or one of its "
-            "checkpoints/step-…"
+            f"{target} holds no checkpoint: name the folder "
+            "of a training run, or one of its checkpoints/step-…"
         )
     for one in found.damaged:
         _LOG.error("%s", one.line)

@@ -33,9 +33,8 @@ class DatasetFacts(Record):
     target: str
     samples: int
     name: str = ""
-    sha256: str = (
-        ""  # of its dataset.json: names the recipe, versions and shards; empty for shards of others
-    )
+    # of its dataset.json: names the recipe, versions and shards; empty for shards of others
+    sha256: str = ""
     obbligato: str = ""  # what built it
     sources: dict[str, int] = Field(default_factory=dict)  # clips by licence
     tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
@@ -44,9 +43,8 @@ class DatasetFacts(Record):
 class Survey(Record):
     """What is known of the corpora of a run; kept beside its checkpoints."""
 
-    datasets: tuple[
-        DatasetFacts, ...
-    ]  # also those that were learned from before the present ones, which come last
+    # also those that were learned from before the present ones, which come last
+    datasets: tuple[DatasetFacts, ...]
     codec: CodecFacts
     latents: bool  # the shards hold them; else audio is encoded as it is read
     mean_sentences: float
@@ -62,8 +60,9 @@ class Standing(NamedTuple):
 
 
 def standing(target: str) -> Standing:
-    """A corpus by its place. Raises `TrainingError` where it has no samples of train, or cannot be
-    read.
+    """A corpus by its place.
+
+    Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
     places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
@@ -94,15 +93,16 @@ def standing(target: str) -> Standing:
 def surveyed(
     corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float
 ) -> Survey:
-    """Look at up to `limit` samples, drawn from all corpora alike. Raises `BadData` where more than
-    a share of them are unusable.
+    """Look at up to `limit` samples, drawn from all corpora alike.
+
+    Raises `BadData` where more than a share of them are unusable.
     """
     samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
-            f"{len(samples) - len(good)} of {len(samples)} samples looked at are unusable (limit "
-            f"{unusable:.1%}): "
+            f"{len(samples) - len(good)} of {len(samples)} samples "
+            f"looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
     return Survey(
@@ -139,8 +139,9 @@ def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
 
 
 def dataset_json(target: str) -> bytes:
-    """The dataset.json of a build; empty for other shards. Raises `TrainingError` where it cannot
-    be read.
+    """The dataset.json of a build; empty for other shards.
+
+    Raises `TrainingError` where it cannot be read.
     """
     store = Store(target)
     try:

@@ -10,21 +10,20 @@ from training.run.parallel import own
 
 
 class Ema:
-    """An exponential moving average of a model's parameters; of its own share where processes hold
-    shares.
-    """
+    """An exponential moving average of a model's parameters, or of this process's share."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self._own = [
-            own(parameter.detach()) for parameter in model.parameters()
-        ]  # the same memory: they follow training
+        # the same memory: they follow training
+        self._own = [own(parameter.detach()) for parameter in model.parameters()]
         self._averages = [value.clone() for value in self._own]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After a step from 0. In early steps the decay is (1 + step) / (10 + step), so that the
-        first weights are soon forgotten.
+        """After a step from 0.
+
+        In early steps the decay is (1 + step) / (10 + step), so that the first weights are soon
+        forgotten.
         """
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._own, 1 - decay)

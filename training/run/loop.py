@@ -1,5 +1,6 @@
-"""A training run, from its recipe to its last checkpoint. The same call again goes on where the
-last one stopped.
+"""A training run, from its recipe to its last checkpoint.
+
+The same call again goes on where the last one stopped.
 
 Which sample comes when, its prompt, its noise: all depend on the seed and the step. So a run that
 was killed and resumed is, on a CPU, the same to the bit as one that was not.
@@ -67,8 +68,8 @@ def train(
     store = Store(out)
     if not store.is_local:
         raise TrainingError(
-            f"{store.url}: a run is written to a local folder, such as a mounted disk; shards "
-            "may be remote"
+            f"{store.url}: a run is written to a local folder, "
+            "such as a mounted disk; shards may be remote"
         )
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
         if world.is_first:
@@ -102,7 +103,9 @@ class _Run:
         self.tell: Tell = tell if world.is_first else _silent
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
-        encoder = open_text_encoder(recipe.text.source, str(world.device), recipe.text.max_tokens)
+        encoder = open_text_encoder(
+            recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
+        )
         _check_fit(recipe, codec, encoder.width)
         found = world.told(lambda: beginning(recipe, store, codec.facts))
         self.survey, self.damaged = found.survey, set(found.damaged)
@@ -114,9 +117,8 @@ class _Run:
         self.first_step, self.unusable = (
             self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
         )
-        self.reasons: list[
-            str
-        ] = []  # why samples of this process could not be used, of the first few
+        # why samples of this process could not be used, of the first few
+        self.reasons: list[str] = []
         world.wait()  # nobody writes a checkpoint while another still reads the last one
 
     def go(self, stop: Callable[[], bool]) -> Trained:
@@ -161,9 +163,9 @@ class _Run:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: lower "
-                "data.micro_batch, or set "
-                "run.checkpointing=true. The run goes on from its last checkpoint"
+                f"{self.recipe.data.micro_batch} samples do not fit in memory at once: "
+                "lower data.micro_batch, or set run.checkpointing=true. "
+                "The run goes on from its last checkpoint"
             ) from error
 
     @contextmanager
@@ -286,9 +288,8 @@ def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
     what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (
         f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps "
-        f"of {recipe.data.batch} samples, "
-        f"{recipe.run.steps * recipe.data.batch / samples:.3g} epochs · {world.ranks} × "
-        f"{world.device.type}, {recipe.run.precision}"
+        f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
+        f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
 
 
@@ -309,15 +310,14 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
     facts = codec.facts
     if facts.channels != recipe.model.latent_channels:
         raise TrainingError(
-            f"{facts.name} makes latents of {facts.channels} channels, but the model takes "
-            f"{recipe.model.latent_channels}: "
+            f"{facts.name} makes latents of {facts.channels} channels, "
+            f"but the model takes {recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
         )
     if text_width != recipe.model.text_width:
         raise TrainingError(
-            f"the text encoder's states are {text_width} wide, but the model takes "
-            f"{recipe.model.text_width}: "
-            f"set model.text_width={text_width}"
+            f"the text encoder's states are {text_width} wide, but the model "
+            f"takes {recipe.model.text_width}: set model.text_width={text_width}"
         )
 
 

@@ -61,9 +61,8 @@ class Journal:
         mfu = "" if pace.mfu is None else f" · MFU {pace.mfu:.1%}"
         self._tell(
             f"step {step} of {pace.steps} · loss {figures.loss:.4f} · gradient "
-            f"{figures.gradient_norm:.2f} · "
-            f"{pace.samples_per_s:.3g} samples/s · {pace.waiting_share:.1%} waiting for "
-            f"data{mfu} · {pace.left}"
+            f"{figures.gradient_norm:.2f} · {pace.samples_per_s:.3g} samples/s "
+            f"· {pace.waiting_share:.1%} waiting for data{mfu} · {pace.left}"
         )
 
     def validation(self, step: int, loss: float) -> None:
@@ -97,9 +96,8 @@ def spectrogram_picture(wave: Wave) -> npt.NDArray[np.uint8]:
         np.maximum(power / max(float(power.max()), 1e-12), 10 ** (_FLOOR_DB / 10))
     )
     grey = ((level_db - _FLOOR_DB) / -_FLOOR_DB * 255).astype(np.uint8)
-    return np.ascontiguousarray(
-        grey[: _WINDOW // 4 + 1][::-1]
-    )  # up to a quarter of the rate: where music is
+    # up to a quarter of the rate: where music is
+    return np.ascontiguousarray(grey[: _WINDOW // 4 + 1][::-1])
 
 
 def _mirror(project: str, folder: str) -> None:
@@ -108,8 +106,8 @@ def _mirror(project: str, folder: str) -> None:
         import wandb
     except ImportError as error:
         raise TrainingError(
-            "run.wandb names a project, but wandb is not installed: pip install wandb, or leave "
-            "it empty"
+            "run.wandb names a project, but wandb is not installed: "
+            "pip install wandb, or leave it empty"
         ) from error
     place = Path(folder).resolve()
     # other folders of that name are other runs

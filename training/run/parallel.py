@@ -26,9 +26,8 @@ from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
 _HERE: Final = ("127.0.0.1", "localhost")
-_PATIENCE: Final = timedelta(
-    minutes=60
-)  # of all others while the first surveys corpora, or writes gigabytes to a slow disk
+# of all others while the first surveys corpora, or writes gigabytes to a slow disk
+_PATIENCE: Final = timedelta(minutes=60)
 
 
 class World(NamedTuple):
@@ -50,8 +49,9 @@ class World(NamedTuple):
         return numbers
 
     def told(self, look: Callable[[], T]) -> T:
-        """What the first process finds, in all of them. Where its look raises, the others raise
-        `TrainingError`.
+        """What the first process finds, in all of them.
+
+        Where its look raises, the others raise `TrainingError`.
         """
         if self.ranks == 1:
             return look()
@@ -60,7 +60,7 @@ class World(NamedTuple):
         if self.is_first:
             try:
                 answer[0] = look()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
                 raised, answer[1] = error, str(error) or repr(error)
         dist.broadcast_object_list(answer, device=self.device)
         if raised is not None:
@@ -86,8 +86,9 @@ class World(NamedTuple):
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The world this process was started in. Raises `TrainingError` where a GPU is asked for and
-    there is none.
+    """The world this process was started in.
+
+    Raises `TrainingError` where a GPU is asked for and there is none.
     """
     rank, ranks, local = (
         int(os.environ.get(name, default))
@@ -104,21 +105,20 @@ def joined(device: str) -> Iterator[World]:
 
 
 def _meet(backend: str, rank: int, ranks: int) -> None:
-    """Join the process group. Raises `OSError` where the port that processes of one machine were
-    given is taken.
+    """Join the process group.
+
+    Raises `OSError` where the port that processes of one machine were given is taken.
     """
     address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
     is_here = address in _HERE and port.isdigit()
     if is_here or os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
-    if (
-        not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    ):  # machines find each other; torchrun has its own store
+    # machines find each other; torchrun has its own store
+    if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         dist.init_process_group(backend, timeout=_PATIENCE)
         return
-    listening = (
-        socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None
-    )  # by itself torch listens on all addresses
+    # by itself torch listens on all addresses
+    listening = socket.create_server((_HERE[0], int(port))).detach() if rank == 0 else None
     store = dist.TCPStore(  # type: ignore[attr-defined]  # its documented place
         _HERE[0], int(port), ranks, rank == 0, _PATIENCE, master_listen_fd=listening
     )
@@ -126,13 +126,14 @@ def _meet(backend: str, rank: int, ranks: int) -> None:
 
 
 def device_of(device: str, number: int = 0) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` means here. Raises `TrainingError` where a GPU
-    is asked for and there is none.
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here.
+
+    Raises `TrainingError` where a GPU is asked for and there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
-            "the device is cuda, but torch finds no GPU here: take auto or cpu, or install a "
-            "CUDA build of torch"
+            "the device is cuda, but torch finds no GPU here: "
+            "take auto or cpu, or install a CUDA build of torch"
         )
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
@@ -164,11 +165,8 @@ def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
         )
     mesh = init_device_mesh(world.device.type, (world.ranks,))
     parts = [module for module in model.modules() if isinstance(module, Layer)]
-    for module in (
-        *parts,
-        *model.children(),
-        model,
-    ):  # the children too: sampling calls them by themselves
+    # the children too: sampling calls them by themselves
+    for module in (*parts, *model.children(), model):
         fully_shard(module, mesh=mesh)
     return model
 

@@ -27,9 +27,8 @@ _OBJECTIVE: Final = ObjectiveConfig(snr_gamma=None)
 _AUDIOLDM: Final = CodecRecipe(name="audioldm")
 _FLAN: Final = TextRecipe(source=FLAN_T5)
 _TANGO_DATA: Final = DataRecipe(seconds=10.24, workers=8)  # 256 latent frames
-_PUBLISHED: Final = SamplingConfig(
-    sampler=Sampler.DDIM, steps=200
-)  # Mustango: 200 steps, guidance 3
+# Mustango: 200 steps, guidance 3
+_PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)
 
 READY: Final = {
     # Minutes on a CPU, without any download.

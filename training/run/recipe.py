@@ -5,13 +5,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pipelines.trust.trusted import named_model, named_module
+from pipelines.codecs import CODECS
+from pipelines.trust.trusted import named_model, named_plug_in
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.data.prompts import PromptConfig
 from training.diffusion.objective import ObjectiveConfig
 from training.diffusion.sampling import SamplingConfig
-from training.diffusion.text_encoder import MAX_TOKENS, MINILM
+from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
 from training.munet.config import MuNetConfig
 
 
@@ -46,8 +47,8 @@ class DataRecipe(Record):
     weights: tuple[float, ...] = Field(
         (),
         description=(
-            "Share of each of the shards' corpora, such as a small curated one beside a large "
-            "one. Empty: all as one."
+            "Share of each of the shards' corpora, such as a small "
+            "curated one beside a large one. Empty: all as one."
         ),
     )
     seconds: float = Field(
@@ -67,8 +68,8 @@ class DataRecipe(Record):
         8,
         ge=1,
         description=(
-            "Samples that a process takes through the net at once; a step gathers as many as it "
-            "needs."
+            "Samples that a process takes through the net at once; "
+            "a step gathers as many as it needs."
         ),
     )
     workers: int = Field(
@@ -90,8 +91,8 @@ class CodecRecipe(Record):
     name: str = Field(
         "mel",
         description=(
-            "mel, audioldm, encodec, dac, or a module's dotted name. Shards encoded with it are "
-            "read as they are."
+            "mel, audioldm, encodec, dac, vae, or the name of a plug-in or module. Shards encoded "
+            "with it are read as they are."
         ),
     )
     source: str = Field("", description="Id or folder of its weights. Empty: its own default.")
@@ -100,16 +101,23 @@ class CodecRecipe(Record):
 class TextRecipe(Record):
     """The frozen text encoder."""
 
+    encoder: str = Field(
+        OURS, description="transformers (MiniLM and T5), or the name of a plug-in or module."
+    )
     source: str = Field(
-        MINILM, description="minilm, or the id or folder of a T5. Mustango: google/flan-t5-large."
+        MINILM,
+        description=(
+            "minilm, or the id or folder of a T5 (Mustango: google/flan-t5-large), or of a "
+            "plug-in's weights."
+        ),
     )
     max_tokens: int = Field(MAX_TOKENS, ge=2, description="What of a prompt is beyond is not read.")
     cache_mb: float = Field(
         0,
         ge=0,
         description=(
-            "Memory for states of prompts seen before. Prompts are then encoded one by one: for "
-            "encoders that run on a CPU."
+            "Memory for states of prompts seen before. "
+            "Prompts are then encoded one by one: for encoders that run on a CPU."
         ),
     )
 
@@ -133,8 +141,8 @@ class OptimRecipe(Record):
         1.0,
         gt=0,
         description=(
-            "Norm above which a step's gradient is scaled down. Usual for diffusion "
-            "transformers: 1."
+            "Norm above which a step's gradient is scaled down. "
+            "Usual for diffusion transformers: 1."
         ),
     )
     ema: float = Field(
@@ -142,8 +150,8 @@ class OptimRecipe(Record):
         ge=0,
         lt=1,
         description=(
-            "Decay of the averaged weights, which play; in early steps lower. Noise2Music: "
-            "0.9999. 0: no average."
+            "Decay of the averaged weights, which play; "
+            "in early steps lower. Noise2Music: 0.9999. 0: no average."
         ),
     )
 
@@ -188,8 +196,8 @@ class RunRecipe(Record):
         2000,
         ge=1,
         description=(
-            "Train samples that sentences per prompt and the statistics for sampling are taken "
-            "from."
+            "Train samples that sentences per prompt "
+            "and the statistics for sampling are taken from."
         ),
     )
     wandb: str = Field(
@@ -215,8 +223,8 @@ class TrainRecipe(Record):
     def _check(self) -> Self:
         if self.data.batch % self.data.micro_batch:
             raise SchemaError(
-                f"data.batch {self.data.batch} is no multiple of data.micro_batch "
-                f"{self.data.micro_batch}"
+                f"data.batch {self.data.batch} is no multiple "
+                f"of data.micro_batch {self.data.micro_batch}"
             )
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
             raise SchemaError(
@@ -226,13 +234,15 @@ class TrainRecipe(Record):
 
 
 def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
-    """What a model's recipe names beyond our own, as ``knob=value``: a codec's module, models of
-    others. See `pipelines.trust.trusted`.
+    """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others. See
+    `pipelines.trust.trusted`.
 
     >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
     ((), ('codec.name=company.codec',))
     """
-    found = [named_model("text.source", text.source)]
+    encoder = named_plug_in("text.encoder", text.encoder, TEXT_ENCODERS)
+    found = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]
     if codec is not None:
-        found += [named_module("codec.name", codec.name), named_model("codec.source", codec.source)]
+        name = named_plug_in("codec.name", codec.name, CODECS)
+        found += [name, named_model("codec.source", codec.source, by_others=bool(name))]
     return tuple(name for name in found if name)

@@ -1,5 +1,4 @@
-"""What a run begins with: its corpora as they stand, its last checkpoint, and whether these belong
-together.
+"""What a run begins with: its corpora, its last checkpoint, and whether they belong together.
 
 The first process looks and all others are told: listings and reads may differ from machine to
 machine, what they learn must not.
@@ -35,8 +34,10 @@ class Beginning(NamedTuple):
 
 
 def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
-    """Look. Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last
-    one is of another recipe or codec.
+    """Look.
+
+    Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
+    of another recipe or codec.
     """
     found = checkpoints.newest_whole(store)
     notes = [one.line for one in found.damaged]
@@ -74,8 +75,8 @@ def _gone_on(
     if before.codec != codec:
         learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
         raise TrainingError(
-            f"{last.name} has learned latents of {learned}, but the codec here is {found}: take "
-            "that one, or another --out"
+            f"{last.name} has learned latents of {learned}, "
+            f"but the codec here is {found}: take that one, or another --out"
         )
     now = tuple(corpus.facts for corpus in corpora)
     if before.datasets[-len(now) :] == now:
@@ -83,8 +84,8 @@ def _gone_on(
     made = _surveyed(recipe, corpora, codec)
     kept = tuple(facts for facts in before.datasets if facts not in now)
     note = (
-        f"the corpora have changed since the last checkpoint: so far {_named(before.datasets)}; "
-        f"from here on {_named(now)}"
+        "the corpora have changed since the last checkpoint: "
+        f"so far {_named(before.datasets)}; from here on {_named(now)}"
     )
     return made.replaced(datasets=(*kept, *now)), [note]
 
@@ -108,8 +109,9 @@ def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """What has changed in the recipe, to be told. Raises `TrainingError` for what would make the
-    weights useless.
+    """What has changed in the recipe, to be told.
+
+    Raises `TrainingError` for what would make the weights useless.
     """
     before = last.record(RECIPE, TrainRecipe)
     changed = [
@@ -124,7 +126,7 @@ def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
     fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
     if fixed:
         raise TrainingError(
-            f"{last.name} was trained with another recipe: {'; '.join(fixed)}. Take another "
-            "--out, or the same recipe"
+            f"{last.name} was trained with another recipe: "
+            f"{'; '.join(fixed)}. Take another --out, or the same recipe"
         )
     return [f"changed since the last checkpoint: {change}" for change in changed]

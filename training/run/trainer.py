@@ -79,8 +79,9 @@ class Learner:
         )
 
     def step(self, batches: Sequence[Batch], step: int) -> StepFigures:
-        """Learn from the micro-batches of a step. Raises `BadData` where a loss or the gradient is
-        no number; no weight has moved then.
+        """Learn from the micro-batches of a step.
+
+        Raises `BadData` where a loss or the gradient is no number; no weight has moved then.
         """
         losses = []
         for part, batch in enumerate(batches):
@@ -165,10 +166,9 @@ class Learner:
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
             raise BadData(
-                f"the loss is no number ({figured}), and the weights are at fault, not the "
-                f"samples: {strange[0]}. No weight was moved. "
-                "Go on from an earlier checkpoint, by removing the last one; if that one is "
-                "sound, lower optim.lr"
+                f"the loss is no number ({figured}), and the weights are at fault, "
+                f"not the samples: {strange[0]}. No weight was moved. Go on from an earlier "
+                "checkpoint, by removing the last one; if that one is sound, lower optim.lr"
             )
         keys = self.world.gathered(
             [
@@ -183,9 +183,9 @@ class Learner:
             f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         )
         raise BadData(
-            f"{what} is no number ({figured}); no weight was moved. Look at these samples; if "
-            "they are sound, "
-            "lower optim.lr, or raise optim.warmup_steps, and go on from the last checkpoint"
+            f"{what} is no number ({figured}); no weight was moved. "
+            "Look at these samples; if they are sound, lower optim.lr, "
+            "or raise optim.warmup_steps, and go on from the last checkpoint"
         )
 
     def gathered(self) -> tuple[dict[str, Weights], dict[str, Any]]:
@@ -214,8 +214,9 @@ class Learner:
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, averages and moments of a checkpoint. Raises `TrainingError` where they are
-        another model's.
+        """Weights, averages and moments of a checkpoint.
+
+        Raises `TrainingError` where they are another model's.
         """
         fill_weights(self.model, checkpoint.weights(EMA), checkpoint.name)
         self.ema.exchange()
@@ -239,8 +240,9 @@ class Learner:
 
 @torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
-    """Put weights into a model. Raises `TrainingError` where their names or shapes are not its
-    own.
+    """Put weights into a model.
+
+    Raises `TrainingError` where their names or shapes are not its own.
     """
     check_shapes(model, weights, name)
     for key, parameter in model.named_parameters():
@@ -257,15 +259,13 @@ def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
     ]
     if strange:
         raise TrainingError(
-            f"{name} is of another model: {len(strange)} weights do not fit, the first is "
-            f"{strange[0]}"
+            f"{name} is of another model: {len(strange)} "
+            f"weights do not fit, the first is {strange[0]}"
         )
 
 
 def _strange_weights(model: nn.Module) -> list[str]:
-    """The first of a process's weights that no training leads to, in words; none where all could
-    be.
-    """
+    """The first of a process's weights that no training leads to, in words, if there is one."""
     for name, parameter in model.named_parameters():
         largest = float(own(parameter.detach()).abs().amax()) if own(parameter).numel() else 0.0
         if not largest <= _LARGEST_WEIGHT:  # nor is NaN

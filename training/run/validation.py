@@ -1,6 +1,4 @@
-"""The loss on samples that were not learned from, with the same noise at the same steps each
-time.
-"""
+"""The loss on held-out samples, with the same noise at the same steps each time."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,9 +10,7 @@ from training.run.trainer import Learner
 
 
 def validation_loss(learner: Learner, samples: Samples, count: int) -> float:
-    """Mean loss of the averaged weights over about `count` samples: as many as fill whole
-    micro-batches.
-    """
+    """Mean loss of the averaged weights over about `count` samples, in whole micro-batches."""
     world = learner.world
     sums_2 = torch.zeros(2, device=world.device)
     with (

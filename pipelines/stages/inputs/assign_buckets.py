@@ -38,10 +38,8 @@ from schemas.record import Record
 
 PLAN: Final = "clips/plan.json"
 INPUT_LEDGER: Final = "ledger/inputs.parquet"
-MARKED: Final = (
-    "ledger",
-    "inputs",
-)  # folder and name of the marker that vouches for that ledger, and for where songs stand
+# folder and name of the marker that vouches for that ledger, and for where songs stand
+MARKED: Final = ("ledger", "inputs")
 _BUCKET_FOLDERS: Final = (
     "clips",
     "annotations",
@@ -81,8 +79,9 @@ class _Plan(Record):
 
 
 def read_plan(store: Store) -> dict[str, Any]:
-    """The plan that stands: buckets in order, clips of each. Raises `Damaged`, and
-    `FileNotFoundError` before anything is settled.
+    """The plan that stands: buckets in order, clips of each.
+
+    Raises `Damaged`, and `FileNotFoundError` before anything is settled.
     """
     return store.read_stated(PLAN, _Plan)
 
@@ -96,6 +95,7 @@ def settle_corpus(
     store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False
 ) -> dict[str, Any]:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan.
+
     Skipped where nothing changed.
 
     Raises `PipelineError` where nothing usable was found, or an input is not accounted for, and
@@ -105,8 +105,8 @@ def settle_corpus(
     changed = [name for name, marker in cut.items() if marker["counts"]["rows"] != slices[name]]
     if changed:
         raise PipelineError(
-            f"{store.url}: {changed[0]} of the listing has changed since it was cut; run "
-            "`obbligato build`"
+            f"{store.url}: {changed[0]} of the listing has "
+            "changed since it was cut; run `obbligato build`"
         )
     dividing = recipe.ingest.model_dump(mode="json", include=_DIVIDING)
     files = {name: marker["files"] for name, marker in cut.items()}
@@ -135,13 +135,11 @@ def settle_corpus(
         ledger, totals = _write_ledger(store, assign_buckets_sql.ledger(found))
         inputs = {"in": sum(slices.values()), **totals}
         check_inputs(inputs)
-        if not inputs.get(
-            "used"
-        ):  # an outage of the sources must not cost what was built from them
+        # an outage of the sources must not cost what was built from them
+        if not inputs.get("used"):
             raise PipelineError(
-                f"none of the {inputs['in']} inputs can be used; `obbligato dead ls {store.url}` "
-                "says why for each. "
-                "Nothing else was changed"
+                f"none of the {inputs['in']} inputs can be used; "
+                f"`obbligato dead ls {store.url}` says why for each. Nothing else was changed"
             )
         store.delete(marker_name(*MARKED))
         known = _write_table(store, known_name, Assigned, assign_buckets_sql.assigned(found))
@@ -168,7 +166,9 @@ def _check_shrinking(store: Store, found: Scratch, buckets: Sequence[str]) -> No
     standing = side_by_side(partial(_songs_in_force, store), buckets)
     found.fill("in_force", chain([_SONGS.empty_table()], standing))
     [(held, gone)] = found.rows(
-        """select count(distinct song_id), count(distinct song_id) filter (song_id not in (select song_id from songs)) from in_force"""
+        """select count(distinct song_id),
+                  count(distinct song_id) filter (song_id not in (select song_id from songs))
+           from in_force"""
     )
     if gone:
         worst = found.rows(
@@ -204,6 +204,7 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 def _known(store: Store, name: str) -> list[pa.Table]:
     """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+
     None where nobody has divided so.
     """
     facts = _vouched(store).get(name, {})
@@ -216,9 +217,7 @@ def _known(store: Store, name: str) -> list[pa.Table]:
 
 
 def _vouched(store: Store) -> dict[str, Any]:
-    """Files that the marker of the inputs' ledger names; none in builds from before it was
-    written.
-    """
+    """Files that the marker of the inputs' ledger names; none in builds from before it."""
     try:
         return dict(read_marker(store, *MARKED)["files"])
     except (FileNotFoundError, Damaged):
@@ -226,8 +225,9 @@ def _vouched(store: Store) -> dict[str, Any]:
 
 
 def _by_clips(store: Store) -> Iterator[pa.Table]:
-    """Where songs stand by the clips of each bucket that are as they were written. Songs that went
-    away are not among them.
+    """Where songs stand by the clips of each bucket that are as they were written.
+
+    Songs that went away are not among them.
     """
     for file in store.names("clips"):
         bucket, ending = file.split(".", 1)
@@ -263,8 +263,8 @@ def check_inputs(totals: Mapping[str, int]) -> None:
     ended = sum(count for name, count in totals.items() if name != "in")
     if totals["in"] != ended:
         raise PipelineError(
-            f"inputs: {totals['in']} listed, but {ended} accounted for ({totals}); this is a "
-            "defect, please report it"
+            f"inputs: {totals['in']} listed, but {ended} accounted "
+            f"for ({totals}); this is a defect, please report it"
         )
 
 

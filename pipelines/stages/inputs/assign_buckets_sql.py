@@ -1,5 +1,6 @@
-"""Where clips go: equal ones merged, splits decided by group, buckets by song. In SQL, so that ten
-million fit in bounded memory.
+"""Where clips go: equal ones merged, splits decided by group, buckets by song.
+
+In SQL, so that ten million fit in bounded memory.
 """
 
 import math
@@ -15,37 +16,49 @@ from schemas.corpus import Assigned, Candidate, Clip, CutInput, LedgerRow
 from schemas.identity import Bucket, Split, stable_hash
 from schemas.recipe import IngestRecipe
 
-_LEAST_BUCKET: Final = (
-    8  # clips that a bucket of a small corpus should hold: one batch of the annotators
-)
+# clips that a bucket of a small corpus should hold: one batch of the annotators
+_LEAST_BUCKET: Final = 8
 # Equal clips merge into the one that came first; a song follows the group of the input that came
 # first: it must not part.
 _MERGE: Final = """
-create table firsts as select clip.clip_key as clip_key, any_value(clip.song.song_id) as song_id, min(place) as place, count(*) as times
+create table firsts as
+    select clip.clip_key as clip_key, any_value(clip.song.song_id) as song_id,
+           min(place) as place, count(*) as times
     from candidates group by all;
 create table songs as select song_id, arg_min(clip."group", place) as grp
     from (select clip.song.song_id as song_id, * from candidates) group by song_id;
-create table lines as select clip_key, place, unnest(clip.captions) as caption, generate_subscripts(clip.captions, 1) as number
-    from (select clip.clip_key as clip_key, * from candidates) where clip_key in (select clip_key from firsts where times > 1);
+create table lines as
+    select clip_key, place, unnest(clip.captions) as caption,
+           generate_subscripts(clip.captions, 1) as number
+    from (select clip.clip_key as clip_key, * from candidates)
+    where clip_key in (select clip_key from firsts where times > 1);
 create table merged as select clip_key, list(caption order by seat) as captions
-    from (select clip_key, caption, min({'place': place, 'number': number}) as seat from lines group by clip_key, caption)
+    from (select clip_key, caption, min({'place': place, 'number': number}) as seat
+          from lines group by clip_key, caption)
     group by clip_key;
 """
 # A table's word first, the strictest where rows disagree; then what was decided before; null is
 # still free.
 _GROUPS: Final = """
-create table stated as select grp, max(list_position(['train', 'validation', 'test'], stated)) as strictness, count(distinct stated) as said
+create table stated as
+    select grp, max(list_position(['train', 'validation', 'test'], stated)) as strictness,
+           count(distinct stated) as said
     from candidates join songs on clip.song.song_id = song_id where stated is not null group by grp;
-create table decided as select "group" as grp, arg_max(split, song_id) as split from before group by all;
-create table groups as select grp, coalesce(['train', 'validation', 'test'][strictness], decided.split) as split
-    from (select distinct grp from songs) left join stated using (grp) left join decided using (grp);
+create table decided as
+    select "group" as grp, arg_max(split, song_id) as split from before group by all;
+create table groups as
+    select grp, coalesce(['train', 'validation', 'test'][strictness], decided.split) as split
+    from (select distinct grp from songs)
+    left join stated using (grp) left join decided using (grp);
 """
 # Songs that are new, or whose split a table has changed, get buckets of a new generation; all
 # others stay where they are.
 _NEW: Final = """
 create table fresh as select song_id, grp, groups.split as split
-    from songs join groups using (grp) left join before using (song_id) where before.split is distinct from groups.split;
-create table sizes as select split, count(*) as clips from fresh join firsts using (song_id) group by split;
+    from songs join groups using (grp) left join before using (song_id)
+    where before.split is distinct from groups.split;
+create table sizes as
+    select split, count(*) as clips from fresh join firsts using (song_id) group by split;
 """
 _PLACE: Final = """
 create table placed as select song_id, grp, fresh.split as split, bucket
@@ -56,8 +69,9 @@ create table placed as select song_id, grp, fresh.split as split, bucket
 
 
 def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Decide for the tables `candidates`, `inputs` and `before` where each song goes. What the
-    scratch then holds is read below.
+    """Decide for the tables `candidates`, `inputs` and `before` where each song goes.
+
+    What the scratch then holds is read below.
 
     What earlier builds of this corpus decided (`before`) stands: songs never move. The same tables
     give the same buckets.
@@ -99,9 +113,7 @@ def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
 
 
 def _split_free(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
-    """Give the groups that nobody has decided on a split: a small corpus by rank, all others by
-    hash.
-    """
+    """Give undecided groups a split: in a small corpus by rank, else by hash."""
     [(free,)] = scratch.rows("select count(*) from groups where split is null")
     [(known,)] = scratch.rows("select count(*) from before")
     if free < SMALL and not known:
@@ -141,12 +153,14 @@ def clips(scratch: Scratch) -> Iterator[pa.Table]:
         "captions": "coalesce(chosen.captions, clip.captions)",
     }
     scratch.run(
-        """create or replace table chosen as select clip_key, firsts.place as place, placed.split as split, grp, bucket, captions
+        """create or replace table chosen as
+               select clip_key, firsts.place as place, placed.split as split, grp, bucket, captions
                from firsts join placed using (song_id) left join merged using (clip_key)"""
     )
     yield from scratch.stream(  # one join beside the sort of whole records: two would not fit
         f"""select {_columns(Clip, "clip", own)}, bucket from candidates
-            join chosen on candidates.place = chosen.place and clip.clip_key = chosen.clip_key order by bucket, chosen.clip_key"""
+            join chosen on candidates.place = chosen.place and clip.clip_key = chosen.clip_key
+            order by bucket, chosen.clip_key"""
     )
 
 
@@ -154,7 +168,8 @@ def assigned(scratch: Scratch) -> Iterator[pa.Table]:
     """Where each song stands, those of earlier builds too, by song_id."""
     yield from scratch.stream(
         """select * from (select song_id, grp as "group", split, bucket from placed
-           union all select song_id, "group", split, bucket from before where song_id not in (select song_id from placed))
+           union all select song_id, "group", split, bucket from before
+               where song_id not in (select song_id from placed))
            order by song_id"""
     )
 
@@ -172,16 +187,21 @@ def ledger(scratch: Scratch) -> Iterator[pa.Table]:
         "clips": "coalesce(made, 0)",
     }
     scratch.run(
-        """create or replace table given as select place, count(*) as made from firsts group by place;
-           create or replace table repeats as select place, arg_min(clip.clip_key, clip.start_s) as clip_key
+        """create or replace table given as
+               select place, count(*) as made from firsts group by place;
+           create or replace table repeats as
+               select place, arg_min(clip.clip_key, clip.start_s) as clip_key
                from candidates where place not in (select place from given) group by place;
            create or replace table origins as select repeats.place as place, clip.source.uri as uri
                from repeats join firsts using (clip_key)
-               join candidates on candidates.place = firsts.place and candidates.clip.clip_key = repeats.clip_key"""
+               join candidates on candidates.place = firsts.place
+                   and candidates.clip.clip_key = repeats.clip_key"""
     )
     yield from scratch.stream(
-        f"""select {_columns(LedgerRow, "ledger", own)} from (select *, origins.uri is not null as repeated from inputs
-            left join given using (place) left join origins using (place)) order by place"""
+        f"""select {_columns(LedgerRow, "ledger", own)}
+            from (select *, origins.uri is not null as repeated from inputs
+                  left join given using (place) left join origins using (place))
+            order by place"""
     )
 
 

@@ -1,5 +1,6 @@
-"""Stage *cut*: the windows of each probed input, as candidates for clips. Cheap: no audio is
-opened.
+"""Stage *cut*: the windows of each probed input, as candidates for clips.
+
+Cheap: no audio is opened.
 """
 
 import json
@@ -85,8 +86,9 @@ def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow,
 
 
 def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float, float]]:
-    """Windows (start_s, end_s) that an input gives. Raises `DeadInput` where its own window lies
-    past the file's end.
+    """Windows (start_s, end_s) that an input gives.
+
+    Raises `DeadInput` where its own window lies past the file's end.
     """
     if row.start_s is not None or row.end_s is not None:
         if recipe.window is Window.ALREADY_CUT:
@@ -97,15 +99,18 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
             figure = f"window {start_s:g}-{end_s:g} s, file {song.duration_s:g} s"
             raise DeadInput(
                 "past_end",
-                "the window lies outside the file; if the file is that window already, set "
-                "ingest.window = 'already_cut'",
+                (
+                    "the window lies outside the file; if the file is that "
+                    "window already, set ingest.window = 'already_cut'"
+                ),
                 figure,
             )
         return [(start_s, min(end_s, song.duration_s))]
+    # windows are rounded, and must not end past the song
     return [
         (start_s, min(end_s, song.duration_s))
         for start_s, end_s in _cut_song(song.duration_s, recipe)
-    ]  # windows are rounded
+    ]
 
 
 def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, float]]:
@@ -175,9 +180,7 @@ def _with_window(row: InputRow) -> Source:
 
 
 def group_of(source: Source, song: Song, group: Group) -> str:
-    """What must not part between splits; a song without the album or artist asked for stands
-    alone.
-    """
+    """What splits must not part; a song without the album or artist asked for stands alone."""
     artist = " ".join(source.artist.lower().split())
     album = " ".join(source.album.lower().split())
     if group is Group.ARTIST and artist:

@@ -1,5 +1,6 @@
-"""The listing in slices: the unit that ingest works on. Inputs keep their slice and place for as
-long as they are listed.
+"""The listing in slices: the unit that ingest works on.
+
+Inputs keep their slice and place for as long as they are listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,8 +48,9 @@ class _Listing(Record):
 
 
 def read_listing(store: Store) -> dict[str, int]:
-    """Slices of the listing that stands, with their rows. Raises `Damaged`, and `FileNotFoundError`
-    before anything is listed.
+    """Slices of the listing that stands, with their rows.
+
+    Raises `Damaged`, and `FileNotFoundError` before anything is listed.
     """
     slices: dict[str, int] = store.read_stated(LISTING, _Listing)["slices"]
     return slices
@@ -57,8 +59,9 @@ def read_listing(store: Store) -> dict[str, int]:
 def write_listing(
     store: Store, rows: Iterable[InputRow], recipe: Recipe, *, shrink: bool = False
 ) -> dict[str, int]:
-    """Publish the listing in slices; returns the number of rows of each. A slice that has not
-    changed is left alone.
+    """Publish the listing in slices; returns the number of rows of each.
+
+    A slice that has not changed is left alone.
 
     Rows listed before stay in their slices, new ones follow in slices of their own, sorted: so a
     corpus that grows is not probed again, and a duplicate that comes later stays the duplicate.
@@ -113,11 +116,15 @@ def _check_shrinking(found: Scratch) -> None:
     own = "source.uri as uri, source.member_offset as member_offset"
     same = "using (uri, member_offset)"
     [(held, gone, new, captioned, silent)] = found.rows(
-        f"""with usable as (select {own}, bool_or(len(captions) > 0) as captioned from rows where outcome is null group by all),
-                 was as (select {own}, bool_or(captioned) as captioned from old where outcome is null group by all)
+        f"""with usable as (select {own}, bool_or(len(captions) > 0) as captioned
+                            from rows where outcome is null group by all),
+                 was as (select {own}, bool_or(captioned) as captioned
+                         from old where outcome is null group by all)
             select (select count(*) from was), (select count(*) from was anti join usable {same}),
-                   (select count(*) from usable anti join was {same}), (select count(*) from was where captioned),
-                   (select count(*) from was join usable {same} where was.captioned and not usable.captioned)"""
+                   (select count(*) from usable anti join was {same}),
+                   (select count(*) from was where captioned),
+                   (select count(*) from was join usable {same}
+                    where was.captioned and not usable.captioned)"""
     )
     check_shrinking(
         gone - new,
@@ -134,15 +141,23 @@ def _check_shrinking(found: Scratch) -> None:
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
-    """All rows with their slice and place, in order. Of rows that are listed twice the last
-    counts.
+    """All rows with their slice and place, in order.
+
+    Of rows that are listed twice the last counts.
     """
     found.run(
-        f"""create table listed as select source.uri as uri, source.member_offset as member_offset, "row", max(place) as seat
+        f"""create table listed as
+                select source.uri as uri, source.member_offset as member_offset, "row",
+                       max(place) as seat
                 from rows group by all;
-            create table held as select source.uri as uri, source.member_offset as member_offset, "row", place, slice from old;
-            create table fresh as select *, row_number() over (order by {_IDENTITY}) - 1 as rank from
-                (select uri, member_offset, "row" from listed) anti join held using ({_IDENTITY})"""
+            create table held as
+                select source.uri as uri, source.member_offset as member_offset, "row",
+                       place, slice
+                from old;
+            create table fresh as
+                select *, row_number() over (order by {_IDENTITY}) - 1 as rank
+                from (select uri, member_offset, "row" from listed)
+                anti join held using ({_IDENTITY})"""
     )
     [(count, place, slice_number)] = found.rows(
         """select (select count(*) from fresh), (select coalesce(max(place), -1) + 1 from held),
@@ -151,10 +166,14 @@ def _placed(found: Scratch) -> Iterator[pa.Table]:
     size = max(_SLICE, -(-count // _MOST_SLICES))
     names = ", ".join(f'rows."{name}"' for name in arrow_schema(InputRow).names if name != "place")
     yield from found.stream(
-        f"""select seats.place as place, {names}, slice from rows join listed on rows.place = listed.seat
+        f"""select seats.place as place, {names}, slice
+            from rows join listed on rows.place = listed.seat
             join (select {_IDENTITY}, place, slice from held
-                  union all select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size} from fresh) as seats
-                on seats.uri = listed.uri and seats.member_offset = listed.member_offset and seats."row" = listed."row"
+                  union all
+                  select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size}
+                  from fresh) as seats
+                on seats.uri = listed.uri and seats.member_offset = listed.member_offset
+                    and seats."row" = listed."row"
             order by slice, seats.place"""
     )
 

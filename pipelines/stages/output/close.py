@@ -29,10 +29,8 @@ from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
 from schemas.sample import SCHEMA_VERSION
 
-_MEASURED_ANEW: Final = {
-    "agreement",
-    "obbligato",
-}  # by this machine and this version: no claims about what was built
+# by this machine and this version: no claims about what was built
+_MEASURED_ANEW: Final = {"agreement", "obbligato"}
 _UNKNOWN: Final = "unknown"
 _OTHERS: Final = "others"  # licences beyond the most frequent ones, under one name
 _MOST_LICENCES: Final = 1000  # in dataset.json: it stays small, whatever tables say
@@ -43,8 +41,9 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def close_dataset(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
-    """Check the build as a whole and publish what it holds. Raises `PipelineError` where an
-    identity does not hold.
+    """Check the build as a whole and publish what it holds.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     dataset = described(store, recipe, stages)
     publish_dataset(store, dataset)
@@ -58,8 +57,9 @@ def publish_dataset(store: Store, dataset: Mapping[str, Any]) -> None:
 
 
 def check_stated(store: Store, found: Mapping[str, Any]) -> None:
-    """Raise `PipelineError` where dataset.json states otherwise than what was found. What is
-    measured anew each time may differ.
+    """Raise `PipelineError` where dataset.json states otherwise than what was found.
+
+    What is measured anew each time may differ.
     """
     stated = store.read_json(DATASET) if store.exists(DATASET) else {}
     claims = stated if isinstance(stated, dict) else {}
@@ -76,8 +76,9 @@ def check_stated(store: Store, found: Mapping[str, Any]) -> None:
 
 
 def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, Any]:
-    """What a build holds, by its plan, its markers and its tables. Raises `PipelineError` where an
-    identity does not hold.
+    """What a build holds, by its plan, its markers and its tables.
+
+    Raises `PipelineError` where an identity does not hold.
     """
     plan = read_plan(store)
     counts = {stage.name: _counts(store, stage, plan["buckets"]) for stage in stages}
@@ -92,8 +93,8 @@ def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> dict[str
     in_shards = sum(shard["count"] for shard in shards)
     if in_shards != counts["pack"]["written"]:
         raise PipelineError(
-            f"{counts['pack']['written']} samples written, but the shards hold {in_shards}; "
-            "build again"
+            f"{counts['pack']['written']} samples written, "
+            f"but the shards hold {in_shards}; build again"
         )
     return {
         "name": recipe.corpus.name,
@@ -150,8 +151,8 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
             side_by_side(lambda name: read_table(store, f"clips/{name}.parquet", columns), buckets),
         )
         parted = found.rows(
-            'select "group", min(split), max(split) from clips group by all having min(split) <> '
-            "max(split) limit 1"
+            'select "group", min(split), max(split) from clips '
+            "group by all having min(split) <> max(split) limit 1"
         )
         if parted:
             raise PipelineError(
@@ -160,8 +161,10 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
                 )
             )
         found.run(
-            f"""create table said as select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT}) as name,
-                    count(*) as clips from clips group by all"""
+            f"""create table said as
+                select left(coalesce(nullif(source.licence, ''), '{_UNKNOWN}'), {_LONGEST_KEPT})
+                       as name, count(*) as clips
+                from clips group by all"""
         )
         named = found.rows(
             f"select name, clips from said order by clips desc, name limit {_MOST_LICENCES}"
@@ -176,9 +179,7 @@ def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
 
 
 def _bounded(named: Sequence[tuple[str, int]], clips: int) -> dict[str, int]:
-    """The most frequent licences with their clips, in order, and the clips of all others under one
-    name.
-    """
+    """The most frequent licences with their clips, in order; all others under one name."""
     rest = clips - sum(count for _, count in named)
     licences = Counter(dict(named)) + Counter({_OTHERS: rest})
     return dict(sorted(licences.items()))
@@ -301,9 +302,7 @@ def card(dataset: Mapping[str, Any]) -> str:
 
 
 def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How many captions were reworded, what was refused, and what sources claim that labels
-    deny.
-    """
+    """How many captions were reworded, what was refused, what sources claim and labels deny."""
     composed, reworded, kept = (
         stages.get(name, {}) for name in ("caption", "paraphrase", "distinct")
     )

@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pipelines.audio import decode
+from pipelines.codecs import CODECS
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Done, Job, Stage
 from pipelines.errors import PipelineError
+from pipelines.plug_ins import stated
 from pipelines.samples.audio import pieces, read_audio
 from pipelines.storage.tar import TarWriter
 from schemas.codec import CodecFacts
@@ -85,8 +87,9 @@ def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
 
 
 def codec_facts(recipe: Recipe) -> CodecFacts:
-    """What the recipe's codec is; asked once per process. Raises `PipelineError` where it is not
-    there.
+    """What the recipe's codec is; asked once per process.
+
+    Raises `PipelineError` where it is not there.
     """
     return _facts(recipe.encode, recipe.limits)
 
@@ -102,9 +105,7 @@ def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
-    """What dataset.json says of the latents: the codec's facts; nothing where nothing is
-    encoded.
-    """
+    """What dataset.json says of latents: the codec's facts; nothing where none are encoded."""
     return codec_facts(recipe).model_dump() if recipe.encodes else {}
 
 
@@ -117,12 +118,13 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
         "",
         "## Latents",
         "",
-        f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} channels × "
-        f"frames × {facts.bands} bands, "
-        f"{facts.frames_per_s:g} frames a second,",
         (
-            f"by the codec {facts.name} {facts.version} ({facts.licence}) of the audio in mono at "
-            f"{facts.rate_hz} Hz."
+            f"In every sample as `<key>.latent.npy`: half precision, {facts.channels} "
+            f"channels × frames × {facts.bands} bands, {facts.frames_per_s:g} frames a second,"
+        ),
+        (
+            f"by the codec {facts.name} {facts.version} ({facts.licence}) "
+            f"of the audio in mono at {facts.rate_hz} Hz."
         ),
     ]
 
@@ -131,7 +133,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
     """The codec, what runs it, and what decodes."""
     facts = codec_facts(recipe)
     return {
-        facts.name: facts.version,
+        facts.name: stated(facts.version, CODECS.package(recipe.encode.codec)),
         "torch": importlib.metadata.version("torch"),
         **decode.tools(),
     }
@@ -145,8 +147,7 @@ STAGE: Final = Stage(
     ("clips", "variants"),
     encode_bucket,
     tools,
-    looks_at=lambda job: codec_facts(
-        job.recipe
-    ).model_dump(),  # rate and shape may be set beside the weights
+    # rate and shape may be set beside the weights
+    looks_at=lambda job: codec_facts(job.recipe).model_dump(),
     asked=lambda recipe: recipe.encodes,
 )

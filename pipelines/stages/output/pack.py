@@ -34,8 +34,9 @@ _YES: Final = ("1", "1.0", "true", "yes", "y")
 
 
 def pack_bucket(job: Job) -> Done:
-    """Write a bucket's shard, its index, and its ledger. The audio's bytes are copied, never
-    decoded or encoded.
+    """Write a bucket's shard, its index, and its ledger.
+
+    The audio's bytes are copied, never decoded or encoded.
     """
     bucket_clips, varied = bucket.read(job), list(labelled_samples(job))
     samples = _encoded(job, varied)
@@ -43,8 +44,8 @@ def pack_bucket(job: Job) -> Done:
     planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
     if planned != len(samples) + len(ledger):
         raise PipelineError(
-            f"{job.bucket}: {planned} samples planned, but {len(samples)} written and "
-            f"{len(ledger)} in the ledger"
+            f"{job.bucket}: {planned} samples planned, "
+            f"but {len(samples)} written and {len(ledger)} in the ledger"
         )
     rejected = sum(row.outcome is Outcome.REJECTED for row in ledger)
     dead = len(ledger) - rejected
@@ -55,9 +56,8 @@ def pack_bucket(job: Job) -> Done:
     files = [job.store.write_records(name, LedgerRow, ledger)]
     if samples:
         files += _write_shard(job, samples)
-        if not job.recipe.pack.keep_variants and len(samples) == len(
-            varied
-        ):  # else the shard has not all of their audio
+        # else the shard has not all of their audio
+        if not job.recipe.pack.keep_variants and len(samples) == len(varied):
             drop_file(job, "variants", f"variants/{job.bucket}.tar")
     else:
         for stale in (f"shards/{job.bucket}.tar", f"shards/{job.bucket}.json"):
@@ -90,9 +90,9 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
         key=lambda sample: (stable_hash(sample.varied.sample_key), sample.varied.sample_key),
     )
     texts, vectors = _texts(job), _vectors(job)
-    offsets: list[
-        int
-    ] = []  # of each sample's first header, and the end of the last: a reader fetches a sample with one range read
+    # of each sample's first header, and the end of the last: a reader fetches a sample with one
+    # range read
+    offsets: list[int] = []
     latents = encode.read_latents(job) if job.recipe.encodes else nullcontext()
     with (
         read_audio(job) as audio_of,
@@ -227,8 +227,8 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
                 found = verdicts[clip.clip_key]
                 if found.keep and (found.vary or variant == "orig"):
                     raise PipelineError(
-                        f"{key} was planned, but neither made nor died; this is a defect, please "
-                        "report it"
+                        f"{key} was planned, but neither made nor died; "
+                        "this is a defect, please report it"
                     )
                 message = "kept as it is, not varied" if found.keep else "not kept"
                 yield _ledger(
@@ -242,9 +242,8 @@ def _without(job: Job, bucket_clips: list[Clip], folder: str, stage: str) -> Ite
     """
     found = {clip.clip_key: clip for clip in bucket_clips}
     for row in bucket.read_dead(job, folder):
-        clip = (
-            found.get(row.key) or found[row.key.rpartition("-")[0]]
-        )  # a clip's key, or a sample's
+        # a clip's key, or a sample's
+        clip = found.get(row.key) or found[row.key.rpartition("-")[0]]
         yield _ledger(
             row.key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message
         ).replaced(unit=Unit.TEXT)

@@ -15,9 +15,7 @@ from schemas.recipe import Recipe
 
 
 def account(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """The embedder, and what became of the vocabularies' texts; nothing where no clip was
-    embedded.
-    """
+    """The embedder, and what became of the texts; nothing where no clip was embedded."""
     if not recipe.embeds:
         return {}
     found = description(recipe)
@@ -75,8 +73,7 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
             "",
             (
                 "Recall of the approximate search: "
-                f"{1 - match['exact_missed'] / looked_for:.3f}, of "
-                f"{looked_for} texts looked for."
+                f"{1 - match['exact_missed'] / looked_for:.3f}, of {looked_for} texts looked for."
             ),
         ]
     return lines

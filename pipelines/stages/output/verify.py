@@ -1,6 +1,4 @@
-"""Stage *verify*: shards read back and checked, and labels of variants extracted again from their
-audio.
-"""
+"""Stage *verify*: shards read back and checked, labels of variants extracted again."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,9 +54,7 @@ class ShardFile(NamedTuple):
 
 
 def verify_bucket(job: Job) -> Done:
-    """Read a bucket's shard back whole, and extract the labels of some of its clips' samples
-    again.
-    """
+    """Read a bucket's shard back whole, and extract labels of some clips' samples again."""
     shard_name = f"shards/{job.bucket}.tar"
     counts = {"clips": len(bucket.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []
@@ -88,8 +84,9 @@ def verify_bucket(job: Job) -> Done:
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
-    """The chosen samples of each shard, all of it checked; runs in a worker's child. Raises
-    `PipelineError` naming what is wrong.
+    """The chosen samples of each shard, all of it checked; runs in a worker's child.
+
+    Raises `PipelineError` naming what is wrong.
     """
     return [_checked(shard) for shard in shards]
 
@@ -122,8 +119,8 @@ def _checked(shard: ShardFile) -> list[Read]:
     for name, value in found.items():
         if shard.stated[name] != value:
             raise PipelineError(
-                f"{shard.name}: its index states another `{name}` than is found in it. Build "
-                "again to replace it"
+                f"{shard.name}: its index states another `{name}` "
+                "than is found in it. Build again to replace it"
             )
     return chosen
 
@@ -190,9 +187,7 @@ def chosen_clips(job: Job) -> frozenset[str]:
 
 
 def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
-    """Labels extracted from each sample's own audio, beside the ones it carries; runs in a worker's
-    child.
-    """
+    """Labels extracted from each sample's audio, beside its own; runs in a worker's child."""
     waves = []
     for read in reads:
         heard = decoded(read.flac)

@@ -87,8 +87,7 @@ def distinct_bucket(job: Job) -> Done:
 
 
 def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
-    """Look through all buckets in their order, a split at a time, and write those that are not
-    done.
+    """Look through all buckets in order, a split at a time, and write those not done.
 
     What came first stays: later generations of a corpus never drop an earlier text.
     """

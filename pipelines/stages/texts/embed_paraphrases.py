@@ -65,9 +65,7 @@ def embed_bucket(job: Job) -> Done:
 
 
 def _embedded(job: Job, texts: Sequence[str]) -> dict[str, Vectors]:
-    """Vectors by text, in half precision as they are stored; a text that kills the child has
-    none.
-    """
+    """Vectors by text, in half precision as stored; a text that kills the child has none."""
     out: dict[str, Vectors] = {}
     if not texts:
         return out

@@ -77,8 +77,9 @@ class Kept(NamedTuple):
 
 
 def gather_vocabulary(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """Publish the texts of the recipe's vocabularies; returns the plan. Skipped where nothing
-    changed.
+    """Publish the texts of the recipe's vocabularies; returns the plan.
+
+    Skipped where nothing changed.
 
     Raises `PipelineError` for a file that is not there or cannot be read, and where no text is
     left.

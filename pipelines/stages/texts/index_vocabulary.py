@@ -33,8 +33,9 @@ class Plan(Record):
 
 
 def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """Build an index of each vocabulary's vectors; returns what was indexed. Skipped where nothing
-    changed.
+    """Build an index of each vocabulary's vectors; returns what was indexed.
+
+    Skipped where nothing changed.
     """
     vocabularies = read_plan(store)
     marks = [
@@ -60,8 +61,9 @@ def index_vocabularies(store: Store, recipe: Recipe) -> dict[str, Any]:
 
 
 def indexed(store: Store) -> dict[str, str]:
-    """Files of all indexes, with their SHA-256. Raises `Damaged`, and `FileNotFoundError` before
-    they are made.
+    """Files of all indexes, with their SHA-256.
+
+    Raises `Damaged`, and `FileNotFoundError` before they are made.
     """
     files: dict[str, str] = store.read_stated(PLAN, Plan)["files"]
     return files

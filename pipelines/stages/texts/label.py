@@ -62,9 +62,7 @@ def label_bucket(job: Job) -> Done:
 def label_sample(
     sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]
 ) -> Labelled:
-    """One sample's labels: from each vocabulary as many as the recipe says, by the sample's own
-    draw.
-    """
+    """A sample's labels: from each vocabulary as many as the recipe says, by its own draw."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
     for candidate in weighed.candidates.get(sample.clip.clip_key, ()):

@@ -24,9 +24,8 @@ from schemas.label_recipe import Search
 from schemas.pseudo_label import Candidate, Matched
 
 FOLDER: Final = "matches"
-_AT_HAND: Final = (
-    ExitStack()
-)  # local copies of what lies on an object store, kept for as long as the process
+# local copies of what lies on an object store, kept for as long as the process
+_AT_HAND: Final = ExitStack()
 atexit.register(_AT_HAND.close)
 
 
@@ -113,9 +112,7 @@ def _index(job: Job, vocabulary: Vocabulary) -> str:
 
 @lru_cache(maxsize=65_536)
 def _vectors(url: str, name: str, _mark: str) -> str:
-    """A local path of vectors that many buckets read, once they were found to be as they were
-    written.
-    """
+    """A local path of vectors that many buckets read, once they are found as written."""
     store = Store(url)
     check_files(store, embed_vocabulary.FOLDER, name)
     return _AT_HAND.enter_context(store.at_hand(f"{embed_vocabulary.FOLDER}/{name}.npy"))
@@ -123,15 +120,16 @@ def _vectors(url: str, name: str, _mark: str) -> str:
 
 @lru_cache(maxsize=64)
 def _checked_index(url: str, name: str, sha256: str) -> str:
-    """A local path of an index that many buckets read. Raises `Damaged` where it is not as it was
-    written.
+    """A local path of an index that many buckets read.
+
+    Raises `Damaged` where it is not as it was written.
     """
     store = Store(url)
     if store.sha256(name) != sha256:
         store.delete(name)
         raise Damaged(
-            f"{url}/{name} is not what was written: its SHA-256 has changed; run again, and it "
-            "is made anew"
+            f"{url}/{name} is not what was written: "
+            "its SHA-256 has changed; run again, and it is made anew"
         )
     return _AT_HAND.enter_context(store.at_hand(name))
 
@@ -158,8 +156,9 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
 
 
 def _mapped_table(file: str) -> pa.Table:
-    """A table whose cells lie in the file. The mapping outlives the opened file: a large vocabulary
-    has a thousand of them.
+    """A table whose cells lie in the file.
+
+    The mapping outlives the opened file: a large vocabulary has a thousand of them.
     """
     with pa.memory_map(file) as opened:
         return pa.ipc.open_file(opened).read_all()
@@ -168,8 +167,8 @@ def _mapped_table(file: str) -> pa.Table:
 def seen(job: Job) -> str:
     """The vocabularies in force, and how their vectors were computed."""
     return (
-        f"{gather_vocabulary.gathered(job.store)['content']} {embed_vocabulary.STAGE.version} "
-        f"{job.recipe.label.batch}"
+        f"{gather_vocabulary.gathered(job.store)['content']} "
+        f"{embed_vocabulary.STAGE.version} {job.recipe.label.batch}"
     )
 
 

@@ -250,7 +250,7 @@ def test_a_damaged_shard_is_named(built: Built, tmp_path: Path) -> None:
 def test_an_unknown_annotator_is_refused_before_anything_starts(
     built: Built, tmp_path: Path
 ) -> None:
-    with pytest.raises(PipelineError, match="no annotator called 'ear'"):
+    with pytest.raises(PipelineError, match="no annotator of key called 'ear'"):
         build(
             built.sources,
             str(tmp_path / "out"),

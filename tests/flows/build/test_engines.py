@@ -254,9 +254,8 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
         getattr(servers, victim).kill()
         _, said = process.communicate(timeout=FAILS_WITHIN_S)
         assert process.returncode == 1
-        assert (
-            "obbligato: " in said.decode().splitlines()[-1]
-        )  # what was killed may have begun a line
+        # what was killed may have begun a line
+        assert "obbligato: " in said.decode().splitlines()[-1]
         until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)

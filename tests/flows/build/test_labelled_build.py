@@ -66,7 +66,7 @@ SENTENCES = [
     for other in WORDS[:4]
     if one != other
 ]
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,9 +154,8 @@ def test_every_sample_has_labels_of_each_vocabulary_with_all_that_speaks_for_the
     corpus: Corpus,
 ) -> None:
     found = samples(corpus.out)
-    assert (
-        len(found) == 12
-    )  # train: five songs with a copy each; validation and test: one original each
+    # train: five songs with a copy each; validation and test: one original each
+    assert len(found) == 12
     for sample in found:
         forms = Counter(one.form for one in sample.pseudo_labels)
         assert forms == {Form.LONG: 3, Form.SHORT: 6}
@@ -378,7 +377,7 @@ def test_what_is_not_there_is_refused_before_anything_starts(
     for knobs, said in (
         ({"vocabularies": (str(tmp_path / "gone.txt"),)}, r"gone\.txt does not exist"),
         ({"exclude": (str(tmp_path / "gone.csv"),)}, r"gone\.csv does not exist"),
-        ({"embedder": "nobody"}, r"label\.embedder nobody is unknown here"),
+        ({"embedder": "nobody"}, r"no embedder called 'nobody'"),
     ):
         recipe = corpus.recipe()
         with pytest.raises(PipelineError, match=said):

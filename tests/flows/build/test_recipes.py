@@ -83,8 +83,9 @@ def test_each_is_listed_in_a_line_and_printed_whole_with_its_reasons(tmp_path: P
         assert run("recipe", tmp_path / "printed.toml") == printed
     printed = run("recipe", "musicbench", "--set", "vary.speeds=2")
     assert (
-        "\n# One crescendo or decrescendo, between 10 to 50 % of the amplitude and all of "
-        "it.\nvolumes = 1\n"
+        "\n"
+        "# One crescendo or decrescendo, between 10 to 50 % of the amplitude and all of it.\n"
+        "volumes = 1\n"
     ) in printed
     assert "\nspeeds = 2\n" in printed
     assert printed.startswith("# MusicCaps as MusicBench has it")

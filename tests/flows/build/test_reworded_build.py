@@ -76,9 +76,8 @@ def test_what_nobody_answers_is_in_the_ledger_and_asked_again_by_retry(
         assert {key for key, count in found.items() if not count} == {row.key for row in dead}
         assert run("dead", "ls", str(out)).stdout.count("refused") >= len(dead)
     with llm_server(tmp_path / "willing") as server:
-        rebuild(
-            built, out, by_model(built, server.url)
-        )  # another address is no reason to ask again
+        # another address is no reason to ask again
+        rebuild(built, out, by_model(built, server.url))
         assert server.answered() == []
         retry(str(out), [], Engine(), lambda _: None)
         assert (

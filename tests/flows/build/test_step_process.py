@@ -42,12 +42,14 @@ def test_empty_lines_on_its_error_output_end_no_step(program: Path) -> None:
     process.close()
 
 
-def test_one_that_dies_is_reported_with_its_last_words_although_a_child_of_it_lives_and_no_child_stays(
+def test_one_that_dies_is_reported_with_its_last_words_though_a_child_lives_and_none_stays(
     program: Path,
 ) -> None:
     program.write_text(
-        "import subprocess, sys, os\nsubprocess.Popen(['sleep', '300'])\nprint('no space', "
-        "file=sys.stderr)\nos._exit(3)"
+        "import subprocess, sys, os\n"
+        "subprocess.Popen(['sleep', '300'])\n"
+        "print('no space', file=sys.stderr)\n"
+        "os._exit(3)"
     )
     process = StepProcess()
     began = time.monotonic()

@@ -110,13 +110,35 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
     [
         (("--out", "v.jsonl"), "name a table with --captions or --titles"),
         (("--out", "v.jsonl", "--captions", "none.csv"), "none.csv does not exist"),
-        (("--out", "v.txt", "--captions", "caps.csv"), "v.txt: expected a name that ends in .parquet, .jsonl or .ndjson"),
-        (("--out", "v.jsonl", "--captions", "caps.csv", "--map", "words=x"), "--map words=x: expected ours=theirs, where ours is"),
-        (("--out", "v.jsonl", "--captions", "caps.csv", "--map=caption=x", "--map=aspect_list=y"), "no row has text in a column x or y"),
-        (("--out", "v.jsonl", "--titles", "caps.csv"), "no row has a name in a column title or artist or album; name yours"),
-        (("--out", "caps.jsonl", "--captions", "caps.csv"), "caps.jsonl exists: name another file, or --force to replace it"),
+        (
+            ("--out", "v.txt", "--captions", "caps.csv"),
+            "v.txt: expected a name that ends in .parquet, .jsonl or .ndjson",
+        ),
+        (
+            ("--out", "v.jsonl", "--captions", "caps.csv", "--map", "words=x"),
+            "--map words=x: expected ours=theirs, where ours is",
+        ),
+        (
+            (
+                "--out",
+                "v.jsonl",
+                "--captions",
+                "caps.csv",
+                "--map=caption=x",
+                "--map=aspect_list=y",
+            ),
+            "no row has text in a column x or y",
+        ),
+        (
+            ("--out", "v.jsonl", "--titles", "caps.csv"),
+            "no row has a name in a column title or artist or album; name yours",
+        ),
+        (
+            ("--out", "caps.jsonl", "--captions", "caps.csv"),
+            "caps.jsonl exists: name another file, or --force to replace it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str
 ) -> None:

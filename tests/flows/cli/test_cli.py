@@ -134,8 +134,8 @@ def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the
 
 def test_what_drives_a_build_loads_neither_torch_nor_beam() -> None:
     script = (
-        "import sys, flows.build.run_step; print(sorted({'torch', 'transformers', 'apache_beam', "
-        "'prefect'} & sys.modules.keys()))"
+        "import sys, flows.build.run_step; print(sorted({'torch', "
+        "'transformers', 'apache_beam', 'prefect'} & sys.modules.keys()))"
     )
     assert (
         subprocess.run(

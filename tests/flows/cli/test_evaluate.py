@@ -25,8 +25,8 @@ PLAIN = [
     f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
 ]
 HOSTILE = (
-    '<script>alert("x")</script> <img src=x onerror=alert(1)> in C major at 120 BPM & more. The '
-    "chords are C."
+    '<script>alert("x")</script> <img src=x onerror=alert(1)> '
+    "in C major at 120 BPM & more. The chords are C."
 )
 
 
@@ -154,18 +154,14 @@ def test_likeness_is_measured_beside_the_shards(scored: tuple[Path, str]) -> Non
     assert 0 < space["frechet"] < 2
     assert 0 < space["kl_sets"] < 1
     assert space["kl_pairs"]["clips"] == 1
-    assert (
-        space["kl_pairs"]["low"] == space["kl_pairs"]["value"] == space["kl_pairs"]["high"]
-    )  # one pair tells no spread
+    # one pair tells no spread
+    assert space["kl_pairs"]["low"] == space["kl_pairs"]["value"] == space["kl_pairs"]["high"]
 
 
 def test_a_swap_is_told_with_what_stayed(scored: tuple[Path, str]) -> None:
     [swap] = json.loads((scored[0] / "report.json").read_text())["swaps"]["swaps"]
-    assert (swap["control"], swap["pairs"], swap["followed"]["value"]) == (
-        "tempo",
-        1,
-        0.0,
-    )  # both sound at 120 BPM
+    # both sound at 120 BPM
+    assert (swap["control"], swap["pairs"], swap["followed"]["value"]) == ("tempo", 1, 0.0)
     assert {row["name"]: row["value"] for row in swap["stayed"]} == {
         "key": 1.0,
         "chords": 1.0,
@@ -221,9 +217,8 @@ def test_every_clip_can_be_heard_and_seen(scored: tuple[Path, str]) -> None:
     )
     assert [soundfile.info(folder / name).duration for name in audio] == [2.4] * 4
     assert len(page.of("image")) == 4
-    assert (
-        len([one for one in page.of("line") if one.get("class") == "boundary"]) == 1
-    )  # the one asked change that has a time
+    # the one asked change that has a time
+    assert len([one for one in page.of("line") if one.get("class") == "boundary"]) == 1
     assert len([one for one in page.of("line") if one.get("class") == "beat asked"]) == 3
 
 

@@ -61,9 +61,16 @@ def test_a_foreign_sample_is_its_members_header_and_json(tmp_path: Path) -> None
     path = write_shard(tmp_path / "a.tar", foreign("0", caption="[red]loud[/red] \x1b[31m"))
     size = len(foreign("0")[0][1])
     assert screen(path) == (
-        f"0\nno sample of Obbligato · a.tar\n\n.flac   {size:,} bytes\n.json   41 bytes\naudio   "
-        "1.000 s, 8000 Hz, 1 channel\n\n"
-        '{\n "caption": "[red]loud[/red] \\u001b[31m"\n}\n'
+        "0\n"
+        "no sample of Obbligato · a.tar\n"
+        "\n"
+        f".flac   {size:,} bytes\n"
+        ".json   41 bytes\n"
+        "audio   1.000 s, 8000 Hz, 1 channel\n"
+        "\n"
+        "{\n"
+        ' "caption": "[red]loud[/red] \\u001b[31m"\n'
+        "}\n"
     )
 
 
@@ -82,8 +89,8 @@ def test_a_beat_numbered_a_billion_is_not_drawn(tmp_path: Path) -> None:
     beats = sample.beats.replaced(numbers=(1, 2, 1_000_000_000))
     shown = screen(write_build(tmp_path, sample.replaced(beats=beats)))
     assert (
-        "3 beats, numbered up to 1000000000, are not drawn; chords by time:\n         0.00 s  "
-        "N.C.\n"
+        "3 beats, numbered up to 1000000000, are not drawn; chords by time:\n"
+        "         0.00 s  N.C.\n"
     ) in shown
 
 

@@ -159,8 +159,7 @@ def scontrol(arguments: list[str]) -> None:
             sys.exit("slurm_load_jobs error: Invalid job id specified")
         print(
             f"JobId={arguments[2]} JobName={found['job_name']} JobState={found['JobState']} "
-            f"Reason={found['Reason']} "
-            f"ExitCode={found['ExitCode']} Comment={found['comment']}"
+            f"Reason={found['Reason']} ExitCode={found['ExitCode']} Comment={found['comment']}"
         )
     elif arguments[0] == "update":
         state(arguments[1].removeprefix("JobId="), comment=arguments[2].removeprefix("Comment="))

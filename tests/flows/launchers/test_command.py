@@ -68,7 +68,10 @@ def test_settings_of_a_launcher_are_text_as_it_stands_but_for_lists_and_tables()
             ("local", 1, 1, ["grace=3"]),
             "^--launch: the local launcher: grace: Extra inputs are not permitted; it has grace_s",
         ),
-        (("lsf", 1, 1, []), "^--launcher: Input should be 'local', 'slurm' or 'kubernetes'"),
+        (
+            ("lsf", 1, 1, []),
+            "^--launcher: no launcher called 'lsf': expected kubernetes, local, slurm",
+        ),
         (
             ("slurm", 1, 1, ["cpus=many"]),
             "^--launch: the slurm launcher: cpus: Input should be a valid integer",
@@ -101,6 +104,6 @@ def test_what_is_said_of_a_stop_is_what_is_known_of_it() -> None:
     )
     once = stopped(Ended(143, log="/m/slurm/7.log"), job)  # as an administrator's scancel leaves it
     assert once == (
-        "training in /m was stopped with status 143 and not put back, and has more to do; "
-        "the same command goes on. "
+        "training in /m was stopped with status 143 and not put back, "
+        "and has more to do; the same command goes on. "
     ) + ("Its log: /m/slurm/7.log")

@@ -1,5 +1,6 @@
-"""A turn that goes on in place of one whose machine died: its lock is waited out. Who starts a run
-by hand is refused at once.
+"""A turn that goes on in place of one whose machine died: its lock is waited out.
+
+Who starts a run by hand is refused at once.
 """
 
 import os

@@ -68,9 +68,8 @@ def test_pods_that_are_evicted_write_a_checkpoint_and_others_go_on_in_their_plac
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:
     listener = Listener(stop_all)
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == Ended(
-        0
-    )  # more often than backoffLimit
+    # more often than backoffLimit
+    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == Ended(0)
     assert [line for line in listener.lines if "turn" in line] == [
         f"turn {turn}, rank 0 of 1 at home" for turn in range(6)
     ]
@@ -82,10 +81,11 @@ def test_a_signal_to_a_pod_reaches_each_of_its_processes_once(
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:
     def evict(pids: list[int]) -> None:
+        # their parent is the pod's first
         os.kill(
             int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]),
             signal.SIGTERM,
-        )  # their parent is the pod's first
+        )
 
     assert launched(
         launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener(evict, ranks=2)
@@ -138,16 +138,16 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
     assert launcher.find(work, listener := Listener()) == first
     assert listener.lines == [
         (
-            f"Job {first.name} is at work in this folder already: it is followed, and nothing is "
-            "submitted"
+            f"Job {first.name} is at work in this folder already: "
+            "it is followed, and nothing is submitted"
         )
     ]
     assert launched(
         launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
     ) == Ended(0)
     assert (
-        f"Job {first.name} was submitted with other options, or by another version, and goes on "
-        "with those."
+        f"Job {first.name} was submitted with other options, "
+        "or by another version, and goes on with those."
     ) in listener.lines[1]
     assert launcher.find(work, print) is None
 

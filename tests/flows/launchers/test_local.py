@@ -14,10 +14,8 @@ from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
 from tests.support.waiting import until
 
-IMPORTING = {
-    **os.environ,
-    "PYTHONPATH": str(Path(__file__).parents[3]),
-}  # what is started looks nowhere else
+# what is started looks nowhere else
+IMPORTING = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 HERE = Launching().made
 
 
@@ -129,10 +127,12 @@ def test_a_command_that_is_stopped_stops_its_run_with_a_checkpoint_and_says_so(
     tmp_path: Path,
 ) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom flows.launchers import Launching\nfrom "
-        "flows.launchers.command import run_launched\n"
-        f"from tests.flows.launchers.pretending import job\nwork = job(Path({str(tmp_path)!r}), "
-        "'--stops', '1')\n"
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from flows.launchers import Launching\n"
+        "from flows.launchers.command import run_launched\n"
+        "from tests.flows.launchers.pretending import job\n"
+        f"work = job(Path({str(tmp_path)!r}), '--stops', '1')\n"
         "sys.exit(run_launched(work, Launching(), lambda line: print(line, flush=True)))"
     )
     starter = subprocess.Popen(

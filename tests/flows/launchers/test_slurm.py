@@ -155,8 +155,8 @@ def test_a_controller_that_is_out_of_reach_for_a_while_costs_no_run_and_is_told_
     assert followed(launcher, work, listener) == Ended(0)
     [told] = [line for line in listener.lines if "out of reach" in line]
     assert told.endswith(
-        "the job is left alone: scontrol failed with status 1: slurm_load_jobs error: Unable to "
-        "contact slurm controller"
+        "the job is left alone: scontrol failed with status 1: "
+        "slurm_load_jobs error: Unable to contact slurm controller"
     )
 
     (tmp_path / "full").touch()
@@ -197,8 +197,8 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
         launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
     ) == Ended(0)
     assert (
-        "Slurm job 100 was submitted with other options, or by another version, and goes on with "
-        "those."
+        "Slurm job 100 was submitted with other options, "
+        "or by another version, and goes on with those."
     ) in listener.lines[1]
     assert launcher.find(work, print) is None
 
@@ -327,9 +327,8 @@ def test_a_job_that_somebody_cancels_is_not_submitted_again(cluster: Path, tmp_p
         job(tmp_path / "m", "--stops", "1"),
         Listener(lambda _: slurm_stand_in.scancel(["100"])),
     )
-    assert ended == Ended(
-        143, log=log(tmp_path)
-    )  # a stop, and no failure that its log could explain
+    # a stop, and no failure that its log could explain
+    assert ended == Ended(143, log=log(tmp_path))
     assert len(list(cluster.iterdir())) == 1
     assert not (cluster / "100" / "asked").exists()
 

@@ -66,8 +66,9 @@ def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
             f"- dataset.json sha256 `{OURS.sha256}`\n"
         ),
         (
-            "- music of Airs, CC-BY-4.0: 7 clips\n- music of Airs, CC0-1.0: 2 clips\n- labels of "
-            "Airs, madmom: CC-BY-NC-SA-4.0\n"
+            "- music of Airs, CC-BY-4.0: 7 clips\n"
+            "- music of Airs, CC0-1.0: 2 clips\n"
+            "- labels of Airs, madmom: CC-BY-NC-SA-4.0\n"
         ),
         "- text encoder, google/flan-t5-large: Apache-2.0\n",
     ):

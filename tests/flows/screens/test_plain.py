@@ -16,6 +16,7 @@ from tests.support.building import ROOT
 
 PACKAGES = ("flows", "training", "pipelines", "schemas")
 PRINTERS = {"flows/screens/terminal.py", "flows/screens/plain.py"}
+# calls of print: ruff's part
 FORBIDDEN = {
     "Console",
     "rich.print",
@@ -23,7 +24,7 @@ FORBIDDEN = {
     "sys.stderr",
     "sys.__stdout__",
     "sys.__stderr__",
-}  # calls of print: ruff's part
+}
 
 
 def names(path: Path) -> Iterator[str]:
@@ -51,8 +52,10 @@ def test_whatever_writes_to_a_plain_stream_its_control_characters_are_escaped() 
     print("a\x1b[2J\x07\x7f\x9b1m\u202e\u2066\u200b\u2028\ud800", "größe ♯\t漢", file=stream)
     print(" 5 %\r10 %\r\nend", file=stream)
     assert behind.getvalue() == (
-        "a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n 5 "
-        "%\n10 %\nend\n"
+        "a\\u001b[2J\\u0007\\u007f\\u009b1m\\u202e\\u2066\\u200b\\u2028\\ud800 größe ♯\t漢\n"
+        " 5 %\n"
+        "10 %\n"
+        "end\n"
     )
     assert not stream.isatty()
 

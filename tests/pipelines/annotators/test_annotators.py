@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipelines.annotators import RATE_HZ, annotator
+from pipelines.annotators import BEATS, KEY, RATE_HZ, WEIGHTS_FOLDER, weights_version
 from pipelines.annotators.batch import Batch
 from pipelines.audio.decode import Excerpt
 from pipelines.errors import PipelineError
@@ -113,6 +113,24 @@ def test_every_label_names_its_tool_version_and_licence(of_no_music: dict[str, L
             assert all((claim.tool, claim.version, claim.licence))
 
 
+def test_a_label_is_under_the_strictest_licence_of_what_made_it(
+    of_no_music: dict[str, Labels],
+) -> None:
+    for labels in of_no_music.values():
+        assert labels.chords.licence == "CC-BY-4.0"  # our own network alone
+        assert {labels.beats.licence, labels.meter.licence, labels.tempo.licence} == {
+            "CC-BY-NC-SA-4.0"
+        }  # madmom's too
+        assert labels.key.licence == "AGPL-3.0"  # Essentia's profile votes
+
+
+def test_the_text_of_a_licence_beside_the_weights_is_not_a_weight() -> None:
+    assert weights_version() == weights_version("bars.npz", "confidence.json", "harmony.npz")
+    notice = (WEIGHTS_FOLDER / "README.md").read_text()
+    assert "https://creativecommons.org/licenses/by/4.0/legalcode" in notice
+    assert all(file.name in notice for file in WEIGHTS_FOLDER.iterdir() if file.name != "README.md")
+
+
 @pytest.fixture(scope="module")
 def heard() -> dict[int, Labels]:
     return dict(
@@ -163,9 +181,9 @@ def test_no_waves_have_no_labels() -> None:
 
 def test_an_annotator_that_is_not_there_is_named() -> None:
     with pytest.raises(PipelineError, match="'nobody'"):
-        annotator("beats", "nobody")
+        BEATS.offer("nobody")
     with pytest.raises(PipelineError, match="annotator of key"):
-        annotator("key", "pipelines.annotators.madmom")
+        KEY.offer("pipelines.annotators.madmom")
 
 
 @pytest.mark.parametrize(
@@ -180,10 +198,10 @@ def test_measures_of_half_silence_and_of_clipping() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     half = np.concatenate((tone[:RATE_HZ], np.zeros(RATE_HZ, np.float32)))
     assert measured(Excerpt(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
-    assert (
-        measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
-    )  # a smooth crest is no clipping
+    # a smooth crest is no clipping
+    assert measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
     hard = np.clip(2 * tone, -0.5, 0.5)
+    # |sin| is over one half for two thirds of its time
     assert measured(Excerpt(hard, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == pytest.approx(
         2 / 3, abs=0.02
-    )  # |sin| is over one half for two thirds of its time
+    )

@@ -37,9 +37,8 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def madmom() -> Any:
-    importlib.import_module(
-        "pipelines.annotators.madmom"
-    )  # it answers madmom's look-up of its own version
+    # it answers madmom's look-up of its own version
+    importlib.import_module("pipelines.annotators.madmom")
     for part in ("features.downbeats", "ml.nn", "models"):
         importlib.import_module(f"madmom.{part}")
     return importlib.import_module("madmom")
@@ -95,9 +94,8 @@ def madmoms_beats(
         beats_per_bar=list(meters), min_bpm=min_bpm, max_bpm=max_bpm, fps=100
     )
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # of logarithms of zero, and of clips that no path explains
+        # of logarithms of zero, and of clips that no path explains
+        warnings.simplefilter("ignore", RuntimeWarning)
         return [tracker(clip) for clip in clips]
 
 

@@ -86,10 +86,8 @@ def test_loudness_of_a_sine_in_both_channels_is_its_peak_level(
     ("parts", "loudness_lufs"),
     [
         (((-36, 10), (-23, 60), (-36, 10)), -23),  # case 3: the relative gate
-        (
-            ((-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)),
-            -23,
-        ),  # case 4: the absolute gate too
+        # case 4: the absolute gate too
+        (((-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)), -23),
         (((-26, 20), (-20, 20.1), (-26, 20)), -23),  # case 5: nothing is gated
     ],
 )
@@ -217,8 +215,8 @@ def test_composed_pieces_are_music(index: int) -> None:
 @pytest.mark.parametrize("voice", ["da+m7", "ko", "fa+Linda"])  # none of them was in the fit
 def test_speech_is_speech(voice: str, tmp_path: Path) -> None:
     text = (
-        "A long sentence about nothing at all, and then another that is spoken at the same pace, "
-        "without a tune."
+        "A long sentence about nothing at all, and then another "
+        "that is spoken at the same pace, without a tune."
     )
     subprocess.run(["espeak-ng", "-v", voice, "-w", str(tmp_path / "said.wav"), text], check=True)
     wave, rate_hz = soundfile.read(tmp_path / "said.wav", dtype="float32")

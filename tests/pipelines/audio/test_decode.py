@@ -167,8 +167,9 @@ def test_a_header_that_lies_about_its_length_is_not_believed(tmp_path: Path) -> 
 
 
 def test_a_damaged_file_is_dead_with_the_second_up_to_which_it_was_good(tmp_path: Path) -> None:
-    """Half of 40 s is zeroed. Blocks of a mebibyte are read, 5.9 s of 44.1 kHz: the figure is that
-    much below 20 s at most.
+    """Half of 40 s is zeroed.
+
+    Blocks of a mebibyte are read, 5.9 s of 44.1 kHz: the figure is that much below 20 s at most.
     """
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 40 * 44_100)
     content = Path(written(tmp_path / "a.flac", noise, 44_100)).read_bytes()

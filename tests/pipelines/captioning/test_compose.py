@@ -116,9 +116,7 @@ def test_sentences_and_facts_of_every_caption_are_exact(change: Change) -> None:
                 )
 
 
-def test_half_of_the_control_captions_name_the_instruments_and_half_the_moods_before_what_the_labels_say() -> (
-    None
-):
+def test_half_of_the_control_captions_name_instruments_and_half_moods_before_the_labels() -> None:
     metadata = Metadata(instruments=("piano", "drums"), moods=("calm",))
     named: Counter[FactKind] = Counter()
     for seed in range(300):
@@ -163,9 +161,7 @@ def chord_sentences(
     return [control_sentence(Attribute.CHORDS, found, recipe, rng)[1:] for _ in range(300)]
 
 
-def test_two_of_three_repeated_progressions_are_named_as_repeats_with_the_whole_sequence_as_the_fact() -> (
-    None
-):
+def test_two_of_three_repeated_progressions_are_named_as_repeats_of_the_whole_as_fact() -> None:
     made = chord_sentences(
         sequence("A:min", "F:maj", "C:maj", "A:min", "F:maj", "C:maj"),
         CaptionRecipe(chord_times_share=0),

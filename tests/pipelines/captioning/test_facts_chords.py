@@ -39,9 +39,8 @@ def test_chord_sequences_are_read_as_harte_labels_without_repeats(
         ("The chords are G minor, E flat, and F.", "G:min Eb:maj F:maj"),
         (
             (
-                "The chord progression starts on C minor, moving gently to G minor before "
-                "resolving "
-                "to Ab."
+                "The chord progression starts on C minor, "
+                "moving gently to G minor before resolving to Ab."
             ),
             "C:min G:min Ab:maj",
         ),
@@ -100,14 +99,12 @@ def test_chords_repeated_without_a_number_are_one_round(said: str) -> None:
         "Am from 0 s, F from 2.5 s, C from 5 s",
         "At 0 s: Am, at 2.5 s: F, at 5 s: C.",
         (
-            "At 0 seconds the harmony is Am, at 2.5 seconds it moves to F, and at 5 seconds it "
-            "goes "
-            "to C."
+            "At 0 seconds the harmony is Am, at 2.5 seconds "
+            "it moves to F, and at 5 seconds it goes to C."
         ),
         (
-            "It begins with A minor at 0 sec, moves to F major at 2.5 sec, and lands on C major "
-            "at 5 "
-            "sec."
+            "It begins with A minor at 0 sec, moves to F "
+            "major at 2.5 sec, and lands on C major at 5 sec."
         ),
         "The chords are Am (0 s), F (2.5 s) and C (5.0 s).",
         "The chords are Am at 0, F at 2.5 and C at 5 seconds.",

@@ -32,8 +32,8 @@ EMPTY = Labels(
     key=KeyLabel(**HOW),
 )
 SOURCE = (
-    "A flute plays over strings. The tempo is 118 BPM. It is in 4/4. The key is A minor. The "
-    "chords are Am, F, C and G."
+    "A flute plays over strings. The tempo is 118 BPM. "
+    "It is in 4/4. The key is A minor. The chords are Am, F, C and G."
 )
 
 
@@ -56,13 +56,12 @@ def judged(text: str, of: Caption | str = SOURCE, labels: Labels = FULL) -> list
             "bar, with the chords Am – F – C – G."
         ),
         (
-            "At one hundred and eighteen BPM in common time, a flute and strings go through Am, "
-            "F, C "
-            "and G in the key of Amin."
+            "At one hundred and eighteen BPM in common time, "
+            "a flute and strings go through Am, F, C and G in the key of Amin."
         ),
         (
-            "With a beat of 4 and a bpm of 118.0, this Am, F, C, G progression is in the key of A "
-            "minor."
+            "With a beat of 4 and a bpm of 118.0, this Am, "
+            "F, C, G progression is in the key of A minor."
         ),
         "A fast flute tune in A minor: 118 BPM, 4/4, chords Am | F | C | G.",
     ],

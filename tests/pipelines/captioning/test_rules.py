@@ -32,7 +32,7 @@ def labels(bpm: float = 120.0) -> Labels:
     )
 
 
-def control(seed: int, *sources: str, change: Change = Change(), bpm: float = 120.0) -> Caption:
+def control(seed: int, *sources: str, change: Change = Change(), bpm: float = 120.0) -> Caption:  # noqa: B008
     recipe = CaptionRecipe(sentences=(0, 0, 0, 0, 1), chord_times_share=0.4)
     made = compose_captions(sources, labels(bpm), change, recipe, seed, KEY, METADATA)
     return next(caption for caption in made.captions if caption.kind is CaptionKind.CONTROL)

@@ -39,9 +39,8 @@ def test_silence_is_the_lowest_latent_and_comes_back_as_silence() -> None:
 
 
 def test_tones_over_five_octaves_come_back_within_20_cents() -> None:
-    frequencies = [
-        82.4 * 2 ** (step / 8) for step in range(41)
-    ]  # from a guitar's low E, three quarter tones apart
+    # from a guitar's low E, three quarter tones apart
+    frequencies = [82.4 * 2 ** (step / 8) for step in range(41)]
     waves = round_trip(sines(*frequencies, duration_s=1.0))
     off = [cents_off(wave, frequency) for wave, frequency in zip(waves, frequencies, strict=True)]
     assert np.abs(off).max() < 20
@@ -62,9 +61,8 @@ def test_the_notes_of_a_chord_are_still_the_loudest_pitch_classes(
 ) -> None:
     energy, sounding = chroma(round_trip(chord(pitches))[0]), Chord.parse(harte).pitches
     assert set(np.argsort(energy)[-len(sounding) :].tolist()) == sounding
-    assert (
-        energy[list(sounding)].sum() > 0.7
-    )  # of close notes in a low register, a fifth leaks into the semitones beside them
+    # of close notes in a low register, a fifth leaks into the semitones beside them
+    assert energy[list(sounding)].sum() > 0.7
     others = [energy[pitch] for pitch in range(12) if pitch not in sounding]
     assert min(energy[list(sounding)]) > 1.5 * max(others)
 

@@ -43,9 +43,8 @@ def small_encodec(**knobs: Any) -> EncodecModel:
     model = EncodecModel(config).eval()
     with torch.no_grad():
         residual = model.encoder(music(3.0)[:, None])
-        for (
-            layer
-        ) in model.quantizer.layers:  # entries lie where what they round does, as after training
+        # entries lie where what they round does, as after training
+        for layer in model.quantizer.layers:
             layer.codebook.embed.copy_(residual[0][:, torch.randint(0, residual.shape[2], (64,))].T)
             layer.codebook.cluster_size.copy_(torch.rand(64) + 0.5)
             residual = residual - layer.decode(layer.encode(residual))
@@ -66,9 +65,8 @@ def small_dac() -> DacModel:
     model = DacModel(config).eval()
     with torch.no_grad():
         for name, layer in model.named_modules():
-            if isinstance(
-                layer, torch.nn.Conv1d
-            ):  # drawn as transformers draws them, they would give hardly any sound
+            # drawn as transformers draws them, they would give hardly any sound
+            if isinstance(layer, torch.nn.Conv1d):
                 torch.nn.init.normal_(
                     layer.weight,
                     std=(0.3 if "decoder" in name else 1.0) * layer.weight[0].numel() ** -0.5,
@@ -92,15 +90,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = request.param.split()[0]
     if name == "dac":
         model, channels, licence = small_dac(), 3 * 4, "MIT"
-        model.config.hop_length = (
-            512  # as in published configurations that were made from the default one
-        )
+        # as in published configurations that were made from the default one
+        model.config.hop_length = 512
     else:
+        # as MusicGen's
         knobs = (
             {"use_causal_conv": False, "use_conv_shortcut": False}
             if "not causal" in request.param
             else {}
-        )  # as MusicGen's
+        )
         model, channels, licence = small_encodec(**knobs), 8, "CC-BY-NC-4.0"
     model.save_pretrained(folder)
     return Case(name, open_codec(name, str(folder)), model, folder, channels, 80, licence)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-from pipelines.embedders import Sound, clap, offered
+from pipelines.embedders import EMBEDDERS, Sound, clap
 from pipelines.embedders.clap_sound import ClapSound, windows
 from pipelines.errors import PipelineError
 from schemas.label_recipe import LabelRecipe
@@ -112,7 +112,7 @@ def test_a_window_begins_where_the_last_ended_and_the_last_stands_against_the_en
 
 
 def test_its_folder_says_what_it_is(folder: Path) -> None:
-    found = offered("clap").describe(LabelRecipe(model=str(folder)))
+    found = EMBEDDERS.offer("clap").describe(LabelRecipe(model=str(folder)))
     assert (found.licence, found.dimension, found.rate_hz, found.window_s, found.reads_labels) == (
         "apache-2.0",
         DIMENSION,
@@ -145,6 +145,6 @@ def test_a_model_that_is_nowhere_is_named() -> None:
 def test_an_embedder_that_is_not_installed_is_named_with_those_that_are() -> None:
     with pytest.raises(
         PipelineError,
-        match=r"label.embedder muq is unknown here: expected bridge, clap, or install",
+        match=r"no embedder called 'muq': expected bridge, clap, .* an entry point of obbligato",
     ):
-        offered("muq")
+        EMBEDDERS.offer("muq")

@@ -62,7 +62,7 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
 
 def test_here_the_same_plug_in_is_unknown() -> None:
     with pytest.raises(
-        PipelineError, match=r"label\.embedder elsewhere is unknown here: expected bridge, clap"
+        PipelineError, match=r"no embedder called 'elsewhere': expected bridge, clap"
     ):
         description(Recipe(label=LabelRecipe(embedder="elsewhere")))
 

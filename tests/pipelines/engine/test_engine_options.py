@@ -30,7 +30,7 @@ def accept(runner: str, *options: str, out: str = "/corpus", workers: int = 1) -
 
 
 class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):  # type: ignore[misc]
-    def DescribePipelineOptions(self, request: object, context: object) -> object:
+    def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
         described = beam_job_api_pb2.PipelineOptionDescriptor(name="watermark_idle")
         return beam_job_api_pb2.DescribePipelineOptionsResponse(options=[described])
 
@@ -60,8 +60,7 @@ def deaf() -> Iterator[str]:
 def test_dask_is_refused_with_the_reason_and_the_way_out(runner: str) -> None:
     assert refusal(runner) == (
         "Beam's Dask runner reports success with data missing (side outputs, what finish_bundle "
-        "emits, all but the last branch); "
-        "use slices instead: --slices N --dask ADDRESS"
+        "emits, all but the last branch); use slices instead: --slices N --dask ADDRESS"
     )
 
 
@@ -210,9 +209,10 @@ def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], n
         (
             "local",
             "environment_type=EXTERNAL",
-            "--beam environment_type does not go with runner local, "
-            "but with FlinkRunner or SparkRunner or DataflowRunner or PortableRunner or "
-            "PrismRunner",
+            (
+                "--beam environment_type does not go with runner local, but with FlinkRunner "
+                "or SparkRunner or DataflowRunner or PortableRunner or PrismRunner"
+            ),
         ),
     ],
 )
@@ -223,8 +223,8 @@ def test_an_option_of_another_runner_says_whose_it_is(runner: str, option: str, 
 @pytest.mark.parametrize("kind", ["EXTERNAL", "external", "DOCKER", "PROCESS"])
 def test_workers_elsewhere_need_to_be_told_where(kind: str) -> None:
     assert refusal("SparkRunner", f"environment_type={kind}") == (
-        "--beam environment_type also needs --beam environment_config=… (a worker pool's "
-        "address, an image, or a command)"
+        "--beam environment_type also needs --beam environment_config=… "
+        "(a worker pool's address, an image, or a command)"
     )
     accept("SparkRunner", f"environment_type={kind}", "environment_config=localhost:1")
     accept("SparkRunner", "environment_type=LOOPBACK")
@@ -232,8 +232,8 @@ def test_workers_elsewhere_need_to_be_told_where(kind: str) -> None:
 
 def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() -> None:
     said = (
-        "memory://c lies in this process's memory, which workers of FlinkRunner cannot reach; "
-        "name a folder or URL"
+        "memory://c lies in this process's memory, which workers "
+        "of FlinkRunner cannot reach; name a folder or URL"
     )
     assert refusal("FlinkRunner", "flink_master=a:1", out="memory://c") == said
     said = "/corpus is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
@@ -244,8 +244,8 @@ def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() 
 
 def test_workers_are_counted_on_this_machine_only() -> None:
     said = (
-        "--workers counts workers of this machine; runner SparkRunner has options of its own for "
-        "that"
+        "--workers counts workers of this machine; "
+        "runner SparkRunner has options of its own for that"
     )
     assert refusal("SparkRunner", workers=2) == said
 

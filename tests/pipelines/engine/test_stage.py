@@ -39,9 +39,8 @@ class Bench:
 
     def work(self, job: Job) -> Done:
         self.runs += 1
-        assert not job.store.exists(
-            marker_name("variants", BUCKET)
-        )  # the marker goes first and comes last
+        # the marker goes first and comes last
+        assert not job.store.exists(marker_name("variants", BUCKET))
         return Done(
             [
                 job.store.write_bytes(f"variants/{BUCKET}.tar", b"tar"),

@@ -455,12 +455,8 @@ def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_
     folders = Folders()
     names = ["few/1.wav", "few/22.wav", "many/0.wav", "some/333.wav", "many/5.wav", "few/1.wav"]
     assert [folders.facts(f"{root}/{name}").size for name in names] == [len(name) for name in names]
-    assert asked == [
-        "few",
-        "many",
-        "some",
-        "few",
-    ]  # few had to go for some, and many is known to be too large
+    # few had to go for some, and many is known to be too large
+    assert asked == ["few", "many", "some", "few"]
     with pytest.raises(FileNotFoundError):
         folders.facts(f"{root}/many/none.wav")
     with pytest.raises(KeyError):
@@ -558,8 +554,8 @@ def test_the_same_folder_is_listed_the_same_in_another_process(tmp_path: Path) -
     for name in HOSTILE_NAMES:
         (tmp_path / name).touch()
     program = (
-        "import sys; from pipelines.inputs.listing import list_inputs; from schemas.recipe "
-        "import IngestRecipe\n"
+        "import sys; from pipelines.inputs.listing import list_inputs; "
+        "from schemas.recipe import IngestRecipe\n"
     )
     program += "for row in list_inputs(sys.argv[1:], IngestRecipe()): print(repr(row.row))"
     environment = {

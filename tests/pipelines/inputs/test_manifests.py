@@ -382,9 +382,7 @@ def test_a_line_that_is_no_text_is_dead_and_the_rest_is_used(broken: bytes, why:
     ]
 
 
-def test_a_quote_that_is_not_closed_costs_its_line_and_texts_of_several_lines_that_it_swallowed() -> (
-    None
-):
+def test_a_quote_that_is_not_closed_costs_its_line_and_the_long_texts_that_it_swallowed() -> None:
     """Where reading goes on: at the next line, and each line that the quote had taken is read
     alone.
     """

@@ -15,9 +15,8 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter,
 from schemas.pitch import Key
 
 CLAIM: dict[str, Any] = {"confidence": 1, "tool": "t", "version": "1", "licence": "CC0-1.0"}
-BEATS_S = tuple(
-    6.0 + 0.5 * beat for beat in range(8)
-)  # past the 5 s that mir_eval's own evaluation leaves out
+# past the 5 s that mir_eval's own evaluation leaves out
+BEATS_S = tuple(6.0 + 0.5 * beat for beat in range(8))
 
 
 def chords(*spans: tuple[float, float, str]) -> Chords:
@@ -71,10 +70,8 @@ def test_a_label_that_is_missing_is_a_miss_and_one_too_many_is_not_asked_for() -
         (tuple(time + 0.069 for time in BEATS_S), 1.0),
         (tuple(time + 0.071 for time in BEATS_S), 0.0),
         (BEATS_S[:4], 2 / 3),  # precision 1, recall 1/2
-        (
-            tuple(sorted((*BEATS_S, *(time + 0.25 for time in BEATS_S)))),
-            2 / 3,
-        ),  # precision 1/2, recall 1
+        # precision 1/2, recall 1
+        (tuple(sorted((*BEATS_S, *(time + 0.25 for time in BEATS_S)))), 2 / 3),
         ((*BEATS_S[:6], 9.3, 9.8), 0.75),  # six of eight both ways
     ],
 )
@@ -116,10 +113,8 @@ def test_meter_and_key_are_right_or_wrong() -> None:
         (chords((0, 6, "C:min"), (6, 12, "A:maj")), 0.0),
         (chords((0, 3, "C:maj"), (3, 6, "N"), (6, 12, "A:min")), 0.75),
         (chords((0, 6, "C:maj")), 0.5),
-        (
-            chords((0, 6, "C:maj"), (6, 12, "A:min"), (12, 30, "G:maj")),
-            1.0,
-        ),  # what lies past the reference is not asked for
+        # what lies past the reference is not asked for
+        (chords((0, 6, "C:maj"), (6, 12, "A:min"), (12, 30, "G:maj")), 1.0),
     ],
 )
 def test_chords_agree_over_their_share_of_time(estimate: Chords, share: float) -> None:

@@ -100,6 +100,7 @@ def test_pitch_moves_key_roots_and_basses_and_no_time() -> None:
         (4.0, 8.0, "C:min7"),
         (8.0, 12.5, "Bb:7/b7"),
     ]
+    # G under Eb, Ab under Bb7
     assert [
         segment.chord.bass
         for segment in up.chords.segments
@@ -107,7 +108,7 @@ def test_pitch_moves_key_roots_and_basses_and_no_time() -> None:
     ] == [
         7,
         8,
-    ]  # G under Eb, Ab under Bb7
+    ]
     assert (up.key.tonic, up.key.mode) == (0, "minor")
     assert (up.beats, up.tempo, up.meter, up.duration_s) == (
         extended().beats,
@@ -176,10 +177,8 @@ def test_excerpt_from_zero_is_the_cut() -> None:
         ((1.0, 1.5), None),
         ((0.0, 0.5, 1.0), 120.0),
         ((0.0, 0.75, 1.5, 2.25), 80.0),
-        (
-            (0.0, 0.5, 1.0, 1.5, 2.9, 3.4, 3.9),
-            120.0,
-        ),  # one missed beat in the middle does not count
+        # one missed beat in the middle does not count
+        ((0.0, 0.5, 1.0, 1.5, 2.9, 3.4, 3.9), 120.0),
         ((0.0, 0.5, 1.0, 1.6, 2.2), 110.0),  # two gaps of 120, two of 100
     ],
 )
@@ -283,7 +282,7 @@ def test_the_published_edit_in_place_is_what_the_test_above_catches() -> None:
     assert depends_on_order(published_times, lambda: [[start, end] for start, end, _ in CHORDS])
 
 
-def test_whole_labels_of_all_twelve_variants_are_equal_in_any_order_and_leave_the_annotation_as_it_was() -> (
+def test_labels_of_all_twelve_variants_are_equal_in_any_order_and_leave_the_annotation_alone() -> (
     None
 ):
     alone = {change.variant: derived(extended(), change).model_dump_json() for change in TWELVE}

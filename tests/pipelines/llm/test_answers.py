@@ -61,9 +61,8 @@ def test_a_merge_that_was_killed_half_way_changes_nothing(tmp_path: Path) -> Non
     asyncio.run(story())
     folder = tmp_path / "answers"
     lines = "".join(file.read_text() for file in sorted(folder.iterdir()))
-    (folder / "merged.jsonl").write_text(
-        lines
-    )  # the merged file stands, the small ones are not gone yet
+    # the merged file stands, the small ones are not gone yet
+    (folder / "merged.jsonl").write_text(lines)
     again = read(tmp_path)
     assert again.spent == 15
     assert again.get("04") == answer("04")
@@ -114,10 +113,8 @@ def test_a_damaged_line_costs_its_own_answer_and_counts_at_its_worst(tmp_path: P
         for place in range(len(content)):
             path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
             again = read(tmp_path)
-            assert again.spent >= 530, (
-                content,
-                place,
-            )  # what cannot be read counts as the most that any call set aside
+            # what cannot be read counts as the most that any call set aside
+            assert again.spent >= 530, (content, place)
             assert again.get("0a") in (None, answer("0a"))
             assert len(list(damaged_lines(Store(str(tmp_path))))) == 1
         path.write_bytes(content)
@@ -145,9 +142,8 @@ def test_damaged_lines_are_kept_aside_and_their_money_stands_in_their_place(tmp_
     file = max((tmp_path / "answers").iterdir(), key=lambda path: path.stat().st_size)
     file.write_bytes(file.read_bytes().replace(b"A text", b"B text"))
     damaged, before = file.read_bytes(), read(tmp_path)
-    assert (
-        before.spent == 500 + 100
-    )  # what it was paid is not believed: what was set aside for it counts
+    # what it was paid is not believed: what was set aside for it counts
+    assert before.spent == 500 + 100
     before.mend()
     assert (tmp_path / f"answers/{file.name}.damaged").read_bytes() == damaged
     assert read(tmp_path).spent == 600
@@ -172,9 +168,8 @@ def test_what_could_not_be_written_is_not_taken_for_written(
 
     ended = asyncio.run(story())
     assert [type(one) for one in ended].count(OSError) == 1
-    assert (
-        read(tmp_path).spent == 15
-    )  # the two that waited wrote all three: more set aside than called, never less
+    # the two that waited wrote all three: more set aside than called, never less
+    assert read(tmp_path).spent == 15
 
 
 def test_answers_of_earlier_versions_are_read_and_what_a_server_claimed_below_nothing_lowers_no_sum(
@@ -183,12 +178,13 @@ def test_answers_of_earlier_versions_are_read_and_what_a_server_claimed_below_no
     folder = tmp_path / "answers"
     folder.mkdir()
     (folder / "a.jsonl").write_text(
-        '{"aside": 100, "call": "c1"}\n{"answers": [{"answer_tokens": 4, "model": '
-        '"gpt-4o-mini-2024-07-18", "prompt_tokens": 9, '
-        '"request": "0a", "texts": ["A text for 0a."]}], "call": "c1", "paid": 30}\n'
-        '{"aside": 100, "call": "c2"}\n{"call": "c2", "paid": -2000000000000}\n'
-        '{"aside": {"0b": 50, "0c": 50}, "batch": "b1"}\n{"answers": [], "batch": "b1", "paid": '
-        '{"0b": -7, "0c": 5}}\n'
+        '{"aside": 100, "call": "c1"}\n'
+        '{"answers": [{"answer_tokens": 4, "model": "gpt-4o-mini-2024-07-18", "prompt_tokens": '
+        '9, "request": "0a", "texts": ["A text for 0a."]}], "call": "c1", "paid": 30}\n'
+        '{"aside": 100, "call": "c2"}\n'
+        '{"call": "c2", "paid": -2000000000000}\n'
+        '{"aside": {"0b": 50, "0c": 50}, "batch": "b1"}\n'
+        '{"answers": [], "batch": "b1", "paid": {"0b": -7, "0c": 5}}\n'
     )
     kept = read(tmp_path)
     assert kept.get("0a") == answer("0a").replaced(model="gpt-4o-mini-2024-07-18")

@@ -209,10 +209,8 @@ def test_a_batch_that_an_ended_run_left_is_collected_and_not_asked_again(tmp_pat
     async def left_behind(llm: LlmRecipe) -> None:
         answers, server = Answers(Store(str(tmp_path))), Server(llm)
         wanted = requests(30, llm)
-        for half, named in (
-            (wanted[:15], True),
-            (wanted[15:], False),
-        ):  # the second was handed over, but its run died before it noted so
+        # the second was handed over, but its run died before it noted so
+        for half, named in ((wanted[:15], True), (wanted[15:], False)):
             batch = await answers.open_batch({request.hash: 1000 for request in half})
             server_id = await server.submit(half, batch.name)
             if named:

@@ -42,9 +42,8 @@ def test_no_minute_holds_more_than_the_limit_and_most_of_it_is_used(
 ) -> None:
     times = calls(monkeypatch, per_minute, units, round(4 * per_minute / units))
     busiest = max(sum(start <= time < start + 60 for time in times) for start in times)
-    assert (
-        busiest * units <= per_minute + units
-    )  # the first call of the minute is paid by the one before
+    # the first call of the minute is paid by the one before
+    assert busiest * units <= per_minute + units
     assert busiest * units >= 0.9 * per_minute
     assert len(times) * units / (times[-1] - times[0]) >= 0.9 * per_minute / 60
 

@@ -80,7 +80,5 @@ def test_an_approximate_search_gives_the_same_and_tells_what_it_missed(
     exact = request._replace(recipe=LabelRecipe(nearest=5))
     found = match([QUERY, -QUERY], request)
     assert [one.near for one in found] == [one.near for one in match([QUERY, -QUERY], exact)]
-    assert [(one.checked, one.missed) for one in found] == [
-        (5, 0),
-        (0, 0),
-    ]  # of a call the first is searched twice
+    # of a call the first is searched twice
+    assert [(one.checked, one.missed) for one in found] == [(5, 0), (0, 0)]

@@ -130,9 +130,8 @@ def test_the_precision_of_the_products_changes_nothing(
     plan: exact._Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
-    around = units(
-        15, 30, 64, np.float32
-    )  # rows crowd around the queries: half precision alone would mix them up
+    # rows crowd around the queries: half precision alone would mix them up
+    around = units(15, 30, 64, np.float32)
     held = np.repeat(around, 40, axis=0) + 0.02 * np.random.default_rng(16).standard_normal(
         (1200, 64)
     ).astype(np.float32)

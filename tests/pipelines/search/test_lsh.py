@@ -40,9 +40,8 @@ def met(vectors: np.ndarray, hashing: Hashing, similarity: float) -> set[tuple[i
 def test_nearly_all_pairs_at_the_limit_meet() -> None:
     recipe = NearRecipe(min_similarity=0.95, recall=0.95)
     found = met(pairs_at(0.95, 1000), Hashing.for_corpus(2000, recipe), 0.95)
-    assert (
-        sum((2 * row, 2 * row + 1) in found for row in range(1000)) >= 930
-    )  # 950 by the recall, less one in a thousand by signatures
+    # 950 by the recall, less one in a thousand by signatures
+    assert sum((2 * row, 2 * row + 1) in found for row in range(1000)) >= 930
 
 
 def test_equal_vectors_always_meet() -> None:
@@ -52,9 +51,8 @@ def test_equal_vectors_always_meet() -> None:
 
 def test_what_is_far_apart_hardly_gets_through() -> None:
     vectors = pairs_at(0.0, 1000)
-    assert (
-        len(met(vectors, Hashing.for_corpus(2000, NearRecipe()), 0.97)) < 10
-    )  # of two million pairs
+    # of two million pairs
+    assert len(met(vectors, Hashing.for_corpus(2000, NearRecipe()), 0.97)) < 10
 
 
 @pytest.mark.parametrize(("similarity", "bits"), [(1.0, 0), (0.0, 152)])

@@ -24,7 +24,9 @@ from tests.pipelines.shards.shard_samples import (
 ROW = {
     "dataset": "mine",
     "location": f"{KEY}.flac",
-    "main_caption": "A flute plays. It gets louder. The key is A minor. The meter is 3/4. It runs at 120 BPM.",
+    "main_caption": (
+        "A flute plays. It gets louder. The key is A minor. The meter is 3/4. It runs at 120 BPM."
+    ),
     "alt_caption": "A flute, louder and louder.",
     "prompt_aug": "It gets louder.",
     "prompt_ch": "",

@@ -96,9 +96,8 @@ def test_a_training_original_stands_in_each_part_with_its_text(tmp_path: Path) -
     assert lines(tmp_path, Part.TRAIN_C) == [
         {**row, "main_caption": PARAPHRASE, "alt_caption": CONTROL}
     ]
-    assert [list(line) for part in Part for line in lines(tmp_path, part)] == [
-        list(row)
-    ] * 4  # the sixteen fields in their order
+    # the sixteen fields in their order
+    assert [list(line) for part in Part for line in lines(tmp_path, part)] == [list(row)] * 4
     assert done.rows == {
         Part.TRAIN_A: 1,
         Part.TRAIN_B: 1,
@@ -143,16 +142,13 @@ def test_a_row_without_its_text_is_skipped_and_counted(tmp_path: Path) -> None:
         Part.TRAIN_B: (4, {}),
         Part.TRAIN_C: (3, {"no_paraphrase": 1}),
     }
-    assert (done.rows[Part.TRAIN], done.skipped[Part.TRAIN]) == (
-        4,
-        {},
-    )  # what has no paraphrase stands as it was composed
+    # what has no paraphrase stands as it was composed
+    assert (done.rows[Part.TRAIN], done.skipped[Part.TRAIN]) == (4, {})
     assert (
         done.skipped[Part.TEST_A] == done.skipped[Part.TEST_B] == {"no_control": 1, "no_source": 1}
     )
-    assert (
-        lines(tmp_path, Part.TRAIN_C)[1]["alt_caption"] == "A flute plays."
-    )  # the source, where that is what was reworded
+    # the source, where that is what was reworded
+    assert lines(tmp_path, Part.TRAIN_C)[1]["alt_caption"] == "A flute plays."
 
 
 def test_85_of_100_training_rows_are_paraphrased_by_a_draw_of_their_own() -> None:
@@ -170,9 +166,8 @@ def test_85_of_100_training_rows_are_paraphrased_by_a_draw_of_their_own() -> Non
             (PARAPHRASE, CONTROL) if drawn else (CONTROL, PARAPHRASE)
         )
         paraphrased += drawn
-    assert paraphrased / len(samples) == pytest.approx(
-        PARAPHRASED_SHARE, abs=0.02
-    )  # three standard deviations
+    # three standard deviations
+    assert paraphrased / len(samples) == pytest.approx(PARAPHRASED_SHARE, abs=0.02)
 
 
 def test_the_tests_are_the_same_clips_half_of_them_poor_recordings(tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ def test_a_key_that_comes_again_is_a_problem_and_its_first_sample_stands(tmp_pat
         tmp_path / "a.tar", [*foreign("000"), *foreign("001"), *foreign("000", caption="Another.")]
     )
     said = (
-        "comes again after other keys; only the first is used. A sample's members must stand "
-        "side by side, once"
+        "comes again after other keys; only the first is used. "
+        "A sample's members must stand side by side, once"
     )
     assert read(path) == (["000", "001"], [("000", "repeated_key", said)])
 
@@ -118,26 +118,68 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
         ([("0.json", b"{}")], [("0", "no_audio", "has no audio: its members are .json")]),
         ([("0.flac", b"")], [("0", "no_json", "has no JSON")]),
         ([("0.flac", b""), ("0.txt", b"A flute.")], []),
-        ([("0.flac", b""), ("0.WAV", b""), ("0.json", b"{}")],
-         [("0", "several_audio", "has 2 audio members, .flac, .wav: which is meant is not stated")]),
+        (
+            [("0.flac", b""), ("0.WAV", b""), ("0.json", b"{}")],
+            [
+                (
+                    "0",
+                    "several_audio",
+                    "has 2 audio members, .flac, .wav: which is meant is not stated",
+                )
+            ],
+        ),
         ([("0.flac", b""), ("0.vocals.flac", b""), ("0.json", b"{}")], []),
         ([("0.flac", b""), ("0.json", b"[]")], [("0", "bad_json", "its JSON is no object: b'[]'")]),
-        ([("0.flac", b""), ("0.json", b'{"a": NaN}')], [("0", "bad_json", "its JSON cannot be read: NaN is no JSON number")]),
-        ([("0.flac", b""), ("0.json", b'{"a": 1e999}')], [("0", "bad_json", "its JSON cannot be read: 1e999 is no JSON number")]),
-        ([("0.flac", b""), ("0.json", b'{"a": 1' + b"0" * 5000 + b"}")],
-         [("0", "bad_json", "its JSON cannot be read: a whole number of 5001 signs is more than 64 bits hold")]),
-        ([("0.flac", b""), ("0.json", b'{"a": 1, "a": 2}')],
-         [("0", "bad_json", "its JSON cannot be read: a name stands twice in one object")]),
-        ([("0.flac", b""), ("0.json", b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}")],
-         [("0", "bad_json", "its JSON is nested more than 64 deep")]),
-        ([("README", b""), ("0.flac", b""), ("0.json", b"{}")],
-         [("", "no_sample", "'README' belongs to no sample: expected key.extension")]),
+        (
+            [("0.flac", b""), ("0.json", b'{"a": NaN}')],
+            [("0", "bad_json", "its JSON cannot be read: NaN is no JSON number")],
+        ),
+        (
+            [("0.flac", b""), ("0.json", b'{"a": 1e999}')],
+            [("0", "bad_json", "its JSON cannot be read: 1e999 is no JSON number")],
+        ),
+        (
+            [("0.flac", b""), ("0.json", b'{"a": 1' + b"0" * 5000 + b"}")],
+            [
+                (
+                    "0",
+                    "bad_json",
+                    (
+                        "its JSON cannot be read: a whole number "
+                        "of 5001 signs is more than 64 bits hold"
+                    ),
+                )
+            ],
+        ),
+        (
+            [("0.flac", b""), ("0.json", b'{"a": 1, "a": 2}')],
+            [("0", "bad_json", "its JSON cannot be read: a name stands twice in one object")],
+        ),
+        (
+            [("0.flac", b""), ("0.json", b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}")],
+            [("0", "bad_json", "its JSON is nested more than 64 deep")],
+        ),
+        (
+            [("README", b""), ("0.flac", b""), ("0.json", b"{}")],
+            [("", "no_sample", "'README' belongs to no sample: expected key.extension")],
+        ),
         ([("__meta__", b""), ("0.flac", b""), ("0.json", b"{}")], []),
-        ([("../0.flac", b""), ("../0.json", b"{}")],
-         [("../0", "unsafe_name", "leads out of the folder it would be unpacked into; never written under this name")]),
+        (
+            [("../0.flac", b""), ("../0.json", b"{}")],
+            [
+                (
+                    "../0",
+                    "unsafe_name",
+                    (
+                        "leads out of the folder it would be unpacked into; "
+                        "never written under this name"
+                    ),
+                )
+            ],
+        ),
         ([], [("", "empty", "holds no samples")]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_of_the_sample_it_is_wrong_with(
     tmp_path: Path, members: list[tuple[str, bytes]], problems: list[tuple[str, str, str]]
 ) -> None:

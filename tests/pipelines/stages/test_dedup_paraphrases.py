@@ -135,9 +135,8 @@ def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(
     assert [row.ran for row in made.buckets] == [False, False, True]
     assert made.buckets[-1].counts == {"kept": 0, "dropped_meaning": 0, "dropped_near_duplicate": 1}
     assert before == [Path(tmp_path, "texts", f"{job.bucket}.parquet").read_bytes() for job in jobs]
-    reworded(
-        jobs[0], {f"{0:016x}-0-10000-orig": ("Over tender strings a flute sings.",)}
-    )  # an earlier text changes
+    # an earlier text changes
+    reworded(jobs[0], {f"{0:016x}-0-10000-orig": ("Over tender strings a flute sings.",)})
     run_bucket(embed_paraphrases.STAGE, jobs[0])
     assert (
         finished(dedup_paraphrases.STAGE, jobs[0], fingerprint(dedup_paraphrases.STAGE, jobs[0]))

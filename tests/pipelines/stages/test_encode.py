@@ -33,7 +33,7 @@ from tests.support.melodies import RATE_HZ, melody
 
 LEVEL = "tests.pipelines.codecs.level"
 SONGS_S = {0: 9.0, 1: 9.0, 2: 5.0, 3: 9.0}  # clips of 8 s, but one of 5
-IGNORE = lambda _: None
+IGNORE = lambda _: None  # noqa: E731
 
 
 def recipe(codec: str = "mel", *, keep_variants: bool = True, **knobs: Any) -> Recipe:
@@ -201,9 +201,8 @@ def test_a_sample_that_cannot_be_encoded_is_dead_and_in_no_shard(
     }
     assert not {row.key for row in dead} & members(tmp_path).keys()
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
-    assert list(
-        (tmp_path / "variants").glob("train*.tar")
-    )  # the only place that has the audio of the dead
+    # the only place that has the audio of the dead
+    assert list((tmp_path / "variants").glob("train*.tar"))
     retry(str(tmp_path), [], Engine(), IGNORE)
     mended = songs.build(tmp_path, recipe(LEVEL, keep_variants=False))
     assert mended["samples"] == {"planned": 7, "written": 7, "rejected": 0, "dead": 0}
@@ -258,9 +257,8 @@ def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(
         PipelineError, match="its variants were dropped and its shard is damaged or gone"
     ):
         encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)
-    encode(
-        str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE
-    )  # made anew from the sources
+    # made anew from the sources
+    encode(str(tmp_path), recipe(keep_variants=False), Engine(), IGNORE)
     assert all("latent.npy" in sample for sample in members(tmp_path).values())
 
 

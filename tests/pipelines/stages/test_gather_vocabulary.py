@@ -15,9 +15,11 @@ from schemas.recipe import Recipe
 from schemas.vocabulary import Form
 
 SENTENCES = (
-    "A flute plays over the soft drums.\nA FLUTE plays over the soft drums\nThe song runs at 120 "
-    "BPM in A minor.\n"
-    "A sad violin sings to the quiet piano.\nHi.\n"
+    "A flute plays over the soft drums.\n"
+    "A FLUTE plays over the soft drums\n"
+    "The song runs at 120 BPM in A minor.\n"
+    "A sad violin sings to the quiet piano.\n"
+    "Hi.\n"
 )
 
 

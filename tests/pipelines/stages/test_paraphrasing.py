@@ -121,8 +121,8 @@ def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(
     with llm_server(tmp_path / "server", latency_s=0.02, wrong=0.1) as server:
         jobs = captioned_build(str(out), recipe(server.url), TEXTS)
         script = (
-            "import sys; from tests.pipelines.stages.test_paraphrasing import go_on; "
-            "go_on(sys.argv[1], sys.argv[2])"
+            "import sys; from tests.pipelines.stages.test_paraphrasing "
+            "import go_on; go_on(sys.argv[1], sys.argv[2])"
         )
         for kill in range(3):
             before = len(server.answered())

@@ -158,9 +158,7 @@ def test_a_window_past_the_end_is_dead_with_both_figures(
     )
 
 
-def test_where_files_are_already_cut_the_whole_file_is_the_window_and_the_table_stays_in_the_metadata() -> (
-    None
-):
+def test_files_already_cut_are_whole_windows_and_the_table_stays_in_the_metadata() -> None:
     [clip] = clips_of(
         settled((row(start_s=30.0, end_s=40.0), song(duration_s=9.98)), window=Window.ALREADY_CUT)
     )

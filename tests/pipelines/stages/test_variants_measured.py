@@ -28,9 +28,8 @@ RATE_HZ: Final = 16_000
 START_S: Final = 1.5  # the clip begins here in its file
 LENGTH_S: Final = 10.0
 EXTENDED_S: Final = 12.5
-CLICKS_S: Final = tuple(
-    0.25 + 0.53 * beat for beat in range(23)
-)  # 113.2 BPM, from the clip's start to 11.91 s
+# 113.2 BPM, from the clip's start to 11.91 s
+CLICKS_S: Final = tuple(0.25 + 0.53 * beat for beat in range(23))
 CHORDS: Final = (
     (0.0, 4.0, (261.63, 329.63, 392.0)),
     (4.0, 8.0, (220.0, 277.18, 330.0)),
@@ -138,8 +137,9 @@ def off_cents(heard_hz: Sequence[float], wanted_hz: Sequence[float]) -> float:
 
 
 def check_clicks(heard: Heard, rate: float) -> None:
-    """A click at t is heard at t / rate, and none but those inside the copy. Those within 30 ms of
-    its end may be cut.
+    """A click at t is heard at t / rate, and none but those inside the copy.
+
+    Those within 30 ms of its end may be cut.
     """
     measured = clicks_s(heard.wave)
     wanted = [click_s / rate for click_s in CLICKS_S if click_s / rate < heard.length_s - 0.03]
@@ -257,9 +257,8 @@ def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: 
 def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, Heard]) -> None:
     slow = copies["s1"].wave
     assert abs(slow[-1]) < 1e-3
-    assert (
-        np.abs(slow[-round(0.1 * RATE_HZ) : -round(0.01 * RATE_HZ)]).max() > 0.1
-    )  # the chord still sounds until then
+    # the chord still sounds until then
+    assert np.abs(slow[-round(0.1 * RATE_HZ) : -round(0.01 * RATE_HZ)]).max() > 0.1
 
 
 def test_pyrubberband_gives_the_same_figures(source: Path) -> None:

@@ -73,8 +73,10 @@ def test_a_second_run_is_refused_and_told_who_holds_the_folder_and_what_to_do(st
         assert (holder.purpose, holder.pid, holder.lease_s) == ("build", os.getpid(), 120)
         refused(
             store,
-            rf"in use by build \(host {holder.host}, process {os.getpid()}, since "
-            rf"{holder.taken}, .*obbligato unlock {store.url}`",
+            (
+                rf"in use by build \(host {holder.host}, process {os.getpid()}, "
+                rf"since {holder.taken}, .*obbligato unlock {store.url}`"
+            ),
         )
         held.check()
         assert held_by(store) == holder

@@ -42,8 +42,16 @@ def test_all_versions_of_the_format_are_read(version: int) -> None:
     [
         (b"", "undecodable", "does not begin as one"),
         (b"PK\x03\x04" + bytes(60), "undecodable", "does not begin as one"),
-        (npy(said(), bytes(4), 1).replace(b"\x01\x00", b"\x09\x00", 1), "undecodable", "does not begin as one"),
-        (b"\x93NUMPY\x01\x00\xff\xff" + bytes(70_000), "undecodable", "claims 65535 bytes, limit 1024"),
+        (
+            npy(said(), bytes(4), 1).replace(b"\x01\x00", b"\x09\x00", 1),
+            "undecodable",
+            "does not begin as one",
+        ),
+        (
+            b"\x93NUMPY\x01\x00\xff\xff" + bytes(70_000),
+            "undecodable",
+            "claims 65535 bytes, limit 1024",
+        ),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", "undecodable", "claims 2147483647 bytes, limit 0"),
         (npy(said(shape="(100000000,)"), bytes(4)), "undecodable", "claims the shape"),
         (npy(said(shape="(10000000000000, 64)"), bytes(4)), "undecodable", "claims the shape"),
@@ -66,7 +74,7 @@ def test_all_versions_of_the_format_are_read(version: int) -> None:
         (npy(said(), np.float16([1, -np.inf]).tobytes()), "not_finite", "NaN or infinite"),
         (npy(said("'<f8'"), np.float64([1, -1e300]).tobytes()), "absurd_level", "absurdly large"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_array_of_numbers_is_refused_by_its_code(
     content: bytes, code: str, words: str
 ) -> None:

@@ -238,12 +238,8 @@ def test_a_folder_of_more_files_than_one_answer_holds_is_listed_whole(
 def test_a_folder_on_an_object_store_is_its_files_and_no_name_like_it(
     remote: Store, bucket: str, behind: Any
 ) -> None:
-    for key in (
-        "out/a/",
-        "out/a/x",
-        "out/ab/y",
-        "out/file",
-    ):  # the first is what a web console makes for an empty folder
+    # the first is what a web console makes for an empty folder
+    for key in ("out/a/", "out/a/x", "out/ab/y", "out/file"):
         behind.put_object(Bucket=bucket, Key=key, Body=b"")
     assert (remote.names("a"), remote.names("file"), remote.names("nowhere")) == (["x"], [], [])
 
@@ -328,8 +324,8 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(object_store: str, beh
         with pytest.raises(
             PipelineError,
             match=(
-                r"s3://no-such-bucket/out/a cannot be written: .*bucket does not exist; .*create "
-                r"the bucket"
+                r"s3://no-such-bucket/out/a cannot be written: "
+                r".*bucket does not exist; .*create the bucket"
             ),
         ):
             store.write_bytes("a", content)
@@ -353,8 +349,8 @@ def test_missing_credentials_are_told_in_one_line(
         with pytest.raises(
             PipelineError,
             match=(
-                rf"s3://{bucket}/out/a cannot be .*NoCredentialsError.*check the URL, the "
-                r"credentials"
+                rf"s3://{bucket}/out/a cannot be "
+                r".*NoCredentialsError.*check the URL, the credentials"
             ),
         ):
             ask("a")

@@ -142,13 +142,11 @@ def test_energy_between_chord_marks_lies_on_the_notes_of_the_chord(score: Score)
     for segment in truth(score).chords.segments:
         if segment.chord is None:
             continue
-        start = round(
-            (segment.start_s + 0.15) * RATE_HZ
-        )  # the chord before it rings in the room until then
+        # the chord before it rings in the room until then
+        start = round((segment.start_s + 0.15) * RATE_HZ)
         energy = energy_of_pitch_classes(chords[start : round(segment.end_s * RATE_HZ)])
-        assert energy[sorted(segment.chord.pitches)].sum() > 0.9 * energy.sum(), (
-            segment
-        )  # the rest is overtones: A over D in G major
+        # the rest is overtones: A over D in G major
+        assert energy[sorted(segment.chord.pitches)].sum() > 0.9 * energy.sum(), segment
         triad = [(segment.chord.root + step) % 12 for step in INTERVALS[segment.chord.quality][:3]]
         others = sorted(set(range(12)) - segment.chord.pitches)
         assert energy[triad].min() > energy[others].max(), segment
@@ -280,7 +278,10 @@ def test_manifest_lists_every_song_with_its_file_its_truth_and_its_split(corpus:
 
 
 def test_captions_state_nothing_that_a_label_states(corpus: Path) -> None:
-    claims = r"\d|major|minor|chord|key|tempo|beat|bpm|bar|meter|waltz|fast|slow|quick|quality|fidelity|crescendo|loud|soft"
+    claims = (
+        r"\d|major|minor|chord|key|tempo|beat|bpm|bar|meter|waltz|fast|slow|quick"
+        r"|quality|fidelity|crescendo|loud|soft"
+    )
     for row in csv.DictReader(corpus.open(encoding="utf-8")):
         assert not re.search(rf"\b({claims})", row["caption"].lower()), row["caption"]
 

@@ -9,9 +9,8 @@ from pipelines.vocabularies.exclusion import Exclusion
 HELD_OUT = Exclusion(
     [
         (
-            "The low quality recording features a ballad song with sustained strings. A mellow "
-            "piano "
-            "melody plays along."
+            "The low quality recording features a ballad song "
+            "with sustained strings. A mellow piano melody plays along."
         ),
         "sad piano",
         "Loud.",

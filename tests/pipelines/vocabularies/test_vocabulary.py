@@ -56,11 +56,8 @@ def texts(made: Gathered, form: Form) -> list[str]:
         ("Warm strings carry the tune.", ("The Tuner", "Stringer"), None),  # whole words only
         ("Warm strings carry the TUNE.", ("My Tune",), Fault.NAMES),
         ("A song by Beyoncé's band.", ("BEYONCÉ",), Fault.NAMES),
-        (
-            "It is sad and U can hear it.",
-            ("U", "Of It And The"),
-            None,
-        ),  # short words and stop words name nobody
+        # short words and stop words name nobody
+        ("It is sad and U can hear it.", ("U", "Of It And The"), None),
         ("Two words.", (), Fault.TOO_SHORT),
         ("♪ ♫ ♪ ♫ ♪", (), Fault.TOO_SHORT),
         ("word " * 60, (), None),
@@ -229,9 +226,8 @@ def test_a_model_writes_from_names_once_per_track_and_names_nobody(tmp_path: Pat
     with llm_server(tmp_path / "server") as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1)
         made = gathered(tmp_path, titles=(rows,), llm=llm)
-        assert (
-            len(server.answered()) == 4
-        )  # two tracks, two forms; the third row is the first again
+        # two tracks, two forms; the third row is the first again
+        assert len(server.answered()) == 4
         again = gathered(tmp_path, titles=(rows,), llm=llm)
         assert len(server.answered()) == 4
     strings = [f"Warm strings of {number} players carry the tune." for number in (3, 4)]
@@ -271,8 +267,8 @@ def test_nothing_is_spent_that_was_not_allowed(tmp_path: Path) -> None:
         with pytest.raises(
             PipelineError,
             match=(
-                r"budget_usd is 0, so gpt-4o-mini is not asked: 2 calls, about \$0\.00, and at "
-                r"the very"
+                r"budget_usd is 0, so gpt-4o-mini is not asked: "
+                r"2 calls, about \$0\.00, and at the very"
             ),
         ):
             gathered(tmp_path, titles=(rows,), llm=LlmRecipe(base_url=server.url))

@@ -39,9 +39,8 @@ def test_wider_intervals_within_an_octave_are_farther_apart() -> None:
 
 def test_frequencies_fall_from_one_towards_one_by_the_base() -> None:
     states = sinusoids(torch.tensor(1e-3), 8, base=10_000.0)
-    assert (states[:4] / 1e-3).tolist() == pytest.approx(
-        [1.0, 0.1, 0.01, 0.001], rel=1e-3
-    )  # sin x = x near 0: the frequencies
+    # sin x = x near 0: the frequencies
+    assert (states[:4] / 1e-3).tolist() == pytest.approx([1.0, 0.1, 0.01, 0.001], rel=1e-3)
     assert states[4:].tolist() == pytest.approx([1.0] * 4, abs=1e-6)
 
 

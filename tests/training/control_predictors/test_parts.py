@@ -90,17 +90,16 @@ def test_only_what_a_caption_leaves_open_is_learned() -> None:
 def test_stated_chords_hint_at_the_bar_and_so_at_tempo_and_meter() -> None:
     by_time = known_of(
         read_wishes(
-            "Am at 0 seconds, Dm at 1.3 seconds, E7 at 3.3 seconds and Am at 5.3 seconds, at 90 "
-            "BPM."
+            "Am at 0 seconds, Dm at 1.3 seconds, "
+            "E7 at 3.3 seconds and Am at 5.3 seconds, at 90 BPM."
         ),
         8,
     )
     listed = known_of(read_wishes("The chords are Am, Dm, E7, Am.", bpm=90), 8)
     assert (by_time.chord_s, by_time.bpm) == (pytest.approx(2.0), 90)
     assert listed.chords_per_s == 0.5
-    assert (
-        known_of(read_wishes("", chords="Am Dm E7 Am"), 8).chords_per_s is None
-    )  # a flag's go round and round
+    # a flag's go round and round
+    assert known_of(read_wishes("", chords="Am Dm E7 Am"), 8).chords_per_s is None
     nothing = known_of(read_wishes("A lute."), 8)
     assert not beat_features(nothing, None).any()
     assert (beat_features(by_time, None) != beat_features(nothing, None)).any()
@@ -112,10 +111,11 @@ def test_a_look_may_be_hinted_at_what_another_caption_would_state() -> None:
         as_if_stated(nothing, sample(0).labels, 1.0, np.random.default_rng(seed))
         for seed in range(8)
     ]
+    # andante: √(76 × 108)
     assert {(one.bpm, one.about_bpm and round(one.about_bpm)) for one in found} == {
         (90, None),
         (None, 91),
-    }  # andante: √(76 × 108)
+    }
     assert {one.chord_s for one in found} == {None, 2.0}
     assert {one.chords_per_s for one in found} == {None, 6 / 12}
     assert as_if_stated(nothing, sample(0).labels, 0.0, np.random.default_rng(0)) == nothing
@@ -158,9 +158,13 @@ def candidate(trust: float, losses: list[float], step: int) -> Candidate:
 def test_text_is_trusted_only_where_songs_prove_it() -> None:
     choice = Choice()
     for one in (
-        candidate(0.0, [1.0, 1.0, 1.0, 1.0], 0), candidate(0.5, [1.0, 1.0, 1.0, 1.0], 0), candidate(1.0, [1.0, 1.0, 1.0, 1.0], 0),
-        candidate(0.0, [0.8, 0.7, 0.8, 0.9], 20), candidate(0.5, [0.5, 0.3, 1.4, 0.9], 20), candidate(1.0, [0.2, 0.1, 2.0, 0.9], 20),
-    ):  # fmt: skip
+        candidate(0.0, [1.0, 1.0, 1.0, 1.0], 0),
+        candidate(0.5, [1.0, 1.0, 1.0, 1.0], 0),
+        candidate(1.0, [1.0, 1.0, 1.0, 1.0], 0),
+        candidate(0.0, [0.8, 0.7, 0.8, 0.9], 20),
+        candidate(0.5, [0.5, 0.3, 1.4, 0.9], 20),
+        candidate(1.0, [0.2, 0.1, 2.0, 0.9], 20),
+    ):
         choice.offer(Part.METER, one)
     assert (choice.kept(Part.METER).trust, choice.kept(Part.METER).step) == (0.0, 20)
     choice.offer(Part.METER, candidate(1.0, [0.4, 0.3, 0.5, 0.4], 40))

@@ -66,9 +66,8 @@ def test_an_over_long_prompt_is_read_to_the_limit(t5_folder: Path) -> None:
 
 def test_nothing_of_it_learns(encoder: TextEncoder) -> None:
     assert not encoder.encode(PROMPTS).states_BLD.requires_grad
-    assert torch.equal(
-        encoder.encode(PROMPTS).states_BLD, encoder.encode(PROMPTS).states_BLD
-    )  # no dropout either
+    # no dropout either
+    assert torch.equal(encoder.encode(PROMPTS).states_BLD, encoder.encode(PROMPTS).states_BLD)
 
 
 def test_kept_states_come_back(encoder: TextEncoder) -> None:

@@ -46,8 +46,8 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(tmp_path: Path) ->
     with pytest.raises(
         TrainingError,
         match=(
-            r"2 songs.*cannot be used: 2, the first .*validation-00000.tar at byte 0: has no "
-            r".flac"
+            r"2 songs.*cannot be used: 2, "
+            r"the first .*validation-00000.tar at byte 0: has no .flac"
         ),
     ):
         heeded(player, str(whole), rounds=1)

@@ -179,11 +179,8 @@ def test_the_same_beside_a_file_is_skipped_too(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_that_python_does_not_write_are_refused() -> None:
-    for row in (
-        {"meter": 10**5000},
-        {"bpm": 10**5000},
-        {"chords": [10**5000]},
-    ):  # JSON cannot hold them, other tables can
+    # JSON cannot hold them, other tables can
+    for row in ({"meter": 10**5000}, {"bpm": 10**5000}, {"chords": [10**5000]}):
         with pytest.raises(TrainingError, match="holds a number of thousands of digits"):
             told(row)
 

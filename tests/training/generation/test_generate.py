@@ -111,9 +111,8 @@ def test_a_twin_without_controls_hears_none_and_a_model_is_told_the_same_twice_t
 def test_the_interval_is_students_over_songs() -> None:
     found = heed_of(Condition.CHORDS, np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0, 4.0]))
     assert (found.right, found.wrong, found.difference, found.songs) == (1, 3, 2, 3)
-    assert found.low == pytest.approx(
-        2 - 4.30265 / np.sqrt(3), abs=1e-4
-    )  # the table's 97.5 % of two degrees of freedom
+    # the table's 97.5 % of two degrees of freedom
+    assert found.low == pytest.approx(2 - 4.30265 / np.sqrt(3), abs=1e-4)
     assert found.high == pytest.approx(2 + 4.30265 / np.sqrt(3), abs=1e-4)
     assert not found.heard
 

@@ -69,9 +69,8 @@ def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(
 
 
 def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
-    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=80)) == {
-        Metric.TW: 1
-    }  # 66 to 76, and a tenth more
+    # 66 to 76, and a tenth more
+    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=80)) == {Metric.TW: 1}
     assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=90)) == {Metric.TW: 0}
     assert scores(Controls(tempo_words=("adagio",)), Controls()) == {Metric.TW: 0}
 
@@ -140,9 +139,8 @@ def test_labels_that_are_all_right_give_a_hundred_per_cent(variant: Variant) -> 
 
 def test_shuffled_labels_give_chance() -> None:
     rows, count = drawn(60), 60
-    every = [
-        scores(asked, heard) for asked in rows for heard in rows
-    ]  # all ways of shifting the ones against the others
+    # all ways of shifting the ones against the others
+    every = [scores(asked, heard) for asked in rows for heard in rows]
     bins, keys, meters = (
         Counter(tempo_bin(row.bpm or 0) for row in rows),
         Counter(row.key for row in rows),
@@ -179,9 +177,8 @@ def test_published_and_corrected_agree_where_no_quirk_is_at_work() -> None:
     rows = drawn(200, seed=3)
     for place, asked in enumerate(rows):
         other = rows[(place + 1) % len(rows)]
-        heard = other.replaced(
-            chords=asked.chords[: place % 4]
-        )  # what is there begins with the first chord
+        # what is there begins with the first chord
+        heard = other.replaced(chords=asked.chords[: place % 4])
         corrected, published = scores(asked, heard), scores(asked, heard, Variant.PUBLISHED)
         apart = {name for name in published if published[name] != corrected[name]}
         assert apart <= {Metric.CKD}

@@ -38,11 +38,8 @@ def test_a_model_that_does_not_listen_does_not_pass() -> None:
     same = SLOW.replaced(bpm=95)
     [row] = swap_report([Swapped((SLOW, FAST), (same, same))]).swaps
     assert row.followed.value == 0
-    assert {one.name: one.value for one in row.stayed} == {
-        "key": 1.0,
-        "chords": 0.0,
-        "meter": 1.0,
-    }  # no chords heard: a miss
+    # no chords heard: a miss
+    assert {one.name: one.value for one in row.stayed} == {"key": 1.0, "chords": 0.0, "meter": 1.0}
 
 
 def test_a_model_that_changes_its_key_with_the_tempo_is_told() -> None:

@@ -92,9 +92,8 @@ def test_frames_know_when_they_are_where_nothing_else_tells_them_apart() -> None
     spread = []
     for rate_hz in (None, 8.0):
         out = net(MICRO.replaced(frame_rate_hz=rate_hz))(still, STEPS, context())
-        spread.append(
-            float(out[:, :, 24:40].std(dim=2).max())
-        )  # far from the edges, whose padding a convolution can feel
+        # far from the edges, whose padding a convolution can feel
+        spread.append(float(out[:, :, 24:40].std(dim=2).max()))
     assert spread[1] > 1e-3
     assert spread[0] < spread[1] / 100
 

@@ -81,9 +81,8 @@ def copied(theirs: UNet2DConditionModel, ours: MuNet) -> None:
     """Their weights into our net, module by module."""
     width = ours.config.widths[0]
     first = theirs.time_embedding.linear_1
-    ours.step.first.weight.data = first.weight.data.roll(
-        width // 2, dims=1
-    )  # they write cosines first
+    # they write cosines first
+    ours.step.first.weight.data = first.weight.data.roll(width // 2, dims=1)
     ours.step.first.bias.data = first.bias.data
     pairs = [
         (theirs.time_embedding.linear_2, ours.step.second),
@@ -149,7 +148,7 @@ def copy_attender(they: torch.nn.Module, we: Attender) -> None:
     state = {}
     for name, value in they.state_dict().items():
         for theirs, ours in names.items():
-            name = name.replace(theirs, ours)
+            name = name.replace(theirs, ours)  # noqa: PLW2901
         state[name] = value
     we.load_state_dict(state)
 
@@ -165,9 +164,8 @@ def test_with_its_weights_our_net_computes_what_the_published_unet_computes(
     with torch.inference_mode():
         expected = theirs(noisy(), STEPS, told[Condition.TEXT].states_BLD).sample
         assert expected.std() > 0.1
-        assert torch.allclose(
-            ours(noisy(), STEPS, told), expected, atol=1e-5
-        )  # with fresh controls, which begin as nothing
+        # with fresh controls, which begin as nothing
+        assert torch.allclose(ours(noisy(), STEPS, told), expected, atol=1e-5)
 
 
 def test_a_fresh_net_computes_what_its_control_blind_twin_does() -> None:

@@ -67,17 +67,10 @@ def test_gaps_are_filled_from_the_corpus() -> None:
         "key E minor (flag)",
         "chords Em Am B7 (corpus)",
     )
-    assert found.labels.beats.times_s[:4] == (
-        0.1,
-        0.85,
-        1.6,
-        2.35,
-    )  # most clips begin 0.1 s before their first downbeat
-    assert chords(found.labels) == [
-        (0, 4.6, "E:min"),
-        (4.6, 9.1, "A:min"),
-        (9.1, 12, "B:7"),
-    ]  # two bars each
+    # most clips begin 0.1 s before their first downbeat
+    assert found.labels.beats.times_s[:4] == (0.1, 0.85, 1.6, 2.35)
+    # two bars each
+    assert chords(found.labels) == [(0, 4.6, "E:min"), (4.6, 9.1, "A:min"), (9.1, 12, "B:7")]
     assert (
         found.labels.tempo.confidence,
         found.labels.key.confidence,
@@ -113,9 +106,8 @@ def test_tempo_words_and_modes_narrow_and_are_told() -> None:
     assert found.told()[0] == "tempo 80 BPM (caption: slow)"  # the median of those under 100
     assert found.told()[2] == "key F major (caption: major)"
     assert found.labels.tempo.confidence == 0.5
-    assert (
-        asked("Presto.", duration_s=8, statistics=WALTZES).labels.tempo.bpm == 183
-    )  # √(168 × 200): the corpus has none
+    # √(168 × 200): the corpus has none
+    assert asked("Presto.", duration_s=8, statistics=WALTZES).labels.tempo.bpm == 183
 
 
 def test_a_missing_key_is_that_of_the_chords() -> None:
@@ -136,31 +128,91 @@ def test_a_missing_key_is_that_of_the_chords() -> None:
 @pytest.mark.parametrize(
     ("caption", "flags", "notes"),
     [
-        ("at 120 BPM", {"bpm": 90.0}, ("--bpm 90 stands against '120 BPM' in the caption: the flag is taken",)),
+        (
+            "at 120 BPM",
+            {"bpm": 90.0},
+            ("--bpm 90 stands against '120 BPM' in the caption: the flag is taken",),
+        ),
         ("at 120 BPM", {"bpm": 118}, ()),  # within the 4 % that count as the same tempo
-        ("a slow ballad", {"bpm": 160}, ("--bpm 160 stands against 'slow' in the caption: the flag is taken",)),
-        ("a waltz", {"meter": "4/4"}, ("--meter 4/4 stands against '3/4' in the caption: the flag is taken",)),
+        (
+            "a slow ballad",
+            {"bpm": 160},
+            ("--bpm 160 stands against 'slow' in the caption: the flag is taken",),
+        ),
+        (
+            "a waltz",
+            {"meter": "4/4"},
+            ("--meter 4/4 stands against '3/4' in the caption: the flag is taken",),
+        ),
         ("a waltz", {"meter": 3}, ()),
-        ("in C major", {"key": "Am"}, ("--key Am stands against 'C major' in the caption: the flag is taken",)),
-        ("in a major key", {"key": "Am"}, ("--key Am stands against 'major' in the caption: the flag is taken",)),
-        ("in C major", {"key": "minor"}, ("--key minor stands against 'C major' in the caption: the flag is taken",)),
-        ("the chords Dm, G7", {"chords": "Am F"}, ("--chords 'Am F' stands against 'Dm G7' in the caption: the flag is taken",)),
+        (
+            "in C major",
+            {"key": "Am"},
+            ("--key Am stands against 'C major' in the caption: the flag is taken",),
+        ),
+        (
+            "in a major key",
+            {"key": "Am"},
+            ("--key Am stands against 'major' in the caption: the flag is taken",),
+        ),
+        (
+            "in C major",
+            {"key": "minor"},
+            ("--key minor stands against 'C major' in the caption: the flag is taken",),
+        ),
+        (
+            "the chords Dm, G7",
+            {"chords": "Am F"},
+            ("--chords 'Am F' stands against 'Dm G7' in the caption: the flag is taken",),
+        ),
         ("the chords Am, F, played twice", {"chords": "Am F"}, ()),
-        ("the chords are Am at 0 s and F at 2 s", {"chords": "F Am"},
-         (("--chords 'F Am' stands against 'Am at 0 s, F at 2 s' in the caption: the flag is "
-"taken"),)),
-        ("a slow ballad at 160 BPM", {}, ("the caption says both '160 BPM' and 'slow': '160 BPM' is taken",)),
+        (
+            "the chords are Am at 0 s and F at 2 s",
+            {"chords": "F Am"},
+            (
+                (
+                    "--chords 'F Am' stands against 'Am at 0 s, "
+                    "F at 2 s' in the caption: the flag is taken"
+                ),
+            ),
+        ),
+        (
+            "a slow ballad at 160 BPM",
+            {},
+            ("the caption says both '160 BPM' and 'slow': '160 BPM' is taken",),
+        ),
         ("80 to 95 BPM", {}, ("the caption says both '80 BPM' and '95 BPM': '80 BPM' is taken",)),
-        ("A slow song. It gets a fast tempo. Presto!", {},
-         ("the caption says both 'slow' and 'fast': 'slow' is taken", "the caption says both 'slow' and 'presto': 'slow' is taken")),
-        ("in C major or in A minor", {}, ("the caption says both 'C major' and 'A minor': 'C major' is taken",)),
-        ("in A major with the chords Am F C G", {},
-         (("A major is at odds with the chords: its scale holds 50% of their notes, that of A "
-"minor 100%"),)),
+        (
+            "A slow song. It gets a fast tempo. Presto!",
+            {},
+            (
+                "the caption says both 'slow' and 'fast': 'slow' is taken",
+                "the caption says both 'slow' and 'presto': 'slow' is taken",
+            ),
+        ),
+        (
+            "in C major or in A minor",
+            {},
+            ("the caption says both 'C major' and 'A minor': 'C major' is taken",),
+        ),
+        (
+            "in A major with the chords Am F C G",
+            {},
+            (
+                (
+                    "A major is at odds with the chords: "
+                    "its scale holds 50% of their notes, that of A minor 100%"
+                ),
+            ),
+        ),
         ("in G major with the chords C, G, D", {}, ()),
-        ("The chords are Am at 0 s and F at 12 s.", {}, ("F at 12 s comes after the end, 10 s: left out",)),
+        (
+            "The chords are Am at 0 s and F at 12 s.",
+            {},
+            ("F at 12 s comes after the end, 10 s: left out",),
+        ),
     ],
-)  # fmt: skip
+)
 def test_contradictions_are_told_and_the_flag_wins(
     caption: str, flags: dict[str, str | float], notes: tuple[str, ...]
 ) -> None:
@@ -324,9 +376,8 @@ def test_the_record_survives_json() -> None:
     assert Asked.model_validate_json(found.model_dump_json()) == found
 
 
-@pytest.mark.parametrize(
-    ("statistics", "beats_each"), [(NEUTRAL, (4, 3)), (WALTZES, (2, 3))]
-)  # a bar stays one, half of one becomes one
+# a bar stays one, half of one becomes one
+@pytest.mark.parametrize(("statistics", "beats_each"), [(NEUTRAL, (4, 3)), (WALTZES, (2, 3))])
 def test_a_changed_meter_changes_nothing_that_nobody_states(
     statistics: CorpusStatistics, beats_each: tuple[int, int]
 ) -> None:
@@ -341,10 +392,8 @@ def test_a_changed_meter_changes_nothing_that_nobody_states(
     assert (three.labels.key, three.labels.tempo, three.labels.beats.times_s) == (
         four.labels.key, four.labels.tempo, four.labels.beats.times_s,
     )  # fmt: skip
-    assert (alone.labels.key, alone.labels.tempo) != (
-        four.labels.key,
-        four.labels.tempo,
-    )  # which is what a model was told before
+    # which is what a model was told before
+    assert (alone.labels.key, alone.labels.tempo) != (four.labels.key, four.labels.tempo)
     assert three.labels.beats.numbers[:4] == (1, 2, 3, 1)
     rounds = [[label for _, _, label in chords(one.labels)] for one in (four, three)]
     assert all(one == other for one, other in zip(*rounds, strict=False))

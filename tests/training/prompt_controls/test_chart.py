@@ -62,9 +62,11 @@ def test_symbols_are_spelled_in_the_key() -> None:
     [
         (
             "Am H7 C",
-            "--chords: 'H7' (the 2nd) is no chord: expected a lead-sheet symbol such as Am, "
-            "F#m7, C/E, or Harte syntax such as A:min, "
-            "F#:min7, C:maj/3, or N.C.",
+            (
+                "--chords: 'H7' (the 2nd) is no chord: "
+                "expected a lead-sheet symbol such as Am, F#m7, C/E, "
+                "or Harte syntax such as A:min, F#:min7, C:maj/3, or N.C."
+            ),
         ),
         ("C | Am G | x | F", "--chords: 'x' (the 4th) is no chord"),
         ("C:maj9", "--chords: 'C:maj9' (the 1st) is no chord"),
@@ -73,8 +75,8 @@ def test_symbols_are_spelled_in_the_key() -> None:
         (
             "",
             (
-                "--chords '' names no chord: expected such as 'Am F C G', or 'Dm7 G7 | Cmaj7' with "
-                "bar lines"
+                "--chords '' names no chord: expected such as "
+                "'Am F C G', or 'Dm7 G7 | Cmaj7' with bar lines"
             ),
         ),
         (" | ", "--chords ' | ' names no chord"),

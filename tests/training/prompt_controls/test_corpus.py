@@ -44,10 +44,8 @@ def test_chords_are_counted_relative_to_the_tonic_and_not_across_silence() -> No
         "10:maj": {"0:min": 1},
     }
     assert minor.progressions == {"0:min 8:maj 3:maj 10:maj": 1, "8:maj 3:maj 10:maj 0:min": 1}
-    assert major.follows == {
-        "0:maj": {"7:maj": 1},
-        "7:maj": {"0:maj": 1},
-    }  # an inversion is no change
+    # an inversion is no change
+    assert major.follows == {"0:maj": {"7:maj": 1}, "7:maj": {"0:maj": 1}}
 
 
 def test_lengths_of_chords_are_counted_in_beats_but_for_those_that_the_window_cuts() -> None:

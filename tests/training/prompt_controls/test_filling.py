@@ -41,18 +41,12 @@ def test_the_median_tempo_of_the_meter_is_taken() -> None:
 def test_words_narrow_the_corpus_and_a_range_without_tempos_gives_its_middle() -> None:
     assert tempo(3, TEMPO_RANGES["andante"]) == (90, Source.CORPUS)
     assert tempo(3, TEMPO_RANGES["fast"]) == (150, Source.CORPUS)
-    assert tempo(4, TEMPO_RANGES["largo"]) == (
-        49,
-        Source.DEFAULT,
-    )  # √(40 × 60): the corpus has none
-    assert tempo(4, TEMPO_RANGES["allegro"], statistics=NEUTRAL) == (
-        142,
-        Source.DEFAULT,
-    )  # √(120 × 168)
-    assert tempo(4, TEMPO_RANGES["fast"], statistics=NEUTRAL) == (
-        150,
-        Source.DEFAULT,
-    )  # √(108 × 208)
+    # √(40 × 60): the corpus has none
+    assert tempo(4, TEMPO_RANGES["largo"]) == (49, Source.DEFAULT)
+    # √(120 × 168)
+    assert tempo(4, TEMPO_RANGES["allegro"], statistics=NEUTRAL) == (142, Source.DEFAULT)
+    # √(108 × 208)
+    assert tempo(4, TEMPO_RANGES["fast"], statistics=NEUTRAL) == (150, Source.DEFAULT)
 
 
 @pytest.mark.parametrize("word", TEMPO_RANGES)
@@ -72,10 +66,8 @@ def test_a_word_gives_a_tempo_that_it_may_stand_for(word: str) -> None:
 def test_many_chords_ask_for_a_tempo_that_holds_them() -> None:
     assert tempo(3, least_bpm=84) == (90, Source.CORPUS)
     assert tempo(3, least_bpm=170.2) == (171, Source.DEFAULT)
-    assert tempo(3, TEMPO_RANGES["slow"], least_bpm=120) == (
-        63,
-        Source.DEFAULT,
-    )  # the word stands; what is laid out says what is wrong
+    # the word stands; what is laid out says what is wrong
+    assert tempo(3, TEMPO_RANGES["slow"], least_bpm=120) == (63, Source.DEFAULT)
 
 
 def test_the_most_usual_meter_is_taken_or_one_is_drawn_as_often_as_it_occurs() -> None:
@@ -147,9 +139,8 @@ def test_a_phrase_is_shorter_where_nothing_follows_and_common_where_nothing_is_k
 
 
 def test_chords_last_as_long_as_is_usual_among_lengths_that_fit_the_bar() -> None:
-    assert (
-        usual_beats_per_chord(WALTZES, 3) == 6
-    )  # 2 beats are more frequent, but no part of a bar of three
+    # 2 beats are more frequent, but no part of a bar of three
+    assert usual_beats_per_chord(WALTZES, 3) == 6
     assert usual_beats_per_chord(WALTZES, 4) == 2
     assert usual_beats_per_chord(WALTZES, 5) == 5
 

@@ -82,9 +82,8 @@ def test_one_chord_is_one_segment_and_equal_neighbours_are_one() -> None:
 
 
 def test_more_chords_than_bars_share_the_beats_evenly() -> None:
-    laid = laid_chart(
-        listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8)
-    )  # two bars, eight beats
+    # two bars, eight beats
+    laid = laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj")), beat_grid(60, 4, 8))
     assert spans(laid.segments) == [
         (0, 2, "A:min"),
         (2, 4, "F:maj"),
@@ -99,9 +98,8 @@ def test_more_chords_than_beats_are_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError) as error:
         laid_chart(listed(("A:min", "F:maj", "C:maj", "G:maj", "D:min")), beat_grid(60, 4, 4))
     assert str(error.value) == (
-        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds one chord at "
-        "most: "
-        "ask for fewer chords, a faster tempo or a longer duration"
+        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds "
+        "one chord at most: ask for fewer chords, a faster tempo or a longer duration"
     )
 
 
@@ -122,8 +120,8 @@ def test_a_bar_of_more_chords_than_beats_is_refused_by_its_number() -> None:
     with pytest.raises(
         TrainingError,
         match=(
-            "bar 2 of the chords, 'C D E F', has 4 chords: expected at most one for each of its "
-            "3 beats"
+            "bar 2 of the chords, 'C D E F', has 4 chords: "
+            "expected at most one for each of its 3 beats"
         ),
     ):
         laid_chart(read_chart("Am | C D E F"), beat_grid(120, 3, 10))
@@ -157,9 +155,8 @@ def test_a_grid_goes_through_the_starts_that_are_stated() -> None:
     assert grid.times_s[:4] == (0.3, 0.8, 1.3, 1.8)
     assert grid.numbers[:4] == (3, 4, 1, 2)
     assert grid_through([0.0], 100, 3, 4.0).times_s[0] == 0.0
-    by_beats = grid_through(
-        [0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0
-    )  # three on beats, two a bar apart: beats count first
+    # three on beats, two a bar apart: beats count first
+    by_beats = grid_through([0.2, 0.7, 1.2, 2.4, 4.4], 120, 4, 6.0)
     assert by_beats.times_s[0] == 0.2
     off = grid_through([0.0, 2.0, 4.0, 5.2], 120, 4, 6.0)  # one that strays moves nothing
     assert (off.times_s[0], off.numbers[0]) == (0.0, 1)

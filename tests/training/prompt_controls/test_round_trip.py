@@ -105,9 +105,8 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         )
         for sentence in sentences:
             agrees(sentence, found, truth)
-        assert not [note for note in found.notes if "at odds" not in note], (
-            caption
-        )  # the key and the chords were drawn apart
+        # the key and the chords were drawn apart
+        assert not [note for note in found.notes if "at odds" not in note], caption
         told = {CONTROLS[kind] for sentence in sentences for kind, _ in sentence.facts}
         for control in {"tempo", "meter", "key", "chords"} - told:
             assert getattr(found.came, control).source is not Source.CAPTION, caption

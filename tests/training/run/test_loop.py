@@ -31,10 +31,10 @@ from training.run.recipe import TrainRecipe
 from training.run.trainer import Learner
 
 _SCRIPT = (
-    "import sys; from training.run.loop import train; from training.run.recipe import TrainRecipe; "
-    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], lambda "
-    "line: print(line, flush=True)); "
-    "sys.exit(75 if made.stopped else 0)"
+    "import sys; from training.run.loop import train; "
+    "from training.run.recipe import TrainRecipe; "
+    "made = train(TrainRecipe.model_validate_json(open(sys.argv[1]).read()), sys.argv[2], "
+    "lambda line: print(line, flush=True)); sys.exit(75 if made.stopped else 0)"
 )
 _ALONE = {
     **os.environ,
@@ -167,9 +167,8 @@ def test_two_processes_learn_what_one_does(
     one, two = weights(one_process.folder, 6), weights(tmp_path / "both", 6)
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
     assert both.count("validation loss") == alone.count("validation loss") == 2
-    again = started(
-        chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both"
-    )  # shared weights are read by one process
+    # shared weights are read by one process
+    again = started(chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both")
     assert "going on from step 6" in again.communicate(timeout=300)[0]
 
 
@@ -204,9 +203,8 @@ def test_too_many_unusable_samples_end_a_run_and_a_few_are_counted(tmp_path: Pat
         .replace(b'{"schema_wersion"', b'{"schema_version"')
         .replace(b"\x93NUMPY", b"\x94NUMPY")
     )
-    with pytest.raises(
-        BadData, match=r"of \d+ samples were unusable \(limit 10"
-    ):  # a survey reads no latents
+    # a survey reads no latents
+    with pytest.raises(BadData, match=r"of \d+ samples were unusable \(limit 10"):
         train(recipe(shards, data__unusable=0.1), str(tmp_path / "run"), silent)
     made = train(recipe(shards, data__unusable=1.0), str(tmp_path / "other"), silent)
     state = json.loads((tmp_path / "other" / checkpoints.folder_of(6) / "state.json").read_text())
@@ -258,8 +256,8 @@ def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:
         (
             {"model__latent_channels": 32},
             (
-                r"mel makes latents of 64 channels, but the model takes 32: set "
-                r"model\.latent_channels=64"
+                r"mel makes latents of 64 channels, "
+                r"but the model takes 32: set model\.latent_channels=64"
             ),
         ),
         (
@@ -321,10 +319,8 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_one(tmp_path: Path) 
         recipe(corpus(tmp_path / "shards"), run__steps=4, run__checkpoint_every=2, run__keep=1),
         tmp_path / "run" / "checkpoints",
     )
-    for torn in (
-        "step-00000001",
-        "step-00000002",
-    ):  # killed at a stop, and while the same one was written that comes again
+    # killed at a stop, and while the same one was written that comes again
+    for torn in ("step-00000001", "step-00000002"):
         (folder / torn).mkdir(parents=True)
         (folder / torn / ".part-optimizer.pt-0").write_bytes(b"moments")
     train(chosen, str(tmp_path / "run"), silent)

@@ -23,7 +23,7 @@ from schemas.chord import NO_CHORD
 from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel, Meter, Tempo
 from schemas.recipe import AnnotateRecipe
 
-_LICENCE: Final = "LicenseRef-Obbligato"  # of weights trained on our own pieces
+_LICENCE: Final = "CC-BY-4.0"  # of the networks we trained: see weights/README.md
 
 
 @lru_cache(maxsize=16)
