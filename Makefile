@@ -8,7 +8,7 @@ export OBBLIGATO_VENV := $(VENV)
 .PHONY: demo test nightly setup
 
 demo: setup ## compose a dozen pieces, build a corpus from them, say how well each label was recovered
-	$(BIN)/obbligato demo $(OUT) --workers 2
+	$(BIN)/obbligato demo --out $(OUT) --workers 2
 
 test: setup ## format, lint, types, room borders, tests
 	$(BIN)/ruff format --check .

@@ -98,6 +98,13 @@ class Key(Record):
         return Key(tonic=(self.tonic + 3) % 12, mode=Mode.MAJOR)
 
 
+def _respelled(place: int) -> int:
+    """A place of the same pitch that needs no double accidental."""
+    if place > 12:
+        return place - 12
+    return place + 12 if place < -8 else place
+
+
 def spell(pitch: PitchClass, key: Key | None = None) -> str:
     """Note name of a pitch class as written in `key`: within -5 … +6 fifths of its tonic (b2 … #4).
 
@@ -109,9 +116,7 @@ def spell(pitch: PitchClass, key: Key | None = None) -> str:
     tonic = 0 if key is None else _TONIC_PLACE[key.mode][key.tonic]
     for place in range(tonic - 5, tonic + 7):
         if (place * 7) % 12 == pitch:
-            return _fifths_name(
-                place if -8 <= place <= 12 else place - 12 if place > 12 else place + 12
-            )
+            return _fifths_name(_respelled(place))
     raise SchemaError(f"{pitch} is not a pitch class: expected 0 to 11")
 
 
@@ -128,5 +133,5 @@ def pretty(text: str) -> str:
         is_flat = sign == "b" and (
             before in tuple("ABCDEFG") or (bool(out) and out[-1] == "♭") or after.isdigit()
         )
-        out.append("♯" if sign == "#" else "♭" if is_flat else sign)
+        out.append("♭" if is_flat else {"#": "♯"}.get(sign, sign))
     return "".join(out)

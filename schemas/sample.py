@@ -11,11 +11,16 @@ from schemas.pseudo_label import PseudoLabel
 from schemas.record import PositiveSeconds, Record, Seconds
 from schemas.shape import features_of
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = (
+    6  # 6: facts have fields of their own, where they had one text; the form before is read too
+)
 
 
 class Sample(Record):
-    """One training sample. Every field is always present; unknown metadata is one JSON string."""
+    """One training sample. Every field is always present, in a fact every field of its kind.
+
+    Unknown metadata is one JSON string.
+    """
 
     schema_version: int = SCHEMA_VERSION
     key: SampleKey

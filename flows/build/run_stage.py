@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -22,6 +21,7 @@ from pipelines.stages.texts import gather_vocabulary
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.lock import Lock
 from pipelines.storage.store import Store
+from schemas.counts import added
 from schemas.recipe import Recipe
 
 _LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
@@ -117,7 +117,7 @@ def run_stage(
     if not stage.asked(recipe):
         return Report(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
-        raise UsageError(f"step {stage.name} does all buckets at once: take it without --slice")
+        raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
     sizes = sizes_of(stage, store)
     sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
     alone = stage.together(recipe)
@@ -136,7 +136,7 @@ def run_stage(
                 f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
-    counts = summed([*(found for found in before.values() if found), *(row.counts for row in rows)])
+    counts = added([*(found for found in before.values() if found), *(row.counts for row in rows)])
     return Report(
         stage.name,
         counts,
@@ -183,7 +183,7 @@ def _run_together(
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
     if made.told:
         store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
-    counts = summed([row.counts for row in made.buckets])
+    counts = added([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
     return Report(
         stage.name,
@@ -211,14 +211,6 @@ def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str,
     whole = next(fingerprints(stage, jobs))
     found = side_by_side(lambda job: finished(stage, job, whole), jobs)
     return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
-
-
-def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts of several parts as one, by name."""
-    total: Counter[str] = Counter()
-    for found in counts:
-        total.update(found)
-    return dict(sorted(total.items()))
 
 
 @contextmanager

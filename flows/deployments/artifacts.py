@@ -21,6 +21,7 @@ from pipelines.shards.label_statistics import LabelStats, build_stats
 from pipelines.stages.output.close import plain_line
 from pipelines.stages.texts.gather_vocabulary import gathered
 from pipelines.storage.store import Store
+from schemas.counts import ParaphraseCounts, in_words
 
 _LONGEST: Final = 600  # characters of an example
 # between two looks at a step's progress: each is a request, and the server's work
@@ -60,7 +61,7 @@ def show_steps(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
             "run now": report["run"] if report["buckets"] else "",
             "seconds": report["seconds"],
             "own work, s": report["work_s"],
-            "counts": ", ".join(f"{name} {count}" for name, count in report["counts"].items()),
+            "counts": ", ".join(f"{name} {count}" for name, count in in_words(report["counts"])),
         }
         for report in reports
     ]
@@ -83,18 +84,10 @@ def show_rewording(corpus: str, reports: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
+def rewording_report(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     """The same, in Markdown."""
-    refused = {
-        name.removeprefix("refused_"): count
-        for name, count in counts.items()
-        if name.startswith("refused_")
-    }
-    rows = [
-        *told["calls"].items(),
-        ("controls", counts.get("controls", 0)),
-        ("landed", counts.get("landed", 0)),
-    ]
+    reworded = ParaphraseCounts.model_validate(counts)
+    rows = [*told["calls"].items(), ("controls", reworded.controls), ("landed", reworded.landed)]
     lines = [
         (
             f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
@@ -102,11 +95,9 @@ def rewording_report(counts: Mapping[str, int], told: Mapping[str, Any]) -> str:
             "What is set aside for calls of unknown end counts as spent."
         ),
         "",
-        *_markdown_table(("", "count"), [*rows, ("unanswered", counts.get("unanswered", 0))]),
+        *_markdown_table(("", "count"), [*rows, ("unanswered", reworded.unanswered)]),
         "",
-        *_markdown_table(
-            ("refused because", "times"), sorted(refused.items(), key=lambda row: -row[1])
-        ),
+        *_markdown_table(("refused because", "times"), reworded.refused.ranked()),
     ]
     for name, examples in told["examples"].items():
         for example in examples:

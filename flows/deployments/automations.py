@@ -7,10 +7,13 @@ dead inputs are told.
 """
 
 import argparse
+import importlib
+import pkgutil
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from prefect import Flow
 from prefect.automations import Automation
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import StateType
@@ -19,28 +22,54 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
+import flows
 from flows.deployments.build_corpus import DEAD_EVENT
 from pipelines.storage.lock import LEASE_S
 
 # of heartbeats, which come every 30 s: by then the dead run's lock has lapsed too
 SILENCE_S: Final = LEASE_S + 60
 _TRIES: Final = 3  # of a run: one that crashes each time, for want of memory say, is left to people
-_FLOWS: Final = ("build-corpus", "nightly", "backfill", "train", "pipeline")
 _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
-_OURS: Final = [
-    ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})
-]
+
+
+def our_flows() -> list[str]:
+    """Names of all flows of this package that write into a folder `out`, where another run of
+    theirs goes on.
+
+    >>> our_flows()
+    ['backfill', 'build-corpus', 'encode', 'label', 'nightly', 'pipeline', 'train']
+    """
+    names = [
+        module.name
+        for module in pkgutil.walk_packages(flows.__path__, "flows.")
+        if not _is_program(module.name)
+    ]
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    found = [value for value in values if isinstance(value, Flow)]
+    return sorted({flow.name for flow in found if "out" in flow.parameters.properties})
+
+
+def _is_program(name: str) -> bool:
+    """Whether a module is of the command line, or runs as soon as it is imported."""
+    return name.startswith("flows.cli") or name.endswith("__main__")
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations; `block`: a notification block's ``type/name``, ``slack-webhook/alerts``."""
+    """The automations of our flows; `block` names a notification block as ``type/name``, such as
+    ``slack-webhook/alerts``.
+    """
+    ours = [
+        ResourceSpecification(
+            {"prefect.resource.role": "flow", "prefect.resource.name": our_flows()}
+        )
+    ]
     vanished = Automation(
         name="obbligato: a run that vanished has crashed",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
             match=_RUNS,
-            match_related=_OURS,
+            match_related=ours,
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -52,7 +81,9 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     )
     again = Automation(
         name="obbligato: a crashed run starts again",
-        trigger=_on({"prefect.flow-run.Crashed"}, runs=[str(number) for number in range(_TRIES)]),
+        trigger=_on(
+            ours, {"prefect.flow-run.Crashed"}, runs=[str(number) for number in range(_TRIES)]
+        ),
         actions=[
             ChangeFlowRunState(
                 state=StateType.SCHEDULED,
@@ -72,7 +103,8 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     failed = Automation(
         name="obbligato: a run failed",
         trigger=_on(
-            {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
+            ours,
+            {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
         ),
         actions=[
             SendNotification(
@@ -101,7 +133,9 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
     return [vanished, again, failed, dead]
 
 
-def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
+def _on(
+    ours: list[ResourceSpecification], events: set[str], runs: Sequence[str] = ()
+) -> EventTrigger:
     """States of our flows' runs; `runs` limits them to these counts of earlier tries."""
     which = (
         ResourceSpecification({**_RUNS.root, "prefect.run-count": list(runs)}) if runs else _RUNS
@@ -109,7 +143,7 @@ def _on(events: set[str], runs: Sequence[str] = ()) -> EventTrigger:
     return EventTrigger(
         expect=events,
         match=which,
-        match_related=_OURS,
+        match_related=ours,
         posture=Posture.Reactive,
         threshold=1,
         within=timedelta(0),
@@ -139,7 +173,7 @@ def main() -> None:
         "--block", default="", help="notification block as type/name, such as slack-webhook/alerts"
     )
     for name in publish(automations(parser.parse_args().block)):
-        print(name)  # noqa: T201
+        print(name)  # noqa: T201  the answer of a program
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.build import step_process
 from flows.build.order import STAGES, steps_of
-from flows.build.run_stage import summed
 from flows.build.run_step import absolute, begin, check, new_run, trust_recipe
 from flows.build.step_process import Order, StepFailed
 from flows.deployments.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
@@ -28,6 +27,7 @@ from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.build_folder import links_out
 from pipelines.trust.trusted import wanted
+from schemas.counts import added, in_words
 from schemas.recipe import Recipe
 
 DEAD_EVENT: Final = "obbligato.dead-letters"
@@ -104,7 +104,7 @@ def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any
         step, share, order, bar.show, logger.warning
     )
     logger.info(
-        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in report["counts"].items())
+        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in in_words(report["counts"]))
     )
     return report
 
@@ -214,7 +214,7 @@ def _task_runner(settings: EngineSettings) -> Any:
 
 
 def _together(step: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    counts = summed(report["counts"] for report in reports)
+    counts = added(report["counts"] for report in reports)
     total = {name: sum(report[name] for report in reports) for name in ("buckets", "run")}
     return {
         "step": step,

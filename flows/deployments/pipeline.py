@@ -10,6 +10,7 @@ Its folder::
 """
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from prefect import flow, get_run_logger, task
@@ -18,14 +19,14 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.build.run_step import absolute
 from flows.build.step_process import ProcessGroup
-from flows.cli_evaluate import PAGE, REPORT
-from flows.cli_train import train_recipe
 from flows.deployments.artifacts import key
 from flows.deployments.build_corpus import EngineSettings, Share, build_corpus
 from flows.deployments.train import shown_model, train_model
 from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import train_job
+from flows.models.evaluation import PAGE, REPORT, EvaluationChoice, EvaluationRequest
+from flows.models.training_run import train_recipe
 from flows.screens.model_card import DOCUMENT
 from pipelines.engine.child_process import module_command
 from pipelines.storage.store import Store
@@ -47,14 +48,14 @@ def pipeline(
     preset: str = "tiny",
     settings: tuple[str, ...] = (),
     launching: Launching = Launching(),
-    evaluation: tuple[str, ...] = (),
+    evaluation: EvaluationChoice = EvaluationChoice(),
 ) -> dict[str, Any]:
     """Build a corpus from music, train a model on it, and measure whether it plays what is asked.
 
     Run again, it goes on where it was.
 
     The build labels if its recipe names vocabularies, and encodes for the codec that is trained on.
-    `settings` are knobs of the training recipe, `evaluation` more options of `obbligato evaluate`.
+    `settings` are knobs of the training recipe; `evaluation` says how it is measured, and by what.
     """
     out = absolute(out)
     corpus, model, report = (f"{out}/{name}" for name in (CORPUS, MODEL, EVALUATION))
@@ -97,9 +98,18 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 
 
 @task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
-def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...]) -> None:
-    """Have a model play the corpus's test prompts and score it, in a process of its own."""
-    command = module_command("flows.cli", "evaluate", model, corpus, "--out", report, *options)
+def evaluate_model(model: str, corpus: str, report: str, evaluation: EvaluationChoice) -> None:
+    """Have a model play the corpus's test prompts and score it, in a process of its own: models
+    leave memory with it.
+    """
+    request = EvaluationRequest(
+        target=model,
+        shards=corpus,
+        out=Path(report),
+        recipe=evaluation.recipe,
+        options=evaluation.options,
+    )
+    command = module_command("flows.models.evaluation", request.model_dump_json())
     group = ProcessGroup(
         module_command("flows.launchers.node", "--parent", str(os.getpid()), "--", *command)
     )
@@ -112,7 +122,7 @@ def evaluate_model(model: str, corpus: str, report: str, options: tuple[str, ...
         raise
     if status:
         raise UsageError(
-            f"obbligato evaluate ended with status {status}; the log of this run has its words"
+            f"the evaluation ended with status {status}; the log of this run has its words"
         )
     create_link_artifact(
         f"file://{report}/{PAGE}",

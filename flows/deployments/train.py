@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows.build.run_step import absolute
-from flows.cli_train import train_recipe
 from flows.deployments.artifacts import key
 from flows.errors import UsageError
 from flows.launchers import Ended, Launching, TrainJob, followed
 from flows.launchers.command import check_end, stopped, train_job
+from flows.models.training_run import train_recipe
 from flows.screens.model_card import CARD, DOCUMENT
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from flows.screens.evaluation_picture import picture
 from flows.screens.evaluation_style import STYLE
 from flows.screens.evaluation_tables import control_table, space_table, swap_tables
-from pipelines.captioning.mention import write_number
 from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
+from schemas.fact import write_number
 from schemas.pitch import pretty
 from training.evaluation.listening import Heard
 from training.evaluation.report import ClipReport, Report

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from pipelines.labels.lead_sheet import symbol
 from schemas.chord import Chord
 from schemas.labels import Labels
@@ -71,7 +71,7 @@ def _lane_name(name: str, y: float) -> str:
     return f'<text class="lane" x="{_LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
 
 
-def _chord_lane(name: str, chords: Sequence[TimedChord], top: int, span_s: float) -> Iterator[str]:
+def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float) -> Iterator[str]:
     """Chord names from where each begins; a name that has no room is told by its tooltip alone."""
     yield _lane_name(name, top + 14)
     ends = [*(at_s for _, at_s in chords[1:]), span_s]
@@ -110,7 +110,7 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
 
 
 def _boundaries(
-    chords: Sequence[TimedChord], top: int, bottom: int, span_s: float
+    chords: Sequence[ChordStart], top: int, bottom: int, span_s: float
 ) -> Iterator[str]:
     for _, at_s in chords:
         if 0 < at_s < span_s:

@@ -90,6 +90,11 @@ def _escaped(found: "re.Match[str]") -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
+def complain(line: str) -> None:
+    """Write a line to standard error: the last word of a program that failed."""
+    print(line, file=sys.stderr)  # noqa: T201
+
+
 def guard_streams() -> None:
     """Put plain streams in front of this process's output and error output."""
     for name in ("stdout", "stderr"):

@@ -21,7 +21,8 @@ from pipelines.captioning.facts import mentions
 from pipelines.labels.lead_sheet import symbol
 from pipelines.shards.find import Found
 from pipelines.shards.pick import Picked, wave_of
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import FactKind
 from schemas.labels import ChordSegment, Labels
 from schemas.pitch import pretty
 from schemas.sample import Sample

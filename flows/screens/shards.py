@@ -13,10 +13,9 @@ from pipelines.labels.lead_sheet import heading, lead_sheet
 from pipelines.shards.find import Problem
 from pipelines.shards.pick import Picked
 from pipelines.shards.stats import ShardRow
-from schemas.caption import Fact, FactKind
 from schemas.chord import Chord
 from schemas.corpus import Change
-from schemas.errors import SchemaError
+from schemas.fact import BpmFact, ChordsFact, Fact, KeyFact, MeterFact, TimeFact
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Beats, Claim, Labels
 from schemas.pitch import Key, pretty
@@ -229,22 +228,22 @@ def change_text(change: Change) -> str:
 def fact_text(fact: Fact, key: Key | None) -> str:
     """A fact as a musician writes it: chords as symbols, the meter as a fraction.
 
-    >>> fact_text(Fact(kind=FactKind.CHORDS, value="Db:min7 F#:maj", sentence=0), Key.parse("E"))
+    >>> fact_text(ChordsFact(chords=("Db:min7", "F#:maj")), Key.parse("E"))
     'chords C♯m7 F♯'
     """
-    if fact.kind is FactKind.CHORDS:
-        try:
-            chords = [Chord.parse(label) for label in fact.value.split()]
-            return f"chords {' '.join(pretty(chord.symbol(key)) for chord in chords)}"
-        except SchemaError:
-            return f"chords {fact.value}"
-    said = {
-        FactKind.BPM: "{} BPM",
-        FactKind.METER: "{}/4",
-        FactKind.TIME: "at {} s",
-        FactKind.KEY: "{}",
-    }.get(fact.kind, "{}")
-    return said.format(pretty(fact.value) if fact.kind is FactKind.KEY else fact.value)
+    match fact:
+        case ChordsFact(chords=labels):
+            return f"chords {' '.join(pretty(Chord.parse(label).symbol(key)) for label in labels)}"
+        case BpmFact():
+            return f"{fact.text} BPM"
+        case MeterFact(beats_per_bar=beats):
+            return f"{beats}/4"
+        case TimeFact():
+            return f"at {fact.text} s"
+        case KeyFact():
+            return pretty(fact.text)
+        case _:
+            return fact.text
 
 
 def _joined(parts: Sequence[str], between: str, width: int) -> Iterator[str]:

@@ -5,10 +5,8 @@ The one console there is.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,6 +24,7 @@ from rich.segment import ControlType, Segment
 from rich.table import Table
 
 from flows.screens.plain import PlainStream, message, plain
+from flows.screens.program import command_name
 
 # the annotations alone: screens of other commands must not load what a build needs
 if TYPE_CHECKING:
@@ -43,14 +42,14 @@ class Screen(Console):
     write is escaped.
     """
 
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr)
         if not self.is_terminal:
             self.width = _WIDTH
 
     @property
     def file(self) -> IO[str]:
-        """Standard output: rich's own colours must reach it, and `render` sees to the rest."""
+        """The stream itself: rich's own colours must reach it, and `render` sees to the rest."""
         found = super().file
         return found.through if isinstance(found, PlainStream) else found
 
@@ -71,10 +70,11 @@ class Screen(Console):
 
 
 console: Final = Screen()
+beside: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching(screen: Screen = console) -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
     columns = (
         TextColumn("{task.description:>9}", markup=False),
@@ -87,8 +87,8 @@ def watching() -> Iterator[Watch]:
     # Not redirected: rich would read colours out of what others print meanwhile.
     shown = Progress(
         *columns,
-        console=console,
-        disable=not console.is_terminal,
+        console=screen,
+        disable=not screen.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
     )
@@ -100,20 +100,20 @@ def watching() -> Iterator[Watch]:
             if state.step not in tasks:
                 tasks[state.step] = bars.add_task(state.step, total=state.total)
             bars.update(tasks[state.step], completed=state.done)
-            if state.done == state.total and state.step not in finished and not console.is_terminal:
+            if state.done == state.total and state.step not in finished and not screen.is_terminal:
                 finished.add(state.step)
-                console.print(f"{state.step}: {state.total}")
+                screen.print(f"{state.step}: {state.total}")
 
         yield watch
 
 
-def counting(what: str, total: int) -> Callable[[int], None]:
+def counting(what: str, total: int, screen: Screen = console) -> Callable[[int], None]:
     """Shows, on a terminal, how many of all are done."""
 
     def watch(done: int) -> None:
-        if console.is_terminal:
-            console.control(Control(ControlType.CARRIAGE_RETURN))
-            console.print(f"{what} {done} of {total}", end="" if done < total else "\n")
+        if screen.is_terminal:
+            screen.control(Control(ControlType.CARRIAGE_RETURN))
+            screen.print(f"{what} {done} of {total}", end="" if done < total else "\n")
 
     return watch
 
@@ -136,8 +136,7 @@ def print_dataset(dataset: Mapping[str, Any], out: str) -> None:
             "labels extracted again from the samples' audio, agreement with the ones they carry:"
         )
         console.print(agreement_table(dataset["agreement"]))
-    command = sys.argv[0] if Path(sys.argv[0]).name == "obbligato" else "obbligato"
-    console.print(plain(f"look into it:  {command} shards stats {out}"), soft_wrap=True)
+    console.print(plain(f"look into it:  {command_name()} shards stats {out}"), soft_wrap=True)
 
 
 def print_recovery(means: Mapping[str, Any]) -> None:

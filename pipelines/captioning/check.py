@@ -1,23 +1,30 @@
 """Whether a stated fact can be true beside the labels, or beside another stated fact."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
 from pipelines.captioning.tempo_words import TEMPO_RANGES, BpmRange
-from schemas.caption import Fact, FactKind
 from schemas.chord import Chord
-from schemas.labels import Chords, Labels
-from schemas.pitch import Key
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    DynamicsFact,
+    Fact,
+    KeyFact,
+    MeterFact,
+    TempoWordFact,
+    TimedChordsFact,
+    TimeFact,
+)
+from schemas.labels import Chords, KeyLabel, Labels
 
 # MIREX and mir_eval count a tempo within 4 % as right; half and double are wrong here
 BPM_TOLERANCE: Final = 0.04
 # a start written with one decimal, and a beat's width of doubt in the label
 START_TOLERANCE_S: Final = 0.15
 WORD_TOLERANCE: Final = 0.10  # tables of tempo words differ by about that much
-TEMPO_KINDS: Final = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
-_SEQUENCE_KINDS: Final = frozenset((FactKind.CHORDS, FactKind.TIMED_CHORDS))
-TimedChord = tuple[str, float]  # a Harte label and its start in seconds
+ChordStart = tuple[str, float]  # a Harte label and its start in seconds
 
 
 def contradiction(fact: Fact, labels: Labels) -> bool:
@@ -26,58 +33,64 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
 
     Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and
     the order of chords must be equal, and each timed chord start within 0.15 s of its label; a time
-    must lie within the audio. No label speaks of dynamics.
+    must lie within the audio. No label speaks of dynamics, instruments or moods.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(duration_s=10, beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> labels = Labels(tempo=Tempo(bpm=120, **how), **empty)
-    >>> [contradiction(Fact(kind="bpm", value=value, sentence=0), labels) for value in ("118", "60")]
+    >>> [contradiction(BpmFact(bpm=bpm), labels) for bpm in (118, 60)]
     [False, True]
     """
-    if fact.kind in TEMPO_KINDS:
-        return labels.tempo.bpm is not None and not _may_be(fact, labels.tempo.bpm)
-    if fact.kind is FactKind.METER:
-        return (
-            labels.meter.beats_per_bar is not None and int(fact.value) != labels.meter.beats_per_bar
-        )
-    if fact.kind is FactKind.KEY:
-        if labels.key.tonic is None or labels.key.mode is None:
+    match fact:
+        case BpmFact() | TempoWordFact():
+            return labels.tempo.bpm is not None and not _may_be(fact, labels.tempo.bpm)
+        case MeterFact():
+            beats = labels.meter.beats_per_bar
+            return beats is not None and fact.beats_per_bar != beats
+        case KeyFact():
+            return labels.key.key is not None and _keys_differ(fact, labels.key)
+        case ChordsFact() | TimedChordsFact():
+            return _misheard(fact, labels.chords)
+        case TimeFact():
+            return fact.time_s > labels.duration_s
+        case _:
             return False
-        return _keys_differ(fact.value, Key(tonic=labels.key.tonic, mode=labels.key.mode).name)
-    if fact.kind in _SEQUENCE_KINDS:
-        return _misheard(fact, labels.chords)
-    return fact.kind is FactKind.TIME and float(fact.value) > labels.duration_s
 
 
-def _misheard(fact: Fact, chords: Chords) -> bool:
+def _misheard(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
     """Whether chords are in another order than the labels, or timed ones begin elsewhere."""
     heard = [
         (segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None
     ]
-    if not heard or fact.kind is FactKind.CHORDS:
-        return bool(heard) and merged(fact.value.split()) != merged([label for label, _ in heard])
-    return _starts_differ(timed(fact.value), _first_of_runs(heard))
+    if not heard:
+        return False
+    if isinstance(fact, ChordsFact):
+        return merged(fact.chords) != merged([label for label, _ in heard])
+    return _starts_differ(timed(fact), _first_of_runs(heard))
 
 
 def disagree(one: Fact, other: Fact) -> bool:
-    """Whether two facts about the same music cannot both be true.
+    """Whether two facts about the same music cannot both be true. Two times may both be named, two
+    instruments both play.
 
-    >>> disagree(Fact(kind="meter", value="3", sentence=0), Fact(kind="meter", value="4", sentence=1))
+    >>> disagree(MeterFact(beats_per_bar=3), MeterFact(beats_per_bar=4))
     True
     """
-    kinds = {one.kind, other.kind}
-    if kinds == _SEQUENCE_KINDS:
-        return sequence(one) != sequence(other)
-    if kinds == TEMPO_KINDS:
-        number, word = (one, other) if one.kind is FactKind.BPM else (other, one)
-        return not _may_be(word, float(number.value))
-    if len(kinds) > 1:
-        return False
-    if one.kind is FactKind.BPM:
-        return not _may_be(one, float(other.value))
-    differ = _DIFFER.get(one.kind)
-    return differ is not None and differ(one.value, other.value)
+    match one, other:
+        case (BpmFact() | TempoWordFact()) as first, (BpmFact() | TempoWordFact()) as second:
+            return _tempos_differ(first, second)
+        case (ChordsFact() | TimedChordsFact()) as chords, (
+            ChordsFact() | TimedChordsFact()
+        ) as other_chords:
+            return _chords_differ(chords, other_chords)
+        case KeyFact() as key, KeyFact() as other_key:
+            return _keys_differ(key, other_key)
+        case (MeterFact(), MeterFact()) | (DynamicsFact(), DynamicsFact()):
+            return one.at(0) != other.at(0)
+        case _:
+            return False
 
 
 def heard_chords(chords: Chords) -> tuple[str, ...]:
@@ -87,7 +100,7 @@ def heard_chords(chords: Chords) -> tuple[str, ...]:
     return merged([segment.label for segment in chords.segments if segment.chord is not None])
 
 
-def merged(labels: list[str]) -> tuple[str, ...]:
+def merged(labels: Sequence[str]) -> tuple[str, ...]:
     """Chord labels in canonical spelling without immediate repeats.
 
     >>> merged(["A:min", "A:min", "A#:maj"])
@@ -96,32 +109,39 @@ def merged(labels: list[str]) -> tuple[str, ...]:
     return tuple(harte for harte, _ in groupby(Chord.parse(label).harte for label in labels))
 
 
-def sequence(fact: Fact) -> tuple[str, ...]:
-    """The chords of a fact about them, in order, timed or not.
+def sequence(fact: ChordsFact | TimedChordsFact) -> tuple[str, ...]:
+    """The chords of a fact about them, in order, timed or not, immediate repeats merged.
 
-    >>> sequence(Fact(kind="timed_chords", value="A:min@0 F:maj@2.5", sentence=0))
+    >>> sequence(ChordsFact(chords=("A:min", "A:min", "F:maj")))
     ('A:min', 'F:maj')
     """
-    return merged([label.partition("@")[0] for label in fact.value.split()])
+    labels = (
+        fact.chords
+        if isinstance(fact, ChordsFact)
+        else [chord.label for chord in fact.timed_chords]
+    )
+    return tuple(label for label, _ in groupby(labels))
 
 
-def timed(value: str) -> tuple[TimedChord, ...]:
-    """Chords and starts of a timed fact's value, immediate repeats merged.
+def timed(fact: TimedChordsFact) -> tuple[ChordStart, ...]:
+    """Chords and starts of a timed fact, immediate repeats merged.
 
-    >>> timed("A:min@0 A:min@1 A#:maj@2.5")
-    (('A:min', 0.0), ('Bb:maj', 2.5))
+    >>> from schemas.fact import TimedChord
+    >>> starts = (("A", 0), ("A", 1), ("F", 2.5))
+    >>> chords = [TimedChord(label=label, start_s=start_s) for label, start_s in starts]
+    >>> timed(TimedChordsFact(timed_chords=chords))
+    (('A:maj', 0.0), ('F:maj', 2.5))
     """
-    pairs = (label.split("@") for label in value.split())
-    return _first_of_runs([(label, float(at)) for label, at in pairs])
+    return _first_of_runs([(chord.label, chord.start_s) for chord in fact.timed_chords])
 
 
-def _first_of_runs(chords: list[TimedChord]) -> tuple[TimedChord, ...]:
+def _first_of_runs(chords: Sequence[ChordStart]) -> tuple[ChordStart, ...]:
     """Each chord in canonical spelling where it begins anew."""
     named = [(Chord.parse(label).harte, at_s) for label, at_s in chords]
     return tuple(next(run) for _, run in groupby(named, key=lambda chord: chord[0]))
 
 
-def _starts_differ(one: tuple[TimedChord, ...], other: tuple[TimedChord, ...]) -> bool:
+def _starts_differ(one: Sequence[ChordStart], other: Sequence[ChordStart]) -> bool:
     """Whether two timed sequences differ in a chord, or in a start by more than the tolerance."""
     if [label for label, _ in one] != [label for label, _ in other]:
         return True
@@ -135,33 +155,33 @@ def _span(word: str) -> BpmRange:
     return TEMPO_RANGES.get(word, BpmRange(0, 1000))
 
 
-def _may_be(fact: Fact, bpm: float) -> bool:
+def _may_be(fact: BpmFact | TempoWordFact, bpm: float) -> bool:
     """Whether a tempo fact allows this many beats per minute."""
-    if fact.kind is FactKind.BPM:
-        return abs(float(fact.value) - bpm) <= BPM_TOLERANCE * bpm
-    span = _span(fact.value)
+    if isinstance(fact, BpmFact):
+        return abs(fact.bpm - bpm) <= BPM_TOLERANCE * bpm
+    span = _span(fact.word)
     return span.low * (1 - WORD_TOLERANCE) <= bpm <= span.high * (1 + WORD_TOLERANCE)
 
 
-def _keys_differ(one: str, other: str) -> bool:
+def _keys_differ(one: KeyFact | KeyLabel, other: KeyFact | KeyLabel) -> bool:
     """Whether two keys differ; a bare mode agrees with every key of that mode."""
-    if " " not in one or " " not in other:
-        return one.rpartition(" ")[2] != other.rpartition(" ")[2]
-    return Key.parse(one) != Key.parse(other)
+    if one.tonic is None or other.tonic is None:
+        return one.mode is not other.mode
+    return one.key != other.key
 
 
-def _words_differ(one: str, other: str) -> bool:
-    """Whether no tempo suits both words."""
-    first, second = _span(one), _span(other)
+def _tempos_differ(one: BpmFact | TempoWordFact, other: BpmFact | TempoWordFact) -> bool:
+    """Whether no tempo suits both."""
+    if isinstance(other, BpmFact):
+        return not _may_be(one, other.bpm)
+    if isinstance(one, BpmFact):
+        return not _may_be(other, one.bpm)
+    first, second = _span(one.word), _span(other.word)
     return first.high <= second.low or second.high <= first.low
 
 
-# Two times may both be named, so they never disagree.
-_DIFFER: Final[dict[FactKind, Callable[[str, str], bool]]] = {
-    FactKind.TEMPO_WORD: _words_differ,
-    FactKind.METER: str.__ne__,
-    FactKind.KEY: _keys_differ,
-    FactKind.CHORDS: lambda one, other: merged(one.split()) != merged(other.split()),
-    FactKind.TIMED_CHORDS: lambda one, other: _starts_differ(timed(one), timed(other)),
-    FactKind.DYNAMICS: str.__ne__,
-}
+def _chords_differ(one: ChordsFact | TimedChordsFact, other: ChordsFact | TimedChordsFact) -> bool:
+    """Whether the order of chords differs or, where both have times, a start."""
+    if isinstance(one, TimedChordsFact) and isinstance(other, TimedChordsFact):
+        return _starts_differ(timed(one), timed(other))
+    return sequence(one) != sequence(other)

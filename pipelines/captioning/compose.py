@@ -22,8 +22,10 @@ from pipelines.captioning.sentences import (
 )
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.engine.seeding import generator
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change
+from schemas.counts import CaptionCount, CaptionEvent
+from schemas.fact import Fact, FactKind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 from schemas.record import Record
@@ -35,10 +37,10 @@ _ENDED: Final = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
 class Captioned(Record):
-    """Captions of one sample, and how often each rule acted ("moved_bpm", …)."""
+    """Captions of one sample, and how often each rule acted."""
 
     captions: tuple[Caption, ...] = ()
-    counts: dict[str, int] = Field(default_factory=dict)
+    counts: dict[CaptionCount, int] = Field(default_factory=dict)
 
 
 def compose_captions(
@@ -61,15 +63,17 @@ def compose_captions(
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(duration_s=10, beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> labels = Labels(tempo=Tempo(bpm=120, **how), **empty)
     >>> recipe = CaptionRecipe(sentences=(0, 1), bpm_share=1)
-    >>> made = compose_captions(("A flute plays.",), labels, Change(), recipe, 0, "00112233445566aa-0-10000-orig")
-    >>> [caption.kind.value for caption in made.captions], made.captions[1].facts[0].value
-    (['source', 'control'], '120')
+    >>> key = "00112233445566aa-0-10000-orig"
+    >>> made = compose_captions(("A flute plays.",), labels, Change(), recipe, 0, key)
+    >>> [caption.kind.value for caption in made.captions], made.captions[1].facts[0].bpm
+    (['source', 'control'], 120.0)
     """
     rng = generator(seed, key, "caption")
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     moved = _moved_sources(sources, labels, change, counts) if sources else []
     listed = [
         Caption(text=one.text, kind=CaptionKind.SOURCE, sentences=one.sentences, facts=one.facts)
@@ -102,7 +106,7 @@ def _perhaps_joined(
     text = joined(first.text, second.text, JOINTS[int(rng.random() * len(JOINTS))])
     if not text:
         return sentences
-    facts = tuple(sorted(first.facts + second.facts, key=lambda fact: _RANK[fact[0]]))
+    facts = tuple(sorted(first.facts + second.facts, key=lambda fact: _RANK[fact.kind]))
     return [ControlSentence(first.attribute, text, facts), *rest]
 
 
@@ -118,11 +122,7 @@ def _control(source: Caption | None, written: list[ControlSentence]) -> Caption:
         return _placed(begun.sentences, begun.facts, written)
     # The source's last stop ends no sentence now that another follows ("by J. S."): read the whole,
     # as any reader would.
-    given = [
-        Fact(kind=kind, value=value, sentence=0)
-        for sentence in written
-        for kind, value in sentence.facts
-    ]
+    given = [fact for sentence in written for fact in sentence.facts]
     return captioned(" ".join([ended, *ours]), CaptionKind.CONTROL, given)
 
 
@@ -131,18 +131,16 @@ def _placed(
 ) -> Caption:
     """The control caption of sentences with their facts, and of ours after them."""
     whole = (*sentences, *(sentence.text for sentence in written))
-    ours = tuple(
-        Fact(kind=kind, value=value, sentence=place)
-        for place, sentence in enumerate(written, start=len(sentences))
-        for kind, value in sentence.facts
-    )
+    ours: list[Fact] = []
+    for index, sentence in enumerate(written, start=len(sentences)):
+        ours += [fact.at(index) for fact in sentence.facts]
     return Caption(
-        text=" ".join(whole), kind=CaptionKind.CONTROL, sentences=whole, facts=facts + ours
+        text=" ".join(whole), kind=CaptionKind.CONTROL, sentences=whole, facts=(*facts, *ours)
     )
 
 
 def _moved_sources(
-    sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[str]
+    sources: tuple[str, ...], labels: Labels, change: Change, counts: Counter[CaptionCount]
 ) -> list[MovedText]:
     """Source captions as they hold after the change, each text once, empty ones not at all."""
     key = labels.key.key
@@ -152,28 +150,28 @@ def _moved_sources(
             continue
         moved = moved_text(source, change, labels.duration_s, key)
         counts.update(moved.counts)
+        denied = [fact for fact in moved.facts if contradiction(fact, labels)]
         counts.update(
-            f"source_contradicts_{_family(fact)}"
-            for fact in moved.facts
-            if contradiction(fact, labels)
+            CaptionCount(CaptionEvent.SOURCE_CONTRADICTS, _family(fact)) for fact in denied
         )
         if moved.text:
             out.setdefault(moved.text, moved)
         else:
-            counts["source_dropped"] += 1
+            counts[CaptionCount(CaptionEvent.SOURCE_DROPPED)] += 1
     return list(out.values())
 
 
-def _left_out(sentence: ControlSentence, source: Caption | None, counts: Counter[str]) -> bool:
+def _left_out(
+    sentence: ControlSentence, source: Caption | None, counts: Counter[CaptionCount]
+) -> bool:
     """Whether the source's own words contradict a control sentence, which is then counted and left
     out.
     """
     said = source.facts if source else ()
     if not said:
         return False
-    facts = [Fact(kind=kind, value=value, sentence=0) for kind, value in sentence.facts]
-    if any(disagree(fact, claim) for fact in facts for claim in said):
-        counts[f"control_left_out_{sentence.attribute}"] += 1
+    if any(disagree(fact, claim) for fact in sentence.facts for claim in said):
+        counts[CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, sentence.attribute)] += 1
         return True
     return False
 

@@ -5,8 +5,8 @@ so its word is no evidence.
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.sentences import ATTRIBUTE_OF, Attribute, sure_of
-from schemas.caption import Fact, FactKind
 from schemas.corpus import Change
+from schemas.fact import Fact, FactKind
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
@@ -22,9 +22,11 @@ def unconfirmed(
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(duration_s=10, beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> labels = Labels(tempo=Tempo(bpm=120, **how), **empty)
-    >>> [unconfirmed(text, labels, Change(), CaptionRecipe()) for text in ("A flute at 120 BPM.", "A waltz.", "A sad song.")]
+    >>> texts = ("A flute at 120 BPM.", "A waltz.", "A sad song.")
+    >>> [unconfirmed(text, labels, Change(), CaptionRecipe()) for text in texts]
     [None, <FactKind.METER: 'meter'>, None]
     """
     facts = parse_facts(text)

@@ -1,68 +1,83 @@
 """What is wrong with a text that somebody offers as a rewording of a caption."""
 
 import re
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pipelines.captioning.check import contradiction, disagree, merged, sequence, timed
+from pipelines.captioning.check import contradiction, disagree, sequence, timed
 from pipelines.captioning.facts import stated
+from pipelines.captioning.patterns import verbose
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.captioning.tempo_words import PLAIN
-from schemas.caption import Caption, Fact, FactKind
+from schemas.caption import Caption
+from schemas.counts import Reason, Refusal
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    Fact,
+    InstrumentFact,
+    KeyFact,
+    MeterFact,
+    MoodFact,
+    TempoWordFact,
+    TimedChordsFact,
+    TimeFact,
+)
 from schemas.labels import Labels
-from schemas.pitch import Key
 
 _BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
 _TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
 # times the source's length, plus characters: room for a one-line source
 _LONGEST, _LONGER_BY = (2, 200)
-_BY_WORDS: Final = frozenset((FactKind.INSTRUMENT, FactKind.MOOD))  # found as words, not parsed
-_ALWAYS_ADDED: Final = frozenset((FactKind.DYNAMICS, FactKind.TIME))  # no label can confirm them
 # Each pattern is asked only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
-_SIGNS: Final = re.compile(
-    r"https?://|\bwww\.|```|<(?:!|[/?]?[a-z])|&(?:#x?[0-9a-f]{1,8}|lt|gt|amp|quot);|\b(?:java|vb)script:|[{}]|\[\w+\]\(|\*\*",
-    re.I,
+# Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](",
+# "**".
+_SIGNS: Final = verbose(
+    r"""https?:// | \bwww\. | ``` | <(?:!|[/?]?[a-z]) | &(?:\#x?[0-9a-f]{1,8}|lt|gt|amp|quot); |
+      \b(?:java|vb)script:
+    | [{}] | \[\w+\]\( | \*\*""",
+    ignore_case=True,
 )
 # A spreadsheet runs what begins so: =SUM(A1), +cmd|' /C calc'!A0, -2+3, @SUM(1).
 _FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-]\s*[\w.$'\"]*[(|!+*/=@])")
 _LISTED: Final = re.compile(r"\s*(?:#{1,6}\s|(?:[-*•]|\d{1,2}[.)])\s+\S)")
-_SPEAKER: Final = re.compile(
-    r"\b(?:as|i am|i['’]m) an (?:ai|artificial|language)\b|\bas a (?:large )?language model\b", re.I
+# "As an AI", "I'm an artificial", "as a large language model"
+_SPEAKER: Final = verbose(
+    r"""\b(?:as|i[ ]am|i['’]m)[ ]an[ ](?:ai|artificial|language)\b |
+      \bas[ ]a[ ](?:large[ ])?language[ ]model\b""",
+    ignore_case=True,
 )
-_OPENING: Final = re.compile(
-    r"\W*(?:(?:sure|certainly|of course)\b[!,. ]|(?:paraphrased?|reworded|rewritten)(?: caption| "
-    r"text| version)?:"
-    r"|here(?: is|['’]s| "
-    r"are)\b[^.\n]{0,60}\b(?:caption|paraphrase|rewording|version|rewrite|description))",
-    re.I,
+# "Sure! …", "Paraphrased caption: …", "Here is the reworded version"
+_OPENING: Final = verbose(
+    r"""\W* (?: (?: sure | certainly | of[ ]course )\b [!,. ]
+    | (?: paraphrased? | reworded | rewritten ) (?: [ ]caption | [ ]text | [ ]version )? :
+    | here (?: [ ]is | ['’]s | [ ]are )\b [^.\n]{0,60} \b (?:
+      caption|paraphrase|rewording|version|rewrite|description ) )""",
+    ignore_case=True,
 )
-
-
-class Reason(StrEnum):
-    """Why an offered text is refused."""
-
-    LOST = "lost"  # a fact of the source is not stated
-    CHANGED = "changed"  # it is stated with another value
-    ADDED = "added"  # a fact that the source does not state
-    CONTRADICTS = "contradicts"  # a label, or another fact of the same text
-    TOO_LONG = "too_long"
-    EMPTY = "empty"
-    MARKUP = "markup"  # links, code, lists, formulas: no caption
-    SAME = "same"  # word for word the source
 
 
 class Fault(NamedTuple):
-    """One reason, and the fact it is about: its kind ("" where it is about none) and its value.
-
-    The value is the source's; of a fact that the source does not state, the offered text's.
+    """One reason, and the fact it is about, if any: the source's, or one that the offered text
+    alone states.
     """
 
     reason: Reason
-    kind: str = ""
-    value: str = ""
+    fact: Fact | None = None
+
+    @property
+    def text(self) -> str:
+        """For people who look through faults: ``changed bpm 118``."""
+        return (
+            f"{self.reason} {self.fact.kind} {self.fact.text}" if self.fact else self.reason.value
+        )
+
+    @property
+    def refusal(self) -> Refusal:
+        """What is counted of it."""
+        return Refusal(self.reason, self.fact.kind if self.fact else None)
 
 
 def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
@@ -74,43 +89,65 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
-    >>> empty = dict(beats=Beats(**how), meter=Meter(**how), chords=Chords(**how), key=KeyLabel(**how))
+    >>> kinds = dict(beats=Beats, meter=Meter, chords=Chords, key=KeyLabel)
+    >>> empty = {name: kind(**how) for name, kind in kinds.items()}
     >>> labels = Labels(duration_s=10, tempo=Tempo(**how), **empty)
-    >>> claim = Fact(kind="meter", value="3", sentence=0)
-    >>> source = Caption(text="It is in 3/4.", kind="control", sentences=("It is in 3/4.",), facts=(claim,))
-    >>> faults("It is a waltz.", source, labels), faults("It is in 4/4.", source, labels)[0].reason.value
-    ((), 'changed')
+    >>> claim = MeterFact(beats_per_bar=3)
+    >>> text = "It is in 3/4."
+    >>> source = Caption(text=text, kind="control", sentences=(text,), facts=(claim,))
+    >>> faults("It is a waltz.", source, labels)
+    ()
+    >>> faults("It is in 4/4.", source, labels)[0].reason.value
+    'changed'
     """
     text = clean_text(offered)
     if not text:
         return (Fault(Reason.EMPTY),)
-    found = _form(offered, text, source)
-    told = [
-        fact
-        for fact in source.facts
-        if fact.kind not in _BY_WORDS and not contradiction(fact, labels)
-    ]
+    told = [fact for fact in source.facts if not isinstance(fact, InstrumentFact | MoodFact)]
+    wanted = [fact.at(0) for fact in told if not contradiction(fact, labels)]
     read = _facts(text)
-    missing = _unique([fact for fact in told if not any(_states(one, fact) for one in read)])
-    extra = [one for one in read if not any(_states(fact, one) for fact in told)]
-    for fact in missing:
+    extra = [one for one in read if not any(_states(fact, one) for fact in wanted)]
+    missing = _missing(wanted, read, extra)
+    kept = [one for one in read if one not in extra]
+    return (
+        *_form(offered, text, source),
+        *missing,
+        *_unnamed(text, source),
+        *_added(extra, [*kept, *wanted], labels),
+    )
+
+
+def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) -> list[Fault]:
+    """Facts of the source that are not stated, each once; one that stands in the place of another
+    goes from `extra`.
+    """
+    out: list[Fault] = []
+    for fact in dict.fromkeys(wanted):
+        if any(_states(one, fact) for one in read):
+            continue
         other = next((one for one in extra if _replaces(one, fact)), None)
         if other is not None:
             extra.remove(other)
-        found.append(
-            Fault(Reason.LOST if other is None else Reason.CHANGED, fact.kind.value, fact.value)
-        )
-    found += [
-        Fault(Reason.LOST, fact.kind.value, fact.value)
-        for fact in source.facts
-        if fact.kind in _BY_WORDS and not _words(fact.value).search(text)
-    ]
-    kept = [one for one in read if one not in extra]
-    for place, one in enumerate(extra):
-        reason = _unfounded(one, [*kept, *told, *extra[:place]], labels)
+        out.append(Fault(Reason.LOST if other is None else Reason.CHANGED, fact))
+    return out
+
+
+def _unnamed(text: str, source: Caption) -> list[Fault]:
+    """Instruments and moods of the source that the text does not name: they are found as words, not
+    parsed.
+    """
+    named = [fact for fact in source.facts if isinstance(fact, InstrumentFact | MoodFact)]
+    return [Fault(Reason.LOST, fact.at(0)) for fact in named if not _words(fact.text).search(text)]
+
+
+def _added(extra: Sequence[Fact], others: Sequence[Fact], labels: Labels) -> list[Fault]:
+    """Facts that the source does not state and that may not stand beside the others."""
+    out: list[Fault] = []
+    for index, one in enumerate(extra):
+        reason = _unfounded(one, [*others, *extra[:index]], labels)
         if reason:
-            found.append(Fault(reason, one.kind.value, one.value))
-    return tuple(found)
+            out.append(Fault(reason, one))
+    return out
 
 
 def _form(offered: str, text: str, source: Caption) -> list[Fault]:
@@ -141,60 +178,47 @@ def is_markup(offered: str) -> bool:
 
 def _facts(text: str) -> list[Fact]:
     """What a text states, each once."""
-    found = dict.fromkeys(claim for sentence in split_sentences(text) for claim in stated(sentence))
-    return [Fact(kind=kind, value=value, sentence=0) for kind, value in found]
-
-
-def _unique(facts: list[Fact]) -> list[Fact]:
-    """Facts once each, wherever they stand: a claim that a text repeats is lost once."""
-    return list({(fact.kind, fact.value): fact for fact in facts}.values())
+    return list(
+        dict.fromkeys(claim for sentence in split_sentences(text) for claim in stated(sentence))
+    )
 
 
 def _states(one: Fact, wanted: Fact) -> bool:
     """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a
     key its mode.
+
+    Numbers may be rounded, chords spelled in several ways.
     """
-    if one.kind is not wanted.kind:
-        return (
-            one.kind is FactKind.TIMED_CHORDS
-            and wanted.kind is FactKind.CHORDS
-            and sequence(one) == sequence(wanted)
-        )
-    same = _SAME.get(one.kind)
-    return one.value == wanted.value or (same is not None and same(one.value, wanted.value))
+    match one, wanted:
+        case (ChordsFact() | TimedChordsFact()) as chords, ChordsFact() as order:
+            return sequence(chords) == sequence(order)
+        case BpmFact(bpm=bpm), BpmFact(bpm=wanted_bpm):
+            return abs(bpm - wanted_bpm) <= _BPM_ROUNDING
+        case TimeFact(time_s=time_s), TimeFact(time_s=wanted_s):
+            return abs(time_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9
+        case KeyFact() as key, KeyFact(tonic=None, mode=mode):
+            return key.mode is mode
+        case TimedChordsFact() as chords, TimedChordsFact() as wanted_chords:
+            return _timed_states(chords, wanted_chords)
+        case _:
+            return one.at(0) == wanted.at(0)
 
 
-def _timed_states(one: str, wanted: str) -> bool:
+def _timed_states(one: TimedChordsFact, wanted: TimedChordsFact) -> bool:
     first, second = timed(one), timed(wanted)
     if [label for label, _ in first] != [label for label, _ in second]:
         return False
+    pairs = zip(first, second, strict=True)
     return all(
-        abs(start - at) <= _TIME_ROUNDING_S + 1e-9
-        for (_, start), (_, at) in zip(first, second, strict=True)
+        abs(start_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9 for (_, start_s), (_, wanted_s) in pairs
     )
-
-
-def _key_states(one: str, wanted: str) -> bool:
-    if " " not in wanted:
-        return one.endswith(wanted)
-    return " " in one and Key.parse(one) == Key.parse(wanted)
-
-
-# what may be written in several ways, or rounded
-_SAME: Final[dict[FactKind, Callable[[str, str], bool]]] = {
-    FactKind.BPM: lambda one, wanted: abs(float(one) - float(wanted)) <= _BPM_ROUNDING,
-    FactKind.TIME: lambda one, wanted: abs(float(one) - float(wanted)) <= _TIME_ROUNDING_S + 1e-9,
-    FactKind.KEY: _key_states,
-    FactKind.CHORDS: lambda one, wanted: merged(one.split()) == merged(wanted.split()),
-    FactKind.TIMED_CHORDS: _timed_states,
-}
 
 
 def _is_vague(fact: Fact) -> bool:
     """Whether a fact leaves room for many values: "fast", "a minor key"."""
-    if fact.kind is FactKind.KEY:
-        return " " not in fact.value
-    return fact.kind is FactKind.TEMPO_WORD and fact.value in PLAIN
+    if isinstance(fact, KeyFact):
+        return fact.tonic is None
+    return isinstance(fact, TempoWordFact) and fact.word in PLAIN
 
 
 def _replaces(one: Fact, missing: Fact) -> bool:
@@ -204,30 +228,32 @@ def _replaces(one: Fact, missing: Fact) -> bool:
     return one.kind is missing.kind and not _is_vague(one)
 
 
-def _unfounded(one: Fact, others: list[Fact], labels: Labels) -> Reason | None:
+def _unfounded(one: Fact, others: Sequence[Fact], labels: Labels) -> Reason | None:
     """Why a fact that the source does not state may not stand beside the others, or nothing where
     it may.
     """
     if contradiction(one, labels) or any(disagree(one, other) for other in others):
         return Reason.CONTRADICTS
-    if one.kind in _ALWAYS_ADDED:
-        return Reason.ADDED
-    if one.kind is FactKind.TEMPO_WORD and _is_vague(one):
+    if isinstance(one, TempoWordFact) and _is_vague(one):
         return None
-    return None if _is_labelled(one.kind, labels) else Reason.ADDED
+    return None if _is_labelled(one, labels) else Reason.ADDED
 
 
-def _is_labelled(kind: FactKind, labels: Labels) -> bool:
-    """Whether there is a label that a fact of this kind can be held against."""
-    if kind in (FactKind.BPM, FactKind.TEMPO_WORD):
-        return labels.tempo.bpm is not None
-    if kind is FactKind.METER:
-        return labels.meter.beats_per_bar is not None
-    if kind is FactKind.KEY:
-        return labels.key.tonic is not None
-    return kind in (FactKind.CHORDS, FactKind.TIMED_CHORDS) and any(
-        segment.chord is not None for segment in labels.chords.segments
-    )
+def _is_labelled(fact: Fact, labels: Labels) -> bool:
+    """Whether there is a label that the fact can be held against. None speaks of dynamics and
+    times.
+    """
+    match fact:
+        case BpmFact() | TempoWordFact():
+            return labels.tempo.bpm is not None
+        case MeterFact():
+            return labels.meter.beats_per_bar is not None
+        case KeyFact():
+            return labels.key.tonic is not None
+        case ChordsFact() | TimedChordsFact():
+            return any(segment.chord is not None for segment in labels.chords.segments)
+        case _:
+            return False
 
 
 @lru_cache(maxsize=4096)  # a source's metadata names few instruments and moods

@@ -1,9 +1,10 @@
 """What the parser finds in one sentence, and where it stands."""
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from schemas.caption import FactKind
+from schemas.fact import Fact, FactKind
 
 
 class Span(NamedTuple):
@@ -13,53 +14,43 @@ class Span(NamedTuple):
     end: int
 
 
+def overlaps(span: Span, others: Sequence[Span]) -> bool:
+    """Whether a span shares a place with any of the others.
+
+    >>> overlaps(Span(2, 4), [Span(0, 2), Span(3, 9)])
+    True
+    """
+    return any(span.start < other.end and other.start < span.end for other in others)
+
+
 class Mention(NamedTuple):
-    """A fact as a sentence states it: value, the words that state it, and the parts that change
-    when it moves.
+    """A fact as a sentence states it: the words that state it, and the parts that change when it
+    moves.
 
     Parts are numbers (tempo, time) or note names (key, chords); a tempo word, a meter or a bare
     mode has none.
     """
 
-    kind: FactKind
-    value: str
+    fact: Fact
     span: Span
     parts: tuple[Span, ...] = ()
 
+    @property
+    def kind(self) -> FactKind:
+        """The kind of its fact."""
+        return self.fact.kind
 
-_UNITS: Final = {
-    word: number
-    for number, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ]
-    )
-}
-_TENS: Final = {
-    word: number
-    for number, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
-    )
-}
+
+# fmt: off
+_BELOW_TWENTY: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen",
+)
+# fmt: on
+_TEN_WORDS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_UNITS: Final = {word: number for number, word in enumerate(_BELOW_TWENTY)}
+_TENS: Final = {word: number for number, word in enumerate(_TEN_WORDS, start=2)}
 _UNIT: Final = "|".join(sorted(list(_UNITS)[1:], key=len, reverse=True))
 _UNDER_100: Final = f"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{_UNIT}))?|{_UNIT})"
 SPELLED: Final = f"(?:(?:a|one|two|three)[ -]hundred(?:[ -](?:and[ -])?{_UNDER_100})?|{_UNDER_100})"
@@ -85,12 +76,3 @@ def read_number(text: str) -> float:
         else:
             total += _UNITS.get(word, 1 if word == "a" else 0)
     return float(total)
-
-
-def write_number(number: float) -> str:
-    """A number as `Fact.value` writes it: no trailing zeros, three decimals at most.
-
-    >>> write_number(120.0), write_number(98.44)
-    ('120', '98.44')
-    """
-    return f"{number:.3f}".rstrip("0").rstrip(".")

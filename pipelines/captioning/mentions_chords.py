@@ -7,19 +7,26 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number, write_number
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, overlaps, read_number
+from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, chord_tokens
-from schemas.caption import FactKind
+from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
 
 _CHORD_WORD: Final = re.compile(r"\bchord|progression|harmon|\bchanges\b|\bsequence\b")
 _CHORD_AFTER: Final = re.compile(
     r"\s+(?:major |minor )?(?:chords?|chord progression|progression|sequence|vamp|changes)\b"
 )
-_SINGLE_ANCHOR: Final = re.compile(
-    r"(?:\bchord|\bchords|\bprogression|\bsequence|\bharmony|\bchanges)(?:\s+(?:in|of|for|throughout)\s+(?:the|this|that)\s+\w+)?(?:\s+\w+ly)?"
-    r"(?:\s+(?:is|are|goes|stays on|stays with|remains on|rests on|of|remains|consists "
-    r"of|follows|heard|played|used|an?|just|only|in|set"
-    r"|based|built|centered|centred|around|on|advances|runs|moves|through))*\s*[:,=]?\s*$"
+_STAYS_ON: Final = any_of(  # what may stand between "the chord" and its symbol
+    "is are goes stays_on stays_with remains_on rests_on of remains consists_of follows heard"
+    " played used an? just only in set"
+    " based built centered centred around on advances runs moves through"
+)
+# The words before a single chord: "the harmony stays on", "one chord:", "the progression of the
+# song is just"
+_BEFORE_SINGLE: Final = verbose(
+    rf"""(?: \bchord | \bchords | \bprogression | \bsequence | \bharmony | \bchanges )
+    (?: \s+ (?:in|of|for|throughout) \s+ (?:the|this|that) \s+ \w+ )? (?:\s+\w+ly)?
+    (?: \s+ {_STAYS_ON} )* \s* [:,=]? \s* $"""
 )
 _KEY_LIKE: Final = re.compile(r"\b(?:in|around|on)\s+$")
 _HARMONY_WORD: Final = re.compile(r"chord|progression|harmon")
@@ -33,28 +40,28 @@ _NOT_CHORDS: Final = re.compile(
 
 # "Repeated twice" can mean two rounds or three. It is read as two, like "played twice": that is
 # what writers of captions mean by it.
-_TIMES: Final = (
-    r"(?:(?P<twice>twice|two times)|(?P<thrice>thrice)"
-    r"|(?P<count>\d{1,2}|two|three|four|five|six|seven|eight|nine|ten) "
-    r"times|[×x]\s?(?P<x>\d{1,2}))\b"
+_SPELLED_COUNTS: Final = "two|three|four|five|six|seven|eight|nine|ten"
+_TIMES: Final = rf"""(?: (?P<twice> twice | two[ ]times ) | (?P<thrice>thrice)
+    | (?P<count> \d{{1,2}} | {_SPELLED_COUNTS} ) [ ]times | [×x] \s? (?P<x>\d{{1,2}}) )\b"""
+_PLAYED: Final = any_of(
+    "are is all which that and each then a_pattern a_loop a_cycle over the_whole being heard"
+    " sounded played playing plays? repeated"
+    " repeating repeats? looped looping loops? cycled cycling cycles? run runs running go(?:es)?"
+    " come comes round through"
 )
-_PLAYED: Final = (
-    r"(?:(?:are|is|all|which|that|and|each|then|a pattern|a loop|a cycle|over|the "
-    r"whole|being|heard|sounded|played|playing|plays?|repeated"
-    r"|repeating|repeats?|looped|looping|loops?|cycled|cycling|cycles?|run|runs|running|go(?:es)?|come|comes|round|through)\s+)*"
+# "Am – F – C, played twice", "Am, F chords (×3)"
+_AFTER_LIST: Final = verbose(
+    rf"""(?: \s+ {any_of("chords? chord_progression progression sequence loop cycle")} \b )?
+    \s* [)\]]? \s* [,;(–—]? \s* (?:{_PLAYED}\s+)* {_TIMES}"""
 )
-_AFTER_LIST: Final = re.compile(
-    r"(?:\s+(?:chords?|chord "
-    rf"progression|progression|sequence|loop|cycle)\b)?\s*[)\]]?\s*[,;(–—]?\s*{_PLAYED}{_TIMES}"
-)
-_ROUNDS: Final = (
-    rf"(?:{_TIMES}(?: "
-    r"(?:through|over|around|round))?|\b(?P<rounds>two|three|four|five|six|seven|eight|nine|ten|\d{1,2})"
-    r" (?:rounds|passes|cycles|repetitions|repeats|runs|loops)(?: (?:of|through|over))?)"
-)
-_BEFORE_LIST: Final = re.compile(
-    rf"{_ROUNDS}\s*[:,–—]?\s*(?:(?:the )?(?:chords?|chord "
-    r"sequence|progression|sequence|loop)\s*[:,]?\s*(?:of )?)?[(\[]?$"
+# "three rounds of Am – F", "twice through: Am, F"
+_BEFORE_LIST: Final = verbose(
+    rf"""(?: {_TIMES} (?:[ ]{any_of("through over around round")})?
+      | \b (?P<rounds> {_SPELLED_COUNTS} | \d{{1,2}} )
+        [ ]{any_of("rounds passes cycles repetitions repeats runs loops")}
+        (?:[ ]{any_of("of through over")})? )
+    \s* [:,–—]? \s* (?: (?:the[ ])? {any_of("chords? chord_sequence progression sequence loop")} \s*
+      [:,]? \s* (?:of[ ])? )? [(\[]? $"""
 )
 _REPEAT_HINT: Final = re.compile(
     r"twice|thrice|times|[×x] ?\d|rounds|passes|cycles|repetitions|repeats|runs|loops"
@@ -69,21 +76,28 @@ class _Timed(NamedTuple):
     span: Span
 
 
-_UNIT: Final = r"\s?(?:s|secs?|seconds?)\b\.?(?! (?:long|of))"
-_AT: Final = rf"(?:the )?(?P<at>{FIGURE}|zero|{SPELLED})"
-_CHORD_TIME: Final = re.compile(
-    rf"(?P<chord>{TOKEN})(?:\s+chord)?(?:,?\s+(?:starts?|starting|begins?|beginning|enters?|entering|sounds?|sounding|comes? "
-    r"in|coming in"
-    r"|comes?|arrives?|arriving|follows?|following|is played|is heard|is "
-    r"reached|played|heard|takes over|again|returns?|right))*"
-    rf"\s*(?:\bat|\bfrom|@|\((?:at |from |@)?)\s*{_AT}(?:{_UNIT})?(?: on(?:wards?)?)?\)?(?![\w/:])"
+_UNIT: Final = r"\s? (?:s|secs?|seconds?) \b \.? (?![ ](?:long|of))"
+_AT_S: Final = rf"(?:the[ ])? (?P<at> {FIGURE} | zero | {SPELLED} )"
+_BEGINS: Final = any_of(
+    "starts? starting begins? beginning enters? entering sounds? sounding comes?_in coming_in"
+    " comes? arrives? arriving follows? following"
+    " is_played is_heard is_reached played heard takes_over again returns? right"
 )
-_TIME_CHORD: Final = re.compile(
-    rf"(?:\b(?:[Aa]t|[Ff]rom)\s+|@\s*)?(?<![\w.,:/]){_AT}{_UNIT}\s*(?:->|[:,–—=→-])?\s*"
-    r"(?:(?:comes?|there is|then|it is|it's|it (?:moves|goes|changes|turns|shifts) to|you "
-    r"hear|is|to|begins|the (?:harmony|chord|music)"
-    r" (?:is|moves to|goes to|changes to|turns to|becomes|shifts "
-    rf"to))\s+)?(?:an?\s+)?(?P<chord>{TOKEN})"
+# "Am at 0 s", "F (2.5 s)", "C comes in right at four seconds"
+_CHORD_TIME: Final = verbose(
+    rf"""(?P<chord>{TOKEN}) (?:\s+chord)? (?: ,?\s+ {_BEGINS} )*
+    \s* (?: \bat | \bfrom | @ | \( (?:at[ ]|from[ ]|@)? ) \s* {_AT_S} (?:{_UNIT})?
+      (?:[ ]on(?:wards?)?)? \)? (?![\w/:])"""
+)
+_MOVES_TO: Final = "is moves_to goes_to changes_to turns_to becomes shifts_to"
+# "at 2.5 s it moves to F", "from 4 seconds: C"
+_TIME_CHORD: Final = verbose(
+    rf"""(?: \b(?:[Aa]t|[Ff]rom)\s+ | @\s* )? (?<![\w.,:/]) {_AT_S} {_UNIT} \s* (?: -> | [:,–—=→-]
+      )? \s*
+    (?: (?: comes? | there[ ]is | then | it[ ]is | it's |
+      it[ ](?:moves|goes|changes|turns|shifts)[ ]to | you[ ]hear | is | to | begins
+        | the[ ](?:harmony|chord|music)[ ]{any_of(_MOVES_TO)} ) \s+ )?
+    (?:an?\s+)? (?P<chord>{TOKEN})"""
 )
 _TIME_HINT: Final = re.compile(r"\d\s?s(?:ec|\b)|second")
 _HAS_UNIT: Final = re.compile(r"\ds\b|\bs\b|\bsec")
@@ -93,20 +107,16 @@ _MAX_GAP: Final = 30  # characters between one timed chord and the next: "and th
 def chord_mentions(sentence: str, lower: str) -> list[Mention]:
     """Chord sequences, each chord with its time or none with one.
 
-    >>> [mention.value for text in ("Am at 0 s, F at 2.5 s.", "Am – F – C, played twice") for mention in chord_mentions(text, text.lower())]
-    ['A:min@0 F:maj@2.5', 'A:min F:maj C:maj A:min F:maj C:maj']
+    >>> [mention] = chord_mentions("Am – F – C, played twice", "am – f – c, played twice")
+    >>> mention.fact.chords
+    ('A:min', 'F:maj', 'C:maj', 'A:min', 'F:maj', 'C:maj')
     """
     if not CHORD.search(sentence):
         return []
     timed = _timed(sentence, lower) if _TIME_HINT.search(lower) else []
     plain = _plain(sentence, lower)
-    return timed + [
-        one
-        for one in plain
-        if not any(
-            one.span.start < other.span.end and other.span.start < one.span.end for other in timed
-        )
-    ]
+    spans = [mention.span for mention in timed]
+    return timed + [mention for mention in plain if not overlaps(mention.span, spans)]
 
 
 def _plain(sentence: str, lower: str) -> list[Mention]:
@@ -116,11 +126,11 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
         tokens = chord_tokens(sentence, found.start(), found.end())
         if tokens and _is_told(sentence, lower, found, tokens):
             rounds = _rounds(lower, found) if _REPEAT_HINT.search(lower) else 1
-            labels = [
+            labels = tuple(
                 harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)
-            ]
+            )
             parts = tuple(note for token in tokens for note in token.notes)
-            out.append(Mention(FactKind.CHORDS, " ".join(labels), Span(*found.span()), parts))
+            out.append(Mention(ChordsFact(chords=labels), Span(*found.span()), parts))
     return out
 
 
@@ -143,19 +153,23 @@ def _is_told(
             or _CHORD_AFTER.match(after)
             or _looks_like_chords(found[0], len(tokens))
         )
+    return _is_single_chord(sentence, found, before, after)
+
+
+def _is_single_chord(sentence: str, found: re.Match[str], before: str, after: str) -> bool:
+    """Whether one letter or symbol is a chord: by the word after it, or by those before it."""
     is_article = found[0] in ("A", "A flat", "A sharp") and not before.endswith(
         ("the ", "an ")
     )  # "A chord melody is played"
     if _CHORD_AFTER.match(after) and not is_article:
         return True
-    if not _SINGLE_ANCHOR.search(before):
+    if not _BEFORE_SINGLE.search(before):
         return False
     # "the progression is in A minor" names a key, "in Am" a chord, unless the chords are there
     # already: "an Am – F progression in C"
-    return not (
-        _KEY_LIKE.search(before)
-        and (_MODE_WORD.search(found[0]) or CHORD.search(sentence, 0, found.start()))
-    )
+    if not _KEY_LIKE.search(before):
+        return True
+    return not (_MODE_WORD.search(found[0]) or CHORD.search(sentence, 0, found.start()))
 
 
 def _looks_like_chords(text: str, count: int) -> bool:
@@ -197,8 +211,8 @@ def _timed(sentence: str, lower: str) -> list[Mention]:
             len(run) == 1 and not (said and _stands_alone(run[0], lists))
         ):
             continue
-        value = " ".join(f"{one.token.chord.harte}@{write_number(one.at_s)}" for one in run)
-        out.append(Mention(FactKind.TIMED_CHORDS, value, span))
+        chords = tuple(TimedChord(label=one.token.chord.harte, start_s=one.at_s) for one in run)
+        out.append(Mention(TimedChordsFact(timed_chords=chords), span))
     return out
 
 

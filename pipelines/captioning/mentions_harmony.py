@@ -4,62 +4,87 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import Mention, Span
+from pipelines.captioning.mention import Mention, Span, overlaps
 from pipelines.captioning.mentions_chords import chord_mentions
+from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import BEFORE_NOTE
-from schemas.caption import FactKind
-from schemas.pitch import Key, Mode, parse_note
+from schemas.fact import KeyFact
+from schemas.pitch import Mode, parse_note
 
-_SIGN: Final = r"(?:##?|♯|♭|b(?![a-zA-Z])|b(?=m(?:in|aj)?\b|M\b|minor|major)|[ -]?(?:sharp|flat)\b)"
-_MODE: Final = r"(?:major|minor|maj\b\.?|min\b\.?)"
-_NOT_KEY: Final = r"(?![\s-]+(?:chords?|triads?|arpeggi\w+|7ths?|sevenths?|thirds?|sixths?|seconds?|intervals?|third|labels?))"
-_TONIC_MODE: Final = re.compile(
-    rf"{BEFORE_NOTE}([A-G]{_SIGN}?)[\s-]?([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
+_SIGN: Final = (
+    r"(?: \#\#? | ♯ | ♭ | b(?![a-zA-Z]) | b(?=m(?:in|aj)?\b|M\b|minor|major) | [ "
+    r"-]?(?:sharp|flat)\b )"
 )
-_LOWER_TONIC_MODE: Final = re.compile(
-    r"(?:\b(?:in|key of|key is|key|keys of)[: ]+|(?<=\bor ))(?!a "
-    rf")([b-g]{_SIGN}?)[\s-](major|minor|maj\b\.?|min\b\.?)(?!\w){_NOT_KEY}"
+_MODE: Final = any_of("major minor maj\\b\\.? min\\b\\.?")
+_SHORT_MODE: Final = r"(major|minor|maj\b\.?|min\b\.?)"
+_INTERVALS: Final = any_of(
+    "chords? triads? arpeggi\\w+ 7ths? sevenths? thirds? sixths? seconds? intervals? third labels?"
 )
-_SIGNED_TONIC_MODE: Final = re.compile(
-    rf"{BEFORE_NOTE}([a-g][#♯♭]|[b-g][ -](?:sharp|flat)\b)[\s-]?(major|minor|maj\b|min\b){_NOT_KEY}"
+_NOT_KEY: Final = rf"(?! [\s-]+ {_INTERVALS} )"  # "A minor chords" are chords
+_ENDS: Final = r"(?![\w#♯♭°ø+/'’])"
+_THE_SONG: Final = r"(?: \s+ (?:of|for|to) \s+ (?:the|this|that) \s+ [\w-]+ )?"
+_BEFORE_END: Final = r"(?= \s* (?: [.,;!)] | $ | \s(?:and|with|at)\b ) )"
+# "A minor", "F♯ MAJOR", "Bb-minor"
+_TONIC_MODE: Final = verbose(
+    rf"{BEFORE_NOTE} ([A-G]{_SIGN}?) [\s-]? ([Mm]ajor|MAJOR|[Mm]inor|MINOR|maj\b\.?|min\b\.?) "
+    rf"(?!\w) {_NOT_KEY}"
 )
-_KEY_OF: Final = re.compile(  # "in the key of F#m", "Key: D", "The key is EM", "the key of d sharp"
-    r"\b[Kk]eys?\b(?: signature| center| "
-    r"centre)?(?:\s+(?:of|for|to)\s+(?:the|this|that)\s+[\w-]+)?(?:\s+(?:is|of"
-    r"|in|was|being|either|in the key of|probably|likely))*\s*[:=]?\s*"
-    rf"({BEFORE_NOTE}(?:[A-G]{_SIGN}?|[a-g](?:[#♯♭]|[ "
-    rf"-](?:sharp|flat)\b)?))[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])"
+# "in the key of b minor": a small letter needs a word for keys before it
+_LOWER_TONIC_MODE: Final = verbose(
+    rf"""(?: \b (?: in | key[ ]of | key[ ]is | key | keys[ ]of ) [: ]+ | (?<=\bor[ ]) ) (?!a[ ])
+    ([b-g]{_SIGN}?) [\s-] {_SHORT_MODE} (?!\w) {_NOT_KEY}"""
 )
-_OR_KEY: Final = re.compile(
-    rf",?\s+or\s+(?:in\s+)?({BEFORE_NOTE}[A-G]{_SIGN}?)[\s-]?({_MODE}|m|M)?(?![\w#♯♭°ø+/'’])(?!-)"
+# "f# minor", "b flat major": a sign makes a small letter a note
+_SIGNED_TONIC_MODE: Final = verbose(
+    rf"{BEFORE_NOTE} ( [a-g][#♯♭] | [b-g][ -](?:sharp|flat)\b ) [\s-]? (major|minor|maj\b|min\b) "
+    rf"{_NOT_KEY}"
 )
-_SONG_IN: Final = re.compile(
-    r"\b(?:[Ss]ong|[Pp]iece|[Mm]usic|[Tt]rack|[Tt]une|[Ii]t|[Rr]ecording|[Cc]omposition|[Mm]elody|[Tt]his)(?:['’]s"
-    r"|\s+is)(?:\s+(?:played|written|set|composed|performed|sung))?\s+in\s+"
-    r"([A-G](?:[#♯♭]|b(?![a-z])|b(?=m\b)|[ "
-    r"-](?:sharp|flat)\b)?)(m|M)?(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))"
+# "in the key of F#m", "Key: D", "The key is EM", "the key of d sharp"
+_KEY_OF: Final = verbose(
+    rf"""\b[Kk]eys?\b (?: [ ]signature | [ ]center | [ ]centre )? {_THE_SONG}
+    (?: \s+ {any_of("is of in was being either in_the_key_of probably likely")} )* \s* [:=]? \s*
+    ( {BEFORE_NOTE} (?: [A-G]{_SIGN}? | [a-g](?:[#♯♭]|[ -](?:sharp|flat)\b)? ) ) [\s-]?
+      ({_MODE}|m|M)? {_ENDS}"""
 )
-_IN_SYMBOL: Final = re.compile(
-    r"\bin (?:either |both )?([A-G](?:[#♯♭]|b)?)([mM])(?![\w#♯♭°ø+/'’-])(?! "
-    r"(?:radio|band|station|synth|stereo))"
-)  # "in F#m", "in CM"
-_SYMBOL_KEY: Final = re.compile(rf"{BEFORE_NOTE}([A-G](?:[#♯♭]|b)?)([mM]) key\b")
-_PLAYS_IN: Final = re.compile(  # "a melody in Bb", "the pipers play in D"
-    r"\b(?:[Mm]elody|[Tt]une|[Ss]ong|[Pp]iece|[Nn]umber|[Pp]lay(?:s|ing|ed)?) in "
-    r"([A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)(m|M)?"
-    r"(?=\s*(?:[.,;!)]|$|\s(?:and|with|at)\b))(?!, [A-G])(?! and [A-G]\b)"
+# "in A minor or in C"
+_OR_KEY: Final = verbose(
+    rf",? \s+ or \s+ (?:in\s+)? ( {BEFORE_NOTE} [A-G]{_SIGN}? ) [\s-]? ({_MODE}|m|M)? {_ENDS} (?!-)"
 )
-_LOWER_A: Final = re.compile(
-    r"\b(?:key of|key is|key:|key) (a)[ -](major|minor)\b|\b(?:in|or) (a) "
-    r"(major|minor)(?=\s*(?:$|[.,;!)—–]"
-    r"|(?:and|with|at|throughout|or)\b(?! (?:minor|major))))"
+_MUSIC: Final = (
+    "[Ss]ong [Pp]iece [Mm]usic [Tt]rack [Tt]une [Ii]t [Rr]ecording [Cc]omposition [Mm]elody [Tt]his"
 )
-_BARE_MODE: Final = re.compile(
-    r"\b(major|minor)(?:[ -](?:pentatonic|harmonic|melodic|natural|blues|musical))?[ "
-    r"-](?:keys?|scales?|mode|tonality|tonal|scaled|keyed)\b"
-    r"|\bin (?:a |the |an? \w+ "
-    r")?(major|minor)(?=\s*(?:$|[.,;!)]|(?:along|and|with|throughout|while)\b))",
-    re.I,
+# "The song is in D.", "It's played in F#m"
+_SONG_IN: Final = verbose(
+    rf"""\b {any_of(_MUSIC)}
+    (?: ['’]s | \s+is ) (?: \s+ {any_of("played written set composed performed sung")} )? \s+ in \s+
+    ( [A-G] (?: [#♯♭] | b(?![a-z]) | b(?=m\b) | [ -](?:sharp|flat)\b )? ) (m|M)? {_BEFORE_END}"""
+)
+# "in F#m", "in CM", but not "in FM radio"
+_IN_SYMBOL: Final = verbose(
+    rf"""\b in[ ] (?:either[ ]|both[ ])? ([A-G](?:[#♯♭]|b)?) ([mM]) (?![\w#♯♭°ø+/'’-])
+    (?! [ ]{any_of("radio band station synth stereo")} )"""
+)
+# "an Am key"
+_SYMBOL_KEY: Final = verbose(rf"{BEFORE_NOTE} ([A-G](?:[#♯♭]|b)?) ([mM]) [ ]key\b")
+# "a melody in Bb", "the pipers play in D"
+_PLAYS_IN: Final = verbose(
+    rf"""\b {any_of("[Mm]elody [Tt]une [Ss]ong [Pp]iece [Nn]umber [Pp]lay(?:s|ing|ed)?")} [ ]in[ ]
+    ( [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) (m|M)? {_BEFORE_END} (?!,[ ][A-G])
+      (?![ ]and[ ][A-G]\b)"""
+)
+# "in the key of a minor", "in a minor.", but not "in a minor mood"
+_LOWER_A: Final = verbose(
+    r"""\b (?: key[ ]of | key[ ]is | key: | key ) [ ] (a) [ -] (major|minor)\b
+    | \b (?:in|or) [ ] (a) [ ] (major|minor)
+      (?= \s* (?: $ | [.,;!)—–] | (?:and|with|at|throughout|or)\b (?![ ](?:minor|major)) ) )"""
+)
+# "a minor key", "the major scale", "in a sad minor."
+_BARE_MODE: Final = verbose(
+    rf"""\b (major|minor) (?: [ -]{any_of("pentatonic harmonic melodic natural blues musical")} )?
+      [ -]{any_of("keys? scales? mode tonality tonal scaled keyed")}\b
+    | \b in[ ] (?: a[ ] | the[ ] | an?[ ]\w+[ ] )? (major|minor)
+      (?= \s* (?: $ | [.,;!)] | (?:along|and|with|throughout|while)\b ) )""",
+    ignore_case=True,
 )
 _OTHER_MODE: Final = re.compile(
     r"\b(?:major|minor) (?:and|or|to)(?: \w+)? $"
@@ -70,18 +95,14 @@ _ARTICLE_NOUN: Final = re.compile(
 
 
 def harmony_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Key and chord claims of one sentence. A bare mode ("a minor key") has the mode alone as its
-    value.
-    """
+    """Key and chord claims of one sentence. A bare mode ("a minor key") has no tonic."""
     chords = chord_mentions(sentence, lower)
     yield from chords
     if "m" not in lower and "key" not in lower and " in " not in lower:
         return
     taken = [mention.span for mention in chords]
     for mention in _keys(sentence, lower):
-        if not any(
-            mention.span.start < span.end and span.start < mention.span.end for span in taken
-        ):
+        if not overlaps(mention.span, taken):
             taken.append(mention.span)
             yield mention
 
@@ -92,19 +113,34 @@ def _keys(sentence: str, lower: str) -> Iterator[Mention]:
     if is_mode:
         yield from _with_mode(sentence)
     if "key" in lower:
-        for found in _KEY_OF.finditer(sentence):
-            if not _is_loose(sentence, found):
-                yield from _with_others(sentence, found)
-        for found in _SYMBOL_KEY.finditer(sentence):
-            yield _key(found)
+        yield from _named_keys(sentence)
     if "in " in lower:
-        for pattern in (_SONG_IN, _IN_SYMBOL, _PLAYS_IN):
-            for found in pattern.finditer(sentence):
-                yield from _with_others(sentence, found)
+        yield from _in_keys(sentence)
     if is_mode:
-        for found in _BARE_MODE.finditer(sentence):
-            if not _OTHER_MODE.search(lower, 0, found.start()):
-                yield Mention(FactKind.KEY, (found[1] or found[2]).lower(), Span(*found.span()))
+        yield from _bare_modes(sentence, lower)
+
+
+def _named_keys(sentence: str) -> Iterator[Mention]:
+    """Keys beside the word for them."""
+    for found in _KEY_OF.finditer(sentence):
+        if not _is_loose(sentence, found):
+            yield from _with_others(sentence, found)
+    for found in _SYMBOL_KEY.finditer(sentence):
+        yield _key(found)
+
+
+def _in_keys(sentence: str) -> Iterator[Mention]:
+    """Keys that music is said to be in."""
+    for pattern in (_SONG_IN, _IN_SYMBOL, _PLAYS_IN):
+        for found in pattern.finditer(sentence):
+            yield from _with_others(sentence, found)
+
+
+def _bare_modes(sentence: str, lower: str) -> Iterator[Mention]:
+    """Modes without a tonic."""
+    for found in _BARE_MODE.finditer(sentence):
+        if not _OTHER_MODE.search(lower, 0, found.start()):
+            yield Mention(KeyFact(mode=Mode((found[1] or found[2]).lower())), Span(*found.span()))
 
 
 def _with_mode(sentence: str) -> Iterator[Mention]:
@@ -116,7 +152,9 @@ def _with_mode(sentence: str) -> Iterator[Mention]:
     for found in _LOWER_A.finditer(sentence):
         note = 1 if found[1] else 3
         yield Mention(
-            FactKind.KEY, f"A {found[note + 1]}", Span(*found.span()), (Span(*found.span(note)),)
+            KeyFact(tonic=parse_note("A"), mode=Mode(found[note + 1])),
+            Span(*found.span()),
+            (Span(*found.span(note)),),
         )
 
 
@@ -135,9 +173,10 @@ def _key(found: re.Match[str]) -> Mention:
         if found[2] and (found[2] == "m" or found[2][:3].lower() == "min")
         else Mode.MAJOR
     )
-    key = Key(tonic=read_note(found[1]), mode=mode)
     return Mention(
-        FactKind.KEY, key.name, Span(found.start(1), found.end()), (Span(*found.span(1)),)
+        KeyFact(tonic=read_note(found[1]), mode=mode),
+        Span(found.start(1), found.end()),
+        (Span(*found.span(1)),),
     )
 
 

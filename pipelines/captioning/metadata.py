@@ -9,17 +9,20 @@ import ast
 import json
 import re
 from collections import Counter
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from pipelines.captioning.facts import parse_facts, stated
 from pipelines.captioning.recognising import GIVEN_BANKS
-from pipelines.captioning.sentences import Attribute, ControlSentence, available, key_name, worded
+from pipelines.captioning.sentences import Attribute, ControlSentence, available, worded
 from pipelines.captioning.slots import Slots
 from pipelines.captioning.splitting import clean_text, split_sentences
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
+from schemas.counts import CaptionCount, CaptionEvent
+from schemas.fact import BpmFact, Fact, InstrumentFact, KeyFact, MoodFact
 from schemas.labels import Labels
 from schemas.pitch import pretty
 from schemas.recipe import CaptionRecipe
@@ -36,17 +39,18 @@ _SPACE: Final = re.compile(r"\s+")
 _PROBES: Final = ("{}", "The music is {}.", "The tempo is {}.", "Chords: {}", "Key: {}")
 _LABEL_SHARE: Final = 0.5  # chance that a prompt names the tempo, and the key
 _FREE_SHARE: Final = 0.5
+T = TypeVar("T")
 
 
 class Metadata(NamedTuple):
-    """Names that a source gives; `counts` says how many items were dropped, by reason
-    ("metadata_dropped_tempo").
+    """Names that a source gives; `counts` says how many items were dropped, by what is wrong with
+    them.
     """
 
     instruments: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
     genres: tuple[str, ...] = ()
-    counts: tuple[tuple[str, int], ...] = ()
+    counts: tuple[tuple[CaptionCount, int], ...] = ()
 
     def __bool__(self) -> bool:
         """Whether the source names anything."""
@@ -59,11 +63,11 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
 
     >>> source = Source(uri="a.wav", genre="Jazz", metadata='{"moods": "Calm; 120 BPM"}')
     >>> found = read_metadata(source, CaptionRecipe())
-    >>> found.moods, found.genres, found.counts
-    (('calm',), ('jazz',), (('metadata_dropped_bpm', 1),))
+    >>> found.moods, found.genres, [(counted.about, count) for counted, count in found.counts]
+    (('calm',), ('jazz',), [('bpm', 1)])
     """
     columns = _columns(source.metadata)
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     named = recipe.metadata_columns
     genres = [source.genre] if source.genre else []
     genres += [
@@ -81,24 +85,23 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
 
 
 def metadata_sentences(
-    metadata: Metadata, recipe: CaptionRecipe, rng: np.random.Generator, counts: Counter[str]
+    metadata: Metadata,
+    recipe: CaptionRecipe,
+    rng: np.random.Generator,
+    counts: Counter[CaptionCount],
 ) -> list[ControlSentence]:
     """A sentence that names instruments, one that names moods, or none: each by its own draw."""
     out: list[ControlSentence] = []
-    for kind, items in (
-        (FactKind.INSTRUMENT, metadata.instruments),
-        (FactKind.MOOD, metadata.moods),
-    ):
-        if not items or rng.random() >= recipe.metadata_share:
+    for named in (_instruments(metadata.instruments), _moods(metadata.moods)):
+        if not named or rng.random() >= recipe.metadata_share:
             continue
-        order = _shuffled(items, rng)
-        sentence = worded(
-            GIVEN_BANKS[kind], Slots(items=order), tuple((kind, item) for item in order), rng
-        )
+        order = _shuffled(named, rng)
+        items = tuple(fact.text for fact in order)
+        sentence = worded(GIVEN_BANKS[order[0].kind], Slots(items=items), order, rng)
         # Together, the items may read like a claim about the labels; the last may be short for
         # something ("dr") and not end the sentence.
         if stated(sentence.text) or split_sentences(f"{sentence.text} It") != (sentence.text, "It"):
-            counts[f"control_left_out_{sentence.attribute}"] += 1
+            counts[CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, sentence.attribute)] += 1
         else:
             out.append(sentence)
     return out
@@ -109,7 +112,7 @@ def metadata_prompts(
     labels: Labels,
     recipe: CaptionRecipe,
     rng: np.random.Generator,
-    counts: Counter[str],
+    counts: Counter[CaptionCount],
 ) -> list[Caption]:
     """Up to `recipe.metadata_prompts` different prompts of the metadata, with the tempo and key
     where the labels are sure of them.
@@ -117,57 +120,100 @@ def metadata_prompts(
     out: dict[str, Caption] = {}
     for _ in range(recipe.metadata_prompts if metadata else 0):
         text, facts = _prompt(metadata, labels, recipe, rng)
-        read = stated(text)
-        if read != tuple(fact for fact in facts if fact[0] not in GIVEN_BANKS) or split_sentences(
-            text
-        ) != (text,):
-            counts["metadata_prompt_refused"] += 1
+        can_be_read = tuple(fact for fact in facts if fact.kind not in GIVEN_BANKS)
+        if stated(text) != can_be_read or split_sentences(text) != (text,):
+            counts[CaptionCount(CaptionEvent.METADATA_PROMPT_REFUSED)] += 1
             continue
-        placed = tuple(Fact(kind=kind, value=value, sentence=0) for kind, value in facts)
         out.setdefault(
-            text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=placed)
+            text, Caption(text=text, kind=CaptionKind.METADATA, sentences=(text,), facts=facts)
         )
     return list(out.values())
 
 
+class _Prompt(NamedTuple):
+    """One prompt and its facts, those that can be read back first."""
+
+    text: str
+    facts: tuple[Fact, ...]
+
+
 def _prompt(
     metadata: Metadata, labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
-) -> tuple[str, tuple[tuple[FactKind, str], ...]]:
-    """One prompt and its facts, those that can be read back first."""
-    fields = [
-        (name, items)
-        for name, items in zip(("Instruments", "Moods", "Genre"), metadata[:3], strict=True)
-        if items
-    ]
-    number = 1 + int(rng.random() * len(fields))
-    chosen = {
-        fields[place][0]: _some(fields[place][1], rng)
-        for place in rng.permutation(len(fields))[:number].tolist()
-    }
-    may = available(labels, recipe)
-    facts: list[tuple[FactKind, str]] = []
-    shown: dict[str, str] = {}
-    if Attribute.TEMPO in may and rng.random() < _LABEL_SHARE:
-        shown["BPM"] = str(round(labels.tempo.bpm or 0.0))
-        facts.append((FactKind.BPM, shown["BPM"]))
-    if Attribute.KEY in may and rng.random() < _LABEL_SHARE:
-        facts.append((FactKind.KEY, key_name(labels)))
-        shown["Key"] = pretty(key_name(labels))
-    facts += [(FactKind.INSTRUMENT, item) for item in chosen.get("Instruments", ())]
-    facts += [(FactKind.MOOD, item) for item in chosen.get("Moods", ())]
-    if rng.random() < _FREE_SHARE:
-        upper = rng.random() < 0.5
-        parts = [item.upper() if upper else item for items in chosen.values() for item in items]
-        parts += [f"{shown['BPM']} BPM"] if "BPM" in shown else []
-        parts += [f"Key: {shown['Key']}"] if "Key" in shown else []
-        return ", ".join(_shuffled(tuple(parts), rng)), tuple(facts)
-    named = tuple(
-        f"{name}: {text}"
-        for name, text in (
-            {name: ", ".join(items) for name, items in chosen.items()} | shown
-        ).items()
+) -> _Prompt:
+    """Some of the names, perhaps the tempo and key, with the names of their fields or without."""
+    chosen = _chosen(metadata, rng)
+    of_labels = _label_facts(labels, recipe, rng)
+    given = (*_instruments(chosen.get("Instruments", ())), *_moods(chosen.get("Moods", ())))
+    text = (
+        _bare(chosen, of_labels, rng)
+        if rng.random() < _FREE_SHARE
+        else _with_fields(chosen, of_labels, rng)
     )
-    return " | ".join(_shuffled(named, rng)), tuple(facts)
+    return _Prompt(text, (*of_labels, *given))
+
+
+def _chosen(metadata: Metadata, rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
+    """Some of the fields that have names, each with some of them."""
+    fields = {
+        "Instruments": metadata.instruments,
+        "Moods": metadata.moods,
+        "Genre": metadata.genres,
+    }
+    filled = [(name, items) for name, items in fields.items() if items]
+    number = 1 + int(rng.random() * len(filled))
+    order = rng.permutation(len(filled))[:number].tolist()
+    return {filled[index][0]: _some(filled[index][1], rng) for index in order}
+
+
+def _label_facts(
+    labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
+) -> tuple[BpmFact | KeyFact, ...]:
+    """The tempo and the key where the labels are sure of them, each by its own draw."""
+    may = available(labels, recipe)
+    out: list[BpmFact | KeyFact] = []
+    if Attribute.TEMPO in may and rng.random() < _LABEL_SHARE:
+        out.append(BpmFact(bpm=round(labels.tempo.bpm or 0.0)))
+    if Attribute.KEY in may and rng.random() < _LABEL_SHARE and labels.key.key is not None:
+        out.append(KeyFact.of(labels.key.key))
+    return tuple(out)
+
+
+def _bare(
+    chosen: dict[str, tuple[str, ...]],
+    of_labels: Sequence[BpmFact | KeyFact],
+    rng: np.random.Generator,
+) -> str:
+    """A bare list: "calm, piano, 90 BPM"."""
+    upper = rng.random() < 0.5
+    names = [item for items in chosen.values() for item in items]
+    parts = [item.upper() if upper else item for item in names]
+    for fact in of_labels:
+        parts.append(
+            f"{fact.text} BPM" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}"
+        )
+    return ", ".join(_shuffled(tuple(parts), rng))
+
+
+def _with_fields(
+    chosen: dict[str, tuple[str, ...]],
+    of_labels: Sequence[BpmFact | KeyFact],
+    rng: np.random.Generator,
+) -> str:
+    """Fields with their names: "Moods: calm | BPM: 90"."""
+    parts = [f"{name}: {', '.join(items)}" for name, items in chosen.items()]
+    for fact in of_labels:
+        parts.append(
+            f"BPM: {fact.text}" if isinstance(fact, BpmFact) else f"Key: {pretty(fact.text)}"
+        )
+    return " | ".join(_shuffled(tuple(parts), rng))
+
+
+def _instruments(names: Sequence[str]) -> tuple[Fact, ...]:
+    return tuple(InstrumentFact(instrument=name) for name in names)
+
+
+def _moods(names: Sequence[str]) -> tuple[Fact, ...]:
+    return tuple(MoodFact(mood=name) for name in names)
 
 
 def _some(items: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
@@ -175,7 +221,7 @@ def _some(items: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
     return _shuffled(items, rng)[: 1 + int(rng.random() * len(items))]
 
 
-def _shuffled(items: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
+def _shuffled(items: tuple[T, ...], rng: np.random.Generator) -> tuple[T, ...]:
     return tuple(items[place] for place in rng.permutation(len(items)).tolist())
 
 
@@ -212,7 +258,7 @@ def _literal(text: str) -> list[Any] | tuple[Any, ...] | None:
     return None
 
 
-def _cleaned(items: list[str], counts: Counter[str]) -> tuple[str, ...]:
+def _cleaned(items: list[str], counts: Counter[CaptionCount]) -> tuple[str, ...]:
     """The first items that may stand in a caption, each once; the others are counted by what is
     wrong with them.
     """
@@ -223,7 +269,7 @@ def _cleaned(items: list[str], counts: Counter[str]) -> tuple[str, ...]:
             continue
         fault = _fault(name, len(out))
         if fault:
-            counts[f"metadata_dropped_{fault}"] += 1
+            counts[CaptionCount(CaptionEvent.METADATA_DROPPED, fault)] += 1
         else:
             out[name] = None
     return tuple(out)

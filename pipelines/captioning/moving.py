@@ -11,9 +11,20 @@ from pipelines.captioning.mention import Mention, Span, read_number
 from pipelines.captioning.mentions_harmony import read_note
 from pipelines.captioning.slots import article
 from pipelines.captioning.splitting import split_sentences
-from schemas.caption import Fact, FactKind
 from schemas.chord import Chord
 from schemas.corpus import Change
+from schemas.counts import CaptionCount, CaptionEvent
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    DynamicsFact,
+    Fact,
+    FactKind,
+    KeyFact,
+    TempoWordFact,
+    TimedChordsFact,
+    TimeFact,
+)
 from schemas.pitch import Key, pretty, spell
 
 _ARTICLE: Final = re.compile(r"\b([Aa])n? $")
@@ -21,14 +32,12 @@ _ASCII_SIGN: Final = re.compile(r"\b[A-G](?:#|b(?![a-z]|$)|b(?=m|maj|dim|sus|aug
 
 
 class MovedText(NamedTuple):
-    """A caption that is true of the changed audio; `counts` names what was moved or dropped
-    ("moved_bpm").
-    """
+    """A caption that is true of the changed audio, and what was moved or dropped."""
 
     text: str
     sentences: tuple[str, ...]
     facts: tuple[Fact, ...]
-    counts: dict[str, int]
+    counts: dict[CaptionCount, int]
 
 
 def moved_text(text: str, change: Change, duration_s: float, key: Key | None = None) -> MovedText:
@@ -41,7 +50,7 @@ def moved_text(text: str, change: Change, duration_s: float, key: Key | None = N
     >>> moved_text("An A major tune. It is slow.", Change(variant="pu2", semitones=2), 10).text
     'A B major tune. It is slow.'
     """
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     home = _own_key(text, change.semitones) or key
     kept: list[str] = []
     for sentence in split_sentences(text):
@@ -49,12 +58,11 @@ def moved_text(text: str, change: Change, duration_s: float, key: Key | None = N
         moved = sentence if gone else _moved_sentence(sentence, text, change, home)
         gone = gone or _unlike(sentence, moved, change.semitones)
         if gone:
-            counts[f"dropped_{gone}"] += 1
+            counts[CaptionCount(CaptionEvent.DROPPED, gone)] += 1
             continue
         if moved != sentence:
-            counts.update(
-                f"moved_{mention.kind}" for mention in mentions(sentence) if _moves(mention, change)
-            )
+            moving = [mention.kind for mention in mentions(sentence) if _moves(mention, change)]
+            counts.update(CaptionCount(CaptionEvent.MOVED, kind) for kind in moving)
         kept.append(moved)
     whole = " ".join(kept)
     sentences = split_sentences(whole)
@@ -62,47 +70,53 @@ def moved_text(text: str, change: Change, duration_s: float, key: Key | None = N
 
 
 def _moves(mention: Mention, change: Change) -> bool:
-    if mention.kind in (FactKind.BPM, FactKind.TIME):
+    if isinstance(mention.fact, BpmFact | TimeFact):
         return change.speed != 1 and bool(mention.parts)
     return change.semitones != 0 and bool(mention.parts)
 
 
 def _dropped(found: tuple[Mention, ...], change: Change, duration_s: float) -> FactKind | None:
     """The kind of the first claim that cannot be moved."""
-    for mention in found:
-        if mention.kind is FactKind.TEMPO_WORD and change.speed != 1:
-            return mention.kind
-        if mention.kind is FactKind.TIMED_CHORDS and (change.speed != 1 or change.semitones):
-            return mention.kind  # its times and names are one claim, without parts that move
-        if mention.kind is FactKind.DYNAMICS and change.gain_start != change.gain_end:
-            return mention.kind
-        if (
-            mention.kind is FactKind.TIME
-            and change.speed != 1
-            and (not mention.parts or float(mention.value) / change.speed > duration_s)
-        ):
-            return mention.kind  # no longer heard, or written in minutes and seconds
-    return None
+    return next(
+        (mention.kind for mention in found if _cannot_move(mention, change, duration_s)), None
+    )
+
+
+def _cannot_move(mention: Mention, change: Change, duration_s: float) -> bool:
+    match mention.fact:
+        case TempoWordFact():
+            return change.speed != 1
+        case TimedChordsFact():  # its times and names are one claim, without parts that move
+            return change.speed != 1 or change.semitones != 0
+        case DynamicsFact():
+            return change.gain_start != change.gain_end
+        case TimeFact(time_s=time_s):  # no longer heard, or written in minutes and seconds
+            return change.speed != 1 and (not mention.parts or time_s / change.speed > duration_s)
+        case _:
+            return False
 
 
 def _unlike(before: str, after: str, semitones: int) -> FactKind | None:
     """The kind of a claim that the rewritten sentence does not state as it should: such a sentence
     is not kept.
     """
-    for (kind, value), (new_kind, new_value) in zip(stated(before), stated(after), strict=False):
-        expected = _transposed(kind, value, semitones)
-        if kind is not new_kind or (expected is not None and expected != new_value):
-            return kind
+    for fact, new in zip(stated(before), stated(after), strict=False):
+        expected = _transposed(fact, semitones)
+        if fact.kind is not new.kind or (expected is not None and expected != new):
+            return fact.kind
     if len(stated(before)) == len(stated(after)):
         return None
-    return (stated(before) + stated(after))[0][0]
+    return (stated(before) + stated(after))[0].kind
 
 
-def _transposed(kind: FactKind, value: str, semitones: int) -> str | None:
-    if kind is FactKind.KEY:
-        return Key.parse(value).transposed(semitones).name if " " in value else value
-    if kind is FactKind.CHORDS:
-        return " ".join(Chord.parse(label).transposed(semitones).harte for label in value.split())
+def _transposed(fact: Fact, semitones: int) -> Fact | None:
+    """A fact about harmony as it holds so many semitones higher; none for another."""
+    if isinstance(fact, KeyFact):
+        return KeyFact.of(fact.key.transposed(semitones)) if fact.key else fact
+    if isinstance(fact, ChordsFact):
+        return ChordsFact(
+            chords=tuple(Chord.parse(label).transposed(semitones).harte for label in fact.chords)
+        )
     return None
 
 
@@ -110,26 +124,28 @@ def _moved_sentence(sentence: str, text: str, change: Change, key: Key | None) -
     """The sentence with its numbers and note names as they hold after the change."""
     edits: dict[Span, str] = {}
     for mention in mentions(sentence):
-        if not _moves(mention, change):
-            continue
-        for part in mention.parts:
-            old = sentence[part.start : part.end]
-            if mention.kind is FactKind.BPM:
-                edits[part] = _like_number(read_number(old) * change.speed, old)
-            elif mention.kind is FactKind.TIME:
-                edits[part] = _like_time(float(mention.value) / change.speed, old)
-            elif mention.kind is FactKind.KEY:
-                named = Key.parse(mention.value).transposed(change.semitones)
-                edits[part] = _like_note(named.tonic_name, old, text)
-            else:
-                edits[part] = _like_note(
-                    spell((read_note(old) + change.semitones) % 12, key), old, text
-                )
+        if _moves(mention, change):
+            for part in mention.parts:
+                old = sentence[part.start : part.end]
+                edits[part] = _moved_part(mention.fact, old, text, change, key)
     for part in sorted(edits, reverse=True):
         new = edits[part]
         before = _ARTICLE.sub(rf"\g<1>{article(new)[1:]} ", sentence[: part.start])
         sentence = before + new + sentence[part.end :]
     return sentence
+
+
+def _moved_part(fact: Fact, old: str, text: str, change: Change, key: Key | None) -> str:
+    """A number or note name of a fact as it holds after the change, in the old one's writing."""
+    match fact:
+        case BpmFact():
+            return _like_number(read_number(old) * change.speed, old)
+        case TimeFact(time_s=time_s):
+            return _like_time(time_s / change.speed, old)
+        case KeyFact(key=Key() as named):
+            return _like_note(named.transposed(change.semitones).tonic_name, old, text)
+        case _:
+            return _like_note(spell((read_note(old) + change.semitones) % 12, key), old, text)
 
 
 def _like_number(number: float, old: str) -> str:
@@ -163,7 +179,7 @@ def _like_note(name: str, old: str, text: str) -> str:
 def _own_key(text: str, semitones: int) -> Key | None:
     """The key that the text itself names, moved."""
     for sentence in split_sentences(text):
-        for kind, value in stated(sentence):
-            if kind is FactKind.KEY and " " in value:
-                return Key.parse(value).transposed(semitones)
+        for fact in stated(sentence):
+            if isinstance(fact, KeyFact) and fact.key:
+                return fact.key.transposed(semitones)
     return None

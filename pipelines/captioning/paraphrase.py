@@ -17,7 +17,8 @@ from pipelines.captioning.recognising import (
 )
 from pipelines.captioning.sentences import worded
 from pipelines.captioning.splitting import split_sentences
-from schemas.caption import Caption, CaptionKind, Fact
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import Fact
 
 _REWORD_SHARE: Final = 0.8  # the rest keeps its wording, so that order and joints alone vary too
 _JOIN_SHARE: Final = 0.5
@@ -30,12 +31,13 @@ def captioned(text: str, kind: CaptionKind, given: Sequence[Fact] = ()) -> Capti
     over, which no parser finds: each stands in the sentence that names most of its kind, the last
     of several, and those that no sentence names are left out.
 
-    >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].value
+    >>> captioned("It is in A minor.", CaptionKind.CONTROL).facts[0].key.name
     'A minor'
-    >>> known = Fact(kind="instrument", value="harp", sentence=0)
-    >>> [fact] = captioned("It is odd. You can hear harp.", CaptionKind.PARAPHRASE, [known]).facts
-    >>> fact.sentence
-    1
+    >>> from schemas.fact import InstrumentFact
+    >>> known = InstrumentFact(instrument="harp")
+    >>> text = "It is odd. You can hear harp."
+    >>> [fact.sentence for fact in captioned(text, CaptionKind.PARAPHRASE, [known]).facts]
+    [1]
     """
     sentences = split_sentences(text)
     facts = (*facts_of(sentences), *_found_again(sentences, given))
@@ -80,7 +82,7 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
 
 def _given_of(caption: Caption, sentence: int) -> Stated:
     return tuple(
-        (fact.kind, fact.value)
+        fact.at(0)
         for fact in caption.facts
         if fact.sentence == sentence and fact.kind in GIVEN_BANKS
     )
@@ -91,17 +93,13 @@ def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
     lower = [sentence.lower() for sentence in sentences]
     out: list[Fact] = []
     for kind in GIVEN_BANKS:
-        values = list(dict.fromkeys(fact.value for fact in given if fact.kind is kind))
-        scores = [sum(value in sentence for value in values) for sentence in lower]
-        by_score = sorted(range(len(lower)), key=lambda place: (scores[place], place), reverse=True)
-        places = [
-            next((place for place in by_score if value in lower[place]), None) for value in values
-        ]
-        out += [
-            Fact(kind=kind, value=value, sentence=place)
-            for value, place in zip(values, places, strict=True)
-            if place is not None
-        ]
+        named = list(dict.fromkeys(fact.at(0) for fact in given if fact.kind is kind))
+        scores = [sum(fact.text in sentence for fact in named) for sentence in lower]
+        by_score = sorted(range(len(lower)), key=lambda index: (scores[index], index), reverse=True)
+        for fact in named:
+            index = next((index for index in by_score if fact.text in lower[index]), None)
+            if index is not None:
+                out.append(fact.at(index))
     return out
 
 

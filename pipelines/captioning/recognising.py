@@ -8,20 +8,27 @@ from pipelines.captioning.slots import COUNTS, ROUND_TIMES, Slots, fill
 from pipelines.captioning.symbols import CHORD, CHORD_LIST
 from pipelines.captioning.tempo_words import METRONOME
 from pipelines.captioning.wordings import WORDINGS
-from schemas.caption import FactKind
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    DynamicsFact,
+    Fact,
+    FactKind,
+    KeyFact,
+    MeterFact,
+    TempoWordFact,
+    TimedChordsFact,
+    write_number,
+)
 from schemas.pitch import pretty
 
 JOINTS: Final = (", and ", "; ", ", while ")
-# words that lose their capital inside a sentence
-_OPENERS: Final = frozenset(["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"])
-_TEMPO_BANKS: Final[dict[tuple[FactKind, ...], str]] = {
-    (FactKind.BPM,): "bpm",
-    (FactKind.TEMPO_WORD,): "word",
-    (FactKind.BPM, FactKind.TEMPO_WORD): "both",
-}
+_OPENERS: Final = frozenset(
+    ["The", "It", "There", "Its", "This", "Each", "A", "In", "At", "You"]
+)  # words that lose their capital inside a sentence
 GIVEN_BANKS: Final = {FactKind.INSTRUMENT: "instruments", FactKind.MOOD: "moods"}
 
-Stated: TypeAlias = tuple[tuple[FactKind, str], ...]
+Stated: TypeAlias = tuple[Fact, ...]
 
 
 class Recognised(NamedTuple):
@@ -83,13 +90,12 @@ def recognised(sentence: str) -> tuple[str, Slots] | None:
 
 def _as_one(sentence: str, given: Stated) -> Recognised | None:
     for kind, bank in GIVEN_BANKS.items():
-        items = tuple(value for other, value in given if other is kind)
+        named = tuple(fact for fact in given if fact.kind is kind)
+        items = tuple(fact.text for fact in named)
         if items and any(
             fill(wording, Slots(items=items)) == sentence for wording in WORDINGS[bank]
         ):
-            return Recognised(
-                sentence, bank, Slots(items=items), tuple((kind, item) for item in items)
-            )
+            return Recognised(sentence, bank, Slots(items=items), named)
     facts = stated(sentence)
     bank, slots = _bank_of(sentence, facts)
     if bank and any(fill(wording, slots) == sentence for wording in WORDINGS[bank]):
@@ -99,35 +105,49 @@ def _as_one(sentence: str, given: Stated) -> Recognised | None:
 
 def _bank_of(sentence: str, facts: Stated) -> tuple[str, Slots]:
     """The bank that could have written these facts, or an empty name."""
-    kinds, values = tuple(kind for kind, _ in facts), dict(facts)
-    if kinds in _TEMPO_BANKS:
-        bpm, word = values.get(FactKind.BPM, ""), values.get(FactKind.TEMPO_WORD, "")
-        is_ours = not word or word in METRONOME  # "The tempo is slow" is somebody else's
-        return _TEMPO_BANKS[kinds] if is_ours else "", Slots(bpm=bpm, word=word)
-    value = facts[0][1] if len(facts) == 1 else ""
-    if kinds == (FactKind.METER,) and int(value) in COUNTS:
-        return "meter", Slots(beats=int(value))
-    if kinds == (FactKind.KEY,):
-        return "key", Slots(key=pretty(value))
-    if kinds == (FactKind.TIMED_CHORDS,):
-        return _timed_bank(sentence, value)
-    if kinds == (FactKind.CHORDS,):
-        return _chord_bank(sentence, value)
-    return value if kinds == (FactKind.DYNAMICS,) else "", Slots()
+    match facts:
+        case (BpmFact(),) | (TempoWordFact(),) | (BpmFact(), TempoWordFact()):
+            return _tempo_bank(facts)
+        case (MeterFact(beats_per_bar=beats),) if beats in COUNTS:
+            return "meter", Slots(beats=beats)
+        case (KeyFact() as key,):
+            return "key", Slots(key=pretty(key.text))
+        case (ChordsFact() | TimedChordsFact() as chords,):
+            return (
+                _timed_bank(sentence, chords)
+                if isinstance(chords, TimedChordsFact)
+                else _chord_bank(sentence, len(chords.chords))
+            )
+        case (DynamicsFact(dynamics=heard),):
+            return heard.value, Slots()
+        case _:
+            return "", Slots()
 
 
-def _timed_bank(sentence: str, value: str) -> tuple[str, Slots]:
-    starts = tuple(one.partition("@")[2] for one in value.split())
+def _tempo_bank(facts: Stated) -> tuple[str, Slots]:
+    """The bank of a number, of a word or of both. "The tempo is slow" is somebody else's: we write
+    other words.
+    """
+    bpm = next((fact.text for fact in facts if isinstance(fact, BpmFact)), "")
+    word = next((fact.word for fact in facts if isinstance(fact, TempoWordFact)), "")
+    if not word:
+        return "bpm", Slots(bpm=bpm)
+    bank = "both" if bpm else "word"
+    return bank if word in METRONOME else "", Slots(bpm=bpm, word=word)
+
+
+def _timed_bank(sentence: str, fact: TimedChordsFact) -> tuple[str, Slots]:
+    starts = tuple(write_number(chord.start_s) for chord in fact.timed_chords)
     symbols: Sequence[str] = CHORD.findall(sentence)
     if len(symbols) != len(starts):
         return "", Slots()
     return "timed", Slots(chords=tuple(symbols), starts=starts)
 
 
-def _chord_bank(sentence: str, value: str) -> tuple[str, Slots]:
+def _chord_bank(sentence: str, count: int) -> tuple[str, Slots]:
     listed = max(CHORD_LIST.findall(sentence), key=len, default="")
     symbols = tuple(listed.replace(" and ", ", ").replace(" – ", ", ").split(", "))
-    rounds, rest = divmod(len(value.split()), len(symbols))
+    rounds, rest = divmod(count, len(symbols))
     if rounds > 1 and not rest:
         return "rounds" if rounds in ROUND_TIMES else "", Slots(chords=symbols, rounds=rounds)
     return "chords" if len(symbols) > 1 else "chord", Slots(chords=symbols)

@@ -8,13 +8,25 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.captioning.mention import write_number
 from pipelines.captioning.slots import COUNTS, ROUND_TIMES, Slots, fill
 from pipelines.captioning.tempo_words import tempo_word
 from pipelines.captioning.wordings import WORDINGS
-from schemas.caption import FactKind
 from schemas.chord import NO_CHORD, Chord
 from schemas.corpus import Change
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    Dynamics,
+    DynamicsFact,
+    Fact,
+    FactKind,
+    KeyFact,
+    MeterFact,
+    TempoWordFact,
+    TimedChord,
+    TimedChordsFact,
+    write_number,
+)
 from schemas.labels import Chords, Labels
 from schemas.pitch import Key, Mode, pretty
 from schemas.recipe import CaptionRecipe
@@ -45,11 +57,11 @@ class HeardChord(NamedTuple):
 
 
 class ControlSentence(NamedTuple):
-    """One sentence of ours and the kinds and values of the facts that it states."""
+    """One sentence of ours and the facts that it states."""
 
     attribute: Attribute
     text: str
-    facts: tuple[tuple[FactKind, str], ...]
+    facts: tuple[Fact, ...]
 
 
 ATTRIBUTE_OF: Final = {
@@ -157,27 +169,23 @@ def control_sentence(
         return _tempo_sentence(labels.tempo.bpm or 0.0, recipe, rng)
     if attribute is Attribute.METER:
         beats = labels.meter.beats_per_bar or 0
-        return worded("meter", Slots(beats=beats), ((FactKind.METER, str(beats)),), rng)
-    name = key_name(labels)
-    if attribute is Attribute.KEY:
-        return worded("key", Slots(key=pretty(name)), ((FactKind.KEY, name),), rng)
-    return _chord_sentence(heard_in(labels.chords), name, recipe, rng)
+        return worded("meter", Slots(beats=beats), (MeterFact(beats_per_bar=beats),), rng)
+    key = labels.key.key
+    if attribute is Attribute.KEY and key is not None:
+        return worded("key", Slots(key=pretty(key.name)), (KeyFact.of(key),), rng)
+    return _chord_sentence(heard_in(labels.chords), key_name(labels), recipe, rng)
 
 
 def dynamics_sentence(change: Change, rng: np.random.Generator) -> ControlSentence | None:
     """A sentence about how a volume variant changes, or none where the volume stays."""
     if change.gain_start == change.gain_end:
         return None
-    value = "crescendo" if change.gain_end > change.gain_start else "decrescendo"
-    return worded(value, Slots(), ((FactKind.DYNAMICS, value),), rng)
+    heard = Dynamics.CRESCENDO if change.gain_end > change.gain_start else Dynamics.DECRESCENDO
+    return worded(heard, Slots(), (DynamicsFact(dynamics=heard),), rng)
 
 
 def worded(
-    bank: str,
-    slots: Slots,
-    facts: tuple[tuple[FactKind, str], ...],
-    rng: np.random.Generator,
-    avoid: str = "",
+    bank: str, slots: Slots, facts: tuple[Fact, ...], rng: np.random.Generator, avoid: str = ""
 ) -> ControlSentence:
     """Values in one of the wordings of a bank, another than `avoid`."""
     wordings: Sequence[str] = WORDINGS[bank]
@@ -185,11 +193,11 @@ def worded(
     text = fill(wordings[start], slots)
     if text == avoid:
         text = fill(wordings[(start + 1) % len(wordings)], slots)
-    return ControlSentence(ATTRIBUTE_OF[facts[0][0]], text, facts)
+    return ControlSentence(ATTRIBUTE_OF[facts[0].kind], text, facts)
 
 
 def key_name(labels: Labels) -> str:
-    """The key of the labels as facts write it, or an empty text."""
+    """The name of the labels' key, or an empty text."""
     if labels.key.tonic is None or labels.key.mode is None:
         return ""
     return _key_name(labels.key.tonic, labels.key.mode)
@@ -202,12 +210,17 @@ def _chord_sentence(
     hartes = tuple(chord.harte for chord in heard)
     symbols = tuple(_symbol(harte, key) for harte in hartes)
     if rng.random() < recipe.chord_times_share and _may_be_timed(heard, recipe.max_chords):
-        starts = tuple(write_number(round(chord.start_s, 1)) for chord in heard)
-        value = " ".join(f"{harte}@{start}" for harte, start in zip(hartes, starts, strict=True))
-        return worded(
-            "timed", Slots(chords=symbols, starts=starts), ((FactKind.TIMED_CHORDS, value),), rng
+        timed = tuple(
+            TimedChord(label=chord.harte, start_s=round(chord.start_s, 1)) for chord in heard
         )
-    facts = ((FactKind.CHORDS, " ".join(hartes)),)
+        starts = tuple(write_number(chord.start_s) for chord in timed)
+        return worded(
+            "timed",
+            Slots(chords=symbols, starts=starts),
+            (TimedChordsFact(timed_chords=timed),),
+            rng,
+        )
+    facts = (ChordsFact(chords=hartes),)
     rounds = rounds_of(hartes)
     if rounds > 1 and (len(hartes) > recipe.max_chords or rng.random() < _ROUNDS_SHARE):
         return worded(
@@ -228,7 +241,7 @@ def _tempo_sentence(bpm: float, recipe: CaptionRecipe, rng: np.random.Generator)
     # the word follows the number as written, so that both agree at the edges of a range
     number = round(bpm)
     word = tempo_word(number)
-    says_bpm, says_word = (FactKind.BPM, str(number)), (FactKind.TEMPO_WORD, word)
+    says_bpm, says_word = BpmFact(bpm=number), TempoWordFact(word=word)
     share = rng.random()
     if share < recipe.bpm_share:
         return worded("bpm", Slots(bpm=str(number)), (says_bpm,), rng)

@@ -59,7 +59,8 @@ def article(text: str) -> str:
         whole = text.partition(".")[0]
         return "an" if first == "8" or whole in ("11", "18") else "a"
     is_note = (first in "ABCDEFG" and not text[1:2].islower()) or text[1:2] in ("b", "m")
-    return "an" if first in ("AEF" if is_note else "AEIOaeio") else "a"
+    vowels = "AEF" if is_note else "AEIOaeio"
+    return "an" if first in vowels else "a"
 
 
 def fill(wording: str, slots: Slots) -> str:

@@ -95,18 +95,28 @@ def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
     if stop[0][0] != ".":
         return not after.islower()
     before = text[_word_start(text, start, stop.start()) : stop.start()]
-    word = before.lower()
-    # a sentence that forgot its capital, unless the stop shortens a word or trails off
     if after.islower():
-        return len(word) > 3 and word.isalpha() and word not in _SHORTENED and len(stop[0]) == 1
-    earlier = _tail(text, start, stop.start() - len(word))
+        return _forgot_its_capital(before, stop[0])
+    return _ends_after(before, _tail(text, start, stop.start() - len(before)), after)
+
+
+def _forgot_its_capital(word: str, stops: str) -> bool:
+    """Whether a sentence may begin in lower case after this word: its stop neither shortens it nor
+    trails off.
+    """
+    return len(word) > 3 and word.isalpha() and word.lower() not in _SHORTENED and len(stops) == 1
+
+
+def _ends_after(before: str, earlier: str, after: str) -> bool:
+    """Whether a full stop ends a sentence after this word, by what stands earlier and after it."""
+    word = before.lower()
     if len(word) == 1 and word.isalpha():
         return not _is_initial(before, earlier)
-    if _DOTTED.match(word) and word not in _NEVER_LAST:
+    if word in _NEVER_LAST:
+        return False
+    if _DOTTED.match(word):
         return bool(earlier) and earlier.rpartition(" ")[2].lower() not in _BEFORE_INITIAL
-    return not (
-        word in _NEVER_LAST or after in ",;:)" or (word in _BEFORE_FIGURE and after.isdigit())
-    )
+    return after not in ",;:)" and not (word in _BEFORE_FIGURE and after.isdigit())
 
 
 def _word_start(text: str, start: int, end: int) -> int:

@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from pipelines.captioning.mention import Span
+from pipelines.captioning.patterns import any_of, verbose
 from schemas.chord import Chord, ChordQuality
 from schemas.pitch import parse_note
 
@@ -123,37 +124,51 @@ def _either(words: list[str]) -> str:
 BEFORE_NOTE: Final = r"(?<![\w#♯♭'’])"
 _NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
 _AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"
-# "A" before a lower-case word is an article, unless the word goes on about the harmony.
-_NO_ARTICLE: Final = (
-    r"(?!A\s+(?!(?:and|then|to|in|with|over|from|is|are|as|before|throughout|follow|follows"
-    r"|followed|sounds|chords?|progression|going|leading|moving|into|for|or)\b)[a-z])"
+_GOES_ON: Final = any_of(
+    "and then to in with over from is are as before throughout follow follows followed sounds"
+    " chords? progression going leading moving"
+    " into for or"
 )
-_SPOKEN_CHORD: Final = (
-    rf"[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?[ -](?:{_either(list(_SPOKEN))})\b"
-    r"(?![ -](?:key|scale|mode|tonality))"
-)
+# "A" before a small letter, unless the words go on about the harmony
+_NO_ARTICLE: Final = rf"(?! A\s+ (?!{_GOES_ON}\b) [a-z] )"
+# "A minor seventh", "Eb major", but not "A minor scale"
+_SPOKEN_CHORD: Final = rf"""[A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? [ -]
+      (?:{_either(list(_SPOKEN))})\b
+    (?! [ -] {any_of("key scale mode tonality")} )"""
 _SYMBOL: Final = (
-    rf"{_NO_ARTICLE}{_NOTE}(?:{_either(list(SUFFIXES)[1:])})?(?:/{_NOTE}(?![A-Za-z]))?{_AFTER}"
+    rf"{_NO_ARTICLE} {_NOTE} (?:{_either(list(SUFFIXES)[1:])})? (?: / {_NOTE} (?![A-Za-z]) )? "
+    rf"{_AFTER}"
 )
 _SPELLED_ROOT: Final = r"[A-G][ -](?:sharp|flat)\b"  # "E flat": the major chord
-TOKEN: Final = rf"{BEFORE_NOTE}(?:{_SPOKEN_CHORD}|{_SPELLED_ROOT}|{_SYMBOL})"
-_REST: Final = r"(?<!\w)(?:N\.C\.|NC|N)(?![\w.])"
-_BETWEEN: Final = (
-    r"(?:\s*,\s*(?:(?:and|then|to|finally|and then)\s+)?(?:an?\s+(?=[B-G]))?"
-    # "before resolving to", ", transitioning smoothly to"
-    r"|(?:,\s*|\s+)(?:(?:and|then|before|and "
-    r"then)\s+)?(?:moving|going|transitioning|resolving|shifting|leading|changing|passing|proceeding"
-    r"|returning)(?:\s+\w+ly)?(?:\s+(?:on|back))?\s+(?:to|into|through)\s+"
-    r"|\s*(?:->|→|–|—|\||;|>)\s*|\s*-\s*|\s+(?:and|then|to"
-    r"|into|and then|followed by|moving to|going to|before)\s+|\s+)"
+TOKEN: Final = (
+    rf"{BEFORE_NOTE} (?: {_SPOKEN_CHORD} | {_SPELLED_ROOT} | {_SYMBOL} )"  # for `verbose`
 )
-CHORD: Final = re.compile(TOKEN)
-CHORD_LIST: Final = re.compile(rf"(?:{_REST}{_BETWEEN})?{TOKEN}(?:{_BETWEEN}(?:{TOKEN}|{_REST}))*")
-_PARTS: Final = re.compile(
-    rf"{BEFORE_NOTE}(?:(?P<spoken_root>[A-G](?:[#♯♭]|b(?![a-z])|[ -](?:sharp|flat)\b)?)[ "
-    rf"-](?P<spoken>{_either(list(_SPOKEN))})\b"
-    r"|(?P<spelled_root>[A-G][ -](?:sharp|flat)\b)"
-    rf"|(?P<root>{_NOTE})(?P<suffix>{_either(list(SUFFIXES)[1:])})?(?:/(?P<bass>{_NOTE}))?{_AFTER})"
+_REST: Final = r"(?<!\w) (?:N\.C\.|NC|N) (?![\w.])"
+_RESOLVING: Final = any_of(
+    "moving going transitioning resolving shifting leading changing passing proceeding returning"
+)
+_LINKS: Final = any_of("and then to into and_then followed_by moving_to going_to before")
+# Between two chords: ", then a", "before resolving to", ", transitioning smoothly to", "→", "-",
+# "followed by", a space
+_BETWEEN: Final = rf"""(?: \s*,\s* (?: {any_of("and then to finally and_then")} \s+ )? (?: an?\s+
+      (?=[B-G]) )?
+    | (?: ,\s* | \s+ ) (?: {any_of("and then before and_then")} \s+ )? {_RESOLVING}
+      (?:\s+\w+ly)? (?:\s+(?:on|back))? \s+ (?:to|into|through) \s+
+    | \s* (?: -> | → | – | — | \| | ; | > ) \s*
+    | \s*-\s*
+    | \s+ {_LINKS} \s+
+    | \s+ )"""
+CHORD: Final = verbose(TOKEN)
+CHORD_LIST: Final = verbose(
+    rf"(?: {_REST} {_BETWEEN} )? {TOKEN} (?: {_BETWEEN} (?: {TOKEN} | {_REST} ) )*"
+)
+_PARTS: Final = verbose(
+    rf"""{BEFORE_NOTE} (?:
+      (?P<spoken_root> [A-G] (?: [#♯♭] | b(?![a-z]) | [ -](?:sharp|flat)\b )? ) [ -] (?P<spoken>
+        {_either(list(_SPOKEN))} ) \b
+    | (?P<spelled_root> [A-G][ -](?:sharp|flat)\b )
+    | (?P<root> {_NOTE} ) (?P<suffix> {_either(list(SUFFIXES)[1:])} )? (?: / (?P<bass> {_NOTE} ) )?
+      {_AFTER} )"""
 )
 
 

@@ -77,16 +77,17 @@ def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:
 
     if not source:
         raise PipelineError(
-            "the vae codec is one of your own: name the folder "
-            "of its weights; `obbligato train-codec` makes one"
+            "the vae codec is one of your own: name the folder of its weights; `obbligato train "
+            "codec` makes one"
         )
     try:
         autoencoder = AutoencoderKL.from_pretrained(
             source, subfolder=FOLDER, low_cpu_mem_usage=False, use_safetensors=True
         )
-    except Exception as error:
-        # configurations and weights of others bring libraries to raise anything
-        expected = "expected a folder with vae/ in it, as `obbligato train-codec` writes it"
+    except (
+        Exception
+    ) as error:  # configurations and weights of others bring libraries to raise anything
+        expected = "expected a folder with vae/ in it, as `obbligato train codec` writes it"
         raise PipelineError(
             f"no autoencoder at {source!r}: {expected} ({first_line(error)})"
         ) from error

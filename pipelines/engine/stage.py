@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 from pipelines.engine.child_process import WAITED
 from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.store import Published, Store
+from schemas.counts import Counts
 from schemas.recipe import Recipe
 from schemas.record import Record
 from schemas.shard import Count, Sha256
@@ -42,7 +43,7 @@ class Done(NamedTuple):
     """What a stage did with a bucket: files published, and counts by name."""
 
     files: list[Published]
-    counts: dict[str, int]
+    counts: Counts
 
 
 class Summary(NamedTuple):
@@ -52,7 +53,7 @@ class Summary(NamedTuple):
 
     bucket: str
     ran: bool
-    counts: dict[str, int]
+    counts: Counts
     work_s: float = 0.0
 
 
@@ -128,7 +129,7 @@ class _Marker(Record):
 
     fingerprint: str
     files: dict[str, _Facts]
-    counts: dict[str, int]
+    counts: Counts
 
 
 def marker_name(folder: str, bucket: str) -> str:
@@ -343,7 +344,7 @@ def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:
     job.store.write_sealed(marker_name(folder, job.bucket), marker)
 
 
-def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: dict[str, int]) -> str:
+def publish_marked(folder: str, job: Job, file: str, content: bytes, counts: Counts) -> str:
     """Publish a file and its marker unless the same content stands there already; returns the
     fingerprint, its hash.
     """

@@ -7,15 +7,16 @@ Nothing is changed in place; every function returns new labels.
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean, median
-from typing import Final
+from typing import Final, TypeVar
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.corpus import Change
-from schemas.labels import TIME_DECIMALS, Beats, Chords, ChordSegment, KeyLabel, Labels, Origin
+from schemas.labels import TIME_DECIMALS, Chords, ChordSegment, Claim, KeyLabel, Labels, Origin
 from schemas.pitch import Key
 
 _LEAST_S: Final = 0.001  # one stored millisecond: a shorter piece of a chord is not kept
 _BPM_DECIMALS: Final = 2
+L = TypeVar("L", bound=Claim)
 
 
 def tempo_bpm(times_s: Sequence[float]) -> float | None:
@@ -149,15 +150,18 @@ def variant_labels(extended: Labels, length_s: float, change: Change, duration_s
     moved = transposed(
         cut(sped_up(extended.replaced(tempo=own.tempo), change.speed), duration_s), change.semitones
     )
-    return moved.replaced(
-        **{
-            name: _as_moved(getattr(moved, name))
-            for name in ("beats", "meter", "tempo", "chords", "key")
-        }
+    return Labels(
+        duration_s=moved.duration_s,
+        beats=_as_moved(moved.beats),
+        meter=_as_moved(moved.meter),
+        tempo=_as_moved(moved.tempo),
+        chords=_as_moved(moved.chords),
+        key=_as_moved(moved.key),
     )
 
 
-def _as_moved(label: Beats) -> Beats:
+def _as_moved(label: L) -> L:
+    """A label that no longer says that it was extracted from this audio."""
     return label.replaced(origin=Origin.MOVED)
 
 

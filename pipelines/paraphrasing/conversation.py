@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from pipelines.captioning.check import contradiction
-from pipelines.captioning.judging import Fault, Reason, faults
+from pipelines.captioning.judging import Fault, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text
 from pipelines.llm.request import Answer, Request, request_of
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.chord import Chord
+from schemas.counts import Reason, Refusal
+from schemas.fact import ChordsFact, Fact, FactKind, TimedChordsFact, write_number
 from schemas.labels import Labels
 from schemas.recipe import LlmRecipe
 
@@ -64,7 +66,7 @@ class Rewording(NamedTuple):
     """
 
     captions: tuple[Caption, ...]
-    refused: Counter[str]
+    refused: Counter[Refusal]
     example: str = ""
 
 
@@ -79,7 +81,7 @@ async def reworded(
     """Up to `count` paraphrases of a control caption: what is refused at first is asked for once
     more, with the reason.
     """
-    refused: Counter[str] = Counter()
+    refused: Counter[Refusal] = Counter()
     landed: dict[str, Caption] = {}
     wrong: list[dict[str, str]] = []
     example = ""
@@ -90,16 +92,14 @@ async def reworded(
             plain = clean_text(text)
             found = faults(text, control, labels)
             if found or plain in landed:
-                refused.update(
-                    {f"{fault.reason}_{fault.kind}".rstrip("_") for fault in found} or {"repeated"}
-                )
+                refused.update({fault.refusal for fault in found} or {Refusal(Reason.REPEATED)})
                 wrong.append({"text": plain[:600], "problem": problem(found)[:600]})
             else:
                 landed[plain] = landed_caption(plain, control, recipe.model)
         example = example or (f"{wrong[0]['text']} ({wrong[0]['problem']})" if wrong else "")
         if len(landed) == count:
             break
-    refused["too_few"] += count - len(landed)
+    refused[Refusal(Reason.TOO_FEW)] += count - len(landed)
     return Rewording(tuple(landed.values()), +refused, example)
 
 
@@ -112,13 +112,13 @@ def landed_caption(text: str, control: Caption, writer: str) -> Caption:
 
 def problem(found: tuple[Fault, ...]) -> str:
     """What is wrong with a rewording, as a sentence for its writer."""
-    return (
-        "; ".join(
-            _SAID[fault.reason].format(kind=fault.kind.replace("_", " "), value=fault.value)
-            for fault in found
-        )
-        or "a repetition"
-    )
+    return "; ".join(map(_complaint, found)) or "a repetition"
+
+
+def _complaint(fault: Fault) -> str:
+    if fault.fact is None:
+        return _SAID[fault.reason]
+    return _SAID[fault.reason].format(kind=fault.fact.kind.replace("_", " "), value=fault.fact.text)
 
 
 def _request(
@@ -141,20 +141,16 @@ def _request(
 def said(fact: Fact) -> str:
     """A fact in words and symbols, as a model is told of it.
 
-    >>> said(Fact(kind="chords", value="A:min F:maj", sentence=0))
-    'chords in order: Am, F'
-    >>> said(Fact(kind="key", value="Ab major", sentence=0))
-    'key: Ab major'
+    >>> from schemas.fact import KeyFact
+    >>> said(ChordsFact(chords=("A:min", "F:maj"))), said(KeyFact(tonic=8, mode="major"))
+    ('chords in order: Am, F', 'key: Ab major')
     """
-    if fact.kind is FactKind.CHORDS:
-        return (
-            "chords in order: "
-            f"{', '.join(Chord.parse(label).symbol() for label in fact.value.split())}"
+    if isinstance(fact, ChordsFact):
+        return f"chords in order: {', '.join(Chord.parse(label).symbol() for label in fact.chords)}"
+    if isinstance(fact, TimedChordsFact):
+        begun = (
+            f"{Chord.parse(chord.label).symbol()} at {write_number(chord.start_s)} s"
+            for chord in fact.timed_chords
         )
-    if fact.kind is FactKind.TIMED_CHORDS:
-        timed = (entry.partition("@") for entry in fact.value.split())
-        return (
-            "chords and when each begins: "
-            f"{', '.join(f'{Chord.parse(label).symbol()} at {at} s' for label, _, at in timed)}"
-        )
-    return _NAMED.get(fact.kind, "{}").format(fact.value)
+        return f"chords and when each begins: {', '.join(begun)}"
+    return _NAMED[fact.kind].format(fact.text)

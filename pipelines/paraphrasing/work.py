@@ -11,6 +11,7 @@ from pipelines.paraphrasing.conversation import Rewording
 from pipelines.samples.moved_labels import labelled_samples
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Captioned
+from schemas.counts import ParaphraseCounts, Refusal, Refusals
 from schemas.labels import Labels
 
 FOLDER: Final = "paraphrases"
@@ -46,20 +47,20 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
     """Write what came of a bucket's work, and count: texts that landed, refusals by reason,
     captions that nobody answered.
     """
-    counts: Counter[str] = Counter(controls=len(done))
+    refused: Counter[Refusal] = Counter()
     rows: list[Captioned] = []
     dead: list[tuple[str, Death]] = []
     for key, found in done.items():
         if isinstance(found, Death):
             dead.append((key, found))
-            counts["unanswered"] += 1
             continue
         rows.append(Captioned(sample_key=key, captions=found.captions))
-        counts.update(
-            {
-                "landed": len(found.captions),
-                **{f"refused_{name}": count for name, count in found.refused.items()},
-            }
-        )
+        refused.update(found.refused)
     file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Captioned, rows)
-    return Done([file, *bucket.write_dead(job, FOLDER, dead)], dict(sorted(counts.items())))
+    counts = ParaphraseCounts(
+        controls=len(done),
+        landed=sum(len(row.captions) for row in rows),
+        unanswered=len(dead),
+        refused=Refusals.of(refused),
+    )
+    return Done([file, *bucket.write_dead(job, FOLDER, dead)], counts.plain())

@@ -32,7 +32,8 @@ from pipelines.shards.extract import safe_name
 from pipelines.shards.find import Found, Problem
 from pipelines.shards.read import as_ours, read_shard
 from pipelines.storage.store import Store
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import FactKind
 from schemas.identity import Split
 from schemas.pitch import Key
 from schemas.sample import Sample

@@ -12,7 +12,7 @@ from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.judging import is_markup
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.captioning.tempo_words import TEMPO_RANGES
-from schemas.caption import FactKind
+from schemas.fact import FactKind
 from schemas.vocabulary import Form
 
 _LEAST_WORDS: Final = {Form.LONG: 3, Form.SHORT: 1}

@@ -13,6 +13,7 @@ from pipelines.beam.options import Engine
 from pipelines.trust.trusted import NotTrusted, trust, trusted
 from tests.attacks.conftest import obbligato
 from tests.conftest import Built
+from tests.support.running import obbligato as in_this_process
 
 Change = Callable[[str, str], None]
 CODEC = "from pipelines.codecs.mel import open_codec\n"
@@ -71,7 +72,7 @@ def test_a3_a_stored_interpreter_is_not_run(
         ["dead", "retry", strange],
         ["encode", strange, "--codec", "mel"],
     ):
-        said = obbligato(*command)
+        said = in_this_process(*command)
         assert (said.returncode, mark.exists()) == (1, False)
         assert said.stderr.startswith(
             f"obbligato: what lies in {strange} wants label.python={program}, "
@@ -128,12 +129,15 @@ def test_a_stored_models_plug_ins_and_servers_want_leave_where_they_are_used(
 
 def test_a_what_its_reader_trusts_runs(strange: Path, in_recipe: Change) -> None:
     in_recipe('paraphraser = "rules"', 'paraphraser = "openai"')
-    other = obbligato("trust", strange).stdout.splitlines()
+    other = in_this_process("trust", strange).stdout.splitlines()
     assert [line for line in other if "source=" not in line] == [
         "wanted   caption.paraphraser=openai"
     ]
-    assert obbligato("trust", strange, "caption.paraphraser=openai").returncode == 0
-    assert "trusted  caption.paraphraser=openai" in obbligato("trust", strange).stdout.splitlines()
+    assert in_this_process("trust", strange, "caption.paraphraser=openai").returncode == 0
+    assert (
+        "trusted  caption.paraphraser=openai"
+        in in_this_process("trust", strange).stdout.splitlines()
+    )
     assert trusted(str(strange.parent)) == frozenset()
 
 

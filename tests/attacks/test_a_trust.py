@@ -31,8 +31,8 @@ from schemas.recipe import (
     Recipe,
     Writer,
 )
-from tests.attacks.conftest import obbligato
 from tests.conftest import Built
+from tests.support.running import obbligato
 
 Change = Callable[[str, str], None]
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.conftest import obbligato
 from tests.conftest import Built
+from tests.support.running import obbligato
 
 
 @pytest.mark.parametrize(
     ("name", "commands"),
     [
-        ("sources.json", [["verify"], ["trust"]]),
-        ("run.lock", [["verify"], ["unlock"]]),
-        ("begun.json", [["verify"]]),
-        ("versions/00002.json", [["verify"]]),
-        ("texts/train-00000.done.json", [["verify"], ["step", "pack", "--out"]]),
-        ("ledger/inputs.parquet", [["dead", "ls"]]),
+        ("sources.json", [["verify", "BUILD"], ["trust", "BUILD"]]),
+        ("run.lock", [["verify", "BUILD"], ["unlock", "BUILD"]]),
+        ("begun.json", [["verify", "BUILD"]]),
+        ("versions/00002.json", [["verify", "BUILD"]]),
+        ("texts/train-00000.done.json", [["verify", "BUILD"], ["step", "BUILD", "pack"]]),
+        ("ledger/inputs.parquet", [["dead", "ls", "BUILD"]]),
     ],
 )
 def test_b_folder_a_pipe_or_a_device_is_one_line(
@@ -31,7 +31,8 @@ def test_b_folder_a_pipe_or_a_device_is_one_line(
     for make in (os.mkfifo, lambda at: os.symlink("/dev/zero", at)):
         make(path)
         for command in commands:
-            said = obbligato(*command, strange)
+            words = [str(strange) if word == "BUILD" else word for word in command]
+            said = obbligato(*words)
             assert (said.returncode, said.stderr.count("\n")) == (1, 1)
             assert f"{path} is a pipe, socket or device" in said.stderr
         path.unlink()

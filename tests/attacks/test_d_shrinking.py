@@ -14,9 +14,9 @@ from pipelines.build.shrinking import Shrinks
 from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source
-from tests.attacks.conftest import obbligato
 from tests.flows.build.test_growth import PLAIN
 from tests.support.building import digests
+from tests.support.running import obbligato
 
 SONGS = 6
 

@@ -15,7 +15,7 @@ import pytest
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
-from pipelines.captioning.judging import Reason, faults
+from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.errors import PipelineError
 from pipelines.llm import asking
@@ -30,6 +30,7 @@ from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
+from schemas.counts import Reason
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.attacks.hostile_model import HONEST, Batches, Call, completion, hostile_model, line_of
 from tests.support.building import ROOT

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.cli_evaluate import print_report
 from flows.deployments.artifacts import rewording_report
+from flows.screens.evaluation import print_report
 from flows.screens.model_card import model_card
 from pipelines.stages.inputs.assign_buckets import INPUT_LEDGER
 from pipelines.storage.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
 from tests.flows.screens.test_model_card import OURS, facts
+from tests.support.running import obbligato
 from tests.support.written_plan import write_plan
 from training.evaluation.report import Report
 
@@ -31,17 +32,6 @@ CLEAR, TITLE, TURNED, C1, TAG = (
 )
 HOSTILE = f"{CLEAR}{TITLE}{TURNED}{C1}{TAG}\u200b\u2028"
 SEEN = r"\x1b[2J\x1b]0;mine\x07\u202egnp\u2066\x9b31m\U000e0041\u200b\u2028"
-
-
-def obbligato(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        check=False,
-    )
 
 
 def harmless(text: str) -> bool:

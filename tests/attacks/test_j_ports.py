@@ -95,19 +95,13 @@ def test_j1_neither_the_demo_nor_labels_nor_latents_listen(tmp_path: Path) -> No
         + "\n"
     )
     vocabulary = str(tmp_path / "vocabulary.parquet")
-    assert listeners(["demo", str(tmp_path / "demo"), "--songs", "3", "--workers", "2"]) == set()
+    assert (
+        listeners(["demo", "--out", str(tmp_path / "demo"), "--songs", "3", "--workers", "2"])
+        == set()
+    )
     assert (
         listeners(
-            [
-                "captions",
-                "vocabulary",
-                "--out",
-                vocabulary,
-                "--captions",
-                str(words),
-                "--licence",
-                "CC0-1.0",
-            ]
+            ["captions", "vocabulary", str(words), "--out", vocabulary, "--licence", "CC0-1.0"]
         )
         == set()
     )

@@ -25,8 +25,10 @@ from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.captioning.paraphrase import captioned, paraphrased
 from pipelines.engine.seeding import generator
 from pipelines.labels.transform import sped_up, transposed
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change, Source
+from schemas.counts import CaptionEvent
+from schemas.fact import Fact, FactKind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 from tests.benchmarks.captions_truth import HALF, MARKS, Drawn, chord_of, drawn, is_right, pitch
@@ -34,6 +36,11 @@ from tests.benchmarks.captions_truth import HALF, MARKS, Drawn, chord_of, drawn,
 PITCHES = [Change(variant=f"p{steps}", semitones=steps) for steps in (-3, -2, -1, 1, 2, 3)]
 SPEEDS = [Change(variant=f"s{rate}", speed=rate) for rate in (0.8, 0.9, 1.12, 1.25)]
 CHANGES = [Change(), *PITCHES, *SPEEDS, Change(variant="v1", gain_start=0.3)]
+AGAINST = (
+    CaptionEvent.SOURCE_DROPPED,
+    CaptionEvent.SOURCE_CONTRADICTS,
+    CaptionEvent.CONTROL_LEFT_OUT,
+)
 RECIPE = CaptionRecipe(metadata_columns={"instruments": "instruments", "moods": "moods"})
 
 
@@ -41,7 +48,7 @@ def broken(source: str, moved: Caption, change: Change) -> Iterator[str]:
     """Kinds of claims in a moved source that the change should have moved or dropped."""
     before = defaultdict(set)
     for fact in parse_facts(source):
-        before[fact.kind].add(fact.value)
+        before[fact.kind].add(fact.text)
     for fact in parse_facts(moved.text):
         if not as_moved(fact, before[fact.kind], change):
             yield fact.kind.value
@@ -62,14 +69,14 @@ def as_moved(fact: Fact, said: set[str], change: Change) -> bool:
     if kind in (FactKind.BPM, FactKind.TIME):
         rate = change.speed if kind is FactKind.BPM else 1 / change.speed
         return any(
-            abs(float(value) * rate - float(fact.value)) <= (HALF if change.speed != 1 else 0)
+            abs(float(value) * rate - float(fact.text)) <= (HALF if change.speed != 1 else 0)
             for value in said
         )
     if kind is FactKind.KEY:
-        return keys([fact.value], 0) <= keys(said, steps)
+        return keys([fact.text], 0) <= keys(said, steps)
     if kind is FactKind.CHORDS:
-        return roots(fact.value, 0) in [roots(value, steps) for value in said]
-    return fact.value in said
+        return roots(fact.text, 0) in [roots(value, steps) for value in said]
+    return fact.text in said
 
 
 def keys(names: Iterable[str], steps: int) -> set[tuple[int, str]]:
@@ -136,7 +143,7 @@ def checked(
                 strayed += (
                     len(
                         {
-                            frozenset((fact.kind, fact.value) for fact in text.facts)
+                            frozenset((fact.kind, fact.text) for fact in text.facts)
                             for text in texts[-1 - len(offered) :]
                         }
                     )
@@ -155,15 +162,16 @@ def checked(
                     repeated.update(
                         fact.kind.value
                         for claim in wrong
-                        if (claim.kind, claim.value) == (fact.kind, fact.value)
+                        if (claim.kind, claim.text) == (fact.kind, fact.text)
                     )
             if change.variant == "orig":
+                shown = [
+                    (counted, count)
+                    for counted, count in made.counts.items()
+                    if counted.event in AGAINST
+                ]
                 against.update(
-                    {
-                        name: count
-                        for name, count in made.counts.items()
-                        if name.startswith(("source_", "control_"))
-                    }
+                    {" ".join(counted).strip().replace("_", " "): count for counted, count in shown}
                 )
             for source in sources if change.variant != "orig" else ():
                 moved_claims += len(source.facts)
@@ -206,7 +214,7 @@ def _is_labelled(fact: Fact) -> bool:
     return (
         fact.kind
         in (FactKind.BPM, FactKind.METER, FactKind.KEY, FactKind.CHORDS, FactKind.TIMED_CHORDS)
-        or fact.value in MARKS
+        or fact.text in MARKS
     )
 
 

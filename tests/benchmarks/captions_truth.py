@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.captioning.metadata import Metadata
 from pipelines.engine.seeding import generator
-from schemas.caption import Fact, FactKind
 from schemas.corpus import Change
+from schemas.fact import Fact, FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 
 HOW = {"confidence": 0.95, "tool": "drawn", "version": "1", "licence": "CC0"}
@@ -110,7 +110,7 @@ def heard(truth: Drawn, change: Change) -> tuple[list[tuple[int, str, int]], lis
 
 def is_right(fact: Fact, truth: Drawn, change: Change) -> bool:
     """Whether a fact holds of the changed truth."""
-    return _RIGHT[fact.kind](fact.value, truth, change)
+    return _RIGHT[fact.kind](fact.text, truth, change)
 
 
 def _bpm(value: str, truth: Drawn, change: Change) -> bool:

@@ -24,8 +24,9 @@ from pipelines.captioning.facts import mentions, parse_facts
 from pipelines.captioning.judging import Fault, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text, split_sentences
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.chord import NO_CHORD, Chord
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Key
 from tests.benchmarks.corrupted import edits
@@ -141,7 +142,7 @@ def read_table(folder: Folder, listing: bool) -> str:
             else folder.musiccaps[entry["ytid"]]
         )
         wanted = {(str(kind), str(value)) for kind, value in entry["facts"]}
-        read = {(fact.kind.value, fact.value) for fact in parse_facts(clean_text(text))}
+        read = {(fact.kind.value, fact.text) for fact in parse_facts(clean_text(text))}
         for word, facts in (
             ("both", wanted & read),
             ("missed", wanted - read),
@@ -207,11 +208,7 @@ def judged(cases: list[Case], listing: bool) -> str:
         counts[not case.right, case.kind][str(is_as_wanted)] += 1
         if listing and not is_as_wanted:
             print(
-                case.kind,
-                "|",
-                case.name,
-                "|",
-                "; ".join(" ".join(fault) for fault in found) or "let in",
+                case.kind, "|", case.name, "|", "; ".join(fault.text for fault in found) or "let in"
             )
     lines = ["| texts | should be | number | as they should | share |", "|---|---|---:|---:|---:|"]
     for is_wrong in (True, False):
@@ -235,7 +232,7 @@ def sources_checked(folder: Folder, listing: bool) -> str:
             said = row["music_feat_captions"]
             read = defaultdict(set)
             for fact in source_of(row).facts:
-                read[fact.kind.value].add(fact.value)
+                read[fact.kind.value].add(fact.text)
             wanted = {
                 "chords": set(),
                 "bpm": set(),

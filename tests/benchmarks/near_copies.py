@@ -28,6 +28,7 @@ import numpy as np
 from pipelines.embedders import Vectors, minilm
 from pipelines.embedders.minilm import DIMENSION
 from pipelines.stages.texts.dedup_paraphrases import FactSet, Index
+from schemas.fact import BpmFact, KeyFact
 from schemas.recipe import CaptionRecipe
 
 LIMIT = CaptionRecipe().max_similarity
@@ -123,9 +124,9 @@ class Searched(NamedTuple):
 def searched(texts: int) -> Searched:
     """Feed an index bucket by bucket in order, as the stage does."""
     made = corpus(texts)
+    key = KeyFact(tonic=9, mode="minor")
     facts: list[FactSet] = [
-        frozenset({("bpm", str(number)), ("key", "A minor")})
-        for number in range(int(made.group.max()) + 1)
+        frozenset({BpmFact(bpm=number + 1), key}) for number in range(int(made.group.max()) + 1)
     ]
     dropped = np.zeros(texts, bool)
     index, seconds, cpu_s, last_s, before_mb = Index(LIMIT), 0.0, 0.0, 0.0, _peak_mb()
@@ -209,7 +210,7 @@ def brute_force(texts: int) -> Plain:
         for place in range(start, min(start + BUCKET, texts)):
             groups[int(made.group[place])].append(place)
         for group, members in groups.items():
-            flags = index.let_in(frozenset({("bpm", str(group))}), vectors[members])
+            flags = index.let_in(frozenset({BpmFact(bpm=group + 1)}), vectors[members])
             dropped |= {place for place, flag in zip(members, flags, strict=True) if not flag}
     return Plain(
         plain_s, time.perf_counter() - began, len(without), len(dropped), dropped == within

@@ -28,7 +28,7 @@ from training.data.index import find_places, read_ranges
 from training.data.prompts import TOLD_ALL
 from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
-from training.evaluation.condition_ablation import heeded
+from training.evaluation.condition_ablation import ablate_conditions
 from training.generation.generate import Player, Score
 from training.run.loop import train
 from training.run.presets import ready_recipe
@@ -134,7 +134,7 @@ def main() -> None:
     torch.manual_seed(0)
     fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
     first, last = (
-        heeded(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
+        ablate_conditions(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
         for one in (fresh, player)
     )
     print(

@@ -28,7 +28,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 from pipelines.labels.transform import transposed
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
+from schemas.fact import FactKind
 from schemas.identity import Split
 from schemas.pitch import Key
 from schemas.sample import Sample

@@ -33,49 +33,34 @@ sys.meta_path.insert(0, Nothing())
 # Each command's exit status and what it wrote to stderr.
 SCRIPT = """
 import contextlib, io, json, sys
-import flows.cli
+from flows.cli import main
 
 for arguments in json.load(sys.stdin):
     said, sys.argv, status = io.StringIO(), ["obbligato", *arguments], 0
     with contextlib.redirect_stderr(said):
         try:
-            flows.cli.main()
+            main()
         except SystemExit as ended:
             status = ended.code
     print(json.dumps([status, said.getvalue()]))
 """
-FLOWS = "Prefect is not installed; pip install 'obbligato[flows]'"
-CORE = {  # what a core install says
-    "build nowhere --out out --slices 2": FLOWS,
-    "pipeline nowhere --out out": FLOWS,
-    "build nowhere --out out --runner FlinkRunner": (
-        "Apache Beam is not installed; pip install 'obbligato[beam]'"
-    ),
-    "build nowhere --out out --set caption.paraphraser=openai": (
-        "httpx2 is not installed; pip install 'obbligato[llm]'"
-    ),
-    "build songs --out out --set label.vocabularies=['words.txt']": (
-        "MiniLM is not installed; pip install 'obbligato[label]'"
-    ),
-    "build songs --out out --set encode.codec=encodec": (
-        "transformers is not installed; pip install 'obbligato[train]'"
-    ),
-    "train nowhere --out out": "diffusers is not installed; pip install 'obbligato[train]'",
-    "sample Calm --model nowhere": "diffusers is not installed; pip install 'obbligato[train]'",
-    "plan s3://bucket/music": "s3fs is not installed; pip install 'obbligato[s3]'",
-    "shards ls gs://bucket/shards": "gcsfs is not installed; pip install 'obbligato[gcs]'",
-    "shards ls https://host/a.tar": (
-        "aiohttp, the client of http addresses, is not installed; pip install 'obbligato[http]'"
-    ),
+CORE = {  # the extra that a command asks for in a core install
+    "build nowhere --out out --slices 2": "flows",
+    "pipeline nowhere --out out": "flows",
+    "build nowhere --out out --runner FlinkRunner": "beam",
+    "build nowhere --out out --set caption.paraphraser=openai": "llm",
+    "build songs --out out --set label.vocabularies=['words.txt']": "label",
+    "build songs --out out --set encode.codec=encodec": "train",
+    "train nowhere --out out": "train",
+    "sample Calm --model nowhere": "train",
+    "plan s3://bucket/music": "s3",
+    "shards ls gs://bucket/shards": "gcs",
+    "shards ls https://host/a.tar": "http",
 }
-
-LABEL = "build songs --out out --set label.vocabularies=['words.txt']"
-OTHERS = {  # what is said where all is there but what these three extras bring
-    "build songs --out out --dask tcp://host:1": (
-        "prefect-dask is not installed; pip install 'obbligato[dask]'"
-    ),
-    f"{LABEL} --set label.search=approximate": (
-        "faiss, for label.search = approximate, is not installed; pip install 'obbligato[ann]'"
+OTHERS = {  # and where all is there but what these bring
+    "build songs --out out --dask tcp://host:1": "dask",
+    "build songs --out out --set label.vocabularies=['words.txt'] --set label.search=approximate": (
+        "ann"
     ),
 }
 COMMANDS = CORE | OTHERS
@@ -120,7 +105,10 @@ def _ended(
 def test_a_command_says_in_one_line_which_extra_it_lacks(
     command: str, ended: dict[str, tuple[int, str]]
 ) -> None:
-    assert list(ended[command]) == [2, f"obbligato: {COMMANDS[command]}\n"]
+    status, said = ended[command]
+    assert status == 2
+    install = rf"pip install 'obbligato\[{COMMANDS[command]}\]'"
+    assert re.fullmatch(rf"obbligato: [^\n]+ is not installed; {install}\n", said), said
 
 
 def test_what_is_named_is_what_the_project_offers() -> None:

@@ -10,14 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.storage.store import arrow_schema
-from schemas.caption import Caption, Fact
+from schemas.caption import Caption
 from schemas.controls import Controls
 from schemas.corpus import Change, Clip, InputRow, Song, Source
 from schemas.errors import SchemaError
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.pseudo_label import PseudoLabel
 from schemas.sample import Sample, sample_features
 from schemas.shape import features_of, shape_of
+from tests.support.fact_forms import one_of_each_kind
 
 CLAIM: dict[str, Any] = {"confidence": 0.5, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 KEY = "00112233445566aa-0-10000"
@@ -50,12 +52,7 @@ def sample() -> Sample:
         key_label=KeyLabel(tonic=0, mode="major", **CLAIM),
         controls=CONTROLS,
         captions=(
-            Caption(
-                text="In C.",
-                kind="control",
-                sentences=("In C.",),
-                facts=(Fact(kind="key", value="C major", sentence=0),),
-            ),
+            Caption(text="In C.", kind="control", sentences=("In C.",), facts=one_of_each_kind()),
         ),
         pseudo_labels=(
             PseudoLabel(
@@ -83,10 +80,23 @@ def covers(features: Any, value: Any, at: str = "sample") -> None:
     elif isinstance(value, list):
         assert features["_type"] == "List", at
         assert value, f"{at} is empty: the test shows nothing"
-        covers(features["feature"], value[0], at)
+        if at.endswith(".facts"):
+            covers_facts(features["feature"], value, at)
+        else:
+            covers(features["feature"], value[0], at)
     else:
         assert features["_type"] == "Value", at
         assert isinstance(value, WIDTH[features["dtype"]]), at
+
+
+def covers_facts(features: dict[str, Any], facts: list[dict[str, Any]], at: str) -> None:
+    """Facts differ by their kind: each has features for all of its keys, and every feature is a key
+    of a fact of some kind.
+    """
+    assert {fact["kind"] for fact in facts} == set(FactKind)
+    assert set(features) == {name for fact in facts for name in fact}, at
+    for fact in facts:
+        covers({name: features[name] for name in fact}, fact, f"{at}.{fact['kind']}")
 
 
 def test_features_cover_every_field_of_a_sample_with_its_type() -> None:

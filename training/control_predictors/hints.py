@@ -47,9 +47,9 @@ def known_of(wishes: Wishes, duration_s: float) -> Known:
     # A flag's chords may go round and round; a caption lists all that are heard.
     chart = wishes.chart if wishes.chords_source is Source.CAPTION else None
     return Known(
-        bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
+        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
         about_bpm=_middle_bpm(wishes.span) if wishes.words else None,
-        meter=int(wishes.meter.fact.value) if wishes.meter else None,
+        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
         is_mode=bool(wishes.key or wishes.mode or wishes.chords_source),
         is_chords=wishes.chords_source is not None,
         chords_per_s=len(chart.bars) / duration_s if chart and not chart.is_measured else None,

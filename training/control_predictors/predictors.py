@@ -68,8 +68,8 @@ class Predictors(NamedTuple):
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
             raise TrainingError(
-                f"{checkpoint.name} holds no predictors, perhaps "
-                "a model that plays: `obbligato predictors` trains them"
+                f"{checkpoint.name} holds no predictors, perhaps a model that plays: `obbligato "
+                "train predictors` trains them"
             ) from error
         check_trust(checkpoint.run, wanted(recipe.text))
         encoder = open_text_encoder(

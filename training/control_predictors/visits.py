@@ -90,38 +90,45 @@ def batched(looks: Sequence[Look]) -> LookBatch:
     return LookBatch(
         prompts=tuple(look.prompt for look in looks),
         meter_hints_BH=_stacked([beat_features(look.known, look.known.meter) for look in looks]),
-        meters_B=torch.tensor(
-            [
-                NOT_LEARNED
-                if look.known.meter or look.targets.meter is None
-                else METERS.index(look.targets.meter)
-                for look in looks
-            ]
-        ),
+        meters_B=torch.tensor([_meter_target(look) for look in looks]),
         tempo_hints_BH=_stacked([beat_features(look.known, look.targets.meter) for look in looks]),
-        tempos_BK=_stacked(
-            [blurred(None if look.known.bpm else look.targets.bpm) for look in looks]
-        ),
-        modes_B=torch.tensor(
-            [
-                NOT_LEARNED
-                if look.known.is_mode or look.targets.mode is None
-                else MODES.index(look.targets.mode)
-                for look in looks
-            ]
-        ),
+        tempos_BK=_stacked([_tempo_target(look) for look in looks]),
+        modes_B=torch.tensor([_mode_target(look) for look in looks]),
         chord_hints_BH=_stacked([_chord_hints(look.targets) for look in looks]),
         chords=chord_rows(rows),
-        next_BC=padded_targets(
-            [
-                [NOT_LEARNED if one.token == NO_CHORD_TOKEN else one.token for one in row]
-                for row in rows
-            ]
-        ),
-        lengths_BC=padded_targets(
-            [[NOT_LEARNED if one.beats is None else one.beats - 1 for one in row] for row in rows]
-        ),
+        next_BC=padded_targets([list(map(_chord_target, row)) for row in rows]),
+        lengths_BC=padded_targets([list(map(_length_target, row)) for row in rows]),
     )
+
+
+def _meter_target(look: Look) -> int:
+    """The class of the meter; not learned where the prompt states it or no label does."""
+    if look.known.meter or look.targets.meter is None:
+        return NOT_LEARNED
+    return METERS.index(look.targets.meter)
+
+
+def _tempo_target(look: Look) -> Features:
+    """Shares of tempos; none where the prompt states the tempo."""
+    return blurred(None if look.known.bpm else look.targets.bpm)
+
+
+def _mode_target(look: Look) -> int:
+    """The class of the mode; not learned where the prompt states a key or a mode, or no label
+    does.
+    """
+    if look.known.is_mode or look.targets.mode is None:
+        return NOT_LEARNED
+    return MODES.index(look.targets.mode)
+
+
+def _chord_target(step: Step) -> int:
+    return NOT_LEARNED if step.token == NO_CHORD_TOKEN else step.token
+
+
+def _length_target(step: Step) -> int:
+    """The class of a length: 0 for one beat."""
+    return NOT_LEARNED if step.beats is None else step.beats - 1
 
 
 def chord_rows(rows: Sequence[Sequence[Step]]) -> ChordRows:

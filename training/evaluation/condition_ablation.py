@@ -1,5 +1,5 @@
-"""Whether a model heeds what it is told: its loss when told right, against its loss when told of
-another song.
+"""Condition ablation: the loss of a model when told right, against its loss when told of another
+song.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
@@ -41,10 +41,9 @@ _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
 
 
-class Heed(Record):
-    """What a condition is worth to a model, over songs.
-
-    Losses are means over songs; the interval is that of the mean difference.
+class ConditionAblation(Record):
+    """What a condition is worth to a model, over songs. Losses are means over songs; the interval
+    is that of the mean difference.
     """
 
     condition: Condition
@@ -58,8 +57,8 @@ class Heed(Record):
     unusable: int = 0
 
     @property
-    def heard(self) -> bool:
-        """Whether the interval leaves zero out."""
+    def is_used(self) -> bool:
+        """Whether the model uses it: the interval leaves zero out."""
         return self.low > 0
 
 
@@ -77,9 +76,9 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 }
 
 
-def heeded(
+def ablate_conditions(
     player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0
-) -> tuple[Heed, ...]:
+) -> tuple[ConditionAblation, ...]:
     """What text, beats and chords are worth, over the songs of a split: of each one clip, its first
     sample that can be used.
 
@@ -125,19 +124,21 @@ def heeded(
                 losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
     means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
     return tuple(
-        heed_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
+        ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
         for condition in _SWAPS
     )
 
 
-def heed_of(condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray) -> Heed:
+def ablation_of(
+    condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray
+) -> ConditionAblation:
     """What a condition is worth, from each song's loss when told right and when told of another."""
     gain_B = wrong_B - right_B
     half = float(
         student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
     )
     middle = float(gain_B.mean())
-    return Heed(
+    return ConditionAblation(
         condition=condition,
         songs=len(gain_B),
         right=float(right_B.mean()),

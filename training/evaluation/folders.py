@@ -61,13 +61,15 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
         )
         raise TrainingError(f"{target} holds no clip to score{why}")
     if table:
-        named = {os.path.realpath(one.path) for one in found if one.path}
-        skipped += [
-            Skipped(_shown(path, target), "no row of the manifest names it")
-            for path in _audio_files(target)
-            if os.path.realpath(path) not in named
-        ]
+        skipped += _named_by_no_row(target, found)
     return Listing(readable(target.resolve().name), tuple(made), tuple(skipped))
+
+
+def _named_by_no_row(folder: Path, found: Sequence[Made | Skipped]) -> list[Skipped]:
+    """Audio files of a folder that its manifest leaves out."""
+    named = {os.path.realpath(one.path) for one in found if one.path}
+    others = [path for path in _audio_files(folder) if os.path.realpath(path) not in named]
+    return [Skipped(_shown(path, folder), "no row of the manifest names it") for path in others]
 
 
 def _with_partners(made: Sequence[Made]) -> list[Made]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from schemas.chord import NO_CHORD
 from schemas.labels import Labels
 from schemas.record import Record
@@ -14,7 +14,7 @@ class Timing(Record):
 
     beats_s: tuple[float, ...] = ()
     downbeats_s: tuple[float, ...] = ()
-    chords: tuple[TimedChord, ...] = ()
+    chords: tuple[ChordStart, ...] = ()
 
 
 class Made(NamedTuple):

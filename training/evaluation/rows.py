@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from pipelines.captioning.check import TimedChord
+from pipelines.captioning.check import ChordStart
 from pipelines.inputs.manifests import plain_text
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
@@ -165,7 +165,7 @@ def _chords(value: Any) -> tuple[str, ...]:
     )
 
 
-def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
+def _timed(chords: Sequence[str], times: Any) -> tuple[ChordStart, ...]:
     starts = _floats(times, "chords_time")
     if len(starts) != len(chords):
         return ()
@@ -173,24 +173,14 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[TimedChord, ...]:
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Times and numbers of ``[[times], [numbers]]``, ``[[time, number], …]``, or times alone."""
-    if (
-        not isinstance(value, Sequence)
-        or isinstance(value, str)
-        or not value
-        or len(value) > _MAX_BEATS
-    ):
+    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times
+    alone.
+    """
+    if not _is_list(value) or not value or len(value) > _MAX_BEATS:
         return (), ()
-    nested = [_floats(part, "beats") for part in value]
-    if len(nested) == 2 and len(nested[0]) == len(nested[1]) and len(nested[0]) != 2:
-        times_s, numbers = nested[0], nested[1]
-    elif all(len(part) == 2 for part in nested):
-        times_s, numbers = tuple(part[0] for part in nested), tuple(part[1] for part in nested)
-    else:
-        times_s, numbers = _floats(value, "beats"), ()
-    if any(later <= earlier for earlier, later in pairwise(times_s)) or any(
-        not 1 <= number <= 15 for number in numbers
-    ):
+    times_s, numbers = _times_and_numbers(value)
+    ascend = all(earlier < later for earlier, later in pairwise(times_s))
+    if not ascend or not all(1 <= number <= 15 for number in numbers):
         raise SchemaError(
             "beats are neither two lists, of ascending times "
             "and of numbers from 1 on, nor pairs of both"
@@ -198,8 +188,22 @@ def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
     return times_s, tuple(round(number) for number in numbers)
 
 
+def _times_and_numbers(value: Sequence[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Both as they are written: two lists side by side, else pairs, else times alone."""
+    nested = [_floats(part, "beats") for part in value]
+    if len(nested) == 2 and len(nested[0]) == len(nested[1]) != 2:
+        return nested[0], nested[1]
+    if all(len(part) == 2 for part in nested):
+        return tuple(part[0] for part in nested), tuple(part[1] for part in nested)
+    return _floats(value, "beats"), ()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _floats(value: Any, name: str) -> tuple[float, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not _is_list(value):
         return ()
     try:
         return tuple(

@@ -84,19 +84,12 @@ def heard_controls(labels: Labels) -> Controls:
 
 def controls_of(wishes: Wishes) -> Controls:
     """What flags and a caption state, without anything that was worked out or filled in."""
-    chords = (
-        [label for label, _ in wishes.timed]
-        if wishes.timed
-        else wishes.chart.labels
-        if wishes.chart
-        else ()
-    )
     return Controls(
-        bpm=float(wishes.bpm.fact.value) if wishes.bpm else None,
+        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
         tempo_words=() if wishes.bpm else wishes.words,
-        key=Key.parse(wishes.key.fact.value) if wishes.key else None,
-        chords=tuple(chords),
-        meter=int(wishes.meter.fact.value) if wishes.meter else None,
+        key=wishes.key.fact.key if wishes.key else None,
+        chords=wishes.chord_labels,
+        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
     )
 
 

@@ -124,7 +124,9 @@ def by_third(label: str) -> tuple[int, str]:
     """
     chord = Chord.parse(label)
     steps = INTERVALS[chord.quality]
-    return chord.root, "minor" if 3 in steps else "major" if 4 in steps else "none"
+    if 3 in steps:
+        return chord.root, "minor"
+    return chord.root, "major" if 4 in steps else "none"
 
 
 @lru_cache(maxsize=4096)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines.captioning.facts import mentions
-from pipelines.captioning.mention import NUMBER, Mention, Span, write_number
+from pipelines.captioning.mention import NUMBER, Mention, Span
 from pipelines.captioning.splitting import split_sentences
 from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
-from schemas.caption import FactKind
 from schemas.chord import Chord
+from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.metrics.controls import Control, Controls, laid_over, stated_controls
@@ -163,30 +163,39 @@ def _words(old: str, control: Control, value: Controls) -> str:
     becomes ``piece in 4/4``.
     """
     if control is Control.TEMPO:
-        bpm = value.bpm or 0
-        word = (
-            tempo_word(bpm)
-            if old.lower() in ITALIAN
-            else _plain_word(bpm)
-            if old.lower() in PLAIN
-            else ""
-        )
-        return (
-            word.capitalize() if old[:1].isupper() else word
-        ) or f"{write_number(bpm)}{'' if _is_number(old) else ' BPM'}"
+        return _tempo_words(old, value.bpm or 0)
+    if control is Control.METER:
+        return _meter_words(old, value.meter or 0)
     if control is Control.KEY and value.key:
-        return f"{'key of ' if old.lower().startswith('key of') else ''}{value.key.name}"
-    if control is Control.CHORDS:
-        return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
+        before = "key of " if old.lower().startswith("key of") else ""
+        return f"{before}{value.key.name}"
+    return ", ".join(Chord.parse(label).symbol(value.key) for label in value.chords)
+
+
+def _tempo_words(old: str, bpm: float) -> str:
+    """A word for a word, with its capital; else a number, with its unit where the old words held
+    one.
+    """
+    if old.lower() in ITALIAN:
+        word = tempo_word(bpm)
+    elif old.lower() in PLAIN:
+        word = _plain_word(bpm)
+    else:
+        unit = "" if _is_number(old) else " BPM"
+        return f"{write_number(bpm)}{unit}"
+    return word.capitalize() if old[:1].isupper() else word
+
+
+def _meter_words(old: str, beats: int) -> str:
+    """The old words with another count ("the beat counts to 4", "three beats to the bar"), else a
+    time signature.
+    """
     number = _COUNT.search(old)
-    if number and "/" not in old:  # "the beat counts to 4", "three beats to the bar"
-        count = (
-            str(value.meter)
-            if number[0].isdigit()
-            else _NUMBER_WORDS.get(value.meter or 0, str(value.meter))
-        )
+    if number and "/" not in old:
+        count = str(beats) if number[0].isdigit() else _NUMBER_WORDS.get(beats, str(beats))
         return f"{old[: number.start()]}{count}{old[number.end() :]}"
-    return f"{'piece in ' if old.lower() == 'waltz' else ''}{signature(value.meter or 0)}"
+    before = "piece in " if old.lower() == "waltz" else ""
+    return f"{before}{signature(beats)}"
 
 
 def _is_number(old: str) -> bool:

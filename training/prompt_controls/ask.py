@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.engine.seeding import generator
 from schemas.chord import Chord
 from schemas.labels import TIME_DECIMALS
-from schemas.pitch import Key, Mode
+from schemas.pitch import Key
 from training.errors import TrainingError
 from training.prompt_controls.chart import in_symbols
 from training.prompt_controls.controls import Asked, Came, CameFrom, stated_labels
@@ -142,7 +142,7 @@ class _Asking(NamedTuple):
                 source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""
             ),
             meter=Came(source=bar.source),
-            key=Came(source=tonality.source, words=wishes.mode.fact.value if wishes.mode else ""),
+            key=Came(source=tonality.source, words=wishes.mode.fact.text if wishes.mode else ""),
             chords=Came(source=laid.source),
         )
         notes = (*wishes.notes, *self.at_odds(tonality.value), *laid.value.notes)
@@ -161,7 +161,7 @@ class _Asking(NamedTuple):
     def meter(self) -> Filled[int]:
         stated = self.wishes.meter
         if stated:
-            return Filled(int(stated.fact.value), stated.source)
+            return Filled(stated.fact.beats_per_bar, stated.source)
         if self.original and self.original.told.labels.meter.beats_per_bar:
             return Filled(
                 self.original.told.labels.meter.beats_per_bar, self.original.told.came.meter.source
@@ -175,7 +175,7 @@ class _Asking(NamedTuple):
     def tempo(self, beats_per_bar: int) -> Filled[float]:
         stated, chart = self.wishes.bpm, self.wishes.chart
         if stated:
-            return Filled(float(stated.fact.value), stated.source)
+            return Filled(stated.fact.bpm, stated.source)
         if self.original and self.original.told.labels.tempo.bpm:
             return Filled(self.original.told.labels.tempo.bpm, self.original.told.came.tempo.source)
         first = usual_first_beat(self.statistics, beats_per_bar)
@@ -194,11 +194,11 @@ class _Asking(NamedTuple):
 
     def key(self) -> Filled[Key]:
         stated, narrowed = self.wishes.key, self.wishes.mode
-        if stated:
-            return Filled(Key.parse(stated.fact.value), stated.source)
+        if stated and stated.fact.key:
+            return Filled(stated.fact.key, stated.source)
         if self.original and self.original.told.labels.key.key:
             return Filled(self.original.told.labels.key.key, self.original.told.came.key.source)
-        mode = Mode(narrowed.fact.value) if narrowed else None
+        mode = narrowed.fact.mode if narrowed else None
         chords = self._stated_chords()
         if chords:
             found = Filled(best_key(chords, mode), Source.CHORDS)

@@ -63,8 +63,7 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
     >>> read_chart("Am:2 F").bars, read_chart("A:min, F:maj").bars
     ((('A:min',), ('A:min',), ('F:maj',)), (('A:min',), ('F:maj',)))
     """
-    cells = [[symbol for symbol in _SEPARATORS.split(cell) if symbol] for cell in text.split("|")]
-    cells = [cell for cell in cells if cell]
+    cells = [cell for cell in map(_symbols, text.split("|")) if cell]
     if not cells:
         raise TrainingError(
             f"{flag} {text!r} names no chord: expected such "
@@ -72,23 +71,41 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
         )
     has_lines = "|" in text
     bars: list[tuple[str, ...]] = []
-    place, is_counted = 0, False
+    before, is_counted = 0, False
     for cell in cells:
-        symbols = [
-            _counted(symbol, place + number, flag) for number, symbol in enumerate(cell, start=1)
+        chords = [
+            _counted(symbol, before + number, flag) for number, symbol in enumerate(cell, start=1)
         ]
-        place += len(cell)
-        is_counted = is_counted or any(one.has_count for one in symbols)
-        if has_lines and len(symbols) > 1:
-            if any(one.has_count for one in symbols):
-                raise TrainingError(
-                    f"{flag} {' '.join(cell)!r}: within a bar "
-                    "of several chords none can be given a number of bars"
-                )
-            bars.append(tuple(one.label for one in symbols))
+        before += len(cell)
+        is_counted = is_counted or any(one.has_count for one in chords)
+        if has_lines and len(chords) > 1:
+            bars.append(_shared_bar(chords, cell, flag))
         else:
-            bars += [(one.label,) for one in symbols for _ in range(one.bars)]
+            bars += _bars_each(chords)
     return Chart(tuple(bars), is_measured=has_lines or is_counted)
+
+
+def _symbols(cell: str) -> list[str]:
+    """What stands between two bar lines, symbol by symbol."""
+    return [symbol for symbol in _SEPARATORS.split(cell) if symbol]
+
+
+def _shared_bar(chords: Sequence["_Counted"], cell: Sequence[str], flag: str) -> tuple[str, ...]:
+    """Several chords in one bar."""
+    if any(one.has_count for one in chords):
+        raise TrainingError(
+            f"{flag} {' '.join(cell)!r}: within a bar of several chords none can be given a "
+            "number of bars"
+        )
+    return tuple(one.label for one in chords)
+
+
+def _bars_each(chords: Sequence["_Counted"]) -> list[tuple[str, ...]]:
+    """Chords one after the other, each for as many bars as it says."""
+    out: list[tuple[str, ...]] = []
+    for one in chords:
+        out += [(one.label,)] * one.bars
+    return out
 
 
 class _Counted(NamedTuple):

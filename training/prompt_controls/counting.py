@@ -4,7 +4,7 @@ Memory is bounded: there are counters alone, and rare progressions are let go.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -57,6 +57,24 @@ def corpus_statistics(samples: Iterable[Sample]) -> CorpusStatistics:
     return counts.statistics()
 
 
+def _sure_meter(sample: Sample) -> int | None:
+    meter = sample.meter
+    if (
+        meter.confidence < MIN_CONFIDENCE
+        or meter.beats_per_bar is None
+        or meter.beats_per_bar > MAX_METER
+    ):
+        return None
+    return meter.beats_per_bar
+
+
+def _sure_bpm(sample: Sample) -> float | None:
+    tempo = sample.tempo
+    if tempo.confidence < MIN_CONFIDENCE or tempo.bpm is None or not 1 <= tempo.bpm <= MAX_BPM:
+        return None
+    return tempo.bpm
+
+
 class CorpusCounts:
     """Counters that samples are added to.
 
@@ -75,10 +93,7 @@ class CorpusCounts:
     def add(self, sample: Sample) -> None:
         """Counts one sample more."""
         self._samples += 1
-        meter = sample.meter.beats_per_bar if sample.meter.confidence >= MIN_CONFIDENCE else None
-        meter = meter if meter is not None and meter <= MAX_METER else None
-        bpm = sample.tempo.bpm if sample.tempo.confidence >= MIN_CONFIDENCE else None
-        bpm = bpm if bpm is not None and 1 <= bpm <= MAX_BPM else None
+        meter, bpm = _sure_meter(sample), _sure_bpm(sample)
         if meter is not None:
             self._meters[meter] += 1
         if bpm is not None:
@@ -88,10 +103,9 @@ class CorpusCounts:
             _lengths(sample.chords) if sample.chords.confidence >= MIN_CHORDS_CONFIDENCE else []
         )
         if meter is not None and bpm is not None:
-            for one in lengths[1:-1]:  # the window may have cut the first and the last
-                beats = round(min(one.length_s * bpm / 60, 2 * _MAX_BEATS_PER_CHORD))
-                if one.chord is not None and 1 <= beats <= _MAX_BEATS_PER_CHORD:
-                    self._beats_per_chord[meter][beats] += 1
+            self._add_beats_per_chord(
+                lengths[1:-1], meter, bpm
+            )  # the window may have cut the first and the last
         self._add_key(sample, lengths)
 
     def statistics(self) -> CorpusStatistics:
@@ -105,6 +119,12 @@ class CorpusCounts:
             first_beats=_sorted_each(self._first_beats),
             harmony={mode: counts.harmony() for mode, counts in sorted(self._harmony.items())},
         )
+
+    def _add_beats_per_chord(self, lengths: Sequence[_Length], meter: int, bpm: float) -> None:
+        for one in lengths:
+            beats = round(min(one.length_s * bpm / 60, 2 * _MAX_BEATS_PER_CHORD))
+            if one.chord is not None and 1 <= beats <= _MAX_BEATS_PER_CHORD:
+                self._beats_per_chord[meter][beats] += 1
 
     def _add_first_beat(self, sample: Sample) -> None:
         beats = sample.beats

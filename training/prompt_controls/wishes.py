@@ -4,16 +4,23 @@ import math
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from pipelines.captioning.check import TimedChord, disagree, timed
+from pipelines.captioning.check import ChordStart, disagree, timed
 from pipelines.captioning.facts import parse_facts
-from pipelines.captioning.mention import write_number
 from pipelines.captioning.sentences import rounds_of
 from pipelines.captioning.tempo_words import TEMPO_RANGES, BpmRange
-from schemas.caption import Fact, FactKind
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
+from schemas.fact import (
+    BpmFact,
+    ChordsFact,
+    Fact,
+    KeyFact,
+    MeterFact,
+    TempoWordFact,
+    TimedChordsFact,
+)
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.prompt_controls.chart import Chart, in_symbols, listed, read_chart
@@ -24,6 +31,7 @@ _BEATS: Final = (2, 15)
 _SIGNATURE: Final = re.compile(r"\s*(\d{1,2})(?:\s*/\s*(2|4|8|16))?\s*")
 _EIGHTHS: Final = (6, 9, 12)  # as control sentences write them
 ANY_TEMPO: Final = BpmRange(0, 1000)
+F = TypeVar("F", bound=Fact)
 
 
 class Source(StrEnum):
@@ -38,23 +46,23 @@ class Source(StrEnum):
     DEFAULT = "default"  # nobody says, and nothing was counted: common knowledge
 
 
-class Stated(NamedTuple):
+class Stated(NamedTuple, Generic[F]):
     """A fact that a control comes from."""
 
-    fact: Fact
+    fact: F
     source: Source
 
 
 class Wishes(NamedTuple):
     """What is asked for; none or empty where nothing is said."""
 
-    bpm: Stated | None
+    bpm: Stated[BpmFact] | None
     words: tuple[str, ...]  # tempo words that agree with each other; used where there is no number
-    meter: Stated | None
-    key: Stated | None  # with a tonic
-    mode: Stated | None  # a mode alone ("in a minor key"); used where there is no key
+    meter: Stated[MeterFact] | None
+    key: Stated[KeyFact] | None  # with a tonic
+    mode: Stated[KeyFact] | None  # a mode alone ("in a minor key"); used where there is no key
     chart: Chart | None
-    timed: tuple[TimedChord, ...]  # chords with their starts; instead of a chart
+    timed: tuple[ChordStart, ...]  # chords with their starts; instead of a chart
     chords_source: Source | None
     notes: tuple[str, ...]  # contradictions
 
@@ -66,6 +74,13 @@ class Wishes(NamedTuple):
             max((one.low for one in spans), default=0),
             min((one.high for one in spans), default=ANY_TEMPO.high),
         )
+
+    @property
+    def chord_labels(self) -> tuple[str, ...]:
+        """Harte labels of the chords in order, timed or not; empty where none are asked for."""
+        if self.timed:
+            return tuple(label for label, _ in self.timed)
+        return self.chart.labels if self.chart else ()
 
 
 def read_wishes(
@@ -84,31 +99,41 @@ def read_wishes(
     """
     facts, notes = parse_facts(caption), list[str]()
 
-    def of(kind: FactKind) -> list[Fact]:
-        return [fact for fact in facts if fact.kind is kind]
+    def of(kind: type[F]) -> list[F]:
+        return [fact for fact in facts if isinstance(fact, kind)]
 
     bpm_written = "" if bpm is None else f"--bpm {bpm:g}"
-    number = _picked(_bpm_flag(bpm), of(FactKind.BPM), bpm_written, notes)
-    words = _agreeing_words(of(FactKind.TEMPO_WORD), number, bpm_written, notes)
-    bar = _picked(_meter_flag(meter), of(FactKind.METER), f"--meter {meter}", notes)
-    flagged = _key_flag(key)
-    keys, modes = [
-        [fact for fact in of(FactKind.KEY) if (" " in fact.value) is is_full]
-        for is_full in (True, False)
-    ]
-    tonal = _picked(flagged, [*keys, *modes], f"--key {key}", notes) if flagged or keys else None
-    mode = None if tonal else _picked(None, modes, "", notes)
-    if tonal and " " not in tonal.fact.value:
-        tonal, mode = None, tonal
-    chart, at_times, source = _chords(chords, of(FactKind.TIMED_CHORDS), of(FactKind.CHORDS), notes)
+    number = _picked(_bpm_flag(bpm), of(BpmFact), bpm_written, notes)
+    words = _agreeing_words(of(TempoWordFact), number, bpm_written, notes)
+    bar = _picked(_meter_flag(meter), of(MeterFact), f"--meter {meter}", notes)
+    tonal = _tonality(_key_flag(key), of(KeyFact), f"--key {key}", notes)
+    is_key = tonal is not None and tonal.fact.tonic is not None
+    chart, at_times, source = _chords(chords, of(TimedChordsFact), of(ChordsFact), notes)
     return Wishes(
-        number, words, bar, tonal, mode, chart, at_times, source, tuple(dict.fromkeys(notes))
+        bpm=number,
+        words=words,
+        meter=bar,
+        key=tonal if is_key else None,
+        mode=None if is_key else tonal,
+        chart=chart,
+        timed=at_times,
+        chords_source=source,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
+def _tonality(
+    flag: KeyFact | None, facts: Sequence[KeyFact], as_written: str, notes: list[str]
+) -> Stated[KeyFact] | None:
+    """The key of a flag, else of the caption; a mode alone counts where no key is stated."""
+    keys = [fact for fact in facts if fact.tonic is not None]
+    modes = [fact for fact in facts if fact.tonic is None]
+    return _picked(flag, [*keys, *modes], as_written, notes)
+
+
 def _picked(
-    flag: Fact | None, facts: Sequence[Fact], as_written: str, notes: list[str]
-) -> Stated | None:
+    flag: F | None, facts: Sequence[F], as_written: str, notes: list[str]
+) -> Stated[F] | None:
     """The flag's fact, else the caption's first; others that disagree with it are noted."""
     taken = flag or next(iter(facts), None)
     if taken is None:
@@ -120,12 +145,16 @@ def _picked(
 
 
 def _agreeing_words(
-    words: Sequence[Fact], number: Stated | None, as_written: str, notes: list[str]
+    words: Sequence[TempoWordFact],
+    number: Stated[BpmFact] | None,
+    as_written: str,
+    notes: list[str],
 ) -> tuple[str, ...]:
     """Tempo words of the caption that agree with the number and with the words before them."""
-    kept: list[Fact] = []
+    kept: list[TempoWordFact] = []
     for word in words:
-        against = [one for one in ([number.fact] if number else []) + kept if disagree(word, one)]
+        stated: list[Fact] = [number.fact] if number else []
+        against = [one for one in [*stated, *kept] if disagree(word, one)]
         if against:
             is_flag = (
                 number is not None and against[0] is number.fact and number.source is Source.FLAG
@@ -133,7 +162,7 @@ def _agreeing_words(
             notes.append(_lost(word, against[0], as_written if is_flag else ""))
         else:
             kept.append(word)
-    return tuple(word.value for word in kept)
+    return tuple(word.word for word in kept)
 
 
 def _lost(other: Fact, taken: Fact, as_written: str) -> str:
@@ -146,20 +175,20 @@ def _lost(other: Fact, taken: Fact, as_written: str) -> str:
 def said(fact: Fact) -> str:
     """A fact as a reader knows it.
 
-    >>> said(Fact(kind="meter", value="6", sentence=0)), said(Fact(kind="chords", value="A:min F:maj", sentence=0))
+    >>> said(MeterFact(beats_per_bar=6)), said(ChordsFact(chords=("A:min", "F:maj")))
     ('6/8', 'Am F')
     """
-    if fact.kind is FactKind.BPM:
-        return f"{fact.value} BPM"
-    if fact.kind is FactKind.METER:
-        return signature(int(fact.value))
-    if fact.kind is FactKind.CHORDS:
-        return in_symbols(fact.value.split())
-    if fact.kind is FactKind.TIMED_CHORDS:
-        return ", ".join(
-            f"{in_symbols([label])} at {at_s:g} s" for label, at_s in timed(fact.value)
-        )
-    return fact.value
+    match fact:
+        case BpmFact():
+            return f"{fact.text} BPM"
+        case MeterFact(beats_per_bar=beats):
+            return signature(beats)
+        case ChordsFact(chords=labels):
+            return in_symbols(labels)
+        case TimedChordsFact():
+            return ", ".join(f"{in_symbols([label])} at {at_s:g} s" for label, at_s in timed(fact))
+        case _:
+            return fact.text
 
 
 def signature(beats_per_bar: int) -> str:
@@ -171,17 +200,17 @@ def signature(beats_per_bar: int) -> str:
     return f"{beats_per_bar}/{8 if beats_per_bar in _EIGHTHS else 4}"
 
 
-def _bpm_flag(bpm: float | None) -> Fact | None:
+def _bpm_flag(bpm: float | None) -> BpmFact | None:
     if bpm is None:
         return None
     if not (math.isfinite(bpm) and _BPM[0] <= bpm <= _BPM[1]):
         raise TrainingError(
             f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
         )
-    return Fact(kind=FactKind.BPM, value=write_number(bpm), sentence=0)
+    return BpmFact(bpm=bpm)
 
 
-def _meter_flag(meter: str | int | None) -> Fact | None:
+def _meter_flag(meter: str | int | None) -> MeterFact | None:
     if meter is None:
         return None
     found = _SIGNATURE.fullmatch(str(meter))
@@ -190,17 +219,17 @@ def _meter_flag(meter: str | int | None) -> Fact | None:
             f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
             f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
-    return Fact(kind=FactKind.METER, value=str(int(found[1])), sentence=0)
+    return MeterFact(beats_per_bar=int(found[1]))
 
 
-def _key_flag(key: str | None) -> Fact | None:
+def _key_flag(key: str | None) -> KeyFact | None:
     """A key as a fact; a mode alone is one too."""
     if key is None:
         return None
     if key.strip().lower() in tuple(Mode):
-        return Fact(kind=FactKind.KEY, value=key.strip().lower(), sentence=0)
+        return KeyFact(mode=Mode(key.strip().lower()))
     try:
-        return Fact(kind=FactKind.KEY, value=Key.parse(key).name, sentence=0)
+        return KeyFact.of(Key.parse(key))
     except SchemaError as error:
         raise TrainingError(
             f"--key {key!r} is not a key: expected such as 'A minor', 'F# major'"
@@ -209,32 +238,34 @@ def _key_flag(key: str | None) -> Fact | None:
 
 class _Chords(NamedTuple):
     chart: Chart | None
-    timed: tuple[TimedChord, ...]
+    timed: tuple[ChordStart, ...]
     source: Source | None
 
 
 def _chords(
-    flag: str | None, with_times: list[Fact], plain: list[Fact], notes: list[str]
+    flag: str | None, with_times: list[TimedChordsFact], plain: list[ChordsFact], notes: list[str]
 ) -> _Chords:
     """The flag's chords, else those of the caption, first those with times; others are noted."""
+    stated: list[TimedChordsFact | ChordsFact] = [*with_times, *plain]
     if flag is not None:
         chart = read_chart(flag)
-        for fact in [*with_times, *plain]:
-            if _round(_sequence(fact)) != _round(
-                [label for label in chart.labels if label != NO_CHORD]
-            ):
+        asked = _round([label for label in chart.labels if label != NO_CHORD])
+        for fact in stated:
+            if _round(_labels(fact)) != asked:
                 notes.append(_lost(fact, fact, f"--chords {flag!r}"))
         return _Chords(chart, (), Source.FLAG)
-    picked = _picked(None, [*with_times, *plain], "", notes)
+    picked = _picked(None, stated, "", notes)
     if picked is None:
         return _Chords(None, (), None)
-    if picked.fact.kind is FactKind.TIMED_CHORDS:
-        return _Chords(None, timed(picked.fact.value), Source.CAPTION)
-    return _Chords(listed(tuple(picked.fact.value.split())), (), Source.CAPTION)
+    if isinstance(picked.fact, TimedChordsFact):
+        return _Chords(None, timed(picked.fact), Source.CAPTION)
+    return _Chords(listed(picked.fact.chords), (), Source.CAPTION)
 
 
-def _sequence(fact: Fact) -> list[str]:
-    return [label.partition("@")[0] for label in fact.value.split()]
+def _labels(fact: ChordsFact | TimedChordsFact) -> list[str]:
+    if isinstance(fact, ChordsFact):
+        return list(fact.chords)
+    return [chord.label for chord in fact.timed_chords]
 
 
 def _round(labels: Sequence[str]) -> list[str]:

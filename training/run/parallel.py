@@ -91,8 +91,9 @@ def joined(device: str) -> Iterator[World]:
     Raises `TrainingError` where a GPU is asked for and there is none.
     """
     rank, ranks, local = (
-        int(os.environ.get(name, default))
-        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+        _rank(),
+        int(os.environ.get("WORLD_SIZE", "1")),
+        int(os.environ.get("LOCAL_RANK", "0")),
     )
     chosen = device_of(device, local)
     if ranks > 1:
@@ -102,6 +103,18 @@ def joined(device: str) -> Iterator[World]:
     finally:
         if ranks > 1:
             dist.destroy_process_group()
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first of those that train together, which alone writes and tells;
+    before they have joined, too.
+    """
+    return _rank() == 0
+
+
+def _rank() -> int:
+    """This process's place among those that were started together."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def _meet(backend: str, rank: int, ranks: int) -> None:

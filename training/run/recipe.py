@@ -91,8 +91,8 @@ class CodecRecipe(Record):
     name: str = Field(
         "mel",
         description=(
-            "mel, audioldm, encodec, dac, vae, or the name of a plug-in or module. Shards encoded "
-            "with it are read as they are."
+            "mel, audioldm, encodec, dac, vae, or the name of a plug-in or module. "
+            "Shards encoded with it are read as they are."
         ),
     )
     source: str = Field("", description="Id or folder of its weights. Empty: its own default.")
@@ -107,8 +107,8 @@ class TextRecipe(Record):
     source: str = Field(
         MINILM,
         description=(
-            "minilm, or the id or folder of a T5 (Mustango: google/flan-t5-large), or of a "
-            "plug-in's weights."
+            "minilm, or the id or folder of a T5 (Mustango: "
+            "google/flan-t5-large), or of a plug-in's weights."
         ),
     )
     max_tokens: int = Field(MAX_TOKENS, ge=2, description="What of a prompt is beyond is not read.")
@@ -234,8 +234,9 @@ class TrainRecipe(Record):
 
 
 def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
-    """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others. See
-    `pipelines.trust.trusted`.
+    """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others.
+
+    See `pipelines.trust.trusted`.
 
     >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
     ((), ('codec.name=company.codec',))

@@ -24,6 +24,7 @@ from pipelines.stages.output.verify import Relabelled
 from pipelines.storage.arrow import first_row, read_table, side_by_side
 from pipelines.storage.duckdb_scratch import scratch
 from pipelines.storage.store import Store
+from schemas.counts import CaptionCounts, Counts, DistinctCounts, ParaphraseCounts, added, by_name
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
 from schemas.recipe import Recipe, Writer
@@ -133,11 +134,9 @@ def check_samples(counts: Mapping[str, int]) -> None:
         )
 
 
-def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for marker in side_by_side(lambda name: read_marker(store, stage.folder, name), buckets):
-        total.update(marker["counts"])
-    return dict(sorted(total.items()))
+def _counts(store: Store, stage: Stage, buckets: Sequence[str]) -> Counts:
+    markers = side_by_side(lambda name: read_marker(store, stage.folder, name), buckets)
+    return added(marker["counts"] for marker in markers)
 
 
 def _sources(store: Store, buckets: Sequence[str]) -> dict[str, Any]:
@@ -301,33 +300,30 @@ def card(dataset: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _captions(stages: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How many captions were reworded, what was refused, what sources claim and labels deny."""
-    composed, reworded, kept = (
-        stages.get(name, {}) for name in ("caption", "paraphrase", "distinct")
-    )
+def _captions(stages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many captions were reworded, what was refused, and what sources claim that labels
+    deny.
+    """
+    composed = CaptionCounts.model_validate(stages.get("caption", {}))
+    reworded = ParaphraseCounts.model_validate(stages.get("paraphrase", {}))
+    distinct = DistinctCounts.model_validate(stages.get("distinct", {}))
+    dropped = {
+        "meaning": distinct.dropped_meaning,
+        "near_duplicate": distinct.dropped_near_duplicate,
+    }
     rows = [
-        ("control captions", reworded.get("controls", 0)),
-        ("rewordings kept", kept.get("kept", 0)),
-        *((f"rewordings refused: {name}", count) for name, count in _named(reworded, "refused_")),
-        *((f"rewordings dropped: {name}", count) for name, count in _named(kept, "dropped_")),
-        ("captions that no model reworded", reworded.get("unanswered", 0)),
+        ("control captions", reworded.controls),
+        ("rewordings kept", distinct.kept),
+        *((f"rewordings refused: {name}", count) for name, count in reworded.refused.ranked()),
+        *((f"rewordings dropped: {name}", count) for name, count in by_name(dropped)),
+        ("captions that no model reworded", reworded.unanswered),
         *(
             (f"sources that contradict their {name} label", count)
-            for name, count in _named(composed, "source_contradicts_")
+            for name, count in by_name(composed.source_contradicts)
         ),
     ]
     shown = [f"| {name} | {count} |" for name, count in rows if count]
     return ["", "## Captions", "", "| | count |", "|---|---:|", *shown] if shown else []
-
-
-def _named(counts: Mapping[str, int], prefix: str) -> list[tuple[str, int]]:
-    found = (
-        (name.removeprefix(prefix).replace("_", " "), count)
-        for name, count in counts.items()
-        if name.startswith(prefix)
-    )
-    return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
 def _source_licences(licences: Mapping[str, Any]) -> list[str]:

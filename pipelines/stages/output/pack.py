@@ -267,7 +267,7 @@ def _ledger(
 STAGE: Final = Stage(
     "pack",
     "shards",
-    5,
+    6,
     ("vary", "pack"),
     ("clips", "annotations", "verdicts", "variants", "captions", "paraphrases", "texts"),
     pack_bucket,

@@ -11,6 +11,7 @@ from pipelines.stages.texts import gather_vocabulary
 from pipelines.stages.texts.embed_vocabulary import FOLDER as VECTORS
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.store import Store
+from schemas.counts import PseudoLabelCounts, by_name
 from schemas.recipe import Recipe
 
 
@@ -46,17 +47,20 @@ def account_lines(dataset: Mapping[str, Any]) -> list[str]:
     said, stages = dataset.get("pseudo_labels") or {}, dataset["stages"]
     if not said:
         return []
-    near, labels, match = (stages.get(name, {}) for name in ("near", "label", "match"))
+    near, match = (stages.get(name, {}) for name in ("near", "match"))
+    labels = PseudoLabelCounts.model_validate(stages.get("label", {}))
     rows = [
-        ("samples with labels", labels.get("labelled", 0)),
-        ("sentences", labels.get("long_labels", 0)),
-        ("tags", labels.get("short_labels", 0)),
+        ("samples with labels", labels.labelled),
+        ("sentences", labels.long_labels),
+        ("tags", labels.short_labels),
         ("texts to choose from", said.get("texts", 0)),
         ("clips that are a copy of another", near.get("with_twin", 0)),
         ("of them with one in another split", near.get("across_splits", 0)),
-        *((f"candidates whose {name.removeprefix('unconfirmed_')} no label confirms", count)
-          for name, count in labels.items() if name.startswith("unconfirmed_")),
-    ]  # fmt: skip
+        *(
+            (f"candidates whose {name} no label confirms", count)
+            for name, count in by_name(labels.unconfirmed)
+        ),
+    ]
     embedder = said["embedder"]
     lines = [
         "",

@@ -11,13 +11,14 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Done, Job, Stage
 from pipelines.samples.moved_labels import labelled_samples
 from schemas.corpus import Captioned
+from schemas.counts import CaptionCount, CaptionCounts
 from schemas.identity import ClipKey
 
 
 def caption_bucket(job: Job) -> Done:
     """Captions of a bucket's samples, from the labels as they moved with the audio."""
     rows: list[Captioned] = []
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     metadata: dict[ClipKey, Metadata] = {}
     for sample, clip, labels in labelled_samples(job):
         if clip.clip_key not in metadata:
@@ -34,15 +35,14 @@ def caption_bucket(job: Job) -> Done:
         )
         rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
-        counts["uncaptioned"] += not composed.captions
         bucket.progress(sample.change.variant == "orig")
     file = job.store.write_records(f"captions/{job.bucket}.parquet", Captioned, rows)
+    uncaptioned = sum(not row.captions for row in rows)
     return Done(
-        [file],
-        {"samples": len(rows), **{name: count for name, count in sorted(counts.items()) if count}},
+        [file], CaptionCounts.of(counts, samples=len(rows), uncaptioned=uncaptioned).plain()
     )
 
 
 STAGE: Final = Stage(
-    "caption", "captions", 2, ("caption",), ("clips", "annotations", "variants"), caption_bucket
+    "caption", "captions", 3, ("caption",), ("clips", "annotations", "variants"), caption_bucket
 )

@@ -30,11 +30,12 @@ from pipelines.stages.texts import embed_paraphrases
 from pipelines.stages.texts.embed_paraphrases import Embedded
 from schemas.caption import Caption
 from schemas.corpus import Captioned
+from schemas.fact import Fact
 from schemas.identity import Bucket
 from schemas.recipe import CaptionRecipe, Writer
 
 FOLDER: Final = "texts"
-FactSet = frozenset[tuple[str, str]]
+FactSet = frozenset[Fact]
 
 
 class Index:
@@ -143,7 +144,7 @@ def chosen(
 
 
 def _facts(caption: Caption) -> FactSet:
-    return frozenset((fact.kind.value, fact.value) for fact in caption.facts)
+    return frozenset(fact.at(0) for fact in caption.facts)
 
 
 def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Done:
@@ -174,7 +175,7 @@ def _before(job: Job) -> str | None:
 STAGE: Final = Stage(
     "distinct",
     FOLDER,
-    1,
+    2,
     ("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),
     ("clips", PARAPHRASES, embed_paraphrases.FOLDER),
     distinct_bucket,

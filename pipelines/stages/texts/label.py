@@ -21,6 +21,8 @@ from pipelines.stages.labels.embed_audio import description, embedder_tools
 from pipelines.stages.texts import match_texts, text_frequencies
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
+from schemas.counts import PseudoLabelCounts
+from schemas.fact import FactKind
 from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched, PseudoLabel
 from schemas.recipe import Recipe
 from schemas.vocabulary import Form
@@ -34,6 +36,15 @@ class Weighed(NamedTuple):
     candidates: Mapping[str, tuple[Candidate, ...]]
     clips: Mapping[int, int]
     embedder: Description
+
+
+class Denied(NamedTuple):
+    """How many candidates, and how many captions of tags, state a fact that no label confirms, by
+    its kind.
+    """
+
+    candidates: Counter[FactKind]
+    tags: Counter[FactKind]
 
 
 def label_bucket(job: Job) -> Done:
@@ -51,25 +62,31 @@ def label_bucket(job: Job) -> Done:
         },
         description(job.recipe),
     )
-    counts: Counter[str] = Counter()
-    rows = [label_sample(sample, weighed, job.recipe, counts) for sample in labelled_samples(job)]
+    denied = Denied(Counter(), Counter())
+    rows = [label_sample(sample, weighed, job.recipe, denied) for sample in labelled_samples(job)]
     bucket.progress(len(bucket.read(job)))
-    counts.update(samples=len(rows), labelled=sum(bool(row.pseudo_labels) for row in rows))
+    forms = Counter(label.form for row in rows for label in row.pseudo_labels)
+    counts = PseudoLabelCounts(
+        samples=len(rows),
+        labelled=sum(bool(row.pseudo_labels) for row in rows),
+        long_labels=forms[Form.LONG],
+        short_labels=forms[Form.SHORT],
+        unconfirmed=dict(denied.candidates),
+        tags_refused=dict(denied.tags),
+    )
     file = job.store.write_records(f"{FOLDER}/{job.bucket}.parquet", Labelled, rows)
-    return Done([file], dict(sorted(counts.items())))
+    return Done([file], counts.plain())
 
 
 def label_sample(
-    sample: LabelledSample, weighed: Weighed, recipe: Recipe, counts: Counter[str]
+    sample: LabelledSample, weighed: Weighed, recipe: Recipe, denied: Denied
 ) -> Labelled:
     """A sample's labels: from each vocabulary as many as the recipe says, by its own draw."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
     for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
-        if denied := unconfirmed(
-            candidate.text, sample.labels, sample.varied.change, recipe.caption
-        ):
-            counts[f"unconfirmed_{denied}"] += 1
+        if kind := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
+            denied.candidates[kind] += 1
         else:
             by_vocabulary[candidate.vocabulary, candidate.form].append(candidate)
     chosen: list[Candidate] = []
@@ -81,8 +98,7 @@ def label_sample(
             number,
             generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"),
         )
-    counts.update(f"{candidate.form}_labels" for candidate in chosen)
-    captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, counts))
+    captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, denied.tags))
     return Labelled(
         sample_key=key,
         pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen),
@@ -116,7 +132,7 @@ def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
 
 
 def _tags(
-    sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, counts: Counter[str]
+    sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, denied: Counter[FactKind]
 ) -> list[Caption]:
     """Tags and metadata in an order of their own, joined to captions of equal length; what reads
     like an unconfirmed claim is left out.
@@ -135,8 +151,8 @@ def _tags(
     for text in equal_chunks(
         [unique[place] for place in order], recipe.label.max_tokens, minilm.tokens
     ):
-        if denied := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
-            counts[f"tags_refused_{denied}"] += 1
+        if kind := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
+            denied[kind] += 1
         else:
             captions.append(captioned(text, CaptionKind.TAGS))
     return captions
@@ -154,7 +170,7 @@ def tools(recipe: Recipe) -> dict[str, str]:
 STAGE: Final = Stage(
     "label",
     FOLDER,
-    1,
+    2,
     (
         "label.long_labels",
         "label.short_labels",

@@ -14,6 +14,7 @@ from pipelines.engine.stage import Done, Job, Stage
 from pipelines.paraphrasing.by_model import paraphrase_together
 from pipelines.paraphrasing.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.paraphrasing.work import FOLDER, Work, publish, works
+from schemas.counts import Refusal
 from schemas.recipe import Recipe, Writer
 
 
@@ -31,11 +32,11 @@ def by_rules(work: Work, count: int, seed: int) -> Rewording:
     """Up to `count` rewordings of a caption that state what it states, in the order in which they
     were drawn.
     """
-    refused: Counter[str] = Counter()
+    refused: Counter[Refusal] = Counter()
     landed = []
     for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
         found = faults(text, work.control, work.labels)
-        refused.update(f"{fault.reason}_{fault.kind}".rstrip("_") for fault in found)
+        refused.update(fault.refusal for fault in found)
         if not found:
             landed.append(landed_caption(text, work.control, ""))
     return Rewording(tuple(landed), refused)
@@ -53,7 +54,7 @@ def tools(recipe: Recipe) -> Mapping[str, str]:
 STAGE: Final = Stage(
     "paraphrase",
     FOLDER,
-    2,
+    3,
     (
         "caption.paraphraser",
         "caption.paraphrases",

@@ -258,7 +258,7 @@ def test_sentences_and_facts_of_any_text(text: str) -> None:
     assert len(plain) <= MAX_CHARS
     assert clean_text(plain) == plain
     assert not plain or plain.isprintable()
-    assert all(fact.value for fact in parse_facts(text))
+    assert all(fact.text for fact in parse_facts(text))
     read = captioned(plain, CaptionKind.SOURCE)
     assert all(0 <= fact.sentence < len(read.sentences) for fact in read.facts)
     assert Caption.model_validate_json(read.model_dump_json()) == read

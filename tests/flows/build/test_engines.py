@@ -166,7 +166,7 @@ def test_shares_taken_side_by_side_by_commands_give_the_same_bytes(
             shares = (
                 [[]]
                 if step in WHOLE_STEPS
-                else [["--slice", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
+                else [["--share", f"{number}/{SHARES}"] for number in range(1, SHARES + 1)]
             )
             for process in [_step(step, out, lock.environment(), options) for options in shares]:
                 building.finish(process)
@@ -177,7 +177,7 @@ def _step(
     name: str, out: Path, environment: dict[str, str], options: list[str]
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "step", name, "--out", str(out), *options],
+        [sys.executable, "-m", "flows.cli", "step", str(out), name, *options],
         cwd=building.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -134,7 +134,7 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
     )
     begin([str(tmp_path)], str(build), load_recipe(None, ["filter.words=['shrill']"]))
     told = json.loads(
-        run("shards", "export", build, "--to", tmp_path / "parts", "--parts", "--json")
+        run("shards", "export", build, "--out", tmp_path / "parts", "--parts", "--json")
     )
     assert told["rows"] == {
         "TrainA": 1,
@@ -147,13 +147,13 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
     }
     assert told["skipped"]["TestA"] == {"no_counterpart": 2}
     shown = run(
-        "shards", "export", build, "--to", tmp_path / "parts", "--parts", "--force"
+        "shards", "export", build, "--out", tmp_path / "parts", "--parts", "--force"
     ).splitlines()
     assert shown[0].split() == ["TrainA", "1", "rows"]
     assert shown[5].split() == ["TestA", "2", "rows,", "2", "skipped:", "no_counterpart"]
     assert shown[7] == f"5 samples read; written to {tmp_path / 'parts'}"
     with pytest.raises(UsageError, match="leave out --split"):
-        run("shards", "export", build, "--to", tmp_path / "parts", "--parts", "--split", "test")
+        run("shards", "export", build, "--out", tmp_path / "parts", "--parts", "--split", "test")
 
 
 def test_noise2music_gives_clips_at_two_rates_with_the_curated_ones_marked(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ labels.
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 
 from flows.build.local import build
 from pipelines.beam.options import Engine
+from schemas.fact import BpmFact, ChordsFact, FactBase, KeyFact, read_fact
 from schemas.sample import sample_features
 from tests.conftest import SMALL, Built
 
@@ -61,5 +63,25 @@ def test_datasets_reads_samples_with_empty_labels_first(
     ) == ([], [], None, [])
     assert last["key_label"]["mode"] in ("major", "minor")
     assert len(last["beats"]["times_s"]) >= 8
+    facts = [
+        fact for row in found for caption in row["json"]["captions"] for fact in caption["facts"]
+    ]
+    for kind, field, value in (
+        (BpmFact, "bpm", float),
+        (KeyFact, "mode", str),
+        (ChordsFact, "chords", list),
+    ):
+        of_kind = [fact for fact in facts if fact["kind"] == kind.model_fields["kind"].default]
+        assert of_kind
+        assert all(isinstance(fact[field], value) for fact in of_kind)
+        assert [read_fact(fact).model_dump(mode="json") for fact in of_kind] == [
+            _own(fact, kind) for fact in of_kind
+        ]
     heard = found[len(found) - 1]["flac"].get_all_samples()
     assert (heard.sample_rate, heard.data.shape) == (16_000, (1, 128_000))
+
+
+def _own(fact: dict[str, Any], kind: type[FactBase]) -> dict[str, Any]:
+    """A row without the columns of other kinds, which must be empty."""
+    assert all(value in (None, []) for name, value in fact.items() if name not in kind.model_fields)
+    return {name: fact[name] for name in kind.model_fields}

@@ -3,8 +3,6 @@ account of every text out.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from tests.support.llm_server import KEY, llm_server
+from tests.support.running import obbligato
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -43,7 +42,7 @@ def test_what_became_of_every_text_is_shown_and_each_row_has_its_source(
     tmp_path: Path, captions: Path
 ) -> None:
     out = tmp_path / "vocabulary.jsonl"
-    status, shown = run("--captions", captions, "--licence", "CC0-1.0", "--out", out)
+    status, shown = run(captions, "--licence", "CC0-1.0", "--out", out)
     assert status == 0
     assert [line.split() for line in shown.splitlines()] == [
         ["long", "short"],
@@ -72,7 +71,6 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
     out = tmp_path / "made" / "vocabulary.parquet"
     with llm_server(tmp_path / "server") as server:
         asked = [
-            "--captions",
             captions,
             "--titles",
             titles,
@@ -108,25 +106,18 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--out", "v.jsonl"), "name a table with --captions or --titles"),
-        (("--out", "v.jsonl", "--captions", "none.csv"), "none.csv does not exist"),
+        (("--out", "v.jsonl"), "name a table with captions, or one with --titles"),
+        (("--out", "v.jsonl", "none.csv"), "none.csv does not exist"),
         (
-            ("--out", "v.txt", "--captions", "caps.csv"),
+            ("--out", "v.txt", "caps.csv"),
             "v.txt: expected a name that ends in .parquet, .jsonl or .ndjson",
         ),
         (
-            ("--out", "v.jsonl", "--captions", "caps.csv", "--map", "words=x"),
+            ("--out", "v.jsonl", "caps.csv", "--map", "words=x"),
             "--map words=x: expected ours=theirs, where ours is",
         ),
         (
-            (
-                "--out",
-                "v.jsonl",
-                "--captions",
-                "caps.csv",
-                "--map=caption=x",
-                "--map=aspect_list=y",
-            ),
+            ("--out", "v.jsonl", "caps.csv", "--map=caption=x", "--map=aspect_list=y"),
             "no row has text in a column x or y",
         ),
         (
@@ -134,7 +125,7 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
             "no row has a name in a column title or artist or album; name yours",
         ),
         (
-            ("--out", "caps.jsonl", "--captions", "caps.csv"),
+            ("--out", "caps.jsonl", "caps.csv"),
             "caps.jsonl exists: name another file, or --force to replace it",
         ),
     ],
@@ -143,24 +134,31 @@ def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "caps.jsonl").write_text("")
-    command = [
-        sys.executable,
-        "-c",
-        "from flows.cli import main; main()",
-        "captions",
-        "vocabulary",
-        *arguments,
-    ]
-    repository = Path(__file__).parents[3]
-    ended = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(repository)},
-        check=False,
-    )
+    ended = obbligato("captions", "vocabulary", *arguments, cwd=tmp_path)
     assert ended.returncode in (1, 2)
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert captions.exists()
+
+
+def test_facts_that_a_text_states_are_printed_in_the_form_of_a_sample(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("Chords: Am – F – C.\n")
+    result = CliRunner().invoke(
+        app,
+        ["captions", "facts", "A waltz. It is in F# minor.", "--file", str(file)],
+        catch_exceptions=False,
+    )
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {
+            "text": "A waltz. It is in F# minor.",
+            "facts": [
+                {"kind": "meter", "sentence": 0, "beats_per_bar": 3},
+                {"kind": "key", "sentence": 1, "tonic": 6, "mode": "minor"},
+            ],
+        },
+        {
+            "text": "Chords: Am – F – C.",
+            "facts": [{"kind": "chords", "sentence": 0, "chords": ["A:min", "F:maj", "C:maj"]}],
+        },
+    ]

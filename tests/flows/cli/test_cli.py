@@ -15,16 +15,7 @@ from schemas.recipe import EncodeRecipe, Recipe
 from tests.conftest import Built
 from tests.flows.build.test_growth import Corpus
 from tests.support.building import ROOT
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.support.running import obbligato as run
 
 
 def test_the_printed_recipe_reads_back_as_the_default() -> None:
@@ -114,7 +105,7 @@ def test_encode_puts_latents_into_the_shards_of_a_build_and_its_recipe_keeps_the
         str(corpus.out),
         "--codec",
         "tests.pipelines.codecs.level",
-        "--source",
+        "--weights",
         "1.0",
         "--set",
         "encode.batch=2",

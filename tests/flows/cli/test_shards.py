@@ -156,13 +156,13 @@ def test_verify_is_one_ok_line_or_a_line_per_problem(build: Path, tmp_path: Path
 
 
 def test_extract_and_export_write_files_and_say_so(build: Path, tmp_path: Path) -> None:
-    assert run("extract", build, "--to", tmp_path / "out") == (
+    assert run("extract", build, "--out", tmp_path / "out") == (
         0,
         f"4 files written to {tmp_path}/out\n",
     )
     assert (tmp_path / f"out/{KEY}.flac").exists()
     assert run(
-        "export", build, "--to", tmp_path / "rows.jsonl", "--split", "train", "--dataset", "mine"
+        "export", build, "--out", tmp_path / "rows.jsonl", "--split", "train", "--dataset", "mine"
     ) == (
         0,
         f"2 rows written to {tmp_path}/rows.jsonl\n",
@@ -176,7 +176,7 @@ def test_extract_and_export_write_files_and_say_so(build: Path, tmp_path: Path) 
 def test_export_with_problems_has_exit_status_1_and_lists_them(tmp_path: Path) -> None:
     build = write_build(tmp_path, our_sample())
     write_shard(build / "shards/x.tar", foreign("0"))
-    code, out = run("export", build / "shards", "--to", tmp_path / "rows.jsonl", "--json")
+    code, out = run("export", build / "shards", "--out", tmp_path / "rows.jsonl", "--json")
     told = json.loads(out)
     assert (code, told["rows"], [problem["code"] for problem in told["problems"]]) == (
         1,

@@ -21,6 +21,7 @@ from flows.deployments.pipeline import with_latents
 from flows.deployments.train import train_model
 from flows.errors import UsageError
 from flows.launchers import Launching
+from flows.models.evaluation import evaluation_choice
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.flows.build.test_growth import PLAIN, Corpus
 from tests.support.building import ROOT
@@ -31,7 +32,7 @@ from training.run.presets import ready_recipe
 
 TRAINING = (*SETTINGS, "run.steps=4", "sampling.steps=2")
 LABELS = [f"annotate.{what}=tests.support.plain_annotator" for what in ("beats", "chords", "key")]
-EVALUATION = ["--prompts=2", "--no-swaps", *(f"--set={setting}" for setting in LABELS)]
+EVALUATION = ["prompts=2", "swaps=false", *LABELS]
 
 
 def parameters(shards: Path, out: Path, steps: int, checkpoint_every: int = 10) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def test_music_becomes_a_model_that_was_measured(server: Server, music: Corpus) 
         "out": str(music.out),
         "recipe": PLAIN.model_dump(mode="json"),
         "settings": list(TRAINING),
-        "evaluation": EVALUATION,
+        "evaluation": evaluation_choice(EVALUATION).model_dump(mode="json"),
     }
     with worker(server, OMP_NUM_THREADS="1"):
         run = server.run("pipeline/pipeline", **given)

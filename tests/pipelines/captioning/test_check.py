@@ -3,10 +3,11 @@
 import pytest
 
 from pipelines.captioning.check import contradiction, disagree
-from schemas.caption import Fact, FactKind
 from schemas.chord import NO_CHORD
+from schemas.fact import Fact
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
+from tests.support.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 SEGMENTS = tuple(
@@ -33,7 +34,7 @@ EMPTY = Labels(
 
 def fact(text: str) -> Fact:
     kind, _, value = text.partition("=")
-    return Fact(kind=FactKind(kind), value=value, sentence=0)
+    return fact_of(kind, value)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,14 @@ from pipelines.captioning.sentences import (
     rounds_of,
 )
 from pipelines.captioning.splitting import split_sentences
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change
+from schemas.counts import CaptionCount, CaptionEvent
+from schemas.fact import Fact, FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
+from tests.support.fact_forms import fact_of
 
 KEY = "00112233445566aa-0-10000-orig"
 ONE_OF_EACH = CaptionRecipe(sentences=(0, 0, 0, 0, 1), chord_times_share=0)
@@ -57,7 +60,7 @@ def of_kind(made: Captioned, kind: CaptionKind) -> list[Caption]:
 
 
 def stated_by(caption: Caption) -> set[tuple[str, str]]:
-    return {(fact.kind.value, fact.value) for fact in caption.facts}
+    return {(fact.kind.value, fact.text) for fact in caption.facts}
 
 
 def test_a_control_caption_is_the_source_and_what_the_labels_say() -> None:
@@ -112,7 +115,7 @@ def test_sentences_and_facts_of_every_caption_are_exact(change: Change) -> None:
             )
             for fact in caption.facts:
                 assert (
-                    fact.kind not in GIVEN or fact.value in caption.sentences[fact.sentence].lower()
+                    fact.kind not in GIVEN or fact.text in caption.sentences[fact.sentence].lower()
                 )
 
 
@@ -126,7 +129,7 @@ def test_half_of_the_control_captions_name_instruments_and_half_moods_before_the
         named.update(kind for kind in GIVEN if kind in places)
         own = [place for kind, place in places.items() if kind not in GIVEN]
         assert all(0 < places[kind] < min(own) for kind in GIVEN if kind in places)
-        assert {fact.value for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (
+        assert {fact.text for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (
             set(),
             {"piano", "drums"},
         )
@@ -154,9 +157,7 @@ def sequence(*names: str, length_s: float = 1.0) -> Labels:
     return labels().replaced(chords=labels().chords.replaced(segments=segments))
 
 
-def chord_sentences(
-    found: Labels, recipe: CaptionRecipe
-) -> list[tuple[str, tuple[tuple[FactKind, str], ...]]]:
+def chord_sentences(found: Labels, recipe: CaptionRecipe) -> list[tuple[str, tuple[Fact, ...]]]:
     rng = np.random.default_rng(0)
     return [control_sentence(Attribute.CHORDS, found, recipe, rng)[1:] for _ in range(300)]
 
@@ -167,7 +168,7 @@ def test_two_of_three_repeated_progressions_are_named_as_repeats_of_the_whole_as
         CaptionRecipe(chord_times_share=0),
     )
     assert {facts for _, facts in made} == {
-        ((FactKind.CHORDS, "A:min F:maj C:maj A:min F:maj C:maj"),)
+        (fact_of("chords", "A:min F:maj C:maj A:min F:maj C:maj"),)
     }
     assert sum(text.count("Am") == 1 for text, _ in made) / 300 == pytest.approx(2 / 3, abs=0.1)
 
@@ -203,8 +204,8 @@ def test_starts_are_given_by_the_recipes_share_to_a_tenth_of_a_second() -> None:
         sequence("A:min", "A:min", "N", "F:maj", length_s=1.26),
         CaptionRecipe(chord_times_share=0.25),
     )
-    timed = [facts for _, facts in made if facts[0][0] is FactKind.TIMED_CHORDS]
-    assert set(timed) == {((FactKind.TIMED_CHORDS, "A:min@0 F:maj@3.8"),)}
+    timed = [facts for _, facts in made if facts[0].kind is FactKind.TIMED_CHORDS]
+    assert set(timed) == {(fact_of("timed_chords", "A:min@0 F:maj@3.8"),)}
     assert len(timed) / 300 == pytest.approx(0.25, abs=0.08)
 
 
@@ -212,7 +213,9 @@ def test_starts_are_given_by_the_recipes_share_to_a_tenth_of_a_second() -> None:
     "found", [sequence("A", "F", length_s=0.19), sequence(*"ABCDEFGAB"), sequence("A", "A")]
 )
 def test_no_starts_of_many_or_very_short_chords_or_of_one(found: Labels) -> None:
-    kinds = {facts[0][0] for _, facts in chord_sentences(found, CaptionRecipe(chord_times_share=1))}
+    kinds = {
+        facts[0].kind for _, facts in chord_sentences(found, CaptionRecipe(chord_times_share=1))
+    }
     assert kinds == {FactKind.CHORDS}
 
 
@@ -265,8 +268,14 @@ def test_a_control_sentence_that_the_source_contradicts_is_left_out_and_counted(
     assert control.text.startswith("A slow waltz in a minor key. ")
     assert {kind for kind, _ in stated_by(control)} == {"tempo_word", "meter", "key", "chords"}
     assert made.counts == {
-        **{f"source_contradicts_{what}": 1 for what in ("tempo", "meter", "key")},
-        **{f"control_left_out_{what}": 1 for what in ("tempo", "meter", "key")},
+        **{
+            CaptionCount(CaptionEvent.SOURCE_CONTRADICTS, what): 1
+            for what in ("tempo", "meter", "key")
+        },
+        **{
+            CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, what): 1
+            for what in ("tempo", "meter", "key")
+        },
     }
 
 
@@ -281,7 +290,7 @@ def test_a_volume_variant_says_so_beside_the_drawn_sentences() -> None:
     )
     [control] = of_kind(made, CaptionKind.CONTROL)
     assert stated_by(control) == {("dynamics", "crescendo")}
-    assert made.counts == {"dropped_dynamics": 1}
+    assert made.counts == {CaptionCount(CaptionEvent.DROPPED, "dynamics"): 1}
 
 
 def test_a_volume_that_falls_is_a_decrescendo() -> None:
@@ -310,7 +319,10 @@ def test_a_source_that_speed_leaves_empty_is_absent() -> None:
     )
     assert not of_kind(made, CaptionKind.SOURCE)
     assert of_kind(made, CaptionKind.CONTROL)
-    assert made.counts == {"dropped_tempo_word": 1, "source_dropped": 1}
+    assert made.counts == {
+        CaptionCount(CaptionEvent.DROPPED, "tempo_word"): 1,
+        CaptionCount(CaptionEvent.SOURCE_DROPPED): 1,
+    }
 
 
 def test_the_source_is_never_reworded_only_moved_as_a_whole() -> None:

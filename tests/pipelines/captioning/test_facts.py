@@ -9,7 +9,7 @@ from pipelines.captioning.splitting import clean_text, split_sentences
 
 
 def read(sentence: str) -> list[str]:
-    return [f"{kind}={value}" for kind, value in stated(sentence)]
+    return [f"{fact.kind}={fact.text}" for fact in stated(sentence)]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_one_sentence_may_state_several_facts_and_each_has_its_sentence() -> Non
     facts = parse_facts(
         "A flute plays. A slow waltz in B♭ major at 84 BPM with the chords B♭, E♭ and F7."
     )
-    assert [(fact.kind.value, fact.value, fact.sentence) for fact in facts] == [
+    assert [(fact.kind.value, fact.text, fact.sentence) for fact in facts] == [
         ("bpm", "84", 1),
         ("tempo_word", "slow", 1),
         ("meter", "3", 1),

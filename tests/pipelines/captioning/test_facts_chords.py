@@ -6,7 +6,7 @@ from pipelines.captioning.facts import mentions, stated
 
 
 def read(sentence: str) -> list[str]:
-    return [f"{kind}={value}" for kind, value in stated(sentence)]
+    return [f"{fact.kind}={fact.text}" for fact in stated(sentence)]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 import pytest
 
-from pipelines.captioning.judging import Reason, faults
+from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import captioned
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
+from schemas.counts import Reason
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
+from tests.support.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
 HEARD = (("A:min", 0.0), ("F:maj", 2.5), ("C:maj", 5.0), ("G:maj", 7.5))
@@ -39,13 +42,13 @@ SOURCE = (
 
 def source(text: str, *more: tuple[FactKind, str]) -> Caption:
     plain = captioned(text, CaptionKind.CONTROL)
-    given = tuple(Fact(kind=kind, value=value, sentence=0) for kind, value in more)
+    given = tuple(fact_of(kind, value) for kind, value in more)
     return plain.model_copy(update={"facts": plain.facts + given})
 
 
 def judged(text: str, of: Caption | str = SOURCE, labels: Labels = FULL) -> list[str]:
     of = source(of) if isinstance(of, str) else of
-    return [" ".join(part for part in fault if part) for fault in faults(text, of, labels)]
+    return [fault.text for fault in faults(text, of, labels)]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from pipelines.captioning.metadata import (
 )
 from pipelines.captioning.splitting import split_sentences
 from pipelines.labels.transform import sped_up, transposed
-from schemas.caption import Caption, CaptionKind, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
+from schemas.counts import CaptionCount, CaptionEvent
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
@@ -46,7 +48,7 @@ def read(value: object, **columns: str) -> Metadata:
 
 
 def prompts(found: Labels, count: int = 400) -> list[Caption]:
-    rng, counts = np.random.default_rng(0), Counter[str]()
+    rng, counts = np.random.default_rng(0), Counter[CaptionCount]()
     made = [
         prompt
         for _ in range(count)
@@ -100,13 +102,13 @@ def test_items_that_state_something_about_the_labels_are_dropped_and_counted(
 ) -> None:
     found = read([item, "calm"])
     assert found.moods == ("calm",)
-    assert found.counts == ((f"metadata_dropped_{kind}", 1),)
+    assert found.counts == ((CaptionCount(CaptionEvent.METADATA_DROPPED, kind), 1),)
 
 
 def test_no_more_than_twelve_items_are_kept_each_once() -> None:
     found = read([f"mood {chr(97 + place)}" for place in range(20)] + ["Mood A"])
     assert len(found.moods) == MAX_ITEMS
-    assert found.counts == (("metadata_dropped_too_many", 8),)
+    assert found.counts == ((CaptionCount(CaptionEvent.METADATA_DROPPED, "too_many"), 8),)
 
 
 def test_columns_are_those_that_the_recipe_names_and_genres_also_the_sources_own() -> None:
@@ -134,7 +136,7 @@ def test_a_prompt_states_exactly_the_facts_that_it_carries() -> None:
             prompt.text
         )
         named = {item for item in (*FULL.instruments, *FULL.moods) if item in prompt.text.lower()}
-        assert named == {fact.value for fact in prompt.facts if fact.kind in GIVEN}
+        assert named == {fact.text for fact in prompt.facts if fact.kind in GIVEN}
         assert named or "jazz" in prompt.text.lower()
 
 
@@ -161,7 +163,7 @@ def test_prompts_vary_in_form_order_fields_and_case() -> None:
 
 def test_a_variants_prompts_name_its_own_tempo_and_key() -> None:
     values = {
-        (fact.kind, fact.value)
+        (fact.kind, fact.text)
         for prompt in prompts(transposed(sped_up(labels(), 1.25), 2))
         for fact in prompt.facts
     }
@@ -177,7 +179,7 @@ def test_labels_below_the_gate_are_not_named() -> None:
 
 def test_items_that_together_claim_something_are_left_out_and_counted() -> None:
     odd = Metadata(moods=("calm", "dr"))
-    counts: Counter[str] = Counter()
+    counts: Counter[CaptionCount] = Counter()
     made = [
         metadata_sentences(
             odd, CaptionRecipe(metadata_share=1), np.random.default_rng(seed), counts
@@ -189,4 +191,8 @@ def test_items_that_together_claim_something_are_left_out_and_counted() -> None:
         for sentences in made
         for sentence in sentences
     )
-    assert counts["control_left_out_moods"] == sum(not sentences for sentences in made) > 0
+    assert (
+        counts[CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, "moods")]
+        == sum(not sentences for sentences in made)
+        > 0
+    )

@@ -5,7 +5,12 @@ import pytest
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.moving import moved_text
 from schemas.corpus import Change
+from schemas.counts import CaptionCount, CaptionEvent
 from schemas.pitch import Key
+
+
+def dropped(kind: str) -> CaptionCount:
+    return CaptionCount(CaptionEvent.DROPPED, kind)
 
 
 def pitched(semitones: int) -> Change:
@@ -51,14 +56,14 @@ def test_speed_drops_tempo_words_and_times_past_the_end_but_keeps_the_rest() -> 
     text = "A flute plays. The tempo is slow. It is a waltz. A bell rings at 9 seconds."
     moved = moved_text(text, sped(0.8), 10.0)
     assert moved.text == "A flute plays. It is a waltz."
-    assert moved.counts == {"dropped_tempo_word": 1, "dropped_time": 1}
-    assert [(fact.value, fact.sentence) for fact in moved.facts] == [("3", 1)]
+    assert moved.counts == {dropped("tempo_word"): 1, dropped("time"): 1}
+    assert [(fact.text, fact.sentence) for fact in moved.facts] == [("3", 1)]
 
 
 def test_volume_drops_claims_about_dynamics_only() -> None:
     change = Change(variant="v1", gain_start=0.2)
     moved = moved_text("A slow song at 60 BPM. It fades out at 8 seconds.", change, 10.0)
-    assert (moved.text, moved.counts) == ("A slow song at 60 BPM.", {"dropped_dynamics": 1})
+    assert (moved.text, moved.counts) == ("A slow song at 60 BPM.", {dropped("dynamics"): 1})
 
 
 def test_the_original_stays_as_it_is() -> None:
@@ -82,14 +87,14 @@ def test_every_key_and_its_chords_move_up_and_back_to_the_same_facts(
         f"and {key.transposed(2).tonic_name}m7b5."
     )
     up = moved_text(text, pitched(semitones), 10.0)
-    assert up.facts[0].value == key.transposed(semitones).name
+    assert up.facts[0].text == key.transposed(semitones).name
     assert moved_text(up.text, pitched(-semitones), 10.0).facts == parse_facts(text)
 
 
 @pytest.mark.parametrize("change", [pitched(2), sped(0.9)])
 def test_chords_with_their_starts_are_dropped_where_either_moves(change: Change) -> None:
     moved = moved_text("A flute plays. The chords are Am at 0 s and F at 2.5 s.", change, 10.0)
-    assert (moved.text, moved.counts) == ("A flute plays.", {"dropped_timed_chords": 1})
+    assert (moved.text, moved.counts) == ("A flute plays.", {dropped("timed_chords"): 1})
 
 
 def test_chords_with_their_starts_stay_where_only_the_volume_changes() -> None:
@@ -101,6 +106,6 @@ def test_chords_with_their_starts_stay_where_only_the_volume_changes() -> None:
 def test_rounds_move_with_their_chords() -> None:
     moved = moved_text("The chords Am, F, C, G are played twice.", pitched(2), 10.0)
     assert moved.text == "The chords Bm, G, D, A are played twice."
-    assert [fact.value for fact in moved.facts] == [
+    assert [fact.text for fact in moved.facts] == [
         "B:min G:maj D:maj A:maj B:min G:maj D:maj A:maj"
     ]

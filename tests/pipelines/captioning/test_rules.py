@@ -39,7 +39,7 @@ def control(seed: int, *sources: str, change: Change = Change(), bpm: float = 12
 
 
 def stated_by(caption: Caption) -> set[tuple[str, str]]:
-    return {(fact.kind.value, fact.value) for fact in caption.facts}
+    return {(fact.kind.value, fact.text) for fact in caption.facts}
 
 
 @pytest.mark.parametrize(

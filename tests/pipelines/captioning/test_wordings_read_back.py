@@ -4,24 +4,25 @@ import numpy as np
 import pytest
 
 from pipelines.captioning.facts import stated
-from pipelines.captioning.mention import write_number
 from pipelines.captioning.recognising import GIVEN_BANKS, JOINTS, joined, own_parts, recognised
 from pipelines.captioning.slots import COUNTS, ROUND_TIMES, Slots, fill
 from pipelines.captioning.splitting import split_sentences
 from pipelines.captioning.tempo_words import METRONOME, tempo_word
 from pipelines.captioning.wordings import WORDINGS
-from schemas.caption import FactKind
 from schemas.chord import Chord, ChordQuality
+from schemas.fact import Fact, FactKind, write_number
 from schemas.pitch import Key, Mode, pretty
+from tests.support.fact_forms import fact_of
 
 KEYS = [Key(tonic=tonic, mode=mode) for tonic in range(12) for mode in Mode]
 
 
 def reads_as(bank: str, slots: Slots, *facts: tuple[FactKind, str]) -> None:
+    expected = tuple(fact_of(kind, words) for kind, words in facts)
     for wording in WORDINGS[bank]:
         text = fill(wording, slots)
         assert split_sentences(text) == (text,)
-        assert stated(text) == facts, text
+        assert stated(text) == expected, text
         assert recognised(text) == (bank, slots), text
 
 
@@ -175,11 +176,15 @@ def test_two_sentences_joined_state_what_each_of_them_states(joint: str) -> None
             if not text or attribute_of(bank) == attribute_of(other_bank):
                 continue
             assert split_sentences(text) == (text,)
-            assert sorted(stated(text)) == sorted(stated(one) + stated(other)), text
+            assert in_order(stated(text)) == in_order(stated(one) + stated(other)), text
             assert [(part.bank, part.text) for part in own_parts(text)] == [
                 (bank, one),
                 (other_bank, other),
             ], text
+
+
+def in_order(facts: tuple[Fact, ...]) -> list[tuple[FactKind, str]]:
+    return sorted((one.kind, one.text) for one in facts)
 
 
 def attribute_of(bank: str) -> str:
@@ -200,7 +205,7 @@ def test_instruments_and_moods_are_recognised_by_the_facts_that_come_with_them()
             for items in (("piano",), ("warm pads", "drums"), ("calm", "r&b", "80s")):
                 text = fill(wording, Slots(items=items))
                 assert stated(text) == ()
-                [part] = own_parts(text, tuple((kind, item) for item in items))
+                [part] = own_parts(text, tuple(fact_of(kind, item) for item in items))
                 assert (part.bank, part.slots.items) == (bank, items)
                 assert not own_parts(text)
 

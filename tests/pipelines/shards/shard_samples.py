@@ -10,11 +10,13 @@ import numpy as np
 import soundfile
 
 from pipelines.storage.tar import TarWriter
-from schemas.caption import Caption, CaptionKind, Fact, FactKind
+from schemas.caption import Caption, CaptionKind
 from schemas.controls import Controls
 from schemas.corpus import Change, Source
+from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.sample import Sample
+from tests.support.fact_forms import fact_of
 
 RATE_HZ = 8000
 CLIP = "00112233445566aa-0-2000"
@@ -53,11 +55,9 @@ def our_sample(variant: str = "orig", **fields: object) -> Sample:
         "It runs at 120 BPM.",
     )
     facts = (
-        Fact(kind=FactKind.DYNAMICS, value="crescendo", sentence=1),
-        Fact(kind=FactKind.KEY, value="A minor", sentence=2),
-        Fact(kind=FactKind.METER, value="3", sentence=3),
-        Fact(kind=FactKind.BPM, value="120", sentence=4),
-    )
+        fact_of(FactKind.DYNAMICS, "crescendo", 1), fact_of(FactKind.KEY, "A minor", 2),
+        fact_of(FactKind.METER, "3", 3), fact_of(FactKind.BPM, "120", 4),
+    )  # fmt: skip
     captions = (
         Caption(
             text="A flute plays.", kind=CaptionKind.SOURCE, sentences=("A flute plays.",), facts=()

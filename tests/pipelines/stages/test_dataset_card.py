@@ -137,12 +137,11 @@ def test_few_licences_have_no_others(tmp_path: Path) -> None:
 
 def test_the_card_says_what_was_reworded_refused_and_contradicted() -> None:
     stages = {
-        "caption": {"samples": 9, "source_contradicts_tempo": 2},
+        "caption": {"samples": 9, "source_contradicts": {"tempo": 2}},
         "paraphrase": {
             "controls": 8,
             "landed": 7,
-            "refused_lost_key": 1,
-            "refused_changed_timed_chords": 3,
+            "refused": {"facts": {"lost": {"key": 1}, "changed": {"timed_chords": 3}}},
         },
         "distinct": {"kept": 6, "dropped_near_duplicate": 1},
     }

@@ -23,6 +23,7 @@ from pipelines.paraphrasing.work import works
 from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
 from schemas.corpus import Captioned
+from schemas.counts import ParaphraseCounts, Reason, added
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.captioned_build import captioned_build
@@ -54,19 +55,16 @@ def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
             work = known[row.sample_key]
             for caption in row.captions:
                 assert faults(caption.text, work.control, work.labels) == ()
-                assert {(fact.kind, fact.value) for fact in caption.facts} == {
-                    (fact.kind, fact.value) for fact in work.control.facts
+                assert {(fact.kind, fact.text) for fact in caption.facts} == {
+                    (fact.kind, fact.text) for fact in work.control.facts
                 }
                 assert caption.writer == "gpt-4o-mini"
             out[row.sample_key] = tuple(caption.text for caption in row.captions)
     return out
 
 
-def counts(made: Together) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for row in made.buckets:
-        total.update(row.counts)
-    return total
+def counts(made: Together) -> ParaphraseCounts:
+    return ParaphraseCounts.model_validate(added(row.counts for row in made.buckets))
 
 
 def test_wrong_rewordings_are_asked_for_once_more_and_then_left_out(tmp_path: Path) -> None:
@@ -75,8 +73,10 @@ def test_wrong_rewordings_are_asked_for_once_more_and_then_left_out(tmp_path: Pa
         made = paraphrase_together(STAGE, jobs)
         answered = server.answered()
     total, texts = counts(made), landed(jobs)
-    assert total["controls"] == len(texts) == 60
-    assert total["landed"] == sum(map(len, texts.values())) == 120 - total["refused_too_few"]
+    assert total.controls == len(texts) == 60
+    assert (
+        total.landed == sum(map(len, texts.values())) == 120 - total.refused.texts[Reason.TOO_FEW]
+    )
     second = [
         json.loads(line["asked"])["refused"]
         for line in answered
@@ -199,7 +199,7 @@ def test_without_a_budget_nobody_is_asked_and_the_quote_is_said(tmp_path: Path) 
                 for job in jobs
             ],
         )
-        assert counts(made)["landed"] == 120
+        assert counts(made).landed == 120
         paid = Answers(store).spent
         assert paid == 0
         assert quote(store, recipe(server.url)).calls == 0
@@ -224,7 +224,7 @@ def test_a_caption_that_gives_orders_changes_only_its_own_rewording(tmp_path: Pa
     commanded = f"{3:016x}-0-10000-orig"
     assert found[commanded] == ()
     assert all(len(texts) == 2 for key, texts in found.items() if key != commanded)
-    assert counts(made)["refused_too_few"] == 2
+    assert counts(made).refused.texts[Reason.TOO_FEW] == 2
 
 
 def test_captions_that_nobody_answers_are_dead_with_a_reason_and_the_rest_goes_on(
@@ -234,7 +234,7 @@ def test_captions_that_nobody_answers_are_dead_with_a_reason_and_the_rest_goes_o
         jobs = captioned_build(str(tmp_path / "out"), recipe(server.url, attempts=1), TEXTS[:12])
         made = paraphrase_together(STAGE, jobs)
         dead = [row for job in jobs for row in read_dead(job, "paraphrases")]
-    assert len(dead) == counts(made)["unanswered"] > 0
+    assert len(dead) == counts(made).unanswered > 0
     assert {(row.code, row.message) for row in dead} == {
         ("refused", "the model refused: I cannot help with that.")
     }

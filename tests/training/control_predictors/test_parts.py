@@ -174,9 +174,11 @@ def test_text_is_trusted_only_where_songs_prove_it() -> None:
 def test_the_command_trains_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     shards, out = str(corpus(tmp_path / "shards")), str(tmp_path / "out")
     small = ["--set", "run.steps=2", "--set", "data.batch=4", "--set", "model.width=16"]
-    done = CliRunner().invoke(app, ["predictors", shards, "--out", out, *small])
+    done = CliRunner().invoke(app, ["train", "predictors", shards, "--out", out, *small])
     assert done.exit_code == 0, done.output
     assert "done: " in done.output
     assert (tmp_path / "out/checkpoints/step-00000002/state.json").exists()
-    wrong = CliRunner().invoke(app, ["predictors", shards, "--out", out, "--set", "run.stepz=2"])
+    wrong = CliRunner().invoke(
+        app, ["train", "predictors", shards, "--out", out, "--set", "run.stepz=2"]
+    )
     assert "run.stepz" in str(wrong.exception)

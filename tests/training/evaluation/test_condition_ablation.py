@@ -1,4 +1,4 @@
-"""Samples that cannot be used, when a model is asked what it heeds."""
+"""Samples that cannot be used, when conditions of a model are ablated."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.pipelines.shards.shard_samples import flac
 from tests.training.data.shards import told
 from tests.training.runs import corpus, recipe
 from training.errors import TrainingError
-from training.evaluation.condition_ablation import heeded
+from training.evaluation.condition_ablation import ablate_conditions
 from training.generation.generate import Player
 from training.run.loop import train
 
@@ -38,7 +38,7 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(tmp_path: Path) ->
     folder = tmp_path / "broken"
     folder.mkdir()
     with_broken(folder / "validation-00000.tar", whole=3)
-    found = heeded(player, str(folder), split=Split.VALIDATION, rounds=1)
+    found = ablate_conditions(player, str(folder), split=Split.VALIDATION, rounds=1)
     assert {(one.songs, one.unusable) for one in found} == {(3, 2)}
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -50,4 +50,4 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(tmp_path: Path) ->
             r"the first .*validation-00000.tar at byte 0: has no .flac"
         ),
     ):
-        heeded(player, str(whole), rounds=1)
+        ablate_conditions(player, str(whole), rounds=1)

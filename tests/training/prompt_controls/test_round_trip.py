@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.captioning.check import contradiction, heard_chords
 from pipelines.captioning.sentences import ControlSentence, draw_sentences
-from schemas.caption import Fact, FactKind
 from schemas.chord import Chord, ChordQuality
+from schemas.fact import ChordsFact, FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
@@ -65,22 +65,20 @@ def random_labels(draw: np.random.Generator) -> Labels:
 
 def agrees(sentence: ControlSentence, found: Asked, truth: Labels) -> None:
     """Each fact is true of what is asked for, and what was stated came from the caption."""
-    for kind, value in sentence.facts:
-        assert getattr(found.came, CONTROLS[kind]).source is Source.CAPTION, sentence.text
-        if kind is FactKind.CHORDS:  # goes on from the top where there is more time
-            stated, heard = value.split(), heard_chords(found.labels.chords)
-            again = [label for label, _ in groupby(islice(cycle(stated), 200))]
+    for fact in sentence.facts:
+        assert getattr(found.came, CONTROLS[fact.kind]).source is Source.CAPTION, sentence.text
+        if isinstance(fact, ChordsFact):  # goes on from the top where there is more time
+            heard = heard_chords(found.labels.chords)
+            again = [label for label, _ in groupby(islice(cycle(fact.chords), 200))]
             assert list(heard) == again[: len(heard)], sentence.text
-            assert len(heard) >= len(stated), sentence.text
+            assert len(heard) >= len(fact.chords), sentence.text
         else:
-            assert not contradiction(Fact(kind=kind, value=value, sentence=0), found.labels), (
-                sentence.text
-            )
-        if kind is FactKind.BPM:
+            assert not contradiction(fact, found.labels), sentence.text
+        if fact.kind is FactKind.BPM:
             assert found.labels.tempo.bpm == round(truth.tempo.bpm or 0)
-        if kind is FactKind.METER:
+        if fact.kind is FactKind.METER:
             assert found.labels.meter.beats_per_bar == truth.meter.beats_per_bar
-        if kind is FactKind.KEY:
+        if fact.kind is FactKind.KEY:
             assert (found.labels.key.tonic, found.labels.key.mode) == (
                 truth.key.tonic,
                 truth.key.mode,
@@ -105,8 +103,9 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         )
         for sentence in sentences:
             agrees(sentence, found, truth)
-        # the key and the chords were drawn apart
-        assert not [note for note in found.notes if "at odds" not in note], caption
-        told = {CONTROLS[kind] for sentence in sentences for kind, _ in sentence.facts}
+        assert not [note for note in found.notes if "at odds" not in note], (
+            caption
+        )  # the key and the chords were drawn apart
+        told = {CONTROLS[fact.kind] for sentence in sentences for fact in sentence.facts}
         for control in {"tempo", "meter", "key", "chords"} - told:
             assert getattr(found.came, control).source is not Source.CAPTION, caption

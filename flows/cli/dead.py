@@ -4,17 +4,19 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Inputs and samples that a build could not use.")
-Out = Annotated[str, typer.Argument(help="Folder or URL of a build.")]
+from flows.cli.options import Build, Json, JsonLines, Workers, print_build, watching
+from flows.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Look at what a build could not use, and do it again.")
 
 
 @app.command("ls")
 def list_dead(
-    out: Out,
+    build: Build,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="What the filter's rules rejected, too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    as_json: JsonLines = False,
 ) -> None:
     """List the dead: stage, code, figure, and where each came from."""
     from flows.screens.terminal import print_ledger
@@ -23,8 +25,8 @@ def list_dead(
     from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
-    check_files(Store(out))
-    rows = ledger_rows(Store(out), [Outcome.DEAD, *([Outcome.REJECTED] if rejected else [])])
+    check_files(Store(build))
+    rows = ledger_rows(Store(build), [Outcome.DEAD, *([Outcome.REJECTED] if rejected else [])])
     if as_json:
         for row in rows:
             typer.echo(row.model_dump_json())
@@ -34,39 +36,42 @@ def list_dead(
 
 @app.command()
 def show(
-    out: Out,
-    key: Annotated[str, typer.Argument(help="Key of an input or sample, or the start of one.")],
+    build: Build,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="Key of an input or sample, or the start of one.")
+    ],
+    as_json: JsonLines = False,
 ) -> None:
-    """Show every ledger row of a key, whole."""
-    from flows.errors import UsageError
+    """Show every ledger row of a key, whole: as indented JSON, or one JSON object a line."""
     from pipelines.reports.ledger import ledger_rows
     from pipelines.storage.store import Store
     from pipelines.trust.build_folder import check_files
     from schemas.corpus import Outcome
 
-    check_files(Store(out))
-    rows = [row for row in ledger_rows(Store(out), list(Outcome)) if row.key.startswith(key)]
+    check_files(Store(build))
+    rows = [row for row in ledger_rows(Store(build), list(Outcome)) if row.key.startswith(key)]
     if not rows:
-        raise UsageError(f"no ledger row of {out} has a key that starts with {key!r}")
+        raise UsageError(f"no ledger row of {build} has a key that starts with {key!r}")
     for row in rows:
-        typer.echo(row.model_dump_json(indent=1))
+        typer.echo(row.model_dump_json(indent=None if as_json else 1))
 
 
 @app.command()
 def retry(
-    out: Out,
+    build: Build,
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys as `dead ls` prints them; none for all.")
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys as `dead ls` prints them; none for all."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Do the dead again with the stored recipe and sources; their rows in the ledger are
     replaced.
     """
     from flows.build.local import retry as run_retry
-    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
 
-    with watching() as watch:
-        dataset = run_retry(out, keys or [], Engine(workers), watch)
-    print_dataset(dataset, out)
+    with watching(as_json) as watch:
+        dataset = run_retry(build, keys or [], Engine(workers), watch)
+    print_build(dataset, build, as_json)

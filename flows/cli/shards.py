@@ -9,28 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli.options import Force, Json, JsonLines, Target, split_names, written
+from flows.cli.renamed import Renamed
 from flows.errors import UsageError
-from schemas.identity import Split
 
 if TYPE_CHECKING:
     from pipelines.shards.find import Problem
+    from schemas.identity import Split
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
-Target = Annotated[
-    str,
-    typer.Argument(
-        help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 @app.command("ls")
-def list_shards(
-    target: Target,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
-) -> None:
+def list_shards(target: Target, as_json: JsonLines = False) -> None:
     """List shards: split, samples, hours, size, problems, and totals."""
     from flows.screens.shards import print_shards
     from flows.screens.terminal import console
@@ -51,7 +42,10 @@ def list_shards(
 def show(
     target: Target,
     key: Annotated[
-        str, typer.Argument(help="A sample's key, or the start of one; none for the first sample.")
+        str,
+        typer.Argument(
+            metavar="KEY", help="A sample's key, or the start of one; none for the first sample."
+        ),
     ] = "",
     as_json: Json = False,
     picture: Annotated[
@@ -145,13 +139,15 @@ def verify(target: Target, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Renamed)
 def extract(
     target: Target,
-    to: Annotated[str, typer.Option("--to", help="Folder or URL to write into.")],
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys, or starts of keys; none for all samples.")
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys, or starts of keys; none for all samples."),
     ] = None,
+    *,
+    out: Annotated[str, written("Folder or URL to write into.")],
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -160,22 +156,29 @@ def extract(
     from pipelines.shards.find import Problem, find_shards
 
     files, problems = [], []
-    for result in shard_extract.extract(find_shards(target), to, keys or [], force=force):
+    for result in shard_extract.extract(find_shards(target), out, keys or [], force=force):
         if isinstance(result, Problem):
             problems.append(result)
         else:
             files.append(result)
-    _tell({"to": to, "files": files}, f"{len(files):,} files written to {to}", problems, as_json)
+    _tell(
+        {"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json
+    )
 
 
-@app.command()
+@app.command(cls=Renamed)
 def export(
     target: Target,
     *,
-    to: Annotated[
-        str, typer.Option("--to", help="The file of JSON lines to write; with --parts, the folder.")
-    ],
-    split: Annotated[Split | None, typer.Option(help="Only this split.")] = None,
+    out: Annotated[str, written("File of JSON lines; with --parts, the folder.", "FILE")],
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="SPLIT",
+            help="Only this split: train, validation or test.",
+            autocompletion=split_names,
+        ),
+    ] = "",
     parts: Annotated[
         bool,
         typer.Option(
@@ -198,22 +201,31 @@ def export(
     from pipelines.shards import musicbench
     from pipelines.shards.find import Problem, find_shards
 
+    chosen = _split_of(split)
     if parts:
-        _export_parts(target, to, split, dataset, force=force, as_json=as_json)
+        _export_parts(target, out, chosen, dataset, force=force, as_json=as_json)
         return
     rows, problems = 0, []
     for result in musicbench.export(
-        find_shards(target), to, dataset=dataset, split=split, force=force
+        find_shards(target), out, dataset=dataset, split=chosen, force=force
     ):
         if isinstance(result, Problem):
             problems.append(result)
         else:
             rows += 1
-    _tell({"file": to, "rows": rows}, f"{rows:,} rows written to {to}", problems, as_json)
+    _tell({"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json)
+
+
+def _split_of(name: str) -> "Split | None":
+    from schemas.identity import Split
+
+    if name and name not in split_names():
+        raise UsageError(f"--split {name}: expected {', '.join(split_names())}")
+    return Split(name) if name else None
 
 
 def _export_parts(
-    target: str, to: str, split: Split | None, dataset: str, *, force: bool, as_json: bool
+    target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool
 ) -> None:
     """Write the parts, with the seed and the filter words of the build's recipe; of shards without
     one, the default's.
@@ -231,7 +243,7 @@ def _export_parts(
     except UsageError:
         recipe = Recipe()
     done = export_parts(
-        found, to, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
+        found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
     )
     lines = [
         f"{part:16}{rows:>9,} rows"
@@ -239,9 +251,9 @@ def _export_parts(
         for part, rows in done.rows.items()
     ]
     outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
-    lines.append(f"{done.samples:,} samples read{outside}; written to {to}")
+    lines.append(f"{done.samples:,} samples read{outside}; written to {out}")
     said = {
-        "folder": to,
+        "folder": out,
         "rows": done.rows,
         "skipped": done.skipped,
         "samples": done.samples,

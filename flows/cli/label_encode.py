@@ -7,35 +7,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli.options import Build, Json, Settings, Workers, print_build, watching
+
 if TYPE_CHECKING:
     from schemas.recipe import Recipe
 
-Out = Annotated[str, typer.Argument(help="Folder or URL of a build.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable."),
-]
-Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
-
 
 def label(
-    out: Out,
+    build: Build,
     vocabularies: Annotated[
         list[str] | None,
         typer.Option(
             "--vocabulary",
-            help="A file of texts to choose from. Repeatable; none for the build's own.",
+            metavar="FILE",
+            help="Texts to choose from. Repeatable; none for the build's own.",
         ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             "--exclude",
-            help="A file of captions that no label may repeat: an evaluation set. Repeatable.",
+            metavar="FILE",
+            help="Captions that no label may repeat: an evaluation set. Repeatable.",
         ),
     ] = None,
     settings: Settings = None,
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Choose texts for each clip by a joint embedding, and put them into the shards; the audio is
     not encoded again.
@@ -43,70 +41,77 @@ def label(
     from flows.build.local import label as run_label
 
     given = {"vocabularies": vocabularies, "exclude": exclude}
-    named = {knob: tuple(places) for knob, places in given.items() if places}
-    _renew(
-        out,
-        settings,
-        lambda stored: stored.replaced(label=stored.label.replaced(**named)),
-        run_label,
-        workers,
-    )
+    named = {knob: tuple(files) for knob, files in given.items() if files}
+    labelled = lambda stored: stored.replaced(label=stored.label.replaced(**named))  # noqa: E731
+    dataset = _renewed(build, settings, labelled, run_label, workers, as_json)
+    print_build(dataset, build, as_json)
 
 
 def encode(
-    out: Out,
+    build: Build,
     codec: Annotated[
         str,
         typer.Option(
-            help=(
-                "mel, audioldm, encodec, dac, or a module's dotted name; none for the codec that "
-                "the build's recipe names."
-            )
+            help="mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."
         ),
     ] = "",
-    source: Annotated[
-        str, typer.Option(help="The codec's weights: an id on the Hugging Face hub, or a folder.")
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="ID|FOLDER",
+            help="The codec's weights: an id on the Hugging Face hub, or a folder.",
+        ),
     ] = "",
     settings: Settings = None,
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Encode each sample's audio as the latents that a model learns, and put them into the shards
     beside the same audio.
     """
     from flows.build.local import encode as run_encode
 
-    # Weights are one codec's: with another codec, those that the recipe names for its own mean
-    # nothing.
-    named = {"codec": codec, "source": source} if codec else {"source": source} if source else {}
-    _renew(
-        out,
+    named = _codec(codec, weights)
+    dataset = _renewed(
+        build,
         settings,
         lambda stored: stored.replaced(encode=stored.encode.replaced(**named)),
         run_encode,
         workers,
+        as_json,
     )
+    print_build(dataset, build, as_json)
 
 
-def _renew(
-    out: str,
+def _codec(codec: str, weights: str) -> dict[str, str]:
+    """What options name of a codec.
+
+    Weights are one codec's: with another, those that the recipe names for its own mean nothing.
+    """
+    if codec:
+        return {"codec": codec, "source": weights}
+    return {"source": weights} if weights else {}
+
+
+def _renewed(
+    build: str,
     settings: list[str] | None,
     named: "Callable[[Recipe], Recipe]",
     run: Callable[..., dict[str, Any]],
     workers: int,
-) -> None:
+    as_json: bool,
+) -> dict[str, Any]:
     """Bring a build up to date with its own recipe, with what a command's options have `named` in
     it, and `settings` laid over it.
     """
     from flows.build.recipe_files import overridden
     from flows.build.run_step import check_reach, stored_build, trust_recipe
-    from flows.screens.terminal import print_dataset, watching
     from pipelines.beam.options import Engine
     from schemas.recipe import Recipe
 
-    sources, stored = stored_build(out)
-    trust_recipe(out, overridden(named(Recipe()), settings or []))  # what this command line names
+    sources, stored = stored_build(build)
+    trust_recipe(build, overridden(named(Recipe()), settings or []))  # what this command line names
     merged = overridden(named(stored), settings or [])
-    check_reach(out, sources, merged)
-    with watching() as watch:
-        dataset = run(out, merged, Engine(workers), watch)
-    print_dataset(dataset, out)
+    check_reach(build, sources, merged)
+    with watching(as_json) as watch:
+        return run(build, merged, Engine(workers), watch)

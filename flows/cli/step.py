@@ -1,5 +1,5 @@
-"""`obbligato step` and `obbligato unlock`: single steps of a build for schedulers, and a lock that
-must go.
+"""`obbligato step`: single steps of a build, for schedulers; and the process that takes them for
+flows.
 """
 
 import json
@@ -11,40 +11,46 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from flows.cli.options import Beam, Build, Runner, Shrink, Workers, step_names
+from flows.cli.renamed import Renamed
 from flows.errors import UsageError
 from flows.screens.plain import message
 
 _IDLE_S: Final = (
     120.0  # after which a process that is kept for the next step goes: it holds models in memory
 )
-Out = Annotated[str, typer.Option("--out", help="Folder or URL of the build.")]
+
+
+class StepCommand(Renamed):
+    """A command whose help names the steps, which are read where it is shown alone."""
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """The help, with all steps below it."""
+        self.epilog = f"Steps, in their order: {', '.join(step_names())}."
+        super().format_help(ctx, formatter)
 
 
 def step(
+    build: Build,
     name: Annotated[
         str,
         typer.Argument(
-            help="list, ingest, cut, settle, annotate, embed_audio, near, filter, vary, encode, "
-            "caption, paraphrase, embed, distinct, "
-            "gather, embed_vocabulary, index, match, weigh, label, pack, verify or close."
+            metavar="STEP", help="One of the steps named below.", autocompletion=step_names
         ),
     ],
-    out: Out,
     run: Annotated[
-        str, typer.Option(help="Folder of the run's reports inside OUT; without, a new one.")
+        str,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the run's reports inside BUILD; without, a new one."
+        ),
     ] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    runner: Annotated[str, typer.Option(help="local, or the name of a Beam runner.")] = "local",
-    beam: Annotated[
-        list[str] | None,
-        typer.Option("--beam", help="An option of the runner, as name=value. Repeatable."),
-    ] = None,
-    part: Annotated[
-        str, typer.Option("--slice", help="Only this share of the step's buckets, as 1/4.")
+    workers: Workers = 1,
+    runner: Runner = "local",
+    beam: Beam = None,
+    share: Annotated[
+        str, typer.Option(metavar="N/M", help="Only this share of the step's buckets, as 1/4.")
     ] = "",
-    shrink: Annotated[
-        bool, typer.Option("--shrink", help="Let many songs go: of the steps list and settle.")
-    ] = False,
+    shrink: Shrink = False,
 ) -> None:
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.engine.child_process import CHILDREN
@@ -52,12 +58,12 @@ def step(
     try:
         _take(
             name,
-            out,
+            build,
             run,
             workers,
             runner,
             beam or [],
-            part,
+            share,
             lambda what: typer.echo(json.dumps(what)),
             shrink=shrink,
         )
@@ -137,14 +143,3 @@ def _take(
         watch = watched(lambda state: say({"progress": state._asdict()}), lock)
         report = run_step(name, out, engine, run or new_run(), watch, share, shrink=shrink)
     say({"report": report._asdict()})
-
-
-def unlock(out: Annotated[str, typer.Argument(help="Folder or URL of the build.")]) -> None:
-    """Remove the lock of a run that is surely dead."""
-    from pipelines.storage.lock import break_lock
-    from pipelines.storage.store import Store
-    from pipelines.trust.build_folder import check_folder
-
-    check_folder(Store(out))
-    holder = break_lock(Store(out))
-    typer.echo(message(f"removed the lock of {holder}" if holder else f"{out} is not locked"))

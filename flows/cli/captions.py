@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.options import Build, Columns, Force, Json, Settings, written
+from flows.cli.renamed import Renamed
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.vocabularies.gather import Gathered
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Captions: what rewording them costs, the facts that texts state, vocabularies of them.",
+    no_args_is_help=True, help="Say what rewording costs, or what texts state; gather vocabularies."
 )
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="One knob of the recipe, as section.key=value. Repeatable."),
-]
 
 
 @app.command("quote")
 def say_quote(
-    out: Annotated[
-        str, typer.Argument(help="Folder or URL of a build whose captions are composed.")
-    ],
+    build: Build,
     settings: Settings = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say how many calls, tokens and dollars a language model would take, before anything is
     spent.
@@ -40,8 +35,8 @@ def say_quote(
     from pipelines.paraphrasing.quote import quote
     from pipelines.storage.store import Store
 
-    _, recipe = stored_build(out)
-    found = quote(Store(out), overridden(recipe, settings or []))
+    _, recipe = stored_build(build)
+    found = quote(Store(build), overridden(recipe, settings or []))
     if as_json:
         typer.echo(found.model_dump_json())
     else:
@@ -50,9 +45,10 @@ def say_quote(
 
 @app.command()
 def facts(
-    texts: Annotated[list[str] | None, typer.Argument(help="Captions.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Captions.")] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A text file with a caption per line.")
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="A text file with a caption per line."),
     ] = None,
 ) -> None:
     """Print the musical facts that captions state, as JSON lines."""
@@ -60,46 +56,36 @@ def facts(
 
     lines = [*(texts or []), *(file.read_text().splitlines() if file else [])]
     for text in lines:
-        stated = [
-            {"kind": fact.kind.value, "value": fact.value, "sentence": fact.sentence}
-            for fact in parse_facts(text)
-        ]
+        stated = [fact.model_dump(mode="json") for fact in parse_facts(text)]
         typer.echo(json.dumps({"text": text, "facts": stated}, ensure_ascii=False))
 
 
-@app.command()
+@app.command(cls=Renamed)
 def vocabulary(
-    *,
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            help="File or URL to write: .parquet or .jsonl. A model's answers are kept beside it.",
-        ),
-    ],
     captions: Annotated[
         list[str] | None,
-        typer.Option("--captions", help="A table with captions, tags or both. Repeatable."),
+        typer.Argument(metavar="TABLE", help="Tables with captions, tags or both."),
     ] = None,
+    *,
     titles: Annotated[
         list[str] | None,
         typer.Option(
             "--titles",
+            metavar="TABLE",
             help="A table with titles, artists, albums, to ask a model about. Repeatable.",
         ),
     ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", help="A table's column, as ours=theirs, such as aspect_list=tags. Repeatable."
-        ),
-    ] = None,
+    out: Annotated[
+        str,
+        written("File or URL: .parquet or .jsonl. A model's answers are kept beside it.", "FILE"),
+    ],
+    columns: Columns = None,
     source: Annotated[
-        str, typer.Option(help="Name of the source; none for each table's own.")
+        str, typer.Option(metavar="NAME", help="Name of the source; none for each table's own.")
     ] = "",
     licence: Annotated[str, typer.Option(help="Licence of texts whose row states none.")] = "",
     per_track: Annotated[
-        int, typer.Option("--per-track", min=1, max=20, help="Sentences to ask for, per track.")
+        int, typer.Option(min=1, max=20, help="Sentences to ask a model for, per track.")
     ] = 3,
     keep_facts: Annotated[
         bool,
@@ -112,8 +98,8 @@ def vocabulary(
         ),
     ] = False,
     settings: Settings = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Gather sentences and tags to label audio with: from captioned tables, and by a language model
     from titles and artists.
@@ -122,7 +108,7 @@ def vocabulary(
     from pipelines.vocabularies.gather import Origin, check_place, gather, write_vocabulary
 
     if not captions and not titles:
-        raise UsageError("nothing to gather from: name a table with --captions or --titles")
+        raise UsageError("nothing to gather from: name a table with captions, or one with --titles")
     gathered = gather(
         captions or [],
         titles or [],

@@ -1,0 +1,143 @@
+"""`obbligato evaluate` and `obbligato ablate`: does music play what was asked, and what are
+conditions worth to a model?
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import (
+    Device,
+    Json,
+    RecipeFile,
+    Run,
+    Settings,
+    Target,
+    counting,
+    print_json,
+    written,
+)
+
+
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FOLDER|FILE",
+            help=(
+                "A model (a run or a checkpoint), a folder of audio, or a manifest that names "
+                "files (CSV, TSV, JSON lines, Parquet)."
+            ),
+        ),
+    ],
+    shards: Annotated[
+        str,
+        typer.Argument(
+            metavar="SHARDS",
+            help=(
+                "A build, shards or a URL: music to compare with; its test shards where it has any."
+            ),
+        ),
+    ] = "",
+    out: Annotated[Path, written("Folder of the report.")] = Path("report"),
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help=(
+                "A table: file, caption, and bpm, key, chords, meter or beats where they are known."
+            ),
+        ),
+    ] = None,
+    outside: Annotated[
+        bool,
+        typer.Option(
+            "--outside",
+            help=(
+                "Rows and links may lead to audio outside of the folder; the report gets a copy "
+                "of it."
+            ),
+        ),
+    ] = False,
+    embedder: Annotated[
+        str, typer.Option(help="bridge, clap, or a plug-in's name; none for the recipe's.")
+    ] = "",
+    show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
+    most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
+    prompts: Annotated[
+        int, typer.Option(min=1, help="Captions of the shards that a model is to play.")
+    ] = 50,
+    swaps: Annotated[
+        bool,
+        typer.Option(
+            help=(
+                "Let a model also play each prompt with one control changed, and see whether "
+                "that and only that changes."
+            )
+        ),
+    ] = True,
+    device: Device = "auto",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
+    ] = 0,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model, or a folder of music: does it play what its prompts ask for, and how near is
+    it to them and to other music?
+    """
+    from flows.build.recipe_files import load_recipe
+    from flows.models.evaluation import PAGE, EvaluationOptions, EvaluationRequest, run_evaluation
+    from flows.screens.evaluation import print_report
+
+    chosen = load_recipe(
+        recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])]
+    )
+    options = EvaluationOptions(
+        prompts=prompts, swaps=swaps, show=show, most=most, device=device, seed=seed
+    )
+    request = EvaluationRequest(
+        target=target,
+        shards=shards,
+        out=out,
+        manifest=manifest,
+        outside=outside,
+        recipe=chosen,
+        options=options,
+    )
+    report = run_evaluation(request, counting(as_json))
+    if as_json:
+        typer.echo(report.model_dump_json())
+        return
+    print_report(report)
+    typer.echo(f"look and listen:  {out / PAGE}")
+
+
+def ablate(
+    model: Run,
+    shards: Target,
+    rounds: Annotated[int, typer.Option(min=1, help="Draws of noise for each song.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say what text, beats and chords are worth to a model: how much its loss rises where it is
+    given another song's.
+    """
+    from flows.screens.evaluation import print_ablation
+    from training.evaluation.condition_ablation import ablate_conditions
+    from training.generation.generate import Player
+
+    found = ablate_conditions(Player.of(model, device), shards, rounds=rounds, seed=seed)
+    if as_json:
+        print_json(
+            {
+                "conditions": [
+                    {**one.model_dump(mode="json"), "is_used": one.is_used} for one in found
+                ]
+            }
+        )
+    else:
+        print_ablation(found)

@@ -1,0 +1,93 @@
+"""The command line; `obbligato --help` lists its commands, by what one does with them."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand
+
+from flows.cli import (
+    build,
+    captions,
+    dead,
+    evaluate,
+    label_encode,
+    pipeline,
+    sample,
+    shards,
+    step,
+    train,
+    trust,
+)
+from flows.cli.renamed import Renamed, RenamedCommands
+from flows.screens.program import run_program
+
+_START: Final = "Start here"
+_BUILDS: Final = "Builds and shards"
+_MODELS: Final = "Models"
+_NEED: Final = "For schedulers, and in need"
+_ORDER: Final[list[str]] = []  # of the commands, as they are added below: typer puts groups last
+
+
+class Root(RenamedCommands):
+    """All commands, in the order in which they are added."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Names, those that a reader begins with first."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
+app = typer.Typer(
+    cls=Root,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Music in, training data whose text can be trusted out.",
+)
+
+
+def _add(
+    panel: str, command: Callable[..., Any], line: str, cls: type[TyperCommand] = TyperCommand
+) -> None:
+    """Add a command to a panel of the help, where one line says what it does."""
+    _ORDER.append(command.__name__)
+    app.command(command.__name__, cls=cls, rich_help_panel=panel, short_help=line)(command)
+
+
+def _add_group(panel: str, name: str, group: typer.Typer) -> None:
+    _ORDER.append(name)
+    app.add_typer(group, name=name, rich_help_panel=panel)
+
+
+_add(_START, build.demo, "Compose pieces, build a corpus, compare with the truth. No download.")
+_add(_START, build.build, "Build a dataset from music, or finish one.")
+_add(_START, build.plan, "Say what a build would do, without doing it.")
+_add(_START, build.recipe, "Print a recipe with a comment per knob; list ready ones.")
+_add(_START, build.annotate, "Print the labels of audio files as a lead sheet.")
+
+_add_group(_BUILDS, "shards", shards.app)
+_add(_BUILDS, build.verify, "Read a build back whole, and extract labels again.")
+_add(_BUILDS, label_encode.label, "Choose captions for clips by a music-text embedding.")
+_add(_BUILDS, label_encode.encode, "Put a codec's latents beside each sample's audio.", Renamed)
+_add_group(_BUILDS, "captions", captions.app)
+_add_group(_BUILDS, "dead", dead.app)
+
+_add_group(_MODELS, "train", train.app)
+_add(_MODELS, sample.sample, "Play a caption: music with its lead sheet.", Renamed)
+_add(_MODELS, evaluate.evaluate, "Score whether music plays what was asked; a page to listen on.")
+_add(_MODELS, evaluate.ablate, "Say what text, beats and chords are worth to a model.")
+_add(_MODELS, pipeline.pipeline, "Build, train and evaluate in one command.")
+
+_add(_NEED, step.step, "Take one step of a build, or a share of it.", step.StepCommand)
+_add(_NEED, trust.trust, "Let a build or a model of others name code, models, servers.")
+_add(_NEED, trust.unlock, "Remove the lock of a run that is surely dead.")
+app.command(hidden=True)(step.serve_steps)
+
+
+def main() -> None:
+    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for
+    wrong usage).
+    """
+    run_program(
+        lambda: app(prog_name="obbligato")
+    )  # however it was started: a shell completes that name

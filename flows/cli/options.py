@@ -1,0 +1,198 @@
+"""What commands share: options, arguments and completions, each declared once, and the grammar that
+all keep.
+
+A command is a verb, or a noun with verbs of its own (`shards`, `dead`, `captions`). Its first
+argument is what it reads:
+
+- BUILD, the folder or URL of a build, wherever a build is looked at or brought up to date;
+- SHARDS, a build or any other shards, wherever samples are read;
+- RUN, a training run or one of its checkpoints, where a model is measured; `sample` reads a
+  caption, so there the model is an option.
+
+``--out`` is what is written, and nothing else is. ``--set`` and ``--recipe`` are the recipe of the
+command's own work; a command that has others' work done, as `pipeline`, has an option of that name
+for each (``--train``, ``--launch``, ``--evaluate``). With ``--json`` the result is one JSON object
+on standard output, or one a line where rows are listed, and progress goes to standard error.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.errors import UsageError
+
+if TYPE_CHECKING:
+    from flows.build.run_stage import Watch
+    from flows.launchers.job import Tell
+    from flows.models.evaluation import Progress
+
+KNOB = "One knob of the recipe, as section.key=value. Repeatable."
+_SHARDS = "Builds, folders of shards, globs or URLs to learn from."
+
+
+def ready_recipe_names() -> list[str]:
+    """Names of the recipes that come with Obbligato, for a shell."""
+    from flows.build.recipe_files import ready_recipes
+
+    return list(ready_recipes())
+
+
+def step_names() -> list[str]:
+    """Names of a build's steps, for a shell."""
+    from flows.build.order import STEPS
+
+    return list(STEPS)
+
+
+def split_names() -> list[str]:
+    """Names of the splits, for a shell."""
+    from schemas.identity import Split
+
+    return [split.value for split in Split]
+
+
+def written(what: str, metavar: str = "FOLDER") -> Any:
+    """The option for what a command writes."""
+    return typer.Option("--out", metavar=metavar, help=what)
+
+
+Build = Annotated[str, typer.Argument(metavar="BUILD", help="Folder or URL of a build.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE", help="Folders, globs, files, manifests or shards; paths or URLs."
+    ),
+]
+TrainShards = Annotated[list[str] | None, typer.Argument(metavar="SHARDS", help=_SHARDS)]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a training run, or one of its checkpoints.")
+]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="SHARDS",
+        help="A build, a folder of tars, a glob, a .tar or .tar.gz file, or a URL of any of these.",
+    ),
+]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE|NAME",
+        help=(
+            "A recipe in TOML, or a ready one's name; without it, the default that `obbligato "
+            "recipe` prints."
+        ),
+        autocompletion=ready_recipe_names,
+    ),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help=KNOB)]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="OURS=THEIRS",
+        help="A table's column by our name, such as uri=ytid. Repeatable.",
+    ),
+]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+Runner = Annotated[str, typer.Option(help="local, or the name of a Beam runner.")]
+Beam = Annotated[
+    list[str] | None,
+    typer.Option("--beam", metavar="NAME=VALUE", help="An option of the Beam runner. Repeatable."),
+]
+Shrink = Annotated[
+    bool,
+    typer.Option("--shrink", help="Let many songs go that an earlier build has; else it stops."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON object on standard output, progress on standard error."),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu or cuda.")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "tiny (a CPU, minutes), small (one GPU), base (Mustango's), n2m (base, trained as "
+            "Noise2Music)."
+        )
+    ),
+]
+Print = Annotated[
+    bool, typer.Option("--print", help="Print the recipe with a comment per knob instead.")
+]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Processes that train, on each machine; on GPUs, one for each.")
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that train, by slurm or kubernetes.")]
+Launch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--launch",
+        metavar="KEY=VALUE",
+        help="A setting of the launcher, such as partition=gpu. Repeatable.",
+    ),
+]
+
+
+def print_json(result: Any) -> None:
+    """The result of a command, as one JSON object in a line."""
+    typer.echo(json.dumps(result))
+
+
+def teller(as_json: bool) -> "Tell":
+    """Where lines of progress go: beside the result where that is for a program."""
+    return lambda line: typer.echo(line, err=as_json)
+
+
+@contextmanager
+def watching(as_json: bool) -> "Iterator[Watch]":
+    """Progress of a build's stages, beside the result where that is for a program."""
+    from flows.screens import terminal
+
+    with terminal.watching(terminal.beside if as_json else terminal.console) as watch:
+        yield watch
+
+
+def counting(as_json: bool) -> "Progress":
+    """Progress of things that are counted, beside the result where that is for a program."""
+    from flows.screens import terminal
+
+    shown_on = terminal.beside if as_json else terminal.console
+    return lambda what, total: terminal.counting(what, total, shown_on)
+
+
+def print_build(dataset: dict[str, Any], build: str, as_json: bool) -> None:
+    """What a build holds."""
+    from flows.screens.terminal import print_dataset
+
+    if as_json:
+        print_json(dataset)
+    else:
+        print_dataset(dataset, build)
+
+
+def required(out: str, what: str) -> str:
+    """What is written, where a command may also only print.
+
+    Raises `UsageError` where nothing is named.
+    """
+    if not out:
+        raise UsageError(f"--out is missing: the folder that {what} go to")
+    return out
+
+
+def with_columns(settings: list[str] | None, columns: list[str] | None) -> list[str]:
+    """Settings of a recipe, with the names of a manifest's columns among them."""
+    pairs = [pair.partition("=") for pair in columns or []]
+    if any(not equals for _, equals, _ in pairs):
+        raise UsageError("--map expects ours=theirs, such as --map uri=ytid")
+    mapped = ", ".join(f'"{ours}" = "{theirs}"' for ours, _, theirs in pairs)
+    return [*(settings or []), *([f"ingest.column_map={{{mapped}}}"] if mapped else [])]

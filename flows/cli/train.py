@@ -1,0 +1,237 @@
+"""`obbligato train`, `train codec`, `train predictors`: a model from shards, and what stands around
+it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from flows.cli.options import (
+    Json,
+    Launch,
+    Nodes,
+    Preset,
+    Print,
+    Processes,
+    Settings,
+    TrainShards,
+    print_json,
+    required,
+    teller,
+    written,
+)
+
+if TYPE_CHECKING:
+    from typer._click.shell_completion import CompletionItem
+
+    from flows.models.training_run import Outcome
+    from schemas.record import Record
+
+# what is trained where no other name is given; never typed: `train model` learns from a folder of
+# that name
+_MODEL = "model"
+
+
+class Training(TyperGroup):
+    """Trains what its first word names; where that is not a name of ours, a model.
+
+    A folder called so is given as ./codec.
+    """
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """The name of what is trained comes first."""
+        if args and (args[0] == _MODEL or args[0] not in self.commands):
+            args = [_MODEL, *args]
+        if not args and not ctx.resilient_parsing:
+            args = [_MODEL, "--help"]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> "list[CompletionItem]":  # type: ignore[override]
+        """Names of ours, and options of the model's training."""
+        model = self.commands[_MODEL]
+        return [*super().shell_complete(ctx, incomplete), *model.shell_complete(ctx, incomplete)]
+
+
+class Model(TyperCommand):
+    """The training of a model, which needs no name."""
+
+    def get_usage(self, ctx: typer.Context) -> str:  # type: ignore[override]
+        """Without a name that nobody types."""
+        return super().get_usage(ctx).replace(f"train {_MODEL} ", "train ")
+
+
+app = typer.Typer(
+    cls=Training,
+    add_help_option=False,
+    help="Train a model on shards; or its codec, or predictors of controls.",
+)
+
+
+@app.command(
+    _MODEL,
+    cls=Model,
+    hidden=True,
+    epilog=(
+        "`obbligato train codec` and `obbligato train predictors` train what stands around a "
+        "model. A folder of that name: ./codec."
+    ),
+)
+def train(
+    shards: TrainShards = None,
+    out: Annotated[
+        str,
+        written(
+            "Folder of the run: checkpoints and log. Again, it goes on from the last checkpoint.",
+            "RUN",
+        ),
+    ] = "",
+    preset: Preset = "tiny",
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="FILE", help="A training recipe in TOML, laid over the preset."
+        ),
+    ] = None,
+    settings: Settings = None,
+    printed: Print = False,
+    launcher: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "local, slurm or kubernetes: where it runs, and goes on after a stop. Empty: in "
+                "this process."
+            )
+        ),
+    ] = "",
+    processes: Processes = 1,
+    nodes: Nodes = 1,
+    launch: Launch = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on shards.
+
+    SIGTERM ends it with a checkpoint and status 75; the same command goes on.
+    """
+    from flows.launchers.command import launching_of
+    from flows.models.training_run import TrainingRequest, run_training
+
+    launched = bool(launcher or launch or processes * nodes > 1)
+    request = TrainingRequest(
+        shards=tuple(shards or ()),
+        out=out,
+        preset=preset,
+        recipe_file=recipe,
+        settings=tuple(settings or ()),
+        launching=launching_of(launcher or "local", processes, nodes, launch or [])
+        if launched
+        else None,
+    )
+    if printed:
+        _print_recipe(request.recipe, as_json)
+        return
+    required(out, "checkpoints and the log")
+    outcome = run_training(request, teller(as_json))
+    if as_json and outcome.is_first:
+        print_json(outcome.model_dump(mode="json", exclude={"is_first"}))
+    elif outcome.is_first and not launched:  # a job's own processes have said it
+        _print_outcome(outcome)
+    if outcome.status:
+        raise typer.Exit(outcome.status)
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    from flows.screens.program import command_name
+
+    typer.echo(
+        f"{'stopped' if outcome.stopped else 'done'} at step {outcome.step}: {outcome.checkpoint}"
+    )
+    if not outcome.stopped:
+        typer.echo(f"what it is:  {outcome.out}/README.md")
+        typer.echo(
+            f'listen:  {command_name()} sample "A calm song in A minor at 90 BPM" --model '
+            f"{outcome.out}"
+        )
+
+
+def _print_recipe(recipe: "Record", as_json: bool) -> None:
+    from flows.build.recipe_files import recipe_toml
+
+    typer.echo(recipe.model_dump_json() if as_json else recipe_toml(recipe, comments=True))
+
+
+@app.command("codec")
+def train_codec(
+    shards: Annotated[
+        str, typer.Argument(metavar="SHARDS", help="A build or shards to learn from.")
+    ],
+    out: Annotated[Path, written("Folder of the codec.")],
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Train a small autoencoder on shards: the codec `vae`, for latents of one's own.
+
+    Knobs are vae.steps and others.
+    """
+    from flows.build.recipe_files import laid_over, validated_as
+    from flows.screens.program import command_name
+    from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
+
+    values = laid_over({"vae": {}}, settings or [])
+    recipe = validated_as(
+        AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}"
+    )
+    made = train_autoencoder(shards, out, recipe, teller(as_json))
+    if as_json:
+        typer.echo(made.model_dump_json())
+        return
+    typer.echo(
+        f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}"
+    )
+    typer.echo(f"encode with it:  {command_name()} encode BUILD --codec vae --weights {out}")
+
+
+@app.command("predictors")
+def train_predictors(
+    shards: TrainShards = None,
+    out: Annotated[str, written("Folder for the predictors.")] = "",
+    settings: Settings = None,
+    printed: Print = False,
+    as_json: Json = False,
+) -> None:
+    """Train predictors of the tempo, meter, mode and chords that a caption leaves open.
+
+    Minutes on a CPU.
+    """
+    from flows.build.recipe_files import laid_over, validated_as
+    from training.control_predictors.learning import learn
+    from training.control_predictors.recipe import PredictorRecipe
+
+    values = laid_over(PredictorRecipe().model_dump(mode="json"), settings or [])
+    if shards:
+        values["data"]["shards"] = shards
+    chosen = validated_as(
+        PredictorRecipe, values, "`obbligato train predictors --print` prints every knob"
+    )
+    if printed:
+        _print_recipe(chosen, as_json)
+        return
+    made = learn(chosen, required(out, "predictors"), teller(as_json))
+    if as_json:
+        losses = {
+            part: {"before": _finite(before), "after": _finite(after)}
+            for part, (before, after) in made.losses.items()
+        }
+        print_json({"out": out, "checkpoint": made.checkpoint, "losses": losses})
+        return
+    for part, (before, after) in made.losses.items():
+        typer.echo(
+            f"{part:7} loss on validation {before:.3f} as the corpus has it, {after:.3f} learned"
+        )
+    typer.echo(f"done: {made.checkpoint}")
+
+
+def _finite(loss: float) -> float | None:
+    """A loss as JSON knows it: none where there is no validation split."""
+    return loss if loss == loss else None  # noqa: PLR0124  a NaN is not itself

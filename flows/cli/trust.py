@@ -1,0 +1,70 @@
+"""`obbligato trust` and `obbligato unlock`: what a build or a model of others may name, and a lock
+that must go.
+"""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import Build, Json, print_json
+from flows.screens.plain import message, plain
+
+
+def trust(
+    build: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUILD|RUN", help="Folder or URL of a build or a training run, or * for all."
+        ),
+    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KNOB=VALUE", help="What it may name; none lists what it wants."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let data name what runs: modules, interpreters, plug-ins, models and servers that are not our
+    own. Kept in your configuration.
+    """
+    from pipelines.trust.trusted import EVERYWHERE, trusted
+    from pipelines.trust.trusted import trust as remember
+
+    if names:
+        remember(build, names)
+    may = trusted(build)
+    wants = _wanted(build) if build != EVERYWHERE and not names else may
+    if as_json:
+        print_json({"build": build, "wanted": sorted({*wants} - {*may}), "trusted": sorted(may)})
+        return
+    for name in [] if names else sorted({*wants, *may}):
+        typer.echo(f"{'trusted' if name in may else 'wanted':8} {plain(name)}")
+
+
+def _wanted(build: str) -> tuple[str, ...]:
+    """What lies in a folder wants: a build, or a model that was trained."""
+    from flows.build.run_step import SOURCES, stored_build
+    from pipelines.storage.store import Store
+    from pipelines.trust import trusted as trust
+    from training.run import recipe
+    from training.run.checkpoint_files import RECIPE
+    from training.run.checkpoints import find_checkpoint
+
+    if Store(build).exists(SOURCES):
+        sources, stored = stored_build(build)
+        return (*trust.wanted(stored), *trust.reached(sources, stored))
+    found = find_checkpoint(build, wanted=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
+    return recipe.wanted(found.text, found.codec)
+
+
+def unlock(build: Build, as_json: Json = False) -> None:
+    """Remove the lock of a run that is surely dead."""
+    from pipelines.storage.lock import break_lock
+    from pipelines.storage.store import Store
+    from pipelines.trust.build_folder import check_folder
+
+    check_folder(Store(build))
+    holder = break_lock(Store(build))
+    if as_json:
+        print_json({"build": build, "removed": holder and str(holder)})
+    else:
+        typer.echo(message(f"removed the lock of {holder}" if holder else f"{build} is not locked"))

@@ -1,0 +1,1 @@
+"""A model trained and measured, as commands and flows ask for it."""

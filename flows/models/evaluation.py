@@ -1,0 +1,225 @@
+"""An evaluation as commands and flows ask for it: what is listened to, what it is compared with,
+and the folder of the report.
+
+``python -m flows.models.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded
+in a process that ends.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import Field, ValidationError
+
+from flows.build.recipe_files import load_recipe
+from flows.errors import UsageError
+from schemas.recipe import Recipe
+from schemas.record import Record
+
+if TYPE_CHECKING:  # torch comes with them: wrong usage is to be told at once
+    from training.evaluation.evaluating import Evaluated
+    from training.evaluation.made import Listing
+    from training.evaluation.report import Report
+
+REPORT: Final = "report.json"
+PAGE: Final = "index.html"
+AUDIO: Final = "audio"
+_FRESH: Final = ".fresh"  # a report that is being written, within its folder
+Progress = Callable[
+    [str, int], Callable[[int], None]
+]  # of what is done and how many in all: who is told of each
+
+
+class EvaluationOptions(Record):
+    """How an evaluation is done."""
+
+    prompts: Annotated[int, Field(ge=1)] = 50  # captions of the shards that a model is to play
+    swaps: bool = True  # a model plays each prompt again with one control changed
+    show: Annotated[int, Field(ge=0)] = 200  # clips on the page, with their sound
+    most: Annotated[int, Field(ge=2)] = 1000  # samples of reference
+    device: str = "auto"  # where a model plays
+    seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
+
+
+class EvaluationRequest(Record):
+    """What to listen to, what to compare it with, and where the report goes."""
+
+    target: str  # a run or a checkpoint, a folder of audio, or a manifest
+    shards: str = ""  # with captions for a model, and samples of reference
+    out: Path
+    manifest: Path | None = None
+    outside: bool = False  # rows and links may lead to audio outside of the folder
+    recipe: Recipe = Recipe()  # what listens
+    options: EvaluationOptions = EvaluationOptions()
+
+
+def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Report":
+    """Play, listen, compare, and write the report.
+
+    Raises `UsageError` for a folder that is no place for it.
+    """
+    from pipelines.storage.temporary import temporary_folder
+
+    _check_out(Path(request.target), request.out)
+    with temporary_folder() as folder:
+        listing = (
+            _played(request, Path(folder), progress)
+            if _is_model(request.target)
+            else _listed(request)
+        )
+        return report_on(listing, request, progress)
+
+
+def report_on(listing: "Listing", request: EvaluationRequest, progress: Progress) -> "Report":
+    """Listen to clips, compare with samples of shards where they are named, and write the
+    report.
+    """
+    from training.evaluation.evaluating import evaluate
+    from training.evaluation.reference import read_reference
+
+    options = request.options
+    shards, recipe = request.shards, request.recipe
+    reference = read_reference(shards, recipe, options.most) if shards else None
+    watch = progress("heard", len(listing.made))
+    found = evaluate(listing, recipe, reference=reference, seed=options.seed, watch=watch)
+    return write_report(found, request.out, options.show)
+
+
+def _listed(request: EvaluationRequest) -> "Listing":
+    from training.evaluation.folders import read_folder
+
+    return read_folder(Path(request.target), request.manifest, outside=request.outside)
+
+
+def _is_model(target: str) -> bool:
+    """Whether a target is a training run or one of its checkpoints."""
+    from training.run.checkpoint_files import STATE
+    from training.run.checkpoints import FOLDER
+
+    return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
+
+
+def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Listing":
+    """What a model plays for the captions of held-out samples."""
+    from training.evaluation.played import played
+    from training.evaluation.wanted import wanted_of, with_swaps
+    from training.generation.generate import Player
+
+    options = request.options
+    if not request.shards:
+        raise UsageError(
+            f"{request.target} is a model: name the shards whose captions it is to play, after it"
+        )
+    wanted = wanted_of(request.shards, options.prompts)
+    chosen = with_swaps(wanted) if options.swaps else wanted
+    player = Player.of(request.target, options.device)
+    return played(player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen)))
+
+
+def _check_out(target: Path, out: Path) -> None:
+    """The report's audio must not be scored the next time, and nothing of anybody's is
+    overwritten.
+    """
+    folder = (
+        target if target.is_dir() else target.parent
+    )  # a manifest's: searched for audio that no row names
+    if target.exists() and out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"--out {out} lies in {folder}: its audio would be counted the next time; name "
+            "another folder"
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file: name a folder")
+    if (
+        out.is_dir()
+        and any(one.name != _FRESH for one in out.iterdir())
+        and not (out / REPORT).exists()
+    ):
+        raise UsageError(f"--out {out} holds something else than a report: name a new folder")
+
+
+def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
+    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report
+    there is replaced once it is whole.
+    """
+    from flows.screens.evaluation_page import page
+
+    fresh = out / _FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / AUDIO).mkdir(parents=True)
+    try:
+        report = _with_audio(found, fresh, show)
+        (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (fresh / PAGE).write_text(page(report, found.heard), encoding="utf-8")
+        shutil.rmtree(out / AUDIO, ignore_errors=True)
+        for name in (AUDIO, REPORT, PAGE):
+            (fresh / name).replace(out / name)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def _with_audio(found: "Evaluated", folder: Path, show: int) -> "Report":
+    """Copy the sound of the first `show` clips into a folder; returns the report that names it."""
+    from training.generation.write import slug
+
+    clips = list(found.report.clips)
+    for number, one in enumerate(found.heard[:show]):
+        source = Path(one.made.path)
+        name = f"{number:04d}-{slug(Path(one.made.name).stem)}{source.suffix.lower()}"
+        shutil.copyfile(source, folder / AUDIO / name)
+        clips[number] = clips[number].replaced(audio=f"{AUDIO}/{name}")
+    return found.report.replaced(clips=tuple(clips))
+
+
+class EvaluationChoice(Record):
+    """What one line of key=value settings says of an evaluation: how it is done, and what
+    listens.
+    """
+
+    options: EvaluationOptions = EvaluationOptions()
+    recipe: Recipe = Recipe()
+
+
+def evaluation_choice(settings: Sequence[str]) -> EvaluationChoice:
+    """The choice that settings name: ``key=value`` an option, ``section.key=value`` a knob of the
+    recipe that listens.
+
+    Raises `UsageError` naming what does not fit.
+
+    >>> chosen = evaluation_choice(["show=20", "swaps=false", "annotate.batch=8"])
+    >>> chosen.options.show, chosen.options.swaps, chosen.recipe.annotate.batch
+    (20, False, 8)
+    """
+    pairs = [setting.partition("=") for setting in settings]
+    knobs = [setting for setting, (key, _, _) in zip(settings, pairs, strict=True) if "." in key]
+    named: dict[str, Any] = {key: value for key, _, value in pairs if "." not in key}
+    try:
+        options = EvaluationOptions.model_validate(named)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+        )
+        known = ", ".join(EvaluationOptions.model_fields)
+        raise UsageError(
+            f"evaluation: {problems}; expected one of {known}, or section.key of the recipe"
+        ) from error
+    return EvaluationChoice(options=options, recipe=load_recipe(None, knobs))
+
+
+def main() -> None:
+    """Entry point of `python -m flows.models.evaluation`."""
+    from flows.screens.evaluation import print_report
+    from flows.screens.program import run_program
+    from flows.screens.terminal import counting
+
+    def program() -> None:
+        print_report(run_evaluation(EvaluationRequest.model_validate_json(sys.argv[1]), counting))
+
+    run_program(program)
+
+
+if __name__ == "__main__":
+    main()

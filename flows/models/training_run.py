@@ -1,0 +1,147 @@
+"""A training run as commands and flows ask for it: the recipe put together, here or through a
+launcher, described at its end.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.build.recipe_files import laid_over, validated_as
+from flows.errors import UsageError
+from flows.launchers import Launching
+from flows.launchers.command import run_launched, train_job
+from flows.launchers.job import LAUNCHED, REQUEUE, Tell
+from flows.screens.model_card import DOCUMENT
+from pipelines.storage.lock import wait_out
+from pipelines.storage.store import Store
+from pipelines.trust.trusted import trust
+from schemas.record import Record
+from training.run.presets import ready_recipe
+from training.run.recipe import TrainRecipe, wanted
+
+
+class TrainingRequest(Record):
+    """What to train, where, and by whom."""
+
+    shards: tuple[str, ...]
+    out: str  # folder of the run
+    preset: str = "tiny"
+    recipe_file: Path | None = None  # laid over the preset
+    settings: tuple[str, ...] = ()  # section.key=value, laid over both
+    launching: Launching | None = (
+        None  # none: in this process, which may be one of several that were started for it
+    )
+
+    @property
+    def recipe(self) -> TrainRecipe:
+        """The whole recipe. Raises `UsageError` naming what does not fit."""
+        return train_recipe(self.preset, self.recipe_file, list(self.settings), list(self.shards))
+
+    @property
+    def all_settings(self) -> tuple[str, ...]:
+        """The recipe's file as settings, then the others: machines that train may not see the
+        file.
+        """
+        file = self.recipe_file
+        sections = (
+            tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+        )  # `train_recipe` has read it before
+        knobs = [
+            (section, knob, value)
+            for section, values in sections.items()
+            for knob, value in values.items()
+        ]
+        return (
+            *(f"{section}.{knob}={json.dumps(value)}" for section, knob, value in knobs),
+            *self.settings,
+        )
+
+
+class Outcome(Record):
+    """How a run ended. `status` is that of a command: 0, or 75 where the same command goes on."""
+
+    out: str
+    status: int
+    step: int | None = None  # none: its folder cannot be seen from here, or holds no whole run yet
+    checkpoint: str = ""
+    is_first: bool = True  # of several processes the one that tells; the others are silent
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is more to do."""
+        return self.status != 0
+
+
+def run_training(request: TrainingRequest, tell: Tell) -> Outcome:
+    """Train, or go on with a run.
+
+    Raises `UsageError` and `TrainingError` for what cannot be trained.
+    """
+    recipe = request.recipe
+    if request.launching is None:
+        return _trained_here(request, recipe, tell)
+    trust(
+        request.out, wanted(recipe.text, recipe.codec)
+    )  # where it trains it may not be remembered
+    job = train_job(
+        request.shards, request.out, request.preset, request.all_settings, request.launching
+    )
+    return _outcome(request.out, run_launched(job, request.launching, tell))
+
+
+def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> Outcome:
+    from flows.screens.model_files import write_model_card
+    from training.run.loop import train
+    from training.run.parallel import is_first_process
+
+    if (
+        os.environ.get(LAUNCHED) and is_first_process()
+    ):  # by a scheduler, maybe in place of a run whose machine died
+        wait_out(Store(request.out), tell)
+    made = train(recipe, request.out, tell, at_end=lambda: write_model_card(request.out))
+    status = REQUEUE if made.stopped else 0
+    return Outcome(
+        out=request.out,
+        status=status,
+        step=made.step,
+        checkpoint=made.checkpoint,
+        is_first=is_first_process(),
+    )
+
+
+def _outcome(out: str, status: int) -> Outcome:
+    """How a launched run ended, as far as its folder can be seen from here."""
+    if status or not Store(out).exists(DOCUMENT):
+        return Outcome(out=out, status=status)
+    facts = json.loads(Store(out).read_bytes(DOCUMENT))
+    return Outcome(
+        out=out, status=status, step=facts["step"], checkpoint=f"{out}/{facts['checkpoint']}"
+    )
+
+
+def train_recipe(
+    preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]
+) -> TrainRecipe:
+    """A preset with a file's values laid over it, then settings, then the shards.
+
+    Raises `UsageError` naming what does not fit.
+    """
+    values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
+    if file is not None:
+        try:
+            given = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"recipe {file}: {error}") from error
+        for section, knobs in given.items():
+            values[section] = (
+                {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
+            )
+    values = laid_over(values, list(settings))
+    if shards:
+        values["data"]["shards"] = list(shards)
+    return validated_as(
+        TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob"
+    )
