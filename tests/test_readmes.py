@@ -176,7 +176,11 @@ def run(command: list[str], home: Path) -> subprocess.CompletedProcess[str]:
         "HOME": str(home),
         "PATH": f"{home}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    environment |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'flows/api'}",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     return subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, check=False
     )

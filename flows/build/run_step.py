@@ -2,7 +2,6 @@
 one process, a flow as tasks.
 """
 
-import importlib.util
 import os
 import re
 import time
@@ -23,6 +22,7 @@ from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep
 from pipelines.errors import Damaged, PipelineError
+from pipelines.extras import require
 from pipelines.inputs.listing import list_sources
 from pipelines.llm.money import price_of
 from pipelines.reports.versions import altered_beginning, seal_beginning
@@ -62,15 +62,15 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
 
 
 def check_models(recipe: Recipe) -> None:
-    """Refuse a codec, embedder or vocabulary that is missing, and a search that lacks faiss."""
+    """Refuse a codec, embedder, vocabulary or optional package that is missing."""
     if recipe.encodes:
         codec_facts(recipe)
     for place in (*recipe.label.vocabularies, *recipe.label.exclude):
         file_at(place)
     if recipe.embeds:
         description(recipe)
-    if recipe.indexes and importlib.util.find_spec("faiss") is None:
-        raise UsageError('label.search = approximate needs faiss: pip install "obbligato[ann]"')
+    if recipe.indexes:
+        require("faiss")
 
 
 def absolute(place: str) -> str:

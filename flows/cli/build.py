@@ -92,7 +92,10 @@ def build(
     if slices > 1 or dask:
         from flows.deployments.build_corpus import EngineSettings, build_corpus
         from flows.deployments.own_server import guard_own_server
+        from pipelines.extras import require
 
+        if dask:
+            require("prefect_dask")
         guard_own_server()
         engine = EngineSettings(
             workers=workers, runner=runner, beam=tuple(beam or ()), slices=slices, dask=dask

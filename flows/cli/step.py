@@ -78,6 +78,7 @@ def serve_steps(
     from flows.build.step_process import Order
     from pipelines.engine.child_process import die_with
     from pipelines.errors import Passing, PipelineError
+    from pipelines.extras import naming_extras
     from pipelines.storage.lock import VARIABLE
     from pipelines.trust import trusted
     from schemas.errors import SchemaError
@@ -96,17 +97,18 @@ def serve_steps(
         order = Order(**told)
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
-            _take(
-                name,
-                order.out,
-                order.run_folder,
-                order.workers,
-                order.runner,
-                order.beam,
-                share,
-                say,
-                shrink=order.shrink,
-            )
+            with naming_extras():
+                _take(
+                    name,
+                    order.out,
+                    order.run_folder,
+                    order.workers,
+                    order.runner,
+                    order.beam,
+                    share,
+                    say,
+                    shrink=order.shrink,
+                )
         except (UsageError, PipelineError, SchemaError, OSError) as error:
             say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
 

@@ -14,9 +14,11 @@ from flows.screens.plain import complain, guard_streams, message
 def run_program(program: Callable[[], object]) -> None:
     """Run a program.
 
-    An error meant for the reader is one plain line, and exit status 1 (2 for wrong usage).
+    An error meant for the reader is one plain line, and exit status 1 (2 for wrong usage, and for
+    an extra that is not installed).
     """
     from pipelines.errors import PipelineError
+    from pipelines.extras import MissingExtra, naming_extras
     from schemas.errors import SchemaError
     from training.errors import TrainingError
 
@@ -24,8 +26,9 @@ def run_program(program: Callable[[], object]) -> None:
     # Beam warns of cloud libraries that nobody asked for.
     logging.getLogger().setLevel(logging.ERROR)
     try:
-        program()
-    except UsageError as error:
+        with naming_extras():
+            program()
+    except (UsageError, MissingExtra) as error:
         _end(error, 2)
     except (PipelineError, SchemaError, TrainingError, OSError) as error:
         _end(error, 1)

@@ -2,7 +2,7 @@
 # The long steps of the Dockerfile, one word each, so that they can be tried without a container engine.
 #
 #   infra/container/layers.sh wheel /tmp/wheels              builds the wheel from this repository
-#   infra/container/layers.sh python /tmp/venv /tmp/wheels   fills an environment: torch, the wheel with [s3,gcs,dask], Prefect's workers
+#   infra/container/layers.sh python /tmp/venv /tmp/wheels   fills an environment: torch, the wheel with [all], Prefect's workers
 #   infra/container/layers.sh check /tmp/venv                imports everything from the wheel alone, outside the repository
 #   infra/container/layers.sh system                         Debian packages (needs root)
 #
@@ -45,7 +45,7 @@ python_packages() {
     "${pip[@]}" 'setuptools==81.0.0' wheel
     [[ -z $torch_index ]] || index=(--index-url "$torch_index")
     "${pip[@]}" "${index[@]}" "$(grep '^torch==' "$constraints")"
-    local packages=("obbligato[s3,gcs,dask] @ file://$(realpath "$wheel")" prefect-docker prefect-kubernetes)
+    local packages=("obbligato[all] @ file://$(realpath "$wheel")" prefect-docker prefect-kubernetes)
     if [[ -n ${WITH_GCP:-} ]]; then
         packages+=("$(sed -n 's/^apache-beam==/apache-beam[gcp]==/p' "$constraints")")
     fi
@@ -61,7 +61,7 @@ check() {
     export PATH="$bin:$PATH"
     obbligato --help >/dev/null
     python3 - <<'PYTHON'
-import pipelines.beam.run, pipelines.annotators.madmom, flows.cli, schemas.recipe, training  # noqa
+import obbligato, pipelines.beam.run, pipelines.annotators.madmom, flows.cli, schemas.recipe, training  # noqa
 import essentia, s3fs, gcsfs, prefect_dask, prefect_docker, prefect_kubernetes, torch  # noqa
 
 print("imports from", pipelines.__path__[0], "with torch", torch.__version__)

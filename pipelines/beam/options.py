@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from pipelines.errors import PipelineError
+from pipelines.extras import require
 
 LOCAL: Final = "local"  # our own pool, without Beam
 # Beam in this process: one worker, no server; for trying what a runner may do
@@ -68,7 +69,7 @@ def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
 
 def check_engine(engine: Engine, out: str) -> None:
     """Raise `PipelineError` for a runner that cannot be trusted, and for options that are unknown
-    or contradict each other.
+    or contradict each other; `MissingExtra` for a runner of Beam where Beam is not installed.
     """
     runner = engine.runner
     if "dask" in runner.lower():
@@ -78,6 +79,8 @@ def check_engine(engine: Engine, out: str) -> None:
             f"runner {runner} is unknown: expected local, "
             f"{', '.join(_REMOTE)}, or a class by its dotted path"
         )
+    if runner != LOCAL:
+        require("apache_beam")
     given = _given(engine)
     _check_names(engine, given)
     for name in _NEEDED.get(runner, ()):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pipelines.extras import naming_extras
 from pipelines.plug_ins import Door
 from schemas.codec import CodecFacts
 
@@ -56,6 +57,7 @@ CODECS: Final = Door[CodecModule](
     group="obbligato.codecs",
     built_in={name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae")},
     needs=("open_codec",),
+    extra="train",
 )
 
 
@@ -64,9 +66,11 @@ def open_codec(name: str, source: str = "", device: str = "cpu") -> Codec:
 
     `source` is where its weights are, if it has any: an id on the Hugging Face hub, or a folder.
 
-    Raises `PipelineError` where no such codec is there or its weights cannot be read.
+    Raises `PipelineError` where no such codec is there or its weights cannot be read, and
+    `MissingExtra` where it needs a package that is not installed.
 
     >>> open_codec("mel").facts.channels
     64
     """
-    return CODECS.offer(name).open_codec(source, device)
+    with naming_extras("train"):
+        return CODECS.offer(name).open_codec(source, device)

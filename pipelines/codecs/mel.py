@@ -13,9 +13,9 @@ T latent frames, F latent bands.
 from functools import cached_property
 from typing import Final
 
+import numpy as np
 import torch
 from torch.nn.functional import avg_pool1d, pad
-from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
@@ -67,10 +67,13 @@ class MelCodec:
         """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high
         bands are not fainter than low ones.
         """
-        bank_KM = mel_filter_bank(
-            _TRANSFORM // 2 + 1, BANDS, _LOW_HZ, _HIGH_HZ, RATE_HZ, norm=None, mel_scale="htk"
-        )
-        return torch.from_numpy(bank_KM.T.copy()).float()
+        low_mel, high_mel = 2595.0 * np.log10(1.0 + np.array((_LOW_HZ, _HIGH_HZ)) / 700.0)
+        corners_hz = 700.0 * (np.power(10, np.linspace(low_mel, high_mel, BANDS + 2) / 2595.0) - 1)
+        bins_hz = np.linspace(0, RATE_HZ // 2, _TRANSFORM // 2 + 1)
+        widths_hz = np.diff(corners_hz)
+        rising_MK = (bins_hz - corners_hz[:-2, None]) / widths_hz[:-1, None]
+        falling_MK = (corners_hz[2:, None] - bins_hz) / widths_hz[1:, None]
+        return torch.from_numpy(np.minimum(rising_MK, falling_MK).clip(min=0.0)).float()
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F)."""

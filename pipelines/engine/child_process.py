@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import psutil
 
 from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
+from pipelines.extras import MissingExtra, naming_extras
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -33,6 +34,7 @@ KILLS: Final = frozenset(
     (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 )
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
+_NOT_INSTALLED: Final = "not_installed"  # an optional package, as a child says it
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
 _LOOKS = 10  # at what a silent child is doing, before it is given up
 _ONE_THREAD = dict.fromkeys(
@@ -214,6 +216,7 @@ class Child:
                     "memory_limit",
                     "raised",
                     "refused",
+                    _NOT_INSTALLED,
                 ):
                     raise
 
@@ -333,6 +336,8 @@ class Child:
 
 def _reraise_refused(died: _Died) -> None:
     """Wrong settings are no fault of an item: they go to the reader as they are."""
+    if died.death.code == _NOT_INSTALLED:
+        raise MissingExtra(died.death.message) from died
     if died.death.code == "refused":
         raise PipelineError(died.death.message) from died
 
@@ -462,7 +467,8 @@ def _serve(descriptor: int, parent: int) -> None:
         began = time.perf_counter()
         try:
             module, _, name = function.partition(":")
-            answer = ("done", getattr(importlib.import_module(module), name)(items, context))
+            with naming_extras():
+                answer = ("done", getattr(importlib.import_module(module), name)(items, context))
         except MemoryError:
             answer = (
                 "memory_limit",
@@ -470,6 +476,8 @@ def _serve(descriptor: int, parent: int) -> None:
             )
         except MachineFault as error:
             answer = ("machine", str(error))
+        except MissingExtra as error:
+            answer = (_NOT_INSTALLED, str(error))
         except PipelineError as error:  # wrong settings: the message is for the reader
             answer = ("refused", str(error))
         except Exception as error:  # noqa: BLE001  a library's error on this input, or the machine's

@@ -19,6 +19,7 @@ import torch
 
 from pipelines.engine.seeding import generator
 from pipelines.errors import PipelineError
+from pipelines.extras import naming_extras
 from pipelines.search.exact import Nearest, refuse_broken
 
 # times the root of the number of rows: faiss advises 4 and more, but building takes the square of
@@ -101,12 +102,8 @@ def recall(exact: Nearest, approximate: Nearest) -> float:
 
 
 def _faiss() -> Any:
-    try:
+    with naming_extras():
         import faiss
-    except ImportError:
-        raise PipelineError(
-            'an approximate index needs faiss: pip install "obbligato[ann]"'
-        ) from None
     return faiss
 
 

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.build.tables import DATASET
 from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults, readable
+from pipelines.extras import naming_extras
 from pipelines.guarded.json_objects import json_record
 from pipelines.storage.temporary import temporary_place
 from schemas.errors import SchemaError
@@ -128,7 +129,8 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
 
 def _located(target: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
-        fs, path = fsspec.core.url_to_fs(target)
+        with naming_extras():
+            fs, path = fsspec.core.url_to_fs(target)
     except (ValueError, ImportError) as error:
         raise PipelineError(f"{readable(target)} cannot be reached: {error}") from error
     return fs, path.rstrip("/") or "/"

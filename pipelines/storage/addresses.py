@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 import fsspec
 
 from pipelines.errors import DeadInput
+from pipelines.extras import MissingExtra, naming_extras
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow
 from schemas.recipe import IngestRecipe
@@ -75,8 +76,9 @@ def check_remote(uri: str, recipe: IngestRecipe) -> None:
 def _not_available(protocol: str) -> str | None:
     """Why files of a protocol cannot be opened here; none where they can."""
     try:
-        fsspec.get_filesystem_class(protocol)
-    except (ImportError, ValueError) as error:
+        with naming_extras():
+            fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError, MissingExtra) as error:
         return str(error)
     return None
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import fsspec
 
 from pipelines.errors import Passing, PipelineError
+from pipelines.extras import naming_extras
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -83,7 +84,8 @@ def located(url: str, *, client: Any = None) -> tuple[Any, str]:
             if client and protocol in ("http", "https")
             else OBJECT_STORES.get(protocol, {})
         )
-        fs, path = fsspec.core.url_to_fs(url, **options)
+        with naming_extras():
+            fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
         raise PipelineError(without_query(f"{url}: {error}")) from error
     return fs, path

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +92,7 @@ def test_pins_of_the_image_do_not_contradict_the_constraints() -> None:
         for line in (m.INFRA / "container/pins.txt").read_text().splitlines()
         if "==" in line
     ]
-    assert {"gcsfs", "prefect-docker", "prefect-kubernetes"} <= set(names)
+    assert {"prefect-docker", "prefect-kubernetes"} <= set(names)
     assert not set(names) & {name.lower().replace("_", "-") for name in m.CONSTRAINTS}
 
 
@@ -199,28 +199,28 @@ def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_four_packages_and_no_tests(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_four_packages_the_facade_and_no_tests(tmp_path: Path) -> None:
     subprocess.run(
         [m.INFRA / "container/layers.sh", "wheel", tmp_path],
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         check=True,
     )
     (wheel,) = tmp_path.glob("obbligato-*.whl")
-    top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {
         "schemas",
         "pipelines",
         "training",
         "flows",
+        "obbligato",
     }
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {
-        f"{package}/py.typed" for package in ("schemas", "pipelines", "training", "flows")
-    } <= names
+    assert {f"{package}/py.typed" for package in top if "-" not in package} <= names
     assert "pipelines/annotators/weights/README.md" in names
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     assert "\nLicense-Expression: Apache-2.0\n" in zipfile.ZipFile(wheel).read(metadata).decode()
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith("flows/api")]
 
 
 def test_packages_with_weights_are_pinned_by_hash_as_tested_and_come_first() -> None:
@@ -272,6 +272,31 @@ def test_pip_refuses_weights_with_other_bytes(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
     assert not (tmp_path / "to").exists()
+
+
+def test_make_the_checks_and_the_container_install_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    [named] = extras["all"]
+    assert set(named.removeprefix("obbligato[").removesuffix("]").split(",")) == (
+        extras.keys() - {"all", "test"}
+    )
+    assert "obbligato[all]" in extras["test"]
+    assert "--editable '.[test]'" in (m.INFRA / "setup.sh").read_text()
+    assert '"obbligato[all] @ file' in (m.INFRA / "container/layers.sh").read_text()
+
+
+def test_every_package_that_is_asked_for_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {
+        re.match(r"[\w-]+", wanted)[0].lower().replace("_", "-")
+        for wanted in (
+            *project["dependencies"],
+            *chain.from_iterable(project["optional-dependencies"].values()),
+        )
+    } - {"obbligato"}
+    pinned = {name.lower().replace("_", "-") for name in m.CONSTRAINTS}
+    assert asked <= pinned, asked - pinned
 
 
 AUDITED = '{"name": "a", "version": "1", "vulns": []}'

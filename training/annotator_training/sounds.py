@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import fluidsynth
 import mido
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
 from pipelines.annotators import RATE_HZ
+from pipelines.extras import naming_extras
 from training.annotator_training.etude import Etude
 from training.annotator_training.notes import DRUMS, Note, Playing
+
+with naming_extras():
+    import fluidsynth
 
 Samples = npt.NDArray[np.float32]
 _FOLDER: Final = "/usr/share/sounds/sf2"  # where Debian's packages put them

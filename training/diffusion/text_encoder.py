@@ -54,6 +54,7 @@ TEXT_ENCODERS: Final = Door[TextEncoderModule](
     group="obbligato.text_encoders",
     built_in={OURS: "training.diffusion.frozen_encoder"},
     needs=("open_text_encoder",),
+    extra="train",
 )
 
 

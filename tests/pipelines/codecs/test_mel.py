@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import open_codec
 from pipelines.codecs.mel import MelCodec
@@ -126,3 +127,8 @@ def test_what_is_not_a_codec_or_not_its_latent_is_refused() -> None:
         open_codec("flute")
     with pytest.raises(PipelineError, match="has no weights"):
         open_codec("mel", "somewhere")
+
+
+def test_its_bands_are_to_the_bit_the_triangles_of_transformers_on_htks_scale() -> None:
+    bank_KM = mel_filter_bank(1251, 128, 30.0, 8000.0, 16_000, norm=None, mel_scale="htk")
+    assert torch.equal(CODEC._filters, torch.from_numpy(bank_KM.T.copy()).float())

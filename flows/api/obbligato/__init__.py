@@ -1,0 +1,293 @@
+"""Obbligato from Python: `build` a corpus, `open` one, `annotate` a file, `sample` a model.
+
+Importing this package loads nothing else; each function loads what it needs. Paths may begin with
+``~``, and wherever a folder is expected a URL that fsspec knows will do. What goes wrong is raised
+as the command line would say it: `PipelineError` of pipelines.errors where a file or a setting does
+not fit, `UsageError` of flows.errors for a call that asks for what cannot be, `TrainingError` of
+training.errors from a model, and `MissingExtra` of pipelines.extras where a package is not there.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from flows.build.run_stage import StepProgress
+    from schemas.labels import Labels
+    from schemas.recipe import Recipe
+    from schemas.sample import Sample
+
+    Wave = npt.NDArray[np.float32]
+
+__all__ = ("Build", "SampleWave", "SampledPiece", "annotate", "build", "open", "sample")
+
+Place = str | os.PathLike[str]
+Knobs = Mapping[str, object]
+_NO_KNOBS: Final[Knobs] = MappingProxyType({})
+
+
+class SampleWave(NamedTuple):
+    """A sample's record, and its audio: mono float32 within [-1, 1] at ``sample.rate_hz``."""
+
+    sample: "Sample"
+    wave: "Wave"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A corpus that `build` made or `open` found, and nothing but its place: every look reads what
+    is there now.
+    """
+
+    place: str  # a build, a folder of tars, a glob, a tar, or a URL of these
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """The build's dataset.json: totals, agreement, versions, licences, the shards in force.
+
+        Raises `PipelineError` where there is none, as beside shards of somebody else.
+        """
+        from pipelines.errors import PipelineError
+        from pipelines.shards.find import DATASET
+        from pipelines.storage.store import Store
+
+        store = Store(self.place)
+        if not store.exists(DATASET):
+            raise PipelineError(f"{self.place} holds no {DATASET}: it is not a finished build")
+        return dict(store.read_json(DATASET))
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Paths or URLs of the shards in force, in order, as `webdataset` takes them."""
+        from pipelines.shards.find import find_shards
+
+        return tuple(shard.url for shard in find_shards(self.place).shards)
+
+    def samples(self, *, split: str = "") -> Iterator[SampleWave]:
+        """Samples with their audio, shard by shard; of one split, or of all.
+
+        Raises `PipelineError` at what cannot be read, and at samples that Obbligato did not write:
+        `webdataset` reads those. ``obbligato shards verify`` lists everything that is wrong.
+        """
+        from pipelines.shards.find import find_shards
+        from pipelines.shards.read import read_shard
+        from schemas.identity import Split
+
+        wanted = Split(split) if split else None
+        for shard in find_shards(self.place).shards:
+            if wanted is not None and shard.split not in (None, wanted):
+                continue
+            for found in map(_sample_wave, read_shard(shard)):
+                if wanted is None or found.sample.split is wanted:
+                    yield found
+
+    def __iter__(self) -> Iterator[SampleWave]:
+        """All samples."""
+        return self.samples()
+
+    def verify(
+        self, *, workers: int = 1, watch: "Callable[[StepProgress], None] | None" = None
+    ) -> dict[str, Any]:
+        """Read a build back whole: checksums, contract, identities, splits, and labels extracted
+        again. Returns dataset.json, with the agreement measured now.
+
+        Raises `PipelineError` that says what is not as it was written, and where.
+        """
+        from flows.build.local import verify_build
+        from pipelines.beam.options import Engine
+
+        return verify_build(self.place, Engine(workers), watch or _silent)
+
+
+class SampledPiece(NamedTuple):
+    """Music that a model made: the labels it was given, and mono float32 within [-1, 1]."""
+
+    labels: "Labels"
+    wave: "Wave"
+    rate_hz: int
+
+
+def build(
+    sources: Place | Sequence[Place],
+    out: Place,
+    *,
+    recipe: "Recipe | Place | None" = None,
+    knobs: Knobs = _NO_KNOBS,
+    workers: int = 1,
+    shrink: bool = False,
+    watch: "Callable[[StepProgress], None] | None" = None,
+) -> Build:
+    """Build a corpus from music, or finish one: what is done already, from the same inputs and
+    settings, is left as it is.
+
+    `sources` are folders, globs, files, manifests or shards. `recipe` is a ready one's name, a file
+    of TOML or a `Recipe`; `knobs` lie over it by section and name, as in
+    ``{"ingest.clip_s": 8.0}``. `workers` are processes of this machine. `shrink` lets many songs go
+    that an earlier build has. `watch` is told how far each step is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as empty:
+    ...     build(empty, empty + "/corpus")
+    Traceback (most recent call last):
+    flows.errors.UsageError: nothing to build from in ...: no files
+    """
+    from flows.build.local import build as run_build
+    from pipelines.beam.options import Engine
+    from pipelines.extras import naming_extras
+
+    named = [sources] if isinstance(sources, str | os.PathLike) else sources
+    place = _place(out)
+    with naming_extras():
+        run_build(
+            [_place(source) for source in named],
+            place,
+            _recipe(recipe, knobs),
+            Engine(workers),
+            watch or _silent,
+            shrink=shrink,
+        )
+    return Build(place=place)
+
+
+def open(place: Place) -> Build:
+    """A corpus that is there: a build, or any shards of ours by a folder, a glob, a file or a URL.
+
+    Raises `PipelineError` where there are no shards.
+
+    >>> open("nowhere")
+    Traceback (most recent call last):
+    pipelines.errors.PipelineError: nowhere does not exist: name a build, a folder of tars, ...
+    """
+    from pipelines.shards.find import find_shards
+
+    found = Build(place=_place(place))
+    find_shards(found.place)
+    return found
+
+
+def annotate(
+    file: Place, *, recipe: "Recipe | Place | None" = None, knobs: Knobs = _NO_KNOBS
+) -> "Labels":
+    """Beats, meter, tempo, chords and key of an audio file over its whole length, each with its
+    confidence. `recipe` and `knobs` are as for `build`.
+
+    Raises `PipelineError` for a file that cannot be read.
+
+    >>> annotate("nowhere.wav")
+    Traceback (most recent call last):
+    pipelines.errors.PipelineError: nowhere.wav: ...
+    """
+    from pipelines.errors import PipelineError
+    from pipelines.extras import naming_extras
+    from pipelines.reports.annotate_files import annotate_files
+
+    with naming_extras():
+        [found] = annotate_files([_place(file)], _recipe(recipe, knobs))
+    if found.labels is None:
+        raise PipelineError(f"{found.path}: {found.problem}")
+    return found.labels
+
+
+def sample(
+    caption: str,
+    *,
+    model: Place,
+    bpm: float | None = None,
+    meter: str | int | None = None,
+    key: str | None = None,
+    chords: str | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    guidance: float | None = None,
+    steps: int | None = None,
+    sampler: str | None = None,
+    device: str = "auto",
+) -> SampledPiece:
+    """Music for a caption, by a model that `obbligato train` made. Same arguments, same music.
+
+    `model` is a checkpoint, or the folder of a training run. `bpm`, `meter` (as in ``"3/4"``),
+    `key` (``"A minor"``) and `chords` (``"Am F C G"``: one a bar, from the top again) win over the
+    caption; what neither says is filled from the corpus of the model. `seconds`, `guidance`,
+    `steps` and `sampler` are the model's own where they are None.
+
+    Raises `TrainingError` where there is no such model, or a wish cannot be read.
+
+    >>> sample("A calm song", model="nowhere")
+    Traceback (most recent call last):
+    training.errors.TrainingError: ...
+    """
+    from pipelines.extras import naming_extras
+
+    with naming_extras("train"):
+        from flows.build.recipe_files import validated_as
+        from training.diffusion.sampling import SamplingConfig
+        from training.generation.generate import Player, Score
+        from training.prompt_controls.ask import asked
+
+        player = Player.of(_place(model), device)
+    given = {"guidance": guidance, "steps": steps, "sampler": sampler}
+    values = player.recipe.sampling.model_dump()
+    values |= {name: value for name, value in given.items() if value is not None}
+    wanted = asked(
+        caption,
+        bpm=bpm,
+        meter=meter,
+        key=key,
+        chords=chords,
+        duration_s=seconds or player.recipe.data.seconds,
+        statistics=player.survey.statistics,
+        seed=seed,
+    )
+    [wave] = player.play(
+        [Score("0", caption, wanted.labels)],
+        seed=seed,
+        sampling=validated_as(SamplingConfig, values, "see `obbligato sample --help`"),
+    )
+    return SampledPiece(wanted.labels, wave, player.codec.facts.rate_hz)
+
+
+def _place(place: Place) -> str:
+    """A place as text; ``~`` is the home folder, as a shell reads it."""
+    return os.path.expanduser(os.fspath(place))
+
+
+def _recipe(recipe: "Recipe | Place | None", knobs: Knobs) -> "Recipe":
+    """The recipe that a caller means. Raises `UsageError` naming each value that does not fit."""
+    from flows.build.recipe_files import load_recipe, validated
+
+    if recipe is None or isinstance(recipe, str | os.PathLike):
+        recipe = load_recipe(None if recipe is None else Path(_place(recipe)), [])
+    values = recipe.model_dump(mode="json")
+    for name, value in knobs.items():
+        section, _, knob = name.partition(".")
+        values.setdefault(section, {})[knob] = value
+    return validated(values)
+
+
+def _sample_wave(entry: Any) -> SampleWave:
+    """An entry of a shard as a sample of ours with its sound."""
+    from pipelines.audio.decode import decoded
+    from pipelines.errors import DeadInput, PipelineError
+    from pipelines.shards.find import Problem
+    from pipelines.shards.read import as_ours
+
+    where = f"{entry.shard}, {entry.key}" if entry.key else entry.shard
+    ours = entry if isinstance(entry, Problem) else as_ours(entry)
+    if isinstance(ours, Problem):
+        raise PipelineError(f"{where}: {ours.message}")
+    if ours is None or entry.audio is None:
+        raise PipelineError(f"{where}: not a sample of Obbligato; `webdataset` reads such shards")
+    try:
+        return SampleWave(ours, decoded(entry.content(entry.audio)).wave)
+    except DeadInput as error:
+        raise PipelineError(f"{where}: its audio cannot be used: {error}") from error
+
+
+def _silent(_: "StepProgress") -> None:
+    """Nobody watches."""
