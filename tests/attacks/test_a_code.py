@@ -12,7 +12,7 @@ from flows.build.step_process import StepProcess
 from pipelines.beam.options import Engine
 from pipelines.trust.trusted import NotTrusted, trust, trusted
 from tests.attacks.conftest import obbligato
-from tests.conftest import Built
+from tests.support.small_build import Built
 
 Change = Callable[[str, str], None]
 CODEC = "from pipelines.codecs.mel import open_codec\n"

@@ -32,7 +32,7 @@ from schemas.recipe import (
     Writer,
 )
 from tests.attacks.conftest import obbligato
-from tests.conftest import Built
+from tests.support.small_build import Built
 
 Change = Callable[[str, str], None]
 

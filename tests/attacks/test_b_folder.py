@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.conftest import obbligato
-from tests.conftest import Built
+from tests.support.small_build import Built
 
 
 @pytest.mark.parametrize(

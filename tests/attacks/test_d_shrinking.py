@@ -15,8 +15,8 @@ from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source
 from tests.attacks.conftest import obbligato
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import digests
+from tests.support.tone_corpus import PLAIN
 
 SONGS = 6
 

@@ -17,7 +17,7 @@ from flows.screens.model_card import model_card
 from pipelines.stages.inputs.assign_buckets import INPUT_LEDGER
 from pipelines.storage.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
-from tests.flows.screens.test_model_card import OURS, facts
+from tests.support.model_facts import OURS, facts
 from tests.support.written_plan import write_plan
 from training.evaluation.report import Report
 

@@ -35,9 +35,9 @@ from pipelines.storage.store import Store
 from schemas.corpus import Probed
 from schemas.recipe import IngestRecipe
 from tests.attacks.conftest import obbligato
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import digests
 from tests.support.disks import CannotMount, Disk, failing_from, mounted
+from tests.support.tone_corpus import PLAIN
 from training.run import checkpoints
 from training.run.checkpoint_files import MODEL, STATE
 

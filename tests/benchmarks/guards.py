@@ -41,10 +41,9 @@ from pipelines.engine import stage
 from pipelines.storage.store import PARQUET, Store
 from pipelines.synthesis.songs import write_songs
 from schemas.recipe import Recipe
-from tests.attacks.hostile_model import hostile_model
-from tests.attacks.test_b_archives import SAMPLE, claiming, looping, tar_of
-from tests.attacks.test_e_language_model import FLOODS, ONE_CALL
+from tests.attacks.hostile_model import FLOODS, ONE_CALL, hostile_model
 from tests.support.building import ROOT
+from tests.support.lying_tars import SAMPLE, claiming, looping, tar_of
 
 _COMMAND: Final = "from flows.cli import main; main()"
 _MEMORY_GOAL_MB: Final = 300

@@ -1,6 +1,5 @@
 """A build as a whole: identities, contract, resume, equal bytes."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,22 +14,13 @@ from pipelines.errors import PipelineError
 from pipelines.reports.ledger import ledger_rows
 from pipelines.storage.store import Store
 from schemas.corpus import Outcome
-from schemas.recipe import LimitsRecipe, Recipe
+from schemas.recipe import LimitsRecipe
 from schemas.sample import Sample
-from tests.conftest import SMALL, Built
 from tests.support import building, hostile_annotator
+from tests.support.small_build import SMALL, Built, copied, rebuild
 
 # orig, two pitches, two speeds, one volume; validation and test are not varied
 PER_CLIP = 6
-
-
-def copied(built: Built, out: Path) -> Path:
-    shutil.copytree(built.out, out)
-    return out
-
-
-def rebuild(built: Built, out: Path, recipe: Recipe) -> dict[str, object]:
-    return build(built.sources, str(out), recipe, Engine(), lambda _: None)
 
 
 def times(out: Path, folder: str) -> dict[str, int]:

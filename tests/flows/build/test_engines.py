@@ -27,9 +27,9 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import VARIABLE, wanted
 from schemas.corpus import Outcome
 from schemas.recipe import Recipe
-from tests.conftest import Built
-from tests.flows.build.test_growth import PLAIN
 from tests.support import building, odd_stages, portable
+from tests.support.small_build import Built
+from tests.support.tone_corpus import PLAIN
 from tests.support.waiting import until
 
 FAILS_WITHIN_S = 60

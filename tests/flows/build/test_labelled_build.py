@@ -35,10 +35,10 @@ from schemas.pseudo_label import Frequency, Matched, Twin
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from schemas.vocabulary import Form
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import ROOT, digests, kill_after_markers
 from tests.support.melodies import RATE_HZ, melody
 from tests.support.tiny_clap import save_clap
+from tests.support.tone_corpus import PLAIN
 
 SONGS = 7
 WORDS = [

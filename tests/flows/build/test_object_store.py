@@ -15,8 +15,8 @@ import soundfile
 from flows.build.local import build, verify_build
 from pipelines.beam.options import Engine
 from pipelines.storage.store import Store
-from tests.flows.build.test_growth import PLAIN
 from tests.support import building
+from tests.support.tone_corpus import PLAIN
 
 pytest_plugins = ["tests.support.object_store"]
 SONGS = 3

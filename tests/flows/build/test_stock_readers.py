@@ -12,7 +12,7 @@ import soundfile
 from flows.build.local import build
 from pipelines.beam.options import Engine
 from schemas.sample import sample_features
-from tests.conftest import SMALL, Built
+from tests.support.small_build import SMALL, Built
 
 
 @pytest.fixture(scope="module")
