@@ -68,9 +68,9 @@ def test_a3_a_stored_interpreter_is_not_run(
     in_recipe('python = ""', f'python = "{program}"')
     in_recipe("find = false", "find = true")
     for command in (
-        ["verify", strange],
-        ["dead", "retry", strange],
-        ["encode", strange, "--codec", "mel"],
+        ["verify", str(strange)],
+        ["dead", "retry", str(strange)],
+        ["encode", str(strange), "--codec", "mel"],
     ):
         said = obbligato(*command)
         assert (said.returncode, mark.exists()) == (1, False)

@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -201,4 +201,5 @@ def test_b12_samples_whose_json_takes_much_memory_are_not_held_together(tmp_path
     heard = listened(entries(), lambda _: True, Depth.HEADER)
     assert next(heard).entry.key == "0"
     assert taken == ["0"]
+    assert isinstance(heard, Generator)
     heard.close()

@@ -23,7 +23,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from operator import le
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +178,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 def child(task: Path) -> None:
     """What is measured: one call of the stage's own function, in a process that can be killed."""
-    import pipelines.llm.openai_server  # its loading is not the asking
+    import pipelines.llm.openai_server  # noqa: F401  # its loading is not the asking
 
     out, buckets, asked = json.loads(task.read_text())
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -351,7 +353,7 @@ def _killed(built: Path, folder: Path, budget_usd: float, when: Sequence[float])
             return ran
 
         for number, share in enumerate(when, 1):
-            one(number, lambda answers, share=share: answers >= share * controls, llm)
+            one(number, partial(le, share * controls), llm)
         ran = one(len(when) + 1, lambda _: False, llm)
         if budget_usd < AMPLE_USD:
             _raised(one, ran, len(when) + 2, llm)

@@ -154,12 +154,12 @@ def main() -> None:
             for heavy in (False, True)
         }
         best |= {heavy: size for heavy, run in runs.items() if run.idle < MOST_IDLE}
-        plain, heavy = runs[False], runs[True]
-        cells = (
-            f"{plain.wall_h:.2f} | {plain.idle:.1%} | {plain.fixed:.1%} | {heavy.wall_h:.2f} | "
-            f"{heavy.idle:.1%}"
+        plain, loaded = runs[False], runs[True]
+        figures = (
+            f"{plain.wall_h:.2f} | {plain.idle:.1%} | {plain.fixed:.1%} | {loaded.wall_h:.2f} | "
+            f"{loaded.idle:.1%}"
         )
-        print(f"| {size} | {arguments.clips // size:,} | {cells} |", flush=True)
+        print(f"| {size} | {arguments.clips // size:,} | {figures} |", flush=True)
     print(
         f"\nLargest size with less than {MOST_IDLE:.0%} idle: {best[False]} clips; in the heavy "
         f"case: {best[True]}."

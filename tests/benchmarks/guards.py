@@ -335,7 +335,7 @@ def bombs(work: Path) -> None:
 
 
 def _reading(work: Path, reader: str, source: Path) -> "subprocess.Popen[bytes]":
-    out = ["--out", work / f"out-{source.name}"] if reader == "build" else []
+    out = ["--out", str(work / f"out-{source.name}")] if reader == "build" else []
     return command(ROOT, *reader.split(), source, *out)
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.annotators import RATE_HZ
 from pipelines.audio.decode import resampled
 from pipelines.labels.agreement import agreement
 from pipelines.labels.transform import cut
-from pipelines.stages.labels.annotate import RATE_HZ, annotate_waves
+from pipelines.stages.labels.annotate import annotate_waves
 from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.recipe import AnnotateRecipe

@@ -187,7 +187,7 @@ def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Pat
         "import psutil\nprint({c.laddr.ip for c in psutil.Process().net_connections() if "
         "c.laddr.port == port})\nserver.stop(0)\n"
     )
-    command = [sys.executable, m.INFRA / "portable/loopback.py", "opens_a_port"]
+    command = [sys.executable, str(m.INFRA / "portable/loopback.py"), "opens_a_port"]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -103,7 +103,12 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
             )
         )
         made["captions"].append(Captioned(sample_key=f"{key}-orig", captions=composed.captions))
-    kinds = {"clips": Clip, "annotations": Annotation, "variants": Varied, "captions": Captioned}
+    kinds: dict[str, type[Record]] = {
+        "clips": Clip,
+        "annotations": Annotation,
+        "variants": Varied,
+        "captions": Captioned,
+    }
     for folder, records in made.items():
         file = job.store.write_records(f"{folder}/{job.bucket}.parquet", kinds[folder], records)
         write_marker(folder, job, folder, Done([file], {}))

@@ -20,6 +20,7 @@ from flows.build.run_step import begin
 from flows.build.step_process import Order, StepProcess
 from pipelines.beam.options import Engine
 from pipelines.beam.run import run_buckets
+from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.reports.ledger import ledger_rows
 from pipelines.storage.lock import hold
@@ -262,7 +263,7 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
     assert_same(tmp_path / "out", tones)
 
 
-def _run_odd(stage: odd_stages.Stage, store: Store, servers: portable.Servers) -> list[str]:
+def _run_odd(stage: Stage, store: Store, servers: portable.Servers) -> list[str]:
     engine = Engine(1, "PortableRunner", tuple(f"--{setting}" for setting in servers.settings))
     return [
         row.bucket
@@ -286,7 +287,7 @@ def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(
     "stage", [odd_stages.DIES_ONCE, odd_stages.DIES_LAST], ids=lambda stage: stage.name
 )
 def test_a_worker_that_dies_in_a_bucket_or_at_the_very_end_hangs_nothing(
-    tmp_path: Path, servers: portable.Servers, stage: odd_stages.Stage
+    tmp_path: Path, servers: portable.Servers, stage: Stage
 ) -> None:
     with pytest.raises(PipelineError, match=f"stage {stage.name} failed: a worker has died"):
         _run_odd(stage, Store(str(tmp_path)), servers)
@@ -317,14 +318,14 @@ def test_workers_from_the_wheel_alone_give_the_same_bytes_with_real_annotators(
         line for line in constraints.read_text().splitlines() if line.startswith("torch==")
     )
     pip = [
-        python,
+        str(python),
         "-m",
         "pip",
         "install",
         "--quiet",
         "--disable-pip-version-check",
         "--constraint",
-        constraints,
+        str(constraints),
     ]
     subprocess.run([*pip, "setuptools", "wheel"], check=True)
     subprocess.run([*pip, torch, wheel], check=True)

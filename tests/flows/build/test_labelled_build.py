@@ -131,14 +131,13 @@ def samples(out: Path) -> list[Sample]:
 
 
 def members(out: Path, suffix: str) -> dict[str, bytes]:
-    found = {}
+    found: dict[str, bytes] = {}
     for shard in sorted((out / "shards").glob("*.tar")):
         with tarfile.open(shard) as tar:
-            found |= {
-                member.name: tar.extractfile(member).read()
-                for member in tar
-                if member.name.endswith(suffix)
-            }  # type: ignore[union-attr]
+            for member in tar:
+                content = tar.extractfile(member)
+                if member.name.endswith(suffix) and content is not None:
+                    found[member.name] = content.read()
     return found
 
 

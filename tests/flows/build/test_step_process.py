@@ -10,6 +10,7 @@ import pytest
 
 from flows.build import step_process
 from flows.build.step_process import Order, StepFailed, StepProcess, StepProcesses
+from pipelines.engine.child_process import started
 
 ORDER = Order("out", "runs/1", 1, "local", (), "", 60.0)
 
@@ -18,9 +19,10 @@ ORDER = Order("out", "runs/1", 1, "local", (), "", 60.0)
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for `obbligato serve-steps`, which a test writes."""
     file = tmp_path / "stand_in.py"
-    plain = step_process.started
+    plain = started
     monkeypatch.setattr(
-        step_process, "started", lambda _, **options: plain([sys.executable, str(file)], **options)
+        "flows.build.step_process.started",
+        lambda _, **options: plain([sys.executable, str(file)], **options),
     )
     return file
 

@@ -184,7 +184,8 @@ def test_rule_paraphrases_pass_without_a_model(tmp_path: Path) -> None:
 
 def test_the_index_lets_in_exactly_what_no_earlier_vector_is_near(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    index, held = Index(0.9), []
+    index = Index(0.9)
+    held: list[np.ndarray] = []
     for _ in range(20):
         vectors = rng.normal(size=(15, DIMENSION)).astype(np.float32)
         vectors[5:10] = vectors[:5] + 0.1 * rng.normal(size=(5, DIMENSION))

@@ -52,7 +52,11 @@ def test_padding_is_not_heard(condition: Condition) -> None:
         states_BLD=torch.where(long.mask_BL[..., None], long.states_BLD, 1e3)
     )
     assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
-    told[condition] = Tokens(*(None if part is None else part[:, :4] for part in long))
+    told[condition] = Tokens(
+        long.states_BLD[:, :4],
+        long.mask_BL[:, :4],
+        None if long.times_s_BL is None else long.times_s_BL[:, :4],
+    )
     assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
 
 
@@ -60,7 +64,11 @@ def test_padding_is_not_heard(condition: Condition) -> None:
 def test_a_sample_is_played_alike_in_any_company() -> None:
     made, told = net(), context()
     alone = {
-        condition: Tokens(*(None if part is None else part[1:] for part in one))
+        condition: Tokens(
+            one.states_BLD[1:],
+            one.mask_BL[1:],
+            None if one.times_s_BL is None else one.times_s_BL[1:],
+        )
         for condition, one in told.items()
     }
     assert torch.allclose(
