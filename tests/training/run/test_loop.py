@@ -116,9 +116,10 @@ def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_a
     tmp_path: Path,
 ) -> None:
     shards = corpus(tmp_path / "shards")
-    chosen = recipe(shards, run__steps=40, run__checkpoint_every=5, data__workers=1)
-    straight = started(chosen, tmp_path / "straight")
-    assert straight.communicate(timeout=300)[0].count("step ") >= 40
+    chosen = recipe(shards, run__steps=24, run__checkpoint_every=5, data__workers=1)
+    lines: list[str] = []
+    assert train(chosen, str(tmp_path / "straight"), lines.append).step == 24
+    assert len(losses("\n".join(lines))) == 24
     hurt = tmp_path / "hurt"
     killed = signalled(chosen, hurt, 11, signal.SIGKILL)  # an epoch is three steps
     assert killed.returncode == -signal.SIGKILL
@@ -129,8 +130,8 @@ def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_a
     last = checkpoints.whole_ones(Store(str(hurt)))[-1].json("state.json")["step"]
     assert last in {17, 18}  # a signal may come while the next step is begun
     assert last % 3 or last % 5
-    assert started(chosen, hurt).wait(timeout=300) == 0
-    assert_equal_to_the_bit(tmp_path / "straight", tmp_path / "hurt", 40)
+    assert train(chosen, str(hurt), silent).step == 24
+    assert_equal_to_the_bit(tmp_path / "straight", hurt, 24)
 
 
 def test_a_stop_signal_loses_no_step(tmp_path: Path) -> None:
@@ -163,9 +164,9 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     chosen = recipe(
         corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6
     )
-    return Alone(
-        folder / "run", chosen, started(chosen, folder / "run").communicate(timeout=300)[0]
-    )
+    lines: list[str] = []
+    train(chosen, str(folder / "run"), lines.append)
+    return Alone(folder / "run", chosen, "\n".join(lines))
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -190,10 +191,10 @@ def test_two_processes_learn_what_one_does(
     one, two = weights(one_process.folder, 6), weights(tmp_path / "both", 6)
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
     assert both.count("validation loss") == alone.count("validation loss") == 2
-    again = started(
-        chosen.replaced(run=chosen.run.replaced(steps=8)), tmp_path / "both"
-    )  # shared weights are read by one process
-    assert "going on from step 6" in again.communicate(timeout=300)[0]
+    longer = chosen.replaced(run=chosen.run.replaced(steps=8))
+    lines: list[str] = []
+    train(longer, str(tmp_path / "both"), lines.append)  # one process reads what two have shared
+    assert any(line.startswith("going on from step 6") for line in lines)
 
 
 def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
