@@ -15,11 +15,12 @@ test: setup ## format, lint, types, room borders, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(AT_ONCE) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(AT_ONCE) --dist loadfile $(DURATIONS)
 
+nightly: DURATIONS := --durations=25# of make test too: what a test costs is seen each night
 nightly: test ## the long tests too, and what is known of holes in the packages
 	infra/audit.sh
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow $(DURATIONS)
 
 setup:
 	@infra/setup.sh

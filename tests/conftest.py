@@ -1,34 +1,18 @@
 """Fixtures that several tests share: a folder of composed pieces, and one build of it."""
 
 import os
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import pytest
 
 from flows.build.local import build
 from pipelines.beam.options import Engine
+from pipelines.stages.output.close import stated_dataset
+from pipelines.storage.store import Store
 from pipelines.synthesis.songs import write_songs
 from pipelines.trust import trusted
-from schemas.dataset import Dataset
-from schemas.recipe import CorpusRecipe, IngestRecipe, Recipe, VaryRecipe, VerifyRecipe
-
-
-class Built(NamedTuple):
-    """A finished build: its sources, folder, recipe and dataset.json."""
-
-    sources: list[str]
-    out: Path
-    recipe: Recipe
-    dataset: Dataset
-
-
-SMALL = Recipe(
-    corpus=CorpusRecipe(name="small"),
-    ingest=IngestRecipe(clip_s=8.0, small_buckets=3),
-    vary=VaryRecipe(semitones=(-3, 2), speeds=2, volumes=1),
-    verify=VerifyRecipe(relabel_clips=1),
-)
+from tests.support.shared import left_alone, shared_folder
+from tests.support.small_build import SMALL, Built
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,12 +26,18 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A manifest of four pieces: two in train, one each in validation and test."""
-    return [str(write_songs(tmp_path_factory.mktemp("songs"), songs=4))]
+    folder = shared_folder(tmp_path_factory, "songs", lambda new: write_songs(new, songs=4))
+    return [str(next(folder.glob("*.csv")))]
 
 
 @pytest.fixture(scope="session")
-def built(songs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """One undisturbed build of them with two workers."""
-    out = tmp_path_factory.mktemp("built") / "out"
-    dataset = build(songs, str(out), SMALL, Engine(workers=2), lambda _: None)
-    return Built(songs, out, SMALL, dataset)
+def built(songs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """One undisturbed build of them with two workers: tests change copies."""
+    folder = shared_folder(
+        tmp_path_factory,
+        "built",
+        lambda new: build(songs, str(new / "out"), SMALL, Engine(workers=2), lambda _: None),
+    )
+    out = folder / "out"
+    with left_alone(out):
+        yield Built(songs, out, SMALL, stated_dataset(Store(str(out))))

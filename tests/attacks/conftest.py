@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Built
 from tests.support.building import ROOT
+from tests.support.small_build import Built
 
 Said = subprocess.CompletedProcess[str]
 

@@ -12,8 +12,8 @@ from flows.build.step_process import StepProcess
 from pipelines.beam.options import Engine
 from pipelines.trust.trusted import NotTrusted, trust, trusted
 from tests.attacks.conftest import obbligato
-from tests.conftest import Built
 from tests.support.running import obbligato as in_this_process
+from tests.support.small_build import Built
 
 Change = Callable[[str, str], None]
 CODEC = "from pipelines.codecs.mel import open_codec\n"
@@ -68,9 +68,9 @@ def test_a3_a_stored_interpreter_is_not_run(
     in_recipe('python = ""', f'python = "{program}"')
     in_recipe("find = false", "find = true")
     for command in (
-        ["verify", strange],
-        ["dead", "retry", strange],
-        ["encode", strange, "--codec", "mel"],
+        ["verify", str(strange)],
+        ["dead", "retry", str(strange)],
+        ["encode", str(strange), "--codec", "mel"],
     ):
         said = in_this_process(*command)
         assert (said.returncode, mark.exists()) == (1, False)

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ from pipelines.errors import DeadInput
 from pipelines.trust import trusted
 from pipelines.trust.trusted import NotTrusted, reached, wanted
 from schemas.corpus import Source
+from schemas.label_recipe import LabelRecipe
 from schemas.recipe import (
     CaptionRecipe,
     EncodeRecipe,
     IngestRecipe,
-    LabelRecipe,
     LlmRecipe,
+    Price,
     Recipe,
     Writer,
 )
-from tests.conftest import Built
 from tests.support.running import obbligato
+from tests.support.small_build import Built
 
 Change = Callable[[str, str], None]
 
@@ -69,9 +70,9 @@ def test_a_trust_a_name_with_a_line_break_is_one_name(
     [
         (LlmRecipe(budget_usd=500), "llm.budget_usd=500"),
         (
-            LlmRecipe(budget_usd=2, prices={"gpt-4o-mini": {"prompt": 0, "answer": 0}}),
+            LlmRecipe(budget_usd=2, prices={"gpt-4o-mini": Price(prompt=0, answer=0)}),
             "llm.prices=",
-        ),  # type: ignore[dict-item]
+        ),
     ],
 )
 def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_there(
@@ -101,7 +102,7 @@ def test_a_trust_a_plug_in_is_not_handed_a_strangers_folder(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def private(tmp_path: Path) -> Iterator[Path]:
+def private(tmp_path: Path) -> Path:
     (tmp_path / "diary").mkdir()
     (tmp_path / "diary/texts.txt").write_text("My secret thoughts on slow pianos\n")
     return tmp_path / "diary"
@@ -111,7 +112,7 @@ def test_a_trust_sources_of_a_strangers_build_are_not_read(strange: Path, privat
     (strange / "sources.json").write_text(json.dumps([str(private)]))
     (strange / BEGUN.name).unlink()
     shutil.rmtree(strange / "listing")
-    for command in (["dead", "retry", strange], ["encode", strange, "--codec", "mel"]):
+    for command in (["dead", "retry", str(strange)], ["encode", str(strange), "--codec", "mel"]):
         said = obbligato(*command)
         assert (said.returncode, said.stdout) == (1, "")
         assert f"source={private}" in said.stderr

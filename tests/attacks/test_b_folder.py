@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Built
 from tests.support.running import obbligato
+from tests.support.small_build import Built
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_b_folder_a_link_out_of_a_build_costs_nobody_a_file(
     (strange / folder).symlink_to(victim)
     shutil.rmtree(strange / "clips")
     for command in (
-        ["build", *built.sources, "--out", strange],
-        ["verify", strange],
-        ["dead", "retry", strange],
+        ["build", *built.sources, "--out", str(strange)],
+        ["verify", str(strange)],
+        ["dead", "retry", str(strange)],
     ):
         said = obbligato(*command)
         assert (said.returncode, f"link.{folder}={victim}" in said.stderr) == (1, True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.audio.probe import probe_files
-from pipelines.engine.child_process import Child, Limits
+from pipelines.engine.child_process import Child, Death, Limits
 from pipelines.errors import DeadInput, PipelineError
 from schemas.recipe import IngestRecipe
 from tests.support.elsewhere import function_in
@@ -143,7 +143,4 @@ def test_c_half_of_a_sound_is_not_the_whole(
         tmp_path, monkeypatch, "echo 'Invalid data found when processing input' >&2; exit 1"
     )
     [death] = probe_files([path], IngestRecipe())
-    assert (death.code, death.message) == (
-        "undecodable",
-        "ffmpeg: Invalid data found when processing input",
-    )
+    assert death == Death("undecodable", "ffmpeg: Invalid data found when processing input")

@@ -15,9 +15,9 @@ from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source
 from schemas.dataset import Dataset
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import digests
 from tests.support.running import obbligato
+from tests.support.tone_corpus import PLAIN
 
 SONGS = 6
 

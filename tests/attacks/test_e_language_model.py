@@ -6,8 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,16 @@ from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
 from schemas.counts import Reason
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
-from tests.attacks.hostile_model import HONEST, Batches, Call, completion, hostile_model, line_of
+from tests.attacks.hostile_model import (
+    FLOODS,
+    HONEST,
+    ONE_CALL,
+    Batches,
+    Call,
+    completion,
+    hostile_model,
+    line_of,
+)
 from tests.support.building import ROOT
 from tests.support.captioned_build import captioned_build, labels
 
@@ -226,52 +234,6 @@ def test_e_a_claim_of_many_tokens_does_not_stall_the_calls_after_it(tmp_path: Pa
         told = asked(tmp_path, server.url, tokens_per_minute=1_000_000)
     assert told.found == [WELL.format(number) for number in range(3)]
     assert told.spent == worst() + 2 * honest()
-
-
-def bomb(mebibytes: int) -> Iterator[bytes]:
-    """A gzip file of so many mebibytes of spaces, a mebibyte at a time: each is a block of its own,
-    so one serves for all.
-    """
-    packer = zlib.compressobj(wbits=31)
-    yield packer.compress(b" ") + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    yield from (block for _ in range(mebibytes))
-
-
-def flooded(call: Call, pieces: Iterator[bytes], **headers: str) -> None:
-    call.begin(200, Content_Type="application/json", **headers)
-    for piece in pieces:
-        call.write(piece)
-
-
-def flooded_error(call: Call) -> None:
-    call.begin(500)
-    for _ in range(400):
-        call.write(b"x" * (1 << 20))
-
-
-FLOODS: dict[str, Callable[[Call], None]] = {
-    "gzip": lambda call: flooded(call, bomb(640), Content_Encoding="gzip"),
-    "plain": lambda call: flooded(call, (b" " * (1 << 20) for _ in range(400))),
-    "error": flooded_error,
-}
-
-
-ONE_CALL = """
-import asyncio, resource, sys
-from pipelines.llm.openai_server import Server
-from pipelines.llm.request import Failed, request_of
-from schemas.recipe import LlmRecipe
-async def story():
-    llm = LlmRecipe(base_url=sys.argv[1])
-    server = Server(llm)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        await server.ask(request_of(llm, "Reword.", "{}", "paraphrases", 200))
-    except Failed as error:
-        print(error.code, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
-asyncio.run(story())
-"""
 
 
 @pytest.mark.parametrize(

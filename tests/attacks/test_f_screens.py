@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,10 +16,10 @@ from flows.screens.model_card import model_card
 from pipelines.build.tables import INPUT_LEDGER
 from pipelines.storage.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
-from tests.flows.screens.test_model_card import OURS, facts
+from tests.support.model_facts import OURS, facts
 from tests.support.running import obbligato
 from tests.support.written_plan import write_plan
-from training.evaluation.report import Report
+from training.evaluation.report import Counts, Problem, Report, SpaceFigures
 
 ROOT = Path(__file__).parents[2]
 CLEAR, TITLE, TURNED, C1, TAG = (
@@ -194,12 +193,18 @@ def test_f_a_ledger_on_a_terminal_is_text(ledger: str) -> None:
 
 
 def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    problem = SimpleNamespace(name=f"{HOSTILE}[red]", reason="is no\naudio")
-    counts = SimpleNamespace(given=1, scored=0, dead=1, skipped=0, swaps=0)
-    space = SimpleNamespace(prompt_cosine=None, frechet=None, kl_sets=None)
+    counts = Counts(given=1, scored=0, dead=1, skipped=0, without_prompt=0, swaps=0)
     print_report(
-        Report.model_construct(
-            counts=counts, problems=(problem,), figures=(), published=(), space=space, swaps=None
+        Report(
+            system="theirs",
+            seed=0,
+            counts=counts,
+            figures=(),
+            published=(),
+            space=SpaceFigures(embedder="clap", version="1", licence="CC0-1.0"),
+            clips=(),
+            problems=(Problem(name=f"{HOSTILE}[red]", reason="is no\naudio"),),
+            tools={},
         )
     )
     shown = capsys.readouterr().out

@@ -37,9 +37,9 @@ from schemas.corpus import Probed
 from schemas.dataset import Dataset
 from schemas.recipe import IngestRecipe
 from tests.attacks.conftest import obbligato
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import digests
 from tests.support.disks import CannotMount, Disk, failing_from, mounted
+from tests.support.tone_corpus import PLAIN
 from training.run import checkpoints
 from training.run.checkpoint_files import MODEL, STATE
 

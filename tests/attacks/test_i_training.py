@@ -56,7 +56,7 @@ def filled(value: float) -> bytes:
     return npy_bytes(np.full((CHANNELS, FRAMES, BANDS), value, np.float64))
 
 
-def shards_with(folder: Path, *, latents: bool = True, **members: bytes) -> Path:
+def shards_with(folder: Path, members: dict[str, bytes], *, latents: bool = True) -> Path:
     """A shard of a dozen samples; members of one are replaced."""
     folder.mkdir()
     with (folder / "train-00000.tar").open("wb") as out:
@@ -98,7 +98,7 @@ def trained_on(folder: Path, out: Path) -> str:
 def test_i1_a_hostile_latent_costs_its_sample_and_no_run(
     content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    said = trained_on(shards_with(tmp_path / "shards", **{"latent.npy": content}), tmp_path / "run")
+    said = trained_on(shards_with(tmp_path / "shards", {"latent.npy": content}), tmp_path / "run")
     assert "1 samples could not be used" in said
     assert reason in said
 
@@ -129,7 +129,7 @@ def test_i2_hostile_sound_costs_its_sample_and_no_run(
     content: bytes, reason: str, tmp_path: Path
 ) -> None:
     assert reason in trained_on(
-        shards_with(tmp_path / "shards", latents=False, flac=content), tmp_path / "run"
+        shards_with(tmp_path / "shards", {"flac": content}, latents=False), tmp_path / "run"
     )
 
 
@@ -154,7 +154,7 @@ def test_i3_absurd_times_in_a_sample_cost_it_alone(tmp_path: Path) -> None:
         .encode()
     )
     assert "names a time of 1e+300 s" in trained_on(
-        shards_with(tmp_path / "shards", json=content), tmp_path / "run"
+        shards_with(tmp_path / "shards", {"json": content}), tmp_path / "run"
     )
 
 

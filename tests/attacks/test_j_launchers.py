@@ -62,7 +62,7 @@ def test_j_arguments_reach_a_pod_as_they_were_given(nodes: int) -> None:
 
 
 def test_j_a_build_submitted_to_flink_keeps_its_arguments_too() -> None:
-    command = [ROOT / "infra/flink/submit.sh", *WORDS, "--out", "s3://corpus"]
+    command = [str(ROOT / "infra/flink/submit.sh"), *WORDS, "--out", "s3://corpus"]
     done = subprocess.run(
         command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True
     )

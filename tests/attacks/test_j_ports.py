@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from flows.build.recipe_files import recipe_toml
-from tests.flows.build.test_growth import PLAIN
 from tests.support import building
+from tests.support.tone_corpus import PLAIN
 
 
 def listeners(command: Sequence[str]) -> set[str]:

@@ -80,6 +80,7 @@ def test_j_a_server_of_our_own_answers_nobody_else(songs: list[str], tmp_path: P
     )
     try:
         server = until(lambda: server_of(build), "Prefect's server", 60)
+        assert server is not None
         port = int(server.cmdline()[server.cmdline().index("--port") + 1])
         until(lambda: answer(port, "health") == 200, "its answer", 60)
         assert answer(port, "flow_runs/filter", b"{}") == 401

@@ -24,7 +24,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from operator import le
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +44,8 @@ from pipelines.llm.money import USD, cost, price_of
 from pipelines.paraphrasing.work import works
 from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
-from schemas.caption import Caption, FactKind
+from schemas.caption import Caption
+from schemas.fact import FactKind
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe, Writer
 from tests.support.captioned_build import captioned_build
 from tests.support.llm_server import KEY, Running, llm_server
@@ -250,9 +253,7 @@ def landed(jobs: Sequence[Job]) -> Landed:
 
 def _difference(one: Caption, other: Caption) -> set[FactKind]:
     """Kinds of the facts that only one of two captions states."""
-    first, second = (
-        {(fact.kind, fact.value) for fact in caption.facts} for caption in (one, other)
-    )
+    first, second = ({(fact.kind, fact.text) for fact in caption.facts} for caption in (one, other))
     return {kind for kind, _ in first ^ second}
 
 
@@ -354,7 +355,7 @@ def _killed(built: Path, folder: Path, budget_usd: float, when: Sequence[float])
             return ran
 
         for number, share in enumerate(when, 1):
-            one(number, lambda answers, share=share: answers >= share * controls, llm)
+            one(number, partial(le, share * controls), llm)
         ran = one(len(when) + 1, lambda _: False, llm)
         if budget_usd < AMPLE_USD:
             _raised(one, ran, len(when) + 2, llm)

@@ -154,12 +154,12 @@ def main() -> None:
             for heavy in (False, True)
         }
         best |= {heavy: size for heavy, run in runs.items() if run.idle < MOST_IDLE}
-        plain, heavy = runs[False], runs[True]
-        cells = (
+        plain, loaded = runs[False], runs[True]
+        figures = (
             f"{plain.wall_h:.2f} | {plain.idle:.1%} | "
-            f"{plain.fixed:.1%} | {heavy.wall_h:.2f} | {heavy.idle:.1%}"
+            f"{plain.fixed:.1%} | {loaded.wall_h:.2f} | {loaded.idle:.1%}"
         )
-        print(f"| {size} | {arguments.clips // size:,} | {cells} |", flush=True)
+        print(f"| {size} | {arguments.clips // size:,} | {figures} |", flush=True)
     print(
         "\n"
         f"Largest size with less than {MOST_IDLE:.0%} idle: "

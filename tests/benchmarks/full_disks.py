@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 import soundfile
 
 from flows.build.recipe_files import recipe_toml
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import ROOT, digests
 from tests.support.disks import Disk, FileSystem, mounted
+from tests.support.tone_corpus import PLAIN
 
 _COMMAND: Final = "from flows.cli import main; main()"
 _KINDS: Final[tuple[FileSystem, ...]] = ("tmpfs", "ext4")

@@ -37,14 +37,14 @@ import soundfile
 
 from flows.build.local import build, verify_build
 from pipelines.beam.options import Engine
+from pipelines.build.markers import check_files
 from pipelines.engine import stage
 from pipelines.storage.store import PARQUET, Store
 from pipelines.synthesis.songs import write_songs
 from schemas.recipe import Recipe
-from tests.attacks.hostile_model import hostile_model
-from tests.attacks.test_b_archives import SAMPLE, claiming, looping, tar_of
-from tests.attacks.test_e_language_model import FLOODS, ONE_CALL
+from tests.attacks.hostile_model import FLOODS, ONE_CALL, hostile_model
 from tests.support.building import ROOT
+from tests.support.lying_tars import SAMPLE, claiming, looping, tar_of
 
 _COMMAND: Final = "from flows.cli import main; main()"
 _MEMORY_GOAL_MB: Final = 300
@@ -132,7 +132,7 @@ def hashing(work: Path, workers: int) -> None:
     """
     songs, out, engine = write_songs(work / "songs"), str(work / "out"), Engine(workers=workers)
     inputs, whole = Counter(), Counter()
-    stage.check_files = inputs.around(stage.check_files)
+    vars(stage)["check_files"] = inputs.around(check_files)
     print(f"{workers} workers\n\n| | calls | CPU s | of CPU s | share |\n|---|---:|---:|---:|---:|")
     used_s = _used_s()
     build([str(songs)], out, Recipe(), engine, lambda _: None)
@@ -340,7 +340,7 @@ def bombs(work: Path) -> None:
 
 
 def _reading(work: Path, reader: str, source: Path) -> "subprocess.Popen[bytes]":
-    out = ["--out", work / f"out-{source.name}"] if reader == "build" else []
+    out = ["--out", str(work / f"out-{source.name}")] if reader == "build" else []
     return command(ROOT, *reader.split(), source, *out)
 
 

@@ -54,8 +54,9 @@ def clustered(seed: int, rows: int, centres: int) -> np.ndarray:
     """Unit vectors around centres, at a cosine of 0.8."""
     rng = np.random.default_rng(seed)
     around = units(0, centres)[rng.integers(centres, size=rows)]
-    drawn = 0.8 * around + 0.6 * units(seed, rows)
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    drawn: np.ndarray = 0.8 * around + 0.6 * units(seed, rows)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn
 
 
 def brute_force(queries: np.ndarray, pieces: Sequence[np.ndarray]) -> Nearest:

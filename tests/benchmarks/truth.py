@@ -13,6 +13,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,10 @@ def believed(labels: Labels, figures: dict[str, float]) -> dict[str, tuple[float
     }
 
 
+def _one_by_one(peer: Callable[[Wave], Any], waves: Sequence[Wave]) -> list[Any]:
+    return [peer(wave) for wave in waves]
+
+
 def timed(
     annotate: Callable[[list[Wave]], list[Any]], waves: Sequence[Wave], batch: int
 ) -> tuple[list[Any], float]:
@@ -159,7 +164,7 @@ def main() -> None:
         ]
         rows = {"obbligato": (figures, cpu_s)}
         for name, peer in PEERS.items() if wanted.peers else ():
-            found, peer_s = timed(lambda part, peer=peer: [peer(wave) for wave in part], waves, 1)
+            found, peer_s = timed(partial(_one_by_one, peer), waves, 1)
             rows[name] = (
                 [scores(clip.truth, row) for clip, row in zip(known, found, strict=True)],
                 peer_s,

@@ -13,8 +13,8 @@ import pytest
 from flows.errors import UsageError
 from pipelines.errors import PipelineError
 from schemas.pitch import Key
-from tests.conftest import Built
 from tests.support.building import digests
+from tests.support.small_build import Built
 from training.errors import TrainingError
 
 
@@ -44,9 +44,9 @@ def test_importing_it_loads_none_of_the_packages_that_it_works_with() -> None:
 def test_samples_come_with_their_sound_as_the_shards_hold_them(built: Built) -> None:
     corpus = obbligato.open(built.out)
     found = list(corpus)
-    listed = [row for row in built.dataset["shards"] if row["count"]]
-    assert len(found) == sum(row["count"] for row in listed) > 0
-    assert corpus.shards == tuple(str(built.out / row["file"]) for row in listed)
+    listed = [row for row in built.dataset.shards if row.count]
+    assert len(found) == sum(row.count for row in listed) > 0
+    assert corpus.shards == tuple(str(built.out / row.file) for row in listed)
     keys = [
         key
         for shard in corpus.shards

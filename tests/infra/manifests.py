@@ -68,16 +68,18 @@ def images() -> dict[str, list[str]]:
 
 def compose() -> dict[str, Any]:
     """The compose file."""
-    return yaml.safe_load((INFRA / "compose.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+    return found
 
 
 def submitted_job() -> dict[str, Any]:
     """The Job that infra/flink/submit.sh would create."""
-    command = [INFRA / "flink/submit.sh", "s3://music", "--out", "s3://corpus"]
+    command = [str(INFRA / "flink/submit.sh"), "s3://music", "--out", "s3://corpus"]
     done = subprocess.run(
         command, env={**os.environ, "DRY_RUN": "1"}, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
 
 
 def rendered_pool() -> dict[str, Any]:
@@ -89,7 +91,8 @@ def rendered_pool() -> dict[str, Any]:
         name: variable["default"] for name, variable in pool["variables"]["properties"].items()
     }
     values |= {"name": "a-flow-run", "command": ["prefect", "flow-run", "execute"]}
-    return _filled(pool["job_configuration"]["job_manifest"], values)
+    job: dict[str, Any] = _filled(pool["job_configuration"]["job_manifest"], values)
+    return job
 
 
 def _filled(template: Any, values: dict[str, Any]) -> Any:

@@ -187,7 +187,7 @@ def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Pat
         "import psutil\nprint({c.laddr.ip for c in psutil.Process().net_connections() if "
         "c.laddr.port == port})\nserver.stop(0)\n"
     )
-    command = [sys.executable, m.INFRA / "portable/loopback.py", "opens_a_port"]
+    command = [sys.executable, str(m.INFRA / "portable/loopback.py"), "opens_a_port"]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -289,7 +289,7 @@ def test_make_the_checks_and_the_container_install_every_extra() -> None:
 def test_every_package_that_is_asked_for_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {
-        re.match(r"[\w-]+", wanted)[0].lower().replace("_", "-")
+        re.findall(r"^[\w-]+", wanted)[0].lower().replace("_", "-")
         for wanted in (
             *project["dependencies"],
             *chain.from_iterable(project["optional-dependencies"].values()),

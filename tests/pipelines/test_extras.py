@@ -115,7 +115,7 @@ def test_what_is_named_is_what_the_project_offers() -> None:
     offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = offered["optional-dependencies"]
     assert {package.extra for package in PACKAGES.values()} == extras.keys() - {"all", "test"}
-    core = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in offered["dependencies"]}
+    core = {re.findall(r"^[\w-]+", line)[0].replace("-", "_") for line in offered["dependencies"]}
     assert not core & PACKAGES.keys()
 
 
@@ -131,7 +131,9 @@ def test_an_extra_brings_the_packages_that_it_is_named_for() -> None:
         "huggingface_hub": "transformers",
     }
     for name, package in PACKAGES.items():
-        brought = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in extras[package.extra]}
+        brought = {
+            re.findall(r"^[\w-]+", line)[0].replace("-", "_") for line in extras[package.extra]
+        }
         assert distributions.get(name, name) in brought
 
 

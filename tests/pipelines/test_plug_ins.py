@@ -25,15 +25,15 @@ from pipelines.annotators import (
     ChordAnnotator,
     KeyAnnotator,
     default,
+    windows,
 )
+from pipelines.annotators.windows import annotate_waves
 from pipelines.codecs import CODECS, CodecModule, mel, open_codec
 from pipelines.embedders import EMBEDDERS, EmbedderModule, Sound, bridge
 from pipelines.embedders import describe as describe_embedder
 from pipelines.embedders.child import describe as describe_in_child
 from pipelines.errors import PipelineError
 from pipelines.plug_ins import Door
-from pipelines.stages.labels import annotate
-from pipelines.stages.labels.annotate import annotate_waves
 from pipelines.stages.output import encode
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.render import render
@@ -296,16 +296,16 @@ def test_a_new_version_of_a_package_is_seen_by_all_that_came_from_it(
         version="4",
     )
     recipe = Recipe(annotate=AnnotateRecipe(key="flat"))
-    before = annotate.tools(recipe)
+    before = windows.tools(recipe)
     (tmp_path / "obbligato-flat/obbligato_flat-1.dist-info").rename(
         tmp_path / "obbligato-flat/obbligato_flat-2.dist-info"
     )
     metadata = tmp_path / "obbligato-flat/obbligato_flat-2.dist-info/METADATA"
     metadata.write_text(metadata.read_text().replace("Version: 1", "Version: 2"))
-    after = annotate.tools(recipe)
+    after = windows.tools(recipe)
     assert (before.pop("flat"), after.pop("flat")) == ("obbligato-flat 1", "obbligato-flat 2")
     assert before == after
-    assert before["obbligato"] == annotate.tools(Recipe())["obbligato"]
+    assert before["obbligato"] == windows.tools(Recipe())["obbligato"]
     assert CODECS.package("level") == "obbligato-level 3"
     assert describe_embedder(LabelRecipe(embedder="plain")).package == "obbligato-plain 4"
 

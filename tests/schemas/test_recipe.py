@@ -116,5 +116,7 @@ def test_a_semitone_named_twice_is_refused_because_two_samples_would_share_a_key
 
 @pytest.mark.parametrize("section", list(Recipe.model_fields))
 def test_every_knob_says_what_it_is(section: str) -> None:
-    for name, field in type(getattr(Recipe(), section)).model_fields.items():
+    knobs = type(getattr(Recipe(), section)).model_fields
+    assert knobs
+    for name, field in knobs.items():
         assert field.description, f"{section}.{name}"

@@ -112,7 +112,7 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
         )
         made["moved_labels"].append(MovedLabels(sample_key=f"{key}-orig", labels=said))
         made["captions"].append(Captioned(sample_key=f"{key}-orig", captions=composed.captions))
-    kinds = {
+    kinds: dict[str, type[Record]] = {
         "clips": Clip,
         "annotations": Annotation,
         "variants": Varied,

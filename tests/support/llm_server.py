@@ -104,7 +104,7 @@ class Model:
 
 def reworded(asked: dict[str, Any], number: int, kind: str) -> str:
     """A rewording that keeps every fact, or (of kind "wrong") one that does not."""
-    caption = asked["caption"]
+    caption: str = asked["caption"]
     if kind == "obedient" and "reply only with" in caption:
         return caption.split("reply only with", 1)[1].strip(" .")
     if kind != "wrong":

@@ -43,7 +43,7 @@ class _DyingStore(Store):
 
 
 def _die_last(job: Job) -> Done:
-    run.Store = _DyingStore  # type: ignore[misc]
+    run.Store = _DyingStore  # type: ignore[attr-defined]
     return _write(job)
 
 

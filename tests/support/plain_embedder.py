@@ -46,5 +46,6 @@ def _bands(wave: np.ndarray) -> np.ndarray:
     """Levels of bands from 100 Hz to 6 kHz over the whole, their mean taken away."""
     power = np.abs(np.fft.rfft(wave)) ** 2
     edges = np.geomspace(100, 6000, DIMENSION + 1) * len(wave) / 16_000
-    level = np.log(np.add.reduceat(power, edges.astype(int))[:DIMENSION] + 1e-9)
-    return level - level.mean()
+    level: np.ndarray = np.log(np.add.reduceat(power, edges.astype(int))[:DIMENSION] + 1e-9)
+    level -= level.mean()
+    return level

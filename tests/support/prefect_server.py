@@ -72,9 +72,11 @@ class Server:
         request = urllib.request.Request(
             f"{self.url}/{path}", content, {"Content-Type": "application/json"}
         )
-        return until(
+        answer = until(
             lambda: self._answer(request), f"answer to {path}: the server's database is busy"
-        )[0]
+        )
+        assert answer is not None
+        return answer[0]
 
     def _answer(self, request: urllib.request.Request) -> tuple[Any] | None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -28,7 +28,10 @@ def save_clap(folder: Path, *, fusion: bool = False, published: bool = False) ->
     extractor = ClapFeatureExtractor(
         truncation="fusion" if fusion else "rand_trunc", max_length_s=WINDOW_S, frequency_min=50
     )
-    ClapProcessor(feature_extractor=extractor, tokenizer=_tokenizer()).save_pretrained(folder)
+    processor = ClapProcessor(  # type: ignore[no-untyped-call]
+        feature_extractor=extractor, tokenizer=_tokenizer()
+    )
+    processor.save_pretrained(folder)
     extractor.save_pretrained(folder)
     (folder / "README.md").write_text(
         "---\nlicense: apache-2.0\n---\n# A model with random weights\n"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from flows.build.run_stage import StepProgress
+    from schemas.dataset import Dataset
     from schemas.labels import Labels
     from schemas.recipe import Recipe
     from schemas.sample import Sample
@@ -48,19 +49,20 @@ class Build:
     place: str  # a build, a folder of tars, a glob, a tar, or a URL of these
 
     @property
-    def dataset(self) -> dict[str, Any]:
+    def dataset(self) -> "Dataset":
         """The build's dataset.json: totals, agreement, versions, licences, the shards in force.
 
         Raises `PipelineError` where there is none, as beside shards of somebody else.
         """
+        from pipelines.build.tables import DATASET
         from pipelines.errors import PipelineError
-        from pipelines.shards.find import DATASET
+        from pipelines.stages.output.close import stated_dataset
         from pipelines.storage.store import Store
 
         store = Store(self.place)
         if not store.exists(DATASET):
             raise PipelineError(f"{self.place} holds no {DATASET}: it is not a finished build")
-        return dict(store.read_json(DATASET))
+        return stated_dataset(store)
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ class Build:
 
     def verify(
         self, *, workers: int = 1, watch: "Callable[[StepProgress], None] | None" = None
-    ) -> dict[str, Any]:
+    ) -> "Dataset":
         """Read a build back whole: checksums, contract, identities, splits, and labels extracted
         again. Returns dataset.json, with the agreement measured now.
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import httpx2 as httpx
+import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import MAX_CHARS, clean_text, split_sentences
 from pipelines.llm.money import cost, owed
-from pipelines.llm.openai_server import Server
+from pipelines.llm.openai_server import Server, _bounded
 from pipelines.llm.request import Answer, Ended, Failed, request_of
 from pipelines.paraphrasing.conversation import landed_caption
 from schemas.caption import Caption, CaptionKind
@@ -96,8 +97,25 @@ def spoilt(draw: st.DrawFn, good: Any) -> bytes:
 def served(replies: dict[str, httpx.Response]) -> Server:
     """A server whose replies are given by the last part of what is asked for."""
     transport = httpx.MockTransport(lambda request: replies[request.url.path.rpartition("/")[2]])
-    SERVER._client = httpx.AsyncClient(base_url=LLM.base_url, transport=transport, trust_env=False)
+    client = openai.AsyncOpenAI(
+        api_key="none",
+        base_url=LLM.base_url,
+        max_retries=0,
+        timeout=None,
+        http_client=httpx.AsyncClient(
+            transport=transport, trust_env=False, event_hooks={"response": [_bounded]}
+        ),
+    )
+    SERVER._client, SERVER._sent = client, client.with_streaming_response
     return SERVER
+
+
+def test_what_is_served_is_what_is_read() -> None:
+    """Whatever is fuzzed below reaches what reads it."""
+    body = json.dumps(completion(BODY)).encode()
+    reply = httpx.Response(200, stream=httpx.ByteStream(body))
+    answer = asyncio.run(served({"completions": reply}).ask(ASKED))
+    assert answer.texts == tuple(f"Listen, number {number}: A flute plays." for number in (0, 1))
 
 
 def is_sound(outcome: Answer | Failed) -> bool:

@@ -1,7 +1,7 @@
 """A build as a whole: identities, contract, resume, equal bytes."""
 
-import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +22,22 @@ from pipelines.reports.ledger import ledger_rows
 from pipelines.reports.versions import seal_beginning
 from pipelines.storage.store import Store
 from schemas.corpus import Outcome
-from schemas.dataset import Dataset
 from schemas.labels import Labels
-from schemas.recipe import LimitsRecipe, Recipe
+from schemas.recipe import LimitsRecipe
 from schemas.sample import Sample
-from tests.conftest import SMALL, Built
 from tests.support import building, hostile_annotator
+from tests.support.small_build import SMALL, Built, copied, rebuild
 
+# Windows of 8 s in pieces of 26.7, 26.6, 22.5 and 27.3 s.
+CLIPS_OF = {"piece-000": 3, "piece-001": 3, "piece-002": 2, "piece-003": 3}
 # orig, two pitches, two speeds, one volume; validation and test are not varied
-PER_CLIP = 6
-
-
-def copied(built: Built, out: Path) -> Path:
-    shutil.copytree(built.out, out)
-    return out
-
-
-def rebuild(built: Built, out: Path, recipe: Recipe) -> Dataset:
-    return build(built.sources, str(out), recipe, Engine(), lambda _: None)
+VARIANTS = {"train": 6, "validation": 1, "test": 1}
+SPLIT_OF = {
+    "piece-000": "train",
+    "piece-001": "validation",
+    "piece-002": "train",
+    "piece-003": "test",
+}
 
 
 def times(out: Path, folder: str) -> dict[str, int]:
@@ -47,20 +45,18 @@ def times(out: Path, folder: str) -> dict[str, int]:
 
 
 def test_counts_are_those_of_the_pieces(built: Built) -> None:
-    clips = {
-        split: sum(row.samples for name, row in built.dataset.splits.items() if name == split)
-        for split in ("train", "validation", "test")
-    }
-    written = built.dataset.samples.written
+    expected = dict.fromkeys(VARIANTS, 0)
+    for piece, clips in CLIPS_OF.items():
+        expected[SPLIT_OF[piece]] += clips * VARIANTS[SPLIT_OF[piece]]
+    assert {name: row.samples for name, row in built.dataset.splits.items()} == expected
     assert built.dataset.inputs.counts == {"in": 4, "used": 4}
+    written = sum(expected.values())
     assert built.dataset.samples.model_dump() == {
         "planned": written,
         "written": written,
         "rejected": 0,
         "dead": 0,
     }
-    assert clips["train"] % PER_CLIP == 0
-    assert written == sum(clips.values())
 
 
 def test_stock_webdataset_reads_every_sample(built: Built) -> None:
@@ -69,7 +65,10 @@ def test_stock_webdataset_reads_every_sample(built: Built) -> None:
         Sample.model_validate_json(raw["json"])
         for raw in webdataset.WebDataset(shards, shardshuffle=False)
     ]
-    assert len({sample.key for sample in samples}) == built.dataset.samples.written
+    assert len({sample.key for sample in samples}) == len(samples)
+    assert Counter((Path(sample.source.uri).stem, str(sample.split)) for sample in samples) == {
+        (piece, split): CLIPS_OF[piece] * VARIANTS[split] for piece, split in SPLIT_OF.items()
+    }
     assert {sample.change.variant for sample in samples if sample.split == "train"} == {
         "orig",
         "pd3",

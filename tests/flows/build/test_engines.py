@@ -29,9 +29,9 @@ from pipelines.trust.trusted import VARIABLE, wanted
 from schemas.corpus import Outcome
 from schemas.dataset import Dataset
 from schemas.recipe import Recipe
-from tests.conftest import Built
-from tests.flows.build.test_growth import PLAIN
 from tests.support import building, odd_stages, portable
+from tests.support.small_build import Built
+from tests.support.tone_corpus import PLAIN
 from tests.support.waiting import until
 
 FAILS_WITHIN_S = 60
@@ -318,14 +318,14 @@ def test_workers_from_the_wheel_alone_give_the_same_bytes_with_real_annotators(
         line for line in constraints.read_text().splitlines() if line.startswith("torch==")
     )
     pip = [
-        python,
+        str(python),
         "-m",
         "pip",
         "install",
         "--quiet",
         "--disable-pip-version-check",
         "--constraint",
-        constraints,
+        str(constraints),
     ]
     subprocess.run([*pip, "setuptools", "wheel"], check=True)
     subprocess.run([*pip, torch, wheel], check=True)

@@ -36,10 +36,10 @@ from schemas.pseudo_label import Frequency, Matched, Twin
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from schemas.vocabulary import Form
-from tests.flows.build.test_growth import PLAIN
 from tests.support.building import ROOT, digests, kill_after_markers
 from tests.support.melodies import RATE_HZ, melody
 from tests.support.tiny_clap import save_clap
+from tests.support.tone_corpus import PLAIN
 
 SONGS = 7
 WORDS = [
@@ -132,14 +132,13 @@ def samples(out: Path) -> list[Sample]:
 
 
 def members(out: Path, suffix: str) -> dict[str, bytes]:
-    found = {}
+    found: dict[str, bytes] = {}
     for shard in sorted((out / "shards").glob("*.tar")):
         with tarfile.open(shard) as tar:
-            found |= {
-                member.name: tar.extractfile(member).read()
-                for member in tar
-                if member.name.endswith(suffix)
-            }  # type: ignore[union-attr]
+            for member in tar:
+                content = tar.extractfile(member)
+                if member.name.endswith(suffix) and content is not None:
+                    found[member.name] = content.read()
     return found
 
 

@@ -16,8 +16,8 @@ from flows.build.local import build, verify_build
 from pipelines.beam.options import Engine
 from pipelines.storage.store import Store
 from schemas.dataset import Dataset
-from tests.flows.build.test_growth import PLAIN
 from tests.support import building
+from tests.support.tone_corpus import PLAIN
 
 pytest_plugins = ["tests.support.object_store"]
 SONGS = 3

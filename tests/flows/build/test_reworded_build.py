@@ -18,11 +18,10 @@ from schemas.caption import CaptionKind
 from schemas.corpus import Outcome, Unit
 from schemas.recipe import Recipe, VerifyRecipe
 from schemas.sample import Sample
-from tests.conftest import Built
-from tests.flows.build.test_build import copied, rebuild
-from tests.flows.cli.test_cli import run
 from tests.support import building
 from tests.support.llm_server import KEY, llm_server
+from tests.support.running import obbligato as run
+from tests.support.small_build import Built, copied, rebuild
 
 
 @pytest.fixture(autouse=True)

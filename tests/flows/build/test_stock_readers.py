@@ -14,7 +14,7 @@ from flows.build.local import build
 from pipelines.beam.options import Engine
 from schemas.fact import BpmFact, ChordsFact, FactBase, KeyFact, read_fact
 from schemas.sample import sample_features
-from tests.conftest import SMALL, Built
+from tests.support.small_build import SMALL, Built
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 from flows.build.recipe_files import load_recipe, recipe_toml
 from flows.build.run_step import stored_build
 from schemas.recipe import EncodeRecipe, Recipe
-from tests.conftest import Built
-from tests.flows.build.test_growth import Corpus
 from tests.support.building import ROOT
 from tests.support.running import obbligato as run
+from tests.support.small_build import Built
+from tests.support.tone_corpus import Corpus
 
 
 def test_the_printed_recipe_reads_back_as_the_default() -> None:

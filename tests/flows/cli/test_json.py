@@ -12,10 +12,11 @@ import pytest
 import flows.build.local
 import flows.models.training_run
 from flows.build.run_stage import StepProgress
+from flows.launchers import TrainJob
 from schemas.dataset import Dataset
-from tests.conftest import Built
 from tests.support.micro_training import SETTINGS, as_options
 from tests.support.running import obbligato
+from tests.support.small_build import Built
 from tests.support.small_dataset import small_dataset
 from tests.training.runs import corpus
 
@@ -71,11 +72,12 @@ def test_a_training_by_a_launcher_answers_the_same(
 ) -> None:
     out, found, _ = trained
     launched: list[tuple[str, ...]] = []
-    monkeypatch.setattr(
-        flows.models.training_run,
-        "run_launched",
-        lambda job, *_: launched.append(job.arguments) or 0,
-    )
+
+    def launch(job: TrainJob, *_: object) -> int:
+        launched.append(job.arguments)
+        return 0
+
+    monkeypatch.setattr(flows.models.training_run, "run_launched", launch)
     again, _ = answer("train", shards, "--out", out, "--launcher", "local", "--set", "run.steps=2")
     assert again == found
     assert launched == [

@@ -19,5 +19,5 @@ def test_every_deployed_flow_is_watched() -> None:
 
 def test_runs_of_label_and_encode_are_started_again_too() -> None:
     for automation in automations():
-        [ours] = automation.trigger.match_related  # type: ignore[union-attr]
-        assert {"label", "encode", "build-corpus"} <= set(ours.root["prefect.resource.name"])
+        [ours] = automation.trigger.model_dump()["match_related"]
+        assert {"label", "encode", "build-corpus"} <= set(ours["prefect.resource.name"])

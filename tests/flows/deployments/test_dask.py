@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import Built
 from tests.support.building import ROOT, digests
 from tests.support.prefect_server import Server
+from tests.support.small_build import Built
 from tests.support.waiting import free_port, until
 
 

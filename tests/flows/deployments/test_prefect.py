@@ -19,10 +19,10 @@ from pipelines.llm.answers import Answers
 from pipelines.llm.money import USD
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
-from tests.flows.build.test_growth import PLAIN, Corpus
 from tests.support.building import digests
 from tests.support.llm_server import KEY, llm_server
 from tests.support.prefect_server import Server, marked, worker
+from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 
 PATIENT = PLAIN.replaced(annotate=PLAIN.annotate.replaced(key="tests.support.patient_annotator"))

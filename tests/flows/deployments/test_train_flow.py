@@ -23,10 +23,10 @@ from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.models.evaluation import evaluation_choice
 from schemas.recipe import EncodeRecipe, Recipe
-from tests.flows.build.test_growth import PLAIN, Corpus
 from tests.support.building import ROOT
 from tests.support.micro_training import SETTINGS, as_options, corpus
 from tests.support.prefect_server import Server, marked, worker
+from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 from training.run.presets import ready_recipe
 

@@ -50,13 +50,12 @@ def create(given: Any, output: bool) -> None:
     made = {**given, "metadata": {**given["metadata"], "uid": f"uid-{name}"}, "status": {}}
     write(f"{kind}-{name}", made)
     if kind == "job":
-        quiet = {
-            "stdout": subprocess.DEVNULL,
-            "stderr": subprocess.DEVNULL,
-            "stdin": subprocess.DEVNULL,
-        }
         subprocess.Popen(
-            [sys.executable, "-S", __file__, CONTROLLER, name], start_new_session=True, **quiet
+            [sys.executable, "-S", __file__, CONTROLLER, name],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
     print(json.dumps(made) if output else f"{kind}/{name} created")
 

@@ -12,7 +12,6 @@ import pytest
 
 from flows.launchers import Ended, Launching, TrainJob, launched
 from pipelines.errors import PipelineError
-from pipelines.storage import lock
 from pipelines.storage.lock import Holder, held_by, hold, wait_out
 from pipelines.storage.lock_file import NAME
 from pipelines.storage.store import Store
@@ -48,7 +47,7 @@ def test_a_lock_that_nobody_renews_is_waited_for_until_its_lease_has_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_by_a_killed_run(tmp_path)
-    monkeypatch.setattr(lock.time, "sleep", lambda _: pass_lease(tmp_path))
+    monkeypatch.setattr("pipelines.storage.lock.time.sleep", lambda _: pass_lease(tmp_path))
     lines: list[str] = []
     wait_out(Store(str(tmp_path)), lines.append)
     [line] = lines
@@ -63,7 +62,9 @@ def test_a_run_that_shows_that_it_lives_is_not_waited_for(
 ) -> None:
     holder, store = left_by_a_killed_run(tmp_path), Store(str(tmp_path))
     renewed = holder.replaced(renewed="2126-01-01T00:00:00Z")
-    monkeypatch.setattr(lock.time, "sleep", lambda _: store.write_json(NAME, renewed.model_dump()))
+    monkeypatch.setattr(
+        "pipelines.storage.lock.time.sleep", lambda _: store.write_json(NAME, renewed.model_dump())
+    )
     wait_out(store, lambda _: None)
     with pytest.raises(PipelineError, match="is in use by training"), hold(store, "training"):
         pass

@@ -104,12 +104,12 @@ def test_a_log_whose_connection_is_cut_is_followed_on(
         "work",
     )
     pid = int(next(cluster.glob("*.log")).read_text().split()[-1])
-    released = threading.Thread(
-        target=lambda: (
-            until(lambda: not (cluster / "cut").exists(), "cut"),
-            os.kill(pid, signal.SIGTERM),
-        )
-    )
+
+    def release() -> None:
+        until(lambda: not (cluster / "cut").exists(), "cut")
+        os.kill(pid, signal.SIGTERM)
+
+    released = threading.Thread(target=release)
     released.start()
     listener = Listener()
     assert launcher.follow(handle, listener) == Ended(0)

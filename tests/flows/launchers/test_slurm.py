@@ -260,7 +260,7 @@ def test_the_end_of_a_log_is_told_though_it_has_no_end_of_line(
         (tmp_path / "log").write_text("done\nkilled")
 
     monkeypatch.setattr(SlurmLauncher, "_state", lambda *_: slurm._State("COMPLETED", 0))
-    monkeypatch.setattr(slurm.time, "sleep", pause)
+    monkeypatch.setattr("flows.launchers.slurm.time.sleep", pause)
     lines: list[str] = []
     assert launcher.follow(Handle("7", str(tmp_path / "log")), lines.append) == Ended(0)
     assert lines == ["done", "killed", "Slurm job 7: completed"]

@@ -116,7 +116,7 @@ def test_after_the_fold_the_network_turns_with_the_pitch_classes() -> None:
     with torch.inference_mode():
         plain, turned = (network.chord(network.blocks(x)) for x in (folded, folded.roll(5, dims=3)))
         keys, turned_keys = (
-            network.key_of(network.blocks(x)).unflatten(1, (12, 2))
+            network.key_of(network.blocks(x)).reshape(-1, 12, 2)
             for x in (folded, folded.roll(5, dims=3))
         )
     assert torch.allclose(plain.roll(5, dims=3), turned, atol=1e-5)
@@ -134,7 +134,8 @@ def chord_wave(pitches: tuple[int, ...], seconds: float = 2.0) -> np.ndarray:
         for pitch in pitches
         for part in range(1, 9)
     ]
-    return (0.08 * np.sum(tones, axis=0)).astype(np.float32)
+    wave: np.ndarray = 0.08 * np.sum(tones, axis=0)
+    return wave.astype(np.float32)
 
 
 def test_tones_that_no_font_played_are_heard_with_their_bass_and_sevenths() -> None:

@@ -155,7 +155,8 @@ def test_onsets_of_a_piece_are_within_5_percent_as_many_as_moments_at_which_some
     index: int,
 ) -> None:
     score = compose(index, 0)
-    truth = sorted({round(score.seconds(event.beat), 3) for event in (*score.notes, *score.hits)})
+    beats = [note.beat for note in score.notes] + [hit.beat for hit in score.hits]
+    truth = sorted({round(score.seconds(beat), 3) for beat in beats})
     wave = render(score, RATE_HZ)
     moments = 1 + sum(later - earlier > 0.05 for earlier, later in pairwise(truth))
     assert controls_of(wave, RATE_HZ).onsets_per_s * len(wave) / RATE_HZ == pytest.approx(

@@ -1,11 +1,10 @@
 """Reading facts out of prose: what is a claim, and what only looks like one."""
 
-import time
-
 import pytest
 
 from pipelines.captioning.facts import parse_facts, stated
 from pipelines.captioning.splitting import clean_text, split_sentences
+from tests.support.limits import cpu_limit
 
 
 def read(sentence: str) -> list[str]:
@@ -220,9 +219,9 @@ def test_cleaning_drops_control_characters_and_cuts_at_a_sentence_end() -> None:
     assert len(clean_text("word " * 1000)) <= 2000
 
 
-def test_hostile_text_is_read_in_no_time() -> None:
-    started = time.perf_counter()
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "A " * 1000,
         "C - " * 500,
         "the tempo is " * 150,
@@ -235,6 +234,11 @@ def test_hostile_text_is_read_in_no_time() -> None:
         "Am, F, twice and " * 110,
         "a steady steady 4 " * 110,
         "beat is set at " * 130,
-    ):
-        parse_facts(clean_text(text))
-    assert time.perf_counter() - started < 2.0
+    ],
+)
+def test_hostile_text_hides_no_fact_beside_it_and_ends(text: str) -> None:
+    with cpu_limit(10):  # they take milliseconds; what grows as 2ⁿ never ends
+        found = parse_facts(clean_text(f"The key is C major. {text}"))
+    assert [(fact.kind.value, fact.text, fact.sentence) for fact in found] == [
+        ("key", "C major", 0)
+    ]

@@ -92,7 +92,8 @@ def test_latents_are_the_autoencoder_s_middle_times_its_factor_and_waves_the_voc
     folder: Path, codec: AudioLdmCodec
 ) -> None:
     autoencoder = AutoencoderKL.from_pretrained(folder / "vae").eval()
-    vocoder = SpeechT5HifiGan.from_pretrained(folder / "vocoder").eval()
+    vocoder = SpeechT5HifiGan.from_pretrained(folder / "vocoder")
+    vocoder.eval()  # type: ignore[no-untyped-call]
     wave = sines(440.0, duration_s=0.32)
     latents = codec.encode(wave)
     with torch.no_grad():

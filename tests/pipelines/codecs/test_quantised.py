@@ -40,11 +40,13 @@ def small_encodec(**knobs: Any) -> EncodecModel:
         target_bandwidths=[1.2, 2.4],
         **knobs,
     )
-    model = EncodecModel(config).eval()
+    model = EncodecModel(config)
+    model.eval()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         residual = model.encoder(music(3.0)[:, None])
-        # entries lie where what they round does, as after training
-        for layer in model.quantizer.layers:
+        # Entries lie where what they round does, as after training.
+        layers: Any = model.quantizer.layers
+        for layer in layers:
             layer.codebook.embed.copy_(residual[0][:, torch.randint(0, residual.shape[2], (64,))].T)
             layer.codebook.cluster_size.copy_(torch.rand(64) + 0.5)
             residual = residual - layer.decode(layer.encode(residual))
@@ -62,7 +64,8 @@ def small_dac() -> DacModel:
         codebook_size=64,
         codebook_dim=4,
     )
-    model = DacModel(config).eval()
+    model = DacModel(config)
+    model.eval()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for name, layer in model.named_modules():
             # drawn as transformers draws them, they would give hardly any sound
@@ -72,7 +75,8 @@ def small_dac() -> DacModel:
                     std=(0.3 if "decoder" in name else 1.0) * layer.weight[0].numel() ** -0.5,
                 )
         residual = model.encoder(music(3.0)[:, None])
-        for book in model.quantizer.quantizers:
+        books: Any = model.quantizer.quantizers
+        for book in books:
             seen_KT = book.in_proj(residual)[0]
             book.codebook.weight.copy_(seen_KT[:, torch.randint(0, seen_KT.shape[1], (64,))].T)
             residual = residual - book(residual)[0]
@@ -89,9 +93,11 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("codec")
     name = request.param.split()[0]
     if name == "dac":
-        model, channels, licence = small_dac(), 3 * 4, "MIT"
-        # as in published configurations that were made from the default one
-        model.config.hop_length = 512
+        dac = small_dac()
+        # As in published configurations that were made from the default one.
+        dac.config.hop_length = 512
+        model: EncodecModel | DacModel = dac
+        channels, licence = 3 * 4, "MIT"
     else:
         # as MusicGen's
         knobs = (
@@ -99,7 +105,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             if "not causal" in request.param
             else {}
         )
-        model, channels, licence = small_encodec(**knobs), 8, "CC-BY-NC-4.0"
+        model = small_encodec(**knobs)
+        channels, licence = 8, "CC-BY-NC-4.0"
     model.save_pretrained(folder)
     return Case(name, open_codec(name, str(folder)), model, folder, channels, 80, licence)
 

@@ -30,7 +30,9 @@ def chord(pitches: Sequence[int], rate_hz: int = 16_000, duration_s: float = 3.0
 def spectrum(wave: torch.Tensor, rate_hz: int = 16_000) -> tuple[Floats, Floats]:
     """Frequencies and magnitudes, finely sampled."""
     samples = wave.double().numpy() * np.hanning(len(wave))
-    return np.fft.rfftfreq(8 * len(wave), 1 / rate_hz), np.abs(np.fft.rfft(samples, 8 * len(wave)))
+    size = 8 * len(wave)
+    hertz = np.fft.rfftfreq(size, 1 / rate_hz).astype(np.float64)
+    return hertz, np.abs(np.fft.rfft(samples, size)).astype(np.float64)
 
 
 def cents_off(wave: torch.Tensor, frequency_hz: float) -> float:

@@ -14,7 +14,7 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter,
 
 CLAIM: dict[str, Any] = {"confidence": 0.9, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 TIMES = np.arange(5 * EAR_HZ) / EAR_HZ
-ORGAN = (0.1 * sum(np.sin(2 * np.pi * hertz * TIMES) for hertz in (220, 277, 330, 440))).astype(
+ORGAN = (0.1 * np.sin(2 * np.pi * np.outer((220, 277, 330, 440), TIMES)).sum(axis=0)).astype(
     np.float32
 )
 

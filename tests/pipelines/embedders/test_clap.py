@@ -29,21 +29,24 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     )
 
 
+def loaded(folder: Path) -> ClapModel:
+    model = ClapModel.from_pretrained(folder)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
 def published(folder: Path, wave: np.ndarray) -> np.ndarray:
     """The vector of a clip of one window, by transformers alone."""
     given = ClapFeatureExtractor.from_pretrained(folder)(
         wave, sampling_rate=RATE_HZ, return_tensors="pt"
     )
     with torch.inference_mode():
-        found = (
-            ClapModel.from_pretrained(folder)
-            .eval()
-            .get_audio_features(
-                input_features=given["input_features"],
-                is_longer=torch.zeros(1, 1, dtype=torch.bool),
-            )
+        found = loaded(folder).get_audio_features(
+            input_features=given["input_features"],
+            is_longer=torch.zeros(1, 1, dtype=torch.bool),
         )
-    return found.pooler_output[0].numpy()
+    vector: np.ndarray = found.pooler_output[0].numpy()
+    return vector
 
 
 @pytest.mark.parametrize("fusion", [False, True])
@@ -91,12 +94,7 @@ def test_texts_in_any_batch_have_the_vectors_that_transformers_gives(folder: Pat
         texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
     )
     with torch.inference_mode():
-        expected = (
-            ClapModel.from_pretrained(folder)
-            .eval()
-            .get_text_features(**given)
-            .pooler_output.numpy()
-        )
+        expected = loaded(folder).get_text_features(**given).pooler_output.numpy()
     for batch in (1, 2, 16):
         np.testing.assert_allclose(
             clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_text(texts),

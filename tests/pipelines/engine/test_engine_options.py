@@ -71,6 +71,12 @@ def test_an_unknown_runner_is_told_the_known_ones(runner: str) -> None:
 
 def test_a_runner_may_be_named_by_its_dotted_path() -> None:
     accept("company.runners.OurRunner")
+    assert refusal("OurRunner") == f"runner OurRunner {UNKNOWN}"
+    assert (
+        refusal("company.runners.OurRunner", "colour=red")
+        == "--beam colour is no option of Beam, nor of runner company.runners.OurRunner; "
+        "nothing was submitted"
+    )
 
 
 def test_options_become_beams_own() -> None:
@@ -80,6 +86,9 @@ def test_options_become_beams_own() -> None:
         "--direct_running_mode=in_memory", "--direct_num_workers=1",
     ]  # fmt: skip
     accept("FnApiRunner", "direct_runner_bundle_repeat=2")
+    assert "direct_runner_bundle_repeats is no option" in refusal(
+        "FnApiRunner", "direct_runner_bundle_repeats=2"
+    )
 
 
 def test_the_local_engine_is_not_beam_and_takes_none_of_its_options() -> None:
@@ -134,8 +143,12 @@ def test_secrets_are_refused_and_not_repeated(name: str) -> None:
 
 
 def test_flags_go_without_a_value() -> None:
-    accept("DataflowRunner", *DATAFLOW, "no_use_public_ips", out="gs://b/corpus")
-    accept("DataflowRunner", *DATAFLOW, "--no_use_public_ips", out="gs://b/corpus")
+    for flag in ("no_use_public_ips", "--no_use_public_ips"):
+        accept("DataflowRunner", *DATAFLOW, flag, out="gs://b/corpus")
+        given = arguments(engine_of(1, "DataflowRunner", (*DATAFLOW, flag)))
+        assert given.count("--no_use_public_ips") == 1
+    said = refusal("DataflowRunner", *DATAFLOW, "no_use_public_ips=yes", out="gs://b/corpus")
+    assert said == "--beam no_use_public_ips: ignored explicit argument 'yes'"
 
 
 @pytest.mark.parametrize(
@@ -272,6 +285,7 @@ def test_a_job_server_that_does_not_answer_is_named(deaf: str, others: tuple[str
 
 def test_a_job_server_inside_this_process_is_not_asked() -> None:
     check_engine(Engine(1, "PortableRunner", ("--job_endpoint=embed",)), "/corpus")
+    assert "colour is no option" in refusal("PortableRunner", "job_endpoint=embed", "colour=red")
 
 
 TRACE = """Pipeline job-1 failed in state FAILED: Traceback (most recent call last):

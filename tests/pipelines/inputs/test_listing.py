@@ -445,13 +445,12 @@ def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_
     )
     asked: list[str] = []
     whole = MemoryFileSystem.ls
-    monkeypatch.setattr(
-        MemoryFileSystem,
-        "ls",
-        lambda fs, path, **given: (asked.append(path.rpartition("/")[2]), whole(fs, path, **given))[
-            1
-        ],
-    )
+
+    def noted(fs: MemoryFileSystem, path: str, **given: Any) -> Any:
+        asked.append(path.rpartition("/")[2])
+        return whole(fs, path, **given)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", noted)
     folders = Folders()
     names = ["few/1.wav", "few/22.wav", "many/0.wav", "some/333.wav", "many/5.wav", "few/1.wav"]
     assert [folders.facts(f"{root}/{name}").size for name in names] == [len(name) for name in names]

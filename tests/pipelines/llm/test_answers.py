@@ -156,7 +156,7 @@ def test_what_could_not_be_written_is_not_taken_for_written(
     kept = read(tmp_path)
     full = iter([OSError("disk full")])
 
-    def put(lines: list[str], whole: Callable[[list[str]], str] = kept._put) -> str:
+    def put(lines: list[bytes], whole: Callable[[list[bytes]], str] = kept._put) -> str:
         if (error := next(full, None)) is not None:
             raise error
         return whole(lines)

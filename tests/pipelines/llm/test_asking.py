@@ -36,6 +36,19 @@ class Asked(NamedTuple):
     spent: int
     counts: dict[str, int]
 
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The texts of each; none of an error."""
+        return [result.texts if isinstance(result, Answer) else () for result in self.results]
+
+    @property
+    def codes(self) -> list[tuple[type, str]]:
+        """The type of each, and the code of what is unanswered."""
+        return [
+            (type(result), result.code if isinstance(result, Unanswered) else "")
+            for result in self.results
+        ]
+
 
 def requests(count: int, llm: LlmRecipe) -> list[Request]:
     user = '{{"caption": "Tune {} at 90 BPM.", "count": 1}}'
@@ -74,7 +87,7 @@ def test_a_request_is_asked_once_and_never_again(tmp_path: Path) -> None:
             for line in answered
         )
         assert first.spent == tokens
-        assert first.results[0].texts == ("Picture this: Tune 0 at 90 BPM.",)
+        assert first.texts[0] == ("Picture this: Tune 0 at 90 BPM.",)
         again = asked(llm, wanted, tmp_path)
         assert again.results == first.results[:20]
         assert again.counts == {"found": 20}
@@ -86,7 +99,7 @@ def test_what_may_pass_is_tried_again_until_it_is_answered(tmp_path: Path, kind:
     with llm_server(tmp_path / "server", **{kind: 0.4}) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, timeout_s=1.0, attempts=12)
         found = asked(llm, requests(6, llm), tmp_path)
-    assert [result.texts[0] for result in found.results] == [
+    assert [texts[0] for texts in found.texts] == [
         f"Picture this: Tune {number} at 90 BPM." for number in range(6)
     ]
     assert found.counts["calls"] > 6
@@ -98,9 +111,7 @@ def test_what_never_passes_is_unanswered_with_its_reason_and_the_worst_case_of_u
     with llm_server(tmp_path / "server", half=1.0) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, attempts=2)
         found = asked(llm, requests(2, llm), tmp_path)
-    assert [(type(result), result.code) for result in found.results] == [
-        (Unanswered, "connection")
-    ] * 2
+    assert found.codes == [(Unanswered, "connection")] * 2
     worst = cost(price_of(llm), requests(1, llm)[0].most_prompt_tokens, 200)
     assert found.spent == 4 * worst
 
@@ -183,7 +194,7 @@ def test_batches_that_expire_or_fail_in_part_are_completed_by_others(tmp_path: P
         llm = LlmRecipe(base_url=server.url, budget_usd=1, batch=True, batch_poll_s=0.05)
         found = asked(llm, requests(40, llm), tmp_path)
         answered = server.answered()
-    assert [result.texts[0] for result in found.results] == [
+    assert [texts[0] for texts in found.texts] == [
         f"Picture this: Tune {number} at 90 BPM." for number in range(40)
     ]
     assert found.counts["batches"] == 3
@@ -199,9 +210,8 @@ def test_a_batch_gives_the_answers_of_single_calls(tmp_path: Path) -> None:
         llm = LlmRecipe(base_url=server.url, budget_usd=1, batch_poll_s=0.05)
         one_by_one = asked(llm, requests(12, llm), tmp_path / "direct")
         together = asked(llm.replaced(batch=True), requests(12, llm), tmp_path / "batch")
-    assert [result.texts for result in together.results] == [
-        result.texts for result in one_by_one.results
-    ]
+    assert together.texts == one_by_one.texts
+    assert all(together.texts)
     assert together.spent == pytest.approx(one_by_one.spent / 2, rel=0.01)
 
 
@@ -260,7 +270,5 @@ def test_a_machine_that_can_open_no_connection_is_no_fault_of_the_captions(
 def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
     llm = LlmRecipe(base_url="http://127.0.0.1:9/v1", budget_usd=1, attempts=1)
     found = asked(llm, requests(2, llm), tmp_path)
-    assert [(type(result), result.code) for result in found.results] == [
-        (Unanswered, "connection")
-    ] * 2
+    assert found.codes == [(Unanswered, "connection")] * 2
     assert found.spent == 0

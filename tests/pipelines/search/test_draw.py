@@ -1,6 +1,6 @@
 """Draws follow 1 / frequency, never repeat a text, and depend on their generator alone."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import permutations
 
 import numpy as np
@@ -50,7 +50,7 @@ def test_one_of_five_is_drawn_with_a_chance_of_one_over_its_frequency() -> None:
 
 
 def test_three_of_five_come_as_often_as_one_after_the_other_without_replacement() -> None:
-    chances: Counter[tuple[int, ...]] = Counter()
+    chances: dict[tuple[int, ...], float] = defaultdict(float)
     for order in permutations(range(5), 3):
         left, chance = set(range(5)), 1.0
         for entry in order:

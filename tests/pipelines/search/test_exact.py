@@ -19,7 +19,8 @@ def units(
     seed: int, rows: int, dimensions: int, kind: type[np.floating] = np.float16
 ) -> npt.NDArray[np.floating]:
     drawn = np.random.default_rng(seed).standard_normal((rows, dimensions))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(kind)
+    made: np.ndarray = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return made.astype(kind)
 
 
 def brute_force(
@@ -179,6 +180,6 @@ def test_what_is_no_list_of_matrices_of_the_same_width_is_refused() -> None:
     with pytest.raises(PipelineError, match=r"piece 0: shape \(16,\)"):
         nearest(asked, held, 3)
     with pytest.raises(PipelineError, match="float16 or float32 is wanted, not 2 dimensions"):
-        nearest(asked, [held.astype(np.float64)], 3)
+        nearest(asked, [held.astype(np.float64)], 3)  # type: ignore[list-item]
     with pytest.raises(PipelineError, match="counts from 1; given: 0, 4096"):
         nearest(asked, [held], 0)

@@ -19,7 +19,8 @@ def clustered(seed: int, rows: int) -> npt.NDArray[np.float16]:
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).standard_normal((40, DIMENSIONS))
     drawn = centres[rng.integers(40, size=rows)] + rng.standard_normal((rows, DIMENSIONS))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
+    made: np.ndarray = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return made.astype(np.float16)
 
 
 HELD, ASKED = clustered(1, 6000), clustered(2, 100).astype(np.float32)

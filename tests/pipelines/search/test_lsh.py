@@ -12,7 +12,8 @@ DIMENSION = 64
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    made: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return made.astype(np.float32)
 
 
 def pairs_at(similarity: float, number: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -35,7 +36,7 @@ def flac(duration_s: float = 2.0) -> bytes:
     return out.getvalue()
 
 
-def our_sample(variant: str = "orig", **fields: object) -> Sample:
+def our_sample(variant: str = "orig", **fields: Any) -> Sample:
     how = {"confidence": 0.75, "tool": "truth", "version": "1", "licence": "CC0"}
     segments = [
         ChordSegment(start_s=start, end_s=end, label=label)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,7 +212,7 @@ def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(
     ],
 )
 def test_json_that_does_not_fit_its_audio_or_shard_is_a_problem(
-    tmp_path: Path, fields: dict[str, object], problem: tuple[str, str]
+    tmp_path: Path, fields: dict[str, Any], problem: tuple[str, str]
 ) -> None:
     assert problems_of(write_build(tmp_path, our_sample(**fields))) == [(KEY, *problem)]
 

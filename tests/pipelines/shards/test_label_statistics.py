@@ -27,7 +27,8 @@ def test_samples_labels_and_texts_are_counted_by_form() -> None:
     counts.add([(Form.LONG, "A flute.")])
     counts.add([])
     stats = counts.stats()
-    assert (stats.samples, stats.labelled, stats.coverage) == (3, 2, pytest.approx(2 / 3))
+    assert (stats.samples, stats.labelled) == (3, 2)
+    assert stats.coverage == pytest.approx(2 / 3)
     long = stats.forms[Form.LONG]
     assert (long.labels, long.distinct, long.head[0].text, long.head[0].samples) == (
         2,

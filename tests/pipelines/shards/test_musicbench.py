@@ -4,6 +4,7 @@ missing.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_sample_is_this_row_exactly() -> None:
 
 def test_what_is_not_known_is_empty_or_null() -> None:
     how = {"confidence": 0.0, "tool": "t", "version": "1", "licence": ""}
-    labels = {
+    labels: dict[str, Any] = {
         "beats": Beats(**how),
         "meter": Meter(**how),
         "tempo": Tempo(**how),

@@ -18,6 +18,7 @@ from pipelines.stages.texts.dedup_paraphrases import Index, distinct_together
 from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
 from schemas.corpus import Captioned
+from schemas.fact import KeyFact, MoodFact
 from schemas.recipe import CaptionRecipe, Recipe
 from tests.support.captioned_build import captioned_build
 from tests.support.written_plan import write_plan
@@ -177,7 +178,8 @@ def test_rule_paraphrases_pass_without_a_model(tmp_path: Path) -> None:
 
 def test_the_index_lets_in_exactly_what_no_earlier_vector_is_near(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    index, held = Index(0.9), []
+    index = Index(0.9)
+    held: list[np.ndarray] = []
     for _ in range(20):
         vectors = rng.normal(size=(15, DIMENSION)).astype(np.float32)
         vectors[5:10] = vectors[:5] + 0.1 * rng.normal(size=(5, DIMENSION))
@@ -187,5 +189,5 @@ def test_the_index_lets_in_exactly_what_no_earlier_vector_is_near(tmp_path: Path
             is_new = all(vector @ earlier < 0.9 for earlier in held)
             expected.append(is_new)
             held += [vector] if is_new else []
-        assert index.let_in(frozenset({("key", "A minor")}), vectors) == expected
-        assert all(index.let_in(frozenset({("key", f"{_} other")}), vectors[:2]))
+        assert index.let_in(frozenset({KeyFact(tonic=9, mode="minor")}), vectors) == expected
+        assert all(index.let_in(frozenset({MoodFact(mood=f"{_} other")}), vectors[:2]))

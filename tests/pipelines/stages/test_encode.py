@@ -27,10 +27,10 @@ from pipelines.storage.store import Store
 from schemas.corpus import Outcome, Varied
 from schemas.dataset import Dataset
 from schemas.recipe import Recipe
-from tests.flows.build.test_growth import PLAIN
 from tests.pipelines.codecs.level import LevelCodec
 from tests.support.building import digests, finish, kill_after_markers, started
 from tests.support.melodies import RATE_HZ, melody
+from tests.support.tone_corpus import PLAIN
 
 LEVEL = "tests.pipelines.codecs.level"
 SONGS_S = {0: 9.0, 1: 9.0, 2: 5.0, 3: 9.0}  # clips of 8 s, but one of 5

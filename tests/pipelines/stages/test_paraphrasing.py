@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from schemas.counts import ParaphraseCounts, Reason, added
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.captioned_build import captioned_build
-from tests.support.llm_server import KEY, llm_server
+from tests.support.llm_server import KEY, Running, llm_server
 from tests.support.waiting import until
 
 TEXTS = [f"Flute number {number} plays over soft drums." for number in range(60)]
@@ -67,6 +68,10 @@ def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
 
 def counts(made: Together) -> ParaphraseCounts:
     return ParaphraseCounts.model_validate(added(row.counts for row in made.buckets))
+
+
+def has_answered(server: Running, count: int) -> bool:
+    return len(server.answered()) >= count
 
 
 def test_wrong_rewordings_are_asked_for_once_more_and_then_left_out(tmp_path: Path) -> None:
@@ -133,9 +138,7 @@ def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(
                 {**os.environ, "PYTHONPATH": str(ROOT)},
             )
             process = subprocess.Popen(command, cwd=ROOT, env=environment)
-            until(
-                lambda seen=before: len(server.answered()) >= seen + 8, "answers", process=process
-            )
+            until(partial(has_answered, server, before + 8), "answers", process=process)
             process.kill()
             process.wait()
             assert Answers(Store(str(out))).spent <= USD, kill

@@ -3,6 +3,7 @@ from, and an account of the rest.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def gathered(
     return gather(captions, titles, **given)  # type: ignore[arg-type]
 
 
-def table(path: Path, *rows: dict[str, object]) -> str:
+def table(path: Path, *rows: Mapping[str, object]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 

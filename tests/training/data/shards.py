@@ -4,6 +4,7 @@ or without.
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tests.pipelines.shards.shard_samples import CLIP, flac, our_sample
 CHANNELS, FRAMES, BANDS = 64, 16, 8  # of mel latents of two seconds
 
 
-def told(number: int, **fields: object) -> Sample:
+def told(number: int, **fields: Any) -> Sample:
     """A sample of a song of its own."""
     song_id = f"{number:016x}"
     clip_key = CLIP.replace("00112233445566aa", song_id)

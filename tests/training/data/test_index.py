@@ -67,15 +67,16 @@ def test_shards_elsewhere_are_read_by_their_urls(tmp_path: Path) -> None:
 
 
 def test_a_range_that_cannot_be_read_is_its_error_and_costs_no_other(tmp_path: Path) -> None:
-    write_shard(tmp_path / "train-00000.tar", range(1))
+    shard = write_shard(tmp_path / "train-00000.tar", range(1))
     good, bad = read_ranges(
         [
             find_places(str(tmp_path), Split.TRAIN).range_of(0),
             Range(str(tmp_path / "gone.tar"), 0, 512),
         ]
     )
-    assert isinstance(good, bytes)
+    assert good == shard.read_bytes()[:-1024]  # all but the two blocks that end a tar
     assert isinstance(bad, FileNotFoundError)
+    assert bad.filename == str(tmp_path / "gone.tar")
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ alone.
 import pytest
 import torch
 
-from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, MICRO, TWO, latents, model
+from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, latents, model
+from tests.training.munet.told import MICRO
 from training.conditions import Condition
 from training.diffusion.model import LatentDiffusion
 from training.diffusion.objective import ObjectiveConfig, Target

@@ -2,6 +2,8 @@
 latent.
 """
 
+from typing import cast
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.objective import BetaSchedule, Objective, ObjectiveConfig, Target
 from training.diffusion.sampling import Predict, Sampler, SamplingConfig, denoised, sampled_latents
 from training.errors import TrainingError
+from training.munet.net import MuNet
 
 BOTH = [(sampler, target) for sampler in Sampler for target in Target]
 
@@ -26,10 +29,11 @@ def ideal(objective: Objective, mean: torch.Tensor, spread: float) -> Predict:
         )
         gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
         latent = mean + gain * (x - alpha * mean)
-        noise = (x - alpha * latent) / sigma
-        return (
-            noise if objective.config.target is Target.EPSILON else alpha * noise - sigma * latent
-        )
+        noise: torch.Tensor = (x - alpha * latent) / sigma
+        if objective.config.target is Target.EPSILON:
+            return noise
+        velocity: torch.Tensor = alpha * noise - sigma * latent
+        return velocity
 
     return predict
 
@@ -75,14 +79,14 @@ class Pointing(torch.nn.Module):
         self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None
     ) -> torch.Tensor:
         self.rows.append(len(x))
-        halves = zip(self.predictors, x.split(2), steps.split(2))
+        halves = zip(self.predictors, torch.split(x, 2), torch.split(steps, 2))
         return torch.cat([predict(part, step) for predict, part, step in halves])
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
 def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> None:
     made, told, untold = model(), latents(seed=6), latents(seed=7)
-    made.munet = Pointing(made, told, untold)
+    made.munet = cast(MuNet, Pointing(made, told, untold))
     found = sampled_latents(
         made,
         TWO,

@@ -1,4 +1,4 @@
-"""A model that plays from its checkpoint, and whether it uses what it is told."""
+"""A model that plays from its checkpoint."""
 
 import shutil
 from pathlib import Path
@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from schemas.identity import Split
 from schemas.labels import Labels
 from tests.training.data.shards import told
 from tests.training.runs import corpus, edited, recipe
-from training.conditions import Condition
 from training.errors import TrainingError
-from training.evaluation.condition_ablation import ablate_conditions, ablation_of
 from training.generation.generate import Player, Score
 from training.generation.write import Piece, write_piece
 from training.run.loop import train
@@ -87,39 +84,6 @@ def test_a_piece_is_written_with_all_that_it_came_from(player: Player, tmp_path:
         labels(),
     )
     assert piece.checkpoint.endswith("step-00000006")
-
-
-def test_a_twin_without_controls_hears_none_and_a_model_is_told_the_same_twice_the_same(
-    shards: Path, tmp_path: Path
-) -> None:
-    blind = recipe(shards)
-    train(blind.replaced(model=blind.model.blind()), str(tmp_path / "blind"), silent)
-    found = {
-        one.condition: one
-        for one in ablate_conditions(Player.of(str(tmp_path / "blind")), str(shards), rounds=2)
-    }
-    for control in (Condition.BEATS, Condition.CHORDS):
-        assert (
-            found[control].difference,
-            found[control].low,
-            found[control].high,
-            found[control].is_used,
-        ) == (0, 0, 0, False)
-    assert found[Condition.TEXT].songs == 4
-
-
-def test_the_interval_is_students_over_songs() -> None:
-    found = ablation_of(Condition.CHORDS, np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0, 4.0]))
-    assert (found.right, found.wrong, found.difference, found.songs) == (1, 3, 2, 3)
-    # the table's 97.5 % of two degrees of freedom
-    assert found.low == pytest.approx(2 - 4.30265 / np.sqrt(3), abs=1e-4)
-    assert found.high == pytest.approx(2 + 4.30265 / np.sqrt(3), abs=1e-4)
-    assert not found.is_used
-
-
-def test_three_songs_are_the_least(player: Player, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="an interval needs 3 at least"):
-        ablate_conditions(player, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
 
 
 def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) -> None:

@@ -50,4 +50,5 @@ def test_a_clip_is_of_the_class_whose_text_lies_nearest() -> None:
 
 
 def test_cosines_of_unit_vectors_go_row_by_row() -> None:
-    assert cosines([[1, 0], [0.6, 0.8]], [[0, 1], [0.6, 0.8]]) == pytest.approx([0, 1])
+    one, other = np.array([[1, 0], [0.6, 0.8]]), np.array([[0, 1], [0.6, 0.8]])
+    assert cosines(one, other) == pytest.approx([0, 1])

@@ -4,6 +4,9 @@ published UNet computes.
 The reference is diffusers' own UNet in TANGO's configuration, which Mustango extends.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -84,16 +87,17 @@ def copied(theirs: UNet2DConditionModel, ours: MuNet) -> None:
     # they write cosines first
     ours.step.first.weight.data = first.weight.data.roll(width // 2, dims=1)
     ours.step.first.bias.data = first.bias.data
-    pairs = [
+    pairs: list[tuple[Any, Any]] = [
         (theirs.time_embedding.linear_2, ours.step.second),
         (theirs.conv_in, ours.enter),
         (theirs.conv_out, ours.leave),
         (theirs.conv_norm_out, ours.norm),
     ]
-    for their_levels, our_levels, onward in (
+    ways: list[tuple[Any, Any, str]] = [
         (theirs.down_blocks, ours.down, "downsamplers"),
         (theirs.up_blocks, ours.up, "upsamplers"),
-    ):
+    ]
+    for their_levels, our_levels, onward in ways:
         for they, we in zip(their_levels, our_levels, strict=True):
             copy_layers(they, we.layers)
             if we.onward is not None:
@@ -104,7 +108,7 @@ def copied(theirs: UNet2DConditionModel, ours: MuNet) -> None:
         we.load_state_dict(they.state_dict())
 
 
-def copy_layers(they: torch.nn.Module, layers: list[torch.nn.Module]) -> None:
+def copy_layers(they: Any, layers: Iterable[Any]) -> None:
     for place, layer in enumerate(layers):
         copy_block(they.resnets[place], layer.block)
         if layer.site is not None:

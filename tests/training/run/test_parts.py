@@ -1,5 +1,6 @@
 """The small parts of a run: rates, averages, kept states, pace."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Letters:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def encode(self, prompts: list[str]) -> Tokens:
+    def encode(self, prompts: Sequence[str]) -> Tokens:
         self.asked += prompts
         states = torch.zeros(len(prompts), 8, 1)
         mask = torch.zeros(len(prompts), 8, dtype=torch.bool)

@@ -1,0 +1,73 @@
+"""A corpus of tones that a test edits, and the quick recipe that builds it: annotators that read
+nothing, and one variant.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from flows.build.local import build
+from pipelines.beam.options import Engine
+from pipelines.stages.output.verify import read_back
+from schemas.dataset import Dataset
+from schemas.recipe import Recipe
+from schemas.sample import Sample
+from tests.support.small_build import SMALL
+
+PLAIN = SMALL.replaced(
+    annotate=SMALL.annotate.replaced(
+        beats="tests.support.plain_annotator",
+        chords="tests.support.plain_annotator",
+        key="tests.support.plain_annotator",
+    ),
+    vary=SMALL.vary.replaced(semitones=(2,), speeds=0, volumes=0),
+    verify=SMALL.verify.replaced(relabel_clips=0),
+)
+
+
+class Corpus:
+    """A manifest of tones that a test edits, and its build."""
+
+    def __init__(self, folder: Path, songs: int) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self.rows: dict[int, dict[str, str]] = {}
+        for number in range(songs):
+            self.add(number)
+
+    def add(self, number: int, **cells: str) -> None:
+        seconds = np.arange(9 * 44_100) / 44_100
+        soundfile.write(
+            self.folder / f"{number}.flac",
+            0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds),
+            44_100,
+        )
+        self.rows[number] = {
+            "uri": f"{number}.flac",
+            "caption": f"Tone number {number}.",
+            "split": "train",
+            **cells,
+        }
+
+    def write(self) -> None:
+        with (self.folder / "songs.csv").open("w", newline="") as out:
+            writer = csv.DictWriter(out, fieldnames=["uri", "caption", "split"])
+            writer.writeheader()
+            writer.writerows(self.rows.values())
+
+    def build(self, recipe: Recipe = PLAIN, *, shrink: bool = False) -> Dataset:
+        self.write()
+        return build(
+            [str(self.folder / "songs.csv")],
+            str(self.out),
+            recipe,
+            Engine(),
+            lambda _: None,
+            shrink=shrink,
+        )
+
+    def samples(self) -> Iterator[tuple[str, Sample]]:
+        for shard in sorted((self.out / "shards").glob("*.tar")):
+            yield from ((shard.stem, read.sample) for read in read_back(str(shard)))
