@@ -97,7 +97,7 @@ def test_every_option_and_argument_says_what_it_is() -> None:
 )
 def test_an_option_of_one_name_means_one_thing(word: str) -> None:
     params = [param for command in COMMANDS.values() for param in command.params]
-    helps = {param.help for param in params if word in param.opts}
+    helps = {vars(param)["help"] for param in params if word in param.opts}
     also = {
         "--json": {"One JSON object a line."},
         "--recipe": {"A training recipe in TOML, laid over the preset."},
