@@ -40,7 +40,7 @@ class DeadInput(PipelineError):
         self.code, self.message, self.figure = code, message, figure
 
 
-class Passing(PipelineError):
+class TransientError(PipelineError):
     """What may pass by itself, such as an outage: trying again is worth it."""
 
 
@@ -48,7 +48,7 @@ class Damaged(PipelineError):
     """A file is not what was written: bits have flipped, or somebody has changed it."""
 
 
-class MachineFault(Passing):
+class MachineFault(TransientError):
     """The machine could not do its part: nothing is decided about the input in hand, and its bucket
     stays unfinished.
     """

@@ -3,7 +3,7 @@
 from schemas.record import Record
 
 
-class Agreement(Record):
+class LabelAgreement(Record):
     """Figures in [0, 1]; none where the reference says nothing.
 
     A label missing where the reference has one is a miss.
@@ -22,10 +22,10 @@ class Relabelled(Record):
 
     sample_key: str
     variant: str
-    agreement: Agreement
+    agreement: LabelAgreement
 
 
-class KindAgreement(Agreement):
+class KindAgreement(LabelAgreement):
     """Mean figures over some samples, such as those of one kind of variant."""
 
     samples: int

@@ -18,7 +18,7 @@ Decibels = Annotated[float, Field(ge=DYNAMICS_FLOOR_DB, le=0.0)]
 MelodyClass = Annotated[int, Field(ge=0, le=NO_PITCH)]
 
 
-class Controls(Record):
+class AudioControls(Record):
     """What a sample's audio does over time, in frames of 1 / `frame_rate_hz` s, and as a whole.
 
     Always measured on the audio that it belongs to, never moved from the original's. Both curves

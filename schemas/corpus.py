@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.caption import Caption
-from schemas.controls import Controls
+from schemas.controls import AudioControls
 from schemas.errors import SchemaError
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.record import PositiveSeconds, Record, Seconds
@@ -109,7 +109,7 @@ class Probed(Record):
     figure: str = ""
 
 
-class Candidate(Record):
+class CandidateClip(Record):
     """A clip as one input gives it: equal ones are not merged yet, its split not decided (`stated`
     is what its table says).
     """
@@ -165,7 +165,7 @@ class AudioCopy(Record):
     bytes: int
 
 
-class Varied(Record):
+class Augmented(Record):
     """One sample's audio: the change made, its length, its controls, and where its FLAC stands in
     the bucket's tar of variants.
     """
@@ -174,7 +174,7 @@ class Varied(Record):
     clip_key: ClipKey
     change: Change
     duration_s: PositiveSeconds
-    controls: Controls
+    controls: AudioControls
     offset: int
     bytes: int
     copies: tuple[AudioCopy, ...] = ()
@@ -188,7 +188,7 @@ class Encoded(Record):
     bytes: int
 
 
-class Captioned(Record):
+class SampleCaptions(Record):
     """A sample's captions."""
 
     sample_key: SampleKey

@@ -12,7 +12,7 @@ from schemas.vocabulary import Form
 Similarity = float  # cosine, -1 to 1
 
 
-class Candidate(Record):
+class CandidateText(Record):
     """One of the texts of a vocabulary that lie nearest to a clip."""
 
     entry: int = Field(ge=0)  # its row in the build's vocabulary
@@ -29,7 +29,7 @@ class Matched(Record):
     """A clip's candidates: of each vocabulary the nearest first."""
 
     clip_key: ClipKey
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateText, ...]
 
 
 class Frequency(Record):
@@ -66,7 +66,7 @@ class Labelled(Record):
     captions: tuple[Caption, ...]
 
 
-class Twin(Record):
+class NearDuplicate(Record):
     """Another clip that is the same recording as this one."""
 
     clip_key: ClipKey

@@ -16,7 +16,7 @@ Share = Confidence
 RENAMED_SECTIONS: Final = {"near": "near_duplicates"}
 
 
-class Window(StrEnum):
+class WindowMeaning(StrEnum):
     """What a manifest's start_s and end_s mean."""
 
     CROP = "crop"
@@ -39,14 +39,14 @@ class Group(StrEnum):
     ARTIST = "artist"
 
 
-class Engine(StrEnum):
+class RubberBandEngine(StrEnum):
     """How Rubber Band is reached."""
 
     PEDALBOARD = "pedalboard"
     PYRUBBERBAND = "pyrubberband"
 
 
-class Writer(StrEnum):
+class Paraphraser(StrEnum):
     """Who rewords captions."""
 
     RULES = "rules"
@@ -103,8 +103,8 @@ class IngestRecipe(Record):
         gt=0,
         description="Shorter audio is dead: under two beats at 240 BPM there is nothing to label.",
     )
-    window: Window = Field(
-        Window.CROP,
+    window: WindowMeaning = Field(
+        WindowMeaning.CROP,
         description=(
             "A manifest's start_s and end_s: cut there (crop), "
             "or the file is that window already (already_cut)."
@@ -378,8 +378,8 @@ class VaryRecipe(Record):
     )
     volume_max: float = Field(0.5, gt=0, le=1, description="Largest low end. MusicBench: 0.5.")
     all_splits: bool = Field(False, description="Vary validation and test too.")
-    engine: Engine = Field(
-        Engine.PEDALBOARD,
+    engine: RubberBandEngine = Field(
+        RubberBandEngine.PEDALBOARD,
         description=(
             "pedalboard (in process) or pyrubberband (one process a change); "
             "both are Rubber Band R2, equal within 3e-5."
@@ -467,8 +467,8 @@ class CaptionRecipe(Record):
         description="Chance that a tempo sentence gives the number; else an Italian word, or both.",
     )
     paraphrases: int = Field(1, ge=0, le=8, description="Paraphrases of each control caption.")
-    paraphraser: Writer = Field(
-        Writer.RULES,
+    paraphraser: Paraphraser = Field(
+        Paraphraser.RULES,
         description=(
             "Who paraphrases: rules (offline, free), or openai: "
             "any server that speaks its protocol."

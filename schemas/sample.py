@@ -3,7 +3,7 @@
 from typing import Final
 
 from schemas.caption import Caption
-from schemas.controls import Controls
+from schemas.controls import AudioControls
 from schemas.corpus import Change, Source
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
@@ -39,7 +39,7 @@ class Sample(Record):
     tempo: Tempo
     chords: Chords
     key_label: KeyLabel
-    controls: Controls  # measured on this sample's audio
+    controls: AudioControls  # measured on this sample's audio
     captions: tuple[Caption, ...]
     pseudo_labels: tuple[PseudoLabel, ...] = ()
     # length of the whole source; none in shards from before schema version 5

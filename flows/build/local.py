@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from flows.build.order import ASSIGNED, MARKED, ORDER, order_of, steps_of
-from flows.build.run_stage import Report, Watch, run_stage, watched
+from flows.build.run_stage import StepReport, Watch, run_stage, watched
 from flows.build.run_step import (
     begin,
     check,
@@ -68,7 +68,7 @@ def _taken(
     shrink: bool = False,
 ) -> Dataset:
     store, run_folder = Store(out), new_run()
-    reports: list[Report] = []
+    reports: list[StepReport] = []
     started = time.time()
     try:
         for step in steps:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from flows.build.order import DIVIDING
 from flows.errors import UsageError
-from pipelines.beam.dealing import dealt
+from pipelines.beam.dealing import balanced
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
 from pipelines.build.job import Job
@@ -17,7 +17,7 @@ from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
 from pipelines.engine.pool import BucketRun, run_here
 from pipelines.engine.stage import RunAll, Stage, fingerprint, fingerprints, finished
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import PipelineError, TransientError
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.lock import Lock
 from pipelines.storage.store import Store
@@ -35,7 +35,7 @@ class StepProgress(NamedTuple):
     total: int
 
 
-class Report(NamedTuple):
+class StepReport(NamedTuple):
     """What a step did: its counts, buckets in all and run now, wall-clock seconds, and seconds of
     the stage's own work.
     """
@@ -49,14 +49,14 @@ class Report(NamedTuple):
     told: dict[str, Any] | None = None  # what a run tells beside counts, such as money
 
 
-class Share(NamedTuple):
+class UnitShare(NamedTuple):
     """A share of a stage's units: the first of four, say."""
 
     number: int
     of: int
 
     @classmethod
-    def parse(cls, text: str) -> "Share":
+    def parse(cls, text: str) -> "UnitShare":
         """The share that a command line names, such as ``1/4``."""
         number, _, of = text.partition("/")
         if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
@@ -64,7 +64,7 @@ class Share(NamedTuple):
         return cls(int(number), int(of))
 
 
-WHOLE: Final = Share(1, 1)
+WHOLE: Final = UnitShare(1, 1)
 Watch = Callable[[StepProgress], None]
 
 
@@ -102,18 +102,18 @@ def run_stage(
     engine: Engine,
     run_folder: str,
     watch: Watch,
-    share: Share = WHOLE,
-) -> Report:
+    share: UnitShare = WHOLE,
+) -> StepReport:
     """Run a stage over all its units, or a share of them, that are not done.
 
     Raises `PipelineError` where some stay unfinished.
     """
     if not stage.enabled(recipe):
-        return Report(stage.name, {})
+        return StepReport(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
         raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
     sizes = sizes_of(stage, store)
-    sizes = {name: sizes[name] for name in dealt(sizes, share.of)[share.number - 1]}
+    sizes = {name: sizes[name] for name in balanced(sizes, share.of)[share.number - 1]}
     alone = stage.run_all(recipe)
     if alone is not None:
         return _run_together(stage, store, recipe, alone, sizes, run_folder, watch)
@@ -126,12 +126,12 @@ def run_stage(
         rows = _run_waiting(stage, store, recipe, waiting, folder, engine, whole) if waiting else []
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
-            raise Passing(
+            raise TransientError(
                 f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
                 f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
             )
     counts = added([*(found for found in before.values() if found), *(row.counts for row in rows)])
-    return Report(
+    return StepReport(
         stage.name,
         counts,
         len(sizes),
@@ -151,7 +151,7 @@ def _run_waiting(
 ) -> list[BucketRun]:
     """Have the engine do buckets, the largest first, and publish what became of each."""
     if engine.runner == LOCAL:
-        [order] = dealt(waiting, 1)
+        [order] = balanced(waiting, 1)
         rows = run_here(
             stage, [Job(store.url, name, recipe) for name in order], engine.workers, whole
         )
@@ -170,7 +170,7 @@ def _run_together(
     sizes: Mapping[str, int],
     run_folder: str,
     watch: Watch,
-) -> Report:
+) -> StepReport:
     """Have this process do all buckets of a stage that no other may share."""
     began = time.perf_counter()
     with _told(stage, store, sizes, sizes, Engine(1), watch):
@@ -179,7 +179,7 @@ def _run_together(
         store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
     counts = added([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
-    return Report(
+    return StepReport(
         stage.name,
         counts,
         len(sizes),

@@ -13,7 +13,7 @@ from typing import Final
 
 from flows.build.order import STEPS, order_of
 from flows.build.recipe_files import recipe_toml, validated
-from flows.build.run_stage import WHOLE, Report, Share, Watch, run_stage
+from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, run_stage
 from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
@@ -31,7 +31,7 @@ from pipelines.storage.store import Store
 from pipelines.trust.build_folder import check_folder
 from pipelines.trust.trusted import check_trust, reached, trust, wanted
 from pipelines.vocabularies.files import file_at
-from schemas.recipe import Recipe, Writer
+from schemas.recipe import Paraphraser, Recipe
 
 _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 
@@ -49,7 +49,7 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
     check_engine(engine, out)
     check_folder(Store(out))
     check_annotators(recipe.annotate)
-    if recipe.caption.paraphraser is Writer.OPENAI:
+    if recipe.caption.paraphraser is Paraphraser.OPENAI:
         from pipelines.llm.openai_server import Server
 
         price_of(recipe.llm)
@@ -145,10 +145,10 @@ def run_step(
     engine: Engine,
     run_folder: str,
     watch: Watch,
-    share: Share = WHOLE,
+    share: UnitShare = WHOLE,
     *,
     shrink: bool = False,
-) -> Report:
+) -> StepReport:
     """Take one step of a build that has begun, or a share of it.
 
     Raises `PipelineError` where it cannot finish.
@@ -165,14 +165,14 @@ def run_step(
             stages=order_of(recipe),
             shrink=shrink,
         )
-        report = Report(name, step.run(build) if step.enabled(recipe) else {})
+        report = StepReport(name, step.run(build) if step.enabled(recipe) else {})
     else:
         report = run_stage(step, store, recipe, engine, run_folder, watch, share)
     return report._replace(seconds=round(time.time() - began, 3))
 
 
 def write_run(
-    store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[Report]
+    store: Store, run_folder: str, engine: Engine, started: float, reports: Sequence[StepReport]
 ) -> None:
     """Publish what a run did and how long it took: outside the promise of equal bytes."""
     store.write_json(

@@ -18,7 +18,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import psutil
 
-from pipelines.engine.child_process import module_command, started
+from pipelines.engine.child_process import module_command, spawn
 
 _LOOK_EVERY_S: Final = 1.0  # whether a silent process is still there
 _LAST_LINES: Final = 5  # of the error output of a process that died, for the message
@@ -35,7 +35,7 @@ class StepFailed(Exception):
         self.final, self.unheard = final, unheard
 
 
-class Order(NamedTuple):
+class StepOrder(NamedTuple):
     """What a step's process is told: the build, the run's folder in it, the engine, the run's lock;
     how long it may take; what its recipe names beyond our own, which this run's caller has named.
     """
@@ -62,7 +62,7 @@ class ProcessGroup:
     def __init__(
         self, command: Sequence[str], stdin: int = subprocess.DEVNULL, **environment: str
     ) -> None:
-        self._process = started(
+        self._process = spawn(
             command,
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -160,7 +160,7 @@ class StepProcess(ProcessGroup):
         self,
         step: str,
         share: str,
-        order: Order,
+        order: StepOrder,
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
@@ -221,7 +221,7 @@ class StepProcesses:
         self,
         step: str,
         share: str,
-        order: Order,
+        order: StepOrder,
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:

@@ -105,7 +105,7 @@ def vocabulary(
     from titles and artists.
     """
     from flows.build.recipe_files import load_recipe
-    from pipelines.vocabularies.gather import Origin, check_place, gather, write_vocabulary
+    from pipelines.vocabularies.gather import TextOrigin, check_place, gather, write_vocabulary
 
     if not captions and not titles:
         raise UsageError("nothing to gather from: name a table with captions, or one with --titles")
@@ -113,7 +113,7 @@ def vocabulary(
         captions or [],
         titles or [],
         columns=_columns(columns or []),
-        origin=Origin(source, licence),
+        origin=TextOrigin(source, licence),
         per_track=per_track,
         keep_facts=keep_facts,
         llm=load_recipe(None, settings or []).llm,

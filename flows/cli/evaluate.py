@@ -128,9 +128,9 @@ def ablate(
     """
     from flows.screens.evaluation import print_ablation
     from training.evaluation.condition_ablation import ablate_conditions
-    from training.generation.generate import Player
+    from training.generation.generate import Generator
 
-    found = ablate_conditions(Player.of(model, device), shards, rounds=rounds, seed=seed)
+    found = ablate_conditions(Generator.of(model, device), shards, rounds=rounds, seed=seed)
     if as_json:
         print_json(
             {

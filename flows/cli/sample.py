@@ -73,17 +73,17 @@ def sample(
     from pipelines.labels.lead_sheet import heading, lead_sheet
     from training.control_predictors.predictors import Predictors
     from training.diffusion.sampling import SamplingConfig
-    from training.generation.generate import Player, Score, untold
+    from training.generation.generate import GenerationRequest, Generator, unconditioned
     from training.generation.write import write_piece
-    from training.prompt_controls.ask import asked
+    from training.prompt_controls.ask import resolve_controls
 
-    player = Player.of(model, device)
+    player = Generator.of(model, device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}
     values = player.recipe.sampling.model_dump() | {
         name: value for name, value in given.items() if value is not None
     }
     sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
-    wanted = asked(
+    wanted = resolve_controls(
         caption,
         bpm=bpm,
         meter=meter,
@@ -94,12 +94,12 @@ def sample(
         seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )
-    labels, explained = wanted.labels, (*wanted.told(), *untold(wanted.labels))
+    labels, explained = wanted.labels, (*wanted.told(), *unconditioned(wanted.labels))
     typer.echo("\n".join((*explained, f"     {heading(labels)}", *lead_sheet(labels))), err=as_json)
     files: list[str] = []
     for start in range(0, count, batch):
         scores = [
-            Score(str(number), caption, labels)
+            GenerationRequest(str(number), caption, labels)
             for number in range(start, min(count, start + batch))
         ]
         for score, wave in zip(

@@ -14,7 +14,7 @@ from flows.cli.renamed import Renamed
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipelines.shards.find import Problem
+    from pipelines.shards.find import ShardProblem
     from schemas.identity import Split
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
@@ -105,12 +105,12 @@ def verify(target: Target, as_json: Json = False) -> None:
     """
     from flows.screens.shards import problem_line
     from pipelines.shards.check import Checked, check
-    from pipelines.shards.find import Problem, find_shards
+    from pipelines.shards.find import ShardProblem, find_shards
 
     checked = Checked(0, 0, 0.0)
-    problems: list[Problem] = []
+    problems: list[ShardProblem] = []
     for result in check(find_shards(target)):
-        if isinstance(result, Problem):
+        if isinstance(result, ShardProblem):
             problems.append(result)
             if not as_json:
                 typer.echo(problem_line(result))
@@ -153,11 +153,11 @@ def extract(
 ) -> None:
     """Write samples' audio and indented JSON as files, under safe names."""
     from pipelines.shards import extract as shard_extract
-    from pipelines.shards.find import Problem, find_shards
+    from pipelines.shards.find import ShardProblem, find_shards
 
     files, problems = [], []
     for result in shard_extract.extract(find_shards(target), out, keys or [], force=force):
-        if isinstance(result, Problem):
+        if isinstance(result, ShardProblem):
             problems.append(result)
         else:
             files.append(result)
@@ -199,7 +199,7 @@ def export(
     audio they name.
     """
     from pipelines.shards import musicbench
-    from pipelines.shards.find import Problem, find_shards
+    from pipelines.shards.find import ShardProblem, find_shards
 
     chosen = _split_of(split)
     if parts:
@@ -209,7 +209,7 @@ def export(
     for result in musicbench.export(
         find_shards(target), out, dataset=dataset, split=chosen, force=force
     ):
-        if isinstance(result, Problem):
+        if isinstance(result, ShardProblem):
             problems.append(result)
         else:
             rows += 1
@@ -262,7 +262,9 @@ def _export_parts(
     _tell(said, "\n".join(lines), done.problems, as_json)
 
 
-def _tell(done: dict[str, Any], line: str, problems: "Sequence[Problem]", as_json: bool) -> None:
+def _tell(
+    done: dict[str, Any], line: str, problems: "Sequence[ShardProblem]", as_json: bool
+) -> None:
     """Say what was written; problems go to standard error and make the exit status 1."""
     from flows.screens.shards import problem_line
 

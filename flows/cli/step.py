@@ -75,9 +75,9 @@ def serve_steps(
     parent: Annotated[int, typer.Option(help="Process id of the starter, to end with it.")],
 ) -> None:
     """Take the steps that come as JSON lines; what a flow starts."""
-    from flows.build.step_process import Order
+    from flows.build.step_process import StepOrder
     from pipelines.engine.child_process import die_with
-    from pipelines.errors import Passing, PipelineError
+    from pipelines.errors import PipelineError, TransientError
     from pipelines.extras import naming_extras
     from pipelines.storage.lock import VARIABLE
     from pipelines.trust import trusted
@@ -94,7 +94,7 @@ def serve_steps(
     while select.select([sys.stdin], [], [], _IDLE_S)[0] and (line := sys.stdin.readline()):
         told: dict[str, Any] = json.loads(line)
         name, share = told.pop("step"), told.pop("share")
-        order = Order(**told)
+        order = StepOrder(**told)
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
             with naming_extras():
@@ -110,7 +110,7 @@ def serve_steps(
                     shrink=order.shrink,
                 )
         except (UsageError, PipelineError, SchemaError, OSError) as error:
-            say({"error": message(error), "final": not isinstance(error, Passing | OSError)})
+            say({"error": message(error), "final": not isinstance(error, TransientError | OSError)})
 
 
 def _take(
@@ -126,7 +126,7 @@ def _take(
     shrink: bool,
 ) -> None:
     from flows.build.order import step_name
-    from flows.build.run_stage import WHOLE, Share, watched
+    from flows.build.run_stage import WHOLE, UnitShare, watched
     from flows.build.run_step import new_run, run_step
     from pipelines.beam.options import check_engine, engine_of
     from pipelines.storage.lock import hold
@@ -134,7 +134,7 @@ def _take(
     from pipelines.trust.build_folder import check_folder
 
     name = step_name(name, lambda said: typer.echo(said, err=True))
-    share, engine = Share.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
+    share, engine = UnitShare.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
     check_engine(engine, out)
     check_folder(Store(out))  # the lock lies in it, too
 

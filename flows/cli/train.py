@@ -26,7 +26,7 @@ from flows.cli.options import (
 if TYPE_CHECKING:
     from typer._click.shell_completion import CompletionItem
 
-    from flows.models.training_run import Outcome
+    from flows.models.training_run import TrainingOutcome
     from schemas.record import Record
 
 # what is trained where no other name is given; never typed: `train model` learns from a folder of
@@ -141,7 +141,7 @@ def train(
         raise typer.Exit(outcome.status)
 
 
-def _print_outcome(outcome: "Outcome") -> None:
+def _print_outcome(outcome: "TrainingOutcome") -> None:
     from flows.screens.program import command_name
 
     typer.echo(

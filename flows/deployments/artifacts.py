@@ -16,13 +16,13 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.build.run_stage import Report
+from flows.build.run_stage import StepReport
 from pipelines.build.plans import gathered
 from pipelines.build.tables import CARD
 from pipelines.shards.label_statistics import LabelStats, build_stats
 from pipelines.stages.output.close import plain_line
 from pipelines.storage.store import Store
-from schemas.agreement import Agreement
+from schemas.agreement import LabelAgreement
 from schemas.counts import ParaphraseCounts, in_words
 from schemas.dataset import Dataset
 from schemas.vocabulary import FormCounts
@@ -56,7 +56,7 @@ class StepProgressBar:
             update_progress_artifact(self._artifact, progress=percent, description=said)
 
 
-def show_steps(corpus: str, reports: Sequence[Report]) -> None:
+def show_steps(corpus: str, reports: Sequence[StepReport]) -> None:
     """The counts of every step as a table."""
     rows = [
         {
@@ -74,7 +74,7 @@ def show_steps(corpus: str, reports: Sequence[Report]) -> None:
     )
 
 
-def show_rewording(corpus: str, reports: Sequence[Report]) -> None:
+def show_rewording(corpus: str, reports: Sequence[StepReport]) -> None:
     """What a language model was asked and paid, what of its answers was refused and why, and some
     of them to look at.
     """
@@ -167,8 +167,8 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list
     ]
 
 
-def _figures(row: Agreement) -> dict[str, str]:
-    values = {name: getattr(row, name) for name in Agreement.model_fields}
+def _figures(row: LabelAgreement) -> dict[str, str]:
+    values = {name: getattr(row, name) for name in LabelAgreement.model_fields}
     return {name: "–" if value is None else f"{value:.3f}" for name, value in values.items()}
 
 

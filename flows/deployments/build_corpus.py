@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.build import step_process
 from flows.build.order import STEPS, steps_of
-from flows.build.run_stage import Report
+from flows.build.run_stage import StepReport
 from flows.build.run_step import absolute, begin, check, new_run, trust_recipe
-from flows.build.step_process import Order, StepFailed
+from flows.build.step_process import StepFailed, StepOrder
 from flows.deployments.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
 from flows.errors import UsageError
 from pipelines.beam.options import Engine, engine_of
@@ -72,15 +72,15 @@ class EngineSettings(BaseModel):
         return engine_of(self.workers, self.runner, self.beam)
 
 
-class Run(NamedTuple):
+class BuildRun(NamedTuple):
     """A build that is under way: what its steps are told, and what they have reported so far."""
 
     corpus: str
-    order: Order
+    order: StepOrder
     settings: EngineSettings
     lock: Lock
     recipe: Recipe
-    reports: list[Report]
+    reports: list[StepReport]
 
 
 def _may_mend(_task: object, _run: object, state: Any) -> bool:
@@ -96,7 +96,7 @@ def _may_mend(_task: object, _run: object, state: Any) -> bool:
     retry_condition_fn=_may_mend,
     cache_policy=NO_CACHE,
 )
-def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any]:
+def take_step(step: str, share: str, order: StepOrder, corpus: str) -> dict[str, Any]:
     """Take one step, or a share of it, in a process of its own; its output goes to the log, its
     progress to an artifact.
     """
@@ -114,7 +114,7 @@ def take_step(step: str, share: str, order: Order, corpus: str) -> dict[str, Any
 
 
 @flow(flow_run_name="{step} in slices", validate_parameters=False)
-def slices(step: str, order: Order, corpus: str, of: int) -> list[dict[str, Any]]:
+def slices(step: str, order: StepOrder, corpus: str, of: int) -> list[dict[str, Any]]:
     """Take all shares of a step side by side, as the task runner has room."""
     futures = [
         take_step.submit(step, f"{number}/{of}", order, corpus) for number in range(1, of + 1)
@@ -150,7 +150,7 @@ def build_corpus(
 @contextmanager
 def started_run(
     out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False
-) -> Iterator[Run]:
+) -> Iterator[BuildRun]:
     """A run that holds its output folder's lock; what its steps reported is shown at the end,
     however it ends.
     """
@@ -166,7 +166,7 @@ def started_run(
             lock.holder.holder_id,
             (*wanted(recipe), *links_out(Store(out))),
         )
-        order = Order(
+        order = StepOrder(
             out,
             run_folder,
             engine.workers,
@@ -177,7 +177,7 @@ def started_run(
             named,
             shrink,
         )
-        run = Run(recipe.corpus.name, order, engine, lock, recipe, [])
+        run = BuildRun(recipe.corpus.name, order, engine, lock, recipe, [])
         try:
             yield run
         finally:
@@ -186,7 +186,7 @@ def started_run(
             show_rewording(run.corpus, run.reports)
 
 
-def take_steps(run: Run, *, after: str = "", until: str = "") -> None:
+def take_steps(run: BuildRun, *, after: str = "", until: str = "") -> None:
     """Take the steps of a run's recipe one after the other: all, or those after a step and up to
     another.
     """
@@ -194,14 +194,14 @@ def take_steps(run: Run, *, after: str = "", until: str = "") -> None:
         take(run, step)
 
 
-def take(run: Run, step: str) -> Report:
+def take(run: BuildRun, step: str) -> StepReport:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
     taken = STEPS[step]
     alone = isinstance(taken, CorpusStep) or taken.is_whole(run.recipe)
     if of == 1 or alone:
-        report = Report(
+        report = StepReport(
             **take_step.with_options(tags=TAGS.get(step) if alone else None)(
                 step, "", run.order, run.corpus
             )
@@ -211,7 +211,7 @@ def take(run: Run, step: str) -> Report:
         found = slices.with_options(task_runner=_task_runner(run.settings))(
             step, run.order, run.corpus, of
         )
-        shares = [Report(**report) for report in found]
+        shares = [StepReport(**report) for report in found]
         report = _together(step, shares)._replace(seconds=round(time.monotonic() - began, 3))
     run.reports.append(report)
     return report
@@ -225,15 +225,15 @@ def _task_runner(settings: EngineSettings) -> Any:
     return DaskTaskRunner(address=settings.dask)
 
 
-def _together(step: str, reports: Sequence[Report]) -> Report:
+def _together(step: str, reports: Sequence[StepReport]) -> StepReport:
     counts = added(report.counts for report in reports)
     buckets, done = sum(report.buckets for report in reports), sum(report.run for report in reports)
-    return Report(
+    return StepReport(
         step, counts, buckets, done, work_s=round(sum(report.work_s for report in reports), 3)
     )
 
 
-def finished_run(run: Run, max_dead_share: float) -> dict[str, Any]:
+def finished_run(run: BuildRun, max_dead_share: float) -> dict[str, Any]:
     """Show the dataset and tell of the dead; returns its totals."""
     store = Store(run.order.out)
     dataset = stated_dataset(store)

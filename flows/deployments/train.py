@@ -13,7 +13,7 @@ from pydantic import Field
 from flows.build.run_step import absolute
 from flows.deployments.artifacts import key
 from flows.errors import UsageError
-from flows.launchers import Ended, Launching, TrainJob, followed
+from flows.launchers import JobEnd, Launching, TrainJob, followed
 from flows.launchers.command import check_end, stopped, train_job
 from flows.models.training_run import train_recipe
 from flows.screens.model_card import CARD, DOCUMENT
@@ -28,7 +28,7 @@ Shards = Annotated[
 
 
 @task(task_run_name="train, turn {turn}", cache_policy=NO_CACHE, retries=0)
-def take_turn(turn: int, job: TrainJob, launching: Launching) -> Ended:
+def take_turn(turn: int, job: TrainJob, launching: Launching) -> JobEnd:
     """Submit a job and follow it to its end; what it prints goes to the log.
 
     However this ends, nothing of the job runs on.

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.launchers.job import Count, Ended, Handle, Launcher, TrainJob, followed, launched
+from flows.launchers.job import Count, Handle, JobEnd, Launcher, TrainJob, followed, launched
 from pipelines.errors import PipelineError
 from pipelines.plug_ins import Door
 from schemas.errors import SchemaError
@@ -15,8 +15,8 @@ from schemas.record import Record
 
 __all__ = (
     "LAUNCHERS",
-    "Ended",
     "Handle",
+    "JobEnd",
     "Launcher",
     "LauncherModule",
     "Launching",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from flows.build.recipe_files import laid_over
 from flows.build.run_step import absolute
 from flows.errors import UsageError
-from flows.launchers import Ended, Launching, TrainJob, launched
+from flows.launchers import JobEnd, Launching, TrainJob, launched
 from flows.launchers.job import REQUEUE, STOPPED, Tell
 
 
@@ -64,7 +64,7 @@ def _pair(setting: str) -> tuple[str, Any]:
     return key, text  # text as it is: 12:00:00 is no time of day
 
 
-class _Stopped(BaseException):
+class _StopSignal(BaseException):
     """A stop signal came."""
 
 
@@ -78,12 +78,12 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
     def stop(number: int, _: FrameType | None) -> None:
         # a second one ends this process, and what runs here with it
         signal.signal(number, signal.SIG_DFL)
-        raise _Stopped
+        raise _StopSignal
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ended = launched(launching.made, job, tell)
-    except _Stopped:
+    except _StopSignal:
         tell("cancelled; the same command goes on from the last checkpoint")
         return REQUEUE
     finally:
@@ -95,7 +95,7 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
     return ended.status
 
 
-def check_end(ended: Ended, out: str) -> None:
+def check_end(ended: JobEnd, out: str) -> None:
     """Raises `UsageError` for a job that has failed; a stop is none."""
     if ended.status not in (0, *STOPPED):
         where = (
@@ -107,7 +107,7 @@ def check_end(ended: Ended, out: str) -> None:
         )
 
 
-def stopped(ended: Ended, job: TrainJob) -> str:
+def stopped(ended: JobEnd, job: TrainJob) -> str:
     """What there is to say of a job that was stopped and that nobody put back.
 
     >>> said = stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))

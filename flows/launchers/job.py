@@ -74,7 +74,7 @@ class Handle(NamedTuple):
     log: str = ""  # file that its output goes to, where there is one
 
 
-class Ended(NamedTuple):
+class JobEnd(NamedTuple):
     """How a job ended.
 
     `requeue`: it was stopped from outside and has more to do, and submitting it again goes on.
@@ -105,7 +105,7 @@ class Launcher(Protocol):
         Raises `UsageError` where it is refused; whatever is raised, no job is left behind.
         """
 
-    def follow(self, handle: Handle, tell: Tell) -> Ended:
+    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
         """Tell each line of a job's output as it comes, until the job has ended."""
 
     def cancel(self, handle: Handle) -> None:
@@ -114,7 +114,7 @@ class Launcher(Protocol):
         """
 
 
-def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
+def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
     """Submit a job and follow it to its end; again where a stop from outside ended it, up to the
     job's limit.
 
@@ -130,7 +130,7 @@ def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
     raise AssertionError("a job is submitted at least once")
 
 
-def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> Ended:
+def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
     """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for
     a scheduler that is out of reach.
     """

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from flows.errors import UsageError
-from flows.launchers.job import Ended, Handle, Tell, TrainJob, digest, tell_standing
+from flows.launchers.job import Handle, JobEnd, Tell, TrainJob, digest, tell_standing
 from flows.launchers.kubernetes_manifests import LABEL, RUN, KubernetesSettings, manifests
 from flows.launchers.kubernetes_pods import FirstLog, News, first_failure, index
 from flows.launchers.programs import answer, patient, require
@@ -119,7 +119,7 @@ class KubernetesLauncher:
                 f"and could not be deleted: {second}"
             ) from error
 
-    def follow(self, handle: Handle, tell: Tell) -> Ended:
+    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
         """Tell the log of the first pod, and of those that come in its place, until the Job is
         complete or has failed.
 
@@ -149,10 +149,10 @@ class KubernetesLauncher:
                     tell(line)
                 ends = _ends(job) if log.is_heard(pods) else {}
                 if "Complete" in ends:
-                    return Ended(0)
+                    return JobEnd(0)
                 if "Failed" in ends:
                     tell(f"Job {handle.name} failed: {ends['Failed']}")
-                    return Ended(first_failure(pods))
+                    return JobEnd(first_failure(pods))
         finally:
             log.close()
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from flows.build.step_process import ProcessGroup
 from flows.errors import UsageError
-from flows.launchers.job import STOPPED, Ended, Handle, Tell, TrainJob
+from flows.launchers.job import STOPPED, Handle, JobEnd, Tell, TrainJob
 from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
@@ -55,7 +55,7 @@ class LocalLauncher:
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))
 
-    def follow(self, handle: Handle, tell: Tell) -> Ended:
+    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
         """Tell what it prints until it has ended.
 
         A stop with a checkpoint came from outside: a cancelled job is not followed.
@@ -65,7 +65,7 @@ class LocalLauncher:
             tell(line)
         status = group.ended()
         del self._running[handle.name]
-        return Ended(status, requeue=status in STOPPED)
+        return JobEnd(status, requeue=status in STOPPED)
 
     def cancel(self, handle: Handle) -> None:
         """SIGTERM, a while for the checkpoint, then the end of all that is left."""

@@ -21,7 +21,7 @@ from typing import Final
 import psutil
 
 from flows.launchers.job import PORT, STOPPED
-from pipelines.engine.child_process import die_with, tie
+from pipelines.engine.child_process import die_with, die_with_parent
 
 # that processes get to notice that one of them has failed: they wait for it in vain
 _PEERS_S: Final = 60.0
@@ -73,7 +73,10 @@ def run_all(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -
     for one in environments:
         children.append(
             psutil.Popen(
-                command, env={**os.environ, **one}, preexec_fn=tie, stdin=subprocess.DEVNULL
+                command,
+                env={**os.environ, **one},
+                preexec_fn=die_with_parent,
+                stdin=subprocess.DEVNULL,
             )
         )
         if came:

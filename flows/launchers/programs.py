@@ -26,15 +26,15 @@ _FINAL: Final = re.compile(
 T = TypeVar("T")
 
 
-class Refused(UsageError):
+class SchedulerRefusal(UsageError):
     """A scheduler's answer that asking again does not change."""
 
 
 def answer(program: str, *arguments: str, given: str = "", needed: str) -> str:
     """What a program prints.
 
-    Raises `UsageError` where it fails, with its own words; `Refused` where it is not there, or for
-    good.
+    Raises `UsageError` where it fails, with its own words; `SchedulerRefusal` where it is not
+    there, or for good.
     """
     done = called(program, *arguments, given=given, needed=needed)
     if done.returncode:
@@ -55,7 +55,7 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
         if done.args[0] == "kubectl"
         else ""
     )
-    kind = Refused if _FINAL.search(words) else UsageError
+    kind = SchedulerRefusal if _FINAL.search(words) else UsageError
     return kind(
         f"{done.args[0]}{' ' if verb else ''}{verb} failed with status {done.returncode}: {words}"
     )
@@ -66,7 +66,7 @@ def called(
 ) -> "subprocess.CompletedProcess[str]":
     """A program that has run, whatever its status.
 
-    Raises `Refused` where it is not there (`needed` says for what).
+    Raises `SchedulerRefusal` where it is not there (`needed` says for what).
 
     What stops this process does not stop the program in its midst: a submission is seen by whoever
     looks for it afterwards, or was none.
@@ -97,23 +97,23 @@ def called(
 
 
 def require(*programs: str, needed: str) -> None:
-    """Raises `Refused` for a program that is not there."""
+    """Raises `SchedulerRefusal` for a program that is not there."""
     for program in programs:
         if shutil.which(program) is None:
-            raise Refused(f"{program} is not on PATH: {needed}")
+            raise SchedulerRefusal(f"{program} is not on PATH: {needed}")
 
 
 def patient(look: Callable[[], T], pause_s: float, tell: Tell) -> T:
     """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on
     meanwhile.
 
-    Raises `Refused` at once, and `UsageError` once the rest has lasted for ten minutes.
+    Raises `SchedulerRefusal` at once, and `UsageError` once the rest has lasted for ten minutes.
     """
     deadline, is_told = time.monotonic() + _OUTAGE_S, False
     while True:
         try:
             return look()
-        except Refused:
+        except SchedulerRefusal:
             raise
         except UsageError as error:
             if time.monotonic() > deadline:

@@ -15,14 +15,14 @@ from flows.errors import UsageError
 from flows.launchers.job import (
     REQUEUE,
     TERMINATED,
-    Ended,
     Handle,
+    JobEnd,
     Tell,
     TrainJob,
     digest,
     tell_standing,
 )
-from flows.launchers.programs import Refused, answer, called, failure, patient, require
+from flows.launchers.programs import SchedulerRefusal, answer, called, failure, patient, require
 from flows.launchers.slurm_script import SlurmSettings, batch_script
 
 __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
@@ -42,7 +42,7 @@ _COMMENT: Final = "obbligato "  # a job's comment is this and the digest of its 
 _CANCELLED: Final = f"{_COMMENT}cancelled"  # so that nobody follows it any more
 
 
-class _State(NamedTuple):
+class _SlurmState(NamedTuple):
     name: str  # as Slurm calls it
     status: int
     reason: str = ""  # why it waits
@@ -145,7 +145,7 @@ class SlurmLauncher:
                 f"whether a job {job.name} was submitted: {second}"
             ) from error
 
-    def follow(self, handle: Handle, tell: Tell) -> Ended:
+    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
         """Tell the job's states, and its log as it grows, through all requeues."""
         log, before = _Tail(Path(handle.log)), ""
         while True:
@@ -198,19 +198,19 @@ class SlurmLauncher:
             if line.strip()
         ]
 
-    def _state(self, number: str) -> _State:
+    def _state(self, number: str) -> _SlurmState:
         """What the controller says, which soon forgets ended jobs; then what accounting says."""
         shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
         if shown.returncode == 0:
             # a name or comment comes after its own
             fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))
             reason = fields.get("Reason", "")
-            return _State(
+            return _SlurmState(
                 fields["JobState"],
                 _status(fields.get("ExitCode", "0:0")),
                 "" if reason == "None" else reason,
             )
-        if not isinstance(error := failure(shown), Refused):
+        if not isinstance(error := failure(shown), SchedulerRefusal):
             raise error  # out of reach; accounting may not know of it yet
         found = called(
             "sacct",
@@ -222,12 +222,12 @@ class SlurmLauncher:
             needed=_NEEDED,
         )
         if found.returncode or not found.stdout.strip():
-            raise Refused(
+            raise SchedulerRefusal(
                 f"Slurm knows no job {number} any more, "
                 "and its accounting does not either; its log says how it ended"
             )
         name, code = found.stdout.strip().splitlines()[-1].split("|")
-        return _State(name.split()[0], _status(code))  # CANCELLED by 1000
+        return _SlurmState(name.split()[0], _status(code))  # CANCELLED by 1000
 
 
 def _log(job: TrainJob, number: str = "%j") -> str:
@@ -250,15 +250,15 @@ def _status(code: str) -> int:
     return int(status) or (128 + int(number) if int(number or 0) else 0)
 
 
-def _ended(state: _State, log: str) -> Ended:
+def _ended(state: _SlurmState, log: str) -> JobEnd:
     if state.name in _GONE:
-        return Ended(REQUEUE, requeue=True, log=log)
+        return JobEnd(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
-        return Ended(state.status)
+        return JobEnd(state.status)
     # by somebody else; what its status is depends on how long it took
     if state.name == "CANCELLED":
-        return Ended(TERMINATED, log=log)
-    return Ended(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
+        return JobEnd(TERMINATED, log=log)
+    return JobEnd(state.status or 1, log=log)  # what is still 75 was requeued as often as it may
 
 
 class _Tail:

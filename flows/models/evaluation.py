@@ -20,8 +20,8 @@ from schemas.record import Record
 
 if TYPE_CHECKING:  # torch comes with them: wrong usage is to be told at once
     from training.evaluation.evaluating import Evaluated
-    from training.evaluation.made import Listing
-    from training.evaluation.report import Report
+    from training.evaluation.made import ScoredListing
+    from training.evaluation.report import EvaluationReport
 
 REPORT: Final = "report.json"
 PAGE: Final = "index.html"
@@ -55,7 +55,7 @@ class EvaluationRequest(Record):
     options: EvaluationOptions = EvaluationOptions()
 
 
-def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Report":
+def run_evaluation(request: EvaluationRequest, progress: Progress) -> "EvaluationReport":
     """Play, listen, compare, and write the report.
 
     Raises `UsageError` for a folder that is no place for it.
@@ -72,7 +72,9 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Report":
         return report_on(listing, request, progress)
 
 
-def report_on(listing: "Listing", request: EvaluationRequest, progress: Progress) -> "Report":
+def report_on(
+    listing: "ScoredListing", request: EvaluationRequest, progress: Progress
+) -> "EvaluationReport":
     """Listen to clips, compare with samples of shards where they are named, and write the
     report.
     """
@@ -87,7 +89,7 @@ def report_on(listing: "Listing", request: EvaluationRequest, progress: Progress
     return write_report(found, request.out, options.show)
 
 
-def _listed(request: EvaluationRequest) -> "Listing":
+def _listed(request: EvaluationRequest) -> "ScoredListing":
     from training.evaluation.folders import read_folder
 
     return read_folder(Path(request.target), request.manifest, outside=request.outside)
@@ -101,20 +103,20 @@ def _is_model(target: str) -> bool:
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
-def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Listing":
+def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "ScoredListing":
     """What a model plays for the captions of held-out samples."""
     from training.evaluation.played import played
-    from training.evaluation.wanted import wanted_of, with_swaps
-    from training.generation.generate import Player
+    from training.evaluation.wanted import target_prompts, with_swaps
+    from training.generation.generate import Generator
 
     options = request.options
     if not request.shards:
         raise UsageError(
             f"{request.target} is a model: name the shards whose captions it is to play, after it"
         )
-    wanted = wanted_of(request.shards, options.prompts)
+    wanted = target_prompts(request.shards, options.prompts)
     chosen = with_swaps(wanted) if options.swaps else wanted
-    player = Player.of(request.target, options.device)
+    player = Generator.of(request.target, options.device)
     return played(player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen)))
 
 
@@ -140,7 +142,7 @@ def _check_out(target: Path, out: Path) -> None:
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
-def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
+def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport":
     """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report
     there is replaced once it is whole.
     """
@@ -161,7 +163,7 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "Report":
     return report
 
 
-def _with_audio(found: "Evaluated", folder: Path, show: int) -> "Report":
+def _with_audio(found: "Evaluated", folder: Path, show: int) -> "EvaluationReport":
     """Copy the sound of the first `show` clips into a folder; returns the report that names it."""
     from training.generation.write import slug
 

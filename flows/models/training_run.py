@@ -60,7 +60,7 @@ class TrainingRequest(Record):
         )
 
 
-class Outcome(Record):
+class TrainingOutcome(Record):
     """How a run ended. `status` is that of a command: 0, or 75 where the same command goes on."""
 
     out: str
@@ -75,7 +75,7 @@ class Outcome(Record):
         return self.status != 0
 
 
-def run_training(request: TrainingRequest, tell: Tell) -> Outcome:
+def run_training(request: TrainingRequest, tell: Tell) -> TrainingOutcome:
     """Train, or go on with a run.
 
     Raises `UsageError` and `TrainingError` for what cannot be trained.
@@ -92,7 +92,7 @@ def run_training(request: TrainingRequest, tell: Tell) -> Outcome:
     return _outcome(request.out, run_launched(job, request.launching, tell))
 
 
-def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> Outcome:
+def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> TrainingOutcome:
     from flows.screens.model_files import write_model_card
     from training.run.loop import train
     from training.run.parallel import is_first_process
@@ -103,7 +103,7 @@ def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> 
         wait_out(Store(request.out), tell)
     made = train(recipe, request.out, tell, at_end=lambda: write_model_card(request.out))
     status = REQUEUE if made.stopped else 0
-    return Outcome(
+    return TrainingOutcome(
         out=request.out,
         status=status,
         step=made.step,
@@ -112,12 +112,12 @@ def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> 
     )
 
 
-def _outcome(out: str, status: int) -> Outcome:
+def _outcome(out: str, status: int) -> TrainingOutcome:
     """How a launched run ended, as far as its folder can be seen from here."""
     if status or not Store(out).exists(DOCUMENT):
-        return Outcome(out=out, status=status)
+        return TrainingOutcome(out=out, status=status)
     facts = json.loads(Store(out).read_bytes(DOCUMENT))
-    return Outcome(
+    return TrainingOutcome(
         out=out, status=status, step=facts["step"], checkpoint=f"{out}/{facts['checkpoint']}"
     )
 

@@ -12,10 +12,10 @@ from flows.screens.terminal import console
 
 if TYPE_CHECKING:
     from training.evaluation.condition_ablation import ConditionAblation
-    from training.evaluation.report import Report
+    from training.evaluation.report import EvaluationReport
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "EvaluationReport") -> None:
     """The figures, in a terminal's lines."""
     counts = report.counts
     alone = f"; of those scored {counts.swaps} in the swap test alone" if counts.swaps else ""
@@ -48,7 +48,7 @@ def print_report(report: "Report") -> None:
         )
 
 
-def _figures(report: "Report") -> Table:
+def _figures(report: "EvaluationReport") -> Table:
     published = {one.name: one for one in report.published}
     table = Table("metric", "", "%", "95 %", "chance", "clips", "as published", box=None)
     for one in report.figures:

@@ -14,16 +14,16 @@ from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
 from schemas.fact import write_number
 from schemas.pitch import pretty
-from training.evaluation.listening import Heard
-from training.evaluation.report import ClipReport, Report
-from training.metrics.controls import Controls
+from training.evaluation.listening import EstimatedClip
+from training.evaluation.report import ClipReport, EvaluationReport
+from training.metrics.controls import PromptControls
 from training.metrics.outcomes import MEANING, SHARES, Metric
 from training.prompt_controls.wishes import signature
 
 _MAX_PROBLEMS: Final = 100
 
 
-def page(report: Report, heard: Sequence[Heard]) -> str:
+def page(report: EvaluationReport, heard: Sequence[EstimatedClip]) -> str:
     """The page.
 
     Of clips, those whose sound was copied are shown; every text from outside is escaped.
@@ -47,7 +47,7 @@ def page(report: Report, heard: Sequence[Heard]) -> str:
     )
 
 
-def _head(report: Report) -> Iterator[str]:
+def _head(report: EvaluationReport) -> Iterator[str]:
     counts = report.counts
     yield f"<h1>{escape(report.system)}</h1>"
     yield (
@@ -67,7 +67,9 @@ def _head(report: Report) -> Iterator[str]:
         yield f'<p class="facts">beside {escape(report.reference)}{split}</p>'
 
 
-def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterator[str]:
+def _clips(
+    report: EvaluationReport, shown: Sequence[tuple[ClipReport, EstimatedClip]]
+) -> Iterator[str]:
     if not shown:
         return
     part = (
@@ -84,7 +86,7 @@ def _clips(report: Report, shown: Sequence[tuple[ClipReport, Heard]]) -> Iterato
         yield from _clip(clip, one)
 
 
-def _clip(clip: ClipReport, one: Heard) -> Iterator[str]:
+def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
     yield (
         f"<article><h3>{escape(clip.name)}</h3><p "
         f'class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
@@ -114,7 +116,7 @@ def _marks(clip: ClipReport) -> Iterator[str]:
         yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
 
 
-def asked_line(asked: Controls) -> str:
+def asked_line(asked: PromptControls) -> str:
     """What a prompt states, in one line.
 
     >>> asked_line(Controls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
@@ -133,7 +135,7 @@ def asked_line(asked: Controls) -> str:
     return " · ".join(part for part in parts if part) or "no tempo, key, chords or meter"
 
 
-def _problems(report: Report) -> Iterator[str]:
+def _problems(report: EvaluationReport) -> Iterator[str]:
     if not report.problems:
         return
     rows = "".join(
@@ -149,7 +151,7 @@ def _problems(report: Report) -> Iterator[str]:
         yield f"<p>and {more} more, in report.json</p>"
 
 
-def _tools(report: Report) -> Iterator[str]:
+def _tools(report: EvaluationReport) -> Iterator[str]:
     said = " · ".join(
         f"{escape(name)} {escape(version)}" for name, version in sorted(report.tools.items())
     )

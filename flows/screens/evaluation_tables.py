@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from training.evaluation.report import Report
+from training.evaluation.report import EvaluationReport
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapFigures, SwapReport
 
@@ -23,7 +23,7 @@ _PUBLISHED = (
 )
 
 
-def control_table(report: Report) -> str:
+def control_table(report: EvaluationReport) -> str:
     """Control metrics, as corrected and as the published code computes them."""
     if not report.figures:
         return (
@@ -92,7 +92,7 @@ def _drawn(one: Figure) -> str:
     )
 
 
-def space_table(report: Report) -> str:
+def space_table(report: EvaluationReport) -> str:
     """Distances in the embedder's space."""
     space = report.space
     rows = "".join(_space_rows(report))
@@ -107,7 +107,7 @@ def space_table(report: Report) -> str:
     )
 
 
-def _space_rows(report: Report) -> Iterator[str]:
+def _space_rows(report: EvaluationReport) -> Iterator[str]:
     space = report.space
     if space.prompt_cosine:
         name = "CLAP score" if space.is_clap else "cosine"

@@ -17,8 +17,8 @@ from schemas.record import Record
 from training.diffusion.text_encoder import MINILM, OURS
 from training.evaluation.made import CheckpointFacts
 from training.metrics.summary import Figure
-from training.run.checkpoints import State
-from training.run.corpus_survey import DatasetFacts, Survey
+from training.run.checkpoints import RunState
+from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.recipe import TextRecipe, TrainRecipe
 
 CARD: Final = "README.md"
@@ -85,7 +85,7 @@ class ModelFacts(Record):
     evaluation: Evaluation | None = None
 
 
-class Found(Record):
+class FoundCorpus(Record):
     """What was found of a corpus: the SHA-256 of its dataset.json, and the version it is."""
 
     sha256: str
@@ -95,12 +95,12 @@ class Found(Record):
 def model_facts(
     name: str,
     recipe: TrainRecipe,
-    survey: Survey,
-    state: State,
+    survey: CorpusSurvey,
+    state: RunState,
     *,
     checkpoint: str,
     parameters: int,
-    found: Sequence[Found | None],
+    found: Sequence[FoundCorpus | None],
     figures: Figures,
     evaluation: Evaluation | None = None,
 ) -> ModelFacts:
@@ -148,7 +148,7 @@ def text_licence(source: str) -> str:
     )
 
 
-def _corpus(facts: DatasetFacts, found: Found | None) -> Corpus:
+def _corpus(facts: DatasetFacts, found: FoundCorpus | None) -> Corpus:
     if found is None:
         return Corpus(facts=facts, stands=None)
     stands = found.sha256 == facts.sha256

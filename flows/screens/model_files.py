@@ -11,7 +11,7 @@ from flows.screens.model_card import (
     DOCUMENT,
     Evaluation,
     Figures,
-    Found,
+    FoundCorpus,
     ModelFacts,
     model_card,
     model_facts,
@@ -21,11 +21,11 @@ from pipelines.reports.versions import last_version
 from pipelines.storage.store import Store, digest
 from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError
-from training.evaluation.report import Report
+from training.evaluation.report import EvaluationReport
 from training.run import metrics_log
 from training.run.checkpoint_files import CORPUS, RECIPE
 from training.run.checkpoints import Checkpoint, find_checkpoint
-from training.run.corpus_survey import Survey, dataset_json
+from training.run.corpus_survey import CorpusSurvey, dataset_json
 from training.run.recipe import TrainRecipe
 
 
@@ -38,7 +38,7 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     the card.
     """
     checkpoint = find_checkpoint(out, wanted=(RECIPE, CORPUS))
-    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
+    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,
@@ -61,7 +61,7 @@ def evaluation_of(report: bytes) -> Evaluation:
     Raises `TrainingError` for anything else.
     """
     try:
-        found = Report.model_validate_json(report)
+        found = EvaluationReport.model_validate_json(report)
     except ValidationError as error:
         first = error.errors()[0]
         raise TrainingError(
@@ -109,7 +109,7 @@ def parameters_of(recipe: TrainRecipe) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def found_at(target: str) -> Found | None:
+def found_at(target: str) -> FoundCorpus | None:
     """The dataset.json at a corpus's place; none where there is none, or it cannot be reached or
     read any more.
     """
@@ -123,7 +123,7 @@ def found_at(target: str) -> Found | None:
         return None
     published = version is not None and version.dataset_sha256 == digest(dataset)
     number = version.number if version is not None and published else None
-    return Found(sha256=hashlib.sha256(content).hexdigest(), version=number)
+    return FoundCorpus(sha256=hashlib.sha256(content).hexdigest(), version=number)
 
 
 def last_figures(store: Store) -> Figures:

@@ -19,7 +19,7 @@ from flows.screens.plain import plain
 from flows.screens.shards import change_text
 from pipelines.captioning.facts import mentions
 from pipelines.labels.lead_sheet import symbol
-from pipelines.shards.find import Found
+from pipelines.shards.find import FoundShards
 from pipelines.shards.pick import Picked, wave_of
 from schemas.caption import Caption, CaptionKind
 from schemas.fact import FactKind
@@ -65,7 +65,7 @@ _DARK: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Figure:
+class _LabelFigure:
     """One label of the first line: its name, its value and how sure it is."""
 
     about: str
@@ -100,7 +100,7 @@ def sample_svg(sample: Sample, wave: npt.NDArray[np.float32]) -> str:
     return "\n".join([opening, _style(), *parts, "</svg>"]) + "\n"
 
 
-def write_picture(file: Path, found: Found, picked: Picked) -> None:
+def write_picture(file: Path, found: FoundShards, picked: Picked) -> None:
     """Draw a sample that `pick` found into a file.
 
     Raises `PipelineError` where it is not ours or its audio cannot be read.
@@ -146,25 +146,25 @@ def _figures(sample: Sample) -> Iterator[str]:
     labels = sample.labels
     key, bpm, meter = labels.key.key, labels.tempo.bpm, labels.meter.beats_per_bar
     figures = (
-        _Figure(
+        _LabelFigure(
             about="key",
             name="key",
             value=pretty(key.name) if key else "–",
             confidence=labels.key.confidence,
         ),
-        _Figure(
+        _LabelFigure(
             about="tempo",
             name="tempo",
             value=f"{bpm:.4g} BPM" if bpm else "–",
             confidence=labels.tempo.confidence,
         ),
-        _Figure(
+        _LabelFigure(
             about="meter",
             name="meter",
             value=f"{meter}/4" if meter else "–",
             confidence=labels.meter.confidence,
         ),
-        _Figure(
+        _LabelFigure(
             about="chord",
             name="chords",
             value=_chord_count(labels),

@@ -10,7 +10,7 @@ from flows.screens.plain import message, plain
 from flows.screens.terminal import Screen
 from pipelines.guarded.json_objects import pretty_json
 from pipelines.labels.lead_sheet import heading, lead_sheet
-from pipelines.shards.find import Problem
+from pipelines.shards.find import ShardProblem
 from pipelines.shards.pick import Picked
 from pipelines.shards.stats import ShardRow
 from schemas.chord import Chord
@@ -60,7 +60,7 @@ def print_shards(console: Screen, rows: Sequence[ShardRow]) -> None:
     console.print(table)
 
 
-def problem_line(problem: Problem) -> str:
+def problem_line(problem: ShardProblem) -> str:
     """A problem in one line: shard, key, what is wrong, and its code."""
     where = f"{problem.shard}: {problem.key}" if problem.key else problem.shard
     return message(f"{where}: {problem.message} [{problem.code}]")

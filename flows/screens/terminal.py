@@ -30,7 +30,7 @@ from flows.screens.program import command_name
 if TYPE_CHECKING:
     from flows.build.run_stage import StepProgress, Watch
     from pipelines.paraphrasing.quote import Quote
-    from pipelines.reports.plan import Plan
+    from pipelines.reports.plan import BuildPlan
     from schemas.agreement import KindAgreement
 from schemas.corpus import LedgerRow
 from schemas.dataset import Dataset
@@ -150,7 +150,7 @@ def print_recovery(means: KindAgreement) -> None:
     console.print(agreement_table({"truth": means}))
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: BuildPlan) -> None:
     """A plan, in a few lines."""
     console.print(
         f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + "

@@ -2,8 +2,8 @@
 
 An annotator is our own, in default.py, or a plug-in (pipelines/plug_ins.py): a module with one or
 more of ``annotate_beats(batch)``, ``annotate_chords(batch, rhythms)`` and ``annotate_key(batch)``.
-Each takes a `Batch` (mono float32 waves at 44.1 kHz, the recipe's annotate section, and what the
-networks hear, computed when first asked for) and returns one label per wave.
+Each takes a `WaveBatch` (mono float32 waves at 44.1 kHz, the recipe's annotate section, and what
+the networks estimate, computed when first asked for) and returns one label per wave.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
 from schemas.recipe import AnnotateRecipe
 
 if TYPE_CHECKING:
-    from pipelines.annotators.batch import Batch
+    from pipelines.annotators.batch import WaveBatch
 
 RATE_HZ: Final = 44_100  # every annotator hears this rate
 WEIGHTS_FOLDER: Final = files(__name__) / "weights"  # of our own networks, and of confidences
@@ -53,7 +53,7 @@ def _all_weights() -> list[str]:
 class BeatAnnotator(Protocol):
     """What an annotator of beats offers."""
 
-    def annotate_beats(self, batch: "Batch") -> list[Rhythm]:
+    def annotate_beats(self, batch: "WaveBatch") -> list[Rhythm]:
         """Beats, meter and tempo of each wave; where none are heard, empty labels of confidence
         0.
         """
@@ -63,7 +63,7 @@ class BeatAnnotator(Protocol):
 class ChordAnnotator(Protocol):
     """What an annotator of chords offers."""
 
-    def annotate_chords(self, batch: "Batch", rhythms: list[Rhythm]) -> list[Chords]:
+    def annotate_chords(self, batch: "WaveBatch", rhythms: list[Rhythm]) -> list[Chords]:
         """Chords of each wave, given its beats."""
         ...
 
@@ -71,7 +71,7 @@ class ChordAnnotator(Protocol):
 class KeyAnnotator(Protocol):
     """What an annotator of the key offers."""
 
-    def annotate_key(self, batch: "Batch") -> list[KeyLabel]:
+    def annotate_key(self, batch: "WaveBatch") -> list[KeyLabel]:
         """The key of each wave."""
         ...
 

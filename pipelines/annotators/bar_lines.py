@@ -24,7 +24,7 @@ from pipelines.annotators.bar_net import (
     places,
 )
 from pipelines.annotators.bar_tracker import Tracked
-from pipelines.annotators.harmony import Floats, Harmony
+from pipelines.annotators.harmony import Floats, HarmonyActivations
 from pipelines.annotators.network_weights import read_weights
 
 WEIGHTS: Final = "bars.npz"
@@ -52,7 +52,10 @@ class Bars(NamedTuple):
 
 @torch.inference_mode()
 def bars(
-    paths: Mapping[int, Tracked], accents: Accents, harmony: Harmony, meters: Sequence[int]
+    paths: Mapping[int, Tracked],
+    accents: Accents,
+    harmony: HarmonyActivations,
+    meters: Sequence[int],
 ) -> Bars | None:
     """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars;
     none of under four beats.
@@ -81,7 +84,7 @@ def bars(
     return _barred(path.beats[:, 0], weighed, meters)
 
 
-def features_of(path: Tracked, accents: Accents, harmony: Harmony) -> Floats:
+def features_of(path: Tracked, accents: Accents, harmony: HarmonyActivations) -> Floats:
     """What the network sees of a path."""
     return bar_features(
         accents, harmony, path.beats[:, 0], (path.beats[:, 1] == 1).astype(np.float32)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipelines.annotators.harmony import NO_CHORD_CLASS, QUALITIES, Floats, Harmony
+from pipelines.annotators.harmony import NO_CHORD_CLASS, QUALITIES, Floats, HarmonyActivations
 from pipelines.annotators.pitch_spectrum import FPS as HARMONY_FPS
 
 METERS: Final = (2, 3, 4)  # that the network was trained on
@@ -112,7 +112,10 @@ def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
 
 
 def bar_features(
-    accents: Accents, harmony: Harmony, beats_s: npt.NDArray[np.float64], tracked_downbeat: Floats
+    accents: Accents,
+    harmony: HarmonyActivations,
+    beats_s: npt.NDArray[np.float64],
+    tracked_downbeat: Floats,
 ) -> Floats:
     """Features (N, F) of two beats or more; `tracked_downbeat` is 1 at the tracker's downbeats."""
     gaps_s = np.diff(beats_s, append=2 * beats_s[-1] - beats_s[-2])

@@ -9,10 +9,10 @@ from schemas.recipe import AnnotateRecipe
 
 if TYPE_CHECKING:
     from pipelines.annotators.bar_net import Accents
-    from pipelines.annotators.harmony import Harmony
+    from pipelines.annotators.harmony import HarmonyActivations
 
 
-class Batch:
+class WaveBatch:
     """Mono float32 waves at 44.1 kHz and the recipe's annotate section.
 
     What a network hears is computed when it is first asked for.
@@ -30,7 +30,7 @@ class Batch:
         return accent_ear(self.recipe.device)(self.waves)
 
     @cached_property
-    def harmony(self) -> "list[Harmony]":
+    def harmony(self) -> "list[HarmonyActivations]":
         """Chord, bass and key probabilities of each wave."""
         from pipelines.annotators.harmony import harmony_ear
 

@@ -35,7 +35,7 @@ class StackedBlstm(torch.nn.Module):
         super().__init__()
         self.networks = len(networks)
         self.layers = torch.nn.ModuleList(
-            _Layer([network.layers[depth] for network in networks])
+            _BlstmLayer([network.layers[depth] for network in networks])
             for depth in range(len(networks[0].layers) - 1)
         )
         last = [network.layers[-1] for network in networks]
@@ -70,7 +70,7 @@ class StackedBlstm(torch.nn.Module):
         return mean_TC
 
 
-class _Layer(torch.nn.Module):
+class _BlstmLayer(torch.nn.Module):
     """One bidirectional layer of every network."""
 
     weights_DFG: torch.Tensor

@@ -10,7 +10,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, QUALITIES, Harmony, chord_class
+from pipelines.annotators.harmony import (
+    NO_BASS,
+    NO_CHORD_CLASS,
+    QUALITIES,
+    HarmonyActivations,
+    chord_class,
+)
 from pipelines.annotators.pitch_spectrum import FPS
 from schemas.chord import NO_CHORD, Chord
 from schemas.labels import TIME_DECIMALS, ChordSegment
@@ -54,7 +60,7 @@ class ChordPath(NamedTuple):
         return tuple(merged)
 
 
-def chord_path(heard: Harmony, beats_s: tuple[float, ...]) -> ChordPath:
+def chord_path(heard: HarmonyActivations, beats_s: tuple[float, ...]) -> ChordPath:
     """Decode a clip; changes near a beat are put on it."""
     states = _states()
     path = _best_path(emissions(heard), _change_costs(len(heard.chord), beats_s))
@@ -65,7 +71,7 @@ def chord_path(heard: Harmony, beats_s: tuple[float, ...]) -> ChordPath:
     )
 
 
-def emissions(heard: Harmony) -> npt.NDArray[np.float64]:
+def emissions(heard: HarmonyActivations) -> npt.NDArray[np.float64]:
     """How well each state fits each frame, (T, S), in log odds."""
     states = _states()
     fit: npt.NDArray[np.float64] = (

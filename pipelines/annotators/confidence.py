@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pipelines.annotators import WEIGHTS_FOLDER
 from pipelines.annotators.bar_lines import Bars
 from pipelines.annotators.bar_net import ACCENT_FPS, Accents
-from pipelines.annotators.harmony import NO_CHORD_CLASS, Harmony
+from pipelines.annotators.harmony import NO_CHORD_CLASS, HarmonyActivations
 
 Evidence = Mapping[str, float]
 FITTED: Final = "confidence.json"
@@ -34,7 +34,7 @@ def confidence(label: str, evidence: Evidence) -> float:
     return round(float(1 / (1 + np.exp(-log_odds))), 3)
 
 
-def rhythm_evidence(bars: Bars, accents: Accents, harmony: Harmony) -> dict[str, float]:
+def rhythm_evidence(bars: Bars, accents: Accents, harmony: HarmonyActivations) -> dict[str, float]:
     """What speaks for beats, downbeats, meter and tempo."""
     frames = np.round(bars.times_s * ACCENT_FPS).astype(int).clip(0, len(accents.activations) - 1)
     heard = accents.activations[frames].sum(axis=1)
@@ -51,7 +51,7 @@ def rhythm_evidence(bars: Bars, accents: Accents, harmony: Harmony) -> dict[str,
     }
 
 
-def chords_evidence(harmony: Harmony, chosen: npt.NDArray[np.intp]) -> dict[str, float]:
+def chords_evidence(harmony: HarmonyActivations, chosen: npt.NDArray[np.intp]) -> dict[str, float]:
     """What speaks for chords; `chosen` is the network's class of each frame's chord."""
     sounding = chosen != NO_CHORD_CLASS
     logs = harmony.chord[np.arange(len(chosen)), chosen][sounding]
@@ -63,7 +63,7 @@ def chords_evidence(harmony: Harmony, chosen: npt.NDArray[np.intp]) -> dict[str,
     }
 
 
-def _tonal(harmony: Harmony) -> float:
+def _tonal(harmony: HarmonyActivations) -> float:
     """Mean probability that a chord sounds."""
     return float(1 - np.exp(harmony.chord[:, NO_CHORD_CLASS]).mean())
 

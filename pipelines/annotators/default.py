@@ -12,11 +12,11 @@ from pipelines.annotators.bar_lines import PATHS, Bars, bars
 from pipelines.annotators.bar_lines import WEIGHTS as BAR_WEIGHTS
 from pipelines.annotators.bar_net import METERS, Accents
 from pipelines.annotators.bar_tracker import BarTracker, Tracked
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import chords_evidence, confidence, rhythm_evidence
 from pipelines.annotators.harmony import WEIGHTS as HARMONY_WEIGHTS
-from pipelines.annotators.harmony import Harmony, key_of_class
+from pipelines.annotators.harmony import HarmonyActivations, key_of_class
 from pipelines.audio.decode import Wave
 from pipelines.labels.transform import tempo_bpm
 from schemas.chord import NO_CHORD
@@ -31,21 +31,21 @@ def _tracker(meter: int, min_bpm: float, max_bpm: float, device: str) -> BarTrac
     return BarTracker((meter,), min_bpm, max_bpm).to(device)
 
 
-class Reading(NamedTuple):
+class BarReading(NamedTuple):
     """A clip's beats and bars, and the accents they were read from."""
 
     bars: Bars | None
     accents: Accents
 
 
-def annotate_beats(batch: Batch) -> list[Rhythm]:
+def annotate_beats(batch: WaveBatch) -> list[Rhythm]:
     """Beats with their numbers, meter and tempo: madmom's activations and bar tracking, read again
     with harmony as evidence.
     """
     return [_rhythm(*row) for row in zip(read_bars(batch), batch.harmony, strict=True)]
 
 
-def read_bars(batch: Batch) -> list[Reading]:
+def read_bars(batch: WaveBatch) -> list[BarReading]:
     """Beats and bars of each clip; where every other beat is faint, after a second hearing."""
     recipe = batch.recipe
     accents = list(batch.accents)
@@ -62,7 +62,8 @@ def read_bars(batch: Batch) -> list[Reading]:
         accents[place], paths[place] = heard, found
     rows = zip(paths, accents, batch.harmony, strict=True)
     return [
-        Reading(bars(found, heard, harmony, recipe.meters), heard) for found, heard, harmony in rows
+        BarReading(bars(found, heard, harmony, recipe.meters), heard)
+        for found, heard, harmony in rows
     ]
 
 
@@ -121,7 +122,7 @@ def _heard_again(
     return zip(both, paths, strict=True)
 
 
-def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
+def _rhythm(reading: BarReading, harmony: HarmonyActivations) -> Rhythm:
     found = reading.bars
     claim: dict[str, Any] = {
         "tool": "madmom RNNDownBeat, obbligato bars",
@@ -151,12 +152,12 @@ def _rhythm(reading: Reading, harmony: Harmony) -> Rhythm:
     )
 
 
-def annotate_chords(batch: Batch, rhythms: list[Rhythm]) -> list[Chords]:
+def annotate_chords(batch: WaveBatch, rhythms: list[Rhythm]) -> list[Chords]:
     """Chords with basses, changing on beats where the sound allows it."""
     return [_chords(*row) for row in zip(batch.waves, batch.harmony, rhythms, strict=True)]
 
 
-def _chords(wave: Wave, harmony: Harmony, rhythm: Rhythm) -> Chords:
+def _chords(wave: Wave, harmony: HarmonyActivations, rhythm: Rhythm) -> Chords:
     path = chord_path(harmony, rhythm.beats.times_s)
     segments = path.segments(round(len(wave) / RATE_HZ, TIME_DECIMALS))
     return Chords(
@@ -168,12 +169,12 @@ def _chords(wave: Wave, harmony: Harmony, rhythm: Rhythm) -> Chords:
     )
 
 
-def annotate_key(batch: Batch) -> list[KeyLabel]:
+def annotate_key(batch: WaveBatch) -> list[KeyLabel]:
     """Tonic and mode, by the network and Essentia's profiles together."""
     return [_key(*row) for row in zip(batch.waves, batch.harmony, strict=True)]
 
 
-def _key(wave: Wave, harmony: Harmony) -> KeyLabel:
+def _key(wave: Wave, harmony: HarmonyActivations) -> KeyLabel:
     chances = keys.key_chances(harmony, keys.vote(wave))
     best = int(chances.argmax())
     key = key_of_class(best)

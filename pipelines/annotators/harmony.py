@@ -60,7 +60,7 @@ class HarmonyLogits(NamedTuple):
     key: torch.Tensor  # (B, 24): tonic × (major, minor)
 
 
-class Harmony(NamedTuple):
+class HarmonyActivations(NamedTuple):
     """What is heard in one clip, ten frames a second."""
 
     chord: Floats  # (T, 157) log probabilities
@@ -69,7 +69,7 @@ class Harmony(NamedTuple):
     key: Floats  # (24,) log probabilities
 
 
-class _Block(nn.Module):
+class _AxialBlock(nn.Module):
     """Looks along time within each pitch class, then across them, and adds what it finds."""
 
     def __init__(self, dilation: int) -> None:
@@ -111,7 +111,7 @@ class HarmonyNet(nn.Module):
         self.fold = nn.Sequential(
             nn.Conv2d(24 * _OCTAVES, _CHANNELS, 1), nn.BatchNorm2d(_CHANNELS), nn.ReLU()
         )
-        self.blocks = nn.Sequential(*(_Block(dilation) for dilation in _DILATIONS))
+        self.blocks = nn.Sequential(*(_AxialBlock(dilation) for dilation in _DILATIONS))
         self.chord = nn.Conv2d(_CHANNELS, len(QUALITIES), 1)
         self.bass = nn.Conv2d(_CHANNELS, 1, 1)
         self.notes = nn.Conv2d(_CHANNELS, 1, 1)
@@ -161,13 +161,13 @@ class HarmonyEar:
         self.network.eval().to(device)
 
     @torch.inference_mode()
-    def __call__(self, waves: Sequence[Wave]) -> list[Harmony]:
+    def __call__(self, waves: Sequence[Wave]) -> list[HarmonyActivations]:
         """Harmony of each mono wave at 44.1 kHz."""
         size = 1 if self.device == "cpu" else _GPU_GROUP
         by_length: dict[int, list[int]] = {}
         for place, wave in enumerate(waves):
             by_length.setdefault(len(wave), []).append(place)
-        heard: dict[int, Harmony] = {}
+        heard: dict[int, HarmonyActivations] = {}
         for places in by_length.values():
             for group in (places[start : start + size] for start in range(0, len(places), size)):
                 waves_BS = torch.from_numpy(np.stack([waves[place] for place in group])).to(
@@ -176,7 +176,7 @@ class HarmonyEar:
                 heard.update(zip(group, self._hear(waves_BS), strict=True))
         return [heard[place] for place in range(len(waves))]
 
-    def _hear(self, waves_BS: torch.Tensor) -> list[Harmony]:
+    def _hear(self, waves_BS: torch.Tensor) -> list[HarmonyActivations]:
         x_BTP = self.spectrum(waves_BS)
         said = self.network(x_BTP)
         pieces = x_BTP.tensor_split(-(-x_BTP.shape[1] // _KEY_FRAMES), dim=1)
@@ -193,7 +193,8 @@ class HarmonyEar:
             key_B24,
         )
         return [
-            Harmony(*row) for row in zip(*(column.cpu().numpy() for column in columns), strict=True)
+            HarmonyActivations(*row)
+            for row in zip(*(column.cpu().numpy() for column in columns), strict=True)
         ]
 
 

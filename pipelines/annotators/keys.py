@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.confidence import fitted
-from pipelines.annotators.harmony import Floats, Harmony, key_class
+from pipelines.annotators.harmony import Floats, HarmonyActivations, key_class
 from pipelines.audio.decode import Wave
 from schemas.pitch import Key, parse_note
 
@@ -31,7 +31,7 @@ def vote(wave: Wave) -> int:
     return key_class(Key(tonic=parse_note(tonic), mode=mode))
 
 
-def key_chances(harmony: Harmony, voted: int) -> Floats:
+def key_chances(harmony: HarmonyActivations, voted: int) -> Floats:
     """Probability of each class of keys, (24,)."""
     logs = harmony.key.copy()
     logs[voted] += fitted("key")["vote"]

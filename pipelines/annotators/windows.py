@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.annotators import BEATS, CHORDS, DEFAULT, KEY, RATE_HZ, Rhythm, weights_version
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from pipelines.audio import decode
-from pipelines.audio.decode import Excerpt, Wave, read_window, resampled
+from pipelines.audio.decode import DecodedWindow, Wave, read_window, resampled
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
 from schemas.labels import TIME_DECIMALS, Annotation, Chords, KeyLabel, Labels, Measures
@@ -23,7 +23,7 @@ _FLOOR_DB: Final = -120.0
 _RUN: Final = 3  # samples in a row at the peak that count as clipped
 
 
-class Window(NamedTuple):
+class AnnotateWindow(NamedTuple):
     """A piece of a local file to annotate."""
 
     key: str
@@ -32,10 +32,12 @@ class Window(NamedTuple):
     end_s: float
 
 
-def annotate_windows(windows: Sequence[Window], recipe: AnnotateRecipe) -> list[Annotation | Death]:
+def annotate_windows(
+    windows: Sequence[AnnotateWindow], recipe: AnnotateRecipe
+) -> list[Annotation | Death]:
     """Labels of each window; runs in a worker's child. Networks see the whole batch at once."""
     results: dict[int, Annotation | Death] = {}
-    heard: dict[int, Excerpt] = {}
+    heard: dict[int, DecodedWindow] = {}
     for place, window in enumerate(windows):
         try:
             heard[place] = read_window(window.path, window.start_s, window.end_s)
@@ -57,7 +59,7 @@ def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels
     if not waves:
         return []
     waves = [wave if np.isfinite(wave).all() else np.zeros_like(wave) for wave in waves]
-    batch = Batch(waves, recipe)
+    batch = WaveBatch(waves, recipe)
     rhythms = BEATS.offer(recipe.beats).annotate_beats(batch)
     chords = CHORDS.offer(recipe.chords).annotate_chords(batch, rhythms)
     keys = KEY.offer(recipe.key).annotate_key(batch)
@@ -102,7 +104,7 @@ def level_db(wave: Wave) -> float:
     return max(_FLOOR_DB, 10 * float(np.log10(power))) if power > 0 else _FLOOR_DB
 
 
-def measured(excerpt: Excerpt) -> Measures:
+def measured(excerpt: DecodedWindow) -> Measures:
     """Level, silence and clipping of a window as decoded."""
     wave = excerpt.wave
     size = max(1, round(_FRAME_S * excerpt.rate_hz))

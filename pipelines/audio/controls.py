@@ -14,7 +14,7 @@ from schemas.controls import (
     DYNAMICS_FLOOR_DB,
     LOUDNESS_FLOOR_LUFS,
     NO_PITCH,
-    Controls,
+    AudioControls,
 )
 
 _SMOOTH_FRAMES: Final = 11  # Music ControlNet smooths over one second too
@@ -29,7 +29,7 @@ _GATE_LU: Final = -10.0
 _BLOCK_FRAMES: Final = 4  # 400 ms
 
 
-def controls_of(wave: Wave, rate_hz: int) -> Controls:
+def controls_of(wave: Wave, rate_hz: int) -> AudioControls:
     """Controls of a wave (samples,) or (samples, channels) within [-1, 1]; one sample or more."""
     channels = np.nan_to_num(wave if wave.ndim > 1 else wave[:, None])
     frames = max(1, -(-len(channels) * CONTROL_RATE_HZ // rate_hz))
@@ -39,7 +39,7 @@ def controls_of(wave: Wave, rate_hz: int) -> Controls:
     sounds = _db(power / counts) >= _SILENT_DB
     sound = heard(channels if channels.shape[1] > 1 else channels[:, 0], rate_hz, frames)
     shares = shares_of(sound, sounds)
-    return Controls(
+    return AudioControls(
         dynamics_db=tuple(np.round(_smoothed_db(power, counts), 1).tolist()),
         melody=tuple(_melody(sound.fine_FK).tolist()),
         loudness_lufs=round(loudness_lufs(channels, rate_hz), 1),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from pipelines.engine.child_process import KILLS, tie
+from pipelines.engine.child_process import KILLS, die_with_parent
 from pipelines.errors import DeadInput, MachineFault, machine_faults
 from pipelines.storage.store import sha256_of
 from pipelines.storage.temporary import temporary_file, temporary_place
@@ -57,7 +57,7 @@ class Probe(NamedTuple):
     duration_s: float
 
 
-class Excerpt(NamedTuple):
+class DecodedWindow(NamedTuple):
     """A window as decoded: mono wave within [-1, 1], peak before scaling, and how it was mixed."""
 
     wave: Wave
@@ -239,7 +239,7 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
                 stderr=subprocess.PIPE,
                 stdin=subprocess.DEVNULL,
                 check=False,
-                preexec_fn=tie,
+                preexec_fn=die_with_parent,
             )
         except FileNotFoundError as error:
             raise DeadInput(
@@ -295,7 +295,7 @@ def _reader(path: str, modified_ns: int) -> soundfile.SoundFile:
 _READERS: Final = _Readers()
 
 
-def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> Excerpt:
+def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False) -> DecodedWindow:
     """A window of a file as it plays, mono (or two channels), scaled down to full scale.
 
     Raises `DeadInput` where the window lies past the end of what can be decoded, `MachineFault`
@@ -331,7 +331,7 @@ def read_window(path: str, start_s: float, end_s: float, *, stereo: bool = False
     wave, downmix = (
         (block[:, :2], Downmix.NONE) if stereo and block.shape[1] > 1 else downmixed(block)
     )
-    return Excerpt(wave / peak if peak > 1 else wave, sound.samplerate, peak, downmix)
+    return DecodedWindow(wave / peak if peak > 1 else wave, sound.samplerate, peak, downmix)
 
 
 def downmixed(block: Wave) -> tuple[Wave, Downmix]:
@@ -369,7 +369,7 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
     return out.getvalue()
 
 
-def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
+def decoded(content: bytes, most_s: float = 600.0) -> DecodedWindow:
     """A whole small file from memory, as our shards hold it.
 
     Raises `DeadInput` where it cannot be decoded, or is not sound.
@@ -402,4 +402,4 @@ def decoded(content: bytes, most_s: float = 600.0) -> Excerpt:
             f"peak {peak:.3g}",
         )
     wave, downmix = downmixed(block)
-    return Excerpt(wave, rate_hz, peak, downmix)
+    return DecodedWindow(wave, rate_hz, peak, downmix)

@@ -24,7 +24,7 @@ _FARTHEST_S: Final = 5.0  # shifts that are tried: half a clip of the usual leng
 Fingerprint = npt.NDArray[np.uint32]  # one number a frame
 
 
-class Agreement(NamedTuple):
+class FingerprintAgreement(NamedTuple):
     """How well two fingerprints agree where they agree best: the share of equal bits, and how much
     later the second has the same music.
     """
@@ -57,10 +57,10 @@ def _edges() -> npt.NDArray[np.intp]:
     return np.round(hertz * _SIZE / _RATE_HZ).astype(np.intp)
 
 
-def agreement(one: Fingerprint, other: Fingerprint) -> Agreement:
+def agreement(one: Fingerprint, other: Fingerprint) -> FingerprintAgreement:
     """The best agreement over all shifts up to 5 s that leave 3 s in common; without any, none."""
     farthest, least = round(_FARTHEST_S * FRAME_HZ), round(_LEAST_S * FRAME_HZ)
-    found = Agreement(0.0, 0.0)
+    found = FingerprintAgreement(0.0, 0.0)
     # of equals the smallest shift stands
     for shift in sorted(range(-farthest, farthest + 1), key=abs):
         common = min(len(one) - max(0, -shift), len(other) - max(0, shift))
@@ -72,5 +72,5 @@ def agreement(one: Fingerprint, other: Fingerprint) -> Agreement:
             continue
         share = 1 - float(np.bitwise_count(first[sounds] ^ second[sounds]).mean()) / BITS
         if share > found.share:
-            found = Agreement(round(share, 4), round(shift / FRAME_HZ, 2))
+            found = FingerprintAgreement(round(share, 4), round(shift / FRAME_HZ, 2))
     return found

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.audio.decode import Wave
-from pipelines.engine.seeding import generator
-from schemas.recipe import Engine
+from pipelines.engine.seeding import keyed_rng
+from schemas.recipe import RubberBandEngine
 
 LICENCE: Final = "GPL-2.0-or-later"  # Rubber Band; pedalboard is GPL-3.0
 # Empty bands (music sampled at 16 kHz, synthetic tones) read as transients at every rounding error:
@@ -26,14 +26,16 @@ _FLOOR_RMS: Final = 1e-5
 _EARLY: Final = 0.275
 
 
-def changed(wave: Wave, rate_hz: int, *, speed: float, semitones: int, engine: Engine) -> Wave:
+def changed(
+    wave: Wave, rate_hz: int, *, speed: float, semitones: int, engine: RubberBandEngine
+) -> Wave:
     """A wave (samples,) or (samples, channels) at `speed` × its speed and `semitones` higher: 1 /
     speed of its length.
     """
-    floor = generator(0, "rubberband", "noise floor").standard_normal(
+    floor = keyed_rng(0, "rubberband", "noise floor").standard_normal(
         wave.shape, np.float32
     ) * np.float32(_FLOOR_RMS)
-    stretch = _by_command if engine is Engine.PYRUBBERBAND else _in_process
+    stretch = _by_command if engine is RubberBandEngine.PYRUBBERBAND else _in_process
     out = stretch(wave + floor, rate_hz, speed, semitones)
     return _shifted(
         out, round(_EARLY * _window_samples(rate_hz) * (2 ** (semitones / 12) / speed - 1))
@@ -75,6 +77,6 @@ def _shifted(wave: Wave, samples: int) -> Wave:
     return np.pad(wave, [(0, -samples), *edge])[-samples:]
 
 
-def tools(engine: Engine) -> dict[str, str]:
+def tools(engine: RubberBandEngine) -> dict[str, str]:
     """Version of the package that an engine is reached through."""
     return {engine.value: importlib.metadata.version(engine.value)}

@@ -26,7 +26,7 @@ _BLOCK: Final = 1 << 15
 Array = npt.NDArray[Any]
 
 
-class Heard(NamedTuple):
+class Spectra(NamedTuple):
     """A wave's spectra."""
 
     bands_TB: Array  # level in dB of B bands in T frames at 100 Hz, at most 60 under the loudest
@@ -34,7 +34,7 @@ class Heard(NamedTuple):
     fine_FK: Array  # amplitude of K bins in F frames at 10 Hz; a sine's is its own
 
 
-def heard(wave: Wave, rate_hz: int, frames: int) -> Heard:
+def heard(wave: Wave, rate_hz: int, frames: int) -> Spectra:
     """Spectra of `frames` tenths of a second of a wave (samples,) or (samples, channels)."""
     mono = wave if wave.ndim == 1 else downmixed(wave)[0]
     size = frames * EAR_HZ // CONTROL_RATE_HZ
@@ -44,7 +44,7 @@ def heard(wave: Wave, rate_hz: int, frames: int) -> Heard:
     floor_db = max(float(bands_TB.max()) - _RANGE_DB, -120.0)
     hop = EAR_HZ // COARSE_HZ
     power_T = np.square(ear, dtype=np.float32).reshape(-1, hop).mean(axis=1)
-    return Heard(
+    return Spectra(
         np.maximum(bands_TB, floor_db),
         power_T,
         _spectra(ear, FINE_SIZE, CONTROL_RATE_HZ, power=False),

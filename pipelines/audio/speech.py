@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, FINE_SIZE, Array, Heard
+from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, FINE_SIZE, Array, Spectra
 from schemas.controls import CONTROL_RATE_HZ
 
 # before and after the second that is judged: one syllable or one long note alone tells little
@@ -61,7 +61,7 @@ class _Frames(NamedTuple):
     standing_F: Array  # and with those 300 ms later
 
 
-def shares_of(sound: Heard, sounds_F: Array) -> Shares:
+def shares_of(sound: Spectra, sounds_F: Array) -> Shares:
     """Shares of a sound's time, where `sounds_F` says which tenths of a second are not silent."""
     means, spreads, weights = (np.array(column) for column in zip(*_FEATURES, strict=True))
     scores = np.clip((features(sound) - means) / spreads, -_FAR, _FAR) @ weights + _OFFSETS
@@ -72,7 +72,7 @@ def shares_of(sound: Heard, sounds_F: Array) -> Shares:
     return Shares(music, speech, noise, round(max(0.0, 1 - music - speech - noise), 4))
 
 
-def features(sound: Heard) -> Array:
+def features(sound: Spectra) -> Array:
     """The features of each second, in the order of `_FEATURES`: (seconds, features)."""
     frames = _frames(sound)
     seconds = -(-len(sound.fine_FK) // CONTROL_RATE_HZ)
@@ -84,7 +84,7 @@ def features(sound: Heard) -> Array:
     )
 
 
-def _frames(sound: Heard) -> _Frames:
+def _frames(sound: Spectra) -> _Frames:
     bands = sound.bands_TB
     power = 10 ** (bands / 10)
     partials = sound.fine_FK[:, 100 * FINE_SIZE // EAR_HZ : 4000 * FINE_SIZE // EAR_HZ]

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Mapping
 
 
-def dealt(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
+def balanced(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
     """Buckets by hand, the largest first to the hand with the least work."""
     held: list[list[str]] = [[] for _ in range(hands)]
     heap = [(0, hand) for hand in range(hands)]

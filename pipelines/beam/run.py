@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import grpc
 
-from pipelines.beam.dealing import dealt
+from pipelines.beam.dealing import balanced
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
@@ -79,7 +79,7 @@ def run_buckets(
     """
     hands = min(len(sizes), _MOST_HANDS)
     deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
-    store.write_json(deal, dealt(sizes, hands))
+    store.write_json(deal, balanced(sizes, hands))
     # the error that counts is raised below, once
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_unheard)

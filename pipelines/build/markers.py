@@ -81,7 +81,7 @@ def check_files(store: Store, folder: str, bucket: str) -> None:
     """
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:
-        forget(store, folder, bucket)
+        invalidate(store, folder, bucket)
         raise Damaged(f"{altered}; run again, and it is made anew")
 
 
@@ -93,7 +93,7 @@ def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
     content = store.read_bytes(name)
     facts = read_marker(store, folder, bucket).files.get(name)
     if facts is None or hashlib.sha256(content).hexdigest() != facts.sha256:
-        forget(store, folder, bucket)
+        invalidate(store, folder, bucket)
         raise Damaged(
             f"{name} is not what was written: "
             "its SHA-256 has changed; run again, and it is made anew"
@@ -101,7 +101,7 @@ def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
     return content
 
 
-def forget(store: Store, folder: str, bucket: str) -> None:
+def invalidate(store: Store, folder: str, bucket: str) -> None:
     """Make the next run do a bucket of a stage again, and first the one whose files only that
     bucket still held.
     """

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pipelines.build.job import Job
 from pipelines.errors import Damaged
 from pipelines.storage.arrow import npy_bytes, read_table
-from pipelines.storage.store import Published, Store, Writer, parquet_bytes
+from pipelines.storage.store import FileWriter, Published, Store, parquet_bytes
 from schemas.corpus import Dead
 from schemas.record import Record
 from schemas.shard import ShardIndex
@@ -105,7 +105,7 @@ class Tar(Table[R]):
         """The archive itself; what else is asked of this is the table."""
         return Output(folder=self.folder, suffix=".tar", partition=self.partition)
 
-    def writer(self, job: Job) -> AbstractContextManager[Writer]:
+    def writer(self, job: Job) -> AbstractContextManager[FileWriter]:
         """A job's archive, to be written."""
         return job.store.writer(self.archive.path(job))
 
@@ -125,7 +125,7 @@ class Shards(Output):
         """The files of the indexes."""
         return replace(self, suffix=".json")
 
-    def writer(self, job: Job) -> AbstractContextManager[Writer]:
+    def writer(self, job: Job) -> AbstractContextManager[FileWriter]:
         """A job's shard, to be written."""
         return job.store.writer(self.path(job))
 

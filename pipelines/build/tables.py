@@ -12,19 +12,19 @@ from schemas.agreement import Relabelled
 from schemas.build import Beginning, BucketPlan, IndexPlan, ListingPlan, VocabularyPlan
 from schemas.corpus import (
     Assigned,
-    Candidate,
-    Captioned,
+    Augmented,
+    CandidateClip,
     Clip,
     CutInput,
     Encoded,
     InputRow,
     LedgerRow,
     Probed,
-    Varied,
+    SampleCaptions,
     Verdict,
 )
 from schemas.labels import Annotation, MovedLabels
-from schemas.pseudo_label import Frequency, Labelled, Matched, Twin
+from schemas.pseudo_label import Frequency, Labelled, Matched, NearDuplicate
 
 # ending of the file that says that a bucket or slice of a folder is done
 MARKER: Final = ".done.json"
@@ -32,7 +32,7 @@ MARKER: Final = ".done.json"
 # Over slices of the listing.
 LISTING: Final = Table(folder="listing", record=InputRow, partition=Partition.LISTING)
 PROBED: Final = Table(folder="probed", record=Probed, partition=Partition.LISTING)
-CANDIDATES: Final = Table(folder="cut", record=Candidate, partition=Partition.LISTING)
+CANDIDATES: Final = Table(folder="cut", record=CandidateClip, partition=Partition.LISTING)
 CUT_INPUTS: Final = Table(
     folder="cut", suffix=".inputs.parquet", record=CutInput, partition=Partition.LISTING
 )
@@ -41,15 +41,15 @@ CUT_INPUTS: Final = Table(
 CLIPS: Final = Table(folder="clips", record=Clip)
 ANNOTATIONS: Final = Table(folder="annotations", record=Annotation)
 EMBEDDINGS: Final = ClipEmbeddings(folder="embeddings")
-NEAR_DUPLICATES: Final = Table(folder="twins", record=Twin)
+NEAR_DUPLICATES: Final = Table(folder="twins", record=NearDuplicate)
 VERDICTS: Final = Table(folder="verdicts", record=Verdict)
-VARIANTS: Final = Tar(folder="variants", record=Varied)
+VARIANTS: Final = Tar(folder="variants", record=Augmented)
 MOVED_LABELS: Final = Table(folder="moved_labels", record=MovedLabels)
 LATENTS: Final = Tar(folder="latents", record=Encoded)
-CAPTIONS: Final = Table(folder="captions", record=Captioned)
-PARAPHRASES: Final = Table(folder="paraphrases", record=Captioned)
+CAPTIONS: Final = Table(folder="captions", record=SampleCaptions)
+PARAPHRASES: Final = Table(folder="paraphrases", record=SampleCaptions)
 TEXT_EMBEDDINGS: Final = TextEmbeddings(folder="text_embeddings")
-TEXTS: Final = Table(folder="texts", record=Captioned)
+TEXTS: Final = Table(folder="texts", record=SampleCaptions)
 MATCHES: Final = Table(folder="matches", record=Matched)
 FREQUENCIES: Final = Table(folder="frequencies", record=Frequency)
 LABELS: Final = Table(folder="labels", record=Labelled)

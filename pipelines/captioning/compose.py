@@ -21,7 +21,7 @@ from pipelines.captioning.sentences import (
     dynamics_sentence,
 )
 from pipelines.captioning.splitting import clean_text, split_sentences
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change
 from schemas.counts import CaptionCount, CaptionEvent
@@ -36,7 +36,7 @@ _NO_METADATA: Final = Metadata()
 _ENDED: Final = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
-class Captioned(Record):
+class ComposedCaptions(Record):
     """Captions of one sample, and how often each rule acted."""
 
     captions: tuple[Caption, ...] = ()
@@ -51,7 +51,7 @@ def compose_captions(
     seed: int,
     key: str,
     metadata: Metadata = _NO_METADATA,
-) -> Captioned:
+) -> ComposedCaptions:
     """Captions of the sample `key`, which is its clip under `change`; `labels` are the sample's
     own, already moved.
 
@@ -72,7 +72,7 @@ def compose_captions(
     >>> [caption.kind.value for caption in made.captions], made.captions[1].facts[0].bpm
     (['source', 'control'], 120.0)
     """
-    rng = generator(seed, key, "caption")
+    rng = keyed_rng(seed, key, "caption")
     counts: Counter[CaptionCount] = Counter()
     moved = _moved_sources(sources, labels, change, counts) if sources else []
     listed = [
@@ -88,12 +88,12 @@ def compose_captions(
         [sentence for sentence in written if not _left_out(sentence, drawn, counts)], rng
     )
     if metadata:
-        of_metadata = generator(seed, key, "metadata")
+        of_metadata = keyed_rng(seed, key, "metadata")
         kept = metadata_sentences(metadata, recipe, of_metadata, counts) + kept
         listed += metadata_prompts(metadata, labels, recipe, of_metadata, counts)
     if kept:
         listed.append(_control(drawn, kept))
-    return Captioned(captions=tuple(listed), counts=dict(counts))
+    return ComposedCaptions(captions=tuple(listed), counts=dict(counts))
 
 
 def _perhaps_joined(

@@ -59,7 +59,7 @@ _OPENING: Final = verbose(
 )
 
 
-class Fault(NamedTuple):
+class CaptionFault(NamedTuple):
     """One reason, and the fact it is about, if any: the source's, or one that the offered text
     alone states.
     """
@@ -80,7 +80,7 @@ class Fault(NamedTuple):
         return Refusal(self.reason, self.fact.kind if self.fact else None)
 
 
-def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
+def faults(offered: str, source: Caption, labels: Labels) -> tuple[CaptionFault, ...]:
     """What is wrong with `offered` as a rewording of `source`; nothing where it may land.
 
     Every fact of the source must be stated but those that its own words get wrong by the labels:
@@ -102,7 +102,7 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     """
     text = clean_text(offered)
     if not text:
-        return (Fault(Reason.EMPTY),)
+        return (CaptionFault(Reason.EMPTY),)
     told = [fact for fact in source.facts if not isinstance(fact, InstrumentFact | MoodFact)]
     wanted = [fact.at(0) for fact in told if not contradiction(fact, labels)]
     read = _facts(text)
@@ -117,48 +117,52 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[Fault, ...]:
     )
 
 
-def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) -> list[Fault]:
+def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) -> list[CaptionFault]:
     """Facts of the source that are not stated, each once; one that stands in the place of another
     goes from `extra`.
     """
-    out: list[Fault] = []
+    out: list[CaptionFault] = []
     for fact in dict.fromkeys(wanted):
         if any(_states(one, fact) for one in read):
             continue
         other = next((one for one in extra if _replaces(one, fact)), None)
         if other is not None:
             extra.remove(other)
-        out.append(Fault(Reason.LOST if other is None else Reason.CHANGED, fact))
+        out.append(CaptionFault(Reason.LOST if other is None else Reason.CHANGED, fact))
     return out
 
 
-def _unnamed(text: str, source: Caption) -> list[Fault]:
+def _unnamed(text: str, source: Caption) -> list[CaptionFault]:
     """Instruments and moods of the source that the text does not name: they are found as words, not
     parsed.
     """
     named = [fact for fact in source.facts if isinstance(fact, InstrumentFact | MoodFact)]
-    return [Fault(Reason.LOST, fact.at(0)) for fact in named if not _words(fact.text).search(text)]
+    return [
+        CaptionFault(Reason.LOST, fact.at(0))
+        for fact in named
+        if not _words(fact.text).search(text)
+    ]
 
 
-def _added(extra: Sequence[Fact], others: Sequence[Fact], labels: Labels) -> list[Fault]:
+def _added(extra: Sequence[Fact], others: Sequence[Fact], labels: Labels) -> list[CaptionFault]:
     """Facts that the source does not state and that may not stand beside the others."""
-    out: list[Fault] = []
+    out: list[CaptionFault] = []
     for index, one in enumerate(extra):
         reason = _unfounded(one, [*others, *extra[:index]], labels)
         if reason:
-            out.append(Fault(reason, one))
+            out.append(CaptionFault(reason, one))
     return out
 
 
-def _form(offered: str, text: str, source: Caption) -> list[Fault]:
+def _form(offered: str, text: str, source: Caption) -> list[CaptionFault]:
     """What makes a text no caption, whatever it states."""
-    out: list[Fault] = []
+    out: list[CaptionFault] = []
     if len(offered) > _LONGEST * len(source.text) + _LONGER_BY:
-        out.append(Fault(Reason.TOO_LONG))
+        out.append(CaptionFault(Reason.TOO_LONG))
     if is_markup(offered):
-        out.append(Fault(Reason.MARKUP))
+        out.append(CaptionFault(Reason.MARKUP))
     if text == clean_text(source.text):
-        out.append(Fault(Reason.SAME))
+        out.append(CaptionFault(Reason.SAME))
     return out
 
 

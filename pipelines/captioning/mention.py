@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 from schemas.fact import Fact, FactKind
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """Places `start` up to, not including, `end` in a sentence."""
 
     start: int
     end: int
 
 
-def overlaps(span: Span, others: Sequence[Span]) -> bool:
+def overlaps(span: TextSpan, others: Sequence[TextSpan]) -> bool:
     """Whether a span shares a place with any of the others.
 
     >>> overlaps(Span(2, 4), [Span(0, 2), Span(3, 9)])
@@ -32,8 +32,8 @@ class Mention(NamedTuple):
     """
 
     fact: Fact
-    span: Span
-    parts: tuple[Span, ...] = ()
+    span: TextSpan
+    parts: tuple[TextSpan, ...] = ()
 
     @property
     def kind(self) -> FactKind:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, overlaps, read_number
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, TextSpan, overlaps, read_number
 from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, chord_tokens
 from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
@@ -73,7 +73,7 @@ class _Timed(NamedTuple):
 
     token: ChordToken
     at_s: float
-    span: Span
+    span: TextSpan
 
 
 _UNIT: Final = r"\s? (?:s|secs?|seconds?) \b \.? (?![ ](?:long|of))"
@@ -130,7 +130,7 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
                 harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)
             )
             parts = tuple(note for token in tokens for note in token.notes)
-            out.append(Mention(ChordsFact(chords=labels), Span(*found.span()), parts))
+            out.append(Mention(ChordsFact(chords=labels), TextSpan(*found.span()), parts))
     return out
 
 
@@ -206,7 +206,7 @@ def _timed(sentence: str, lower: str) -> list[Mention]:
     said = bool(_CHORD_WORD.search(lower))
     out: list[Mention] = []
     for run in runs:
-        span = Span(run[0].span.start, run[-1].span.end)
+        span = TextSpan(run[0].span.start, run[-1].span.end)
         if not _HAS_UNIT.search(lower, span.start, span.end) or (
             len(run) == 1 and not (said and _stands_alone(run[0], lists))
         ):
@@ -222,7 +222,7 @@ def _pairs(pattern: re.Pattern[str], sentence: str, lower: str) -> list[_Timed]:
         tokens = chord_tokens(sentence, *found.span("chord"))
         if tokens:
             at_s = 0.0 if found["at"] == "zero" else read_number(found["at"])
-            out.append(_Timed(tokens[0], at_s, Span(*found.span())))
+            out.append(_Timed(tokens[0], at_s, TextSpan(*found.span())))
     return out
 
 
@@ -237,13 +237,13 @@ def _runs(pairs: list[_Timed]) -> list[list[_Timed]]:
     return runs
 
 
-def _lists(sentence: str) -> list[Span]:
+def _lists(sentence: str) -> list[TextSpan]:
     """Lists of several chords, in order."""
-    spans = (Span(*found.span()) for found in CHORD_LIST.finditer(sentence))
+    spans = (TextSpan(*found.span()) for found in CHORD_LIST.finditer(sentence))
     return [span for span in spans if len(chord_tokens(sentence, *span)) > 1]
 
 
-def _stands_alone(one: _Timed, lists: list[Span]) -> bool:
+def _stands_alone(one: _Timed, lists: list[TextSpan]) -> bool:
     """Whether a lone chord with a time is the whole sequence, and not the last of a list without
     times.
     """

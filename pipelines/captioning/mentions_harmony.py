@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import Mention, Span, overlaps
+from pipelines.captioning.mention import Mention, TextSpan, overlaps
 from pipelines.captioning.mentions_chords import chord_mentions
 from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import BEFORE_NOTE
@@ -140,7 +140,9 @@ def _bare_modes(sentence: str, lower: str) -> Iterator[Mention]:
     """Modes without a tonic."""
     for found in _BARE_MODE.finditer(sentence):
         if not _OTHER_MODE.search(lower, 0, found.start()):
-            yield Mention(KeyFact(mode=Mode((found[1] or found[2]).lower())), Span(*found.span()))
+            yield Mention(
+                KeyFact(mode=Mode((found[1] or found[2]).lower())), TextSpan(*found.span())
+            )
 
 
 def _with_mode(sentence: str) -> Iterator[Mention]:
@@ -153,8 +155,8 @@ def _with_mode(sentence: str) -> Iterator[Mention]:
         note = 1 if found[1] else 3
         yield Mention(
             KeyFact(tonic=parse_note("A"), mode=Mode(found[note + 1])),
-            Span(*found.span()),
-            (Span(*found.span(note)),),
+            TextSpan(*found.span()),
+            (TextSpan(*found.span(note)),),
         )
 
 
@@ -175,8 +177,8 @@ def _key(found: re.Match[str]) -> Mention:
     )
     return Mention(
         KeyFact(tonic=read_note(found[1]), mode=mode),
-        Span(found.start(1), found.end()),
-        (Span(*found.span(1)),),
+        TextSpan(found.start(1), found.end()),
+        (TextSpan(*found.span(1)),),
     )
 
 

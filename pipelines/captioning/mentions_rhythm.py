@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, Span, read_number
+from pipelines.captioning.mention import FIGURE, SPELLED, Mention, TextSpan, read_number
 from pipelines.captioning.patterns import any_of, verbose
 from schemas.fact import Dynamics, DynamicsFact, MeterFact, TimeFact
 
@@ -215,16 +215,16 @@ def meter_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     if not _METER_HINT.search(lower):
         return
     for found in _SIGNATURE.finditer(lower):
-        yield Mention(MeterFact(beats_per_bar=int(found[1])), Span(*found.span()))
+        yield Mention(MeterFact(beats_per_bar=int(found[1])), TextSpan(*found.span()))
     for found in _NAMED.finditer(lower):
         count = next(count for start, count in _NAMED_COUNT.items() if found[1].startswith(start))
-        yield Mention(MeterFact(beats_per_bar=count), Span(*found.span()))
+        yield Mention(MeterFact(beats_per_bar=count), TextSpan(*found.span()))
     if not _COUNT_HINT.search(lower):
         return
     for pattern in _METERS:
         for found in pattern.finditer(lower):
             yield Mention(
-                MeterFact(beats_per_bar=round(read_number(found[1]))), Span(*found.span())
+                MeterFact(beats_per_bar=round(read_number(found[1]))), TextSpan(*found.span())
             )
 
 
@@ -234,7 +234,7 @@ def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
         return
     for change, pattern in ((Dynamics.CRESCENDO, _UP), (Dynamics.DECRESCENDO, _DOWN)):
         for found in pattern.finditer(lower):
-            yield Mention(DynamicsFact(dynamics=change), Span(*found.span()))
+            yield Mention(DynamicsFact(dynamics=change), TextSpan(*found.span()))
 
 
 def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
@@ -244,7 +244,7 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     minutes = list(_MINUTES.finditer(lower)) if "minute" in lower else []
     for found in minutes:
         seconds = 60 * read_number(found[1]) + (read_number(found[2]) if found[2] else 0)
-        yield Mention(TimeFact(time_s=seconds), Span(*found.span()))
+        yield Mention(TimeFact(time_s=seconds), TextSpan(*found.span()))
     if "sec" in lower or ("s " in lower and _DIGIT.search(lower)):
         for found in _SECONDS.finditer(lower):
             if not any(other.start() <= found.start() < other.end() for other in minutes):
@@ -252,7 +252,7 @@ def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
     if ":" in lower:
         for found in _CLOCK.finditer(lower):
             whole, rest = found[1].split(":")
-            part = Span(*found.span(1))
+            part = TextSpan(*found.span(1))
             yield Mention(TimeFact(time_s=60 * int(whole) + float(rest)), part, (part,))
 
 
@@ -261,4 +261,6 @@ def _seconds(found: re.Match[str]) -> Iterator[Mention]:
     group = next(group for group in range(1, 5) if found[group] is not None)
     number = read_number(found[group])
     if group != _BARE_S or number < 20 or number % 10:
-        yield Mention(TimeFact(time_s=number), Span(*found.span()), (Span(*found.span(group)),))
+        yield Mention(
+            TimeFact(time_s=number), TextSpan(*found.span()), (TextSpan(*found.span(group)),)
+        )

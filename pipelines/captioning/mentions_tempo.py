@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import NUMBER, Mention, Span, overlaps, read_number
+from pipelines.captioning.mention import NUMBER, Mention, TextSpan, overlaps, read_number
 from pipelines.captioning.patterns import alternatives, any_of, verbose
 from pipelines.captioning.tempo_words import ITALIAN
 from schemas.fact import BpmFact, TempoWordFact
@@ -147,15 +147,17 @@ def _bpm(sentence: str) -> Iterator[Mention]:
                 number = read_number(found[group])
                 if _MIN_BPM <= number <= _MAX_BPM:
                     taken.add(found.start(group))
-                    part = Span(found.start(group), found.end(group))
-                    yield Mention(BpmFact(bpm=number), Span(found.start(), found.end()), (part,))
+                    part = TextSpan(found.start(group), found.end(group))
+                    yield Mention(
+                        BpmFact(bpm=number), TextSpan(found.start(), found.end()), (part,)
+                    )
 
 
 def _italian(sentence: str, lower: str) -> Iterator[Mention]:
     for pattern in (_ITALIAN, _GRAVE) if "grave" in lower else (_ITALIAN,):
         for found in pattern.finditer(sentence):
             word = " ".join((found[1] or found[2]).lower().split())
-            yield Mention(TempoWordFact(word=word), Span(found.start(), found.end()))
+            yield Mention(TempoWordFact(word=word), TextSpan(found.start(), found.end()))
 
 
 _TEMPO_NOUNS: Final = ("tempo", "pace", "speed", "bpm")
@@ -171,13 +173,13 @@ def _plain(sentence: str, lower: str) -> Iterator[Mention]:
     patterns = [_MUSIC_IS, _SLOW_SONG]
     if any(word in lower for word in _TEMPO_NOUNS):
         patterns += [_PACED, _TEMPO_IS]
-    taken: list[Span] = []
+    taken: list[TextSpan] = []
     for found in _FIXED.finditer(sentence):
-        taken.append(Span(found.start(), found.end()))
+        taken.append(TextSpan(found.start(), found.end()))
         yield Mention(TempoWordFact(word=f"{found[1].lower()}-tempo"), taken[-1])
     for pattern in patterns:
         for found in pattern.finditer(sentence):
-            span, word = Span(*found.span(1)), found[1].lower()
+            span, word = TextSpan(*found.span(1)), found[1].lower()
             if overlaps(span, taken) or _NOT.search(sentence, 0, span.start):
                 continue
             if word in _OF_TEMPO_ALONE and pattern not in (_PACED, _TEMPO_IS):

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 from pipelines.captioning.facts import facts_of, mentions, stated
-from pipelines.captioning.mention import Mention, Span, read_number
+from pipelines.captioning.mention import Mention, TextSpan, read_number
 from pipelines.captioning.mentions_harmony import read_note
 from pipelines.captioning.slots import article
 from pipelines.captioning.splitting import split_sentences
@@ -122,7 +122,7 @@ def _transposed(fact: Fact, semitones: int) -> Fact | None:
 
 def _moved_sentence(sentence: str, text: str, change: Change, key: Key | None) -> str:
     """The sentence with its numbers and note names as they hold after the change."""
-    edits: dict[Span, str] = {}
+    edits: dict[TextSpan, str] = {}
     for mention in mentions(sentence):
         if _moves(mention, change):
             for part in mention.parts:

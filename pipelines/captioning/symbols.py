@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import Span
+from pipelines.captioning.mention import TextSpan
 from pipelines.captioning.patterns import any_of, verbose
 from schemas.chord import Chord, ChordQuality
 from schemas.pitch import parse_note
@@ -176,7 +176,7 @@ class ChordToken(NamedTuple):
     """One chord in a text and where its root and bass are named."""
 
     chord: Chord
-    notes: tuple[Span, ...]
+    notes: tuple[TextSpan, ...]
 
 
 def chord_tokens(text: str, start: int, end: int) -> tuple[ChordToken, ...]:
@@ -197,13 +197,13 @@ def _token(found: re.Match[str]) -> ChordToken:
             root=parse_note(root_name[0] + sign),
             quality=_SPOKEN[found["spoken"]] if found["spoken"] else Q.MAJ,
         )
-        return ChordToken(chord, (Span(*found.span(named)),))
+        return ChordToken(chord, (TextSpan(*found.span(named)),))
     root = parse_note(found["root"])
     quality = SUFFIXES[(found["suffix"] or "").replace("♭", "b").replace("♯", "#")]
     if not found["bass"]:
-        return ChordToken(Chord(root=root, quality=quality), (Span(*found.span("root")),))
+        return ChordToken(Chord(root=root, quality=quality), (TextSpan(*found.span("root")),))
     bass = parse_note(found["bass"])
     return ChordToken(
         Chord(root=root, quality=quality, bass=None if bass == root else bass),
-        (Span(*found.span("root")), Span(*found.span("bass"))),
+        (TextSpan(*found.span("root")), TextSpan(*found.span("bass"))),
     )

@@ -33,7 +33,7 @@ class Description(NamedTuple):
     package: str = ""  # that it came in, with its version; whoever opens a plug-in fills it in
 
 
-class Sound(NamedTuple):
+class ClipSound(NamedTuple):
     """A clip to embed: mono float32 within [-1, 1] at the embedder's rate; its labels where the
     embedder reads them.
     """
@@ -45,7 +45,7 @@ class Sound(NamedTuple):
 class Embedder(Protocol):
     """A joint space of music and text."""
 
-    def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
+    def embed_audio(self, sounds: Sequence[ClipSound]) -> Vectors:
         """One unit vector per clip: the mean over its windows."""
         ...
 

@@ -9,7 +9,7 @@ for a machine without a network; CLAP hears more.
 from collections.abc import Sequence
 
 from pipelines.audio.spectra import EAR_HZ
-from pipelines.embedders import Description, Sound, Vectors, minilm
+from pipelines.embedders import ClipSound, Description, Vectors, minilm
 from pipelines.embedders.bridge_words import described
 from pipelines.errors import PipelineError
 from schemas.label_recipe import LabelRecipe
@@ -38,7 +38,7 @@ def load(_: LabelRecipe) -> "Bridge":
 class Bridge:
     """Labels and descriptors as sentences, embedded as any text."""
 
-    def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
+    def embed_audio(self, sounds: Sequence[ClipSound]) -> Vectors:
         """The vector of each clip's description.
 
         Raises `PipelineError` for a clip without labels.
@@ -50,7 +50,7 @@ class Bridge:
         return minilm.embedded(texts)
 
 
-def _words(sound: Sound) -> str:
+def _words(sound: ClipSound) -> str:
     if sound.labels is None:
         raise PipelineError("embedder bridge reads labels; give them beside the sound")
     return described(sound.wave, sound.labels)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.audio.controls import onsets
 from pipelines.audio.decode import Wave
-from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Heard, heard
+from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Spectra, heard
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Mode
@@ -51,12 +51,12 @@ def descriptors(wave: Wave) -> Descriptors:
     )
 
 
-def _wide_share(sound: Heard) -> float:
+def _wide_share(sound: Spectra) -> float:
     rise_TB = np.maximum(0, sound.bands_TB[2:] - sound.bands_TB[:-2])
     return float(np.quantile((rise_TB > _WIDE_DB).mean(axis=1), 0.95)) if len(rise_TB) else 0.0
 
 
-def _noisiness(sound: Heard) -> float:
+def _noisiness(sound: Spectra) -> float:
     high_FK = np.maximum(sound.fine_FK[:, 1000:1800], 1e-6)
     return float(np.mean(np.log(high_FK).mean(axis=1) - np.log(high_FK.mean(axis=1))))
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pipelines import embedders
 from pipelines.audio.decode import read_window, resampled
 from pipelines.audio.fingerprint import Fingerprint, fingerprint
-from pipelines.embedders import Description, Sound, Vectors, loaded
+from pipelines.embedders import ClipSound, Description, Vectors, loaded
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
 from schemas.label_recipe import LabelRecipe
@@ -26,7 +26,7 @@ from schemas.labels import Labels
 _AHEAD: Final = 2  # batches that are decoded while the model is at one
 
 
-class Excerpt(NamedTuple):
+class SourceExcerpt(NamedTuple):
     """A piece of a local file to embed, with the clip's labels where the embedder reads them."""
 
     path: str
@@ -35,15 +35,15 @@ class Excerpt(NamedTuple):
     labels: Labels | None
 
 
-class Embedded(NamedTuple):
+class EmbeddedClip(NamedTuple):
     """A clip's unit vector and its fingerprint."""
 
     vector: Vectors
     fingerprint: Fingerprint
 
 
-class _Read(NamedTuple):
-    sound: Sound
+class _ReadExcerpt(NamedTuple):
+    sound: ClipSound
     fingerprint: npt.NDArray[np.uint32]
 
 
@@ -57,31 +57,35 @@ def embed_texts(texts: Sequence[str], recipe: LabelRecipe) -> list[Vectors]:
     return list(loaded(recipe).embed_text(texts))
 
 
-def embed_excerpts(excerpts: Sequence[Excerpt], recipe: LabelRecipe) -> list[Embedded | Death]:
+def embed_excerpts(
+    excerpts: Sequence[SourceExcerpt], recipe: LabelRecipe
+) -> list[EmbeddedClip | Death]:
     """One unit vector and fingerprint per excerpt; what cannot be decoded is dead.
 
     Files are read while the model works.
     """
     embedder, rate_hz = loaded(recipe), embedders.describe(recipe).rate_hz
-    out: list[Embedded | Death] = []
+    out: list[EmbeddedClip | Death] = []
     for batch in _read_ahead(excerpts, rate_hz, recipe):
-        sounds = [read.sound for read in batch if isinstance(read, _Read)]
+        sounds = [read.sound for read in batch if isinstance(read, _ReadExcerpt)]
         vectors = iter(embedder.embed_audio(sounds) if sounds else ())
         out += [
-            Embedded(next(vectors), read.fingerprint) if isinstance(read, _Read) else read
+            EmbeddedClip(next(vectors), read.fingerprint)
+            if isinstance(read, _ReadExcerpt)
+            else read
             for read in batch
         ]
     return out
 
 
 def _read_ahead(
-    excerpts: Sequence[Excerpt], rate_hz: int, recipe: LabelRecipe
-) -> Iterator[list[_Read | Death]]:
+    excerpts: Sequence[SourceExcerpt], rate_hz: int, recipe: LabelRecipe
+) -> Iterator[list[_ReadExcerpt | Death]]:
     """Excerpts in batches, in order; the next ones are being read while the caller has one."""
     read = partial(_read, rate_hz=rate_hz)
     with ThreadPoolExecutor(recipe.readers) as pool:
         remaining = iter(excerpts)
-        under_way: deque[Future[_Read | Death]] = deque()
+        under_way: deque[Future[_ReadExcerpt | Death]] = deque()
 
         def begin(number: int) -> None:
             under_way.extend(
@@ -95,13 +99,13 @@ def _read_ahead(
             yield batch
 
 
-def _read(excerpt: Excerpt, rate_hz: int) -> _Read | Death:
+def _read(excerpt: SourceExcerpt, rate_hz: int) -> _ReadExcerpt | Death:
     try:
         heard = read_window(excerpt.path, excerpt.start_s, excerpt.end_s)
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
     wave = heard.wave if np.isfinite(heard.wave).all() else np.zeros_like(heard.wave)
-    return _Read(
-        Sound(resampled(wave, heard.rate_hz, rate_hz), excerpt.labels),
+    return _ReadExcerpt(
+        ClipSound(resampled(wave, heard.rate_hz, rate_hz), excerpt.labels),
         fingerprint(wave, heard.rate_hz),
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from pipelines.embedders import Description, Sound, Vectors, unit
+from pipelines.embedders import ClipSound, Description, Vectors, unit
 from pipelines.embedders.clap_sound import ClapSound, windows
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import STORED, first_line
@@ -74,7 +74,7 @@ class Clap:
         self._sound = ClapSound.of(folder, self._device)
 
     @torch.inference_mode()
-    def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
+    def embed_audio(self, sounds: Sequence[ClipSound]) -> Vectors:
         """The mean over each clip's windows of 10 s, as in Noise2Music."""
         if not sounds:
             return np.zeros((0, self._model.config.projection_dim), np.float32)

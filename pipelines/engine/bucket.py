@@ -12,7 +12,7 @@ from pipelines.build.job import Job
 from pipelines.build.outputs import Output
 from pipelines.engine.child_process import CHILDREN, Child, Death, Limits
 from pipelines.errors import DeadInput, machine_faults
-from pipelines.storage.addresses import Places, public_client
+from pipelines.storage.addresses import PublishedSources, public_client
 from pipelines.storage.remote import located, remote_errors
 from pipelines.storage.store import Published
 from pipelines.storage.temporary import temporary_folder
@@ -66,7 +66,7 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
     The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
     """
-    places, recipe = Places(job.store, job.recipe.ingest), job.recipe.ingest
+    places, recipe = PublishedSources(job.store, job.recipe.ingest), job.recipe.ingest
     fetched: dict[tuple[str, int], str] = {}
     with temporary_folder() as folder:
 

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import psutil
 
-from pipelines.errors import MachineFault, Passing, PipelineError, is_of_the_machine
+from pipelines.errors import MachineFault, PipelineError, TransientError, is_of_the_machine
 from pipelines.extras import MissingExtra, naming_extras
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def _start_anew() -> None:
 os.register_at_fork(after_in_child=_start_anew)
 
 
-def started(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
+def spawn(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     """A process that may ask to die with this one (`die_with`); options of `subprocess.Popen`."""
     process: subprocess.Popen[Any] = (
         _STARTER[0].submit(lambda: subprocess.Popen(command, **options)).result()
@@ -69,7 +69,7 @@ def module_command(module: str, *arguments: str, python: str = "") -> list[str]:
     return [python or sys.executable, "-P", "-m", module, *arguments]
 
 
-def tie() -> None:
+def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it is gone, whatever ends
     that; holds through exec.
     """
@@ -78,7 +78,7 @@ def tie() -> None:
 
 def die_with(parent: int) -> None:
     """Tie this process to the one that started it, also where that is gone already."""
-    tie()
+    die_with_parent()
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -99,7 +99,7 @@ class Death(NamedTuple):
     figure: str = ""
 
 
-class Unfinished(Passing):
+class Unfinished(TransientError):
     """A call ran into the wall-clock limit twice while it worked or waited for the machine, or
     somebody kept killing its child.
 
@@ -107,7 +107,7 @@ class Unfinished(Passing):
     """
 
 
-class Stopped(Passing):
+class Stopped(TransientError):
     """The run was stopped while a call was under way; nothing is decided."""
 
     def __init__(self) -> None:
@@ -284,7 +284,7 @@ class Child:
         # our packages are not the other one's
         paths = "" if self.python else os.pathsep.join(path for path in sys.path if path)
         try:
-            self._process = started(
+            self._process = spawn(
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pipelines.build.job import Job
 from pipelines.engine.child_process import CHILDREN
 from pipelines.engine.stage import Shuffle, Stage, Summary, check_inputs, do_bucket, run_bucket
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import PipelineError, TransientError
 from schemas.counts import Counts
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
             )
         return _exchanged(stage, stage.shuffle, jobs, workers, whole)
     except PipelineError as error:
-        kind = Passing if isinstance(error, Passing) else PipelineError
+        kind = TransientError if isinstance(error, TransientError) else PipelineError
         raise kind(f"stage {stage.name}: {error}") from error
     except OSError:
         raise

@@ -5,7 +5,7 @@ import numpy as np
 from schemas.identity import stable_hash
 
 
-def generator(seed: int, key: str, purpose: str) -> np.random.Generator:
+def keyed_rng(seed: int, key: str, purpose: str) -> np.random.Generator:
     """A generator that depends on its arguments alone, so that workers and order change nothing.
 
     >>> one, other = generator(0, "a", "speed"), generator(0, "a", "speed")

@@ -26,7 +26,7 @@ _FREE: Final = 256 << 20
 _FOOTER_LIMIT: Final = 64 << 20
 
 
-class _Place(NamedTuple):
+class _ReadRequest(NamedTuple):
     """Where a child reads: the file, how many rows it unpacks at once, the longest text, and the
     name for a row that is none.
     """
@@ -37,7 +37,7 @@ class _Place(NamedTuple):
     broken: str
 
 
-class _Piece(NamedTuple):
+class _RowPiece(NamedTuple):
     """Rows, about how many bytes they are, and whether they are the last."""
 
     rows: list[dict[str, Any]]
@@ -57,7 +57,7 @@ def parquet_rows(
     """
     with _path_of(opened) as path, closing(Child(_LIMITS)) as child:
         allowed = _FREE + _GROWTH * os.stat(path).st_size
-        place, number, last = _Place(path, _ROWS, longest, broken), 0, False
+        place, number, last = _ReadRequest(path, _ROWS, longest, broken), 0, False
         while not last:
             [piece] = child.run(read_pieces, [number], place)
             if isinstance(piece, Death):
@@ -97,15 +97,15 @@ def _path_of(opened: IO[bytes]) -> Iterator[str]:
 
 _Numbered = tuple[dict[str, Any], int]  # a row and about how many bytes it is
 # of the child: where it stands, so that the next piece need not begin anew
-_STREAMS: dict[tuple[_Place, int], Iterator[_Numbered]] = {}
+_STREAMS: dict[tuple[_ReadRequest, int], Iterator[_Numbered]] = {}
 
 
-def read_pieces(starts: Sequence[int], place: _Place) -> list[_Piece | Death]:
+def read_pieces(starts: Sequence[int], place: _ReadRequest) -> list[_RowPiece | Death]:
     """The rows from each number on, as many as fit a piece; runs in a child."""
     return [_read_piece(start, place) for start in starts]
 
 
-def _read_piece(start: int, place: _Place) -> _Piece | Death:
+def _read_piece(start: int, place: _ReadRequest) -> _RowPiece | Death:
     stream = _STREAMS.pop((place, start), None) or _stream(place, start)
     _STREAMS.clear()
     rows: list[dict[str, Any]] = []
@@ -117,21 +117,23 @@ def _read_piece(start: int, place: _Place) -> _Piece | Death:
             # a row that kills the child must not take those before it along
             if size >= _PIECE or place.at_once == 1:
                 _STREAMS[place, start + len(rows)] = stream
-                return _Piece(rows, size, last=False)
+                return _RowPiece(rows, size, last=False)
     except DeadInput as error:
         return Death("bad_table", error.message)
     except (pa.ArrowException, MemoryError, OSError, ValueError) as error:
         if is_of_the_machine(error):
             raise
         if rows:
-            return _Piece(rows, size, last=False)  # the next piece begins where this one broke off
+            return _RowPiece(
+                rows, size, last=False
+            )  # the next piece begins where this one broke off
         if isinstance(error, MemoryError):
             raise
         return Death("bad_table", str(error))
-    return _Piece(rows, size, last=True)
+    return _RowPiece(rows, size, last=True)
 
 
-def _stream(place: _Place, start: int) -> Iterator[_Numbered]:
+def _stream(place: _ReadRequest, start: int) -> Iterator[_Numbered]:
     with open(place.path, "rb") as opened:
         _check_footer(opened)
         with pq.ParquetFile(opened) as plain:
@@ -186,7 +188,7 @@ def _text_columns(schema: pa.Schema) -> list[str]:
     ]
 
 
-def _rows(batch: pa.RecordBatch, place: _Place) -> Iterator[_Numbered]:
+def _rows(batch: pa.RecordBatch, place: _ReadRequest) -> Iterator[_Numbered]:
     """Rows of a batch, made all at once only where they are small together."""
     lengths = {
         name: _lengths(column)

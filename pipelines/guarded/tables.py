@@ -60,7 +60,7 @@ def _as_text(opened: IO[bytes], newline: str) -> Iterator[TextIO]:
             text.detach()  # else the wrapper would close the file, which is its opener's to do
 
 
-class _Line(NamedTuple):
+class _TextLine(NamedTuple):
     """A line, and why no row can be made of it; of one that is too long the text is left out."""
 
     text: str
@@ -79,17 +79,17 @@ class _Lines:
     def __init__(self, text: TextIO) -> None:
         self._text, self._number = text, 0
 
-    def next(self) -> _Line | None:
+    def next(self) -> _TextLine | None:
         """The next line, or none at the end."""
         line = self._text.readline(_FIELD_LIMIT + 1)
         if not line:
             return None
         self._number += 1
         if len(line) <= _FIELD_LIMIT:
-            return _Line(line, self._number, _problem(line))
+            return _TextLine(line, self._number, _problem(line))
         while len(line) > _FIELD_LIMIT and not line.endswith(("\n", "\r")):
             line = self._text.readline(_FIELD_LIMIT + 1)
-        return _Line("", self._number, f"is longer than {_FIELD_LIMIT} characters")
+        return _TextLine("", self._number, f"is longer than {_FIELD_LIMIT} characters")
 
 
 def _problem(line: str) -> str:
@@ -104,7 +104,7 @@ def _problem(line: str) -> str:
     return ""
 
 
-class _Record(NamedTuple):
+class _RecordCells(NamedTuple):
     """Cells of a record, known by its last line; or why it has none, known by its first."""
 
     number: int
@@ -120,26 +120,26 @@ class _Records:
 
     def __init__(self, lines: _Lines, delimiter: str) -> None:
         self._lines = lines
-        self._again: deque[_Line] = deque()  # lines of a broken record, to be read each alone
-        self._waiting: _Line | None = None
-        self._taken: list[_Line] = []
+        self._again: deque[_TextLine] = deque()  # lines of a broken record, to be read each alone
+        self._waiting: _TextLine | None = None
+        self._taken: list[_TextLine] = []
         self._characters = 0
         self._alone = False
         self._reader = csv.reader(self, delimiter=delimiter, strict=True)
 
-    def next(self) -> _Record | None:
+    def next(self) -> _RecordCells | None:
         """The next record, blank lines left out, or none at the end."""
         while self._begin():
             try:
                 cells = next(self._reader, [])
             except csv.Error as error:
                 self._again.extendleft(reversed(self._taken[1:]))
-                return _Record(
+                return _RecordCells(
                     self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}"
                 )
             if cells:
                 problem = next((line.problem for line in self._taken if line.problem), "")
-                return _Record(self._taken[-1].number, cells, problem)
+                return _RecordCells(self._taken[-1].number, cells, problem)
         return None
 
     def _begin(self) -> bool:

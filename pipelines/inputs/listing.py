@@ -14,8 +14,8 @@ from pipelines.storage.addresses import is_below, public_client
 from pipelines.storage.remote import RemoteFile, located, remote_errors
 from pipelines.storage.remote_folders import (
     SIGNS,
-    Facts,
     Folders,
+    RemoteFacts,
     facts_of,
     is_folder,
     leads_on,
@@ -212,9 +212,9 @@ def _stated(row: InputRow, recipe: IngestRecipe) -> InputRow:
     return row.model_copy(update={"size": size, "modified": modified})
 
 
-def _local_facts(path: str) -> Facts:
+def _local_facts(path: str) -> RemoteFacts:
     status = os.stat(path)
-    return Facts(status.st_size, str(status.st_mtime_ns))
+    return RemoteFacts(status.st_size, str(status.st_mtime_ns))
 
 
 def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
-from schemas.agreement import Agreement
+from schemas.agreement import LabelAgreement
 from schemas.chord import NO_CHORD, Chord, ChordQuality
 from schemas.labels import Chords, Labels
 
@@ -23,7 +23,7 @@ _MINOR: Final = frozenset(
 )
 
 
-def agreement(reference: Labels, estimate: Labels) -> Agreement:
+def agreement(reference: Labels, estimate: Labels) -> LabelAgreement:
     """Figures of `estimate` against `reference`.
 
     Beats and downbeats as F-measure, meter and key equal or not, tempo within 4 %, chords as share
@@ -34,7 +34,7 @@ def agreement(reference: Labels, estimate: Labels) -> Agreement:
         (estimate.key.tonic, estimate.key.mode),
     )
     meter = reference.meter.beats_per_bar
-    return Agreement(
+    return LabelAgreement(
         beats=f_measure(reference.beats.times_s, estimate.beats.times_s),
         downbeats=f_measure(reference.beats.downbeats_s, estimate.beats.downbeats_s),
         meter=None if meter is None else float(meter == estimate.meter.beats_per_bar),
@@ -98,13 +98,13 @@ def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
     return None
 
 
-def mean_agreement(rows: Iterable[Agreement]) -> Agreement:
+def mean_agreement(rows: Iterable[LabelAgreement]) -> LabelAgreement:
     """Mean of each figure over the rows that have it."""
     found = list(rows)
     means = {
         name: [value for row in found if (value := getattr(row, name)) is not None]
-        for name in Agreement.model_fields
+        for name in LabelAgreement.model_fields
     }
-    return Agreement(
+    return LabelAgreement(
         **{name: round(fmean(values), 4) if values else None for name, values in means.items()}
     )

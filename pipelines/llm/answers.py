@@ -31,7 +31,7 @@ _AMOUNT: Final = re.compile(rb"\b[0-9]{1,15}\b")
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Batch(NamedTuple):
+class RequestBatch(NamedTuple):
     """Requests that are handed over together: our name for them, the server's ("" until it is
     known), what is set aside by hash.
     """
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     aside: dict[str, int]
 
 
-class _Event(Record):
+class _AnswerEvent(Record):
     """The form of an event."""
 
     call: str = ""
@@ -122,7 +122,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(line)
         sealed = found.pop("seal", "")
-        _Event.model_validate(found)
+        _AnswerEvent.model_validate(found)
         whole = not sealed or sealed == seal(found)
     except (ValueError, RecursionError, TypeError, AttributeError, ValidationError):
         return None
@@ -195,11 +195,12 @@ class Answers:
             self._store.write_bytes(file, b"\n".join(kept) + b"\n")
 
     @property
-    def batches(self) -> tuple[Batch, ...]:
+    def batches(self) -> tuple[RequestBatch, ...]:
         """Batches that are not collected yet, by name."""
         waiting = sorted(self._batches.keys() - self._collected)
         return tuple(
-            Batch(name, self._server_ids.get(name, ""), self._batches[name]) for name in waiting
+            RequestBatch(name, self._server_ids.get(name, ""), self._batches[name])
+            for name in waiting
         )
 
     async def set_aside(self, amount: int) -> str:
@@ -215,18 +216,20 @@ class Answers:
             {**event, "answers": [answer.model_dump(mode="json")]} if answer else event
         )
 
-    async def open_batch(self, aside: dict[str, int]) -> Batch:
+    async def open_batch(self, aside: dict[str, int]) -> RequestBatch:
         """Note a batch before it is handed over, and what is set aside for each of its requests."""
-        batch = Batch(uuid.uuid4().hex[:16], "", aside)
+        batch = RequestBatch(uuid.uuid4().hex[:16], "", aside)
         await self._write({"batch": batch.name, "aside": aside})
         return batch
 
-    async def name_batch(self, batch: Batch, server_id: str) -> Batch:
+    async def name_batch(self, batch: RequestBatch, server_id: str) -> RequestBatch:
         """Note what the server calls a batch that was handed over."""
         await self._write({"batch": batch.name, "server_id": server_id})
         return batch._replace(server_id=server_id)
 
-    async def close_batch(self, batch: Batch, paid: dict[str, int], answers: list[Answer]) -> None:
+    async def close_batch(
+        self, batch: RequestBatch, paid: dict[str, int], answers: list[Answer]
+    ) -> None:
         """Note what became of a batch: what each request cost (those that are missing cost nothing)
         and the answers.
         """

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import PipelineError, TransientError
 from pipelines.llm.answers import Answers
 from pipelines.llm.money import Budget, most, owed, price_of
-from pipelines.llm.pace import Pace
-from pipelines.llm.request import Answer, Failed, Request
+from pipelines.llm.pace import RateLimit
+from pipelines.llm.request import Answer, Failed, LlmRequest
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
@@ -32,7 +32,7 @@ class Unanswered(Exception):
         self.code, self.message = code, message
 
 
-class Meter:
+class CallCounts:
     """What a run did: calls, answers found, tries by how they failed, tokens."""
 
     def __init__(self) -> None:
@@ -58,11 +58,12 @@ class Health:
     def ill(self, error: Failed) -> None:
         """A request ended without an answer.
 
-        Raises `PipelineError` where it is one too many, `Passing` where trying later may help.
+        Raises `PipelineError` where it is one too many, `TransientError` where trying later may
+        help.
         """
         self._in_a_row += 1
         if self._in_a_row >= _HOPELESS:
-            raise (Passing if error.again else PipelineError)(
+            raise (TransientError if error.again else PipelineError)(
                 f"{self._in_a_row} requests in a row went unanswered, the last with {error.code}: "
                 f"{error.message}. What was answered is kept; run again once the server works"
             )
@@ -78,14 +79,14 @@ class Direct:
         self._price = price_of(recipe)
         self._calls = asyncio.Semaphore(recipe.concurrency)
         self._requests, self._tokens = (
-            Pace(recipe.requests_per_minute),
-            Pace(recipe.tokens_per_minute),
+            RateLimit(recipe.requests_per_minute),
+            RateLimit(recipe.tokens_per_minute),
         )
         self._quiet_until = 0.0  # the server asked all of us to wait
         self._asked: dict[str, asyncio.Future[Answer]] = {}  # equal requests under way are one
-        self.meter, self._health = Meter(), Health()
+        self.meter, self._health = CallCounts(), Health()
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: LlmRequest) -> Answer:
         """The answer, from disk or from the server.
 
         Raises `Unanswered`, or `PipelineError` where none can be answered any more.
@@ -100,7 +101,7 @@ class Direct:
             )
         return await asyncio.shield(self._asked[request.hash])
 
-    async def _answered(self, request: Request) -> Answer:
+    async def _answered(self, request: LlmRequest) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -122,7 +123,7 @@ class Direct:
                 self.meter.answered(answer)
                 return answer
 
-    async def _called(self, request: Request) -> Answer:
+    async def _called(self, request: LlmRequest) -> Answer:
         """One call, paid for. Raises `Failed`."""
         tokens = request.likely_prompt_tokens + request.max_tokens
         await self._tokens.take(tokens)

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from pipelines.errors import Passing, PipelineError
-from pipelines.llm.answers import Answers, Batch
-from pipelines.llm.asking import Health, Meter, Unanswered
+from pipelines.errors import PipelineError, TransientError
+from pipelines.llm.answers import Answers, RequestBatch
+from pipelines.llm.asking import CallCounts, Health, Unanswered
 from pipelines.llm.money import Budget, most, owed, price_of
-from pipelines.llm.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request
+from pipelines.llm.request import BAD_REPLY, NOT_TAKEN, Answer, BatchOutcome, Failed, LlmRequest
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ class Batched:
     ) -> None:
         self._server, self._answers, self._budget, self._recipe = server, answers, budget, recipe
         self._price = price_of(recipe)
-        self._waiting: dict[str, tuple[Request, asyncio.Future[Answer]]] = {}
+        self._waiting: dict[str, tuple[LlmRequest, asyncio.Future[Answer]]] = {}
         # requests that a batch could not answer, with the last reason
         self._failed: dict[str, Failed] = {}
         self._tries: dict[str, int] = {}
         self._last_asked = time.monotonic()
         self._ends_at = time.monotonic() + recipe.batch_wait_s
-        self.meter, self._health = Meter(), Health()
+        self.meter, self._health = CallCounts(), Health()
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: LlmRequest) -> Answer:
         """The answer, from disk or from a batch that this request goes into."""
         if (found := self._answers.get(request.hash)) is not None:
             self.meter.counts["found"] += 1
@@ -82,9 +82,9 @@ class Batched:
                 continue
             del self._waiting[request.hash]
 
-    async def _handed_over(self) -> Batch:
+    async def _handed_over(self) -> RequestBatch:
         """A batch of as many waiting requests as it holds and the budget covers."""
-        chosen: dict[str, Request] = {}
+        chosen: dict[str, LlmRequest] = {}
         aside: dict[str, int] = {}
         size, left = 0, self._budget.limit - self._budget.spent - self._budget.aside
         for key in sorted(self._waiting):
@@ -105,7 +105,7 @@ class Batched:
         except Failed as error:
             raise _ending(error) from None
 
-    async def _collect(self, batch: Batch) -> None:
+    async def _collect(self, batch: RequestBatch) -> None:
         """Wait for a batch and keep what it came to.
 
         Requests that it has not answered cost nothing and are asked again.
@@ -148,16 +148,16 @@ class Batched:
         )
         await self._budget.settle(sum(batch.aside.values()), sum(paid.values()))
 
-    async def _ended(self, batch: Batch) -> Ended:
+    async def _ended(self, batch: RequestBatch) -> BatchOutcome:
         """What a batch came to, once it has ended; one whose run ended while handing it over is
         looked for by our name.
 
-        Raises `Passing` where this run waits no longer, `PipelineError` where the server can never
-        be asked.
+        Raises `TransientError` where this run waits no longer, `PipelineError` where the server
+        can never be asked.
         """
         unread = 0
         while True:
-            ended: Ended | None = None
+            ended: BatchOutcome | None = None
             try:
                 batch = (
                     batch
@@ -167,7 +167,7 @@ class Batched:
                 ended = (
                     await self._server.ended(batch.server_id, len(batch.aside))
                     if batch.server_id
-                    else Ended({}, 0)
+                    else BatchOutcome({}, 0)
                 )
                 unread = 0
             except Failed as error:
@@ -178,11 +178,11 @@ class Batched:
                 if not error.again or error.fatal:
                     raise _ending(error) from None
             if unread == self._recipe.attempts:
-                return Ended({}, unreadable=len(batch.aside))
+                return BatchOutcome({}, unreadable=len(batch.aside))
             if ended is not None:
                 return ended
             if not unread and time.monotonic() > self._ends_at:
-                raise Passing(
+                raise TransientError(
                     f"batch {batch.server_id} is under way; "
                     "it is paid for and noted: run again later, and it is collected"
                 )
@@ -193,6 +193,6 @@ def _ending(error: Failed) -> PipelineError:
     """What ends all asking, as an error for the reader; trying the whole run again is worth it
     where the call was.
     """
-    return (Passing if error.again and not error.fatal else PipelineError)(
+    return (TransientError if error.again and not error.fatal else PipelineError)(
         f"{error.code}: {error.message}"
     )

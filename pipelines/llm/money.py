@@ -7,7 +7,7 @@ from math import ceil
 from typing import Final
 
 from pipelines.errors import PipelineError
-from pipelines.llm.request import Request
+from pipelines.llm.request import LlmRequest
 from schemas.recipe import LlmRecipe, Price
 
 USD: Final = 1_000_000_000  # amounts are whole billionths of a dollar: their sums are exact
@@ -43,7 +43,7 @@ def cost(price: Price, prompt_tokens: int, answer_tokens: int, *, batch: bool = 
     return ceil(round(per_million * (USD // 1_000_000) * (BATCH_SHARE if batch else 1), 6))
 
 
-def most(price: Price, request: Request, *, batch: bool = False) -> int:
+def most(price: Price, request: LlmRequest, *, batch: bool = False) -> int:
     """The worst case of a call: the longest prompt of its text, and the longest answer."""
     return cost(price, request.most_prompt_tokens, request.max_tokens, batch=batch)
 

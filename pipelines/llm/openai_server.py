@@ -22,17 +22,25 @@ from pydantic import ValidationError
 from pipelines.captioning.splitting import clean_text
 from pipelines.errors import MachineFault, PipelineError, is_of_the_machine
 from pipelines.llm.received import (
+    BatchLine,
     BatchPage,
     BatchState,
-    Line,
-    Made,
-    Problem,
     Received,
-    Refusal,
     Reply,
     Response,
+    ServerObject,
+    ServerProblem,
+    ServerRefusal,
 )
-from pipelines.llm.request import BAD_REPLY, NOT_TAKEN, Answer, Ended, Failed, Request, read_reply
+from pipelines.llm.request import (
+    BAD_REPLY,
+    NOT_TAKEN,
+    Answer,
+    BatchOutcome,
+    Failed,
+    LlmRequest,
+    read_reply,
+)
 from schemas.recipe import LlmRecipe
 
 KEY: Final = "OPENAI_API_KEY"
@@ -109,7 +117,7 @@ class Server:
         """Close the connections."""
         await self._client.close()
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: LlmRequest) -> Answer:
         """The answer to one request. Raises `Failed`."""
         reply = _record(
             Reply,
@@ -119,7 +127,7 @@ class Server:
         )
         return read_reply(request.hash, reply, self._plain)
 
-    async def submit(self, requests: list[Request], name: str) -> str:
+    async def submit(self, requests: list[LlmRequest], name: str) -> str:
         """Hand over a batch under our name; returns the server's. Raises `Failed`."""
         lines = (
             {
@@ -132,14 +140,14 @@ class Server:
         )
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         file = self._sent.files.create(file=(f"{name}.jsonl", content), purpose="batch")
-        made = _record(Made, await self._body(file, sent_bytes=len(content)))
+        made = _record(ServerObject, await self._body(file, sent_bytes=len(content)))
         batch = self._sent.batches.create(
             completion_window="24h",
             endpoint="/v1/chat/completions",
             input_file_id=made.id,
             metadata={"obbligato": name},
         )
-        return _record(Made, await self._body(batch)).id
+        return _record(ServerObject, await self._body(batch)).id
 
     async def find(self, name: str) -> str:
         """The server's name of a batch that was handed over under ours; "" where it never came.
@@ -157,7 +165,7 @@ class Server:
             after = {"after": page.data[-1].id}
         raise Failed(BAD_REPLY, "the server's list of batches does not end")
 
-    async def ended(self, server_id: str, requests: int) -> Ended | None:
+    async def ended(self, server_id: str, requests: int) -> BatchOutcome | None:
         """What a batch of so many requests has come to; none while it is under way.
 
         Raises `Failed`.
@@ -174,12 +182,12 @@ class Server:
         for file_id in (batch.output_file_id, batch.error_file_id):
             for line in await self._lines(file_id, requests) if file_id else []:
                 try:
-                    named = _record(Line, line)
+                    named = _record(BatchLine, line)
                 except Failed:
                     unreadable += 1
                 else:
                     outcomes.setdefault(named.custom_id, self._outcome(named))
-        return Ended(outcomes, unreadable)
+        return BatchOutcome(outcomes, unreadable)
 
     async def _lines(self, file_id: str, requests: int) -> Iterator[bytes]:
         """The lines of a file that a batch of so many requests left."""
@@ -195,15 +203,15 @@ class Server:
             raise
         return (line for line in content.split(b"\n") if line.strip())
 
-    def _outcome(self, line: Line) -> Answer | Failed:
+    def _outcome(self, line: BatchLine) -> Answer | Failed:
         """What a line says of its request."""
         try:
             if line.error is not None:
-                return self._batch_error(Problem.model_validate(line.error), None)
+                return self._batch_error(ServerProblem.model_validate(line.error), None)
             response = Response.model_validate(line.response)
             if response.status_code != 200:
                 return self._batch_error(
-                    Refusal.model_validate(response.body).error, response.status_code
+                    ServerRefusal.model_validate(response.body).error, response.status_code
                 )
             return read_reply(line.custom_id, Reply.model_validate(response.body), self._plain)
         except ValidationError:
@@ -211,7 +219,7 @@ class Server:
         except Failed as error:
             return error
 
-    def _batch_error(self, said: Problem, status: int | None) -> Failed:
+    def _batch_error(self, said: ServerProblem, status: int | None) -> Failed:
         """Why a batch did not answer a request; such ones cost nothing."""
         code = self._plain(str(said.code or "batch_error"))
         again = code == "batch_expired" or status in (None, 408, 409, 429) or status >= 500
@@ -278,9 +286,9 @@ class Server:
         """A reply that is no success."""
         status = response.status_code
         try:
-            problem = _record(Refusal, response.content).error
+            problem = _record(ServerRefusal, response.content).error
         except Failed:
-            problem = Problem(message=response.content.decode(errors="replace"))
+            problem = ServerProblem(message=response.content.decode(errors="replace"))
         said = self._plain(problem.message or "")
         if status == 429 and problem.code == "insufficient_quota":
             return Failed(

@@ -10,7 +10,7 @@ _BURST_S: Final = 1.0
 _MARGIN: Final = 60 / 61  # so the pace is slower by that
 
 
-class Pace:
+class RateLimit:
     """At most `per_minute` units (requests, tokens) in any minute; 0: no limit.
 
     First come, first served.

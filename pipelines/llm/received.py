@@ -28,7 +28,7 @@ class Message(Received):
     refusal: str | None = None
 
 
-class Choice(Received):
+class AnswerChoice(Received):
     """One of the answers to a request; we ask for one."""
 
     message: Message
@@ -48,36 +48,36 @@ class Reply(Received):
     What the server calls its model is not looked at: it would stand in every published sample.
     """
 
-    choices: list[Choice] = Field(min_length=1)
+    choices: list[AnswerChoice] = Field(min_length=1)
     usage: Usage
 
 
-class Problem(Received):
+class ServerProblem(Received):
     """What went wrong, in the server's words."""
 
     code: str | int | None = None
     message: str | None = None
 
 
-class Refusal(Received):
+class ServerRefusal(Received):
     """The body of a reply that is no success."""
 
-    error: Problem
+    error: ServerProblem
 
 
 class Problems(Received):
     """What is wrong with a batch."""
 
-    data: list[Problem] | None = None
+    data: list[ServerProblem] | None = None
 
 
-class Made(Received):
+class ServerObject(Received):
     """Something that now stands at the server: a file, a batch."""
 
     id: Id
 
 
-class BatchState(Made):
+class BatchState(ServerObject):
     """How far a batch is."""
 
     status: str
@@ -101,7 +101,7 @@ class Response(Received):
     body: Any
 
 
-class Line(Received):
+class BatchLine(Received):
     """What became of one request of a batch."""
 
     custom_id: str

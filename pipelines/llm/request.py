@@ -21,7 +21,7 @@ _MOST_TEXTS: Final = 100  # in one answer; fewer are ever asked for
 _LONGEST_TEXT: Final = 20_000  # characters; ten times what a caption may have
 
 
-class Request(Record):
+class LlmRequest(Record):
     """A system message, a user message, and the longest answer that is paid for.
 
     The answer is a JSON list of texts under `field`.
@@ -131,7 +131,7 @@ class Failed(Exception):
         self.tokens = tokens
 
 
-class Ended(NamedTuple):
+class BatchOutcome(NamedTuple):
     """What a batch came to: of each request that a line names its answer, or why there is none; and
     how many lines name none.
     """
@@ -186,9 +186,11 @@ def _inner(content: str) -> str:
     return content[content.find("{") : content.rfind("}") + 1]
 
 
-def request_of(recipe: LlmRecipe, system: str, user: str, field: str, max_tokens: int) -> Request:
+def request_of(
+    recipe: LlmRecipe, system: str, user: str, field: str, max_tokens: int
+) -> LlmRequest:
     """A request to the recipe's model."""
-    return Request(
+    return LlmRequest(
         model=recipe.model,
         system=system,
         user=user,

@@ -11,7 +11,7 @@ from pipelines.llm.answers import Answers
 from pipelines.llm.asking import Direct
 from pipelines.llm.batching import MOST_REQUESTS, Batched
 from pipelines.llm.money import USD, Budget
-from pipelines.llm.request import Answer, Request
+from pipelines.llm.request import Answer, LlmRequest
 from schemas.recipe import LlmRecipe
 
 if TYPE_CHECKING:  # the client loads late: who has nothing to ask does without
@@ -36,7 +36,7 @@ class Session:
             asyncio.Semaphore(MOST_REQUESTS if llm.batch else 2 * llm.concurrency),
         )
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: LlmRequest) -> Answer:
         """The answer to a request.
 
         Raises `Unanswered`, or `PipelineError` where none can be answered any more.

@@ -43,7 +43,7 @@ def paraphrase_together(stage: Stage, jobs: Sequence[Job]) -> Together:
     store, recipe = waiting[0].store, waiting[0].recipe
     answers = Answers(store)
     _check_budget(store, recipe)
-    run = _Run(stage, recipe)
+    run = _ParaphraseRun(stage, recipe)
     told = hold(recipe.llm, answers, lambda session: run.begin(session, waiting))
     return Together([*found, *run.summaries], {**told, "examples": run.examples})
 
@@ -62,7 +62,7 @@ def _check_budget(store: Store, recipe: Recipe) -> None:
             )
 
 
-class _Run:
+class _ParaphraseRun:
     """One run over the waiting buckets: what became of each, and examples for people to look at."""
 
     def __init__(self, stage: Stage, recipe: Recipe) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from pipelines.captioning.check import contradiction
-from pipelines.captioning.judging import Fault, faults
+from pipelines.captioning.judging import CaptionFault, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text
-from pipelines.llm.request import Answer, Request, request_of
+from pipelines.llm.request import Answer, LlmRequest, request_of
 from schemas.caption import Caption, CaptionKind
 from schemas.chord import Chord
 from schemas.counts import Reason, Refusal
@@ -57,7 +57,7 @@ _SAID: Final = {
     Reason.MARKUP: "it is not plain text",
     Reason.SAME: "it repeats the caption word for word",
 }
-Ask = Callable[[Request], Awaitable[Answer]]
+Ask = Callable[[LlmRequest], Awaitable[Answer]]
 
 
 class Rewording(NamedTuple):
@@ -70,7 +70,7 @@ class Rewording(NamedTuple):
     example: str = ""
 
 
-def opening(control: Caption, labels: Labels, count: int, recipe: LlmRecipe) -> Request:
+def opening(control: Caption, labels: Labels, count: int, recipe: LlmRecipe) -> LlmRequest:
     """The first request about a caption."""
     return _request(control, labels, count, recipe, [])
 
@@ -110,12 +110,12 @@ def landed_caption(text: str, control: Caption, writer: str) -> Caption:
     return captioned(text, CaptionKind.PARAPHRASE, control.facts).replaced(writer=writer)
 
 
-def problem(found: tuple[Fault, ...]) -> str:
+def problem(found: tuple[CaptionFault, ...]) -> str:
     """What is wrong with a rewording, as a sentence for its writer."""
     return "; ".join(map(_complaint, found)) or "a repetition"
 
 
-def _complaint(fault: Fault) -> str:
+def _complaint(fault: CaptionFault) -> str:
     if fault.fact is None:
         return _SAID[fault.reason]
     return _SAID[fault.reason].format(kind=fault.fact.kind.replace("_", " "), value=fault.fact.text)
@@ -123,7 +123,7 @@ def _complaint(fault: Fault) -> str:
 
 def _request(
     control: Caption, labels: Labels, count: int, recipe: LlmRecipe, wrong: list[dict[str, str]]
-) -> Request:
+) -> LlmRequest:
     # of the source's own words
     false = [said(fact) for fact in control.facts if contradiction(fact, labels)]
     asked = {

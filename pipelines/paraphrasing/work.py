@@ -11,7 +11,7 @@ from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.paraphrasing.conversation import Rewording
 from schemas.caption import Caption, CaptionKind
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.counts import ParaphraseCounts, Refusal, Refusals
 from schemas.labels import Labels
 
@@ -47,13 +47,13 @@ def publish(job: Job, done: Mapping[str, Rewording | Death]) -> Done:
     captions that nobody answered.
     """
     refused: Counter[Refusal] = Counter()
-    rows: list[Captioned] = []
+    rows: list[SampleCaptions] = []
     dead: list[tuple[str, Death]] = []
     for key, found in done.items():
         if isinstance(found, Death):
             dead.append((key, found))
             continue
-        rows.append(Captioned(sample_key=key, captions=found.captions))
+        rows.append(SampleCaptions(sample_key=key, captions=found.captions))
         refused.update(found.refused)
     counts = ParaphraseCounts(
         controls=len(done),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.annotators.windows import Window, annotate_windows
+from pipelines.annotators.windows import AnnotateWindow, annotate_windows
 from pipelines.audio.probe import probe_files
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
@@ -29,7 +29,9 @@ def annotate_files(paths: Sequence[str], recipe: Recipe) -> Iterator[FileLabels]
                 labelled = probed
             else:
                 [labelled] = child.run(
-                    annotate_windows, [Window(path, path, 0.0, probed.duration_s)], recipe.annotate
+                    annotate_windows,
+                    [AnnotateWindow(path, path, 0.0, probed.duration_s)],
+                    recipe.annotate,
                 )
             if isinstance(labelled, Annotation):
                 yield FileLabels(path, labelled.labels, "")

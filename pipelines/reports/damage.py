@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from pipelines.build.markers import altered_files, forget, marker_name
+from pipelines.build.markers import altered_files, invalidate, marker_name
 from pipelines.build.outputs import Document
 from pipelines.build.tables import (
     BUCKET_PLAN,
@@ -115,12 +115,12 @@ def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
             mend = (
                 partial(store.delete, file)
                 if (folder, bucket) == (LEDGER.folder, INPUTS)
-                else partial(forget, store, folder, bucket)
+                else partial(invalidate, store, folder, bucket)
             )
             yield Damage(file, wrong, mend)
     except Damaged as error:
         name = marker_name(folder, bucket)
-        yield Damage(name, _words(store, name, error), partial(forget, store, folder, bucket))
+        yield Damage(name, _words(store, name, error), partial(invalidate, store, folder, bucket))
 
 
 def _plans(store: Store) -> Iterator[Damage]:

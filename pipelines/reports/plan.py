@@ -26,7 +26,7 @@ HEADERS: Final = 20_000  # read for a plan; a listing of more is estimated from 
 _UNKNOWN_ID: Final = "0" * 16
 
 
-class Plan(Record):
+class BuildPlan(Record):
     """Counts of a build that is not done yet. `unread` inputs could not be probed by their header.
 
     Beyond `sampled` inputs, all but `inputs` and `ignored` are estimates from the headers of that
@@ -47,7 +47,7 @@ class Plan(Record):
     disk_gb: float
 
 
-def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> Plan:
+def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
     """A plan from a listing.
 
     Nothing is hashed, decoded or written; exact duplicates are not known yet.
@@ -101,7 +101,7 @@ def _song(row: InputRow) -> Song:
 
 def _estimated(
     totals: Counter[str], sampled: int, seconds: Mapping[str, float], recipe: Recipe
-) -> Plan:
+) -> BuildPlan:
     train = 1.0 if recipe.vary.all_splits else 1 - recipe.ingest.validation - recipe.ingest.test
     copies = 1 + train * len(varied(recipe.vary))
     clips_s = seconds.get("clips", 0.0)
@@ -110,7 +110,7 @@ def _estimated(
     sample_s = clips_s * copies
     stored = 2 if recipe.pack.keep_variants else 1
     all_hz = recipe.vary.rate_hz + sum(recipe.vary.copies_hz)
-    return Plan(
+    return BuildPlan(
         inputs=totals["inputs"],
         ignored=totals["ignored"],
         sampled=sampled,

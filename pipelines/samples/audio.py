@@ -11,11 +11,11 @@ from pipelines.build.markers import marker_name
 from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
 from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.tar import read_members
-from schemas.corpus import Varied
+from schemas.corpus import Augmented
 from schemas.sample import audio_name
 
 
-class Piece(NamedTuple):
+class VariantFile(NamedTuple):
     """A file of audio in the tar of variants: its name, and where its bytes stand."""
 
     name: str
@@ -23,17 +23,17 @@ class Piece(NamedTuple):
     bytes: int
 
 
-def pieces(row: Varied) -> Iterator[Piece]:
+def pieces(row: Augmented) -> Iterator[VariantFile]:
     """A sample's audio, and its copies at lower rates."""
-    yield Piece(audio_name(row.sample_key), row.offset, row.bytes)
+    yield VariantFile(audio_name(row.sample_key), row.offset, row.bytes)
     yield from (
-        Piece(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes)
+        VariantFile(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes)
         for copy in row.copies
     )
 
 
 @contextmanager
-def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
+def read_audio(job: Job) -> Iterator[Callable[[VariantFile], bytes]]:
     """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped
     them, from the shard itself.
 
@@ -49,7 +49,7 @@ def read_audio(job: Job) -> Iterator[Callable[[Piece], bytes]]:
     with job.store.open((VARIANTS.archive if kept else SHARDS).path(job)) as opened:
         places = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
-        def read(piece: Piece) -> bytes:
+        def read(piece: VariantFile) -> bytes:
             opened.seek(piece.offset if kept else places[piece.name])
             return opened.read(piece.bytes)
 

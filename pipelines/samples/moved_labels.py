@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 from pipelines.build.job import Job
 from pipelines.build.tables import CLIPS, MOVED_LABELS, VARIANTS
-from schemas.corpus import Clip, Varied
+from schemas.corpus import Augmented, Clip
 from schemas.labels import Labels
 
 
 class LabelledSample(NamedTuple):
     """A sample, the clip it was made from, and its own labels: the clip's, moved with the audio."""
 
-    varied: Varied
+    varied: Augmented
     clip: Clip
     labels: Labels
 

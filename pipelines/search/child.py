@@ -18,7 +18,7 @@ _SPARE: Final = 2  # times as many are looked at where near copies of each other
 _CHECKED: Final = 1
 
 
-class Space(NamedTuple):
+class VectorSpace(NamedTuple):
     """A vocabulary's vectors: files of slices, in order; a file of inverted lists ("" for none); a
     mark of what they hold.
     """
@@ -28,10 +28,10 @@ class Space(NamedTuple):
     mark: str
 
 
-class Request(NamedTuple):
+class SearchRequest(NamedTuple):
     """What is asked of the child beside the clips' vectors."""
 
-    spaces: tuple[Space, ...]
+    spaces: tuple[VectorSpace, ...]
     recipe: LabelRecipe
 
 
@@ -42,7 +42,7 @@ class Near(NamedTuple):
     similarity: float
 
 
-class Found(NamedTuple):
+class NearestTexts(NamedTuple):
     """A clip's candidates of each vocabulary, the nearest first; of an approximate search, how many
     of the exact ones it found.
 
@@ -55,12 +55,12 @@ class Found(NamedTuple):
     missed: int = 0
 
 
-def match(vectors: Sequence[Vectors], request: Request) -> list[Found]:
+def match(vectors: Sequence[Vectors], request: SearchRequest) -> list[NearestTexts]:
     """Candidates of each clip in each vocabulary."""
     queries = np.stack(list(vectors))
     by_space = [_of_space(queries, space, request.recipe) for space in request.spaces]
     return [
-        Found(
+        NearestTexts(
             tuple(found[clip] for found, _ in by_space),
             *np.sum([lost for _, lost in by_space], axis=0).tolist() if clip == 0 else (0, 0),
         )
@@ -69,7 +69,7 @@ def match(vectors: Sequence[Vectors], request: Request) -> list[Found]:
 
 
 def _of_space(
-    queries: Vectors, space: Space, recipe: LabelRecipe
+    queries: Vectors, space: VectorSpace, recipe: LabelRecipe
 ) -> tuple[list[tuple[Near, ...]], tuple[int, int]]:
     """Candidates of each clip, and of the clips that were searched twice the texts looked for and
     those missed.
@@ -125,13 +125,13 @@ def _distinct(
 
 
 @lru_cache(maxsize=8)
-def _blocks(space: Space) -> tuple[Any, ...]:
+def _blocks(space: VectorSpace) -> tuple[Any, ...]:
     """Vectors of a vocabulary's slices, mapped into memory."""
     return tuple(np.load(file, mmap_mode="r") for file in space.files)
 
 
 @lru_cache(maxsize=8)
-def _held(space: Space, device: str) -> Sequence[Any]:
+def _held(space: VectorSpace, device: str) -> Sequence[Any]:
     """The same where they are searched: on a GPU they stay on the device from call to call."""
     if device == "cpu":
         return _blocks(space)

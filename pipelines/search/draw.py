@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from schemas.pseudo_label import Candidate
+from schemas.pseudo_label import CandidateText
 
 
 def drawn(
-    candidates: Sequence[Candidate], clips: Mapping[int, int], number: int, rng: np.random.Generator
-) -> list[Candidate]:
+    candidates: Sequence[CandidateText],
+    clips: Mapping[int, int],
+    number: int,
+    rng: np.random.Generator,
+) -> list[CandidateText]:
     """Up to `number` candidates, the nearest first; `clips` says how many clips have each entry
     among their candidates.
 

@@ -32,7 +32,7 @@ class Nearest(NamedTuple):
     scores_QK: npt.NDArray[np.float32]
 
 
-class _Plan(NamedTuple):
+class _DevicePlan(NamedTuple):
     """How one kind of device works: precision of its products, and how much it takes at once."""
 
     precision: torch.dtype
@@ -45,12 +45,12 @@ class _Plan(NamedTuple):
 # CPU: a quarter to twice as many rows and queries are no faster; fewer steps suffer less where
 # threads wait for each other. So few pairs, of 512 dimensions, torch leaves to one thread: where
 # other work takes a core, that is three times as fast.
-_CPU: Final = _Plan(torch.float32, 0.0, block_rows=4096, block_queries=2048, pairs=63)
+_CPU: Final = _DevicePlan(torch.float32, 0.0, block_rows=4096, block_queries=2048, pairs=63)
 # twice as fast as float32, where the CPU has it
 _CPU_BFLOAT: Final = _CPU._replace(precision=torch.bfloat16, rounding=2**-8)
 # Half precision rounds by 2⁻¹¹: rows in float32, and partial sums where a library splits them, at
 # most 8 times in all.
-_ACCELERATOR: Final = _Plan(
+_ACCELERATOR: Final = _DevicePlan(
     torch.float16, 2**-8, block_rows=65_536, block_queries=2048, pairs=16_384
 )
 _GROUP: Final = 64  # scores whose largest is compared first
@@ -94,13 +94,13 @@ def nearest(
             "k, block_rows and block_queries are counts from 1; "
             f"given: {k}, {plan.block_rows}, {plan.block_queries}"
         )
-    search = _Search(_on(device, queries_QD, "the queries").float(), k, plan)
+    search = _SearchState(_on(device, queries_QD, "the queries").float(), k, plan)
     for block in _blocks(blocks, search.queries_QD.shape[1], plan, device):
         search.look_through(block)
     return search.found()
 
 
-def _plan(device: torch.device) -> _Plan:
+def _plan(device: torch.device) -> _DevicePlan:
     if device.type != "cpu":
         return _ACCELERATOR
     # not in every torch that we allow
@@ -108,7 +108,7 @@ def _plan(device: torch.device) -> _Plan:
     return _CPU_BFLOAT if able.get("avx512_bf16") or able.get("amx_bf16") else _CPU
 
 
-class _Block(NamedTuple):
+class _RowBlock(NamedTuple):
     """Neighbouring rows on the device."""
 
     first_id: int
@@ -125,8 +125,8 @@ class _Pairs(NamedTuple):
 
 
 def _blocks(
-    pieces: Iterable[Rows], dimensions: int, plan: _Plan, device: torch.device
-) -> Iterator[_Block]:
+    pieces: Iterable[Rows], dimensions: int, plan: _DevicePlan, device: torch.device
+) -> Iterator[_RowBlock]:
     """Pieces cut to size, moved, and checked; a block is good until the next one is asked for."""
     first_id = 0
     exact_room_BD = torch.empty((plan.block_rows, dimensions), device=device)
@@ -151,7 +151,7 @@ def _blocks(
             )
             lengths_B = torch.linalg.vector_norm(exact_BD, dim=1, dtype=torch.float32)
             refuse_broken(lengths_B, "the rows", first_id)
-            yield _Block(first_id, exact_BD, factor_BD, lengths_B.max())
+            yield _RowBlock(first_id, exact_BD, factor_BD, lengths_B.max())
             first_id += len(rows_BD)
 
 
@@ -177,12 +177,12 @@ def refuse_broken(lengths_N: torch.Tensor, what: str, first_id: int = 0) -> None
         raise PipelineError(f"{what}: row {row} holds a value that is not finite; embed it again")
 
 
-class _Search:
+class _SearchState:
     """The queries and the best rows that each has met so far; ids mean nothing where the score is
     still -inf.
     """
 
-    def __init__(self, queries_QD: torch.Tensor, k: int, plan: _Plan) -> None:
+    def __init__(self, queries_QD: torch.Tensor, k: int, plan: _DevicePlan) -> None:
         self.queries_QD, self._k, self._plan, self._seen = queries_QD, k, plan, 0
         self._factor_QD = queries_QD.to(plan.precision)
         refuse_broken(torch.linalg.vector_norm(queries_QD, dim=1), "the queries")
@@ -203,7 +203,7 @@ class _Search:
             self._ids_QK[:, :held].cpu().numpy(), self._scores_QK[:, :held].cpu().numpy()
         )
 
-    def look_through(self, block: _Block) -> None:
+    def look_through(self, block: _RowBlock) -> None:
         """Let a block's best rows take their places."""
         self._seen += len(block.rows_BD)
         for start in range(0, len(self.queries_QD), self._plan.block_queries):
@@ -211,7 +211,7 @@ class _Search:
                 self._candidates(slice(start, start + self._plan.block_queries), block), block
             )
 
-    def _candidates(self, part: slice, block: _Block) -> _Pairs:
+    def _candidates(self, part: slice, block: _RowBlock) -> _Pairs:
         """The pairs of some queries with a block's rows whose scores may be among the K best."""
         factor_QD, errors_Q, rows = (
             self._factor_QD[part],
@@ -228,7 +228,7 @@ class _Search:
         pairs = _above(scores_QB, floors_Q, errors_Q, self._k)
         return pairs._replace(queries_C=pairs.queries_C + part.start)
 
-    def _offer(self, pairs: _Pairs, block: _Block) -> None:
+    def _offer(self, pairs: _Pairs, block: _RowBlock) -> None:
         """Score pairs exactly and let in those that better a query's K-th; an equal score comes too
         late, its id is higher.
         """

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.extras import naming_extras
 from pipelines.search.exact import Nearest, refuse_broken
@@ -130,7 +130,7 @@ def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
 def _sample(blocks: Sequence[Stored], count: int, seed: int) -> npt.NDArray[np.float32]:
     """Rows drawn without repeats, in order."""
     drawn = np.sort(
-        generator(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False)
+        keyed_rng(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False)
     )
     found: list[npt.NDArray[np.float32]] = []
     first_id = 0

@@ -9,7 +9,7 @@ from pipelines.audio.decode import Wave, decoded, header, probe
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
 from pipelines.errors import DeadInput, is_of_the_machine
-from pipelines.shards.find import Problem
+from pipelines.shards.find import ShardProblem
 from pipelines.shards.read import Entry, RawSample
 from pipelines.storage.temporary import temporary_file
 from schemas.recipe import IngestRecipe, LimitsRecipe
@@ -29,7 +29,7 @@ class Depth(StrEnum):
     WHOLE = "whole"  # decoded to its end
 
 
-class Sound(NamedTuple):
+class SoundFormat(NamedTuple):
     """What a piece of audio is."""
 
     rate_hz: int
@@ -37,18 +37,19 @@ class Sound(NamedTuple):
     duration_s: float
 
 
-class Heard(NamedTuple):
+class MeasuredEntry(NamedTuple):
     """An entry of a shard with its audio measured: none where not asked for, or not there."""
 
     entry: Entry
-    sound: Sound | None
+    sound: SoundFormat | None
 
 
 def listened(
     entries: Iterable[Entry], wanted: Callable[[RawSample], bool], depth: Depth
-) -> Iterator[Heard]:
-    """Entries in order, the audio of `wanted` samples measured; audio that cannot be is a `Problem`
-    right after its sample.
+) -> Iterator[MeasuredEntry]:
+    """Entries in order, the audio of `wanted` samples measured.
+
+    Audio that cannot be is a `ShardProblem` right after its sample.
 
     A sample's own bytes can no longer be read from what comes out.
     """
@@ -83,37 +84,38 @@ def _bytes(sample: RawSample) -> bytes | Death | None:
 
 def _measured(
     waiting: Sequence[tuple[Entry, bytes | Death | None]], child: Child, depth: Depth
-) -> Iterator[Heard]:
+) -> Iterator[MeasuredEntry]:
     contents = [content for _, content in waiting if isinstance(content, bytes)]
     answers = iter(child.run(measure, contents, depth) if contents else [])
     for entry, content in waiting:
         answer = next(answers) if isinstance(content, bytes) else content
-        yield Heard(entry, answer if isinstance(answer, Sound) else None)
+        yield MeasuredEntry(entry, answer if isinstance(answer, SoundFormat) else None)
         if isinstance(answer, Death) and isinstance(entry, RawSample):
             message = (
                 "its audio cannot be used: "
                 f"{answer.message}{f' ({answer.figure})' if answer.figure else ''}"
             )
-            yield Heard(
-                Problem(shard=entry.shard, key=entry.key, code=answer.code, message=message), None
+            yield MeasuredEntry(
+                ShardProblem(shard=entry.shard, key=entry.key, code=answer.code, message=message),
+                None,
             )
 
 
-def measure(contents: Sequence[bytes], depth: Depth) -> list[Sound | Death]:
+def measure(contents: Sequence[bytes], depth: Depth) -> list[SoundFormat | Death]:
     """What each piece of audio is; runs in the child."""
     return [_measure(content, depth) for content in contents]
 
 
-def _measure(content: bytes, depth: Depth) -> Sound | Death:
+def _measure(content: bytes, depth: Depth) -> SoundFormat | Death:
     with temporary_file("audio of a shard", named=True) as file:
         file.write(content)
         file.flush()
         try:
             if depth is Depth.HEADER:
                 with suppress(DeadInput):  # containers that only ffmpeg reads are probed
-                    return Sound(*header(file.name))
+                    return SoundFormat(*header(file.name))
             found = probe(file.name, _LIMITS)
-            return Sound(found.rate_hz, found.channels, found.duration_s)
+            return SoundFormat(found.rate_hz, found.channels, found.duration_s)
         except DeadInput as error:
             return Death(error.code, error.message, error.figure)
         except (OSError, ValueError, RuntimeError, ArithmeticError) as error:

@@ -10,8 +10,8 @@ from pipelines.build.tables import DATASET
 from pipelines.errors import DeadInput, PipelineError, machine_faults, readable
 from pipelines.guarded.json_objects import JSON_LIMIT
 from pipelines.reports.versions import last_version, version_file, version_names
-from pipelines.shards.audio import Depth, Sound, listened
-from pipelines.shards.find import Found, Problem, Shard, index_of, open_file
+from pipelines.shards.audio import Depth, SoundFormat, listened
+from pipelines.shards.find import FoundShards, Shard, ShardProblem, index_of, open_file
 from pipelines.shards.read import RawSample, as_ours, read_shard
 from pipelines.storage.store import Store, sha256_of
 from pipelines.storage.tar import sample_offsets
@@ -31,7 +31,7 @@ class Checked(NamedTuple):
     duration_s: float
 
 
-def check(found: Found) -> Iterator[Problem | Checked]:
+def check(found: FoundShards) -> Iterator[ShardProblem | Checked]:
     """Every problem of a target in order, and a count per shard.
 
     A key that two shards hold is a problem.
@@ -45,7 +45,7 @@ def check(found: Found) -> Iterator[Problem | Checked]:
             if isinstance(result, str):
                 first = places.setdefault(stable_hash(result), number)
                 if first != number:
-                    yield Problem(
+                    yield ShardProblem(
                         shard=shard.name,
                         key=result,
                         code="repeated_key",
@@ -55,7 +55,7 @@ def check(found: Found) -> Iterator[Problem | Checked]:
                 yield result
 
 
-def _check_version(build: str) -> Iterator[Problem]:
+def _check_version(build: str) -> Iterator[ShardProblem]:
     """Compare a build's dataset.json with its last version's hash of it, if it has versions."""
     if not build:
         return
@@ -73,9 +73,9 @@ def _check_version(build: str) -> Iterator[Problem]:
             store.sha256(DATASET),
         ):
             said = f"is not the one that the build's version {version.number} was published with"
-            yield Problem(shard=DATASET, key="", code="version", message=said)
+            yield ShardProblem(shard=DATASET, key="", code="version", message=said)
     except (PipelineError, OSError) as error:
-        yield Problem(
+        yield ShardProblem(
             shard=DATASET,
             key="",
             code="version",
@@ -84,7 +84,7 @@ def _check_version(build: str) -> Iterator[Problem]:
 
 
 @dataclass
-class _Seen:
+class _ShardContents:
     """What was read of a shard."""
 
     keys: list[str] = field(default_factory=list)
@@ -93,17 +93,19 @@ class _Seen:
     stated_s: list[float] = field(default_factory=list)  # lengths as our own samples state them
 
 
-def _check_shard(shard: Shard, listed: ListedShard | None) -> Iterator[Problem | Checked | str]:
+def _check_shard(
+    shard: Shard, listed: ListedShard | None
+) -> Iterator[ShardProblem | Checked | str]:
     """Problems, the key of each sample, and at the end the count."""
     try:
         index = index_of(shard)
     except DeadInput as error:
         index = None
-        yield Problem(shard=shard.name, key="", code=error.code, message=error.message)
-    seen = _Seen()
+        yield ShardProblem(shard=shard.name, key="", code=error.code, message=error.message)
+    seen = _ShardContents()
     must_be_ours = index is not None or shard.split is not None
     for entry, sound in listened(read_shard(shard), lambda raw: True, Depth.WHOLE):
-        if isinstance(entry, Problem):
+        if isinstance(entry, ShardProblem):
             yield entry
             continue
         sample = as_ours(entry)
@@ -121,14 +123,14 @@ def _check_shard(shard: Shard, listed: ListedShard | None) -> Iterator[Problem |
 def _check_sample(
     shard: Shard,
     raw: RawSample,
-    sample: Sample | Problem | None,
-    sound: Sound | None,
+    sample: Sample | ShardProblem | None,
+    sound: SoundFormat | None,
     must_be_ours: bool,
-) -> Iterator[Problem]:
-    def problem(code: str, message: str) -> Problem:
-        return Problem(shard=shard.name, key=raw.key, code=code, message=message)
+) -> Iterator[ShardProblem]:
+    def problem(code: str, message: str) -> ShardProblem:
+        return ShardProblem(shard=shard.name, key=raw.key, code=code, message=message)
 
-    if isinstance(sample, Problem):
+    if isinstance(sample, ShardProblem):
         yield sample
     elif sample is None and must_be_ours and raw.facts is not None:
         yield problem(
@@ -154,8 +156,8 @@ def _check_sample(
 
 
 def _check_stated(
-    shard: Shard, index: ShardIndex | None, listed: ListedShard | None, seen: _Seen
-) -> Iterator[Problem]:
+    shard: Shard, index: ShardIndex | None, listed: ListedShard | None, seen: _ShardContents
+) -> Iterator[ShardProblem]:
     """Compare what the index and dataset.json say of a shard with what it is."""
     if index is None and listed is None:
         return
@@ -179,7 +181,7 @@ def _check_stated(
         if value != found[name]
     ]
     if other:
-        yield Problem(
+        yield ShardProblem(
             shard=shard.name,
             key="",
             code="dataset",
@@ -190,12 +192,12 @@ def _check_stated(
 def _check_index(
     shard: Shard,
     index: ShardIndex,
-    seen: _Seen,
+    seen: _ShardContents,
     found: Mapping[str, object],
     offsets: tuple[int, ...],
-) -> Iterator[Problem]:
-    def problem(code: str, message: str) -> Problem:
-        return Problem(shard=shard.name, key="", code=code, message=message)
+) -> Iterator[ShardProblem]:
+    def problem(code: str, message: str) -> ShardProblem:
+        return ShardProblem(shard=shard.name, key="", code=code, message=message)
 
     file = f"{shard.stem}.json"
     if found["sha256"] != index.sha256:

@@ -7,8 +7,8 @@ from typing import Final
 
 from pipelines.errors import DeadInput, PipelineError, readable
 from pipelines.guarded.json_objects import pretty_json
-from pipelines.shards.find import Found, Problem
-from pipelines.shards.read import Part, RawSample, read_shard
+from pipelines.shards.find import FoundShards, ShardProblem
+from pipelines.shards.read import RawSample, SampleMember, read_shard
 from pipelines.storage.store import Store
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -55,8 +55,8 @@ def _mark(text: str) -> str:
 
 
 def extract(
-    found: Found, folder: str, keys: Sequence[str], *, force: bool = False
-) -> Iterator[str | Problem]:
+    found: FoundShards, folder: str, keys: Sequence[str], *, force: bool = False
+) -> Iterator[str | ShardProblem]:
     """Write samples' members into a folder or URL, JSON indented; gives file names and problems.
 
     `keys` are keys or the start of some; none for all. Raises `PipelineError` where a file exists
@@ -71,7 +71,7 @@ def extract(
             unmatched -= matching if isinstance(entry, RawSample) else set()
             if keys and not matching and (isinstance(entry, RawSample) or entry.key):
                 continue
-            if isinstance(entry, Problem):
+            if isinstance(entry, ShardProblem):
                 yield entry
                 continue
             for part in entry.parts:
@@ -87,7 +87,7 @@ class _Writing:
         self._store, self._force = store, force
         self._from: dict[str, str] = {}  # names written, and the shard of each
 
-    def write(self, sample: RawSample, part: Part) -> str | Problem:
+    def write(self, sample: RawSample, part: SampleMember) -> str | ShardProblem:
         """Write one member; gives the name of its file."""
         name = safe_name(part.name)
         if name in self._from:
@@ -95,7 +95,9 @@ class _Writing:
                 f"{name} was written from {self._from[name]} already; "
                 "extract the shards into folders of their own"
             )
-            return Problem(shard=sample.shard, key=sample.key, code="repeated_key", message=message)
+            return ShardProblem(
+                shard=sample.shard, key=sample.key, code="repeated_key", message=message
+            )
         if not self._force and self._store.exists(name):
             raise PipelineError(
                 f"{self._store.path(name)} exists: "
@@ -109,7 +111,7 @@ class _Writing:
                 else sample.content(part)
             )
         except DeadInput as error:
-            return Problem(
+            return ShardProblem(
                 shard=sample.shard, key=sample.key, code=error.code, message=error.message
             )
         try:

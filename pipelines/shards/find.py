@@ -32,7 +32,7 @@ _BLOCK: Final = 1 << 20
 _SMALL: Final = 32 << 20  # bytes of the dataset.json of a hundred thousand shards
 
 
-class Problem(Record):
+class ShardProblem(Record):
     """Something in a shard that is not as it should be.
 
     `key` is empty where it concerns the shard as a whole.
@@ -77,18 +77,18 @@ class Shard(NamedTuple):
         )
 
 
-class Found(NamedTuple):
+class FoundShards(NamedTuple):
     """The shards of a target in order, what is wrong with the set of them, and what a build's
     dataset.json says of each, by path.
     """
 
     shards: tuple[Shard, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[ShardProblem, ...]
     listed: Mapping[str, ListedShard] = MappingProxyType({})
     build: str = ""  # the URL of a whole build, whose versions vouch for its dataset.json
 
 
-def find_shards(target: str) -> Found:
+def find_shards(target: str) -> FoundShards:
     """The shards of a target.
 
     Of a build, those that its dataset.json lists; others beside them are a problem.
@@ -102,7 +102,7 @@ def find_shards(target: str) -> Found:
         raise PipelineError(f"{readable(target)} cannot be read: {error}") from error
 
 
-def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
+def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> FoundShards:
     is_local = isinstance(fs, LocalFileSystem)
     # an HTTP server would send the shard to say whether it is a folder
     if not is_local and path.endswith(SUFFIXES) and "*" not in path:
@@ -124,7 +124,7 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> Found:
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
         raise PipelineError(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
-    return Found(_named(fs, paths), ())
+    return FoundShards(_named(fs, paths), ())
 
 
 def _located(target: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -155,7 +155,7 @@ def _named(fs: fsspec.AbstractFileSystem, paths: list[str]) -> tuple[Shard, ...]
     )
 
 
-def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Found:
+def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> FoundShards:
     try:
         stated = dataset_file(_small(Shard(fs, f"{root}/{DATASET}", DATASET))).shards
     except DeadInput as error:
@@ -174,12 +174,14 @@ def _in_force(fs: fsspec.AbstractFileSystem, root: str, paths: list[str]) -> Fou
     shards = _named(fs, sorted(listed.keys() | set(paths)))
     left = "is not in dataset.json: the build is unfinished, or the file is left over from another"
     problems = tuple(
-        Problem(shard=shard.name, key="", code="unlisted", message=left)
+        ShardProblem(shard=shard.name, key="", code="unlisted", message=left)
         for shard in shards
         if shard.path not in listed
     )
     build = root if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(root))
-    return Found(tuple(shard for shard in shards if shard.path in listed), problems, listed, build)
+    return FoundShards(
+        tuple(shard for shard in shards if shard.path in listed), problems, listed, build
+    )
 
 
 def dataset_file(content: bytes) -> DatasetFile:

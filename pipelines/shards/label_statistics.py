@@ -127,7 +127,7 @@ def gini(counts: Sequence[int]) -> float:
     )
 
 
-class _Bucket(NamedTuple):
+class _BucketTexts(NamedTuple):
     samples: int
     labelled: int
     texts: dict[Form, Counter[str]]
@@ -145,17 +145,17 @@ def _counted(texts: pa.Array) -> Counter[str]:
     return Counter({row["values"]: row["counts"] for row in texts.value_counts().to_pylist()})
 
 
-def _read(store: Store, bucket: str) -> _Bucket:
+def _read(store: Store, bucket: str) -> _BucketTexts:
     rows = (
         LABELS.read_arrow(store, bucket, ["pseudo_labels"]).column("pseudo_labels").combine_chunks()
     )
     if isinstance(rows, pa.ChunkedArray):  # of a table without rows
-        return _Bucket(0, 0, {form: Counter() for form in Form})
+        return _BucketTexts(0, 0, {form: Counter() for form in Form})
     flat = rows.flatten()
     texts = {
         form: _counted(flat.filter(pc.equal(flat.field("form"), form.value)).field("text"))
         for form in Form
     }
-    return _Bucket(
+    return _BucketTexts(
         len(rows), int(pc.sum(pc.greater(pc.list_value_length(rows), 0)).as_py() or 0), texts
     )

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, TypedDict
 
 from pipelines.errors import PipelineError
 from pipelines.shards.extract import safe_name
-from pipelines.shards.find import Found, Problem
+from pipelines.shards.find import FoundShards, ShardProblem
 from pipelines.shards.read import as_ours, read_shard
 from pipelines.storage.store import Store
 from schemas.caption import Caption, CaptionKind
@@ -145,20 +145,20 @@ class Located(NamedTuple):
     location: str
 
 
-def our_samples(found: Found) -> Iterator[Located | Problem]:
+def our_samples(found: FoundShards) -> Iterator[Located | ShardProblem]:
     """All our samples of a target that have audio, and problems, such as foreign samples."""
     yield from found.problems
     for shard in found.shards:
         for entry in read_shard(shard):
-            if isinstance(entry, Problem):
+            if isinstance(entry, ShardProblem):
                 yield entry
                 continue
             sample = as_ours(entry)
-            if isinstance(sample, Problem):
+            if isinstance(sample, ShardProblem):
                 yield sample
             elif sample is None and (entry.facts is not None or entry.texts):
                 # else its JSON is a problem already
-                yield Problem(
+                yield ShardProblem(
                     shard=entry.shard,
                     key=entry.key,
                     code="foreign",
@@ -169,19 +169,19 @@ def our_samples(found: Found) -> Iterator[Located | Problem]:
 
 
 def musicbench_rows(
-    found: Found, dataset: str, split: Split | None
-) -> Iterator[MusicBenchRow | Problem]:
+    found: FoundShards, dataset: str, split: Split | None
+) -> Iterator[MusicBenchRow | ShardProblem]:
     """Rows of all our samples of a target (of one split, if given), and problems."""
     for entry in our_samples(found):
-        if isinstance(entry, Problem):
+        if isinstance(entry, ShardProblem):
             yield entry
         elif split in (None, entry.sample.split):
             yield musicbench_row(entry.sample, entry.location, dataset)
 
 
 def export(
-    found: Found, to: str, *, dataset: str, split: Split | None = None, force: bool = False
-) -> Iterator[MusicBenchRow | Problem]:
+    found: FoundShards, to: str, *, dataset: str, split: Split | None = None, force: bool = False
+) -> Iterator[MusicBenchRow | ShardProblem]:
     """Write the rows to a file or URL, published whole at the end; gives each, and problems.
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
@@ -194,7 +194,7 @@ def export(
     try:
         with store.writer(name) as out:
             for row in musicbench_rows(found, dataset, split):
-                if not isinstance(row, Problem):
+                if not isinstance(row, ShardProblem):
                     out.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
                     rows += 1
                 yield row

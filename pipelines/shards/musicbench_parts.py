@@ -27,11 +27,11 @@ from contextlib import ExitStack
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
-from pipelines.shards.find import Found, Problem
+from pipelines.shards.find import FoundShards, ShardProblem
 from pipelines.shards.musicbench import MusicBenchRow, musicbench_row, our_samples
-from pipelines.storage.store import Store, Writer
+from pipelines.storage.store import FileWriter, Store
 from schemas.caption import CaptionKind
 from schemas.identity import Split, VariantKind, stable_hash, variant_kind
 from schemas.sample import Sample
@@ -40,7 +40,7 @@ from schemas.sample import Sample
 PARAPHRASED_SHARE: Final = 0.85
 
 
-class Part(StrEnum):
+class PartFile(StrEnum):
     """The files, by their names without `.jsonl`."""
 
     TRAIN_A = "TrainA"
@@ -57,22 +57,22 @@ class Exported(NamedTuple):
     part, by what they are.
     """
 
-    rows: dict[Part, int]
-    skipped: dict[Part, dict[str, int]]
+    rows: dict[PartFile, int]
+    skipped: dict[PartFile, dict[str, int]]
     samples: int
     of_no_part: dict[str, int]
-    problems: tuple[Problem, ...]
+    problems: tuple[ShardProblem, ...]
 
 
-class Told(NamedTuple):
+class PartRow(NamedTuple):
     """A row of a part, or (none) why there is none: the kind of text that is missing."""
 
-    part: Part
+    part: PartFile
     row: MusicBenchRow | None
     missing: str = ""
 
 
-class _Texts(NamedTuple):
+class _FirstCaptions(NamedTuple):
     """A sample's first caption of each kind, "" where it has none."""
 
     source: str
@@ -81,7 +81,13 @@ class _Texts(NamedTuple):
 
 
 def export_parts(
-    found: Found, to: str, *, dataset: str, seed: int, words: Sequence[str], force: bool = False
+    found: FoundShards,
+    to: str,
+    *,
+    dataset: str,
+    seed: int,
+    words: Sequence[str],
+    force: bool = False,
 ) -> Exported:
     """Write all parts into a folder or URL, each published whole at the end.
 
@@ -90,7 +96,7 @@ def export_parts(
     Raises `PipelineError` where one of the files exists (unless `force`) or no part has a row.
     """
     store = Store(to)
-    there = [part for part in Part if store.exists(_file(part))]
+    there = [part for part in PartFile if store.exists(_file(part))]
     if there and not force:
         raise PipelineError(
             f"{to}/{_file(there[0])} exists: name another folder, or --force to replace it"
@@ -98,11 +104,13 @@ def export_parts(
     try:
         with ExitStack() as files, tempfile.TemporaryFile() as spool:
             export = _Export(
-                {part: files.enter_context(store.writer(_file(part))) for part in Part}, seed, words
+                {part: files.enter_context(store.writer(_file(part))) for part in PartFile},
+                seed,
+                words,
             )
-            problems: list[Problem] = []
+            problems: list[ShardProblem] = []
             for entry in our_samples(found):
-                if isinstance(entry, Problem):
+                if isinstance(entry, ShardProblem):
                     problems.append(entry)
                     continue
                 for line in export.take(
@@ -118,8 +126,8 @@ def export_parts(
                 )
     except OSError as error:
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error
-    skipped = {part: dict(sorted(export.skipped[part].items())) for part in Part}
-    rows = {part: export.rows[part] for part in Part}
+    skipped = {part: dict(sorted(export.skipped[part].items())) for part in PartFile}
+    rows = {part: export.rows[part] for part in PartFile}
     return Exported(
         rows, skipped, export.samples, dict(sorted(export.of_no_part.items())), tuple(problems)
     )
@@ -131,15 +139,15 @@ class _Export:
     What may be tested on is only known once all is read: until then, it waits as lines.
     """
 
-    def __init__(self, files: dict[Part, Writer], seed: int, words: Sequence[str]) -> None:
+    def __init__(self, files: dict[PartFile, FileWriter], seed: int, words: Sequence[str]) -> None:
         self._files, self._seed = files, seed
         self._poor = re.compile(
             rf"\b(?:{'|'.join(map(re.escape, words))})\b" if words else r"(?!)", re.IGNORECASE
         )
         # whether poor: rank and key
         self._ranked: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
-        self.rows: Counter[Part] = Counter()
-        self.skipped: dict[Part, Counter[str]] = {part: Counter() for part in Part}
+        self.rows: Counter[PartFile] = Counter()
+        self.skipped: dict[PartFile, Counter[str]] = {part: Counter() for part in PartFile}
         self.of_no_part: Counter[str] = Counter()
         self.samples = 0
 
@@ -161,7 +169,7 @@ class _Export:
         texts = _texts(sample)
         missing = next((kind for kind in ("source", "control") if not getattr(texts, kind)), "")
         if missing:
-            for part in (Part.TEST_A, Part.TEST_B):
+            for part in (PartFile.TEST_A, PartFile.TEST_B):
                 self.skipped[part][f"no_{missing}"] += 1
             return
         poor = any(
@@ -189,13 +197,13 @@ class _Export:
         chosen = {key for ranked in self._ranked.values() for _, key in sorted(ranked)[:pairs]}
         for line in lines:
             key, *rows = json.loads(line)
-            for part, row in zip((Part.TEST_A, Part.TEST_B), rows, strict=True):
+            for part, row in zip((PartFile.TEST_A, PartFile.TEST_B), rows, strict=True):
                 if key in chosen:
-                    self._write(Told(part, row))
+                    self._write(PartRow(part, row))
                 else:
                     self.skipped[part]["no_counterpart"] += 1
 
-    def _write(self, told: Told) -> None:
+    def _write(self, told: PartRow) -> None:
         if told.row is None:
             self.skipped[told.part][f"no_{told.missing}"] += 1
             return
@@ -205,31 +213,33 @@ class _Export:
         self.rows[told.part] += 1
 
 
-def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[Told]:
+def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[PartRow]:
     """A training sample's place in each part that it belongs to; `row` is its row as it stands."""
     texts = _texts(sample)
     composed = texts.control or texts.source
     if variant_kind(sample.change.variant) is VariantKind.ORIGINAL:
-        yield Told(
-            Part.TRAIN_A, _in_own_words(row, texts.source) if texts.source else None, "source"
+        yield PartRow(
+            PartFile.TRAIN_A, _in_own_words(row, texts.source) if texts.source else None, "source"
         )
-        yield Told(
-            Part.TRAIN_B,
+        yield PartRow(
+            PartFile.TRAIN_B,
             _with_texts(row, composed, texts.source if texts.control else ""),
             "caption",
         )
-        yield Told(Part.TRAIN_C, _with_texts(row, texts.paraphrase, composed), "paraphrase")
+        yield PartRow(PartFile.TRAIN_C, _with_texts(row, texts.paraphrase, composed), "paraphrase")
     else:
-        yield Told(Part.TRAIN_AUGMENTED, _with_texts(row, composed, texts.paraphrase), "caption")
-    if texts.paraphrase and generator(seed, sample.key, "text").random() < PARAPHRASED_SHARE:
-        yield Told(Part.TRAIN, _with_texts(row, texts.paraphrase, composed), "paraphrase")
+        yield PartRow(
+            PartFile.TRAIN_AUGMENTED, _with_texts(row, composed, texts.paraphrase), "caption"
+        )
+    if texts.paraphrase and keyed_rng(seed, sample.key, "text").random() < PARAPHRASED_SHARE:
+        yield PartRow(PartFile.TRAIN, _with_texts(row, texts.paraphrase, composed), "paraphrase")
     else:
-        yield Told(Part.TRAIN, _with_texts(row, composed, texts.paraphrase), "caption")
+        yield PartRow(PartFile.TRAIN, _with_texts(row, composed, texts.paraphrase), "caption")
 
 
-def _texts(sample: Sample) -> _Texts:
+def _texts(sample: Sample) -> _FirstCaptions:
     first = {caption.kind: caption.text for caption in reversed(sample.captions)}
-    return _Texts(
+    return _FirstCaptions(
         *(
             first.get(kind, "")
             for kind in (CaptionKind.SOURCE, CaptionKind.CONTROL, CaptionKind.PARAPHRASE)
@@ -254,5 +264,5 @@ def _in_own_words(row: MusicBenchRow, source: str) -> MusicBenchRow:
     return out
 
 
-def _file(part: Part) -> str:
+def _file(part: PartFile) -> str:
     return f"{part.value}.jsonl"

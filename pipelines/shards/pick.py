@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 from pipelines.audio.decode import Wave
 from pipelines.errors import DeadInput, PipelineError
-from pipelines.shards.audio import Depth, Sound, listened, sample_wave
-from pipelines.shards.find import Found, Problem
-from pipelines.shards.read import Part, RawSample, as_ours, read_shard
+from pipelines.shards.audio import Depth, SoundFormat, listened, sample_wave
+from pipelines.shards.find import FoundShards, ShardProblem
+from pipelines.shards.read import RawSample, SampleMember, as_ours, read_shard
 from schemas.sample import Sample
 
 _TEXT_LIMIT: Final = 1 << 20
@@ -20,22 +20,22 @@ class Picked(NamedTuple):
 
     raw: RawSample
     ours: Sample | None
-    sound: Sound | None
-    texts: tuple[tuple[Part, str], ...]
-    problems: tuple[Problem, ...]
+    sound: SoundFormat | None
+    texts: tuple[tuple[SampleMember, str], ...]
+    problems: tuple[ShardProblem, ...]
 
 
-def pick(found: Found, key: str = "") -> Picked:
+def pick(found: FoundShards, key: str = "") -> Picked:
     """The first sample whose key starts with `key`; in the shard where it stands, one with exactly
     that key goes first.
 
     Raises `PipelineError` where there is none, naming a problem that may be why.
     """
     first: Picked | None = None
-    problems: list[Problem] = list(found.problems)
+    problems: list[ShardProblem] = list(found.problems)
     for shard in found.shards:
         for entry in read_shard(shard):
-            if isinstance(entry, Problem):
+            if isinstance(entry, ShardProblem):
                 problems.append(entry)
             elif entry.key == key or (first is None and entry.key.startswith(key)):
                 first = _picked(entry, problems)
@@ -51,7 +51,7 @@ def pick(found: Found, key: str = "") -> Picked:
     )
 
 
-def wave_of(found: Found, picked: Picked) -> Wave:
+def wave_of(found: FoundShards, picked: Picked) -> Wave:
     """The audio of a picked sample of ours in mono, read from its shard once more.
 
     Raises `PipelineError` where the sample is not ours, is gone meanwhile, or has no audio that can
@@ -69,17 +69,17 @@ def wave_of(found: Found, picked: Picked) -> Wave:
     raise PipelineError(f"{key} has no audio in {picked.raw.shard}")
 
 
-def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
+def _picked(raw: RawSample, before: Iterable[ShardProblem]) -> Picked:
     problems = [
         problem for problem in before if problem.shard == raw.shard and problem.key == raw.key
     ]
     ours, sound = as_ours(raw), None
-    if isinstance(ours, Problem):
+    if isinstance(ours, ShardProblem):
         problems.append(ours)
     for heard in listened([raw], lambda sample: True, Depth.HEADER):
         sound = sound or heard.sound
-        problems += [heard.entry] if isinstance(heard.entry, Problem) else []
-    texts: list[tuple[Part, str]] = []
+        problems += [heard.entry] if isinstance(heard.entry, ShardProblem) else []
+    texts: list[tuple[SampleMember, str]] = []
     for part in raw.texts:
         try:
             texts.append(
@@ -87,7 +87,7 @@ def _picked(raw: RawSample, before: Iterable[Problem]) -> Picked:
             )
         except DeadInput as error:
             problems.append(
-                Problem(shard=raw.shard, key=raw.key, code=error.code, message=error.message)
+                ShardProblem(shard=raw.shard, key=raw.key, code=error.code, message=error.message)
             )
     return Picked(
         raw, ours if isinstance(ours, Sample) else None, sound, tuple(texts), tuple(problems)

@@ -1,5 +1,5 @@
 """Samples of a WebDataset shard, read strictly: what is not as it should be comes out as a
-`Problem` among them.
+`ShardProblem` among them.
 
 Grouping is the stock reader's: neighbouring members with the same name up to the first dot are a
 sample.
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import DeadInput, machine_faults, readable
 from pipelines.guarded.json_objects import JSON_LIMIT, json_object, too_large
-from pipelines.shards.find import UNPACKED_LIMIT, Problem, Shard, opened_shard
+from pipelines.shards.find import UNPACKED_LIMIT, Shard, ShardProblem, opened_shard
 from pipelines.storage.tar import Member, read_members
 from schemas.identity import variant_kind
 from schemas.sample import Sample
@@ -32,7 +32,7 @@ _BLOCK: Final = 512
 _PART_LIMIT: Final = 256 << 20
 
 
-class Part(NamedTuple):
+class SampleMember(NamedTuple):
     """A member of a sample: name in the tar, extension in lower case, place of its bytes."""
 
     name: str
@@ -47,21 +47,21 @@ class RawSample(NamedTuple):
 
     shard: str
     key: str
-    parts: tuple[Part, ...]
+    parts: tuple[SampleMember, ...]
     facts: dict[str, Any] | None  # its JSON, or none where there is none or it cannot be read
     file: IO[bytes]
 
     @property
-    def audio(self) -> Part | None:
+    def audio(self) -> SampleMember | None:
         """The member with the sound: ``key.flac`` before ``key.vocals.flac``."""
         return next(iter(_of_type(self.parts, AUDIO)), None)
 
     @property
-    def texts(self) -> tuple[Part, ...]:
+    def texts(self) -> tuple[SampleMember, ...]:
         """Members of plain text."""
         return tuple(part for part in self.parts if part.extension in _TEXT)
 
-    def content(self, part: Part) -> bytes:
+    def content(self, part: SampleMember) -> bytes:
         """A member's bytes. Raises `DeadInput` for more than 256 MiB."""
         if part.size > _PART_LIMIT:
             raise DeadInput(
@@ -75,7 +75,7 @@ class RawSample(NamedTuple):
         return self.file.read(part.size)
 
 
-Entry = RawSample | Problem
+Entry = RawSample | ShardProblem
 
 
 def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Entry]:
@@ -94,9 +94,9 @@ def read_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[E
         ):
             yield from _entries(shard.name, opened.file, opened.cut)
     except DeadInput as error:
-        yield Problem(shard=shard.name, key="", code=error.code, message=error.message)
+        yield ShardProblem(shard=shard.name, key="", code=error.code, message=error.message)
     except OSError as error:
-        yield Problem(
+        yield ShardProblem(
             shard=shard.name, key="", code="unreadable", message=f"cannot be read: {error}"
         )
 
@@ -105,10 +105,10 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     known: set[str] = set()
     # extensions of the sample before: a whole one has no fewer
     before: frozenset[str] = frozenset(("json",))
-    group: list[Part] = []
-    damage = Problem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
+    group: list[SampleMember] = []
+    damage = ShardProblem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):
-        if isinstance(found, Problem):
+        if isinstance(found, ShardProblem):
             if found.code in _ENDS:
                 damage = damage or found
             else:
@@ -119,7 +119,7 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
             before, group = frozenset(part.extension for part in group), []
         group.append(found)
     if damage and group and not before <= {part.extension for part in group}:
-        yield Problem(
+        yield ShardProblem(
             shard=shard,
             key=readable(group[0].key),
             code="cut_sample",
@@ -130,10 +130,10 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     if damage:
         yield damage
     elif not known:
-        yield Problem(shard=shard, key="", code="empty", message="holds no samples")
+        yield ShardProblem(shard=shard, key="", code="empty", message="holds no samples")
 
 
-def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
+def _parts(shard: str, file: IO[bytes]) -> Iterator[SampleMember | ShardProblem]:
     """Members that belong to samples; damage is the last problem."""
     end = -1
     try:
@@ -143,11 +143,11 @@ def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
             if found is not None:
                 yield found
     except DeadInput as error:
-        yield Problem(shard=shard, key="", code=error.code, message=readable(error.message))
+        yield ShardProblem(shard=shard, key="", code=error.code, message=readable(error.message))
     else:
         file.seek(max(end, 0))
         if end >= 0 and not file.read(1):
-            yield Problem(
+            yield ShardProblem(
                 shard=shard,
                 key="",
                 code="no_end",
@@ -158,7 +158,7 @@ def _parts(shard: str, file: IO[bytes]) -> Iterator[Part | Problem]:
             )
 
 
-def _part(shard: str, file: IO[bytes], member: Member) -> Part | Problem | None:
+def _part(shard: str, file: IO[bytes], member: Member) -> SampleMember | ShardProblem | None:
     named = _NAME.fullmatch(member.name)
     if not member.is_file:
         file.seek(member.offset - _BLOCK + 156)  # the byte of a tar's header that states the type
@@ -166,7 +166,7 @@ def _part(shard: str, file: IO[bytes], member: Member) -> Part | Problem | None:
         return (
             None
             if file.read(1) == b"5"
-            else Problem(
+            else ShardProblem(
                 shard=shard,
                 key=readable(named[1] if named else ""),
                 code="not_a_file",
@@ -174,10 +174,10 @@ def _part(shard: str, file: IO[bytes], member: Member) -> Part | Problem | None:
             )
         )
     if named:
-        return Part(member.name, named[1], named[2].lower(), member.offset, member.size)
+        return SampleMember(member.name, named[1], named[2].lower(), member.offset, member.size)
     if _META.search(member.name):
         return None
-    return Problem(
+    return ShardProblem(
         shard=shard,
         key="",
         code="no_sample",
@@ -185,11 +185,13 @@ def _part(shard: str, file: IO[bytes], member: Member) -> Part | Problem | None:
     )
 
 
-def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str]) -> Iterator[Entry]:
+def _sample(
+    shard: str, file: IO[bytes], group: Sequence[SampleMember], known: set[str]
+) -> Iterator[Entry]:
     key = readable(group[0].key)
 
-    def problem(code: str, message: str) -> Problem:
-        return Problem(shard=shard, key=key, code=code, message=message)
+    def problem(code: str, message: str) -> ShardProblem:
+        return ShardProblem(shard=shard, key=key, code=code, message=message)
 
     if key in known:
         yield problem(
@@ -226,7 +228,7 @@ def _sample(shard: str, file: IO[bytes], group: Sequence[Part], known: set[str])
     yield made
 
 
-def _audio_problems(parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
+def _audio_problems(parts: tuple[SampleMember, ...]) -> Iterator[tuple[str, str]]:
     audio = _of_type(parts, AUDIO)
     plain = [part.extension for part in audio if "." not in part.extension]
     if not audio:
@@ -247,7 +249,7 @@ def _audio_problems(parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _of_type(parts: Sequence[Part], types: frozenset[str]) -> list[Part]:
+def _of_type(parts: Sequence[SampleMember], types: frozenset[str]) -> list[SampleMember]:
     """Parts of a file type, those named ``key.type`` first, then ``key.more.type``."""
     return sorted(
         (part for part in parts if part.extension.rpartition(".")[2] in types),
@@ -266,7 +268,7 @@ def _facts(sample: RawSample) -> dict[str, Any] | None:
     return json_object(sample.content(found[0]))
 
 
-def as_ours(raw: RawSample) -> Sample | Problem | None:
+def as_ours(raw: RawSample) -> Sample | ShardProblem | None:
     """The record of one of our own samples; a problem where it breaks the contract, none for a
     foreign sample.
     """
@@ -279,16 +281,16 @@ def as_ours(raw: RawSample) -> Sample | Problem | None:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         said = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
-        return Problem(shard=raw.shard, key=raw.key, code="contract", message=said)
+        return ShardProblem(shard=raw.shard, key=raw.key, code="contract", message=said)
     except ValueError as error:
-        return Problem(
+        return ShardProblem(
             shard=raw.shard,
             key=raw.key,
             code="contract",
             message=readable(f"breaks the contract: {error}"),
         )
     if sample.key != raw.key:
-        return Problem(
+        return ShardProblem(
             shard=raw.shard,
             key=raw.key,
             code="contract",

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.errors import readable
 from pipelines.shards.audio import Depth, listened
-from pipelines.shards.find import Found, Problem, Shard
+from pipelines.shards.find import FoundShards, Shard, ShardProblem
 from pipelines.shards.label_statistics import LabelCounts
 from pipelines.shards.read import RawSample, as_ours, read_shard
 from schemas.chord import NO_CHORD
@@ -25,7 +25,7 @@ UNKNOWN: Final = "unknown"
 NO_CHORD_SYMBOL: Final = "N.C."
 
 
-class Read(NamedTuple):
+class SoundingSample(NamedTuple):
     """A sample with audio: our record of it where it is ours, and how long it sounds (none where
     that is unknown).
     """
@@ -35,7 +35,7 @@ class Read(NamedTuple):
     duration_s: float | None
 
 
-def read_all(shard: Shard) -> Iterator[Read | Problem]:
+def read_all(shard: Shard) -> Iterator[SoundingSample | ShardProblem]:
     """Samples of a shard with their lengths, and problems; one without audio is a problem only."""
     records: dict[str, Sample] = {}  # of the few samples between reading and listening
 
@@ -46,14 +46,14 @@ def read_all(shard: Shard) -> Iterator[Read | Problem]:
         return not isinstance(found, Sample)
 
     for entry, sound in listened(read_shard(shard), is_foreign, Depth.HEADER):
-        if isinstance(entry, Problem):
+        if isinstance(entry, ShardProblem):
             yield entry
         elif entry.audio is not None:
             ours = records.pop(entry.key, None)
             broken = as_ours(entry) if ours is None else None
-            if isinstance(broken, Problem):
+            if isinstance(broken, ShardProblem):
                 yield broken
-            yield Read(
+            yield SoundingSample(
                 entry, ours, ours.duration_s if ours else sound.duration_s if sound else None
             )
 
@@ -70,16 +70,16 @@ class ShardRow(Record):
     problems: int
 
 
-def list_shards(found: Found) -> Iterator[ShardRow]:
+def list_shards(found: FoundShards) -> Iterator[ShardRow]:
     """A row per shard, in order."""
     beside = Counter(problem.shard for problem in found.problems)
     for shard in found.shards:
         samples = problems = 0
         duration_s = 0.0
         for entry in read_all(shard):
-            samples += isinstance(entry, Read)
-            problems += isinstance(entry, Problem)
-            duration_s += (entry.duration_s or 0.0) if isinstance(entry, Read) else 0.0
+            samples += isinstance(entry, SoundingSample)
+            problems += isinstance(entry, ShardProblem)
+            duration_s += (entry.duration_s or 0.0) if isinstance(entry, SoundingSample) else 0.0
         yield ShardRow(
             shard=shard.name,
             url=shard.url,
@@ -151,21 +151,21 @@ class Stats:
         }
 
 
-def count_all(found: Found) -> Stats:
+def count_all(found: FoundShards) -> Stats:
     """Count all samples of a target."""
     stats = Stats(
         shards=len(found.shards), problems=Counter(problem.code for problem in found.problems)
     )
     for shard in found.shards:
         for entry in read_all(shard):
-            if isinstance(entry, Problem):
+            if isinstance(entry, ShardProblem):
                 stats.problems[entry.code] += 1
             else:
                 _count(stats, entry)
     return stats
 
 
-def _count(stats: Stats, read: Read) -> None:
+def _count(stats: Stats, read: SoundingSample) -> None:
     stats.samples += 1
     stats.duration_s += read.duration_s or 0.0
     stats.unmeasured += read.duration_s is None

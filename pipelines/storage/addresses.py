@@ -174,7 +174,7 @@ def _address_file(uri: str) -> str:
     return f"{PRIVATE}/addresses-{uri[-16:-14]}.jsonl"
 
 
-class Places:
+class PublishedSources:
     """Where the sources of a build are, by what is published of that."""
 
     def __init__(self, store: Store, recipe: IngestRecipe) -> None:

@@ -24,7 +24,7 @@ from pipelines.errors import PipelineError
 from pipelines.storage.lock_file import (
     NAME,
     RUNS,
-    Seen,
+    LockContent,
     prevailed,
     read,
     refuses_rivals,
@@ -71,7 +71,7 @@ class Holder(Record):
 class Lock:
     """A lock that this run holds, or (in a child process of the run) that its parent holds."""
 
-    def __init__(self, store: Store, holder: Holder, seen: Seen | None) -> None:
+    def __init__(self, store: Store, holder: Holder, seen: LockContent | None) -> None:
         self.holder, self.lost = holder, False
         self._store, self._seen = store, seen  # nothing seen: the parent's lock
         self._pid, self._renewed_at_s, self._checked_at_s = os.getpid(), _clock_s(), _clock_s()
@@ -243,7 +243,7 @@ def _encoded(holder: Holder) -> bytes:
     return holder.model_dump_json(indent=1).encode() + b"\n"
 
 
-def _parsed(seen: Seen) -> Holder:
+def _parsed(seen: LockContent) -> Holder:
     """The holder; an unreadable file is one of unknown name, respected until its lease ends."""
     try:
         return Holder.model_validate_json(seen.content)

@@ -23,7 +23,7 @@ _SETTLE_S = 2.0  # in which rival writes end, on stores that cannot refuse the s
 _MEMORY: Final = threading.Lock()
 
 
-class Seen(NamedTuple):
+class LockContent(NamedTuple):
     """What stands in the lock file; `etag` is an object store's name for that content."""
 
     content: bytes
@@ -39,18 +39,18 @@ def refuses_rivals(store: Store) -> bool:
     return store.is_local or isinstance(store.fs, MemoryFileSystem) or _is_s3(store)
 
 
-def read(store: Store) -> Seen | None:
+def read(store: Store) -> LockContent | None:
     """What stands in the lock file; none where there is none."""
     try:
         # the name first: content that is newer than it makes a swap fail, never succeed wrongly
         with remote_errors(store.url):
             etag = "" if store.is_local else str(store.fs.info(store.path(NAME)).get("ETag") or "")
-        return Seen(store.read_bytes(NAME), etag)
+        return LockContent(store.read_bytes(NAME), etag)
     except FileNotFoundError:
         return None
 
 
-def swap(store: Store, old: Seen | None, new: bytes) -> Seen | None:
+def swap(store: Store, old: LockContent | None, new: bytes) -> LockContent | None:
     """Put `new` in place of `old` (none: where there is no lock); none where something else stands
     there by now.
     """
@@ -62,10 +62,10 @@ def swap(store: Store, old: Seen | None, new: bytes) -> Seen | None:
         if read(store) != old:
             return None
         store.write_bytes(NAME, new)
-        return Seen(new)
+        return LockContent(new)
 
 
-def _swap_local(store: Store, old: Seen | None, new: bytes) -> Seen | None:
+def _swap_local(store: Store, old: LockContent | None, new: bytes) -> LockContent | None:
     path, temporary = store.path(NAME), store.path(f".part-{NAME}-{uuid.uuid4().hex}")
     try:
         with machine_faults(f"writing {path}"):
@@ -75,12 +75,12 @@ def _swap_local(store: Store, old: Seen | None, new: bytes) -> Seen | None:
                 out.flush()
                 os.fsync(out.fileno())
         if old is None:
-            return Seen(new) if _linked(temporary, path, new) else None
+            return LockContent(new) if _linked(temporary, path, new) else None
         with _guarded(store):
             if read(store) != old:
                 return None
             os.replace(temporary, path)
-        return Seen(new)
+        return LockContent(new)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -119,7 +119,7 @@ def _guarded(store: Store) -> Iterator[None]:
         yield
 
 
-def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
+def _swap_remote(store: Store, old: LockContent | None, new: bytes) -> LockContent | None:
     path = store.path(NAME)
     with remote_errors(store.url):
         try:
@@ -147,10 +147,10 @@ def _swap_remote(store: Store, old: Seen | None, new: bytes) -> Seen | None:
             if standing == old and "Conflict" not in str(error.__cause__):
                 raise
             return standing if standing is not None and standing.content == new else None
-    return Seen(new, str(answer["ETag"]) if isinstance(answer, dict) else "")
+    return LockContent(new, str(answer["ETag"]) if isinstance(answer, dict) else "")
 
 
-def prevailed(store: Store, seen: Seen, *, taken_over: bool) -> Seen | None:
+def prevailed(store: Store, seen: LockContent, *, taken_over: bool) -> LockContent | None:
     """The lock as it stands once no rival can be writing; none where a rival prevailed.
 
     A store that refuses a second creation has kept all rivals out. Others let the last writer win,
@@ -174,7 +174,7 @@ def _stands(store: Store, content: bytes) -> bool:
     return standing is not None and standing.content == content
 
 
-def remove(store: Store, old: Seen) -> bool:
+def remove(store: Store, old: LockContent) -> bool:
     """Remove a lock file if what was read still stands there."""
     if store.is_local:
         with _guarded(store):
@@ -195,7 +195,7 @@ def remove(store: Store, old: Seen) -> bool:
     return True
 
 
-def _removed(store: Store, old: Seen) -> bool:
+def _removed(store: Store, old: LockContent) -> bool:
     if not _stands(store, old.content):
         return False
     store.delete(NAME)

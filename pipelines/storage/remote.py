@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import fsspec
 
-from pipelines.errors import Passing, PipelineError
+from pipelines.errors import PipelineError, TransientError
 from pipelines.extras import naming_extras
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def remote_errors(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system's library has errors of its own
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise Passing(
+        raise TransientError(
             without_query(
                 f"{url} cannot be reached or used ({what}); "
                 "check the URL, the credentials and the network"

@@ -15,7 +15,7 @@ SIGNS: Final = "*?["  # of a glob
 _MOST_NAMES: Final = 100_000  # of remote files remembered at once: about 30 MB
 
 
-class Facts(NamedTuple):
+class RemoteFacts(NamedTuple):
     """By which a changed file is noticed."""
 
     size: int
@@ -107,7 +107,7 @@ def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, Any]]:
     return (info for info in walk(fs, root, depth) if matches(info["name"]))
 
 
-def facts_of(info: Mapping[str, Any]) -> Facts:
+def facts_of(info: Mapping[str, Any]) -> RemoteFacts:
     """Facts of an entry."""
     version = (
         info.get("ETag")
@@ -116,7 +116,7 @@ def facts_of(info: Mapping[str, Any]) -> Facts:
         or info.get("created")
         or ""
     )
-    return Facts(int(info.get("size") or 0), str(version))
+    return RemoteFacts(int(info.get("size") or 0), str(version))
 
 
 class Folders:
@@ -128,7 +128,7 @@ class Folders:
     """
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, Mapping[str, Facts] | None] = OrderedDict()
+        self._held: OrderedDict[str, Mapping[str, RemoteFacts] | None] = OrderedDict()
         self._names = 0
         self._client: Any = None
 
@@ -138,7 +138,7 @@ class Folders:
         self._names = 0
         self._client = client
 
-    def facts(self, uri: str) -> Facts:
+    def facts(self, uri: str) -> RemoteFacts:
         """Size and version of a file.
 
         Raises `KeyError` or `FileNotFoundError` where there is none.
@@ -161,7 +161,7 @@ class Folders:
             self._names -= len(dropped or ()) + 1
 
 
-def _few(url: str) -> Mapping[str, Facts] | None:
+def _few(url: str) -> Mapping[str, RemoteFacts] | None:
     """The files of a remote folder; none where it has more than `_MOST_NAMES` names, empty where
     there is no folder.
     """
@@ -177,7 +177,7 @@ def _few(url: str) -> Mapping[str, Facts] | None:
     return found if len(found) <= _MOST_NAMES else None
 
 
-def _single(uri: str, client: Any) -> Facts:
+def _single(uri: str, client: Any) -> RemoteFacts:
     fs, path = located(uri, client=client)
     with remote_errors(uri):
         return facts_of(fs.info(path))

@@ -40,7 +40,7 @@ class Published(NamedTuple):
     sha256: str
 
 
-class Writer:
+class FileWriter:
     """A file being written, counted and hashed as it goes."""
 
     def __init__(self, name: str, out: IO[bytes], doing: str) -> None:
@@ -189,7 +189,7 @@ class Store:
             out.write(content)
         return out.published()
 
-    def writer(self, name: str) -> AbstractContextManager[Writer]:
+    def writer(self, name: str) -> AbstractContextManager[FileWriter]:
         """A file to write to, published when the block ends without an error. Raises `MachineFault`
         where its disk takes no more.
 
@@ -200,7 +200,7 @@ class Store:
         return self._renamed(name) if self.is_local else self._uploaded(name)
 
     @contextmanager
-    def _renamed(self, name: str) -> Iterator[Writer]:
+    def _renamed(self, name: str) -> Iterator[FileWriter]:
         path = self.path(name)
         doing = f"writing {path}"
         folder, _, last = path.rpartition("/")
@@ -210,7 +210,7 @@ class Store:
             # Closed below, without an error that would hide the first one.
             out = open(temporary, "wb")  # noqa: SIM115
         try:
-            yield Writer(name, out, doing)
+            yield FileWriter(name, out, doing)
             with machine_faults(doing):
                 out.flush()
                 os.fsync(out.fileno())
@@ -224,12 +224,12 @@ class Store:
             raise
 
     @contextmanager
-    def _uploaded(self, name: str) -> Iterator[Writer]:
+    def _uploaded(self, name: str) -> Iterator[FileWriter]:
         doing = f"writing {self.url}/{name} by way of {temporary_place()}"
         with (
             tempfile.TemporaryFile() as out
         ):  # nameless: nothing is left of it when this process is killed
-            yield Writer(name, out, doing)
+            yield FileWriter(name, out, doing)
             with machine_faults(doing):
                 out.flush()
             self._upload(out, name)

@@ -12,7 +12,7 @@ _BLOCK: Final = 512
 _HEADER_LIMIT: Final = 1 << 20
 
 
-class _Out(Protocol):
+class _TarOutput(Protocol):
     def write(self, content: bytes) -> object: ...
     def tell(self) -> int: ...
 
@@ -20,7 +20,7 @@ class _Out(Protocol):
 class TarWriter:
     """Appends files to a tar whose bytes depend on names and contents alone."""
 
-    def __init__(self, out: _Out) -> None:
+    def __init__(self, out: _TarOutput) -> None:
         self._out = out
 
     def add(self, name: str, content: bytes) -> int:

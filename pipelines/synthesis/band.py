@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from pipelines.synthesis.score import Drum, Hit, Note, Role, Span
+from pipelines.synthesis.score import ChordSpan, Drum, Hit, Role, ScoreNote
 
 
 class Backing(StrEnum):
@@ -27,7 +27,7 @@ _SNARES: Final = {
 }
 
 
-def backing(span: Span, style: Backing) -> tuple[Note, ...]:
+def backing(span: ChordSpan, style: Backing) -> tuple[ScoreNote, ...]:
     """The chord of a span in close position; the seventh is softer, as careful players do."""
     pitches = sorted(_CHORD_LOW + (pitch - _CHORD_LOW) % 12 for pitch in span.chord.pitches)
     notes = [_chord_note(span, pitch, 0.0, span.length_beats, 1.0) for pitch in pitches]
@@ -46,9 +46,11 @@ def backing(span: Span, style: Backing) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _chord_note(span: Span, pitch: int, offset: float, length: float, gain: float) -> Note:
+def _chord_note(
+    span: ChordSpan, pitch: int, offset: float, length: float, gain: float
+) -> ScoreNote:
     seventh = (pitch - span.chord.root) % 12 >= 9
-    return Note(
+    return ScoreNote(
         role=Role.CHORDS,
         beat=span.beat + offset,
         length_beats=length,
@@ -57,13 +59,13 @@ def _chord_note(span: Span, pitch: int, offset: float, length: float, gain: floa
     )
 
 
-def bass(span: Span, walking: bool) -> tuple[Note, ...]:
+def bass(span: ChordSpan, walking: bool) -> tuple[ScoreNote, ...]:
     """The chord's bass note, or in a walking bass the bass note and then the fifth or the root."""
     low = span.chord.root if span.chord.bass is None else span.chord.bass
     pitch = _BASS_LOW + (low - _BASS_LOW) % 12
     if not walking or span.length_beats < 3:
         return (
-            Note(
+            ScoreNote(
                 role=Role.BASS,
                 beat=span.beat,
                 length_beats=span.length_beats,
@@ -75,8 +77,8 @@ def bass(span: Span, walking: bool) -> tuple[Note, ...]:
     other = fifth if fifth in span.chord.pitches and low == span.chord.root else span.chord.root
     second = _BASS_LOW + (other - _BASS_LOW) % 12
     return (
-        Note(role=Role.BASS, beat=span.beat, length_beats=2, pitch=pitch, gain=0.9),
-        Note(
+        ScoreNote(role=Role.BASS, beat=span.beat, length_beats=2, pitch=pitch, gain=0.9),
+        ScoreNote(
             role=Role.BASS,
             beat=span.beat + 2,
             length_beats=span.length_beats - 2,

@@ -4,12 +4,12 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis.band import Backing, backing, bass, drums, pickup
 from pipelines.synthesis.harmony import Book, book, chords_in
 from pipelines.synthesis.melody import final_note, melody
-from pipelines.synthesis.plan import Plan, plan
-from pipelines.synthesis.score import Instrument, Note, Score, Span
+from pipelines.synthesis.plan import PiecePlan, plan
+from pipelines.synthesis.score import ChordSpan, Instrument, Score, ScoreNote
 from schemas.chord import Chord
 from schemas.record import Record
 
@@ -19,8 +19,8 @@ _BUSY_BPM: Final = 110  # faster pieces have no eighths in the chords and hats
 class _Phrase(Record):
     """Chords and melody of one letter of the form, from beat 0."""
 
-    spans: tuple[Span, ...]
-    lead: tuple[Note, ...]
+    spans: tuple[ChordSpan, ...]
+    lead: tuple[ScoreNote, ...]
 
 
 def compose(index: int, seed: int = 0) -> Score:
@@ -34,10 +34,10 @@ def compose(index: int, seed: int = 0) -> Score:
     (3, True)
     """
     chosen = plan(index, seed)
-    draws = generator(seed, chosen.name, "music")
+    draws = keyed_rng(seed, chosen.name, "music")
     phrases = _phrases(chosen, draws)
-    spans: list[Span] = []
-    notes: list[Note] = []
+    spans: list[ChordSpan] = []
+    notes: list[ScoreNote] = []
     for letter in chosen.form:
         start = sum(span.length_beats for span in spans)
         spans += _moved_spans(phrases[letter].spans, start)
@@ -52,7 +52,10 @@ def compose(index: int, seed: int = 0) -> Score:
 
 
 def _arranged(
-    chosen: Plan, spans: tuple[Span, ...], lead: list[Note], draws: np.random.Generator
+    chosen: PiecePlan,
+    spans: tuple[ChordSpan, ...],
+    lead: list[ScoreNote],
+    draws: np.random.Generator,
 ) -> Score:
     """The score: melody, with chords, bass and drums under it."""
     calm = chosen.bpm >= _BUSY_BPM
@@ -92,7 +95,7 @@ def _arranged(
     )
 
 
-def _phrases(chosen: Plan, draws: np.random.Generator) -> dict[str, _Phrase]:
+def _phrases(chosen: PiecePlan, draws: np.random.Generator) -> dict[str, _Phrase]:
     """One phrase a letter; a repeated letter is repeated music."""
     pages = book(chosen.key.mode, chosen.harmony)
     phrases: dict[str, _Phrase] = {}
@@ -107,15 +110,15 @@ def _phrases(chosen: Plan, draws: np.random.Generator) -> dict[str, _Phrase]:
 
 
 def _spans(
-    chosen: Plan, chords: tuple[Chord, ...], pages: Book, *, turns: bool
-) -> tuple[Span, ...]:
+    chosen: PiecePlan, chords: tuple[Chord, ...], pages: Book, *, turns: bool
+) -> tuple[ChordSpan, ...]:
     """One chord a bar, or a half bar.
 
     With `turns`, a last bar of 4/4 on the dominant is shared with the chord that leads to it.
     """
     length = chosen.beats_per_bar / (2 if chosen.half_bars else 1)
     spans = [
-        Span(beat=place * length, length_beats=length, chord=chord)
+        ChordSpan(beat=place * length, length_beats=length, chord=chord)
         for place, chord in enumerate(chords)
     ]
     (turn,) = chords_in(chosen.key, pages.turn)
@@ -129,21 +132,21 @@ def _spans(
     return tuple(spans)
 
 
-def _closing(chosen: Plan, start: float) -> tuple[Span, ...]:
+def _closing(chosen: PiecePlan, start: float) -> tuple[ChordSpan, ...]:
     """The last bars: the tonic, with its dominant before it if there are two."""
     chords = chords_in(chosen.key, book(chosen.key.mode, chosen.harmony).close)[
         -chosen.closing_bars :
     ]
     length = float(chosen.beats_per_bar)
     return tuple(
-        Span(beat=start + place * length, length_beats=length, chord=chord)
+        ChordSpan(beat=start + place * length, length_beats=length, chord=chord)
         for place, chord in enumerate(chords)
     )
 
 
-def _moved_spans(spans: tuple[Span, ...], beats: float) -> list[Span]:
+def _moved_spans(spans: tuple[ChordSpan, ...], beats: float) -> list[ChordSpan]:
     return [span.replaced(beat=span.beat + beats) for span in spans]
 
 
-def _moved_notes(notes: tuple[Note, ...], beats: float) -> list[Note]:
+def _moved_notes(notes: tuple[ScoreNote, ...], beats: float) -> list[ScoreNote]:
     return [note.replaced(beat=note.beat + beats) for note in notes]

@@ -7,7 +7,7 @@ from schemas.chord import Chord
 from schemas.pitch import Key, Mode
 
 
-class Harmony(StrEnum):
+class ChordRichness(StrEnum):
     """How many notes the chords have."""
 
     TRIADS = "triads"
@@ -25,28 +25,28 @@ class Book(NamedTuple):
 
 
 _BOOKS: Final = {
-    (Mode.MAJOR, Harmony.TRIADS): Book(
+    (Mode.MAJOR, ChordRichness.TRIADS): Book(
         ("C F G C", "C Am F G", "C F C G", "C F G/B C"), ("F C F G", "Am F C G"), "F", "G C"
     ),
-    (Mode.MAJOR, Harmony.SEVENTHS): Book(
+    (Mode.MAJOR, ChordRichness.SEVENTHS): Book(
         ("Cmaj7 Am7 Dm7 G7", "Cmaj7 Fmaj7 Dm7 G7", "Cmaj7 Fmaj7 G7 Cmaj7"),
         ("Fmaj7 Cmaj7 Dm7 G7", "Fmaj7 Dm7 G7 Cmaj7"),
         "Dm7",
         "G7 Cmaj7",
     ),
-    (Mode.MAJOR, Harmony.MIXED): Book(
+    (Mode.MAJOR, ChordRichness.MIXED): Book(
         ("C Am Dm7 G7", "C C/E F G7", "C F G7 C"), ("F C Dm7 G7", "Fmaj7 C F G7"), "Dm7", "G7 C"
     ),
-    (Mode.MINOR, Harmony.TRIADS): Book(
+    (Mode.MINOR, ChordRichness.TRIADS): Book(
         ("Cm Fm G Cm", "Cm Ab Fm G", "Cm G/B Cm Fm"), ("Fm Cm Ab G", "Fm Cm Fm G"), "Fm", "G Cm"
     ),
-    (Mode.MINOR, Harmony.SEVENTHS): Book(
+    (Mode.MINOR, ChordRichness.SEVENTHS): Book(
         ("Cm7 Fm7 G7 Cm7", "Cm7 Abmaj7 Dm7b5 G7", "Cm7 Fm7 Cm7 G7"),
         ("Fm7 Cm7 Abmaj7 G7", "Fm7 Cm7 Dm7b5 G7"),
         "Fm7",
         "G7 Cm7",
     ),
-    (Mode.MINOR, Harmony.MIXED): Book(
+    (Mode.MINOR, ChordRichness.MIXED): Book(
         ("Cm Ab Fm7 G7", "Cm Cm/Eb Fm G7", "Cm Fm G7 Cm"),
         ("Fm Cm Dm7b5 G7", "Fm Cm Ab G7"),
         "Fm7",
@@ -56,7 +56,7 @@ _BOOKS: Final = {
 _SCALES: Final = {Mode.MAJOR: (0, 2, 4, 5, 7, 9, 11), Mode.MINOR: (0, 2, 3, 5, 7, 8, 10)}
 
 
-def book(mode: Mode, harmony: Harmony) -> Book:
+def book(mode: Mode, harmony: ChordRichness) -> Book:
     """The phrases of a mode and kind of harmony, in C."""
     return _BOOKS[mode, harmony]
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.synthesis.harmony import scale_over
-from pipelines.synthesis.score import Note, Role, Span
+from pipelines.synthesis.score import ChordSpan, Role, ScoreNote
 from schemas.pitch import Key
 
 # Rhythms of one bar, in beats. Those of 4/4 all have a note on beat 3, where a half bar may change
@@ -25,10 +25,10 @@ _LEAP: Final = 5  # a fourth is the widest leap to a chord note
 
 
 def melody(
-    spans: tuple[Span, ...], key: Key, beats_per_bar: int, draws: np.random.Generator
-) -> tuple[Note, ...]:
+    spans: tuple[ChordSpan, ...], key: Key, beats_per_bar: int, draws: np.random.Generator
+) -> tuple[ScoreNote, ...]:
     """A phrase of melody over `spans`, whose last bar holds one note of its chord."""
-    notes: list[Note] = []
+    notes: list[ScoreNote] = []
     pitch = _nearest(72, {key.tonic})
     end = spans[-1].beat + spans[-1].length_beats
     beat = spans[0].beat
@@ -48,7 +48,7 @@ def melody(
                 else _step(span, key, pitch, draws)
             )
             notes.append(
-                Note(
+                ScoreNote(
                     role=Role.LEAD,
                     beat=beat,
                     length_beats=length,
@@ -60,9 +60,9 @@ def melody(
     return tuple(notes)
 
 
-def final_note(spans: tuple[Span, ...], key: Key) -> Note:
+def final_note(spans: tuple[ChordSpan, ...], key: Key) -> ScoreNote:
     """The tonic, held over the last chord."""
-    return Note(
+    return ScoreNote(
         role=Role.LEAD,
         beat=spans[-1].beat,
         length_beats=spans[-1].length_beats,
@@ -71,11 +71,11 @@ def final_note(spans: tuple[Span, ...], key: Key) -> Note:
     )
 
 
-def _chord_at(spans: tuple[Span, ...], beat: float) -> Span:
+def _chord_at(spans: tuple[ChordSpan, ...], beat: float) -> ChordSpan:
     return next(span for span in reversed(spans) if span.beat <= beat)
 
 
-def _chord_note(span: Span, near: int, draws: np.random.Generator) -> int:
+def _chord_note(span: ChordSpan, near: int, draws: np.random.Generator) -> int:
     """A note of the chord's triad within a fourth of the last note."""
     triad = {(span.chord.root + step) % 12 for step in (0, 3, 4, 6, 7)} & span.chord.pitches
     within = [
@@ -86,7 +86,7 @@ def _chord_note(span: Span, near: int, draws: np.random.Generator) -> int:
     return within[int(draws.integers(len(within)))]
 
 
-def _step(span: Span, key: Key, near: int, draws: np.random.Generator) -> int:
+def _step(span: ChordSpan, key: Key, near: int, draws: np.random.Generator) -> int:
     """The next note of the scale above or below."""
     scale = scale_over(key, span.chord)
     above = next(pitch for pitch in range(near + 1, near + 5) if pitch % 12 in scale)

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
-from pipelines.synthesis.harmony import Harmony
+from pipelines.synthesis.harmony import ChordRichness
 from pipelines.synthesis.score import Instrument
 from schemas.pitch import Key, Mode
 from schemas.record import Record
@@ -36,7 +36,7 @@ class Start(IntEnum):
     PICKUP = 2
 
 
-class Plan(Record):
+class PiecePlan(Record):
     """The choices of one piece.
 
     A phrase holds four chords in four bars, or in two (`half_bars`) where bars are long.
@@ -45,7 +45,7 @@ class Plan(Record):
     name: str
     beats_per_bar: int
     key: Key
-    harmony: Harmony
+    harmony: ChordRichness
     bpm: int
     form: str  # one letter a phrase; equal letters are the same music
     half_bars: bool
@@ -77,7 +77,7 @@ class Plan(Record):
         return float(np.ceil(end_s * 10) / 10)
 
 
-def plan(index: int, seed: int) -> Plan:
+def plan(index: int, seed: int) -> PiecePlan:
     """Choices of piece `index`: meter, mode and harmony by its place in its block, tempo and tonic
     by its place and a draw.
     """
@@ -85,8 +85,8 @@ def plan(index: int, seed: int) -> Plan:
         raise PipelineError(f"piece {index} does not exist: pieces count from 0")
     block, place = divmod(index, BLOCK)
     name = f"piece-{index:03d}"
-    draws = generator(seed, name, "plan")
-    turns = generator(seed, f"block-{block}", "plan").integers(BLOCK, size=3)
+    draws = keyed_rng(seed, name, "plan")
+    turns = keyed_rng(seed, f"block-{block}", "plan").integers(BLOCK, size=3)
     beats_per_bar = (4, 3)[place % 2]
     # 5 and 7 share no factor with 12: every tempo band and every tonic comes once in a block.
     band = (place * 5 + int(turns[0])) % BLOCK
@@ -98,11 +98,11 @@ def plan(index: int, seed: int) -> Plan:
     phrases, closing_bars, half_bars = _form(beats_per_bar * 60.0 / bpm, beats_per_bar, draws)
     start = Start(int(draws.integers(len(Start))))
     lead, backing = _PLAYERS[(place + int(turns[2])) % len(_PLAYERS)]
-    return Plan(
+    return PiecePlan(
         name=name,
         beats_per_bar=beats_per_bar,
         key=Key(tonic=tonic, mode=(Mode.MAJOR, Mode.MINOR)[place // 2 % 2]),
-        harmony=(Harmony.TRIADS, Harmony.SEVENTHS, Harmony.MIXED)[place // 4],
+        harmony=(ChordRichness.TRIADS, ChordRichness.SEVENTHS, ChordRichness.MIXED)[place // 4],
         bpm=bpm,
         form=_FORMS[phrases],
         half_bars=half_bars,

@@ -7,14 +7,14 @@ from pipelines.build.job import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS
 from pipelines.labels.agreement import agreement
 from pipelines.labels.transform import clip_labels, excerpt
-from schemas.agreement import Agreement
+from schemas.agreement import LabelAgreement
 from schemas.corpus import Clip
 from schemas.labels import Labels
 
 
-def recovered(jobs: Sequence[Job]) -> list[Agreement]:
+def recovered(jobs: Sequence[Job]) -> list[LabelAgreement]:
     """Agreement of every clip's extracted labels with its piece's truth, cut to the clip."""
-    rows: list[Agreement] = []
+    rows: list[LabelAgreement] = []
     for job in jobs:
         labels = {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
         rows += [

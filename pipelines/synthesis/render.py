@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis import voices
-from pipelines.synthesis.score import Drum, Instrument, Note, Role, Score
+from pipelines.synthesis.score import Drum, Instrument, Role, Score, ScoreNote
 
 _PEAK: Final = 0.8
 _PLAYERS: Final[dict[Instrument, Callable[[int, float, int], voices.Wave]]] = {
@@ -46,7 +46,7 @@ def render(score: Score, rate_hz: int = 44100) -> NDArray[np.float32]:
     return np.asarray(mix * (_PEAK / peak if peak else 0.0), dtype=np.float32)
 
 
-def _played(score: Score, note: Note, rate_hz: int) -> voices.Wave:
+def _played(score: Score, note: ScoreNote, rate_hz: int) -> voices.Wave:
     """A note by the instrument that has its role."""
     length_s = note.length_beats * 60.0 / score.bpm
     if note.role is Role.BASS:
@@ -69,7 +69,7 @@ def _add(mix: voices.Wave, start_s: float, wave: voices.Wave, rate_hz: int) -> N
 def _room(dry: voices.Wave, rate_hz: int) -> voices.Wave:
     """Echoes of a small room: noise that falls by 60 dB in 0.4 s, from 20 ms after each sound."""
     size = round(0.4 * rate_hz)
-    noise = generator(0, f"{rate_hz}", "room").standard_normal(size)
+    noise = keyed_rng(0, f"{rate_hz}", "room").standard_normal(size)
     echoes = noise * 0.001 ** (np.arange(size) / size)
     echoes = np.concatenate(
         (np.zeros(round(0.02 * rate_hz)), 0.15 * echoes / np.linalg.norm(echoes))

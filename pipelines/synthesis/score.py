@@ -55,7 +55,7 @@ class Drum(StrEnum):
     HAT = "hat"
 
 
-class Note(Record):
+class ScoreNote(Record):
     """A pitched note; `pitch` is a MIDI number (60 is middle C), `gain` a factor of amplitude."""
 
     role: Role
@@ -73,7 +73,7 @@ class Hit(Record):
     gain: float = Field(gt=0, le=1)
 
 
-class Span(Record):
+class ChordSpan(Record):
     """A chord from `beat` on, for `length_beats`."""
 
     beat: float
@@ -99,8 +99,8 @@ class Score(Record):
     duration_s: Seconds
     lead: Instrument
     backing: Instrument
-    spans: tuple[Span, ...]
-    notes: tuple[Note, ...]
+    spans: tuple[ChordSpan, ...]
+    notes: tuple[ScoreNote, ...]
     hits: tuple[Hit, ...]
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Final
 
 import soundfile as sf
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.plan import BLOCK
@@ -109,7 +109,7 @@ def described(score: Score, index: int, seed: int) -> ManifestRow:
     >>> described(compose(0), 0, 0).split
     <Split.TRAIN: 'train'>
     """
-    draws = generator(seed, score.name, "words")
+    draws = keyed_rng(seed, score.name, "words")
     mood = _MOODS[score.key.mode][int(draws.integers(6))]
     second = _MOODS[score.key.mode][int(draws.integers(6))]
     band = (

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis.score import Drum
 
 Wave = NDArray[np.float64]
@@ -59,7 +59,7 @@ def drum(kind: Drum, rate_hz: int) -> Wave:
         np.arange(round({Drum.KICK: 0.25, Drum.SNARE: 0.2, Drum.HAT: 0.08}[kind] * rate_hz))
         / rate_hz
     )
-    noise = generator(0, kind, "noise").uniform(-1, 1, time_s.size)
+    noise = keyed_rng(0, kind, "noise").uniform(-1, 1, time_s.size)
     fall = 1 - time_s / time_s[-1]  # down to exactly nothing at the end
     if kind is Drum.KICK:
         # the integral of 45 + 105 exp(-t / 30 ms) Hz
@@ -116,7 +116,7 @@ def _burst(pitch: int, size: int, rate_hz: int) -> Wave:
     """One period of noise with the spectrum of a pluck; white noise would leave some strings
     without a fundamental.
     """
-    turns = generator(0, f"{pitch}-{rate_hz}", "pluck").uniform(0, 2 * np.pi, size // 2 + 1)
+    turns = keyed_rng(0, f"{pitch}-{rate_hz}", "pluck").uniform(0, 2 * np.pi, size // 2 + 1)
     harmonics = np.arange(size // 2 + 1)
     # a plucked string's overtones fall like 1/n
     levels = np.where(harmonics > 0, 1 / np.maximum(harmonics, 1), 0.0)

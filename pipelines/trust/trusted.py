@@ -28,7 +28,7 @@ from pipelines.embedders import EMBEDDERS
 from pipelines.errors import PipelineError
 from pipelines.plug_ins import Door
 from pipelines.pretrained.hub import pinned
-from schemas.recipe import LlmRecipe, Recipe, Writer
+from schemas.recipe import LlmRecipe, Paraphraser, Recipe
 
 # names that hold for every output, one a line; for machines that are set up by others
 VARIABLE: Final = "OBBLIGATO_TRUST"
@@ -72,7 +72,7 @@ def wanted(recipe: Recipe) -> tuple[str, ...]:
         embedder,
         f"label.python={label.python}" if label.python else "",
     ]
-    if recipe.caption.paraphraser is Writer.OPENAI:
+    if recipe.caption.paraphraser is Paraphraser.OPENAI:
         found += [
             "caption.paraphraser=openai",
             f"llm.base_url={recipe.llm.base_url}" if recipe.llm.base_url else "",

@@ -11,7 +11,7 @@ from pipelines.errors import PipelineError
 from pipelines.llm.answers import Answers
 from pipelines.llm.asking import Unanswered
 from pipelines.llm.money import USD, cost, most, price_of
-from pipelines.llm.request import Answer, Request, request_of
+from pipelines.llm.request import Answer, LlmRequest, request_of
 from pipelines.llm.session import Session, hold
 from pipelines.vocabularies.tables import Track
 from schemas.recipe import LlmRecipe
@@ -50,7 +50,7 @@ _SPARE_TOKENS: Final = 64
 _LONGEST_NAME: Final = 300  # characters
 
 
-class Told(NamedTuple):
+class ModelTexts(NamedTuple):
     """A track's texts of one form and who wrote them, or the code of the last failure."""
 
     track: int  # its place among those that were asked about
@@ -60,7 +60,7 @@ class Told(NamedTuple):
     failure: str = ""
 
 
-def question(track: Track, form: Form, count: int, llm: LlmRecipe) -> Request:
+def question(track: Track, form: Form, count: int, llm: LlmRecipe) -> LlmRequest:
     """The request for `count` texts about a track.
 
     >>> json.loads(question(Track("Air", "", ""), Form.SHORT, 5, LlmRecipe()).user)
@@ -77,7 +77,7 @@ def question(track: Track, form: Form, count: int, llm: LlmRecipe) -> Request:
 
 def ask_about(
     tracks: Sequence[Track], counts: dict[Form, int], llm: LlmRecipe, answers: Answers
-) -> tuple[list[Told], dict[str, Any]]:
+) -> tuple[list[ModelTexts], dict[str, Any]]:
     """Texts about each track, so many of each form, in order; and the calls and dollars it took.
 
     Raises `PipelineError` where asking must end, or would cost money that nobody allowed; what was
@@ -89,14 +89,14 @@ def ask_about(
         for form in Form
     ]
     _check_budget([(form, request) for _, form, request in asked], counts, llm, answers)
-    found: dict[tuple[int, Form], Told] = {}
+    found: dict[tuple[int, Form], ModelTexts] = {}
 
-    async def one(session: Session, place: int, form: Form, request: Request) -> None:
+    async def one(session: Session, place: int, form: Form, request: LlmRequest) -> None:
         try:
             answer: Answer = await session.ask(request)
-            found[place, form] = Told(place, form, answer.texts[: counts[form]], llm.model)
+            found[place, form] = ModelTexts(place, form, answer.texts[: counts[form]], llm.model)
         except Unanswered as error:
-            found[place, form] = Told(place, form, (), "", error.code)
+            found[place, form] = ModelTexts(place, form, (), "", error.code)
         finally:
             session.window.release()
 
@@ -110,7 +110,10 @@ def ask_about(
 
 
 def _check_budget(
-    asked: Iterable[tuple[Form, Request]], counts: dict[Form, int], llm: LlmRecipe, answers: Answers
+    asked: Iterable[tuple[Form, LlmRequest]],
+    counts: dict[Form, int],
+    llm: LlmRecipe,
+    answers: Answers,
 ) -> None:
     """Refuse to ask a model for money where the budget is nothing, and say what it would take."""
     price = price_of(llm)

@@ -26,7 +26,7 @@ TAGS: Final = 10  # asked for per track: a clip of MusicCaps has 10.7 on average
 _LINES: Final = (".jsonl", ".ndjson")
 
 
-class Origin(NamedTuple):
+class TextOrigin(NamedTuple):
     """What is said of all texts of a run: source ("" for each table's own name), and licence where
     a row states none.
     """
@@ -58,7 +58,7 @@ class _Gathering:
         self.unused: Counter[str] = Counter()
 
     def add(
-        self, raw: str, form: Form, names: frozenset[str], origin: Origin, writer: str = ""
+        self, raw: str, form: Form, names: frozenset[str], origin: TextOrigin, writer: str = ""
     ) -> None:
         """Take a text, or count why not."""
         self._texts[form] += 1
@@ -104,7 +104,7 @@ def gather(
     titles: Sequence[str],
     *,
     columns: Mapping[str, str],
-    origin: Origin,
+    origin: TextOrigin,
     per_track: int,
     keep_facts: bool,
     llm: LlmRecipe,
@@ -142,7 +142,7 @@ def gather(
 
 
 def _take_captions(
-    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: TextOrigin
 ) -> None:
     any_text = False
     for row, placed in _rows(gathering, table, columns, origin):
@@ -160,9 +160,9 @@ def _take_captions(
 
 
 def _tracks(
-    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
-) -> list[tuple[Track, Origin]]:
-    out: list[tuple[Track, Origin]] = []
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: TextOrigin
+) -> list[tuple[Track, TextOrigin]]:
+    out: list[tuple[Track, TextOrigin]] = []
     for row, placed in _rows(gathering, table, columns, origin):
         if any(row.track):
             out.append((row.track, placed))
@@ -174,8 +174,8 @@ def _tracks(
 
 
 def _rows(
-    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: Origin
-) -> Iterable[tuple[Row, Origin]]:
+    gathering: _Gathering, table: str, columns: Mapping[str, str], origin: TextOrigin
+) -> Iterable[tuple[Row, TextOrigin]]:
     """Rows that can be read, each with its own origin; the others are counted."""
     source = origin.source or os.path.splitext(os.path.basename(table))[0]
     for row in rows_of(table, columns):
@@ -183,7 +183,7 @@ def _rows(
         if isinstance(row, DeadInput):
             gathering.unused[row.code] += 1
         else:
-            yield row, Origin(source, row.licence or origin.licence)
+            yield row, TextOrigin(source, row.licence or origin.licence)
 
 
 def _told(names: Sequence[str], columns: Mapping[str, str]) -> str:

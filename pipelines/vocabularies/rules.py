@@ -60,7 +60,7 @@ _STOP_WORD: Final = re.compile(
 )
 
 
-class Fault(StrEnum):
+class TextFault(StrEnum):
     """Why a text is dropped."""
 
     MARKUP = "markup"  # links, code, lists, or a model speaking of itself
@@ -109,7 +109,7 @@ def name_words(names: Iterable[str]) -> frozenset[str]:
 
 def fault(
     raw: str, text: str, form: Form, names: frozenset[str], *, keep_facts: bool
-) -> Fault | None:
+) -> TextFault | None:
     """What is wrong with a text (`raw` before it was cleaned), or nothing.
 
     `names` are words that it must not have.
@@ -121,17 +121,17 @@ def fault(
     <Fault.FACTS: 'facts'>
     """
     if len(text) > _MOST_CHARS[form] or len(raw) > _LONGEST_LINE:
-        return Fault.TOO_LONG
+        return TextFault.TOO_LONG
     if is_markup(raw):
-        return Fault.MARKUP
+        return TextFault.MARKUP
     if names and not names.isdisjoint(_LETTERS.findall(text.casefold())):
-        return Fault.NAMES
+        return TextFault.NAMES
     words = len(_WORD.findall(text))
     if words < _LEAST_WORDS[form]:
-        return Fault.TOO_SHORT
+        return TextFault.TOO_SHORT
     if words > _MOST_WORDS[form]:
-        return Fault.TOO_LONG
-    return Fault.FACTS if not keep_facts and _states_what_is_measured(text, form) else None
+        return TextFault.TOO_LONG
+    return TextFault.FACTS if not keep_facts and _states_what_is_measured(text, form) else None
 
 
 def sameness(text: str) -> str:

@@ -28,9 +28,9 @@ from schemas.recipe import (
     EncodeRecipe,
     IngestRecipe,
     LlmRecipe,
+    Paraphraser,
     Price,
     Recipe,
-    Writer,
 )
 from tests.support.running import obbligato
 from tests.support.small_build import Built
@@ -78,7 +78,7 @@ def test_a_trust_a_name_with_a_line_break_is_one_name(
 def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_there(
     spent: LlmRecipe, wants: str, tmp_path: Path
 ) -> None:
-    asks = CaptionRecipe(paraphraser=Writer.OPENAI)
+    asks = CaptionRecipe(paraphraser=Paraphraser.OPENAI)
     trust_recipe(str(tmp_path), Recipe(caption=asks, llm=LlmRecipe(budget_usd=2)))
     left = set(wanted(Recipe(caption=asks, llm=spent))) - trusted.trusted(str(tmp_path))
     assert [name[: len(wants)] for name in left] == [wants]

@@ -13,7 +13,7 @@ from pipelines.errors import DeadInput
 from pipelines.inputs.listing import list_inputs
 from pipelines.reports.plan import plan_build
 from pipelines.shards.audio import Depth, listened
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.shards.read import Entry, read_shard
 from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.storage.store import Store
@@ -62,7 +62,7 @@ def test_b5_a_header_that_claims_gigabytes_is_not_believed(tmp_path: Path) -> No
     assert [
         found.code
         for found in read_shard(find_shards(str(tmp_path / "pax.tar")).shards[0])
-        if isinstance(found, Problem)
+        if isinstance(found, ShardProblem)
     ] == [
         "damaged_shard",
     ]
@@ -146,7 +146,7 @@ def test_b13_a_build_and_the_shard_tools_refuse_the_same_json(
     problems = [
         found
         for found in read_shard(find_shards(str(tmp_path / "s.tar")).shards[0])
-        if isinstance(found, Problem)
+        if isinstance(found, ShardProblem)
     ]
     assert [(found.key, found.code) for found in problems] == [("a", "bad_json")]
 

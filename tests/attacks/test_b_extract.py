@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.shards.extract import extract, safe_name
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from tests.pipelines.shards.shard_samples import foreign
 
 KEYS = (
@@ -45,7 +45,7 @@ def test_b2_members_of_a_renamed_sample_keep_one_stem(tmp_path: Path) -> None:
     names = [
         found
         for found in extract(find_shards(str(path)), str(tmp_path / "out"), ())
-        if not isinstance(found, Problem)
+        if not isinstance(found, ShardProblem)
     ]
     stems = {name.partition(".")[0] for name in names}
     assert sorted(names) == sorted(

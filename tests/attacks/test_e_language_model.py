@@ -22,13 +22,13 @@ from pipelines.llm.answers import Answers
 from pipelines.llm.asking import Unanswered
 from pipelines.llm.money import USD, cost, most, price_of
 from pipelines.llm.openai_server import Server
-from pipelines.llm.request import Failed, Request, request_of
+from pipelines.llm.request import Failed, LlmRequest, request_of
 from pipelines.llm.session import Session, hold
 from pipelines.paraphrasing.by_model import paraphrase_together
 from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.counts import Reason
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.attacks.hostile_model import (
@@ -64,7 +64,7 @@ class Told(NamedTuple):
     spent: int
 
 
-def wanted(llm: LlmRecipe, count: int) -> list[Request]:
+def wanted(llm: LlmRecipe, count: int) -> list[LlmRequest]:
     user = '{{"caption": "A flute plays tune {}.", "count": 1}}'
     return [
         request_of(llm, "Reword.", user.format(number), "paraphrases", 200)
@@ -80,7 +80,7 @@ def asked(out: Path, url: str, count: int = 3, **llm: object) -> Told:
     requests = wanted(recipe, count)
     found: dict[str, str] = {}
 
-    async def one(session: Session, request: Request) -> None:
+    async def one(session: Session, request: LlmRequest) -> None:
         try:
             found[request.hash] = (await session.ask(request)).texts[0]
         except Unanswered as error:
@@ -284,7 +284,7 @@ def test_e_what_a_server_calls_itself_reaches_no_sample(tmp_path: Path) -> None:
             str(tmp_path), by_model(server.url), ["A flute plays.", "A drum plays."], buckets=1
         )
         paraphrase_together(STAGE, [job])
-    rows = job.store.read_records(f"paraphrases/{job.bucket}.parquet", Captioned)
+    rows = job.store.read_records(f"paraphrases/{job.bucket}.parquet", SampleCaptions)
     assert [[caption.writer for caption in row.captions] for row in rows] == [
         ["gpt-4o-mini"] * 2
     ] * 2

@@ -19,7 +19,7 @@ from schemas.corpus import LedgerRow, Outcome, Unit
 from tests.support.model_facts import OURS, facts
 from tests.support.running import obbligato
 from tests.support.written_plan import write_plan
-from training.evaluation.report import Counts, Problem, Report, SpaceFigures
+from training.evaluation.report import Counts, EvaluationReport, SpaceFigures, UnscoredClip
 
 ROOT = Path(__file__).parents[2]
 CLEAR, TITLE, TURNED, C1, TAG = (
@@ -195,7 +195,7 @@ def test_f_a_ledger_on_a_terminal_is_text(ledger: str) -> None:
 def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     counts = Counts(given=1, scored=0, dead=1, skipped=0, without_prompt=0, swaps=0)
     print_report(
-        Report(
+        EvaluationReport(
             system="theirs",
             seed=0,
             counts=counts,
@@ -203,7 +203,7 @@ def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFix
             published=(),
             space=SpaceFigures(embedder="clap", version="1", licence="CC0-1.0"),
             clips=(),
-            problems=(Problem(name=f"{HOSTILE}[red]", reason="is no\naudio"),),
+            problems=(UnscoredClip(name=f"{HOSTILE}[red]", reason="is no\naudio"),),
             tools={},
         )
     )

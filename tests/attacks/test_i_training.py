@@ -32,7 +32,7 @@ from tests.training.data.shards import BANDS, CHANNELS, FRAMES, latent, told
 from tests.training.runs import corpus, edited, recipe
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
-from training.generation.generate import Player
+from training.generation.generate import Generator
 from training.run import checkpoints
 from training.run.loop import train
 
@@ -246,7 +246,7 @@ def test_i4_a_model_plays_from_the_checkpoint_before_a_damaged_one(
 ) -> None:
     shutil.copytree(whole / "run", tmp_path / "run")
     cut(tmp_path / "run" / checkpoints.folder_of(9) / "ema.safetensors")
-    assert Player.of(str(tmp_path / "run")).name.endswith("step-00000006")
+    assert Generator.of(str(tmp_path / "run")).name.endswith("step-00000006")
     assert (
         "step-00000009 is damaged and not used: ema.safetensors is not what was written"
         in caplog.text
@@ -411,7 +411,7 @@ def test_i6_an_absurd_recipe_of_a_model_is_refused_before_memory_is_taken(
     (model / "recipe.json").write_text(json.dumps(stated))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(TrainingError) as caught:
-        Player.of(str(model))
+        Generator.of(str(model))
     assert "\n" not in str(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10  # KiB
 
@@ -434,7 +434,7 @@ def test_i6_absurd_statistics_of_a_model_are_refused(
     stated["statistics"] |= statistics
     (model / "corpus.json").write_text(json.dumps(stated))
     with pytest.raises(TrainingError, match=r"corpus\.json is not of a model"):
-        Player.of(str(model))
+        Generator.of(str(model))
 
 
 class Evil:
@@ -550,10 +550,10 @@ def test_a6_a_model_does_not_name_the_module_that_plays_it(
     monkeypatch.syspath_prepend(str(tmp_path))
     edited(sorted((model / "checkpoints").iterdir())[-1], "recipe.json", '"mel"', '"evilpkg.codec"')
     with pytest.raises(NotTrusted, match=r"wants codec\.name=evilpkg\.codec"):
-        Player.of(str(model))
+        Generator.of(str(model))
     assert not mark.exists()
     trust(str(model), ["codec.name=evilpkg.codec"])
-    assert Player.of(str(model)).recipe.codec.name == "evilpkg.codec"
+    assert Generator.of(str(model)).recipe.codec.name == "evilpkg.codec"
     assert mark.exists()
 
 
@@ -576,7 +576,7 @@ def test_a6_nor_whose_weights_are_fetched_for_it(
     shutil.copytree(whole / "run", model)
     edited(sorted((model / "checkpoints").iterdir())[-1], file, old, new)
     with pytest.raises(NotTrusted, match=wanted):
-        Player.of(str(model))
+        Generator.of(str(model))
 
 
 @pytest.mark.parametrize("name", ["state.json", "recipe.json"])

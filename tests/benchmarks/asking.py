@@ -46,7 +46,7 @@ from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
 from schemas.caption import Caption
 from schemas.fact import FactKind
-from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe, Writer
+from schemas.recipe import CaptionRecipe, LlmRecipe, Paraphraser, Recipe
 from tests.support.captioned_build import captioned_build
 from tests.support.llm_server import KEY, Running, llm_server
 
@@ -70,7 +70,7 @@ CONCURRENCY = 4
 def recipe(**llm: Any) -> Recipe:
     """Every sample with a control caption, and the model's settings."""
     return Recipe(
-        caption=CaptionRecipe(paraphraser=Writer.OPENAI, sentences=(0, 0.4, 0.3, 0.2, 0.1)),
+        caption=CaptionRecipe(paraphraser=Paraphraser.OPENAI, sentences=(0, 0.4, 0.3, 0.2, 0.1)),
         llm=LlmRecipe(**llm),
     )
 

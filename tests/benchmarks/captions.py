@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.captioning.compose import Captioned, compose_captions
+from pipelines.captioning.compose import ComposedCaptions, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.captioning.paraphrase import captioned, paraphrased
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.labels.transform import sped_up, transposed
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change, Source
@@ -129,13 +129,13 @@ def checked(
     for place, (row, truth, metadata) in enumerate(zip(rows, truths, given, strict=True)):
         for change in CHANGES if place < varied else CHANGES[:1]:
             key = f"{row['ytid']}-{change.variant}"
-            made: Captioned = compose_captions(
+            made: ComposedCaptions = compose_captions(
                 (row["caption"],), changed(truth, change), change, RECIPE, 0, key, metadata
             )
             sources = [caption for caption in made.captions if caption.kind is CaptionKind.SOURCE]
             texts = [caption for caption in made.captions if caption.kind is not CaptionKind.SOURCE]
             if texts and texts[-1].kind is CaptionKind.CONTROL:
-                offered = paraphrased(texts[-1], 1, generator(0, key, "paraphrase"))
+                offered = paraphrased(texts[-1], 1, keyed_rng(0, key, "paraphrase"))
                 texts += [
                     captioned(text, CaptionKind.PARAPHRASE, texts[-1].facts) for text in offered
                 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.captioning.metadata import Metadata
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.corpus import Change
 from schemas.fact import Fact, FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
@@ -63,7 +63,7 @@ class Drawn:
 
 def drawn(name: str, metadata: Metadata) -> Drawn:
     """Random truth that depends on the name alone."""
-    rng = generator(0, name, "benchmark")
+    rng = keyed_rng(0, name, "benchmark")
     several = [
         (int(rng.integers(12)), str(rng.choice(QUALITIES)), str(rng.choice(["", "", "", "/5"])))
         for _ in range(8)

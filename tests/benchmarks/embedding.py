@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from pipelines.audio.decode import header
-from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
+from pipelines.embedders.child import EmbeddedClip, SourceExcerpt, embed_excerpts
 from pipelines.embedders.clap import Clap
 from pipelines.engine.child_process import Death
 from schemas.label_recipe import LabelRecipe
@@ -28,7 +28,7 @@ from tests.support.tiny_clap import save_clap
 CLIP_S = 10.0
 
 
-def excerpts(folder: Path, number: int) -> list[Excerpt]:
+def excerpts(folder: Path, number: int) -> list[SourceExcerpt]:
     """The first clips of ten seconds of the folder's files, again from the first where there are
     too few.
     """
@@ -37,7 +37,9 @@ def excerpts(folder: Path, number: int) -> list[Excerpt]:
         path for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".mp3", ".ogg")
     ):
         starts = np.arange(0, header(str(path)).duration_s - CLIP_S + 0.001, CLIP_S)
-        found += [Excerpt(str(path), float(start), float(start) + CLIP_S, None) for start in starts]
+        found += [
+            SourceExcerpt(str(path), float(start), float(start) + CLIP_S, None) for start in starts
+        ]
     return [found[place % len(found)] for place in range(number)]
 
 
@@ -95,10 +97,10 @@ def main() -> None:
         model = Clap(Path(recipe.model), recipe.device, recipe.batch)
         rounds = max(1, arguments.clips // arguments.batch)
         before = bare(model, arguments.batch, rounds, arguments.device)
-        made: list[Embedded | Death] = []
+        made: list[EmbeddedClip | Death] = []
         found = timed(lambda: made.extend(embed_excerpts(given, recipe)), len(given))
         after = bare(model, arguments.batch, rounds, arguments.device)
-    assert all(isinstance(one, Embedded) for one in made)
+    assert all(isinstance(one, EmbeddedClip) for one in made)
     mean = Seconds(*np.mean([before, after], axis=0).tolist())
     print("| | clips/s | CPU s a clip |\n|---|---:|---:|")
     for name, one in (

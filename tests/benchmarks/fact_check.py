@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.facts import mentions, parse_facts
-from pipelines.captioning.judging import Fault, faults
+from pipelines.captioning.judging import CaptionFault, faults
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text, split_sentences
 from schemas.caption import Caption, CaptionKind
@@ -203,7 +203,7 @@ def judged(cases: list[Case], listing: bool) -> str:
     """How many of each kind come out as they should."""
     counts: dict[tuple[bool, str], Counter[str]] = defaultdict(Counter)
     for case in cases:
-        found: tuple[Fault, ...] = faults(case.text, case.source, case.labels)
+        found: tuple[CaptionFault, ...] = faults(case.text, case.source, case.labels)
         is_as_wanted = case.right is not bool(found)
         counts[not case.right, case.kind][str(is_as_wanted)] += 1
         if listing and not is_as_wanted:

@@ -42,7 +42,7 @@ from pipelines.llm.answers import damaged_lines
 from pipelines.reports.damage import damages
 from pipelines.reports.versions import read_version
 from pipelines.shards.check import check
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.storage.store import Store
 from pipelines.trust import trusted
 from schemas.recipe import Recipe
@@ -101,7 +101,7 @@ def _refused(made: Everything, flip: Flip) -> bool:
     elif folder == "versions":
         read_version(store, name)
     elif flip.file == "dataset.json" or (folder == "shards" and not name.endswith(MARKER)):
-        return any(isinstance(found, Problem) for found in check(find_shards(str(made.out))))
+        return any(isinstance(found, ShardProblem) for found in check(find_shards(str(made.out))))
     elif folder == "answers":
         return any(damaged_lines(store))
     elif flip.witness.startswith("ledger/inputs") or flip.kind == "ledger":

@@ -29,14 +29,14 @@ from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.audio.decode import read_window, resampled
 from pipelines.audio.spectra import EAR_HZ
-from pipelines.embedders import Sound, bridge, minilm, unit
-from pipelines.engine.seeding import generator
+from pipelines.embedders import ClipSound, bridge, minilm, unit
+from pipelines.engine.seeding import keyed_rng
 from pipelines.search.draw import drawn
 from pipelines.search.lsh import Hashing, near_pairs, signatures
 from pipelines.shards.label_statistics import entropy_bits, gini
 from pipelines.storage.store import Store
 from schemas.label_recipe import LabelRecipe, NearRecipe
-from schemas.pseudo_label import Candidate, Frequency, Labelled, Matched
+from schemas.pseudo_label import CandidateText, Frequency, Labelled, Matched
 from schemas.recipe import AnnotateRecipe
 from schemas.vocabulary import Form
 
@@ -62,7 +62,7 @@ def bridge_finds_captions(folder: Path) -> None:
         [resampled(one.wave, one.rate_hz, RATE_HZ) for one in heard], AnnotateRecipe(batch=64)
     )
     sounds = [
-        Sound(resampled(one.wave, one.rate_hz, EAR_HZ), found)
+        ClipSound(resampled(one.wave, one.rate_hz, EAR_HZ), found)
         for one, found in zip(heard, labels, strict=True)
     ]
     embedder = bridge.load(LabelRecipe())
@@ -130,13 +130,13 @@ def spread_of(build: Path) -> None:
 
 def _choices(
     clips: dict[int, int], number: int
-) -> dict[str, Callable[[str, list[Candidate]], Sequence[Candidate]]]:
+) -> dict[str, Callable[[str, list[CandidateText]], Sequence[CandidateText]]]:
     even = dict.fromkeys(clips, 1)
     return {
         "the nearest": lambda _, found: found[:number],
-        "drawn evenly": lambda key, found: drawn(found, even, number, generator(0, key, "even")),
+        "drawn evenly": lambda key, found: drawn(found, even, number, keyed_rng(0, key, "even")),
         "drawn by 1 / frequency": lambda key, found: drawn(
-            found, clips, number, generator(0, key, "label")
+            found, clips, number, keyed_rng(0, key, "label")
         ),
     }
 

@@ -21,7 +21,7 @@ from pipelines.stages.inputs import probe as ingest
 from pipelines.storage.arrow import read_table, table_of
 from pipelines.storage.store import arrow_schema, parquet_bytes
 from schemas.agreement import Relabelled
-from schemas.corpus import Candidate, Clip, CutInput, LedgerRow, Probed
+from schemas.corpus import CandidateClip, Clip, CutInput, LedgerRow, Probed
 from schemas.identity import stable_hash
 from schemas.labels import (
     Annotation,
@@ -161,7 +161,7 @@ def _cut_fast(job: Job) -> Done:
     )
     files = [
         job.store.write_bytes(
-            f"cut/{job.bucket}.parquet", parquet_bytes(found.cast(arrow_schema(Candidate)))
+            f"cut/{job.bucket}.parquet", parquet_bytes(found.cast(arrow_schema(CandidateClip)))
         ),
         job.store.write_bytes(
             f"cut/{job.bucket}.inputs.parquet", parquet_bytes(inputs.cast(arrow_schema(CutInput)))

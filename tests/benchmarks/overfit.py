@@ -30,7 +30,7 @@ from training.data.prompts import TOLD_ALL
 from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
 from training.evaluation.condition_ablation import ablate_conditions
-from training.generation.generate import Player, Score
+from training.generation.generate import GenerationRequest, Generator
 from training.run.loop import train
 from training.run.presets import ready_recipe
 from training.run.recipe import DataRecipe, OptimRecipe, TrainRecipe
@@ -131,7 +131,7 @@ def main() -> None:
         str(asked.out / "run"),
         lambda line: print(line, flush=True),
     )
-    player = Player.of(str(asked.out / "run"))
+    player = Generator.of(str(asked.out / "run"))
     torch.manual_seed(0)
     fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
     first, last = (
@@ -144,7 +144,7 @@ def main() -> None:
     )
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
     scores = [
-        Score(sample.key, text, cut(sample.labels, SECONDS))
+        GenerationRequest(sample.key, text, cut(sample.labels, SECONDS))
         for sample, text in zip(samples, prompts, strict=True)
     ]
     played, apart = player.play(scores), ~np.eye(len(samples), dtype=bool)

@@ -7,8 +7,8 @@ SHARDS are those that the predictors learned from; songs of `--held-out` shards 
 such as a demo of another seed. Their validation split decided when to stop, and how far to trust
 the text: test is the split to quote. Originals alone are looked at.
 
-Both fill the same captions by `asked`, so what is stated stands and what is predicted is all that
-differs:
+Both fill the same captions by `resolve_controls`, so what is stated stands and what is predicted
+is all that differs:
 
 - as they are: one control caption of each clip, or its source's words where it has none.
 - masked: control captions and rewordings without the sentences that state the thing in question.
@@ -39,8 +39,8 @@ from training.data.index import find_places, read_ranges
 from training.metrics.controls import heard_controls
 from training.metrics.intervals import mean_interval
 from training.metrics.outcomes import Metric, scores
-from training.prompt_controls.ask import asked
-from training.prompt_controls.controls import Asked
+from training.prompt_controls.ask import resolve_controls
+from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import CorpusStatistics
 from training.prompt_controls.counting import MIN_CONFIDENCE, corpus_statistics
 
@@ -66,26 +66,26 @@ class Thing(NamedTuple):
 
     name: str
     facts: frozenset[FactKind]
-    figure: Callable[[Sample, Asked], float | None]
+    figure: Callable[[Sample, ResolvedControls], float | None]
     is_error: bool = False
 
 
-def meter_right(sample: Sample, made: Asked) -> float | None:
+def meter_right(sample: Sample, made: ResolvedControls) -> float | None:
     known = sample.meter.beats_per_bar
     return None if known is None else float(made.labels.meter.beats_per_bar == known)
 
 
-def interval_error_ms(sample: Sample, made: Asked) -> float | None:
+def interval_error_ms(sample: Sample, made: ResolvedControls) -> float | None:
     known, filled = sample.tempo.bpm, made.labels.tempo.bpm
     return None if known is None or filled is None else abs(60 / filled - 60 / known) * 1000
 
 
-def tempo_right(sample: Sample, made: Asked) -> float | None:
+def tempo_right(sample: Sample, made: ResolvedControls) -> float | None:
     known, filled = sample.tempo.bpm, made.labels.tempo.bpm
     return None if known is None or filled is None else float(abs(filled / known - 1) <= SAME_TEMPO)
 
 
-def mode_right(sample: Sample, made: Asked) -> float | None:
+def mode_right(sample: Sample, made: ResolvedControls) -> float | None:
     return (
         None
         if sample.key_label.mode is None
@@ -93,14 +93,14 @@ def mode_right(sample: Sample, made: Asked) -> float | None:
     )
 
 
-def chord_score(metric: Metric) -> Callable[[Sample, Asked], float | None]:
-    def figure(sample: Sample, made: Asked) -> float | None:
+def chord_score(metric: Metric) -> Callable[[Sample, ResolvedControls], float | None]:
+    def figure(sample: Sample, made: ResolvedControls) -> float | None:
         return scores(heard_controls(sample.labels), heard_controls(made.labels)).get(metric)
 
     return figure
 
 
-def chords_from_the_tonic(sample: Sample, made: Asked) -> float | None:
+def chords_from_the_tonic(sample: Sample, made: ResolvedControls) -> float | None:
     """CMOT with the labels moved to the tonic that was filled in: harmony without the luck of a
     tonic that nobody states.
     """
@@ -188,12 +188,12 @@ class Filler:
         self, statistics: CorpusStatistics, predictors: Predictors | None, *, drawn: bool
     ) -> None:
         self._statistics, self._predictors, self._drawn = statistics, predictors, drawn
-        self._made: dict[tuple[Asking, float, int], Asked] = {}
+        self._made: dict[tuple[Asking, float, int], ResolvedControls] = {}
 
-    def __call__(self, asking: Asking, duration_s: float, seed: int) -> Asked:
+    def __call__(self, asking: Asking, duration_s: float, seed: int) -> ResolvedControls:
         found = self._made.get((asking, duration_s, seed))
         if found is None:
-            found = self._made[asking, duration_s, seed] = asked(
+            found = self._made[asking, duration_s, seed] = resolve_controls(
                 asking.text,
                 key=asking.key,
                 duration_s=duration_s,

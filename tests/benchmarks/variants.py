@@ -29,14 +29,14 @@ from pipelines.labels.agreement import agreement
 from pipelines.labels.transform import cut, sped_up, transposed
 from pipelines.stages.output.verify import read_back
 from pipelines.storage.store import Store
-from schemas.agreement import Agreement
+from schemas.agreement import LabelAgreement
 from schemas.chord import NO_CHORD, Chord
 from schemas.identity import variant_kind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import parse_note
 from schemas.recipe import AnnotateRecipe, LimitsRecipe, Recipe
 
-FIGURES = tuple(Agreement.model_fields)
+FIGURES = tuple(LabelAgreement.model_fields)
 
 
 def truth_of(path: Path) -> Labels:

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from flows.launchers import LAUNCHERS, Ended, LauncherModule, Launching, TrainJob, launched, local
+from flows.launchers import LAUNCHERS, JobEnd, LauncherModule, Launching, TrainJob, launched, local
 from flows.launchers.local import LocalSettings
 from pipelines.annotators import (
     BEATS,
@@ -29,7 +29,7 @@ from pipelines.annotators import (
 )
 from pipelines.annotators.windows import annotate_waves
 from pipelines.codecs import CODECS, CodecModule, mel, open_codec
-from pipelines.embedders import EMBEDDERS, EmbedderModule, Sound, bridge
+from pipelines.embedders import EMBEDDERS, ClipSound, EmbedderModule, bridge
 from pipelines.embedders import describe as describe_embedder
 from pipelines.embedders.child import describe as describe_in_child
 from pipelines.errors import PipelineError
@@ -188,7 +188,7 @@ def test_the_pages_launcher_runs_a_job_where_ssh_leads(
     out = tmp_path / "a run"
     told: list[str] = []
     job = TrainJob(arguments=(str(out),), out=str(out), module="tests.flows.launchers.pretend")
-    assert launched(launching.made, job, told.append) == Ended(0)
+    assert launched(launching.made, job, told.append) == JobEnd(0)
     assert told[0] == "gpu1 is reached"
     assert list(out.glob("turn-*"))
     with pytest.raises(ValueError, match=r"the ssh launcher: port: .*; it has host, python"):
@@ -201,7 +201,7 @@ def test_an_embedders_package_is_known_where_its_child_runs(install: Install) ->
     assert (found.name, found.package) == ("plain", "obbligato-plain 0.1")
     wave = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)
     loaded = EMBEDDERS.offer("plain").load(LabelRecipe(embedder="plain"))
-    [vector] = loaded.embed_audio([Sound(wave)])
+    [vector] = loaded.embed_audio([ClipSound(wave)])
     edges_hz = np.geomspace(100, 6000, len(vector) + 1)
     assert edges_hz[vector.argmax()] < 440 < edges_hz[vector.argmax() + 1]
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipelines.storage.store import arrow_schema
 from schemas.caption import Caption
-from schemas.controls import Controls
+from schemas.controls import AudioControls
 from schemas.corpus import Change, Clip, InputRow, Song, Source
 from schemas.errors import SchemaError
 from schemas.fact import FactKind
@@ -23,7 +23,7 @@ from tests.support.fact_forms import one_of_each_kind
 
 CLAIM: dict[str, Any] = {"confidence": 0.5, "tool": "t", "version": "1", "licence": "CC0-1.0"}
 KEY = "00112233445566aa-0-10000"
-CONTROLS = Controls(
+CONTROLS = AudioControls(
     dynamics_db=(-20.5, -21.0), melody=(0, 12), loudness_lufs=-18.2, onsets_per_s=2.5,
     music_share=0.9, speech_share=0.1, noise_share=0.0, silence_share=0.0,
 )  # fmt: skip

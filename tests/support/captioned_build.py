@@ -10,7 +10,7 @@ from pipelines.build.job import Job
 from pipelines.build.markers import Done, write_marker
 from pipelines.captioning.compose import compose_captions
 from pipelines.storage.store import Store
-from schemas.corpus import Captioned, Change, Clip, Song, Source, Varied
+from schemas.corpus import Augmented, Change, Clip, SampleCaptions, Song, Source
 from schemas.labels import (
     Annotation,
     Beats,
@@ -100,7 +100,7 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
         made["clips"].append(clip)
         made["annotations"].append(Annotation(clip_key=key, labels=said, measures=measures))
         made["variants"].append(
-            Varied(
+            Augmented(
                 sample_key=f"{key}-orig",
                 clip_key=key,
                 change=Change(),
@@ -111,13 +111,15 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
             )
         )
         made["moved_labels"].append(MovedLabels(sample_key=f"{key}-orig", labels=said))
-        made["captions"].append(Captioned(sample_key=f"{key}-orig", captions=composed.captions))
+        made["captions"].append(
+            SampleCaptions(sample_key=f"{key}-orig", captions=composed.captions)
+        )
     kinds: dict[str, type[Record]] = {
         "clips": Clip,
         "annotations": Annotation,
-        "variants": Varied,
+        "variants": Augmented,
         "moved_labels": MovedLabels,
-        "captions": Captioned,
+        "captions": SampleCaptions,
     }
     for folder, records in made.items():
         file = job.store.write_records(f"{folder}/{job.bucket}.parquet", kinds[folder], records)

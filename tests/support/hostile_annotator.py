@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from pipelines.audio.decode import Wave
 from schemas.labels import KeyLabel
 
@@ -14,7 +14,7 @@ LICENCE = "CC0-1.0"
 SEGFAULT_HZ, SPIN_HZ, EAT_HZ = 1000, 2000, 3000
 
 
-def annotate_key(batch: Batch) -> list[KeyLabel]:
+def annotate_key(batch: WaveBatch) -> list[KeyLabel]:
     """C major for every wave, but for three pitches."""
     return [_key(wave) for wave in batch.waves]
 

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from flows.screens.model_card import Figures, Found, ModelFacts, model_facts
+from flows.screens.model_card import Figures, FoundCorpus, ModelFacts, model_facts
 from pipelines.codecs import open_codec
 from tests.pipelines.shards.shard_samples import our_sample
 from training.prompt_controls.counting import corpus_statistics
-from training.run.checkpoints import State
-from training.run.corpus_survey import DatasetFacts, Survey
+from training.run.checkpoints import RunState
+from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.presets import ready_recipe
 
 RECIPE = ready_recipe("base")
 
 
-STATE = State(step=40, samples=1280, unusable=3, torch="2.13.0", obbligato="0.1.0")
+STATE = RunState(step=40, samples=1280, unusable=3, torch="2.13.0", obbligato="0.1.0")
 
 
 OURS = DatasetFacts(
@@ -22,8 +22,8 @@ OURS = DatasetFacts(
 )  # fmt: skip
 
 
-def facts(*corpora: DatasetFacts, found: list[Found | None], **more: Any) -> ModelFacts:
-    survey = Survey(
+def facts(*corpora: DatasetFacts, found: list[FoundCorpus | None], **more: Any) -> ModelFacts:
+    survey = CorpusSurvey(
         datasets=corpora,
         codec=open_codec("mel").facts,
         latents=True,

@@ -5,12 +5,12 @@
 import os
 from pathlib import Path
 
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from schemas.labels import KeyLabel
 from tests.support.plain_annotator import annotate_key as plain_key
 
 
-def annotate_key(batch: Batch) -> list[KeyLabel]:
+def annotate_key(batch: WaveBatch) -> list[KeyLabel]:
     """The plain annotator's keys, once it may go."""
     go = Path(os.environ["OBBLIGATO_TEST_GO"])
     go.with_suffix(".reached").touch()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.embedders import Description, Sound, Vectors, unit
+from pipelines.embedders import ClipSound, Description, Vectors, unit
 from schemas.identity import stable_hash
 from schemas.label_recipe import LabelRecipe
 
@@ -22,7 +22,7 @@ def load(recipe: LabelRecipe) -> "Plain":
 
 
 class Plain:
-    def embed_audio(self, sounds: Sequence[Sound]) -> Vectors:
+    def embed_audio(self, sounds: Sequence[ClipSound]) -> Vectors:
         return unit(np.stack([_bands(sound.wave) for sound in sounds]))
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:

@@ -8,8 +8,8 @@ import numpy as np
 
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
-from training.annotator_training.etude import Etude, Span
-from training.annotator_training.notes import BASS, MELODY, Note, bars_within, next_bar
+from training.annotator_training.etude import Etude, EtudeChord
+from training.annotator_training.notes import BASS, MELODY, MidiNote, bars_within, next_bar
 
 _SCALES: Final = {Mode.MAJOR: (0, 2, 4, 5, 7, 9, 11), Mode.MINOR: (0, 2, 3, 5, 7, 8, 10)}
 _MELODY_LOW: Final = 58
@@ -32,14 +32,14 @@ class BassPattern(StrEnum):
     OFF = "off"  # after every beat
 
 
-def bass_part(piece: Etude, draws: np.random.Generator) -> list[Note]:
+def bass_part(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
     """The lowest note of each chord, which is that of its inversion, in one pattern throughout."""
     pattern = BassPattern(draws.choice(list(BassPattern)))
     low, loud = int(draws.integers(28, 41)), int(draws.integers(75, 105))
     hits = sorted(
         {float(hit) for hit in draws.choice(np.arange(0, piece.meter, 0.5), size=3)} | {0.0}
     )
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     for span, following in pairwise([*piece.spans, piece.spans[0]]):
         if pattern is BassPattern.RIFF:
             notes += _riff(span, hits, piece.meter, low, loud)
@@ -55,7 +55,7 @@ def _lowest(chord: Chord, low: int) -> int:
     return low + ((chord.root if chord.bass is None else chord.bass) - low) % 12
 
 
-def _riff(span: Span, hits: list[float], meter: int, low: int, loud: int) -> list[Note]:
+def _riff(span: EtudeChord, hits: list[float], meter: int, low: int, loud: int) -> list[MidiNote]:
     places = {
         bar + hit
         for bar in bars_within(span.beat, span.end, meter)
@@ -63,33 +63,35 @@ def _riff(span: Span, hits: list[float], meter: int, low: int, loud: int) -> lis
         if span.beat <= bar + hit < span.end
     }
     return [
-        Note(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud)
+        MidiNote(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud)
         for beat in sorted(places | {span.beat})
     ]
 
 
 def _walk(
-    span: Span, following: Chord, draws: np.random.Generator, low: int, loud: int
-) -> list[Note]:
+    span: EtudeChord, following: Chord, draws: np.random.Generator, low: int, loud: int
+) -> list[MidiNote]:
     bass = _lowest(span.chord, low)
     tones = [bass + (tone - bass) % 12 for tone in sorted(span.chord.pitches)]
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     for beat in map(float, np.arange(span.beat, span.end)):
         pitch = bass
         if beat > span.beat and beat + 1 < span.end:
             pitch = int(draws.choice(tones))
         elif beat > span.beat:
             pitch = low + (following.root - low) % 12 + int(draws.choice((-1, 1)))
-        notes.append(Note(BASS, beat, min(1.0, span.end - beat) * 0.95, pitch, loud))
+        notes.append(MidiNote(BASS, beat, min(1.0, span.end - beat) * 0.95, pitch, loud))
     return notes
 
 
-def _steady(span: Span, pattern: BassPattern, meter: int, low: int, loud: int) -> list[Note]:
+def _steady(
+    span: EtudeChord, pattern: BassPattern, meter: int, low: int, loud: int
+) -> list[MidiNote]:
     """The patterns that nothing is drawn for."""
     bass = _lowest(span.chord, low)
     has_fifth = span.chord.bass is None and (span.chord.root + 7) % 12 in span.chord.pitches
     beat = span.beat + (0.5 if pattern is BassPattern.OFF else 0.0)
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     while beat < span.end:
         length, pitch = 1.0, bass
         match pattern:
@@ -104,12 +106,12 @@ def _steady(span: Span, pattern: BassPattern, meter: int, low: int, loud: int) -
             case BassPattern.FIFTHS if has_fifth and (beat - span.beat) % 2:
                 pitch = bass + 7
         length = min(length, span.end - beat)
-        notes.append(Note(BASS, beat, length * 0.95, pitch, loud))
+        notes.append(MidiNote(BASS, beat, length * 0.95, pitch, loud))
         beat += length
     return notes
 
 
-def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[Note]:
+def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[MidiNote]:
     """A line of scale and chord notes in a rhythm of its own, with rests."""
     scale = {(key.tonic + step) % 12 for step in _SCALES[key.mode]}
     rests, chordal, leap = (
@@ -119,7 +121,7 @@ def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[Note]:
     )
     rhythm = draws.choice(_NOTE_LENGTHS, size=int(draws.integers(2, 7)), p=_LENGTH_SHARES)
     pitch, beat, number = int(draws.integers(64, 80)), 0.0, 0
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     while beat < piece.beats:
         length = float(rhythm[number % len(rhythm)])
         if beat % 0.5:  # a sixteenth leads back to the eighths
@@ -128,7 +130,7 @@ def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[Note]:
             chord = piece.span_at(beat).chord.pitches
             on_chord = draws.random() < (chordal if beat % 1 else max(chordal, 0.7))
             pitch = _next_pitch(draws, chord if on_chord else scale | chord, pitch, leap)
-            notes.append(Note(MELODY, beat, length * 0.92, pitch, int(draws.integers(70, 105))))
+            notes.append(MidiNote(MELODY, beat, length * 0.92, pitch, int(draws.integers(70, 105))))
         beat, number = beat + length, number + 1
     return notes
 

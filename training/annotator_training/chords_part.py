@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from schemas.chord import INTERVALS
-from training.annotator_training.etude import Etude, Span
-from training.annotator_training.notes import CHORDS, PAD, Note, bars_within, next_bar
+from training.annotator_training.etude import Etude, EtudeChord
+from training.annotator_training.notes import CHORDS, PAD, MidiNote, bars_within, next_bar
 
 _FIFTH: Final = 7  # semitones above the root
 
@@ -51,16 +51,16 @@ class Touch(NamedTuple):
 class Hand(NamedTuple):
     """One chord as the hand holds it: when, and which pitches."""
 
-    span: Span
+    span: EtudeChord
     pitches: list[int]
     velocity: int
 
-    def struck(self, beat: float, length: float, gain: float = 1.0) -> list[Note]:
+    def struck(self, beat: float, length: float, gain: float = 1.0) -> list[MidiNote]:
         """All notes at once, no longer than the chord lasts."""
         length = min(length, self.span.end - beat)
         return (
             [
-                Note(CHORDS, beat, length * 0.97, pitch, int(self.velocity * gain))
+                MidiNote(CHORDS, beat, length * 0.97, pitch, int(self.velocity * gain))
                 for pitch in self.pitches
             ]
             if length > 0.05
@@ -68,10 +68,10 @@ class Hand(NamedTuple):
         )
 
 
-def chords_part(piece: Etude, draws: np.random.Generator, *, held: bool) -> list[Note]:
+def chords_part(piece: Etude, draws: np.random.Generator, *, held: bool) -> list[MidiNote]:
     """The chords of a piece; held instruments mostly hold them."""
     touch = _touch(piece, draws, held)
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     voiced: list[int] = []
     for span in piece.spans:
         pitches = voiced = _voicing(span, touch.low, voiced)
@@ -83,15 +83,16 @@ def chords_part(piece: Etude, draws: np.random.Generator, *, held: bool) -> list
     return notes
 
 
-def pad(piece: Etude, draws: np.random.Generator) -> list[Note]:
+def pad(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
     """Every chord held softly for as long as it lasts."""
     low, soft = int(draws.integers(52, 66)), int(draws.integers(40, 65))
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     voiced: list[int] = []
     for span in piece.spans:
         voiced = _voicing(span, low, voiced)
         notes += [
-            Note(PAD, span.beat, span.length * 0.98, pitch, soft, loose=False) for pitch in voiced
+            MidiNote(PAD, span.beat, span.length * 0.98, pitch, soft, loose=False)
+            for pitch in voiced
         ]
     return notes
 
@@ -122,7 +123,7 @@ def _touch(piece: Etude, draws: np.random.Generator, held: bool) -> Touch:
     )
 
 
-def _voicing(span: Span, low: int, previous: list[int]) -> list[int]:
+def _voicing(span: EtudeChord, low: int, previous: list[int]) -> list[int]:
     """The chord's notes in close position from about `low`, in the turn whose middle is nearest to
     the previous chord's.
     """
@@ -140,7 +141,7 @@ def _voicing(span: Span, low: int, previous: list[int]) -> list[int]:
     return min(turns, key=lambda pitches: abs(float(np.mean(pitches) - middle)))
 
 
-def _played(hand: Hand, touch: Touch, meter: int) -> list[Note]:
+def _played(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
     """One chord in the piece's pattern; struck once, at its start, where that leaves it out."""
     span = hand.span
     if touch.pattern is Pattern.WHOLE:
@@ -154,8 +155,8 @@ def _played(hand: Hand, touch: Touch, meter: int) -> list[Note]:
     return _repeated(hand, touch, meter) or hand.struck(span.beat, span.length)
 
 
-def _sustained(hand: Hand, meter: int) -> list[Note]:
-    notes: list[Note] = []
+def _sustained(hand: Hand, meter: int) -> list[MidiNote]:
+    notes: list[MidiNote] = []
     beat = hand.span.beat
     while beat < hand.span.end:
         stop = min(hand.span.end, next_bar(beat, meter))
@@ -164,8 +165,8 @@ def _sustained(hand: Hand, meter: int) -> list[Note]:
     return notes
 
 
-def _comped(hand: Hand, touch: Touch, meter: int, hits: tuple[float, ...]) -> list[Note]:
-    notes: list[Note] = []
+def _comped(hand: Hand, touch: Touch, meter: int, hits: tuple[float, ...]) -> list[MidiNote]:
+    notes: list[MidiNote] = []
     for bar in bars_within(hand.span.beat, hand.span.end, meter):
         for hit in hits:
             if hand.span.beat <= bar + hit < hand.span.end:
@@ -173,24 +174,26 @@ def _comped(hand: Hand, touch: Touch, meter: int, hits: tuple[float, ...]) -> li
     return notes
 
 
-def _broken(hand: Hand, touch: Touch) -> list[Note]:
+def _broken(hand: Hand, touch: Touch) -> list[MidiNote]:
     """An arpeggio whose notes ring into the next ones; the first of each chord is accented."""
     step = _STEPS[touch.pattern]
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     for number, beat in enumerate(np.arange(hand.span.beat, hand.span.end, step)):
         pitch = hand.pitches[touch.order[number % len(touch.order)] % len(hand.pitches)]
         length = min(step * (1 + 2 * touch.length), hand.span.end - float(beat))
         notes.append(
-            Note(CHORDS, float(beat), length, pitch, int(hand.velocity * (0.9 if number else 1.1)))
+            MidiNote(
+                CHORDS, float(beat), length, pitch, int(hand.velocity * (0.9 if number else 1.1))
+            )
         )
     return notes
 
 
-def _repeated(hand: Hand, touch: Touch, meter: int) -> list[Note]:
+def _repeated(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
     """In even strokes, the bar's first accented, or left to the bass in a waltz."""
     step = _STEPS[touch.pattern]
     first = hand.span.beat + (step if touch.pattern is Pattern.OFF else 0.0)
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     for beat in np.arange(first, hand.span.end, step):
         on_one = beat % meter == 0
         if not (on_one and touch.pattern is Pattern.WALTZ and meter == 3):

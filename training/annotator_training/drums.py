@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from training.annotator_training.etude import Etude
-from training.annotator_training.notes import DRUMS, Note
+from training.annotator_training.notes import DRUMS, MidiNote
 
 # General MIDI's drum notes.
 _KICK: Final = 36
@@ -34,10 +34,10 @@ class Groove(NamedTuple):
     fills: bool  # at the end of every four bars
 
 
-def drums(piece: Etude, draws: np.random.Generator) -> list[Note]:
+def drums(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
     """A groove from the first bar to the last."""
     groove = _groove(draws, piece.meter)
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     for bar in range(piece.beats // piece.meter):
         notes += _bar(groove, bar, piece.meter)
     return notes
@@ -100,18 +100,18 @@ def _some(draws: np.random.Generator, places: np.ndarray, count: int) -> set[flo
     return {float(place) for place in draws.choice(places, size=count, replace=False)}
 
 
-def _bar(groove: Groove, bar: int, meter: int) -> list[Note]:
+def _bar(groove: Groove, bar: int, meter: int) -> list[MidiNote]:
     start, loud = bar * meter, groove.loud
-    notes = [Note(DRUMS, start + hit, 0.1, _KICK, int(110 * loud)) for hit in groove.kicks]
-    notes += [Note(DRUMS, start + hit, 0.1, _SNARE, int(105 * loud)) for hit in groove.snares]
-    notes += [Note(DRUMS, start + hit, 0.1, _SNARE, int(45 * loud)) for hit in groove.ghosts]
+    notes = [MidiNote(DRUMS, start + hit, 0.1, _KICK, int(110 * loud)) for hit in groove.kicks]
+    notes += [MidiNote(DRUMS, start + hit, 0.1, _SNARE, int(105 * loud)) for hit in groove.snares]
+    notes += [MidiNote(DRUMS, start + hit, 0.1, _SNARE, int(45 * loud)) for hit in groove.ghosts]
     for hit, accent in zip(groove.strokes, groove.accents, strict=True):
-        notes.append(Note(DRUMS, start + hit, 0.08, groove.timekeeper, int(85 * loud * accent)))
+        notes.append(MidiNote(DRUMS, start + hit, 0.08, groove.timekeeper, int(85 * loud * accent)))
     if groove.crash and bar % 4 == 0:
-        notes.append(Note(DRUMS, start, 0.5, _CRASH, int(95 * loud)))
+        notes.append(MidiNote(DRUMS, start, 0.5, _CRASH, int(95 * loud)))
     if groove.fills and bar % 4 == 3:  # sixteenths over the last beat
         notes += [
-            Note(DRUMS, start + meter - 1 + turn / 4, 0.1, tom, int(95 * loud))
+            MidiNote(DRUMS, start + meter - 1 + turn / 4, 0.1, tom, int(95 * loud))
             for turn, tom in enumerate(_TOMS)
         ]
     return notes

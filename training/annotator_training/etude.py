@@ -19,7 +19,7 @@ _SLOWEST_BPM: Final = 56
 _FASTEST_BPM: Final = 196
 
 
-class Span(NamedTuple):
+class EtudeChord(NamedTuple):
     """A chord from `beat` on; `colour` is a tension that sounds without being named, in semitones
     above the root, or none.
     """
@@ -47,7 +47,7 @@ class Etude(NamedTuple):
     bpm: float
     swing: float  # where the second eighth falls within its beat
     beats_s: Floats
-    spans: tuple[Span, ...]
+    spans: tuple[EtudeChord, ...]
 
     @property
     def beats(self) -> int:
@@ -58,7 +58,7 @@ class Etude(NamedTuple):
         """When a beat, or a place between two, falls."""
         return float(np.interp(beat, np.arange(len(self.beats_s)), self.beats_s))
 
-    def span_at(self, beat: float) -> Span:
+    def span_at(self, beat: float) -> EtudeChord:
         """The chord that sounds at a beat of a piece with chords."""
         return self.spans[bisect_right(self.spans, beat, key=lambda span: span.beat) - 1]
 
@@ -126,7 +126,7 @@ def _beat_times(draws: np.random.Generator, bpm: float, beats: int) -> Floats:
 
 def _harmony(
     draws: np.random.Generator, key: Key, meter: int, beats: int, bpm: float
-) -> tuple[Span, ...]:
+) -> tuple[EtudeChord, ...]:
     """Chords over all beats: two loops in turn, each played one, two or four times, or a single
     loop throughout.
     """
@@ -137,7 +137,7 @@ def _harmony(
     rhythm = _rhythm(draws, meter, bpm)
     # chords that come an eighth early
     ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
-    spans: list[Span] = []
+    spans: list[EtudeChord] = []
     beat, number = 0.0, 0
     while beat < beats:
         chord, colour = loops[number // (repeats * length) % 2][number % length]
@@ -147,7 +147,7 @@ def _harmony(
         else:
             if spans:
                 spans[-1] = spans[-1]._replace(length=start - spans[-1].beat)
-            spans.append(Span(start, end - start, chord, colour))
+            spans.append(EtudeChord(start, end - start, chord, colour))
         beat, number = end, number + 1
     return tuple(
         span._replace(length=min(span.length, beats - span.beat))

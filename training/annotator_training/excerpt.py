@@ -12,7 +12,7 @@ from training.annotator_training.notes import Playing
 _SHORTEST_CHORD_S: Final = 1e-3  # what an excerpt's edge leaves of a chord
 
 
-class Excerpt(NamedTuple):
+class PieceExcerpt(NamedTuple):
     """`length_s` of a piece from `start_s` on, which is negative where silence comes first; nothing
     sounds from `last_beat` on.
     """
@@ -22,7 +22,7 @@ class Excerpt(NamedTuple):
     last_beat: int
 
 
-class Truth(NamedTuple):
+class ExcerptTruth(NamedTuple):
     """What is true of an excerpt; times are seconds from its start."""
 
     meter: int
@@ -32,7 +32,7 @@ class Truth(NamedTuple):
     chords: tuple[ChordSegment, ...]
 
 
-def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> Excerpt:
+def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> PieceExcerpt:
     """Any part of a piece; one time in ten the piece ends within it."""
     start_s = _start_s(piece, length_s, draws)
     last_beat = piece.beats
@@ -40,7 +40,7 @@ def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> E
         last_beat = int(
             np.searchsorted(piece.beats_s, start_s + length_s * draws.uniform(0.5, 0.85))
         )
-    return Excerpt(start_s, length_s, last_beat)
+    return PieceExcerpt(start_s, length_s, last_beat)
 
 
 def _start_s(piece: Etude, length_s: float, draws: np.random.Generator) -> float:
@@ -60,7 +60,7 @@ def ended(playing: Playing, last_beat: int) -> Playing:
     )
 
 
-def truth(piece: Etude, excerpt: Excerpt) -> Truth:
+def truth(piece: Etude, excerpt: PieceExcerpt) -> ExcerptTruth:
     """Beats and chords of an excerpt, and the piece's meter, tempo and key."""
     times_s = [float(time_s) for time_s in piece.beats_s[: excerpt.last_beat] - excerpt.start_s]
     beats = (
@@ -81,4 +81,4 @@ def truth(piece: Etude, excerpt: Excerpt) -> Truth:
                 )
             )
     key = None if piece.key is None else key_class(piece.key)
-    return Truth(piece.meter, piece.bpm, key, tuple(beats), tuple(chords))
+    return ExcerptTruth(piece.meter, piece.bpm, key, tuple(beats), tuple(chords))

@@ -45,7 +45,7 @@ _UNKNOWN: Final = -1.0
 _NO_PLACE: Final = -1
 
 
-class Example(NamedTuple):
+class BeatPath(NamedTuple):
     """One path through one piece's beats."""
 
     piece: int
@@ -80,7 +80,7 @@ def heard(folder: Path, name: str) -> Accents:
         return Accents(arrays["activations"].astype(np.float32), arrays["flux"].astype(np.float32))
 
 
-def examples(folder: Path) -> list[Example]:
+def examples(folder: Path) -> list[BeatPath]:
     """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
     clip's window.
     """
@@ -102,7 +102,7 @@ def examples(folder: Path) -> list[Example]:
                 )
                 targets = _targets(path.beats[:, 0], truth)
                 found.append(
-                    Example(
+                    BeatPath(
                         number,
                         features,
                         targets,
@@ -127,7 +127,7 @@ def _first(targets: torch.Tensor, meter: int) -> int | None:
     return int(downbeats[0]) if len(downbeats) and bool((downbeats == downbeats[0]).all()) else None
 
 
-def loss_of(network: BarNet, rows: Sequence[Example], beats: int) -> torch.Tensor:
+def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tensor:
     """Cross entropies of bar lines, meter, beats and rightness over `beats` beats an example."""
     starts = [int(torch.randint(len(row.downbeat_N) - beats + 1, ())) for row in rows]
     features = torch.stack(
@@ -162,7 +162,7 @@ def loss_of(network: BarNet, rows: Sequence[Example], beats: int) -> torch.Tenso
 
 
 @torch.inference_mode()
-def accuracies(network: BarNet | BarNets, rows: Sequence[Example]) -> str:
+def accuracies(network: BarNet | BarNets, rows: Sequence[BeatPath]) -> str:
     """Shares of clips whose meter and bar lines are right, and of paths told right from wrong."""
     network.eval()
     said = [network(row.features_NF[None]) for row in rows]
@@ -182,7 +182,7 @@ def accuracies(network: BarNet | BarNets, rows: Sequence[Example]) -> str:
     return f"bars {bars_right:.4f}, paths {paths_right:.4f}"
 
 
-def train(rows: Sequence[Example]) -> BarNet:
+def train(rows: Sequence[BeatPath]) -> BarNet:
     """One network; its beginning is drawn."""
     network = BarNet()
     everything = torch.cat([row.features_NF for row in rows])

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipelines.annotators import RATE_HZ, WEIGHTS_FOLDER
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import FITTED, chords_evidence, rhythm_evidence
 from pipelines.annotators.default import read_bars
@@ -27,12 +27,12 @@ from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.labels.transform import tempo_bpm
 from schemas.pitch import Key
 from schemas.recipe import AnnotateRecipe
-from training.annotator_training.known_truth import Estimate, Truth, clips, scores
+from training.annotator_training.known_truth import ClipTruth, Estimate, clips, scores
 
 _CLIP_S: Final = 12.5
 _NOISES: Final = 60
 _FIGURE: Final = {"chords": "sevenths"}  # where a label's figure has another name
-_NOTHING: Final = Truth(np.empty((0, 2)), None, None, None, ())
+_NOTHING: Final = ClipTruth(np.empty((0, 2)), None, None, None, ())
 _PULL: Final = 1e-3  # of the weights towards zero
 
 
@@ -46,9 +46,9 @@ class Observed(NamedTuple):
     witnesses: tuple[Floats, int, int] | None  # the network's log probabilities, the vote, the key
 
 
-def observed(wave: Wave, truth: Truth) -> Observed:
+def observed(wave: Wave, truth: ClipTruth) -> Observed:
     """Run the annotators on a clip."""
-    batch = Batch([wave], AnnotateRecipe())
+    batch = WaveBatch([wave], AnnotateRecipe())
     [harmony], [reading] = batch.harmony, read_bars(batch)
     found, seconds = reading.bars, len(wave) / RATE_HZ
     path = chord_path(harmony, () if found is None else tuple(found.times_s.tolist()))

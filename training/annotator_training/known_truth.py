@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
     key: str | None = None
 
 
-class Truth(NamedTuple):
+class ClipTruth(NamedTuple):
     """What is known of a clip; none where nothing is."""
 
     beats: Array  # (beats, 2)
@@ -55,15 +55,15 @@ class Truth(NamedTuple):
     keys: tuple[str, ...]  # any of them is right
 
 
-class Clip(NamedTuple):
+class KnownClip(NamedTuple):
     """A clip and its truth."""
 
     name: str
     wave: Wave
-    truth: Truth
+    truth: ClipTruth
 
 
-def clips(folder: Path) -> Iterator[Clip]:
+def clips(folder: Path) -> Iterator[KnownClip]:
     """The clips of a folder that have a truth, by name."""
     audio = {
         path.stem: path for path in folder.iterdir() if path.suffix in (".flac", ".wav", ".ogg")
@@ -72,10 +72,10 @@ def clips(folder: Path) -> Iterator[Clip]:
         if file.stem in audio:
             told = json.loads(file.read_text())
             heard = read_window(str(audio[file.stem]), 0.0, told["duration"])
-            yield Clip(file.stem, resampled(heard.wave, heard.rate_hz, RATE_HZ), _truth(told))
+            yield KnownClip(file.stem, resampled(heard.wave, heard.rate_hz, RATE_HZ), _truth(told))
 
 
-def _truth(told: dict[str, Any]) -> Truth:
+def _truth(told: dict[str, Any]) -> ClipTruth:
     spans: Spans | None = None
     key = told.get("key")
     # the one N of a clip of drums alone is no chord to find
@@ -87,7 +87,7 @@ def _truth(told: dict[str, Any]) -> Truth:
         ]
     named = (key["label"],) if key else tuple(told.get("key_candidates") or ())
     beats = np.array(told["beats"], float).reshape(-1, 2)
-    return Truth(
+    return ClipTruth(
         beats,
         told.get("beats_per_bar") or told["meter"][0],
         told.get("tempo_bpm") or told.get("tempo_bpm_median"),
@@ -96,7 +96,7 @@ def _truth(told: dict[str, Any]) -> Truth:
     )
 
 
-def scores(truth: Truth, found: Estimate) -> dict[str, float]:
+def scores(truth: ClipTruth, found: Estimate) -> dict[str, float]:
     """Figures in [0, 1] of one clip; only what both can be asked for."""
     out: dict[str, float] = {}
     if found.beats is not None:
@@ -111,7 +111,7 @@ def scores(truth: Truth, found: Estimate) -> dict[str, float]:
     return out
 
 
-def _rhythm_scores(truth: Truth, found: Estimate, beats: Array) -> dict[str, float]:
+def _rhythm_scores(truth: ClipTruth, found: Estimate, beats: Array) -> dict[str, float]:
     wanted, said = (rows[rows[:, 1] == 1, 0].tolist() for rows in (truth.beats, beats))
     out = {
         "beats": f_measure(truth.beats[:, 0].tolist(), beats[:, 0].tolist()),

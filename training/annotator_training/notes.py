@@ -11,7 +11,7 @@ PAD: Final = 3
 DRUMS: Final = 9
 
 
-class Note(NamedTuple):
+class MidiNote(NamedTuple):
     """A note: MIDI channel, pitch and velocity; start and length in beats; `loose` notes start a
     little early or late.
 
@@ -29,7 +29,7 @@ class Note(NamedTuple):
 class Playing(NamedTuple):
     """All notes of a piece and the program of each channel."""
 
-    notes: tuple[Note, ...]
+    notes: tuple[MidiNote, ...]
     programs: dict[int, int]
 
 

@@ -9,7 +9,7 @@ from training.annotator_training.bass_and_melody import bass_part, melody
 from training.annotator_training.chords_part import chords_part, pad
 from training.annotator_training.drums import drums
 from training.annotator_training.etude import Etude
-from training.annotator_training.notes import BASS, CHORDS, MELODY, PAD, Note, Playing
+from training.annotator_training.notes import BASS, CHORDS, MELODY, PAD, MidiNote, Playing
 
 # Programs, counted from 0: what dies away, what holds, what sings and what goes low.
 _PLUCKED: Final = (
@@ -39,7 +39,7 @@ _BASSES: Final = (*range(32, 40), 43, 58, 0, 42)  # basses; contrabass, tuba, pi
 
 def play(piece: Etude, draws: np.random.Generator) -> Playing:
     """Arrange a piece: chords unless it is drums alone, and any other part by chance."""
-    notes: list[Note] = []
+    notes: list[MidiNote] = []
     programs: dict[int, int] = {}
     if piece.key is not None:
         held = draws.random() < 0.4
@@ -61,7 +61,7 @@ def play(piece: Etude, draws: np.random.Generator) -> Playing:
     return Playing(tuple(_swung(note, piece.swing) for note in notes), programs)
 
 
-def _swung(note: Note, swing: float) -> Note:
+def _swung(note: MidiNote, swing: float) -> MidiNote:
     """The note where swing puts it: only second eighths move."""
     beat = math.floor(note.beat)
     return note._replace(beat=beat + swing) if note.beat - beat == 0.5 else note

@@ -24,7 +24,7 @@ from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, chord_class
 from schemas.chord import Chord
 from schemas.labels import ChordSegment
 from training.annotator_training.etude import etude
-from training.annotator_training.excerpt import Truth, draw_excerpt, ended, truth
+from training.annotator_training.excerpt import ExcerptTruth, draw_excerpt, ended, truth
 from training.annotator_training.orchestra import play
 from training.annotator_training.sounds import FONTS, KITS, midi, roughened, sounded
 
@@ -40,7 +40,7 @@ class Classes(NamedTuple):
     bass_T: npt.NDArray[np.int64]
 
 
-class Piece(NamedTuple):
+class PracticePiece(NamedTuple):
     """What is true of a piece."""
 
     name: str
@@ -62,12 +62,12 @@ class Piece(NamedTuple):
         return Classes(chord_T, bass_T)
 
 
-def pieces(folder: Path) -> Iterator[Piece]:
+def pieces(folder: Path) -> Iterator[PracticePiece]:
     """The truth of every piece of a folder, by name."""
     for file in sorted(folder.glob("*.json")):
         stored = json.loads(file.read_text())
         chords = tuple(ChordSegment.model_validate(segment) for segment in stored.pop("chords"))
-        yield Piece(
+        yield PracticePiece(
             name=file.stem,
             chords=chords,
             beats=np.array(stored.pop("beats")).reshape(-1, 2),
@@ -94,7 +94,7 @@ def make(folder: Path, number: int) -> None:
     )
 
 
-def _stored(known: Truth) -> dict[str, Any]:
+def _stored(known: ExcerptTruth) -> dict[str, Any]:
     return {**known._asdict(), "chords": [segment.model_dump() for segment in known.chords]}
 
 

@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 from pipelines.annotators import RATE_HZ
 from pipelines.extras import naming_extras
 from training.annotator_training.etude import Etude
-from training.annotator_training.notes import DRUMS, Note, Playing
+from training.annotator_training.notes import DRUMS, MidiNote, Playing
 
 with naming_extras():
     import fluidsynth
@@ -30,7 +30,7 @@ _DRUM_BANK: Final = 128
 _VOLUME: Final = 7  # the number of that MIDI control
 
 
-class _Event(NamedTuple):
+class _MidiEvent(NamedTuple):
     """A MIDI message at a tick; of those at the same tick, the lowest `turn` goes first."""
 
     tick: int
@@ -45,7 +45,7 @@ def midi(
     sigma) off the beat.
     """
     loose_s = float(draws.uniform(0, 0.012)) if draws.random() < 0.7 else 0.0
-    events: list[_Event] = []
+    events: list[_MidiEvent] = []
     for channel, program in playing.programs.items():
         events += _instrument(channel, program, int(draws.integers(60, 121)), tuning_cents)
     for note in playing.notes:
@@ -59,15 +59,15 @@ def midi(
     return mido.MidiFile(ticks_per_beat=_TICKS // 2, tracks=[track])
 
 
-def _instrument(channel: int, program: int, volume: int, tuning_cents: float) -> list[_Event]:
+def _instrument(channel: int, program: int, volume: int, tuning_cents: float) -> list[_MidiEvent]:
     """A channel's program, volume and tuning."""
     # registered parameter 1: 64 ± 64 is ± 100 cents
     fine_tuning = ((101, 0), (100, 1), (6, int(64 + tuning_cents * 0.64)), (38, 0))
     controls = ((_VOLUME, volume), *fine_tuning)
     return [
-        _Event(0, 0, mido.Message("program_change", channel=channel, program=program)),
+        _MidiEvent(0, 0, mido.Message("program_change", channel=channel, program=program)),
         *(
-            _Event(
+            _MidiEvent(
                 0, 0, mido.Message("control_change", channel=channel, control=control, value=value)
             )
             for control, value in controls
@@ -76,8 +76,8 @@ def _instrument(channel: int, program: int, volume: int, tuning_cents: float) ->
 
 
 def _sounding(
-    piece: Etude, note: Note, draws: np.random.Generator, start_s: float, loose_s: float
-) -> list[_Event]:
+    piece: Etude, note: MidiNote, draws: np.random.Generator, start_s: float, loose_s: float
+) -> list[_MidiEvent]:
     """A note's beginning and end, or nothing where it is over by the start; one that has begun by
     then is struck at the start.
     """
@@ -92,11 +92,11 @@ def _sounding(
     velocity = int(np.clip(note.velocity + draws.integers(-6, 7), 1, 127))
     on, off = max(0, round(begin_s * _TICKS)), max(1, round(end_s * _TICKS))
     return [
-        _Event(
+        _MidiEvent(
             on, 2, mido.Message("note_on", channel=note.channel, note=note.pitch, velocity=velocity)
         ),
         # 8 ticks: at least 8 ms
-        _Event(
+        _MidiEvent(
             max(on + 8, off), 1, mido.Message("note_off", channel=note.channel, note=note.pitch)
         ),
     ]

@@ -11,14 +11,14 @@ from pydantic import Field, model_validator
 
 from pipelines.codecs.mel import BANDS, HOP, MelCodec
 from pipelines.codecs.vae import FOLDER
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.errors import SchemaError
 from schemas.identity import Split
 from schemas.record import Record
-from training.data.examples import Reading
+from training.data.examples import ReadingRules
 from training.data.index import find_places
-from training.data.loading import Batch, Samples, Share, batches
-from training.data.order import Order
+from training.data.loading import BatchShare, Samples, TrainingBatch, batches
+from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.errors import BadData, TrainingError
 from training.run.metrics_log import Tell
@@ -111,7 +111,7 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
     errors, spreads, unusable = [], [], 0
     with batches(
         _samples(shards, recipe),
-        Share(recipe.batch, recipe.batch),
+        BatchShare(recipe.batch, recipe.batch),
         first_step=0,
         last_step=recipe.steps,
         workers=recipe.workers,
@@ -149,7 +149,7 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
     return Fitted(error=sum(errors[-last:]) / last, scale=scale, folder=str(out))
 
 
-def _check_usable(batch: Batch, unusable: int, taken: int) -> None:
+def _check_usable(batch: TrainingBatch, unusable: int, taken: int) -> None:
     if unusable > max(len(batch.keys) - 1, _UNUSABLE * taken):
         reasons = "; ".join(sorted({one.reason for one in batch.unusable}))
         raise BadData(f"{unusable} of {taken} samples were unusable: {reasons}")
@@ -176,15 +176,15 @@ def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     corpus = find_places(shards, Split.TRAIN)
     # of a longer sample, the first ten seconds
     heard = 10 * facts.rate_hz // facts.samples_per_frame
-    reading = Reading(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
-    return Samples([corpus], Order([len(corpus)], seed=recipe.seed), reading)
+    reading = ReadingRules(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
+    return Samples([corpus], SampleOrder([len(corpus)], seed=recipe.seed), reading)
 
 
 def _windows(
-    levels_BMN: torch.Tensor, batch: Batch, recipe: AutoencoderRecipe, step: int
+    levels_BMN: torch.Tensor, batch: TrainingBatch, recipe: AutoencoderRecipe, step: int
 ) -> torch.Tensor:
     """A drawn window of each clip that is usable, within what is its own: (B, 1, N, M)."""
-    draws = generator(recipe.seed, str(step), "windows")
+    draws = keyed_rng(recipe.seed, str(step), "windows")
     mel_frames_B = (batch.frames_B * MelCodec().facts.samples_per_frame // HOP).tolist()
     starts = [int(draws.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
     cut = [

@@ -48,7 +48,7 @@ class ChordBatch(NamedTuple):
         )
 
 
-class _Told(NamedTuple):
+class _ChordNumbers(NamedTuple):
     """One segment in numbers, in the order of `ChordBatch`."""
 
     root: int
@@ -57,12 +57,12 @@ class _Told(NamedTuple):
     start_s: float
 
 
-def _told(segment: ChordSegment) -> _Told:
+def _told(segment: ChordSegment) -> _ChordNumbers:
     chord = segment.chord
     if chord is None:
-        return _Told(0, NO_CHORD_QUALITY, 0, segment.start_s)
+        return _ChordNumbers(0, NO_CHORD_QUALITY, 0, segment.start_s)
     bass = chord.root if chord.bass is None else chord.bass
-    return _Told(
+    return _ChordNumbers(
         chord.root, QUALITIES.index(chord.quality), (bass - chord.root) % 12, segment.start_s
     )
 

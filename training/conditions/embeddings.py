@@ -34,7 +34,7 @@ def sinusoids(values: torch.Tensor, width: int, base: float = BASE) -> torch.Ten
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def turned(
+def rotated(
     x_D: torch.Tensor, times_s: torch.Tensor, unit_s: float = TIME_UNIT_S, base: float = BASE
 ) -> torch.Tensor:
     """Vectors (…, D) turned by their times (…): of two so turned, the product depends on how far

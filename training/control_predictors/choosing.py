@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Final, NamedTuple
 
 from training.control_predictors.losses import SongLosses
-from training.control_predictors.nets import Part
+from training.control_predictors.nets import PredictedPart
 from training.run.checkpoints import Weights
 
 TRUSTS: Final = (0.0, 0.5, 1.0)  # in the text
@@ -17,7 +17,7 @@ TRUSTS: Final = (0.0, 0.5, 1.0)  # in the text
 _PROOF: Final = 2.0
 
 
-class Candidate(NamedTuple):
+class CandidateWeights(NamedTuple):
     """Weights of a predictor after some steps, the trust in the text that stands in them, and what
     they got wrong.
     """
@@ -33,14 +33,16 @@ class Candidate(NamedTuple):
         return fmean(self.losses.values()) if self.losses else math.nan
 
 
-class Choice:
+class WeightChoice:
     """The best weights so far for each trust in the text, by predictor, and the first ones."""
 
     def __init__(self) -> None:
-        self._usual: dict[Part, Candidate] = {}
-        self._best: dict[Part, dict[float, Candidate]] = {part: {} for part in Part}
+        self._usual: dict[PredictedPart, CandidateWeights] = {}
+        self._best: dict[PredictedPart, dict[float, CandidateWeights]] = {
+            part: {} for part in PredictedPart
+        }
 
-    def offer(self, part: Part, one: Candidate) -> None:
+    def offer(self, part: PredictedPart, one: CandidateWeights) -> None:
         """Keep a candidate if it is the first, or the best with its trust; without songs to judge
         by, if it is the latest.
         """
@@ -49,16 +51,16 @@ class Choice:
         if before is None or not one.losses or one.loss < before.loss:
             self._best[part][one.trust] = one
 
-    def usual(self, part: Part) -> Candidate:
+    def usual(self, part: PredictedPart) -> CandidateWeights:
         """What was there before any learning."""
         return self._usual[part]
 
-    def best(self, part: Part) -> Candidate:
+    def best(self, part: PredictedPart) -> CandidateWeights:
         """The one with the least loss, or the latest with full trust."""
         found = self._best[part].values()
         return min(found, key=lambda one: (one.loss if one.losses else 0.0, -one.trust))
 
-    def kept(self, part: Part) -> Candidate:
+    def kept(self, part: PredictedPart) -> CandidateWeights:
         """The most trusting one of which each step up, from what is usual, is proven by songs."""
         found = self.usual(part)
         if not found.losses:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from schemas.sample import Sample
-from training.control_predictors.nets import Part
+from training.control_predictors.nets import PredictedPart
 from training.control_predictors.targets import (
     CHORDS,
     METERS,
@@ -24,16 +24,16 @@ from training.control_predictors.visits import blurred
 _NEVER_SEEN: Final = 0.02
 
 
-def shares_of(samples: Iterable[Sample]) -> dict[Part, Sequence[float]]:
+def shares_of(samples: Iterable[Sample]) -> dict[PredictedPart, Sequence[float]]:
     """How often each meter, tempo, mode and chord comes up; shares of each sum up to 1."""
     targets = [targets_of(sample) for sample in samples]
     tempos = sum((blurred(one.bpm).astype(np.float64) for one in targets), np.zeros(TEMPOS))
     meters, modes = Counter(one.meter for one in targets), Counter(one.mode for one in targets)
     return {
-        Part.METER: _shares([meters[meter] for meter in METERS]),
-        Part.TEMPO: _shares(tempos.tolist()),
-        Part.MODE: _shares([modes[mode] for mode in MODES]),
-        Part.CHORDS: _shares(_chord_counts(targets)),
+        PredictedPart.METER: _shares([meters[meter] for meter in METERS]),
+        PredictedPart.TEMPO: _shares(tempos.tolist()),
+        PredictedPart.MODE: _shares([modes[mode] for mode in MODES]),
+        PredictedPart.CHORDS: _shares(_chord_counts(targets)),
     }
 
 

@@ -18,13 +18,13 @@ from pipelines.captioning.check import heard_chords
 from pipelines.captioning.tempo_words import METRONOME, BpmRange, tempo_word
 from schemas.labels import Labels
 from training.control_predictors.targets import FASTEST_BPM, METERS, MODES, SLOWEST_BPM
-from training.prompt_controls.wishes import Source, Wishes
+from training.prompt_controls.wishes import Provenance, RequestedControls
 
 Features = npt.NDArray[np.float32]
 _STEPS: Final = 4  # bumps an octave: apart enough to tell 3 from 4 (0.4 octaves)
 
 
-class Known(NamedTuple):
+class StatedControls(NamedTuple):
     """What is stated; none where it is not."""
 
     bpm: float | None
@@ -36,7 +36,7 @@ class Known(NamedTuple):
     chord_s: float | None  # the median from one stated start of a chord to the next
 
 
-def known_of(wishes: Wishes, duration_s: float) -> Known:
+def known_of(wishes: RequestedControls, duration_s: float) -> StatedControls:
     """What wishes state for a clip of a length.
 
     >>> from training.prompt_controls.wishes import read_wishes
@@ -45,8 +45,8 @@ def known_of(wishes: Wishes, duration_s: float) -> Known:
     2.0
     """
     # A flag's chords may go round and round; a caption lists all that are heard.
-    chart = wishes.chart if wishes.chords_source is Source.CAPTION else None
-    return Known(
+    chart = wishes.chart if wishes.chords_source is Provenance.CAPTION else None
+    return StatedControls(
         bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
         about_bpm=_middle_bpm(wishes.span) if wishes.words else None,
         meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
@@ -57,7 +57,9 @@ def known_of(wishes: Wishes, duration_s: float) -> Known:
     )
 
 
-def as_if_stated(known: Known, labels: Labels, chance: float, draws: np.random.Generator) -> Known:
+def as_if_stated(
+    known: StatedControls, labels: Labels, chance: float, draws: np.random.Generator
+) -> StatedControls:
     """What another caption of a clip might state beside: each for itself, its tempo, and how its
     chords go, listed or with times.
     """
@@ -92,7 +94,7 @@ def _pace_s(starts_s: Sequence[float]) -> float | None:
     return median(gaps_s) if gaps_s else None
 
 
-def beat_features(known: Known, meter: int | None) -> Features:
+def beat_features(known: StatedControls, meter: int | None) -> Features:
     """Features (H,) for meter and tempo.
 
     `meter` is the one decided on, none where it is still to be found.
@@ -153,5 +155,7 @@ def _one_of(place: int | None, count: int) -> Features:
     return out
 
 
-BEAT_FEATURES: Final = len(beat_features(Known(None, None, None, False, False, None, None), None))
+BEAT_FEATURES: Final = len(
+    beat_features(StatedControls(None, None, None, False, False, None, None), None)
+)
 CHORD_FEATURES: Final = len(chord_features(120, 4, 0))

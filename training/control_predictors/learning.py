@@ -14,10 +14,10 @@ from pipelines.storage.lock import hold
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from schemas.identity import Split
-from training.control_predictors.choosing import TRUSTS, Candidate, Choice
+from training.control_predictors.choosing import TRUSTS, CandidateWeights, WeightChoice
 from training.control_predictors.counting import shares_of
 from training.control_predictors.losses import Judged, look_losses
-from training.control_predictors.nets import Part, PredictorNets
+from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.reading import Reader, reader_of_validation
 from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import batched
@@ -38,7 +38,7 @@ class Learned(NamedTuple):
     """
 
     checkpoint: str
-    losses: Mapping[Part, tuple[float, float]]
+    losses: Mapping[PredictedPart, tuple[float, float]]
 
 
 def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
@@ -59,11 +59,11 @@ def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
             raise TrainingError(f"{out} holds a training already: take another folder")
         trust(out, wanted(recipe.text))
         torch.manual_seed(recipe.run.seed)
-        learner = _Learner(recipe, tell)
+        learner = _PredictorTrainer(recipe, tell)
         return _saved(store, recipe, learner, learner.run())
 
 
-class _Learner:
+class _PredictorTrainer:
     """Nets with their optimizer, and the samples that they learn from and are judged by."""
 
     def __init__(self, recipe: PredictorRecipe, tell: Tell) -> None:
@@ -87,9 +87,9 @@ class _Learner:
         self._ema = Ema(self.nets, rules.ema)
         self._judged = self._validation()
 
-    def run(self) -> Choice:
+    def run(self) -> WeightChoice:
         """All steps; what to keep of the weights on the way."""
-        rules, choice = self.recipe, Choice()
+        rules, choice = self.recipe, WeightChoice()
         self._tell(
             f"{self.reader.samples} samples · {rules.run.steps} steps of {rules.data.batch}, "
             f"judged by {self._judged.looks} looks"
@@ -126,7 +126,7 @@ class _Learner:
         self._optimizer.step()
         self._ema.update(step)
 
-    def _judge(self, choice: Choice, step: int) -> str:
+    def _judge(self, choice: WeightChoice, step: int) -> str:
         """Offer the averaged weights of a step to the choice, with each trust in the text; what a
         reader is told of their losses.
         """
@@ -134,13 +134,13 @@ class _Learner:
             for trust in TRUSTS:
                 self.nets.trust(trust)
                 losses = self._judged.losses(self.nets, self._states)
-                for part in Part:
+                for part in PredictedPart:
                     kept = {
                         name: value.detach().clone()
                         for name, value in self.nets.part(part).named_parameters()
                     }
-                    choice.offer(part, Candidate(kept, trust, losses[part], step))
-        return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in Part)
+                    choice.offer(part, CandidateWeights(kept, trust, losses[part], step))
+        return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in PredictedPart)
 
     def _validation(self) -> Judged:
         reader, rules = reader_of_validation(self.recipe, self.reader.mean_sentences), self.recipe
@@ -159,13 +159,15 @@ class _Learner:
         )
 
 
-def _saved(store: Store, recipe: PredictorRecipe, learner: _Learner, choice: Choice) -> Learned:
+def _saved(
+    store: Store, recipe: PredictorRecipe, learner: _PredictorTrainer, choice: WeightChoice
+) -> Learned:
     """Write what is kept as a checkpoint.
 
     There are no moments: a training of minutes is not resumed.
     """
-    kept = {part: choice.kept(part) for part in Part}
-    usual = {part: choice.usual(part).loss for part in Part}
+    kept = {part: choice.kept(part) for part in PredictedPart}
+    usual = {part: choice.usual(part).loss for part in PredictedPart}
     weights = {
         f"{part}.{name}": value
         for part, found in kept.items()

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from training.conditions.tokens import Tokens
-from training.control_predictors.nets import Part, PredictorNets
+from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.visits import NOT_LEARNED, Look, LookBatch, batched
 from training.diffusion.text_cache import KeptStates
 
@@ -32,20 +32,22 @@ class LookLosses(NamedTuple):
         return (self.losses_B * self.counts_B).sum() / self.counts_B.sum()
 
 
-def look_losses(nets: PredictorNets, text: Tokens, batch: LookBatch) -> dict[Part, LookLosses]:
+def look_losses(
+    nets: PredictorNets, text: Tokens, batch: LookBatch
+) -> dict[PredictedPart, LookLosses]:
     """Losses of each predictor for which any look of a batch counts."""
     told_H = batch.meter_hints_BH[:, :0]  # a mode has no hints
     next_BCK, length_BCK = nets.chords(text, batch.chord_hints_BH, batch.chords)
     found = {
-        Part.METER: _of_classes(nets.meter(text, batch.meter_hints_BH), batch.meters_B),
-        Part.TEMPO: LookLosses(
+        PredictedPart.METER: _of_classes(nets.meter(text, batch.meter_hints_BH), batch.meters_B),
+        PredictedPart.TEMPO: LookLosses(
             cross_entropy(
                 nets.tempo(text, batch.tempo_hints_BH), batch.tempos_BK, reduction="none"
             ),
             batch.tempos_BK.sum(1) > 0,
         ),
-        Part.MODE: _of_classes(nets.mode(text, told_H), batch.modes_B),
-        Part.CHORDS: LookLosses(
+        PredictedPart.MODE: _of_classes(nets.mode(text, told_H), batch.modes_B),
+        PredictedPart.CHORDS: LookLosses(
             _of_sequences(next_BCK, batch.next_BC) + _of_sequences(length_BCK, batch.lengths_BC),
             (batch.next_BC != NOT_LEARNED).any(1),
         ),
@@ -77,11 +79,11 @@ class Judged:
         self._batches = [(batched(part), [look.song_id for look in part]) for part in parts]
 
     @torch.no_grad()
-    def losses(self, nets: PredictorNets, states: KeptStates) -> dict[Part, SongLosses]:
+    def losses(self, nets: PredictorNets, states: KeptStates) -> dict[PredictedPart, SongLosses]:
         """Mean loss of each song by each predictor; of a predictor no song where none counts."""
         nets.eval()
-        found: dict[Part, defaultdict[str, list[float]]] = {
-            part: defaultdict(list) for part in Part
+        found: dict[PredictedPart, defaultdict[str, list[float]]] = {
+            part: defaultdict(list) for part in PredictedPart
         }
         for batch, songs in self._batches:
             for part, (losses_B, counts_B) in look_losses(

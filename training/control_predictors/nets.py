@@ -28,7 +28,7 @@ from training.control_predictors.targets import (
 )
 
 
-class Part(StrEnum):
+class PredictedPart(StrEnum):
     """What is predicted, each by weights of its own."""
 
     METER = "meter"
@@ -192,14 +192,14 @@ class PredictorNets(nn.Module):
         self.mode = Guess(config, text_width, 0, len(MODES))
         self.chords = ChordDecoder(config, text_width)
 
-    def part(self, part: Part) -> Guess | ChordDecoder:
+    def part(self, part: PredictedPart) -> Guess | ChordDecoder:
         """One of them."""
         found: Guess | ChordDecoder = getattr(self, part)
         return found
 
     def trust(self, share: float) -> None:
         """Let each hear so much of the text."""
-        for part in Part:
+        for part in PredictedPart:
             self.part(part).trust.fill_(share)
 
 

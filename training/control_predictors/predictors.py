@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from pipelines.captioning.tempo_words import BpmRange
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.trust.trusted import check_trust
 from schemas.pitch import Key, Mode
 from training.conditions.tokens import Tokens
@@ -36,7 +36,7 @@ from training.errors import TrainingError
 from training.metrics.matching import found_in_any_order
 from training.prompt_controls.corpus import above
 from training.prompt_controls.grid import Grid
-from training.prompt_controls.predicting import PredictedChord, Request
+from training.prompt_controls.predicting import PredictedChord, PredictionRequest
 from training.run.checkpoint_files import MODEL, RECIPE
 from training.run.checkpoints import find_checkpoint
 from training.run.recipe import wanted
@@ -89,7 +89,7 @@ class Predictors(NamedTuple):
         nets.load_state_dict(weights)
         return cls(checkpoint.name, recipe, nets.eval(), KeptStates(encoder, _CACHE_MB))
 
-    def meter(self, request: Request, draws: np.random.Generator | None) -> int:
+    def meter(self, request: PredictionRequest, draws: np.random.Generator | None) -> int:
         """Beats per bar: the likeliest, or one drawn."""
         known = known_of(request.wishes, request.duration_s)
         return METERS[
@@ -100,7 +100,7 @@ class Predictors(NamedTuple):
 
     def tempo(
         self,
-        request: Request,
+        request: PredictionRequest,
         beats_per_bar: int,
         *,
         span: BpmRange,
@@ -121,12 +121,12 @@ class Predictors(NamedTuple):
         bpm = float(round(place_bpm(place)))
         return bpm if low_bpm <= bpm < span.high else None
 
-    def mode(self, request: Request, draws: np.random.Generator | None) -> Mode:
+    def mode(self, request: PredictionRequest, draws: np.random.Generator | None) -> Mode:
         """The mode: the likelier, or one drawn."""
         return MODES[_picked(self._shares(self.nets.mode, request, np.zeros(0, np.float32)), draws)]
 
     def chords(
-        self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None
+        self, request: PredictionRequest, key: Key, grid: Grid, draws: np.random.Generator | None
     ) -> tuple[PredictedChord, ...]:
         """Chords to the end of a grid: drawn ones, or of several drawn ones those that have most in
         common with the others.
@@ -137,7 +137,7 @@ class Predictors(NamedTuple):
         """
         if draws is not None:
             return self._written(self._drawn(request, key.mode, grid, draws, 1)[0], key)
-        own = generator(0, request.caption, "chords in common")
+        own = keyed_rng(0, request.caption, "chords in common")
         drawn = self._drawn(request, key.mode, grid, own, _DRAWN)
         return self._written(
             drawn[most_in_common([[one.token for one in steps] for steps in drawn])], key
@@ -145,7 +145,12 @@ class Predictors(NamedTuple):
 
     @torch.no_grad()
     def _drawn(
-        self, request: Request, mode: Mode, grid: Grid, draws: np.random.Generator, count: int
+        self,
+        request: PredictionRequest,
+        mode: Mode,
+        grid: Grid,
+        draws: np.random.Generator,
+        count: int,
     ) -> list[list[Step]]:
         """So many sequences that fill a grid, each chord another than the one before it."""
         net, states_BLD, mask_BL = self.nets.chords, *self.states.encode([request.caption])[:2]
@@ -175,11 +180,11 @@ class Predictors(NamedTuple):
             PredictedChord(above(key.tonic, CHORDS[one.token]), one.beats or 1) for one in steps
         )
 
-    def _text(self, request: Request) -> Tokens:
+    def _text(self, request: PredictionRequest) -> Tokens:
         return self.states.encode([request.caption])
 
     @torch.no_grad()
-    def _shares(self, net: Guess, request: Request, hints_H: Features) -> Shares:
+    def _shares(self, net: Guess, request: PredictionRequest, hints_H: Features) -> Shares:
         return _shares(net(self._text(request), torch.from_numpy(hints_H)[None])[0])
 
 

@@ -12,7 +12,7 @@ from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import Look, look_at
 from training.data.examples import guarded, members_of, parsed
 from training.data.index import CorpusPlaces, find_places, read_ranges
-from training.data.order import Order
+from training.data.order import SampleOrder
 from training.data.prompts import mean_sentences
 from training.errors import BadData, NoSamples
 
@@ -32,7 +32,7 @@ class Reader:
         self._corpora: Sequence[CorpusPlaces] = [
             find_places(target, split) for target in recipe.data.shards
         ]
-        self._order = Order([len(corpus) for corpus in self._corpora], seed=recipe.run.seed)
+        self._order = SampleOrder([len(corpus) for corpus in self._corpora], seed=recipe.run.seed)
         self.mean_sentences = mean_sentences
         self.samples = sum(len(corpus) for corpus in self._corpora)
         self.unusable = 0

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.sample import Sample
 from training.control_predictors.hints import (
     Features,
-    Known,
+    StatedControls,
     as_if_stated,
     beat_features,
     chord_features,
@@ -32,7 +32,7 @@ from training.control_predictors.targets import (
     tempo_place,
 )
 from training.data.prompts import PromptConfig, visit
-from training.prompt_controls.wishes import read_wishes
+from training.prompt_controls.wishes import read_requested
 
 NOT_LEARNED: Final = -100  # torch's own sign for a target that does not count
 _BLUR: Final = 1.0  # places of tempo: an annotator's own error, about 3 %
@@ -43,7 +43,7 @@ class Look(NamedTuple):
 
     song_id: str
     prompt: str
-    known: Known
+    known: StatedControls
     targets: Targets
 
 
@@ -77,9 +77,9 @@ def look_at(
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
     told = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
-    draws = generator(seed, sample.key, f"hints in epoch {epoch}")
+    draws = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
     known = as_if_stated(
-        known_of(read_wishes(told.prompt), sample.duration_s), sample.labels, hinted, draws
+        known_of(read_requested(told.prompt), sample.duration_s), sample.labels, hinted, draws
     )
     return Look(sample.song_id, told.prompt, known, targets_of(sample))
 

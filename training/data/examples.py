@@ -30,7 +30,7 @@ _LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with the seconds
 _SHOWN: Final = 200  # characters of a library's error
 
 
-class Example(NamedTuple):
+class TrainingExample(NamedTuple):
     """One visit to a sample."""
 
     key: str
@@ -53,7 +53,7 @@ class Unusable(NamedTuple):
     noise_CTF: torch.Tensor
 
 
-class Reading(NamedTuple):
+class ReadingRules(NamedTuple):
     """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
 
     facts: CodecFacts
@@ -142,12 +142,12 @@ def sample_in(content: bytes | Exception) -> Sample | None:
 
 def example_of(
     content: bytes,
-    reading: Reading,
+    reading: ReadingRules,
     *,
     epoch: int,
     draws: np.random.Generator,
     told_all: bool = False,
-) -> Example:
+) -> TrainingExample:
     """A sample's visit in an epoch, its noise and step by `draws`.
 
     With `told_all` no sentence is masked and nothing dropped.
@@ -161,7 +161,7 @@ def example_of(
         sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
     )
     labels = heard_labels(sample, reading)
-    return Example(
+    return TrainingExample(
         key=sample.key,
         sound=sound_of(members, reading),
         prompt=told.prompt,
@@ -174,13 +174,13 @@ def example_of(
     )
 
 
-def heard_labels(sample: Sample, reading: Reading) -> Labels:
+def heard_labels(sample: Sample, reading: ReadingRules) -> Labels:
     """Labels of as much of a sample as is learned."""
     heard_s = reading.frames / reading.facts.frames_per_s
     return cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
 
 
-def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
+def drawn_noise(reading: ReadingRules, draws: np.random.Generator) -> torch.Tensor:
     """Noise shaped as a latent: (C, T, F)."""
     return torch.from_numpy(
         draws.standard_normal(
@@ -189,7 +189,7 @@ def drawn_noise(reading: Reading, draws: np.random.Generator) -> torch.Tensor:
     )
 
 
-def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+def sound_of(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
     """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned.
 
     Raises `DeadInput`.
@@ -197,7 +197,7 @@ def sound_of(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
     return _latent(members, reading) if reading.latents else _wave(members, reading)
 
 
-def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
     facts, content = reading.facts, _member(members, LATENT)
     try:
         latent = read_npy(content)
@@ -212,7 +212,7 @@ def _latent(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
     return torch.from_numpy(latent[:, : reading.frames].astype(np.float32))
 
 
-def _wave(members: dict[str, bytes], reading: Reading) -> torch.Tensor:
+def _wave(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
     heard = decoded(_member(members, AUDIO))
     samples = reading.frames * reading.facts.samples_per_frame
     return torch.from_numpy(resampled(heard.wave, heard.rate_hz, reading.facts.rate_hz)[:samples])

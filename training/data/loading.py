@@ -16,18 +16,25 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput, MachineFault
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
 from training.conditions.tokens import Tokens
-from training.data.examples import Example, Reading, Unusable, drawn_noise, example_of, guarded
+from training.data.examples import (
+    ReadingRules,
+    TrainingExample,
+    Unusable,
+    drawn_noise,
+    example_of,
+    guarded,
+)
 from training.data.index import CorpusPlaces, Range, read_ranges
-from training.data.order import Order, Place
+from training.data.order import SampleOrder, SamplePosition
 from training.diffusion.model import Conditions
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """A micro-batch. A sample that could not be used is a row of silence that does not count."""
 
     keys: tuple[str, ...]
@@ -50,14 +57,14 @@ class Batch(NamedTuple):
         return Conditions(text, self.beats, self.chords, self.seconds_B2 if seconds else None)
 
 
-class Samples(Dataset[Example | Unusable]):
+class Samples(Dataset[TrainingExample | Unusable]):
     """Positions of the order to examples; those of one call are read at once."""
 
     def __init__(
         self,
         corpora: Sequence[CorpusPlaces],
-        order: Order,
-        reading: Reading,
+        order: SampleOrder,
+        reading: ReadingRules,
         *,
         told_all: bool = False,
     ) -> None:
@@ -68,11 +75,11 @@ class Samples(Dataset[Example | Unusable]):
             told_all,
         )
 
-    def __getitem__(self, position: int) -> Example | Unusable:
+    def __getitem__(self, position: int) -> TrainingExample | Unusable:
         """One position."""
         return self.__getitems__([position])[0]
 
-    def __getitems__(self, positions: Sequence[int]) -> list[Example | Unusable]:
+    def __getitems__(self, positions: Sequence[int]) -> list[TrainingExample | Unusable]:
         """Several, as torch's loader asks for them."""
         places = [self._order.at(position) for position in positions]
         ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
@@ -81,9 +88,9 @@ class Samples(Dataset[Example | Unusable]):
             for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)
         ]
 
-    def collated(self, examples: Sequence[Example | Unusable]) -> Batch:
+    def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
-        good = [example if isinstance(example, Example) else None for example in examples]
+        good = [example if isinstance(example, TrainingExample) else None for example in examples]
         facts, frames = self._reading.facts, self._reading.frames
         shape = (
             (facts.channels, frames, facts.bands)
@@ -98,7 +105,7 @@ class Samples(Dataset[Example | Unusable]):
             elif example is not None:
                 sounds[row, : len(example.sound)] = example.sound
                 frames_B[row] = facts.frames(len(example.sound))
-        return Batch(
+        return TrainingBatch(
             keys=tuple(example.key for example in examples),
             prompts=tuple(example.prompt if example else "" for example in good),
             beats=batched_beats([example and example.beats for example in good]),
@@ -114,9 +121,9 @@ class Samples(Dataset[Example | Unusable]):
         )
 
     def _made(
-        self, position: int, place: Place, where: Range, content: bytes | Exception
-    ) -> Example | Unusable:
-        draws = generator(
+        self, position: int, place: SamplePosition, where: Range, content: bytes | Exception
+    ) -> TrainingExample | Unusable:
+        draws = keyed_rng(
             self._reading.seed, str(position), "noise of validation" if self._told_all else "noise"
         )
         make = partial(
@@ -136,7 +143,7 @@ class Samples(Dataset[Example | Unusable]):
             )
 
 
-class Share(NamedTuple):
+class BatchShare(NamedTuple):
     """Which part of each step's batch a process takes: its rank of how many, and micro-batches."""
 
     batch: int
@@ -160,7 +167,7 @@ class Share(NamedTuple):
 
 
 class _Positions(Sampler[list[int]]):
-    def __init__(self, share: Share, first_step: int, last_step: int) -> None:
+    def __init__(self, share: BatchShare, first_step: int, last_step: int) -> None:
         self._share, self._steps = share, range(first_step, last_step)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -177,18 +184,18 @@ class _Positions(Sampler[list[int]]):
 @contextmanager
 def batches(
     samples: Samples,
-    share: Share,
+    share: BatchShare,
     *,
     first_step: int,
     last_step: int,
     workers: int,
     pinned: bool = False,
-) -> Iterator[Iterator[Batch]]:
+) -> Iterator[Iterator[TrainingBatch]]:
     """Micro-batches of the steps from `first_step` to before `last_step`, in order, whatever the
     number of workers (0: this process).
     """
     closing = torch.multiprocessing.get_context().Event()
-    loader: DataLoader[Example | Unusable] = DataLoader(
+    loader: DataLoader[TrainingExample | Unusable] = DataLoader(
         samples,
         batch_sampler=_Positions(share, first_step, last_step),
         num_workers=workers,
@@ -203,7 +210,7 @@ def batches(
         closing.set()
 
 
-def _given(loader: Iterable[Batch]) -> Iterator[Batch]:
+def _given(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
     """Batches as they come.
 
     Raises `MachineFault` in one line: of a worker's, torch makes a page.

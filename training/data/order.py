@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from training.errors import TrainingError
 
 _BLOCK: Final = 1000  # positions within which corpora have their shares exactly
@@ -15,7 +15,7 @@ _BLOCK: Final = 1000  # positions within which corpora have their shares exactly
 Numbers = npt.NDArray[np.int64]
 
 
-class Place(NamedTuple):
+class SamplePosition(NamedTuple):
     """A sample: its corpus, its number there, and how often that corpus was gone through before."""
 
     corpus: int
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     epoch: int
 
 
-class Order:
+class SampleOrder:
     """An endless order of the samples of several corpora.
 
     In each epoch of a corpus every sample comes once. Without weights the corpora are as one; with
@@ -51,31 +51,33 @@ class Order:
         self._shuffled = lru_cache(maxsize=2 * len(sizes))(self._shuffle)
         self._dealt = lru_cache(maxsize=4)(self._deal)
 
-    def at(self, position: int) -> Place:
+    def at(self, position: int) -> SamplePosition:
         """The sample at a position from 0."""
         if not self._shares:
             epoch, place = divmod(position, int(self._ends[-1]))
             number = int(self._shuffled(-1, epoch)[place])
             corpus = int(np.searchsorted(self._ends, number, side="right"))
-            return Place(corpus, number - int(self._ends[corpus] - self._sizes[corpus]), epoch)
+            return SamplePosition(
+                corpus, number - int(self._ends[corpus] - self._sizes[corpus]), epoch
+            )
         block, place = divmod(position, _BLOCK)
         corpora, before = self._dealt(block)
         corpus = int(corpora[place])
         epoch, place = divmod(
             block * self._shares[corpus] + int(before[place]), self._sizes[corpus]
         )
-        return Place(corpus, int(self._shuffled(corpus, epoch)[place]), epoch)
+        return SamplePosition(corpus, int(self._shuffled(corpus, epoch)[place]), epoch)
 
     def _shuffle(self, corpus: int, epoch: int) -> Numbers:
         size = int(self._ends[-1]) if corpus < 0 else self._sizes[corpus]
-        return generator(self._seed, f"corpus {corpus}", f"order of epoch {epoch}").permutation(
+        return keyed_rng(self._seed, f"corpus {corpus}", f"order of epoch {epoch}").permutation(
             size
         )
 
     def _deal(self, block: int) -> tuple[Numbers, Numbers]:
         """Whose turn it is at each position of a block, and how many of its turns came before."""
         corpora = np.repeat(np.arange(len(self._shares)), self._shares)
-        corpora = corpora[generator(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]
+        corpora = corpora[keyed_rng(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]
         before = np.zeros(_BLOCK, np.int64)
         for corpus in range(len(self._shares)):
             mine = corpora == corpus

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
@@ -97,7 +97,7 @@ def visit(
     rules = config or PromptConfig()
 
     def draws(purpose: str) -> np.random.Generator:
-        return generator(seed, sample.key, f"{purpose} in epoch {epoch}")
+        return keyed_rng(seed, sample.key, f"{purpose} in epoch {epoch}")
 
     dropped = dropped_conditions(draws("dropping"), rules)
     caption = drawn_caption(sample.captions, draws("caption"), rules)

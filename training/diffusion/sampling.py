@@ -12,7 +12,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from pydantic import Field
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.record import Record
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
@@ -130,5 +130,5 @@ def _scheduler(objective: Objective, sampler: Sampler) -> Any:
 
 def _noise(seed: int, key: str, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(
-        generator(seed, key, "sampling").standard_normal(shape, dtype=np.float32)
+        keyed_rng(seed, key, "sampling").standard_normal(shape, dtype=np.float32)
     )

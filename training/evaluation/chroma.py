@@ -18,7 +18,7 @@ from pipelines.annotators.pitch_spectrum import (
     SEMITONES,
     PitchSpectrum,
 )
-from pipelines.annotators.windows import Window
+from pipelines.annotators.windows import AnnotateWindow
 from pipelines.audio.decode import read_window, resampled
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
@@ -34,7 +34,7 @@ class Chroma(NamedTuple):
     frames_per_s: float
 
 
-def chromas(windows: Sequence[Window], _: None) -> list[Chroma | Death]:
+def chromas(windows: Sequence[AnnotateWindow], _: None) -> list[Chroma | Death]:
     """The chroma of each window; runs in a worker's child."""
     found: list[Chroma | Death] = []
     for window in windows:

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput
 from schemas.identity import Split
 from schemas.record import Record
 from training.conditions import Condition
 from training.data.examples import (
-    Example,
-    Reading,
+    ReadingRules,
+    TrainingExample,
     drawn_noise,
     example_of,
     guarded,
@@ -30,12 +30,12 @@ from training.data.examples import (
     parsed,
 )
 from training.data.index import CorpusPlaces, find_places, read_ranges
-from training.data.loading import Batch, Samples
-from training.data.order import Order
+from training.data.loading import Samples, TrainingBatch
+from training.data.order import SampleOrder
 from training.data.prompts import TOLD_ALL
 from training.diffusion.model import Conditions
 from training.errors import TrainingError
-from training.generation.generate import Player
+from training.generation.generate import Generator
 
 _LEVEL: Final = 0.95
 _LEAST: Final = 3  # songs, for an interval to mean something
@@ -63,7 +63,7 @@ class ConditionAblation(Record):
 
 
 class _Songs(NamedTuple):
-    examples: list[Example]  # of each song one
+    examples: list[TrainingExample]  # of each song one
     unusable: list[str]  # where each such sample stands, and why
 
 
@@ -77,7 +77,12 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 
 
 def ablate_conditions(
-    player: Player, target: str, *, split: Split = Split.VALIDATION, rounds: int = 8, seed: int = 0
+    player: Generator,
+    target: str,
+    *,
+    split: Split = Split.VALIDATION,
+    rounds: int = 8,
+    seed: int = 0,
 ) -> tuple[ConditionAblation, ...]:
     """What text, beats and chords are worth, over the songs of a split: of each one clip, its first
     sample that can be used.
@@ -97,7 +102,7 @@ def ablate_conditions(
             f"{target} has {len(songs)} songs in split {split}; "
             f"an interval needs {_LEAST} at least{why}"
         )
-    collated = Samples([corpus], Order([len(corpus)]), reading).collated
+    collated = Samples([corpus], SampleOrder([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
     told = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
     size = player.recipe.data.micro_batch
@@ -149,17 +154,17 @@ def ablation_of(
     )
 
 
-def _reading(player: Player, seed: int) -> Reading:
+def _reading(player: Generator, seed: int) -> ReadingRules:
     facts, rules = player.codec.facts, player.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
-    return Reading(
+    return ReadingRules(
         facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed
     )
 
 
-def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
+def _songs(corpus: CorpusPlaces, reading: ReadingRules) -> _Songs:
     """The first sample of each song that can be used."""
-    found: dict[str, Example] = {}
+    found: dict[str, TrainingExample] = {}
     unusable: list[str] = []
     for number in range(len(corpus)):
         where = corpus.range_of(number)
@@ -168,7 +173,7 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
                 # of noise that is drawn anew in each round
-                draws = generator(reading.seed, "", "heeding")
+                draws = keyed_rng(reading.seed, "", "heeding")
                 found[song_id] = guarded(
                     content,
                     partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),
@@ -180,22 +185,22 @@ def _songs(corpus: CorpusPlaces, reading: Reading) -> _Songs:
 
 def _partners(count: int, seed: int) -> list[int]:
     """For each song another one: the next in a drawn circle."""
-    circle = generator(seed, "", "partners").permutation(count)
+    circle = keyed_rng(seed, "", "partners").permutation(count)
     return [
         int(other)
         for _, other in sorted(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))
     ]
 
 
-def _conditions(player: Player, batch: Batch) -> Conditions:
+def _conditions(player: Generator, batch: TrainingBatch) -> Conditions:
     return batch.told(player.encoder.encode(batch.prompts), seconds=player.recipe.model.seconds)
 
 
 def _drawn(
-    player: Player, reading: Reading, keys: Sequence[str], number: int, rounds: int
+    player: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise and steps of a round: of each clip its own, whatever it is told."""
-    draws = [generator(reading.seed, key, f"heeding round {number}") for key in keys]
+    draws = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
     steps_B = torch.tensor(
         [int((number + one.random()) / rounds * reading.noise_steps) for one in draws]
     )

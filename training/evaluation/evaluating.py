@@ -10,10 +10,16 @@ import numpy as np
 from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
-from training.evaluation.listening import Heard, listen
-from training.evaluation.made import Listing, Made
+from training.evaluation.listening import EstimatedClip, estimate
+from training.evaluation.made import MadeClip, ScoredListing
 from training.evaluation.reference import Reference
-from training.evaluation.report import ClipReport, Counts, Problem, Report, SpaceFigures
+from training.evaluation.report import (
+    ClipReport,
+    Counts,
+    EvaluationReport,
+    SpaceFigures,
+    UnscoredClip,
+)
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
 from training.metrics.controls import heard_controls
 from training.metrics.frechet import frechet_distance
@@ -36,12 +42,12 @@ _LEAST_CLIPS: Final = 2  # what a covariance needs
 class Evaluated(NamedTuple):
     """A report, and the clips it is of, in the same order."""
 
-    report: Report
-    heard: tuple[Heard, ...]
+    report: EvaluationReport
+    heard: tuple[EstimatedClip, ...]
 
 
 def evaluate(
-    listing: Listing,
+    listing: ScoredListing,
     recipe: Recipe,
     *,
     reference: Reference | None = None,
@@ -61,12 +67,12 @@ def evaluate(
     heard, problems = _heard(listing.made, recipe, watch)
     pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
     counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
-    space = _Space.of(heard, recipe)
+    space = _EmbedderView.of(heard, recipe)
     clips = tuple(
         _clip(one, pair, placed.cosine)
         for one, pair, placed in zip(heard, pairs, space.placed, strict=True)
     )
-    report = Report(
+    report = EvaluationReport(
         system=listing.system,
         checkpoint=listing.checkpoint,
         reference=reference.name if reference else "",
@@ -86,7 +92,7 @@ def evaluate(
         swaps=_swaps(clips, heard, seed),
         clips=clips,
         problems=(
-            *(Problem(name=one.name, reason=one.reason) for one in listing.skipped),
+            *(UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped),
             *problems,
         ),
         tools={**annotator_tools(recipe), described.name: described.version},
@@ -95,20 +101,20 @@ def evaluate(
 
 
 def _heard(
-    made: Sequence[Made], recipe: Recipe, watch: Callable[[int], None]
-) -> tuple[list[Heard], list[Problem]]:
-    heard: list[Heard] = []
-    problems: list[Problem] = []
-    for number, one in enumerate(listen(made, recipe), start=1):
+    made: Sequence[MadeClip], recipe: Recipe, watch: Callable[[int], None]
+) -> tuple[list[EstimatedClip], list[UnscoredClip]]:
+    heard: list[EstimatedClip] = []
+    problems: list[UnscoredClip] = []
+    for number, one in enumerate(estimate(made, recipe), start=1):
         if one.labels:
             heard.append(one)
         else:
-            problems.append(Problem(name=one.made.name, reason=one.problem))
+            problems.append(UnscoredClip(name=one.made.name, reason=one.problem))
         watch(number)
     return heard, problems
 
 
-def _clip(one: Heard, pair: Pair, cosine: float | None) -> ClipReport:
+def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
     assert one.labels is not None  # `_heard` keeps those alone
     found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
     return ClipReport(
@@ -125,7 +131,9 @@ def _clip(one: Heard, pair: Pair, cosine: float | None) -> ClipReport:
     )
 
 
-def _swaps(clips: Sequence[ClipReport], heard: Iterable[Heard], seed: int) -> SwapReport | None:
+def _swaps(
+    clips: Sequence[ClipReport], heard: Iterable[EstimatedClip], seed: int
+) -> SwapReport | None:
     """The swap test of pairs in which one clip names the other."""
     by_name = {clip.name: clip for clip in clips}
     pairs = [
@@ -142,18 +150,18 @@ def _swaps(clips: Sequence[ClipReport], heard: Iterable[Heard], seed: int) -> Sw
 class _Placed(NamedTuple):
     """A clip in the embedder's space, and the cosine with its prompt if it has one."""
 
-    made: Made
+    made: MadeClip
     vector: Vectors | None
     cosine: float | None
 
 
-class _Space(NamedTuple):
+class _EmbedderView(NamedTuple):
     """The embedder's view of clips and prompts."""
 
     placed: tuple[_Placed, ...]
 
     @classmethod
-    def of(cls, heard: Sequence[Heard], recipe: Recipe) -> "_Space":
+    def of(cls, heard: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
         """Clips in the order in which they were heard."""
         sounds = [
             Sounding(one.made.path, one.labels.duration_s, one.labels)
@@ -174,9 +182,9 @@ class _Space(NamedTuple):
             )
         return cls(tuple(placed))
 
-    def counted(self) -> "_Space":
+    def counted(self) -> "_EmbedderView":
         """Those clips that are no swap of another."""
-        return _Space(tuple(one for one in self.placed if not one.made.swap_of))
+        return _EmbedderView(tuple(one for one in self.placed if not one.made.swap_of))
 
     def figures(
         self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int

@@ -14,8 +14,8 @@ from pipelines.inputs.listing import AUDIO
 from pipelines.inputs.manifests import MANIFESTS
 from schemas.errors import SchemaError
 from training.errors import TrainingError
-from training.evaluation.made import Listing, Made, Skipped
-from training.evaluation.rows import FILE, Told, text_of, told
+from training.evaluation.made import MadeClip, ScoredListing, Skipped
+from training.evaluation.rows import FILE, ParsedRow, parse_row, text_of
 
 T = TypeVar("T")
 # of several tables in a folder, the one of the first such name
@@ -28,13 +28,15 @@ _OUTSIDE: Final = (
 _TEXT_LIMIT: Final = 1 << 20
 
 
-class _Refused(NamedTuple):
+class _BadRow(NamedTuple):
     """What is wrong with a row."""
 
     reason: str
 
 
-def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = False) -> Listing:
+def read_folder(
+    target: Path, manifest: Path | None = None, *, outside: bool = False
+) -> ScoredListing:
     """The clips of a folder, or of the folder that a manifest lies in.
 
     With a manifest (CSV, TSV, JSON lines, Parquet; found by itself where the folder has one), its
@@ -50,7 +52,7 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
     within = Path("/") if outside else target.resolve()
     table = manifest or _own_manifest(target, within)
     found = list(_by_manifest(target, table, within) if table else _by_neighbour(target, within))
-    made = _with_partners([one for one in found if isinstance(one, Made)])
+    made = _with_partners([one for one in found if isinstance(one, MadeClip)])
     skipped = [one for one in found if isinstance(one, Skipped)]
     if not made:
         why = (
@@ -61,17 +63,17 @@ def read_folder(target: Path, manifest: Path | None = None, *, outside: bool = F
         raise TrainingError(f"{target} holds no clip to score{why}")
     if table:
         skipped += _named_by_no_row(target, found)
-    return Listing(readable(target.resolve().name), tuple(made), tuple(skipped))
+    return ScoredListing(readable(target.resolve().name), tuple(made), tuple(skipped))
 
 
-def _named_by_no_row(folder: Path, found: Sequence[Made | Skipped]) -> list[Skipped]:
+def _named_by_no_row(folder: Path, found: Sequence[MadeClip | Skipped]) -> list[Skipped]:
     """Audio files of a folder that its manifest leaves out."""
     named = {os.path.realpath(one.path) for one in found if one.path}
     others = [path for path in _audio_files(folder) if os.path.realpath(path) not in named]
     return [Skipped(_shown(path, folder), "no row of the manifest names it") for path in others]
 
 
-def _with_partners(made: Sequence[Made]) -> list[Made]:
+def _with_partners(made: Sequence[MadeClip]) -> list[MadeClip]:
     """Clips whose `swap_of`, written as a file, became the partner's name.
 
     Of two that name each other, the first is no swap.
@@ -107,23 +109,25 @@ def _own_manifest(folder: Path, within: Path) -> Path | None:
     return named[0]
 
 
-def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[Made | Skipped]:
+def _by_manifest(folder: Path, table: Path, within: Path) -> Iterator[MadeClip | Skipped]:
     names: set[str] = set()
     try:
         with table.open("rb") as opened:
             for number, row in table_rows(table.suffix.lower(), opened):
-                one = _of_row(row, f"{table.name}#{number}", _Places(folder, table.parent, within))
-                if isinstance(one, Made) and one.name in names:
+                one = _of_row(
+                    row, f"{table.name}#{number}", _AllowedFolders(folder, table.parent, within)
+                )
+                if isinstance(one, MadeClip) and one.name in names:
                     one = Skipped(
                         f"{table.name}#{number}", f"names {one.name}, as an earlier row does"
                     )
-                names |= {one.name} if isinstance(one, Made) else set()
+                names |= {one.name} if isinstance(one, MadeClip) else set()
                 yield one
     except DeadInput as error:
         raise TrainingError(f"{table} {error.message}") from error
 
 
-class _Places(NamedTuple):
+class _AllowedFolders(NamedTuple):
     """Where the files of rows may be: the folder, the manifest's own, and what both, links
     followed, must lie in.
     """
@@ -133,11 +137,11 @@ class _Places(NamedTuple):
     within: Path
 
 
-def _of_row(row: Mapping[str, Any], place: str, places: _Places) -> Made | Skipped:
+def _of_row(row: Mapping[str, Any], place: str, places: _AllowedFolders) -> MadeClip | Skipped:
     if BROKEN in row:
         return Skipped(place, readable(str(row[BROKEN])))
     file = _read(_file, row)
-    if isinstance(file, _Refused):
+    if isinstance(file, _BadRow):
         return Skipped(place, file.reason)
     path = _found(file, places)
     if path is None:
@@ -145,14 +149,14 @@ def _of_row(row: Mapping[str, Any], place: str, places: _Places) -> Made | Skipp
     if not _lies_in(path, places.within):
         return Skipped(place, f"{file} {_OUTSIDE}", str(path))
     found = _read(_row_told, row)
-    if isinstance(found, _Refused):
+    if isinstance(found, _BadRow):
         return Skipped(place, found.reason, str(path))
-    return Made(
+    return MadeClip(
         name=_name(path, places.folder),
-        caption=found.told.caption,
-        asked=found.told.asked,
+        caption=found.row.caption,
+        asked=found.row.asked,
         path=str(path),
-        timing=found.told.timing,
+        timing=found.row.timing,
         swap_of=found.swap_of,
         reference=found.reference,
     )
@@ -161,14 +165,14 @@ def _of_row(row: Mapping[str, Any], place: str, places: _Places) -> Made | Skipp
 class _RowTold(NamedTuple):
     """What a row of a manifest says of its clip and of others."""
 
-    told: Told
+    row: ParsedRow
     swap_of: str
     reference: str
 
 
 def _row_told(row: Mapping[str, Any]) -> _RowTold:
     return _RowTold(
-        told(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample"))
+        parse_row(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample"))
     )
 
 
@@ -179,7 +183,7 @@ def _file(row: Mapping[str, Any]) -> str:
     return file
 
 
-def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _Refused:
+def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _BadRow:
     """What a reader finds in a row, or what is wrong with it."""
     try:
         return reader(row)
@@ -189,10 +193,10 @@ def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T
         reason = error.message
     except (TrainingError, SchemaError) as error:
         reason = str(error).replace("--", "")
-    return _Refused(readable(reason))
+    return _BadRow(readable(reason))
 
 
-def _found(file: str, places: _Places) -> Path | None:
+def _found(file: str, places: _AllowedFolders) -> Path | None:
     """The file that a manifest means: beside it, in the folder, or, where it names a place on
     another machine, by its last name.
 
@@ -211,7 +215,7 @@ def _lies_in(path: Path, within: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(within)
 
 
-def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
+def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
     for path in _audio_files(folder):
         name = _shown(path, folder)
         beside = [
@@ -223,15 +227,15 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[Made | Skipped]:
             yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
             continue
         row = _beside(path)
-        read = row if isinstance(row, _Refused) else _read(told, row)
+        read = row if isinstance(row, _BadRow) else _read(parse_row, row)
         yield (
             Skipped(name, read.reason)
-            if isinstance(read, _Refused)
-            else Made(name, read.caption, read.asked, str(path), read.timing)
+            if isinstance(read, _BadRow)
+            else MadeClip(name, read.caption, read.asked, str(path), read.timing)
         )
 
 
-def _beside(path: Path) -> dict[str, Any] | _Refused:
+def _beside(path: Path) -> dict[str, Any] | _BadRow:
     """What a piece's JSON or text says, or what is wrong with it; no prompt without either."""
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     try:
@@ -241,11 +245,11 @@ def _beside(path: Path) -> dict[str, Any] | _Refused:
                 return (
                     row
                     if isinstance(row, dict)
-                    else _Refused(readable(f"{beside.name} is no JSON object"))
+                    else _BadRow(readable(f"{beside.name} is no JSON object"))
                 )
             return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
-        return _Refused(
+        return _BadRow(
             readable(f"{(beside if beside.is_file() else text).name} cannot be read: {error}")
         )
 

@@ -3,36 +3,36 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipelines.annotators.windows import Window, annotate_windows
+from pipelines.annotators.windows import AnnotateWindow, annotate_windows
 from pipelines.audio.probe import probe_files
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma, chromas
-from training.evaluation.made import Made
+from training.evaluation.made import MadeClip
 
 
-class Heard(NamedTuple):
+class EstimatedClip(NamedTuple):
     """A clip with its labels and its chroma, or why it has none."""
 
-    made: Made
+    made: MadeClip
     labels: Labels | None
     chroma: Chroma | None
     problem: str = ""
 
 
-def listen(made: Sequence[Made], recipe: Recipe) -> Iterator[Heard]:
+def estimate(made: Sequence[MadeClip], recipe: Recipe) -> Iterator[EstimatedClip]:
     """Clips in order, each heard whole; those that cannot be used come with the reason."""
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)
 
 
-def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Heard]:
+def _batch(batch: Sequence[MadeClip], recipe: Recipe, child: Child) -> Iterator[EstimatedClip]:
     probed = child.run(probe_files, [one.path for one in batch], recipe.ingest)
     windows = [
-        Window(one.name, one.path, 0.0, probe.duration_s)
+        AnnotateWindow(one.name, one.path, 0.0, probe.duration_s)
         for one, probe in zip(batch, probed, strict=True)
         if not isinstance(probe, Death)
     ]
@@ -42,6 +42,8 @@ def _batch(batch: Sequence[Made], recipe: Recipe, child: Child) -> Iterator[Hear
         found = probe if isinstance(probe, Death) else next(labelled)
         chroma = None if isinstance(probe, Death) else next(pictured)
         if isinstance(found, Annotation):
-            yield Heard(one, found.labels, chroma if isinstance(chroma, Chroma) else None)
+            yield EstimatedClip(one, found.labels, chroma if isinstance(chroma, Chroma) else None)
         else:
-            yield Heard(one, None, None, f"{found.code}: {found.message} {found.figure}".strip())
+            yield EstimatedClip(
+                one, None, None, f"{found.code}: {found.message} {found.figure}".strip()
+            )

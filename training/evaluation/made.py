@@ -6,7 +6,7 @@ from pipelines.captioning.check import ChordStart
 from schemas.chord import NO_CHORD
 from schemas.labels import Labels
 from schemas.record import Record
-from training.metrics.controls import Controls
+from training.metrics.controls import PromptControls
 
 
 class Timing(Record):
@@ -17,7 +17,7 @@ class Timing(Record):
     chords: tuple[ChordStart, ...] = ()
 
 
-class Made(NamedTuple):
+class MadeClip(NamedTuple):
     """One clip.
 
     `asked` holds what the prompt states and what was given beside it, nothing that was filled in.
@@ -25,7 +25,7 @@ class Made(NamedTuple):
 
     name: str
     caption: str  # empty: not known
-    asked: Controls
+    asked: PromptControls
     path: str
     timing: Timing = Timing()
     swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control
@@ -47,11 +47,11 @@ class CheckpointFacts(Record):
     sha256: str  # of the file of averaged weights
 
 
-class Listing(NamedTuple):
+class ScoredListing(NamedTuple):
     """What is to be scored: each clip in order, and what is not scored."""
 
     system: str
-    made: tuple[Made, ...]
+    made: tuple[MadeClip, ...]
     skipped: tuple[Skipped, ...]
     checkpoint: CheckpointFacts | None = None  # of a model of ours
 

@@ -10,29 +10,29 @@ from pipelines.engine import bucket
 from pipelines.storage.store import sha256_of
 from schemas.labels import Labels
 from training.errors import TrainingError
-from training.evaluation.made import CheckpointFacts, Listing, Made, Skipped, timing_of
-from training.evaluation.wanted import Wanted
-from training.generation.generate import Player, Score
-from training.prompt_controls.ask import asked
+from training.evaluation.made import CheckpointFacts, MadeClip, ScoredListing, Skipped, timing_of
+from training.evaluation.wanted import TargetPrompt
+from training.generation.generate import GenerationRequest, Generator
+from training.prompt_controls.ask import resolve_controls
 from training.run.checkpoint_files import EMA
 from training.run.checkpoints import find_checkpoint
 
 
-class _Asked(NamedTuple):
+class _PlayRequest(NamedTuple):
     """A prompt and what the model is told for it."""
 
-    wanted: Wanted
+    wanted: TargetPrompt
     labels: Labels
 
 
 def played(
-    player: Player,
-    wanted: Sequence[Wanted],
+    player: Generator,
+    wanted: Sequence[TargetPrompt],
     folder: Path,
     *,
     seed: int,
     watch: Callable[[int], None],
-) -> Listing:
+) -> ScoredListing:
     """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus,
     and not asked for.
 
@@ -44,9 +44,9 @@ def played(
     checkpoint = checkpoint_facts(player.name)
     captions = {one.name: one.caption for one in wanted}
     told = [_told(player, one, captions, seed) for one in wanted]
-    made: list[Made] = []
+    made: list[MadeClip] = []
     for part in bucket.batches(
-        [one for one in told if isinstance(one, _Asked)], player.recipe.data.micro_batch
+        [one for one in told if isinstance(one, _PlayRequest)], player.recipe.data.micro_batch
     ):
         made += _batch(player, part, folder, seed)
         watch(len(made))
@@ -54,7 +54,7 @@ def played(
     if not made:
         why = f"; the first, {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise TrainingError(f"{player.name} can play none of the {len(wanted)} prompts{why}")
-    return Listing(player.name, tuple(made), skipped, checkpoint)
+    return ScoredListing(player.name, tuple(made), skipped, checkpoint)
 
 
 def checkpoint_facts(target: str) -> CheckpointFacts:
@@ -67,11 +67,13 @@ def checkpoint_facts(target: str) -> CheckpointFacts:
         return CheckpointFacts(name=found.name, sha256=sha256_of(opened))
 
 
-def _told(player: Player, one: Wanted, captions: Mapping[str, str], seed: int) -> _Asked | Skipped:
+def _told(
+    player: Generator, one: TargetPrompt, captions: Mapping[str, str], seed: int
+) -> _PlayRequest | Skipped:
     original = captions.get(one.swap_of, "")
     length_s, statistics = player.recipe.data.seconds, player.survey.statistics
     try:
-        found = asked(
+        found = resolve_controls(
             one.caption,
             duration_s=length_s,
             statistics=statistics,
@@ -80,15 +82,19 @@ def _told(player: Player, one: Wanted, captions: Mapping[str, str], seed: int) -
         )
     except TrainingError as error:
         return Skipped(one.name, str(error))
-    return _Asked(one, found.labels)
+    return _PlayRequest(one, found.labels)
 
 
-def _batch(player: Player, part: Sequence[_Asked], folder: Path, seed: int) -> Iterator[Made]:
-    scores = [Score(one.swap_of or one.name, one.caption, labels) for one, labels in part]
+def _batch(
+    player: Generator, part: Sequence[_PlayRequest], folder: Path, seed: int
+) -> Iterator[MadeClip]:
+    scores = [
+        GenerationRequest(one.swap_of or one.name, one.caption, labels) for one, labels in part
+    ]
     for (one, labels), wave in zip(part, player.play(scores, seed=seed), strict=True):
         path = folder / f"{one.name}.flac"
         soundfile.write(path, wave, player.codec.facts.rate_hz, subtype="PCM_16")
-        yield Made(
+        yield MadeClip(
             one.name,
             one.caption,
             one.asked,

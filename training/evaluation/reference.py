@@ -21,11 +21,11 @@ from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.errors import TrainingError
-from training.evaluation.listening import listen
-from training.evaluation.made import Made
+from training.evaluation.listening import estimate
+from training.evaluation.made import MadeClip
 from training.evaluation.originals import held_out, originals
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
-from training.metrics.controls import Controls
+from training.metrics.controls import PromptControls
 
 # samples: Fréchet distances of fewer differ by chance, of more they change little
 MOST: Final = 1000
@@ -50,7 +50,7 @@ class Reference(NamedTuple):
         return rows[0] if len(rows) == 1 else None
 
 
-class _Out(NamedTuple):
+class _WrittenAudio(NamedTuple):
     """A sample's audio, written out."""
 
     key: str
@@ -94,7 +94,7 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     )
 
 
-def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:
+def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_WrittenAudio]:
     number = 0
     for raw, ours in originals(shards):
         content = _content(raw)
@@ -102,7 +102,7 @@ def _written(shards: Sequence[Shard], folder: Path) -> Iterator[_Out]:
             number += 1
             path = folder / f"{number:06d}.{raw.audio.extension.rpartition('.')[2]}"
             path.write_bytes(content)
-            yield _Out(raw.key, str(path), ours)
+            yield _WrittenAudio(raw.key, str(path), ours)
 
 
 def _content(sample: RawSample) -> bytes | None:
@@ -112,7 +112,7 @@ def _content(sample: RawSample) -> bytes | None:
         return None
 
 
-def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
+def _sounding(batch: Sequence[_WrittenAudio], recipe: Recipe) -> dict[str, Sounding]:
     """Lengths and labels by path: our own samples carry both, others are measured, and heard where
     the embedder reads labels.
     """
@@ -123,7 +123,9 @@ def _sounding(batch: Sequence[_Out], recipe: Recipe) -> dict[str, Sounding]:
     }
     foreign = [out for out in batch if out.ours is None]
     if foreign and embedder_of(recipe).reads_labels:
-        for heard in listen([Made(out.key, "", Controls(), out.path) for out in foreign], recipe):
+        for heard in estimate(
+            [MadeClip(out.key, "", PromptControls(), out.path) for out in foreign], recipe
+        ):
             if heard.labels:
                 known[heard.made.path] = Sounding(
                     heard.made.path, heard.labels.duration_s, heard.labels

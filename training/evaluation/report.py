@@ -5,7 +5,7 @@ from typing import Final
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.made import CheckpointFacts, Timing
-from training.metrics.controls import Controls
+from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
 
@@ -23,7 +23,7 @@ class Counts(Record):
     swaps: int  # of those scored: a prompt again with one control changed, in the swap test alone
 
 
-class Problem(Record):
+class UnscoredClip(Record):
     """A file or row that is not scored, and why."""
 
     name: str
@@ -62,9 +62,9 @@ class ClipReport(Record):
     # alone
     swap_of: str = ""
     caption: str
-    asked: Controls
+    asked: PromptControls
     timing: Timing
-    heard: Controls
+    heard: PromptControls
     labels: Labels
     scores: dict[str, float]
     published: dict[str, float]
@@ -72,7 +72,7 @@ class ClipReport(Record):
     audio: str = ""  # path within the report's folder, where its sound was copied
 
 
-class Report(Record):
+class EvaluationReport(Record):
     """All figures of one system.
 
     Those but the swap test's are of clips that are no swap of another: each prompt counts once.
@@ -90,5 +90,5 @@ class Report(Record):
     space: SpaceFigures
     swaps: SwapReport | None = None
     clips: tuple[ClipReport, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]

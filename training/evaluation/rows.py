@@ -16,9 +16,9 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from training.errors import TrainingError
 from training.evaluation.made import Timing, timing_of
-from training.metrics.controls import Controls, controls_of, laid_over, surely_asked
+from training.metrics.controls import PromptControls, controls_of, laid_over, surely_asked
 from training.prompt_controls.chart import read_chart
-from training.prompt_controls.wishes import read_wishes
+from training.prompt_controls.wishes import read_requested
 
 # Columns by the names that MusicBench, audio folders and our own files give them; the first that
 # says something counts.
@@ -34,15 +34,15 @@ _MAX_BEATS: Final = 10_000
 _SHOWN: Final = 40  # characters of a value that cannot be read, in its error
 
 
-class Told(NamedTuple):
+class ParsedRow(NamedTuple):
     """A prompt, what it and its row ask for, and when."""
 
     caption: str
-    asked: Controls
+    asked: PromptControls
     timing: Timing
 
 
-def told(row: Mapping[str, Any]) -> Told:
+def parse_row(row: Mapping[str, Any]) -> ParsedRow:
     """What a row asks for: its columns `bpm`, `key`, `chords`, `meter` or `beats`; for what they
     leave open, what the caption states.
 
@@ -59,17 +59,17 @@ def told(row: Mapping[str, Any]) -> Told:
     caption = text_of(row, CAPTION)
     if isinstance(row.get("labels"), Mapping):
         labels = Labels.model_validate(row["labels"])
-        stated = controls_of(read_wishes(caption))
+        stated = controls_of(read_requested(caption))
         given = surely_asked(labels)
         # a progression is laid out in rounds as long as the clip lasts: the caption's round is what
         # is asked for
         if stated.chords:
             given = given.replaced(chords=())
-        return Told(caption, laid_over(stated, given), timing_of(labels))
+        return ParsedRow(caption, laid_over(stated, given), timing_of(labels))
     times_s, numbers = _beats(row.get("beats"))
     meter = _said(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
-    wishes = read_wishes(
+    wishes = read_requested(
         caption,
         bpm=_number(row, _BPM),
         meter=meter,
@@ -78,7 +78,7 @@ def told(row: Mapping[str, Any]) -> Told:
     )
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
     timed = _timed(chords, row.get("chords_time")) or wishes.timed
-    return Told(
+    return ParsedRow(
         caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed)
     )
 

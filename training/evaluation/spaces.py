@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from pipelines.embedders import Description, Vectors
-from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts, embed_texts
+from pipelines.embedders.child import EmbeddedClip, SourceExcerpt, embed_excerpts, embed_texts
 from pipelines.embedders.recipe_embedder import description, embedder_child, per_call
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
@@ -19,7 +19,7 @@ from schemas.labels import Labels
 from schemas.recipe import Recipe
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Embedded | Vectors)
+R = TypeVar("R", bound=EmbeddedClip | Vectors)
 
 
 class Sounding(NamedTuple):
@@ -32,7 +32,7 @@ class Sounding(NamedTuple):
 
 def sound_vectors(sounds: Sequence[Sounding], recipe: Recipe) -> list[Vectors | None]:
     """A unit vector per file; none for what cannot be embedded."""
-    excerpts = [Excerpt(sound.path, 0.0, sound.duration_s, sound.labels) for sound in sounds]
+    excerpts = [SourceExcerpt(sound.path, 0.0, sound.duration_s, sound.labels) for sound in sounds]
     return _in_child(embed_excerpts, excerpts, recipe)
 
 
@@ -65,7 +65,7 @@ def _in_child(
     return found
 
 
-def _vector(made: Embedded | Vectors | Death) -> Vectors | None:
+def _vector(made: EmbeddedClip | Vectors | Death) -> Vectors | None:
     if isinstance(made, Death):
         return None
-    return made.vector if isinstance(made, Embedded) else made
+    return made.vector if isinstance(made, EmbeddedClip) else made

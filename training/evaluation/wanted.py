@@ -9,25 +9,25 @@ from schemas.caption import CaptionKind
 from schemas.sample import Sample
 from training.errors import TrainingError
 from training.evaluation.originals import held_out, originals
-from training.metrics.controls import Controls, stated_controls
+from training.metrics.controls import PromptControls, stated_controls
 from training.metrics.swapping import swapped_prompts
 
 # the first kind that a sample has
 _KINDS: Final = (CaptionKind.CONTROL, CaptionKind.SOURCE, CaptionKind.PARAPHRASE)
 
 
-class Wanted(NamedTuple):
+class TargetPrompt(NamedTuple):
     """A prompt to be played, in the fields of `Made` that do not depend on what comes of it."""
 
     name: str
     caption: str
-    asked: Controls
+    asked: PromptControls
     duration_s: float
     swap_of: str = ""
     reference: str = ""
 
 
-def wanted_of(target: str, most: int) -> list[Wanted]:
+def target_prompts(target: str, most: int) -> list[TargetPrompt]:
     """Captions of a target's test shards, of each song one before any has two; without such shards,
     of validation; else of all.
 
@@ -37,7 +37,7 @@ def wanted_of(target: str, most: int) -> list[Wanted]:
     """
     captioned = islice(_one_a_song(_captioned(target)), most)
     found = [
-        Wanted(one.key, text, stated_controls(text), one.duration_s, reference=one.key)
+        TargetPrompt(one.key, text, stated_controls(text), one.duration_s, reference=one.key)
         for one, text in captioned
     ]
     if not found:
@@ -45,11 +45,11 @@ def wanted_of(target: str, most: int) -> list[Wanted]:
     return found
 
 
-def with_swaps(wanted: Sequence[Wanted]) -> list[Wanted]:
+def with_swaps(wanted: Sequence[TargetPrompt]) -> list[TargetPrompt]:
     """Each prompt, followed by itself with one control swapped, for each control that it states and
     that can be changed alone.
     """
-    out: list[Wanted] = []
+    out: list[TargetPrompt] = []
     for one in wanted:
         out.append(one)
         out += [

@@ -23,15 +23,15 @@ from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
 from training.run.checkpoint_files import CORPUS, EMA, RECIPE
 from training.run.checkpoints import Checkpoint, find_checkpoint
-from training.run.corpus_survey import Survey
-from training.run.parallel import computing, device_of
+from training.run.corpus_survey import CorpusSurvey
+from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, wanted
 from training.run.trainer import check_shapes, fill_weights
 
 Wave = npt.NDArray[np.float32]
 
 
-class Score(NamedTuple):
+class GenerationRequest(NamedTuple):
     """What is to be played: a prompt, and the labels that the sound shall have.
 
     The noise it begins as depends on its key and a seed.
@@ -42,7 +42,7 @@ class Score(NamedTuple):
     labels: Labels
 
 
-def untold(labels: Labels) -> tuple[str, ...]:
+def unconditioned(labels: Labels) -> tuple[str, ...]:
     """What a model is not told of labels because they are many, for whoever asks for them.
 
     >>> from training.prompt_controls.ask import asked
@@ -74,12 +74,12 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
     return model
 
 
-class Player(NamedTuple):
+class Generator(NamedTuple):
     """A checkpoint, ready to play."""
 
     name: str
     recipe: TrainRecipe
-    survey: Survey
+    survey: CorpusSurvey
     model: LatentDiffusion
     codec: Codec
     encoder: TextEncoder
@@ -93,7 +93,10 @@ class Player(NamedTuple):
         hand for the run.
         """
         checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
-        recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, Survey)
+        recipe, survey = (
+            checkpoint.record(RECIPE, TrainRecipe),
+            checkpoint.record(CORPUS, CorpusSurvey),
+        )
         check_trust(checkpoint.run, wanted(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
@@ -109,7 +112,11 @@ class Player(NamedTuple):
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 
     def play(
-        self, scores: Sequence[Score], *, seed: int = 0, sampling: SamplingConfig | None = None
+        self,
+        scores: Sequence[GenerationRequest],
+        *,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
     ) -> list[Wave]:
         """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
 
@@ -123,7 +130,7 @@ class Player(NamedTuple):
         facts = self.codec.facts
         samples = round(lengths_s.pop() * facts.rate_hz)
         precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
-        with torch.no_grad(), computing(self.device, precision):
+        with torch.no_grad(), autocast(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
                 self._told(scores),
@@ -139,7 +146,7 @@ class Player(NamedTuple):
             for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
         ]
 
-    def _told(self, scores: Sequence[Score]) -> Conditions:
+    def _told(self, scores: Sequence[GenerationRequest]) -> Conditions:
         """Beats and chords of the scores; those that are empty are not known."""
         return Conditions(
             text=self.encoder.encode([score.prompt for score in scores]),

@@ -9,12 +9,12 @@ import soundfile
 from schemas.labels import Labels
 from schemas.record import Record
 from training.diffusion.sampling import SamplingConfig
-from training.generation.generate import Player, Score, Wave
+from training.generation.generate import GenerationRequest, Generator, Wave
 
 _SLUG: Final = 40  # characters of a prompt in a file's name
 
 
-class Piece(Record):
+class PlayedPiece(Record):
     """What stands beside a piece's sound."""
 
     prompt: str
@@ -29,9 +29,9 @@ class Piece(Record):
 
 def write_piece(
     folder: Path,
-    score: Score,
+    score: GenerationRequest,
     wave: Wave,
-    player: Player,
+    player: Generator,
     *,
     seed: int,
     sampling: SamplingConfig,
@@ -42,7 +42,7 @@ def write_piece(
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{slug(score.prompt)}-{seed}-{score.key}"
-    piece = Piece(
+    piece = PlayedPiece(
         prompt=score.prompt,
         labels=score.labels,
         checkpoint=player.name,

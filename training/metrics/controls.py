@@ -12,7 +12,7 @@ from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.record import Record
 from training.prompt_controls.controls import STATED_CONFIDENCE
-from training.prompt_controls.wishes import Wishes, read_wishes
+from training.prompt_controls.wishes import RequestedControls, read_requested
 
 
 class Control(StrEnum):
@@ -24,7 +24,7 @@ class Control(StrEnum):
     METER = "meter"
 
 
-class Controls(Record):
+class PromptControls(Record):
     """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or
     where nothing was heard.
 
@@ -72,9 +72,9 @@ def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def heard_controls(labels: Labels) -> Controls:
+def heard_controls(labels: Labels) -> PromptControls:
     """What the annotators found; what they left empty is missing."""
-    return Controls(
+    return PromptControls(
         bpm=labels.tempo.bpm,
         key=labels.key.key,
         chords=heard_chords(labels.chords),
@@ -82,9 +82,9 @@ def heard_controls(labels: Labels) -> Controls:
     )
 
 
-def controls_of(wishes: Wishes) -> Controls:
+def controls_of(wishes: RequestedControls) -> PromptControls:
     """What flags and a caption state, without anything that was worked out or filled in."""
-    return Controls(
+    return PromptControls(
         bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
         tempo_words=() if wishes.bpm else wishes.words,
         key=wishes.key.fact.key if wishes.key else None,
@@ -93,7 +93,7 @@ def controls_of(wishes: Wishes) -> Controls:
     )
 
 
-def stated_controls(caption: str) -> Controls:
+def stated_controls(caption: str) -> PromptControls:
     """What a caption states. A mode without a tonic is no key.
 
     >>> stated_controls("A slow waltz in A minor. The chords are Am, F, E7.").chords
@@ -101,10 +101,10 @@ def stated_controls(caption: str) -> Controls:
     >>> stated_controls("Something calm, in a minor key") == Controls()
     True
     """
-    return controls_of(read_wishes(caption))
+    return controls_of(read_requested(caption))
 
 
-def surely_asked(labels: Labels) -> Controls:
+def surely_asked(labels: Labels) -> PromptControls:
     """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
     lower confidence.
     """
@@ -115,10 +115,12 @@ def surely_asked(labels: Labels) -> Controls:
         "chords": labels.chords.confidence >= STATED_CONFIDENCE,
         "meter": labels.meter.confidence >= STATED_CONFIDENCE,
     }
-    return Controls(**{name: getattr(found, name) for name, is_asked in asked.items() if is_asked})
+    return PromptControls(
+        **{name: getattr(found, name) for name, is_asked in asked.items() if is_asked}
+    )
 
 
-def laid_over(stated: Controls, given: Controls) -> Controls:
+def laid_over(stated: PromptControls, given: PromptControls) -> PromptControls:
     """Controls of which those that are given replace those that a caption states.
 
     >>> laid_over(stated_controls("A waltz at 90 BPM"), Controls(bpm=100)).bpm
@@ -129,4 +131,4 @@ def laid_over(stated: Controls, given: Controls) -> Controls:
     }
     if given.bpm is not None:
         kept["tempo_words"] = ()
-    return Controls.model_validate(kept)
+    return PromptControls.model_validate(kept)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent
@@ -59,7 +59,7 @@ def mean_interval(
             if within_unit
             else Interval(mean, mean, mean)
         )
-    draws = generator(seed, name, "bootstrap")
+    draws = keyed_rng(seed, name, "bootstrap")
     at_once = max(1, _AT_ONCE // len(rows))
     sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
     means = [rows[draws.integers(len(rows), size=(size, len(rows)))].mean(axis=1) for size in sizes]

@@ -21,7 +21,7 @@ from typing import Final
 
 from pipelines.captioning.check import WORD_TOLERANCE
 from pipelines.captioning.tempo_words import TEMPO_RANGES
-from training.metrics.controls import Control, Controls
+from training.metrics.controls import Control, PromptControls
 from training.metrics.matching import (
     beginning_in_order,
     by_published_type,
@@ -89,7 +89,9 @@ class Variant(StrEnum):
     PUBLISHED = "published"
 
 
-def scores(asked: Controls, heard: Controls, variant: Variant = Variant.CORRECTED) -> Scores:
+def scores(
+    asked: PromptControls, heard: PromptControls, variant: Variant = Variant.CORRECTED
+) -> Scores:
     """How a clip fares by each metric that its prompt has something to say to.
 
     >>> asked = Controls(bpm=120, key={"tonic": 0, "mode": "major"}, chords=("C:maj", "G:maj"))
@@ -104,7 +106,7 @@ def scores(asked: Controls, heard: Controls, variant: Variant = Variant.CORRECTE
     return _corrected(asked, heard) if variant is Variant.CORRECTED else _published(asked, heard)
 
 
-def _corrected(asked: Controls, heard: Controls) -> Scores:
+def _corrected(asked: PromptControls, heard: PromptControls) -> Scores:
     return (
         _tempo(asked, heard)
         | _words(asked, heard)
@@ -114,7 +116,7 @@ def _corrected(asked: Controls, heard: Controls) -> Scores:
     )
 
 
-def _published(asked: Controls, heard: Controls) -> Scores:
+def _published(asked: PromptControls, heard: PromptControls) -> Scores:
     found = _tempo(asked, heard) if heard.has(Control.TEMPO) else {}
     if asked.key and heard.key:
         found |= {
@@ -128,14 +130,14 @@ def _published(asked: Controls, heard: Controls) -> Scores:
     return found
 
 
-def _tempo(asked: Controls, heard: Controls) -> dict[Metric, float]:
+def _tempo(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
     if asked.bpm is None:
         return {}
     apart = abs(tempo_bin(asked.bpm) - tempo_bin(heard.bpm)) if heard.bpm is not None else 9
     return {Metric.TB: float(apart == 0), Metric.TBT: float(apart <= 1)}
 
 
-def _words(asked: Controls, heard: Controls) -> dict[Metric, float]:
+def _words(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
     spans = [TEMPO_RANGES[word] for word in asked.tempo_words if word in TEMPO_RANGES]
     if not spans:
         return {}
@@ -146,7 +148,7 @@ def _words(asked: Controls, heard: Controls) -> dict[Metric, float]:
     return {Metric.TW: float(within)}
 
 
-def _key(asked: Controls, heard: Controls) -> dict[Metric, float]:
+def _key(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
     if asked.key is None:
         return {}
     known = heard.key
@@ -156,7 +158,7 @@ def _key(asked: Controls, heard: Controls) -> dict[Metric, float]:
     }
 
 
-def _meter(asked: Controls, heard: Controls) -> dict[Metric, float]:
+def _meter(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
     return {} if asked.meter is None else {Metric.BM: float(asked.meter == heard.meter)}
 
 

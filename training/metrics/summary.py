@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from schemas.record import Record
-from training.metrics.controls import Controls
+from training.metrics.controls import PromptControls
 from training.metrics.intervals import mean_interval, share_interval
 from training.metrics.outcomes import MEANING, OF_CONTROL, SHARES, Metric, Scores, Variant, scores
 
@@ -36,8 +36,8 @@ class Figure(Record):
 class Pair(NamedTuple):
     """What was asked for, and what was heard."""
 
-    asked: Controls
-    heard: Controls
+    asked: PromptControls
+    heard: PromptControls
 
 
 def control_figures(

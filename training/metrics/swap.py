@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from pipelines.labels.agreement import same_tempo
 from schemas.record import Record
-from training.metrics.controls import Control, Controls
+from training.metrics.controls import Control, PromptControls
 from training.metrics.matching import by_third, longest_in_order
 from training.metrics.summary import Figure, Kind, figure
 
@@ -15,8 +15,8 @@ from training.metrics.summary import Figure, Kind, figure
 class Swapped(NamedTuple):
     """Two clips: what each prompt asks for, and what is heard in each."""
 
-    asked: tuple[Controls, Controls]
-    heard: tuple[Controls, Controls]
+    asked: tuple[PromptControls, PromptControls]
+    heard: tuple[PromptControls, PromptControls]
 
 
 class SwapFigures(Record):
@@ -39,7 +39,7 @@ class SwapReport(Record):
     unusable: int
 
 
-def changed_control(asked: tuple[Controls, Controls]) -> Control | None:
+def changed_control(asked: tuple[PromptControls, PromptControls]) -> Control | None:
     """The one control in which two prompts differ; none where it is not exactly one that both
     state.
 
@@ -128,7 +128,7 @@ def followed_own(pair: Swapped, control: Control) -> bool:
     return all(mine > theirs for mine, theirs in zip(own, others, strict=True))
 
 
-def nearness(asked: Controls, heard: Controls, control: Control) -> float:
+def nearness(asked: PromptControls, heard: PromptControls, control: Control) -> float:
     """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
 
     Tempo: the ratio of the two.
@@ -143,7 +143,7 @@ def nearness(asked: Controls, heard: Controls, control: Control) -> float:
     return float(_value(asked, control) == _value(heard, control))
 
 
-def likeness(heard: tuple[Controls, Controls], control: Control) -> float:
+def likeness(heard: tuple[PromptControls, PromptControls], control: Control) -> float:
     """How alike two clips are in a control, from 0 to 1; missing in either: 0."""
     one, other = heard
     if not (one.has(control) and other.has(control)):
@@ -156,7 +156,7 @@ def likeness(heard: tuple[Controls, Controls], control: Control) -> float:
     return float(_value(one, control) == _value(other, control))
 
 
-def _thirds(controls: Controls) -> list[tuple[int, str]]:
+def _thirds(controls: PromptControls) -> list[tuple[int, str]]:
     return [by_third(label) for label in controls.chords]
 
 
@@ -168,5 +168,5 @@ _FIELD: Final = {
 }
 
 
-def _value(controls: Controls, control: Control) -> object:
+def _value(controls: PromptControls, control: Control) -> object:
     return getattr(controls, _FIELD[control])

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines.captioning.facts import mentions
-from pipelines.captioning.mention import NUMBER, Mention, Span
+from pipelines.captioning.mention import NUMBER, Mention, TextSpan
 from pipelines.captioning.splitting import split_sentences
 from pipelines.captioning.tempo_words import ITALIAN, PLAIN, tempo_word
 from schemas.chord import Chord
 from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
-from training.metrics.controls import Control, Controls, laid_over, stated_controls
+from training.metrics.controls import Control, PromptControls, laid_over, stated_controls
 from training.prompt_controls.wishes import signature
 
 _KINDS: Final = {
@@ -31,11 +31,11 @@ class SwappedPrompt(NamedTuple):
     """A prompt like another but for one control."""
 
     caption: str
-    asked: Controls
+    asked: PromptControls
     control: Control
 
 
-def swapped_prompts(caption: str, asked: Controls) -> Iterator[SwappedPrompt]:
+def swapped_prompts(caption: str, asked: PromptControls) -> Iterator[SwappedPrompt]:
     """A prompt for each control that is asked for and can be changed alone, with the values of
     `other_value`.
     """
@@ -48,7 +48,7 @@ def swapped_prompts(caption: str, asked: Controls) -> Iterator[SwappedPrompt]:
                 continue
 
 
-def other_value(asked: Controls, control: Control) -> Controls | None:
+def other_value(asked: PromptControls, control: Control) -> PromptControls | None:
     """Another value of a control, alone in its record, chosen so that an annotator's usual
     confusions do not blur the difference.
 
@@ -65,20 +65,20 @@ def other_value(asked: Controls, control: Control) -> Controls | None:
     if not asked.has(control):
         return None
     if control is Control.TEMPO and asked.bpm is not None:
-        return Controls(bpm=round(asked.bpm * (3 / 2 if asked.bpm <= _MIDDLE_BPM else 2 / 3)))
+        return PromptControls(bpm=round(asked.bpm * (3 / 2 if asked.bpm <= _MIDDLE_BPM else 2 / 3)))
     if control is Control.METER:
-        return Controls(meter=3 if asked.meter == 4 else 4)
+        return PromptControls(meter=3 if asked.meter == 4 else 4)
     if control is Control.CHORDS:
         turned = asked.chords[::-1]
-        return None if turned == asked.chords else Controls(chords=turned)
+        return None if turned == asked.chords else PromptControls(chords=turned)
     if asked.key is None or asked.chords:
         return None
     mode = Mode.MINOR if asked.key.mode is Mode.MAJOR else Mode.MAJOR
-    return Controls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
+    return PromptControls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
 
 
 def swapped_prompt(
-    caption: str, asked: Controls, control: Control, value: Controls
+    caption: str, asked: PromptControls, control: Control, value: PromptControls
 ) -> SwappedPrompt:
     """The caption with what states `control` changed to `value`; where nothing does, a sentence
     says it at the end.
@@ -103,7 +103,7 @@ def swapped_prompt(
     )
 
 
-def _replaced(caption: str, control: Control, value: Controls) -> str:
+def _replaced(caption: str, control: Control, value: PromptControls) -> str:
     """Each statement of a control replaced in its place; one sentence more where there is none."""
     out = []
     for sentence in split_sentences(caption):
@@ -124,7 +124,7 @@ def _replaced(caption: str, control: Control, value: Controls) -> str:
     )
 
 
-def _span(mention: Mention) -> Span:
+def _span(mention: Mention) -> TextSpan:
     """What is replaced: of a tempo in figures or in words the number alone, whatever stands around
     it.
     """
@@ -135,7 +135,7 @@ def _span(mention: Mention) -> Span:
     )
 
 
-def _without(caption: str, control: Control, value: Controls) -> str:
+def _without(caption: str, control: Control, value: PromptControls) -> str:
     """The caption without the sentences that state a control, and one sentence that states it
     anew.
     """
@@ -147,7 +147,7 @@ def _without(caption: str, control: Control, value: Controls) -> str:
     return _with_sentence(" ".join(kept), control, value)
 
 
-def _apart(spans: list[Span]) -> set[Span]:
+def _apart(spans: list[TextSpan]) -> set[TextSpan]:
     """Spans without those that lie within another."""
     return {
         one
@@ -158,7 +158,7 @@ def _apart(spans: list[Span]) -> set[Span]:
     }
 
 
-def _words(old: str, control: Control, value: Controls) -> str:
+def _words(old: str, control: Control, value: PromptControls) -> str:
     """What states the new value, in the manner of the old: ``slow`` becomes ``fast``, ``waltz``
     becomes ``piece in 4/4``.
     """
@@ -208,7 +208,7 @@ def _plain_word(bpm: float) -> str:
     )
 
 
-def _with_sentence(caption: str, control: Control, value: Controls) -> str:
+def _with_sentence(caption: str, control: Control, value: PromptControls) -> str:
     words = _words("", control, value)
     said = {
         Control.TEMPO: f"The tempo is {words}.",

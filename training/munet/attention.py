@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from training.conditions import Condition
-from training.conditions.embeddings import turned
+from training.conditions.embeddings import rotated
 from training.conditions.tokens import Tokens
 from training.munet.config import MuNetConfig
 
@@ -60,10 +60,10 @@ class Attention(nn.Module):
             found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L)
         else:
             query, (key, value) = (
-                turned(query, times_s_P),
-                (turned(part, tokens.times_s_BL[:, None]) for part in (key, value)),
+                rotated(query, times_s_P),
+                (rotated(part, tokens.times_s_BL[:, None]) for part in (key, value)),
             )
-            found_BHPc = turned(
+            found_BHPc = rotated(
                 scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L), -times_s_P
             )
         out_BPC: torch.Tensor = self.out(found_BHPc.transpose(1, 2).flatten(2))
@@ -88,7 +88,7 @@ class FeedForward(nn.Module):
         return out_BPC
 
 
-class Attender(nn.Module):
+class ConditionTransformer(nn.Module):
     """One condition's transformer.
 
     A control's begins as nothing: its last projection is zero, so that a fresh net plays as its
@@ -133,7 +133,7 @@ class AttentionSite(nn.Module):
         super().__init__()
         self.attenders = nn.ModuleDict(
             {
-                str(condition): Attender(config, width, condition)
+                str(condition): ConditionTransformer(config, width, condition)
                 for condition in (Condition.TEXT, *config.controls)
             }
         )

@@ -65,7 +65,7 @@ class ResBlock(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class UNetLayer(nn.Module):
     """A residual block and, at an attended level, an attention site: what activation checkpointing
     keeps the ends of.
     """
@@ -87,7 +87,7 @@ class Layer(nn.Module):
         return x_BCTF if self.site is None else self.site(x_BCTF, context, times_s_T)
 
 
-class Shrink(nn.Module):
+class Downsample(nn.Module):
     """Half as many frames and bands (rounded up: one band stays one)."""
 
     def __init__(self, width: int) -> None:
@@ -100,7 +100,7 @@ class Shrink(nn.Module):
         return out
 
 
-class Grow(nn.Module):
+class Upsample(nn.Module):
     """The grid of the next finer level: each place repeated, then smoothed."""
 
     def __init__(self, width: int) -> None:

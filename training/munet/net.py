@@ -13,14 +13,21 @@ from torch.utils.checkpoint import checkpoint
 from training.conditions import Condition
 from training.errors import TrainingError
 from training.munet.attention import Context
-from training.munet.blocks import STEP_WIDER, Grow, Layer, ResBlock, Shrink, StepEmbedding
+from training.munet.blocks import (
+    STEP_WIDER,
+    Downsample,
+    ResBlock,
+    StepEmbedding,
+    UNetLayer,
+    Upsample,
+)
 from training.munet.config import MuNetConfig
 
 
 class _Level(nn.Module):
-    """Layers of one level, and the way to the next: down (`Shrink`), up (`Grow`), or none."""
+    """Layers of one level, and the way to the next: `Downsample`, `Upsample`, or none."""
 
-    def __init__(self, layers: list[Layer], onward: Shrink | Grow | None) -> None:
+    def __init__(self, layers: list[UNetLayer], onward: Downsample | Upsample | None) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.onward = onward
@@ -42,7 +49,7 @@ class MuNet(nn.Module):
         self.step = StepEmbedding(finest, config.seconds)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.down, skips = _way_down(config)
-        self.middle = Layer(config, coarsest, coarsest, attended=True)
+        self.middle = UNetLayer(config, coarsest, coarsest, attended=True)
         self.middle_block = ResBlock(coarsest, coarsest, STEP_WIDER * finest, config.norm_groups)
         self.up = _way_up(config, skips)
         self.norm = nn.GroupNorm(config.norm_groups, finest)
@@ -131,11 +138,11 @@ def _way_down(config: MuNetConfig) -> tuple[nn.ModuleList, list[int]]:
     for depth, (wider, attended) in enumerate(zip(config.widths, config.attended, strict=True)):
         layers = []
         for _ in range(config.layers):
-            layers.append(Layer(config, width, wider, attended))
+            layers.append(UNetLayer(config, width, wider, attended))
             width = wider
             skips.append(width)
         last = depth == len(config.widths) - 1
-        levels.append(_Level(layers, None if last else Shrink(width)))
+        levels.append(_Level(layers, None if last else Downsample(width)))
         skips += [] if last else [width]
     return nn.ModuleList(levels), skips
 
@@ -147,8 +154,8 @@ def _way_up(config: MuNetConfig, skips: list[int]) -> nn.ModuleList:
         layers = []
         for _ in range(config.layers + 1):
             layers.append(
-                Layer(config, width + left.pop(), config.widths[depth], config.attended[depth])
+                UNetLayer(config, width + left.pop(), config.widths[depth], config.attended[depth])
             )
             width = config.widths[depth]
-        levels.append(_Level(layers, Grow(width) if depth else None))
+        levels.append(_Level(layers, Upsample(width) if depth else None))
     return nn.ModuleList(levels)

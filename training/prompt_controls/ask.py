@@ -7,13 +7,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from schemas.chord import Chord
 from schemas.labels import TIME_DECIMALS
 from schemas.pitch import Key
 from training.errors import TrainingError
 from training.prompt_controls.chart import in_symbols
-from training.prompt_controls.controls import Asked, Came, CameFrom, stated_labels
+from training.prompt_controls.controls import (
+    ControlOrigin,
+    ControlOrigins,
+    ResolvedControls,
+    stated_labels,
+)
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
 from training.prompt_controls.filling import (
     Filled,
@@ -26,8 +31,8 @@ from training.prompt_controls.filling import (
     usual_first_beat,
 )
 from training.prompt_controls.grid import (
+    ChordTimeline,
     Grid,
-    Laid,
     beat_grid,
     grid_through,
     laid_by_time,
@@ -35,8 +40,8 @@ from training.prompt_controls.grid import (
     laid_evenly,
 )
 from training.prompt_controls.keys import best_key, fit
-from training.prompt_controls.predicting import Predictor, Request, laid_predicted
-from training.prompt_controls.wishes import Source, Wishes, read_wishes
+from training.prompt_controls.predicting import PredictionRequest, Predictor, laid_predicted
+from training.prompt_controls.wishes import Provenance, RequestedControls, read_requested
 
 # A key whose scale holds less than three notes in four of the chords is told to be at odds with
 # them. Chords borrowed from the parallel key, and a secondary dominant or two among four chords,
@@ -44,7 +49,7 @@ from training.prompt_controls.wishes import Source, Wishes, read_wishes
 _LEAST_FIT: Final = 0.75
 
 
-def asked(
+def resolve_controls(
     caption: str,
     *,
     bpm: float | None = None,
@@ -57,7 +62,7 @@ def asked(
     varied: bool = False,
     predictors: Predictor | None = None,
     changed_from: str = "",
-) -> Asked:
+) -> ResolvedControls:
     """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are
     filled from the corpus.
 
@@ -93,11 +98,13 @@ def asked(
             f"a duration of {duration_s:g} s holds no music: expected seconds above 0"
         )
 
-    def wishes_of(text: str) -> Wishes:
-        return _within(read_wishes(text, bpm=bpm, meter=meter, key=key, chords=chords), duration_s)
+    def wishes_of(text: str) -> RequestedControls:
+        return _within(
+            read_requested(text, bpm=bpm, meter=meter, key=key, chords=chords), duration_s
+        )
 
     first = changed_from or caption
-    asking = _Asking(
+    asking = _ControlResolver(
         wishes_of(first),
         statistics,
         first,
@@ -109,53 +116,56 @@ def asked(
     return asking.changed_to(wishes_of(caption)).told() if changed_from else asking.told()
 
 
-class _Original(NamedTuple):
+class _UnchangedPrompt(NamedTuple):
     """What a caption states before one control is changed, and what is told for it."""
 
-    wishes: Wishes
-    told: Asked
+    wishes: RequestedControls
+    told: ResolvedControls
 
 
-class _Asking(NamedTuple):
+class _ControlResolver(NamedTuple):
     """One control after the other, each from what is asked for, else from what is told for the
     original, else from what is usual.
     """
 
-    wishes: Wishes
+    wishes: RequestedControls
     statistics: CorpusStatistics
     caption: str  # the original's, where there is one: draws and predictions are as for it
     seed: int
     duration_s: float
     varied: bool
     predictors: Predictor | None
-    original: _Original | None = None
+    original: _UnchangedPrompt | None = None
 
-    def told(self) -> Asked:
+    def told(self) -> ResolvedControls:
         bar = self.meter()
         tempo = self.tempo(bar.value)
         tonality = self.key()
         grid = self.grid(tempo.value, bar.value)
         laid = self.laid(grid, tonality.value)
         wishes = self.wishes
-        came = CameFrom(
-            tempo=Came(
+        came = ControlOrigins(
+            tempo=ControlOrigin(
                 source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""
             ),
-            meter=Came(source=bar.source),
-            key=Came(source=tonality.source, words=wishes.mode.fact.text if wishes.mode else ""),
-            chords=Came(source=laid.source),
+            meter=ControlOrigin(source=bar.source),
+            key=ControlOrigin(
+                source=tonality.source, words=wishes.mode.fact.text if wishes.mode else ""
+            ),
+            chords=ControlOrigin(source=laid.source),
         )
         notes = (*wishes.notes, *self.at_odds(tonality.value), *laid.value.notes)
-        return Asked(
+        return ResolvedControls(
             labels=stated_labels(grid, tonality.value, laid.value.segments, came),
             came=came,
             notes=notes,
         )
 
-    def changed_to(self, wishes: Wishes) -> "_Asking":
+    def changed_to(self, wishes: RequestedControls) -> "_ControlResolver":
         """The same with one control changed; all that these wishes leave open stays."""
         return self._replace(
-            wishes=_timed_as(wishes, self.wishes), original=_Original(self.wishes, self.told())
+            wishes=_timed_as(wishes, self.wishes),
+            original=_UnchangedPrompt(self.wishes, self.told()),
         )
 
     def meter(self) -> Filled[int]:
@@ -168,7 +178,7 @@ class _Asking(NamedTuple):
             )
         if self.predictors:
             return Filled(
-                self.predictors.meter(self._request, self._variety("meter")), Source.PREDICTED
+                self.predictors.meter(self._request, self._variety("meter")), Provenance.PREDICTED
             )
         return filled_meter(self.statistics, self._variety("meter"))
 
@@ -186,11 +196,11 @@ class _Asking(NamedTuple):
             bpm = self.predictors.tempo(
                 self._request, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
             )
-            filled = None if bpm is None else Filled(bpm, Source.PREDICTED)
+            filled = None if bpm is None else Filled(bpm, Provenance.PREDICTED)
         filled = filled or filled_tempo(
             self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
         )
-        return Filled(filled.value, Source.CAPTION if self.wishes.words else filled.source)
+        return Filled(filled.value, Provenance.CAPTION if self.wishes.words else filled.source)
 
     def key(self) -> Filled[Key]:
         stated, narrowed = self.wishes.key, self.wishes.mode
@@ -201,11 +211,11 @@ class _Asking(NamedTuple):
         mode = narrowed.fact.mode if narrowed else None
         chords = self._stated_chords()
         if chords:
-            found = Filled(best_key(chords, mode), Source.CHORDS)
+            found = Filled(best_key(chords, mode), Provenance.CHORDS)
         elif self.predictors and mode is None:
             mode = self.predictors.mode(self._request, self._variety("mode"))
             found = Filled(
-                drawn_key(self.statistics, mode, self._draws("key")).value, Source.PREDICTED
+                drawn_key(self.statistics, mode, self._draws("key")).value, Provenance.PREDICTED
             )
         else:
             found = drawn_key(self.statistics, mode, self._draws("key"))
@@ -223,21 +233,21 @@ class _Asking(NamedTuple):
             bpm, beats_per_bar, self.duration_s, start_s=first.time_s, number=first.number
         )
 
-    def laid(self, grid: Grid, key: Key) -> Filled[Laid]:
+    def laid(self, grid: Grid, key: Key) -> Filled[ChordTimeline]:
         wishes = self.wishes
         if wishes.chords_source and wishes.chart:
             return Filled(laid_chart(wishes.chart, grid), wishes.chords_source)
         if wishes.chords_source:
-            return Filled(Laid(laid_by_time(wishes.timed, grid)), wishes.chords_source)
+            return Filled(ChordTimeline(laid_by_time(wishes.timed, grid)), wishes.chords_source)
         if self.predictors:
             chords = self.predictors.chords(
                 self._request, key, grid, self._variety("predicted chords")
             )
-            return Filled(Laid(laid_predicted(chords, grid)), Source.PREDICTED)
+            return Filled(ChordTimeline(laid_predicted(chords, grid)), Provenance.PREDICTED)
         phrase = drawn_chords(self.statistics, key, self._draws("chords"))
         beats_each = self._beats_per_chord(grid.beats_per_bar)
         return Filled(
-            Laid(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)),
+            ChordTimeline(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)),
             phrase.source,
         )
 
@@ -277,8 +287,8 @@ class _Asking(NamedTuple):
         return beats_per_bar if beats % before else beats // before
 
     @property
-    def _request(self) -> Request:
-        return Request(
+    def _request(self) -> PredictionRequest:
+        return PredictionRequest(
             self.caption, self.original.wishes if self.original else self.wishes, self.duration_s
         )
 
@@ -287,13 +297,13 @@ class _Asking(NamedTuple):
         return chart.chords if chart else [Chord.parse(label) for label, _ in self.wishes.timed]
 
     def _draws(self, purpose: str) -> np.random.Generator:
-        return generator(self.seed, self.caption, f"asking: {purpose}")
+        return keyed_rng(self.seed, self.caption, f"asking: {purpose}")
 
     def _variety(self, purpose: str) -> np.random.Generator | None:
         return self._draws(purpose) if self.varied else None
 
 
-def _within(wishes: Wishes, duration_s: float) -> Wishes:
+def _within(wishes: RequestedControls, duration_s: float) -> RequestedControls:
     """The wishes without chords that would begin when all is over."""
     beyond = [
         (label, at_s) for label, at_s in wishes.timed if at_s >= round(duration_s, TIME_DECIMALS)
@@ -312,7 +322,7 @@ def _within(wishes: Wishes, duration_s: float) -> Wishes:
     )
 
 
-def _timed_as(wishes: Wishes, original: Wishes) -> Wishes:
+def _timed_as(wishes: RequestedControls, original: RequestedControls) -> RequestedControls:
     """The wishes with their chords at the times of the original's, where it has times and as many
     chords.
     """

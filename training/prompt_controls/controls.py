@@ -17,7 +17,7 @@ from schemas.pitch import Key
 from schemas.record import Record
 from training.prompt_controls.chart import in_symbols
 from training.prompt_controls.grid import Grid
-from training.prompt_controls.wishes import Source, signature
+from training.prompt_controls.wishes import Provenance, signature
 
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
@@ -26,18 +26,18 @@ STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is ri
 GUESSED_CONFIDENCE: Final = 0.5
 
 
-class Came(Record):
+class ControlOrigin(Record):
     """Where a control comes from, and the words that it was worked out from where those do not
     state it.
     """
 
-    source: Source
+    source: Provenance
     words: str = ""
 
     @property
     def confidence(self) -> float:
         """1 for what is stated, less for what was worked out or filled in."""
-        is_stated = self.source in (Source.FLAG, Source.CAPTION) and not self.words
+        is_stated = self.source in (Provenance.FLAG, Provenance.CAPTION) and not self.words
         return STATED_CONFIDENCE if is_stated else GUESSED_CONFIDENCE
 
     def __str__(self) -> str:
@@ -45,22 +45,22 @@ class Came(Record):
         return f"({self.source}: {self.words})" if self.words else f"({self.source})"
 
 
-class CameFrom(Record):
+class ControlOrigins(Record):
     """Where each control comes from; the beats come from tempo and meter."""
 
-    tempo: Came
-    meter: Came
-    key: Came
-    chords: Came
+    tempo: ControlOrigin
+    meter: ControlOrigin
+    key: ControlOrigin
+    chords: ControlOrigin
 
 
-class Asked(Record):
+class ResolvedControls(Record):
     """The controls of one clip to be made, as labels, where each comes from, and what contradicts
     what.
     """
 
     labels: Labels
-    came: CameFrom
+    came: ControlOrigins
     notes: tuple[str, ...]  # contradictions, and what had to be left out
 
     def told(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Asked(Record):
 
 
 def stated_labels(
-    grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came: CameFrom
+    grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came: ControlOrigins
 ) -> Labels:
     """The controls as labels; nothing of them was measured."""
     return Labels(
@@ -103,7 +103,7 @@ def stated_labels(
     )
 
 
-def _claim(came: Came) -> dict[str, Any]:
+def _claim(came: ControlOrigin) -> dict[str, Any]:
     # CC0: figures that somebody asked for are nobody's work.
     return Claim(
         confidence=came.confidence,

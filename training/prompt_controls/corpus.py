@@ -42,7 +42,7 @@ def _checked_key(name: str) -> str:
 KeyName = Annotated[str, AfterValidator(_checked_key)]
 
 
-class Harmony(Record):
+class ModeChords(Record):
     """Chords of one mode, each as semitones above the tonic and its quality: ``0:min``, ``8:maj``.
 
     Inversions count as root positions.
@@ -73,7 +73,7 @@ class CorpusStatistics(Record):
     beats_per_chord: dict[Beat, dict[Beat, Count]]
     # number of the first beat in its bar → when it falls, in ms → samples
     first_beats: dict[Beat, dict[Annotated[int, Field(ge=0, le=MAX_FIRST_BEAT_MS)], Count]]
-    harmony: dict[Mode, Harmony]
+    harmony: dict[Mode, ModeChords]
 
     def joined(self, other: "CorpusStatistics") -> "CorpusStatistics":
         """The counts of both; pairs and progressions that one of them had cut off stay off."""
@@ -115,7 +115,7 @@ def kept_harmony(
     first: Mapping[str, int],
     follows: Mapping[str, Mapping[str, int]],
     progressions: Mapping[str, int],
-) -> Harmony:
+) -> ModeChords:
     """Harmony of these counts with the most frequent pairs and progressions; of equal counts the
     earlier name stays.
     """
@@ -128,7 +128,7 @@ def kept_harmony(
     for pair, count in sorted(most_frequent(pairs, MAX_PAIRS).items()):
         before, _, after = pair.partition(" ")
         kept.setdefault(before, {})[after] = count
-    return Harmony(
+    return ModeChords(
         first=dict(sorted(first.items())),
         follows=kept,
         progressions=dict(sorted(most_frequent(progressions, MAX_PROGRESSIONS).items())),
@@ -152,7 +152,7 @@ def _sum_each(
     }
 
 
-def _joined_harmony(one: Harmony | None, other: Harmony | None) -> Harmony:
+def _joined_harmony(one: ModeChords | None, other: ModeChords | None) -> ModeChords:
     known = [harmony for harmony in (one, other) if harmony is not None]
     first, second = known[0], known[-1]
     if len(known) == 1:
@@ -164,12 +164,12 @@ def _joined_harmony(one: Harmony | None, other: Harmony | None) -> Harmony:
     )
 
 
-def _loop(*chords: str) -> Harmony:
+def _loop(*chords: str) -> ModeChords:
     """Harmony of one progression that goes round and round."""
     follows = {
         before: {after: 1} for before, after in zip(chords, (*chords[1:], chords[0]), strict=True)
     }
-    return Harmony(first={chords[0]: 1}, follows=follows, progressions={" ".join(chords): 1})
+    return ModeChords(first={chords[0]: 1}, follows=follows, progressions={" ".join(chords): 1})
 
 
 # Where nothing was counted. 120 BPM and 4/4 are what a Standard MIDI File means that states neither

@@ -20,7 +20,7 @@ from training.prompt_controls.corpus import (
     PROGRESSION_LENGTH,
     UNSURE_METER,
     CorpusStatistics,
-    Harmony,
+    ModeChords,
     kept_harmony,
     most_frequent,
     relative,
@@ -170,7 +170,7 @@ class _HarmonyCounts:
         if len(self.progressions) > _PROGRESSIONS_HELD:
             self.progressions = Counter(most_frequent(self.progressions, _PROGRESSIONS_HELD // 2))
 
-    def harmony(self) -> Harmony:
+    def harmony(self) -> ModeChords:
         """The most frequent of them as a record."""
         return kept_harmony(self.first, self.follows, self.progressions)
 

@@ -13,8 +13,8 @@ import numpy as np
 from pipelines.captioning.tempo_words import BpmRange
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
-from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, Harmony, above
-from training.prompt_controls.wishes import Source
+from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, ModeChords, above
+from training.prompt_controls.wishes import Provenance
 
 K = TypeVar("K", int, str)
 V = TypeVar("V")
@@ -34,7 +34,7 @@ class Filled(NamedTuple, Generic[V]):
     """What was filled in, and from where."""
 
     value: V
-    source: Source
+    source: Provenance
 
 
 class FirstBeat(NamedTuple):
@@ -76,12 +76,14 @@ def filled_tempo(
         if span.low <= bpm < span.high and bpm >= least_bpm
     }
     if statistics.samples and fitting:
-        return Filled(float(_drawn(fitting, draws) if draws else _median(fitting)), Source.CORPUS)
+        return Filled(
+            float(_drawn(fitting, draws) if draws else _median(fitting)), Provenance.CORPUS
+        )
     is_said = span.low > 0 or span.high < _METRONOME_BPM[1]
     middle = _middle(span) if is_said else float(_median(NEUTRAL.tempos[4]))
     least = float(math.ceil(least_bpm))
     return Filled(
-        least if middle < least < min(span.high, _FASTEST_BPM) else middle, Source.DEFAULT
+        least if middle < least < min(span.high, _FASTEST_BPM) else middle, Provenance.DEFAULT
     )
 
 
@@ -133,10 +135,10 @@ def drawn_chords(
     """
     harmony, source = (
         statistics.harmony.get(key.mode),
-        Source.CORPUS if statistics.samples else Source.DEFAULT,
+        Provenance.CORPUS if statistics.samples else Provenance.DEFAULT,
     )
     if harmony is None or not harmony.first:
-        harmony, source = NEUTRAL.harmony[key.mode], Source.DEFAULT
+        harmony, source = NEUTRAL.harmony[key.mode], Provenance.DEFAULT
     phrase = [_drawn(harmony.first, draws)]
     while len(phrase) < PHRASE_CHORDS:
         after = _after(harmony, phrase)
@@ -146,7 +148,7 @@ def drawn_chords(
     return Filled(tuple(above(key.tonic, chord) for chord in phrase), source)
 
 
-def _after(harmony: Harmony, phrase: list[str]) -> Mapping[str, int]:
+def _after(harmony: ModeChords, phrase: list[str]) -> Mapping[str, int]:
     """What may follow a phrase, and how often it did; for its last chord, what also leads back to
     the first, if anything does.
     """
@@ -175,19 +177,19 @@ def usual_beats_per_chord(statistics: CorpusStatistics, beats_per_bar: int) -> i
     return _most(counts) if counts else beats_per_bar
 
 
-class _Known(NamedTuple, Generic[K]):
+class _FixedChords(NamedTuple, Generic[K]):
     counts: Mapping[K, int]
-    source: Source
+    source: Provenance
 
 
 def _known(
     statistics: CorpusStatistics, counted: Mapping[K, int], neutral: Mapping[K, int]
-) -> _Known[K]:
+) -> _FixedChords[K]:
     """The corpus's counts where there are any, else common knowledge."""
     return (
-        _Known(counted, Source.CORPUS)
+        _FixedChords(counted, Provenance.CORPUS)
         if counted and statistics.samples
-        else _Known(neutral, Source.DEFAULT)
+        else _FixedChords(neutral, Provenance.DEFAULT)
     )
 
 

@@ -41,14 +41,14 @@ class Grid(NamedTuple):
         return f"{self.duration_s:g} s at {self.bpm:g} BPM"
 
 
-class LaidChord(NamedTuple):
+class TimelineChord(NamedTuple):
     """A Harte label and the place of the beat at which it begins."""
 
     beat: int
     label: str
 
 
-class Laid(NamedTuple):
+class ChordTimeline(NamedTuple):
     """Chord segments that cover the duration, and what had to be left out of them, in words."""
 
     segments: tuple[ChordSegment, ...]
@@ -101,7 +101,7 @@ def grid_through(
     )
 
 
-def laid_chart(chart: Chart, grid: Grid) -> Laid:
+def laid_chart(chart: Chart, grid: Grid) -> ChordTimeline:
     """A chart over the bars of a grid, from the top again as often as there is time.
 
     A bar of several chords is shared evenly, by beats. Chords of which nobody says how long they
@@ -111,8 +111,8 @@ def laid_chart(chart: Chart, grid: Grid) -> Laid:
     """
     starts = grid.bars
     if not chart.is_measured and len(chart.bars) > len(starts):
-        return Laid(segments_of(_squeezed(chart, grid), grid))
-    placed: list[LaidChord] = []
+        return ChordTimeline(segments_of(_squeezed(chart, grid), grid))
+    placed: list[TimelineChord] = []
     for number, start in enumerate(starts):
         labels = chart.bars[number % len(chart.bars)]
         if len(labels) > grid.beats_per_bar:
@@ -126,15 +126,15 @@ def laid_chart(chart: Chart, grid: Grid) -> Laid:
         for part, label in enumerate(labels):
             beat = downbeat + part * grid.beats_per_bar // len(labels) if part else start
             if beat < end:
-                placed.append(LaidChord(beat, label))
+                placed.append(TimelineChord(beat, label))
     left_out = len(chart.bars) - len(starts)
     said = (
         f"the chords fill {len(chart.bars)} bars, {grid} have {len(starts)}: the rest is left out"
     )
-    return Laid(segments_of(placed, grid), (said,) if left_out > 0 else ())
+    return ChordTimeline(segments_of(placed, grid), (said,) if left_out > 0 else ())
 
 
-def _squeezed(chart: Chart, grid: Grid) -> list[LaidChord]:
+def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
     """One chord after the other, each with an even share of the beats."""
     labels, beats = [bar[0] for bar in chart.bars], len(grid.times_s)
     if len(labels) > beats:
@@ -142,7 +142,9 @@ def _squeezed(chart: Chart, grid: Grid) -> list[LaidChord]:
             f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat "
             "holds one chord at most: ask for fewer chords, a faster tempo or a longer duration"
         )
-    return [LaidChord(number * beats // len(labels), label) for number, label in enumerate(labels)]
+    return [
+        TimelineChord(number * beats // len(labels), label) for number, label in enumerate(labels)
+    ]
 
 
 def laid_evenly(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
@@ -151,11 +153,12 @@ def laid_evenly(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[Cho
     """
     places = range(grid.first_downbeat, len(grid.times_s), beats_each)
     return segments_of(
-        [LaidChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)], grid
+        [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)],
+        grid,
     )
 
 
-def segments_of(placed: Sequence[LaidChord], grid: Grid) -> tuple[ChordSegment, ...]:
+def segments_of(placed: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegment, ...]:
     """Segments of chords in the order of their beats: the first begins at 0 s, the last ends with
     the clip, equal neighbours are one.
     """

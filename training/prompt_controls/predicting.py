@@ -11,15 +11,15 @@ from pipelines.captioning.tempo_words import BpmRange
 from schemas.chord import Chord
 from schemas.labels import ChordSegment
 from schemas.pitch import Key, Mode
-from training.prompt_controls.grid import Grid, LaidChord, segments_of
-from training.prompt_controls.wishes import Wishes
+from training.prompt_controls.grid import Grid, TimelineChord, segments_of
+from training.prompt_controls.wishes import RequestedControls
 
 
-class Request(NamedTuple):
+class PredictionRequest(NamedTuple):
     """A caption, what it and the flags state, and the length of the clip."""
 
     caption: str
-    wishes: Wishes
+    wishes: RequestedControls
     duration_s: float
 
 
@@ -36,12 +36,12 @@ class Predictor(Protocol):
     The same arguments, the same answer.
     """
 
-    def meter(self, request: Request, draws: np.random.Generator | None) -> int:
+    def meter(self, request: PredictionRequest, draws: np.random.Generator | None) -> int:
         """Beats per bar."""
 
     def tempo(
         self,
-        request: Request,
+        request: PredictionRequest,
         beats_per_bar: int,
         *,
         span: BpmRange,
@@ -52,11 +52,11 @@ class Predictor(Protocol):
         nothing in there.
         """
 
-    def mode(self, request: Request, draws: np.random.Generator | None) -> Mode:
+    def mode(self, request: PredictionRequest, draws: np.random.Generator | None) -> Mode:
         """The mode of the key."""
 
     def chords(
-        self, request: Request, key: Key, grid: Grid, draws: np.random.Generator | None
+        self, request: PredictionRequest, key: Key, grid: Grid, draws: np.random.Generator | None
     ) -> Sequence[PredictedChord]:
         """Chords in a key, one after the other from the first beat of the grid, at least to its
         last; none where it has no beat.
@@ -71,10 +71,10 @@ def laid_predicted(chords: Sequence[PredictedChord], grid: Grid) -> tuple[ChordS
     >>> [(one.start_s, one.end_s, one.label) for one in laid_predicted(two, beat_grid(60, 3, 5.0))]
     [(0.0, 3.0, 'A:min'), (3.0, 5.0, 'E:7')]
     """
-    placed: list[LaidChord] = []
+    placed: list[TimelineChord] = []
     beat = 0
     for one in chords:
         if beat < len(grid.times_s):
-            placed.append(LaidChord(beat, one.chord.harte))
+            placed.append(TimelineChord(beat, one.chord.harte))
         beat += one.beats
     return segments_of(placed, grid)

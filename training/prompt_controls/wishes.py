@@ -34,7 +34,7 @@ ANY_TEMPO: Final = BpmRange(0, 1000)
 F = TypeVar("F", bound=Fact)
 
 
-class Source(StrEnum):
+class Provenance(StrEnum):
     """Where a control comes from, the strongest first."""
 
     FLAG = "flag"
@@ -50,10 +50,10 @@ class Stated(NamedTuple, Generic[F]):
     """A fact that a control comes from."""
 
     fact: F
-    source: Source
+    source: Provenance
 
 
-class Wishes(NamedTuple):
+class RequestedControls(NamedTuple):
     """What is asked for; none or empty where nothing is said."""
 
     bpm: Stated[BpmFact] | None
@@ -63,7 +63,7 @@ class Wishes(NamedTuple):
     mode: Stated[KeyFact] | None  # a mode alone ("in a minor key"); used where there is no key
     chart: Chart | None
     timed: tuple[ChordStart, ...]  # chords with their starts; instead of a chart
-    chords_source: Source | None
+    chords_source: Provenance | None
     notes: tuple[str, ...]  # contradictions
 
     @property
@@ -83,14 +83,14 @@ class Wishes(NamedTuple):
         return self.chart.labels if self.chart else ()
 
 
-def read_wishes(
+def read_requested(
     caption: str,
     *,
     bpm: float | None = None,
     meter: str | int | None = None,
     key: str | None = None,
     chords: str | None = None,
-) -> Wishes:
+) -> RequestedControls:
     """What flags and a caption ask for.
 
     A flag wins over the caption; what loses is named in the notes.
@@ -109,7 +109,7 @@ def read_wishes(
     tonal = _tonality(_key_flag(key), of(KeyFact), f"--key {key}", notes)
     is_key = tonal is not None and tonal.fact.tonic is not None
     chart, at_times, source = _chords(chords, of(TimedChordsFact), of(ChordsFact), notes)
-    return Wishes(
+    return RequestedControls(
         bpm=number,
         words=words,
         meter=bar,
@@ -141,7 +141,7 @@ def _picked(
     for other in facts:
         if disagree(other, taken):
             notes.append(_lost(other, taken, as_written if flag else ""))
-    return Stated(taken, Source.FLAG if flag else Source.CAPTION)
+    return Stated(taken, Provenance.FLAG if flag else Provenance.CAPTION)
 
 
 def _agreeing_words(
@@ -157,7 +157,9 @@ def _agreeing_words(
         against = [one for one in [*stated, *kept] if disagree(word, one)]
         if against:
             is_flag = (
-                number is not None and against[0] is number.fact and number.source is Source.FLAG
+                number is not None
+                and against[0] is number.fact
+                and number.source is Provenance.FLAG
             )
             notes.append(_lost(word, against[0], as_written if is_flag else ""))
         else:
@@ -236,15 +238,15 @@ def _key_flag(key: str | None) -> KeyFact | None:
         ) from error
 
 
-class _Chords(NamedTuple):
+class _ChordMentions(NamedTuple):
     chart: Chart | None
     timed: tuple[ChordStart, ...]
-    source: Source | None
+    source: Provenance | None
 
 
 def _chords(
     flag: str | None, with_times: list[TimedChordsFact], plain: list[ChordsFact], notes: list[str]
-) -> _Chords:
+) -> _ChordMentions:
     """The flag's chords, else those of the caption, first those with times; others are noted."""
     stated: list[TimedChordsFact | ChordsFact] = [*with_times, *plain]
     if flag is not None:
@@ -253,13 +255,13 @@ def _chords(
         for fact in stated:
             if _round(_labels(fact)) != asked:
                 notes.append(_lost(fact, fact, f"--chords {flag!r}"))
-        return _Chords(chart, (), Source.FLAG)
+        return _ChordMentions(chart, (), Provenance.FLAG)
     picked = _picked(None, stated, "", notes)
     if picked is None:
-        return _Chords(None, (), None)
+        return _ChordMentions(None, (), None)
     if isinstance(picked.fact, TimedChordsFact):
-        return _Chords(None, timed(picked.fact), Source.CAPTION)
-    return _Chords(listed(picked.fact.chords), (), Source.CAPTION)
+        return _ChordMentions(None, timed(picked.fact), Provenance.CAPTION)
+    return _ChordMentions(listed(picked.fact.chords), (), Provenance.CAPTION)
 
 
 def _labels(fact: ChordsFact | TimedChordsFact) -> list[str]:

@@ -50,7 +50,7 @@ Weights = dict[str, torch.Tensor]
 R = TypeVar("R", bound=Record)
 
 
-class State(Record):
+class RunState(Record):
     """What state.json says."""
 
     step: int = Field(ge=0)
@@ -134,9 +134,9 @@ class Checkpoint(NamedTuple):
                 f"this version trains: {where}: {first['msg']}"
             ) from error
 
-    def state(self) -> State:
+    def state(self) -> RunState:
         """Its step and counts."""
-        found, stated = self.record(STATE, State), _NAME.fullmatch(self.name.rpartition("/")[2])
+        found, stated = self.record(STATE, RunState), _NAME.fullmatch(self.name.rpartition("/")[2])
         if stated and int(stated[1]) != found.step:
             raise TrainingError(f"{self.name}/{STATE} is of step {found.step}")
         if STATE in found.files and found.files[STATE] != _state_seal(self.json(STATE)):
@@ -181,7 +181,7 @@ class Checkpoint(NamedTuple):
         return f"{self.store.url}/{self.folder}" if self.folder else self.store.url
 
 
-class Damaged(NamedTuple):
+class DamagedCheckpoint(NamedTuple):
     """A checkpoint that is not what was written, and how that is seen."""
 
     checkpoint: Checkpoint
@@ -197,7 +197,7 @@ class Newest(NamedTuple):
     """The newest checkpoint that is whole, if there is any, and the newer ones that are not."""
 
     whole: Checkpoint | None
-    damaged: tuple[Damaged, ...]
+    damaged: tuple[DamagedCheckpoint, ...]
 
 
 def folder_of(step: int) -> str:
@@ -281,12 +281,12 @@ def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
 
     Raises `TrainingError` where there are some, and none is whole.
     """
-    damaged: list[Damaged] = []
+    damaged: list[DamagedCheckpoint] = []
     for one in reversed(whole_ones(store)):
         reason = damage(one, wanted)
         if not reason:
             return Newest(one, tuple(damaged))
-        damaged.append(Damaged(one, reason))
+        damaged.append(DamagedCheckpoint(one, reason))
     if damaged:
         lines = "; ".join(f"{one.checkpoint.folder}: {one.reason}" for one in damaged)
         raise TrainingError(

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pipelines.build.tables import DATASET
 from pipelines.codecs import CodecFacts
 from pipelines.engine import bucket
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shards.find import SUFFIXES, dataset_file
 from pipelines.storage.store import Store
@@ -41,7 +41,7 @@ class DatasetFacts(Record):
     tools: dict[str, str] = Field(default_factory=dict)  # licence of each tool that labelled it
 
 
-class Survey(Record):
+class CorpusSurvey(Record):
     """What is known of the corpora of a run; kept beside its checkpoints."""
 
     # also those that were learned from before the present ones, which come last
@@ -52,7 +52,7 @@ class Survey(Record):
     statistics: CorpusStatistics
 
 
-class Standing(NamedTuple):
+class CorpusState(NamedTuple):
     """A corpus as it stands."""
 
     places: CorpusPlaces
@@ -60,14 +60,14 @@ class Standing(NamedTuple):
     latents: CodecFacts | None  # whose latents its shards hold, where it says so
 
 
-def standing(target: str) -> Standing:
+def corpus_state(target: str) -> CorpusState:
     """A corpus by its place.
 
     Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
     places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
     if not dataset:
-        return Standing(places, DatasetFacts(target=target, samples=len(places)), None)
+        return CorpusState(places, DatasetFacts(target=target, samples=len(places)), None)
     try:
         stated = dataset_file(dataset)
         latents = CodecFacts.model_validate(stated.latents) if stated.latents else None
@@ -88,12 +88,12 @@ def standing(target: str) -> Standing:
         sources=stated.licences.sources,
         tools=stated.licences.tools,
     )
-    return Standing(places, facts, latents)
+    return CorpusState(places, facts, latents)
 
 
-def surveyed(
-    corpora: Sequence[Standing], codec: CodecFacts, *, limit: int, seed: int, unusable: float
-) -> Survey:
+def survey_corpora(
+    corpora: Sequence[CorpusState], codec: CodecFacts, *, limit: int, seed: int, unusable: float
+) -> CorpusSurvey:
     """Look at up to `limit` samples, drawn from all corpora alike.
 
     Raises `BadData` where more than a share of them are unusable.
@@ -106,7 +106,7 @@ def surveyed(
             f"looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
-    return Survey(
+    return CorpusSurvey(
         datasets=tuple(corpus.facts for corpus in corpora),
         codec=codec,
         latents=all(_has_latents(corpus, codec) for corpus in corpora),
@@ -117,7 +117,7 @@ def surveyed(
 
 def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterator[Sample | None]:
     sizes = [len(corpus) for corpus in corpora]
-    drawn = sorted(generator(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
+    drawn = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
         mine, drawn = (
             [number for number in drawn if number < size],
@@ -128,7 +128,7 @@ def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterat
             yield from (sample_in(content) for content in contents)
 
 
-def _has_latents(corpus: Standing, codec: CodecFacts) -> bool:
+def _has_latents(corpus: CorpusState, codec: CodecFacts) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
     if corpus.latents is not None and corpus.latents != codec:
         return False

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from training.run.parallel import own
+from training.run.parallel import local_tensor
 
 
 class Ema:
@@ -15,7 +15,7 @@ class Ema:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
         # the same memory: they follow training
-        self._own = [own(parameter.detach()) for parameter in model.parameters()]
+        self._own = [local_tensor(parameter.detach()) for parameter in model.parameters()]
         self._averages = [value.clone() for value in self._own]
 
     @torch.no_grad()

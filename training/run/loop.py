@@ -21,23 +21,23 @@ from pipelines.errors import PipelineError
 from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
-from training.data.examples import Reading
+from training.data.examples import ReadingRules
 from training.data.index import CorpusPlaces
-from training.data.loading import Batch, Samples, Share, batches
-from training.data.order import Order
+from training.data.loading import BatchShare, Samples, TrainingBatch, batches
+from training.data.order import SampleOrder
 from training.diffusion.text_cache import KeptStates
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE, STATE
 from training.run.checkpoints import Checkpoint
-from training.run.metrics_log import Journal, Tell
+from training.run.metrics_log import MetricsLog, Tell
 from training.run.parallel import World, joined
-from training.run.preview import played
+from training.run.preview import preview
 from training.run.recipe import TrainRecipe, wanted
-from training.run.resume import Beginning, beginning
+from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
-from training.run.trainer import Learner, StepFigures
+from training.run.trainer import StepFigures, Trainer
 from training.run.validation import validation_batches, validation_loss
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
@@ -76,7 +76,7 @@ def train(
             _remember(recipe, out, tell)
         locks: list[Lock] = []  # of the first process alone
         world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
-        made = _Run(recipe, store, world, tell, *locks).go(stop)
+        made = _TrainingRun(recipe, store, world, tell, *locks).go(stop)
         if world.is_first and not made.stopped:
             at_end()
         world.wait()
@@ -93,7 +93,7 @@ def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
         tell(f"playing this model here will ask again: {error}")
 
 
-class _Run:
+class _TrainingRun:
     """One process's part of a run."""
 
     def __init__(
@@ -107,9 +107,9 @@ class _Run:
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
         _check_fit(recipe, codec, encoder.width)
-        found = world.told(lambda: beginning(recipe, store, codec.facts))
+        found = world.told(lambda: run_start(recipe, store, codec.facts))
         self.survey, self.damaged = found.survey, set(found.damaged)
-        self.learner = Learner(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
+        self.learner = Trainer(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
         self.samples = self._samples(found.corpora, told_all=False)
         self.heard = self._samples(found.heard, told_all=True) if found.heard else None
         for note in found.notes:
@@ -156,7 +156,7 @@ class _Run:
             )
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
 
-    def _learned(self, taken: Sequence[Batch], step: int) -> StepFigures:
+    def _learned(self, taken: Sequence[TrainingBatch], step: int) -> StepFigures:
         try:
             return self.learner.step(taken, step)
         except (MemoryError, RuntimeError) as error:
@@ -169,24 +169,26 @@ class _Run:
             ) from error
 
     @contextmanager
-    def _journal(self) -> Iterator[Journal | None]:
+    def _journal(self) -> Iterator[MetricsLog | None]:
         if not self.world.is_first:
             yield None
             return
-        journal = Journal(self.store, self.tell, done=self.first_step, wandb=self.recipe.run.wandb)
+        journal = MetricsLog(
+            self.store, self.tell, done=self.first_step, wandb=self.recipe.run.wandb
+        )
         try:
             yield journal
         finally:
             journal.close()
 
     @property
-    def share(self) -> Share:
+    def share(self) -> BatchShare:
         """This process's share of each step."""
-        return Share(
+        return BatchShare(
             self.recipe.data.batch, self.recipe.data.micro_batch, self.world.rank, self.world.ranks
         )
 
-    def _loader(self) -> AbstractContextManager[Iterator[Batch]]:
+    def _loader(self) -> AbstractContextManager[Iterator[TrainingBatch]]:
         return batches(
             self.samples,
             self.share,
@@ -199,8 +201,10 @@ class _Run:
     def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
         rules = self.recipe
         weights = () if told_all else rules.data.weights
-        order = Order([len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed)
-        reading = Reading(
+        order = SampleOrder(
+            [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
+        )
+        reading = ReadingRules(
             facts=self.learner.codec.facts,
             latents=self.survey.latents,
             frames=self.learner.shape[1],
@@ -211,7 +215,7 @@ class _Run:
         )
         return Samples(corpora, order, reading, told_all=told_all)
 
-    def _begun(self, found: Beginning) -> tuple[int, int]:
+    def _begun(self, found: RunStart) -> tuple[int, int]:
         self.tell(_told_of(found, self.recipe, self.world))
         return 0, 0
 
@@ -222,7 +226,7 @@ class _Run:
         self.tell(f"going on from step {state.step} ({last.name})")
         return state.step, state.unusable
 
-    def _count(self, figures: StepFigures, taken: Sequence[Batch], step: int) -> None:
+    def _count(self, figures: StepFigures, taken: Sequence[TrainingBatch], step: int) -> None:
         self.unusable += figures.unusable
         self.reasons += [f"{one.key}: {one.reason}" for batch in taken for one in batch.unusable]
         del self.reasons[_NAMED:]
@@ -236,7 +240,7 @@ class _Run:
                 "if nothing is, run again once they can be read; data.unusable raises the limit"
             )
 
-    def _look(self, step: int, journal: Journal | None, stopping: bool) -> None:
+    def _look(self, step: int, journal: MetricsLog | None, stopping: bool) -> None:
         """Validation and sounds, when it is time; not while a machine waits for us to go."""
         rules = self.recipe.run
         if self.heard is None or stopping:
@@ -247,7 +251,7 @@ class _Run:
                 journal.validation(step, loss)
         if rules.played and (step % rules.play_every == 0 or step == rules.steps):
             with validation_batches(self.learner, self.heard, 1) as found:
-                sounds = played(self.learner, next(found), rules.played)
+                sounds = preview(self.learner, next(found), rules.played)
             if journal:
                 journal.played(step, sounds)
 
@@ -283,7 +287,7 @@ def _silent(_: str) -> None:
     """What the other processes tell."""
 
 
-def _told_of(found: Beginning, recipe: TrainRecipe, world: World) -> str:
+def _told_of(found: RunStart, recipe: TrainRecipe, world: World) -> str:
     samples = sum(len(corpus) for corpus in found.corpora)
     what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (

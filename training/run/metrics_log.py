@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from pipelines.storage.store import Store
 from training.errors import TrainingError
-from training.run.preview import Played
-from training.run.throughput import Pace
+from training.run.preview import Preview
+from training.run.throughput import Throughput
 from training.run.trainer import StepFigures
 
 FOLDER: Final = "tensorboard"
@@ -27,7 +27,7 @@ _HOP: Final = 256
 _FLOOR_DB: Final = -80.0
 
 
-class Journal:
+class MetricsLog:
     """Where the figures of a run go."""
 
     def __init__(self, store: Store, tell: Tell, *, done: int, wandb: str = "") -> None:
@@ -39,7 +39,7 @@ class Journal:
         self._writer: Any = SummaryWriter(str(Path(store.root) / FOLDER), purge_step=done + 1)
         self._tell = tell
 
-    def step(self, step: int, figures: StepFigures, pace: Pace) -> None:
+    def step(self, step: int, figures: StepFigures, pace: Throughput) -> None:
         """Figures of a step, and the pace since the last ones."""
         scalars = {
             "loss/train": figures.loss,
@@ -70,7 +70,7 @@ class Journal:
         self._writer.add_scalar("loss/validation", loss, step)
         self._tell(f"step {step} · validation loss {loss:.4f}")
 
-    def played(self, step: int, played: Played) -> None:
+    def played(self, step: int, played: Preview) -> None:
         """Sounds and their spectrograms, with their prompts."""
         for key, prompt, wave in zip(played.keys, played.prompts, played.waves, strict=True):
             self._writer.add_audio(f"played/{key}", wave[None], step, sample_rate=played.rate_hz)

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
-from training.munet.blocks import Layer
+from training.munet.blocks import UNetLayer
 from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def device_of(device: str, number: int = 0) -> torch.device:
     return torch.device("cuda", number)
 
 
-def computing(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Around the net: bf16 where the recipe says so."""
     return (
         nullcontext()
@@ -164,7 +164,7 @@ def computing(device: torch.device, precision: Precision) -> AbstractContextMana
     )
 
 
-def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
+def wrapped(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
     """The model as several processes train it; by itself where there is one.
 
     Under FSDP each residual block with its attention site is gathered by itself, so that no more
@@ -177,7 +177,7 @@ def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
             model, device_ids=[world.device.index] if world.device.type == "cuda" else None
         )
     mesh = init_device_mesh(world.device.type, (world.ranks,))
-    parts = [module for module in model.modules() if isinstance(module, Layer)]
+    parts = [module for module in model.modules() if isinstance(module, UNetLayer)]
     # the children too: sampling calls them by themselves
     for module in (*parts, *model.children(), model):
         fully_shard(module, mesh=mesh)
@@ -185,7 +185,7 @@ def shared(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
 
 
 @contextmanager
-def gathering(model: nn.Module, *, last: bool) -> Iterator[None]:
+def grad_sync(model: nn.Module, *, last: bool) -> Iterator[None]:
     """Around a micro-batch: gradients are exchanged after the last one of a step alone."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(last)
@@ -198,20 +198,20 @@ def gathering(model: nn.Module, *, last: bool) -> Iterator[None]:
         yield
 
 
-def whole(value: torch.Tensor) -> torch.Tensor:
+def full_tensor(value: torch.Tensor) -> torch.Tensor:
     """A tensor by itself, gathered where processes hold shares of it; all of them must ask."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def own(value: torch.Tensor) -> torch.Tensor:
+def local_tensor(value: torch.Tensor) -> torch.Tensor:
     """This process's share of a tensor, or all of it."""
     return value.to_local() if isinstance(value, DTensor) else value
 
 
-def fill(into: torch.Tensor, value: torch.Tensor) -> None:
+def copy_into(into: torch.Tensor, value: torch.Tensor) -> None:
     """Put a whole tensor into one that processes may hold shares of."""
     if isinstance(into, DTensor):
         value = distribute_tensor(
             value.to(into.device), into.device_mesh, into.placements
         ).to_local()
-    own(into).copy_(value)
+    local_tensor(into).copy_(value)

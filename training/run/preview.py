@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.data.loading import Batch
+from training.data.loading import TrainingBatch
 from training.diffusion.sampling import sampled_latents
-from training.run.trainer import Learner
+from training.run.trainer import Trainer
 
 
-class Played(NamedTuple):
+class Preview(NamedTuple):
     """Sounds of fixed prompts."""
 
     prompts: tuple[str, ...]
@@ -24,7 +24,7 @@ class Played(NamedTuple):
     rate_hz: int
 
 
-def played(learner: Learner, batch: Batch, count: int) -> Played:
+def preview(learner: Trainer, batch: TrainingBatch, count: int) -> Preview:
     """The averaged weights' sounds for the first `count` samples of a batch; all processes must
     ask, for shares of weights.
     """
@@ -41,6 +41,6 @@ def played(learner: Learner, batch: Batch, count: int) -> Played:
             config=recipe.sampling,
         )
     waves_BS = learner.codec.decode(latents_BCTF.float()).cpu().numpy()
-    return Played(
+    return Preview(
         batch.prompts[:count], batch.keys[:count], list(waves_BS), learner.codec.facts.rate_hz
     )

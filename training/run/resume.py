@@ -15,25 +15,31 @@ from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE
 from training.run.checkpoints import Checkpoint
-from training.run.corpus_survey import DatasetFacts, Standing, Survey, standing, surveyed
+from training.run.corpus_survey import (
+    CorpusState,
+    CorpusSurvey,
+    DatasetFacts,
+    corpus_state,
+    survey_corpora,
+)
 from training.run.recipe import TrainRecipe
 
 # What weights depend on; a run goes on with all else changed if its user wants so.
 _FIXED: Final = ("model", "objective", "codec", "text")
 
 
-class Beginning(NamedTuple):
+class RunStart(NamedTuple):
     """All that a run has to know before its first step."""
 
     last: str  # folder of the checkpoint to go on from; empty: there is none
     damaged: tuple[str, ...]  # folders of newer ones that are not what was written
     corpora: list[CorpusPlaces]
     heard: list[CorpusPlaces]  # validation of those that have it
-    survey: Survey
+    survey: CorpusSurvey
     notes: list[str]  # to be told
 
 
-def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning:
+def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
     """Look.
 
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
@@ -41,7 +47,7 @@ def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning
     """
     found = checkpoints.newest_whole(store)
     notes = [one.line for one in found.damaged]
-    corpora = [standing(target) for target in recipe.data.shards]
+    corpora = [corpus_state(target) for target in recipe.data.shards]
     if found.whole:
         notes += _changes(found.whole, recipe)
         survey, changed = _gone_on(found.whole, recipe, corpora, codec)
@@ -49,7 +55,7 @@ def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning
     else:
         survey = _surveyed(recipe, corpora, codec)
     heard, missing = _heard(recipe)
-    return Beginning(
+    return RunStart(
         last=found.whole.folder if found.whole else "",
         damaged=tuple(one.checkpoint.folder for one in found.damaged),
         corpora=[corpus.places for corpus in corpora],
@@ -59,19 +65,21 @@ def beginning(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> Beginning
     )
 
 
-def _surveyed(recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts) -> Survey:
-    return surveyed(
+def _surveyed(
+    recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: CodecFacts
+) -> CorpusSurvey:
+    return survey_corpora(
         corpora, codec, limit=recipe.run.survey, seed=recipe.run.seed, unusable=recipe.data.unusable
     )
 
 
 def _gone_on(
-    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[Standing], codec: CodecFacts
-) -> tuple[Survey, list[str]]:
+    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: CodecFacts
+) -> tuple[CorpusSurvey, list[str]]:
     """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have
     changed.
     """
-    before = last.record(CORPUS, Survey)
+    before = last.record(CORPUS, CorpusSurvey)
     if before.codec != codec:
         learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
         raise TrainingError(

@@ -29,7 +29,7 @@ PEAK_TFLOPS: Final = {
 }
 
 
-class Pace(NamedTuple):
+class Throughput(NamedTuple):
     """Between two lines of the log."""
 
     samples_per_s: float
@@ -59,14 +59,14 @@ class Clock:
         self._samples += samples
         self._steps += 1
 
-    def lap(self, step: int) -> Pace:
+    def lap(self, step: int) -> Throughput:
         """The pace since the last lap."""
         now = time.perf_counter()
         spent = now - self._since
         tflops = self._samples * self._flops / spent / 1e12
         peak = peak_tflops(self._world.device, self._recipe.run.precision)
         left_s = (self._recipe.run.steps - step) * spent / max(1, self._steps)
-        made = Pace(
+        made = Throughput(
             samples_per_s=self._samples / spent,
             waiting_share=self._waited / spent,
             tflops=tflops,

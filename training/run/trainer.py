@@ -14,14 +14,22 @@ import torch
 from torch import nn
 
 from pipelines.codecs import Codec
-from training.data.loading import Batch
+from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_cache import KeptStates
 from training.errors import BadData, TrainingError
 from training.run.checkpoint_files import EMA, MODEL
 from training.run.checkpoints import Checkpoint, Weights
 from training.run.ema import Ema
-from training.run.parallel import World, computing, fill, gathering, own, shared, whole
+from training.run.parallel import (
+    World,
+    autocast,
+    copy_into,
+    full_tensor,
+    grad_sync,
+    local_tensor,
+    wrapped,
+)
 from training.run.recipe import Decay, OptimRecipe, TrainRecipe
 
 _GRAPHS: Final = 128
@@ -42,7 +50,7 @@ class StepFigures(NamedTuple):
     unusable: int
 
 
-class Learner:
+class Trainer:
     """What is trained, in one process of however many."""
 
     def __init__(self, recipe: TrainRecipe, codec: Codec, states: KeptStates, world: World) -> None:
@@ -58,7 +66,7 @@ class Learner:
                 torch._dynamo.config.recompile_limit, _GRAPHS
             )
             self.model.munet.compile()
-        self.net = shared(self.model, world, recipe.run.parallel)
+        self.net = wrapped(self.model, world, recipe.run.parallel)
         rules = recipe.optim
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -78,7 +86,7 @@ class Learner:
             facts.bands,
         )
 
-    def step(self, batches: Sequence[Batch], step: int) -> StepFigures:
+    def step(self, batches: Sequence[TrainingBatch], step: int) -> StepFigures:
         """Learn from the micro-batches of a step.
 
         Raises `BadData` where a loss or the gradient is no number; no weight has moved then.
@@ -86,12 +94,14 @@ class Learner:
         losses = []
         for part, batch in enumerate(batches):
             last = part + 1 == len(batches)
-            with gathering(self.net, last=last):
+            with grad_sync(self.net, last=last):
                 loss_B = self.losses(batch)
                 (loss_B.sum() / (len(loss_B) * len(batches))).backward()  # type: ignore[no-untyped-call]
             losses.append(loss_B.detach())
         norm = float(
-            whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip))
+            full_tensor(
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+            )
         )
         figures = self._figures(batches, torch.cat(losses).float(), norm, step)
         self._check(figures, batches, losses)
@@ -102,7 +112,7 @@ class Learner:
         self.ema.update(step)
         return figures
 
-    def losses(self, batch: Batch) -> torch.Tensor:
+    def losses(self, batch: TrainingBatch) -> torch.Tensor:
         """Loss of each sample of a batch: (B,)."""
         device = self.world.device
         latents_BCTF = self.latents(batch)
@@ -117,13 +127,13 @@ class Learner:
             )
         return loss_B
 
-    def conditions(self, batch: Batch) -> Conditions:
+    def conditions(self, batch: TrainingBatch) -> Conditions:
         """What a batch is told, on the device."""
         return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(
             self.world.device
         )
 
-    def latents(self, batch: Batch) -> torch.Tensor:
+    def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""
         sounds = batch.sounds.to(self.world.device, non_blocking=True)
         if sounds.dim() == 4:
@@ -133,10 +143,10 @@ class Learner:
 
     def precision(self) -> AbstractContextManager[Any]:
         """Around the net."""
-        return computing(self.world.device, self.recipe.run.precision)
+        return autocast(self.world.device, self.recipe.run.precision)
 
     def _figures(
-        self, batches: Sequence[Batch], loss_B: torch.Tensor, norm: float, step: int
+        self, batches: Sequence[TrainingBatch], loss_B: torch.Tensor, norm: float, step: int
     ) -> StepFigures:
         steps_B = torch.cat([batch.steps_B for batch in batches]).to(loss_B.device)
         counted_B = (torch.cat([batch.frames_B for batch in batches]) > 0).to(loss_B.device)
@@ -158,7 +168,7 @@ class Learner:
         )
 
     def _check(
-        self, figures: StepFigures, batches: Sequence[Batch], losses: Sequence[torch.Tensor]
+        self, figures: StepFigures, batches: Sequence[TrainingBatch], losses: Sequence[torch.Tensor]
     ) -> None:
         if math.isfinite(figures.loss) and math.isfinite(figures.gradient_norm):
             return
@@ -198,7 +208,8 @@ class Learner:
         moments: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
             kept = {
-                key: whole(value).cpu() for key, value in self.optimizer.state[parameter].items()
+                key: full_tensor(value).cpu()
+                for key, value in self.optimizer.state[parameter].items()
             }
             if self.world.is_first:
                 moments[name] = kept
@@ -207,7 +218,7 @@ class Learner:
     def _weights(self) -> Weights:
         found = {}
         for name, parameter in self.model.named_parameters():
-            value = whole(parameter.detach())
+            value = full_tensor(parameter.detach())
             if self.world.is_first:
                 found[name] = value.cpu().clone()
         return found
@@ -235,7 +246,7 @@ class Learner:
             for key in _MOMENTS:
                 value = kept[key]
                 state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
-                fill(state[key], value)
+                copy_into(state[key], value)
 
 
 @torch.no_grad()
@@ -246,7 +257,7 @@ def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
     """
     check_shapes(model, weights, name)
     for key, parameter in model.named_parameters():
-        fill(parameter, weights[key])
+        copy_into(parameter, weights[key])
 
 
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
@@ -267,7 +278,11 @@ def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
 def _strange_weights(model: nn.Module) -> list[str]:
     """The first of a process's weights that no training leads to, in words, if there is one."""
     for name, parameter in model.named_parameters():
-        largest = float(own(parameter.detach()).abs().amax()) if own(parameter).numel() else 0.0
+        largest = (
+            float(local_tensor(parameter.detach()).abs().amax())
+            if local_tensor(parameter).numel()
+            else 0.0
+        )
         if not largest <= _LARGEST_WEIGHT:  # nor is NaN
             return [f"{name} holds {largest:.3g}"]
     return []

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from training.data.loading import Batch, Samples, Share, batches
-from training.run.trainer import Learner
+from training.data.loading import BatchShare, Samples, TrainingBatch, batches
+from training.run.trainer import Trainer
 
 
-def validation_loss(learner: Learner, samples: Samples, count: int) -> float:
+def validation_loss(learner: Trainer, samples: Samples, count: int) -> float:
     """Mean loss of the averaged weights over about `count` samples, in whole micro-batches."""
     world = learner.world
     sums_2 = torch.zeros(2, device=world.device)
@@ -26,9 +26,9 @@ def validation_loss(learner: Learner, samples: Samples, count: int) -> float:
 
 
 def validation_batches(
-    learner: Learner, samples: Samples, count: int
-) -> AbstractContextManager[Iterator[Batch]]:
+    learner: Trainer, samples: Samples, count: int
+) -> AbstractContextManager[Iterator[TrainingBatch]]:
     """This process's share of the first samples of validation's order."""
     world, micro = learner.world, learner.recipe.data.micro_batch
-    share = Share(micro * world.ranks, micro, world.rank, world.ranks)
+    share = BatchShare(micro * world.ranks, micro, world.rank, world.ranks)
     return batches(samples, share, first_step=0, last_step=max(1, count // share.batch), workers=0)

@@ -229,14 +229,14 @@ def sample(
     with naming_extras("train"):
         from flows.build.recipe_files import validated_as
         from training.diffusion.sampling import SamplingConfig
-        from training.generation.generate import Player, Score
-        from training.prompt_controls.ask import asked
+        from training.generation.generate import GenerationRequest, Generator
+        from training.prompt_controls.ask import resolve_controls
 
-        player = Player.of(_place(model), device)
+        player = Generator.of(_place(model), device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}
     values = player.recipe.sampling.model_dump()
     values |= {name: value for name, value in given.items() if value is not None}
-    wanted = asked(
+    wanted = resolve_controls(
         caption,
         bpm=bpm,
         meter=meter,
@@ -247,7 +247,7 @@ def sample(
         seed=seed,
     )
     [wave] = player.play(
-        [Score("0", caption, wanted.labels)],
+        [GenerationRequest("0", caption, wanted.labels)],
         seed=seed,
         sampling=validated_as(SamplingConfig, values, "see `obbligato sample --help`"),
     )
@@ -276,12 +276,12 @@ def _sample_wave(entry: Any) -> SampleWave:
     """An entry of a shard as a sample of ours with its sound."""
     from pipelines.audio.decode import decoded
     from pipelines.errors import DeadInput, PipelineError
-    from pipelines.shards.find import Problem
+    from pipelines.shards.find import ShardProblem
     from pipelines.shards.read import as_ours
 
     where = f"{entry.shard}, {entry.key}" if entry.key else entry.shard
-    ours = entry if isinstance(entry, Problem) else as_ours(entry)
-    if isinstance(ours, Problem):
+    ours = entry if isinstance(entry, ShardProblem) else as_ours(entry)
+    if isinstance(ours, ShardProblem):
         raise PipelineError(f"{where}: {ours.message}")
     if ours is None or entry.audio is None:
         raise PipelineError(f"{where}: not a sample of Obbligato; `webdataset` reads such shards")

@@ -46,9 +46,9 @@ from pipelines.storage.arrow import read_table, runs, side_by_side
 from pipelines.storage.duckdb_scratch import Scratch, scratch
 from pipelines.storage.store import (
     PARQUET,
+    FileWriter,
     Published,
     Store,
-    Writer,
     arrow_schema,
     digest,
     parquet_bytes,
@@ -260,7 +260,7 @@ def _write_ledger(store: Store, tables: Iterable[pa.Table]) -> tuple[Published, 
 class _Sink(io.RawIOBase):
     """A store's writer as the kind of file that Arrow writes to."""
 
-    def __init__(self, out: Writer) -> None:
+    def __init__(self, out: FileWriter) -> None:
         super().__init__()
         self._out = out
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipelines.inputs.splits import SMALL, by_hash, by_rank
 from pipelines.storage.duckdb_scratch import Scratch
 from pipelines.storage.store import arrow_schema
-from schemas.corpus import Assigned, Candidate, Clip, CutInput, LedgerRow
+from schemas.corpus import Assigned, CandidateClip, Clip, CutInput, LedgerRow
 from schemas.identity import Bucket, Split, stable_hash
 from schemas.recipe import IngestRecipe
 
@@ -219,7 +219,7 @@ def load(
     before: Iterable[pa.Table],
 ) -> None:
     """Fill the three tables that `settle` starts from."""
-    scratch.load("candidates", Candidate, candidates)
+    scratch.load("candidates", CandidateClip, candidates)
     scratch.load("inputs", CutInput, inputs)
     scratch.load("before", Assigned, before)
 

@@ -13,7 +13,7 @@ from pipelines.engine.stage import Stage
 from pipelines.errors import DeadInput
 from pipelines.storage.arrow import table_of
 from schemas.corpus import (
-    Candidate,
+    CandidateClip,
     Clip,
     CutInput,
     InputRow,
@@ -25,7 +25,7 @@ from schemas.corpus import (
     Unit,
 )
 from schemas.identity import Split, clip_key
-from schemas.recipe import Clips, Group, IngestRecipe, Window
+from schemas.recipe import Clips, Group, IngestRecipe, WindowMeaning
 
 _TOLERANCE_S: Final = 0.05  # a window may end this far past the file: tables round
 _KNOBS: Final = (
@@ -45,19 +45,21 @@ def cut_slice(job: Job) -> Done:
     listed = LISTING.read(job)
     probed = PROBED.read(job)
     inputs: list[CutInput] = []
-    found: list[Candidate] = []
+    found: list[CandidateClip] = []
     for row, probe in zip(listed, probed, strict=True):
         ledger, candidates = cut(row, probe, job.recipe.ingest)
         inputs.append(CutInput(place=row.place, ledger=ledger))
         found += candidates
     files = [
-        CANDIDATES.write_arrow(job, table_of(Candidate, found)),
+        CANDIDATES.write_arrow(job, table_of(CandidateClip, found)),
         CUT_INPUTS.write_arrow(job, table_of(CutInput, inputs)),
     ]
     return Done(files, {"rows": len(inputs), "candidates": len(found)})
 
 
-def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow, list[Candidate]]:
+def cut(
+    row: InputRow, probed: Probed, recipe: IngestRecipe
+) -> tuple[LedgerRow, list[CandidateClip]]:
     """What one input gives: clips, or the reason why none."""
     if probed.song is None:
         stage = "probe" if row.outcome is None else "list_inputs"
@@ -76,7 +78,7 @@ def cut(row: InputRow, probed: Probed, recipe: IngestRecipe) -> tuple[LedgerRow,
         return _ledger(row, "cut", Outcome.DEAD, error.code, error.message, error.figure), []
     group, song = group_of(row.source, probed.song, recipe.group), probed.song
     made = [
-        Candidate(
+        CandidateClip(
             place=row.place, stated=row.split, clip=_clip(row, song, start_s, end_s, group, recipe)
         )
         for start_s, end_s in spans
@@ -90,7 +92,7 @@ def windows(row: InputRow, song: Song, recipe: IngestRecipe) -> list[tuple[float
     Raises `DeadInput` where its own window lies past the file's end.
     """
     if row.start_s is not None or row.end_s is not None:
-        if recipe.window is Window.ALREADY_CUT:
+        if recipe.window is WindowMeaning.ALREADY_CUT:
             return [(0.0, song.duration_s)]
         start_s = row.start_s or 0.0
         end_s = song.duration_s if row.end_s is None else row.end_s

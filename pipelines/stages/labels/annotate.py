@@ -4,7 +4,7 @@ version and licence.
 
 from typing import Final
 
-from pipelines.annotators.windows import Window, annotate_windows, tools
+from pipelines.annotators.windows import AnnotateWindow, annotate_windows, tools
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import ANNOTATIONS, CLIPS
@@ -22,7 +22,7 @@ def annotate_bucket(job: Job) -> Done:
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(bucket_clips, job.recipe.annotate.batch):
             windows = [
-                Window(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s)
+                AnnotateWindow(clip.clip_key, local(clip.source), clip.start_s, clip.extended_end_s)
                 for clip in batch
             ]
             results = child.run(annotate_windows, windows, job.recipe.annotate)

@@ -9,7 +9,7 @@ from pipelines.build.embeddings import HeardClip
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import ANNOTATIONS, CLIPS, EMBEDDINGS
-from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
+from pipelines.embedders.child import EmbeddedClip, SourceExcerpt, embed_excerpts
 from pipelines.embedders.recipe_embedder import (
     description,
     embedder_child,
@@ -35,7 +35,7 @@ def embed_bucket(job: Job) -> Done:
     with bucket.local_files(job) as local, embedder_child(recipe, job.recipe.limits) as child:
         for batch in bucket.batches(usable, per_call(recipe)):
             excerpts = [
-                Excerpt(
+                SourceExcerpt(
                     local(clip.source),
                     clip.start_s,
                     clip.end_s,
@@ -62,7 +62,7 @@ def _labels(job: Job) -> dict[str, Labels] | None:
     return {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
 
 
-def _heard(key: str, made: Embedded) -> HeardClip:
+def _heard(key: str, made: EmbeddedClip) -> HeardClip:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
             f"the embedder gave clip {key} a vector that is not finite; "

@@ -14,18 +14,18 @@ from pipelines.engine.stage import Stage
 from schemas.corpus import Clip, Verdict
 from schemas.identity import Bucket, Split
 from schemas.labels import Annotation
-from schemas.pseudo_label import Twin
+from schemas.pseudo_label import NearDuplicate
 from schemas.recipe import FilterAction, FilterRecipe
 
 
-class Known(NamedTuple):
+class JudgedClip(NamedTuple):
     """What rules judge by: a clip, what was measured on it, and the same recording in validation or
     test, where it is in train.
     """
 
     clip: Clip
     annotation: Annotation
-    held_out: Twin | None = None
+    held_out: NearDuplicate | None = None
 
 
 class Rule(NamedTuple):
@@ -35,10 +35,10 @@ class Rule(NamedTuple):
 
     name: str
     action: Callable[[FilterRecipe], FilterAction]
-    broken: Callable[[Known, FilterRecipe], str]
+    broken: Callable[[JudgedClip, FilterRecipe], str]
 
 
-def _words(known: Known, recipe: FilterRecipe) -> str:
+def _words(known: JudgedClip, recipe: FilterRecipe) -> str:
     pattern = "|".join(re.escape(word) for word in recipe.words)
     found = (
         next(
@@ -57,14 +57,14 @@ def _words(known: Known, recipe: FilterRecipe) -> str:
     return found[0].lower() if found else ""
 
 
-def _silent(known: Known, recipe: FilterRecipe) -> str:
+def _silent(known: JudgedClip, recipe: FilterRecipe) -> str:
     share = known.annotation.measures.silent_share
     return (
         f"{share:.3f} silent, limit {recipe.silent_share:g}" if share > recipe.silent_share else ""
     )
 
 
-def _clipped(known: Known, recipe: FilterRecipe) -> str:
+def _clipped(known: JudgedClip, recipe: FilterRecipe) -> str:
     share = known.annotation.measures.clipped_share
     return (
         f"{share:.4f} clipped, limit {recipe.clipped_share:g}"
@@ -73,12 +73,12 @@ def _clipped(known: Known, recipe: FilterRecipe) -> str:
     )
 
 
-def _short(known: Known, recipe: FilterRecipe) -> str:
+def _short(known: JudgedClip, recipe: FilterRecipe) -> str:
     length_s = known.clip.length_s
     return f"{length_s:.2f} s, limit {recipe.short_s:g} s" if length_s < recipe.short_s else ""
 
 
-def _unsure(known: Known, recipe: FilterRecipe) -> str:
+def _unsure(known: JudgedClip, recipe: FilterRecipe) -> str:
     labels = known.annotation.labels
     best = max(labels.beats.confidence, labels.chords.confidence, labels.key.confidence)
     return (
@@ -88,7 +88,7 @@ def _unsure(known: Known, recipe: FilterRecipe) -> str:
     )
 
 
-def _held_out(known: Known, _: FilterRecipe) -> str:
+def _held_out(known: JudgedClip, _: FilterRecipe) -> str:
     twin = known.held_out
     return (
         f"{twin.agreement:.2f} of the fingerprint is {twin.twin}'s, in {twin.twin_split}"
@@ -107,7 +107,7 @@ RULES: Final = (  # in this order; a rule that rejects goes before one that keep
 )
 
 
-def verdict(known: Known, recipe: FilterRecipe) -> Verdict:
+def verdict(known: JudgedClip, recipe: FilterRecipe) -> Verdict:
     """The heaviest consequence of the rules that a clip breaks."""
     clip = known.clip
     broken = [(rule.action(recipe), rule.name, rule.broken(known, recipe)) for rule in RULES]
@@ -129,7 +129,7 @@ def filter_bucket(job: Job) -> Done:
     annotations = {row.clip_key: row for row in ANNOTATIONS.read(job)}
     held_out = _twins(job)
     known = (
-        Known(clip, annotations[clip.clip_key], held_out.get(clip.clip_key))
+        JudgedClip(clip, annotations[clip.clip_key], held_out.get(clip.clip_key))
         for clip in CLIPS.read(job)
         if clip.clip_key in annotations
     )
@@ -143,7 +143,7 @@ def filter_bucket(job: Job) -> Done:
     return Done([VERDICTS.write(job, verdicts)], counts)
 
 
-def _twins(job: Job) -> dict[str, Twin]:
+def _twins(job: Job) -> dict[str, NearDuplicate]:
     """The first clip outside of train that each clip of a train bucket is a copy of."""
     if not job.recipe.finds_copies or Bucket.parse(job.bucket).split is not Split.TRAIN:
         return {}

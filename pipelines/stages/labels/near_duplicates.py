@@ -21,18 +21,18 @@ from pipelines.build.markers import Done
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, EMBEDDINGS, NEAR_DUPLICATES
 from pipelines.engine import bucket as clips
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Shuffle, Stage
 from pipelines.search.lsh import Hashing, Words, near_pairs, signatures
 from schemas.identity import Bucket
-from schemas.pseudo_label import Twin
+from schemas.pseudo_label import NearDuplicate
 from schemas.recipe import Recipe
 
 _CLIPS_A_SHARE: Final = 500_000  # of a hash table: what one worker holds, 50 MB
 Meeting = tuple[int, str, int]  # a row of one bucket, and the bucket and row that it met
 
 
-class Share(NamedTuple):
+class TableShare(NamedTuple):
     """Some of a bucket's clips, with their rows there, in a share of a hash table: places,
     signatures (rows, words), songs as numbers.
     """
@@ -44,7 +44,7 @@ class Share(NamedTuple):
     songs: Words
 
 
-def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
+def emit(job: Job) -> Iterator[tuple[tuple[int, int], TableShare]]:
     """A bucket's clips once per hash table; a table of a large corpus is shared out by the first
     bits of places.
     """
@@ -57,7 +57,7 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
     signed = signatures(
         np.stack([clip.vector for clip in heard]),
         hashing,
-        generator(job.recipe.corpus.seed, "near", "hyperplanes"),
+        keyed_rng(job.recipe.corpus.seed, "near", "hyperplanes"),
     )
     songs = np.array([int(clip.clip_key.partition("-")[0], 16) for clip in heard], np.uint64)
     for table, places in enumerate(signed.places_TN):
@@ -66,7 +66,7 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
             rows = np.flatnonzero(share_of == share)
             yield (
                 (table, share),
-                Share(
+                TableShare(
                     job.bucket,
                     rows.astype(np.int32),
                     places[rows],
@@ -76,7 +76,9 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], Share]]:
             )
 
 
-def meet(recipe: Recipe, _: tuple[int, int], shares: list[Share]) -> Iterator[tuple[str, Meeting]]:
+def meet(
+    recipe: Recipe, _: tuple[int, int], shares: list[TableShare]
+) -> Iterator[tuple[str, Meeting]]:
     """Pairs of clips of different songs that share a place and are near by their signatures, told
     to both buckets.
     """
@@ -99,7 +101,7 @@ def receive(job: Job, rows: list[Meeting]) -> Done:
     by_bucket: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for row, bucket, other in rows:
         by_bucket[bucket].add((row, other))
-    found: list[Twin] = []
+    found: list[NearDuplicate] = []
     for bucket, pairs in sorted(by_bucket.items()):
         others = own if bucket == job.bucket else EMBEDDINGS.read(job, bucket)
         compared = (_twin(own[row], others[other], bucket) for row, other in sorted(pairs))
@@ -113,9 +115,9 @@ def receive(job: Job, rows: list[Meeting]) -> Done:
     return Done([NEAR_DUPLICATES.write(job, found)], _counts(job, found, by_bucket))
 
 
-def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
+def _twin(one: HeardClip, other: HeardClip, bucket: str) -> NearDuplicate:
     heard = agreement(one.fingerprint, other.fingerprint)
-    return Twin(
+    return NearDuplicate(
         clip_key=one.clip_key,
         twin=other.clip_key,
         twin_split=Bucket.parse(bucket).split,
@@ -127,7 +129,7 @@ def _twin(one: HeardClip, other: HeardClip, bucket: str) -> Twin:
 
 
 def _counts(
-    job: Job, found: Sequence[Twin], met: dict[str, set[tuple[int, int]]]
+    job: Job, found: Sequence[NearDuplicate], met: dict[str, set[tuple[int, int]]]
 ) -> dict[str, int]:
     """Clips compared, clips with a twin, and those whose twin is in another split."""
     split = Bucket.parse(job.bucket).split

@@ -16,13 +16,13 @@ from pipelines.build.markers import Done
 from pipelines.build.tables import CLIPS, VARIANTS, VERDICTS
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Stage
 from pipelines.errors import DeadInput
 from pipelines.samples.planned import planned_variants
 from pipelines.storage.tar import TarWriter
-from schemas.controls import Controls
-from schemas.corpus import AudioCopy, Change, Clip, Varied, Verdict
+from schemas.controls import AudioControls
+from schemas.corpus import AudioCopy, Augmented, Change, Clip, Verdict
 from schemas.identity import VariantKind, sample_key, variant_kind, variant_semitones
 from schemas.recipe import Recipe, VaryRecipe
 from schemas.sample import audio_name
@@ -31,7 +31,7 @@ _SPEED_DECIMALS: Final = 4
 _FADE_S: Final = 0.005  # a cut in mid-sound clicks; 5 ms is under a beat tracker's frame
 
 
-class Order(NamedTuple):
+class AugmentRequest(NamedTuple):
     """A clip whose variants are to be made."""
 
     key: str
@@ -47,7 +47,7 @@ class Copy(NamedTuple):
 
     content: bytes
     duration_s: float
-    controls: Controls
+    controls: AudioControls
     lower: tuple[bytes, ...]  # the same at the recipe's lower rates
 
 
@@ -59,7 +59,7 @@ def planned_changes(clip: Clip, verdict: Verdict, recipe: Recipe) -> tuple[Chang
 
 def _drawn(key: str, variant: str, recipe: Recipe) -> Change:
     kind = variant_kind(variant)
-    vary, draw = recipe.vary, generator(recipe.corpus.seed, key, variant)
+    vary, draw = recipe.vary, keyed_rng(recipe.corpus.seed, key, variant)
     if kind is VariantKind.SPEED:
         size = round(float(draw.uniform(vary.speed_min, vary.speed_max)), _SPEED_DECIMALS)
         slower = int(variant[1:]) <= vary.speeds // 2
@@ -86,12 +86,12 @@ def working_rate_hz(rate_hz: int, semitones: Sequence[int]) -> int:
     return max(rate_hz, -(-int(needed) // 8000) * 8000 if needed > rate_hz else rate_hz)
 
 
-def make_copies(orders: Sequence[Order], recipe: VaryRecipe) -> list[list[Copy] | Death]:
+def make_copies(orders: Sequence[AugmentRequest], recipe: VaryRecipe) -> list[list[Copy] | Death]:
     """FLAC of every variant of each clip; runs in a worker's child."""
     return [_copies(order, recipe) for order in orders]
 
 
-def _copies(order: Order, recipe: VaryRecipe) -> list[Copy] | Death:
+def _copies(order: AugmentRequest, recipe: VaryRecipe) -> list[Copy] | Death:
     try:
         excerpt = read_window(
             order.path, order.start_s, order.start_s + order.extended_s, stereo=recipe.channels == 2
@@ -159,7 +159,7 @@ def vary_bucket(job: Job) -> Done:
         for clip in CLIPS.read(job)
         if clip.clip_key in verdicts and verdicts[clip.clip_key].keep
     ]
-    made: list[Varied] = []
+    made: list[Augmented] = []
     dead: list[tuple[str, Death]] = []
     with (
         bucket.local_files(job) as local,
@@ -169,7 +169,7 @@ def vary_bucket(job: Job) -> Done:
         tar = TarWriter(out)
         for clip in kept:
             changes = planned_changes(clip, verdicts[clip.clip_key], job.recipe)
-            order = Order(
+            order = AugmentRequest(
                 clip.clip_key,
                 local(clip.source),
                 clip.start_s,
@@ -192,7 +192,7 @@ def vary_bucket(job: Job) -> Done:
 
 def _packed(
     tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy], recipe: VaryRecipe
-) -> Iterator[Varied]:
+) -> Iterator[Augmented]:
     for change, copy in zip(changes, copies, strict=True):
         name = sample_key(key, change.variant)
         offset = tar.add(audio_name(name), copy.content)
@@ -200,7 +200,7 @@ def _packed(
             AudioCopy(rate_hz=hz, offset=tar.add(audio_name(name, hz), content), bytes=len(content))
             for hz, content in zip(recipe.copies_hz, copy.lower, strict=True)
         )
-        yield Varied(
+        yield Augmented(
             sample_key=name,
             clip_key=key,
             change=change,

@@ -26,13 +26,13 @@ from pipelines.stages.output.pseudo_labels_card import account, account_lines
 from pipelines.storage.arrow import first_row, side_by_side
 from pipelines.storage.duckdb_scratch import scratch
 from pipelines.storage.store import Store
-from schemas.agreement import Agreement, KindAgreement, Relabelled
+from schemas.agreement import KindAgreement, LabelAgreement, Relabelled
 from schemas.codec import CodecFacts
 from schemas.counts import CaptionCounts, Counts, DistinctCounts, ParaphraseCounts, added, by_name
 from schemas.dataset import Dataset, DatasetShard, LicenceTotals, SampleTotals, SplitTotals
 from schemas.identity import Bucket, VariantKind, variant_kind
 from schemas.labels import Annotation
-from schemas.recipe import Recipe, Writer
+from schemas.recipe import Paraphraser, Recipe
 from schemas.sample import SCHEMA_VERSION
 from schemas.shard import ShardIndex
 
@@ -244,7 +244,7 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
     words; one clip of each bucket tells.
     """
     found = {"rubberband": rubberband.LICENCE}
-    if recipe.caption.paraphraser is Writer.OPENAI:
+    if recipe.caption.paraphraser is Paraphraser.OPENAI:
         found[minilm.NAME] = minilm.LICENCE
     if recipe.embeds:
         found[description(recipe).name] = description(recipe).licence
@@ -260,7 +260,7 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
 
 def agreement_by_kind(store: Store, buckets: Sequence[str]) -> dict[str, KindAgreement]:
     """Mean agreement of labels extracted again with the ones carried, per kind of variant."""
-    rows: dict[str, list[Agreement]] = defaultdict(list)
+    rows: dict[str, list[LabelAgreement]] = defaultdict(list)
     for table in side_by_side(lambda name: VERIFIED.read_arrow(store, name), buckets):
         for row in map(Relabelled.model_validate, table.to_pylist()):
             rows[variant_kind(row.variant).value].append(row.agreement)
@@ -302,7 +302,7 @@ def card(dataset: Dataset) -> str:
             "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for kind, row in dataset.agreement.items():
-            values = [getattr(row, name) for name in Agreement.model_fields]
+            values = [getattr(row, name) for name in LabelAgreement.model_fields]
             figures = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
             lines.append(f"| {kind} | {row.samples} | {figures} |")
         lines += [

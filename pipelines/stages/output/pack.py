@@ -138,24 +138,24 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     return [shard, SHARDS.write_index(job, index)]
 
 
-class Texts(NamedTuple):
+class SampleTexts(NamedTuple):
     """A sample's captions of all kinds, and its pseudo-labels."""
 
     captions: tuple[Caption, ...] = ()
     pseudo_labels: tuple[PseudoLabel, ...] = ()
 
 
-def _texts(job: Job) -> dict[str, Texts]:
+def _texts(job: Job) -> dict[str, SampleTexts]:
     """Texts of a bucket's samples: captions, paraphrases, then those of labels."""
-    found: dict[str, Texts] = defaultdict(Texts)
+    found: dict[str, SampleTexts] = defaultdict(SampleTexts)
     for table in (CAPTIONS, TEXTS):
         for written in table.read(job):
-            found[written.sample_key] = Texts(
+            found[written.sample_key] = SampleTexts(
                 (*found[written.sample_key].captions, *written.captions)
             )
     if job.recipe.labels:
         for row in LABELS.read(job):
-            found[row.sample_key] = Texts(
+            found[row.sample_key] = SampleTexts(
                 (*found[row.sample_key].captions, *row.captions), row.pseudo_labels
             )
     return dict(found)  # a sample without a row of captions is a defect, and must not pass
@@ -172,7 +172,7 @@ def _vectors(job: Job) -> dict[str, bytes]:
     return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in CLIPS.read(job)}
 
 
-def build_sample(labelled: LabelledSample, texts: Texts, recipe: Recipe) -> Sample:
+def build_sample(labelled: LabelledSample, texts: SampleTexts, recipe: Recipe) -> Sample:
     """The record that stands beside a sample's audio."""
     row, clip, labels = labelled
     channels = min(recipe.vary.channels, clip.song.channels)

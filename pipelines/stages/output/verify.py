@@ -11,7 +11,7 @@ from pipelines.annotators.windows import annotate_waves
 from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.audio.decode import decoded, resampled
 from pipelines.build.job import Job
-from pipelines.build.markers import Done, forget
+from pipelines.build.markers import Done, invalidate
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, SHARDS, VARIANTS, VERIFIED
 from pipelines.engine import bucket
@@ -30,7 +30,7 @@ from schemas.shard import ShardIndex
 _LENGTH_TOLERANCE_S: Final = 0.001
 
 
-class Read(NamedTuple):
+class ReadSample(NamedTuple):
     """A sample as read back."""
 
     sample: Sample
@@ -62,7 +62,7 @@ def verify_bucket(job: Job) -> Done:
             try:
                 [chosen] = child.run(check_shards, [shard], None)
             except PipelineError:
-                forget(job.store, SHARDS.folder, job.bucket)
+                invalidate(job.store, SHARDS.folder, job.bucket)
                 raise
             if isinstance(chosen, Death):
                 raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
@@ -74,7 +74,7 @@ def verify_bucket(job: Job) -> Done:
     return Done([VERIFIED.write(job, relabelled)], {**counts, "relabelled": len(relabelled)})
 
 
-def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
+def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[ReadSample]]:
     """The chosen samples of each shard, all of it checked; runs in a worker's child.
 
     Raises `PipelineError` naming what is wrong.
@@ -82,7 +82,7 @@ def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[Read]]:
     return [_checked(shard) for shard in shards]
 
 
-def _checked(shard: ShardFile) -> list[Read]:
+def _checked(shard: ShardFile) -> list[ReadSample]:
     with open(shard.path, "rb") as opened:
         sha256 = sha256_of(opened)
     if sha256 != shard.stated.sha256:
@@ -92,7 +92,7 @@ def _checked(shard: ShardFile) -> list[Read]:
         )
     keys: list[str] = []
     duration_s = 0.0
-    chosen: list[Read] = []
+    chosen: list[ReadSample] = []
     for read in read_back(shard.path):
         keys.append(read.sample.key)
         duration_s += read.sample.duration_s
@@ -121,7 +121,7 @@ def _offsets(path: str) -> list[int]:
         return sample_offsets(opened)
 
 
-def read_back(path: str) -> Iterator[Read]:
+def read_back(path: str) -> Iterator[ReadSample]:
     """Samples of a local shard as stock webdataset reads them, each checked against the contract
     and its own audio.
 
@@ -136,7 +136,7 @@ def read_back(path: str) -> Iterator[Read]:
             yield _read(path, raw)
 
 
-def _read(path: str, raw: Mapping[str, Any]) -> Read:
+def _read(path: str, raw: Mapping[str, Any]) -> ReadSample:
     """A sample as it was read. Raises `PipelineError` where it breaks the contract."""
     key = raw["__key__"]
     try:
@@ -155,7 +155,7 @@ def _read(path: str, raw: Mapping[str, Any]) -> Read:
         )
     ):
         raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
-    return Read(sample, raw["flac"])
+    return ReadSample(sample, raw["flac"])
 
 
 def chosen_clips(job: Job) -> frozenset[str]:
@@ -171,7 +171,7 @@ def chosen_clips(job: Job) -> frozenset[str]:
     return frozenset(sorted(varied, key=stable_hash)[: share + (places.index(job.bucket) < rest)])
 
 
-def relabel(reads: Sequence[Read], recipe: AnnotateRecipe) -> list[Relabelled]:
+def relabel(reads: Sequence[ReadSample], recipe: AnnotateRecipe) -> list[Relabelled]:
     """Labels extracted from each sample's audio, beside its own; runs in a worker's child."""
     waves = []
     for read in reads:

@@ -13,14 +13,14 @@ from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from pipelines.samples.moved_labels import labelled_samples
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.counts import CaptionCount, CaptionCounts
 from schemas.identity import ClipKey
 
 
 def caption_bucket(job: Job) -> Done:
     """Captions of a bucket's samples, from the labels as they moved with the audio."""
-    rows: list[Captioned] = []
+    rows: list[SampleCaptions] = []
     counts: Counter[CaptionCount] = Counter()
     metadata: dict[ClipKey, Metadata] = {}
     for sample, clip, labels in labelled_samples(job):
@@ -36,7 +36,7 @@ def caption_bucket(job: Job) -> Done:
             sample.sample_key,
             metadata[clip.clip_key],
         )
-        rows.append(Captioned(sample_key=sample.sample_key, captions=composed.captions))
+        rows.append(SampleCaptions(sample_key=sample.sample_key, captions=composed.captions))
         counts.update(composed.counts)
         bucket.progress(sample.change.variant == "orig")
     uncaptioned = sum(not row.captions for row in rows)

@@ -18,10 +18,10 @@ from pipelines.embedders.minilm import DIMENSION
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage, Summary, Together, begin_bucket, fingerprint, finished
 from schemas.caption import Caption
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.fact import Fact
 from schemas.identity import Bucket
-from schemas.recipe import CaptionRecipe, Writer
+from schemas.recipe import CaptionRecipe, Paraphraser
 
 FactSet = frozenset[Fact]
 
@@ -101,8 +101,11 @@ def distinct_together(stage: Stage, jobs: Sequence[Job]) -> Together:
 
 
 def chosen(
-    rows: Sequence[Captioned], embedded: Sequence[EmbeddedText], index: Index, recipe: CaptionRecipe
-) -> tuple[list[Captioned], dict[str, int]]:
+    rows: Sequence[SampleCaptions],
+    embedded: Sequence[EmbeddedText],
+    index: Index,
+    recipe: CaptionRecipe,
+) -> tuple[list[SampleCaptions], dict[str, int]]:
     """The rows with the captions that stay, and how many were dropped, by reason."""
     captions = {row.sample_key: row.captions for row in rows}
     near_enough = [row for row in embedded if row.similarity >= recipe.min_similarity]
@@ -135,7 +138,7 @@ def _facts(caption: Caption) -> FactSet:
     return frozenset(fact.at(0) for fact in caption.facts)
 
 
-def _written(job: Job, rows: Sequence[Captioned], dropped: dict[str, int]) -> Done:
+def _written(job: Job, rows: Sequence[SampleCaptions], dropped: dict[str, int]) -> Done:
     return Done(
         [TEXTS.write(job, rows)], {"kept": sum(len(row.captions) for row in rows), **dropped}
     )
@@ -145,7 +148,7 @@ def _before(job: Job) -> str | None:
     """What the bucket before this one in its split came from, and so on to the first: an earlier
     text decides about a later one.
     """
-    if job.recipe.caption.paraphraser is not Writer.OPENAI:
+    if job.recipe.caption.paraphraser is not Paraphraser.OPENAI:
         return None
     split = Bucket.parse(job.bucket).split
     earlier = [
@@ -166,7 +169,7 @@ STAGE: Final = Stage(
     knobs=("caption.paraphraser", "caption.min_similarity", "caption.max_similarity"),
     run=distinct_bucket,
     run_all=lambda recipe: (
-        distinct_together if recipe.caption.paraphraser is Writer.OPENAI else None
+        distinct_together if recipe.caption.paraphraser is Paraphraser.OPENAI else None
     ),
     extra_fingerprint=_before,
 )

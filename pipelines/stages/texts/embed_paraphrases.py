@@ -16,7 +16,7 @@ from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
 from pipelines.paraphrasing.work import to_reword
-from schemas.recipe import Recipe, Writer
+from schemas.recipe import Paraphraser, Recipe
 
 _BATCH: Final = 256  # texts per call of the child
 
@@ -68,7 +68,9 @@ def embed(texts: Sequence[str], _context: None) -> list[Vectors]:
 
 def tools(recipe: Recipe) -> dict[str, str]:
     """MiniLM's weights, where there is something to embed."""
-    return {minilm.NAME: minilm.checksum()} if recipe.caption.paraphraser is Writer.OPENAI else {}
+    return (
+        {minilm.NAME: minilm.checksum()} if recipe.caption.paraphraser is Paraphraser.OPENAI else {}
+    )
 
 
 STAGE: Final = Stage(

@@ -17,7 +17,7 @@ from pipelines.captioning.tag_chunks import equal_chunks
 from pipelines.embedders import Description, minilm
 from pipelines.embedders.recipe_embedder import description, embedder_tools
 from pipelines.engine import bucket
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Stage
 from pipelines.samples.moved_labels import LabelledSample, labelled_samples
 from pipelines.search.draw import drawn
@@ -25,7 +25,7 @@ from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
 from schemas.counts import PseudoLabelCounts
 from schemas.fact import FactKind
-from schemas.pseudo_label import Candidate, Labelled, PseudoLabel
+from schemas.pseudo_label import CandidateText, Labelled, PseudoLabel
 from schemas.recipe import Recipe
 from schemas.vocabulary import Form
 
@@ -33,7 +33,7 @@ from schemas.vocabulary import Form
 class Weighed(NamedTuple):
     """What a bucket's samples draw from: candidates by clip, and how many clips have each."""
 
-    candidates: Mapping[str, tuple[Candidate, ...]]
+    candidates: Mapping[str, tuple[CandidateText, ...]]
     clips: Mapping[int, int]
     embedder: Description
 
@@ -74,20 +74,20 @@ def label_sample(
 ) -> Labelled:
     """A sample's labels: from each vocabulary as many as the recipe says, by its own draw."""
     key = sample.varied.sample_key
-    by_vocabulary: dict[tuple[str, Form], list[Candidate]] = defaultdict(list)
+    by_vocabulary: dict[tuple[str, Form], list[CandidateText]] = defaultdict(list)
     for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
         if kind := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
             denied.candidates[kind] += 1
         else:
             by_vocabulary[candidate.vocabulary, candidate.form].append(candidate)
-    chosen: list[Candidate] = []
+    chosen: list[CandidateText] = []
     for (vocabulary, form), candidates in by_vocabulary.items():
         number = recipe.label.long_labels if form is Form.LONG else recipe.label.short_labels
         chosen += drawn(
             candidates,
             weighed.clips,
             number,
-            generator(recipe.corpus.seed, key, f"label {vocabulary} {form}"),
+            keyed_rng(recipe.corpus.seed, key, f"label {vocabulary} {form}"),
         )
     captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, denied.tags))
     return Labelled(
@@ -97,7 +97,7 @@ def label_sample(
     )
 
 
-def _label(candidate: Candidate, weighed: Weighed) -> PseudoLabel:
+def _label(candidate: CandidateText, weighed: Weighed) -> PseudoLabel:
     embedder = weighed.embedder
     return PseudoLabel(
         text=candidate.text,
@@ -113,7 +113,7 @@ def _label(candidate: Candidate, weighed: Weighed) -> PseudoLabel:
     )
 
 
-def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
+def _sentences(chosen: Sequence[CandidateText]) -> Iterator[Caption]:
     """Each sentence is a caption of its own."""
     return (
         captioned(candidate.text, CaptionKind.LABEL)
@@ -123,7 +123,10 @@ def _sentences(chosen: Sequence[Candidate]) -> Iterator[Caption]:
 
 
 def _tags(
-    sample: LabelledSample, chosen: Sequence[Candidate], recipe: Recipe, denied: Counter[FactKind]
+    sample: LabelledSample,
+    chosen: Sequence[CandidateText],
+    recipe: Recipe,
+    denied: Counter[FactKind],
 ) -> list[Caption]:
     """Tags and metadata in an order of their own, joined to captions of equal length; what reads
     like an unconfirmed claim is left out.
@@ -137,7 +140,7 @@ def _tags(
         *(_names(sample.clip.source) if recipe.label.title else ()),
     ]
     unique = list(dict.fromkeys(terms))
-    order = generator(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
+    order = keyed_rng(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
     captions: list[Caption] = []
     for text in equal_chunks(
         [unique[place] for place in order], recipe.label.max_tokens, minilm.tokens

@@ -24,18 +24,18 @@ from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
 from pipelines.errors import Damaged, PipelineError
-from pipelines.search.child import Found, Request, Space, match
+from pipelines.search.child import NearestTexts, SearchRequest, VectorSpace, match
 from pipelines.storage.store import Store
 from schemas.build import Vocabulary
 from schemas.label_recipe import Search
-from schemas.pseudo_label import Candidate, Matched
+from schemas.pseudo_label import CandidateText, Matched
 
 # local copies of what lies on an object store, kept for as long as the process
 _AT_HAND: Final = ExitStack()
 atexit.register(_AT_HAND.close)
 
 
-class Texts(NamedTuple):
+class MappedTexts(NamedTuple):
     """A vocabulary's texts, mapped into memory, with the number of its first row in all."""
 
     vocabulary: Vocabulary
@@ -43,14 +43,14 @@ class Texts(NamedTuple):
     tables: tuple[pa.Table, ...]
     ends: tuple[int, ...]
 
-    def candidate(self, row: int, rank: int, similarity: float) -> Candidate:
+    def candidate(self, row: int, rank: int, similarity: float) -> CandidateText:
         """The text of a row, as a clip's candidate."""
         place = bisect_right(self.ends, row)
         at = row - (self.ends[place - 1] if place else 0)
         text, source, licence = (
             self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence")
         )
-        return Candidate(
+        return CandidateText(
             entry=self.first + row,
             text=text,
             form=self.vocabulary.form,
@@ -89,15 +89,17 @@ def match_bucket(job: Job) -> Done:
     return Done([MATCHES.write(job, rows)], counts)
 
 
-def _found(job: Job, vectors: Sequence[Any], texts: Sequence[Texts], in_force: str) -> list[Found]:
+def _found(
+    job: Job, vectors: Sequence[Any], texts: Sequence[MappedTexts], in_force: str
+) -> list[NearestTexts]:
     recipe, mark = job.recipe.label, f"{in_force} {description(job.recipe)}"
     spaces = tuple(
-        Space(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark)
+        VectorSpace(_files(job.store, of.vocabulary, mark), _index(job, of.vocabulary), mark)
         for of in texts
     )
     with embedder_child(recipe.model_copy(update={"python": ""}), job.recipe.limits) as child:
-        results = child.run(match, vectors, Request(spaces, recipe))
-    found: list[Found] = []
+        results = child.run(match, vectors, SearchRequest(spaces, recipe))
+    found: list[NearestTexts] = []
     for one in results:
         if isinstance(one, Death):
             raise PipelineError(
@@ -143,13 +145,13 @@ def _checked_index(url: str, name: str, sha256: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _texts(url: str, _seen: str) -> tuple[Texts, ...]:
+def _texts(url: str, _seen: str) -> tuple[MappedTexts, ...]:
     """The texts of all vocabularies, mapped into memory."""
     store = Store(url)
     return tuple(_mapped(store, gathered(store).vocabularies))
 
 
-def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]:
+def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[MappedTexts]:
     first = 0
     for vocabulary in vocabularies:
         for name in vocabulary.slices:
@@ -159,7 +161,9 @@ def _mapped(store: Store, vocabularies: Sequence[Vocabulary]) -> Iterator[Texts]
             for name in vocabulary.slices
         )
         tables = tuple(map(_mapped_table, files))
-        yield Texts(vocabulary, first, tables, tuple(accumulate(len(table) for table in tables)))
+        yield MappedTexts(
+            vocabulary, first, tables, tuple(accumulate(len(table) for table in tables))
+        )
         first += vocabulary.rows
 
 

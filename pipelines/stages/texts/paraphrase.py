@@ -12,13 +12,13 @@ from pipelines.build.tables import CAPTIONS, CLIPS, MOVED_LABELS, PARAPHRASES
 from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import paraphrased
 from pipelines.engine import bucket
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import RunAll, Stage
 from pipelines.paraphrasing.by_model import paraphrase_together
 from pipelines.paraphrasing.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.paraphrasing.work import Work, publish, works
 from schemas.counts import Refusal
-from schemas.recipe import Recipe, Writer
+from schemas.recipe import Paraphraser, Recipe
 
 
 def paraphrase_bucket(job: Job) -> Done:
@@ -37,7 +37,7 @@ def by_rules(work: Work, count: int, seed: int) -> Rewording:
     """
     refused: Counter[Refusal] = Counter()
     landed = []
-    for text in paraphrased(work.control, count, generator(seed, work.sample_key, "paraphrase")):
+    for text in paraphrased(work.control, count, keyed_rng(seed, work.sample_key, "paraphrase")):
         found = faults(text, work.control, work.labels)
         refused.update(fault.refusal for fault in found)
         if not found:
@@ -49,14 +49,14 @@ def tools(recipe: Recipe) -> Mapping[str, str]:
     """The model and the words that it is asked with; none for rules."""
     return (
         {"model": recipe.llm.model, "prompt": PROMPT_VERSION}
-        if recipe.caption.paraphraser is Writer.OPENAI
+        if recipe.caption.paraphraser is Paraphraser.OPENAI
         else {}
     )
 
 
 def _run_all(recipe: Recipe) -> RunAll | None:
     """One process asks a language model for all buckets."""
-    asks = recipe.caption.paraphraser is Writer.OPENAI and recipe.caption.paraphrases
+    asks = recipe.caption.paraphraser is Paraphraser.OPENAI and recipe.caption.paraphrases
     return paraphrase_together if asks else None
 
 

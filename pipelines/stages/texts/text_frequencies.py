@@ -19,29 +19,29 @@ _RANGE: Final = 4096  # entries under one key: a message a bucket and range, not
 Counts = dict[int, int]  # clips by entry
 
 
-class Told(NamedTuple):
+class EntryCounts(NamedTuple):
     """What a bucket says of a range of entries."""
 
     bucket: str
     counts: Counts
 
 
-def emit(job: Job) -> Iterator[tuple[int, Told]]:
+def emit(job: Job) -> Iterator[tuple[int, EntryCounts]]:
     """Clips by candidate, in ranges of entries."""
     counts: dict[int, Counts] = {}
     for row in MATCHES.read(job):
         for entry in {candidate.entry for candidate in row.candidates}:
             of_range = counts.setdefault(entry // _RANGE, {})
             of_range[entry] = of_range.get(entry, 0) + 1
-    yield from ((number, Told(job.bucket, found)) for number, found in counts.items())
+    yield from ((number, EntryCounts(job.bucket, found)) for number, found in counts.items())
 
 
-def meet(_recipe: Recipe, _range: int, told: list[Told]) -> Iterator[tuple[str, Counts]]:
+def meet(_recipe: Recipe, _range: int, told: list[EntryCounts]) -> Iterator[tuple[str, Counts]]:
     """To each bucket the sums over its own generation and those before: what comes later must not
     change what was labelled.
     """
     total: Counter[int] = Counter()
-    by_generation: dict[int, list[Told]] = {}
+    by_generation: dict[int, list[EntryCounts]] = {}
     for one in told:
         by_generation.setdefault(Bucket.parse(one.bucket).generation, []).append(one)
     for _, of_generation in sorted(by_generation.items()):

@@ -17,7 +17,7 @@ from pipelines.errors import DeadInput
 from pipelines.guarded.json_objects import json_object
 from pipelines.guarded.tables import table_rows
 from pipelines.inputs.shards import shard_rows
-from pipelines.shards.find import Problem, find_shards, index_of
+from pipelines.shards.find import ShardProblem, find_shards, index_of
 from pipelines.shards.read import read_shard
 from pipelines.storage.tar import read_members
 from schemas.corpus import Outcome
@@ -99,7 +99,7 @@ def test_fuzz_the_shard_tools_name_what_they_do_not_give(content: bytes, tmp_pat
     entries = list(read_shard(find_shards(str(tmp_path / "s.tar")).shards[0]))
     assert entries
     for entry in entries:
-        if isinstance(entry, Problem):
+        if isinstance(entry, ShardProblem):
             entry.model_dump_json().encode()
 
 

@@ -18,7 +18,7 @@ from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import MAX_CHARS, clean_text, split_sentences
 from pipelines.llm.money import cost, owed
 from pipelines.llm.openai_server import Server, _bounded
-from pipelines.llm.request import Answer, Ended, Failed, request_of
+from pipelines.llm.request import Answer, BatchOutcome, Failed, request_of
 from pipelines.paraphrasing.conversation import landed_caption
 from schemas.caption import Caption, CaptionKind
 from schemas.recipe import LlmRecipe, Price
@@ -171,7 +171,7 @@ def test_a_reply_of_any_form_is_an_answer_or_a_failure(
     ),
 )
 def test_a_batch_of_any_form_comes_to_something_or_fails(state: bytes, lines: list[bytes]) -> None:
-    async def ended() -> Ended | Failed | None:
+    async def ended() -> BatchOutcome | Failed | None:
         content = httpx.Response(200, stream=httpx.ByteStream(b"\n".join(lines)))
         server = served(
             {"batch-0": httpx.Response(200, stream=httpx.ByteStream(state)), "content": content}
@@ -182,7 +182,7 @@ def test_a_batch_of_any_form_comes_to_something_or_fails(state: bytes, lines: li
             return error
 
     found = asyncio.run(ended())
-    if isinstance(found, Ended):
+    if isinstance(found, BatchOutcome):
         assert all(map(is_sound, found.outcomes.values()))
     elif found is not None:
         assert found.message.isprintable()

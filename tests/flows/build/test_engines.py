@@ -17,7 +17,7 @@ import soundfile
 from flows.build.local import build
 from flows.build.order import STEPS
 from flows.build.run_step import begin
-from flows.build.step_process import Order, StepProcess
+from flows.build.step_process import StepOrder, StepProcess
 from pipelines.beam.options import Engine
 from pipelines.beam.run import run_buckets
 from pipelines.engine.stage import Stage
@@ -123,7 +123,7 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
     try:
         with hold(Store(str(out)), "test") as lock, ThreadPoolExecutor(SHARES) as side_by_side:
             begin(tones.sources, str(out), PLAIN)
-            order = Order(
+            order = StepOrder(
                 str(out),
                 "runs/shares",
                 1,

@@ -19,7 +19,7 @@ import soundfile
 
 from flows.build.local import build, label, verify_build
 from flows.build.recipe_files import recipe_toml
-from flows.build.run_stage import Share
+from flows.build.run_stage import UnitShare
 from flows.build.run_step import begin, run_step, stored_build
 from flows.errors import UsageError
 from pipelines.beam.options import Engine
@@ -32,7 +32,7 @@ from schemas.caption import CaptionKind
 from schemas.corpus import Outcome
 from schemas.dataset import Dataset
 from schemas.label_recipe import LabelRecipe
-from schemas.pseudo_label import Frequency, Matched, Twin
+from schemas.pseudo_label import Frequency, Matched, NearDuplicate
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from schemas.vocabulary import Form
@@ -243,7 +243,7 @@ def test_a_copy_in_train_of_a_song_in_test_is_rejected_with_its_twin_and_nothing
         one
         for name in store.read_sealed("clips/plan.json")["buckets"]
         if name.startswith("test")
-        for one in store.read_records(f"twins/{name}.parquet", Twin)
+        for one in store.read_records(f"twins/{name}.parquet", NearDuplicate)
     ]
     assert twin.agreement > 0.95
 
@@ -405,4 +405,6 @@ def test_a_share_of_a_step_that_looks_at_all_buckets_is_refused(corpus: Corpus) 
     with pytest.raises(
         UsageError, match="step near_duplicates does all buckets at once: take it without --slice"
     ):
-        run_step("near_duplicates", str(corpus.out), Engine(), "runs/share", IGNORE, Share(2, 20))
+        run_step(
+            "near_duplicates", str(corpus.out), Engine(), "runs/share", IGNORE, UnitShare(2, 20)
+        )

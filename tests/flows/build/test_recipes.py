@@ -17,7 +17,7 @@ from flows.cli import app
 from flows.errors import UsageError
 from pipelines.beam.options import Engine
 from pipelines.stages.output.verify import read_back
-from schemas.recipe import Clips, FilterAction, Recipe, Window
+from schemas.recipe import Clips, FilterAction, Recipe, WindowMeaning
 from tests.pipelines.shards.shard_samples import our_sample, write_build
 from tests.support.melodies import RATE_HZ as MELODY_HZ
 from tests.support.melodies import melody
@@ -33,7 +33,7 @@ def test_musicbench_by_name_is_what_its_paper_says() -> None:
     recipe = load_recipe(Path("musicbench"), [])
     assert (recipe.ingest.clip_s, recipe.ingest.window, recipe.ingest.extend) == (
         10,
-        Window.ALREADY_CUT,
+        WindowMeaning.ALREADY_CUT,
         1,
     )
     assert (recipe.filter.words, recipe.filter.words_action) == (

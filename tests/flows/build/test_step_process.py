@@ -9,17 +9,17 @@ import psutil
 import pytest
 
 from flows.build import step_process
-from flows.build.step_process import Order, StepFailed, StepProcess, StepProcesses
-from pipelines.engine.child_process import started
+from flows.build.step_process import StepFailed, StepOrder, StepProcess, StepProcesses
+from pipelines.engine.child_process import spawn
 
-ORDER = Order("out", "runs/1", 1, "local", (), "", 60.0)
+ORDER = StepOrder("out", "runs/1", 1, "local", (), "", 60.0)
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for `obbligato serve-steps`, which a test writes."""
     file = tmp_path / "stand_in.py"
-    plain = started
+    plain = spawn
     monkeypatch.setattr(
         "flows.build.step_process.started",
         lambda _, **options: plain([sys.executable, str(file)], **options),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Ended, Launching, TrainJob
+from flows.launchers import JobEnd, Launching, TrainJob
 from flows.launchers.command import check_end, launching_of, stopped
 from tests.support.micro_training import as_options, corpus
 from training.run.checkpoint_files import STATE
@@ -93,16 +93,18 @@ def test_a_failure_names_the_log_that_says_why() -> None:
     with pytest.raises(
         UsageError, match=r"status 137; the first error in /m/slurm/7\.log says why"
     ):
-        check_end(Ended(137, log="/m/slurm/7.log"), "/m")
-    check_end(Ended(75), "/m")
+        check_end(JobEnd(137, log="/m/slurm/7.log"), "/m")
+    check_end(JobEnd(75), "/m")
 
 
 def test_what_is_said_of_a_stop_is_what_is_known_of_it() -> None:
     job = TrainJob(arguments=(), out="/m", requeues=2)
     assert "stopped 3 times, as often as it may go on, and has more to do" in stopped(
-        Ended(75, requeue=True), job
+        JobEnd(75, requeue=True), job
     )
-    once = stopped(Ended(143, log="/m/slurm/7.log"), job)  # as an administrator's scancel leaves it
+    once = stopped(
+        JobEnd(143, log="/m/slurm/7.log"), job
+    )  # as an administrator's scancel leaves it
     assert once == (
         "training in /m was stopped with status 143 and not put back, "
         "and has more to do; the same command goes on. "

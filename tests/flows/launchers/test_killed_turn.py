@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.launchers import Ended, Launching, TrainJob, launched
+from flows.launchers import JobEnd, Launching, TrainJob, launched
 from pipelines.errors import PipelineError
 from pipelines.storage.lock import Holder, held_by, hold, wait_out
 from pipelines.storage.lock_file import NAME
@@ -110,6 +110,6 @@ def test_slurm_goes_on_in_place_of_a_killed_turn(
             pass_lease(out)
 
     launching = Launching(launcher="slurm", settings={"poll_s": 0.1})
-    assert launched(launching.made, TrainJob(arguments=arguments, out=str(out)), listen) == Ended(
+    assert launched(launching.made, TrainJob(arguments=arguments, out=str(out)), listen) == JobEnd(
         0
     ), lines

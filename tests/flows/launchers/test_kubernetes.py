@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Ended, Handle, Launching, TrainJob, launched
+from flows.launchers import Handle, JobEnd, Launching, TrainJob, launched
 from flows.launchers.job import LAUNCHED
 from flows.launchers.kubernetes import KubernetesSettings, manifests
 from tests.flows.launchers import kubectl_stand_in
@@ -52,7 +52,9 @@ def test_two_nodes_train_together_and_the_first_ones_log_is_told(
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:
     listener = Listener()
-    assert launched(launching.made, job(tmp_path / "m", nodes=2, processes=2), listener) == Ended(0)
+    assert launched(launching.made, job(tmp_path / "m", nodes=2, processes=2), listener) == JobEnd(
+        0
+    )
     [name] = [file.stem.removeprefix("job-") for file in cluster.glob("job-*.json")]
     assert listener.lines[0] == f"Job {name} in namespace obbligato"
     assert {line for line in listener.lines if "turn" in line} == {
@@ -69,7 +71,7 @@ def test_pods_that_are_evicted_write_a_checkpoint_and_others_go_on_in_their_plac
 ) -> None:
     listener = Listener(stop_all)
     # more often than backoffLimit
-    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == Ended(0)
+    assert launched(launching.made, job(tmp_path / "m", "--stops", "5"), listener) == JobEnd(0)
     assert [line for line in listener.lines if "turn" in line] == [
         f"turn {turn}, rank 0 of 1 at home" for turn in range(6)
     ]
@@ -89,7 +91,7 @@ def test_a_signal_to_a_pod_reaches_each_of_its_processes_once(
 
     assert launched(
         launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener(evict, ranks=2)
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert len(list((tmp_path / "m").glob("checkpoint-0-*"))) == 2
 
 
@@ -112,7 +114,7 @@ def test_a_log_whose_connection_is_cut_is_followed_on(
     released = threading.Thread(target=release)
     released.start()
     listener = Listener()
-    assert launcher.follow(handle, listener) == Ended(0)
+    assert launcher.follow(handle, listener) == JobEnd(0)
     released.join()
     assert listener.lines[-1] == "done"
 
@@ -121,12 +123,12 @@ def test_failures_are_tried_again_as_often_as_the_job_allows_and_wrong_usage_is_
     cluster: Path, tmp_path: Path, launching: Launching
 ) -> None:
     listener = Listener()
-    assert launched(launching.made, job(tmp_path / "m", "--fails", "3"), listener) == Ended(3)
+    assert launched(launching.made, job(tmp_path / "m", "--fails", "3"), listener) == JobEnd(3)
     assert listener.lines.count("out of luck") == 4
     assert listener.lines[-1].endswith("failed: BackoffLimitExceeded")
     assert launched(
         launching.made, job(tmp_path / "n", "--fails", "2"), listener := Listener()
-    ) == Ended(2)
+    ) == JobEnd(2)
     assert listener.lines.count("out of luck") == 1
 
 
@@ -144,7 +146,7 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
     ]
     assert launched(
         launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert (
         f"Job {first.name} was submitted with other options, "
         "or by another version, and goes on with those."
@@ -234,7 +236,7 @@ def test_why_pods_wait_is_told_once_also_of_those_that_are_not_the_first(
     # The first works, and has nothing to say.
     assert launched(
         launching.made, job(tmp_path / "m", "--stops", "1", "--rank", "0", nodes=2), listen
-    ) == Ended(0)
+    ) == JobEnd(0)
     other.join()
     [line] = [line for line in listener.lines if "waits" in line]
     assert line.endswith("-1-1 waits: ErrImagePull: no such image")
@@ -247,7 +249,7 @@ def test_the_last_words_of_another_node_that_failed_are_told(
     ended = launched(
         launching.made, job(tmp_path / "m", "--fails", "137", "--rank", "1", nodes=2), listener
     )
-    assert ended == Ended(137)
+    assert ended == JobEnd(137)
     [first, *_] = [place for place, line in enumerate(listener.lines) if "(node 1) ended" in line]
     assert listener.lines[first].endswith(
         "ended with status 137: OOMKilled, it needs more memory (--launch memory=…)"

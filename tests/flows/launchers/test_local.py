@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Ended, Launching, launched
+from flows.launchers import JobEnd, Launching, launched
 from flows.launchers.local import LocalLauncher, LocalSettings
 from tests.flows.launchers.pretending import Listener, alive, break_off, job, stop_all, stop_first
 from tests.support.waiting import until
@@ -23,7 +23,7 @@ def test_several_processes_are_told_their_place_and_all_that_they_print_is_told(
     tmp_path: Path,
 ) -> None:
     listener = Listener()
-    assert launched(HERE, job(tmp_path, processes=2), listener) == Ended(0)
+    assert launched(HERE, job(tmp_path, processes=2), listener) == JobEnd(0)
     assert sorted(listener.lines) == [
         "done",
         "done",
@@ -34,7 +34,7 @@ def test_several_processes_are_told_their_place_and_all_that_they_print_is_told(
 
 def test_a_run_that_is_stopped_from_outside_goes_on_until_it_is_done(tmp_path: Path) -> None:
     listener = Listener(stop_first)
-    assert launched(HERE, job(tmp_path, "--stops", "2"), listener) == Ended(0)
+    assert launched(HERE, job(tmp_path, "--stops", "2"), listener) == JobEnd(0)
     assert [line for line in listener.lines if "turn" in line] == [
         f"turn {turn}, rank 0 of 1 at home" for turn in range(3)
     ]
@@ -42,9 +42,9 @@ def test_a_run_that_is_stopped_from_outside_goes_on_until_it_is_done(tmp_path: P
 
 
 def test_a_run_goes_on_no_more_often_than_it_may(tmp_path: Path) -> None:
-    assert launched(HERE, job(tmp_path, "--stops", "9", requeues=1), Listener(stop_first)) == Ended(
-        75, requeue=True
-    )
+    assert launched(
+        HERE, job(tmp_path, "--stops", "9", requeues=1), Listener(stop_first)
+    ) == JobEnd(75, requeue=True)
     assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
@@ -55,7 +55,7 @@ def test_a_signal_to_the_starter_of_several_reaches_each_once_and_their_status_i
     handle = launcher.submit(job(tmp_path, "--stops", "1", processes=2))
     assert launcher.follow(
         handle, Listener(lambda _: os.kill(int(handle.name), signal.SIGTERM), ranks=2)
-    ) == Ended(75, requeue=True)
+    ) == JobEnd(75, requeue=True)
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == [
         "checkpoint-0-0",
         "checkpoint-0-1",
@@ -66,13 +66,13 @@ def test_a_signal_to_the_starter_of_several_reaches_each_once_and_their_status_i
 def test_a_stop_before_it_could_listen_for_stops_is_one_too(tmp_path: Path, processes: int) -> None:
     assert launched(
         HERE, job(tmp_path, "--dies", processes=processes), Listener(stop_all, ranks=processes)
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert len(list(tmp_path.glob("turn-*"))) == 2 * processes
 
 
 def test_a_failure_is_told_with_its_words_and_is_not_tried_again(tmp_path: Path) -> None:
     listener = Listener()
-    assert launched(HERE, job(tmp_path, "--fails", "3"), listener) == Ended(3)
+    assert launched(HERE, job(tmp_path, "--fails", "3"), listener) == JobEnd(3)
     assert sorted(listener.lines) == ["out of luck", "turn 0, rank 0 of 1 at home"]
 
 
@@ -157,4 +157,4 @@ def test_several_machines_are_refused_with_what_to_write_instead(tmp_path: Path)
 def test_stopping_every_process_by_itself_counts_as_one_stop(tmp_path: Path) -> None:
     assert launched(
         HERE, job(tmp_path, "--stops", "1", processes=2), Listener(stop_all, ranks=2)
-    ) == Ended(0)
+    ) == JobEnd(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.launchers.programs import Refused, answer, called
+from flows.launchers.programs import SchedulerRefusal, answer, called
 from tests.support.waiting import until
 
 
@@ -67,10 +67,10 @@ def test_what_a_program_is_given_and_says_is_whole(tmp_path: Path) -> None:
     ],
 )
 def test_answers_that_asking_again_does_not_change_are_known(tmp_path: Path, words: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(SchedulerRefusal):
         answer(program(tmp_path, f'echo "{words}" >&2', "exit 1"), needed="")
 
 
 def test_a_program_that_is_missing_is_named_with_what_it_is_for() -> None:
-    with pytest.raises(Refused, match="no-such-program is not on PATH: tests ask for it"):
+    with pytest.raises(SchedulerRefusal, match="no-such-program is not on PATH: tests ask for it"):
         answer("no-such-program", needed="tests ask for it")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.launchers import Ended, Launching, launched
+from flows.launchers import JobEnd, Launching, launched
 from tests.flows.launchers.pretending import Listener, alive, break_off, job
 from tests.support.waiting import free_port, until
 
@@ -115,7 +115,7 @@ def test_two_nodes_train_together_in_a_folder_of_any_name(
 ) -> None:
     listener = Listener()
     out = tmp_path / 'My "model" #2 100%j'
-    assert launched(launching.made, job(out, nodes=2, processes=2), listener) == Ended(0)
+    assert launched(launching.made, job(out, nodes=2, processes=2), listener) == JobEnd(0)
     assert sorted(line for line in listener.lines if line.startswith("turn")) == [
         f"turn 0, rank {rank} of 4 at n1" for rank in range(4)
     ]
@@ -150,7 +150,7 @@ def test_a_preempted_job_writes_a_checkpoint_is_requeued_and_goes_on(
     listener = Impatient(preempt, ranks=2)
     assert launched(
         launching.made, job(tmp_path / "m", "--stops", "1", processes=2), listener
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert sorted(file.name for file in (tmp_path / "m").glob("checkpoint-*")) == [
         "checkpoint-0-0",
         "checkpoint-0-1",
@@ -172,7 +172,7 @@ def test_a_cancelled_job_writes_its_checkpoint_and_the_next_does_not_follow_it(
     assert alive(listener.pids) == []
     assert launched(
         launching.made, job(tmp_path / "m", "--stops", "1", processes=2), Listener()
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert len(list((tmp_path / "m" / "slurm").glob("*.log"))) == 2
 
 
@@ -196,6 +196,6 @@ def test_a_failure_is_told_with_its_words(launching: Launching, tmp_path: Path) 
     listener = Listener()
     ended = launched(launching.made, job(tmp_path / "m", "--fails", "3"), listener)
     [log] = (tmp_path / "m" / "slurm").glob("*.log")
-    assert ended == Ended(3, log=str(log))
+    assert ended == JobEnd(3, log=str(log))
     assert "out of luck" in listener.lines
     assert listener.lines[-1] == f"Slurm job {log.stem}: failed"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
-from flows.launchers import Ended, Handle, Launching, followed, launched, programs, slurm
+from flows.launchers import Handle, JobEnd, Launching, followed, launched, programs, slurm
 from flows.launchers.slurm import SlurmLauncher, SlurmSettings, batch_script
 from tests.flows.launchers import slurm_stand_in
 from tests.flows.launchers.pretending import (
@@ -48,9 +48,9 @@ def launching(**settings: object) -> Launching:
 
 def test_two_nodes_train_together_and_their_log_is_told(cluster: Path, tmp_path: Path) -> None:
     listener = Listener()
-    assert launched(launching().made, job(tmp_path / "m", nodes=2, processes=2), listener) == Ended(
-        0
-    )
+    assert launched(
+        launching().made, job(tmp_path / "m", nodes=2, processes=2), listener
+    ) == JobEnd(0)
     assert sorted(line for line in listener.lines if line.startswith("turn")) == [
         f"turn 0, rank {rank} of 4 at node-1" for rank in range(4)
     ]
@@ -63,7 +63,7 @@ def test_a_preempted_job_is_put_back_by_slurm_and_not_by_itself_too(
     listener = Listener(lambda _: slurm_stand_in.preempt("100"), ranks=2)
     assert launched(
         launching().made, job(tmp_path / "m", "--stops", "1", processes=2), listener
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert sorted(path.name for path in (tmp_path / "m").glob("checkpoint-*")) == [
         "checkpoint-0-0",
         "checkpoint-0-1",
@@ -77,7 +77,7 @@ def test_a_job_at_its_time_limit_writes_a_checkpoint_requeues_itself_and_goes_on
     listener = Listener(lambda _: slurm_stand_in.signal_tasks("100"), ranks=2)
     assert launched(
         launching().made, job(tmp_path / "m", "--stops", "2", processes=2), listener
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert [line for line in listener.lines if "rank 1" in line] == [
         f"turn {turn}, rank 1 of 2 at 127.0.0.1" for turn in range(3)
     ]
@@ -90,7 +90,7 @@ def test_a_job_that_was_stopped_as_often_as_it_may_ends_with_what_it_was_stopped
 ) -> None:
     assert launched(
         launching().made, job(tmp_path / "m", "--stops", "9", requeues=1), Listener(stop_all)
-    ) == Ended(75, log=log(tmp_path))
+    ) == JobEnd(75, log=log(tmp_path))
     assert len(list((tmp_path / "m").glob("checkpoint-*"))) == 2
 
 
@@ -98,12 +98,14 @@ def test_a_job_whose_node_died_on_a_cluster_that_does_not_requeue_is_submitted_a
     cluster: Path, tmp_path: Path
 ) -> None:
     died = Listener(lambda _: slurm_stand_in.end("100", "NODE_FAIL"))
-    assert launched(launching().made, job(tmp_path / "m", "--stops", "1"), died) == Ended(0)
+    assert launched(launching().made, job(tmp_path / "m", "--stops", "1"), died) == JobEnd(0)
     assert sorted(path.name for path in cluster.iterdir()) == ["100", "101"]
 
 
 def test_a_stop_before_it_could_listen_for_stops_is_one_too(cluster: Path, tmp_path: Path) -> None:
-    assert launched(launching().made, job(tmp_path / "m", "--dies"), Listener(stop_all)) == Ended(0)
+    assert launched(launching().made, job(tmp_path / "m", "--dies"), Listener(stop_all)) == JobEnd(
+        0
+    )
     assert len(list(cluster.iterdir())) == 1
 
 
@@ -111,7 +113,7 @@ def test_a_failure_is_told_with_its_words_and_is_not_tried_again(
     cluster: Path, tmp_path: Path
 ) -> None:
     listener = Listener()
-    assert launched(launching().made, job(tmp_path / "m", "--fails", "3"), listener) == Ended(
+    assert launched(launching().made, job(tmp_path / "m", "--fails", "3"), listener) == JobEnd(
         3, log=log(tmp_path)
     )
     assert "out of luck" in listener.lines
@@ -126,7 +128,7 @@ def test_what_the_controller_has_forgotten_is_asked_of_accounting(
     handle = launcher.submit(job(tmp_path / "m", "--fails", "3"))
     launcher.follow(handle, Listener())
     slurm_stand_in.state(handle.name, forgotten="yes")
-    assert launcher.follow(handle, Listener()) == Ended(3, log=log(tmp_path))
+    assert launcher.follow(handle, Listener()) == JobEnd(3, log=log(tmp_path))
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_a_controller_that_is_out_of_reach_for_a_while_costs_no_run_and_is_told_
     launcher, work = launching().made, job(tmp_path / "m", "--stops", "1")
     out_of_reach["times"] = 3
     listener = Listener(stop_all)
-    assert followed(launcher, work, listener) == Ended(0)
+    assert followed(launcher, work, listener) == JobEnd(0)
     [told] = [line for line in listener.lines if "out of reach" in line]
     assert told.endswith(
         "the job is left alone: scontrol failed with status 1: "
@@ -195,7 +197,7 @@ def test_a_job_whose_follower_has_gone_is_found_again_and_not_submitted_twice(
     ]
     assert launched(
         launcher, job(tmp_path / "m", "--stops", "2"), listener := Listener(stop_all)
-    ) == Ended(0)
+    ) == JobEnd(0)
     assert (
         "Slurm job 100 was submitted with other options, "
         "or by another version, and goes on with those."
@@ -244,7 +246,7 @@ def test_why_a_job_waits_is_told(cluster: Path, tmp_path: Path) -> None:
         else:
             (tmp_path / "full").unlink(missing_ok=True)
 
-    assert launched(launching().made, job(tmp_path / "m"), listen) == Ended(0)
+    assert launched(launching().made, job(tmp_path / "m"), listen) == JobEnd(0)
     assert lines[:2] == ["Slurm job 100: pending (Resources)", "Slurm job 100: pending (Priority)"]
 
 
@@ -259,10 +261,10 @@ def test_the_end_of_a_log_is_told_though_it_has_no_end_of_line(
         pauses.append(seconds)
         (tmp_path / "log").write_text("done\nkilled")
 
-    monkeypatch.setattr(SlurmLauncher, "_state", lambda *_: slurm._State("COMPLETED", 0))
+    monkeypatch.setattr(SlurmLauncher, "_state", lambda *_: slurm._SlurmState("COMPLETED", 0))
     monkeypatch.setattr("flows.launchers.slurm.time.sleep", pause)
     lines: list[str] = []
-    assert launcher.follow(Handle("7", str(tmp_path / "log")), lines.append) == Ended(0)
+    assert launcher.follow(Handle("7", str(tmp_path / "log")), lines.append) == JobEnd(0)
     assert lines == ["done", "killed", "Slurm job 7: completed"]
     assert pauses == [0.02]
 
@@ -309,14 +311,14 @@ def test_a_job_that_is_cancelled_before_training_began_does_not_begin(
     until((tmp_path / "setup").exists, "set-up")
     slurm_stand_in.scancel(["--batch", "--signal=USR1", "100"])
     (tmp_path / "go").touch()
-    assert launcher.follow(handle, print) == Ended(75, log=log(tmp_path))
+    assert launcher.follow(handle, print) == JobEnd(75, log=log(tmp_path))
     assert not (tmp_path / "m" / "turn-0-0").exists()
 
 
 def test_a_folder_may_have_any_name(cluster: Path, tmp_path: Path) -> None:
     out = tmp_path / 'My "model" #2 100%j'
     listener = Listener()
-    assert launched(launching().made, job(out), listener) == Ended(0)
+    assert launched(launching().made, job(out), listener) == JobEnd(0)
     assert "done" in listener.lines
     assert (out / "slurm" / "100.log").exists()
 
@@ -328,7 +330,7 @@ def test_a_job_that_somebody_cancels_is_not_submitted_again(cluster: Path, tmp_p
         Listener(lambda _: slurm_stand_in.scancel(["100"])),
     )
     # a stop, and no failure that its log could explain
-    assert ended == Ended(143, log=log(tmp_path))
+    assert ended == JobEnd(143, log=log(tmp_path))
     assert len(list(cluster.iterdir())) == 1
     assert not (cluster / "100" / "asked").exists()
 

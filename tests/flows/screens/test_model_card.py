@@ -3,7 +3,7 @@
 from flows.screens.model_card import (
     Corpus,
     Evaluation,
-    Found,
+    FoundCorpus,
     ModelFacts,
     model_card,
 )
@@ -15,7 +15,7 @@ from training.run.corpus_survey import DatasetFacts
 
 
 def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
-    made = facts(OURS, found=[Found(sha256=OURS.sha256, version=4)])
+    made = facts(OURS, found=[FoundCorpus(sha256=OURS.sha256, version=4)])
     card = model_card(made)
     assert made.recipe_sha256 == digest(RECIPE.model_dump(mode="json"))
     for said in (
@@ -39,7 +39,7 @@ def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
 
 
 def test_what_was_learned_from_keeps_its_licences_whatever_stands_there_now() -> None:
-    card = model_card(facts(OURS, found=[Found(sha256="cd" * 32, version=5)]))
+    card = model_card(facts(OURS, found=[FoundCorpus(sha256="cd" * 32, version=5)]))
     assert f"sha256 `{OURS.sha256}`; what stands there now is another state of it\n" in card
     assert "version 5" not in card
     assert "- music of Airs, CC0-1.0: 2 clips\n" in card
@@ -55,7 +55,7 @@ def test_shards_of_others_are_named_without_a_claim() -> None:
 def test_names_of_others_stay_in_their_line() -> None:
     licences = {f"licence\n- {number:02d}": 1 for number in range(30)}
     rogue = OURS.replaced(name="x\n# Free of charge [y](http://z)", sources=licences, tools={})
-    card = model_card(facts(rogue, found=[Found(sha256=rogue.sha256)]))
+    card = model_card(facts(rogue, found=[FoundCorpus(sha256=rogue.sha256)]))
     assert [line for line in card.splitlines() if line.startswith("#")] == [
         "# night music",
         "## Learned from",

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.annotators import BEATS, KEY, RATE_HZ, WEIGHTS_FOLDER, weights_version
-from pipelines.annotators.batch import Batch
+from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.windows import annotate_waves, level_db, measured
-from pipelines.audio.decode import Excerpt
+from pipelines.audio.decode import DecodedWindow
 from pipelines.errors import PipelineError
 from pipelines.labels.agreement import agreement
 from pipelines.synthesis.compose import compose
@@ -42,9 +42,9 @@ def test_a_ragged_batch_hears_each_clip_as_it_is_heard_alone(music: Wave) -> Non
         music[:4410],
         music[RATE_HZ : 6 * RATE_HZ],
     ]
-    together = Batch(clips, RECIPE)
+    together = WaveBatch(clips, RECIPE)
     for place, clip in enumerate(clips):
-        alone = Batch([clip], RECIPE)
+        alone = WaveBatch([clip], RECIPE)
         assert np.array_equal(alone.accents[0].activations, together.accents[place].activations)
         assert all(
             np.array_equal(one, other)
@@ -197,11 +197,11 @@ def test_levels_are_relative_to_full_scale(amplitude: float, expected_db: float)
 def test_measures_of_half_silence_and_of_clipping() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     half = np.concatenate((tone[:RATE_HZ], np.zeros(RATE_HZ, np.float32)))
-    assert measured(Excerpt(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
+    assert measured(DecodedWindow(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
     # a smooth crest is no clipping
-    assert measured(Excerpt(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
+    assert measured(DecodedWindow(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
     hard = np.clip(2 * tone, -0.5, 0.5)
     # |sin| is over one half for two thirds of its time
-    assert measured(Excerpt(hard, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == pytest.approx(
+    assert measured(DecodedWindow(hard, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == pytest.approx(
         2 / 3, abs=0.02
     )

@@ -7,7 +7,7 @@ import torch
 from pipelines.annotators.bar_lines import _barred, bars
 from pipelines.annotators.bar_net import FEATURES, Accents, BarLogits, bar_features
 from pipelines.annotators.bar_tracker import Tracked
-from pipelines.annotators.harmony import NO_CHORD_CLASS, Harmony
+from pipelines.annotators.harmony import NO_CHORD_CLASS, HarmonyActivations
 from pipelines.annotators.tempo_octave import faintness, is_half, is_too_fast
 
 
@@ -22,7 +22,7 @@ def accents(beats_s: np.ndarray, numbers: np.ndarray, seconds: float) -> Accents
     return Accents(frames, flux)
 
 
-def harmony(changes_s: np.ndarray, seconds: float) -> Harmony:
+def harmony(changes_s: np.ndarray, seconds: float) -> HarmonyActivations:
     """A chord on another root after each change."""
     frames = round(seconds * 10)
     chord, bass = np.full((frames, NO_CHORD_CLASS + 1), 1e-4), np.full((frames, 13), 1e-3)
@@ -32,7 +32,7 @@ def harmony(changes_s: np.ndarray, seconds: float) -> Harmony:
         bass[frame, place * 5 % 12] = 0.98
     change = np.zeros(frames)
     change[np.round(changes_s * 10).astype(int).clip(0, frames - 1)] = 0.9
-    return Harmony(np.log(chord), np.log(bass), change, np.full(24, np.log(1 / 24)))
+    return HarmonyActivations(np.log(chord), np.log(bass), change, np.full(24, np.log(1 / 24)))
 
 
 def paths(beats_s: np.ndarray, numbers: np.ndarray) -> dict[int, Tracked]:

@@ -11,7 +11,7 @@ from pipelines.annotators.chords import _best_path, _change_costs, chord_path
 from pipelines.annotators.harmony import (
     NO_BASS,
     NO_CHORD_CLASS,
-    Harmony,
+    HarmonyActivations,
     HarmonyNet,
     chord_class,
     harmony_ear,
@@ -21,7 +21,7 @@ from schemas.chord import Chord
 from schemas.labels import ChordSegment
 
 
-def heard(names: list[str], sure: float = 0.9) -> Harmony:
+def heard(names: list[str], sure: float = 0.9) -> HarmonyActivations:
     """A network that hears one chord per frame, none of them quite surely."""
     chord, bass = (
         np.full((len(names), NO_CHORD_CLASS + 1), (1 - sure) / 156),
@@ -33,7 +33,9 @@ def heard(names: list[str], sure: float = 0.9) -> Harmony:
         bass[frame, NO_BASS if said is None else said.root if said.bass is None else said.bass] = (
             sure
         )
-    return Harmony(np.log(chord), np.log(bass), np.zeros(len(names)), np.full(24, np.log(1 / 24)))
+    return HarmonyActivations(
+        np.log(chord), np.log(bass), np.zeros(len(names)), np.full(24, np.log(1 / 24))
+    )
 
 
 def spans(segments: tuple[ChordSegment, ...]) -> list[tuple[float, float, str]]:

@@ -16,10 +16,10 @@ import soundfile
 from pipelines.audio.controls import controls_of
 from pipelines.audio.decode import Wave, decoded
 from pipelines.engine.child_process import Death
-from pipelines.stages.labels.vary import Copy, Order, make_copies
+from pipelines.stages.labels.vary import AugmentRequest, Copy, make_copies
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.render import render
-from schemas.controls import NO_PITCH, Controls
+from schemas.controls import NO_PITCH, AudioControls
 from schemas.corpus import Change
 from schemas.recipe import VaryRecipe
 
@@ -68,7 +68,7 @@ def strokes(count: int, length_s: float = 10.0, *, noise: float = 0.0) -> Wave:
     return wave.astype(np.float32)
 
 
-def shares(found: Controls) -> tuple[float, float, float, float]:
+def shares(found: AudioControls) -> tuple[float, float, float, float]:
     return found.music_share, found.speech_share, found.noise_share, found.silence_share
 
 
@@ -251,7 +251,9 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Copy]:
         Change(variant="v1", gain_start=0.1),
         Change(variant="v2", gain_end=0.25),
     )
-    [made] = make_copies([Order("clip", str(path), 0.0, 10.0, 12.0, changes)], VaryRecipe())
+    [made] = make_copies(
+        [AugmentRequest("clip", str(path), 0.0, 10.0, 12.0, changes)], VaryRecipe()
+    )
     assert not isinstance(made, Death)
     return dict(zip((change.variant for change in changes), made, strict=True))
 
@@ -298,7 +300,7 @@ def test_melody_of_a_speed_variant_runs_at_its_speed(
 
 def test_curves_are_as_long_as_their_audio(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.flac", tune(TUNE[:4]), RATE_HZ)
-    order = Order(
+    order = AugmentRequest(
         "clip",
         str(tmp_path / "short.flac"),
         0.0,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.captioning.check import heard_chords
-from pipelines.captioning.compose import Captioned, compose_captions
+from pipelines.captioning.compose import ComposedCaptions, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata
 from pipelines.captioning.sentences import (
@@ -55,7 +55,7 @@ def labels(
     )
 
 
-def of_kind(made: Captioned, kind: CaptionKind) -> list[Caption]:
+def of_kind(made: ComposedCaptions, kind: CaptionKind) -> list[Caption]:
     return [caption for caption in made.captions if caption.kind is kind]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.audio.spectra import EAR_HZ
-from pipelines.embedders import Sound, bridge, minilm
+from pipelines.embedders import ClipSound, bridge, minilm
 from pipelines.embedders.bridge_words import described, descriptors
 from pipelines.errors import PipelineError
 from schemas.label_recipe import LabelRecipe
@@ -75,7 +75,10 @@ def test_silence_and_nan_free_edges_are_described_too() -> None:
 def test_text_meets_text_in_minilms_space() -> None:
     embedder = bridge.load(LabelRecipe())
     found = embedder.embed_audio(
-        [Sound(ORGAN, labels(70, 3, "minor")), Sound(drums(), labels(120, 4, None, chord=False))]
+        [
+            ClipSound(ORGAN, labels(70, 3, "minor")),
+            ClipSound(drums(), labels(120, 4, None, chord=False)),
+        ]
     )
     waltz, beat = embedder.embed_text(["A sad, slow waltz played on the organ", "A loud drum solo"])
     assert found[0] @ waltz > found[1] @ waltz
@@ -87,4 +90,4 @@ def test_text_meets_text_in_minilms_space() -> None:
 
 def test_a_sound_without_labels_is_refused() -> None:
     with pytest.raises(PipelineError, match="reads labels"):
-        bridge.load(LabelRecipe()).embed_audio([Sound(ORGAN)])
+        bridge.load(LabelRecipe()).embed_audio([ClipSound(ORGAN)])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-from pipelines.embedders import EMBEDDERS, Sound, clap
+from pipelines.embedders import EMBEDDERS, ClipSound, clap
 from pipelines.embedders.clap_sound import ClapSound, windows
 from pipelines.errors import PipelineError
 from schemas.label_recipe import LabelRecipe
@@ -55,7 +55,7 @@ def test_a_clip_of_one_window_has_the_vector_that_transformers_gives(
     tmp_path: Path, fusion: bool, seconds: float
 ) -> None:
     model = save_clap(tmp_path, fusion=fusion)
-    found = clap.load(LabelRecipe(model=str(model))).embed_audio([Sound(noise(seconds))])
+    found = clap.load(LabelRecipe(model=str(model))).embed_audio([ClipSound(noise(seconds))])
     np.testing.assert_allclose(found[0], published(model, noise(seconds)), atol=1e-4)
 
 
@@ -71,16 +71,16 @@ def test_a_long_clip_is_the_mean_of_its_windows_at_length_one(folder: Path) -> N
     embedder = clap.load(LabelRecipe(model=str(folder)))
     long = noise(25.0)
     parts = embedder.embed_audio(
-        [Sound(long[:480_000]), Sound(long[480_000:960_000]), Sound(long[-480_000:])]
+        [ClipSound(long[:480_000]), ClipSound(long[480_000:960_000]), ClipSound(long[-480_000:])]
     )
     mean = parts.mean(axis=0)
     np.testing.assert_allclose(
-        embedder.embed_audio([Sound(long)])[0], mean / np.linalg.norm(mean), atol=1e-5
+        embedder.embed_audio([ClipSound(long)])[0], mean / np.linalg.norm(mean), atol=1e-5
     )
 
 
 def test_batches_of_any_size_give_the_same_vectors(folder: Path) -> None:
-    sounds = [Sound(noise(seconds, seed)) for seed, seconds in enumerate((10, 3, 25, 10, 12))]
+    sounds = [ClipSound(noise(seconds, seed)) for seed, seconds in enumerate((10, 3, 25, 10, 12))]
     one, all_at_once = (
         clap.load(LabelRecipe(model=str(folder), batch=batch)).embed_audio(sounds)
         for batch in (1, 16)

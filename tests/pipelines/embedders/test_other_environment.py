@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.embedders.child import Embedded, Excerpt, embed_excerpts
+from pipelines.embedders.child import EmbeddedClip, SourceExcerpt, embed_excerpts
 from pipelines.embedders.recipe_embedder import description, embedder_child
 from pipelines.engine.child_process import CHILDREN
 from pipelines.errors import PipelineError
@@ -49,11 +49,11 @@ def test_its_embedder_describes_itself_and_embeds_from_there(python: str, tmp_pa
         assert description(Recipe(label=recipe)).dimension == 32
         with embedder_child(recipe, LimitsRecipe()) as child:
             [made] = child.run(
-                embed_excerpts, [Excerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe
+                embed_excerpts, [SourceExcerpt(str(tmp_path / "a.wav"), 0, 5, None)], recipe
             )
     finally:
         CHILDREN.close()
-    assert isinstance(made, Embedded)
+    assert isinstance(made, EmbeddedClip)
     assert np.linalg.norm(made.vector) == pytest.approx(1, abs=1e-5)
     assert len(made.fingerprint) == 100
 

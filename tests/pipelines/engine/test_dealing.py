@@ -1,23 +1,23 @@
 """How buckets are dealt to hands."""
 
-from pipelines.beam.dealing import dealt
+from pipelines.beam.dealing import balanced
 
 SIZES = {"a": 17, "b": 16, "c": 16, "d": 15, "e": 14, "f": 11, "g": 11, "h": 10}
 
 
 def test_two_workers_get_nearly_equal_shares() -> None:
-    hands = dealt(SIZES, 2)
+    hands = balanced(SIZES, 2)
     assert [sum(SIZES[name] for name in hand) for hand in hands] == [56, 54]
     assert sorted(name for hand in hands for name in hand) == sorted(SIZES)
 
 
 def test_the_hand_with_the_least_work_is_dealt_next() -> None:
-    assert dealt({"a": 9, "b": 2, "c": 2, "d": 2}, 2) == [["a"], ["b", "c", "d"]]
+    assert balanced({"a": 9, "b": 2, "c": 2, "d": 2}, 2) == [["a"], ["b", "c", "d"]]
 
 
 def test_one_worker_takes_the_largest_first() -> None:
-    assert dealt({"h": 10, "g": 11, "a": 17}, 1) == [["a", "g", "h"]]
+    assert balanced({"h": 10, "g": 11, "a": 17}, 1) == [["a", "g", "h"]]
 
 
 def test_more_hands_than_buckets_leave_some_empty() -> None:
-    assert dealt({"a": 1}, 3) == [["a"], [], []]
+    assert balanced({"a": 1}, 3) == [["a"], [], []]

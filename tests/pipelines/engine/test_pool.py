@@ -18,7 +18,7 @@ from pipelines.engine import bucket
 from pipelines.engine.child_process import Stopped
 from pipelines.engine.pool import run_here, shared_out
 from pipelines.engine.stage import Shuffle, Stage
-from pipelines.errors import MachineFault, Passing, PipelineError
+from pipelines.errors import MachineFault, PipelineError, TransientError
 from schemas.recipe import LimitsRecipe, Recipe
 from tests.support.elsewhere import function_in
 
@@ -115,11 +115,11 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
 
 def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> None:
     def emit(_job: Job) -> Iterator[tuple[str, str]]:
-        raise Passing("the store is away")
+        raise TransientError("the store is away")
 
     shuffle = Shuffle(emit=emit, meet=lambda *_: iter(()), receive=lambda *_: Done([], {}))
     told = Stage(name="try", version=1, writes=(TRIED,), shuffle=shuffle)
-    with pytest.raises(Passing, match="stage try: the store is away"):
+    with pytest.raises(TransientError, match="stage try: the store is away"):
         run_here(told, jobs(tmp_path), 2, "mark")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.labels.agreement import agreement, f_measure, majmin_overlap, mean_agreement
-from schemas.agreement import Agreement
+from schemas.agreement import LabelAgreement
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 from schemas.pitch import Key
 
@@ -47,16 +47,16 @@ EMPTY = labels((), None, None, "", Chords(**CLAIM))
 
 
 def test_equal_labels_agree_in_everything() -> None:
-    assert agreement(labels(), labels()) == Agreement(
+    assert agreement(labels(), labels()) == LabelAgreement(
         beats=1, downbeats=1, meter=1, tempo=1, chords=1, key=1
     )
 
 
 def test_a_label_that_is_missing_is_a_miss_and_one_too_many_is_not_asked_for() -> None:
-    assert agreement(labels(), EMPTY) == Agreement(
+    assert agreement(labels(), EMPTY) == LabelAgreement(
         beats=0, downbeats=0, meter=0, tempo=0, chords=0, key=0
     )
-    assert agreement(EMPTY, labels()) == Agreement()
+    assert agreement(EMPTY, labels()) == LabelAgreement()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,10 @@ def test_time_without_a_chord_in_the_reference_is_left_out() -> None:
 
 
 def test_means_leave_out_what_was_not_asked_for() -> None:
-    rows = [Agreement(beats=1.0, key=0.0), Agreement(beats=0.5), Agreement(meter=1.0)]
-    assert mean_agreement(rows) == Agreement(beats=0.75, key=0.0, meter=1.0)
-    assert mean_agreement([]) == Agreement()
+    rows = [
+        LabelAgreement(beats=1.0, key=0.0),
+        LabelAgreement(beats=0.5),
+        LabelAgreement(meter=1.0),
+    ]
+    assert mean_agreement(rows) == LabelAgreement(beats=0.75, key=0.0, meter=1.0)
+    assert mean_agreement([]) == LabelAgreement()

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from pipelines.errors import MachineFault, Passing, PipelineError
+from pipelines.errors import MachineFault, PipelineError, TransientError
 from pipelines.llm.answers import Answers
 from pipelines.llm.asking import Direct, Unanswered
 from pipelines.llm.batching import Batched
 from pipelines.llm.money import USD, Budget, cost, price_of
 from pipelines.llm.openai_server import Server
-from pipelines.llm.request import Answer, Request, request_of
+from pipelines.llm.request import Answer, LlmRequest, request_of
 from pipelines.llm.session import hold
 from pipelines.storage.store import Store
 from schemas.recipe import LlmRecipe
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
         ]
 
 
-def requests(count: int, llm: LlmRecipe) -> list[Request]:
+def requests(count: int, llm: LlmRecipe) -> list[LlmRequest]:
     user = '{{"caption": "Tune {} at 90 BPM.", "count": 1}}'
     return [
         request_of(llm, "Reword.", user.format(number), "paraphrases", 200)
@@ -58,7 +58,7 @@ def requests(count: int, llm: LlmRecipe) -> list[Request]:
     ]
 
 
-def asked(llm: LlmRecipe, wanted: Sequence[Request], out: Path) -> Asked:
+def asked(llm: LlmRecipe, wanted: Sequence[LlmRequest], out: Path) -> Asked:
     async def story() -> Asked:
         answers = Answers(Store(str(out)))
         budget, server = Budget(round(llm.budget_usd * USD), answers.spent), Server(llm)
@@ -241,7 +241,7 @@ def test_requests_that_a_server_cannot_take_end_the_asking_early_too(tmp_path: P
         llm = LlmRecipe(base_url=server.url, budget_usd=1, concurrency=2)
         found = asked(llm, requests(40, llm), tmp_path)
     first = next(result for result in found.results if isinstance(result, PipelineError))
-    assert not isinstance(first, Passing)
+    assert not isinstance(first, TransientError)
     assert "10 requests in a row went unanswered, the last with bad_request: 400: " in str(first)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pipelines.llm.pace import Pace
+from pipelines.llm.pace import RateLimit
 
 
 class Time:
@@ -25,7 +25,7 @@ def calls(
     passing, out = Time(monkeypatch), []
 
     async def story() -> None:
-        pace = Pace(per_minute, lambda: passing.now)
+        pace = RateLimit(per_minute, lambda: passing.now)
         for _ in range(count):
             await pace.take(units)
             out.append(passing.now)
@@ -52,7 +52,7 @@ def test_units_that_are_given_back_are_used_again(monkeypatch: pytest.MonkeyPatc
     passing = Time(monkeypatch)
 
     async def story() -> None:
-        pace = Pace(60_000, lambda: passing.now)
+        pace = RateLimit(60_000, lambda: passing.now)
         for _ in range(300):
             await pace.take(1000)
             pace.give_back(800)

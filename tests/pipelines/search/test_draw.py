@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.search.draw import drawn
-from schemas.pseudo_label import Candidate
+from schemas.pseudo_label import CandidateText
 
 CLIPS = {0: 1, 1: 2, 2: 4, 3: 4, 4: 10}
 
 
-def candidates(number: int = 5) -> list[Candidate]:
+def candidates(number: int = 5) -> list[CandidateText]:
     return [
-        Candidate(
+        CandidateText(
             entry=entry,
             text=f"t{entry}",
             form="long",
@@ -34,7 +34,7 @@ def counted(number: int, draws: int) -> Counter[tuple[int, ...]]:
     return Counter(
         tuple(
             one.entry
-            for one in drawn(candidates(), CLIPS, number, generator(0, f"clip-{draw}", "label"))
+            for one in drawn(candidates(), CLIPS, number, keyed_rng(0, f"clip-{draw}", "label"))
         )
         for draw in range(draws)
     )

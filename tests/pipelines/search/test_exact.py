@@ -128,7 +128,7 @@ def test_tensors_are_searched_like_arrays() -> None:
 
 @pytest.mark.parametrize("plan", [exact._CPU, exact._CPU_BFLOAT, exact._ACCELERATOR])
 def test_the_precision_of_the_products_changes_nothing(
-    plan: exact._Plan, monkeypatch: pytest.MonkeyPatch
+    plan: exact._DevicePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
     # rows crowd around the queries: half precision alone would mix them up
@@ -146,7 +146,7 @@ def test_the_precision_of_the_products_changes_nothing(
 
 @pytest.mark.parametrize("plan", [exact._CPU, exact._CPU_BFLOAT])
 def test_rows_that_all_point_away_are_ranked_too(
-    plan: exact._Plan, monkeypatch: pytest.MonkeyPatch
+    plan: exact._DevicePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
     held = np.abs(units(24, 300, 32))

@@ -12,7 +12,7 @@ import soundfile
 
 from pipelines.storage.tar import TarWriter
 from schemas.caption import Caption, CaptionKind
-from schemas.controls import Controls
+from schemas.controls import AudioControls
 from schemas.corpus import Change, Source
 from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
@@ -22,7 +22,7 @@ from tests.support.fact_forms import fact_of
 RATE_HZ = 8000
 CLIP = "00112233445566aa-0-2000"
 KEY = f"{CLIP}-orig"
-CONTROLS = Controls(
+CONTROLS = AudioControls(
     dynamics_db=(-9.0,) * 20, melody=(9,) * 20, loudness_lufs=-9.0, onsets_per_s=0.0,
     music_share=1.0, speech_share=0.0, noise_share=0.0, silence_share=0.0,
 )  # fmt: skip

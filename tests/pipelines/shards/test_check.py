@@ -10,7 +10,7 @@ from pipelines.build.tables import LISTING_PLAN
 from pipelines.errors import PipelineError
 from pipelines.reports.versions import publish_version
 from pipelines.shards.check import Checked, check
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.storage.store import Store
 from pipelines.storage.tar import sample_offsets
 from schemas.build import ListingPlan
@@ -29,14 +29,14 @@ from tests.pipelines.shards.shard_samples import (
 from tests.support.small_dataset import listed_shard, small_dataset
 from training.data.index import find_places
 from training.errors import TrainingError
-from training.run.corpus_survey import standing
+from training.run.corpus_survey import corpus_state
 
 
 def problems_of(target: Path) -> list[tuple[str, str, str]]:
     return [
         (found.key, found.code, found.message)
         for found in check(find_shards(str(target)))
-        if isinstance(found, Problem)
+        if isinstance(found, ShardProblem)
     ]
 
 
@@ -197,7 +197,7 @@ def test_training_says_in_a_line_what_is_wrong_with_a_dataset_json(
     document = write_build(tmp_path, our_sample()) / "dataset.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), **fields}))
     with pytest.raises(TrainingError, match=r"dataset\.json cannot be"):
-        standing(str(tmp_path))
+        corpus_state(str(tmp_path))
 
 
 @pytest.mark.parametrize(

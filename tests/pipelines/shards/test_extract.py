@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import PipelineError
 from pipelines.shards.extract import extract, safe_name
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from tests.pipelines.shards.shard_samples import flac, foreign, write_shard
 
 
@@ -15,7 +15,7 @@ def extracted(target: Path, folder: Path, *keys: str, force: bool = False) -> li
     return [
         found
         for found in extract(find_shards(str(target)), str(folder), keys, force=force)
-        if not isinstance(found, Problem)
+        if not isinstance(found, ShardProblem)
     ]
 
 
@@ -86,7 +86,7 @@ def test_the_same_name_in_two_shards_is_a_problem_not_a_loss(tmp_path: Path) -> 
     write_shard(tmp_path / "a.tar", foreign("0", caption="first"))
     write_shard(tmp_path / "b.tar", foreign("0", caption="second"))
     found = list(extract(find_shards(str(tmp_path)), str(tmp_path / "out"), ()))
-    assert [row.code if isinstance(row, Problem) else row for row in found] == [
+    assert [row.code if isinstance(row, ShardProblem) else row for row in found] == [
         "0.flac",
         "0.json",
         "repeated_key",

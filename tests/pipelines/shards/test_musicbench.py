@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import PipelineError
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.shards.musicbench import export, musicbench_row
 from schemas.identity import Split
 from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
@@ -122,7 +122,7 @@ def test_export_replaces_nothing_and_leaves_nothing_half_written(tmp_path: Path)
 def test_a_foreign_sample_is_a_problem_beside_the_rows(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "a.tar", [*ours(our_sample()), *foreign("0")])
     found = list(export(find_shards(str(path)), str(tmp_path / "rows.jsonl"), dataset="mine"))
-    assert [row.message if isinstance(row, Problem) else row["location"] for row in found] == [
+    assert [row.message if isinstance(row, ShardProblem) else row["location"] for row in found] == [
         f"{KEY}.flac",
         "is no sample of Obbligato: it has no labels to export",
     ]

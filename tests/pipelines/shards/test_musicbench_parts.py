@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engine.seeding import generator
+from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
 from pipelines.shards.musicbench import musicbench_row
 from pipelines.shards.musicbench_parts import (
     PARAPHRASED_SHARE,
     Exported,
-    Part,
+    PartFile,
     export_parts,
     train_rows,
 )
@@ -76,7 +76,7 @@ def exported(tmp_path: Path, *samples: Sample) -> Exported:
     )
 
 
-def lines(tmp_path: Path, part: Part) -> list[dict[str, object]]:
+def lines(tmp_path: Path, part: PartFile) -> list[dict[str, object]]:
     return [
         json.loads(line)
         for line in (tmp_path / "parts" / f"{part.value}.jsonl").read_text().splitlines()
@@ -87,41 +87,41 @@ def test_a_training_original_stands_in_each_part_with_its_text(tmp_path: Path) -
     done = exported(tmp_path, sample(1))
     row = dict(musicbench_row(sample(1), f"{1:016x}-0-2000-orig.flac", "mine"))
     nothing = dict.fromkeys(PROMPTS, "")
-    assert lines(tmp_path, Part.TRAIN_A) == [
+    assert lines(tmp_path, PartFile.TRAIN_A) == [
         {**row, "main_caption": "A flute plays.", "alt_caption": "", **nothing}
     ]
-    assert lines(tmp_path, Part.TRAIN_B) == [
+    assert lines(tmp_path, PartFile.TRAIN_B) == [
         {**row, "main_caption": CONTROL, "alt_caption": "A flute plays."}
     ]
-    assert lines(tmp_path, Part.TRAIN_C) == [
+    assert lines(tmp_path, PartFile.TRAIN_C) == [
         {**row, "main_caption": PARAPHRASE, "alt_caption": CONTROL}
     ]
     # the sixteen fields in their order
-    assert [list(line) for part in Part for line in lines(tmp_path, part)] == [list(row)] * 4
+    assert [list(line) for part in PartFile for line in lines(tmp_path, part)] == [list(row)] * 4
     assert done.rows == {
-        Part.TRAIN_A: 1,
-        Part.TRAIN_B: 1,
-        Part.TRAIN_C: 1,
-        Part.TRAIN: 1,
-        Part.TRAIN_AUGMENTED: 0,
-        Part.TEST_A: 0,
-        Part.TEST_B: 0,
+        PartFile.TRAIN_A: 1,
+        PartFile.TRAIN_B: 1,
+        PartFile.TRAIN_C: 1,
+        PartFile.TRAIN: 1,
+        PartFile.TRAIN_AUGMENTED: 0,
+        PartFile.TEST_A: 0,
+        PartFile.TEST_B: 0,
     }
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
-        f"{part.value}.jsonl" for part in Part
+        f"{part.value}.jsonl" for part in PartFile
     )
 
 
 def test_varied_copies_are_augmented_training_and_in_no_original_part(tmp_path: Path) -> None:
     done = exported(tmp_path, sample(1), sample(1, "pu1"), sample(1, "s1"))
-    assert [line["location"] for line in lines(tmp_path, Part.TRAIN_AUGMENTED)] == [
+    assert [line["location"] for line in lines(tmp_path, PartFile.TRAIN_AUGMENTED)] == [
         f"{1:016x}-0-2000-{name}.flac" for name in ("pu1", "s1")
     ]
     assert {
         (line["main_caption"], line["alt_caption"])
-        for line in lines(tmp_path, Part.TRAIN_AUGMENTED)
+        for line in lines(tmp_path, PartFile.TRAIN_AUGMENTED)
     } == {(CONTROL, PARAPHRASE)}
-    assert (done.rows[Part.TRAIN_A], done.rows[Part.TRAIN]) == (1, 3)
+    assert (done.rows[PartFile.TRAIN_A], done.rows[PartFile.TRAIN]) == (1, 3)
 
 
 def test_a_row_without_its_text_is_skipped_and_counted(tmp_path: Path) -> None:
@@ -136,19 +136,21 @@ def test_a_row_without_its_text_is_skipped_and_counted(tmp_path: Path) -> None:
     )
     assert {
         part: (done.rows[part], done.skipped[part])
-        for part in (Part.TRAIN_A, Part.TRAIN_B, Part.TRAIN_C)
+        for part in (PartFile.TRAIN_A, PartFile.TRAIN_B, PartFile.TRAIN_C)
     } == {
-        Part.TRAIN_A: (3, {"no_source": 1}),
-        Part.TRAIN_B: (4, {}),
-        Part.TRAIN_C: (3, {"no_paraphrase": 1}),
+        PartFile.TRAIN_A: (3, {"no_source": 1}),
+        PartFile.TRAIN_B: (4, {}),
+        PartFile.TRAIN_C: (3, {"no_paraphrase": 1}),
     }
     # what has no paraphrase stands as it was composed
-    assert (done.rows[Part.TRAIN], done.skipped[Part.TRAIN]) == (4, {})
+    assert (done.rows[PartFile.TRAIN], done.skipped[PartFile.TRAIN]) == (4, {})
     assert (
-        done.skipped[Part.TEST_A] == done.skipped[Part.TEST_B] == {"no_control": 1, "no_source": 1}
+        done.skipped[PartFile.TEST_A]
+        == done.skipped[PartFile.TEST_B]
+        == {"no_control": 1, "no_source": 1}
     )
     # the source, where that is what was reworded
-    assert lines(tmp_path, Part.TRAIN_C)[1]["alt_caption"] == "A flute plays."
+    assert lines(tmp_path, PartFile.TRAIN_C)[1]["alt_caption"] == "A flute plays."
 
 
 def test_85_of_100_training_rows_are_paraphrased_by_a_draw_of_their_own() -> None:
@@ -158,9 +160,9 @@ def test_85_of_100_training_rows_are_paraphrased_by_a_draw_of_their_own() -> Non
         [told] = [
             told
             for told in train_rows(one, musicbench_row(one, "a.flac", "mine"), 3)
-            if told.part is Part.TRAIN
+            if told.part is PartFile.TRAIN
         ]
-        drawn = generator(3, one.key, "text").random() < 0.85
+        drawn = keyed_rng(3, one.key, "text").random() < 0.85
         assert told.row is not None
         assert (told.row["main_caption"], told.row["alt_caption"]) == (
             (PARAPHRASE, CONTROL) if drawn else (CONTROL, PARAPHRASE)
@@ -177,7 +179,7 @@ def test_the_tests_are_the_same_clips_half_of_them_poor_recordings(tmp_path: Pat
     poor += [sample(number, split="test", source="A low fidelity flute.") for number in range(5, 8)]
     good = [sample(number, split="test", source="A flute of equality.") for number in range(8, 40)]
     done = exported(tmp_path, *good[:16], *poor, *good[16:])
-    without, with_controls = lines(tmp_path, Part.TEST_A), lines(tmp_path, Part.TEST_B)
+    without, with_controls = lines(tmp_path, PartFile.TEST_A), lines(tmp_path, PartFile.TEST_B)
     assert [line["location"] for line in without] == [line["location"] for line in with_controls]
     assert Counter(line["main_caption"] for line in without) == {
         "A Low Quality tape of a flute.": 5, "A low fidelity flute.": 3, "A flute of equality.": 8,
@@ -187,8 +189,8 @@ def test_the_tests_are_the_same_clips_half_of_them_poor_recordings(tmp_path: Pat
     assert [line["alt_caption"] for line in with_controls] == [
         line["main_caption"] for line in without
     ]
-    assert done.rows[Part.TEST_A] == done.rows[Part.TEST_B] == 16
-    assert done.skipped[Part.TEST_A] == done.skipped[Part.TEST_B] == {"no_counterpart": 24}
+    assert done.rows[PartFile.TEST_A] == done.rows[PartFile.TEST_B] == 16
+    assert done.skipped[PartFile.TEST_A] == done.skipped[PartFile.TEST_B] == {"no_counterpart": 24}
 
 
 def test_which_clips_are_tested_on_does_not_depend_on_their_order(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_which_clips_are_tested_on_does_not_depend_on_their_order(tmp_path: Path
     exported(tmp_path / "one", *samples)
     exported(tmp_path / "two", *reversed(samples))
     one, two = (
-        [line["location"] for line in lines(tmp_path / name, Part.TEST_A)]
+        [line["location"] for line in lines(tmp_path / name, PartFile.TEST_A)]
         for name in ("one", "two")
     )
     assert one == two[::-1]
@@ -231,6 +233,6 @@ def test_nothing_is_replaced_or_left_half_written(tmp_path: Path) -> None:
     assert (
         export_parts(
             found, str(tmp_path / "parts"), dataset="mine", seed=0, words=(), force=True
-        ).rows[Part.TRAIN_C]
+        ).rows[PartFile.TRAIN_C]
         == 1
     )

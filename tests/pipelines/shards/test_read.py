@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from pipelines.errors import PipelineError
-from pipelines.shards.find import Problem, find_shards
+from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.shards.read import Entry, RawSample, as_ours, read_shard
 from tests.pipelines.shards.shard_samples import (
     KEY,
@@ -31,7 +31,9 @@ def read(path: Path, **limits: int) -> tuple[list[str], list[tuple[str, str, str
     entries: list[Entry] = list(read_shard(shard, **limits))
     keys = [entry.key for entry in entries if isinstance(entry, RawSample)]
     return keys, [
-        (entry.key, entry.code, entry.message) for entry in entries if isinstance(entry, Problem)
+        (entry.key, entry.code, entry.message)
+        for entry in entries
+        if isinstance(entry, ShardProblem)
     ]
 
 
@@ -316,7 +318,7 @@ def test_our_own_record_is_known_and_a_broken_one_named(tmp_path: Path) -> None:
         if isinstance(entry, RawSample)
     ]
     assert found[0] == our_sample()
-    assert isinstance(found[1], Problem)
+    assert isinstance(found[1], ShardProblem)
     assert found[1].message == "breaks the contract at duration_s: Input should be greater than 0"
     assert found[2] is None
 
@@ -329,7 +331,7 @@ def test_a_variant_that_is_none_breaks_the_contract(tmp_path: Path) -> None:
         for entry in read_shard(find_shards(str(path)).shards[0])
         if isinstance(entry, RawSample)
     ]
-    assert isinstance(found, Problem)
+    assert isinstance(found, ShardProblem)
     assert found.code == "contract"
 
 
@@ -341,7 +343,7 @@ def test_half_a_unicode_character_is_refused_before_the_contract_is_asked(tmp_pa
     assert [
         entry.code
         for entry in read_shard(find_shards(str(path)).shards[0])
-        if isinstance(entry, Problem)
+        if isinstance(entry, ShardProblem)
     ] == ["bad_json"]
 
 
@@ -369,7 +371,7 @@ def test_a_shard_that_a_build_does_not_list_is_a_problem_and_one_missing_too(
         ("train-00009.tar", "unlisted")
     ]
     (missing,) = (entry for shard in found.shards for entry in read_shard(shard))
-    assert isinstance(missing, Problem)
+    assert isinstance(missing, ShardProblem)
     assert (missing.shard, missing.code) == ("train-00000.tar", "unreadable")
 
 

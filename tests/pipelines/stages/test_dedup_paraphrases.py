@@ -17,7 +17,7 @@ from pipelines.stages.texts import dedup_paraphrases, embed_paraphrases
 from pipelines.stages.texts.dedup_paraphrases import Index, distinct_together
 from pipelines.storage.store import Store
 from schemas.caption import CaptionKind
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.fact import KeyFact, MoodFact
 from schemas.recipe import CaptionRecipe, Recipe
 from tests.support.captioned_build import captioned_build
@@ -30,7 +30,7 @@ CONTROL = "A soft flute melody over gentle strings."
 def reworded(job: Job, texts: dict[str, tuple[str, ...]]) -> None:
     """Put these paraphrases, as a model's, into a bucket."""
     rows = [
-        Captioned(
+        SampleCaptions(
             sample_key=key,
             captions=tuple(
                 captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in said
@@ -56,7 +56,7 @@ def kept(jobs: list[Job]) -> list[str]:
     return [
         caption.text
         for job in jobs
-        for row in job.store.read_records(f"texts/{job.bucket}.parquet", Captioned)
+        for row in job.store.read_records(f"texts/{job.bucket}.parquet", SampleCaptions)
         for caption in row.captions
     ]
 
@@ -165,7 +165,7 @@ def test_embeddings_are_the_same_bytes_in_every_run(tmp_path: Path) -> None:
 def test_rule_paraphrases_pass_without_a_model(tmp_path: Path) -> None:
     [job] = build(tmp_path, {0: ("A text.",)})
     job = job._replace(recipe=Recipe())
-    ours = Captioned(
+    ours = SampleCaptions(
         sample_key=f"{0:016x}-0-10000-orig",
         captions=(captioned("A text of ours.", CaptionKind.PARAPHRASE),),
     )

@@ -24,7 +24,7 @@ from pipelines.codecs.mel import MelCodec
 from pipelines.errors import PipelineError
 from pipelines.reports.ledger import ledger_rows
 from pipelines.storage.store import Store
-from schemas.corpus import Outcome, Varied
+from schemas.corpus import Augmented, Outcome
 from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from tests.pipelines.codecs.level import LevelCodec
@@ -217,7 +217,7 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(
     shutil.copytree(out, again)
     store = Store(str(again))
     [bucket] = [path.stem for path in (again / "shards").glob("test*.tar")]
-    [row] = store.read_records(f"variants/{bucket}.parquet", Varied)
+    [row] = store.read_records(f"variants/{bucket}.parquet", Augmented)
     with (again / f"variants/{bucket}.tar").open("r+b") as tar:
         tar.seek(row.offset)
         tar.write(b"none")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.stages.labels.filter import Known, verdict
+from pipelines.stages.labels.filter import JudgedClip, verdict
 from schemas.corpus import Clip, Song, Source, Verdict
 from schemas.labels import Annotation, Beats, Chords, KeyLabel, Labels, Measures, Meter, Tempo
 from schemas.recipe import FilterRecipe
@@ -56,7 +56,9 @@ def annotation(
 def judged(
     found: Clip | None = None, heard: Annotation | None = None, **recipe: Any
 ) -> tuple[bool, bool, str, str]:
-    made: Verdict = verdict(Known(found or clip(), heard or annotation()), FilterRecipe(**recipe))
+    made: Verdict = verdict(
+        JudgedClip(found or clip(), heard or annotation()), FilterRecipe(**recipe)
+    )
     return made.keep, made.vary, made.rule, made.figure
 
 

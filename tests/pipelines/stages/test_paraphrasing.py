@@ -25,7 +25,7 @@ from pipelines.paraphrasing.quote import quote
 from pipelines.paraphrasing.work import works
 from pipelines.stages.texts.paraphrase import STAGE
 from pipelines.storage.store import Store
-from schemas.corpus import Captioned
+from schemas.corpus import SampleCaptions
 from schemas.counts import ParaphraseCounts, Reason, added
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.support.building import ROOT
@@ -54,7 +54,7 @@ def landed(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
     out: dict[str, tuple[str, ...]] = {}
     for job in jobs:
         known = {work.sample_key: work for work in works(job)}
-        for row in job.store.read_records(f"paraphrases/{job.bucket}.parquet", Captioned):
+        for row in job.store.read_records(f"paraphrases/{job.bucket}.parquet", SampleCaptions):
             work = known[row.sample_key]
             for caption in row.captions:
                 assert faults(caption.text, work.control, work.labels) == ()

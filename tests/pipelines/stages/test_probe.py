@@ -15,7 +15,7 @@ from pipelines.storage.arrow import runs, table_of
 from pipelines.storage.duckdb_scratch import scratch
 from schemas.corpus import (
     Assigned,
-    Candidate,
+    CandidateClip,
     Clip,
     CutInput,
     InputRow,
@@ -26,7 +26,7 @@ from schemas.corpus import (
     Source,
 )
 from schemas.identity import Bucket, Split
-from schemas.recipe import Clips, Group, IngestRecipe, Window
+from schemas.recipe import Clips, Group, IngestRecipe, WindowMeaning
 
 
 def song(number: int = 0, duration_s: float = 25.0) -> Song:
@@ -73,7 +73,7 @@ def settle(
     with scratch() as held:
         assign_buckets_sql.load(
             held,
-            [table_of(Candidate, candidates)],
+            [table_of(CandidateClip, candidates)],
             [table_of(CutInput, inputs)],
             [table_of(Assigned, list(before.values()))],
         )
@@ -160,7 +160,9 @@ def test_a_window_past_the_end_is_dead_with_both_figures(
 
 def test_files_already_cut_are_whole_windows_and_the_table_stays_in_the_metadata() -> None:
     [clip] = clips_of(
-        settled((row(start_s=30.0, end_s=40.0), song(duration_s=9.98)), window=Window.ALREADY_CUT)
+        settled(
+            (row(start_s=30.0, end_s=40.0), song(duration_s=9.98)), window=WindowMeaning.ALREADY_CUT
+        )
     )
     assert (clip.start_s, clip.end_s, clip.extended_end_s) == (0.0, 9.98, 9.98)
     assert json.loads(clip.source.metadata) == {"start_s": 30.0, "end_s": 40.0}

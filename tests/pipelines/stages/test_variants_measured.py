@@ -17,9 +17,9 @@ import pytest
 import soundfile
 
 from pipelines.engine.child_process import Death
-from pipelines.stages.labels.vary import Order, make_copies
+from pipelines.stages.labels.vary import AugmentRequest, make_copies
 from schemas.corpus import Change
-from schemas.recipe import Engine, VaryRecipe
+from schemas.recipe import RubberBandEngine, VaryRecipe
 
 Wave = npt.NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(path: Path, changes: Sequence[Change], **settings: Any) -> dict[str, Heard]:
     """The real vary path on one clip."""
-    order = Order("clip", str(path), START_S, LENGTH_S, EXTENDED_S, tuple(changes))
+    order = AugmentRequest("clip", str(path), START_S, LENGTH_S, EXTENDED_S, tuple(changes))
     [copies] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ, **settings))
     assert not isinstance(copies, Death), copies
     heard = {}
@@ -243,7 +243,7 @@ def test_a_source_without_any_treble_is_moved_as_well(tmp_path: Path, change: Ch
 
 
 def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: Path) -> None:
-    order = Order(
+    order = AugmentRequest(
         "clip", str(source), START_S, LENGTH_S, LENGTH_S, (Change(variant="s1", speed=1.25),)
     )
     [copies] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ))
@@ -263,7 +263,7 @@ def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, Heard]) -> None
 
 def test_pyrubberband_gives_the_same_figures(source: Path) -> None:
     changes = [Change(variant="pd2", semitones=-2), Change(variant="s1", speed=1.1234)]
-    heard = made(source, changes, engine=Engine.PYRUBBERBAND)
+    heard = made(source, changes, engine=RubberBandEngine.PYRUBBERBAND)
     check_tones(heard["pd2"], 1.0, -2)
     check_clicks(heard["pd2"], 1.0)
     check_clicks(heard["s1"], 1.1234)
@@ -310,7 +310,7 @@ def test_copies_of_stereo_keep_both_channels_in_time(tmp_path: Path) -> None:
         ),
         SOURCE_HZ,
     )
-    order = Order(
+    order = AugmentRequest(
         "clip",
         str(path),
         START_S,

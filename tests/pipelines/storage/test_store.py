@@ -18,8 +18,8 @@ from s3fs import S3FileSystem
 import pipelines.storage.remote
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
-from schemas.controls import Controls
-from schemas.corpus import Change, InputRow, Source, Varied
+from schemas.controls import AudioControls
+from schemas.corpus import Augmented, Change, InputRow, Source
 from tests.support.object_store import PAGE
 
 pytest_plugins = ["tests.support.object_store"]
@@ -55,12 +55,12 @@ def fail_midway(store: Store, name: str) -> None:
         write_half()
 
 
-def varied(place: int) -> Varied:
-    controls = Controls(
+def varied(place: int) -> Augmented:
+    controls = AudioControls(
         dynamics_db=(-3.0 * place,), melody=(place % 12,), loudness_lufs=-10, onsets_per_s=0,
         music_share=1, speech_share=0, noise_share=0, silence_share=0,
     )  # fmt: skip
-    return Varied(
+    return Augmented(
         sample_key=f"{KEY}-pu{place + 1}",
         clip_key=KEY,
         change=Change(speed=1 + place / 7),
@@ -126,19 +126,19 @@ def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
 
 def test_the_same_records_give_the_same_bytes_and_come_back_equal(store: Store) -> None:
     records = [varied(place) for place in range(5)]
-    first = store.write_records("t/one.parquet", Varied, records)
-    second = store.write_records("t/two.parquet", Varied, iter(records))
+    first = store.write_records("t/one.parquet", Augmented, records)
+    second = store.write_records("t/two.parquet", Augmented, iter(records))
     assert store.read_bytes("t/one.parquet") == store.read_bytes("t/two.parquet")
     assert first.sha256 == second.sha256
-    assert store.read_records("t/one.parquet", Varied) == records
+    assert store.read_records("t/one.parquet", Augmented) == records
 
 
 def test_a_table_without_rows_keeps_its_columns_and_other_records_give_other_bytes(
     store: Store,
 ) -> None:
-    none = store.write_records("t/none.parquet", Varied, [])
-    assert store.read_records("t/none.parquet", Varied) == []
-    assert none.sha256 != store.write_records("t/one.parquet", Varied, [varied(0)]).sha256
+    none = store.write_records("t/none.parquet", Augmented, [])
+    assert store.read_records("t/none.parquet", Augmented) == []
+    assert none.sha256 != store.write_records("t/one.parquet", Augmented, [varied(0)]).sha256
 
 
 def test_hostile_text_in_records_survives(store: Store) -> None:

@@ -18,7 +18,7 @@ from pipelines.synthesis.compose import compose
 from pipelines.synthesis.harmony import scale_over
 from pipelines.synthesis.plan import Start, plan
 from pipelines.synthesis.render import render
-from pipelines.synthesis.score import Drum, Hit, Instrument, Role, Score, Span, truth
+from pipelines.synthesis.score import ChordSpan, Drum, Hit, Instrument, Role, Score, truth
 from pipelines.synthesis.songs import write_songs
 from pipelines.synthesis.voices import hertz, strings
 from schemas.chord import INTERVALS, NO_CHORD, Chord
@@ -53,7 +53,7 @@ def waltz() -> Score:
         notes=(),
         hits=tuple(Hit(drum=Drum.HAT, beat=beat, gain=1) for beat in (-1, 0, 4)),
         spans=tuple(
-            Span(beat=beat, length_beats=length, chord=chord)
+            ChordSpan(beat=beat, length_beats=length, chord=chord)
             for beat, length, chord in ((0, 2, f), (2, 1, f), (3, 3, c))
         ),
     )

@@ -13,14 +13,14 @@ from pipelines.errors import PipelineError
 from pipelines.storage.lock import hold
 from pipelines.storage.store import Store
 from pipelines.vocabularies.ask_model import question
-from pipelines.vocabularies.gather import Gathered, Origin, gather, write_vocabulary
-from pipelines.vocabularies.rules import Fault, cleaned, fault, name_words, sameness
+from pipelines.vocabularies.gather import Gathered, TextOrigin, gather, write_vocabulary
+from pipelines.vocabularies.rules import TextFault, cleaned, fault, name_words, sameness
 from pipelines.vocabularies.tables import Track
 from schemas.recipe import LlmRecipe
 from schemas.vocabulary import Form, FormCounts, VocabularyEntry
 from tests.support.llm_server import KEY, llm_server
 
-MINE = Origin("mine", "CC0-1.0")
+MINE = TextOrigin("mine", "CC0-1.0")
 
 
 def gathered(
@@ -43,7 +43,7 @@ def table(path: Path, *rows: Mapping[str, object]) -> str:
     return str(path)
 
 
-def found(text: str, form: Form, *names: str, keep_facts: bool = False) -> Fault | None:
+def found(text: str, form: Form, *names: str, keep_facts: bool = False) -> TextFault | None:
     return fault(text, cleaned(text, form), form, name_words(names), keep_facts=keep_facts)
 
 
@@ -55,27 +55,27 @@ def texts(made: Gathered, form: Form) -> list[str]:
     ("text", "names", "expected"),
     [
         ("Warm strings carry the tune.", ("The Tuner", "Stringer"), None),  # whole words only
-        ("Warm strings carry the TUNE.", ("My Tune",), Fault.NAMES),
-        ("A song by Beyoncé's band.", ("BEYONCÉ",), Fault.NAMES),
+        ("Warm strings carry the TUNE.", ("My Tune",), TextFault.NAMES),
+        ("A song by Beyoncé's band.", ("BEYONCÉ",), TextFault.NAMES),
         # short words and stop words name nobody
         ("It is sad and U can hear it.", ("U", "Of It And The"), None),
-        ("Two words.", (), Fault.TOO_SHORT),
-        ("♪ ♫ ♪ ♫ ♪", (), Fault.TOO_SHORT),
+        ("Two words.", (), TextFault.TOO_SHORT),
+        ("♪ ♫ ♪ ♫ ♪", (), TextFault.TOO_SHORT),
         ("word " * 60, (), None),
-        ("word " * 61, (), Fault.TOO_LONG),
-        ("a" * 300 + " b " + "c" * 300, (), Fault.TOO_LONG),
-        ("More of it at https://example.com now.", (), Fault.MARKUP),
-        ("A <b>bold</b> tune plays here.", (), Fault.MARKUP),
-        ("It runs at 120 BPM throughout.", (), Fault.FACTS),
-        ("The song is in A minor.", (), Fault.FACTS),
-        ("A waltz in 3/4 for strings.", (), Fault.FACTS),
-        ("The chords are Am, F and C.", (), Fault.FACTS),
-        ("A cymbal enters at 0:05 and rings.", (), Fault.FACTS),
+        ("word " * 61, (), TextFault.TOO_LONG),
+        ("a" * 300 + " b " + "c" * 300, (), TextFault.TOO_LONG),
+        ("More of it at https://example.com now.", (), TextFault.MARKUP),
+        ("A <b>bold</b> tune plays here.", (), TextFault.MARKUP),
+        ("It runs at 120 BPM throughout.", (), TextFault.FACTS),
+        ("The song is in A minor.", (), TextFault.FACTS),
+        ("A waltz in 3/4 for strings.", (), TextFault.FACTS),
+        ("The chords are Am, F and C.", (), TextFault.FACTS),
+        ("A cymbal enters at 0:05 and rings.", (), TextFault.FACTS),
         ("The strings grow in a crescendo.", (), None),  # dynamics can be heard
     ],
 )
 def test_a_sentence_is_kept_or_dropped_with_its_reason(
-    text: str, names: tuple[str, ...], expected: Fault | None
+    text: str, names: tuple[str, ...], expected: TextFault | None
 ) -> None:
     assert found(text, Form.LONG, *names) is expected
 
@@ -97,7 +97,7 @@ def test_a_sentence_is_kept_or_dropped_with_its_reason(
     ],
 )
 def test_a_tag_that_states_what_is_measured_is_dropped_unless_facts_are_kept(tag: str) -> None:
-    assert found(tag, Form.SHORT) is Fault.FACTS
+    assert found(tag, Form.SHORT) is TextFault.FACTS
     assert found(tag, Form.SHORT, keep_facts=True) is None
 
 
@@ -109,9 +109,9 @@ def test_a_tag_that_names_a_thing_stays(tag: str) -> None:
 
 
 def test_a_tag_has_one_to_six_words() -> None:
-    assert found("...", Form.SHORT) is Fault.TOO_SHORT
+    assert found("...", Form.SHORT) is TextFault.TOO_SHORT
     assert found("one two three four five six", Form.SHORT) is None
-    assert found("one two three four five six seven", Form.SHORT) is Fault.TOO_LONG
+    assert found("one two three four five six seven", Form.SHORT) is TextFault.TOO_LONG
 
 
 def test_signs_of_music_make_a_difference_and_other_punctuation_none() -> None:
@@ -155,7 +155,10 @@ def test_columns_of_other_names_and_a_row_that_cannot_be_read(tmp_path: Path) ->
         'words,tags,start_s,split\n"A harp, alone here.","[""harp"", ""calm""]",x,odd\na,b,c,d,e\n'
     )
     made = gathered(
-        tmp_path, (str(path),), columns={"caption": "words", "aspect_list": "tags"}, origin=Origin()
+        tmp_path,
+        (str(path),),
+        columns={"caption": "words", "aspect_list": "tags"},
+        origin=TextOrigin(),
     )
     assert [(entry.text, entry.source, entry.licence) for entry in made.entries] == [
         ("A harp, alone here.", "a", ""), ("calm", "a", ""), ("harp", "a", "")

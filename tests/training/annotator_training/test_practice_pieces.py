@@ -14,9 +14,9 @@ from schemas.chord import INTERVALS, Chord, ChordQuality
 from schemas.pitch import Key
 from training.annotator_training.bass_and_melody import bass_part
 from training.annotator_training.chords_part import pad
-from training.annotator_training.etude import Etude, Span, etude
-from training.annotator_training.excerpt import Excerpt, draw_excerpt, ended, truth
-from training.annotator_training.notes import BASS, CHORDS, DRUMS, PAD, Note, Playing
+from training.annotator_training.etude import Etude, EtudeChord, etude
+from training.annotator_training.excerpt import PieceExcerpt, draw_excerpt, ended, truth
+from training.annotator_training.notes import BASS, CHORDS, DRUMS, PAD, MidiNote, Playing
 from training.annotator_training.orchestra import play
 
 LENGTH_S = 31.0
@@ -26,7 +26,7 @@ class Played(NamedTuple):
     piece: Etude
     playing: Playing
 
-    def part(self, channel: int) -> list[Note]:
+    def part(self, channel: int) -> list[MidiNote]:
         return [note for note in self.playing.notes if note.channel == channel]
 
 
@@ -43,15 +43,15 @@ def all_played() -> tuple[Played, ...]:
 
 def written(*harte: str, swing: float = 0.5) -> Etude:
     """A bar of four-four in C major for each chord, at 120 BPM: two seconds a bar."""
-    spans = tuple(Span(4.0 * bar, 4.0, Chord.parse(name)) for bar, name in enumerate(harte))
+    spans = tuple(EtudeChord(4.0 * bar, 4.0, Chord.parse(name)) for bar, name in enumerate(harte))
     return Etude(Key.parse("C major"), 4, 120.0, swing, np.arange(4 * len(harte) + 1) * 0.5, spans)
 
 
-def names(notes: Sequence[Note]) -> set[int]:
+def names(notes: Sequence[MidiNote]) -> set[int]:
     return {note.pitch % 12 for note in notes}
 
 
-def allowed(span: Span) -> set[int]:
+def allowed(span: EtudeChord) -> set[int]:
     """Pitch classes of a chord and its colour, without the bass of an inversion."""
     steps = [*INTERVALS[span.chord.quality], *([] if span.colour is None else [span.colour])]
     return {(span.chord.root + step) % 12 for step in steps}
@@ -138,7 +138,7 @@ def test_a_piece_without_chords_is_drums_alone_and_has_no_key() -> None:
         assert piece.key is None
         assert not playing.programs
         assert {note.channel for note in playing.notes} == {DRUMS}
-        known = truth(piece, Excerpt(0.0, 15.0, piece.beats))
+        known = truth(piece, PieceExcerpt(0.0, 15.0, piece.beats))
         assert known.key is None
         assert not known.chords
         assert known.beats[0] == (0.0, 1)
@@ -172,8 +172,8 @@ def test_swing_delays_second_eighths_and_nothing_else() -> None:
 def test_labels_move_with_the_start() -> None:
     piece = written("C", "G:7/3", "A:min")
     late, early = (
-        truth(piece, Excerpt(0.75, 3.0, piece.beats)),
-        truth(piece, Excerpt(-1.0, 4.0, piece.beats)),
+        truth(piece, PieceExcerpt(0.75, 3.0, piece.beats)),
+        truth(piece, PieceExcerpt(-1.0, 4.0, piece.beats)),
     )
     assert late.beats == ((0.25, 3), (0.75, 4), (1.25, 1), (1.75, 2), (2.25, 3), (2.75, 4))
     assert [(chord.start_s, chord.end_s, chord.label) for chord in late.chords] == [
@@ -212,7 +212,7 @@ def test_a_note_is_struck_when_its_beat_falls_after_the_start() -> None:
     pytest.importorskip("fluidsynth", exc_type=ImportError)  # or its system library
     from training.annotator_training.sounds import midi
 
-    note = Note(PAD, 2.0, 1.0, 60, 64, loose=False)  # from 1.0 to 1.5 s of the piece
+    note = MidiNote(PAD, 2.0, 1.0, 60, 64, loose=False)  # from 1.0 to 1.5 s of the piece
     messages = list(
         midi(written("C"), Playing((note,), {PAD: 48}), np.random.default_rng(0), 0.25, 0.0)
     )

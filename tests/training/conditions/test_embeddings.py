@@ -8,8 +8,8 @@ import torch
 from training.conditions.embeddings import (
     FundamentalMusicEmbedding,
     MusicPositionalEncoding,
+    rotated,
     sinusoids,
-    turned,
 )
 from training.errors import TrainingError
 
@@ -71,7 +71,7 @@ def test_turned_vectors_are_compared_by_how_far_apart_they_are_in_time() -> None
 
     def products(apart_s: float) -> torch.Tensor:
         return (
-            turned(query.expand(3, -1), times_s) * turned(key.expand(3, -1), times_s + apart_s)
+            rotated(query.expand(3, -1), times_s) * rotated(key.expand(3, -1), times_s + apart_s)
         ).sum(1)
 
     for apart_s in (0.0, 0.06, 0.5, -2.0):

@@ -11,9 +11,9 @@ from flows.cli import app
 from schemas.caption import Caption, CaptionKind
 from tests.training.control_predictors.words import corpus, sample
 from tests.training.prompt_controls.corpora import sample as labelled
-from training.control_predictors.choosing import Candidate, Choice
+from training.control_predictors.choosing import CandidateWeights, WeightChoice
 from training.control_predictors.hints import as_if_stated, beat_features, known_of
-from training.control_predictors.nets import Part, PredictorNets
+from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.recipe import PredictorNet
 from training.control_predictors.targets import (
     CHORDS,
@@ -27,7 +27,7 @@ from training.control_predictors.targets import (
 from training.control_predictors.visits import NOT_LEARNED, batched, look_at
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import open_text_encoder
-from training.prompt_controls.wishes import read_wishes
+from training.prompt_controls.wishes import read_requested
 
 
 def step(chord: str, beats: int | None, number: int) -> Step:
@@ -89,25 +89,25 @@ def test_only_what_a_caption_leaves_open_is_learned() -> None:
 
 def test_stated_chords_hint_at_the_bar_and_so_at_tempo_and_meter() -> None:
     by_time = known_of(
-        read_wishes(
+        read_requested(
             "Am at 0 seconds, Dm at 1.3 seconds, "
             "E7 at 3.3 seconds and Am at 5.3 seconds, at 90 BPM."
         ),
         8,
     )
-    listed = known_of(read_wishes("The chords are Am, Dm, E7, Am.", bpm=90), 8)
+    listed = known_of(read_requested("The chords are Am, Dm, E7, Am.", bpm=90), 8)
     assert by_time.chord_s == pytest.approx(2.0)
     assert by_time.bpm == 90
     assert listed.chords_per_s == 0.5
     # a flag's go round and round
-    assert known_of(read_wishes("", chords="Am Dm E7 Am"), 8).chords_per_s is None
-    nothing = known_of(read_wishes("A lute."), 8)
+    assert known_of(read_requested("", chords="Am Dm E7 Am"), 8).chords_per_s is None
+    nothing = known_of(read_requested("A lute."), 8)
     assert not beat_features(nothing, None).any()
     assert (beat_features(by_time, None) != beat_features(nothing, None)).any()
 
 
 def test_a_look_may_be_hinted_at_what_another_caption_would_state() -> None:
-    nothing = known_of(read_wishes("A lute."), 12)
+    nothing = known_of(read_requested("A lute."), 12)
     found = [
         as_if_stated(nothing, sample(0).labels, 1.0, np.random.default_rng(seed))
         for seed in range(8)
@@ -127,7 +127,9 @@ def test_nets_begin_with_what_is_usual_whatever_the_text() -> None:
     nets = PredictorNets(PredictorNet(), 384).eval()
     nets.meter.begin_with([0.5, 0.25, *[0.25 / 12] * 12])
     hints = torch.from_numpy(
-        np.stack([beat_features(known_of(read_wishes("x", bpm=bpm), 8), None) for bpm in (60, 120)])
+        np.stack(
+            [beat_features(known_of(read_requested("x", bpm=bpm), 8), None) for bpm in (60, 120)]
+        )
     )
     shares = nets.meter(open_text_encoder().encode(["A lute.", ""]), hints).softmax(1)
     assert shares[:, :2].tolist() == [[pytest.approx(0.5), pytest.approx(0.25)]] * 2
@@ -152,12 +154,12 @@ def test_later_chords_and_the_rest_of_a_batch_change_nothing() -> None:
     torch.testing.assert_close(said(0)[0], said(1, 0)[1, : said(0).shape[1]], atol=1e-4, rtol=1e-4)
 
 
-def candidate(trust: float, losses: list[float], step: int) -> Candidate:
-    return Candidate({}, trust, {str(song): loss for song, loss in enumerate(losses)}, step)
+def candidate(trust: float, losses: list[float], step: int) -> CandidateWeights:
+    return CandidateWeights({}, trust, {str(song): loss for song, loss in enumerate(losses)}, step)
 
 
 def test_text_is_trusted_only_where_songs_prove_it() -> None:
-    choice = Choice()
+    choice = WeightChoice()
     for one in (
         candidate(0.0, [1.0, 1.0, 1.0, 1.0], 0),
         candidate(0.5, [1.0, 1.0, 1.0, 1.0], 0),
@@ -166,10 +168,16 @@ def test_text_is_trusted_only_where_songs_prove_it() -> None:
         candidate(0.5, [0.5, 0.3, 1.4, 0.9], 20),
         candidate(1.0, [0.2, 0.1, 2.0, 0.9], 20),
     ):
-        choice.offer(Part.METER, one)
-    assert (choice.kept(Part.METER).trust, choice.kept(Part.METER).step) == (0.0, 20)
-    choice.offer(Part.METER, candidate(1.0, [0.4, 0.3, 0.5, 0.4], 40))
-    assert (choice.kept(Part.METER).trust, choice.kept(Part.METER).step) == (1.0, 40)
+        choice.offer(PredictedPart.METER, one)
+    assert (choice.kept(PredictedPart.METER).trust, choice.kept(PredictedPart.METER).step) == (
+        0.0,
+        20,
+    )
+    choice.offer(PredictedPart.METER, candidate(1.0, [0.4, 0.3, 0.5, 0.4], 40))
+    assert (choice.kept(PredictedPart.METER).trust, choice.kept(PredictedPart.METER).step) == (
+        1.0,
+        40,
+    )
 
 
 def test_the_command_trains_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from tests.training.prompt_controls.corpora import WALTZES
 from training.control_predictors.learning import learn
 from training.control_predictors.predictors import Predictors
 from training.errors import BadData, TrainingError
-from training.prompt_controls.ask import asked
-from training.prompt_controls.controls import Asked
-from training.prompt_controls.wishes import Source
+from training.prompt_controls.ask import resolve_controls
+from training.prompt_controls.controls import ResolvedControls
+from training.prompt_controls.wishes import Provenance
 from training.run import checkpoints
 from training.run.checkpoint_files import RECIPE, STATE
 from training.run.checkpoints import find_checkpoint
@@ -38,7 +38,7 @@ def _quiet(_: str) -> None:
     pass
 
 
-def relative_to_tonic(made: Asked) -> list[tuple[int, str]]:
+def relative_to_tonic(made: ResolvedControls) -> list[tuple[int, str]]:
     tonic = made.labels.key.tonic
     return [
         ((one.chord.root - (tonic or 0)) % 12, str(one.chord.quality))
@@ -52,7 +52,7 @@ def test_what_words_hint_at_is_learned(predictors: Predictors) -> None:
         (SWAYING, [(0, "min"), (5, "min"), (7, "7")]),
         (MARCHING, [(0, "maj"), (5, "maj"), (7, "maj"), (5, "maj")]),
     ):
-        made = asked(words, duration_s=12, statistics=WALTZES, predictors=predictors)
+        made = resolve_controls(words, duration_s=12, statistics=WALTZES, predictors=predictors)
         assert made.labels.meter.beats_per_bar == meter
         assert made.labels.tempo.bpm == pytest.approx(bpm, rel=0.03)
         assert made.labels.key.mode == Key.parse(key).mode
@@ -60,17 +60,18 @@ def test_what_words_hint_at_is_learned(predictors: Predictors) -> None:
         assert {
             came.source
             for came in (made.came.tempo, made.came.meter, made.came.key, made.came.chords)
-        } == {Source.PREDICTED}
+        } == {Provenance.PREDICTED}
 
 
 def test_chords_change_where_bars_begin_as_they_were_heard_to(predictors: Predictors) -> None:
-    made = asked(LUTE, bpm=90, duration_s=10, predictors=predictors)
+    made = resolve_controls(LUTE, bpm=90, duration_s=10, predictors=predictors)
     assert [one.start_s for one in made.labels.chords.segments] == [0, 2, 4, 6, 8]
 
 
 def test_a_caption_means_the_same_in_any_key(predictors: Predictors) -> None:
     in_a, in_d = (
-        asked(LUTE, key=key, duration_s=12, predictors=predictors) for key in ("A minor", "D minor")
+        resolve_controls(LUTE, key=key, duration_s=12, predictors=predictors)
+        for key in ("A minor", "D minor")
     )
     assert [one.chord and one.chord.transposed(5) for one in in_a.labels.chords.segments] == [
         one.chord for one in in_d.labels.chords.segments
@@ -79,9 +80,9 @@ def test_a_caption_means_the_same_in_any_key(predictors: Predictors) -> None:
 
 def test_what_is_stated_stands(predictors: Predictors) -> None:
     said = f"{LUTE} It is in 4/4 at 140 BPM in G major. The chords are G, C, D."
-    made = asked(said, duration_s=8, statistics=WALTZES, predictors=predictors)
-    assert made == asked(said, duration_s=8, statistics=WALTZES)
-    flagged = asked(
+    made = resolve_controls(said, duration_s=8, statistics=WALTZES, predictors=predictors)
+    assert made == resolve_controls(said, duration_s=8, statistics=WALTZES)
+    flagged = resolve_controls(
         BRASS,
         bpm=70,
         meter="3/4",
@@ -91,13 +92,13 @@ def test_what_is_stated_stands(predictors: Predictors) -> None:
         statistics=WALTZES,
         predictors=predictors,
     )
-    assert flagged == asked(
+    assert flagged == resolve_controls(
         BRASS, bpm=70, meter="3/4", key="F minor", chords="Fm Bbm", duration_s=8, statistics=WALTZES
     )
 
 
 def test_tempo_words_and_modes_bound_what_is_predicted(predictors: Predictors) -> None:
-    made = asked(
+    made = resolve_controls(
         f"{BRASS} A slow ballad in a minor key.",
         duration_s=8,
         statistics=WALTZES,
@@ -106,12 +107,14 @@ def test_tempo_words_and_modes_bound_what_is_predicted(predictors: Predictors) -
     assert (made.labels.tempo.bpm or 0) < 100
     assert made.labels.key.mode is Mode.MINOR
     assert made.told()[0].endswith("(caption: slow)")
-    assert made.came.chords.source is Source.PREDICTED
+    assert made.came.chords.source is Provenance.PREDICTED
 
 
 def test_the_same_question_has_the_same_answer_and_variety_is_drawn(predictors: Predictors) -> None:
-    def ask(seed: int, *, varied: bool) -> Asked:
-        return asked("Something.", duration_s=12, seed=seed, varied=varied, predictors=predictors)
+    def ask(seed: int, *, varied: bool) -> ResolvedControls:
+        return resolve_controls(
+            "Something.", duration_s=12, seed=seed, varied=varied, predictors=predictors
+        )
 
     assert ask(3, varied=True) == ask(3, varied=True)
     assert ask(3, varied=False).labels.beats == ask(4, varied=False).labels.beats
@@ -144,7 +147,9 @@ def test_learning_lowers_every_loss_on_validation(trained: str) -> None:
 
 def test_predictors_that_learn_nothing_answer_what_is_usual(tmp_path: Path) -> None:
     learn(recipe(corpus(tmp_path / "shards"), steps=1), str(tmp_path / "out"), _quiet)
-    made = asked("Something.", duration_s=8, predictors=Predictors.of(str(tmp_path / "out")))
+    made = resolve_controls(
+        "Something.", duration_s=8, predictors=Predictors.of(str(tmp_path / "out"))
+    )
     assert made.labels.meter.beats_per_bar in (3, 4)
     assert 90 <= (made.labels.tempo.bpm or 0) <= 130
 

@@ -13,21 +13,23 @@ from schemas.identity import Split
 from schemas.sample import Sample
 from tests.training.data.shards import FRAMES, latent, told, write_shard
 from training.data import examples, loading
-from training.data.examples import Reading, Unusable
+from training.data.examples import ReadingRules, Unusable
 from training.data.index import Range, find_places
-from training.data.loading import Batch, Samples, Share, batches
-from training.data.order import Order
+from training.data.loading import BatchShare, Samples, TrainingBatch, batches
+from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 
-READING = Reading(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
+READING = ReadingRules(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
 
 
-def samples(folder: Path, reading: Reading = READING, **options: bool) -> Samples:
+def samples(folder: Path, reading: ReadingRules = READING, **options: bool) -> Samples:
     corpus = find_places(str(folder), Split.TRAIN)
-    return Samples([corpus], Order([len(corpus)], seed=reading.seed), reading, **options)
+    return Samples([corpus], SampleOrder([len(corpus)], seed=reading.seed), reading, **options)
 
 
-def taken(source: Samples, share: Share, steps: range, workers: int = 0) -> list[Batch]:
+def taken(
+    source: Samples, share: BatchShare, steps: range, workers: int = 0
+) -> list[TrainingBatch]:
     with batches(
         source, share, first_step=steps.start, last_step=steps.stop, workers=workers
     ) as found:
@@ -41,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def assert_same(one: Batch, other: Batch) -> None:
+def assert_same(one: TrainingBatch, other: TrainingBatch) -> None:
     assert (one.keys, one.prompts, one.unusable) == (other.keys, other.prompts, other.unusable)
     for name in ("sounds", "noise_BCTF", "steps_B", "frames_B", "seconds_B2"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
@@ -53,7 +55,7 @@ def assert_same(one: Batch, other: Batch) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int) -> None:
-    share = Share(batch=4, micro_batch=2)
+    share = BatchShare(batch=4, micro_batch=2)
     for one, other in zip(
         taken(samples(folder), share, range(4)),
         taken(samples(folder), share, range(4), workers),
@@ -63,7 +65,7 @@ def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int
 
 
 def test_going_on_at_a_step_gives_what_would_have_come(folder: Path) -> None:
-    share = Share(batch=4, micro_batch=2)
+    share = BatchShare(batch=4, micro_batch=2)
     straight = taken(samples(folder), share, range(6))
     resumed = [
         *taken(samples(folder), share, range(3)),
@@ -76,7 +78,7 @@ def test_going_on_at_a_step_gives_what_would_have_come(folder: Path) -> None:
 def test_an_epoch_misses_and_repeats_no_sample_though_batches_cross_its_end(folder: Path) -> None:
     keys = [
         key
-        for batch in taken(samples(folder), Share(batch=4, micro_batch=4), range(5))
+        for batch in taken(samples(folder), BatchShare(batch=4, micro_batch=4), range(5))
         for key in batch.keys
     ]
     assert (
@@ -85,8 +87,8 @@ def test_an_epoch_misses_and_repeats_no_sample_though_batches_cross_its_end(fold
 
 
 def test_processes_share_out_what_one_would_take(folder: Path) -> None:
-    alone = taken(samples(folder), Share(batch=8, micro_batch=8), range(2))
-    shares = [Share(batch=8, micro_batch=2, rank=rank, ranks=2) for rank in (0, 1)]
+    alone = taken(samples(folder), BatchShare(batch=8, micro_batch=8), range(2))
+    shares = [BatchShare(batch=8, micro_batch=2, rank=rank, ranks=2) for rank in (0, 1)]
     assert shares[0].parts == 2
     parts = [taken(samples(folder), share, range(2)) for share in shares]
     for step in range(2):
@@ -97,7 +99,9 @@ def test_processes_share_out_what_one_would_take(folder: Path) -> None:
 
 def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
     [batch] = taken(
-        samples(folder, READING._replace(latents=False)), Share(batch=2, micro_batch=2), range(1)
+        samples(folder, READING._replace(latents=False)),
+        BatchShare(batch=2, micro_batch=2),
+        range(1),
     )
     assert batch.sounds.shape == (2, FRAMES * 2000)  # 2 s at 16 kHz, from 8 kHz
     assert batch.frames_B.tolist() == [16, 16]
@@ -106,12 +110,14 @@ def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
 
 def test_a_longer_sample_is_cut_with_its_labels_and_a_shorter_one_padded(folder: Path) -> None:
     short = READING._replace(frames=8)  # one second
-    [batch] = taken(samples(folder, short, told_all=True), Share(batch=1, micro_batch=1), range(1))
+    [batch] = taken(
+        samples(folder, short, told_all=True), BatchShare(batch=1, micro_batch=1), range(1)
+    )
     assert batch.sounds.shape == (1, 64, 8, 8)
     assert batch.beats.times_s_BL[0, :2].tolist() == [0.5, 0.0]  # beats at 0.5, 1.0 and 1.5 s
     assert batch.chords.mask_BL.sum().item() == 2  # N, A minor
     long = READING._replace(frames=20)
-    [batch] = taken(samples(folder, long), Share(batch=1, micro_batch=1), range(1))
+    [batch] = taken(samples(folder, long), BatchShare(batch=1, micro_batch=1), range(1))
     assert batch.frames_B.tolist() == [16]
     assert batch.sounds.shape == (1, 64, 20, 8)
     assert not batch.sounds[:, :, 16:].any()
@@ -138,7 +144,7 @@ def broken_shard(path: Path) -> None:
 
 def test_samples_that_cannot_be_used_are_silent_rows_with_a_reason(tmp_path: Path) -> None:
     broken_shard(tmp_path / "train-00000.tar")
-    [batch] = taken(samples(tmp_path), Share(batch=4, micro_batch=4), range(1))
+    [batch] = taken(samples(tmp_path), BatchShare(batch=4, micro_batch=4), range(1))
     assert batch.frames_B.tolist() == [0, 0, 0, 0]
     assert batch.noise_BCTF.shape == (4, 64, FRAMES, 8)
     reasons = " ".join(one.reason for one in batch.unusable)
@@ -153,12 +159,12 @@ def test_samples_that_cannot_be_used_are_silent_rows_with_a_reason(tmp_path: Pat
 
 
 def test_one_unusable_sample_changes_nothing_for_the_others(folder: Path) -> None:
-    whole = taken(samples(folder), Share(batch=10, micro_batch=10), range(1))[0]
+    whole = taken(samples(folder), BatchShare(batch=10, micro_batch=10), range(1))[0]
     content = bytearray((folder / "train-00000.tar").read_bytes())
     place = content.index(b'{"schema_version"')
     content[place : place + 4] = b"????"
     (folder / "train-00000.tar").write_bytes(bytes(content))
-    hurt = taken(samples(folder), Share(batch=10, micro_batch=10), range(1))[0]
+    hurt = taken(samples(folder), BatchShare(batch=10, micro_batch=10), range(1))[0]
     [bad] = hurt.unusable
     assert isinstance(bad, Unusable)
     others = [
@@ -202,7 +208,7 @@ def test_a_fault_of_the_machine_ends_the_reading_in_one_line_and_counts_against_
         MachineFault,
         match=f"^reading samples: .*{words}.*; make room or repair it, then run again$",
     ):
-        taken(source, Share(batch=2, micro_batch=2), range(1), workers)
+        taken(source, BatchShare(batch=2, micro_batch=2), range(1), workers)
 
 
 def test_whatever_a_sample_s_bytes_bring_a_library_to_raise_costs_that_sample(
@@ -212,7 +218,7 @@ def test_whatever_a_sample_s_bytes_bring_a_library_to_raise_costs_that_sample(
         raise RecursionError("deeper\nand deeper")
 
     monkeypatch.setattr(examples, "parsed", surprised)
-    [batch] = taken(samples(folder), Share(batch=2, micro_batch=2), range(1))
+    [batch] = taken(samples(folder), BatchShare(batch=2, micro_batch=2), range(1))
     assert [one.reason for one in batch.unusable] == [
         "cannot be read: RecursionError: deeper and deeper"
     ] * 2

@@ -2,12 +2,12 @@ from collections import Counter
 
 import pytest
 
-from training.data.order import Order
+from training.data.order import SampleOrder
 from training.errors import TrainingError
 
 
 def test_every_sample_comes_once_in_each_epoch() -> None:
-    order = Order([5, 3], seed=3)
+    order = SampleOrder([5, 3], seed=3)
     for epoch in range(4):
         places = [order.at(position) for position in range(8 * epoch, 8 * (epoch + 1))]
         assert sorted((place.corpus, place.number) for place in places) == [
@@ -18,7 +18,7 @@ def test_every_sample_comes_once_in_each_epoch() -> None:
 
 def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
     def numbers(seed: int, epoch: int) -> list[int]:
-        order = Order([50], seed=seed)
+        order = SampleOrder([50], seed=seed)
         return [order.at(position).number for position in range(50 * epoch, 50 * (epoch + 1))]
 
     assert numbers(0, 0) == numbers(0, 0)
@@ -27,7 +27,7 @@ def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
 
 
 def test_weighted_corpora_have_their_share_of_every_thousand_and_miss_no_sample() -> None:
-    order = Order([700, 20], weights=[3, 1], seed=1)
+    order = SampleOrder([700, 20], weights=[3, 1], seed=1)
     places = [order.at(position) for position in range(4000)]
     for start in range(0, 4000, 1000):
         assert Counter(place.corpus for place in places[start : start + 1000]) == {0: 750, 1: 250}
@@ -41,10 +41,10 @@ def test_weighted_corpora_have_their_share_of_every_thousand_and_miss_no_sample(
 
 
 def test_any_position_can_be_asked_for_by_itself() -> None:
-    order = Order([70, 20], weights=[1, 2], seed=1)
+    order = SampleOrder([70, 20], weights=[1, 2], seed=1)
     walked = [order.at(position) for position in range(3000)]
     assert [
-        Order([70, 20], weights=[1, 2], seed=1).at(position) for position in (2999, 17, 1000)
+        SampleOrder([70, 20], weights=[1, 2], seed=1).at(position) for position in (2999, 17, 1000)
     ] == [
         walked[2999],
         walked[17],
@@ -55,9 +55,9 @@ def test_any_position_can_be_asked_for_by_itself() -> None:
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
 def test_weights_that_do_not_fit_are_refused(weights: tuple[float, ...]) -> None:
     with pytest.raises(TrainingError, match="each corpus needs one above 0"):
-        Order([5, 3], weights=weights)
+        SampleOrder([5, 3], weights=weights)
 
 
 def test_an_empty_corpus_is_refused() -> None:
     with pytest.raises(TrainingError, match="each needs at least one"):
-        Order([5, 0])
+        SampleOrder([5, 0])

@@ -24,7 +24,7 @@ from training.conditions import Condition
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.errors import TrainingError
 from training.evaluation.condition_ablation import ablate_conditions, ablation_of
-from training.generation.generate import Player
+from training.generation.generate import Generator
 from training.run.loop import train
 
 HOW = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0-1.0"}
@@ -71,17 +71,17 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(songs: Path, run: Path, *, blind: bool = False) -> Player:
+def trained(songs: Path, run: Path, *, blind: bool = False) -> Generator:
     """A player of six steps' learning."""
     chosen = recipe(songs)
     if blind:
         chosen = chosen.replaced(model=chosen.model.blind())
     train(chosen, str(run), silent)
-    return Player.of(str(run))
+    return Generator.of(str(run))
 
 
 @pytest.fixture(scope="module")
-def player(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Player:
+def player(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator:
     return trained(songs, tmp_path_factory.mktemp("run"))
 
 
@@ -90,7 +90,7 @@ class Listener(torch.nn.Module):
     that is not that song's own.
     """
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: Generator) -> None:
         super().__init__()
         waves = [
             soundfile.read(io.BytesIO(tone(number)), dtype="float32")[0] for number in range(4)
@@ -120,7 +120,7 @@ class Listener(torch.nn.Module):
 
 
 def test_a_model_that_listens_loses_by_each_condition_of_another_song(
-    songs: Path, player: Player
+    songs: Path, player: Generator
 ) -> None:
     listening = player._replace(model=cast(LatentDiffusion, Listener(player)))
     found = {
@@ -135,7 +135,7 @@ def test_a_model_that_listens_loses_by_each_condition_of_another_song(
 
 
 def test_a_net_s_loss_depends_on_all_that_it_is_told_and_a_blind_twin_s_on_the_text_alone(
-    songs: Path, player: Player, tmp_path: Path
+    songs: Path, player: Generator, tmp_path: Path
 ) -> None:
     twin = trained(songs, tmp_path / "blind", blind=True)
     sees, blind = (
@@ -162,7 +162,7 @@ def test_the_interval_is_students_over_songs() -> None:
     assert not found.is_used
 
 
-def test_three_songs_are_the_least(player: Player, tmp_path: Path) -> None:
+def test_three_songs_are_the_least(player: Generator, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="an interval needs 3 at least"):
         ablate_conditions(player, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
 
@@ -184,7 +184,7 @@ def with_broken(path: Path, *, whole: int) -> Path:
 
 
 def test_a_sample_that_cannot_be_used_is_left_out_and_counted(
-    player: Player, tmp_path: Path
+    player: Generator, tmp_path: Path
 ) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()

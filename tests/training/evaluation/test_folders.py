@@ -13,9 +13,9 @@ from schemas.pitch import Key
 from tests.pipelines.shards.shard_samples import our_sample
 from training.errors import TrainingError
 from training.evaluation.folders import read_folder
-from training.evaluation.made import Made
-from training.evaluation.rows import told
-from training.metrics.controls import Controls
+from training.evaluation.made import MadeClip
+from training.evaluation.rows import parse_row
+from training.metrics.controls import PromptControls
 
 
 def sounds(folder: Path, *names: str) -> None:
@@ -36,9 +36,9 @@ def test_a_caption_beside_a_file_says_what_is_asked_and_nothing_else_is(tmp_path
     (tmp_path / "b.json").write_text(json.dumps({"prompt": "Rock at 120 BPM", "key": "E"}))
     found = read_folder(tmp_path)
     assert [(one.name, one.asked) for one in found.made] == [
-        ("a.mp3", Controls(tempo_words=("slow",), key=Key.parse("A minor"), meter=3)),
-        ("b.wav", Controls(bpm=120, key=Key.parse("E major"))),
-        ("deep/c.flac", Controls()),
+        ("a.mp3", PromptControls(tempo_words=("slow",), key=Key.parse("A minor"), meter=3)),
+        ("b.wav", PromptControls(bpm=120, key=Key.parse("E major"))),
+        ("deep/c.flac", PromptControls()),
     ]
     assert (found.system, found.skipped) == (tmp_path.name, ())
 
@@ -56,7 +56,7 @@ def test_a_row_of_musicbench_is_read_as_it_is(tmp_path: Path) -> None:
     }
     lines(tmp_path, row)
     [made] = read_folder(tmp_path).made
-    assert made.asked == Controls(
+    assert made.asked == PromptControls(
         bpm=118, key=Key.parse("E major"), meter=4, chords=("A:maj7", "C#:min")
     )
     assert made.timing.chords == (("A:maj7", 0.46), ("Db:min", 1.11))
@@ -72,7 +72,7 @@ def test_a_table_s_columns_win_over_the_caption(tmp_path: Path) -> None:
                 ["x.wav", "A waltz at 90 BPM", "100", "nan", "", "F#m"],
             ]
         )
-    assert read_folder(tmp_path / "list.csv").made[0].asked == Controls(
+    assert read_folder(tmp_path / "list.csv").made[0].asked == PromptControls(
         bpm=100, meter=3, key=Key.parse("F# minor")
     )
 
@@ -85,7 +85,7 @@ def test_what_fills_gaps_in_a_piece_of_ours_is_not_asked(tmp_path: Path) -> None
         json.dumps({"prompt": "A flute.", "labels": stated.model_dump(mode="json"), "seed": 0})
     )
     [made] = read_folder(tmp_path).made
-    assert made.asked == Controls(bpm=120)
+    assert made.asked == PromptControls(bpm=120)
     assert made.timing.beats_s == (0.5, 1.0, 1.5)
     assert made.timing.chords[0] == ("A:min", 0.5)
 
@@ -122,7 +122,7 @@ def test_a_file_elsewhere_has_the_end_of_its_path_for_a_name(tmp_path: Path) -> 
     sounds(tmp_path, "far/away/x.wav")
     (tmp_path / "here").mkdir()
     lines(tmp_path / "here", {"file": "../far/away/x.wav"})
-    made: Made = read_folder(tmp_path / "here", outside=True).made[0]
+    made: MadeClip = read_folder(tmp_path / "here", outside=True).made[0]
     assert made.name == "away/x.wav"
 
 
@@ -182,7 +182,7 @@ def test_whole_numbers_that_python_does_not_write_are_refused() -> None:
     # JSON cannot hold them, other tables can
     for row in ({"meter": 10**5000}, {"bpm": 10**5000}, {"chords": [10**5000]}):
         with pytest.raises(TrainingError, match="holds a number of thousands of digits"):
-            told(row)
+            parse_row(row)
 
 
 def test_of_two_clips_that_name_each_other_one_is_a_swap(tmp_path: Path) -> None:

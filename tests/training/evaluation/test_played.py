@@ -14,10 +14,10 @@ import pytest
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
-from training.evaluation.made import Listing
+from training.evaluation.made import ScoredListing
 from training.evaluation.played import played
-from training.evaluation.wanted import Wanted, wanted_of, with_swaps
-from training.generation.generate import Player, Score, Wave
+from training.evaluation.wanted import TargetPrompt, target_prompts, with_swaps
+from training.generation.generate import GenerationRequest, Generator, Wave
 from training.metrics.controls import stated_controls
 from training.prompt_controls.corpus import NEUTRAL
 
@@ -33,20 +33,20 @@ class Band:
         self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2, seconds=8.0))
         self.survey = SimpleNamespace(statistics=NEUTRAL)
         self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
-        self.scores: list[Score] = []
+        self.scores: list[GenerationRequest] = []
 
-    def play(self, scores: Sequence[Score], *, seed: int) -> list[Wave]:
+    def play(self, scores: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
         self.scores += scores
         return [np.zeros(800, np.float32) for _ in scores]
 
 
-def listing(band: Band, wanted: list[Wanted], folder: Path) -> Listing:
+def listing(band: Band, wanted: list[TargetPrompt], folder: Path) -> ScoredListing:
     folder.mkdir()
-    return played(cast(Player, band), wanted, folder, seed=0, watch=lambda _: None)
+    return played(cast(Generator, band), wanted, folder, seed=0, watch=lambda _: None)
 
 
-def prompt(name: str, caption: str) -> Wanted:
-    return Wanted(name, caption, stated_controls(caption), 8.0)
+def prompt(name: str, caption: str) -> TargetPrompt:
+    return TargetPrompt(name, caption, stated_controls(caption), 8.0)
 
 
 def test_a_swapped_prompt_is_told_what_its_original_is_but_for_the_control(tmp_path: Path) -> None:
@@ -100,5 +100,7 @@ def test_each_song_is_asked_for_once_before_any_is_twice(tmp_path: Path) -> None
         tmp_path / "test-00000.tar",
         ours(clip(1, 0), clip(1, 2000), clip(2, 0), clip(2, 2000), clip(3, 0)),
     )
-    names = [one.name.rpartition("-orig")[0].lstrip("0") for one in wanted_of(str(tmp_path), 4)]
+    names = [
+        one.name.rpartition("-orig")[0].lstrip("0") for one in target_prompts(str(tmp_path), 4)
+    ]
     assert names == ["1-0-2000", "2-0-2000", "3-0-2000", "1-2000-2000"]

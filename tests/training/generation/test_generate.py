@@ -11,8 +11,8 @@ from schemas.labels import Labels
 from tests.training.data.shards import told
 from tests.training.runs import corpus, edited, recipe
 from training.errors import TrainingError
-from training.generation.generate import Player, Score
-from training.generation.write import Piece, write_piece
+from training.generation.generate import GenerationRequest, Generator
+from training.generation.write import PlayedPiece, write_piece
 from training.run.loop import train
 
 
@@ -33,41 +33,45 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def player(run: Path) -> Player:
-    return Player.of(str(run))
+def player(run: Path) -> Generator:
+    return Generator.of(str(run))
 
 
 def labels(number: int = 0) -> Labels:
     return told(number).labels
 
 
-def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Player) -> None:
+def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Generator) -> None:
     one, two = player.play(
-        [Score("0", "A flute.", labels()), Score("1", "A flute.", labels())], seed=3
+        [
+            GenerationRequest("0", "A flute.", labels()),
+            GenerationRequest("1", "A flute.", labels()),
+        ],
+        seed=3,
     )
-    [alone] = player.play([Score("1", "A flute.", labels())], seed=3)
-    [other] = player.play([Score("1", "A flute.", labels())], seed=4)
+    [alone] = player.play([GenerationRequest("1", "A flute.", labels())], seed=3)
+    [other] = player.play([GenerationRequest("1", "A flute.", labels())], seed=4)
     assert len(one) == 32_000
     assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
     assert np.abs(one - two).max() > 5e-2
     assert np.abs(other - alone).max() > 5e-2
 
 
-def test_a_checkpoint_plays_as_its_run_does(run: Path, player: Player) -> None:
-    score = [Score("0", "A flute.", labels())]
+def test_a_checkpoint_plays_as_its_run_does(run: Path, player: Generator) -> None:
+    score = [GenerationRequest("0", "A flute.", labels())]
     [one] = player.play(score)
-    [two] = Player.of(str(run / "checkpoints" / "step-00000006")).play(score)
+    [two] = Generator.of(str(run / "checkpoints" / "step-00000006")).play(score)
     assert np.array_equal(one, two)
 
 
-def test_lengths_that_differ_are_refused(player: Player) -> None:
+def test_lengths_that_differ_are_refused(player: Generator) -> None:
     short = labels().replaced(duration_s=1.0)
     with pytest.raises(TrainingError, match="must be of one length"):
-        player.play([Score("0", "", labels()), Score("1", "", short)])
+        player.play([GenerationRequest("0", "", labels()), GenerationRequest("1", "", short)])
 
 
-def test_a_piece_is_written_with_all_that_it_came_from(player: Player, tmp_path: Path) -> None:
-    score = Score("1", "A flute, please!", labels())
+def test_a_piece_is_written_with_all_that_it_came_from(player: Generator, tmp_path: Path) -> None:
+    score = GenerationRequest("1", "A flute, please!", labels())
     [wave] = player.play([score], seed=5)
     sound = write_piece(
         tmp_path, score, wave, player, seed=5, sampling=player.recipe.sampling, audio_format="wav"
@@ -76,7 +80,7 @@ def test_a_piece_is_written_with_all_that_it_came_from(player: Player, tmp_path:
     heard, rate_hz = soundfile.read(sound)
     assert rate_hz == 16_000
     assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
-    piece = Piece.model_validate_json(Path(sound).with_suffix(".json").read_text())
+    piece = PlayedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
     assert (piece.prompt, piece.seed, piece.number, piece.labels) == (
         "A flute, please!",
         5,
@@ -96,4 +100,4 @@ def test_what_is_no_model_of_this_version_is_named(run: Path, tmp_path: Path) ->
             r"model\.latent_channels: Field required"
         ),
     ):
-        Player.of(str(tmp_path / "other"))
+        Generator.of(str(tmp_path / "other"))

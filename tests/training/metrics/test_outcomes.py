@@ -10,7 +10,7 @@ import pytest
 
 from schemas.chord import Chord, ChordQuality
 from schemas.pitch import Key, Mode
-from training.metrics.controls import Controls
+from training.metrics.controls import PromptControls
 from training.metrics.matching import TEMPO_EDGES_BPM, tempo_bin
 from training.metrics.outcomes import Metric, Variant, scores
 from training.metrics.summary import Pair, control_figures
@@ -23,16 +23,16 @@ def chords(symbols: str) -> tuple[str, ...]:
     return tuple(Chord.parse_symbol(symbol).harte for symbol in symbols.split())
 
 
-def asking(symbols: str = "", **controls: object) -> Controls:
-    return Controls(chords=chords(symbols), **controls)
+def asking(symbols: str = "", **controls: object) -> PromptControls:
+    return PromptControls(chords=chords(symbols), **controls)
 
 
-def drawn(count: int, seed: int = 0) -> list[Controls]:
+def drawn(count: int, seed: int = 0) -> list[PromptControls]:
     """Random controls without chords that need a class of their own."""
     draws = np.random.default_rng(seed)
     qualities = [ChordQuality.MAJ, ChordQuality.MIN, ChordQuality.DOM7]
     return [
-        Controls(
+        PromptControls(
             bpm=float(draws.uniform(30, 230)),
             key=KEYS[draws.integers(24)],
             meter=int(draws.integers(3, 5)),
@@ -65,14 +65,17 @@ def test_each_edge_closes_the_bin_below_it() -> None:
 def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(
     asked: float, heard: float | None, same: int, near: int
 ) -> None:
-    assert scores(asking(bpm=asked), Controls(bpm=heard)) == {Metric.TB: same, Metric.TBT: near}
+    assert scores(asking(bpm=asked), PromptControls(bpm=heard)) == {
+        Metric.TB: same,
+        Metric.TBT: near,
+    }
 
 
 def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
     # 66 to 76, and a tenth more
-    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=80)) == {Metric.TW: 1}
-    assert scores(Controls(tempo_words=("adagio",)), Controls(bpm=90)) == {Metric.TW: 0}
-    assert scores(Controls(tempo_words=("adagio",)), Controls()) == {Metric.TW: 0}
+    assert scores(PromptControls(tempo_words=("adagio",)), PromptControls(bpm=80)) == {Metric.TW: 1}
+    assert scores(PromptControls(tempo_words=("adagio",)), PromptControls(bpm=90)) == {Metric.TW: 0}
+    assert scores(PromptControls(tempo_words=("adagio",)), PromptControls()) == {Metric.TW: 0}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
 def test_the_relative_key_is_right_in_both_directions_and_the_published_code_takes_the_wrong_one(
     asked: str, heard: str, ck: int, ckd: int, published_ckd: int
 ) -> None:
-    pair = Controls(key=Key.parse(asked)), Controls(key=Key.parse(heard))
+    pair = PromptControls(key=Key.parse(asked)), PromptControls(key=Key.parse(heard))
     assert scores(*pair) == {Metric.CK: ck, Metric.CKD: ckd}
     assert scores(*pair, Variant.PUBLISHED) == {Metric.CK: ck, Metric.CKD: published_ckd}
 
@@ -126,7 +129,11 @@ def test_a_chord_serves_once_and_an_inversion_is_another_chord() -> None:
 
 def test_what_a_prompt_does_not_state_is_not_scored() -> None:
     everything = drawn(1)[0]
-    assert scores(Controls(), everything) == scores(Controls(), everything, Variant.PUBLISHED) == {}
+    assert (
+        scores(PromptControls(), everything)
+        == scores(PromptControls(), everything, Variant.PUBLISHED)
+        == {}
+    )
 
 
 @pytest.mark.parametrize("variant", Variant)
@@ -200,7 +207,7 @@ def test_published_leaves_out_chords_and_meter_of_a_clip_without_a_key() -> None
 
 def test_published_leaves_out_missing_tempo_and_meter_but_counts_missing_chords() -> None:
     asked = asking("C G", bpm=120, meter=4)
-    heard = Controls(key=C_MAJOR)
+    heard = PromptControls(key=C_MAJOR)
     published = scores(asked, heard, Variant.PUBLISHED)
     assert published == {Metric.PCM: 0, Metric.ECM: 0, Metric.CMO: 0, Metric.CMOT: 0}
     corrected = scores(asked, heard)

@@ -5,7 +5,7 @@ import pytest
 from schemas.chord import Chord
 from schemas.pitch import Key
 from training.errors import TrainingError
-from training.metrics.controls import Control, Controls, stated_controls
+from training.metrics.controls import Control, PromptControls, stated_controls
 from training.metrics.swap import Swapped, changed_control, likeness, swap_report
 from training.metrics.swapping import other_value, swapped_prompt, swapped_prompts
 
@@ -14,7 +14,7 @@ def chords(symbols: str) -> tuple[str, ...]:
     return tuple(Chord.parse_symbol(symbol).harte for symbol in symbols.split())
 
 
-SLOW = Controls(bpm=90, key=Key.parse("C major"), meter=4)
+SLOW = PromptControls(bpm=90, key=Key.parse("C major"), meter=4)
 FAST = SLOW.replaced(bpm=140)
 
 
@@ -50,16 +50,19 @@ def test_a_model_that_changes_its_key_with_the_tempo_is_told() -> None:
 
 
 def test_chords_follow_by_order_root_and_third() -> None:
-    asked = Controls(chords=chords("Am F C G")), Controls(chords=chords("G C F Am"))
-    heard = Controls(chords=chords("Am7 F Cmaj7 G")), Controls(chords=chords("G C F Am G C"))
+    asked = PromptControls(chords=chords("Am F C G")), PromptControls(chords=chords("G C F Am"))
+    heard = (
+        PromptControls(chords=chords("Am7 F Cmaj7 G")),
+        PromptControls(chords=chords("G C F Am G C")),
+    )
     [row] = swap_report([Swapped(asked, heard)]).swaps
     assert (row.control, row.followed.value) == (Control.CHORDS, 1)
     assert likeness((heard[0], heard[0]), Control.CHORDS) == 1
-    assert likeness((heard[0], Controls()), Control.CHORDS) == 0
+    assert likeness((heard[0], PromptControls()), Control.CHORDS) == 0
 
 
 def test_chords_that_nobody_states_have_to_change_with_the_key() -> None:
-    asked = Controls(key=Key.parse("C major")), Controls(key=Key.parse("F# minor"))
+    asked = PromptControls(key=Key.parse("C major")), PromptControls(key=Key.parse("F# minor"))
     heard = tuple(
         one.replaced(bpm=90, meter=4, chords=chords(symbols))
         for one, symbols in zip(asked, ("C F", "F#m C#"), strict=True)
@@ -111,11 +114,14 @@ def test_every_control_that_is_stated_is_swapped_but_a_key_beside_its_chords() -
         Control.CHORDS,
         Control.METER,
     ]
-    assert other_value(Controls(chords=chords("C G C")), Control.CHORDS) is None
+    assert other_value(PromptControls(chords=chords("C G C")), Control.CHORDS) is None
 
 
 def test_a_control_that_cannot_be_changed_by_itself_is_refused() -> None:
     with pytest.raises(TrainingError, match="cannot be changed by itself"):
         swapped_prompt(
-            "A song at 90 BPM in C.", Controls(), Control.TEMPO, Controls(bpm=140, meter=3)
+            "A song at 90 BPM in C.",
+            PromptControls(),
+            Control.TEMPO,
+            PromptControls(bpm=140, meter=3),
         )

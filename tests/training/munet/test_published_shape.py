@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from tests.training.munet.told import MICRO, STEPS, context, noisy
 from training.conditions import Condition
 from training.conditions.tokens import Tokens
-from training.munet.attention import Attender
+from training.munet.attention import ConditionTransformer
 from training.munet.blocks import ResBlock
 from training.munet.config import MuNetConfig, Preset, preset
 from training.munet.net import MuNet
@@ -132,7 +132,7 @@ def copy_block(they: torch.nn.Module, we: ResBlock) -> None:
     )
 
 
-def copy_attender(they: torch.nn.Module, we: Attender) -> None:
+def copy_attender(they: torch.nn.Module, we: ConditionTransformer) -> None:
     names = {
         "norm1": "self_norm",
         "attn1": "self_attention",

@@ -8,7 +8,7 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.pitch import Key, Mode
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample
-from training.prompt_controls.corpus import CorpusStatistics, Harmony
+from training.prompt_controls.corpus import CorpusStatistics, ModeChords
 
 
 def sample(
@@ -67,7 +67,7 @@ WALTZES = CorpusStatistics(
     beats_per_chord={3: {3: 40, 6: 50, 2: 99}, 4: {2: 30, 4: 10}},
     first_beats={1: {0: 30, 100: 60}, 2: {100: 10}},
     harmony={
-        Mode.MINOR: Harmony(
+        Mode.MINOR: ModeChords(
             first={"0:min": 10},
             follows={
                 "0:min": {"5:min": 9},
@@ -77,7 +77,7 @@ WALTZES = CorpusStatistics(
             },
             progressions={"0:min 5:min 7:7 0:min": 9},
         ),
-        Mode.MAJOR: Harmony(first={"0:maj": 1}, follows={}, progressions={}),
+        Mode.MAJOR: ModeChords(first={"0:maj": 1}, follows={}, progressions={}),
     },
 )
 

@@ -9,11 +9,11 @@ from schemas.labels import Labels, Origin
 from schemas.pitch import Key, Mode
 from tests.training.prompt_controls.corpora import SAMPLES_IN_THREE, WALTZES
 from training.errors import TrainingError
-from training.prompt_controls.ask import asked
-from training.prompt_controls.controls import Asked
+from training.prompt_controls.ask import resolve_controls
+from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
 from training.prompt_controls.counting import corpus_statistics
-from training.prompt_controls.wishes import Source
+from training.prompt_controls.wishes import Provenance
 
 
 def chords(labels: Labels) -> list[tuple[float, float, str]]:
@@ -21,7 +21,7 @@ def chords(labels: Labels) -> list[tuple[float, float, str]]:
 
 
 def test_flags_alone_make_all_controls() -> None:
-    found = asked("", bpm=90, meter="3/4", key="A minor", chords="Am F", duration_s=5)
+    found = resolve_controls("", bpm=90, meter="3/4", key="A minor", chords="Am F", duration_s=5)
     labels = found.labels
     assert labels.beats.times_s == (0.0, 0.667, 1.333, 2.0, 2.667, 3.333, 4.0, 4.667)
     assert labels.beats.numbers == (1, 2, 3, 1, 2, 3, 1, 2)
@@ -47,7 +47,7 @@ def test_flags_alone_make_all_controls() -> None:
 
 
 def test_a_caption_alone_does_too() -> None:
-    found = asked(
+    found = resolve_controls(
         "A waltz at 90 BPM in D minor. The chords are Dm, Gm and A7.",
         duration_s=6,
         statistics=WALTZES.replaced(first_beats={}),
@@ -62,7 +62,7 @@ def test_a_caption_alone_does_too() -> None:
 
 
 def test_gaps_are_filled_from_the_corpus() -> None:
-    found = asked("A flute plays.", key="E minor", duration_s=12, statistics=WALTZES)
+    found = resolve_controls("A flute plays.", key="E minor", duration_s=12, statistics=WALTZES)
     assert found.told() == (
         "tempo 80 BPM (corpus)",
         "meter 3/4 (corpus)",
@@ -81,7 +81,7 @@ def test_gaps_are_filled_from_the_corpus() -> None:
 
 
 def test_statistics_of_samples_fill_gaps_as_they_were_heard() -> None:
-    found = asked(
+    found = resolve_controls(
         "A piano.", key="C minor", duration_s=6, statistics=corpus_statistics(SAMPLES_IN_THREE)
     )
     assert found.told() == (
@@ -94,7 +94,7 @@ def test_statistics_of_samples_fill_gaps_as_they_were_heard() -> None:
 
 
 def test_without_statistics_common_knowledge_fills_them() -> None:
-    found = asked("A flute plays.", duration_s=4, key="C major")
+    found = resolve_controls("A flute plays.", duration_s=4, key="C major")
     assert found.told() == (
         "tempo 120 BPM (default)",
         "meter 4/4 (default)",
@@ -104,26 +104,29 @@ def test_without_statistics_common_knowledge_fills_them() -> None:
 
 
 def test_tempo_words_and_modes_narrow_and_are_told() -> None:
-    found = asked("A slow ballad in a major key.", duration_s=8, statistics=WALTZES)
+    found = resolve_controls("A slow ballad in a major key.", duration_s=8, statistics=WALTZES)
     assert found.told()[0] == "tempo 80 BPM (caption: slow)"  # the median of those under 100
     assert found.told()[2] == "key F major (caption: major)"
     assert found.labels.tempo.confidence == 0.5
     # √(168 × 200): the corpus has none
-    assert asked("Presto.", duration_s=8, statistics=WALTZES).labels.tempo.bpm == 183
+    assert resolve_controls("Presto.", duration_s=8, statistics=WALTZES).labels.tempo.bpm == 183
 
 
 def test_a_missing_key_is_that_of_the_chords() -> None:
-    assert asked("x", chords="Am F C G", duration_s=8).told()[2] == "key A minor (chords)"
     assert (
-        asked("in a major key", chords="Am F C G", duration_s=8).told()[2]
+        resolve_controls("x", chords="Am F C G", duration_s=8).told()[2] == "key A minor (chords)"
+    )
+    assert (
+        resolve_controls("in a major key", chords="Am F C G", duration_s=8).told()[2]
         == "key C major (caption: major)"
     )
     assert (
-        asked("x", key="major", chords="Am F C G", duration_s=8).told()[2]
+        resolve_controls("x", key="major", chords="Am F C G", duration_s=8).told()[2]
         == "key C major (flag: major)"
     )
     assert (
-        asked("x", chords="N.C.", duration_s=8, statistics=WALTZES).came.key.source is Source.CORPUS
+        resolve_controls("x", chords="N.C.", duration_s=8, statistics=WALTZES).came.key.source
+        is Provenance.CORPUS
     )
 
 
@@ -218,16 +221,16 @@ def test_a_missing_key_is_that_of_the_chords() -> None:
 def test_contradictions_are_told_and_the_flag_wins(
     caption: str, flags: dict[str, str | float], notes: tuple[str, ...]
 ) -> None:
-    found = asked(caption, duration_s=10, **flags)  # type: ignore[arg-type]
+    found = resolve_controls(caption, duration_s=10, **flags)  # type: ignore[arg-type]
     assert found.notes == notes
     assert found.told()[4:] == tuple(f"note: {note}" for note in notes)
     for name in flags:
         control = {"bpm": "tempo"}.get(name, name)
-        assert getattr(found.came, control).source is Source.FLAG
+        assert getattr(found.came, control).source is Provenance.FLAG
 
 
 def test_the_flag_s_values_are_what_is_played() -> None:
-    found = asked(
+    found = resolve_controls(
         "A waltz at 120 BPM in C major, the chords are C, G.",
         bpm=60,
         meter="2/4",
@@ -241,7 +244,9 @@ def test_the_flag_s_values_are_what_is_played() -> None:
 
 
 def test_chords_with_times_begin_then_and_the_beat_goes_with_them() -> None:
-    found = asked("The chords are Am at 0.3 s, F at 2.3 s and G at 6.3 s.", bpm=120, duration_s=8)
+    found = resolve_controls(
+        "The chords are Am at 0.3 s, F at 2.3 s and G at 6.3 s.", bpm=120, duration_s=8
+    )
     assert chords(found.labels) == [
         (0, 0.3, "N"),
         (0.3, 2.3, "A:min"),
@@ -249,11 +254,11 @@ def test_chords_with_times_begin_then_and_the_beat_goes_with_them() -> None:
         (6.3, 8, "G:maj"),
     ]
     assert found.labels.beats.downbeats_s == (0.3, 2.3, 4.3, 6.3)
-    assert found.came.chords.source is Source.CAPTION
+    assert found.came.chords.source is Provenance.CAPTION
 
 
 def test_of_chords_told_twice_those_with_times_are_laid() -> None:
-    found = asked(
+    found = resolve_controls(
         "The chords are Am, F and C. You hear the chords Am at 0 s, F at 1 s and C at 3 s.",
         bpm=120,
         duration_s=4,
@@ -263,8 +268,8 @@ def test_of_chords_told_twice_those_with_times_are_laid() -> None:
 
 
 def test_chords_that_all_begin_after_the_end_leave_the_choice_to_the_corpus() -> None:
-    found = asked("The chords are Am at 12 s and F at 14 s.", duration_s=10)
-    assert found.came.chords.source is Source.DEFAULT
+    found = resolve_controls("The chords are Am at 12 s and F at 14 s.", duration_s=10)
+    assert found.came.chords.source is Provenance.DEFAULT
     assert found.notes == tuple(
         f"{name} at {at} s comes after the end, 10 s: left out"
         for name, at in (("Am", 12), ("F", 14))
@@ -274,19 +279,26 @@ def test_chords_that_all_begin_after_the_end_leave_the_choice_to_the_corpus() ->
 def test_a_tempo_that_nobody_states_holds_the_chords_that_somebody_does() -> None:
     names = "C G Am F C G Am F C G Am F C G Am"
     assert (
-        len(asked("x", chords=names, duration_s=10, statistics=WALTZES).labels.chords.segments)
+        len(
+            resolve_controls(
+                "x", chords=names, duration_s=10, statistics=WALTZES
+            ).labels.chords.segments
+        )
         == 15
     )
-    assert asked("x", chords=names, duration_s=10, statistics=WALTZES).labels.tempo.bpm == 150
+    assert (
+        resolve_controls("x", chords=names, duration_s=10, statistics=WALTZES).labels.tempo.bpm
+        == 150
+    )
     with pytest.raises(
         TrainingError, match="15 chords are asked for, but 10 s at 60 BPM have 10 beats"
     ):
-        asked("x", chords=names, bpm=60, duration_s=10)
+        resolve_controls("x", chords=names, bpm=60, duration_s=10)
 
 
 def test_the_same_arguments_give_the_same_controls_and_seeds_others() -> None:
-    def ask(seed: int, **flags: Any) -> Asked:
-        return asked(
+    def ask(seed: int, **flags: Any) -> ResolvedControls:
+        return resolve_controls(
             "A flute plays.", duration_s=10, statistics=WALTZES, seed=seed, varied=True, **flags
         )
 
@@ -295,7 +307,9 @@ def test_the_same_arguments_give_the_same_controls_and_seeds_others() -> None:
     assert {ask(seed).labels.meter.beats_per_bar for seed in range(40)} == {3, 4}
     assert {ask(seed).labels.key.tonic for seed in range(40)} == {2, 5}
     steady = {
-        asked("A flute plays.", duration_s=10, statistics=WALTZES, seed=seed).labels.tempo.bpm
+        resolve_controls(
+            "A flute plays.", duration_s=10, statistics=WALTZES, seed=seed
+        ).labels.tempo.bpm
         for seed in range(9)
     }
     assert steady == {80}
@@ -303,8 +317,10 @@ def test_the_same_arguments_give_the_same_controls_and_seeds_others() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_flag_more_leaves_the_draws_of_what_it_does_not_bear_on(seed: int) -> None:
-    plain = asked("A flute plays.", duration_s=10, statistics=WALTZES, seed=seed)
-    faster = asked("A flute plays.", duration_s=10, statistics=WALTZES, seed=seed, bpm=200)
+    plain = resolve_controls("A flute plays.", duration_s=10, statistics=WALTZES, seed=seed)
+    faster = resolve_controls(
+        "A flute plays.", duration_s=10, statistics=WALTZES, seed=seed, bpm=200
+    )
     assert faster.labels.key == plain.labels.key
     names = [[segment.label for segment in one.labels.chords.segments] for one in (plain, faster)]
     assert names[1][: len(names[0])] == names[0]
@@ -313,8 +329,8 @@ def test_a_flag_more_leaves_the_draws_of_what_it_does_not_bear_on(seed: int) -> 
 @pytest.mark.parametrize("semitones", range(1, 12))
 def test_a_transposed_request_gives_transposed_chords(semitones: int) -> None:
     key = Key.parse("D minor")
-    here = asked("A flute plays.", duration_s=10, statistics=WALTZES, key=key.name)
-    there = asked(
+    here = resolve_controls("A flute plays.", duration_s=10, statistics=WALTZES, key=key.name)
+    there = resolve_controls(
         "A flute plays.", duration_s=10, statistics=WALTZES, key=key.transposed(semitones).name
     )
     assert there.labels == transposed(here.labels, semitones)
@@ -355,7 +371,7 @@ def test_a_transposed_request_gives_transposed_chords(semitones: int) -> None:
 )
 def test_what_cannot_be_read_is_refused_in_words(flags: dict[str, object], message: str) -> None:
     with pytest.raises(TrainingError) as error:
-        asked("A flute plays.", **{"duration_s": 10, **flags})  # type: ignore[arg-type]
+        resolve_controls("A flute plays.", **{"duration_s": 10, **flags})  # type: ignore[arg-type]
     assert str(error.value) == message
 
 
@@ -364,18 +380,18 @@ def test_what_cannot_be_read_is_refused_in_words(flags: dict[str, object], messa
     [("4/4", 4), ("3 / 4", 3), ("6/8", 6), ("12/8", 12), ("2", 2), (7, 7), ("2/2", 2)],
 )
 def test_a_meter_counts_the_beats_of_its_upper_figure(meter: str | int, beats: int) -> None:
-    assert asked("x", meter=meter, duration_s=10).labels.meter.beats_per_bar == beats
+    assert resolve_controls("x", meter=meter, duration_s=10).labels.meter.beats_per_bar == beats
 
 
 def test_the_shortest_clip_has_a_beat_and_a_chord() -> None:
-    found = asked("x", duration_s=0.05, statistics=WALTZES).labels
+    found = resolve_controls("x", duration_s=0.05, statistics=WALTZES).labels
     assert found.beats.times_s == (0.0,)  # the corpus's habit of 0.1 s would leave none
     assert [(one.start_s, one.end_s) for one in found.chords.segments] == [(0, 0.05)]
 
 
 def test_the_record_survives_json() -> None:
-    found = asked("A slow waltz in a minor key", duration_s=10, bpm=90)
-    assert Asked.model_validate_json(found.model_dump_json()) == found
+    found = resolve_controls("A slow waltz in a minor key", duration_s=10, bpm=90)
+    assert ResolvedControls.model_validate_json(found.model_dump_json()) == found
 
 
 # a bar stays one, half of one becomes one
@@ -383,14 +399,14 @@ def test_the_record_survives_json() -> None:
 def test_a_changed_meter_changes_nothing_that_nobody_states(
     statistics: CorpusStatistics, beats_each: tuple[int, int]
 ) -> None:
-    four = asked("A rock song in 4/4.", duration_s=12, statistics=statistics)
-    three = asked(
+    four = resolve_controls("A rock song in 4/4.", duration_s=12, statistics=statistics)
+    three = resolve_controls(
         "A rock song in 3/4.",
         duration_s=12,
         statistics=statistics,
         changed_from="A rock song in 4/4.",
     )
-    alone = asked("A rock song in 3/4.", duration_s=12, statistics=statistics)
+    alone = resolve_controls("A rock song in 3/4.", duration_s=12, statistics=statistics)
     assert (three.labels.key, three.labels.tempo, three.labels.beats.times_s) == (
         four.labels.key, four.labels.tempo, four.labels.beats.times_s,
     )  # fmt: skip
@@ -409,8 +425,8 @@ def test_a_changed_meter_changes_nothing_that_nobody_states(
 
 def test_a_changed_tempo_keeps_key_chords_and_the_first_beat() -> None:
     slow, fast = "A song at 80 BPM.", "A song at 120 BPM."
-    first = asked(slow, duration_s=12, statistics=WALTZES)
-    then = asked(fast, duration_s=12, statistics=WALTZES, changed_from=slow)
+    first = resolve_controls(slow, duration_s=12, statistics=WALTZES)
+    then = resolve_controls(fast, duration_s=12, statistics=WALTZES, changed_from=slow)
     assert (then.labels.key, then.labels.meter) == (first.labels.key, first.labels.meter)
     assert then.labels.beats.times_s[0] == first.labels.beats.times_s[0]
     assert then.labels.tempo.bpm == 120
@@ -421,7 +437,10 @@ def test_a_changed_tempo_keeps_key_chords_and_the_first_beat() -> None:
 
 def test_a_changed_key_takes_the_chords_that_nobody_states_with_it() -> None:
     major, minor = "A song in C major.", "A song in F# minor."
-    first, then = asked(major, duration_s=12), asked(minor, duration_s=12, changed_from=major)
+    first, then = (
+        resolve_controls(major, duration_s=12),
+        resolve_controls(minor, duration_s=12, changed_from=major),
+    )
     assert then.labels.key.key == Key.parse("F# minor")
     assert (then.labels.tempo, then.labels.beats) == (first.labels.tempo, first.labels.beats)
     assert {label for _, _, label in chords(first.labels)} != {
@@ -434,12 +453,12 @@ def test_changed_chords_begin_when_the_ones_before_do_and_leave_the_key() -> Non
         "A song. Am begins at 0 s, F at 2.5 s, C at 4.5 s, and G at 7.5 s.",
         "A song. The chords are G, C, F, Am.",
     )
-    first = asked(before, duration_s=10)
-    then = asked(after, duration_s=10, changed_from=before)
+    first = resolve_controls(before, duration_s=10)
+    then = resolve_controls(after, duration_s=10, changed_from=before)
     assert [label for _, _, label in chords(first.labels)] == ["A:min", "F:maj", "C:maj", "G:maj"]
     assert [label for _, _, label in chords(then.labels)] == ["G:maj", "C:maj", "F:maj", "A:min"]
     assert [start_s for start_s, _, _ in chords(then.labels)] == [
         start_s for start_s, _, _ in chords(first.labels)
     ]
     assert (then.labels.key, then.labels.beats) == (first.labels.key, first.labels.beats)
-    assert asked(after, duration_s=10).labels.beats != first.labels.beats
+    assert resolve_controls(after, duration_s=10).labels.beats != first.labels.beats

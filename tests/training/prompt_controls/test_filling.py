@@ -8,7 +8,7 @@ import pytest
 from pipelines.captioning.tempo_words import TEMPO_RANGES, BpmRange
 from schemas.pitch import Key, Mode
 from tests.training.prompt_controls.corpora import WALTZES
-from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, Harmony
+from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, ModeChords
 from training.prompt_controls.filling import (
     FirstBeat,
     drawn_chords,
@@ -18,7 +18,7 @@ from training.prompt_controls.filling import (
     usual_beats_per_chord,
     usual_first_beat,
 )
-from training.prompt_controls.wishes import ANY_TEMPO, Source
+from training.prompt_controls.wishes import ANY_TEMPO, Provenance
 
 
 def tempo(
@@ -27,26 +27,26 @@ def tempo(
     *,
     least_bpm: float = 0,
     statistics: CorpusStatistics = WALTZES,
-) -> tuple[float, Source]:
+) -> tuple[float, Provenance]:
     return filled_tempo(statistics, meter, span=span, least_bpm=least_bpm, draws=None)
 
 
 def test_the_median_tempo_of_the_meter_is_taken() -> None:
-    assert tempo(3) == (80, Source.CORPUS)  # the 33rd of 66
-    assert tempo(4) == (140, Source.CORPUS)
-    assert tempo(5) == (90, Source.CORPUS)  # no such meter: the 50th of all 100
-    assert tempo(4, statistics=NEUTRAL) == (120, Source.DEFAULT)
+    assert tempo(3) == (80, Provenance.CORPUS)  # the 33rd of 66
+    assert tempo(4) == (140, Provenance.CORPUS)
+    assert tempo(5) == (90, Provenance.CORPUS)  # no such meter: the 50th of all 100
+    assert tempo(4, statistics=NEUTRAL) == (120, Provenance.DEFAULT)
 
 
 def test_words_narrow_the_corpus_and_a_range_without_tempos_gives_its_middle() -> None:
-    assert tempo(3, TEMPO_RANGES["andante"]) == (90, Source.CORPUS)
-    assert tempo(3, TEMPO_RANGES["fast"]) == (150, Source.CORPUS)
+    assert tempo(3, TEMPO_RANGES["andante"]) == (90, Provenance.CORPUS)
+    assert tempo(3, TEMPO_RANGES["fast"]) == (150, Provenance.CORPUS)
     # √(40 × 60): the corpus has none
-    assert tempo(4, TEMPO_RANGES["largo"]) == (49, Source.DEFAULT)
+    assert tempo(4, TEMPO_RANGES["largo"]) == (49, Provenance.DEFAULT)
     # √(120 × 168)
-    assert tempo(4, TEMPO_RANGES["allegro"], statistics=NEUTRAL) == (142, Source.DEFAULT)
+    assert tempo(4, TEMPO_RANGES["allegro"], statistics=NEUTRAL) == (142, Provenance.DEFAULT)
     # √(108 × 208)
-    assert tempo(4, TEMPO_RANGES["fast"], statistics=NEUTRAL) == (150, Source.DEFAULT)
+    assert tempo(4, TEMPO_RANGES["fast"], statistics=NEUTRAL) == (150, Provenance.DEFAULT)
 
 
 @pytest.mark.parametrize("word", TEMPO_RANGES)
@@ -64,15 +64,15 @@ def test_a_word_gives_a_tempo_that_it_may_stand_for(word: str) -> None:
 
 
 def test_many_chords_ask_for_a_tempo_that_holds_them() -> None:
-    assert tempo(3, least_bpm=84) == (90, Source.CORPUS)
-    assert tempo(3, least_bpm=170.2) == (171, Source.DEFAULT)
+    assert tempo(3, least_bpm=84) == (90, Provenance.CORPUS)
+    assert tempo(3, least_bpm=170.2) == (171, Provenance.DEFAULT)
     # the word stands; what is laid out says what is wrong
-    assert tempo(3, TEMPO_RANGES["slow"], least_bpm=120) == (63, Source.DEFAULT)
+    assert tempo(3, TEMPO_RANGES["slow"], least_bpm=120) == (63, Provenance.DEFAULT)
 
 
 def test_the_most_usual_meter_is_taken_or_one_is_drawn_as_often_as_it_occurs() -> None:
-    assert filled_meter(WALTZES, None) == (3, Source.CORPUS)
-    assert filled_meter(NEUTRAL, None) == (4, Source.DEFAULT)
+    assert filled_meter(WALTZES, None) == (3, Provenance.CORPUS)
+    assert filled_meter(NEUTRAL, None) == (4, Provenance.DEFAULT)
     counts = Counter(
         filled_meter(WALTZES, np.random.default_rng(seed)).value for seed in range(600)
     )
@@ -87,12 +87,12 @@ def test_keys_are_drawn_as_often_as_they_occur_and_within_a_mode() -> None:
     assert set(counts) == {"D minor", "F major"}
     assert 0.69 < counts["D minor"] / 600 < 0.81  # 60 of 80
     assert {drawn_key(WALTZES, Mode.MAJOR, np.random.default_rng(seed)) for seed in range(9)} == {
-        (Key.parse("F major"), Source.CORPUS)
+        (Key.parse("F major"), Provenance.CORPUS)
     }
     minor_only = WALTZES.replaced(keys={"D minor": 3})
     assert drawn_key(minor_only, Mode.MAJOR, np.random.default_rng(0)) == (
         Key.parse("C major"),
-        Source.DEFAULT,
+        Provenance.DEFAULT,
     )
 
 
@@ -104,14 +104,14 @@ def test_chords_follow_each_other_as_in_the_corpus_and_the_last_leads_back() -> 
     # i iv V7 must end on VI: V7 goes to i ninety times, but i is where the phrase begins again, and
     # III leads nowhere.
     assert [([chord.symbol() for chord in one.value], one.source) for one in found] == [
-        (["Em", "Am", "B7", "C"], Source.CORPUS)
+        (["Em", "Am", "B7", "C"], Provenance.CORPUS)
     ]
 
 
 def test_where_nothing_leads_back_the_last_chord_is_at_least_another_one() -> None:
     follows = {"0:min": {"5:min": 1}, "5:min": {"7:7": 1}, "7:7": {"0:min": 99, "3:maj": 1}}
     open_end = WALTZES.replaced(
-        harmony={Mode.MINOR: Harmony(first={"0:min": 1}, follows=follows, progressions={})}
+        harmony={Mode.MINOR: ModeChords(first={"0:min": 1}, follows=follows, progressions={})}
     )
     for seed in range(5):
         found = drawn_chords(open_end, Key.parse("A minor"), np.random.default_rng(seed)).value
@@ -124,7 +124,7 @@ def test_a_phrase_is_shorter_where_nothing_follows_and_common_where_nothing_is_k
     common = drawn_chords(NEUTRAL, Key.parse("G major"), np.random.default_rng(0))
     assert ([chord.harte for chord in common.value], common.source) == (
         ["G:maj", "D:maj", "E:min", "C:maj"],
-        Source.DEFAULT,
+        Provenance.DEFAULT,
     )
     no_minor = WALTZES.replaced(harmony={})
     assert [

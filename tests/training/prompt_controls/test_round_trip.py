@@ -13,10 +13,10 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter,
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
 from tests.training.prompt_controls.corpora import WALTZES
-from training.prompt_controls.ask import asked
-from training.prompt_controls.controls import Asked
+from training.prompt_controls.ask import resolve_controls
+from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL
-from training.prompt_controls.wishes import Source
+from training.prompt_controls.wishes import Provenance
 
 HOW = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0"}
 ALL = CaptionRecipe(sentences=(0, 0, 0, 0, 1))
@@ -63,10 +63,10 @@ def random_labels(draw: np.random.Generator) -> Labels:
     )
 
 
-def agrees(sentence: ControlSentence, found: Asked, truth: Labels) -> None:
+def agrees(sentence: ControlSentence, found: ResolvedControls, truth: Labels) -> None:
     """Each fact is true of what is asked for, and what was stated came from the caption."""
     for fact in sentence.facts:
-        assert getattr(found.came, CONTROLS[fact.kind]).source is Source.CAPTION, sentence.text
+        assert getattr(found.came, CONTROLS[fact.kind]).source is Provenance.CAPTION, sentence.text
         if isinstance(fact, ChordsFact):  # goes on from the top where there is more time
             heard = heard_chords(found.labels.chords)
             again = [label for label, _ in groupby(islice(cycle(fact.chords), 200))]
@@ -95,7 +95,7 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         truth = random_labels(draw)
         sentences = draw_sentences(truth, recipe, draw)
         caption = " ".join(sentence.text for sentence in sentences)
-        found = asked(
+        found = resolve_controls(
             caption,
             duration_s=10,
             statistics=WALTZES if draw.random() < 0.5 else NEUTRAL,
@@ -108,4 +108,4 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         )  # the key and the chords were drawn apart
         told = {CONTROLS[fact.kind] for sentence in sentences for fact in sentence.facts}
         for control in {"tempo", "meter", "key", "chords"} - told:
-            assert getattr(found.came, control).source is not Source.CAPTION, caption
+            assert getattr(found.came, control).source is not Provenance.CAPTION, caption

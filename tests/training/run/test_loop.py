@@ -25,14 +25,14 @@ from pipelines.storage.store import Store
 from tests.pipelines.shards.shard_samples import flac
 from tests.training.data.shards import told, write_shard
 from tests.training.runs import corpus, edited, recipe
-from training.data.loading import Batch
+from training.data.loading import TrainingBatch
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import find_checkpoint
-from training.run.corpus_survey import Survey
+from training.run.corpus_survey import CorpusSurvey
 from training.run.loop import train
 from training.run.recipe import TrainRecipe
-from training.run.trainer import Learner
+from training.run.trainer import Trainer
 
 _SCRIPT = (
     "import sys; from training.run.loop import train; "
@@ -201,13 +201,13 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = corpus(tmp_path / "shards")
-    losses_of = Learner.losses
+    losses_of = Trainer.losses
 
-    def lost(learner: Learner, batch: Batch) -> torch.Tensor:
+    def lost(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
         hurt = torch.tensor([float("nan") if key == told(0).key else 1.0 for key in batch.keys])
         return losses_of(learner, batch) * hurt
 
-    monkeypatch.setattr(Learner, "losses", lost)
+    monkeypatch.setattr(Trainer, "losses", lost)
     with pytest.raises(BadData, match=f"the loss of {told(0).key} is no number"):
         train(recipe(shards), str(tmp_path / "run"), silent)
     assert all(
@@ -240,14 +240,14 @@ def test_audio_is_encoded_as_it_is_read_where_shards_have_no_latents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learned: list[torch.Tensor] = []
-    latents_of = Learner.latents
+    latents_of = Trainer.latents
 
-    def kept(learner: Learner, batch: Batch) -> torch.Tensor:
+    def kept(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
         latents_BCTF = latents_of(learner, batch)
         learned.append(latents_BCTF)
         return latents_BCTF
 
-    monkeypatch.setattr(Learner, "latents", kept)
+    monkeypatch.setattr(Trainer, "latents", kept)
     lines: list[str] = []
     train(
         recipe(corpus(tmp_path / "shards", latents=False), run__steps=1),
@@ -329,7 +329,7 @@ def test_a_corpus_that_has_changed_is_told_learned_from_and_kept_in_the_lineage(
     lines.clear()
     made = train(recipe(shards, run__steps=6), run, lines.append)
     assert not any("corpora have changed" in line for line in lines)
-    kept = find_checkpoint(made.checkpoint).record("corpus.json", Survey)
+    kept = find_checkpoint(made.checkpoint).record("corpus.json", CorpusSurvey)
     assert [facts.samples for facts in kept.datasets] == [12, 16]
 
 
@@ -425,7 +425,7 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
 def test_memory_that_does_not_do_is_said_with_what_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Learner, "losses", lambda *_: torch.empty(1 << 60))
+    monkeypatch.setattr(Trainer, "losses", lambda *_: torch.empty(1 << 60))
     with pytest.raises(
         TrainingError, match=r"2 samples do not fit in memory at once: lower data\.micro_batch"
     ):

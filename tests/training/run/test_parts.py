@@ -14,7 +14,7 @@ from training.diffusion.text_cache import KeptStates
 from training.diffusion.text_encoder import open_text_encoder
 from training.munet.config import MuNetConfig
 from training.run.ema import Ema
-from training.run.metrics_log import Journal, spectrogram_picture
+from training.run.metrics_log import MetricsLog, spectrogram_picture
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import Decay, OptimRecipe
 from training.run.throughput import flops_per_sample
@@ -154,7 +154,7 @@ def test_a_log_that_goes_on_keeps_the_step_of_its_checkpoint_and_drops_what_came
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def heard(done: int, *steps: int) -> None:
-        journal = Journal(Store(str(tmp_path)), lambda _: None, done=done)
+        journal = MetricsLog(Store(str(tmp_path)), lambda _: None, done=done)
         for step in steps:
             journal.validation(step, float(step + 100 * done))
         journal.close()
