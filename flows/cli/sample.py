@@ -75,7 +75,7 @@ def sample(
     from training.diffusion.sampling import SamplingConfig
     from training.generation.generate import GenerationRequest, Generator, unconditioned
     from training.generation.write import write_piece
-    from training.prompt_controls.ask import resolve_controls
+    from training.prompt_controls.resolve import resolve_controls
 
     player = Generator.of(model, device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}

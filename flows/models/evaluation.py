@@ -19,8 +19,8 @@ from schemas.recipe import Recipe
 from schemas.record import Record
 
 if TYPE_CHECKING:  # torch comes with them: wrong usage is to be told at once
-    from training.evaluation.evaluating import Evaluated
-    from training.evaluation.made import ScoredListing
+    from training.evaluation.clips import ScoredListing
+    from training.evaluation.evaluate import Evaluated
     from training.evaluation.report import EvaluationReport
 
 REPORT: Final = "report.json"
@@ -78,7 +78,7 @@ def report_on(
     """Listen to clips, compare with samples of shards where they are named, and write the
     report.
     """
-    from training.evaluation.evaluating import evaluate
+    from training.evaluation.evaluate import evaluate
     from training.evaluation.reference import read_reference
 
     options = request.options
@@ -105,8 +105,8 @@ def _is_model(target: str) -> bool:
 
 def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "ScoredListing":
     """What a model plays for the captions of held-out samples."""
-    from training.evaluation.played import played
-    from training.evaluation.wanted import target_prompts, with_swaps
+    from training.evaluation.generated import played
+    from training.evaluation.targets import target_prompts, with_swaps
     from training.generation.generate import Generator
 
     options = request.options

@@ -14,11 +14,11 @@ from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
 from schemas.fact import write_number
 from schemas.pitch import pretty
-from training.evaluation.listening import EstimatedClip
+from training.evaluation.estimated import EstimatedClip
 from training.evaluation.report import ClipReport, EvaluationReport
 from training.metrics.controls import PromptControls
 from training.metrics.outcomes import MEANING, SHARES, Metric
-from training.prompt_controls.wishes import signature
+from training.prompt_controls.requested import signature
 
 _MAX_PROBLEMS: Final = 100
 

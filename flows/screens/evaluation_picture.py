@@ -19,7 +19,7 @@ from schemas.chord import Chord
 from schemas.labels import Labels
 from schemas.pitch import pretty, spell
 from training.evaluation.chroma import Chroma
-from training.evaluation.made import Timing
+from training.evaluation.clips import Timing
 
 _INK: Final = (37, 99, 176)  # of the chroma: a blue that can be seen on white and on near black
 _LEFT, _WIDTH = 56, 900  # px: names of lanes and notes, then time

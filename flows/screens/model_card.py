@@ -15,7 +15,7 @@ from pipelines.storage.store import digest
 from schemas.codec import CodecFacts
 from schemas.record import Record
 from training.diffusion.text_encoder import MINILM, OURS
-from training.evaluation.made import CheckpointFacts
+from training.evaluation.clips import CheckpointFacts
 from training.metrics.summary import Figure
 from training.run.checkpoints import RunState
 from training.run.corpus_survey import CorpusSurvey, DatasetFacts

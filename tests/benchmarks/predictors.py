@@ -39,10 +39,10 @@ from training.data.index import find_places, read_ranges
 from training.metrics.controls import heard_controls
 from training.metrics.intervals import mean_interval
 from training.metrics.outcomes import Metric, scores
-from training.prompt_controls.ask import resolve_controls
 from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import CorpusStatistics
 from training.prompt_controls.counting import MIN_CONFIDENCE, corpus_statistics
+from training.prompt_controls.resolve import resolve_controls
 
 TEMPO = frozenset((FactKind.BPM, FactKind.TEMPO_WORD))
 METER = frozenset((FactKind.METER,))

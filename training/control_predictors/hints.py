@@ -18,7 +18,7 @@ from pipelines.captioning.check import heard_chords
 from pipelines.captioning.tempo_words import METRONOME, BpmRange, tempo_word
 from schemas.labels import Labels
 from training.control_predictors.targets import FASTEST_BPM, METERS, MODES, SLOWEST_BPM
-from training.prompt_controls.wishes import Provenance, RequestedControls
+from training.prompt_controls.requested import Provenance, RequestedControls
 
 Features = npt.NDArray[np.float32]
 _STEPS: Final = 4  # bumps an octave: apart enough to tell 3 from 4 (0.4 octaves)
@@ -39,7 +39,7 @@ class StatedControls(NamedTuple):
 def known_of(wishes: RequestedControls, duration_s: float) -> StatedControls:
     """What wishes state for a clip of a length.
 
-    >>> from training.prompt_controls.wishes import read_wishes
+    >>> from training.prompt_controls.requested import read_wishes
     >>> said = "The chords are C at 0 seconds, F at 1.5 seconds and G at 3.5 seconds."
     >>> known_of(read_wishes(said), 10).chord_s
     2.0

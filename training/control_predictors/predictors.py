@@ -50,7 +50,7 @@ Shares = npt.NDArray[np.float64]
 
 
 class Predictors(NamedTuple):
-    """The weights of a training, as `training.prompt_controls.ask.asked` takes them."""
+    """The weights of a training, as `training.prompt_controls.resolve.asked` takes them."""
 
     name: str
     recipe: PredictorRecipe

@@ -32,7 +32,7 @@ from training.control_predictors.targets import (
     tempo_place,
 )
 from training.data.prompts import PromptConfig, visit
-from training.prompt_controls.wishes import read_requested
+from training.prompt_controls.requested import read_requested
 
 NOT_LEARNED: Final = -100  # torch's own sign for a target that does not count
 _BLUR: Final = 1.0  # places of tempo: an annotator's own error, about 3 %

@@ -14,7 +14,7 @@ from pipelines.inputs.listing import AUDIO
 from pipelines.inputs.manifests import MANIFESTS
 from schemas.errors import SchemaError
 from training.errors import TrainingError
-from training.evaluation.made import MadeClip, ScoredListing, Skipped
+from training.evaluation.clips import MadeClip, ScoredListing, Skipped
 from training.evaluation.rows import FILE, ParsedRow, parse_row, text_of
 
 T = TypeVar("T")

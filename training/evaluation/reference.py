@@ -21,8 +21,8 @@ from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.errors import TrainingError
-from training.evaluation.listening import estimate
-from training.evaluation.made import MadeClip
+from training.evaluation.clips import MadeClip
+from training.evaluation.estimated import estimate
 from training.evaluation.originals import held_out, originals
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
 from training.metrics.controls import PromptControls

@@ -4,7 +4,7 @@ from typing import Final
 
 from schemas.labels import Labels
 from schemas.record import Record
-from training.evaluation.made import CheckpointFacts, Timing
+from training.evaluation.clips import CheckpointFacts, Timing
 from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport

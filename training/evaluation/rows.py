@@ -15,10 +15,10 @@ from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
 from schemas.labels import Labels
 from training.errors import TrainingError
-from training.evaluation.made import Timing, timing_of
+from training.evaluation.clips import Timing, timing_of
 from training.metrics.controls import PromptControls, controls_of, laid_over, surely_asked
 from training.prompt_controls.chart import read_chart
-from training.prompt_controls.wishes import read_requested
+from training.prompt_controls.requested import read_requested
 
 # Columns by the names that MusicBench, audio folders and our own files give them; the first that
 # says something counts.

@@ -45,7 +45,7 @@ class GenerationRequest(NamedTuple):
 def unconditioned(labels: Labels) -> tuple[str, ...]:
     """What a model is not told of labels because they are many, for whoever asks for them.
 
-    >>> from training.prompt_controls.ask import asked
+    >>> from training.prompt_controls.resolve import asked
     >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
     ('of 60 beats the model is told the first 50: what comes after them is its own',)
     """

@@ -12,7 +12,7 @@ from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.record import Record
 from training.prompt_controls.controls import STATED_CONFIDENCE
-from training.prompt_controls.wishes import RequestedControls, read_requested
+from training.prompt_controls.requested import RequestedControls, read_requested
 
 
 class Control(StrEnum):

@@ -13,7 +13,7 @@ from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.metrics.controls import Control, PromptControls, laid_over, stated_controls
-from training.prompt_controls.wishes import signature
+from training.prompt_controls.requested import signature
 
 _KINDS: Final = {
     Control.TEMPO: (FactKind.BPM, FactKind.TEMPO_WORD),

@@ -17,7 +17,7 @@ from schemas.pitch import Key
 from schemas.record import Record
 from training.prompt_controls.chart import in_symbols
 from training.prompt_controls.grid import Grid
-from training.prompt_controls.wishes import Provenance, signature
+from training.prompt_controls.requested import Provenance, signature
 
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
@@ -66,7 +66,7 @@ class ResolvedControls(Record):
     def told(self) -> tuple[str, ...]:
         """Lines for a reader: each control with where it comes from, then the notes.
 
-        >>> from training.prompt_controls.ask import asked
+        >>> from training.prompt_controls.resolve import asked
         >>> lines = asked("A waltz at 80 BPM", bpm=90, duration_s=4, chords="Am F").told()
         >>> lines[3]
         'chords Am F (flag)'

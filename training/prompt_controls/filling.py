@@ -14,7 +14,7 @@ from pipelines.captioning.tempo_words import BpmRange
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, ModeChords, above
-from training.prompt_controls.wishes import Provenance
+from training.prompt_controls.requested import Provenance
 
 K = TypeVar("K", int, str)
 V = TypeVar("V")

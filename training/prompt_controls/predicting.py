@@ -12,7 +12,7 @@ from schemas.chord import Chord
 from schemas.labels import ChordSegment
 from schemas.pitch import Key, Mode
 from training.prompt_controls.grid import Grid, TimelineChord, segments_of
-from training.prompt_controls.wishes import RequestedControls
+from training.prompt_controls.requested import RequestedControls
 
 
 class PredictionRequest(NamedTuple):

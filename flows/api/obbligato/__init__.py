@@ -230,7 +230,7 @@ def sample(
         from flows.build.recipe_files import validated_as
         from training.diffusion.sampling import SamplingConfig
         from training.generation.generate import GenerationRequest, Generator
-        from training.prompt_controls.ask import resolve_controls
+        from training.prompt_controls.resolve import resolve_controls
 
         player = Generator.of(_place(model), device)
     given = {"guidance": guidance, "steps": steps, "sampler": sampler}

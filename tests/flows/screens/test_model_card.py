@@ -9,7 +9,7 @@ from flows.screens.model_card import (
 )
 from pipelines.storage.store import digest
 from tests.support.model_facts import OURS, RECIPE, facts
-from training.evaluation.made import CheckpointFacts
+from training.evaluation.clips import CheckpointFacts
 from training.metrics.summary import Figure
 from training.run.corpus_survey import DatasetFacts
 

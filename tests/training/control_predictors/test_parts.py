@@ -27,7 +27,7 @@ from training.control_predictors.targets import (
 from training.control_predictors.visits import NOT_LEARNED, batched, look_at
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import open_text_encoder
-from training.prompt_controls.wishes import read_requested
+from training.prompt_controls.requested import read_requested
 
 
 def step(chord: str, beats: int | None, number: int) -> Step:

@@ -11,9 +11,9 @@ from tests.training.prompt_controls.corpora import WALTZES
 from training.control_predictors.learning import learn
 from training.control_predictors.predictors import Predictors
 from training.errors import BadData, TrainingError
-from training.prompt_controls.ask import resolve_controls
 from training.prompt_controls.controls import ResolvedControls
-from training.prompt_controls.wishes import Provenance
+from training.prompt_controls.requested import Provenance
+from training.prompt_controls.resolve import resolve_controls
 from training.run import checkpoints
 from training.run.checkpoint_files import RECIPE, STATE
 from training.run.checkpoints import find_checkpoint

@@ -12,8 +12,8 @@ import pytest
 from schemas.pitch import Key
 from tests.pipelines.shards.shard_samples import our_sample
 from training.errors import TrainingError
+from training.evaluation.clips import MadeClip
 from training.evaluation.folders import read_folder
-from training.evaluation.made import MadeClip
 from training.evaluation.rows import parse_row
 from training.metrics.controls import PromptControls
 

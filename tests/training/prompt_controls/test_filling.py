@@ -18,7 +18,7 @@ from training.prompt_controls.filling import (
     usual_beats_per_chord,
     usual_first_beat,
 )
-from training.prompt_controls.wishes import ANY_TEMPO, Provenance
+from training.prompt_controls.requested import ANY_TEMPO, Provenance
 
 
 def tempo(

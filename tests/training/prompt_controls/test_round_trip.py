@@ -13,10 +13,10 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter,
 from schemas.pitch import Mode
 from schemas.recipe import CaptionRecipe
 from tests.training.prompt_controls.corpora import WALTZES
-from training.prompt_controls.ask import resolve_controls
 from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL
-from training.prompt_controls.wishes import Provenance
+from training.prompt_controls.requested import Provenance
+from training.prompt_controls.resolve import resolve_controls
 
 HOW = {"confidence": 1.0, "tool": "truth", "version": "1", "licence": "CC0"}
 ALL = CaptionRecipe(sentences=(0, 0, 0, 0, 1))

@@ -10,8 +10,8 @@ import numpy as np
 from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
-from training.evaluation.listening import EstimatedClip, estimate
-from training.evaluation.made import MadeClip, ScoredListing
+from training.evaluation.clips import MadeClip, ScoredListing
+from training.evaluation.estimated import EstimatedClip, estimate
 from training.evaluation.reference import Reference
 from training.evaluation.report import (
     ClipReport,

@@ -10,7 +10,7 @@ from pipelines.engine.child_process import Child, Death
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma, chromas
-from training.evaluation.made import MadeClip
+from training.evaluation.clips import MadeClip
 
 
 class EstimatedClip(NamedTuple):

@@ -41,7 +41,7 @@ from training.prompt_controls.grid import (
 )
 from training.prompt_controls.keys import best_key, fit
 from training.prompt_controls.predicting import PredictionRequest, Predictor, laid_predicted
-from training.prompt_controls.wishes import Provenance, RequestedControls, read_requested
+from training.prompt_controls.requested import Provenance, RequestedControls, read_requested
 
 # A key whose scale holds less than three notes in four of the chords is told to be at odds with
 # them. Chords borrowed from the parallel key, and a secondary dominant or two among four chords,

@@ -14,9 +14,9 @@ import pytest
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
-from training.evaluation.made import ScoredListing
-from training.evaluation.played import played
-from training.evaluation.wanted import TargetPrompt, target_prompts, with_swaps
+from training.evaluation.clips import ScoredListing
+from training.evaluation.generated import played
+from training.evaluation.targets import TargetPrompt, target_prompts, with_swaps
 from training.generation.generate import GenerationRequest, Generator, Wave
 from training.metrics.controls import stated_controls
 from training.prompt_controls.corpus import NEUTRAL

@@ -9,11 +9,11 @@ from schemas.labels import Labels, Origin
 from schemas.pitch import Key, Mode
 from tests.training.prompt_controls.corpora import SAMPLES_IN_THREE, WALTZES
 from training.errors import TrainingError
-from training.prompt_controls.ask import resolve_controls
 from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
 from training.prompt_controls.counting import corpus_statistics
-from training.prompt_controls.wishes import Provenance
+from training.prompt_controls.requested import Provenance
+from training.prompt_controls.resolve import resolve_controls
 
 
 def chords(labels: Labels) -> list[tuple[float, float, str]]:
