@@ -23,12 +23,12 @@ from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import BUCKET_PLAN
+from pipelines.build.versions import publish_version
 from pipelines.engine.child_process import CHILDREN
 from pipelines.engine.stage import fingerprints, finished, missing_inputs
 from pipelines.errors import Damaged, PipelineError
 from pipelines.reports.damage import check_whole
 from pipelines.reports.ledger import mark_for_retry
-from pipelines.reports.versions import publish_version
 from pipelines.stages.output.close import check_stated, described, publish_dataset, stated_dataset
 from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store

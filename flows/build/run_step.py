@@ -18,6 +18,7 @@ from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
 from pipelines.build.tables import BEGUN, RECIPE, SOURCES
+from pipelines.build.versions import altered_beginning, seal_beginning
 from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep
@@ -25,7 +26,6 @@ from pipelines.errors import Damaged, PipelineError
 from pipelines.extras import require
 from pipelines.inputs.listing import list_sources
 from pipelines.llm.money import price_of
-from pipelines.reports.versions import altered_beginning, seal_beginning
 from pipelines.storage.lock_file import RUNS
 from pipelines.storage.store import Store
 from pipelines.trust.build_folder import check_folder

@@ -15,8 +15,8 @@ from flows.deployments.build_corpus import (
     started_run,
     take_steps,
 )
+from pipelines.build.versions import last_version, what_changed
 from pipelines.errors import PipelineError
-from pipelines.reports.versions import last_version, what_changed
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 

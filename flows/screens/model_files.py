@@ -16,8 +16,8 @@ from flows.screens.model_card import (
     model_card,
     model_facts,
 )
+from pipelines.build.versions import last_version
 from pipelines.errors import PipelineError
-from pipelines.reports.versions import last_version
 from pipelines.storage.store import Store, digest
 from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError

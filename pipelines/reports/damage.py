@@ -18,9 +18,7 @@ from pipelines.build.tables import (
     MARKER,
     VOCABULARY_PLAN,
 )
-from pipelines.errors import Damaged, PipelineError
-from pipelines.llm.answers import Answers, damaged_lines
-from pipelines.reports.versions import (
+from pipelines.build.versions import (
     altered_beginning,
     altered_documents,
     read_version,
@@ -28,6 +26,8 @@ from pipelines.reports.versions import (
     version_file,
     version_names,
 )
+from pipelines.errors import Damaged, PipelineError
+from pipelines.llm.answers import Answers, damaged_lines
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.store import Store
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipelines.build.tables import DATASET
+from pipelines.build.versions import last_version, version_file, version_names
 from pipelines.errors import DeadInput, PipelineError, machine_faults, readable
 from pipelines.guarded.json_objects import JSON_LIMIT
-from pipelines.reports.versions import last_version, version_file, version_names
 from pipelines.shards.audio import Depth, SoundFormat, listened
 from pipelines.shards.find import FoundShards, Shard, ShardProblem, index_of, open_file
 from pipelines.shards.read import RawSample, as_ours, read_shard

@@ -37,10 +37,10 @@ from pipelines.beam.options import Engine
 from pipelines.build.markers import altered_files
 from pipelines.build.plans import read_listing, read_plan
 from pipelines.build.tables import MARKER
+from pipelines.build.versions import read_version
 from pipelines.errors import PipelineError
 from pipelines.llm.answers import damaged_lines
 from pipelines.reports.damage import damages
-from pipelines.reports.versions import read_version
 from pipelines.shards.check import check
 from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.storage.store import Store

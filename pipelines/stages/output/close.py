@@ -15,13 +15,13 @@ from pipelines.audio import rubberband
 from pipelines.build.markers import read_checked, read_marker
 from pipelines.build.plans import check_inputs, read_plan
 from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED, VERSIONS
+from pipelines.build.versions import publish_version
 from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders import minilm
 from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep, Stage
 from pipelines.errors import Damaged, PipelineError
 from pipelines.labels.agreement import mean_agreement
-from pipelines.reports.versions import publish_version
 from pipelines.stages.output.pseudo_labels_card import account, account_lines
 from pipelines.storage.arrow import first_row, side_by_side
 from pipelines.storage.duckdb_scratch import scratch

@@ -17,9 +17,9 @@ from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import MOVED_LABELS, RECIPE, SOURCES
+from pipelines.build.versions import seal_beginning
 from pipelines.errors import PipelineError
 from pipelines.reports.ledger import ledger_rows
-from pipelines.reports.versions import seal_beginning
 from pipelines.storage.store import Store
 from schemas.corpus import Outcome
 from schemas.labels import Labels

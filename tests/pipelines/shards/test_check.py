@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipelines.build.tables import LISTING_PLAN
+from pipelines.build.versions import publish_version
 from pipelines.errors import PipelineError
-from pipelines.reports.versions import publish_version
 from pipelines.shards.check import Checked, check
 from pipelines.shards.find import ShardProblem, find_shards
 from pipelines.storage.store import Store

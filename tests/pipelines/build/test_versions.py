@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.build.tables import LISTING_PLAN
-from pipelines.reports.versions import last_version, publish_version, what_changed
+from pipelines.build.versions import last_version, publish_version, what_changed
 from pipelines.storage.store import Store
 from schemas.build import ListingPlan
 from schemas.dataset import Dataset
