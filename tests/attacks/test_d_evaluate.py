@@ -14,7 +14,8 @@ from tests.support.melodies import RATE_HZ, melody
 
 # An annotator that hears 120 BPM in 4/4, C major and one C chord in everything.
 PLAIN = [
-    f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
+    f"--set=annotate.{name}=tests.support.plug_ins.plain_annotator"
+    for name in ("beats", "chords", "key")
 ]
 SECRET = "the text of a private file at 120 BPM"
 

@@ -21,7 +21,7 @@ from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Probed
 from schemas.recipe import IngestRecipe, Recipe
 
-pytest_plugins = ["tests.support.object_store"]
+pytest_plugins = ["tests.support.servers.object_store"]
 
 
 def rows_of(table: Path, *uris: str, **recipe: Any) -> list[InputRow]:

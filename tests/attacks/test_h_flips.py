@@ -16,7 +16,7 @@ from pipelines.llm.answers import Answers
 from pipelines.storage.store import Store
 from tests.support.building import digests
 from tests.support.flipping import Everything, Flip, everything, names, said_by_verify
-from tests.support.llm_server import KEY
+from tests.support.servers.llm_server import KEY
 
 IGNORE = lambda _: None  # noqa: E731
 # A file, and the text before the byte of which the lowest bit flips: a value becomes another, and

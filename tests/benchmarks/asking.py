@@ -48,7 +48,7 @@ from schemas.caption import Caption
 from schemas.fact import FactKind
 from schemas.recipe import CaptionRecipe, LlmRecipe, Paraphraser, Recipe
 from tests.support.captioned_build import captioned_build
-from tests.support.llm_server import KEY, Running, llm_server
+from tests.support.servers.llm_server import KEY, Running, llm_server
 
 FAULTS = {
     "late": 0.02,

@@ -56,7 +56,7 @@ from tests.support.flipping import (
     names,
     said_by_verify,
 )
-from tests.support.llm_server import KEY
+from tests.support.servers.llm_server import KEY
 from tests.training.runs import corpus
 from tests.training.runs import recipe as small_run
 from training.run.checkpoints import damage, whole_ones

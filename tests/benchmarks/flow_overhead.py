@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from tests.support.building import ROOT, digests
-from tests.support.prefect_server import Server
+from tests.support.servers.prefect_server import Server
 
 FLOW = """
 import sys

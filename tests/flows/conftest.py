@@ -1,5 +1,5 @@
 """The Prefect server of all tests of flows."""
 
-from tests.support.prefect_server import server
+from tests.support.servers.prefect_server import server
 
 __all__ = ("server",)

@@ -137,8 +137,8 @@ def test_the_pages_annotator_is_built_by_pip_and_its_command_labels_a_composed_p
 def test_the_pages_annotator_hears_no_key_in_silence(from_page: Callable[[str], None]) -> None:
     from_page("obbligato-krumhansl")
     recipe = AnnotateRecipe(
-        beats="tests.support.plain_annotator",
-        chords="tests.support.plain_annotator",
+        beats="tests.support.plug_ins.plain_annotator",
+        chords="tests.support.plug_ins.plain_annotator",
         key="krumhansl",
         silence_db=-200,
     )
@@ -196,7 +196,9 @@ def test_the_pages_launcher_runs_a_job_where_ssh_leads(
 
 
 def test_an_embedders_package_is_known_where_its_child_runs(install: Install) -> None:
-    install("obbligato-plain", "[obbligato.embedders]\nplain = tests.support.plain_embedder")
+    install(
+        "obbligato-plain", "[obbligato.embedders]\nplain = tests.support.plug_ins.plain_embedder"
+    )
     [found] = describe_in_child([LabelRecipe(embedder="plain")], None)
     assert (found.name, found.package) == ("plain", "obbligato-plain 0.1")
     wave = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)
@@ -292,7 +294,7 @@ def test_a_new_version_of_a_package_is_seen_by_all_that_came_from_it(
     )
     install(
         "obbligato-plain",
-        "[obbligato.embedders]\nplain = tests.support.plain_embedder",
+        "[obbligato.embedders]\nplain = tests.support.plug_ins.plain_embedder",
         version="4",
     )
     recipe = Recipe(annotate=AnnotateRecipe(key="flat"))

@@ -18,7 +18,7 @@ from pipelines.synthesis.songs import write_songs
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import Recipe
 from tests.support.building import digests
-from tests.support.llm_server import llm_server
+from tests.support.servers.llm_server import llm_server
 from tests.support.tone_corpus import PLAIN
 
 # The first pattern that a file's name matches says its kind.

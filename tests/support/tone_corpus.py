@@ -19,9 +19,9 @@ from tests.support.small_build import SMALL
 
 PLAIN = SMALL.replaced(
     annotate=SMALL.annotate.replaced(
-        beats="tests.support.plain_annotator",
-        chords="tests.support.plain_annotator",
-        key="tests.support.plain_annotator",
+        beats="tests.support.plug_ins.plain_annotator",
+        chords="tests.support.plug_ins.plain_annotator",
+        key="tests.support.plug_ins.plain_annotator",
     ),
     vary=SMALL.vary.replaced(semitones=(2,), speeds=0, volumes=0),
     verify=SMALL.verify.replaced(relabel_clips=0),

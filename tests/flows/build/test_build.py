@@ -25,7 +25,8 @@ from schemas.corpus import Outcome
 from schemas.labels import Labels
 from schemas.recipe import LimitsRecipe
 from schemas.sample import Sample
-from tests.support import building, hostile_annotator
+from tests.support import building
+from tests.support.plug_ins import hostile_annotator
 from tests.support.small_build import SMALL, Built, copied, rebuild
 
 # Windows of 8 s in pieces of 26.7, 26.6, 22.5 and 27.3 s.
@@ -278,7 +279,7 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(
         write_tone(tmp_path / f"{pitch}.wav", pitch)
     recipe = SMALL.replaced(
         limits=LimitsRecipe(cpu_s=6, memory_mb=1500, wall_s=120),
-        annotate=SMALL.annotate.replaced(key="tests.support.hostile_annotator"),
+        annotate=SMALL.annotate.replaced(key="tests.support.plug_ins.hostile_annotator"),
         ingest=SMALL.ingest.replaced(validation=0, test=0),
         vary=SMALL.vary.replaced(semitones=(), speeds=0, volumes=0),
     )
@@ -291,7 +292,7 @@ def test_clips_that_crash_spin_or_eat_memory_are_three_dead_and_can_be_retried(
     (tmp_path / "out" / "recipe.toml").write_text(
         (tmp_path / "out" / "recipe.toml")
         .read_text()
-        .replace("tests.support.hostile_annotator", "obbligato")
+        .replace("tests.support.plug_ins.hostile_annotator", "obbligato")
     )
     again = retry(out, [], Engine(), lambda _: None)
     assert again.samples.model_dump() == {"planned": 5, "written": 5, "rejected": 0, "dead": 0}

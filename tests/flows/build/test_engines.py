@@ -29,7 +29,8 @@ from pipelines.trust.trusted import VARIABLE, wanted
 from schemas.corpus import Outcome
 from schemas.dataset import Dataset
 from schemas.recipe import Recipe
-from tests.support import building, odd_stages, portable
+from tests.support import building, odd_stages
+from tests.support.servers import portable
 from tests.support.small_build import Built
 from tests.support.tone_corpus import PLAIN
 from tests.support.waiting import until

@@ -78,7 +78,7 @@ def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain-embedder\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        "[obbligato.embedders]\nplain = tests.support.plain_embedder\n"
+        "[obbligato.embedders]\nplain = tests.support.plug_ins.plain_embedder\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))

@@ -19,7 +19,7 @@ from schemas.dataset import Dataset
 from tests.support import building
 from tests.support.tone_corpus import PLAIN
 
-pytest_plugins = ["tests.support.object_store"]
+pytest_plugins = ["tests.support.servers.object_store"]
 SONGS = 3
 
 

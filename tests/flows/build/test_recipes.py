@@ -165,7 +165,7 @@ def test_noise2music_gives_clips_at_two_rates_with_the_curated_ones_marked(tmp_p
         Path("noise2music"),
         ["pack.anchor_column=curated", "ingest.clip_s=5", "ingest.spaced_clips=3"],
     )
-    plain = dict.fromkeys(("beats", "chords", "key"), "tests.support.plain_annotator")
+    plain = dict.fromkeys(("beats", "chords", "key"), "tests.support.plug_ins.plain_annotator")
     recipe = recipe.replaced(
         annotate=recipe.annotate.replaced(**plain), verify=recipe.verify.replaced(relabel_clips=0)
     )

@@ -19,8 +19,8 @@ from schemas.corpus import Outcome, Unit
 from schemas.recipe import Recipe, VerifyRecipe
 from schemas.sample import Sample
 from tests.support import building
-from tests.support.llm_server import KEY, llm_server
 from tests.support.running import obbligato as run
+from tests.support.servers.llm_server import KEY, llm_server
 from tests.support.small_build import Built, copied, rebuild
 
 

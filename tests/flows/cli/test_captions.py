@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tests.support.llm_server import KEY, llm_server
 from tests.support.running import obbligato
+from tests.support.servers.llm_server import KEY, llm_server
 
 
 def run(*arguments: object) -> tuple[int, str]:

@@ -22,7 +22,8 @@ from training.errors import TrainingError
 
 # An annotator that hears 120 BPM in 4/4, C major and one C chord in everything.
 PLAIN = [
-    f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
+    f"--set=annotate.{name}=tests.support.plug_ins.plain_annotator"
+    for name in ("beats", "chords", "key")
 ]
 HOSTILE = (
     '<script>alert("x")</script> <img src=x onerror=alert(1)> '

@@ -21,7 +21,8 @@ from tests.support.small_dataset import small_dataset
 from tests.training.runs import corpus
 
 PLAIN = [
-    f"--set=annotate.{name}=tests.support.plain_annotator" for name in ("beats", "chords", "key")
+    f"--set=annotate.{name}=tests.support.plug_ins.plain_annotator"
+    for name in ("beats", "chords", "key")
 ]
 STEPS = ("run.steps=2", "run.device=cpu", "sampling.steps=2")
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.building import ROOT, digests
-from tests.support.prefect_server import Server
+from tests.support.servers.prefect_server import Server
 from tests.support.small_build import Built
 from tests.support.waiting import free_port, until
 

@@ -20,12 +20,14 @@ from pipelines.llm.money import USD
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 from tests.support.building import digests
-from tests.support.llm_server import KEY, llm_server
-from tests.support.prefect_server import Server, marked, worker
+from tests.support.servers.llm_server import KEY, llm_server
+from tests.support.servers.prefect_server import Server, marked, worker
 from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 
-PATIENT = PLAIN.replaced(annotate=PLAIN.annotate.replaced(key="tests.support.patient_annotator"))
+PATIENT = PLAIN.replaced(
+    annotate=PLAIN.annotate.replaced(key="tests.support.plug_ins.patient_annotator")
+)
 
 
 @pytest.fixture

@@ -25,13 +25,15 @@ from flows.models.evaluation import evaluation_choice
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.micro_training import SETTINGS, as_options, corpus
-from tests.support.prefect_server import Server, marked, worker
+from tests.support.servers.prefect_server import Server, marked, worker
 from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 from training.run.presets import ready_recipe
 
 TRAINING = (*SETTINGS, "run.steps=4", "sampling.steps=2")
-LABELS = [f"annotate.{what}=tests.support.plain_annotator" for what in ("beats", "chords", "key")]
+LABELS = [
+    f"annotate.{what}=tests.support.plug_ins.plain_annotator" for what in ("beats", "chords", "key")
+]
 EVALUATION = ["prompts=2", "swaps=false", *LABELS]
 
 

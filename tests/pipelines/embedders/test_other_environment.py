@@ -20,7 +20,7 @@ from schemas.recipe import LimitsRecipe, Recipe
 from tests.support.melodies import RATE_HZ, melody
 
 ROOT = Path(__file__).parents[3]
-ENTRY = "[obbligato.embedders]\nelsewhere = tests.support.plain_embedder\n"
+ENTRY = "[obbligato.embedders]\nelsewhere = tests.support.plug_ins.plain_embedder\n"
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source
 from schemas.recipe import IngestRecipe, Recipe
 
-pytest_plugins = ["tests.support.object_store"]
+pytest_plugins = ["tests.support.servers.object_store"]
 RECIPE = IngestRecipe()
 JOB = Job("memory://nowhere", "", Recipe())
 HOSTILE_NAMES = [

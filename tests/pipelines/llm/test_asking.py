@@ -21,7 +21,7 @@ from pipelines.llm.request import Answer, LlmRequest, request_of
 from pipelines.llm.session import hold
 from pipelines.storage.store import Store
 from schemas.recipe import LlmRecipe
-from tests.support.llm_server import KEY, llm_server
+from tests.support.servers.llm_server import KEY, llm_server
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ from schemas.counts import ParaphraseCounts, Reason, added
 from schemas.recipe import CaptionRecipe, LlmRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.captioned_build import captioned_build
-from tests.support.llm_server import KEY, Running, llm_server
+from tests.support.servers.llm_server import KEY, Running, llm_server
 from tests.support.waiting import until
 
 TEXTS = [f"Flute number {number} plays over soft drums." for number in range(60)]

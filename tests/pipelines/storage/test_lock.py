@@ -24,7 +24,7 @@ from pipelines.storage.lock_file import NAME
 from pipelines.storage.store import Store
 from tests.support.waiting import until
 
-pytest_plugins = ["tests.support.object_store"]
+pytest_plugins = ["tests.support.servers.object_store"]
 ROOT = Path(__file__).parents[3]
 WITHIN_S = 30
 

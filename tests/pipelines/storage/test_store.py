@@ -20,9 +20,9 @@ from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
 from schemas.controls import AudioControls
 from schemas.corpus import Augmented, Change, InputRow, Source
-from tests.support.object_store import PAGE
+from tests.support.servers.object_store import PAGE
 
-pytest_plugins = ["tests.support.object_store"]
+pytest_plugins = ["tests.support.servers.object_store"]
 KEY = "00112233445566aa-0-10000"
 
 

@@ -18,7 +18,7 @@ from pipelines.vocabularies.rules import TextFault, cleaned, fault, name_words, 
 from pipelines.vocabularies.tables import Track
 from schemas.recipe import LlmRecipe
 from schemas.vocabulary import Form, FormCounts, VocabularyEntry
-from tests.support.llm_server import KEY, llm_server
+from tests.support.servers.llm_server import KEY, llm_server
 
 MINE = TextOrigin("mine", "CC0-1.0")
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.waiting import free_port, until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MARK = "OBBLIGATO_TEST_RUN"  # in the environment of a worker and all below it
 
 

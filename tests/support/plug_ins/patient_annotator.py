@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.annotators.batch import WaveBatch
 from schemas.labels import KeyLabel
-from tests.support.plain_annotator import annotate_key as plain_key
+from tests.support.plug_ins.plain_annotator import annotate_key as plain_key
 
 
 def annotate_key(batch: WaveBatch) -> list[KeyLabel]:
