@@ -160,6 +160,14 @@ def test_links_lead_somewhere(readme: Path) -> None:
         assert (readme.parent / link).exists(), link
 
 
+# Folders without code of a package.
+EXTRA_ROOMS: dict[str, set[str]] = {
+    "pipelines": set(),
+    "training": set(),
+    "flows": {"api", "recipes"},
+}
+
+
 def test_the_picture_of_the_steps_shows_those_there_are() -> None:
     picture = (ROOT / "infra/pictures/steps.svg").read_text()
     drawn = re.findall(r'class="step ink"[^>]*>(\w+)<', picture)
@@ -168,6 +176,15 @@ def test_the_picture_of_the_steps_shows_those_there_are() -> None:
         name for name in modules if not name.endswith(("_sql", "_card"))
     }  # parts of a step
     assert len(drawn) == len(set(drawn))
+
+
+@pytest.mark.parametrize("package", ["pipelines", "training", "flows"])
+def test_the_table_of_rooms_has_each_that_is_there_and_no_other(package: str) -> None:
+    text = (ROOT / package / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| room | holds |\n|---|---|\n")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
+    folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert {*named} - {"errors", "extras", "plug_ins"} == folders | EXTRA_ROOMS[package]
 
 
 def run(command: list[str], home: Path) -> subprocess.CompletedProcess[str]:
