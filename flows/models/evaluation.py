@@ -105,7 +105,7 @@ def _is_model(target: str) -> bool:
 
 def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "ScoredListing":
     """What a model plays for the captions of held-out samples."""
-    from training.evaluation.generated import played
+    from training.evaluation.generated import generate_clips
     from training.evaluation.targets import target_prompts, with_swaps
     from training.generation.generate import Generator
 
@@ -117,7 +117,9 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
     wanted = target_prompts(request.shards, options.prompts)
     chosen = with_swaps(wanted) if options.swaps else wanted
     player = Generator.of(request.target, options.device)
-    return played(player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen)))
+    return generate_clips(
+        player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
+    )
 
 
 def _check_out(target: Path, out: Path) -> None:

@@ -25,8 +25,8 @@ from schemas.identity import Split
 from schemas.recipe import AnnotateRecipe
 from schemas.sample import Sample
 from training.data.examples import members_of, parsed
-from training.data.index import find_places, read_ranges
-from training.data.prompts import TOLD_ALL
+from training.data.index import index_corpus, read_ranges
+from training.data.prompts import FULL_CONDITIONING
 from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
 from training.evaluation.condition_ablation import ablate_conditions
@@ -42,7 +42,7 @@ ROUNDS = 32
 
 def eight(corpus: str, shard: Path) -> list[Sample]:
     """The first original clip of each of eight songs, as a shard of their own."""
-    places = find_places(corpus, Split.TRAIN)
+    places = index_corpus(corpus, Split.TRAIN)
     found: dict[str, Sample] = {}
     shard.parent.mkdir(parents=True, exist_ok=True)
     with shard.open("wb") as out:
@@ -76,7 +76,7 @@ def recipe(folder: Path, steps: int) -> TrainRecipe:
             workers=1,
             validation=0,
         ),
-        prompts=TOLD_ALL,
+        prompts=FULL_CONDITIONING,
         optim=OptimRecipe(lr=2e-3, warmup_steps=50, decay=tiny.optim.decay, ema=0.99),
         run=tiny.run.replaced(steps=steps, checkpoint_every=steps, log_every=25),
     )

@@ -35,8 +35,8 @@ from schemas.pitch import Key
 from schemas.sample import Sample
 from training.control_predictors.predictors import Predictors
 from training.data.examples import members_of, parsed
-from training.data.index import find_places, read_ranges
-from training.metrics.controls import heard_controls
+from training.data.index import index_corpus, read_ranges
+from training.metrics.controls import estimated_controls
 from training.metrics.intervals import mean_interval
 from training.metrics.outcomes import Metric, scores
 from training.prompt_controls.controls import ResolvedControls
@@ -95,7 +95,9 @@ def mode_right(sample: Sample, made: ResolvedControls) -> float | None:
 
 def chord_score(metric: Metric) -> Callable[[Sample, ResolvedControls], float | None]:
     def figure(sample: Sample, made: ResolvedControls) -> float | None:
-        return scores(heard_controls(sample.labels), heard_controls(made.labels)).get(metric)
+        return scores(estimated_controls(sample.labels), estimated_controls(made.labels)).get(
+            metric
+        )
 
     return figure
 
@@ -108,7 +110,7 @@ def chords_from_the_tonic(sample: Sample, made: ResolvedControls) -> float | Non
     if known is None or filled is None or sample.key_label.confidence < MIN_CONFIDENCE:
         return None
     moved = transposed(sample.labels, filled - known)
-    return scores(heard_controls(moved), heard_controls(made.labels)).get(Metric.CMOT)
+    return scores(estimated_controls(moved), estimated_controls(made.labels)).get(Metric.CMOT)
 
 
 THINGS = (
@@ -172,7 +174,7 @@ CONDITIONS: Mapping[str, Callable[[Sample, Thing], list[Asking]]] = {
 
 def samples_of(shards: str, split: Split, limit: int | None = None) -> Iterator[Sample]:
     """Samples of a split, evenly spread where there are more than the limit."""
-    places = find_places(shards, split)
+    places = index_corpus(shards, split)
     count = min(len(places), limit or len(places))
     for number in range(count):
         [content] = read_ranges([places.range_of(number * len(places) // count)])
@@ -187,7 +189,7 @@ class Filler:
     def __init__(
         self, statistics: CorpusStatistics, predictors: Predictors | None, *, drawn: bool
     ) -> None:
-        self._statistics, self._predictors, self._drawn = statistics, predictors, drawn
+        self._statistics, self._predictors, self._sampled = statistics, predictors, drawn
         self._made: dict[tuple[Asking, float, int], ResolvedControls] = {}
 
     def __call__(self, asking: Asking, duration_s: float, seed: int) -> ResolvedControls:
@@ -199,7 +201,7 @@ class Filler:
                 duration_s=duration_s,
                 statistics=self._statistics,
                 seed=seed,
-                varied=self._drawn,
+                varied=self._sampled,
                 predictors=self._predictors,
             )
         return found

@@ -136,8 +136,8 @@ def paired(variant: dict[str, float], original: dict[str, float]) -> tuple[float
     both = np.array(
         [variant[clip] - original[clip] for clip in sorted(variant.keys() & original.keys())]
     )
-    draws = np.random.default_rng(0).choice(both, (10_000, len(both))).mean(axis=1)
-    low, high = np.percentile(draws, (2.5, 97.5))
+    rng = np.random.default_rng(0).choice(both, (10_000, len(both))).mean(axis=1)
+    low, high = np.percentile(rng, (2.5, 97.5))
     return float(both.mean()), float(low), float(high)
 
 

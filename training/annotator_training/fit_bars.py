@@ -56,27 +56,29 @@ class BeatPath(NamedTuple):
     right: float
 
 
-def hear(folder: Path) -> None:
+def store_accents(folder: Path) -> None:
     """Keep the accents of all pieces that have none yet; several at once cost a fraction."""
-    missing = [piece.name for piece in pieces(folder) if not _kept(folder, piece.name).exists()]
+    missing = [
+        piece.name for piece in pieces(folder) if not _accents_path(folder, piece.name).exists()
+    ]
     for start in range(0, len(missing), _AT_ONCE):
         names = missing[start : start + _AT_ONCE]
         waves = [sf.read(folder / f"{name}.flac", dtype="float32")[0] for name in names]
         for name, accents in zip(names, accent_ear("cpu")(waves), strict=True):
             np.savez(
-                _kept(folder, name),
+                _accents_path(folder, name),
                 activations=accents.activations.astype(np.float16),
                 flux=accents.flux.astype(np.float16),
             )
 
 
-def _kept(folder: Path, name: str) -> Path:
+def _accents_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.accents.npz"
 
 
-def heard(folder: Path, name: str) -> Accents:
+def load_accents(folder: Path, name: str) -> Accents:
     """Accents of a piece, as kept."""
-    with np.load(_kept(folder, name)) as arrays:
+    with np.load(_accents_path(folder, name)) as arrays:
         return Accents(arrays["activations"].astype(np.float32), arrays["flux"].astype(np.float32))
 
 
@@ -84,14 +86,14 @@ def examples(folder: Path) -> list[BeatPath]:
     """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
     clip's window.
     """
-    hear(folder)
+    store_accents(folder)
     trackers, found = [BarTracker((meter,), 55.0, 215.0) for meter in PATHS], []
     for number, piece in enumerate(pieces(folder)):
         wave, rate_hz = sf.read(folder / f"{piece.name}.flac", dtype="float32")
         seconds = _CLIP_S if number % 2 else len(wave) / rate_hz
         [harmony] = harmony_ear("cpu")([wave[: round(seconds * rate_hz)]])
         accents = Accents(
-            *(part[: round(seconds * ACCENT_FPS)] for part in heard(folder, piece.name))
+            *(part[: round(seconds * ACCENT_FPS)] for part in load_accents(folder, piece.name))
         )
         truth = piece.beats[piece.beats[:, 0] < seconds]
         for [path] in (tracker([accents.activations]) for tracker in trackers):

@@ -88,19 +88,19 @@ def nothing(wave: Wave) -> Observed:
 def noises() -> Iterator[Wave]:
     """White to brown noise, loud and soft, with and without hum and clicks."""
     for number in range(_NOISES):
-        draws = np.random.default_rng([1, number])
+        rng = np.random.default_rng([1, number])
         size = round(_CLIP_S * RATE_HZ)
-        spectrum = np.fft.rfft(draws.standard_normal(size)) / np.maximum(
+        spectrum = np.fft.rfft(rng.standard_normal(size)) / np.maximum(
             np.arange(size // 2 + 1), 1
-        ) ** draws.uniform(0, 1)
+        ) ** rng.uniform(0, 1)
         wave = np.fft.irfft(spectrum, size)
-        wave = wave / np.abs(wave).max() * 10 ** draws.uniform(-2.5, -0.2)
+        wave = wave / np.abs(wave).max() * 10 ** rng.uniform(-2.5, -0.2)
         if number % 4 == 1:
             wave = wave + 0.1 * np.sin(
-                2 * np.pi * draws.choice([50, 60, 100]) * np.arange(size) / RATE_HZ
+                2 * np.pi * rng.choice([50, 60, 100]) * np.arange(size) / RATE_HZ
             )
         if number % 4 == 2:
-            wave[draws.integers(size, size=int(draws.integers(1, 20)))] += 0.5
+            wave[rng.integers(size, size=int(rng.integers(1, 20)))] += 0.5
         yield np.clip(wave, -1, 1).astype(np.float32)
 
 

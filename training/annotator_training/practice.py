@@ -77,18 +77,16 @@ def pieces(folder: Path) -> Iterator[PracticePiece]:
 
 def make(folder: Path, number: int) -> None:
     """Compose, play and store one piece; its truth is written last."""
-    draws = np.random.default_rng([_SEED, number])
-    font = str(draws.choice(list(_SHARES), p=list(_SHARES.values())))
-    piece = etude(draws, 2 * PIECE_S + 1)
-    playing = play(piece, draws)
-    excerpt = draw_excerpt(piece, PIECE_S, draws)
-    tuning_cents = (
-        float(draws.uniform(-40, 40)) if draws.random() < 0.2 else float(draws.normal(0, 4))
-    )
-    file = midi(piece, ended(playing, excerpt.last_beat), draws, excerpt.start_s, tuning_cents)
-    kit = [None, *KITS][int(draws.integers(len(KITS) + 1))]
-    wave = sounded(file, FONTS[font], kit, PIECE_S, reverb=draws.random() < 0.75)
-    sf.write(folder / f"{number:05d}.flac", roughened(wave, draws), RATE_HZ, subtype="PCM_16")
+    rng = np.random.default_rng([_SEED, number])
+    font = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+    piece = etude(rng, 2 * PIECE_S + 1)
+    playing = play(piece, rng)
+    excerpt = draw_excerpt(piece, PIECE_S, rng)
+    tuning_cents = float(rng.uniform(-40, 40)) if rng.random() < 0.2 else float(rng.normal(0, 4))
+    file = midi(piece, ended(playing, excerpt.last_beat), rng, excerpt.start_s, tuning_cents)
+    kit = [None, *KITS][int(rng.integers(len(KITS) + 1))]
+    wave = sounded(file, FONTS[font], kit, PIECE_S, reverb=rng.random() < 0.75)
+    sf.write(folder / f"{number:05d}.flac", roughened(wave, rng), RATE_HZ, subtype="PCM_16")
     (folder / f"{number:05d}.json").write_text(
         json.dumps({"source": font, **_stored(truth(piece, excerpt))})
     )

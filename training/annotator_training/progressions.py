@@ -88,21 +88,21 @@ class Coloured(NamedTuple):
     colour: int | None = None
 
 
-def draw_manner(draws: np.random.Generator) -> Manner:
+def draw_manner(rng: np.random.Generator) -> Manner:
     """From plain triads to sevenths nearly everywhere; one piece in twenty is wild."""
     return Manner(
-        sevenths=float(draws.choice((0.05, 0.25, 0.6, 0.95))),
-        inversions=float(draws.choice((0.0, 0.1, 0.35))),
-        wild=draws.random() < 0.05,
+        sevenths=float(rng.choice((0.05, 0.25, 0.6, 0.95))),
+        inversions=float(rng.choice((0.0, 0.1, 0.35))),
+        wild=rng.random() < 0.05,
     )
 
 
 def progression(
-    draws: np.random.Generator, key: Key, manner: Manner, length: int
+    rng: np.random.Generator, key: Key, manner: Manner, length: int
 ) -> tuple[Coloured, ...]:
     """`length` chords, each drawn after the one before: 70 in 100 begin at home, 15 end there."""
     degrees = _DEGREES[key.mode]
-    home = draws.random()
+    home = rng.random()
     chosen: list[Degree] = []
     for place in range(length):
         closes = place == length - 1 and length > 2
@@ -114,8 +114,8 @@ def progression(
         )
         if closes:  # the turn-around leads back
             weights *= [2.0 if degree.step in (5, 7, 10) else 1.0 for degree in degrees]
-        chosen.append(degrees[int(draws.choice(len(degrees), p=weights / weights.sum()))])
-    return tuple(_coloured(draws, key, degree, manner) for degree in chosen)
+        chosen.append(degrees[int(rng.choice(len(degrees), p=weights / weights.sum()))])
+    return tuple(_coloured(rng, key, degree, manner) for degree in chosen)
 
 
 def _follows(before: Degree | None, degree: Degree) -> float:
@@ -134,29 +134,29 @@ def _follows(before: Degree | None, degree: Degree) -> float:
     return 2.5 if motion == _FOURTH else 1.4 if motion in (2, 7, 9) else 1.0
 
 
-def _coloured(draws: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
+def _coloured(rng: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
     """A degree as a chord of the key: with its seventh or without, sometimes altered, inverted or
     with a ninth.
     """
     step, quality = (
         degree.step,
-        degree.seventh if draws.random() < manner.sevenths else degree.triad,
+        degree.seventh if rng.random() < manner.sevenths else degree.triad,
     )
-    if manner.wild or draws.random() < 0.02:
-        step, quality = int(draws.integers(12)), list(Q)[int(draws.integers(len(Q)))]
+    if manner.wild or rng.random() < 0.02:
+        step, quality = int(rng.integers(12)), list(Q)[int(rng.integers(len(Q)))]
     elif quality in (Q.MAJ, Q.MIN):
-        quality = _altered(draws, quality)
+        quality = _altered(rng, quality)
     plain = Chord(root=(key.tonic + step) % 12, quality=quality)
-    colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and draws.random() < 0.15 else None
+    colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and rng.random() < 0.15 else None
     # turned, these are other chords
-    if draws.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
+    if rng.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
         return Coloured(plain, colour)
-    return Coloured(_inverted(draws, plain))
+    return Coloured(_inverted(rng, plain))
 
 
-def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
+def _altered(rng: np.random.Generator, triad: ChordQuality) -> ChordQuality:
     """A triad, or now and then its suspended or sixth chord."""
-    other = draws.random()
+    other = rng.random()
     if other < 0.05:
         return Q.SUS4
     if other < 0.09:
@@ -166,9 +166,9 @@ def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
     return triad
 
 
-def _inverted(draws: np.random.Generator, plain: Chord) -> Chord:
+def _inverted(rng: np.random.Generator, plain: Chord) -> Chord:
     """The chord over another of its notes, or, one time in ten, over a bass drawn freely."""
-    if draws.random() < 0.9:
+    if rng.random() < 0.9:
         notes = sorted(plain.pitches - {plain.root})
-        return plain.replaced(bass=int(draws.choice(notes)))
-    return plain.replaced(bass=(plain.root + int(draws.choice(_FOREIGN_BASSES))) % 12)
+        return plain.replaced(bass=int(rng.choice(notes)))
+    return plain.replaced(bass=(plain.root + int(rng.choice(_FOREIGN_BASSES))) % 12)

@@ -16,12 +16,12 @@ from schemas.errors import SchemaError
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.examples import ReadingRules
-from training.data.index import find_places
+from training.data.index import index_corpus
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.errors import BadData, TrainingError
-from training.run.metrics_log import Tell
+from training.run.metrics_log import ReportLine
 from training.run.parallel import device_of
 from training.run.recipe import Decay, OptimRecipe
 from training.run.trainer import rate_at
@@ -95,7 +95,9 @@ class Fitted(Record):
     folder: str
 
 
-def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
+def train_autoencoder(
+    shards: str, out: Path, recipe: AutoencoderRecipe, tell: ReportLine
+) -> Fitted:
     """Train on a corpus's train split and write the codec's folder.
 
     Raises `TrainingError` and `BadData`.
@@ -173,7 +175,7 @@ def _model(recipe: AutoencoderRecipe) -> Any:
 
 def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
-    corpus = find_places(shards, Split.TRAIN)
+    corpus = index_corpus(shards, Split.TRAIN)
     # of a longer sample, the first ten seconds
     heard = 10 * facts.rate_hz // facts.samples_per_frame
     reading = ReadingRules(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
@@ -184,9 +186,9 @@ def _windows(
     levels_BMN: torch.Tensor, batch: TrainingBatch, recipe: AutoencoderRecipe, step: int
 ) -> torch.Tensor:
     """A drawn window of each clip that is usable, within what is its own: (B, 1, N, M)."""
-    draws = keyed_rng(recipe.seed, str(step), "windows")
+    rng = keyed_rng(recipe.seed, str(step), "windows")
     mel_frames_B = (batch.frames_B * MelCodec().facts.samples_per_frame // HOP).tolist()
-    starts = [int(draws.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
+    starts = [int(rng.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
     cut = [
         level_MN[:, start : start + recipe.frames]
         for level_MN, start, frames in zip(levels_BMN, starts, mel_frames_B, strict=True)

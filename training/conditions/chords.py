@@ -57,7 +57,7 @@ class _ChordNumbers(NamedTuple):
     start_s: float
 
 
-def _told(segment: ChordSegment) -> _ChordNumbers:
+def _chord_numbers(segment: ChordSegment) -> _ChordNumbers:
     chord = segment.chord
     if chord is None:
         return _ChordNumbers(0, NO_CHORD_QUALITY, 0, segment.start_s)
@@ -81,7 +81,7 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
     kept = [
-        [] if one is None else [_told(segment) for segment in one.segments[:limit]]
+        [] if one is None else [_chord_numbers(segment) for segment in one.segments[:limit]]
         for one in chords
     ]
     shape = (len(kept), padded_length([len(row) for row in kept]))

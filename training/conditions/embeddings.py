@@ -43,7 +43,7 @@ def rotated(
     Rotary embedding (Su et al. 2021, RoFormer), by seconds rather than by places.
 
     >>> times_s = torch.tensor([1.0, 7.0])
-    >>> one, other = (turned(torch.ones(2, 8), times_s + later_s) for later_s in (0, 0.5))
+    >>> one, other = (rotated(torch.ones(2, 8), times_s + later_s) for later_s in (0, 0.5))
     >>> early, late = (one * other).sum(-1)
     >>> bool(torch.isclose(early, late, atol=1e-4))
     True

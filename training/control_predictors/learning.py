@@ -21,14 +21,14 @@ from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.reading import Reader, reader_of_validation
 from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import batched
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import MODEL, RECIPE, STATE
 from training.run.ema import Ema
-from training.run.metrics_log import Tell
-from training.run.recipe import wanted
+from training.run.metrics_log import ReportLine
+from training.run.recipe import foreign_names
 from training.run.trainer import rate_at
 
 
@@ -41,7 +41,7 @@ class Learned(NamedTuple):
     losses: Mapping[PredictedPart, tuple[float, float]]
 
 
-def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
+def learn(recipe: PredictorRecipe, out: str, tell: ReportLine = print) -> Learned:
     """Train all predictors by a recipe into a folder.
 
     The same recipe, shards and machine give the same weights.
@@ -57,7 +57,7 @@ def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
     with hold(store, "training"), torch.random.fork_rng(devices=[]):
         if checkpoints.whole_ones(store):
             raise TrainingError(f"{out} holds a training already: take another folder")
-        trust(out, wanted(recipe.text))
+        trust(out, foreign_names(recipe.text))
         torch.manual_seed(recipe.run.seed)
         learner = _PredictorTrainer(recipe, tell)
         return _saved(store, recipe, learner, learner.run())
@@ -66,13 +66,13 @@ def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
 class _PredictorTrainer:
     """Nets with their optimizer, and the samples that they learn from and are judged by."""
 
-    def __init__(self, recipe: PredictorRecipe, tell: Tell) -> None:
-        self.recipe, self._tell = recipe, tell
+    def __init__(self, recipe: PredictorRecipe, tell: ReportLine) -> None:
+        self.recipe, self._report = recipe, tell
         encoder = open_text_encoder(
             recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
         )
         self.encoder = encoder
-        self._states = KeptStates(encoder, recipe.text.cache_mb)
+        self._states = TextCache(encoder, recipe.text.cache_mb)
         self.reader = Reader(recipe, Split.TRAIN)
         self.nets = PredictorNets(recipe.model, encoder.width)
         for part, shares in shares_of(self.reader.surveyed()).items():
@@ -90,7 +90,7 @@ class _PredictorTrainer:
     def run(self) -> WeightChoice:
         """All steps; what to keep of the weights on the way."""
         rules, choice = self.recipe, WeightChoice()
-        self._tell(
+        self._report(
             f"{self.reader.samples} samples · {rules.run.steps} steps of {rules.data.batch}, "
             f"judged by {self._judged.looks} looks"
         )
@@ -99,7 +99,7 @@ class _PredictorTrainer:
             self._step(step)
             if (step + 1) % rules.run.validate_every == 0 or step + 1 == rules.run.steps:
                 told = self._judge(choice, step + 1)
-                self._tell(f"step {step + 1} of {rules.run.steps} · loss on validation: {told}")
+                self._report(f"step {step + 1} of {rules.run.steps} · loss on validation: {told}")
         return choice
 
     def _step(self, step: int) -> None:
@@ -145,7 +145,7 @@ class _PredictorTrainer:
     def _validation(self) -> Judged:
         reader, rules = reader_of_validation(self.recipe, self.reader.mean_sentences), self.recipe
         if reader is None or not rules.data.validation:
-            self._tell(
+            self._report(
                 "no validation split: the last weights are kept, which may know songs by heart"
             )
             return Judged([])

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from training.conditions.tokens import Tokens
 from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.visits import NOT_LEARNED, Look, LookBatch, batched
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 
 _AT_ONCE: Final = 64
 
@@ -79,7 +79,7 @@ class Judged:
         self._batches = [(batched(part), [look.song_id for look in part]) for part in parts]
 
     @torch.no_grad()
-    def losses(self, nets: PredictorNets, states: KeptStates) -> dict[PredictedPart, SongLosses]:
+    def losses(self, nets: PredictorNets, states: TextCache) -> dict[PredictedPart, SongLosses]:
         """Mean loss of each song by each predictor; of a predictor no song where none counts."""
         nets.eval()
         found: dict[PredictedPart, defaultdict[str, list[float]]] = {

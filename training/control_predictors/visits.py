@@ -17,7 +17,7 @@ from training.control_predictors.hints import (
     as_if_stated,
     beat_features,
     chord_features,
-    known_of,
+    stated_by,
 )
 from training.control_predictors.nets import ChordRows, padded_rows
 from training.control_predictors.targets import (
@@ -29,7 +29,7 @@ from training.control_predictors.targets import (
     Step,
     Targets,
     targets_of,
-    tempo_place,
+    tempo_class,
 )
 from training.data.prompts import PromptConfig, visit
 from training.prompt_controls.requested import read_requested
@@ -77,9 +77,9 @@ def look_at(
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
     told = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
-    draws = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
+    rng = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
     known = as_if_stated(
-        known_of(read_requested(told.prompt), sample.duration_s), sample.labels, hinted, draws
+        stated_by(read_requested(told.prompt), sample.duration_s), sample.labels, hinted, rng
     )
     return Look(sample.song_id, told.prompt, known, targets_of(sample))
 
@@ -156,7 +156,7 @@ def blurred(bpm: float | None) -> Features:
     """Shares of the places of tempo around one; none where it is not known."""
     if bpm is None:
         return np.zeros(TEMPOS, np.float32)
-    heights = np.exp(-(((np.arange(TEMPOS) - tempo_place(bpm)) / _BLUR) ** 2) / 2)
+    heights = np.exp(-(((np.arange(TEMPOS) - tempo_class(bpm)) / _BLUR) ** 2) / 2)
     return np.asarray(heights / heights.sum(), np.float32)
 
 

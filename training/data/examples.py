@@ -21,7 +21,7 @@ from pipelines.storage.tar import read_members
 from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.data.prompts import TOLD_ALL, PromptConfig, visit
+from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
@@ -145,10 +145,10 @@ def example_of(
     reading: ReadingRules,
     *,
     epoch: int,
-    draws: np.random.Generator,
-    told_all: bool = False,
+    rng: np.random.Generator,
+    full_conditioning: bool = False,
 ) -> TrainingExample:
-    """A sample's visit in an epoch, its noise and step by `draws`.
+    """A sample's visit in an epoch, its noise and step by `rng`.
 
     With `told_all` no sentence is masked and nothing dropped.
 
@@ -156,11 +156,11 @@ def example_of(
     """
     members = members_of(content)
     sample = parsed(members)
-    rules = TOLD_ALL if told_all else reading.prompts
+    rules = FULL_CONDITIONING if full_conditioning else reading.prompts
     told = visit(
         sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
     )
-    labels = heard_labels(sample, reading)
+    labels = learned_labels(sample, reading)
     return TrainingExample(
         key=sample.key,
         sound=sound_of(members, reading),
@@ -169,21 +169,21 @@ def example_of(
         chords=None if Condition.CHORDS in told.dropped else labels.chords,
         start_s=sample.start_s,
         song_s=sample.song_s or sample.end_s,
-        step=int(draws.integers(reading.noise_steps)),
-        noise_CTF=drawn_noise(reading, draws),
+        step=int(rng.integers(reading.noise_steps)),
+        noise_CTF=sampled_noise(reading, rng),
     )
 
 
-def heard_labels(sample: Sample, reading: ReadingRules) -> Labels:
+def learned_labels(sample: Sample, reading: ReadingRules) -> Labels:
     """Labels of as much of a sample as is learned."""
     heard_s = reading.frames / reading.facts.frames_per_s
     return cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
 
 
-def drawn_noise(reading: ReadingRules, draws: np.random.Generator) -> torch.Tensor:
+def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tensor:
     """Noise shaped as a latent: (C, T, F)."""
     return torch.from_numpy(
-        draws.standard_normal(
+        rng.standard_normal(
             (reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32
         )
     )

@@ -20,7 +20,7 @@ from training.errors import NoSamples, TrainingError
 Offsets = npt.NDArray[np.int64]
 
 
-class ShardPlaces(NamedTuple):
+class ShardOffsets(NamedTuple):
     """A shard and where its samples begin, and, as a last number, where they end."""
 
     url: str
@@ -40,10 +40,10 @@ class Range(NamedTuple):
     end: int
 
 
-class CorpusPlaces:
+class CorpusIndex:
     """All samples of a corpus by number, in the order of its shards."""
 
-    def __init__(self, shards: Sequence[ShardPlaces]) -> None:
+    def __init__(self, shards: Sequence[ShardOffsets]) -> None:
         self.shards = tuple(shards)
         self._ends = np.cumsum([shard.samples for shard in shards])
 
@@ -59,7 +59,7 @@ class CorpusPlaces:
         return Range(shard.url, int(shard.offsets[inside]), int(shard.offsets[inside + 1]))
 
 
-def find_places(target: str, split: Split) -> CorpusPlaces:
+def index_corpus(target: str, split: Split) -> CorpusIndex:
     """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL
     of these.
 
@@ -70,7 +70,7 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
         shards = [
             shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split
         ]
-        places = [_places(shard) for shard in shards]
+        places = [_shard_offsets(shard) for shard in shards]
     except DeadInput as error:
         raise TrainingError(f"{target}: {error.message}") from error
     except PipelineError as error:
@@ -80,19 +80,19 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
             f"{target} has no samples of split {split}: "
             "build a corpus with one, or name other shards"
         )
-    return CorpusPlaces([shard for shard in places if shard.samples])
+    return CorpusIndex([shard for shard in places if shard.samples])
 
 
-def _places(shard: Shard) -> ShardPlaces:
+def _shard_offsets(shard: Shard) -> ShardOffsets:
     try:
         stated = index_of(shard)
         if stated is not None and stated.offsets is not None:
-            return ShardPlaces(shard.url, np.asarray(stated.offsets, np.int64))
+            return ShardOffsets(shard.url, np.asarray(stated.offsets, np.int64))
         with open_file(shard) as file:
             offsets = sample_offsets(file)
     except DeadInput as error:
         raise DeadInput(error.code, f"{shard.name} {error.message}") from error
-    return ShardPlaces(shard.url, np.asarray(offsets, np.int64))
+    return ShardOffsets(shard.url, np.asarray(offsets, np.int64))
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:

@@ -25,11 +25,11 @@ from training.data.examples import (
     ReadingRules,
     TrainingExample,
     Unusable,
-    drawn_noise,
     example_of,
     guarded,
+    sampled_noise,
 )
-from training.data.index import CorpusPlaces, Range, read_ranges
+from training.data.index import CorpusIndex, Range, read_ranges
 from training.data.order import SampleOrder, SamplePosition
 from training.diffusion.model import Conditions
 
@@ -50,11 +50,11 @@ class TrainingBatch(NamedTuple):
     steps_B: torch.Tensor
     unusable: tuple[Unusable, ...]
 
-    def told(self, text: Tokens, *, seconds: bool) -> Conditions:
-        """What a model is told, its prompts as `text`; where in their songs the clips stand for
-        models that take `seconds`.
+    def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
+        """What a model is told, its prompts as `text`; where in their songs the clips stand where
+        `with_seconds`.
         """
-        return Conditions(text, self.beats, self.chords, self.seconds_B2 if seconds else None)
+        return Conditions(text, self.beats, self.chords, self.seconds_B2 if with_seconds else None)
 
 
 class Samples(Dataset[TrainingExample | Unusable]):
@@ -62,17 +62,17 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def __init__(
         self,
-        corpora: Sequence[CorpusPlaces],
+        corpora: Sequence[CorpusIndex],
         order: SampleOrder,
         reading: ReadingRules,
         *,
-        told_all: bool = False,
+        full_conditioning: bool = False,
     ) -> None:
-        self._corpora, self._order, self._reading, self._told_all = (
+        self._corpora, self._order, self._reading, self._full_conditioning = (
             tuple(corpora),
             order,
             reading,
-            told_all,
+            full_conditioning,
         )
 
     def __getitem__(self, position: int) -> TrainingExample | Unusable:
@@ -84,7 +84,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         places = [self._order.at(position) for position in positions]
         ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
         return [
-            self._made(*one)
+            self._example(*one)
             for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)
         ]
 
@@ -120,18 +120,20 @@ class Samples(Dataset[TrainingExample | Unusable]):
             unusable=tuple(example for example in examples if isinstance(example, Unusable)),
         )
 
-    def _made(
+    def _example(
         self, position: int, place: SamplePosition, where: Range, content: bytes | Exception
     ) -> TrainingExample | Unusable:
-        draws = keyed_rng(
-            self._reading.seed, str(position), "noise of validation" if self._told_all else "noise"
+        rng = keyed_rng(
+            self._reading.seed,
+            str(position),
+            "noise of validation" if self._full_conditioning else "noise",
         )
         make = partial(
             example_of,
             reading=self._reading,
             epoch=place.epoch,
-            draws=draws,
-            told_all=self._told_all,
+            rng=rng,
+            full_conditioning=self._full_conditioning,
         )
         try:
             return guarded(content, make)
@@ -139,7 +141,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             return Unusable(
                 f"{where.url} at byte {where.start}",
                 error.message,
-                drawn_noise(self._reading, draws),
+                sampled_noise(self._reading, rng),
             )
 
 
@@ -159,7 +161,7 @@ class BatchShare(NamedTuple):
     def positions(self, step: int, part: int) -> range:
         """Positions of one micro-batch of a step.
 
-        >>> Share(batch=8, micro_batch=2, rank=1, ranks=2).positions(step=3, part=1)
+        >>> BatchShare(batch=8, micro_batch=2, rank=1, ranks=2).positions(step=3, part=1)
         range(30, 32)
         """
         first = step * self.batch + (part * self.ranks + self.rank) * self.micro_batch
@@ -200,17 +202,17 @@ def batches(
         batch_sampler=_Positions(share, first_step, last_step),
         num_workers=workers,
         collate_fn=samples.collated,
-        worker_init_fn=partial(_quiet, closing),
+        worker_init_fn=partial(_ignore_stop_signals, closing),
         prefetch_factor=4 if workers else None,
         pin_memory=pinned,
     )
     try:
-        yield _given(loader)
+        yield _in_order(loader)
     finally:
         closing.set()
 
 
-def _given(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
+def _in_order(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
     """Batches as they come.
 
     Raises `MachineFault` in one line: of a worker's, torch makes a page.
@@ -223,7 +225,7 @@ def _given(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
         ) from error
 
 
-def _quiet(closing: Event, _: int) -> None:
+def _ignore_stop_signals(closing: Event, _: int) -> None:
     """A worker ends when its parent says so, or is gone; schedulers send their stop signals to it
     too, while the parent needs it still.
     """

@@ -31,7 +31,7 @@ class SampleOrder:
     come round often beside a large one (Noise2Music's anchor). Raises `TrainingError` for weights
     that do not fit.
 
-    >>> order = Order([3], seed=0)
+    >>> order = SampleOrder([3], seed=0)
     >>> [order.at(position).number for position in range(6)]
     [2, 0, 1, 1, 0, 2]
     """
@@ -49,7 +49,7 @@ class SampleOrder:
         self._shares = _shares(weights) if weights else ()
         self._ends = np.cumsum(sizes)
         self._shuffled = lru_cache(maxsize=2 * len(sizes))(self._shuffle)
-        self._dealt = lru_cache(maxsize=4)(self._deal)
+        self._turns = lru_cache(maxsize=4)(self._corpus_turns)
 
     def at(self, position: int) -> SamplePosition:
         """The sample at a position from 0."""
@@ -61,7 +61,7 @@ class SampleOrder:
                 corpus, number - int(self._ends[corpus] - self._sizes[corpus]), epoch
             )
         block, place = divmod(position, _BLOCK)
-        corpora, before = self._dealt(block)
+        corpora, before = self._turns(block)
         corpus = int(corpora[place])
         epoch, place = divmod(
             block * self._shares[corpus] + int(before[place]), self._sizes[corpus]
@@ -74,7 +74,7 @@ class SampleOrder:
             size
         )
 
-    def _deal(self, block: int) -> tuple[Numbers, Numbers]:
+    def _corpus_turns(self, block: int) -> tuple[Numbers, Numbers]:
         """Whose turn it is at each position of a block, and how many of its turns came before."""
         corpora = np.repeat(np.arange(len(self._shares)), self._shares)
         corpora = corpora[keyed_rng(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]

@@ -66,7 +66,7 @@ class Conditions(NamedTuple):
         )
         return Conditions(text, beats, chords, seconds_B2)
 
-    def untold(self, empty_text: Tokens) -> "Conditions":
+    def unconditional(self, empty_text: Tokens) -> "Conditions":
         """The same batch with everything dropped but its seconds: what guidance leads away from.
 
         `empty_text` is the empty prompt's, one row.

@@ -101,7 +101,7 @@ def _guided(
     once for all steps.
     """
     alone = guidance == 1
-    whole = conditions if alone else conditions.joined(conditions.untold(empty_text))
+    whole = conditions if alone else conditions.joined(conditions.unconditional(empty_text))
     context = model.context(whole)
 
     def predict(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:

@@ -75,7 +75,7 @@ def open_text_encoder(
     return module.open_text_encoder("" if is_ours_alone else source, device, max_tokens)
 
 
-def kept_states(tokens: Tokens) -> list[torch.Tensor]:
+def compact_states(tokens: Tokens) -> list[torch.Tensor]:
     """Each prompt's states, without padding, in half precision: (L, D) each, to be kept."""
     return [
         states_LD[mask_L].half().cpu()

@@ -23,16 +23,16 @@ from training.conditions import Condition
 from training.data.examples import (
     ReadingRules,
     TrainingExample,
-    drawn_noise,
     example_of,
     guarded,
     members_of,
     parsed,
+    sampled_noise,
 )
-from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.loading import Samples, TrainingBatch
 from training.data.order import SampleOrder
-from training.data.prompts import TOLD_ALL
+from training.data.prompts import FULL_CONDITIONING
 from training.diffusion.model import Conditions
 from training.errors import TrainingError
 from training.generation.generate import Generator
@@ -68,8 +68,8 @@ class _Songs(NamedTuple):
 
 
 # of the right and another song's: what the model is told
-Tell = Callable[[Conditions, Conditions], Conditions]
-_SWAPS: Final[dict[Condition, Tell]] = {
+Swap = Callable[[Conditions, Conditions], Conditions]
+_SWAPS: Final[dict[Condition, Swap]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
     Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
     Condition.CHORDS: lambda right, other: right._replace(chords=other.chords),
@@ -90,7 +90,7 @@ def ablate_conditions(
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
     Raises `TrainingError` for fewer than three songs.
     """
-    reading, corpus = _reading(player, seed), find_places(target, split)
+    reading, corpus = _reading(player, seed), index_corpus(target, split)
     songs, unusable = _songs(corpus, reading)
     if len(songs) < _LEAST:
         why = (
@@ -119,7 +119,7 @@ def ablate_conditions(
                 batch.frames_B.to(player.device),
             )
         for number in range(rounds):
-            noise, steps_B = _drawn(player, reading, batch.keys, number, rounds)
+            noise, steps_B = _noise_and_steps(player, reading, batch.keys, number, rounds)
             for name, losses_RB in told.items():
                 conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
                 with torch.no_grad():
@@ -158,11 +158,17 @@ def _reading(player: Generator, seed: int) -> ReadingRules:
     facts, rules = player.codec.facts, player.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
     return ReadingRules(
-        facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed
+        facts,
+        False,
+        frames,
+        rules.objective.steps,
+        FULL_CONDITIONING,
+        player.survey.mean_sentences,
+        seed,
     )
 
 
-def _songs(corpus: CorpusPlaces, reading: ReadingRules) -> _Songs:
+def _songs(corpus: CorpusIndex, reading: ReadingRules) -> _Songs:
     """The first sample of each song that can be used."""
     found: dict[str, TrainingExample] = {}
     unusable: list[str] = []
@@ -173,10 +179,10 @@ def _songs(corpus: CorpusPlaces, reading: ReadingRules) -> _Songs:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
                 # of noise that is drawn anew in each round
-                draws = keyed_rng(reading.seed, "", "heeding")
+                rng = keyed_rng(reading.seed, "", "heeding")
                 found[song_id] = guarded(
                     content,
-                    partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),
+                    partial(example_of, reading=reading, epoch=0, rng=rng, full_conditioning=True),
                 )
         except DeadInput as error:
             unusable.append(f"{where.url} at byte {where.start}: {error.message}")
@@ -193,17 +199,19 @@ def _partners(count: int, seed: int) -> list[int]:
 
 
 def _conditions(player: Generator, batch: TrainingBatch) -> Conditions:
-    return batch.told(player.encoder.encode(batch.prompts), seconds=player.recipe.model.seconds)
+    return batch.conditioning(
+        player.encoder.encode(batch.prompts), with_seconds=player.recipe.model.seconds
+    )
 
 
-def _drawn(
+def _noise_and_steps(
     player: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise and steps of a round: of each clip its own, whatever it is told."""
-    draws = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
+    rng = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
     steps_B = torch.tensor(
-        [int((number + one.random()) / rounds * reading.noise_steps) for one in draws]
+        [int((number + one.random()) / rounds * reading.noise_steps) for one in rng]
     )
-    return torch.stack([drawn_noise(reading, one) for one in draws]).to(player.device), steps_B.to(
+    return torch.stack([sampled_noise(reading, one) for one in rng]).to(player.device), steps_B.to(
         player.device
     )

@@ -21,7 +21,7 @@ from training.evaluation.report import (
     UnscoredClip,
 )
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
-from training.metrics.controls import heard_controls
+from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
 from training.metrics.outcomes import Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
@@ -64,8 +64,8 @@ def evaluate(
     depend on the seed alone.
     """
     described = embedder_of(recipe)  # first: what is not there is told before hours of listening
-    heard, problems = _heard(listing.made, recipe, watch)
-    pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
+    heard, problems = _estimated(listing.made, recipe, watch)
+    pairs = [Pair(one.made.asked, estimated_controls(one.labels)) for one in heard if one.labels]
     counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
     space = _EmbedderView.of(heard, recipe)
     clips = tuple(
@@ -100,7 +100,7 @@ def evaluate(
     return Evaluated(report, tuple(heard))
 
 
-def _heard(
+def _estimated(
     made: Sequence[MadeClip], recipe: Recipe, watch: Callable[[int], None]
 ) -> tuple[list[EstimatedClip], list[UnscoredClip]]:
     heard: list[EstimatedClip] = []
@@ -115,7 +115,7 @@ def _heard(
 
 
 def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
-    assert one.labels is not None  # `_heard` keeps those alone
+    assert one.labels is not None  # `_estimated` keeps those alone
     found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
     return ClipReport(
         name=one.made.name,
@@ -147,7 +147,7 @@ def _swaps(
     return swap_report(pairs, seed=seed) if pairs else None
 
 
-class _Placed(NamedTuple):
+class _ClipVector(NamedTuple):
     """A clip in the embedder's space, and the cosine with its prompt if it has one."""
 
     made: MadeClip
@@ -158,7 +158,7 @@ class _Placed(NamedTuple):
 class _EmbedderView(NamedTuple):
     """The embedder's view of clips and prompts."""
 
-    placed: tuple[_Placed, ...]
+    placed: tuple[_ClipVector, ...]
 
     @classmethod
     def of(cls, heard: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
@@ -174,7 +174,7 @@ class _EmbedderView(NamedTuple):
         for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
             placed.append(
-                _Placed(
+                _ClipVector(
                     one.made,
                     vector,
                     None if text is None or vector is None else cosines([text], [vector])[0],

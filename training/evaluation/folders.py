@@ -140,15 +140,15 @@ class _AllowedFolders(NamedTuple):
 def _of_row(row: Mapping[str, Any], place: str, places: _AllowedFolders) -> MadeClip | Skipped:
     if BROKEN in row:
         return Skipped(place, readable(str(row[BROKEN])))
-    file = _read(_file, row)
+    file = _parsed(_file, row)
     if isinstance(file, _BadRow):
         return Skipped(place, file.reason)
-    path = _found(file, places)
+    path = _file_path(file, places)
     if path is None:
         return Skipped(place, f"{file} is not there")
     if not _lies_in(path, places.within):
         return Skipped(place, f"{file} {_OUTSIDE}", str(path))
-    found = _read(_row_told, row)
+    found = _parsed(_row_and_links, row)
     if isinstance(found, _BadRow):
         return Skipped(place, found.reason, str(path))
     return MadeClip(
@@ -162,7 +162,7 @@ def _of_row(row: Mapping[str, Any], place: str, places: _AllowedFolders) -> Made
     )
 
 
-class _RowTold(NamedTuple):
+class _RowAndLinks(NamedTuple):
     """What a row of a manifest says of its clip and of others."""
 
     row: ParsedRow
@@ -170,8 +170,8 @@ class _RowTold(NamedTuple):
     reference: str
 
 
-def _row_told(row: Mapping[str, Any]) -> _RowTold:
-    return _RowTold(
+def _row_and_links(row: Mapping[str, Any]) -> _RowAndLinks:
+    return _RowAndLinks(
         parse_row(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample"))
     )
 
@@ -183,7 +183,7 @@ def _file(row: Mapping[str, Any]) -> str:
     return file
 
 
-def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _BadRow:
+def _parsed(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _BadRow:
     """What a reader finds in a row, or what is wrong with it."""
     try:
         return reader(row)
@@ -196,7 +196,7 @@ def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T
     return _BadRow(readable(reason))
 
 
-def _found(file: str, places: _AllowedFolders) -> Path | None:
+def _file_path(file: str, places: _AllowedFolders) -> Path | None:
     """The file that a manifest means: beside it, in the folder, or, where it names a place on
     another machine, by its last name.
 
@@ -227,7 +227,7 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
             yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
             continue
         row = _beside(path)
-        read = row if isinstance(row, _BadRow) else _read(parse_row, row)
+        read = row if isinstance(row, _BadRow) else _parsed(parse_row, row)
         yield (
             Skipped(name, read.reason)
             if isinstance(read, _BadRow)

@@ -25,7 +25,7 @@ class _PlayRequest(NamedTuple):
     labels: Labels
 
 
-def played(
+def generate_clips(
     player: Generator,
     wanted: Sequence[TargetPrompt],
     folder: Path,
@@ -43,7 +43,7 @@ def played(
     """
     checkpoint = checkpoint_facts(player.name)
     captions = {one.name: one.caption for one in wanted}
-    told = [_told(player, one, captions, seed) for one in wanted]
+    told = [_play_request(player, one, captions, seed) for one in wanted]
     made: list[MadeClip] = []
     for part in bucket.batches(
         [one for one in told if isinstance(one, _PlayRequest)], player.recipe.data.micro_batch
@@ -67,7 +67,7 @@ def checkpoint_facts(target: str) -> CheckpointFacts:
         return CheckpointFacts(name=found.name, sha256=sha256_of(opened))
 
 
-def _told(
+def _play_request(
     player: Generator, one: TargetPrompt, captions: Mapping[str, str], seed: int
 ) -> _PlayRequest | Skipped:
     original = captions.get(one.swap_of, "")

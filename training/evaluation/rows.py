@@ -16,7 +16,7 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from training.errors import TrainingError
 from training.evaluation.clips import Timing, timing_of
-from training.metrics.controls import PromptControls, controls_of, laid_over, surely_asked
+from training.metrics.controls import PromptControls, controls_of, overridden, surely_requested
 from training.prompt_controls.chart import read_chart
 from training.prompt_controls.requested import read_requested
 
@@ -50,26 +50,26 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
     `SchemaError` or `DeadInput` for values that cannot be read.
 
     >>> chords = {"chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}
-    >>> told({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
+    >>> parse_row({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
     ('A:min', 'E:7')
     >>> beats = [[0.5, 1.0, 1.5], [3, 1, 2]]
-    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
+    >>> parse_row({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
     3
     """
     caption = text_of(row, CAPTION)
     if isinstance(row.get("labels"), Mapping):
         labels = Labels.model_validate(row["labels"])
         stated = controls_of(read_requested(caption))
-        given = surely_asked(labels)
+        given = surely_requested(labels)
         # a progression is laid out in rounds as long as the clip lasts: the caption's round is what
         # is asked for
         if stated.chords:
             given = given.replaced(chords=())
-        return ParsedRow(caption, laid_over(stated, given), timing_of(labels))
+        return ParsedRow(caption, overridden(stated, given), timing_of(labels))
     times_s, numbers = _beats(row.get("beats"))
-    meter = _said(row, _METER) or (max(numbers) if numbers else None)
+    meter = _stated_text(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
-    wishes = read_requested(
+    requested = read_requested(
         caption,
         bpm=_number(row, _BPM),
         meter=meter,
@@ -77,9 +77,11 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
         chords=" ".join(chords) or None,
     )
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
-    timed = _timed(chords, row.get("chords_time")) or wishes.timed
+    timed = _timed(chords, row.get("chords_time")) or requested.timed
     return ParsedRow(
-        caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed)
+        caption,
+        controls_of(requested),
+        Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed),
     )
 
 
@@ -94,7 +96,7 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
     return "" if said is None else plain_text(said, row[said])
 
 
-def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+def _stated_text(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str | int | float):
@@ -118,7 +120,7 @@ def _written(value: Any, name: str) -> str:
 
 
 def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
-    said = _said(row, names)
+    said = _stated_text(row, names)
     if said is None:
         return None
     try:

@@ -25,7 +25,7 @@ from training.run.checkpoint_files import CORPUS, EMA, RECIPE
 from training.run.checkpoints import Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
-from training.run.recipe import Precision, TrainRecipe, wanted
+from training.run.recipe import Precision, TrainRecipe, foreign_names
 from training.run.trainer import check_shapes, fill_weights
 
 Wave = npt.NDArray[np.float32]
@@ -42,11 +42,12 @@ class GenerationRequest(NamedTuple):
     labels: Labels
 
 
-def unconditioned(labels: Labels) -> tuple[str, ...]:
+def unconditioned_notes(labels: Labels) -> tuple[str, ...]:
     """What a model is not told of labels because they are many, for whoever asks for them.
 
-    >>> from training.prompt_controls.resolve import asked
-    >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
+    >>> from training.prompt_controls.resolve import resolve_controls
+    >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
+    >>> unconditioned_notes(march.labels)
     ('of 60 beats the model is told the first 50: what comes after them is its own',)
     """
     counts = (
@@ -97,7 +98,7 @@ class Generator(NamedTuple):
             checkpoint.record(RECIPE, TrainRecipe),
             checkpoint.record(CORPUS, CorpusSurvey),
         )
-        check_trust(checkpoint.run, wanted(recipe.text, recipe.codec))
+        check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
@@ -133,7 +134,7 @@ class Generator(NamedTuple):
         with torch.no_grad(), autocast(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
-                self._told(scores),
+                self._conditions(scores),
                 self.encoder.encode([""]).to(self.device),
                 keys=[score.key for score in scores],
                 seed=seed,
@@ -146,7 +147,7 @@ class Generator(NamedTuple):
             for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
         ]
 
-    def _told(self, scores: Sequence[GenerationRequest]) -> Conditions:
+    def _conditions(self, scores: Sequence[GenerationRequest]) -> Conditions:
         """Beats and chords of the scores; those that are empty are not known."""
         return Conditions(
             text=self.encoder.encode([score.prompt for score in scores]),

@@ -14,7 +14,7 @@ from training.generation.generate import GenerationRequest, Generator, Wave
 _SLUG: Final = 40  # characters of a prompt in a file's name
 
 
-class PlayedPiece(Record):
+class GeneratedPiece(Record):
     """What stands beside a piece's sound."""
 
     prompt: str
@@ -42,7 +42,7 @@ def write_piece(
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{slug(score.prompt)}-{seed}-{score.key}"
-    piece = PlayedPiece(
+    piece = GeneratedPiece(
         prompt=score.prompt,
         labels=score.labels,
         checkpoint=player.name,

@@ -31,7 +31,7 @@ class PromptControls(Record):
     Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches
     without a chord are left out.
 
-    >>> Controls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
+    >>> PromptControls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
     ('Bb:maj', 'F:maj')
     """
 
@@ -51,8 +51,10 @@ class PromptControls(Record):
 
         Tempo words alone are no tempo: they are scored by themselves.
 
-        >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
-        (True, False)
+        >>> PromptControls(bpm=120).has(Control.TEMPO)
+        True
+        >>> PromptControls(tempo_words=("slow",)).has(Control.TEMPO)
+        False
         """
         if control is Control.CHORDS:
             return bool(self.chords)
@@ -72,7 +74,7 @@ def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def heard_controls(labels: Labels) -> PromptControls:
+def estimated_controls(labels: Labels) -> PromptControls:
     """What the annotators found; what they left empty is missing."""
     return PromptControls(
         bpm=labels.tempo.bpm,
@@ -82,14 +84,14 @@ def heard_controls(labels: Labels) -> PromptControls:
     )
 
 
-def controls_of(wishes: RequestedControls) -> PromptControls:
+def controls_of(requested: RequestedControls) -> PromptControls:
     """What flags and a caption state, without anything that was worked out or filled in."""
     return PromptControls(
-        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
-        tempo_words=() if wishes.bpm else wishes.words,
-        key=wishes.key.fact.key if wishes.key else None,
-        chords=wishes.chord_labels,
-        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
+        bpm=requested.bpm.fact.bpm if requested.bpm else None,
+        tempo_words=() if requested.bpm else requested.words,
+        key=requested.key.fact.key if requested.key else None,
+        chords=requested.chord_labels,
+        meter=requested.meter.fact.beats_per_bar if requested.meter else None,
     )
 
 
@@ -98,17 +100,17 @@ def stated_controls(caption: str) -> PromptControls:
 
     >>> stated_controls("A slow waltz in A minor. The chords are Am, F, E7.").chords
     ('A:min', 'F:maj', 'E:7')
-    >>> stated_controls("Something calm, in a minor key") == Controls()
+    >>> stated_controls("Something calm, in a minor key") == PromptControls()
     True
     """
     return controls_of(read_requested(caption))
 
 
-def surely_asked(labels: Labels) -> PromptControls:
+def surely_requested(labels: Labels) -> PromptControls:
     """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
     lower confidence.
     """
-    found = heard_controls(labels)
+    found = estimated_controls(labels)
     asked = {
         "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,
         "key": labels.key.confidence >= STATED_CONFIDENCE,
@@ -120,10 +122,10 @@ def surely_asked(labels: Labels) -> PromptControls:
     )
 
 
-def laid_over(stated: PromptControls, given: PromptControls) -> PromptControls:
+def overridden(stated: PromptControls, given: PromptControls) -> PromptControls:
     """Controls of which those that are given replace those that a caption states.
 
-    >>> laid_over(stated_controls("A waltz at 90 BPM"), Controls(bpm=100)).bpm
+    >>> overridden(stated_controls("A waltz at 90 BPM"), PromptControls(bpm=100)).bpm
     100.0
     """
     kept = stated.model_dump() | {

@@ -87,10 +87,10 @@ def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
     return found
 
 
-def found_in_any_order(asked: Sequence[T], heard: Sequence[T]) -> int:
+def matches_in_any_order(asked: Sequence[T], heard: Sequence[T]) -> int:
     """How many asked items are heard, each heard one serving once.
 
-    >>> found_in_any_order("aab", "bac")
+    >>> matches_in_any_order("aab", "bac")
     2
     """
     return (Counter(asked) & Counter(heard)).total()

@@ -27,8 +27,8 @@ from training.metrics.matching import (
     by_published_type,
     by_third,
     called_for,
-    found_in_any_order,
     longest_in_order,
+    matches_in_any_order,
     merged_by,
     same_or_relative,
     same_or_wrong_relative,
@@ -94,10 +94,12 @@ def scores(
 ) -> Scores:
     """How a clip fares by each metric that its prompt has something to say to.
 
-    >>> asked = Controls(bpm=120, key={"tonic": 0, "mode": "major"}, chords=("C:maj", "G:maj"))
+    >>> key = {"tonic": 0, "mode": "major"}
+    >>> requested = PromptControls(bpm=120, key=key, chords=("C:maj", "G:maj"))
     >>> key = {"tonic": 9, "mode": "minor"}
-    >>> heard = Controls(bpm=138, key=key, chords=("G:maj", "C:maj7", "G:maj"))
-    >>> found = {name.value: round(value, 2) for name, value in scores(asked, heard).items()}
+    >>> played = PromptControls(bpm=138, key=key, chords=("G:maj", "C:maj7", "G:maj"))
+    >>> by_metric = scores(requested, played).items()
+    >>> found = {name.value: round(value, 2) for name, value in by_metric}
     >>> [found[name] for name in ("TB", "TBT", "CK", "CKD")]
     [1.0, 1.0, 0.0, 1.0]
     >>> [found[name] for name in ("PCM", "ECM", "CMO", "CMOT", "CP", "CPT")]
@@ -172,7 +174,7 @@ def _chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
     return {
         Metric.PCM: float(in_order == len(asked)),
         Metric.ECM: in_order / len(asked),
-        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
+        Metric.CMO: matches_in_any_order(asked, heard) / len(asked),
         Metric.CMOT: _typed(asked, heard, by_third),
         Metric.CP: called_for(asked, heard) / max(len(heard), 1),
         Metric.CPT: called_for(asked_thirds, heard_thirds) / max(len(heard_thirds), 1),
@@ -186,7 +188,7 @@ def _published_chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric
     return {
         Metric.PCM: float(begun == len(asked)),
         Metric.ECM: begun / len(asked),
-        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
+        Metric.CMO: matches_in_any_order(asked, heard) / len(asked),
         Metric.CMOT: _typed(asked, heard, by_published_type),
     }
 
@@ -195,6 +197,6 @@ def _typed(
     asked: Sequence[str], heard: Sequence[str], reduced: Callable[[str], tuple[int, str]]
 ) -> float:
     """Chords are reduced one by one, not merged: each asked one wants one of its own."""
-    return found_in_any_order(
+    return matches_in_any_order(
         [reduced(label) for label in asked], [reduced(label) for label in heard]
     ) / len(asked)

@@ -45,7 +45,7 @@ def control_figures(
 ) -> tuple[Figure, ...]:
     """Each metric over the clips that count for it; a metric for which none does is not among them.
 
-    >>> waltz, silent = Controls(meter=3), Controls()
+    >>> waltz, silent = PromptControls(meter=3), PromptControls()
     >>> found = control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])
     >>> [(one.name, one.value, one.clips) for one in found]
     [('BM', 0.5, 2)]

@@ -43,9 +43,10 @@ def changed_control(asked: tuple[PromptControls, PromptControls]) -> Control | N
     """The one control in which two prompts differ; none where it is not exactly one that both
     state.
 
-    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=4))).value
+    >>> slow, fast = PromptControls(bpm=90, meter=4), PromptControls(bpm=140, meter=4)
+    >>> changed_control((slow, fast)).value
     'tempo'
-    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=3))) is None
+    >>> changed_control((slow, PromptControls(bpm=140, meter=3))) is None
     True
     """
     one, other = asked
@@ -117,10 +118,11 @@ def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: in
 def followed_own(pair: Swapped, control: Control) -> bool:
     """Whether each clip is nearer to its own prompt's value of a control than to the other's.
 
-    >>> fast, slow = Controls(bpm=140), Controls(bpm=90)
-    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=128))), Control.TEMPO)
+    >>> slow, fast = PromptControls(bpm=90), PromptControls(bpm=140)
+    >>> slower, faster = PromptControls(bpm=95), PromptControls(bpm=128)
+    >>> followed_own(Swapped((slow, fast), (slower, faster)), Control.TEMPO)
     True
-    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=95))), Control.TEMPO)
+    >>> followed_own(Swapped((slow, fast), (slower, slower)), Control.TEMPO)
     False
     """
     own = [nearness(pair.asked[side], pair.heard[side], control) for side in (0, 1)]

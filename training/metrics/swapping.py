@@ -12,7 +12,7 @@ from schemas.chord import Chord
 from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
-from training.metrics.controls import Control, PromptControls, laid_over, stated_controls
+from training.metrics.controls import Control, PromptControls, overridden, stated_controls
 from training.prompt_controls.requested import signature
 
 _KINDS: Final = {
@@ -57,9 +57,9 @@ def other_value(asked: PromptControls, control: Control) -> PromptControls | Non
     Chords: the same in reverse, in the same key. None where nothing is asked for; where chords read
     the same backwards; and for a key beside chords, which would contradict them.
 
-    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm
+    >>> other_value(PromptControls(bpm=90), Control.TEMPO).bpm
     135.0
-    >>> other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
+    >>> other_value(PromptControls(key=Key.parse("C")), Control.KEY).key.name
     'F# minor'
     """
     if not asked.has(control):
@@ -85,18 +85,19 @@ def swapped_prompt(
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
-    >>> fast = Controls(bpm=140)
+    >>> fast = PromptControls(bpm=140)
     >>> stated = "A rock song at 90 BPM. The key is C major."
-    >>> swapped_prompt(stated, Controls(), Control.TEMPO, fast).caption
+    >>> swapped_prompt(stated, PromptControls(), Control.TEMPO, fast).caption
     'A rock song at 140 BPM. The key is C major.'
-    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, fast).caption
+    >>> slow = PromptControls(bpm=90)
+    >>> swapped_prompt("A rock song.", slow, Control.TEMPO, fast).caption
     'A rock song. The tempo is 140 BPM.'
     """
     before = stated_controls(caption)
-    wanted = laid_over(before, value)
+    wanted = overridden(before, value)
     for made in (_replaced(caption, control, value), _without(caption, control, value)):
         if stated_controls(made) == wanted:
-            return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
+            return SwappedPrompt(made, overridden(overridden(before, asked), value), control)
     raise TrainingError(
         f"the {control} of {caption!r} cannot be changed by itself: "
         "its words state it together with something else"

@@ -111,7 +111,7 @@ def above(tonic: int, chord: str) -> Chord:
     return Chord(root=(tonic + int(steps)) % 12, quality=ChordQuality(quality))
 
 
-def kept_harmony(
+def frequent_harmony(
     first: Mapping[str, int],
     follows: Mapping[str, Mapping[str, int]],
     progressions: Mapping[str, int],
@@ -157,7 +157,7 @@ def _joined_harmony(one: ModeChords | None, other: ModeChords | None) -> ModeCho
     first, second = known[0], known[-1]
     if len(known) == 1:
         return first
-    return kept_harmony(
+    return frequent_harmony(
         _sum(first.first, second.first),
         _sum_each(first.follows, second.follows),
         _sum(first.progressions, second.progressions),

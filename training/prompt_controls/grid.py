@@ -72,7 +72,7 @@ def beat_grid(
     return Grid(tuple(times_s), numbers, bpm, beats_per_bar, duration_s)
 
 
-def grid_through(
+def grid_from_chords(
     starts_s: Sequence[float], bpm: float, beats_per_bar: int, duration_s: float
 ) -> Grid:
     """The grid that brings these starts of chords nearest to beats, then to downbeats: a downbeat
@@ -80,7 +80,7 @@ def grid_through(
 
     A start at 0 s may be where a clip was cut, so it decides only where there is no other.
 
-    >>> grid_through([0.0, 1.3, 3.3, 5.3], 120, 4, 6.0).times_s[:3]
+    >>> grid_from_chords([0.0, 1.3, 3.3, 5.3], 120, 4, 6.0).times_s[:3]
     (0.3, 0.8, 1.3)
     """
     beat_s = 60 / bpm
@@ -101,7 +101,7 @@ def grid_through(
     )
 
 
-def laid_chart(chart: Chart, grid: Grid) -> ChordTimeline:
+def chart_timeline(chart: Chart, grid: Grid) -> ChordTimeline:
     """A chart over the bars of a grid, from the top again as often as there is time.
 
     A bar of several chords is shared evenly, by beats. Chords of which nobody says how long they
@@ -147,7 +147,7 @@ def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
     ]
 
 
-def laid_evenly(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
+def even_segments(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
     """Chords of so many beats each from the first downbeat on, from the top again as often as there
     is time.
     """
@@ -170,7 +170,7 @@ def segments_of(placed: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegme
     )
 
 
-def laid_by_time(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordSegment, ...]:
+def timed_segments(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordSegment, ...]:
     """Chords that begin when the text says, or on the beat where one is so near that rounding
     explains it; no chord before the first.
 

@@ -140,7 +140,7 @@ def _picked(
         return None
     for other in facts:
         if disagree(other, taken):
-            notes.append(_lost(other, taken, as_written if flag else ""))
+            notes.append(_contradiction(other, taken, as_written if flag else ""))
     return Stated(taken, Provenance.FLAG if flag else Provenance.CAPTION)
 
 
@@ -161,23 +161,26 @@ def _agreeing_words(
                 and against[0] is number.fact
                 and number.source is Provenance.FLAG
             )
-            notes.append(_lost(word, against[0], as_written if is_flag else ""))
+            notes.append(_contradiction(word, against[0], as_written if is_flag else ""))
         else:
             kept.append(word)
     return tuple(word.word for word in kept)
 
 
-def _lost(other: Fact, taken: Fact, as_written: str) -> str:
-    """What a reader is told of a fact that is not heeded."""
+def _contradiction(other: Fact, taken: Fact, as_written: str) -> str:
+    """A note on a fact of the caption that another one overrides."""
     if as_written:
-        return f"{as_written} stands against {said(other)!r} in the caption: the flag is taken"
-    return f"the caption says both {said(taken)!r} and {said(other)!r}: {said(taken)!r} is taken"
+        return (
+            f"{as_written} stands against {fact_words(other)!r} in the caption: the flag is taken"
+        )
+    words = fact_words(taken)
+    return f"the caption says both {words!r} and {fact_words(other)!r}: {words!r} is taken"
 
 
-def said(fact: Fact) -> str:
+def fact_words(fact: Fact) -> str:
     """A fact as a reader knows it.
 
-    >>> said(MeterFact(beats_per_bar=6)), said(ChordsFact(chords=("A:min", "F:maj")))
+    >>> fact_words(MeterFact(beats_per_bar=6)), fact_words(ChordsFact(chords=("A:min", "F:maj")))
     ('6/8', 'Am F')
     """
     match fact:
@@ -254,7 +257,7 @@ def _chords(
         asked = _round([label for label in chart.labels if label != NO_CHORD])
         for fact in stated:
             if _round(_labels(fact)) != asked:
-                notes.append(_lost(fact, fact, f"--chords {flag!r}"))
+                notes.append(_contradiction(fact, fact, f"--chords {flag!r}"))
         return _ChordMentions(chart, (), Provenance.FLAG)
     picked = _picked(None, stated, "", notes)
     if picked is None:

@@ -19,7 +19,7 @@ from schemas.identity import Split
 from schemas.record import Record
 from schemas.sample import Sample
 from training.data.examples import LATENT, guarded, members_of, sample_in
-from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.prompts import mean_sentences
 from training.errors import BadData, TrainingError
 from training.prompt_controls.corpus import CorpusStatistics
@@ -55,7 +55,7 @@ class CorpusSurvey(Record):
 class CorpusState(NamedTuple):
     """A corpus as it stands."""
 
-    places: CorpusPlaces
+    places: CorpusIndex
     facts: DatasetFacts
     latents: CodecFacts | None  # whose latents its shards hold, where it says so
 
@@ -65,7 +65,7 @@ def corpus_state(target: str) -> CorpusState:
 
     Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
-    places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
+    places, dataset = index_corpus(target, Split.TRAIN), dataset_json(target)
     if not dataset:
         return CorpusState(places, DatasetFacts(target=target, samples=len(places)), None)
     try:
@@ -98,7 +98,7 @@ def survey_corpora(
 
     Raises `BadData` where more than a share of them are unusable.
     """
-    samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
+    samples = list(_survey_samples([corpus.places for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
@@ -115,7 +115,9 @@ def survey_corpora(
     )
 
 
-def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterator[Sample | None]:
+def _survey_samples(
+    corpora: Sequence[CorpusIndex], limit: int, seed: int
+) -> Iterator[Sample | None]:
     sizes = [len(corpus) for corpus in corpora]
     drawn = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):

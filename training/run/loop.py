@@ -22,19 +22,19 @@ from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.data.examples import ReadingRules
-from training.data.index import CorpusPlaces
+from training.data.index import CorpusIndex
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE, STATE
 from training.run.checkpoints import Checkpoint
-from training.run.metrics_log import MetricsLog, Tell
+from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
 from training.run.preview import preview
-from training.run.recipe import TrainRecipe, wanted
+from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import StepFigures, Trainer
@@ -54,7 +54,7 @@ class Trained(NamedTuple):
 def train(
     recipe: TrainRecipe,
     out: str,
-    tell: Tell = print,
+    tell: ReportLine = print,
     *,
     at_end: Callable[[], object] = lambda: None,
 ) -> Trained:
@@ -75,7 +75,7 @@ def train(
         if world.is_first:
             _remember(recipe, out, tell)
         locks: list[Lock] = []  # of the first process alone
-        world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
+        world.broadcast(lambda: locks.append(held.enter_context(hold(store, "training"))))
         made = _TrainingRun(recipe, store, world, tell, *locks).go(stop)
         if world.is_first and not made.stopped:
             at_end()
@@ -83,12 +83,12 @@ def train(
         return made
 
 
-def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
+def _remember(recipe: TrainRecipe, out: str, tell: ReportLine) -> None:
     """Note what the recipe names that was handed over for this run, so that its model may be played
     here; a job's node may not keep it.
     """
     try:
-        trust(out, wanted(recipe.text, recipe.codec))
+        trust(out, foreign_names(recipe.text, recipe.codec))
     except PipelineError as error:
         tell(f"playing this model here will ask again: {error}")
 
@@ -97,21 +97,26 @@ class _TrainingRun:
     """One process's part of a run."""
 
     def __init__(
-        self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None
+        self,
+        recipe: TrainRecipe,
+        store: Store,
+        world: World,
+        tell: ReportLine,
+        lock: Lock | None = None,
     ) -> None:
         self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
-        self.tell: Tell = tell if world.is_first else _silent
+        self.tell: ReportLine = tell if world.is_first else _silent
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
         encoder = open_text_encoder(
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
         _check_fit(recipe, codec, encoder.width)
-        found = world.told(lambda: run_start(recipe, store, codec.facts))
+        found = world.broadcast(lambda: run_start(recipe, store, codec.facts))
         self.survey, self.damaged = found.survey, set(found.damaged)
-        self.learner = Trainer(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
-        self.samples = self._samples(found.corpora, told_all=False)
-        self.heard = self._samples(found.heard, told_all=True) if found.heard else None
+        self.learner = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
+        self.samples = self._samples(found.corpora, full_conditioning=False)
+        self.heard = self._samples(found.heard, full_conditioning=True) if found.heard else None
         for note in found.notes:
             self.tell(note)
         self.first_step, self.unusable = (
@@ -198,9 +203,9 @@ class _TrainingRun:
             pinned=self.world.device.type == "cuda",
         )
 
-    def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
+    def _samples(self, corpora: list[CorpusIndex], *, full_conditioning: bool) -> Samples:
         rules = self.recipe
-        weights = () if told_all else rules.data.weights
+        weights = () if full_conditioning else rules.data.weights
         order = SampleOrder(
             [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
         )
@@ -213,10 +218,10 @@ class _TrainingRun:
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
         )
-        return Samples(corpora, order, reading, told_all=told_all)
+        return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
     def _begun(self, found: RunStart) -> tuple[int, int]:
-        self.tell(_told_of(found, self.recipe, self.world))
+        self.tell(_start_line(found, self.recipe, self.world))
         return 0, 0
 
     def _resumed(self, last: Checkpoint) -> tuple[int, int]:
@@ -287,7 +292,7 @@ def _silent(_: str) -> None:
     """What the other processes tell."""
 
 
-def _told_of(found: RunStart, recipe: TrainRecipe, world: World) -> str:
+def _start_line(found: RunStart, recipe: TrainRecipe, world: World) -> str:
     samples = sum(len(corpus) for corpus in found.corpora)
     what = "latents" if found.survey.latents else "audio, encoded as it is read"
     return (
@@ -328,17 +333,17 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """Whether a stop signal has come; a second one ends the process as usual."""
-    came: list[int] = []
+    received: list[int] = []
     before: dict[int, Any] = {}  # handlers by signal
 
     def remember(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
         signal.signal(number, before[number])
 
     for stop in (signal.SIGTERM, signal.SIGINT):
         before[stop] = signal.signal(stop, remember)
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -48,7 +48,7 @@ class World(NamedTuple):
             dist.all_reduce(numbers)
         return numbers
 
-    def told(self, look: Callable[[], T]) -> T:
+    def broadcast(self, look: Callable[[], T]) -> T:
         """What the first process finds, in all of them.
 
         Where its look raises, the others raise `TrainingError`.
@@ -97,7 +97,7 @@ def joined(device: str) -> Iterator[World]:
     )
     chosen = device_of(device, local)
     if ranks > 1:
-        _meet("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
+        _join_process_group("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
     try:
         yield World(rank, ranks, chosen)
     finally:
@@ -117,7 +117,7 @@ def _rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def _meet(backend: str, rank: int, ranks: int) -> None:
+def _join_process_group(backend: str, rank: int, ranks: int) -> None:
     """Join the process group.
 
     Raises `OSError` where the port that processes of one machine were given is taken.

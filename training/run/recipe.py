@@ -233,13 +233,15 @@ class TrainRecipe(Record):
         return self
 
 
-def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
+def foreign_names(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
     """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others.
 
     See `pipelines.trust.trusted`.
 
-    >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
-    ((), ('codec.name=company.codec',))
+    >>> foreign_names(TextRecipe(), CodecRecipe())
+    ()
+    >>> foreign_names(TextRecipe(), CodecRecipe(name="company.codec"))
+    ('codec.name=company.codec',)
     """
     encoder = named_plug_in("text.encoder", text.encoder, TEXT_ENCODERS)
     found = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from pipelines.codecs import CodecFacts
 from pipelines.storage.store import Store
 from schemas.identity import Split
-from training.data.index import CorpusPlaces, find_places
+from training.data.index import CorpusIndex, index_corpus
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE
@@ -33,8 +33,8 @@ class RunStart(NamedTuple):
 
     last: str  # folder of the checkpoint to go on from; empty: there is none
     damaged: tuple[str, ...]  # folders of newer ones that are not what was written
-    corpora: list[CorpusPlaces]
-    heard: list[CorpusPlaces]  # validation of those that have it
+    corpora: list[CorpusIndex]
+    heard: list[CorpusIndex]  # validation of those that have it
     survey: CorpusSurvey
     notes: list[str]  # to be told
 
@@ -54,7 +54,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
         notes += changed
     else:
         survey = _surveyed(recipe, corpora, codec)
-    heard, missing = _heard(recipe)
+    heard, missing = _validation_corpora(recipe)
     return RunStart(
         last=found.whole.folder if found.whole else "",
         damaged=tuple(one.checkpoint.folder for one in found.damaged),
@@ -105,12 +105,12 @@ def _named(datasets: Sequence[DatasetFacts]) -> str:
     )
 
 
-def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
+def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[str]]:
     """Validation of all corpora that have one, and what is to be told of those that have none."""
     heard, notes = [], []
     for target in recipe.data.shards if recipe.data.validation else ():
         try:
-            heard.append(find_places(target, Split.VALIDATION))
+            heard.append(index_corpus(target, Split.VALIDATION))
         except NoSamples:  # shards of others have no such split
             notes.append(f"{target} has no validation split: no loss is followed on it")
     return heard, notes

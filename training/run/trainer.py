@@ -16,7 +16,7 @@ from torch import nn
 from pipelines.codecs import Codec
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.errors import BadData, TrainingError
 from training.run.checkpoint_files import EMA, MODEL
 from training.run.checkpoints import Checkpoint, Weights
@@ -53,7 +53,7 @@ class StepFigures(NamedTuple):
 class Trainer:
     """What is trained, in one process of however many."""
 
-    def __init__(self, recipe: TrainRecipe, codec: Codec, states: KeptStates, world: World) -> None:
+    def __init__(self, recipe: TrainRecipe, codec: Codec, states: TextCache, world: World) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
         self.model = LatentDiffusion(
@@ -129,9 +129,9 @@ class Trainer:
 
     def conditions(self, batch: TrainingBatch) -> Conditions:
         """What a batch is told, on the device."""
-        return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(
-            self.world.device
-        )
+        return batch.conditioning(
+            self.states.encode(batch.prompts), with_seconds=self.recipe.model.seconds
+        ).to(self.world.device)
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""

@@ -19,17 +19,17 @@ MEMORY = latents()
 def learned(made: LatentDiffusion, steps: int) -> list[float]:
     """Train on the two latents, sixteen draws of noise at once; the loss of every step."""
     optimiser = torch.optim.AdamW(made.parameters(), lr=3e-3)
-    draws, losses = torch.Generator().manual_seed(1), []
+    rng, losses = torch.Generator().manual_seed(1), []
     told = TWO
     for _ in range(3):
         told = told.joined(told)
     for _ in range(steps):
-        noise = torch.randn(16, *MEMORY.shape[1:], generator=draws)
+        noise = torch.randn(16, *MEMORY.shape[1:], generator=rng)
         loss = made(
             MEMORY.repeat(8, 1, 1, 1),
             told,
             noise,
-            torch.randint(made.objective.config.steps, (16,), generator=draws),
+            torch.randint(made.objective.config.steps, (16,), generator=rng),
         ).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -98,7 +98,7 @@ def test_the_blind_twin_has_no_embeddings_of_controls() -> None:
 
 
 def test_untold_conditions_are_the_empty_prompt_and_null_tokens() -> None:
-    untold = TWO.untold(EMPTY_TEXT)
+    untold = TWO.unconditional(EMPTY_TEXT)
     assert untold.text.mask_BL.sum(1).tolist() == [1, 1]
     assert untold.beats.mask_BL.sum(1).tolist() == untold.chords.mask_BL.sum(1).tolist() == [1, 1]
     assert not untold.beats.numbers_BL.any()

@@ -15,7 +15,7 @@ from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
 from training.evaluation.clips import ScoredListing
-from training.evaluation.generated import played
+from training.evaluation.generated import generate_clips
 from training.evaluation.targets import TargetPrompt, target_prompts, with_swaps
 from training.generation.generate import GenerationRequest, Generator, Wave
 from training.metrics.controls import stated_controls
@@ -42,7 +42,7 @@ class Band:
 
 def listing(band: Band, wanted: list[TargetPrompt], folder: Path) -> ScoredListing:
     folder.mkdir()
-    return played(cast(Generator, band), wanted, folder, seed=0, watch=lambda _: None)
+    return generate_clips(cast(Generator, band), wanted, folder, seed=0, watch=lambda _: None)
 
 
 def prompt(name: str, caption: str) -> TargetPrompt:

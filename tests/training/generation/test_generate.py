@@ -12,7 +12,7 @@ from tests.training.data.shards import told
 from tests.training.runs import corpus, edited, recipe
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
-from training.generation.write import PlayedPiece, write_piece
+from training.generation.write import GeneratedPiece, write_piece
 from training.run.loop import train
 
 
@@ -80,7 +80,7 @@ def test_a_piece_is_written_with_all_that_it_came_from(player: Generator, tmp_pa
     heard, rate_hz = soundfile.read(sound)
     assert rate_hz == 16_000
     assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
-    piece = PlayedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
+    piece = GeneratedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
     assert (piece.prompt, piece.seed, piece.number, piece.labels) == (
         "A flute, please!",
         5,

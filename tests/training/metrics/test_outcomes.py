@@ -29,15 +29,15 @@ def asking(symbols: str = "", **controls: object) -> PromptControls:
 
 def drawn(count: int, seed: int = 0) -> list[PromptControls]:
     """Random controls without chords that need a class of their own."""
-    draws = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     qualities = [ChordQuality.MAJ, ChordQuality.MIN, ChordQuality.DOM7]
     return [
         PromptControls(
-            bpm=float(draws.uniform(30, 230)),
-            key=KEYS[draws.integers(24)],
-            meter=int(draws.integers(3, 5)),
+            bpm=float(rng.uniform(30, 230)),
+            key=KEYS[rng.integers(24)],
+            meter=int(rng.integers(3, 5)),
             chords=tuple(
-                Chord(root=int(draws.integers(12)), quality=qualities[draws.integers(3)]).harte
+                Chord(root=int(rng.integers(12)), quality=qualities[rng.integers(3)]).harte
                 for _ in range(4)
             ),
         )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from schemas.pitch import Mode
 from tests.training.prompt_controls.corpora import WALTZES, sample
 from training.prompt_controls import counting
-from training.prompt_controls.corpus import MAX_PAIRS, NEUTRAL, CorpusStatistics, kept_harmony
+from training.prompt_controls.corpus import MAX_PAIRS, NEUTRAL, CorpusStatistics, frequent_harmony
 from training.prompt_controls.counting import CorpusCounts, corpus_statistics
 
 SAMPLES = [
@@ -114,7 +114,7 @@ def test_only_the_most_frequent_pairs_are_kept() -> None:
         before: {after: 1 + (before == "0:maj") for after in names if after != before}
         for before in names
     }
-    kept = kept_harmony({}, follows, {}).follows
+    kept = frequent_harmony({}, follows, {}).follows
     assert sum(len(row) for row in kept.values()) == MAX_PAIRS < 48 * 47
     assert len(kept["0:maj"]) == 47
 

@@ -66,7 +66,9 @@ def random_labels(draw: np.random.Generator) -> Labels:
 def agrees(sentence: ControlSentence, found: ResolvedControls, truth: Labels) -> None:
     """Each fact is true of what is asked for, and what was stated came from the caption."""
     for fact in sentence.facts:
-        assert getattr(found.came, CONTROLS[fact.kind]).source is Provenance.CAPTION, sentence.text
+        assert getattr(found.origins, CONTROLS[fact.kind]).source is Provenance.CAPTION, (
+            sentence.text
+        )
         if isinstance(fact, ChordsFact):  # goes on from the top where there is more time
             heard = heard_chords(found.labels.chords)
             again = [label for label, _ in groupby(islice(cycle(fact.chords), 200))]
@@ -108,4 +110,4 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         )  # the key and the chords were drawn apart
         told = {CONTROLS[fact.kind] for sentence in sentences for fact in sentence.facts}
         for control in {"tempo", "meter", "key", "chords"} - told:
-            assert getattr(found.came, control).source is not Provenance.CAPTION, caption
+            assert getattr(found.origins, control).source is not Provenance.CAPTION, caption

@@ -397,9 +397,9 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
     script.write_text(
         "from training.run.parallel import joined\n"
         "with joined('cpu') as world:\n"
-        "    both = world.gathered([world.rank, world.told(lambda: 'found')])\n"
+        "    both = world.gathered([world.rank, world.broadcast(lambda: 'found')])\n"
         "    try:\n"
-        "        world.told(lambda: 1 / 0)\n"
+        "        world.broadcast(lambda: 1 / 0)\n"
         "    except Exception as error:\n"
         "        print(both, type(error).__name__, error, flush=True)\n"
     )
