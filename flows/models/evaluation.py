@@ -156,7 +156,7 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport"
     try:
         report = _with_audio(found, fresh, show)
         (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        (fresh / PAGE).write_text(page(report, found.heard), encoding="utf-8")
+        (fresh / PAGE).write_text(page(report, found.estimated), encoding="utf-8")
         shutil.rmtree(out / AUDIO, ignore_errors=True)
         for name in (AUDIO, REPORT, PAGE):
             (fresh / name).replace(out / name)
@@ -170,7 +170,7 @@ def _with_audio(found: "Evaluated", folder: Path, show: int) -> "EvaluationRepor
     from training.generation.write import slug
 
     clips = list(found.report.clips)
-    for number, one in enumerate(found.heard[:show]):
+    for number, one in enumerate(found.estimated[:show]):
         source = Path(one.made.path)
         name = f"{number:04d}-{slug(Path(one.made.name).stem)}{source.suffix.lower()}"
         shutil.copyfile(source, folder / AUDIO / name)

@@ -131,28 +131,30 @@ def main() -> None:
         str(asked.out / "run"),
         lambda line: print(line, flush=True),
     )
-    player = Generator.of(str(asked.out / "run"))
+    generator = Generator.of(str(asked.out / "run"))
     torch.manual_seed(0)
-    fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
+    fresh = generator._replace(
+        model=LatentDiffusion(generator.recipe.model, generator.recipe.objective)
+    )
     first, last = (
         ablate_conditions(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
-        for one in (fresh, player)
+        for one in (fresh, generator)
     )
     print(
         f"loss {first:.3f} untrained, {last:.3f} trained, the same {ROUNDS} draws of noise for "
         f"each clip: {first / last:.1f} times less"
     )
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
-    scores = [
+    requests = [
         GenerationRequest(sample.key, text, cut(sample.labels, SECONDS))
         for sample, text in zip(samples, prompts, strict=True)
     ]
-    played, apart = player.play(scores), ~np.eye(len(samples), dtype=bool)
+    played, apart = generator.play(requests), ~np.eye(len(samples), dtype=bool)
     for what, measure in (
         ("chroma on the asked chords' tones", energy_on),
         ("chords heard as asked, of the time", chords_heard),
     ):
-        shares = measure(played, samples, player.codec.facts.rate_hz)
+        shares = measure(played, samples, generator.codec.facts.rate_hz)
         by_clip = " ".join(f"{share:.2f}" for share in np.diag(shares))
         print(
             f"{what}: {np.diag(shares).mean():.3f}; as asked of other clips "

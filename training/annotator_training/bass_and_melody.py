@@ -56,7 +56,7 @@ def _lowest(chord: Chord, low: int) -> int:
 
 
 def _riff(span: EtudeChord, hits: list[float], meter: int, low: int, loud: int) -> list[MidiNote]:
-    places = {
+    beats = {
         bar + hit
         for bar in bars_within(span.beat, span.end, meter)
         for hit in hits
@@ -64,7 +64,7 @@ def _riff(span: EtudeChord, hits: list[float], meter: int, low: int, loud: int) 
     }
     return [
         MidiNote(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud)
-        for beat in sorted(places | {span.beat})
+        for beat in sorted(beats | {span.beat})
     ]
 
 
@@ -140,5 +140,5 @@ def _next_pitch(
 ) -> int:
     """One of the pitch classes `names` within a leap, or C where the melody's range holds none."""
     lowest, highest = max(_MELODY_LOW, pitch - leap), min(_MELODY_HIGH, pitch + leap)
-    near = [other for other in range(lowest, highest + 1) if other % 12 in names]
-    return int(rng.choice(near)) if near else 72
+    within_leap = [other for other in range(lowest, highest + 1) if other % 12 in names]
+    return int(rng.choice(within_leap)) if within_leap else 72

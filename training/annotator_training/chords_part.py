@@ -118,7 +118,7 @@ def _touch(piece: Etude, rng: np.random.Generator, held: bool) -> Touch:
                 }
             )
         ),
-        order=tuple(int(place) for place in rng.permutation(6)),
+        order=tuple(int(index) for index in rng.permutation(6)),
         without_fifth=rng.random() < 0.15,
     )
 

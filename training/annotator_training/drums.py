@@ -96,8 +96,8 @@ def _ghosts(rng: np.random.Generator, meter: int) -> tuple[float, ...]:
     return tuple(_some(rng, np.arange(0.25, meter, 0.5), int(rng.integers(1, 4))))
 
 
-def _some(rng: np.random.Generator, places: np.ndarray, count: int) -> set[float]:
-    return {float(place) for place in rng.choice(places, size=count, replace=False)}
+def _some(rng: np.random.Generator, beats: np.ndarray, count: int) -> set[float]:
+    return {float(beat) for beat in rng.choice(beats, size=count, replace=False)}
 
 
 def _bar(groove: Groove, bar: int, meter: int) -> list[MidiNote]:

@@ -52,9 +52,11 @@ def _start_s(piece: Etude, length_s: float, rng: np.random.Generator) -> float:
 
 def ended(playing: Playing, last_beat: int) -> Playing:
     """The same, with all notes released at `last_beat`."""
-    kept = (note for note in playing.notes if note.beat < last_beat)
+    sounding = (note for note in playing.notes if note.beat < last_beat)
     return playing._replace(
-        notes=tuple(note._replace(length=min(note.length, last_beat - note.beat)) for note in kept)
+        notes=tuple(
+            note._replace(length=min(note.length, last_beat - note.beat)) for note in sounding
+        )
     )
 
 

@@ -139,27 +139,29 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
         [row.downbeat_N[start : start + beats] for row, start in zip(rows, starts, strict=True)]
     )
     right = torch.tensor([row.right for row in rows])
-    said = network(features + 0.1 * network.spread_F * torch.randn_like(features))
+    logits = network(features + 0.1 * network.spread_F * torch.randn_like(features))
     known = ((downbeat != _UNKNOWN) & (right[:, None] > 0)).float()
     single = binary_cross_entropy_with_logits(
-        said.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
+        logits.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
     )
     possible = places(METERS)
-    wanted = [
+    targets = [
         _NO_PLACE
         if row.first is None
         else possible.index((row.meter, (row.first - start) % row.meter))
         for row, start in zip(rows, starts, strict=True)
     ]
     loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(
-        said.right, right
+        logits.right, right
     )
-    if any(place != _NO_PLACE for place in wanted):
+    if any(target != _NO_PLACE for target in targets):
         meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
         loss = loss + cross_entropy(
-            place_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE
+            place_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_PLACE
         )
-        loss = loss + 0.3 * cross_entropy(said.meter, torch.tensor(meters), ignore_index=_NO_PLACE)
+        loss = loss + 0.3 * cross_entropy(
+            logits.meter, torch.tensor(meters), ignore_index=_NO_PLACE
+        )
     return loss
 
 
@@ -167,18 +169,18 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
 def accuracies(network: BarNet | BarNets, rows: Sequence[BeatPath]) -> str:
     """Shares of clips whose meter and bar lines are right, and of paths told right from wrong."""
     network.eval()
-    said = [network(row.features_NF[None]) for row in rows]
+    outputs = [network(row.features_NF[None]) for row in rows]
     paths_right = np.mean(
-        [bool(out.right[0] > 0) == bool(row.right) for out, row in zip(said, rows, strict=True)]
+        [bool(out.right[0] > 0) == bool(row.right) for out, row in zip(outputs, rows, strict=True)]
     )
     barred = [
         (out, row)
-        for out, row in zip(said, rows, strict=True)
+        for out, row in zip(outputs, rows, strict=True)
         if row.first is not None and row.meter in PATHS
     ]
-    found = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
+    estimated = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
     bars_right = np.mean(
-        [place == (row.meter, row.first) for place, (_, row) in zip(found, barred, strict=True)]
+        [one == (row.meter, row.first) for one, (_, row) in zip(estimated, barred, strict=True)]
     )
     network.train()
     return f"bars {bars_right:.4f}, paths {paths_right:.4f}"
@@ -199,10 +201,10 @@ def train(rows: Sequence[BeatPath]) -> BarNet:
                 * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
             )
         beats = int(torch.randint(8, 37, ()))
-        drawn = [rows[int(place)] for place in torch.randint(len(rows), (4 * _BATCH,))]
+        sampled = [rows[int(index)] for index in torch.randint(len(rows), (4 * _BATCH,))]
         optimiser.zero_grad()
         loss = loss_of(
-            network, [row for row in drawn if len(row.downbeat_N) >= beats][:_BATCH], beats
+            network, [row for row in sampled if len(row.downbeat_N) >= beats][:_BATCH], beats
         )
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -215,16 +217,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / WEIGHTS))
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    rows = [row for folder in wanted.folders for row in examples(folder)]
+    rows = [row for folder in arguments.folders for row in examples(folder)]
     held_out, used = (
         [row for row in rows if (row.piece % _HELD_OUT == 0) is out] for out in (True, False)
     )
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
     print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201
-    write_weights(wanted.out, together.state_dict())
+    write_weights(arguments.out, together.state_dict())
 
 
 if __name__ == "__main__":

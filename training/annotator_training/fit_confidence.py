@@ -50,25 +50,25 @@ def observed(wave: Wave, truth: ClipTruth) -> Observed:
     """Run the annotators on a clip."""
     batch = WaveBatch([wave], AnnotateRecipe())
     [harmony], [reading] = batch.harmony, read_bars(batch)
-    found, seconds = reading.bars, len(wave) / RATE_HZ
-    path = chord_path(harmony, () if found is None else tuple(found.times_s.tolist()))
+    bars, seconds = reading.bars, len(wave) / RATE_HZ
+    path = chord_path(harmony, () if bars is None else tuple(bars.times_s.tolist()))
     evidence = {"chords": chords_evidence(harmony, path.classes)}
-    said = Estimate(
+    estimate = Estimate(
         chords=[(span.start_s, span.end_s, span.label) for span in path.segments(seconds)]
     )
-    if found is not None:
+    if bars is not None:
         evidence |= dict.fromkeys(
             ("beats", "downbeats", "meter", "tempo"),
-            rhythm_evidence(found, reading.accents, harmony),
+            rhythm_evidence(bars, reading.accents, harmony),
         )
-        beats = np.column_stack([found.times_s, found.numbers])
-        said = said._replace(
+        beats = np.column_stack([bars.times_s, bars.numbers])
+        estimate = estimate._replace(
             beats=beats,
             numbered=True,
-            meter=found.beats_per_bar,
-            bpm=tempo_bpm(found.times_s.tolist()),
+            meter=bars.beats_per_bar,
+            bpm=tempo_bpm(bars.times_s.tolist()),
         )
-    figures = scores(truth, said)
+    figures = scores(truth, estimate)
     outcome = {
         label: figures[_FIGURE.get(label, label)]
         for label in evidence
@@ -155,11 +155,13 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--nothing", type=Path, required=True)
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / FITTED))
-    wanted = parser.parse_args()
-    seen = [observed(clip.wave, clip.truth) for folder in wanted.folders for clip in clips(folder)]
-    for path in sorted(wanted.nothing.iterdir()):
-        heard = read_window(str(path), 0.0, _CLIP_S)
-        seen.append(nothing(resampled(heard.wave, heard.rate_hz, RATE_HZ)))
+    arguments = parser.parse_args()
+    seen = [
+        observed(clip.wave, clip.truth) for folder in arguments.folders for clip in clips(folder)
+    ]
+    for path in sorted(arguments.nothing.iterdir()):
+        audio = read_window(str(path), 0.0, _CLIP_S)
+        seen.append(nothing(resampled(audio.wave, audio.rate_hz, RATE_HZ)))
     seen += [nothing(wave) for wave in noises()]
     fitted: dict[str, dict[str, float]] = {}
     for label in ("beats", "downbeats", "meter", "tempo", "chords"):
@@ -170,7 +172,7 @@ def main() -> None:
     fitted["key"] = {
         "vote": vote_weight([row.witnesses for row in seen if row.witnesses is not None])
     }
-    Path(wanted.out).write_text(json.dumps(fitted, indent=1) + "\n")
+    Path(arguments.out).write_text(json.dumps(fitted, indent=1) + "\n")
 
 
 if __name__ == "__main__":

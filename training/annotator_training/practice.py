@@ -55,10 +55,10 @@ class PracticePiece(NamedTuple):
         """The network's chord class and bass of each frame."""
         chord_T, bass_T = np.full(frames, NO_CHORD_CLASS), np.full(frames, NO_BASS)
         for segment in self.chords:
-            heard = slice(round(segment.start_s * fps), round(segment.end_s * fps))
+            frames_of_segment = slice(round(segment.start_s * fps), round(segment.end_s * fps))
             name = Chord.parse(segment.label)
-            chord_T[heard] = chord_class(name)
-            bass_T[heard] = name.root if name.bass is None else name.bass
+            chord_T[frames_of_segment] = chord_class(name)
+            bass_T[frames_of_segment] = name.root if name.bass is None else name.bass
         return Classes(chord_T, bass_T)
 
 
@@ -107,12 +107,14 @@ def main() -> None:
         default=0,
         help="number of the first piece: others than those that were trained on",
     )
-    wanted = parser.parse_args()
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(wanted.first, wanted.first + wanted.pieces)
-    missing = [number for number in numbers if not (wanted.folder / f"{number:05d}.json").exists()]
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(arguments.first, arguments.first + arguments.pieces)
+    missing = [
+        number for number in numbers if not (arguments.folder / f"{number:05d}.json").exists()
+    ]
     with Pool() as pool:
-        for _ in pool.imap_unordered(partial(make, wanted.folder), missing, chunksize=8):
+        for _ in pool.imap_unordered(partial(make, arguments.folder), missing, chunksize=8):
             pass
 
 

@@ -104,9 +104,9 @@ def progression(
     degrees = _DEGREES[key.mode]
     home = rng.random()
     chosen: list[Degree] = []
-    for place in range(length):
-        closes = place == length - 1 and length > 2
-        if (place == 0 and home < 0.7) or (closes and 0.7 <= home < 0.85):
+    for index in range(length):
+        closes = index == length - 1 and length > 2
+        if (index == 0 and home < 0.7) or (closes and 0.7 <= home < 0.85):
             chosen.append(degrees[0])
             continue
         weights = np.array(
@@ -128,10 +128,10 @@ def _follows(before: Degree | None, degree: Degree) -> float:
     if motion == 0:
         return 0.15
     if before.seventh is Q.DOM7 and before.step != _FLAT_SEVEN:
-        return 8.0 if motion == _FOURTH else 2.0 if motion == 2 else 1.0
+        return {_FOURTH: 8.0, 2: 2.0}.get(motion, 1.0)
     if before.seventh in (Q.DIM7, Q.HDIM7):
         return 6.0 if motion in (1, _FOURTH) else 1.0
-    return 2.5 if motion == _FOURTH else 1.4 if motion in (2, 7, 9) else 1.0
+    return {_FOURTH: 2.5, 2: 1.4, 7: 1.4, 9: 1.4}.get(motion, 1.0)
 
 
 def _coloured(rng: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:

@@ -96,7 +96,7 @@ class Fitted(Record):
 
 
 def train_autoencoder(
-    shards: str, out: Path, recipe: AutoencoderRecipe, tell: ReportLine
+    shards: str, out: Path, recipe: AutoencoderRecipe, report: ReportLine
 ) -> Fitted:
     """Train on a corpus's train split and write the codec's folder.
 
@@ -117,17 +117,17 @@ def train_autoencoder(
         first_step=0,
         last_step=recipe.steps,
         workers=recipe.workers,
-    ) as found:
-        for step, batch in enumerate(found):
+    ) as loader:
+        for step, batch in enumerate(loader):
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(rules, step, recipe.steps)
             unusable += len(batch.unusable)
             _check_usable(batch, unusable, (step + 1) * recipe.batch)
             levels_B1NM = _windows(mel.levels(batch.sounds.to(device)), batch, recipe, step)
-            held = model.encode(levels_B1NM).latent_dist
-            latents = held.mode() + held.std * _noise(held.std, recipe, step)
+            posterior = model.encode(levels_B1NM).latent_dist
+            latents = posterior.mode() + posterior.std * _noise(posterior.std, recipe, step)
             error = (model.decode(latents).sample - levels_B1NM).abs().mean()
-            loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
+            loss = error + recipe.kl * posterior.kl().mean() / levels_B1NM[0].numel()
             if not torch.isfinite(loss):
                 raise BadData(
                     f"the loss of {', '.join(batch.keys)} "
@@ -138,9 +138,9 @@ def train_autoencoder(
             torch.nn.utils.clip_grad_norm_(model.parameters(), rules.clip)
             optimizer.step()
             errors.append(float(error.detach()))
-            spreads.append(float(held.mode().detach().std()))
+            spreads.append(float(posterior.mode().detach().std()))
             if (step + 1) % recipe.log_every == 0:
-                tell(
+                report(
                     f"step {step + 1} of {recipe.steps} · error "
                     f"{sum(errors[-recipe.log_every :]) / recipe.log_every:.4f}"
                 )
@@ -177,8 +177,8 @@ def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
     corpus = index_corpus(shards, Split.TRAIN)
     # of a longer sample, the first ten seconds
-    heard = 10 * facts.rate_hz // facts.samples_per_frame
-    reading = ReadingRules(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
+    frames = 10 * facts.rate_hz // facts.samples_per_frame
+    reading = ReadingRules(facts, False, frames, 1, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], SampleOrder([len(corpus)], seed=recipe.seed), reading)
 
 
@@ -198,5 +198,5 @@ def _windows(
 
 
 def _noise(like: torch.Tensor, recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
-    drawn = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    return torch.randn(like.shape, generator=drawn).to(like)
+    rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    return torch.randn(like.shape, generator=rng).to(like)

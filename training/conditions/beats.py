@@ -54,21 +54,21 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
     >>> batch.numbers_BL[:, :3].tolist(), batch.mask_BL.sum(1).tolist()
     ([[3, 1, 0], [0, 0, 0]], [2, 1])
     """
-    kept = [
+    rows = [
         () if one is None else tuple(zip(one.numbers, one.times_s, strict=True))[:limit]
         for one in beats
     ]
-    shape = (len(kept), padded_length([len(row) for row in kept]))
+    shape = (len(rows), padded_length([len(row) for row in rows]))
     numbers_BL, times_s_BL = torch.full(shape, _NULL), torch.zeros(shape)
     mask_BL = torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
-    for place, row in enumerate(kept):
+    for index, row in enumerate(rows):
         if row:
-            numbers_BL[place, : len(row)] = torch.tensor(
+            numbers_BL[index, : len(row)] = torch.tensor(
                 [min(number, MAX_NUMBER) for number, _ in row]
             )
-            times_s_BL[place, : len(row)] = torch.tensor([time_s for _, time_s in row])
-            mask_BL[place, : len(row)] = True
+            times_s_BL[index, : len(row)] = torch.tensor([time_s for _, time_s in row])
+            mask_BL[index, : len(row)] = True
     return BeatBatch(numbers_BL, times_s_BL, mask_BL)
 
 

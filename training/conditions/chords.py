@@ -80,21 +80,21 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
-    kept = [
+    rows = [
         [] if one is None else [_chord_numbers(segment) for segment in one.segments[:limit]]
         for one in chords
     ]
-    shape = (len(kept), padded_length([len(row) for row in kept]))
+    shape = (len(rows), padded_length([len(row) for row in rows]))
     roots_BL, qualities_BL, basses_BL = (torch.full(shape, fill) for fill in (0, _NULL, 0))
     times_s_BL, mask_BL = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
-    for place, row in enumerate(kept):
+    for index, row in enumerate(rows):
         if row:
             for part, numbers in zip(
                 (roots_BL, qualities_BL, basses_BL, times_s_BL), zip(*row, strict=True), strict=True
             ):
-                part[place, : len(row)] = torch.tensor(numbers)
-            mask_BL[place, : len(row)] = True
+                part[index, : len(row)] = torch.tensor(numbers)
+            mask_BL[index, : len(row)] = True
     return ChordBatch(roots_BL, qualities_BL, basses_BL, times_s_BL, mask_BL)
 
 

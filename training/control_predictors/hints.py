@@ -141,17 +141,17 @@ def _bumps(value: float | None, low: float, high: float) -> Features:
     >>> (10 * _bumps(60, 30, 120)).round().astype(int).tolist()
     [0, 0, 1, 6, 10, 6, 1, 0, 0]
     """
-    places = np.arange(1 + math.ceil(_STEPS * math.log2(high / low)))
+    centres = np.arange(1 + math.ceil(_STEPS * math.log2(high / low)))
     if not value:
-        return np.zeros(len(places), np.float32)
-    at = min(max(_STEPS * math.log2(value / low), 0.0), float(places[-1]))
-    return np.exp(-((places - at) ** 2) / 2).astype(np.float32)
+        return np.zeros(len(centres), np.float32)
+    at = min(max(_STEPS * math.log2(value / low), 0.0), float(centres[-1]))
+    return np.exp(-((centres - at) ** 2) / 2).astype(np.float32)
 
 
-def _one_of(place: int | None, count: int) -> Features:
+def _one_of(index: int | None, count: int) -> Features:
     out = np.zeros(count, np.float32)
-    if place is not None:
-        out[place] = 1
+    if index is not None:
+        out[index] = 1
     return out
 
 

@@ -41,7 +41,7 @@ class Learned(NamedTuple):
     losses: Mapping[PredictedPart, tuple[float, float]]
 
 
-def learn(recipe: PredictorRecipe, out: str, tell: ReportLine = print) -> Learned:
+def learn(recipe: PredictorRecipe, out: str, report: ReportLine = print) -> Learned:
     """Train all predictors by a recipe into a folder.
 
     The same recipe, shards and machine give the same weights.
@@ -59,15 +59,15 @@ def learn(recipe: PredictorRecipe, out: str, tell: ReportLine = print) -> Learne
             raise TrainingError(f"{out} holds a training already: take another folder")
         trust(out, foreign_names(recipe.text))
         torch.manual_seed(recipe.run.seed)
-        learner = _PredictorTrainer(recipe, tell)
-        return _saved(store, recipe, learner, learner.run())
+        trainer = _PredictorTrainer(recipe, report)
+        return _saved(store, recipe, trainer, trainer.run())
 
 
 class _PredictorTrainer:
     """Nets with their optimizer, and the samples that they learn from and are judged by."""
 
-    def __init__(self, recipe: PredictorRecipe, tell: ReportLine) -> None:
-        self.recipe, self._report = recipe, tell
+    def __init__(self, recipe: PredictorRecipe, report: ReportLine) -> None:
+        self.recipe, self._report = recipe, report
         encoder = open_text_encoder(
             recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
         )
@@ -98,8 +98,8 @@ class _PredictorTrainer:
         for step in range(rules.run.steps):
             self._step(step)
             if (step + 1) % rules.run.validate_every == 0 or step + 1 == rules.run.steps:
-                told = self._judge(choice, step + 1)
-                self._report(f"step {step + 1} of {rules.run.steps} · loss on validation: {told}")
+                losses = self._judge(choice, step + 1)
+                self._report(f"step {step + 1} of {rules.run.steps} · loss on validation: {losses}")
         return choice
 
     def _step(self, step: int) -> None:
@@ -135,11 +135,11 @@ class _PredictorTrainer:
                 self.nets.trust(trust)
                 losses = self._judged.losses(self.nets, self._states)
                 for part in PredictedPart:
-                    kept = {
+                    weights = {
                         name: value.detach().clone()
                         for name, value in self.nets.part(part).named_parameters()
                     }
-                    choice.offer(part, CandidateWeights(kept, trust, losses[part], step))
+                    choice.offer(part, CandidateWeights(weights, trust, losses[part], step))
         return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in PredictedPart)
 
     def _validation(self) -> Judged:
@@ -160,26 +160,26 @@ class _PredictorTrainer:
 
 
 def _saved(
-    store: Store, recipe: PredictorRecipe, learner: _PredictorTrainer, choice: WeightChoice
+    store: Store, recipe: PredictorRecipe, trainer: _PredictorTrainer, choice: WeightChoice
 ) -> Learned:
     """Write what is kept as a checkpoint.
 
     There are no moments: a training of minutes is not resumed.
     """
-    kept = {part: choice.kept(part) for part in PredictedPart}
+    chosen = {part: choice.kept(part) for part in PredictedPart}
     usual = {part: choice.usual(part).loss for part in PredictedPart}
     weights = {
         f"{part}.{name}": value
-        for part, found in kept.items()
+        for part, found in chosen.items()
         for name, value in found.weights.items()
     }
     documents = {
         RECIPE: recipe.model_dump(mode="json"),
         STATE: {
             "step": recipe.run.steps,
-            "samples": learner.reader.read,
-            "unusable": learner.reader.unusable,
-            "text": learner.encoder.identity,
+            "samples": trainer.reader.read,
+            "unusable": trainer.reader.unusable,
+            "text": trainer.encoder.identity,
             "validation": {
                 part: {
                     "before": _rounded(usual[part]),
@@ -187,7 +187,7 @@ def _saved(
                     "step": found.step,
                     "trust": found.trust,
                 }
-                for part, found in kept.items()
+                for part, found in chosen.items()
             },
             "torch": torch.__version__,
         },
@@ -195,7 +195,7 @@ def _saved(
     made = checkpoints.write(
         store, recipe.run.steps, weights={MODEL: weights}, optimizer={}, documents=documents
     )
-    return Learned(made.name, {part: (usual[part], found.loss) for part, found in kept.items()})
+    return Learned(made.name, {part: (usual[part], found.loss) for part, found in chosen.items()})
 
 
 def _rounded(loss: float) -> float | None:

@@ -36,7 +36,7 @@ def look_losses(
     nets: PredictorNets, text: Tokens, batch: LookBatch
 ) -> dict[PredictedPart, LookLosses]:
     """Losses of each predictor for which any look of a batch counts."""
-    told_H = batch.meter_hints_BH[:, :0]  # a mode has no hints
+    no_hints_BH = batch.meter_hints_BH[:, :0]  # a mode has no hints
     next_BCK, length_BCK = nets.chords(text, batch.chord_hints_BH, batch.chords)
     found = {
         PredictedPart.METER: _of_classes(nets.meter(text, batch.meter_hints_BH), batch.meters_B),
@@ -46,7 +46,7 @@ def look_losses(
             ),
             batch.tempos_BK.sum(1) > 0,
         ),
-        PredictedPart.MODE: _of_classes(nets.mode(text, told_H), batch.modes_B),
+        PredictedPart.MODE: _of_classes(nets.mode(text, no_hints_BH), batch.modes_B),
         PredictedPart.CHORDS: LookLosses(
             _of_sequences(next_BCK, batch.next_BC) + _of_sequences(length_BCK, batch.lengths_BC),
             (batch.next_BC != NOT_LEARNED).any(1),

@@ -158,10 +158,10 @@ class ChordDecoder(Trusting):
         """Where the sequences have got to before each of their chords is said."""
         around_BCW = self.number(rows.numbers_BC) + self.hint(hints_BH)[:, None]
         length = rows.tokens_BC.shape[1]
-        places_C = torch.arange(length).clamp(max=MAX_SEGMENTS - 1)
+        positions_C = torch.arange(length).clamp(max=MAX_SEGMENTS - 1)
         text_BLW = self.text(text.states_BLD) * self.text_share(len(hints_BH))[:, None, None]
         states_BCW = self.decoder(
-            self.chord(rows.previous_BC) + self.place(places_C) + around_BCW,
+            self.chord(rows.previous_BC) + self.place(positions_C) + around_BCW,
             text_BLW,
             tgt_mask=torch.ones(length, length, dtype=torch.bool).triu(1),
             memory_key_padding_mask=~text.mask_BL,

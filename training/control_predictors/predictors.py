@@ -63,7 +63,7 @@ class Predictors(NamedTuple):
 
         Raises `TrainingError` where it holds none, or the text encoder is another.
         """
-        checkpoint = find_checkpoint(target, wanted=(MODEL, RECIPE))
+        checkpoint = find_checkpoint(target, files=(MODEL, RECIPE))
         try:
             recipe = PredictorRecipe.model_validate(checkpoint.json(RECIPE))
         except ValidationError as error:
@@ -75,10 +75,10 @@ class Predictors(NamedTuple):
         encoder = open_text_encoder(
             recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
         )
-        read = checkpoint.state().text
-        if encoder.identity != read:
+        trained_with = checkpoint.state().text
+        if encoder.identity != trained_with:
             raise TrainingError(
-                f"{checkpoint.name} reads states of {read[:_SHOWN]!r}, "
+                f"{checkpoint.name} reads states of {trained_with[:_SHOWN]!r}, "
                 f"but here is {encoder.identity}"
             )
         weights = checkpoint.weights(MODEL)
@@ -110,13 +110,13 @@ class Predictors(NamedTuple):
         """
         known = stated_by(request.requested, request.duration_s)
         shares = self._shares(self.nets.tempo, request, beat_features(known, beats_per_bar))
-        bpms = np.asarray([class_bpm(place) for place in range(TEMPOS)])
+        bpms = np.asarray([class_bpm(tempo) for tempo in range(TEMPOS)])
         low_bpm = max(span.low, least_bpm)
         shares = np.where((bpms >= low_bpm) & (bpms < span.high), shares, 0)
         if not shares.any():
             return None
-        place = _median(shares) if rng is None else float(_picked(shares, rng))
-        bpm = float(round(class_bpm(place)))
+        tempo = _median(shares) if rng is None else float(_picked(shares, rng))
+        bpm = float(round(class_bpm(tempo)))
         return bpm if low_bpm <= bpm < span.high else None
 
     def mode(self, request: PredictionRequest, rng: np.random.Generator | None) -> Mode:
@@ -136,9 +136,9 @@ class Predictors(NamedTuple):
         if rng is not None:
             return self._written(self._sampled(request, key.mode, grid, rng, 1)[0], key)
         own = keyed_rng(0, request.caption, "chords in common")
-        drawn = self._sampled(request, key.mode, grid, own, _SAMPLED)
+        sequences = self._sampled(request, key.mode, grid, own, _SAMPLED)
         return self._written(
-            drawn[most_in_common([[one.token for one in steps] for steps in drawn])], key
+            sequences[most_in_common([[one.token for one in steps] for steps in sequences])], key
         )
 
     @torch.no_grad()
@@ -153,8 +153,8 @@ class Predictors(NamedTuple):
         """So many sequences that fill a grid, each chord another than the one before it."""
         net, states_BLD, mask_BL = self.nets.chords, *self.states.encode([request.caption])[:2]
         hints_H = torch.from_numpy(chord_features(grid.bpm, grid.beats_per_bar, MODES.index(mode)))
-        drawn: list[list[Step]] = [[] for _ in range(count)]
-        while going := [steps for steps in drawn if _beats(steps) < len(grid.times_s)]:
+        sequences: list[list[Step]] = [[] for _ in range(count)]
+        while going := [steps for steps in sequences if _beats(steps) < len(grid.times_s)]:
             rows = len(going)
             for steps in going:
                 steps.append(Step(0, None, grid.numbers[_beats(steps)]))
@@ -171,7 +171,7 @@ class Predictors(NamedTuple):
                 going, net.lengths(reached, _ends(going).tokens_BC)[_last(going)], strict=True
             ):
                 steps[-1] = steps[-1]._replace(beats=1 + _picked(_shares(length_K), rng))
-        return drawn
+        return sequences
 
     def _written(self, steps: Sequence[Step], key: Key) -> tuple[PredictedChord, ...]:
         return tuple(
@@ -199,7 +199,7 @@ def most_in_common(sequences: Sequence[Sequence[Hashable]]) -> int:
             2 * matches_in_any_order(one, other) / (len(one) + len(other)) for other in sequences
         )
 
-    return max(range(len(sequences)), key=lambda place: (shared(sequences[place]), -place))
+    return max(range(len(sequences)), key=lambda index: (shared(sequences[index]), -index))
 
 
 def _beats(steps: Sequence[Step]) -> int:
@@ -239,6 +239,6 @@ def _median(shares: Shares) -> float:
     (1.5, 1.0)
     """
     below, half = np.cumsum(shares), shares.sum() / 2
-    place = int(np.searchsorted(below, half))
-    before = below[place - 1] if place else 0.0
-    return float(place - 0.5 + (half - before) / shares[place])
+    index = int(np.searchsorted(below, half))
+    before = below[index - 1] if index else 0.0
+    return float(index - 0.5 + (half - before) / shares[index])

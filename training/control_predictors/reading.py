@@ -72,14 +72,14 @@ class Reader:
         made are counted.
         """
         for some in bucket.batches(positions, _AT_ONCE):
-            places = [self._order.at(position) for position in some]
+            samples = [self._order.at(position) for position in some]
             contents = read_ranges(
-                [self._corpora[place.corpus].range_of(place.number) for place in places]
+                [self._corpora[sample.corpus].range_of(sample.number) for sample in samples]
             )
-            for place, content in zip(places, contents, strict=True):
+            for sample, content in zip(samples, contents, strict=True):
                 self.read += 1
                 try:
-                    made = guarded(content, partial(_one, make=make, epoch=place.epoch))
+                    made = guarded(content, partial(_one, make=make, epoch=sample.epoch))
                 except DeadInput:
                     self._count()
                     continue

@@ -40,13 +40,13 @@ def tempo_class(bpm: float) -> int:
     return min(TEMPOS - 1, max(0, round(CLASSES_PER_OCTAVE * math.log2(bpm / SLOWEST_BPM))))
 
 
-def class_bpm(place: float) -> float:
+def class_bpm(tempo: float) -> float:
     """The tempo at a place.
 
     >>> class_bpm(24)
     60.0
     """
-    return float(SLOWEST_BPM * 2 ** (place / CLASSES_PER_OCTAVE))
+    return float(SLOWEST_BPM * 2 ** (tempo / CLASSES_PER_OCTAVE))
 
 
 class Step(NamedTuple):

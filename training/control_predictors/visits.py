@@ -76,12 +76,12 @@ def look_at(
 
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
-    told = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
+    visited = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
     rng = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
     known = as_if_stated(
-        stated_by(read_requested(told.prompt), sample.duration_s), sample.labels, hinted, rng
+        stated_by(read_requested(visited.prompt), sample.duration_s), sample.labels, hinted, rng
     )
-    return Look(sample.song_id, told.prompt, known, targets_of(sample))
+    return Look(sample.song_id, visited.prompt, known, targets_of(sample))
 
 
 def batched(looks: Sequence[Look]) -> LookBatch:

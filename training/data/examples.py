@@ -57,7 +57,7 @@ class ReadingRules(NamedTuple):
     """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
 
     facts: CodecFacts
-    latents: bool  # read latents, not audio
+    reads_latents: bool  # read latents, not audio
     frames: int  # latent frames that are learned at a time
     noise_steps: int
     prompts: PromptConfig
@@ -68,11 +68,11 @@ class ReadingRules(NamedTuple):
 def members_of(content: bytes) -> dict[str, bytes]:
     """A sample's members by extension."""
     opened = io.BytesIO(content)
-    found = {}
+    members = {}
     for member in list(read_members(opened)):
         opened.seek(member.offset)
-        found[member.name.rpartition("/")[2].partition(".")[2].lower()] = opened.read(member.size)
-    return found
+        members[member.name.rpartition("/")[2].partition(".")[2].lower()] = opened.read(member.size)
+    return members
 
 
 def parsed(members: dict[str, bytes]) -> Sample:
@@ -121,12 +121,12 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
     except PipelineError:
         raise
     except Exception as error:  # a stranger's bytes bring libraries to raise anything
-        said = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
+        message = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
         if is_of_the_machine(error) or is_out_of_memory(error):
             raise MachineFault(
-                f"reading samples: {said}; make room or repair it, then run again"
+                f"reading samples: {message}; make room or repair it, then run again"
             ) from error
-        raise DeadInput("unreadable", f"cannot be read: {said}") from error
+        raise DeadInput("unreadable", f"cannot be read: {message}") from error
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
@@ -157,16 +157,16 @@ def example_of(
     members = members_of(content)
     sample = parsed(members)
     rules = FULL_CONDITIONING if full_conditioning else reading.prompts
-    told = visit(
+    visited = visit(
         sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
     )
     labels = learned_labels(sample, reading)
     return TrainingExample(
         key=sample.key,
         sound=sound_of(members, reading),
-        prompt=told.prompt,
-        beats=None if Condition.BEATS in told.dropped else labels.beats,
-        chords=None if Condition.CHORDS in told.dropped else labels.chords,
+        prompt=visited.prompt,
+        beats=None if Condition.BEATS in visited.dropped else labels.beats,
+        chords=None if Condition.CHORDS in visited.dropped else labels.chords,
         start_s=sample.start_s,
         song_s=sample.song_s or sample.end_s,
         step=int(rng.integers(reading.noise_steps)),
@@ -176,8 +176,8 @@ def example_of(
 
 def learned_labels(sample: Sample, reading: ReadingRules) -> Labels:
     """Labels of as much of a sample as is learned."""
-    heard_s = reading.frames / reading.facts.frames_per_s
-    return cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
+    learned_s = reading.frames / reading.facts.frames_per_s
+    return cut(sample.labels, learned_s) if sample.duration_s > learned_s else sample.labels
 
 
 def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tensor:
@@ -194,7 +194,7 @@ def sound_of(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
 
     Raises `DeadInput`.
     """
-    return _latent(members, reading) if reading.latents else _wave(members, reading)
+    return _latent(members, reading) if reading.reads_latents else _wave(members, reading)
 
 
 def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
@@ -213,9 +213,9 @@ def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
 
 
 def _wave(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
-    heard = decoded(_member(members, AUDIO))
+    audio = decoded(_member(members, AUDIO))
     samples = reading.frames * reading.facts.samples_per_frame
-    return torch.from_numpy(resampled(heard.wave, heard.rate_hz, reading.facts.rate_hz)[:samples])
+    return torch.from_numpy(resampled(audio.wave, audio.rate_hz, reading.facts.rate_hz)[:samples])
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

@@ -53,9 +53,9 @@ class CorpusIndex:
 
     def range_of(self, number: int) -> Range:
         """Where a sample's bytes are."""
-        place = int(np.searchsorted(self._ends, number, side="right"))
-        shard = self.shards[place]
-        inside = number - (int(self._ends[place - 1]) if place else 0)
+        index = int(np.searchsorted(self._ends, number, side="right"))
+        shard = self.shards[index]
+        inside = number - (int(self._ends[index - 1]) if index else 0)
         return Range(shard.url, int(shard.offsets[inside]), int(shard.offsets[inside + 1]))
 
 
@@ -70,17 +70,17 @@ def index_corpus(target: str, split: Split) -> CorpusIndex:
         shards = [
             shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split
         ]
-        places = [_shard_offsets(shard) for shard in shards]
+        offsets = [_shard_offsets(shard) for shard in shards]
     except DeadInput as error:
         raise TrainingError(f"{target}: {error.message}") from error
     except PipelineError as error:
         raise TrainingError(str(error)) from error
-    if not any(shard.samples for shard in places):
+    if not any(shard.samples for shard in offsets):
         raise NoSamples(
             f"{target} has no samples of split {split}: "
             "build a corpus with one, or name other shards"
         )
-    return CorpusIndex([shard for shard in places if shard.samples])
+    return CorpusIndex([shard for shard in offsets if shard.samples])
 
 
 def _shard_offsets(shard: Shard) -> ShardOffsets:
@@ -100,17 +100,17 @@ def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
 
     What cannot be read is its error.
     """
-    found: dict[Range, bytes | Exception] = {}
+    contents: dict[Range, bytes | Exception] = {}
     by_protocol: dict[str, list[Range]] = {}
     for one in ranges:
         by_protocol.setdefault(one.url.partition("://")[0] if "://" in one.url else "", []).append(
             one
         )
-    for asked in by_protocol.values():
-        fs = fsspec.core.url_to_fs(asked[0].url)[0]
-        paths = [fs._strip_protocol(one.url) for one in asked]
-        read = fs.cat_ranges(
-            paths, [one.start for one in asked], [one.end for one in asked], on_error="return"
+    for together in by_protocol.values():
+        fs = fsspec.core.url_to_fs(together[0].url)[0]
+        paths = [fs._strip_protocol(one.url) for one in together]
+        read_together = fs.cat_ranges(
+            paths, [one.start for one in together], [one.end for one in together], on_error="return"
         )
-        found.update(zip(asked, read, strict=True))
-    return [found[one] for one in ranges]
+        contents.update(zip(together, read_together, strict=True))
+    return [contents[one] for one in ranges]

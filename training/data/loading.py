@@ -81,47 +81,53 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def __getitems__(self, positions: Sequence[int]) -> list[TrainingExample | Unusable]:
         """Several, as torch's loader asks for them."""
-        places = [self._order.at(position) for position in positions]
-        ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
+        samples = [self._order.at(position) for position in positions]
+        ranges = [self._corpora[one.corpus].range_of(one.number) for one in samples]
         return [
             self._example(*one)
-            for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)
+            for one in zip(positions, samples, ranges, read_ranges(ranges), strict=True)
         ]
 
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
-        good = [example if isinstance(example, TrainingExample) else None for example in examples]
-        facts, frames = self._reading.facts, self._reading.frames
-        shape = (
-            (facts.channels, frames, facts.bands)
-            if self._reading.latents
-            else (frames * facts.samples_per_frame,)
-        )
-        sounds, frames_B = torch.zeros(len(good), *shape), torch.zeros(len(good), dtype=torch.int64)
-        for row, example in enumerate(good):
-            if example is not None and self._reading.latents:
-                frames_B[row] = length = example.sound.shape[1]
-                sounds[row, :, :length] = example.sound
-            elif example is not None:
-                sounds[row, : len(example.sound)] = example.sound
-                frames_B[row] = facts.frames(len(example.sound))
+        rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
         return TrainingBatch(
-            keys=tuple(example.key for example in examples),
-            prompts=tuple(example.prompt if example else "" for example in good),
-            beats=batched_beats([example and example.beats for example in good]),
-            chords=batched_chords([example and example.chords for example in good]),
-            seconds_B2=torch.tensor(
-                [[example.start_s, example.song_s] if example else [0.0, 0.0] for example in good]
-            ),
-            sounds=sounds,
-            frames_B=frames_B,
-            noise_BCTF=torch.stack([example.noise_CTF for example in examples]),
-            steps_B=torch.tensor([example.step if example else 0 for example in good]),
-            unusable=tuple(example for example in examples if isinstance(example, Unusable)),
+            keys=tuple(row.key for row in rows),
+            prompts=tuple(row.prompt for row in rows),
+            beats=batched_beats([row.beats for row in rows]),
+            chords=batched_chords([row.chords for row in rows]),
+            seconds_B2=torch.tensor([[row.start_s, row.song_s] for row in rows]),
+            sounds=torch.stack([self._padded(row.sound) for row in rows]),
+            frames_B=torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64),
+            noise_BCTF=torch.stack([row.noise_CTF for row in rows]),
+            steps_B=torch.tensor([row.step for row in rows]),
+            unusable=tuple(one for one in examples if isinstance(one, Unusable)),
+        )
+
+    def _padded(self, sound: torch.Tensor) -> torch.Tensor:
+        """A latent (C, T, F) or a wave (S,), silent where it is over."""
+        facts, frames = self._reading.facts, self._reading.frames
+        if self._reading.reads_latents:
+            latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
+            if sound.numel():
+                latent_CTF[:, : sound.shape[1]] = sound
+            return latent_CTF
+        wave_S = torch.zeros(frames * facts.samples_per_frame)
+        wave_S[: len(sound)] = sound
+        return wave_S
+
+    def _frames(self, sound: torch.Tensor) -> int:
+        """Latent frames that a sound has of its own; none where it is empty."""
+        if not sound.numel():
+            return 0
+        return (
+            sound.shape[1]
+            if self._reading.reads_latents
+            else self._reading.facts.frames(len(sound))
         )
 
     def _example(
-        self, position: int, place: SamplePosition, where: Range, content: bytes | Exception
+        self, position: int, sample: SamplePosition, source: Range, content: bytes | Exception
     ) -> TrainingExample | Unusable:
         rng = keyed_rng(
             self._reading.seed,
@@ -131,7 +137,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         make = partial(
             example_of,
             reading=self._reading,
-            epoch=place.epoch,
+            epoch=sample.epoch,
             rng=rng,
             full_conditioning=self._full_conditioning,
         )
@@ -139,10 +145,25 @@ class Samples(Dataset[TrainingExample | Unusable]):
             return guarded(content, make)
         except DeadInput as error:
             return Unusable(
-                f"{where.url} at byte {where.start}",
+                f"{source.url} at byte {source.start}",
                 error.message,
                 sampled_noise(self._reading, rng),
             )
+
+
+def _silent(one: Unusable) -> TrainingExample:
+    """A row that does not count, in the place of a sample that cannot be used."""
+    return TrainingExample(
+        key=one.key,
+        sound=torch.zeros(0),
+        prompt="",
+        beats=None,
+        chords=None,
+        start_s=0.0,
+        song_s=0.0,
+        noise_CTF=one.noise_CTF,
+        step=0,
+    )
 
 
 class BatchShare(NamedTuple):

@@ -119,11 +119,9 @@ def sampled_caption(
     """
     labels = [caption for caption in captions if caption.kind in _LABELS]
     others = _paraphrased_or_composed(captions, rng, config)
-    among = (
-        (labels if rng.random() < config.labelled else others)
-        if labels and others
-        else labels or others
-    )
+    among = labels or others
+    if labels and others and rng.random() >= config.labelled:
+        among = others
     return among[int(rng.integers(len(among)))] if among else None
 
 
@@ -131,9 +129,9 @@ def _paraphrased_or_composed(
     captions: Sequence[Caption], rng: np.random.Generator, config: PromptConfig
 ) -> list[Caption]:
     kinds = {caption.kind for caption in captions}
-    told = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
+    own_kind = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
     paraphrases = [caption for caption in captions if caption.kind is CaptionKind.PARAPHRASE]
-    composed = [caption for caption in captions if caption.kind in (told, CaptionKind.METADATA)]
+    composed = [caption for caption in captions if caption.kind in (own_kind, CaptionKind.METADATA)]
     first, second = (
         (paraphrases, composed) if rng.random() < config.paraphrased else (composed, paraphrases)
     )
@@ -163,7 +161,7 @@ def masked(
     if most < max(1, least) or rng.random() >= min(1.0, config.masking * count / mean_sentences):
         return tuple(sentences)
     gone = set(rng.permutation(count)[: int(rng.integers(least, most + 1))].tolist())
-    return tuple(sentence for place, sentence in enumerate(sentences) if place not in gone)
+    return tuple(sentence for index, sentence in enumerate(sentences) if index not in gone)
 
 
 def dropped_conditions(rng: np.random.Generator, config: PromptConfig) -> frozenset[Condition]:

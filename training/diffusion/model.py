@@ -134,7 +134,7 @@ class LatentDiffusion(nn.Module):
 
         `frames_B` says how many frames of each are no padding.
         """
-        said = self.predict(
+        prediction = self.predict(
             self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions
         )
-        return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B, frames_B)
+        return self.objective.loss(prediction, latents_BCTF, noise_BCTF, steps_B, frames_B)

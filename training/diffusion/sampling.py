@@ -89,8 +89,8 @@ def denoised(
     scheduler.set_timesteps(config.steps, device=start_BCTF.device)
     x_BCTF = start_BCTF * scheduler.init_noise_sigma
     for step in scheduler.timesteps:
-        said = predict(x_BCTF, step.expand(len(x_BCTF)))
-        x_BCTF = scheduler.step(said.float(), step, x_BCTF).prev_sample
+        prediction = predict(x_BCTF, step.expand(len(x_BCTF)))
+        x_BCTF = scheduler.step(prediction.float(), step, x_BCTF).prev_sample
     return cast(torch.Tensor, x_BCTF)
 
 
@@ -107,11 +107,11 @@ def _guided(
     def predict(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
         if alone:
             return cast(torch.Tensor, model.munet(x_BCTF, steps_B, context, whole.seconds_B2))
-        said = model.munet(
+        predictions = model.munet(
             torch.cat([x_BCTF, x_BCTF]), torch.cat([steps_B, steps_B]), context, whole.seconds_B2
         ).float()
-        told, untold = said.chunk(2)
-        return cast(torch.Tensor, untold + guidance * (told - untold))
+        conditional, unconditional = predictions.chunk(2)
+        return cast(torch.Tensor, unconditional + guidance * (conditional - unconditional))
 
     return predict
 

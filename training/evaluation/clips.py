@@ -25,7 +25,7 @@ class MadeClip(NamedTuple):
 
     name: str
     caption: str  # empty: not known
-    asked: PromptControls
+    requested: PromptControls
     path: str
     timing: Timing = Timing()
     swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control

@@ -77,7 +77,7 @@ _SWAPS: Final[dict[Condition, Swap]] = {
 
 
 def ablate_conditions(
-    player: Generator,
+    generator: Generator,
     target: str,
     *,
     split: Split = Split.VALIDATION,
@@ -90,7 +90,7 @@ def ablate_conditions(
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
     Raises `TrainingError` for fewer than three songs.
     """
-    reading, corpus = _reading(player, seed), index_corpus(target, split)
+    reading, corpus = _reading(generator, seed), index_corpus(target, split)
     songs, unusable = _songs(corpus, reading)
     if len(songs) < _LEAST:
         why = (
@@ -104,30 +104,30 @@ def ablate_conditions(
         )
     collated = Samples([corpus], SampleOrder([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
-    told = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
-    size = player.recipe.data.micro_batch
+    losses = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
+    size = generator.recipe.data.micro_batch
     for first in range(0, len(songs), size):
-        places = range(first, min(len(songs), first + size))
-        batch = collated([songs[place] for place in places])
+        indices = range(first, min(len(songs), first + size))
+        batch = collated([songs[index] for index in indices])
         right, other = (
-            _conditions(player, batch),
-            _conditions(player, collated([songs[partners[place]] for place in places])),
+            _conditions(generator, batch),
+            _conditions(generator, collated([songs[partners[index]] for index in indices])),
         )
         with torch.no_grad():
             latents_BCTF, frames_B = (
-                player.codec.encode(batch.sounds.to(player.device)),
-                batch.frames_B.to(player.device),
+                generator.codec.encode(batch.sounds.to(generator.device)),
+                batch.frames_B.to(generator.device),
             )
         for number in range(rounds):
-            noise, steps_B = _noise_and_steps(player, reading, batch.keys, number, rounds)
-            for name, losses_RB in told.items():
+            noise, steps_B = _noise_and_steps(generator, reading, batch.keys, number, rounds)
+            for name, losses_RB in losses.items():
                 conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
                 with torch.no_grad():
-                    loss_B = player.model(
-                        latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B
+                    loss_B = generator.model(
+                        latents_BCTF, conditions.to(generator.device), noise, steps_B, frames_B
                     )
-                losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
-    means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
+                losses_RB[number, first : first + len(indices)] = loss_B.float().cpu().numpy()
+    means = {name: losses_RB.mean(0) for name, losses_RB in losses.items()}
     return tuple(
         ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
         for condition in _SWAPS
@@ -154,8 +154,8 @@ def ablation_of(
     )
 
 
-def _reading(player: Generator, seed: int) -> ReadingRules:
-    facts, rules = player.codec.facts, player.recipe
+def _reading(generator: Generator, seed: int) -> ReadingRules:
+    facts, rules = generator.codec.facts, generator.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
     return ReadingRules(
         facts,
@@ -163,7 +163,7 @@ def _reading(player: Generator, seed: int) -> ReadingRules:
         frames,
         rules.objective.steps,
         FULL_CONDITIONING,
-        player.survey.mean_sentences,
+        generator.survey.mean_sentences,
         seed,
     )
 
@@ -173,8 +173,8 @@ def _songs(corpus: CorpusIndex, reading: ReadingRules) -> _Songs:
     found: dict[str, TrainingExample] = {}
     unusable: list[str] = []
     for number in range(len(corpus)):
-        where = corpus.range_of(number)
-        content = read_ranges([where])[0]
+        source = corpus.range_of(number)
+        content = read_ranges([source])[0]
         try:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
@@ -185,7 +185,7 @@ def _songs(corpus: CorpusIndex, reading: ReadingRules) -> _Songs:
                     partial(example_of, reading=reading, epoch=0, rng=rng, full_conditioning=True),
                 )
         except DeadInput as error:
-            unusable.append(f"{where.url} at byte {where.start}: {error.message}")
+            unusable.append(f"{source.url} at byte {source.start}: {error.message}")
     return _Songs(list(found.values()), unusable)
 
 
@@ -198,20 +198,20 @@ def _partners(count: int, seed: int) -> list[int]:
     ]
 
 
-def _conditions(player: Generator, batch: TrainingBatch) -> Conditions:
+def _conditions(generator: Generator, batch: TrainingBatch) -> Conditions:
     return batch.conditioning(
-        player.encoder.encode(batch.prompts), with_seconds=player.recipe.model.seconds
+        generator.encoder.encode(batch.prompts), with_seconds=generator.recipe.model.seconds
     )
 
 
 def _noise_and_steps(
-    player: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
+    generator: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise and steps of a round: of each clip its own, whatever it is told."""
     rng = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
     steps_B = torch.tensor(
         [int((number + one.random()) / rounds * reading.noise_steps) for one in rng]
     )
-    return torch.stack([sampled_noise(reading, one) for one in rng]).to(player.device), steps_B.to(
-        player.device
-    )
+    return torch.stack([sampled_noise(reading, one) for one in rng]).to(
+        generator.device
+    ), steps_B.to(generator.device)

@@ -43,7 +43,7 @@ class Evaluated(NamedTuple):
     """A report, and the clips it is of, in the same order."""
 
     report: EvaluationReport
-    heard: tuple[EstimatedClip, ...]
+    estimated: tuple[EstimatedClip, ...]
 
 
 def evaluate(
@@ -64,13 +64,15 @@ def evaluate(
     depend on the seed alone.
     """
     described = embedder_of(recipe)  # first: what is not there is told before hours of listening
-    heard, problems = _estimated(listing.made, recipe, watch)
-    pairs = [Pair(one.made.asked, estimated_controls(one.labels)) for one in heard if one.labels]
-    counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
-    space = _EmbedderView.of(heard, recipe)
+    estimated, problems = _estimated(listing.made, recipe, watch)
+    pairs = [
+        Pair(one.made.requested, estimated_controls(one.labels)) for one in estimated if one.labels
+    ]
+    counted = [pair for one, pair in zip(estimated, pairs, strict=True) if not one.made.swap_of]
+    space = _EmbedderView.of(estimated, recipe)
     clips = tuple(
-        _clip(one, pair, placed.cosine)
-        for one, pair, placed in zip(heard, pairs, space.placed, strict=True)
+        _clip(one, pair, embedded.cosine)
+        for one, pair, embedded in zip(estimated, pairs, space.placed, strict=True)
     )
     report = EvaluationReport(
         system=listing.system,
@@ -80,16 +82,16 @@ def evaluate(
         seed=seed,
         counts=Counts(
             given=len(listing.made) + len(listing.skipped),
-            scored=len(heard),
+            scored=len(estimated),
             dead=len(problems),
             skipped=len(listing.skipped),
-            without_prompt=sum(not one.made.caption for one in heard),
-            swaps=len(heard) - len(counted),
+            without_prompt=sum(not one.made.caption for one in estimated),
+            swaps=len(estimated) - len(counted),
         ),
         figures=control_figures(counted, seed=seed),
         published=control_figures(counted, Variant.PUBLISHED, seed=seed),
         space=space.counted().figures(recipe, reference, classifier, seed),
-        swaps=_swaps(clips, heard, seed),
+        swaps=_swaps(clips, estimated, seed),
         clips=clips,
         problems=(
             *(UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped),
@@ -97,33 +99,33 @@ def evaluate(
         ),
         tools={**annotator_tools(recipe), described.name: described.version},
     )
-    return Evaluated(report, tuple(heard))
+    return Evaluated(report, tuple(estimated))
 
 
 def _estimated(
     made: Sequence[MadeClip], recipe: Recipe, watch: Callable[[int], None]
 ) -> tuple[list[EstimatedClip], list[UnscoredClip]]:
-    heard: list[EstimatedClip] = []
+    estimated: list[EstimatedClip] = []
     problems: list[UnscoredClip] = []
     for number, one in enumerate(estimate(made, recipe), start=1):
         if one.labels:
-            heard.append(one)
+            estimated.append(one)
         else:
             problems.append(UnscoredClip(name=one.made.name, reason=one.problem))
         watch(number)
-    return heard, problems
+    return estimated, problems
 
 
 def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
     assert one.labels is not None  # `_estimated` keeps those alone
-    found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
+    found, published = (scores(pair.requested, pair.estimated, variant) for variant in Variant)
     return ClipReport(
         name=one.made.name,
         swap_of=one.made.swap_of,
         caption=one.made.caption,
-        asked=pair.asked,
+        asked=pair.requested,
         timing=one.made.timing,
-        heard=pair.heard,
+        heard=pair.estimated,
         labels=one.labels,
         scores={metric: round(value, 4) for metric, value in found.items()},
         published={metric: round(value, 4) for metric, value in published.items()},
@@ -132,16 +134,16 @@ def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
 
 
 def _swaps(
-    clips: Sequence[ClipReport], heard: Iterable[EstimatedClip], seed: int
+    clips: Sequence[ClipReport], estimated: Iterable[EstimatedClip], seed: int
 ) -> SwapReport | None:
     """The swap test of pairs in which one clip names the other."""
     by_name = {clip.name: clip for clip in clips}
     pairs = [
         Swapped(
-            (by_name[one.made.swap_of].asked, one.made.asked),
+            (by_name[one.made.swap_of].asked, one.made.requested),
             (by_name[one.made.swap_of].heard, by_name[one.made.name].heard),
         )
-        for one in heard
+        for one in estimated
         if one.made.swap_of in by_name
     ]
     return swap_report(pairs, seed=seed) if pairs else None
@@ -161,17 +163,17 @@ class _EmbedderView(NamedTuple):
     placed: tuple[_ClipVector, ...]
 
     @classmethod
-    def of(cls, heard: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
+    def of(cls, estimated: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
         """Clips in the order in which they were heard."""
         sounds = [
             Sounding(one.made.path, one.labels.duration_s, one.labels)
-            for one in heard
+            for one in estimated
             if one.labels
         ]
-        captions = sorted({one.made.caption for one in heard if one.made.caption})
+        captions = sorted({one.made.caption for one in estimated if one.made.caption})
         texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
         placed = []
-        for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
+        for one, vector in zip(estimated, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
             placed.append(
                 _ClipVector(

@@ -82,11 +82,11 @@ def _with_partners(made: Sequence[MadeClip]) -> list[MadeClip]:
     partners = {
         one.name: names.get(one.swap_of) or names.get(Path(one.swap_of).name, "") for one in made
     }
-    places = {one.name: number for number, one in enumerate(made)}
+    order = {one.name: number for number, one in enumerate(made)}
 
     def is_original(name: str) -> bool:
         partner = partners[name]
-        return not partner or (partners[partner] == name and places[name] <= places[partner])
+        return not partner or (partners[partner] == name and order[name] <= order[partner])
 
     return [
         one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made
@@ -137,28 +137,28 @@ class _AllowedFolders(NamedTuple):
     within: Path
 
 
-def _of_row(row: Mapping[str, Any], place: str, places: _AllowedFolders) -> MadeClip | Skipped:
+def _of_row(row: Mapping[str, Any], row_name: str, folders: _AllowedFolders) -> MadeClip | Skipped:
     if BROKEN in row:
-        return Skipped(place, readable(str(row[BROKEN])))
+        return Skipped(row_name, readable(str(row[BROKEN])))
     file = _parsed(_file, row)
     if isinstance(file, _BadRow):
-        return Skipped(place, file.reason)
-    path = _file_path(file, places)
+        return Skipped(row_name, file.reason)
+    path = _file_path(file, folders)
     if path is None:
-        return Skipped(place, f"{file} is not there")
-    if not _lies_in(path, places.within):
-        return Skipped(place, f"{file} {_OUTSIDE}", str(path))
-    found = _parsed(_row_and_links, row)
-    if isinstance(found, _BadRow):
-        return Skipped(place, found.reason, str(path))
+        return Skipped(row_name, f"{file} is not there")
+    if not _lies_in(path, folders.within):
+        return Skipped(row_name, f"{file} {_OUTSIDE}", str(path))
+    parsed = _parsed(_row_and_links, row)
+    if isinstance(parsed, _BadRow):
+        return Skipped(row_name, parsed.reason, str(path))
     return MadeClip(
-        name=_name(path, places.folder),
-        caption=found.row.caption,
-        asked=found.row.asked,
+        name=_name(path, folders.folder),
+        caption=parsed.row.caption,
+        requested=parsed.row.requested,
         path=str(path),
-        timing=found.row.timing,
-        swap_of=found.swap_of,
-        reference=found.reference,
+        timing=parsed.row.timing,
+        swap_of=parsed.swap_of,
+        reference=parsed.reference,
     )
 
 
@@ -196,7 +196,7 @@ def _parsed(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) ->
     return _BadRow(readable(reason))
 
 
-def _file_path(file: str, places: _AllowedFolders) -> Path | None:
+def _file_path(file: str, folders: _AllowedFolders) -> Path | None:
     """The file that a manifest means: beside it, in the folder, or, where it names a place on
     another machine, by its last name.
 
@@ -205,9 +205,9 @@ def _file_path(file: str, places: _AllowedFolders) -> Path | None:
     plain = file.removeprefix("file://")
     if "\0" in plain or "://" in plain:
         return None
-    tried = [places.beside / plain, places.folder / plain, places.folder / Path(plain).name]
+    tried = [folders.beside / plain, folders.folder / plain, folders.folder / Path(plain).name]
     there = [path for path in tried if path.is_file()]
-    return next((path for path in there if _lies_in(path, places.within)), next(iter(there), None))
+    return next((path for path in there if _lies_in(path, folders.within)), next(iter(there), None))
 
 
 def _lies_in(path: Path, within: Path) -> bool:
@@ -227,11 +227,11 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
             yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
             continue
         row = _beside(path)
-        read = row if isinstance(row, _BadRow) else _parsed(parse_row, row)
+        parsed = row if isinstance(row, _BadRow) else _parsed(parse_row, row)
         yield (
-            Skipped(name, read.reason)
-            if isinstance(read, _BadRow)
-            else MadeClip(name, read.caption, read.asked, str(path), read.timing)
+            Skipped(name, parsed.reason)
+            if isinstance(parsed, _BadRow)
+            else MadeClip(name, parsed.caption, parsed.requested, str(path), parsed.timing)
         )
 
 

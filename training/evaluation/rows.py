@@ -38,7 +38,7 @@ class ParsedRow(NamedTuple):
     """A prompt, what it and its row ask for, and when."""
 
     caption: str
-    asked: PromptControls
+    requested: PromptControls
     timing: Timing
 
 
@@ -60,12 +60,12 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
     if isinstance(row.get("labels"), Mapping):
         labels = Labels.model_validate(row["labels"])
         stated = controls_of(read_requested(caption))
-        given = surely_requested(labels)
+        given_controls = surely_requested(labels)
         # a progression is laid out in rounds as long as the clip lasts: the caption's round is what
         # is asked for
         if stated.chords:
-            given = given.replaced(chords=())
-        return ParsedRow(caption, overridden(stated, given), timing_of(labels))
+            given_controls = given_controls.replaced(chords=())
+        return ParsedRow(caption, overridden(stated, given_controls), timing_of(labels))
     times_s, numbers = _beats(row.get("beats"))
     meter = _stated_text(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
@@ -90,10 +90,10 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
 
     Raises `DeadInput` for one that could not be written anywhere.
     """
-    said = next(
+    named = next(
         (name for name in names if isinstance(row.get(name), str) and row[name].strip()), None
     )
-    return "" if said is None else plain_text(said, row[said])
+    return "" if named is None else plain_text(named, row[named])
 
 
 def _stated_text(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -120,31 +120,31 @@ def _written(value: Any, name: str) -> str:
 
 
 def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
-    said = _stated_text(row, names)
-    if said is None:
+    text = _stated_text(row, names)
+    if text is None:
         return None
     try:
-        number = float(said)
+        number = float(text)
     except ValueError as error:
-        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is no number") from error
+        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is no number") from error
     if not math.isfinite(number):
-        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is not finite")
+        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is not finite")
     return number
 
 
 def _key(value: Any) -> str | None:
     """A key as it is written elsewhere: ``EM``, ``F#m``, ``C maj``, ``["E major", 0.8]``."""
-    said = (
+    text = (
         value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
     )
-    if not isinstance(said, str) or said.strip().lower() in _NOTHING:
+    if not isinstance(text, str) or text.strip().lower() in _NOTHING:
         return None
-    found = _KEY.fullmatch(said.strip())
-    if not found:
-        return said  # the reader of flags says what is wrong with it
-    mode = found[2] or "M"
+    match = _KEY.fullmatch(text.strip())
+    if not match:
+        return text  # the reader of flags says what is wrong with it
+    mode = match[2] or "M"
     return (
-        f"{found[1][0].upper()}{found[1][1:]} "
+        f"{match[1][0].upper()}{match[1][1:]} "
         f"{'minor' if mode == 'm' or mode.lower().startswith('min') else 'major'}"
     )
 

@@ -93,7 +93,7 @@ class Generator(NamedTuple):
         Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
         hand for the run.
         """
-        checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
+        checkpoint = find_checkpoint(target, files=(EMA, RECIPE, CORPUS))
         recipe, survey = (
             checkpoint.record(RECIPE, TrainRecipe),
             checkpoint.record(CORPUS, CorpusSurvey),
@@ -114,7 +114,7 @@ class Generator(NamedTuple):
 
     def play(
         self,
-        scores: Sequence[GenerationRequest],
+        requests: Sequence[GenerationRequest],
         *,
         seed: int = 0,
         sampling: SamplingConfig | None = None,
@@ -123,7 +123,7 @@ class Generator(NamedTuple):
 
         Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
         """
-        lengths_s = {score.labels.duration_s for score in scores}
+        lengths_s = {request.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
             raise TrainingError(
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
@@ -134,9 +134,9 @@ class Generator(NamedTuple):
         with torch.no_grad(), autocast(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
-                self._conditions(scores),
+                self._conditions(requests),
                 self.encoder.encode([""]).to(self.device),
-                keys=[score.key for score in scores],
+                keys=[request.key for request in requests],
                 seed=seed,
                 frames=facts.frames(samples),
                 bands=facts.bands,
@@ -147,13 +147,13 @@ class Generator(NamedTuple):
             for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
         ]
 
-    def _conditions(self, scores: Sequence[GenerationRequest]) -> Conditions:
+    def _conditions(self, requests: Sequence[GenerationRequest]) -> Conditions:
         """Beats and chords of the scores; those that are empty are not known."""
         return Conditions(
-            text=self.encoder.encode([score.prompt for score in scores]),
-            beats=batched_beats([score.labels.beats for score in scores]),
-            chords=batched_chords([score.labels.chords for score in scores]),
-            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores])
+            text=self.encoder.encode([request.prompt for request in requests]),
+            beats=batched_beats([request.labels.beats for request in requests]),
+            chords=batched_chords([request.labels.chords for request in requests]),
+            seconds_B2=torch.tensor([[0.0, request.labels.duration_s] for request in requests])
             if self.recipe.model.seconds
             else None,
         ).to(self.device)

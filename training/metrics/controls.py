@@ -110,15 +110,15 @@ def surely_requested(labels: Labels) -> PromptControls:
     """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
     lower confidence.
     """
-    found = estimated_controls(labels)
-    asked = {
+    estimated = estimated_controls(labels)
+    is_sure = {
         "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,
         "key": labels.key.confidence >= STATED_CONFIDENCE,
         "chords": labels.chords.confidence >= STATED_CONFIDENCE,
         "meter": labels.meter.confidence >= STATED_CONFIDENCE,
     }
     return PromptControls(
-        **{name: getattr(found, name) for name, is_asked in asked.items() if is_asked}
+        **{name: getattr(estimated, name) for name, is_requested in is_sure.items() if is_requested}
     )
 
 
@@ -128,9 +128,9 @@ def overridden(stated: PromptControls, given: PromptControls) -> PromptControls:
     >>> overridden(stated_controls("A waltz at 90 BPM"), PromptControls(bpm=100)).bpm
     100.0
     """
-    kept = stated.model_dump() | {
+    values = stated.model_dump() | {
         name: value for name, value in given.model_dump().items() if value not in (None, ())
     }
     if given.bpm is not None:
-        kept["tempo_words"] = ()
-    return PromptControls.model_validate(kept)
+        values["tempo_words"] = ()
+    return PromptControls.model_validate(values)

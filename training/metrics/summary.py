@@ -36,8 +36,8 @@ class Figure(Record):
 class Pair(NamedTuple):
     """What was asked for, and what was heard."""
 
-    asked: PromptControls
-    heard: PromptControls
+    requested: PromptControls
+    estimated: PromptControls
 
 
 def control_figures(
@@ -51,7 +51,7 @@ def control_figures(
     [('BM', 0.5, 2)]
     """
     listed = list(pairs)
-    rows = [scores(asked, heard, variant) for asked, heard in listed]
+    rows = [scores(requested, estimated, variant) for requested, estimated in listed]
     others = _of_others(listed, variant)
     found = []
     for metric in Metric:
@@ -59,7 +59,7 @@ def control_figures(
         if one is not None:
             control = OF_CONTROL[metric]
             empty = sum(
-                metric in row and not pair.heard.has(control)
+                metric in row and not pair.estimated.has(control)
                 for row, pair in zip(rows, listed, strict=True)
             )
             found.append(one.replaced(unheard=empty))
@@ -75,9 +75,9 @@ def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
         else []
     )
     return [
-        scores(pair.asked, pairs[(place + shift) % count].heard, variant)
+        scores(pair.requested, pairs[(index + shift) % count].estimated, variant)
         for shift in shifts
-        for place, pair in enumerate(pairs)
+        for index, pair in enumerate(pairs)
     ]
 
 

@@ -15,8 +15,8 @@ from training.metrics.summary import Figure, Kind, figure
 class Swapped(NamedTuple):
     """Two clips: what each prompt asks for, and what is heard in each."""
 
-    asked: tuple[PromptControls, PromptControls]
-    heard: tuple[PromptControls, PromptControls]
+    requested: tuple[PromptControls, PromptControls]
+    estimated: tuple[PromptControls, PromptControls]
 
 
 class SwapFigures(Record):
@@ -39,7 +39,7 @@ class SwapReport(Record):
     unusable: int
 
 
-def changed_control(asked: tuple[PromptControls, PromptControls]) -> Control | None:
+def changed_control(requested: tuple[PromptControls, PromptControls]) -> Control | None:
     """The one control in which two prompts differ; none where it is not exactly one that both
     state.
 
@@ -49,9 +49,9 @@ def changed_control(asked: tuple[PromptControls, PromptControls]) -> Control | N
     >>> changed_control((slow, PromptControls(bpm=140, meter=3))) is None
     True
     """
-    one, other = asked
+    one, other = requested
     differing = [control for control in Control if _value(one, control) != _value(other, control)]
-    if len(differing) != 1 or not all(side.has(differing[0]) for side in asked):
+    if len(differing) != 1 or not all(side.has(differing[0]) for side in requested):
         return None
     return differing[0]
 
@@ -69,7 +69,7 @@ def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
     """
     by_control: dict[Control, list[Swapped]] = {}
     for pair in pairs:
-        control = changed_control(pair.asked)
+        control = changed_control(pair.requested)
         if control:
             by_control.setdefault(control, []).append(pair)
     rows = [
@@ -104,12 +104,12 @@ def _where_it_should_stay(
 ) -> list[Swapped]:
     """Pairs in which another control than the one swapped has no reason to change."""
     if (other, control) == (Control.CHORDS, Control.KEY):
-        return [pair for pair in pairs if all(side.has(other) for side in pair.asked)]
+        return [pair for pair in pairs if all(side.has(other) for side in pair.requested)]
     return [] if other is control else list(pairs)
 
 
 def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
-    values = [likeness(pair.heard, other) for pair in pairs]
+    values = [likeness(pair.estimated, other) for pair in pairs]
     meaning = "chords in common, in order" if other is Control.CHORDS else "the same in both clips"
     kind = Kind.MEAN_SHARE if other is Control.CHORDS else Kind.SHARE
     return figure(other, meaning, values, kind, key=f"swap {control} {other}", seed=seed)
@@ -125,29 +125,29 @@ def followed_own(pair: Swapped, control: Control) -> bool:
     >>> followed_own(Swapped((slow, fast), (slower, slower)), Control.TEMPO)
     False
     """
-    own = [nearness(pair.asked[side], pair.heard[side], control) for side in (0, 1)]
-    others = [nearness(pair.asked[1 - side], pair.heard[side], control) for side in (0, 1)]
+    own = [nearness(pair.requested[side], pair.estimated[side], control) for side in (0, 1)]
+    others = [nearness(pair.requested[1 - side], pair.estimated[side], control) for side in (0, 1)]
     return all(mine > theirs for mine, theirs in zip(own, others, strict=True))
 
 
-def nearness(asked: PromptControls, heard: PromptControls, control: Control) -> float:
+def nearness(requested: PromptControls, estimated: PromptControls, control: Control) -> float:
     """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
 
     Tempo: the ratio of the two.
     """
-    if not (asked.has(control) and heard.has(control)):
+    if not (requested.has(control) and estimated.has(control)):
         return 0.0
     if control is Control.CHORDS:
-        wanted, found = _thirds(asked), _thirds(heard)
-        return longest_in_order(wanted, found) / len(wanted)
-    if control is Control.TEMPO and asked.bpm and heard.bpm:
-        return min(asked.bpm / heard.bpm, heard.bpm / asked.bpm)
-    return float(_value(asked, control) == _value(heard, control))
+        target, played = _thirds(requested), _thirds(estimated)
+        return longest_in_order(target, played) / len(target)
+    if control is Control.TEMPO and requested.bpm and estimated.bpm:
+        return min(requested.bpm / estimated.bpm, estimated.bpm / requested.bpm)
+    return float(_value(requested, control) == _value(estimated, control))
 
 
-def likeness(heard: tuple[PromptControls, PromptControls], control: Control) -> float:
+def likeness(estimated: tuple[PromptControls, PromptControls], control: Control) -> float:
     """How alike two clips are in a control, from 0 to 1; missing in either: 0."""
-    one, other = heard
+    one, other = estimated
     if not (one.has(control) and other.has(control)):
         return 0.0
     if control is Control.TEMPO:

@@ -31,24 +31,24 @@ class SwappedPrompt(NamedTuple):
     """A prompt like another but for one control."""
 
     caption: str
-    asked: PromptControls
+    requested: PromptControls
     control: Control
 
 
-def swapped_prompts(caption: str, asked: PromptControls) -> Iterator[SwappedPrompt]:
+def swapped_prompts(caption: str, requested: PromptControls) -> Iterator[SwappedPrompt]:
     """A prompt for each control that is asked for and can be changed alone, with the values of
     `other_value`.
     """
     for control in Control:
-        value = other_value(asked, control)
+        value = other_value(requested, control)
         if value is not None:
             try:
-                yield swapped_prompt(caption, asked, control, value)
+                yield swapped_prompt(caption, requested, control, value)
             except TrainingError:  # worded in a way that cannot be changed by itself
                 continue
 
 
-def other_value(asked: PromptControls, control: Control) -> PromptControls | None:
+def other_value(requested: PromptControls, control: Control) -> PromptControls | None:
     """Another value of a control, alone in its record, chosen so that an annotator's usual
     confusions do not blur the difference.
 
@@ -62,23 +62,25 @@ def other_value(asked: PromptControls, control: Control) -> PromptControls | Non
     >>> other_value(PromptControls(key=Key.parse("C")), Control.KEY).key.name
     'F# minor'
     """
-    if not asked.has(control):
+    if not requested.has(control):
         return None
-    if control is Control.TEMPO and asked.bpm is not None:
-        return PromptControls(bpm=round(asked.bpm * (3 / 2 if asked.bpm <= _MIDDLE_BPM else 2 / 3)))
+    if control is Control.TEMPO and requested.bpm is not None:
+        return PromptControls(
+            bpm=round(requested.bpm * (3 / 2 if requested.bpm <= _MIDDLE_BPM else 2 / 3))
+        )
     if control is Control.METER:
-        return PromptControls(meter=3 if asked.meter == 4 else 4)
+        return PromptControls(meter=3 if requested.meter == 4 else 4)
     if control is Control.CHORDS:
-        turned = asked.chords[::-1]
-        return None if turned == asked.chords else PromptControls(chords=turned)
-    if asked.key is None or asked.chords:
+        turned = requested.chords[::-1]
+        return None if turned == requested.chords else PromptControls(chords=turned)
+    if requested.key is None or requested.chords:
         return None
-    mode = Mode.MINOR if asked.key.mode is Mode.MAJOR else Mode.MAJOR
-    return PromptControls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
+    mode = Mode.MINOR if requested.key.mode is Mode.MAJOR else Mode.MAJOR
+    return PromptControls(key=Key(tonic=(requested.key.tonic + 6) % 12, mode=mode))
 
 
 def swapped_prompt(
-    caption: str, asked: PromptControls, control: Control, value: PromptControls
+    caption: str, requested: PromptControls, control: Control, value: PromptControls
 ) -> SwappedPrompt:
     """The caption with what states `control` changed to `value`; where nothing does, a sentence
     says it at the end.
@@ -94,10 +96,10 @@ def swapped_prompt(
     'A rock song. The tempo is 140 BPM.'
     """
     before = stated_controls(caption)
-    wanted = overridden(before, value)
+    target = overridden(before, value)
     for made in (_replaced(caption, control, value), _without(caption, control, value)):
-        if stated_controls(made) == wanted:
-            return SwappedPrompt(made, overridden(overridden(before, asked), value), control)
+        if stated_controls(made) == target:
+            return SwappedPrompt(made, overridden(overridden(before, requested), value), control)
     raise TrainingError(
         f"the {control} of {caption!r} cannot be changed by itself: "
         "its words state it together with something else"
@@ -140,12 +142,12 @@ def _without(caption: str, control: Control, value: PromptControls) -> str:
     """The caption without the sentences that state a control, and one sentence that states it
     anew.
     """
-    kept = [
+    sentences = [
         one
         for one in split_sentences(caption)
         if not any(mention.kind in _KINDS[control] for mention in mentions(one))
     ]
-    return _with_sentence(" ".join(kept), control, value)
+    return _with_sentence(" ".join(sentences), control, value)
 
 
 def _apart(spans: list[TextSpan]) -> set[TextSpan]:
@@ -211,10 +213,10 @@ def _plain_word(bpm: float) -> str:
 
 def _with_sentence(caption: str, control: Control, value: PromptControls) -> str:
     words = _words("", control, value)
-    said = {
+    sentences = {
         Control.TEMPO: f"The tempo is {words}.",
         Control.KEY: f"The key is {words}.",
         Control.CHORDS: f"The chord progression is {words}.",
         Control.METER: f"The time signature is {words}.",
     }
-    return f"{caption.rstrip()} {said[control]}".lstrip()
+    return f"{caption.rstrip()} {sentences[control]}".lstrip()

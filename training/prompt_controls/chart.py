@@ -114,7 +114,7 @@ class _Counted(NamedTuple):
     has_count: bool
 
 
-def _counted(symbol: str, place: int, flag: str) -> _Counted:
+def _counted(symbol: str, number: int, flag: str) -> _Counted:
     """A chord and for how many bars it stands. `place` counts from 1 and is told in the error."""
     label = _label(symbol)
     times = None if label else _TIMES.fullmatch(symbol.replace("*", ":"))
@@ -122,14 +122,14 @@ def _counted(symbol: str, place: int, flag: str) -> _Counted:
         label = _label(times[1])
     if label is None:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) is no chord: expected a lead-sheet "
+            f"{flag}: {symbol!r} (the {_ordinal(number)}) is no chord: expected a lead-sheet "
             "symbol such as Am, F#m7, C/E, or Harte syntax "
             "such as A:min, F#:min7, C:maj/3, or N.C."
         )
     bars = int(times[2]) if times else 1
     if not 1 <= bars <= MAX_BARS_OF_ONE:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) "
+            f"{flag}: {symbol!r} (the {_ordinal(number)}) "
             f"lasts {bars} bars: expected 1 to {MAX_BARS_OF_ONE}"
         )
     return _Counted(label, bars, times is not None)
@@ -149,8 +149,8 @@ def _label(symbol: str) -> str | None:
     return chord_tokens(symbol, 0, len(symbol))[0].chord.harte
 
 
-def _ordinal(place: int) -> str:
+def _ordinal(number: int) -> str:
     ending = (
-        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+        "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     )
-    return f"{place}{ending}"
+    return f"{number}{ending}"

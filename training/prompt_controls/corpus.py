@@ -124,13 +124,13 @@ def frequent_harmony(
         for before, row in follows.items()
         for after, count in row.items()
     }
-    kept: dict[str, dict[str, int]] = {}
+    frequent: dict[str, dict[str, int]] = {}
     for pair, count in sorted(most_frequent(pairs, MAX_PAIRS).items()):
         before, _, after = pair.partition(" ")
-        kept.setdefault(before, {})[after] = count
+        frequent.setdefault(before, {})[after] = count
     return ModeChords(
         first=dict(sorted(first.items())),
-        follows=kept,
+        follows=frequent,
         progressions=dict(sorted(most_frequent(progressions, MAX_PROGRESSIONS).items())),
     )
 

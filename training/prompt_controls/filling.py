@@ -77,8 +77,8 @@ def filled_tempo(
     }
     if statistics.samples and fitting:
         return Filled(float(_sampled(fitting, rng) if rng else _median(fitting)), Provenance.CORPUS)
-    is_said = span.low > 0 or span.high < _METRONOME_BPM[1]
-    middle = _middle(span) if is_said else float(_median(NEUTRAL.tempos[4]))
+    is_stated = span.low > 0 or span.high < _METRONOME_BPM[1]
+    middle = _middle(span) if is_stated else float(_median(NEUTRAL.tempos[4]))
     least = float(math.ceil(least_bpm))
     return Filled(
         least if middle < least < min(span.high, _FASTEST_BPM) else middle, Provenance.DEFAULT
@@ -208,7 +208,7 @@ def _sampled(counts: Mapping[K, int], rng: np.random.Generator) -> K:
     return _at(counts, int(rng.integers(sum(counts.values()))))
 
 
-def _at(counts: Mapping[K, int], place: int) -> K:
+def _at(counts: Mapping[K, int], position: int) -> K:
     """The one at a place, from 0, of all that were counted, in order."""
     names = sorted(counts)
-    return names[bisect_right(list(accumulate(counts[name] for name in names)), place)]
+    return names[bisect_right(list(accumulate(counts[name] for name in names)), position)]

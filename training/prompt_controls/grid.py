@@ -28,7 +28,7 @@ class Grid(NamedTuple):
         """Places of the beats at which bars begin; beats before the first downbeat belong to the
         first bar.
         """
-        starts = [place for place, number in enumerate(self.numbers) if number == 1]
+        starts = [index for index, number in enumerate(self.numbers) if number == 1]
         return (0, *starts[1:]) if starts else (0,)
 
     @property
@@ -68,7 +68,7 @@ def beat_grid(
     times_s: list[float] = []
     while (time_s := round(start_s + len(times_s) * 60 / bpm, TIME_DECIMALS)) < duration_s:
         times_s.append(time_s)
-    numbers = tuple((number - 1 + place) % beats_per_bar + 1 for place in range(len(times_s)))
+    numbers = tuple((number - 1 + index) % beats_per_bar + 1 for index in range(len(times_s)))
     return Grid(tuple(times_s), numbers, bpm, beats_per_bar, duration_s)
 
 
@@ -112,7 +112,7 @@ def chart_timeline(chart: Chart, grid: Grid) -> ChordTimeline:
     starts = grid.bars
     if not chart.is_measured and len(chart.bars) > len(starts):
         return ChordTimeline(segments_of(_squeezed(chart, grid), grid))
-    placed: list[TimelineChord] = []
+    chords: list[TimelineChord] = []
     for number, start in enumerate(starts):
         labels = chart.bars[number % len(chart.bars)]
         if len(labels) > grid.beats_per_bar:
@@ -126,12 +126,12 @@ def chart_timeline(chart: Chart, grid: Grid) -> ChordTimeline:
         for part, label in enumerate(labels):
             beat = downbeat + part * grid.beats_per_bar // len(labels) if part else start
             if beat < end:
-                placed.append(TimelineChord(beat, label))
+                chords.append(TimelineChord(beat, label))
     left_out = len(chart.bars) - len(starts)
-    said = (
+    note = (
         f"the chords fill {len(chart.bars)} bars, {grid} have {len(starts)}: the rest is left out"
     )
-    return ChordTimeline(segments_of(placed, grid), (said,) if left_out > 0 else ())
+    return ChordTimeline(segments_of(chords, grid), (note,) if left_out > 0 else ())
 
 
 def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
@@ -151,18 +151,18 @@ def even_segments(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[C
     """Chords of so many beats each from the first downbeat on, from the top again as often as there
     is time.
     """
-    places = range(grid.first_downbeat, len(grid.times_s), beats_each)
+    beats = range(grid.first_downbeat, len(grid.times_s), beats_each)
     return segments_of(
-        [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)],
+        [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(beats)],
         grid,
     )
 
 
-def segments_of(placed: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegment, ...]:
+def segments_of(chords: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegment, ...]:
     """Segments of chords in the order of their beats: the first begins at 0 s, the last ends with
     the clip, equal neighbours are one.
     """
-    runs = [next(run) for _, run in groupby(placed, key=lambda one: one.label)]
+    runs = [next(run) for _, run in groupby(chords, key=lambda one: one.label)]
     times_s = [0.0, *(grid.times_s[one.beat] for one in runs[1:]), grid.duration_s]
     return tuple(
         ChordSegment(start_s=start_s, end_s=end_s, label=one.label)

@@ -72,10 +72,10 @@ def predicted_segments(chords: Sequence[PredictedChord], grid: Grid) -> tuple[Ch
     >>> [(one.start_s, one.end_s, one.label) for one in predicted_segments(two, grid)]
     [(0.0, 3.0, 'A:min'), (3.0, 5.0, 'E:7')]
     """
-    placed: list[TimelineChord] = []
+    timeline: list[TimelineChord] = []
     beat = 0
     for one in chords:
         if beat < len(grid.times_s):
-            placed.append(TimelineChord(beat, one.chord.harte))
+            timeline.append(TimelineChord(beat, one.chord.harte))
         beat += one.beats
-    return segments_of(placed, grid)
+    return segments_of(timeline, grid)

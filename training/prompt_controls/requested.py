@@ -151,10 +151,10 @@ def _agreeing_words(
     notes: list[str],
 ) -> tuple[str, ...]:
     """Tempo words of the caption that agree with the number and with the words before them."""
-    kept: list[TempoWordFact] = []
+    agreeing: list[TempoWordFact] = []
     for word in words:
         stated: list[Fact] = [number.fact] if number else []
-        against = [one for one in [*stated, *kept] if disagree(word, one)]
+        against = [one for one in [*stated, *agreeing] if disagree(word, one)]
         if against:
             is_flag = (
                 number is not None
@@ -163,8 +163,8 @@ def _agreeing_words(
             )
             notes.append(_contradiction(word, against[0], as_written if is_flag else ""))
         else:
-            kept.append(word)
-    return tuple(word.word for word in kept)
+            agreeing.append(word)
+    return tuple(word.word for word in agreeing)
 
 
 def _contradiction(other: Fact, taken: Fact, as_written: str) -> str:
@@ -218,13 +218,13 @@ def _bpm_flag(bpm: float | None) -> BpmFact | None:
 def _meter_flag(meter: str | int | None) -> MeterFact | None:
     if meter is None:
         return None
-    found = _SIGNATURE.fullmatch(str(meter))
-    if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
+    match = _SIGNATURE.fullmatch(str(meter))
+    if not match or not _BEATS[0] <= int(match[1]) <= _BEATS[1]:
         raise TrainingError(
             f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
             f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
-    return MeterFact(beats_per_bar=int(found[1]))
+    return MeterFact(beats_per_bar=int(match[1]))
 
 
 def _key_flag(key: str | None) -> KeyFact | None:
@@ -254,9 +254,9 @@ def _chords(
     stated: list[TimedChordsFact | ChordsFact] = [*with_times, *plain]
     if flag is not None:
         chart = read_chart(flag)
-        asked = _round([label for label in chart.labels if label != NO_CHORD])
+        flag_round = _round([label for label in chart.labels if label != NO_CHORD])
         for fact in stated:
-            if _round(_labels(fact)) != asked:
+            if _round(_labels(fact)) != flag_round:
                 notes.append(_contradiction(fact, fact, f"--chords {flag!r}"))
         return _ChordMentions(chart, (), Provenance.FLAG)
     picked = _picked(None, stated, "", notes)

@@ -30,14 +30,14 @@ _FLOOR_DB: Final = -80.0
 class MetricsLog:
     """Where the figures of a run go."""
 
-    def __init__(self, store: Store, tell: ReportLine, *, done: int, wandb: str = "") -> None:
+    def __init__(self, store: Store, report: ReportLine, *, done: int, wandb: str = "") -> None:
         """`done` is the step to go on after: what an interrupted run wrote beyond it is hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
         if wandb:
             _mirror(wandb, store.root)
         self._writer: Any = SummaryWriter(str(Path(store.root) / FOLDER), purge_step=done + 1)
-        self._report = tell
+        self._report = report
 
     def step(self, step: int, figures: StepFigures, pace: Throughput) -> None:
         """Figures of a step, and the pace since the last ones."""
@@ -109,14 +109,14 @@ def _mirror(project: str, folder: str) -> None:
             "run.wandb names a project, but wandb is not installed: "
             "pip install wandb, or leave it empty"
         ) from error
-    place = Path(folder).resolve()
+    path = Path(folder).resolve()
     # other folders of that name are other runs
-    known = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    run_id = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     wandb.init(
         project=project,
-        name=place.name,
+        name=path.name,
         dir=folder,
         sync_tensorboard=True,
         resume="allow",
-        id=known,
+        id=run_id,
     )

@@ -48,18 +48,18 @@ class World(NamedTuple):
             dist.all_reduce(numbers)
         return numbers
 
-    def broadcast(self, look: Callable[[], T]) -> T:
+    def broadcast(self, compute: Callable[[], T]) -> T:
         """What the first process finds, in all of them.
 
         Where its look raises, the others raise `TrainingError`.
         """
         if self.ranks == 1:
-            return look()
+            return compute()
         answer: list[Any] = [None, ""]
         raised: Exception | None = None
         if self.is_first:
             try:
-                answer[0] = look()
+                answer[0] = compute()
             except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
                 raised, answer[1] = error, str(error) or repr(error)
         dist.broadcast_object_list(answer, device=self.device)
@@ -67,8 +67,8 @@ class World(NamedTuple):
             raise raised
         if answer[1]:
             raise TrainingError(f"the first process: {answer[1]}")
-        found: T = answer[0]
-        return found
+        result: T = answer[0]
+        return result
 
     def gathered(self, mine: Sequence[T]) -> list[T]:
         """What all processes have, in the order of their ranks."""

@@ -244,8 +244,8 @@ def foreign_names(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[s
     ('codec.name=company.codec',)
     """
     encoder = named_plug_in("text.encoder", text.encoder, TEXT_ENCODERS)
-    found = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]
+    names = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]
     if codec is not None:
         name = named_plug_in("codec.name", codec.name, CODECS)
-        found += [name, named_model("codec.source", codec.source, by_others=bool(name))]
-    return tuple(name for name in found if name)
+        names += [name, named_model("codec.source", codec.source, by_others=bool(name))]
+    return tuple(name for name in names if name)

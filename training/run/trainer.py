@@ -116,11 +116,11 @@ class Trainer:
         """Loss of each sample of a batch: (B,)."""
         device = self.world.device
         latents_BCTF = self.latents(batch)
-        told = self.conditions(batch)
+        conditions = self.conditions(batch)
         with self.precision():
             loss_B: torch.Tensor = self.net(
                 latents_BCTF,
-                told,
+                conditions,
                 batch.noise_BCTF.to(device),
                 batch.steps_B.to(device),
                 batch.frames_B.to(device),
@@ -207,21 +207,21 @@ class Trainer:
             weights[EMA] = self._weights()
         moments: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
-            kept = {
+            moments_of_one = {
                 key: full_tensor(value).cpu()
                 for key, value in self.optimizer.state[parameter].items()
             }
             if self.world.is_first:
-                moments[name] = kept
+                moments[name] = moments_of_one
         return weights, moments
 
     def _weights(self) -> Weights:
-        found = {}
+        weights = {}
         for name, parameter in self.model.named_parameters():
             value = full_tensor(parameter.detach())
             if self.world.is_first:
-                found[name] = value.cpu().clone()
-        return found
+                weights[name] = value.cpu().clone()
+        return weights
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -234,17 +234,17 @@ class Trainer:
         fill_weights(self.model, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.model.named_parameters():
-            state, kept = self.optimizer.state[parameter], moments.get(name)
+            state, stored = self.optimizer.state[parameter], moments.get(name)
             if (
-                not isinstance(kept, dict)
-                or not kept.keys() >= set(_MOMENTS)
-                or kept["exp_avg"].shape != parameter.shape
+                not isinstance(stored, dict)
+                or not stored.keys() >= set(_MOMENTS)
+                or stored["exp_avg"].shape != parameter.shape
             ):
                 raise TrainingError(
                     f"{checkpoint.name} has no moments of {name} that fit: it is of another model"
                 )
             for key in _MOMENTS:
-                value = kept[key]
+                value = stored[key]
                 state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
                 copy_into(state[key], value)
 

@@ -99,7 +99,7 @@ def test_processes_share_out_what_one_would_take(folder: Path) -> None:
 
 def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
     [batch] = taken(
-        samples(folder, READING._replace(latents=False)),
+        samples(folder, READING._replace(reads_latents=False)),
         BatchShare(batch=2, micro_batch=2),
         range(1),
     )

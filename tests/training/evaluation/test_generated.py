@@ -35,14 +35,14 @@ class Band:
         self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
         self.scores: list[GenerationRequest] = []
 
-    def play(self, scores: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
-        self.scores += scores
-        return [np.zeros(800, np.float32) for _ in scores]
+    def play(self, requests: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
+        self.scores += requests
+        return [np.zeros(800, np.float32) for _ in requests]
 
 
-def listing(band: Band, wanted: list[TargetPrompt], folder: Path) -> ScoredListing:
+def listing(band: Band, prompts: list[TargetPrompt], folder: Path) -> ScoredListing:
     folder.mkdir()
-    return generate_clips(cast(Generator, band), wanted, folder, seed=0, watch=lambda _: None)
+    return generate_clips(cast(Generator, band), prompts, folder, seed=0, watch=lambda _: None)
 
 
 def prompt(name: str, caption: str) -> TargetPrompt:

@@ -203,9 +203,9 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     shards = corpus(tmp_path / "shards")
     losses_of = Trainer.losses
 
-    def lost(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
+    def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
         hurt = torch.tensor([float("nan") if key == told(0).key else 1.0 for key in batch.keys])
-        return losses_of(learner, batch) * hurt
+        return losses_of(trainer, batch) * hurt
 
     monkeypatch.setattr(Trainer, "losses", lost)
     with pytest.raises(BadData, match=f"the loss of {told(0).key} is no number"):
@@ -242,8 +242,8 @@ def test_audio_is_encoded_as_it_is_read_where_shards_have_no_latents(
     learned: list[torch.Tensor] = []
     latents_of = Trainer.latents
 
-    def kept(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
-        latents_BCTF = latents_of(learner, batch)
+    def kept(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
+        latents_BCTF = latents_of(trainer, batch)
         learned.append(latents_BCTF)
         return latents_BCTF
 
