@@ -106,7 +106,7 @@ def labels_of(row: Row) -> Labels:
 
 
 def fields_of(row: Row) -> Labels:
-    """A row's fields as labels; two candidate keys are no label."""
+    """A row's fields as labels; two candidate keys are not a label."""
     names = [name for name in row["key"] if name]
     key = Key.parse(names[0]) if len(names) == 1 else None
     starts = [*row["chords_time"], max(_CLIP_S, *row["chords_time"], 0) + 1]

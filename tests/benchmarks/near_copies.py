@@ -50,7 +50,7 @@ class Corpus(NamedTuple):
 
 
 def corpus(texts: int) -> Corpus:
-    """Groups shuffled over the order; copies of earlier texts that are no copies."""
+    """Groups shuffled over the order; copies of earlier texts that are not copies."""
     rng = np.random.default_rng(0)
     sizes = [round(share * texts) for groups, share in LARGE for _ in range(groups)]
     while (left := texts - sum(sizes)) > 0:

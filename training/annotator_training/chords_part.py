@@ -108,19 +108,17 @@ def _touch(piece: Etude, rng: np.random.Generator, held: bool) -> Touch:
         low=int(rng.integers(48, 62)),
         velocity=int(rng.integers(55, 85)),
         length=float(rng.uniform(0.35, 1.0)),
-        hits=tuple(
-            sorted(
-                {
-                    float(hit)
-                    for hit in rng.choice(
-                        np.arange(0, piece.meter, 0.25), size=int(rng.integers(2, 6))
-                    )
-                }
-            )
-        ),
+        hits=_hits(piece.meter, rng),
         order=tuple(int(index) for index in rng.permutation(6)),
         without_fifth=rng.random() < 0.15,
     )
+
+
+def _hits(meter: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """Up to five beats within the bar, in sixteenths."""
+    sixteenths = np.arange(0, meter, 0.25)
+    hits = rng.choice(sixteenths, size=int(rng.integers(2, 6)))
+    return tuple(sorted({float(hit) for hit in hits}))
 
 
 def _voicing(span: EtudeChord, low: int, previous: list[int]) -> list[int]:

@@ -3,7 +3,8 @@
     python -m training.annotator_training.fit_bars FOLDER [FOLDER …]
 
 A FOLDER is one that `practice` made, of pieces that the harmony network was not trained on
-(`--first 10000`). What the ears hear is kept beside the pieces: about 0.2 s of one core for each.
+(`--first 10000`). What the accent and harmony networks find is kept beside the pieces: about 0.2 s
+of one core for each.
 """
 
 import argparse
@@ -57,7 +58,7 @@ class BeatPath(NamedTuple):
 
 
 def store_accents(folder: Path) -> None:
-    """Keep the accents of all pieces that have none yet; several at once cost a fraction."""
+    """Store the accents of all pieces that have none yet; several at once cost a fraction."""
     missing = [
         piece.name for piece in pieces(folder) if not _accents_path(folder, piece.name).exists()
     ]
@@ -77,7 +78,7 @@ def _accents_path(folder: Path, name: str) -> Path:
 
 
 def load_accents(folder: Path, name: str) -> Accents:
-    """Accents of a piece, as kept."""
+    """Stored accents of a piece."""
     with np.load(_accents_path(folder, name)) as arrays:
         return Accents(arrays["activations"].astype(np.float32), arrays["flux"].astype(np.float32))
 
@@ -220,9 +221,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     rows = [row for folder in arguments.folders for row in examples(folder)]
-    held_out, used = (
-        [row for row in rows if (row.piece % _HELD_OUT == 0) is out] for out in (True, False)
-    )
+    held_out = [row for row in rows if row.piece % _HELD_OUT == 0]
+    used = [row for row in rows if row.piece % _HELD_OUT != 0]
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
     print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201

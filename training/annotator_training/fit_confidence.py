@@ -107,7 +107,7 @@ def noises() -> Iterator[Wave]:
 def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str, float]:
     """Weights of the evidence, and bias, of a logistic regression with outcomes in 0 to 1."""
     names = sorted(evidence[0])
-    x = torch.tensor([[row[name] for name in names] for row in evidence], dtype=torch.float64)
+    x = torch.from_numpy(np.array([_values(row, names) for row in evidence], np.float64))
     y = torch.tensor(outcome, dtype=torch.float64)
     mean, spread = x.mean(0), x.std(0) + 1e-6
     weights = torch.zeros(len(names) + 1, dtype=torch.float64, requires_grad=True)
@@ -130,6 +130,10 @@ def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str
         "bias": round(bias, 5),
         **{name: round(float(weight), 5) for name, weight in zip(names, scaled, strict=True)},
     }
+
+
+def _values(row: dict[str, float], names: list[str]) -> list[float]:
+    return [row[name] for name in names]
 
 
 def vote_weight(rows: list[tuple[Floats, int, int]]) -> float:
@@ -166,9 +170,8 @@ def main() -> None:
     fitted: dict[str, dict[str, float]] = {}
     for label in ("beats", "downbeats", "meter", "tempo", "chords"):
         rows = [row for row in seen if label in row.outcome]
-        fitted[label] = logistic(
-            [row.evidence[label] for row in rows], [row.outcome[label] for row in rows]
-        )
+        evidence = [row.evidence[label] for row in rows]
+        fitted[label] = logistic(evidence, [row.outcome[label] for row in rows])
     fitted["key"] = {
         "vote": vote_weight([row.witnesses for row in seen if row.witnesses is not None])
     }

@@ -1,4 +1,4 @@
-"""Train the network that hears chords, bass and key.
+"""Train the network that estimates chords, bass and key.
 
     python -m training.annotator_training.fit_harmony FOLDER --minutes 40
 
@@ -104,9 +104,8 @@ def examples(folder: Path) -> Examples:
         out.flush()
     classes = [piece.classes(_FRAMES, FPS) for piece in truths]
     key_N = torch.tensor([_NO_KEY if piece.key is None else piece.key for piece in truths])
-    chord_NT, bass_NT = (
-        torch.from_numpy(np.stack([row[part] for row in classes])) for part in (0, 1)
-    )
+    chord_NT = torch.from_numpy(np.stack([row.chord_T for row in classes]))
+    bass_NT = torch.from_numpy(np.stack([row.bass_T for row in classes]))
     return Examples(torch.from_numpy(np.load(spectra_file)), chord_NT, bass_NT, key_N)
 
 

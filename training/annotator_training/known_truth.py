@@ -80,7 +80,7 @@ def clips(folder: Path) -> Iterator[KnownClip]:
 def _truth(stored: dict[str, Any]) -> ClipTruth:
     spans: Spans | None = None
     key = stored.get("key")
-    # the one N of a clip of drums alone is no chord to find
+    # the one N of a clip of drums alone is not a chord to find
     if stored.get("chords") and (key or "style" not in stored):
         # Harte has no augmented fifth in the bass that mir_eval would read: it is a minor sixth.
         spans = [
@@ -129,11 +129,10 @@ def _rhythm_scores(truth: ClipTruth, found: Estimate, beats: Array) -> dict[str,
 
 def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
     """Shares of time, without what a vocabulary does not know."""
-    spans, names = np.array([span[:2] for span in truth]), [span[2] for span in truth]
-    ours, labels = (
-        np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])]),
-        [span[2] for span in found] or ["N"],
-    )
+    spans = np.array([span[:2] for span in truth])
+    names = [span[2] for span in truth]
+    ours = np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])])
+    labels = [span[2] for span in found] or ["N"]
     ours, labels = mir_eval.util.adjust_intervals(ours, labels, spans.min(), spans.max(), "N", "N")
     parts, left, right = mir_eval.util.merge_labeled_intervals(spans, names, ours, labels)
     lengths = mir_eval.util.intervals_to_durations(parts)

@@ -4,7 +4,7 @@
 
 Debian packages: timgm6mb-soundfont, opl3-soundfont, csound-soundfont, avldrums.lv2-soundfont;
 Python package: pyfluidsynth. FluidR3 is kept out, so that what is trained here can be measured on
-sounds it never heard.
+sounds it never saw in training.
 """
 
 import argparse

@@ -131,7 +131,7 @@ def train_autoencoder(
             if not torch.isfinite(loss):
                 raise BadData(
                     f"the loss of {', '.join(batch.keys)} "
-                    "is no number; nothing was written. Lower lr"
+                    "is not a number; nothing was written. Lower lr"
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -1,7 +1,7 @@
-"""Chords as a model is told them: root, quality, bass and time (Mustango, arXiv 2311.08355).
+"""Chords as a condition: root, quality, bass and time (Mustango, arXiv 2311.08355).
 
 The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and
-the bass is told as its interval above the root, which is the same in every transposition.
+the bass is given as its interval above the root, which is the same in every transposition.
 
 Shapes: B samples, L chords, D width of a token.
 """
@@ -27,9 +27,7 @@ _NULL: Final = len(QUALITIES) + 1
 
 
 class ChordBatch(NamedTuple):
-    """Chords of a batch; `quality` is a place in `QUALITIES`, then no chord, then the null token or
-    padding.
-    """
+    """Chords of a batch; a quality is an index into `QUALITIES`, else no chord, null or padding."""
 
     roots_BL: torch.Tensor  # pitch classes, 0 = C
     qualities_BL: torch.Tensor
@@ -81,8 +79,7 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
     rows = [
-        [] if one is None else [_chord_numbers(segment) for segment in one.segments[:limit]]
-        for one in chords
+        [] if one is None else list(map(_chord_numbers, one.segments[:limit])) for one in chords
     ]
     shape = (len(rows), padded_length([len(row) for row in rows]))
     roots_BL, qualities_BL, basses_BL = (torch.full(shape, fill) for fill in (0, _NULL, 0))
@@ -99,8 +96,7 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
 
 
 class ChordEmbedding(nn.Module):
-    """One linear map of embedded root, one-hot quality, one-hot bass and encoded time; a vector of
-    its own where no chords are known.
+    """One linear map of root, quality, bass and time; a vector of its own where none are known.
 
     "No chord" has a quality, but neither root nor bass: zeros stand for both.
     """

@@ -44,7 +44,7 @@ def stated_by(requested: RequestedControls, duration_s: float) -> StatedControls
     >>> stated_by(read_requested(said), 10).chord_s
     2.0
     """
-    # A flag's chords may go round and round; a caption lists all that are heard.
+    # A flag's chords may go round and round; a caption lists all that sound.
     chart = requested.chart if requested.chords_source is Provenance.CAPTION else None
     return StatedControls(
         bpm=requested.bpm.fact.bpm if requested.bpm else None,
@@ -86,11 +86,8 @@ def _pace_s(starts_s: Sequence[float]) -> float | None:
 
     The first is left out if it is at 0 s, where a chord may have begun before.
     """
-    gaps_s = [
-        later - earlier
-        for earlier, later in pairwise(start_s for start_s in starts_s if start_s > 0)
-        if later > earlier
-    ]
+    sure_s = [start_s for start_s in starts_s if start_s > 0]
+    gaps_s = [later - earlier for earlier, later in pairwise(sure_s) if later > earlier]
     return median(gaps_s) if gaps_s else None
 
 
@@ -122,7 +119,7 @@ def beat_features(known: StatedControls, meter: int | None) -> Features:
 
 
 def chord_features(bpm: float, meter: int, mode: int) -> Features:
-    """Features (H,) for chords: the tempo, the meter and the place of the mode, which are all
+    """Features (H,) for chords: the tempo, the meter and the index of the mode, which are all
     decided on by then.
     """
     return np.concatenate(

@@ -127,8 +127,8 @@ class _PredictorTrainer:
         self._ema.update(step)
 
     def _judge(self, choice: WeightChoice, step: int) -> str:
-        """Offer the averaged weights of a step to the choice, with each trust in the text; what a
-        reader is told of their losses.
+        """Offer the averaged weights of a step to the choice, with each trust in the text; their
+        losses in words.
         """
         with self._ema.playing():
             for trust in TRUSTS:

@@ -76,7 +76,7 @@ class Judged:
     def __init__(self, looks: Sequence[Look]) -> None:
         self.looks = len(looks)
         parts = [looks[start : start + _AT_ONCE] for start in range(0, len(looks), _AT_ONCE)]
-        self._batches = [(batched(part), [look.song_id for look in part]) for part in parts]
+        self._batches = [(batched(part), _songs(part)) for part in parts]
 
     @torch.no_grad()
     def losses(self, nets: PredictorNets, states: TextCache) -> dict[PredictedPart, SongLosses]:
@@ -94,7 +94,12 @@ class Judged:
                 ):
                     if is_counted:
                         found[part][song].append(loss)
-        return {
-            part: {song: fmean(losses) for song, losses in by_song.items()}
-            for part, by_song in found.items()
-        }
+        return {part: _means(by_song) for part, by_song in found.items()}
+
+
+def _songs(looks: Sequence[Look]) -> list[str]:
+    return [look.song_id for look in looks]
+
+
+def _means(by_song: Mapping[str, list[float]]) -> SongLosses:
+    return {song: fmean(losses) for song, losses in by_song.items()}

@@ -50,8 +50,8 @@ class ChordRows(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """What a decoder knows at each place before the chord is said, and what holds there beside it:
-    tempo, meter, mode, beat of the bar.
+    """What a decoder knows at each position before the chord is said, and what holds there beside
+    it: tempo, meter, mode, beat of the bar.
     """
 
     states_BCW: torch.Tensor
@@ -64,7 +64,7 @@ class Trusting(nn.Module):
     Few songs are learned by heart from their words sooner than words are understood.
 
     In training the text is withheld every other time, so that the rest is learned without it; then
-    `trust`, from 0 to 1, says how much of what the text adds is heard.
+    `trust`, from 0 to 1, says how much of what the text adds is used.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Trusting(nn.Module):
         self.trust = nn.Parameter(torch.ones(()), requires_grad=False)
 
     def text_share(self, rows: int) -> torch.Tensor:
-        """How much of the text each row hears."""
+        """How much of the text each row uses."""
         return (
             torch.bernoulli(torch.full((rows,), 0.5)) if self.training else self.trust.expand(rows)
         )

@@ -137,9 +137,8 @@ class Predictors(NamedTuple):
             return self._written(self._sampled(request, key.mode, grid, rng, 1)[0], key)
         own = keyed_rng(0, request.caption, "chords in common")
         sequences = self._sampled(request, key.mode, grid, own, _SAMPLED)
-        return self._written(
-            sequences[most_in_common([[one.token for one in steps] for steps in sequences])], key
-        )
+        best = most_in_common([_tokens(steps) for steps in sequences])
+        return self._written(sequences[best], key)
 
     @torch.no_grad()
     def _sampled(
@@ -187,7 +186,7 @@ class Predictors(NamedTuple):
 
 
 def most_in_common(sequences: Sequence[Sequence[Hashable]]) -> int:
-    """The place of the sequence that shares most with the others, in any order, for its and their
+    """The index of the sequence that shares most with the others, in any order, for its and their
     length; of equals the first.
 
     >>> most_in_common(["abc", "abd", "xyz", "abcd"])
@@ -200,6 +199,10 @@ def most_in_common(sequences: Sequence[Sequence[Hashable]]) -> int:
         )
 
     return max(range(len(sequences)), key=lambda index: (shared(sequences[index]), -index))
+
+
+def _tokens(steps: Sequence[Step]) -> list[int]:
+    return [one.token for one in steps]
 
 
 def _beats(steps: Sequence[Step]) -> int:
@@ -223,7 +226,7 @@ def _shares(logits_K: torch.Tensor) -> Shares:
 
 
 def _picked(shares: Shares, rng: np.random.Generator | None) -> int:
-    """The place of the largest share, or one drawn by shares, which need not sum up to 1."""
+    """The index of the largest share, or one drawn by shares, which need not sum up to 1."""
     if rng is None:
         return int(shares.argmax())
     return min(
@@ -233,7 +236,7 @@ def _picked(shares: Shares, rng: np.random.Generator | None) -> int:
 
 
 def _median(shares: Shares) -> float:
-    """The place with half of the shares below, each spread over half a step to both sides.
+    """The index with half of the shares below, each spread over half a step to both sides.
 
     >>> _median(np.asarray([0.0, 1.0, 1.0, 0.0])), _median(np.asarray([0.0, 1.0, 0.0]))
     (1.5, 1.0)

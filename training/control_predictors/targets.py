@@ -31,7 +31,7 @@ _TOKENS: Final = {chord: place for place, chord in enumerate(CHORDS)}
 
 
 def tempo_class(bpm: float) -> int:
-    """The place of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
+    """The class of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
     stand at them.
 
     >>> tempo_class(30), tempo_class(60), tempo_class(61), tempo_class(1000) == TEMPOS - 1
@@ -41,7 +41,7 @@ def tempo_class(bpm: float) -> int:
 
 
 def class_bpm(tempo: float) -> float:
-    """The tempo at a place.
+    """The tempo of a class.
 
     >>> class_bpm(24)
     60.0

@@ -1,4 +1,4 @@
-"""What a model is told of a sample, and what it should have said: one sample of a shard as tensors.
+"""One sample of a shard as tensors: the sound that is learned, and its conditions.
 
 Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
 """
@@ -26,7 +26,7 @@ from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
 AUDIO: Final = "flac"
-_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with the seconds that they are told
+_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with these seconds
 _SHOWN: Final = 200  # characters of a library's error
 
 
@@ -54,10 +54,10 @@ class Unusable(NamedTuple):
 
 
 class ReadingRules(NamedTuple):
-    """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
+    """How samples are read: what the codec makes, how much is learned, and the rules of visits."""
 
     facts: CodecFacts
-    reads_latents: bool  # read latents, not audio
+    reads_latents: bool  # else audio
     frames: int  # latent frames that are learned at a time
     noise_steps: int
     prompts: PromptConfig
@@ -150,7 +150,7 @@ def example_of(
 ) -> TrainingExample:
     """A sample's visit in an epoch, its noise and step by `rng`.
 
-    With `told_all` no sentence is masked and nothing dropped.
+    With `full_conditioning` no sentence is masked and nothing dropped.
 
     Raises `DeadInput` for a sample that cannot be used.
     """

@@ -96,7 +96,7 @@ def _shard_offsets(shard: Shard) -> ShardOffsets:
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
-    """The bytes of several samples; those of one file system are asked for at once.
+    """The bytes of several samples; those of one file system are fetched at once.
 
     What cannot be read is its error.
     """
@@ -109,8 +109,8 @@ def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
     for together in by_protocol.values():
         fs = fsspec.core.url_to_fs(together[0].url)[0]
         paths = [fs._strip_protocol(one.url) for one in together]
-        read_together = fs.cat_ranges(
-            paths, [one.start for one in together], [one.end for one in together], on_error="return"
-        )
+        starts = [one.start for one in together]
+        ends = [one.end for one in together]
+        read_together = fs.cat_ranges(paths, starts, ends, on_error="return")
         contents.update(zip(together, read_together, strict=True))
     return [contents[one] for one in ranges]

@@ -51,7 +51,7 @@ class TrainingBatch(NamedTuple):
     unusable: tuple[Unusable, ...]
 
     def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
-        """What a model is told, its prompts as `text`; where in their songs the clips stand where
+        """Its conditions, the prompts as `text`; where in their songs the clips stand where
         `with_seconds`.
         """
         return Conditions(text, self.beats, self.chords, self.seconds_B2 if with_seconds else None)
@@ -91,17 +91,27 @@ class Samples(Dataset[TrainingExample | Unusable]):
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
         rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
+        keys = tuple(row.key for row in rows)
+        prompts = tuple(row.prompt for row in rows)
+        beats = batched_beats([row.beats for row in rows])
+        chords = batched_chords([row.chords for row in rows])
+        seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
+        sounds = torch.stack([self._padded(row.sound) for row in rows])
+        frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
+        noise_BCTF = torch.stack([row.noise_CTF for row in rows])
+        steps_B = torch.tensor([row.step for row in rows])
+        unusable = tuple(one for one in examples if isinstance(one, Unusable))
         return TrainingBatch(
-            keys=tuple(row.key for row in rows),
-            prompts=tuple(row.prompt for row in rows),
-            beats=batched_beats([row.beats for row in rows]),
-            chords=batched_chords([row.chords for row in rows]),
-            seconds_B2=torch.tensor([[row.start_s, row.song_s] for row in rows]),
-            sounds=torch.stack([self._padded(row.sound) for row in rows]),
-            frames_B=torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64),
-            noise_BCTF=torch.stack([row.noise_CTF for row in rows]),
-            steps_B=torch.tensor([row.step for row in rows]),
-            unusable=tuple(one for one in examples if isinstance(one, Unusable)),
+            keys=keys,
+            prompts=prompts,
+            beats=beats,
+            chords=chords,
+            seconds_B2=seconds_B2,
+            sounds=sounds,
+            frames_B=frames_B,
+            noise_BCTF=noise_BCTF,
+            steps_B=steps_B,
+            unusable=unusable,
         )
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:

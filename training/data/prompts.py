@@ -73,7 +73,7 @@ FULL_CONDITIONING: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Visit(NamedTuple):
-    """What a model is told of a sample this time.
+    """The prompt of a sample this time, and which conditions are dropped.
 
     Where the text is dropped, the prompt is empty.
     """

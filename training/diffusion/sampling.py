@@ -36,14 +36,15 @@ class SamplingConfig(Record):
         ge=1,
         le=10_000,
         description=(
-            "Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+            "Evaluations of the net, each for a conditional and an unconditional half. "
+            "DPM-Solver++: 15 to 50."
         ),
     )
     guidance: float = Field(
         3.0,
         ge=0,
         description=(
-            "How far to go from the untold towards the told prediction; "
+            "How far to go from the unconditional towards the conditional prediction; "
             "1: no guidance. TANGO, Mustango: 3."
         ),
     )

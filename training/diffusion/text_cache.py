@@ -10,7 +10,7 @@ from training.diffusion.text_encoder import TextEncoder, batched_states, compact
 
 
 class TextCache:
-    """An encoder that remembers what it was asked last, up to a number of bytes.
+    """An encoder that remembers its last prompts, up to a number of bytes.
 
     Prompts are encoded one by one and kept in half precision, and given back from there even the
     first time: so the states of a prompt depend on nothing else, not on what came before. Without

@@ -1,5 +1,4 @@
-"""Condition ablation: the loss of a model when told right, against its loss when told of another
-song.
+"""Condition ablation: a model's loss with the right condition, against that with another song's.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
@@ -48,8 +47,8 @@ class ConditionAblation(Record):
 
     condition: Condition
     songs: int
-    right: float  # loss when told right
-    wrong: float  # when told of another song
+    right: float  # loss with the right condition
+    wrong: float  # with that of another song
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
@@ -67,7 +66,7 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-# of the right and another song's: what the model is told
+# of the right and another song's conditions: those that the model gets
 Swap = Callable[[Conditions, Conditions], Conditions]
 _SWAPS: Final[dict[Condition, Swap]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
@@ -137,7 +136,7 @@ def ablate_conditions(
 def ablation_of(
     condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray
 ) -> ConditionAblation:
-    """What a condition is worth, from each song's loss when told right and when told of another."""
+    """What a condition is worth, from each song's loss with the right one and with another's."""
     gain_B = wrong_B - right_B
     half = float(
         student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
@@ -207,7 +206,7 @@ def _conditions(generator: Generator, batch: TrainingBatch) -> Conditions:
 def _noise_and_steps(
     generator: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise and steps of a round: of each clip its own, whatever it is told."""
+    """Noise and steps of a round: of each clip its own, whatever its conditions."""
     rng = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
     steps_B = torch.tensor(
         [int((number + one.random()) / rounds * reading.noise_steps) for one in rng]

@@ -1,6 +1,4 @@
-"""Clips that a system made, scored: heard by our annotators, held against what was asked, and
-placed beside reference music.
-"""
+"""Clips that a system made, scored: what our annotators estimate, against what was requested."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -23,7 +21,7 @@ from training.evaluation.report import (
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
 from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
-from training.metrics.outcomes import Variant, scores
+from training.metrics.outcomes import Scores, Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
 from training.metrics.swap import Swapped, SwapReport, swap_report
 from training.metrics.tagging import (
@@ -55,15 +53,16 @@ def evaluate(
     seed: int = 0,
     watch: Callable[[int], None] = lambda _: None,
 ) -> Evaluated:
-    """Listen to clips and score them; `watch` is told how many have been heard.
+    """Annotate clips and score them; `watch` is called with the number done.
 
-    A clip that is a swap of another serves the swap test alone: beside its original it is no clip
-    more, and their intervals, the chance of hitting by luck and distances of sets would take it for
-    one. The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by
-    default it names instruments, voices and genres by their texts' likeness. Draws of intervals
-    depend on the seed alone.
+    A clip that is a swap of another serves the swap test alone: beside its original it is not
+    another clip, and their intervals, the chance of hitting by luck and distances of sets would
+    take it for one. The recipe names annotators and embedder. `classifier` reads the embedder's
+    vectors; by default it names instruments, voices and genres by their texts' likeness. Draws of
+    intervals depend on the seed alone.
     """
-    described = embedder_of(recipe)  # first: what is not there is told before hours of listening
+    # first: a missing embedder is reported before hours of annotation
+    described = embedder_of(recipe)
     estimated, problems = _estimated(listing.made, recipe, watch)
     pairs = [
         Pair(one.made.requested, estimated_controls(one.labels)) for one in estimated if one.labels
@@ -74,6 +73,8 @@ def evaluate(
         _clip(one, pair, embedded.cosine)
         for one, pair, embedded in zip(estimated, pairs, space.placed, strict=True)
     )
+    without_prompt = sum(not one.made.caption for one in estimated)
+    skipped = [UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped]
     report = EvaluationReport(
         system=listing.system,
         checkpoint=listing.checkpoint,
@@ -85,7 +86,7 @@ def evaluate(
             scored=len(estimated),
             dead=len(problems),
             skipped=len(listing.skipped),
-            without_prompt=sum(not one.made.caption for one in estimated),
+            without_prompt=without_prompt,
             swaps=len(estimated) - len(counted),
         ),
         figures=control_figures(counted, seed=seed),
@@ -93,10 +94,7 @@ def evaluate(
         space=space.counted().figures(recipe, reference, classifier, seed),
         swaps=_swaps(clips, estimated, seed),
         clips=clips,
-        problems=(
-            *(UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped),
-            *problems,
-        ),
+        problems=(*skipped, *problems),
         tools={**annotator_tools(recipe), described.name: described.version},
     )
     return Evaluated(report, tuple(estimated))
@@ -118,7 +116,7 @@ def _estimated(
 
 def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
     assert one.labels is not None  # `_estimated` keeps those alone
-    found, published = (scores(pair.requested, pair.estimated, variant) for variant in Variant)
+    corrected, published = (scores(pair.requested, pair.estimated, variant) for variant in Variant)
     return ClipReport(
         name=one.made.name,
         swap_of=one.made.swap_of,
@@ -127,10 +125,14 @@ def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
         timing=one.made.timing,
         heard=pair.estimated,
         labels=one.labels,
-        scores={metric: round(value, 4) for metric, value in found.items()},
-        published={metric: round(value, 4) for metric, value in published.items()},
+        scores=_rounded(corrected),
+        published=_rounded(published),
         cosine=None if cosine is None else round(cosine, 4),
     )
+
+
+def _rounded(figures: Scores) -> dict[str, float]:
+    return {metric: round(value, 4) for metric, value in figures.items()}
 
 
 def _swaps(
@@ -164,7 +166,7 @@ class _EmbedderView(NamedTuple):
 
     @classmethod
     def of(cls, estimated: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
-        """Clips in the order in which they were heard."""
+        """Clips in their order."""
         sounds = [
             Sounding(one.made.path, one.labels.duration_s, one.labels)
             for one in estimated
@@ -185,7 +187,7 @@ class _EmbedderView(NamedTuple):
         return cls(tuple(placed))
 
     def counted(self) -> "_EmbedderView":
-        """Those clips that are no swap of another."""
+        """Those clips that are not a swap of another."""
         return _EmbedderView(tuple(one for one in self.placed if not one.made.swap_of))
 
     def figures(
@@ -210,14 +212,10 @@ class _EmbedderView(NamedTuple):
         made, beside = np.stack(usable), reference.vectors_ND
         classify = classifier or _named_classes(recipe)
         pairs = self._pairs(reference)
-        apart = (
-            pair_divergences(
-                classify(beside[[row for row, _ in pairs]]),
-                classify(np.stack([v for _, v in pairs])),
-            )
-            if pairs
-            else []
-        )
+        apart: list[float] = []
+        if pairs:
+            rows, vectors = zip(*pairs, strict=True)
+            apart = pair_divergences(classify(beside[list(rows)]), classify(np.stack(vectors)))
         return found.replaced(
             frechet=round(frechet_distance(beside, made), 6),
             frechet_clips=len(usable),

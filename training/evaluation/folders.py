@@ -48,7 +48,7 @@ def read_folder(
     if target.is_file() and target.suffix.lower() in MANIFESTS:
         target, manifest = target.parent, target
     if not target.is_dir():
-        raise TrainingError(f"{target} is no folder of audio, and no manifest of one")
+        raise TrainingError(f"{target} is neither a folder of audio nor a manifest of one")
     within = Path("/") if outside else target.resolve()
     table = manifest or _own_manifest(target, within)
     found = list(_by_manifest(target, table, within) if table else _by_neighbour(target, within))
@@ -76,7 +76,7 @@ def _named_by_no_row(folder: Path, found: Sequence[MadeClip | Skipped]) -> list[
 def _with_partners(made: Sequence[MadeClip]) -> list[MadeClip]:
     """Clips whose `swap_of`, written as a file, became the partner's name.
 
-    Of two that name each other, the first is no swap.
+    Of two that name each other, the first is not a swap.
     """
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
     partners = {
@@ -245,7 +245,7 @@ def _beside(path: Path) -> dict[str, Any] | _BadRow:
                 return (
                     row
                     if isinstance(row, dict)
-                    else _BadRow(readable(f"{beside.name} is no JSON object"))
+                    else _BadRow(readable(f"{beside.name} is not a JSON object"))
                 )
             return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:

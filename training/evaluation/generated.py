@@ -1,4 +1,4 @@
-"""Clips that a model of ours plays for an evaluation, as files."""
+"""Clips that a model of ours generates for an evaluation, as files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from training.run.checkpoints import find_checkpoint
 
 
 class _PlayRequest(NamedTuple):
-    """A prompt and what the model is told for it."""
+    """A prompt and the labels that the model is conditioned on for it."""
 
     prompt: TargetPrompt
     labels: Labels
@@ -33,12 +33,12 @@ def generate_clips(
     seed: int,
     watch: Callable[[int], None],
 ) -> ScoredListing:
-    """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus,
-    and not asked for.
+    """Generate a clip for every prompt into a folder; what a prompt leaves open is filled from the
+    model's corpus, and not asked for.
 
     A prompt with a swapped control begins with the same noise as the prompt that it comes from, and
-    what both leave open is told the same: what differs is the control, and what follows from it. A
-    prompt that cannot be told, such as one of more chords than beats, is skipped. Raises
+    what both leave open is filled alike: what differs is the control, and what follows from it. A
+    prompt that cannot be resolved, such as one of more chords than beats, is skipped. Raises
     `TrainingError` where none can.
     """
     checkpoint = checkpoint_facts(generator.name)

@@ -113,8 +113,8 @@ def _content(sample: RawSample) -> bytes | None:
 
 
 def _sounding(batch: Sequence[_WrittenAudio], recipe: Recipe) -> dict[str, Sounding]:
-    """Lengths and labels by path: our own samples carry both, others are measured, and heard where
-    the embedder reads labels.
+    """Lengths and labels by path: our own samples carry both, others are measured, and annotated
+    where the embedder reads labels.
     """
     known = {
         out.path: Sounding(out.path, out.ours.duration_s, out.ours.labels)

@@ -50,10 +50,10 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
     `SchemaError` or `DeadInput` for values that cannot be read.
 
     >>> chords = {"chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}
-    >>> parse_row({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
+    >>> parse_row({"prompt": "A waltz in A minor", "bpm": 90, **chords}).requested.chords
     ('A:min', 'E:7')
     >>> beats = [[0.5, 1.0, 1.5], [3, 1, 2]]
-    >>> parse_row({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
+    >>> parse_row({"captions": "Rock.", "key": ["E major", None], "beats": beats}).requested.meter
     3
     """
     caption = text_of(row, CAPTION)
@@ -126,7 +126,7 @@ def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
     try:
         number = float(text)
     except ValueError as error:
-        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is no number") from error
+        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is not a number") from error
     if not math.isfinite(number):
         raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is not finite")
     return number
@@ -196,7 +196,8 @@ def _times_and_numbers(value: Sequence[Any]) -> tuple[tuple[float, ...], tuple[f
     if len(nested) == 2 and len(nested[0]) == len(nested[1]) != 2:
         return nested[0], nested[1]
     if all(len(part) == 2 for part in nested):
-        return tuple(part[0] for part in nested), tuple(part[1] for part in nested)
+        times_s, numbers = zip(*nested, strict=True)
+        return times_s, numbers
     return _floats(value, "beats"), ()
 
 

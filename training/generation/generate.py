@@ -1,4 +1,4 @@
-"""A trained model that plays: prompts and controls to sound.
+"""A trained model that generates: prompts and controls to sound.
 
 The command line, evaluation and the flows share it.
 
@@ -32,7 +32,7 @@ Wave = npt.NDArray[np.float32]
 
 
 class GenerationRequest(NamedTuple):
-    """What is to be played: a prompt, and the labels that the sound shall have.
+    """What is to be generated: a prompt, and the labels that the sound shall have.
 
     The noise it begins as depends on its key and a seed.
     """
@@ -43,19 +43,19 @@ class GenerationRequest(NamedTuple):
 
 
 def unconditioned_notes(labels: Labels) -> tuple[str, ...]:
-    """What a model is not told of labels because they are many, for whoever asks for them.
+    """Notes on labels that a model is not conditioned on, because there are too many of them.
 
     >>> from training.prompt_controls.resolve import resolve_controls
     >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
     >>> unconditioned_notes(march.labels)
-    ('of 60 beats the model is told the first 50: what comes after them is its own',)
+    ('of 60 beats the model takes the first 50: what comes after them is its own',)
     """
     counts = (
         ("beats", len(labels.beats.times_s), MAX_BEATS),
         ("chords", len(labels.chords.segments), MAX_CHORDS),
     )
     return tuple(
-        f"of {count} {what} the model is told the first {limit}: what comes after them is its own"
+        f"of {count} {what} the model takes the first {limit}: what comes after them is its own"
         for what, count, limit in counts
         if count > limit
     )
@@ -76,7 +76,7 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
 
 
 class Generator(NamedTuple):
-    """A checkpoint, ready to play."""
+    """A checkpoint, ready to generate."""
 
     name: str
     recipe: TrainRecipe
@@ -119,9 +119,10 @@ class Generator(NamedTuple):
         seed: int = 0,
         sampling: SamplingConfig | None = None,
     ) -> list[Wave]:
-        """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
+        """Sounds of requests of one length, together, mono within [-1, 1] at the codec's rate.
 
-        Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
+        Same requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
+        differ.
         """
         lengths_s = {request.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
@@ -148,12 +149,12 @@ class Generator(NamedTuple):
         ]
 
     def _conditions(self, requests: Sequence[GenerationRequest]) -> Conditions:
-        """Beats and chords of the scores; those that are empty are not known."""
-        return Conditions(
-            text=self.encoder.encode([request.prompt for request in requests]),
-            beats=batched_beats([request.labels.beats for request in requests]),
-            chords=batched_chords([request.labels.chords for request in requests]),
-            seconds_B2=torch.tensor([[0.0, request.labels.duration_s] for request in requests])
-            if self.recipe.model.seconds
-            else None,
-        ).to(self.device)
+        """Texts, beats and chords of requests; those that are empty are not known."""
+        labels = [request.labels for request in requests]
+        text = self.encoder.encode([request.prompt for request in requests])
+        beats = batched_beats([one.beats for one in labels])
+        chords = batched_chords([one.chords for one in labels])
+        seconds_B2 = None
+        if self.recipe.model.seconds:
+            seconds_B2 = torch.tensor([[0.0, one.duration_s] for one in labels])
+        return Conditions(text, beats, chords, seconds_B2).to(self.device)

@@ -1,4 +1,4 @@
-"""Pieces that a model played, as files: the sound, and what was asked beside it."""
+"""Pieces that a model generated, as files: the sound, and what was requested beside it."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ class GeneratedPiece(Record):
     """What stands beside a piece's sound."""
 
     prompt: str
-    labels: Labels  # as asked
+    labels: Labels  # as requested
     checkpoint: str
     codec_licence: str  # of the weights that made the sound: it is under it too
     seed: int

@@ -1,4 +1,4 @@
-"""What a prompt states of the music, and what was heard, in the form that the metrics compare."""
+"""What a prompt states, and what was estimated, in the form that the metrics compare."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -26,7 +26,7 @@ class Control(StrEnum):
 
 class PromptControls(Record):
     """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or
-    where nothing was heard.
+    where nothing was estimated.
 
     Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches
     without a chord are left out.
@@ -36,7 +36,7 @@ class PromptControls(Record):
     """
 
     bpm: float | None = Field(default=None, gt=0)
-    tempo_words: tuple[str, ...] = ()  # where a prompt gives words and no number; never heard
+    tempo_words: tuple[str, ...] = ()  # where a prompt gives words and no number; never estimated
     key: Key | None = None
     chords: tuple[str, ...] = ()
     meter: int | None = Field(default=None, ge=1)  # beats per bar
@@ -49,7 +49,7 @@ class PromptControls(Record):
     def has(self, control: Control) -> bool:
         """Whether a control is there.
 
-        Tempo words alone are no tempo: they are scored by themselves.
+        Tempo words alone are not a tempo: they are scored by themselves.
 
         >>> PromptControls(bpm=120).has(Control.TEMPO)
         True
@@ -66,12 +66,10 @@ class PromptControls(Record):
 def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
     """Labels spelled canonically, N left out, immediate repeats merged.
 
-    Raises `SchemaError` for what is no chord.
+    Raises `SchemaError` for what is not a chord.
     """
-    return tuple(
-        label
-        for label, _ in groupby(Chord.parse(label).harte for label in labels if label != NO_CHORD)
-    )
+    spelled = (Chord.parse(label).harte for label in labels if label != NO_CHORD)
+    return tuple(label for label, _ in groupby(spelled))
 
 
 def estimated_controls(labels: Labels) -> PromptControls:
@@ -96,7 +94,7 @@ def controls_of(requested: RequestedControls) -> PromptControls:
 
 
 def stated_controls(caption: str) -> PromptControls:
-    """What a caption states. A mode without a tonic is no key.
+    """What a caption states. A mode without a tonic is not a key.
 
     >>> stated_controls("A slow waltz in A minor. The chords are Am, F, E7.").chords
     ('A:min', 'F:maj', 'E:7')

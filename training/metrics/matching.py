@@ -1,4 +1,4 @@
-"""When an asked value counts as heard: tempo bins, keys, and chord sequences.
+"""When a requested value counts as played: tempo bins, keys, and chord sequences.
 
 Nothing here knows of missing labels.
 """
@@ -30,10 +30,10 @@ def tempo_bin(bpm: float) -> int:
 
 
 def same_or_relative(requested: Key, estimated: Key) -> bool:
-    """Whether the key heard is the one asked for or has the same signature.
+    """Whether the estimated key is the one requested or has the same signature.
 
-    >>> asked, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
-    >>> same_or_relative(asked, relative), same_or_relative(asked, other)
+    >>> c, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
+    >>> same_or_relative(c, relative), same_or_relative(c, other)
     (True, False)
     """
     return estimated in (requested, requested.relative())
@@ -45,8 +45,8 @@ def same_or_wrong_relative(requested: Key, estimated: Key) -> bool:
 
     For C major it takes E flat minor, for A minor F sharp major.
 
-    >>> asked, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
-    >>> same_or_wrong_relative(asked, wrong), same_or_wrong_relative(asked, relative)
+    >>> key, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
+    >>> same_or_wrong_relative(key, wrong), same_or_wrong_relative(key, relative)
     (True, False)
     """
     if estimated == requested:
@@ -56,8 +56,7 @@ def same_or_wrong_relative(requested: Key, estimated: Key) -> bool:
 
 
 def longest_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
-    """Length of the longest common subsequence: most asked items that are heard in the asked order,
-    whatever stands between them.
+    """Length of the longest common subsequence: requested items in order, with others between.
 
     >>> longest_in_order("abcd", "xbxd"), longest_in_order("abc", "cba")
     (2, 1)
@@ -74,7 +73,7 @@ def longest_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
 
 
 def beginning_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
-    """As the published code has it: how many asked items from the first on are heard in order.
+    """As the published code has it: how many requested items from the first on come in order.
 
     One that is missing ends the count.
 
@@ -88,7 +87,7 @@ def beginning_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
 
 
 def matches_in_any_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
-    """How many asked items are heard, each heard one serving once.
+    """How many requested items are among the estimated, each of which serves once.
 
     >>> matches_in_any_order("aab", "bac")
     2
@@ -97,11 +96,10 @@ def matches_in_any_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
 
 
 def called_for(requested: Sequence[T], estimated: Sequence[T]) -> int:
-    """How many heard items the asked sequence calls for, in order; it may be played again from the
-    top as long as there is music.
+    """How many estimated items the requested sequence, played round and round, calls for in order.
 
     It is the longest common subsequence with as many rounds as it takes to be as long as what was
-    heard.
+    estimated.
 
     >>> called_for("abc", "abcab"), called_for("abc", "abcxyz"), called_for("a", "aba")
     (5, 3, 1)

@@ -4,12 +4,12 @@ corrected and as published.
 The published figures follow from what the published code does, where it departs from what is
 described:
 
-- A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as
+- A clip in which no key is estimated is left out of CK and CKD, and of all chord metrics and BM as
   well; one without a tempo, or without a meter, is left out of TB and TBT, or of BM. Here a label
   that the annotators leave empty is a miss.
 - CKD takes the relative key in the wrong direction.
-- ECM counts asked chords from the first on and stops at the first that is missing. Here it is the
-  longest common subsequence.
+- ECM counts requested chords from the first on and stops at the first that is missing. Here it is
+  the   longest common subsequence.
 - CMOT puts diminished and augmented chords into one class of their own. Here each goes by its
   third.
 - Extra chords cost nothing. Here two figures of precision stand beside.
@@ -174,9 +174,8 @@ def _chords(requested: Sequence[str], estimated: Sequence[str]) -> dict[Metric, 
     if not requested:
         return {}
     in_order = longest_in_order(requested, estimated)
-    requested_thirds, estimated_thirds = (
-        merged_by([by_third(label) for label in labels]) for labels in (requested, estimated)
-    )
+    requested_thirds = merged_by([by_third(label) for label in requested])
+    estimated_thirds = merged_by([by_third(label) for label in estimated])
     return {
         Metric.PCM: float(in_order == len(requested)),
         Metric.ECM: in_order / len(requested),
@@ -202,7 +201,6 @@ def _published_chords(requested: Sequence[str], estimated: Sequence[str]) -> dic
 def _typed(
     requested: Sequence[str], estimated: Sequence[str], reduced: Callable[[str], tuple[int, str]]
 ) -> float:
-    """Chords are reduced one by one, not merged: each asked one wants one of its own."""
-    return matches_in_any_order(
-        [reduced(label) for label in requested], [reduced(label) for label in estimated]
-    ) / len(requested)
+    """Chords are reduced one by one, not merged: each requested one needs one of its own."""
+    matches = matches_in_any_order(list(map(reduced, requested)), list(map(reduced, estimated)))
+    return matches / len(requested)

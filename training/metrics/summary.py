@@ -25,7 +25,8 @@ class Figure(Record):
     low: float
     high: float
     clips: int
-    # of these, those in which nothing was heard of the control: with the corrected rules, misses
+    # of these, those in which nothing was estimated for the control: with the corrected rules,
+    # misses
     unheard: int = 0
     chance: float | None = (
         # of the same clips against each other's prompts: what a system gets that does not listen
@@ -34,7 +35,7 @@ class Figure(Record):
 
 
 class Pair(NamedTuple):
-    """What was asked for, and what was heard."""
+    """What was requested, and what was estimated."""
 
     requested: PromptControls
     estimated: PromptControls
@@ -84,7 +85,8 @@ def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
 def _figure(
     metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], key: str, seed: int
 ) -> Figure | None:
-    values, by_chance = ([row[metric] for row in some if metric in row] for some in (rows, others))
+    values = [row[metric] for row in rows if metric in row]
+    by_chance = [row[metric] for row in others if metric in row]
     if not values:
         return None
     found = figure(

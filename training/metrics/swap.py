@@ -13,7 +13,7 @@ from training.metrics.summary import Figure, Kind, figure
 
 
 class Swapped(NamedTuple):
-    """Two clips: what each prompt asks for, and what is heard in each."""
+    """Two clips: what each prompt requests, and what is estimated of each."""
 
     requested: tuple[PromptControls, PromptControls]
     estimated: tuple[PromptControls, PromptControls]
@@ -61,7 +61,7 @@ def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
 
     A control *followed* where each of the two clips is nearer to what its own prompt asks than to
     what the other one's does: tempo by its ratio, key and meter by being equal, chords by the share
-    of them heard in order by root and third. A model that ignores the control does not pass by
+    of them estimated in order by root and third. A model that ignores the control does not pass by
     playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %,
     key and meter equal, and for chords the mean share of both sequences that is common, in order,
     by root and third. A label that is missing in either clip is a miss. Where the key was swapped,
@@ -104,8 +104,12 @@ def _where_it_should_stay(
 ) -> list[Swapped]:
     """Pairs in which another control than the one swapped has no reason to change."""
     if (other, control) == (Control.CHORDS, Control.KEY):
-        return [pair for pair in pairs if all(side.has(other) for side in pair.requested)]
+        return [pair for pair in pairs if _both_request(pair, other)]
     return [] if other is control else list(pairs)
+
+
+def _both_request(pair: Swapped, control: Control) -> bool:
+    return all(side.has(control) for side in pair.requested)
 
 
 def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
@@ -131,7 +135,7 @@ def followed_own(pair: Swapped, control: Control) -> bool:
 
 
 def nearness(requested: PromptControls, estimated: PromptControls, control: Control) -> float:
-    """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
+    """How near the estimated value comes to the requested one, up to 1; 0 where either is missing.
 
     Tempo: the ratio of the two.
     """

@@ -142,23 +142,22 @@ def _without(caption: str, control: Control, value: PromptControls) -> str:
     """The caption without the sentences that state a control, and one sentence that states it
     anew.
     """
-    sentences = [
-        one
-        for one in split_sentences(caption)
-        if not any(mention.kind in _KINDS[control] for mention in mentions(one))
-    ]
+    sentences = [one for one in split_sentences(caption) if not _states(one, control)]
     return _with_sentence(" ".join(sentences), control, value)
+
+
+def _states(sentence: str, control: Control) -> bool:
+    return any(mention.kind in _KINDS[control] for mention in mentions(sentence))
 
 
 def _apart(spans: list[TextSpan]) -> set[TextSpan]:
     """Spans without those that lie within another."""
-    return {
-        one
-        for one in spans
-        if not any(
-            other != one and other.start <= one.start and one.end <= other.end for other in spans
-        )
-    }
+    return {one for one in spans if not _is_within_any(one, spans)}
+
+
+def _is_within_any(one: TextSpan, spans: list[TextSpan]) -> bool:
+    others = (other for other in spans if other != one)
+    return any(other.start <= one.start and one.end <= other.end for other in others)
 
 
 def _words(old: str, control: Control, value: PromptControls) -> str:

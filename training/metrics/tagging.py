@@ -1,4 +1,4 @@
-"""What a classifier hears in clips, and how far two sets of clips, or the clips of a pair, differ
+"""What a classifier finds in clips, and how far two sets of clips, or the clips of a pair, differ
 in it.
 
 Shapes: N clips, C classes, D dimensions.

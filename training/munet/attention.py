@@ -141,7 +141,7 @@ class AttentionSite(nn.Module):
     def forward(
         self, x_BCTF: torch.Tensor, context: Context, times_s_T: torch.Tensor | None
     ) -> torch.Tensor:
-        """The grid, told of every condition in turn; `times_s_T` says when each frame is."""
+        """The grid after attention to each condition in turn; `times_s_T`: when each frame is."""
         for condition, attender in self.attenders.items():
             x_BCTF = attender(x_BCTF, context[Condition(condition)], times_s_T)
         return x_BCTF

@@ -22,7 +22,7 @@ from training.prompt_controls.requested import Provenance, signature
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
 STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is right by definition
-# of what was worked out or filled in; no measured figure, it says that nobody asked for it
+# of what was worked out or filled in; no measured figure, it says that nobody requested it
 GUESSED_CONFIDENCE: Final = 0.5
 
 
@@ -41,7 +41,7 @@ class ControlOrigin(Record):
         return STATED_CONFIDENCE if is_stated else GUESSED_CONFIDENCE
 
     def __str__(self) -> str:
-        """As a reader is told: ``(flag)``, ``(caption: slow)``."""
+        """For a reader: ``(flag)``, ``(caption: slow)``."""
         return f"({self.source}: {self.words})" if self.words else f"({self.source})"
 
 

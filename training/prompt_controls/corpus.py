@@ -22,7 +22,7 @@ MAX_PROGRESSIONS: Final = 100
 PROGRESSION_LENGTH: Final = 4
 
 K = TypeVar("K", int, str)
-# Labels and models of others may say anything; what is beyond these is no music, and is not
+# Labels and models of others may say anything; what is beyond these is not music, and is not
 # counted.
 MAX_BPM: Final = 1000
 MAX_METER: Final = 64

@@ -112,7 +112,7 @@ def usual_first_beat(statistics: CorpusStatistics, beats_per_bar: int) -> FirstB
 def sampled_key(
     statistics: CorpusStatistics, mode: Mode | None, rng: np.random.Generator
 ) -> Filled[Key]:
-    """A key as likely as it is in the corpus, of a mode if one is asked for."""
+    """A key as likely as it is in the corpus, of a mode if one is requested."""
 
     def of_mode(keys: dict[str, int]) -> dict[str, int]:
         return {

@@ -87,11 +87,10 @@ def grid_from_chords(
     anchors = [start_s for start_s in starts_s if start_s > 0] or list(starts_s)
 
     def strays(downbeat_s: float) -> tuple[float, float]:
-        off = [
-            sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors)
-            for unit in (beat_s, beat_s * beats_per_bar)
-        ]
-        return round(off[0], 6), round(off[1], 6)
+        def off(unit: float) -> float:
+            return sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors)
+
+        return round(off(beat_s), 6), round(off(beat_s * beats_per_bar), 6)
 
     downbeat_s = min(anchors, key=strays)
     before = int(downbeat_s / beat_s + 1e-6)
@@ -139,8 +138,8 @@ def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
     labels, beats = [bar[0] for bar in chart.bars], len(grid.times_s)
     if len(labels) > beats:
         raise TrainingError(
-            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat "
-            "holds one chord at most: ask for fewer chords, a faster tempo or a longer duration"
+            f"{len(labels)} chords are requested, but {grid} have {beats} beats and a beat "
+            "holds one chord at most: request fewer chords, a faster tempo or a longer duration"
         )
     return [
         TimelineChord(number * beats // len(labels), label) for number, label in enumerate(labels)

@@ -1,4 +1,4 @@
-"""What a learned predictor is asked where a caption leaves something open, and what it answers;
+"""The interface of a learned predictor of what a caption leaves open;
 `training.control_predictors` has one.
 """
 

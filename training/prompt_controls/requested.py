@@ -1,4 +1,4 @@
-"""What flags and a caption ask for, and where they contradict each other."""
+"""What flags and a caption request, and where they contradict each other."""
 
 import math
 import re
@@ -54,7 +54,7 @@ class Stated(NamedTuple, Generic[F]):
 
 
 class RequestedControls(NamedTuple):
-    """What is asked for; none or empty where nothing is said."""
+    """What is requested; none or empty where nothing is said."""
 
     bpm: Stated[BpmFact] | None
     words: tuple[str, ...]  # tempo words that agree with each other; used where there is no number
@@ -70,14 +70,13 @@ class RequestedControls(NamedTuple):
     def span(self) -> BpmRange:
         """Tempos that the words allow."""
         spans = [TEMPO_RANGES.get(word, ANY_TEMPO) for word in self.words]
-        return BpmRange(
-            max((one.low for one in spans), default=0),
-            min((one.high for one in spans), default=ANY_TEMPO.high),
-        )
+        low = max((one.low for one in spans), default=0)
+        high = min((one.high for one in spans), default=ANY_TEMPO.high)
+        return BpmRange(low, high)
 
     @property
     def chord_labels(self) -> tuple[str, ...]:
-        """Harte labels of the chords in order, timed or not; empty where none are asked for."""
+        """Harte labels of the chords in order, timed or not; empty where none are requested."""
         if self.timed:
             return tuple(label for label, _ in self.timed)
         return self.chart.labels if self.chart else ()
@@ -91,7 +90,7 @@ def read_requested(
     key: str | None = None,
     chords: str | None = None,
 ) -> RequestedControls:
-    """What flags and a caption ask for.
+    """What flags and a caption request.
 
     A flag wins over the caption; what loses is named in the notes.
 
@@ -210,7 +209,7 @@ def _bpm_flag(bpm: float | None) -> BpmFact | None:
         return None
     if not (math.isfinite(bpm) and _BPM[0] <= bpm <= _BPM[1]):
         raise TrainingError(
-            f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
+            f"--bpm {bpm:g} is not a tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
         )
     return BpmFact(bpm=bpm)
 
@@ -221,7 +220,7 @@ def _meter_flag(meter: str | int | None) -> MeterFact | None:
     match = _SIGNATURE.fullmatch(str(meter))
     if not match or not _BEATS[0] <= int(match[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
+            f"--meter {str(meter)!r} is not a meter: expected such as '4/4', "
             f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
     return MeterFact(beats_per_bar=int(match[1]))

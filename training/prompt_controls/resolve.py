@@ -1,6 +1,4 @@
-"""A caption and flags to the controls that a model is told at inference: tempo, meter, key, a beat
-grid, a chord timeline.
-"""
+"""A caption and flags to controls: tempo, meter, key, a beat grid, a chord timeline."""
 
 import math
 from typing import Final, NamedTuple
@@ -43,7 +41,7 @@ from training.prompt_controls.keys import best_key, fit
 from training.prompt_controls.predicting import PredictionRequest, Predictor, predicted_segments
 from training.prompt_controls.requested import Provenance, RequestedControls, read_requested
 
-# A key whose scale holds less than three notes in four of the chords is told to be at odds with
+# A key whose scale holds less than three notes in four of the chords is noted to be at odds with
 # them. Chords borrowed from the parallel key, and a secondary dominant or two among four chords,
 # stay above.
 _LEAST_FIT: Final = 0.75
@@ -79,7 +77,7 @@ def resolve_controls(
     key is drawn all the same.
 
     With `changed_from`, the caption that this one comes from by a change of one control, what both
-    leave open is told as for that one: nothing differs but the change and what follows from it.
+    leave open is filled as for that one: nothing differs but the change and what follows from it.
     Chords that nobody states follow a changed key, and keep their bars in a changed meter; changed
     chords begin when those of that caption do.
 
@@ -119,15 +117,15 @@ def resolve_controls(
 
 
 class _UnchangedPrompt(NamedTuple):
-    """What a caption states before one control is changed, and what is told for it."""
+    """What a caption requests before one control is changed, and the controls for it."""
 
     requested: RequestedControls
     resolved: ResolvedControls
 
 
 class _ControlResolver(NamedTuple):
-    """One control after the other, each from what is asked for, else from what is told for the
-    original, else from what is usual.
+    """One control after the other, each from what is requested, else from the original's
+    controls, else from what is usual.
     """
 
     requested: RequestedControls
@@ -265,7 +263,7 @@ class _ControlResolver(NamedTuple):
         )
 
     def contradictions(self, key: Key) -> tuple[str, ...]:
-        """A note where a key that is asked for holds few of the notes of the chords that are."""
+        """A note where a requested key holds few of the notes of the chords that are."""
         chords = self._stated_chords()
         if (
             not chords

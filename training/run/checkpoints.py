@@ -12,7 +12,7 @@ A run's folder, local or remote::
       state.json            step, counts, the SHA-256 of each of the others, and its own seal;
                             written last: a checkpoint without it is not one
 
-There is no random state and no place in the data to keep: every draw depends on the seed and the
+There is no random state and no position in the data to keep: every draw depends on the seed and the
 step.
 """
 
@@ -73,7 +73,7 @@ class RunState(Record):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint by its place.
+    """A checkpoint by its address.
 
     Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read.
     """
@@ -189,7 +189,7 @@ class DamagedCheckpoint(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What there is to tell."""
+        """The line of a report."""
         return f"{self.checkpoint.name} is damaged and not used: {self.reason}"
 
 
@@ -222,13 +222,10 @@ def write(
     """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
-    written = [
-        store.write_bytes(
-            made.file(name),
-            safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}),
-        )
-        for name, tensors in weights.items()
-    ]
+    written = []
+    for name, tensors in weights.items():
+        content = safetensors.torch.save({key: one.contiguous() for key, one in tensors.items()})
+        written.append(store.write_bytes(made.file(name), content))
     with store.writer(made.file(OPTIMIZER)) as out:
         try:
             torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
@@ -249,7 +246,7 @@ def write(
 
 
 def _state_seal(state: Mapping[str, Any]) -> str:
-    """The seal of a state, which is no part of what it seals."""
+    """The seal of a state, which is not part of what it seals."""
     return seal(
         {
             **state,
@@ -261,7 +258,7 @@ def _state_seal(state: Mapping[str, Any]) -> str:
 def damage(checkpoint: Checkpoint, files: Collection[str] | None = None) -> str:
     """What is wrong with a checkpoint; empty where it is what was written.
 
-    Of its files, those that are wanted are read (none: all).
+    Of its files, these are read (none: all).
     """
     try:
         state = checkpoint.state()
@@ -320,9 +317,9 @@ def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
 
 def find_checkpoint(target: str, files: Collection[str] | None = None) -> Checkpoint:
     """The checkpoint that a target names: itself, or the last whole one of a run, of which newer
-    damaged ones are told in the log.
+    damaged ones are reported in the log.
 
-    Of its files, those that are wanted are compared with what was written (none: all). Raises
+    Of its files, these are compared with what was written (none: all). Raises
     `TrainingError` where there is none, or none is whole.
     """
     store = Store(target)

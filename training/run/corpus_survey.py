@@ -61,7 +61,7 @@ class CorpusState(NamedTuple):
 
 
 def corpus_state(target: str) -> CorpusState:
-    """A corpus by its place.
+    """A corpus by its address.
 
     Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
@@ -108,8 +108,9 @@ def survey_corpora(
             f"looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
+    facts = tuple(corpus.facts for corpus in corpora)
     return CorpusSurvey(
-        datasets=tuple(corpus.facts for corpus in corpora),
+        datasets=facts,
         codec=codec,
         latents=all(_has_latents(corpus, codec) for corpus in corpora),
         mean_sentences=mean_sentences(good),
@@ -123,10 +124,8 @@ def _survey_samples(
     sizes = [len(corpus) for corpus in corpora]
     sampled = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
-        mine, sampled = (
-            [number for number in sampled if number < size],
-            [number - size for number in sampled if number >= size],
-        )
+        mine = [number for number in sampled if number < size]
+        sampled = [number - size for number in sampled if number >= size]
         for numbers in bucket.batches(mine, _AT_ONCE):
             contents = read_ranges([corpus.range_of(number) for number in numbers])
             yield from (sample_in(content) for content in contents)

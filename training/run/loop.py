@@ -63,7 +63,7 @@ def train(
     Once all steps are done the first process calls `at_end`, while the others wait and the folder
     is still its own. SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint.
     Raises `TrainingError` where recipe and folder, shards or machine do not fit together, and
-    `BadData` for too many unusable samples or a loss that is no number.
+    `BadData` for too many unusable samples or a loss that is not a number.
     """
     store = Store(out)
     if not store.is_local:
@@ -293,7 +293,7 @@ def _versions() -> dict[str, str]:
 
 
 def _silent(_: str) -> None:
-    """What the other processes tell."""
+    """What the other processes report: nothing."""
 
 
 def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:

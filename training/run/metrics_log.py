@@ -1,4 +1,4 @@
-"""The journal of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
+"""The log of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
 terminal.
 
 Written by the first process alone, below the run's folder.

@@ -39,7 +39,7 @@ class World(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """The process that writes and tells."""
+        """The process that writes and reports."""
         return self.rank == 0
 
     def summed(self, numbers: torch.Tensor) -> torch.Tensor:
@@ -49,9 +49,9 @@ class World(NamedTuple):
         return numbers
 
     def broadcast(self, compute: Callable[[], T]) -> T:
-        """What the first process finds, in all of them.
+        """The first process's result, in all of them.
 
-        Where its look raises, the others raise `TrainingError`.
+        Where its computation raises, the others raise `TrainingError`.
         """
         if self.ranks == 1:
             return compute()
@@ -106,14 +106,14 @@ def joined(device: str) -> Iterator[World]:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the first of those that train together, which alone writes and tells;
-    before they have joined, too.
+    """Whether this process is the first of those that train together, which alone writes and
+    reports; before they have joined, too.
     """
     return _rank() == 0
 
 
 def _rank() -> int:
-    """This process's place among those that were started together."""
+    """This process's index among those that were started together."""
     return int(os.environ.get("RANK", "0"))
 
 

@@ -223,7 +223,7 @@ class TrainRecipe(Record):
     def _check(self) -> Self:
         if self.data.batch % self.data.micro_batch:
             raise SchemaError(
-                f"data.batch {self.data.batch} is no multiple "
+                f"data.batch {self.data.batch} is not a multiple "
                 f"of data.micro_batch {self.data.micro_batch}"
             )
         if self.data.weights and len(self.data.weights) != len(self.data.shards):

@@ -1,6 +1,6 @@
 """What a run begins with: its corpora, its last checkpoint, and whether they belong together.
 
-The first process looks and all others are told: listings and reads may differ from machine to
+The first process looks and broadcasts to all others: listings and reads may differ from machine to
 machine, what they learn must not.
 """
 
@@ -36,7 +36,7 @@ class RunStart(NamedTuple):
     corpora: list[CorpusIndex]
     validation: list[CorpusIndex]  # validation of those that have it
     survey: CorpusSurvey
-    notes: list[str]  # to be told
+    notes: list[str]  # to be reported
 
 
 def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
@@ -55,9 +55,10 @@ def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
     else:
         survey = _surveyed(recipe, corpora, codec)
     validation, missing = _validation_corpora(recipe)
+    damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
         last=newest.whole.folder if newest.whole else "",
-        damaged=tuple(one.checkpoint.folder for one in newest.damaged),
+        damaged=damaged,
         corpora=[corpus.corpus_index for corpus in corpora],
         validation=validation,
         survey=survey,
@@ -106,7 +107,7 @@ def _named(datasets: Sequence[DatasetFacts]) -> str:
 
 
 def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[str]]:
-    """Validation of all corpora that have one, and what is to be told of those that have none."""
+    """Validation of all corpora that have one, and notes on those that have none."""
     validation, notes = [], []
     for target in recipe.data.shards if recipe.data.validation else ():
         try:
@@ -117,7 +118,7 @@ def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[st
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """What has changed in the recipe, to be told.
+    """Notes on what has changed in the recipe.
 
     Raises `TrainingError` for what would make the weights useless.
     """

@@ -89,7 +89,7 @@ class Trainer:
     def step(self, batches: Sequence[TrainingBatch], step: int) -> StepFigures:
         """Learn from the micro-batches of a step.
 
-        Raises `BadData` where a loss or the gradient is no number; no weight has moved then.
+        Raises `BadData` where a loss or the gradient is not a number; no weight has moved then.
         """
         losses = []
         for part, batch in enumerate(batches):
@@ -128,7 +128,7 @@ class Trainer:
         return loss_B
 
     def conditions(self, batch: TrainingBatch) -> Conditions:
-        """What a batch is told, on the device."""
+        """The conditions of a batch, on the device."""
         return batch.conditioning(
             self.states.encode(batch.prompts), with_seconds=self.recipe.model.seconds
         ).to(self.world.device)
@@ -176,7 +176,7 @@ class Trainer:
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
             raise BadData(
-                f"the loss is no number ({figured}), and the weights are at fault, "
+                f"the loss is not a number ({figured}), and the weights are at fault, "
                 f"not the samples: {strange[0]}. No weight was moved. Go on from an earlier "
                 "checkpoint, by removing the last one; if that one is sound, lower optim.lr"
             )
@@ -193,7 +193,7 @@ class Trainer:
             f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         )
         raise BadData(
-            f"{what} is no number ({figured}); no weight was moved. "
+            f"{what} is not a number ({figured}); no weight was moved. "
             "Look at these samples; if they are sound, lower optim.lr, "
             "or raise optim.warmup_steps, and go on from the last checkpoint"
         )

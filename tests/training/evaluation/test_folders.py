@@ -113,8 +113,8 @@ def test_every_row_and_file_is_scored_or_told_why_not(tmp_path: Path) -> None:
     assert len(reasons) == 8
     assert reasons["manifest.jsonl#3"] == "gone.wav is not there"
     assert "as an earlier row" in reasons["manifest.jsonl#4"]
-    assert "'quick' is no number" in reasons["manifest.jsonl#6"]
-    assert "'Hx' (the 2nd) is no chord" in reasons["manifest.jsonl#7"]
+    assert "'quick' is not a number" in reasons["manifest.jsonl#6"]
+    assert "'Hx' (the 2nd) is not a chord" in reasons["manifest.jsonl#7"]
     assert reasons["nobody.wav"] == "no row of the manifest names it"
 
 
@@ -129,7 +129,7 @@ def test_a_file_elsewhere_has_the_end_of_its_path_for_a_name(tmp_path: Path) -> 
 def test_nothing_to_score_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected sound files"):
         read_folder(tmp_path)
-    with pytest.raises(TrainingError, match="no folder of audio"):
+    with pytest.raises(TrainingError, match="neither a folder of audio nor a manifest"):
         read_folder(tmp_path / "nowhere")
     lines(tmp_path, {"file": "gone.wav"})
     with pytest.raises(TrainingError, match=r"gone\.wav is not there"):

@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do() -> None:
         net()(noisy(channels=3), STEPS, context())
     with pytest.raises(TrainingError, match="no tokens for beats, chords"):
         net()(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]})
-    with pytest.raises(ValidationError, match="width 40 is no multiple"):
+    with pytest.raises(ValidationError, match="width 40 is not a multiple"):
         MICRO.replaced(widths=(40, 64))
     with pytest.raises(ValidationError, match="2 widths but 1 levels"):
         MICRO.replaced(attended=(True,))

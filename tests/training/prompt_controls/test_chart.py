@@ -63,15 +63,15 @@ def test_symbols_are_spelled_in_the_key() -> None:
         (
             "Am H7 C",
             (
-                "--chords: 'H7' (the 2nd) is no chord: "
+                "--chords: 'H7' (the 2nd) is not a chord: "
                 "expected a lead-sheet symbol such as Am, F#m7, C/E, "
                 "or Harte syntax such as A:min, F#:min7, C:maj/3, or N.C."
             ),
         ),
-        ("C | Am G | x | F", "--chords: 'x' (the 4th) is no chord"),
-        ("C:maj9", "--chords: 'C:maj9' (the 1st) is no chord"),
-        ("C-7", "--chords: 'C-7' (the 1st) is no chord"),
-        ("am", "--chords: 'am' (the 1st) is no chord"),
+        ("C | Am G | x | F", "--chords: 'x' (the 4th) is not a chord"),
+        ("C:maj9", "--chords: 'C:maj9' (the 1st) is not a chord"),
+        ("C-7", "--chords: 'C-7' (the 1st) is not a chord"),
+        ("am", "--chords: 'am' (the 1st) is not a chord"),
         (
             "",
             (

@@ -44,7 +44,7 @@ def test_chords_are_counted_relative_to_the_tonic_and_not_across_silence() -> No
         "10:maj": {"0:min": 1},
     }
     assert minor.progressions == {"0:min 8:maj 3:maj 10:maj": 1, "8:maj 3:maj 10:maj 0:min": 1}
-    # an inversion is no change
+    # an inversion is not a change
     assert major.follows == {"0:maj": {"7:maj": 1}, "7:maj": {"0:maj": 1}}
 
 

@@ -98,8 +98,8 @@ def test_more_chords_than_beats_are_refused_with_what_to_do() -> None:
     with pytest.raises(TrainingError) as error:
         chart_timeline(listed(("A:min", "F:maj", "C:maj", "G:maj", "D:min")), beat_grid(60, 4, 4))
     assert str(error.value) == (
-        "5 chords are asked for, but 4 s at 60 BPM have 4 beats and a beat holds "
-        "one chord at most: ask for fewer chords, a faster tempo or a longer duration"
+        "5 chords are requested, but 4 s at 60 BPM have 4 beats and a beat holds "
+        "one chord at most: request fewer chords, a faster tempo or a longer duration"
     )
 
 

@@ -291,7 +291,7 @@ def test_a_tempo_that_nobody_states_holds_the_chords_that_somebody_does() -> Non
         == 150
     )
     with pytest.raises(
-        TrainingError, match="15 chords are asked for, but 10 s at 60 BPM have 10 beats"
+        TrainingError, match="15 chords are requested, but 10 s at 60 BPM have 10 beats"
     ):
         resolve_controls("x", chords=names, bpm=60, duration_s=10)
 
@@ -348,19 +348,20 @@ def test_a_transposed_request_gives_transposed_chords(semitones: int) -> None:
             "--key 'A dorian' is not a key: expected such as 'A minor', 'F# major'",
         ),
         ({"key": ""}, "--key '' is not a key: expected such as 'A minor', 'F# major'"),
-        ({"bpm": 1000}, "--bpm 1000 is no tempo: expected 15 to 400 beats per minute"),
-        ({"bpm": float("nan")}, "--bpm nan is no tempo: expected 15 to 400 beats per minute"),
+        ({"bpm": 1000}, "--bpm 1000 is not a tempo: expected 15 to 400 beats per minute"),
+        ({"bpm": float("nan")}, "--bpm nan is not a tempo: expected 15 to 400 beats per minute"),
         (
             {"meter": "4/5"},
-            "--meter '4/5' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter '4/5' is not a meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         (
             {"meter": 1},
-            "--meter '1' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter '1' is not a meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         (
             {"meter": "waltz"},
-            "--meter 'waltz' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter 'waltz' is not a meter: "
+            "expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         ({"duration_s": 0}, "a duration of 0 s holds no music: expected seconds above 0"),
         (

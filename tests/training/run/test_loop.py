@@ -208,7 +208,7 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
         return losses_of(trainer, batch) * hurt
 
     monkeypatch.setattr(Trainer, "losses", lost)
-    with pytest.raises(BadData, match=f"the loss of {told(0).key} is no number"):
+    with pytest.raises(BadData, match=f"the loss of {told(0).key} is not a number"):
         train(recipe(shards), str(tmp_path / "run"), silent)
     assert all(
         torch.isfinite(value).all()
