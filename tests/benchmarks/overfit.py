@@ -87,11 +87,11 @@ def chords_heard(played: list[np.ndarray], samples: list[Sample], rate_hz: int) 
     sample).
     """
     waves = [resampled(wave, rate_hz, RATE_HZ) for wave in played]
-    heard = annotate_waves(waves, AnnotateRecipe())
+    estimated = annotate_waves(waves, AnnotateRecipe())
     return np.array(
         [
             [agreement(cut(sample.labels, SECONDS), labels).chords or 0.0 for sample in samples]
-            for labels in heard
+            for labels in estimated
         ]
     )
 
@@ -124,20 +124,22 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
-    asked = parser.parse_args()
-    samples = eight(asked.corpus, asked.out / "shards" / "train-00000.tar")
+    arguments = parser.parse_args()
+    samples = eight(arguments.corpus, arguments.out / "shards" / "train-00000.tar")
     train(
-        recipe(asked.out / "shards", asked.steps),
-        str(asked.out / "run"),
+        recipe(arguments.out / "shards", arguments.steps),
+        str(arguments.out / "run"),
         lambda line: print(line, flush=True),
     )
-    generator = Generator.of(str(asked.out / "run"))
+    generator = Generator.of(str(arguments.out / "run"))
     torch.manual_seed(0)
     fresh = generator._replace(
         model=LatentDiffusion(generator.recipe.model, generator.recipe.objective)
     )
     first, last = (
-        ablate_conditions(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
+        ablate_conditions(one, str(arguments.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[
+            0
+        ].right
         for one in (fresh, generator)
     )
     print(

@@ -128,7 +128,7 @@ def without(caption: Caption, facts: frozenset[FactKind]) -> str:
     """A caption without the sentences that state any of these facts."""
     gone = {fact.sentence for fact in caption.facts if fact.kind in facts}
     return " ".join(
-        sentence for place, sentence in enumerate(caption.sentences) if place not in gone
+        sentence for index, sentence in enumerate(caption.sentences) if index not in gone
     )
 
 
@@ -145,8 +145,8 @@ def masked(sample: Sample, thing: Thing) -> list[Asking]:
 
 
 def masked_with_chords(sample: Sample, thing: Thing) -> list[Asking]:
-    told = [one for one in sample.captions if {fact.kind for fact in one.facts} & CHORDS]
-    return [] if thing.facts & CHORDS else masked(sample.replaced(captions=tuple(told)), thing)
+    stating = [one for one in sample.captions if {fact.kind for fact in one.facts} & CHORDS]
+    return [] if thing.facts & CHORDS else masked(sample.replaced(captions=tuple(stating)), thing)
 
 
 def source(sample: Sample, _: Thing) -> list[Asking]:
@@ -257,19 +257,19 @@ def main() -> None:
         action="store_true",
         help="draw what is predicted, and tempo and meter from the corpus, too",
     )
-    given = parser.parse_args()
-    statistics = corpus_statistics(samples_of(given.shards, Split.TRAIN, SURVEY))
+    arguments = parser.parse_args()
+    statistics = corpus_statistics(samples_of(arguments.shards, Split.TRAIN, SURVEY))
     samples = [
         sample
-        for split in given.split
-        for sample in samples_of(given.held_out or given.shards, split)
+        for split in arguments.split
+        for sample in samples_of(arguments.held_out or arguments.shards, split)
         if sample.change.variant == "orig"
     ]
-    default = Filler(statistics, None, drawn=given.drawn)
-    learned = Filler(statistics, Predictors.of(given.predictors), drawn=given.drawn)
+    default = Filler(statistics, None, drawn=arguments.drawn)
+    learned = Filler(statistics, Predictors.of(arguments.predictors), drawn=arguments.drawn)
     print(
-        f"{len(samples)} clips of {' and '.join(given.split)}, {given.seeds} "
-        f"seeds{', drawn' if given.drawn else ''}\n"
+        f"{len(samples)} clips of {' and '.join(arguments.split)}, {arguments.seeds} "
+        f"seeds{', drawn' if arguments.drawn else ''}\n"
     )
     print(
         "| captions | figure | songs | corpus | predicted | gain [95 %] | predictors are "
@@ -277,10 +277,13 @@ def main() -> None:
     )
     for condition, askings in CONDITIONS.items():
         for thing in THINGS:
-            usual = by_song(samples, thing, askings, default, given.seeds)
+            usual = by_song(samples, thing, askings, default, arguments.seeds)
             if usual:
                 print_row(
-                    condition, thing, usual, by_song(samples, thing, askings, learned, given.seeds)
+                    condition,
+                    thing,
+                    usual,
+                    by_song(samples, thing, askings, learned, arguments.seeds),
                 )
 
 

@@ -126,10 +126,12 @@ def test_masking_takes_20_to_50_percent_of_the_sentences_and_never_the_only_one(
 ) -> None:
     whole = tuple(f"Sentence {number}." for number in range(sentences))
     always = PromptConfig(masking=100)
-    kept = [masked(whole, 1.0, rng, always) for rng in generators(300)]
-    assert {len(one) for one in kept} == left
-    assert all(list(one) == sorted(one, key=whole.index) for one in kept)
-    assert {sentence for one in kept for sentence in one} == set(whole)  # none is always left out
+    remaining = [masked(whole, 1.0, rng, always) for rng in generators(300)]
+    assert {len(one) for one in remaining} == left
+    assert all(list(one) == sorted(one, key=whole.index) for one in remaining)
+    assert {sentence for one in remaining for sentence in one} == set(
+        whole
+    )  # none is always left out
 
 
 def test_conditions_are_dropped_all_together_and_each_alone_as_published() -> None:

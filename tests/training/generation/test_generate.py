@@ -85,9 +85,9 @@ def test_a_piece_is_written_with_all_that_it_came_from(
         audio_format="wav",
     )
     assert Path(sound).name == "a-flute-please-5-1.wav"
-    heard, rate_hz = soundfile.read(sound)
+    written, rate_hz = soundfile.read(sound)
     assert rate_hz == 16_000
-    assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
+    assert np.abs(written - np.clip(wave, -1, 1)).max() < 1e-4
     piece = GeneratedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
     assert (piece.prompt, piece.seed, piece.number, piece.labels) == (
         "A flute, please!",

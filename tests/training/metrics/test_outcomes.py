@@ -51,7 +51,7 @@ def test_each_edge_closes_the_bin_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requested", "estimated", "same", "near"),
+    ("requested", "estimated", "same", "beside"),
     [
         (100, 91, 1, 1),
         (100, 90, 0, 1),
@@ -63,11 +63,11 @@ def test_each_edge_closes_the_bin_below_it() -> None:
     ],
 )
 def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(
-    requested: float, estimated: float | None, same: int, near: int
+    requested: float, estimated: float | None, same: int, beside: int
 ) -> None:
     assert scores(asking(bpm=requested), PromptControls(bpm=estimated)) == {
         Metric.TB: same,
-        Metric.TBT: near,
+        Metric.TBT: beside,
     }
 
 
@@ -153,11 +153,11 @@ def test_shuffled_labels_give_chance() -> None:
         Counter(row.key for row in rows),
         Counter(row.meter for row in rows),
     )
-    near = sum(bins[one] * bins[other] for one in bins for other in bins if abs(one - other) <= 1)
+    beside = sum(bins[one] * bins[other] for one in bins for other in bins if abs(one - other) <= 1)
     related = sum(keys[one] * (keys[one] + keys[one.relative()]) for one in keys if one)
     exact = {  # the share of pairs that agree
         "TB": sum(size**2 for size in bins.values()) / count**2,
-        "TBT": near / count**2,
+        "TBT": beside / count**2,
         "CK": sum(size**2 for size in keys.values()) / count**2,
         "CKD": related / count**2,
         "BM": sum(size**2 for size in meters.values()) / count**2,
@@ -182,10 +182,10 @@ def test_the_chance_column_is_what_other_prompts_get() -> None:
 
 def test_published_and_corrected_agree_where_no_quirk_is_at_work() -> None:
     rows = drawn(200, seed=3)
-    for place, requested in enumerate(rows):
-        other = rows[(place + 1) % len(rows)]
+    for index, requested in enumerate(rows):
+        other = rows[(index + 1) % len(rows)]
         # what is there begins with the first chord
-        estimated = other.replaced(chords=requested.chords[: place % 4])
+        estimated = other.replaced(chords=requested.chords[: index % 4])
         corrected, published = (
             scores(requested, estimated),
             scores(requested, estimated, Variant.PUBLISHED),

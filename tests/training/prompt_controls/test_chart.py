@@ -24,8 +24,8 @@ from training.prompt_controls.keys import best_key, fit
     ],
 )
 def test_symbols_and_harte_labels_are_read(text: str, labels: tuple[str, ...]) -> None:
-    read = tuple(label if label == "N" else Chord.parse(label).harte for label in labels)
-    assert read_chart(text).labels == read
+    harte = tuple(label if label == "N" else Chord.parse(label).harte for label in labels)
+    assert read_chart(text).labels == harte
 
 
 def test_every_chord_reads_back_in_every_spelling() -> None:

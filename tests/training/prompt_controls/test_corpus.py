@@ -114,9 +114,9 @@ def test_only_the_most_frequent_pairs_are_kept() -> None:
         before: {after: 1 + (before == "0:maj") for after in names if after != before}
         for before in names
     }
-    kept = frequent_harmony({}, follows, {}).follows
-    assert sum(len(row) for row in kept.values()) == MAX_PAIRS < 48 * 47
-    assert len(kept["0:maj"]) == 47
+    frequent = frequent_harmony({}, follows, {}).follows
+    assert sum(len(row) for row in frequent.values()) == MAX_PAIRS < 48 * 47
+    assert len(frequent["0:maj"]) == 47
 
 
 def test_rare_progressions_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +128,8 @@ def test_rare_progressions_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -
         "A:min D:min A:min F:maj C:maj G:maj A:min E:min",
     ):
         counts.add(sample(chords=chords))
-    kept = counts.statistics().harmony[Mode.MINOR].progressions
-    assert kept == {"0:min 8:maj 3:maj 10:maj": 3, "0:min 5:min 0:min 8:maj": 1}
+    frequent = counts.statistics().harmony[Mode.MINOR].progressions
+    assert frequent == {"0:min 8:maj 3:maj 10:maj": 3, "0:min 5:min 0:min 8:maj": 1}
 
 
 @pytest.mark.parametrize(

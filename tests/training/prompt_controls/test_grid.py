@@ -55,7 +55,7 @@ def test_errors_of_rounding_do_not_add_up_over_a_long_clip() -> None:
     for bpm in draw.uniform(15, 400, 50).round(2).tolist():
         grid = beat_grid(bpm, 4, 60.0)
         assert all(
-            abs(time_s - place * 60 / bpm) <= 0.000501 for place, time_s in enumerate(grid.times_s)
+            abs(time_s - index * 60 / bpm) <= 0.000501 for index, time_s in enumerate(grid.times_s)
         )
         assert grid.times_s[-1] < 60.0 <= grid.times_s[-1] + 60 / bpm + 0.001
 
