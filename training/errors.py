@@ -8,7 +8,7 @@ class TrainingError(Exception):
 
 
 class BadData(TrainingError):
-    """Samples that cannot be used, more than are let pass; or a loss that is no number."""
+    """Samples that cannot be used, more than are let pass; or a loss that is not a number."""
 
 
 class NoSamples(TrainingError):

@@ -73,7 +73,7 @@ def sample(
     from pipelines.labels.lead_sheet import heading, lead_sheet
     from training.control_predictors.predictors import Predictors
     from training.diffusion.sampling import SamplingConfig
-    from training.generation.generate import GenerationRequest, Generator, unconditioned
+    from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
     from training.generation.write import write_piece
     from training.prompt_controls.resolve import resolve_controls
 
@@ -94,7 +94,7 @@ def sample(
         seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )
-    labels, explained = wanted.labels, (*wanted.told(), *unconditioned(wanted.labels))
+    labels, explained = wanted.labels, (*wanted.lines(), *unconditioned_notes(wanted.labels))
     typer.echo("\n".join((*explained, f"     {heading(labels)}", *lead_sheet(labels))), err=as_json)
     files: list[str] = []
     for start in range(0, count, batch):

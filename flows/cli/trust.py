@@ -53,8 +53,8 @@ def _wanted(build: str) -> tuple[str, ...]:
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)
         return (*trust.wanted(stored), *trust.reached(sources, stored))
-    found = find_checkpoint(build, wanted=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
-    return recipe.wanted(found.text, found.codec)
+    found = find_checkpoint(build, files=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
+    return recipe.foreign_names(found.text, found.codec)
 
 
 def unlock(build: Build, as_json: Json = False) -> None:

@@ -19,7 +19,7 @@ from flows.models.training_run import train_recipe
 from flows.screens.model_card import CARD, DOCUMENT
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
-from training.run.recipe import wanted
+from training.run.recipe import foreign_names
 
 Shards = Annotated[
     list[str],
@@ -52,7 +52,7 @@ def train_model(
     folder goes on from the last.
     """
     recipe = train_recipe(preset, None, list(settings), shards)  # refused before anything starts
-    trust(out, wanted(recipe.text, recipe.codec))
+    trust(out, foreign_names(recipe.text, recipe.codec))
     job = train_job(shards, out, preset, settings, launching)
     launching.made.check(job)
     for turn in range(1, job.requeues + 2):

@@ -105,7 +105,7 @@ def _is_model(target: str) -> bool:
 
 def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "ScoredListing":
     """What a model plays for the captions of held-out samples."""
-    from training.evaluation.generated import played
+    from training.evaluation.generated import generate_clips
     from training.evaluation.targets import target_prompts, with_swaps
     from training.generation.generate import Generator
 
@@ -117,7 +117,9 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
     wanted = target_prompts(request.shards, options.prompts)
     chosen = with_swaps(wanted) if options.swaps else wanted
     player = Generator.of(request.target, options.device)
-    return played(player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen)))
+    return generate_clips(
+        player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
+    )
 
 
 def _check_out(target: Path, out: Path) -> None:
@@ -154,7 +156,7 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport"
     try:
         report = _with_audio(found, fresh, show)
         (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        (fresh / PAGE).write_text(page(report, found.heard), encoding="utf-8")
+        (fresh / PAGE).write_text(page(report, found.estimated), encoding="utf-8")
         shutil.rmtree(out / AUDIO, ignore_errors=True)
         for name in (AUDIO, REPORT, PAGE):
             (fresh / name).replace(out / name)
@@ -168,7 +170,7 @@ def _with_audio(found: "Evaluated", folder: Path, show: int) -> "EvaluationRepor
     from training.generation.write import slug
 
     clips = list(found.report.clips)
-    for number, one in enumerate(found.heard[:show]):
+    for number, one in enumerate(found.estimated[:show]):
         source = Path(one.made.path)
         name = f"{number:04d}-{slug(Path(one.made.name).stem)}{source.suffix.lower()}"
         shutil.copyfile(source, folder / AUDIO / name)

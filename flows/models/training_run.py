@@ -20,7 +20,7 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from schemas.record import Record
 from training.run.presets import ready_recipe
-from training.run.recipe import TrainRecipe, wanted
+from training.run.recipe import TrainRecipe, foreign_names
 
 
 class TrainingRequest(Record):
@@ -84,7 +84,7 @@ def run_training(request: TrainingRequest, tell: Tell) -> TrainingOutcome:
     if request.launching is None:
         return _trained_here(request, recipe, tell)
     trust(
-        request.out, wanted(recipe.text, recipe.codec)
+        request.out, foreign_names(recipe.text, recipe.codec)
     )  # where it trains it may not be remembered
     job = train_job(
         request.shards, request.out, request.preset, request.all_settings, request.launching

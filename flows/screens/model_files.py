@@ -37,7 +37,7 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     `report` is the report.json of an evaluation; without one, that of the same checkpoint stays on
     the card.
     """
-    checkpoint = find_checkpoint(out, wanted=(RECIPE, CORPUS))
+    checkpoint = find_checkpoint(out, files=(RECIPE, CORPUS))
     recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],

@@ -24,7 +24,7 @@ from schemas.recipe import IngestRecipe, Recipe
 from tests.attacks.limits import listed
 from tests.support.lying_tars import SAMPLE, claiming, looping, padded, tar_of
 from training.data.examples import members_of
-from training.data.index import find_places
+from training.data.index import index_corpus
 from training.errors import TrainingError
 
 
@@ -50,7 +50,7 @@ def test_b7_a_plan_and_a_training_end_at_it_too(tmp_path: Path) -> None:
     plan = plan_build(list_inputs([str(tmp_path)], IngestRecipe()), Recipe())
     assert (plan.inputs, plan.ignored) == (2, 1)
     with pytest.raises(TrainingError, match=r"loop\.tar is damaged: 'z\.flac' has a negative size"):
-        find_places(str(tmp_path), Split.TRAIN)
+        index_corpus(str(tmp_path), Split.TRAIN)
     with pytest.raises(DeadInput, match="negative size"):
         members_of(looping())
 

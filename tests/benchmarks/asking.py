@@ -271,11 +271,11 @@ class Ledger:
         self.usd = sum(counted) / USD
         self.useful, self.lost = 0, list[int]()
         last: dict[str, int] = {}
-        for place, line in enumerate(self.lines):
+        for index, line in enumerate(self.lines):
             if line["kind"] in USEFUL:
                 self.useful += 1
                 self.lost += [last[line["asked"]]] if line["asked"] in last else []
-                last[line["asked"]] = place
+                last[line["asked"]] = index
 
 
 FAILED: list[str] = []
@@ -288,11 +288,11 @@ def claim(holds: bool, said: str) -> None:
         print(f"\nFAILED: {said}\n")
 
 
-def copied(built: Path, folder: Path, asked: Recipe) -> list[Job]:
+def copied(built: Path, folder: Path, recipe: Recipe) -> list[Job]:
     """A fresh copy of the composed build, and its jobs."""
     shutil.copytree(built, folder / "out")
     return [
-        Job(str(folder / "out"), bucket, asked)
+        Job(str(folder / "out"), bucket, recipe)
         for bucket in Store(str(built)).read_sealed("clips/plan.json")["buckets"]
     ]
 
@@ -388,7 +388,7 @@ def _print_landed(jobs: Sequence[Job], ledger: Ledger, ends: Sequence[tuple[int,
     found = landed(jobs)
     count = sum(len(texts) for texts in found.texts.values())
     lost = [
-        sum(start <= place < end for place in ledger.lost)
+        sum(start <= index < end for index in ledger.lost)
         for (start, _), (end, _) in pairwise([(0, False), *ends])
     ]
     print(
@@ -557,16 +557,18 @@ def main() -> None:
         default=("kills", "batches", "pace", "overhead"),
     )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        return child(given.child)
+    arguments = parser.parse_args()
+    if arguments.child:
+        return child(arguments.child)
     work = Path(tempfile.mkdtemp(prefix="asking-"))
     built = work / "built"
-    captioned_build(str(built), recipe(), sources(given.captions, given.musiccaps), buckets=8)
-    for name in given.only:
+    captioned_build(
+        str(built), recipe(), sources(arguments.captions, arguments.musiccaps), buckets=8
+    )
+    for name in arguments.only:
         (work / name).mkdir()
         if name == "pace":
-            pace(built, work / name, given.pace_s)
+            pace(built, work / name, arguments.pace_s)
         else:
             {"kills": kills, "batches": batches, "overhead": overhead}[name](built, work / name)
     shutil.rmtree(work)

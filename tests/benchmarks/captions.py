@@ -31,7 +31,15 @@ from schemas.counts import CaptionEvent
 from schemas.fact import Fact, FactKind
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
-from tests.benchmarks.captions_truth import HALF, MARKS, Drawn, chord_of, drawn, is_right, pitch
+from tests.benchmarks.captions_truth import (
+    HALF,
+    MARKS,
+    SampledTruth,
+    chord_of,
+    is_right,
+    pitch,
+    sampled_truth,
+)
 
 PITCHES = [Change(variant=f"p{steps}", semitones=steps) for steps in (-3, -2, -1, 1, 2, 3)]
 SPEEDS = [Change(variant=f"s{rate}", speed=rate) for rate in (0.8, 0.9, 1.12, 1.25)]
@@ -54,7 +62,7 @@ def broken(source: str, moved: Caption, change: Change) -> Iterator[str]:
             yield fact.kind.value
 
 
-def as_moved(fact: Fact, said: set[str], change: Change) -> bool:
+def as_moved(fact: Fact, sentences: set[str], change: Change) -> bool:
     """Whether a claim of a moved text is one of those that the source stated, as the change leaves
     it.
     """
@@ -70,13 +78,13 @@ def as_moved(fact: Fact, said: set[str], change: Change) -> bool:
         rate = change.speed if kind is FactKind.BPM else 1 / change.speed
         return any(
             abs(float(value) * rate - float(fact.text)) <= (HALF if change.speed != 1 else 0)
-            for value in said
+            for value in sentences
         )
     if kind is FactKind.KEY:
-        return keys([fact.text], 0) <= keys(said, steps)
+        return keys([fact.text], 0) <= keys(sentences, steps)
     if kind is FactKind.CHORDS:
-        return roots(fact.text, 0) in [roots(value, steps) for value in said]
-    return fact.text in said
+        return roots(fact.text, 0) in [roots(value, steps) for value in sentences]
+    return fact.text in sentences
 
 
 def keys(names: Iterable[str], steps: int) -> set[tuple[int, str]]:
@@ -107,18 +115,18 @@ def of_ours(caption: Caption, sources: list[Caption]) -> list[Fact]:
 def timed(title: str, count: int, work: Callable[[int], object]) -> str:
     """A row of the speed table; each item is worked once."""
     start = time.process_time()
-    for place in range(count):
-        work(place)
+    for index in range(count):
+        work(index)
     return f"| {title} | {count / (time.process_time() - start):,.0f} |"
 
 
-def changed(truth: Drawn, change: Change) -> Labels:
+def changed(truth: SampledTruth, change: Change) -> Labels:
     """The truth's labels as the pipeline moves them."""
     return transposed(sped_up(truth.labels(), change.speed), change.semitones)
 
 
 def checked(
-    rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata], varied: int
+    rows: list[dict[str, str]], truths: list[SampledTruth], given: list[Metadata], varied: int
 ) -> list[str]:
     """The tables of facts: ours right and wrong, the sources' that disagree, those that a change
     broke.
@@ -126,8 +134,8 @@ def checked(
     ours: dict[str, Counter[str]] = defaultdict(Counter)
     against, repeated, violated = Counter[str](), Counter[str](), Counter[str]()
     moved_claims = paraphrases = strayed = 0
-    for place, (row, truth, metadata) in enumerate(zip(rows, truths, given, strict=True)):
-        for change in CHANGES if place < varied else CHANGES[:1]:
+    for index, (row, truth, metadata) in enumerate(zip(rows, truths, given, strict=True)):
+        for change in CHANGES if index < varied else CHANGES[:1]:
             key = f"{row['ytid']}-{change.variant}"
             made: ComposedCaptions = compose_captions(
                 (row["caption"],), changed(truth, change), change, RECIPE, 0, key, metadata
@@ -218,13 +226,15 @@ def _is_labelled(fact: Fact) -> bool:
     )
 
 
-def speeds(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata]) -> list[str]:
+def speeds(
+    rows: list[dict[str, str]], truths: list[SampledTruth], given: list[Metadata]
+) -> list[str]:
     """Texts a second on one core, each of its own clip."""
     labels = [truth.labels() for truth in truths]
     four = RECIPE.replaced(sentences=(0, 0, 0, 0, 1))
-    read = [
-        compose_captions((), found, Change(), four, 0, str(place)).captions[-1]
-        for place, found in enumerate(labels)
+    parsed = [
+        compose_captions((), found, Change(), four, 0, str(index)).captions[-1]
+        for index, found in enumerate(labels)
     ]
     count = len(rows)
     return [
@@ -262,7 +272,7 @@ def speeds(rows: list[dict[str, str]], truths: list[Drawn], given: list[Metadata
         timed(
             "rule paraphrases of four sentences",
             count,
-            lambda at: paraphrased(read[at], 1, np.random.default_rng(at)),
+            lambda at: paraphrased(parsed[at], 1, np.random.default_rng(at)),
         ),
     ]
 
@@ -273,20 +283,29 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--rows", type=int, default=10**9)
     parser.add_argument("--varied", type=int, default=200)
-    asked = parser.parse_args()
-    with asked.table.open(newline="") as file:
-        rows = list(csv.DictReader(file))[: asked.rows]
-    given: list[Metadata] = []
-    for place, row in enumerate(rows):
-        column = ("instruments", "moods")[place // 2 % 2]
+    arguments = parser.parse_args()
+    with arguments.table.open(newline="") as file:
+        rows = list(csv.DictReader(file))[: arguments.rows]
+    metadata_of: list[Metadata] = []
+    for index, row in enumerate(rows):
+        column = ("instruments", "moods")[index // 2 % 2]
         source = Source(
             uri=row["ytid"],
-            metadata=json.dumps({column: row["aspect_list"]}) if place % 2 else "{}",
+            metadata=json.dumps({column: row["aspect_list"]}) if index % 2 else "{}",
         )
-        given.append(read_metadata(source, RECIPE))
-    truths = [drawn(row["ytid"], metadata) for row, metadata in zip(rows, given, strict=True)]
+        metadata_of.append(read_metadata(source, RECIPE))
+    truths = [
+        sampled_truth(row["ytid"], metadata)
+        for row, metadata in zip(rows, metadata_of, strict=True)
+    ]
     print(
-        "\n".join([*speeds(rows, truths, given), "", *checked(rows, truths, given, asked.varied)])
+        "\n".join(
+            [
+                *speeds(rows, truths, metadata_of),
+                "",
+                *checked(rows, truths, metadata_of, arguments.varied),
+            ]
+        )
     )
 
 

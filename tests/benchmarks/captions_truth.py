@@ -32,7 +32,7 @@ HALF = 0.51  # a tempo is written in whole beats, of labels in hundredths
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledTruth:
     """What is true of one clip: chords are (root, quality, bass) with their starts."""
 
     bpm: float
@@ -61,7 +61,7 @@ class Drawn:
         )
 
 
-def drawn(name: str, metadata: Metadata) -> Drawn:
+def sampled_truth(name: str, metadata: Metadata) -> SampledTruth:
     """Random truth that depends on the name alone."""
     rng = keyed_rng(0, name, "benchmark")
     several = [
@@ -72,7 +72,7 @@ def drawn(name: str, metadata: Metadata) -> Drawn:
     if rng.random() < 0.4:
         chords = several[: int(rng.integers(2, 5))] * 2
     starts = tuple(sorted(rng.choice(np.arange(1, 100), len(chords) - 1, replace=False) / 10))
-    return Drawn(
+    return SampledTruth(
         bpm=round(float(rng.uniform(45, 195)), 2),
         meter=int(rng.choice([2, 3, 4, 4, 4, 5, 6, 7])),
         tonic=int(rng.integers(12)),
@@ -95,7 +95,9 @@ def chord_of(label: str) -> tuple[int, str, int]:
     return pitch(root), quality, (pitch(root) + DEGREES.get(degree, 0)) % 12
 
 
-def heard(truth: Drawn, change: Change) -> tuple[list[tuple[int, str, int]], list[float]]:
+def transformed_chords(
+    truth: SampledTruth, change: Change
+) -> tuple[list[tuple[int, str, int]], list[float]]:
     """The changed chords without immediate repeats, and their starts."""
     chords: list[tuple[int, str, int]] = []
     starts: list[float] = []
@@ -108,54 +110,54 @@ def heard(truth: Drawn, change: Change) -> tuple[list[tuple[int, str, int]], lis
     return chords, starts
 
 
-def is_right(fact: Fact, truth: Drawn, change: Change) -> bool:
+def is_right(fact: Fact, truth: SampledTruth, change: Change) -> bool:
     """Whether a fact holds of the changed truth."""
     return _RIGHT[fact.kind](fact.text, truth, change)
 
 
-def _bpm(value: str, truth: Drawn, change: Change) -> bool:
+def _bpm(value: str, truth: SampledTruth, change: Change) -> bool:
     return abs(float(value) - truth.bpm * change.speed) <= HALF
 
 
-def _tempo_word(value: str, truth: Drawn, change: Change) -> bool:
+def _tempo_word(value: str, truth: SampledTruth, change: Change) -> bool:
     near = (truth.bpm * change.speed - HALF, truth.bpm * change.speed + HALF)
     return value in [
         max((low, word) for word, low in MARKS.items() if low <= bpm)[1] for bpm in near
     ]
 
 
-def _key(value: str, truth: Drawn, change: Change) -> bool:
+def _key(value: str, truth: SampledTruth, change: Change) -> bool:
     tonic, _, mode = value.rpartition(" ")
     return mode == truth.mode and (
         not tonic or pitch(tonic) == (truth.tonic + change.semitones) % 12
     )
 
 
-def _chords(value: str, truth: Drawn, change: Change) -> bool:
-    return [chord_of(label) for label in value.split()] == heard(truth, change)[0]
+def _chords(value: str, truth: SampledTruth, change: Change) -> bool:
+    return [chord_of(label) for label in value.split()] == transformed_chords(truth, change)[0]
 
 
-def _timed_chords(value: str, truth: Drawn, change: Change) -> bool:
+def _timed_chords(value: str, truth: SampledTruth, change: Change) -> bool:
     pairs = [one.split("@") for one in value.split()]
-    chords, starts = heard(truth, change)
+    chords, starts = transformed_chords(truth, change)
     near = all(
         abs(float(at) - start) <= 0.051 for (_, at), start in zip(pairs, starts, strict=False)
     )
     return near and [chord_of(label) for label, _ in pairs] == chords
 
 
-def _dynamics(value: str, truth: Drawn, change: Change) -> bool:
+def _dynamics(value: str, truth: SampledTruth, change: Change) -> bool:
     return (
         value == ("crescendo" if change.gain_end > change.gain_start else "decrescendo")
         and change.gain_end != change.gain_start
     )
 
 
-def _named(value: str, truth: Drawn, change: Change) -> bool:
+def _named(value: str, truth: SampledTruth, change: Change) -> bool:
     return value in truth.named
 
 
-_RIGHT: dict[FactKind, Callable[[str, Drawn, Change], bool]] = {
+_RIGHT: dict[FactKind, Callable[[str, SampledTruth, Change], bool]] = {
     FactKind.BPM: _bpm,
     FactKind.TEMPO_WORD: _tempo_word,
     FactKind.METER: lambda value, truth, change: int(value) == truth.meter,

@@ -91,9 +91,9 @@ def _bpm_changed(new: Callable[[float], str]) -> Edit:
 
 
 def _word_changed(text: str, row: Row, draw: random.Random) -> str | None:
-    for place, word in enumerate(_WORDS):
+    for index, word in enumerate(_WORDS):
         if re.search(rf"\b{word}\b", text, re.I):
-            far = [other for at, other in enumerate(_WORDS) if abs(at - place) >= _FAR]
+            far = [other for at, other in enumerate(_WORDS) if abs(at - index) >= _FAR]
             return re.sub(rf"\b{word}\b", draw.choice(far), text, flags=re.I)
     return None
 

@@ -45,7 +45,7 @@ def _in_chords(text: str, row: Row, change: Callable[[list[str]], list[str] | No
 
 def _named(chords: list[str]) -> list[int]:
     """Places of the chords that are one: N is none."""
-    return [place for place, symbol in enumerate(chords) if symbol != "N"]
+    return [index for index, symbol in enumerate(chords) if symbol != "N"]
 
 
 def chord_changed(new: Callable[[str, str, random.Random], str]) -> Edit:
@@ -55,12 +55,12 @@ def chord_changed(new: Callable[[str, str, random.Random], str]) -> Edit:
         def change(chords: list[str]) -> list[str] | None:
             if not _named(chords):
                 return None
-            place = draw.choice(_named(chords))
-            root = _root(chords[place])
+            index = draw.choice(_named(chords))
+            root = _root(chords[index])
             return [
-                *chords[:place],
-                new(root, chords[place][len(root) :], draw),
-                *chords[place + 1 :],
+                *chords[:index],
+                new(root, chords[index][len(root) :], draw),
+                *chords[index + 1 :],
             ]
 
         return _in_chords(text, row, change)
@@ -83,16 +83,16 @@ def chord_dropped(text: str, row: Row, draw: random.Random) -> str | None:
     """One chord left out; not one of two equal neighbours, which would change nothing."""
 
     def change(chords: list[str]) -> list[str] | None:
-        places = [
-            place
-            for place in _named(chords)
-            if len(set(chords)) > 1 and chords[place] not in chords[place + 1 : place + 2]
+        indices = [
+            index
+            for index in _named(chords)
+            if len(set(chords)) > 1 and chords[index] not in chords[index + 1 : index + 2]
         ]
-        places = [place for place in places if place == 0 or chords[place - 1] != chords[place]]
-        if not places:
+        indices = [index for index in indices if index == 0 or chords[index - 1] != chords[index]]
+        if not indices:
             return None
-        place = draw.choice(places)
-        return chords[:place] + chords[place + 1 :]
+        index = draw.choice(indices)
+        return chords[:index] + chords[index + 1 :]
 
     return _in_chords(text, row, change)
 
@@ -101,15 +101,15 @@ def chords_swapped(text: str, row: Row, draw: random.Random) -> str | None:
     """Two different neighbours in the other order."""
 
     def change(chords: list[str]) -> list[str] | None:
-        places = [
-            place
-            for place in range(len(chords) - 1)
-            if chords[place] != chords[place + 1] and "N" not in chords[place : place + 2]
+        indices = [
+            index
+            for index in range(len(chords) - 1)
+            if chords[index] != chords[index + 1] and "N" not in chords[index : index + 2]
         ]
-        if not places:
+        if not indices:
             return None
-        place = draw.choice(places)
-        new = [*chords[:place], chords[place + 1], chords[place], *chords[place + 2 :]]
+        index = draw.choice(indices)
+        new = [*chords[:index], chords[index + 1], chords[index], *chords[index + 2 :]]
         return new if new != chords else None
 
     return _in_chords(text, row, change)

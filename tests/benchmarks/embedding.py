@@ -40,7 +40,7 @@ def excerpts(folder: Path, number: int) -> list[SourceExcerpt]:
         found += [
             SourceExcerpt(str(path), float(start), float(start) + CLIP_S, None) for start in starts
         ]
-    return [found[place % len(found)] for place in range(number)]
+    return [found[index % len(found)] for index in range(number)]
 
 
 class Seconds(NamedTuple):

@@ -106,7 +106,7 @@ def labels_of(row: Row) -> Labels:
 
 
 def fields_of(row: Row) -> Labels:
-    """A row's fields as labels; two candidate keys are no label."""
+    """A row's fields as labels; two candidate keys are not a label."""
     names = [name for name in row["key"] if name]
     key = Key.parse(names[0]) if len(names) == 1 else None
     starts = [*row["chords_time"], max(_CLIP_S, *row["chords_time"], 0) + 1]
@@ -188,14 +188,14 @@ def edited_cases(folder: Folder, seed: int = 0) -> Iterator[Case]:
     draw = random.Random(seed)
     reworded = {case.name: case for case in hand_cases(folder)}
     for file, rows in folder.mustango.items():
-        for place, row in enumerate(rows):
-            case = reworded.get(f"row {place}") if file == _EVAL else None
+        for index, row in enumerate(rows):
+            case = reworded.get(f"row {index}") if file == _EVAL else None
             if case and not case.right:
                 continue
             source = case.source if case else source_of(row)
             base = clean_text(row["captions"])
             for edited in edits(base, row, draw):
-                name = f"{file} row {place}{' (paraphrase)' if case else ''}"
+                name = f"{file} row {index}{' (paraphrase)' if case else ''}"
                 yield Case(name, edited.kind, edited.text, source, labels_of(row), edited.right)
 
 
@@ -228,7 +228,7 @@ def sources_checked(folder: Folder, listing: bool) -> str:
     right: Counter[str] = Counter()
     number: Counter[str] = Counter()
     for file, rows in folder.mustango.items():
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             said = row["music_feat_captions"]
             read = defaultdict(set)
             for fact in source_of(row).facts:
@@ -253,7 +253,7 @@ def sources_checked(folder: Folder, listing: bool) -> str:
                 number[kind] += 1
                 right[kind] += read[kind] == values
                 if listing and read[kind] != values:
-                    print("source", file, place, kind, "read", read[kind], "field", values)
+                    print("source", file, index, kind, "read", read[kind], "field", values)
     return "\n".join(
         [
             "| sources | rows | as the fields say |",
@@ -305,11 +305,11 @@ def main() -> None:
     options = parser.parse_args()
     folder = load(options.folder)
     cases = list(edited_cases(folder))
-    hand = list(hand_cases(folder))
+    by_hand = list(hand_cases(folder))
     for title, table in (
         ("The parser against facts labelled by hand", read_table(folder, options.list)),
         ("Sources against their rows' fields", sources_checked(folder, options.list)),
-        ("The judge against verdicts by hand", judged(hand, options.list)),
+        ("The judge against verdicts by hand", judged(by_hand, options.list)),
         ("Texts corrupted, and right ones written differently", judged(cases, options.list)),
         ("Speed", speed(cases, folder)),
     ):

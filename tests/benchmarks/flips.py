@@ -379,7 +379,7 @@ def by_commands(folder: Path, flips: int, seed: int) -> int:
                     made, name, commands[name], expected[name], some
                 )
                 outcomes.append(_one(made, rng, once, 2))
-    _tell(outcomes)
+    _print(outcomes)
     print(
         f"\n{sum(len(one.flips) for one in outcomes)} flips, seed {seed}, {len(outcomes)} "
         f"commands, {time.perf_counter() - began:.0f} s"
@@ -398,7 +398,7 @@ def _one(
     return outcome
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
+def _print(outcomes: Sequence[Outcome]) -> None:
     print("| command | what it did | commands | flips | wrong |\n|---|---|---:|---:|---:|")
     for command, how in sorted({(one.command, one.how) for one in outcomes}):
         rows = [one for one in outcomes if (one.command, one.how) == (command, how)]
@@ -422,13 +422,19 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=10)
     parser.add_argument("--mend-every", type=int, default=10)
     parser.add_argument("--commands", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = KEY
-    os.environ[trusted.FOLDER] = str(given.folder / "configuration")
-    if given.commands:
-        missed = by_commands(given.folder, given.commands, given.seed)
+    os.environ[trusted.FOLDER] = str(arguments.folder / "configuration")
+    if arguments.commands:
+        missed = by_commands(arguments.folder, arguments.commands, arguments.seed)
     else:
-        missed = in_process(given.folder, given.flips, given.seed, given.together, given.mend_every)
+        missed = in_process(
+            arguments.folder,
+            arguments.flips,
+            arguments.seed,
+            arguments.together,
+            arguments.mend_every,
+        )
     sys.exit(missed > 0)
 
 

@@ -179,7 +179,7 @@ def pages(out: Path, rounds: int = 20) -> None:
     ]
     contents = {False: plain.values(), True: summed.values()}
     read = [
-        _cpu_ms_of_both(lambda on: [_read(one, checked=on) for one in contents[on]])
+        _cpu_ms_of_both(lambda on: [_parsed(one, checked=on) for one in contents[on]])
         for _ in range(rounds)
     ]
     for name, both in (("write all", written), ("read all", read)):
@@ -193,7 +193,7 @@ def _parquet(table: pa.Table, *, checksums: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _read(content: bytes, *, checked: bool) -> list[dict[str, Any]]:
+def _parsed(content: bytes, *, checked: bool) -> list[dict[str, Any]]:
     with pq.ParquetFile(io.BytesIO(content), page_checksum_verification=checked) as parquet:
         return list(parquet.read(use_threads=False).to_pylist())
 

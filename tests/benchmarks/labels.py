@@ -187,14 +187,14 @@ def _shared_words(labels: Sequence[str], held_out: Sequence[str]) -> Iterator[fl
     """For each label the largest Jaccard index of its words with a held-out sentence's."""
     sets = [set(_plain(text).split()) for text in held_out]
     holding: dict[str, list[int]] = defaultdict(list)
-    for place, words in enumerate(sets):
+    for index, words in enumerate(sets):
         for word in words:
-            holding[word].append(place)
+            holding[word].append(index)
     for text in labels:
         words = set(_plain(text).split())
-        counts = Counter(place for word in words for place in holding.get(word, ()))
+        counts = Counter(index for word in words for index in holding.get(word, ()))
         yield max(
-            (count / (len(words) + len(sets[place]) - count) for place, count in counts.items()),
+            (count / (len(words) + len(sets[index]) - count) for index, count in counts.items()),
             default=0.0,
         )
 

@@ -138,8 +138,8 @@ def _cut_fast(job: Job) -> Done:
             ),
         }
     )
-    kept = pc.invert(dead)
-    listed, probed = listed.filter(kept), probed.filter(kept)
+    alive = pc.invert(dead)
+    listed, probed = listed.filter(alive), probed.filter(alive)
     song_id = pc.struct_field(probed.column("song"), "song_id")
     clips = _structs(
         Clip,
@@ -240,13 +240,13 @@ def _clips(job: Job) -> int:
 def _annotations(count: int) -> bytes:
     tool = {"tool": "stub", "version": "1", "licence": "CC0-1.0", "confidence": 0.5}
     beats = Beats(
-        times_s=tuple(place / 2 for place in range(25)),
-        numbers=tuple(place % 4 + 1 for place in range(25)),
+        times_s=tuple(index / 2 for index in range(25)),
+        numbers=tuple(index % 4 + 1 for index in range(25)),
         **tool,
     )
     chords = Chords(
         segments=tuple(
-            ChordSegment(start_s=place, end_s=place + 1, label="C:maj") for place in range(12)
+            ChordSegment(start_s=index, end_s=index + 1, label="C:maj") for index in range(12)
         ),
         **tool,
     )

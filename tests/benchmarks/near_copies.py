@@ -50,12 +50,12 @@ class Corpus(NamedTuple):
 
 
 def corpus(texts: int) -> Corpus:
-    """Groups shuffled over the order; copies of earlier texts that are no copies."""
+    """Groups shuffled over the order; copies of earlier texts that are not copies."""
     rng = np.random.default_rng(0)
     sizes = [round(share * texts) for groups, share in LARGE for _ in range(groups)]
     while (left := texts - sum(sizes)) > 0:
-        drawn = np.minimum(rng.geometric(1 / SMALL_MEAN, max(1, left // SMALL_MEAN)), left)
-        sizes += list(drawn[np.cumsum(drawn) <= left]) or [left]
+        normal = np.minimum(rng.geometric(1 / SMALL_MEAN, max(1, left // SMALL_MEAN)), left)
+        sizes += list(normal[np.cumsum(normal) <= left]) or [left]
     group = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     copied, same = np.full(texts, NONE), np.zeros(texts, bool)
     kind = rng.random(texts)
@@ -63,42 +63,44 @@ def corpus(texts: int) -> Corpus:
     own: list[int] = []
     # two copies of one text among the same other facts would be copies of each other
     used: set[int] = set()
-    for place in range(texts):
-        held = earlier[group[place]]
-        if kind[place] < PLANTED and held:
-            copied[place], same[place] = held[int(rng.random() * len(held))], True
+    for index in range(texts):
+        held = earlier[group[index]]
+        if kind[index] < PLANTED and held:
+            copied[index], same[index] = held[int(rng.random() * len(held))], True
         elif (
-            PLANTED <= kind[place] < 2 * PLANTED
+            PLANTED <= kind[index] < 2 * PLANTED
             and own
-            and group[other := own[int(rng.random() * len(own))]] != group[place]
+            and group[other := own[int(rng.random() * len(own))]] != group[index]
         ):
-            copied[place] = other if other not in used else NONE
+            copied[index] = other if other not in used else NONE
             used.add(other)
         else:
-            held.append(place)
-            own.append(place)
+            held.append(index)
+            own.append(index)
     return Corpus(group, copied, same)
 
 
-def vector(place: int, made: Corpus) -> Vectors:
+def vector(index: int, made: Corpus) -> Vectors:
     """A text's vector, drawn anew whenever it is asked for: nothing but the index holds memory."""
-    origin = made.copied[place]
+    origin = made.copied[index]
     if origin != NONE:
         # 1 / sqrt(1 + 0.1²): cosine 0.995
-        return _unit(vector(int(origin), made) + 0.1 * _drawn(1, place))
-    return _unit(np.sqrt(0.6) * _drawn(2, int(made.group[place])) + np.sqrt(0.4) * _drawn(3, place))
+        return _unit(vector(int(origin), made) + 0.1 * _normal(1, index))
+    return _unit(
+        np.sqrt(0.6) * _normal(2, int(made.group[index])) + np.sqrt(0.4) * _normal(3, index)
+    )
 
 
-def _drawn(kind: int, number: int) -> Vectors:
-    drawn = np.random.Generator(np.random.SFC64([kind, number])).standard_normal(
+def _normal(kind: int, number: int) -> Vectors:
+    normal = np.random.Generator(np.random.SFC64([kind, number])).standard_normal(
         DIMENSION, np.float32
     )
-    return _unit(drawn)
+    return _unit(normal)
 
 
-def _unit(drawn: Vectors) -> Vectors:
+def _unit(normal: Vectors) -> Vectors:
     # as they are stored
-    found: Vectors = (drawn / np.linalg.norm(drawn)).astype(np.float16).astype(np.float32)
+    found: Vectors = (normal / np.linalg.norm(normal)).astype(np.float16).astype(np.float32)
     return found
 
 
@@ -189,19 +191,19 @@ def brute_force(texts: int) -> Plain:
     made = corpus(texts)
     vectors = np.stack([vector(place, made) for place in range(texts)])
     began = time.perf_counter()
-    near: list[tuple[int, int]] = []
+    close: list[tuple[int, int]] = []
     for start in range(0, texts, 2000):
         rows, columns = np.nonzero(
             vectors[start : start + 2000] @ vectors[: start + 2000].T >= LIMIT
         )
-        near += [
+        close += [
             (start + row, column)
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
             if column < start + row
         ]
     without, within = (
         _kept_out(texts, pairs)
-        for pairs in (near, [pair for pair in near if len(set(made.group[list(pair)])) == 1])
+        for pairs in (close, [pair for pair in close if len(set(made.group[list(pair)])) == 1])
     )
     plain_s, began = time.perf_counter() - began, time.perf_counter()
     index, dropped = Index(LIMIT), set[int]()
@@ -223,9 +225,9 @@ def _kept_out(texts: int, pairs: list[tuple[int, int]]) -> set[int]:
     for later, first in pairs:
         earlier[later].append(first)
     out: set[int] = set()
-    for place in range(texts):
-        if any(first not in out for first in earlier.get(place, [])):
-            out.add(place)
+    for index in range(texts):
+        if any(first not in out for first in earlier.get(index, [])):
+            out.add(index)
     return out
 
 
@@ -246,9 +248,9 @@ def embedding(texts: list[str]) -> Pace:
     torch.set_num_threads(1)
     minilm.embedded(texts[:32])  # loads
     network = minilm._model()
-    order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+    order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     tokens = [
-        network.preprocess([texts[place] for place in order[start : start + 16]])
+        network.preprocess([texts[index] for index in order[start : start + 16]])
         for start in range(0, len(texts), 16)
     ]
     ours, bare = [], []
@@ -304,8 +306,10 @@ def main() -> None:
         default=1,
         help="of the matrix products; the container's stages have one",
     )
-    given = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = str(given.threads)  # for the processes that are started
+    arguments = parser.parse_args()
+    os.environ["OPENBLAS_NUM_THREADS"] = str(
+        arguments.threads
+    )  # for the processes that are started
     fresh = multiprocessing.get_context("spawn")  # so that peaks are each run's own
     failed: list[str] = []
     with fresh.Pool(1, maxtasksperchild=1) as pool:
@@ -328,7 +332,7 @@ def main() -> None:
         "planted | missed | wrongly gone | others |"
     )
     print("|---:" * 12 + "|")
-    for texts in given.texts:
+    for texts in arguments.texts:
         with fresh.Pool(1, maxtasksperchild=1) as pool:
             found = pool.apply(searched, (texts,))
         cells = (
@@ -349,9 +353,9 @@ def main() -> None:
             if not found.missed and not found.wrongly_dropped
             else [f"{texts}: exactly the planted copies go"]
         )
-    if not given.no_embedding:
+    if not arguments.no_embedding:
         with fresh.Pool(1) as pool:
-            pace = pool.apply(embedding, (sources(given.musiccaps, 300),))
+            pace = pool.apply(embedding, (sources(arguments.musiccaps, 300),))
         print("\n| MiniLM, one thread | texts/s |\n|---|---:|")
         print(
             f"| as the stage embeds | {pace.ours:.1f} |\n| forward pass alone | {pace.bare:.1f} "

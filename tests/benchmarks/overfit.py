@@ -25,8 +25,8 @@ from schemas.identity import Split
 from schemas.recipe import AnnotateRecipe
 from schemas.sample import Sample
 from training.data.examples import members_of, parsed
-from training.data.index import find_places, read_ranges
-from training.data.prompts import TOLD_ALL
+from training.data.index import index_corpus, read_ranges
+from training.data.prompts import FULL_CONDITIONING
 from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
 from training.evaluation.condition_ablation import ablate_conditions
@@ -42,7 +42,7 @@ ROUNDS = 32
 
 def eight(corpus: str, shard: Path) -> list[Sample]:
     """The first original clip of each of eight songs, as a shard of their own."""
-    places = find_places(corpus, Split.TRAIN)
+    places = index_corpus(corpus, Split.TRAIN)
     found: dict[str, Sample] = {}
     shard.parent.mkdir(parents=True, exist_ok=True)
     with shard.open("wb") as out:
@@ -76,7 +76,7 @@ def recipe(folder: Path, steps: int) -> TrainRecipe:
             workers=1,
             validation=0,
         ),
-        prompts=TOLD_ALL,
+        prompts=FULL_CONDITIONING,
         optim=OptimRecipe(lr=2e-3, warmup_steps=50, decay=tiny.optim.decay, ema=0.99),
         run=tiny.run.replaced(steps=steps, checkpoint_every=steps, log_every=25),
     )
@@ -87,11 +87,11 @@ def chords_heard(played: list[np.ndarray], samples: list[Sample], rate_hz: int) 
     sample).
     """
     waves = [resampled(wave, rate_hz, RATE_HZ) for wave in played]
-    heard = annotate_waves(waves, AnnotateRecipe())
+    estimated = annotate_waves(waves, AnnotateRecipe())
     return np.array(
         [
             [agreement(cut(sample.labels, SECONDS), labels).chords or 0.0 for sample in samples]
-            for labels in heard
+            for labels in estimated
         ]
     )
 
@@ -124,35 +124,39 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
-    asked = parser.parse_args()
-    samples = eight(asked.corpus, asked.out / "shards" / "train-00000.tar")
+    arguments = parser.parse_args()
+    samples = eight(arguments.corpus, arguments.out / "shards" / "train-00000.tar")
     train(
-        recipe(asked.out / "shards", asked.steps),
-        str(asked.out / "run"),
+        recipe(arguments.out / "shards", arguments.steps),
+        str(arguments.out / "run"),
         lambda line: print(line, flush=True),
     )
-    player = Generator.of(str(asked.out / "run"))
+    generator = Generator.of(str(arguments.out / "run"))
     torch.manual_seed(0)
-    fresh = player._replace(model=LatentDiffusion(player.recipe.model, player.recipe.objective))
+    fresh = generator._replace(
+        model=LatentDiffusion(generator.recipe.model, generator.recipe.objective)
+    )
     first, last = (
-        ablate_conditions(one, str(asked.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[0].right
-        for one in (fresh, player)
+        ablate_conditions(one, str(arguments.out / "shards"), split=Split.TRAIN, rounds=ROUNDS)[
+            0
+        ].right
+        for one in (fresh, generator)
     )
     print(
         f"loss {first:.3f} untrained, {last:.3f} trained, the same {ROUNDS} draws of noise for "
         f"each clip: {first / last:.1f} times less"
     )
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
-    scores = [
+    requests = [
         GenerationRequest(sample.key, text, cut(sample.labels, SECONDS))
         for sample, text in zip(samples, prompts, strict=True)
     ]
-    played, apart = player.play(scores), ~np.eye(len(samples), dtype=bool)
+    played, apart = generator.play(requests), ~np.eye(len(samples), dtype=bool)
     for what, measure in (
         ("chroma on the asked chords' tones", energy_on),
         ("chords heard as asked, of the time", chords_heard),
     ):
-        shares = measure(played, samples, player.codec.facts.rate_hz)
+        shares = measure(played, samples, generator.codec.facts.rate_hz)
         by_clip = " ".join(f"{share:.2f}" for share in np.diag(shares))
         print(
             f"{what}: {np.diag(shares).mean():.3f}; as asked of other clips "

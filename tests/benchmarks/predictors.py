@@ -35,8 +35,8 @@ from schemas.pitch import Key
 from schemas.sample import Sample
 from training.control_predictors.predictors import Predictors
 from training.data.examples import members_of, parsed
-from training.data.index import find_places, read_ranges
-from training.metrics.controls import heard_controls
+from training.data.index import index_corpus, read_ranges
+from training.metrics.controls import estimated_controls
 from training.metrics.intervals import mean_interval
 from training.metrics.outcomes import Metric, scores
 from training.prompt_controls.controls import ResolvedControls
@@ -95,7 +95,9 @@ def mode_right(sample: Sample, made: ResolvedControls) -> float | None:
 
 def chord_score(metric: Metric) -> Callable[[Sample, ResolvedControls], float | None]:
     def figure(sample: Sample, made: ResolvedControls) -> float | None:
-        return scores(heard_controls(sample.labels), heard_controls(made.labels)).get(metric)
+        return scores(estimated_controls(sample.labels), estimated_controls(made.labels)).get(
+            metric
+        )
 
     return figure
 
@@ -108,7 +110,7 @@ def chords_from_the_tonic(sample: Sample, made: ResolvedControls) -> float | Non
     if known is None or filled is None or sample.key_label.confidence < MIN_CONFIDENCE:
         return None
     moved = transposed(sample.labels, filled - known)
-    return scores(heard_controls(moved), heard_controls(made.labels)).get(Metric.CMOT)
+    return scores(estimated_controls(moved), estimated_controls(made.labels)).get(Metric.CMOT)
 
 
 THINGS = (
@@ -126,7 +128,7 @@ def without(caption: Caption, facts: frozenset[FactKind]) -> str:
     """A caption without the sentences that state any of these facts."""
     gone = {fact.sentence for fact in caption.facts if fact.kind in facts}
     return " ".join(
-        sentence for place, sentence in enumerate(caption.sentences) if place not in gone
+        sentence for index, sentence in enumerate(caption.sentences) if index not in gone
     )
 
 
@@ -143,8 +145,8 @@ def masked(sample: Sample, thing: Thing) -> list[Asking]:
 
 
 def masked_with_chords(sample: Sample, thing: Thing) -> list[Asking]:
-    told = [one for one in sample.captions if {fact.kind for fact in one.facts} & CHORDS]
-    return [] if thing.facts & CHORDS else masked(sample.replaced(captions=tuple(told)), thing)
+    stating = [one for one in sample.captions if {fact.kind for fact in one.facts} & CHORDS]
+    return [] if thing.facts & CHORDS else masked(sample.replaced(captions=tuple(stating)), thing)
 
 
 def source(sample: Sample, _: Thing) -> list[Asking]:
@@ -172,7 +174,7 @@ CONDITIONS: Mapping[str, Callable[[Sample, Thing], list[Asking]]] = {
 
 def samples_of(shards: str, split: Split, limit: int | None = None) -> Iterator[Sample]:
     """Samples of a split, evenly spread where there are more than the limit."""
-    places = find_places(shards, split)
+    places = index_corpus(shards, split)
     count = min(len(places), limit or len(places))
     for number in range(count):
         [content] = read_ranges([places.range_of(number * len(places) // count)])
@@ -187,7 +189,7 @@ class Filler:
     def __init__(
         self, statistics: CorpusStatistics, predictors: Predictors | None, *, drawn: bool
     ) -> None:
-        self._statistics, self._predictors, self._drawn = statistics, predictors, drawn
+        self._statistics, self._predictors, self._sampled = statistics, predictors, drawn
         self._made: dict[tuple[Asking, float, int], ResolvedControls] = {}
 
     def __call__(self, asking: Asking, duration_s: float, seed: int) -> ResolvedControls:
@@ -199,7 +201,7 @@ class Filler:
                 duration_s=duration_s,
                 statistics=self._statistics,
                 seed=seed,
-                varied=self._drawn,
+                varied=self._sampled,
                 predictors=self._predictors,
             )
         return found
@@ -255,19 +257,19 @@ def main() -> None:
         action="store_true",
         help="draw what is predicted, and tempo and meter from the corpus, too",
     )
-    given = parser.parse_args()
-    statistics = corpus_statistics(samples_of(given.shards, Split.TRAIN, SURVEY))
+    arguments = parser.parse_args()
+    statistics = corpus_statistics(samples_of(arguments.shards, Split.TRAIN, SURVEY))
     samples = [
         sample
-        for split in given.split
-        for sample in samples_of(given.held_out or given.shards, split)
+        for split in arguments.split
+        for sample in samples_of(arguments.held_out or arguments.shards, split)
         if sample.change.variant == "orig"
     ]
-    default = Filler(statistics, None, drawn=given.drawn)
-    learned = Filler(statistics, Predictors.of(given.predictors), drawn=given.drawn)
+    default = Filler(statistics, None, drawn=arguments.drawn)
+    learned = Filler(statistics, Predictors.of(arguments.predictors), drawn=arguments.drawn)
     print(
-        f"{len(samples)} clips of {' and '.join(given.split)}, {given.seeds} "
-        f"seeds{', drawn' if given.drawn else ''}\n"
+        f"{len(samples)} clips of {' and '.join(arguments.split)}, {arguments.seeds} "
+        f"seeds{', drawn' if arguments.drawn else ''}\n"
     )
     print(
         "| captions | figure | songs | corpus | predicted | gain [95 %] | predictors are "
@@ -275,10 +277,13 @@ def main() -> None:
     )
     for condition, askings in CONDITIONS.items():
         for thing in THINGS:
-            usual = by_song(samples, thing, askings, default, given.seeds)
+            usual = by_song(samples, thing, askings, default, arguments.seeds)
             if usual:
                 print_row(
-                    condition, thing, usual, by_song(samples, thing, askings, learned, given.seeds)
+                    condition,
+                    thing,
+                    usual,
+                    by_song(samples, thing, askings, learned, arguments.seeds),
                 )
 
 

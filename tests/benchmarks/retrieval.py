@@ -33,7 +33,7 @@ DIMENSIONS = 512
 K = 10
 ROUNDS = 5
 FILES = 4
-DRAWN = 50_000  # rows at once
+ROWS_AT_ONCE = 50_000  # rows at once
 CHECKED = 16  # queries of the large search that are compared with brute force
 GOAL = 0.8  # of the bare product's pace
 GOAL_GIB = 8.0
@@ -43,11 +43,11 @@ Result = TypeVar("Result")
 
 
 def units(seed: int, rows: int) -> np.ndarray:
-    drawn = np.random.Generator(np.random.SFC64(seed)).standard_normal(
+    vectors = np.random.Generator(np.random.SFC64(seed)).standard_normal(
         (rows, DIMENSIONS), np.float32
     )
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return drawn
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def clustered(seed: int, rows: int, centres: int) -> np.ndarray:
@@ -64,8 +64,8 @@ def brute_force(queries: np.ndarray, pieces: Sequence[np.ndarray]) -> Nearest:
     ids, scores = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
     first_id = 0
     for piece in pieces:
-        for start in range(0, len(piece), DRAWN):
-            block = piece[start : start + DRAWN].astype(np.float64)
+        for start in range(0, len(piece), ROWS_AT_ONCE):
+            block = piece[start : start + ROWS_AT_ONCE].astype(np.float64)
             found = (queries.astype(np.float64) @ block.T).astype(np.float32)
             scores = np.concatenate([scores, found], axis=1)
             ids = np.concatenate(
@@ -120,17 +120,24 @@ def bare(queries_QD: torch.Tensor, rows_ND: torch.Tensor) -> None:
             )
 
 
-def told_exact(given: argparse.Namespace) -> list[str]:
-    rows, queries = given.rows, given.queries
-    asked, held = units(1, queries), units(2, rows).astype(np.float16)
-    told = compared(nearest(asked, [held], K), brute_force(asked, [held]))
+def exact_lines(arguments: argparse.Namespace) -> list[str]:
+    rows, queries = arguments.rows, arguments.queries
+    queries_QD, held = units(1, queries), units(2, rows).astype(np.float16)
+    agreement = compared(nearest(queries_QD, [held], K), brute_force(queries_QD, [held]))
     print(
         "| rows | queries | K | other ids than brute force | largest difference of scores |\n"
         + "|---:" * 5
         + "|"
     )
-    print(f"| {rows:,} | {queries:,} | {K} | {told.other_ids} | {told.apart:.1e} |\n", flush=True)
-    return [] if told.other_ids == 0 and told.apart <= 1e-4 else ["the search equals brute force"]
+    print(
+        f"| {rows:,} | {queries:,} | {K} | {agreement.other_ids} | {agreement.apart:.1e} |\n",
+        flush=True,
+    )
+    return (
+        []
+        if agreement.other_ids == 0 and agreement.apart <= 1e-4
+        else ["the search equals brute force"]
+    )
 
 
 class Pace(NamedTuple):
@@ -148,17 +155,17 @@ def pace(rows: int, queries: int, threads: int) -> Pace:
 
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    asked, held = units(1, queries), units(2, rows).astype(np.float16)
+    queries_QD, held = units(1, queries), units(2, rows).astype(np.float16)
     converted = held.astype(np.float32)
-    asked_QD, rows_ND = torch.from_numpy(asked), torch.from_numpy(converted)
-    own_QD, own_ND = asked_QD.to(PLAN.precision), rows_ND.to(PLAN.precision)
+    tensor_QD, rows_ND = torch.from_numpy(queries_QD), torch.from_numpy(converted)
+    own_QD, own_ND = tensor_QD.to(PLAN.precision), rows_ND.to(PLAN.precision)
     flat = faiss.IndexFlatIP(DIMENSIONS)
     flat.add(converted)
     works = (
-        partial(bare, asked_QD, rows_ND),
+        partial(bare, tensor_QD, rows_ND),
         partial(bare, own_QD, own_ND),
-        partial(nearest, asked, [held], K),
-        partial(flat.search, asked, K),
+        partial(nearest, queries_QD, [held], K),
+        partial(flat.search, queries_QD, K),
     )
     rounds = [[timed(work) for work in works] for _ in range(ROUNDS + 1)][1:]  # the first warms up
     return Pace(*(list(found) for found in zip(*rounds, strict=True)))
@@ -169,9 +176,9 @@ def written(folder: Path, rows: int) -> list[Path]:
     paths = [folder / f"captions-{number}.npy" for number in range(FILES)]
     for number, path in enumerate(paths):
         held = np.lib.format.open_memmap(path, "w+", np.float16, (rows // FILES, DIMENSIONS))
-        for start in range(0, len(held), DRAWN):
-            held[start : start + DRAWN] = units(
-                1000 * number + start // DRAWN + 10, len(held[start : start + DRAWN])
+        for start in range(0, len(held), ROWS_AT_ONCE):
+            held[start : start + ROWS_AT_ONCE] = units(
+                1000 * number + start // ROWS_AT_ONCE + 10, len(held[start : start + ROWS_AT_ONCE])
             )
     return paths
 
@@ -182,22 +189,22 @@ class Large(NamedTuple):
     ours_s: float
     bare_s: float
     peak_gib: float
-    told: Compared
+    agreement: Compared
 
 
 def large(paths: Sequence[Path], queries: int, threads: int) -> Large:
     torch.set_num_threads(threads)
-    asked = units(1, queries)
+    queries_QD = units(1, queries)
     pieces = [np.load(path, mmap_mode="r") for path in paths]
-    turns = Turns(asked)
-    nearest(asked, [pieces[0][:10_000]], K)  # warms up
+    turns = Turns(queries_QD)
+    nearest(queries_QD, [pieces[0][:10_000]], K)  # warms up
     began = time.perf_counter()
-    found = nearest(asked, turns.taken(pieces), K)
+    found = nearest(queries_QD, turns.taken(pieces), K)
     ours_s = time.perf_counter() - began - turns.bare_s
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     few = Nearest(found.ids_QK[:CHECKED], found.scores_QK[:CHECKED])
     return Large(
-        ours_s, turns.bare_s, peak_gib, compared(few, brute_force(asked[:CHECKED], pieces))
+        ours_s, turns.bare_s, peak_gib, compared(few, brute_force(queries_QD[:CHECKED], pieces))
     )
 
 
@@ -206,10 +213,10 @@ class Turns:
     the same machine.
     """
 
-    def __init__(self, asked: np.ndarray) -> None:
+    def __init__(self, queries_QD: np.ndarray) -> None:
         self.bare_s = 0.0
-        self._asked_QD, self._rows_ND = (
-            torch.from_numpy(asked),
+        self._queries_QD, self._rows_ND = (
+            torch.from_numpy(queries_QD),
             torch.from_numpy(units(2, 10 * PLAN.block_rows)),
         )
 
@@ -217,7 +224,7 @@ class Turns:
         for piece in pieces:
             for start in range(0, len(piece), len(self._rows_ND)):
                 part = piece[start : start + len(self._rows_ND)]
-                self.bare_s += timed(partial(bare, self._asked_QD, self._rows_ND[: len(part)]))
+                self.bare_s += timed(partial(bare, self._queries_QD, self._rows_ND[: len(part)]))
                 yield part
 
 
@@ -226,13 +233,15 @@ def on_device(paths: Sequence[Path], queries: int, device: str) -> tuple[float, 
     force.
     """
     held = [torch.from_numpy(np.load(path)).to(device) for path in paths]
-    asked = units(1, queries)
+    queries_QD = units(1, queries)
     # warms up; results come back as arrays, so each call ends when all is done
-    found = nearest(asked, held, K, device=device)
-    fastest_s = min(timed(lambda: nearest(asked, held, K, device=device)) for _ in range(ROUNDS))
+    found = nearest(queries_QD, held, K, device=device)
+    fastest_s = min(
+        timed(lambda: nearest(queries_QD, held, K, device=device)) for _ in range(ROUNDS)
+    )
     few = Nearest(found.ids_QK[:CHECKED], found.scores_QK[:CHECKED])
     return queries / fastest_s, compared(
-        few, brute_force(asked[:CHECKED], [np.load(path, mmap_mode="r") for path in paths])
+        few, brute_force(queries_QD[:CHECKED], [np.load(path, mmap_mode="r") for path in paths])
     )
 
 
@@ -254,7 +263,7 @@ def indexed(kind: str, rows: int, queries: int) -> Indexed:
 
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
-    held, asked = (
+    held, queries_QD = (
         (units(2, rows), units(1, queries))
         if kind == "random"
         else (clustered(2, rows, rows // 50), clustered(1, queries, rows // 50))
@@ -263,19 +272,21 @@ def indexed(kind: str, rows: int, queries: int) -> Indexed:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.faiss"
         build_s = timed(lambda: build_index([held], path, seed=0))
-        wanted, by_probes = nearest(asked, [held], K), {}
-        exact_s = min(timed(lambda: nearest(asked, [held], K)) for _ in range(3))
+        wanted, by_probes = nearest(queries_QD, [held], K), {}
+        exact_s = min(timed(lambda: nearest(queries_QD, [held], K)) for _ in range(3))
         for probes in PROBES:
-            found = search_index(path, asked, K, probes)
-            fastest_s = min(timed(partial(search_index, path, asked, K, probes)) for _ in range(3))
+            found = search_index(path, queries_QD, K, probes)
+            fastest_s = min(
+                timed(partial(search_index, path, queries_QD, K, probes)) for _ in range(3)
+            )
             by_probes[probes] = (recall(wanted, found), exact_s / fastest_s)
         return Indexed(build_s, path.stat().st_size / 2**20, by_probes)
 
 
-def told_pace(given: argparse.Namespace) -> list[str]:
+def pace_lines(arguments: argparse.Namespace) -> list[str]:
     print(
-        f"{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, fastest of {ROUNDS} rounds "
-        "by turns (middle of the rounds' ratios)\n"
+        f"{arguments.rows:,} x {DIMENSIONS}, {arguments.queries:,} queries, fastest of {ROUNDS} "
+        "rounds by turns (middle of the rounds' ratios)\n"
     )
     heads = (
         "float32 product",
@@ -290,9 +301,9 @@ def told_pace(given: argparse.Namespace) -> list[str]:
     )
     print("|---:" * 8 + "|")
     failed: list[str] = []
-    for threads in given.threads:
-        found = afresh(pace, given.rows, given.queries, threads)
-        per_s = [given.queries / min(seconds) for seconds in found]
+    for threads in arguments.threads:
+        found = afresh(pace, arguments.rows, arguments.queries, threads)
+        per_s = [arguments.queries / min(seconds) for seconds in found]
         others = ((per_s[0], found.bare_s), (per_s[1], found.own_s), (per_s[3], found.flat_s))
         ratios = [
             f"{per_s[2] / fastest:.2f} ({np.median(np.array(other) / found.ours_s):.2f})"
@@ -313,22 +324,26 @@ def told_pace(given: argparse.Namespace) -> list[str]:
     return failed
 
 
-def told_large(given: argparse.Namespace) -> list[str]:
+def large_lines(arguments: argparse.Namespace) -> list[str]:
     failed: list[str] = []
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        made_s = timed(lambda: written(Path(folder), given.large))
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        made_s = timed(lambda: written(Path(folder), arguments.large))
         paths = sorted(Path(folder).glob("*.npy"))
         print(
-            f"\n{given.large:,} x {DIMENSIONS} float16 in {FILES} mapped files (made in "
-            f"{made_s:.0f} s), {given.queries:,} queries\n"
+            f"\n{arguments.large:,} x {DIMENSIONS} float16 in {FILES} mapped files (made in "
+            f"{made_s:.0f} s), {arguments.queries:,} queries\n"
         )
-        if given.device != "cpu":
-            per_s, told = on_device(paths, given.queries, given.device)
+        if arguments.device != "cpu":
+            per_s, agreement = on_device(paths, arguments.queries, arguments.device)
             print(
-                f"| {given.device} queries/s | other ids | apart |\n|---:|---:|---:|\n| "
-                f"{per_s:.0f} | {told.other_ids} | {told.apart:.1e} |"
+                f"| {arguments.device} queries/s | other ids | apart |\n|---:|---:|---:|\n| "
+                f"{per_s:.0f} | {agreement.other_ids} | {agreement.apart:.1e} |"
             )
-            return [] if told.other_ids == 0 else [f"{given.device}: the search equals brute force"]
+            return (
+                []
+                if agreement.other_ids == 0
+                else [f"{arguments.device}: the search equals brute force"]
+            )
         print(
             (
                 "| threads | s | queries/s | float32 product queries/s | search : "
@@ -337,24 +352,24 @@ def told_large(given: argparse.Namespace) -> list[str]:
             + "|---:" * 8
             + "|"
         )
-        for threads in given.threads:
-            found = afresh(large, paths, given.queries, threads)
+        for threads in arguments.threads:
+            found = afresh(large, paths, arguments.queries, threads)
             paces = (
-                f"{found.ours_s:.1f} | {given.queries / found.ours_s:.1f} | "
-                f"{given.queries / found.bare_s:.1f}"
+                f"{found.ours_s:.1f} | {arguments.queries / found.ours_s:.1f} | "
+                f"{arguments.queries / found.bare_s:.1f}"
             )
-            ratio, told = found.bare_s / found.ours_s, found.told
+            ratio, agreement = found.bare_s / found.ours_s, found.agreement
             print(
                 (
                     f"| {threads} | {paces} | {ratio:.2f} | {found.peak_gib:.2f} "
-                    f"| {told.other_ids} | {told.apart:.1e} |"
+                    f"| {agreement.other_ids} | {agreement.apart:.1e} |"
                 ),
                 flush=True,
             )
             claims = {
                 f"{GOAL:.0%} of the float32 product": ratio >= GOAL,
                 "8 GiB": found.peak_gib <= GOAL_GIB,
-                "brute force": told.other_ids == 0,
+                "brute force": agreement.other_ids == 0,
             }
             failed += [
                 f"{threads} threads: {claim}" for claim, holds in claims.items() if not holds
@@ -362,10 +377,10 @@ def told_large(given: argparse.Namespace) -> list[str]:
     return failed
 
 
-def told_index(given: argparse.Namespace) -> list[str]:
+def index_lines(arguments: argparse.Namespace) -> list[str]:
     print(
-        f"\n{given.rows:,} x {DIMENSIONS}, {given.queries:,} queries, one thread: recall@{K} "
-        "(times as fast as the exact search)\n"
+        f"\n{arguments.rows:,} x {DIMENSIONS}, {arguments.queries:,} queries, one thread: "
+        f"recall@{K} (times as fast as the exact search)\n"
     )
     print(
         "| vectors | build s | MiB | "
@@ -375,7 +390,7 @@ def told_index(given: argparse.Namespace) -> list[str]:
         + "|"
     )
     for kind in ("clustered, made up", "random"):
-        found = afresh(indexed, kind, given.rows, given.queries)
+        found = afresh(indexed, kind, arguments.rows, arguments.queries)
         cells = [f"{hit:.3f} ({faster:.1f})" for hit, faster in found.by_probes.values()]
         print(
             f"| {kind} | {found.build_s:.1f} | {found.mib:.0f} | " + " | ".join(cells) + " |",
@@ -384,10 +399,10 @@ def told_index(given: argparse.Namespace) -> list[str]:
     return []
 
 
-def afresh(work: Callable[..., Result], *given: object) -> Result:
+def afresh(work: Callable[..., Result], *arguments: object) -> Result:
     """Run in a process of its own, so that threads and peaks are its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, given)
+        return pool.apply(work, arguments)
 
 
 def main() -> None:
@@ -403,15 +418,15 @@ def main() -> None:
         "--folder", type=Path, help="where the mapped files lie while they are needed"
     )
     parser.add_argument("--device", default="cpu", help="of the part large")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     failed: list[str] = []
-    for name in given.parts:
-        failed += PARTS[name](given)
+    for name in arguments.parts:
+        failed += PARTS[name](arguments)
     if failed:
         raise SystemExit("FAILED: " + "; ".join(failed))
 
 
-PARTS = {"exact": told_exact, "pace": told_pace, "large": told_large, "index": told_index}
+PARTS = {"exact": exact_lines, "pace": pace_lines, "large": large_lines, "index": index_lines}
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def plain_copies(wave: Wave, key: str, recipe: Recipe) -> dict[str, Wave]:
     copies = {
         f"p{step}": pyrubberband.pitch_shift(own, 44_100, step) for step in recipe.vary.semitones
     }
-    for place in range(recipe.vary.speeds):
-        speed = _drawn(key, f"s{place + 1}", recipe).speed
-        copies[f"s{place + 1}"] = pyrubberband.time_stretch(wave, 44_100, speed)[: len(own)]
+    for index in range(recipe.vary.speeds):
+        speed = _drawn(key, f"s{index + 1}", recipe).speed
+        copies[f"s{index + 1}"] = pyrubberband.time_stretch(wave, 44_100, speed)[: len(own)]
     copies["v1"] = own * np.linspace(0.3, 1, len(own), dtype=np.float32)
     return {"orig": own, **{name: np.asarray(copy, np.float32) for name, copy in copies.items()}}
 

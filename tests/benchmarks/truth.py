@@ -72,8 +72,8 @@ def expected_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error: |mean confidence − share right| over ten equal bins, weighed by
     their clips.
     """
-    places = np.clip(np.digitize(confidence, BINS) - 1, 0, len(BINS) - 2)
-    parts = [places == part for part in set(places.tolist())]
+    bins = np.clip(np.digitize(confidence, BINS) - 1, 0, len(BINS) - 2)
+    parts = [bins == part for part in set(bins.tolist())]
     return float(
         sum(abs(confidence[part].mean() - right[part].mean()) * part.mean() for part in parts)
     )
@@ -90,10 +90,10 @@ def curve(pairs: dict[str, list[tuple[float, float]]]) -> str:
     ]
     for label, rows in pairs.items():
         confidence, right = np.array(rows).T
-        places = np.clip(np.digitize(confidence, edges) - 1, 0, 4)
+        bins = np.clip(np.digitize(confidence, edges) - 1, 0, 4)
         cells = [
-            f"{right[places == part].mean():.2f} ({(places == part).sum()})"
-            if (places == part).any()
+            f"{right[bins == part].mean():.2f} ({(bins == part).sum()})"
+            if (bins == part).any()
             else ""
             for part in range(5)
         ]
@@ -147,23 +147,23 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="the other tools too")
     parser.add_argument("--meters", default="3,4")
     parser.add_argument("--raw", action="store_true", help="labels below their gates too")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    recipe = AnnotateRecipe(meters=tuple(int(meter) for meter in wanted.meters.split(",")))
-    if wanted.raw:
+    recipe = AnnotateRecipe(meters=tuple(int(meter) for meter in arguments.meters.split(",")))
+    if arguments.raw:
         recipe = recipe.replaced(
             min_beats_confidence=0, min_chords_confidence=0, min_key_confidence=0
         )
-    for folder in wanted.folders:
+    for folder in arguments.folders:
         known = list(clips(folder))
         waves = [clip.wave for clip in known]
-        labels, cpu_s = timed(lambda part: annotate_waves(part, recipe), waves, wanted.batch)
+        labels, cpu_s = timed(lambda part: annotate_waves(part, recipe), waves, arguments.batch)
         figures = [
             scores(clip.truth, as_estimate(row)) for clip, row in zip(known, labels, strict=True)
         ]
         rows = {"obbligato": (figures, cpu_s)}
-        for name, peer in PEERS.items() if wanted.peers else ():
+        for name, peer in PEERS.items() if arguments.peers else ():
             found, peer_s = timed(partial(_one_by_one, peer), waves, 1)
             rows[name] = (
                 [scores(clip.truth, row) for clip, row in zip(known, found, strict=True)],

@@ -86,9 +86,9 @@ def known(label: str) -> str:
 
 def relabel(flacs: Sequence[bytes], recipe: AnnotateRecipe) -> list[Labels]:
     """Labels extracted from FLACs; runs in a worker's child."""
-    heard = [decoded(content) for content in flacs]
+    audio = [decoded(content) for content in flacs]
     return annotate_waves(
-        [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard], recipe
+        [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in audio], recipe
     )
 
 
@@ -97,11 +97,11 @@ def measure(job: Job, truths: dict[str, Labels]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with bucket.child(LimitsRecipe()) as child:
         for batch in bucket.batches(list(read_back(job.store.path(f"shards/{job.bucket}.tar"))), 8):
-            found = child.run(relabel, [read.flac for read in batch], job.recipe.annotate)
-            for read, labels in zip(batch, found, strict=True):
+            found = child.run(relabel, [item.flac for item in batch], job.recipe.annotate)
+            for item, labels in zip(batch, found, strict=True):
                 if isinstance(labels, Death):
-                    raise SystemExit(f"{read.sample.key}: {labels.message}")
-                sample = read.sample
+                    raise SystemExit(f"{item.sample.key}: {labels.message}")
+                sample = item.sample
                 truth = truths[Path(sample.source.uri).stem]
                 moved = transposed(
                     cut(sped_up(truth, sample.change.speed), sample.duration_s),
@@ -136,8 +136,8 @@ def paired(variant: dict[str, float], original: dict[str, float]) -> tuple[float
     both = np.array(
         [variant[clip] - original[clip] for clip in sorted(variant.keys() & original.keys())]
     )
-    draws = np.random.default_rng(0).choice(both, (10_000, len(both))).mean(axis=1)
-    low, high = np.percentile(draws, (2.5, 97.5))
+    rng = np.random.default_rng(0).choice(both, (10_000, len(both))).mean(axis=1)
+    low, high = np.percentile(rng, (2.5, 97.5))
     return float(both.mean()), float(low), float(high)
 
 

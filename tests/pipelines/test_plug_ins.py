@@ -335,16 +335,16 @@ def test_data_names_no_plug_in_that_its_reader_has_not_named() -> None:
         "label.embedder=muq",
     }
     text, codec = training.TextRecipe(encoder="bytes"), training.CodecRecipe(name="folded")
-    assert training.wanted(text, codec) == ("text.encoder=bytes", "codec.name=folded")
+    assert training.foreign_names(text, codec) == ("text.encoder=bytes", "codec.name=folded")
 
 
 def test_a_strangers_folder_is_not_handed_to_a_plug_in_of_training(tmp_path: Path) -> None:
     text = training.TextRecipe(encoder="bytes", source=str(tmp_path))
     codec = training.CodecRecipe(name="folded", source=str(tmp_path))
-    assert f"text.source={tmp_path}" in training.wanted(text)
-    assert f"codec.source={tmp_path}" in training.wanted(text, codec)
+    assert f"text.source={tmp_path}" in training.foreign_names(text)
+    assert f"codec.source={tmp_path}" in training.foreign_names(text, codec)
     ours = training.TextRecipe(source=str(tmp_path)), training.CodecRecipe(source=str(tmp_path))
-    assert training.wanted(*ours) == ()
+    assert training.foreign_names(*ours) == ()
 
 
 def test_checkpoints_from_before_text_encoders_had_a_door_are_read() -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from tests.training.condition_labels import beats, chords
-from tests.training.munet.told import MICRO, tokens
+from tests.training.munet.contexts import MICRO, tokens
 from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
 from training.conditions.tokens import Tokens

@@ -8,6 +8,6 @@
     python -m training.annotator_training.fit_confidence known --nothing speech
 
 `practice` names the packages that it needs. `more` holds pieces that the harmony network has not
-heard, `known` clips with their truth, `speech` audio of which every label is wrong. Two cores need
+seen, `known` clips with their truth, `speech` audio of which every label is wrong. Two cores need
 about two hours for all of it. `tests/benchmarks/truth.py` says how good it is.
 """

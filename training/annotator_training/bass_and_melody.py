@@ -32,19 +32,19 @@ class BassPattern(StrEnum):
     OFF = "off"  # after every beat
 
 
-def bass_part(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
+def bass_part(piece: Etude, rng: np.random.Generator) -> list[MidiNote]:
     """The lowest note of each chord, which is that of its inversion, in one pattern throughout."""
-    pattern = BassPattern(draws.choice(list(BassPattern)))
-    low, loud = int(draws.integers(28, 41)), int(draws.integers(75, 105))
+    pattern = BassPattern(rng.choice(list(BassPattern)))
+    low, loud = int(rng.integers(28, 41)), int(rng.integers(75, 105))
     hits = sorted(
-        {float(hit) for hit in draws.choice(np.arange(0, piece.meter, 0.5), size=3)} | {0.0}
+        {float(hit) for hit in rng.choice(np.arange(0, piece.meter, 0.5), size=3)} | {0.0}
     )
     notes: list[MidiNote] = []
     for span, following in pairwise([*piece.spans, piece.spans[0]]):
         if pattern is BassPattern.RIFF:
             notes += _riff(span, hits, piece.meter, low, loud)
         elif pattern is BassPattern.WALKING:
-            notes += _walk(span, following.chord, draws, low, loud)
+            notes += _walk(span, following.chord, rng, low, loud)
         else:
             notes += _steady(span, pattern, piece.meter, low, loud)
     return notes
@@ -56,7 +56,7 @@ def _lowest(chord: Chord, low: int) -> int:
 
 
 def _riff(span: EtudeChord, hits: list[float], meter: int, low: int, loud: int) -> list[MidiNote]:
-    places = {
+    beats = {
         bar + hit
         for bar in bars_within(span.beat, span.end, meter)
         for hit in hits
@@ -64,12 +64,12 @@ def _riff(span: EtudeChord, hits: list[float], meter: int, low: int, loud: int) 
     }
     return [
         MidiNote(BASS, beat, min(0.8, span.end - beat), _lowest(span.chord, low), loud)
-        for beat in sorted(places | {span.beat})
+        for beat in sorted(beats | {span.beat})
     ]
 
 
 def _walk(
-    span: EtudeChord, following: Chord, draws: np.random.Generator, low: int, loud: int
+    span: EtudeChord, following: Chord, rng: np.random.Generator, low: int, loud: int
 ) -> list[MidiNote]:
     bass = _lowest(span.chord, low)
     tones = [bass + (tone - bass) % 12 for tone in sorted(span.chord.pitches)]
@@ -77,9 +77,9 @@ def _walk(
     for beat in map(float, np.arange(span.beat, span.end)):
         pitch = bass
         if beat > span.beat and beat + 1 < span.end:
-            pitch = int(draws.choice(tones))
+            pitch = int(rng.choice(tones))
         elif beat > span.beat:
-            pitch = low + (following.root - low) % 12 + int(draws.choice((-1, 1)))
+            pitch = low + (following.root - low) % 12 + int(rng.choice((-1, 1)))
         notes.append(MidiNote(BASS, beat, min(1.0, span.end - beat) * 0.95, pitch, loud))
     return notes
 
@@ -111,34 +111,34 @@ def _steady(
     return notes
 
 
-def melody(piece: Etude, key: Key, draws: np.random.Generator) -> list[MidiNote]:
+def melody(piece: Etude, key: Key, rng: np.random.Generator) -> list[MidiNote]:
     """A line of scale and chord notes in a rhythm of its own, with rests."""
     scale = {(key.tonic + step) % 12 for step in _SCALES[key.mode]}
     rests, chordal, leap = (
-        float(draws.uniform(0.05, 0.4)),
-        float(draws.uniform(0.3, 0.9)),
-        int(draws.integers(4, 10)),
+        float(rng.uniform(0.05, 0.4)),
+        float(rng.uniform(0.3, 0.9)),
+        int(rng.integers(4, 10)),
     )
-    rhythm = draws.choice(_NOTE_LENGTHS, size=int(draws.integers(2, 7)), p=_LENGTH_SHARES)
-    pitch, beat, number = int(draws.integers(64, 80)), 0.0, 0
+    rhythm = rng.choice(_NOTE_LENGTHS, size=int(rng.integers(2, 7)), p=_LENGTH_SHARES)
+    pitch, beat, number = int(rng.integers(64, 80)), 0.0, 0
     notes: list[MidiNote] = []
     while beat < piece.beats:
         length = float(rhythm[number % len(rhythm)])
         if beat % 0.5:  # a sixteenth leads back to the eighths
             length = 0.25
-        if draws.random() > rests:
+        if rng.random() > rests:
             chord = piece.span_at(beat).chord.pitches
-            on_chord = draws.random() < (chordal if beat % 1 else max(chordal, 0.7))
-            pitch = _next_pitch(draws, chord if on_chord else scale | chord, pitch, leap)
-            notes.append(MidiNote(MELODY, beat, length * 0.92, pitch, int(draws.integers(70, 105))))
+            on_chord = rng.random() < (chordal if beat % 1 else max(chordal, 0.7))
+            pitch = _next_pitch(rng, chord if on_chord else scale | chord, pitch, leap)
+            notes.append(MidiNote(MELODY, beat, length * 0.92, pitch, int(rng.integers(70, 105))))
         beat, number = beat + length, number + 1
     return notes
 
 
 def _next_pitch(
-    draws: np.random.Generator, names: frozenset[int] | set[int], pitch: int, leap: int
+    rng: np.random.Generator, names: frozenset[int] | set[int], pitch: int, leap: int
 ) -> int:
     """One of the pitch classes `names` within a leap, or C where the melody's range holds none."""
     lowest, highest = max(_MELODY_LOW, pitch - leap), min(_MELODY_HIGH, pitch + leap)
-    near = [other for other in range(lowest, highest + 1) if other % 12 in names]
-    return int(draws.choice(near)) if near else 72
+    within_leap = [other for other in range(lowest, highest + 1) if other % 12 in names]
+    return int(rng.choice(within_leap)) if within_leap else 72

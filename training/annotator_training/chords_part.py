@@ -68,24 +68,24 @@ class Hand(NamedTuple):
         )
 
 
-def chords_part(piece: Etude, draws: np.random.Generator, *, held: bool) -> list[MidiNote]:
+def chords_part(piece: Etude, rng: np.random.Generator, *, held: bool) -> list[MidiNote]:
     """The chords of a piece; held instruments mostly hold them."""
-    touch = _touch(piece, draws, held)
+    touch = _touch(piece, rng, held)
     notes: list[MidiNote] = []
     voiced: list[int] = []
     for span in piece.spans:
         pitches = voiced = _voicing(span, touch.low, voiced)
         if touch.without_fifth and len(pitches) > 3:
             pitches = [pitch for pitch in pitches if (pitch - span.chord.root) % 12 != _FIFTH]
-        if draws.random() < 0.3 and touch.pattern in _ARPEGGIOS:
+        if rng.random() < 0.3 and touch.pattern in _ARPEGGIOS:
             pitches = [*pitches, pitches[0] + 12]
-        notes += _played(Hand(span, pitches, touch.velocity), touch, piece.meter)
+        notes += _chord_notes(Hand(span, pitches, touch.velocity), touch, piece.meter)
     return notes
 
 
-def pad(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
+def pad(piece: Etude, rng: np.random.Generator) -> list[MidiNote]:
     """Every chord held softly for as long as it lasts."""
-    low, soft = int(draws.integers(52, 66)), int(draws.integers(40, 65))
+    low, soft = int(rng.integers(52, 66)), int(rng.integers(40, 65))
     notes: list[MidiNote] = []
     voiced: list[int] = []
     for span in piece.spans:
@@ -97,30 +97,28 @@ def pad(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
     return notes
 
 
-def _touch(piece: Etude, draws: np.random.Generator, held: bool) -> Touch:
+def _touch(piece: Etude, rng: np.random.Generator, held: bool) -> Touch:
     patterns = (
         [Pattern.WHOLE, Pattern.WHOLE, Pattern.BEATS]
-        if held and draws.random() < 0.8
+        if held and rng.random() < 0.8
         else list(Pattern)
     )
     return Touch(
-        pattern=Pattern(draws.choice(patterns)),
-        low=int(draws.integers(48, 62)),
-        velocity=int(draws.integers(55, 85)),
-        length=float(draws.uniform(0.35, 1.0)),
-        hits=tuple(
-            sorted(
-                {
-                    float(hit)
-                    for hit in draws.choice(
-                        np.arange(0, piece.meter, 0.25), size=int(draws.integers(2, 6))
-                    )
-                }
-            )
-        ),
-        order=tuple(int(place) for place in draws.permutation(6)),
-        without_fifth=draws.random() < 0.15,
+        pattern=Pattern(rng.choice(patterns)),
+        low=int(rng.integers(48, 62)),
+        velocity=int(rng.integers(55, 85)),
+        length=float(rng.uniform(0.35, 1.0)),
+        hits=_hits(piece.meter, rng),
+        order=tuple(int(index) for index in rng.permutation(6)),
+        without_fifth=rng.random() < 0.15,
     )
+
+
+def _hits(meter: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """Up to five beats within the bar, in sixteenths."""
+    sixteenths = np.arange(0, meter, 0.25)
+    hits = rng.choice(sixteenths, size=int(rng.integers(2, 6)))
+    return tuple(sorted({float(hit) for hit in hits}))
 
 
 def _voicing(span: EtudeChord, low: int, previous: list[int]) -> list[int]:
@@ -141,7 +139,7 @@ def _voicing(span: EtudeChord, low: int, previous: list[int]) -> list[int]:
     return min(turns, key=lambda pitches: abs(float(np.mean(pitches) - middle)))
 
 
-def _played(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
+def _chord_notes(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
     """One chord in the piece's pattern; struck once, at its start, where that leaves it out."""
     span = hand.span
     if touch.pattern is Pattern.WHOLE:

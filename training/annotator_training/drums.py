@@ -34,27 +34,27 @@ class Groove(NamedTuple):
     fills: bool  # at the end of every four bars
 
 
-def drums(piece: Etude, draws: np.random.Generator) -> list[MidiNote]:
+def drums(piece: Etude, rng: np.random.Generator) -> list[MidiNote]:
     """A groove from the first bar to the last."""
-    groove = _groove(draws, piece.meter)
+    groove = _groove(rng, piece.meter)
     notes: list[MidiNote] = []
     for bar in range(piece.beats // piece.meter):
         notes += _bar(groove, bar, piece.meter)
     return notes
 
 
-def _groove(draws: np.random.Generator, meter: int) -> Groove:
-    kicks, snares, ghosts = _kicks(draws, meter), _snares(draws, meter), _ghosts(draws, meter)
-    grid = float(draws.choice((1.0, 0.5, 0.5, 0.25)))
+def _groove(rng: np.random.Generator, meter: int) -> Groove:
+    kicks, snares, ghosts = _kicks(rng, meter), _snares(rng, meter), _ghosts(rng, meter)
+    grid = float(rng.choice((1.0, 0.5, 0.5, 0.25)))
     strokes = np.arange(0, meter, grid)
-    timekeeper = int(draws.choice(_TIMEKEEPERS))
-    accents = draws.uniform(0.5, 1.0, size=len(strokes))
-    loud = float(draws.uniform(0.5, 1.0))
+    timekeeper = int(rng.choice(_TIMEKEEPERS))
+    accents = rng.uniform(0.5, 1.0, size=len(strokes))
+    loud = float(rng.uniform(0.5, 1.0))
     without_kick, without_snare, without_timekeeper = (
-        draws.random() < share for share in (0.2, 0.2, 0.15)
+        rng.random() < share for share in (0.2, 0.2, 0.15)
     )
-    crash, fills = draws.random() < 0.4, draws.random() < 0.4
-    if draws.random() < 0.5:  # the bar line is heard
+    crash, fills = rng.random() < 0.4, rng.random() < 0.4
+    if rng.random() < 0.5:  # the bar line is heard
         accents[0] *= 1.15
     silent = without_timekeeper and not (without_kick and without_snare)  # something must play
     return Groove(
@@ -70,18 +70,18 @@ def _groove(draws: np.random.Generator, meter: int) -> Groove:
     )
 
 
-def _kicks(draws: np.random.Generator, meter: int) -> tuple[float, ...]:
+def _kicks(rng: np.random.Generator, meter: int) -> tuple[float, ...]:
     """On one and at up to three other eighths, or on every beat."""
     every_beat = {float(beat) for beat in range(meter)}
     kicks = every_beat
-    if draws.random() < 0.9:
-        kicks = {0.0} | _some(draws, np.arange(0.5, meter, 0.5), int(draws.integers(0, 4)))
-    return tuple(every_beat if draws.random() < 0.2 else kicks)
+    if rng.random() < 0.9:
+        kicks = {0.0} | _some(rng, np.arange(0.5, meter, 0.5), int(rng.integers(0, 4)))
+    return tuple(every_beat if rng.random() < 0.2 else kicks)
 
 
-def _snares(draws: np.random.Generator, meter: int) -> tuple[float, ...]:
+def _snares(rng: np.random.Generator, meter: int) -> tuple[float, ...]:
     """On the backbeat; in half time; on its last beat alone; or nowhere."""
-    kind = draws.random()
+    kind = rng.random()
     if kind < 0.7:
         return tuple(set(_BACKBEAT[meter]))
     if meter == 4 and kind < 0.82:
@@ -89,15 +89,15 @@ def _snares(draws: np.random.Generator, meter: int) -> tuple[float, ...]:
     return _BACKBEAT[meter][-1:] if kind < 0.92 else ()
 
 
-def _ghosts(draws: np.random.Generator, meter: int) -> tuple[float, ...]:
+def _ghosts(rng: np.random.Generator, meter: int) -> tuple[float, ...]:
     """Up to three sixteenths off the eighths, or none."""
-    if draws.random() >= 0.25:
+    if rng.random() >= 0.25:
         return ()
-    return tuple(_some(draws, np.arange(0.25, meter, 0.5), int(draws.integers(1, 4))))
+    return tuple(_some(rng, np.arange(0.25, meter, 0.5), int(rng.integers(1, 4))))
 
 
-def _some(draws: np.random.Generator, places: np.ndarray, count: int) -> set[float]:
-    return {float(place) for place in draws.choice(places, size=count, replace=False)}
+def _some(rng: np.random.Generator, beats: np.ndarray, count: int) -> set[float]:
+    return {float(beat) for beat in rng.choice(beats, size=count, replace=False)}
 
 
 def _bar(groove: Groove, bar: int, meter: int) -> list[MidiNote]:

@@ -97,51 +97,49 @@ _RHYTHMS: Final = {
 }
 
 
-def etude(draws: np.random.Generator, duration_s: float) -> Etude:
+def etude(rng: np.random.Generator, duration_s: float) -> Etude:
     """A piece of at least `duration_s`."""
-    meter = int(draws.choice((2, 3, 4), p=(0.06, 0.34, 0.6)))
-    bpm = float(np.exp(draws.uniform(np.log(_SLOWEST_BPM), np.log(_FASTEST_BPM))))
-    key = Key(
-        tonic=int(draws.integers(12)), mode=Mode.MAJOR if draws.random() < 0.52 else Mode.MINOR
-    )
+    meter = int(rng.choice((2, 3, 4), p=(0.06, 0.34, 0.6)))
+    bpm = float(np.exp(rng.uniform(np.log(_SLOWEST_BPM), np.log(_FASTEST_BPM))))
+    key = Key(tonic=int(rng.integers(12)), mode=Mode.MAJOR if rng.random() < 0.52 else Mode.MINOR)
     # more than needed: the tempo drifts
     bars = int(np.ceil((duration_s * 1.1 + 1.0) * bpm / 60.0 / meter)) + 2
-    beats_s = _beat_times(draws, bpm, bars * meter)
-    swing = float(draws.uniform(0.6, 0.7)) if draws.random() < 0.2 else 0.5
-    spans = () if draws.random() < 0.03 else _harmony(draws, key, meter, bars * meter, bpm)
+    beats_s = _beat_times(rng, bpm, bars * meter)
+    swing = float(rng.uniform(0.6, 0.7)) if rng.random() < 0.2 else 0.5
+    spans = () if rng.random() < 0.03 else _harmony(rng, key, meter, bars * meter, bpm)
     return Etude(key if spans else None, meter, bpm, swing, beats_s, spans)
 
 
-def _beat_times(draws: np.random.Generator, bpm: float, beats: int) -> Floats:
+def _beat_times(rng: np.random.Generator, bpm: float, beats: int) -> Floats:
     """Seconds of each beat and of the end: steady, drifting by up to 6 % either way, or with rubato
     of up to 12 %.
     """
-    drift = draws.uniform(-0.06, 0.06) if draws.random() < 0.3 else 0.0
+    drift = rng.uniform(-0.06, 0.06) if rng.random() < 0.3 else 0.0
     tempi = bpm * (1 + drift * np.linspace(-1, 1, beats))
-    if draws.random() < 0.25:
-        waves = np.cumsum(draws.normal(0, 0.02, beats))
+    if rng.random() < 0.25:
+        waves = np.cumsum(rng.normal(0, 0.02, beats))
         tempi = tempi * np.exp(np.clip(waves - waves.mean(), -0.12, 0.12))
     return np.concatenate([[0.0], np.cumsum(60.0 / tempi)])
 
 
 def _harmony(
-    draws: np.random.Generator, key: Key, meter: int, beats: int, bpm: float
+    rng: np.random.Generator, key: Key, meter: int, beats: int, bpm: float
 ) -> tuple[EtudeChord, ...]:
     """Chords over all beats: two loops in turn, each played one, two or four times, or a single
     loop throughout.
     """
-    manner = draw_manner(draws)
-    length = int(draws.choice((1, 2, 2, 3, 4, 4, 4, 4, 5, 6, 8)))
-    loops = [progression(draws, key, manner, length) for _ in range(2)]
-    repeats = int(draws.choice((1, 2, 4, 100)))  # 100: longer than any piece
-    rhythm = _rhythm(draws, meter, bpm)
+    manner = draw_manner(rng)
+    length = int(rng.choice((1, 2, 2, 3, 4, 4, 4, 4, 5, 6, 8)))
+    loops = [progression(rng, key, manner, length) for _ in range(2)]
+    repeats = int(rng.choice((1, 2, 4, 100)))  # 100: longer than any piece
+    rhythm = _rhythm(rng, meter, bpm)
     # chords that come an eighth early
-    ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and draws.random() < 0.06 else 0.0
+    ahead = 0.5 if rhythm.is_even and rhythm.beats[0] >= 2 and rng.random() < 0.06 else 0.0
     spans: list[EtudeChord] = []
     beat, number = 0.0, 0
     while beat < beats:
         chord, colour = loops[number // (repeats * length) % 2][number % length]
-        start, end = max(0.0, beat - ahead), beat + _step(draws, rhythm, number, beat, meter)
+        start, end = max(0.0, beat - ahead), beat + _step(rng, rhythm, number, beat, meter)
         if spans and spans[-1].chord == chord:
             spans[-1] = spans[-1]._replace(length=end - spans[-1].beat)
         else:
@@ -156,7 +154,7 @@ def _harmony(
     )
 
 
-def _rhythm(draws: np.random.Generator, meter: int, bpm: float) -> HarmonicRhythm:
+def _rhythm(rng: np.random.Generator, meter: int, bpm: float) -> HarmonicRhythm:
     """How long chords last: rarely under 0.45 s or over 6 s."""
     rhythms = _RHYTHMS[meter]
     lengths_s = np.array([np.mean(rhythm.beats) for rhythm in rhythms]) * 60 / bpm
@@ -164,11 +162,11 @@ def _rhythm(draws: np.random.Generator, meter: int, bpm: float) -> HarmonicRhyth
     weights = np.where(
         lengths_s < 0.45, weights * 0.1, np.where(lengths_s > 6, weights * 0.2, weights)
     )
-    return rhythms[int(draws.choice(len(rhythms), p=weights / weights.sum()))]
+    return rhythms[int(rng.choice(len(rhythms), p=weights / weights.sum()))]
 
 
 def _step(
-    draws: np.random.Generator, rhythm: HarmonicRhythm, number: int, beat: float, meter: int
+    rng: np.random.Generator, rhythm: HarmonicRhythm, number: int, beat: float, meter: int
 ) -> float:
     """Beats until the next chord: the rhythm's; of an even one, one time in ten half of them, and
     then what is left of the bar.
@@ -176,7 +174,7 @@ def _step(
     beats = rhythm.beats[number % len(rhythm.beats)]
     if not rhythm.is_even:
         return beats
-    if draws.random() < 0.1 and beats % 2 == 0 and beat % meter == 0 and meter != 3:
+    if rng.random() < 0.1 and beats % 2 == 0 and beat % meter == 0 and meter != 3:
         return beats / 2
     grid = min(beats, meter)
     return grid - beat % grid if beat % grid else beats

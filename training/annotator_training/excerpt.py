@@ -32,31 +32,31 @@ class ExcerptTruth(NamedTuple):
     chords: tuple[ChordSegment, ...]
 
 
-def draw_excerpt(piece: Etude, length_s: float, draws: np.random.Generator) -> PieceExcerpt:
+def draw_excerpt(piece: Etude, length_s: float, rng: np.random.Generator) -> PieceExcerpt:
     """Any part of a piece; one time in ten the piece ends within it."""
-    start_s = _start_s(piece, length_s, draws)
+    start_s = _start_s(piece, length_s, rng)
     last_beat = piece.beats
-    if draws.random() < 0.1:
-        last_beat = int(
-            np.searchsorted(piece.beats_s, start_s + length_s * draws.uniform(0.5, 0.85))
-        )
+    if rng.random() < 0.1:
+        last_beat = int(np.searchsorted(piece.beats_s, start_s + length_s * rng.uniform(0.5, 0.85)))
     return PieceExcerpt(start_s, length_s, last_beat)
 
 
-def _start_s(piece: Etude, length_s: float, draws: np.random.Generator) -> float:
+def _start_s(piece: Etude, length_s: float, rng: np.random.Generator) -> float:
     """At the piece's beginning, in its first bar or first eight; one time in ten before it."""
-    bar_s, where = piece.seconds(piece.meter), draws.random()
+    bar_s, where = piece.seconds(piece.meter), rng.random()
     start_s = 0.0
     if where >= 0.2:
-        start_s = float(draws.uniform(0, bar_s if where < 0.5 else min(8 * bar_s, length_s)))
-    return -float(draws.uniform(0.2, 1.5)) if draws.random() < 0.1 else start_s
+        start_s = float(rng.uniform(0, bar_s if where < 0.5 else min(8 * bar_s, length_s)))
+    return -float(rng.uniform(0.2, 1.5)) if rng.random() < 0.1 else start_s
 
 
 def ended(playing: Playing, last_beat: int) -> Playing:
     """The same, with all notes released at `last_beat`."""
-    kept = (note for note in playing.notes if note.beat < last_beat)
+    sounding = (note for note in playing.notes if note.beat < last_beat)
     return playing._replace(
-        notes=tuple(note._replace(length=min(note.length, last_beat - note.beat)) for note in kept)
+        notes=tuple(
+            note._replace(length=min(note.length, last_beat - note.beat)) for note in sounding
+        )
     )
 
 

@@ -3,7 +3,8 @@
     python -m training.annotator_training.fit_bars FOLDER [FOLDER …]
 
 A FOLDER is one that `practice` made, of pieces that the harmony network was not trained on
-(`--first 10000`). What the ears hear is kept beside the pieces: about 0.2 s of one core for each.
+(`--first 10000`). What the accent and harmony networks find is kept beside the pieces: about 0.2 s
+of one core for each.
 """
 
 import argparse
@@ -56,27 +57,29 @@ class BeatPath(NamedTuple):
     right: float
 
 
-def hear(folder: Path) -> None:
-    """Keep the accents of all pieces that have none yet; several at once cost a fraction."""
-    missing = [piece.name for piece in pieces(folder) if not _kept(folder, piece.name).exists()]
+def store_accents(folder: Path) -> None:
+    """Store the accents of all pieces that have none yet; several at once cost a fraction."""
+    missing = [
+        piece.name for piece in pieces(folder) if not _accents_path(folder, piece.name).exists()
+    ]
     for start in range(0, len(missing), _AT_ONCE):
         names = missing[start : start + _AT_ONCE]
         waves = [sf.read(folder / f"{name}.flac", dtype="float32")[0] for name in names]
         for name, accents in zip(names, accent_ear("cpu")(waves), strict=True):
             np.savez(
-                _kept(folder, name),
+                _accents_path(folder, name),
                 activations=accents.activations.astype(np.float16),
                 flux=accents.flux.astype(np.float16),
             )
 
 
-def _kept(folder: Path, name: str) -> Path:
+def _accents_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.accents.npz"
 
 
-def heard(folder: Path, name: str) -> Accents:
-    """Accents of a piece, as kept."""
-    with np.load(_kept(folder, name)) as arrays:
+def load_accents(folder: Path, name: str) -> Accents:
+    """Stored accents of a piece."""
+    with np.load(_accents_path(folder, name)) as arrays:
         return Accents(arrays["activations"].astype(np.float32), arrays["flux"].astype(np.float32))
 
 
@@ -84,14 +87,14 @@ def examples(folder: Path) -> list[BeatPath]:
     """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
     clip's window.
     """
-    hear(folder)
+    store_accents(folder)
     trackers, found = [BarTracker((meter,), 55.0, 215.0) for meter in PATHS], []
     for number, piece in enumerate(pieces(folder)):
         wave, rate_hz = sf.read(folder / f"{piece.name}.flac", dtype="float32")
         seconds = _CLIP_S if number % 2 else len(wave) / rate_hz
         [harmony] = harmony_ear("cpu")([wave[: round(seconds * rate_hz)]])
         accents = Accents(
-            *(part[: round(seconds * ACCENT_FPS)] for part in heard(folder, piece.name))
+            *(part[: round(seconds * ACCENT_FPS)] for part in load_accents(folder, piece.name))
         )
         truth = piece.beats[piece.beats[:, 0] < seconds]
         for [path] in (tracker([accents.activations]) for tracker in trackers):
@@ -137,27 +140,29 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
         [row.downbeat_N[start : start + beats] for row, start in zip(rows, starts, strict=True)]
     )
     right = torch.tensor([row.right for row in rows])
-    said = network(features + 0.1 * network.spread_F * torch.randn_like(features))
+    logits = network(features + 0.1 * network.spread_F * torch.randn_like(features))
     known = ((downbeat != _UNKNOWN) & (right[:, None] > 0)).float()
     single = binary_cross_entropy_with_logits(
-        said.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
+        logits.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
     )
     possible = places(METERS)
-    wanted = [
+    targets = [
         _NO_PLACE
         if row.first is None
         else possible.index((row.meter, (row.first - start) % row.meter))
         for row, start in zip(rows, starts, strict=True)
     ]
     loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(
-        said.right, right
+        logits.right, right
     )
-    if any(place != _NO_PLACE for place in wanted):
+    if any(target != _NO_PLACE for target in targets):
         meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
         loss = loss + cross_entropy(
-            place_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE
+            place_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_PLACE
         )
-        loss = loss + 0.3 * cross_entropy(said.meter, torch.tensor(meters), ignore_index=_NO_PLACE)
+        loss = loss + 0.3 * cross_entropy(
+            logits.meter, torch.tensor(meters), ignore_index=_NO_PLACE
+        )
     return loss
 
 
@@ -165,18 +170,18 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
 def accuracies(network: BarNet | BarNets, rows: Sequence[BeatPath]) -> str:
     """Shares of clips whose meter and bar lines are right, and of paths told right from wrong."""
     network.eval()
-    said = [network(row.features_NF[None]) for row in rows]
+    outputs = [network(row.features_NF[None]) for row in rows]
     paths_right = np.mean(
-        [bool(out.right[0] > 0) == bool(row.right) for out, row in zip(said, rows, strict=True)]
+        [bool(out.right[0] > 0) == bool(row.right) for out, row in zip(outputs, rows, strict=True)]
     )
     barred = [
         (out, row)
-        for out, row in zip(said, rows, strict=True)
+        for out, row in zip(outputs, rows, strict=True)
         if row.first is not None and row.meter in PATHS
     ]
-    found = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
+    estimated = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
     bars_right = np.mean(
-        [place == (row.meter, row.first) for place, (_, row) in zip(found, barred, strict=True)]
+        [one == (row.meter, row.first) for one, (_, row) in zip(estimated, barred, strict=True)]
     )
     network.train()
     return f"bars {bars_right:.4f}, paths {paths_right:.4f}"
@@ -197,10 +202,10 @@ def train(rows: Sequence[BeatPath]) -> BarNet:
                 * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
             )
         beats = int(torch.randint(8, 37, ()))
-        drawn = [rows[int(place)] for place in torch.randint(len(rows), (4 * _BATCH,))]
+        sampled = [rows[int(index)] for index in torch.randint(len(rows), (4 * _BATCH,))]
         optimiser.zero_grad()
         loss = loss_of(
-            network, [row for row in drawn if len(row.downbeat_N) >= beats][:_BATCH], beats
+            network, [row for row in sampled if len(row.downbeat_N) >= beats][:_BATCH], beats
         )
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -213,16 +218,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / WEIGHTS))
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    rows = [row for folder in wanted.folders for row in examples(folder)]
-    held_out, used = (
-        [row for row in rows if (row.piece % _HELD_OUT == 0) is out] for out in (True, False)
-    )
+    rows = [row for folder in arguments.folders for row in examples(folder)]
+    held_out = [row for row in rows if row.piece % _HELD_OUT == 0]
+    used = [row for row in rows if row.piece % _HELD_OUT != 0]
     together = BarNets()
     together.networks = torch.nn.ModuleList(train(used) for _ in together.networks)
     print(f"held out: {accuracies(together, held_out)}; used: {accuracies(together, used[:500])}")  # noqa: T201
-    write_weights(wanted.out, together.state_dict())
+    write_weights(arguments.out, together.state_dict())
 
 
 if __name__ == "__main__":

@@ -50,25 +50,25 @@ def observed(wave: Wave, truth: ClipTruth) -> Observed:
     """Run the annotators on a clip."""
     batch = WaveBatch([wave], AnnotateRecipe())
     [harmony], [reading] = batch.harmony, read_bars(batch)
-    found, seconds = reading.bars, len(wave) / RATE_HZ
-    path = chord_path(harmony, () if found is None else tuple(found.times_s.tolist()))
+    bars, seconds = reading.bars, len(wave) / RATE_HZ
+    path = chord_path(harmony, () if bars is None else tuple(bars.times_s.tolist()))
     evidence = {"chords": chords_evidence(harmony, path.classes)}
-    said = Estimate(
+    estimate = Estimate(
         chords=[(span.start_s, span.end_s, span.label) for span in path.segments(seconds)]
     )
-    if found is not None:
+    if bars is not None:
         evidence |= dict.fromkeys(
             ("beats", "downbeats", "meter", "tempo"),
-            rhythm_evidence(found, reading.accents, harmony),
+            rhythm_evidence(bars, reading.accents, harmony),
         )
-        beats = np.column_stack([found.times_s, found.numbers])
-        said = said._replace(
+        beats = np.column_stack([bars.times_s, bars.numbers])
+        estimate = estimate._replace(
             beats=beats,
             numbered=True,
-            meter=found.beats_per_bar,
-            bpm=tempo_bpm(found.times_s.tolist()),
+            meter=bars.beats_per_bar,
+            bpm=tempo_bpm(bars.times_s.tolist()),
         )
-    figures = scores(truth, said)
+    figures = scores(truth, estimate)
     outcome = {
         label: figures[_FIGURE.get(label, label)]
         for label in evidence
@@ -88,26 +88,26 @@ def nothing(wave: Wave) -> Observed:
 def noises() -> Iterator[Wave]:
     """White to brown noise, loud and soft, with and without hum and clicks."""
     for number in range(_NOISES):
-        draws = np.random.default_rng([1, number])
+        rng = np.random.default_rng([1, number])
         size = round(_CLIP_S * RATE_HZ)
-        spectrum = np.fft.rfft(draws.standard_normal(size)) / np.maximum(
+        spectrum = np.fft.rfft(rng.standard_normal(size)) / np.maximum(
             np.arange(size // 2 + 1), 1
-        ) ** draws.uniform(0, 1)
+        ) ** rng.uniform(0, 1)
         wave = np.fft.irfft(spectrum, size)
-        wave = wave / np.abs(wave).max() * 10 ** draws.uniform(-2.5, -0.2)
+        wave = wave / np.abs(wave).max() * 10 ** rng.uniform(-2.5, -0.2)
         if number % 4 == 1:
             wave = wave + 0.1 * np.sin(
-                2 * np.pi * draws.choice([50, 60, 100]) * np.arange(size) / RATE_HZ
+                2 * np.pi * rng.choice([50, 60, 100]) * np.arange(size) / RATE_HZ
             )
         if number % 4 == 2:
-            wave[draws.integers(size, size=int(draws.integers(1, 20)))] += 0.5
+            wave[rng.integers(size, size=int(rng.integers(1, 20)))] += 0.5
         yield np.clip(wave, -1, 1).astype(np.float32)
 
 
 def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str, float]:
     """Weights of the evidence, and bias, of a logistic regression with outcomes in 0 to 1."""
     names = sorted(evidence[0])
-    x = torch.tensor([[row[name] for name in names] for row in evidence], dtype=torch.float64)
+    x = torch.from_numpy(np.array([_values(row, names) for row in evidence], np.float64))
     y = torch.tensor(outcome, dtype=torch.float64)
     mean, spread = x.mean(0), x.std(0) + 1e-6
     weights = torch.zeros(len(names) + 1, dtype=torch.float64, requires_grad=True)
@@ -130,6 +130,10 @@ def logistic(evidence: list[dict[str, float]], outcome: list[float]) -> dict[str
         "bias": round(bias, 5),
         **{name: round(float(weight), 5) for name, weight in zip(names, scaled, strict=True)},
     }
+
+
+def _values(row: dict[str, float], names: list[str]) -> list[float]:
+    return [row[name] for name in names]
 
 
 def vote_weight(rows: list[tuple[Floats, int, int]]) -> float:
@@ -155,22 +159,23 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--nothing", type=Path, required=True)
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / FITTED))
-    wanted = parser.parse_args()
-    seen = [observed(clip.wave, clip.truth) for folder in wanted.folders for clip in clips(folder)]
-    for path in sorted(wanted.nothing.iterdir()):
-        heard = read_window(str(path), 0.0, _CLIP_S)
-        seen.append(nothing(resampled(heard.wave, heard.rate_hz, RATE_HZ)))
+    arguments = parser.parse_args()
+    seen = [
+        observed(clip.wave, clip.truth) for folder in arguments.folders for clip in clips(folder)
+    ]
+    for path in sorted(arguments.nothing.iterdir()):
+        audio = read_window(str(path), 0.0, _CLIP_S)
+        seen.append(nothing(resampled(audio.wave, audio.rate_hz, RATE_HZ)))
     seen += [nothing(wave) for wave in noises()]
     fitted: dict[str, dict[str, float]] = {}
     for label in ("beats", "downbeats", "meter", "tempo", "chords"):
         rows = [row for row in seen if label in row.outcome]
-        fitted[label] = logistic(
-            [row.evidence[label] for row in rows], [row.outcome[label] for row in rows]
-        )
+        evidence = [row.evidence[label] for row in rows]
+        fitted[label] = logistic(evidence, [row.outcome[label] for row in rows])
     fitted["key"] = {
         "vote": vote_weight([row.witnesses for row in seen if row.witnesses is not None])
     }
-    Path(wanted.out).write_text(json.dumps(fitted, indent=1) + "\n")
+    Path(arguments.out).write_text(json.dumps(fitted, indent=1) + "\n")
 
 
 if __name__ == "__main__":

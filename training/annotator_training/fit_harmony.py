@@ -1,4 +1,4 @@
-"""Train the network that hears chords, bass and key.
+"""Train the network that estimates chords, bass and key.
 
     python -m training.annotator_training.fit_harmony FOLDER --minutes 40
 
@@ -46,23 +46,23 @@ class Examples(NamedTuple):
     bass_NT: torch.Tensor
     key_N: torch.Tensor
 
-    def taken(self, places: torch.Tensor, start: int = 0) -> "Examples":
+    def taken(self, indices: torch.Tensor, start: int = 0) -> "Examples":
         """Some pieces, ten seconds of each."""
         part = slice(start, start + _CROP)
         return Examples(
-            self.spectra_NTP[places, part].float(),
-            self.chord_NT[places, part],
-            self.bass_NT[places, part],
-            self.key_N[places],
+            self.spectra_NTP[indices, part].float(),
+            self.chord_NT[indices, part],
+            self.bass_NT[indices, part],
+            self.key_N[indices],
         )
 
     def turned(self, semitones: int) -> "Examples":
         """The same music higher or lower."""
-        moved = torch.roll(self.spectra_NTP, BINS_PER_SEMITONE * semitones, dims=2)
+        transposed = torch.roll(self.spectra_NTP, BINS_PER_SEMITONE * semitones, dims=2)
         if semitones > 0:
-            moved[:, :, : BINS_PER_SEMITONE * semitones] = 0
+            transposed[:, :, : BINS_PER_SEMITONE * semitones] = 0
         elif semitones < 0:
-            moved[:, :, BINS_PER_SEMITONE * semitones :] = 0
+            transposed[:, :, BINS_PER_SEMITONE * semitones :] = 0
         size = len(QUALITIES)
         chord = torch.where(
             self.chord_NT < NO_CHORD_CLASS,
@@ -75,7 +75,7 @@ class Examples(NamedTuple):
             (self.key_N // 2 + semitones) % 12 * 2 + self.key_N % 2,
             self.key_N,
         )
-        return Examples(moved, chord, bass, key)
+        return Examples(transposed, chord, bass, key)
 
     def roughened(self) -> "Examples":
         """Noise, loudness and tilt of the spectrum."""
@@ -91,35 +91,38 @@ class Examples(NamedTuple):
 def examples(folder: Path) -> Examples:
     """All pieces of a folder; the spectra are kept beside them."""
     truths = list(pieces(folder))
-    kept = folder / "spectra.npy"
-    if not kept.exists():
+    spectra_file = folder / "spectra.npy"
+    if not spectra_file.exists():
         spectrum = PitchSpectrum()
-        out = np.lib.format.open_memmap(kept, "w+", np.float16, (len(truths), _FRAMES, PITCH_BINS))
+        out = np.lib.format.open_memmap(
+            spectra_file, "w+", np.float16, (len(truths), _FRAMES, PITCH_BINS)
+        )
         with torch.inference_mode():
-            for place, piece in enumerate(truths):
+            for index, piece in enumerate(truths):
                 wave, _ = sf.read(folder / f"{piece.name}.flac", dtype="float32")
-                out[place] = spectrum(torch.from_numpy(wave)[None])[0].numpy()
+                out[index] = spectrum(torch.from_numpy(wave)[None])[0].numpy()
         out.flush()
     classes = [piece.classes(_FRAMES, FPS) for piece in truths]
     key_N = torch.tensor([_NO_KEY if piece.key is None else piece.key for piece in truths])
-    chord_NT, bass_NT = (
-        torch.from_numpy(np.stack([row[part] for row in classes])) for part in (0, 1)
-    )
-    return Examples(torch.from_numpy(np.load(kept)), chord_NT, bass_NT, key_N)
+    chord_NT = torch.from_numpy(np.stack([row.chord_T for row in classes]))
+    bass_NT = torch.from_numpy(np.stack([row.bass_T for row in classes]))
+    return Examples(torch.from_numpy(np.load(spectra_file)), chord_NT, bass_NT, key_N)
 
 
-def loss_of(said: HarmonyLogits, truth: Examples, notes: torch.Tensor) -> torch.Tensor:
+def loss_of(logits: HarmonyLogits, truth: Examples, notes: torch.Tensor) -> torch.Tensor:
     """Cross entropies of chord, bass, notes, changes and key, weighed."""
-    chord = cross_entropy(said.chord.flatten(0, 1), truth.chord_NT.flatten(), label_smoothing=0.05)
-    bass = cross_entropy(said.bass.flatten(0, 1), truth.bass_NT.flatten(), label_smoothing=0.05)
-    sounding = binary_cross_entropy_with_logits(said.notes, notes[truth.chord_NT])
+    chord = cross_entropy(
+        logits.chord.flatten(0, 1), truth.chord_NT.flatten(), label_smoothing=0.05
+    )
+    bass = cross_entropy(logits.bass.flatten(0, 1), truth.bass_NT.flatten(), label_smoothing=0.05)
+    sounding = binary_cross_entropy_with_logits(logits.notes, notes[truth.chord_NT])
     differs = (truth.chord_NT[:, 1:] != truth.chord_NT[:, :-1]).float()
     either_side = torch.maximum(
         torch.nn.functional.pad(differs, (1, 0)), torch.nn.functional.pad(differs, (0, 1))
     )
-    change = binary_cross_entropy_with_logits(said.change, either_side)
+    change = binary_cross_entropy_with_logits(logits.change, either_side)
     key = (
-        cross_entropy(said.key, truth.key_N, ignore_index=_NO_KEY)
+        cross_entropy(logits.key, truth.key_N, ignore_index=_NO_KEY)
         if (truth.key_N != _NO_KEY).any()
         else chord.new_zeros(())
     )
@@ -137,22 +140,22 @@ def notes_of_chords() -> torch.Tensor:
 
 
 @torch.inference_mode()
-def right_shares(network: HarmonyNet, data: Examples, places: torch.Tensor) -> str:
+def right_shares(network: HarmonyNet, data: Examples, indices: torch.Tensor) -> str:
     """Shares of frames whose chord and bass are right, and of pieces whose key is."""
     network.eval()
     rows = []
-    for part in torch.split(places, 32):
+    for part in torch.split(indices, 32):
         truth = data.taken(part)
-        said = network(truth.spectra_NTP)
+        logits = network(truth.spectra_NTP)
         sounds, keyed = truth.chord_NT < NO_CHORD_CLASS, truth.key_N != _NO_KEY
         hits = (
-            (said.chord.argmax(-1) == truth.chord_NT)[sounds],
-            (said.bass.argmax(-1) == truth.bass_NT)[sounds],
+            (logits.chord.argmax(-1) == truth.chord_NT)[sounds],
+            (logits.bass.argmax(-1) == truth.bass_NT)[sounds],
         )
         rows.append(
             [
                 float(hit.float().mean())
-                for hit in (*hits, (said.key.argmax(-1) == truth.key_N)[keyed])
+                for hit in (*hits, (logits.key.argmax(-1) == truth.key_N)[keyed])
             ]
         )
     network.train()
@@ -167,14 +170,14 @@ def train(data: Examples, minutes: float, out: str) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-3)
     began, done, step = time.monotonic(), 0.0, 0
     while done < 1:
-        for places in torch.split(used[torch.randperm(len(used))], _BATCH):
+        for indices in torch.split(used[torch.randperm(len(used))], _BATCH):
             done = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
                 group["lr"] = (
                     _RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
                 )
             truth = (
-                data.taken(places, int(torch.randint(_FRAMES - _CROP + 1, ())))
+                data.taken(indices, int(torch.randint(_FRAMES - _CROP + 1, ())))
                 .turned(int(torch.randint(-5, 7, ())))
                 .roughened()
             )
@@ -199,9 +202,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--out", default=str(WEIGHTS_FOLDER / WEIGHTS))
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    train(examples(wanted.folder), wanted.minutes, wanted.out)
+    train(examples(arguments.folder), arguments.minutes, arguments.out)
 
 
 if __name__ == "__main__":

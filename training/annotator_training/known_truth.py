@@ -70,27 +70,29 @@ def clips(folder: Path) -> Iterator[KnownClip]:
     }
     for file in sorted(folder.glob("*.json")):
         if file.stem in audio:
-            told = json.loads(file.read_text())
-            heard = read_window(str(audio[file.stem]), 0.0, told["duration"])
-            yield KnownClip(file.stem, resampled(heard.wave, heard.rate_hz, RATE_HZ), _truth(told))
+            stored = json.loads(file.read_text())
+            recorded = read_window(str(audio[file.stem]), 0.0, stored["duration"])
+            yield KnownClip(
+                file.stem, resampled(recorded.wave, recorded.rate_hz, RATE_HZ), _truth(stored)
+            )
 
 
-def _truth(told: dict[str, Any]) -> ClipTruth:
+def _truth(stored: dict[str, Any]) -> ClipTruth:
     spans: Spans | None = None
-    key = told.get("key")
-    # the one N of a clip of drums alone is no chord to find
-    if told.get("chords") and (key or "style" not in told):
+    key = stored.get("key")
+    # the one N of a clip of drums alone is not a chord to find
+    if stored.get("chords") and (key or "style" not in stored):
         # Harte has no augmented fifth in the bass that mir_eval would read: it is a minor sixth.
         spans = [
             (chord["start"], chord["end"], chord["label"].replace("/#5", "/b6"))
-            for chord in told["chords"]
+            for chord in stored["chords"]
         ]
-    named = (key["label"],) if key else tuple(told.get("key_candidates") or ())
-    beats = np.array(told["beats"], float).reshape(-1, 2)
+    named = (key["label"],) if key else tuple(stored.get("key_candidates") or ())
+    beats = np.array(stored["beats"], float).reshape(-1, 2)
     return ClipTruth(
         beats,
-        told.get("beats_per_bar") or told["meter"][0],
-        told.get("tempo_bpm") or told.get("tempo_bpm_median"),
+        stored.get("beats_per_bar") or stored["meter"][0],
+        stored.get("tempo_bpm") or stored.get("tempo_bpm_median"),
         spans,
         named,
     )
@@ -112,14 +114,14 @@ def scores(truth: ClipTruth, found: Estimate) -> dict[str, float]:
 
 
 def _rhythm_scores(truth: ClipTruth, found: Estimate, beats: Array) -> dict[str, float]:
-    wanted, said = (rows[rows[:, 1] == 1, 0].tolist() for rows in (truth.beats, beats))
+    true_downbeats, downbeats = (rows[rows[:, 1] == 1, 0].tolist() for rows in (truth.beats, beats))
     out = {
         "beats": f_measure(truth.beats[:, 0].tolist(), beats[:, 0].tolist()),
         "tempo": same_tempo(truth.bpm, found.bpm),
     }
-    if found.numbered and wanted:
+    if found.numbered and true_downbeats:
         out |= {
-            "downbeats": f_measure(wanted, said),
+            "downbeats": f_measure(true_downbeats, downbeats),
             "meter": float(len(beats) > 0 and found.meter == truth.meter),
         }
     return {name: figure for name, figure in out.items() if figure is not None}
@@ -127,13 +129,12 @@ def _rhythm_scores(truth: ClipTruth, found: Estimate, beats: Array) -> dict[str,
 
 def chord_scores(truth: Spans, found: Spans) -> dict[str, float]:
     """Shares of time, without what a vocabulary does not know."""
-    spans, names = np.array([span[:2] for span in truth]), [span[2] for span in truth]
-    ours, said = (
-        np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])]),
-        [span[2] for span in found] or ["N"],
-    )
-    ours, said = mir_eval.util.adjust_intervals(ours, said, spans.min(), spans.max(), "N", "N")
-    parts, left, right = mir_eval.util.merge_labeled_intervals(spans, names, ours, said)
+    spans = np.array([span[:2] for span in truth])
+    names = [span[2] for span in truth]
+    ours = np.array([span[:2] for span in found] or [(0.0, spans[-1, 1])])
+    labels = [span[2] for span in found] or ["N"]
+    ours, labels = mir_eval.util.adjust_intervals(ours, labels, spans.min(), spans.max(), "N", "N")
+    parts, left, right = mir_eval.util.merge_labeled_intervals(spans, names, ours, labels)
     lengths = mir_eval.util.intervals_to_durations(parts)
     return {
         name: float(

@@ -37,27 +37,25 @@ _SOLO: Final = (
 _BASSES: Final = (*range(32, 40), 43, 58, 0, 42)  # basses; contrabass, tuba, piano, cello
 
 
-def play(piece: Etude, draws: np.random.Generator) -> Playing:
+def play(piece: Etude, rng: np.random.Generator) -> Playing:
     """Arrange a piece: chords unless it is drums alone, and any other part by chance."""
     notes: list[MidiNote] = []
     programs: dict[int, int] = {}
     if piece.key is not None:
-        held = draws.random() < 0.4
-        programs[CHORDS] = int(draws.choice(_HELD if held else _PLUCKED))
-        notes += chords_part(piece, draws, held=held)
-        if draws.random() < 0.8:
-            programs[BASS] = (
-                int(draws.choice(_BASSES)) if draws.random() < 0.85 else programs[CHORDS]
-            )
-            notes += bass_part(piece, draws)
-        if draws.random() < 0.6:
-            programs[MELODY] = int(draws.choice(_SOLO))
-            notes += melody(piece, piece.key, draws)
-        if draws.random() < 0.25:
-            programs[PAD] = int(draws.choice(_HELD))
-            notes += pad(piece, draws)
-    if piece.key is None or draws.random() < 0.6:
-        notes += drums(piece, draws)
+        held = rng.random() < 0.4
+        programs[CHORDS] = int(rng.choice(_HELD if held else _PLUCKED))
+        notes += chords_part(piece, rng, held=held)
+        if rng.random() < 0.8:
+            programs[BASS] = int(rng.choice(_BASSES)) if rng.random() < 0.85 else programs[CHORDS]
+            notes += bass_part(piece, rng)
+        if rng.random() < 0.6:
+            programs[MELODY] = int(rng.choice(_SOLO))
+            notes += melody(piece, piece.key, rng)
+        if rng.random() < 0.25:
+            programs[PAD] = int(rng.choice(_HELD))
+            notes += pad(piece, rng)
+    if piece.key is None or rng.random() < 0.6:
+        notes += drums(piece, rng)
     return Playing(tuple(_swung(note, piece.swing) for note in notes), programs)
 
 

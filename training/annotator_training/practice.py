@@ -4,7 +4,7 @@
 
 Debian packages: timgm6mb-soundfont, opl3-soundfont, csound-soundfont, avldrums.lv2-soundfont;
 Python package: pyfluidsynth. FluidR3 is kept out, so that what is trained here can be measured on
-sounds it never heard.
+sounds it never saw in training.
 """
 
 import argparse
@@ -55,10 +55,10 @@ class PracticePiece(NamedTuple):
         """The network's chord class and bass of each frame."""
         chord_T, bass_T = np.full(frames, NO_CHORD_CLASS), np.full(frames, NO_BASS)
         for segment in self.chords:
-            heard = slice(round(segment.start_s * fps), round(segment.end_s * fps))
+            frames_of_segment = slice(round(segment.start_s * fps), round(segment.end_s * fps))
             name = Chord.parse(segment.label)
-            chord_T[heard] = chord_class(name)
-            bass_T[heard] = name.root if name.bass is None else name.bass
+            chord_T[frames_of_segment] = chord_class(name)
+            bass_T[frames_of_segment] = name.root if name.bass is None else name.bass
         return Classes(chord_T, bass_T)
 
 
@@ -77,18 +77,16 @@ def pieces(folder: Path) -> Iterator[PracticePiece]:
 
 def make(folder: Path, number: int) -> None:
     """Compose, play and store one piece; its truth is written last."""
-    draws = np.random.default_rng([_SEED, number])
-    font = str(draws.choice(list(_SHARES), p=list(_SHARES.values())))
-    piece = etude(draws, 2 * PIECE_S + 1)
-    playing = play(piece, draws)
-    excerpt = draw_excerpt(piece, PIECE_S, draws)
-    tuning_cents = (
-        float(draws.uniform(-40, 40)) if draws.random() < 0.2 else float(draws.normal(0, 4))
-    )
-    file = midi(piece, ended(playing, excerpt.last_beat), draws, excerpt.start_s, tuning_cents)
-    kit = [None, *KITS][int(draws.integers(len(KITS) + 1))]
-    wave = sounded(file, FONTS[font], kit, PIECE_S, reverb=draws.random() < 0.75)
-    sf.write(folder / f"{number:05d}.flac", roughened(wave, draws), RATE_HZ, subtype="PCM_16")
+    rng = np.random.default_rng([_SEED, number])
+    font = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+    piece = etude(rng, 2 * PIECE_S + 1)
+    playing = play(piece, rng)
+    excerpt = draw_excerpt(piece, PIECE_S, rng)
+    tuning_cents = float(rng.uniform(-40, 40)) if rng.random() < 0.2 else float(rng.normal(0, 4))
+    file = midi(piece, ended(playing, excerpt.last_beat), rng, excerpt.start_s, tuning_cents)
+    kit = [None, *KITS][int(rng.integers(len(KITS) + 1))]
+    wave = sounded(file, FONTS[font], kit, PIECE_S, reverb=rng.random() < 0.75)
+    sf.write(folder / f"{number:05d}.flac", roughened(wave, rng), RATE_HZ, subtype="PCM_16")
     (folder / f"{number:05d}.json").write_text(
         json.dumps({"source": font, **_stored(truth(piece, excerpt))})
     )
@@ -109,12 +107,14 @@ def main() -> None:
         default=0,
         help="number of the first piece: others than those that were trained on",
     )
-    wanted = parser.parse_args()
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(wanted.first, wanted.first + wanted.pieces)
-    missing = [number for number in numbers if not (wanted.folder / f"{number:05d}.json").exists()]
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(arguments.first, arguments.first + arguments.pieces)
+    missing = [
+        number for number in numbers if not (arguments.folder / f"{number:05d}.json").exists()
+    ]
     with Pool() as pool:
-        for _ in pool.imap_unordered(partial(make, wanted.folder), missing, chunksize=8):
+        for _ in pool.imap_unordered(partial(make, arguments.folder), missing, chunksize=8):
             pass
 
 

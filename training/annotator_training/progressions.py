@@ -88,25 +88,25 @@ class Coloured(NamedTuple):
     colour: int | None = None
 
 
-def draw_manner(draws: np.random.Generator) -> Manner:
+def draw_manner(rng: np.random.Generator) -> Manner:
     """From plain triads to sevenths nearly everywhere; one piece in twenty is wild."""
     return Manner(
-        sevenths=float(draws.choice((0.05, 0.25, 0.6, 0.95))),
-        inversions=float(draws.choice((0.0, 0.1, 0.35))),
-        wild=draws.random() < 0.05,
+        sevenths=float(rng.choice((0.05, 0.25, 0.6, 0.95))),
+        inversions=float(rng.choice((0.0, 0.1, 0.35))),
+        wild=rng.random() < 0.05,
     )
 
 
 def progression(
-    draws: np.random.Generator, key: Key, manner: Manner, length: int
+    rng: np.random.Generator, key: Key, manner: Manner, length: int
 ) -> tuple[Coloured, ...]:
     """`length` chords, each drawn after the one before: 70 in 100 begin at home, 15 end there."""
     degrees = _DEGREES[key.mode]
-    home = draws.random()
+    home = rng.random()
     chosen: list[Degree] = []
-    for place in range(length):
-        closes = place == length - 1 and length > 2
-        if (place == 0 and home < 0.7) or (closes and 0.7 <= home < 0.85):
+    for index in range(length):
+        closes = index == length - 1 and length > 2
+        if (index == 0 and home < 0.7) or (closes and 0.7 <= home < 0.85):
             chosen.append(degrees[0])
             continue
         weights = np.array(
@@ -114,8 +114,8 @@ def progression(
         )
         if closes:  # the turn-around leads back
             weights *= [2.0 if degree.step in (5, 7, 10) else 1.0 for degree in degrees]
-        chosen.append(degrees[int(draws.choice(len(degrees), p=weights / weights.sum()))])
-    return tuple(_coloured(draws, key, degree, manner) for degree in chosen)
+        chosen.append(degrees[int(rng.choice(len(degrees), p=weights / weights.sum()))])
+    return tuple(_coloured(rng, key, degree, manner) for degree in chosen)
 
 
 def _follows(before: Degree | None, degree: Degree) -> float:
@@ -128,35 +128,35 @@ def _follows(before: Degree | None, degree: Degree) -> float:
     if motion == 0:
         return 0.15
     if before.seventh is Q.DOM7 and before.step != _FLAT_SEVEN:
-        return 8.0 if motion == _FOURTH else 2.0 if motion == 2 else 1.0
+        return {_FOURTH: 8.0, 2: 2.0}.get(motion, 1.0)
     if before.seventh in (Q.DIM7, Q.HDIM7):
         return 6.0 if motion in (1, _FOURTH) else 1.0
-    return 2.5 if motion == _FOURTH else 1.4 if motion in (2, 7, 9) else 1.0
+    return {_FOURTH: 2.5, 2: 1.4, 7: 1.4, 9: 1.4}.get(motion, 1.0)
 
 
-def _coloured(draws: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
+def _coloured(rng: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
     """A degree as a chord of the key: with its seventh or without, sometimes altered, inverted or
     with a ninth.
     """
     step, quality = (
         degree.step,
-        degree.seventh if draws.random() < manner.sevenths else degree.triad,
+        degree.seventh if rng.random() < manner.sevenths else degree.triad,
     )
-    if manner.wild or draws.random() < 0.02:
-        step, quality = int(draws.integers(12)), list(Q)[int(draws.integers(len(Q)))]
+    if manner.wild or rng.random() < 0.02:
+        step, quality = int(rng.integers(12)), list(Q)[int(rng.integers(len(Q)))]
     elif quality in (Q.MAJ, Q.MIN):
-        quality = _altered(draws, quality)
+        quality = _altered(rng, quality)
     plain = Chord(root=(key.tonic + step) % 12, quality=quality)
-    colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and draws.random() < 0.15 else None
+    colour = _NINTH if quality in (Q.DOM7, Q.MIN7, Q.MAJ7) and rng.random() < 0.15 else None
     # turned, these are other chords
-    if draws.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
+    if rng.random() >= manner.inversions or quality in (Q.AUG, Q.DIM7, Q.SUS2, Q.SUS4):
         return Coloured(plain, colour)
-    return Coloured(_inverted(draws, plain))
+    return Coloured(_inverted(rng, plain))
 
 
-def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
+def _altered(rng: np.random.Generator, triad: ChordQuality) -> ChordQuality:
     """A triad, or now and then its suspended or sixth chord."""
-    other = draws.random()
+    other = rng.random()
     if other < 0.05:
         return Q.SUS4
     if other < 0.09:
@@ -166,9 +166,9 @@ def _altered(draws: np.random.Generator, triad: ChordQuality) -> ChordQuality:
     return triad
 
 
-def _inverted(draws: np.random.Generator, plain: Chord) -> Chord:
+def _inverted(rng: np.random.Generator, plain: Chord) -> Chord:
     """The chord over another of its notes, or, one time in ten, over a bass drawn freely."""
-    if draws.random() < 0.9:
+    if rng.random() < 0.9:
         notes = sorted(plain.pitches - {plain.root})
-        return plain.replaced(bass=int(draws.choice(notes)))
-    return plain.replaced(bass=(plain.root + int(draws.choice(_FOREIGN_BASSES))) % 12)
+        return plain.replaced(bass=int(rng.choice(notes)))
+    return plain.replaced(bass=(plain.root + int(rng.choice(_FOREIGN_BASSES))) % 12)

@@ -39,17 +39,17 @@ class _MidiEvent(NamedTuple):
 
 
 def midi(
-    piece: Etude, playing: Playing, draws: np.random.Generator, start_s: float, tuning_cents: float
+    piece: Etude, playing: Playing, rng: np.random.Generator, start_s: float, tuning_cents: float
 ) -> mido.MidiFile:
     """The piece from `start_s` on: 70 in 100 are played loosely, their onsets up to 12 ms (one
     sigma) off the beat.
     """
-    loose_s = float(draws.uniform(0, 0.012)) if draws.random() < 0.7 else 0.0
+    loose_s = float(rng.uniform(0, 0.012)) if rng.random() < 0.7 else 0.0
     events: list[_MidiEvent] = []
     for channel, program in playing.programs.items():
-        events += _instrument(channel, program, int(draws.integers(60, 121)), tuning_cents)
+        events += _instrument(channel, program, int(rng.integers(60, 121)), tuning_cents)
     for note in playing.notes:
-        events += _sounding(piece, note, draws, start_s, loose_s)
+        events += _sounding(piece, note, rng, start_s, loose_s)
     track = mido.MidiTrack()
     now = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
@@ -76,7 +76,7 @@ def _instrument(channel: int, program: int, volume: int, tuning_cents: float) ->
 
 
 def _sounding(
-    piece: Etude, note: MidiNote, draws: np.random.Generator, start_s: float, loose_s: float
+    piece: Etude, note: MidiNote, rng: np.random.Generator, start_s: float, loose_s: float
 ) -> list[_MidiEvent]:
     """A note's beginning and end, or nothing where it is over by the start; one that has begun by
     then is struck at the start.
@@ -84,12 +84,12 @@ def _sounding(
     begin_s = (
         piece.seconds(note.beat)
         - start_s
-        + (float(draws.normal(0, loose_s)) if note.loose and loose_s else 0.0)
+        + (float(rng.normal(0, loose_s)) if note.loose and loose_s else 0.0)
     )
     end_s = piece.seconds(note.beat + note.length) - start_s
     if end_s <= 0.02:
         return []
-    velocity = int(np.clip(note.velocity + draws.integers(-6, 7), 1, 127))
+    velocity = int(np.clip(note.velocity + rng.integers(-6, 7), 1, 127))
     on, off = max(0, round(begin_s * _TICKS)), max(1, round(end_s * _TICKS))
     return [
         _MidiEvent(
@@ -162,29 +162,29 @@ def _send(synth: _Synth, message: mido.Message) -> None:
             synth.player.cc(message.channel, message.control, message.value)
 
 
-def roughened(clean: Samples, draws: np.random.Generator) -> Samples:
+def roughened(clean: Samples, rng: np.random.Generator) -> Samples:
     """Tilted, equalised, louder or softer, noisier, overdriven: each by chance."""
     wave: npt.NDArray[np.floating[Any]] = clean - clean.mean()
-    if draws.random() < 0.5:
-        wave = lfilter([1, draws.uniform(-0.6, 0.6)], [1], wave)
-    if draws.random() < 0.4:
-        wave = _equalised(wave, draws)
-    wave = wave / (np.abs(wave).max() + 1e-9) * 10 ** (draws.uniform(-12, -1) / 20)
-    if draws.random() < 0.4:
-        wave = wave + draws.normal(0, 10 ** (draws.uniform(-75, -40) / 20), len(wave))
-    if draws.random() < 0.15:
-        wave = np.tanh(wave * draws.uniform(1.5, 4)) * 0.7
+    if rng.random() < 0.5:
+        wave = lfilter([1, rng.uniform(-0.6, 0.6)], [1], wave)
+    if rng.random() < 0.4:
+        wave = _equalised(wave, rng)
+    wave = wave / (np.abs(wave).max() + 1e-9) * 10 ** (rng.uniform(-12, -1) / 20)
+    if rng.random() < 0.4:
+        wave = wave + rng.normal(0, 10 ** (rng.uniform(-75, -40) / 20), len(wave))
+    if rng.random() < 0.15:
+        wave = np.tanh(wave * rng.uniform(1.5, 4)) * 0.7
     peak = np.abs(wave).max()
     return (wave / peak * 0.9 if peak > 0.99 else wave).astype(np.float32)
 
 
 def _equalised(
-    wave: npt.NDArray[np.floating[Any]], draws: np.random.Generator
+    wave: npt.NDArray[np.floating[Any]], rng: np.random.Generator
 ) -> npt.NDArray[np.floating[Any]]:
     """Eight corners, denser towards the low end, each raised or lowered by some 4 dB."""
     spectrum = np.fft.rfft(wave)
-    corners = np.sort(np.r_[0, draws.random(6) ** 2, 1])
-    gains = 10 ** (draws.normal(0, 4, len(corners)) / 20)
+    corners = np.sort(np.r_[0, rng.random(6) ** 2, 1])
+    gains = 10 ** (rng.normal(0, 4, len(corners)) / 20)
     return np.fft.irfft(
         spectrum * np.interp(np.linspace(0, 1, len(spectrum)), corners, gains), len(wave)
     )

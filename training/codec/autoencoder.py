@@ -16,12 +16,12 @@ from schemas.errors import SchemaError
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.examples import ReadingRules
-from training.data.index import find_places
+from training.data.index import index_corpus
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.errors import BadData, TrainingError
-from training.run.metrics_log import Tell
+from training.run.metrics_log import ReportLine
 from training.run.parallel import device_of
 from training.run.recipe import Decay, OptimRecipe
 from training.run.trainer import rate_at
@@ -95,7 +95,9 @@ class Fitted(Record):
     folder: str
 
 
-def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: Tell) -> Fitted:
+def train_autoencoder(
+    shards: str, out: Path, recipe: AutoencoderRecipe, report: ReportLine
+) -> Fitted:
     """Train on a corpus's train split and write the codec's folder.
 
     Raises `TrainingError` and `BadData`.
@@ -115,30 +117,30 @@ def train_autoencoder(shards: str, out: Path, recipe: AutoencoderRecipe, tell: T
         first_step=0,
         last_step=recipe.steps,
         workers=recipe.workers,
-    ) as found:
-        for step, batch in enumerate(found):
+    ) as loader:
+        for step, batch in enumerate(loader):
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(rules, step, recipe.steps)
             unusable += len(batch.unusable)
             _check_usable(batch, unusable, (step + 1) * recipe.batch)
             levels_B1NM = _windows(mel.levels(batch.sounds.to(device)), batch, recipe, step)
-            held = model.encode(levels_B1NM).latent_dist
-            latents = held.mode() + held.std * _noise(held.std, recipe, step)
+            posterior = model.encode(levels_B1NM).latent_dist
+            latents = posterior.mode() + posterior.std * _noise(posterior.std, recipe, step)
             error = (model.decode(latents).sample - levels_B1NM).abs().mean()
-            loss = error + recipe.kl * held.kl().mean() / levels_B1NM[0].numel()
+            loss = error + recipe.kl * posterior.kl().mean() / levels_B1NM[0].numel()
             if not torch.isfinite(loss):
                 raise BadData(
                     f"the loss of {', '.join(batch.keys)} "
-                    "is no number; nothing was written. Lower lr"
+                    "is not a number; nothing was written. Lower lr"
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), rules.clip)
             optimizer.step()
             errors.append(float(error.detach()))
-            spreads.append(float(held.mode().detach().std()))
+            spreads.append(float(posterior.mode().detach().std()))
             if (step + 1) % recipe.log_every == 0:
-                tell(
+                report(
                     f"step {step + 1} of {recipe.steps} · error "
                     f"{sum(errors[-recipe.log_every :]) / recipe.log_every:.4f}"
                 )
@@ -173,10 +175,10 @@ def _model(recipe: AutoencoderRecipe) -> Any:
 
 def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     facts = MelCodec().facts
-    corpus = find_places(shards, Split.TRAIN)
+    corpus = index_corpus(shards, Split.TRAIN)
     # of a longer sample, the first ten seconds
-    heard = 10 * facts.rate_hz // facts.samples_per_frame
-    reading = ReadingRules(facts, False, heard, 1, PromptConfig(), 1.0, recipe.seed)
+    frames = 10 * facts.rate_hz // facts.samples_per_frame
+    reading = ReadingRules(facts, False, frames, 1, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], SampleOrder([len(corpus)], seed=recipe.seed), reading)
 
 
@@ -184,9 +186,9 @@ def _windows(
     levels_BMN: torch.Tensor, batch: TrainingBatch, recipe: AutoencoderRecipe, step: int
 ) -> torch.Tensor:
     """A drawn window of each clip that is usable, within what is its own: (B, 1, N, M)."""
-    draws = keyed_rng(recipe.seed, str(step), "windows")
+    rng = keyed_rng(recipe.seed, str(step), "windows")
     mel_frames_B = (batch.frames_B * MelCodec().facts.samples_per_frame // HOP).tolist()
-    starts = [int(draws.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
+    starts = [int(rng.integers(max(1, frames - recipe.frames + 1))) for frames in mel_frames_B]
     cut = [
         level_MN[:, start : start + recipe.frames]
         for level_MN, start, frames in zip(levels_BMN, starts, mel_frames_B, strict=True)
@@ -196,5 +198,5 @@ def _windows(
 
 
 def _noise(like: torch.Tensor, recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
-    drawn = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    return torch.randn(like.shape, generator=drawn).to(like)
+    rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    return torch.randn(like.shape, generator=rng).to(like)

@@ -1,4 +1,4 @@
-"""What a model is told beside the noisy latent: a text, beats, chords.
+"""Conditions of a model beside the noisy latent: a text, beats, chords.
 
 From records to padded batches to the tokens that attention reads.
 
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """What a model can be told, in the order in which an attention site looks at it."""
+    """What a model can be conditioned on, in the order in which an attention site attends to it."""
 
     TEXT = "text"
     BEATS = "beats"

@@ -1,5 +1,4 @@
-"""Beats as a model is told them: the number in the bar, one-hot, beside the time (Mustango, arXiv
-2311.08355).
+"""Beats as a condition: the number in the bar, one-hot, beside the time (arXiv 2311.08355).
 
 Shapes: B samples, L beats, D width of a token.
 """
@@ -17,14 +16,12 @@ from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 # of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
 MAX_BEATS: Final = 50
-MAX_NUMBER: Final = 12  # a bar of 12/8 counted in eighths; numbers above share the last place
+MAX_NUMBER: Final = 12  # a bar of 12/8 counted in eighths; numbers above share the last index
 _NULL: Final = 0  # in the place of a beat's number: no beats are known, or they were dropped
 
 
 class BeatBatch(NamedTuple):
-    """Beats of a batch: numbers in the bar from 1 (0: the null token, or padding), times in
-    seconds, and where a token stands.
-    """
+    """Beats of a batch: numbers in the bar from 1 (0: null token or padding), times, and a mask."""
 
     numbers_BL: torch.Tensor
     times_s_BL: torch.Tensor
@@ -44,9 +41,9 @@ class BeatBatch(NamedTuple):
 def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> BeatBatch:
     """The beats of several samples, padded to one length.
 
-    Of more than `limit` beats the first are kept, so that a model hears the rest of an over-long
-    clip unled rather than misled. A sample without beats, or none where they were dropped, is the
-    null token alone.
+    Of more than `limit` beats the first are kept, so that the rest of an over-long clip is
+    unconditioned rather than conditioned wrongly. A sample without beats, or none where they were
+    dropped, is the null token alone.
 
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
     >>> waltz = Beats(times_s=(0.5, 1.0), numbers=(3, 1), **how)
@@ -54,21 +51,21 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
     >>> batch.numbers_BL[:, :3].tolist(), batch.mask_BL.sum(1).tolist()
     ([[3, 1, 0], [0, 0, 0]], [2, 1])
     """
-    kept = [
+    rows = [
         () if one is None else tuple(zip(one.numbers, one.times_s, strict=True))[:limit]
         for one in beats
     ]
-    shape = (len(kept), padded_length([len(row) for row in kept]))
+    shape = (len(rows), padded_length([len(row) for row in rows]))
     numbers_BL, times_s_BL = torch.full(shape, _NULL), torch.zeros(shape)
     mask_BL = torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
-    for place, row in enumerate(kept):
+    for index, row in enumerate(rows):
         if row:
-            numbers_BL[place, : len(row)] = torch.tensor(
+            numbers_BL[index, : len(row)] = torch.tensor(
                 [min(number, MAX_NUMBER) for number, _ in row]
             )
-            times_s_BL[place, : len(row)] = torch.tensor([time_s for _, time_s in row])
-            mask_BL[place, : len(row)] = True
+            times_s_BL[index, : len(row)] = torch.tensor([time_s for _, time_s in row])
+            mask_BL[index, : len(row)] = True
     return BeatBatch(numbers_BL, times_s_BL, mask_BL)
 
 

@@ -1,7 +1,7 @@
-"""Chords as a model is told them: root, quality, bass and time (Mustango, arXiv 2311.08355).
+"""Chords as a condition: root, quality, bass and time (Mustango, arXiv 2311.08355).
 
 The published vocabulary has 11 qualities and a flag for inversions; ours is that of `schemas`, and
-the bass is told as its interval above the root, which is the same in every transposition.
+the bass is given as its interval above the root, which is the same in every transposition.
 
 Shapes: B samples, L chords, D width of a token.
 """
@@ -27,9 +27,7 @@ _NULL: Final = len(QUALITIES) + 1
 
 
 class ChordBatch(NamedTuple):
-    """Chords of a batch; `quality` is a place in `QUALITIES`, then no chord, then the null token or
-    padding.
-    """
+    """Chords of a batch; a quality is an index into `QUALITIES`, else no chord, null or padding."""
 
     roots_BL: torch.Tensor  # pitch classes, 0 = C
     qualities_BL: torch.Tensor
@@ -57,7 +55,7 @@ class _ChordNumbers(NamedTuple):
     start_s: float
 
 
-def _told(segment: ChordSegment) -> _ChordNumbers:
+def _chord_numbers(segment: ChordSegment) -> _ChordNumbers:
     chord = segment.chord
     if chord is None:
         return _ChordNumbers(0, NO_CHORD_QUALITY, 0, segment.start_s)
@@ -80,27 +78,25 @@ def batched_chords(chords: Sequence[Chords | None], limit: int = MAX_CHORDS) -> 
     >>> [part[0, :2].tolist() for part in batch]
     [[9, 0], [1, 13], [3, 0], [0.0, 1.0], [True, True]]
     """
-    kept = [
-        [] if one is None else [_told(segment) for segment in one.segments[:limit]]
-        for one in chords
+    rows = [
+        [] if one is None else list(map(_chord_numbers, one.segments[:limit])) for one in chords
     ]
-    shape = (len(kept), padded_length([len(row) for row in kept]))
+    shape = (len(rows), padded_length([len(row) for row in rows]))
     roots_BL, qualities_BL, basses_BL = (torch.full(shape, fill) for fill in (0, _NULL, 0))
     times_s_BL, mask_BL = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     mask_BL[:, 0] = True
-    for place, row in enumerate(kept):
+    for index, row in enumerate(rows):
         if row:
             for part, numbers in zip(
                 (roots_BL, qualities_BL, basses_BL, times_s_BL), zip(*row, strict=True), strict=True
             ):
-                part[place, : len(row)] = torch.tensor(numbers)
-            mask_BL[place, : len(row)] = True
+                part[index, : len(row)] = torch.tensor(numbers)
+            mask_BL[index, : len(row)] = True
     return ChordBatch(roots_BL, qualities_BL, basses_BL, times_s_BL, mask_BL)
 
 
 class ChordEmbedding(nn.Module):
-    """One linear map of embedded root, one-hot quality, one-hot bass and encoded time; a vector of
-    its own where no chords are known.
+    """One linear map of root, quality, bass and time; a vector of its own where none are known.
 
     "No chord" has a quality, but neither root nor bass: zeros stand for both.
     """

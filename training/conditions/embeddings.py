@@ -22,8 +22,8 @@ TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel 
 
 def _angles(values: torch.Tensor, width: int, base: float) -> torch.Tensor:
     """Values at the angular frequencies base ** (-2k / width): (…) to (…, width / 2), float32."""
-    place = torch.arange(width // 2, device=values.device, dtype=torch.float32)
-    return values.float()[..., None] * torch.exp(place * (-2 * math.log(base) / width))
+    index = torch.arange(width // 2, device=values.device, dtype=torch.float32)
+    return values.float()[..., None] * torch.exp(index * (-2 * math.log(base) / width))
 
 
 def sinusoids(values: torch.Tensor, width: int, base: float = BASE) -> torch.Tensor:
@@ -43,7 +43,7 @@ def rotated(
     Rotary embedding (Su et al. 2021, RoFormer), by seconds rather than by places.
 
     >>> times_s = torch.tensor([1.0, 7.0])
-    >>> one, other = (turned(torch.ones(2, 8), times_s + later_s) for later_s in (0, 0.5))
+    >>> one, other = (rotated(torch.ones(2, 8), times_s + later_s) for later_s in (0, 0.5))
     >>> early, late = (one * other).sum(-1)
     >>> bool(torch.isclose(early, late, atol=1e-4))
     True

@@ -28,11 +28,12 @@ def shares_of(samples: Iterable[Sample]) -> dict[PredictedPart, Sequence[float]]
     """How often each meter, tempo, mode and chord comes up; shares of each sum up to 1."""
     targets = [targets_of(sample) for sample in samples]
     tempos = sum((blurred(one.bpm).astype(np.float64) for one in targets), np.zeros(TEMPOS))
-    meters, modes = Counter(one.meter for one in targets), Counter(one.mode for one in targets)
+    meters = Counter(one.meter for one in targets)
+    modes = Counter(one.mode for one in targets)
     return {
-        PredictedPart.METER: _shares([meters[meter] for meter in METERS]),
+        PredictedPart.METER: _shares(list(map(meters.__getitem__, METERS))),
         PredictedPart.TEMPO: _shares(tempos.tolist()),
-        PredictedPart.MODE: _shares([modes[mode] for mode in MODES]),
+        PredictedPart.MODE: _shares(list(map(modes.__getitem__, MODES))),
         PredictedPart.CHORDS: _shares(_chord_counts(targets)),
     }
 

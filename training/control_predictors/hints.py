@@ -36,34 +36,34 @@ class StatedControls(NamedTuple):
     chord_s: float | None  # the median from one stated start of a chord to the next
 
 
-def known_of(wishes: RequestedControls, duration_s: float) -> StatedControls:
-    """What wishes state for a clip of a length.
+def stated_by(requested: RequestedControls, duration_s: float) -> StatedControls:
+    """What is stated of a clip of a length.
 
-    >>> from training.prompt_controls.requested import read_wishes
+    >>> from training.prompt_controls.requested import read_requested
     >>> said = "The chords are C at 0 seconds, F at 1.5 seconds and G at 3.5 seconds."
-    >>> known_of(read_wishes(said), 10).chord_s
+    >>> stated_by(read_requested(said), 10).chord_s
     2.0
     """
-    # A flag's chords may go round and round; a caption lists all that are heard.
-    chart = wishes.chart if wishes.chords_source is Provenance.CAPTION else None
+    # A flag's chords may go round and round; a caption lists all that sound.
+    chart = requested.chart if requested.chords_source is Provenance.CAPTION else None
     return StatedControls(
-        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
-        about_bpm=_middle_bpm(wishes.span) if wishes.words else None,
-        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
-        is_mode=bool(wishes.key or wishes.mode or wishes.chords_source),
-        is_chords=wishes.chords_source is not None,
+        bpm=requested.bpm.fact.bpm if requested.bpm else None,
+        about_bpm=_middle_bpm(requested.span) if requested.words else None,
+        meter=requested.meter.fact.beats_per_bar if requested.meter else None,
+        is_mode=bool(requested.key or requested.mode or requested.chords_source),
+        is_chords=requested.chords_source is not None,
         chords_per_s=len(chart.bars) / duration_s if chart and not chart.is_measured else None,
-        chord_s=_pace_s([at_s for _, at_s in wishes.timed]),
+        chord_s=_pace_s([at_s for _, at_s in requested.timed]),
     )
 
 
 def as_if_stated(
-    known: StatedControls, labels: Labels, chance: float, draws: np.random.Generator
+    known: StatedControls, labels: Labels, chance: float, rng: np.random.Generator
 ) -> StatedControls:
     """What another caption of a clip might state beside: each for itself, its tempo, and how its
     chords go, listed or with times.
     """
-    is_tempo, is_word, is_chords, is_timed = (draws.random(4) < (chance, 0.5, chance, 0.5)).tolist()
+    is_tempo, is_word, is_chords, is_timed = (rng.random(4) < (chance, 0.5, chance, 0.5)).tolist()
     bpm = labels.tempo.bpm
     if is_tempo and bpm is not None and known.bpm is None and known.about_bpm is None:
         word = _middle_bpm(METRONOME[tempo_word(bpm)])
@@ -86,11 +86,8 @@ def _pace_s(starts_s: Sequence[float]) -> float | None:
 
     The first is left out if it is at 0 s, where a chord may have begun before.
     """
-    gaps_s = [
-        later - earlier
-        for earlier, later in pairwise(start_s for start_s in starts_s if start_s > 0)
-        if later > earlier
-    ]
+    sure_s = [start_s for start_s in starts_s if start_s > 0]
+    gaps_s = [later - earlier for earlier, later in pairwise(sure_s) if later > earlier]
     return median(gaps_s) if gaps_s else None
 
 
@@ -122,7 +119,7 @@ def beat_features(known: StatedControls, meter: int | None) -> Features:
 
 
 def chord_features(bpm: float, meter: int, mode: int) -> Features:
-    """Features (H,) for chords: the tempo, the meter and the place of the mode, which are all
+    """Features (H,) for chords: the tempo, the meter and the index of the mode, which are all
     decided on by then.
     """
     return np.concatenate(
@@ -141,17 +138,17 @@ def _bumps(value: float | None, low: float, high: float) -> Features:
     >>> (10 * _bumps(60, 30, 120)).round().astype(int).tolist()
     [0, 0, 1, 6, 10, 6, 1, 0, 0]
     """
-    places = np.arange(1 + math.ceil(_STEPS * math.log2(high / low)))
+    centres = np.arange(1 + math.ceil(_STEPS * math.log2(high / low)))
     if not value:
-        return np.zeros(len(places), np.float32)
-    at = min(max(_STEPS * math.log2(value / low), 0.0), float(places[-1]))
-    return np.exp(-((places - at) ** 2) / 2).astype(np.float32)
+        return np.zeros(len(centres), np.float32)
+    at = min(max(_STEPS * math.log2(value / low), 0.0), float(centres[-1]))
+    return np.exp(-((centres - at) ** 2) / 2).astype(np.float32)
 
 
-def _one_of(place: int | None, count: int) -> Features:
+def _one_of(index: int | None, count: int) -> Features:
     out = np.zeros(count, np.float32)
-    if place is not None:
-        out[place] = 1
+    if index is not None:
+        out[index] = 1
     return out
 
 

@@ -21,14 +21,14 @@ from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.reading import Reader, reader_of_validation
 from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import batched
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import MODEL, RECIPE, STATE
 from training.run.ema import Ema
-from training.run.metrics_log import Tell
-from training.run.recipe import wanted
+from training.run.metrics_log import ReportLine
+from training.run.recipe import foreign_names
 from training.run.trainer import rate_at
 
 
@@ -41,7 +41,7 @@ class Learned(NamedTuple):
     losses: Mapping[PredictedPart, tuple[float, float]]
 
 
-def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
+def learn(recipe: PredictorRecipe, out: str, report: ReportLine = print) -> Learned:
     """Train all predictors by a recipe into a folder.
 
     The same recipe, shards and machine give the same weights.
@@ -57,22 +57,22 @@ def learn(recipe: PredictorRecipe, out: str, tell: Tell = print) -> Learned:
     with hold(store, "training"), torch.random.fork_rng(devices=[]):
         if checkpoints.whole_ones(store):
             raise TrainingError(f"{out} holds a training already: take another folder")
-        trust(out, wanted(recipe.text))
+        trust(out, foreign_names(recipe.text))
         torch.manual_seed(recipe.run.seed)
-        learner = _PredictorTrainer(recipe, tell)
-        return _saved(store, recipe, learner, learner.run())
+        trainer = _PredictorTrainer(recipe, report)
+        return _saved(store, recipe, trainer, trainer.run())
 
 
 class _PredictorTrainer:
     """Nets with their optimizer, and the samples that they learn from and are judged by."""
 
-    def __init__(self, recipe: PredictorRecipe, tell: Tell) -> None:
-        self.recipe, self._tell = recipe, tell
+    def __init__(self, recipe: PredictorRecipe, report: ReportLine) -> None:
+        self.recipe, self._report = recipe, report
         encoder = open_text_encoder(
             recipe.text.source, "cpu", recipe.text.max_tokens, recipe.text.encoder
         )
         self.encoder = encoder
-        self._states = KeptStates(encoder, recipe.text.cache_mb)
+        self._states = TextCache(encoder, recipe.text.cache_mb)
         self.reader = Reader(recipe, Split.TRAIN)
         self.nets = PredictorNets(recipe.model, encoder.width)
         for part, shares in shares_of(self.reader.surveyed()).items():
@@ -90,7 +90,7 @@ class _PredictorTrainer:
     def run(self) -> WeightChoice:
         """All steps; what to keep of the weights on the way."""
         rules, choice = self.recipe, WeightChoice()
-        self._tell(
+        self._report(
             f"{self.reader.samples} samples · {rules.run.steps} steps of {rules.data.batch}, "
             f"judged by {self._judged.looks} looks"
         )
@@ -98,8 +98,8 @@ class _PredictorTrainer:
         for step in range(rules.run.steps):
             self._step(step)
             if (step + 1) % rules.run.validate_every == 0 or step + 1 == rules.run.steps:
-                told = self._judge(choice, step + 1)
-                self._tell(f"step {step + 1} of {rules.run.steps} · loss on validation: {told}")
+                losses = self._judge(choice, step + 1)
+                self._report(f"step {step + 1} of {rules.run.steps} · loss on validation: {losses}")
         return choice
 
     def _step(self, step: int) -> None:
@@ -127,25 +127,25 @@ class _PredictorTrainer:
         self._ema.update(step)
 
     def _judge(self, choice: WeightChoice, step: int) -> str:
-        """Offer the averaged weights of a step to the choice, with each trust in the text; what a
-        reader is told of their losses.
+        """Offer the averaged weights of a step to the choice, with each trust in the text; their
+        losses in words.
         """
         with self._ema.playing():
             for trust in TRUSTS:
                 self.nets.trust(trust)
                 losses = self._judged.losses(self.nets, self._states)
                 for part in PredictedPart:
-                    kept = {
+                    weights = {
                         name: value.detach().clone()
                         for name, value in self.nets.part(part).named_parameters()
                     }
-                    choice.offer(part, CandidateWeights(kept, trust, losses[part], step))
+                    choice.offer(part, CandidateWeights(weights, trust, losses[part], step))
         return " · ".join(f"{part} {choice.best(part).loss:.3f}" for part in PredictedPart)
 
     def _validation(self) -> Judged:
         reader, rules = reader_of_validation(self.recipe, self.reader.mean_sentences), self.recipe
         if reader is None or not rules.data.validation:
-            self._tell(
+            self._report(
                 "no validation split: the last weights are kept, which may know songs by heart"
             )
             return Judged([])
@@ -160,26 +160,26 @@ class _PredictorTrainer:
 
 
 def _saved(
-    store: Store, recipe: PredictorRecipe, learner: _PredictorTrainer, choice: WeightChoice
+    store: Store, recipe: PredictorRecipe, trainer: _PredictorTrainer, choice: WeightChoice
 ) -> Learned:
     """Write what is kept as a checkpoint.
 
     There are no moments: a training of minutes is not resumed.
     """
-    kept = {part: choice.kept(part) for part in PredictedPart}
+    chosen = {part: choice.kept(part) for part in PredictedPart}
     usual = {part: choice.usual(part).loss for part in PredictedPart}
     weights = {
         f"{part}.{name}": value
-        for part, found in kept.items()
+        for part, found in chosen.items()
         for name, value in found.weights.items()
     }
     documents = {
         RECIPE: recipe.model_dump(mode="json"),
         STATE: {
             "step": recipe.run.steps,
-            "samples": learner.reader.read,
-            "unusable": learner.reader.unusable,
-            "text": learner.encoder.identity,
+            "samples": trainer.reader.read,
+            "unusable": trainer.reader.unusable,
+            "text": trainer.encoder.identity,
             "validation": {
                 part: {
                     "before": _rounded(usual[part]),
@@ -187,7 +187,7 @@ def _saved(
                     "step": found.step,
                     "trust": found.trust,
                 }
-                for part, found in kept.items()
+                for part, found in chosen.items()
             },
             "torch": torch.__version__,
         },
@@ -195,7 +195,7 @@ def _saved(
     made = checkpoints.write(
         store, recipe.run.steps, weights={MODEL: weights}, optimizer={}, documents=documents
     )
-    return Learned(made.name, {part: (usual[part], found.loss) for part, found in kept.items()})
+    return Learned(made.name, {part: (usual[part], found.loss) for part, found in chosen.items()})
 
 
 def _rounded(loss: float) -> float | None:

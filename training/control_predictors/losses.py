@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from training.conditions.tokens import Tokens
 from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.visits import NOT_LEARNED, Look, LookBatch, batched
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 
 _AT_ONCE: Final = 64
 
@@ -36,7 +36,7 @@ def look_losses(
     nets: PredictorNets, text: Tokens, batch: LookBatch
 ) -> dict[PredictedPart, LookLosses]:
     """Losses of each predictor for which any look of a batch counts."""
-    told_H = batch.meter_hints_BH[:, :0]  # a mode has no hints
+    no_hints_BH = batch.meter_hints_BH[:, :0]  # a mode has no hints
     next_BCK, length_BCK = nets.chords(text, batch.chord_hints_BH, batch.chords)
     found = {
         PredictedPart.METER: _of_classes(nets.meter(text, batch.meter_hints_BH), batch.meters_B),
@@ -46,7 +46,7 @@ def look_losses(
             ),
             batch.tempos_BK.sum(1) > 0,
         ),
-        PredictedPart.MODE: _of_classes(nets.mode(text, told_H), batch.modes_B),
+        PredictedPart.MODE: _of_classes(nets.mode(text, no_hints_BH), batch.modes_B),
         PredictedPart.CHORDS: LookLosses(
             _of_sequences(next_BCK, batch.next_BC) + _of_sequences(length_BCK, batch.lengths_BC),
             (batch.next_BC != NOT_LEARNED).any(1),
@@ -76,10 +76,10 @@ class Judged:
     def __init__(self, looks: Sequence[Look]) -> None:
         self.looks = len(looks)
         parts = [looks[start : start + _AT_ONCE] for start in range(0, len(looks), _AT_ONCE)]
-        self._batches = [(batched(part), [look.song_id for look in part]) for part in parts]
+        self._batches = [(batched(part), _songs(part)) for part in parts]
 
     @torch.no_grad()
-    def losses(self, nets: PredictorNets, states: KeptStates) -> dict[PredictedPart, SongLosses]:
+    def losses(self, nets: PredictorNets, states: TextCache) -> dict[PredictedPart, SongLosses]:
         """Mean loss of each song by each predictor; of a predictor no song where none counts."""
         nets.eval()
         found: dict[PredictedPart, defaultdict[str, list[float]]] = {
@@ -94,7 +94,12 @@ class Judged:
                 ):
                     if is_counted:
                         found[part][song].append(loss)
-        return {
-            part: {song: fmean(losses) for song, losses in by_song.items()}
-            for part, by_song in found.items()
-        }
+        return {part: _means(by_song) for part, by_song in found.items()}
+
+
+def _songs(looks: Sequence[Look]) -> list[str]:
+    return [look.song_id for look in looks]
+
+
+def _means(by_song: Mapping[str, list[float]]) -> SongLosses:
+    return {song: fmean(losses) for song, losses in by_song.items()}

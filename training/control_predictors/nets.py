@@ -50,8 +50,8 @@ class ChordRows(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """What a decoder knows at each place before the chord is said, and what holds there beside it:
-    tempo, meter, mode, beat of the bar.
+    """What a decoder knows at each position before the chord is said, and what holds there beside
+    it: tempo, meter, mode, beat of the bar.
     """
 
     states_BCW: torch.Tensor
@@ -64,7 +64,7 @@ class Trusting(nn.Module):
     Few songs are learned by heart from their words sooner than words are understood.
 
     In training the text is withheld every other time, so that the rest is learned without it; then
-    `trust`, from 0 to 1, says how much of what the text adds is heard.
+    `trust`, from 0 to 1, says how much of what the text adds is used.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Trusting(nn.Module):
         self.trust = nn.Parameter(torch.ones(()), requires_grad=False)
 
     def text_share(self, rows: int) -> torch.Tensor:
-        """How much of the text each row hears."""
+        """How much of the text each row uses."""
         return (
             torch.bernoulli(torch.full((rows,), 0.5)) if self.training else self.trust.expand(rows)
         )
@@ -158,10 +158,10 @@ class ChordDecoder(Trusting):
         """Where the sequences have got to before each of their chords is said."""
         around_BCW = self.number(rows.numbers_BC) + self.hint(hints_BH)[:, None]
         length = rows.tokens_BC.shape[1]
-        places_C = torch.arange(length).clamp(max=MAX_SEGMENTS - 1)
+        positions_C = torch.arange(length).clamp(max=MAX_SEGMENTS - 1)
         text_BLW = self.text(text.states_BLD) * self.text_share(len(hints_BH))[:, None, None]
         states_BCW = self.decoder(
-            self.chord(rows.previous_BC) + self.place(places_C) + around_BCW,
+            self.chord(rows.previous_BC) + self.place(positions_C) + around_BCW,
             text_BLW,
             tgt_mask=torch.ones(length, length, dtype=torch.bool).triu(1),
             memory_key_padding_mask=~text.mask_BL,

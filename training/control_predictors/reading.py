@@ -11,7 +11,7 @@ from schemas.sample import Sample
 from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import Look, look_at
 from training.data.examples import guarded, members_of, parsed
-from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.order import SampleOrder
 from training.data.prompts import mean_sentences
 from training.errors import BadData, NoSamples
@@ -29,8 +29,8 @@ class Reader:
 
     def __init__(self, recipe: PredictorRecipe, split: Split, mean_sentences: float = 1.0) -> None:
         self._recipe = recipe
-        self._corpora: Sequence[CorpusPlaces] = [
-            find_places(target, split) for target in recipe.data.shards
+        self._corpora: Sequence[CorpusIndex] = [
+            index_corpus(target, split) for target in recipe.data.shards
         ]
         self._order = SampleOrder([len(corpus) for corpus in self._corpora], seed=recipe.run.seed)
         self.mean_sentences = mean_sentences
@@ -72,14 +72,14 @@ class Reader:
         made are counted.
         """
         for some in bucket.batches(positions, _AT_ONCE):
-            places = [self._order.at(position) for position in some]
+            samples = [self._order.at(position) for position in some]
             contents = read_ranges(
-                [self._corpora[place.corpus].range_of(place.number) for place in places]
+                [self._corpora[sample.corpus].range_of(sample.number) for sample in samples]
             )
-            for place, content in zip(places, contents, strict=True):
+            for sample, content in zip(samples, contents, strict=True):
                 self.read += 1
                 try:
-                    made = guarded(content, partial(_one, make=make, epoch=place.epoch))
+                    made = guarded(content, partial(_one, make=make, epoch=sample.epoch))
                 except DeadInput:
                     self._count()
                     continue

@@ -71,7 +71,7 @@ class PredictorNet(Record):
     def _check(self) -> Self:
         if self.width % self.heads:
             raise SchemaError(
-                f"model.width {self.width} is no multiple of model.heads {self.heads}"
+                f"model.width {self.width} is not a multiple of model.heads {self.heads}"
             )
         return self
 

@@ -19,34 +19,34 @@ METERS: Final = tuple(range(2, 16))  # beats per bar that the parser of captions
 MODES: Final = tuple(Mode)
 SLOWEST_BPM: Final = 30.0
 FASTEST_BPM: Final = 400.0  # what the parser of captions takes for a tempo
-PLACES_PER_OCTAVE: Final = 24  # 3 % apart: within the 4 % that count as the same tempo
-TEMPOS: Final = 1 + math.ceil(PLACES_PER_OCTAVE * math.log2(FASTEST_BPM / SLOWEST_BPM))
+CLASSES_PER_OCTAVE: Final = 24  # 3 % apart: within the 4 % that count as the same tempo
+TEMPOS: Final = 1 + math.ceil(CLASSES_PER_OCTAVE * math.log2(FASTEST_BPM / SLOWEST_BPM))
 # relative to the tonic
 CHORDS: Final = tuple(f"{steps}:{quality}" for steps in range(12) for quality in ChordQuality)
 NO_CHORD_TOKEN: Final = len(CHORDS)
 BEGIN: Final = len(CHORDS) + 1  # stands before the first chord
 MAX_BEATS: Final = 16  # of a chord: four bars in four
 MAX_SEGMENTS: Final = 40  # of a clip; its rest is not learned
-_PLACE_OF: Final = {chord: place for place, chord in enumerate(CHORDS)}
+_TOKENS: Final = {chord: place for place, chord in enumerate(CHORDS)}
 
 
-def tempo_place(bpm: float) -> int:
-    """The place of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
+def tempo_class(bpm: float) -> int:
+    """The class of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
     stand at them.
 
-    >>> tempo_place(30), tempo_place(60), tempo_place(61), tempo_place(1000) == TEMPOS - 1
+    >>> tempo_class(30), tempo_class(60), tempo_class(61), tempo_class(1000) == TEMPOS - 1
     (0, 24, 25, True)
     """
-    return min(TEMPOS - 1, max(0, round(PLACES_PER_OCTAVE * math.log2(bpm / SLOWEST_BPM))))
+    return min(TEMPOS - 1, max(0, round(CLASSES_PER_OCTAVE * math.log2(bpm / SLOWEST_BPM))))
 
 
-def place_bpm(place: float) -> float:
-    """The tempo at a place.
+def class_bpm(tempo: float) -> float:
+    """The tempo of a class.
 
-    >>> place_bpm(24)
+    >>> class_bpm(24)
     60.0
     """
-    return float(SLOWEST_BPM * 2 ** (place / PLACES_PER_OCTAVE))
+    return float(SLOWEST_BPM * 2 ** (tempo / CLASSES_PER_OCTAVE))
 
 
 class Step(NamedTuple):
@@ -116,4 +116,4 @@ def steps_of(chords: Chords, beats: Beats, tonic: int) -> tuple[Step, ...]:
 
 
 def _token(chord: Chord | None, tonic: int) -> int:
-    return NO_CHORD_TOKEN if chord is None else _PLACE_OF[relative(chord, tonic)]
+    return NO_CHORD_TOKEN if chord is None else _TOKENS[relative(chord, tonic)]

@@ -3,7 +3,7 @@
 Shapes: B samples, H hints, K classes, C chords of a sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from training.control_predictors.hints import (
     as_if_stated,
     beat_features,
     chord_features,
-    known_of,
+    stated_by,
 )
 from training.control_predictors.nets import ChordRows, padded_rows
 from training.control_predictors.targets import (
@@ -29,7 +29,7 @@ from training.control_predictors.targets import (
     Step,
     Targets,
     targets_of,
-    tempo_place,
+    tempo_class,
 )
 from training.data.prompts import PromptConfig, visit
 from training.prompt_controls.requested import read_requested
@@ -76,29 +76,38 @@ def look_at(
 
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
-    told = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
-    draws = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
+    visited = visit(sample, seed=seed, epoch=epoch, mean_sentences=mean_sentences, config=prompts)
+    rng = keyed_rng(seed, sample.key, f"hints in epoch {epoch}")
     known = as_if_stated(
-        known_of(read_requested(told.prompt), sample.duration_s), sample.labels, hinted, draws
+        stated_by(read_requested(visited.prompt), sample.duration_s), sample.labels, hinted, rng
     )
-    return Look(sample.song_id, told.prompt, known, targets_of(sample))
+    return Look(sample.song_id, visited.prompt, known, targets_of(sample))
 
 
 def batched(looks: Sequence[Look]) -> LookBatch:
     """Looks as one batch, what each prompt states left out of what is to be learned."""
-    rows = [look.targets.chords if _counts_for_chords(look) else () for look in looks]
+    rows = list(map(_chord_steps, looks))
     return LookBatch(
         prompts=tuple(look.prompt for look in looks),
-        meter_hints_BH=_stacked([beat_features(look.known, look.known.meter) for look in looks]),
-        meters_B=torch.tensor([_meter_target(look) for look in looks]),
-        tempo_hints_BH=_stacked([beat_features(look.known, look.targets.meter) for look in looks]),
-        tempos_BK=_stacked([_tempo_target(look) for look in looks]),
-        modes_B=torch.tensor([_mode_target(look) for look in looks]),
-        chord_hints_BH=_stacked([_chord_hints(look.targets) for look in looks]),
+        meter_hints_BH=_stacked(map(_meter_hints, looks)),
+        meters_B=torch.tensor(list(map(_meter_target, looks))),
+        tempo_hints_BH=_stacked(map(_tempo_hints, looks)),
+        tempos_BK=_stacked(map(_tempo_target, looks)),
+        modes_B=torch.tensor(list(map(_mode_target, looks))),
+        chord_hints_BH=_stacked(map(_chord_hints, looks)),
         chords=chord_rows(rows),
-        next_BC=padded_targets([list(map(_chord_target, row)) for row in rows]),
-        lengths_BC=padded_targets([list(map(_length_target, row)) for row in rows]),
+        next_BC=padded_targets(rows, _chord_target),
+        lengths_BC=padded_targets(rows, _length_target),
     )
+
+
+def _meter_hints(look: Look) -> Features:
+    return beat_features(look.known, look.known.meter)
+
+
+def _tempo_hints(look: Look) -> Features:
+    """With the meter of the labels: it is decided on before the tempo."""
+    return beat_features(look.known, look.targets.meter)
 
 
 def _meter_target(look: Look) -> int:
@@ -133,44 +142,55 @@ def _length_target(step: Step) -> int:
 
 def chord_rows(rows: Sequence[Sequence[Step]]) -> ChordRows:
     """Chords as the decoder reads them."""
-    tokens = [torch.tensor([one.token for one in row]) for row in rows]
+    tokens = _step_rows(rows, lambda step: step.token)
     return ChordRows(
-        previous_BC=padded_rows(
-            [torch.cat([torch.tensor([BEGIN]), row[:-1]]) if len(row) else row for row in tokens]
-        ),
+        previous_BC=padded_rows(list(map(_previous, tokens))),
         tokens_BC=padded_rows(tokens),
-        beats_BC=padded_rows([torch.tensor([one.beats or 0 for one in row]) for row in rows]),
-        numbers_BC=padded_rows(
-            [torch.tensor([min(one.number, max(METERS)) for one in row]) for row in rows]
-        ),
+        beats_BC=padded_rows(_step_rows(rows, lambda step: step.beats or 0)),
+        numbers_BC=padded_rows(_step_rows(rows, lambda step: min(step.number, max(METERS)))),
     )
 
 
-def padded_targets(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Targets (B, C); what follows a sequence is not learned."""
-    longest = max(1, *(len(row) for row in rows))
-    return torch.tensor([[*row, *[NOT_LEARNED] * (longest - len(row))] for row in rows])
+def _step_rows(rows: Sequence[Sequence[Step]], number: Callable[[Step], int]) -> list[torch.Tensor]:
+    """A number of each step, sequence by sequence."""
+    return [torch.tensor(list(map(number, row))) for row in rows]
+
+
+def _previous(tokens_C: torch.Tensor) -> torch.Tensor:
+    """What stands before each token of a sequence."""
+    return torch.cat([torch.tensor([BEGIN]), tokens_C[:-1]]) if len(tokens_C) else tokens_C
+
+
+def padded_targets(rows: Sequence[Sequence[Step]], target: Callable[[Step], int]) -> torch.Tensor:
+    """Targets (B, C) of steps; what follows a sequence is not learned."""
+    longest = max(1, *map(len, rows))
+    return torch.tensor([_padded(list(map(target, row)), longest) for row in rows])
+
+
+def _padded(targets: list[int], length: int) -> list[int]:
+    return targets + [NOT_LEARNED] * (length - len(targets))
 
 
 def blurred(bpm: float | None) -> Features:
     """Shares of the places of tempo around one; none where it is not known."""
     if bpm is None:
         return np.zeros(TEMPOS, np.float32)
-    heights = np.exp(-(((np.arange(TEMPOS) - tempo_place(bpm)) / _BLUR) ** 2) / 2)
+    heights = np.exp(-(((np.arange(TEMPOS) - tempo_class(bpm)) / _BLUR) ** 2) / 2)
     return np.asarray(heights / heights.sum(), np.float32)
 
 
-def _counts_for_chords(look: Look) -> bool:
-    """Whether chords can be learned here: nobody states them, and tempo and mode are sure."""
-    return bool(look.targets.chords) and not look.known.is_chords and look.targets.bpm is not None
+def _chord_steps(look: Look) -> tuple[Step, ...]:
+    """Chords to learn: where nobody states them, and tempo and mode are sure; else none."""
+    return look.targets.chords if look.targets.bpm is not None and not look.known.is_chords else ()
 
 
-def _chord_hints(targets: Targets) -> Features:
+def _chord_hints(look: Look) -> Features:
     """Those of the labels; of a sample without them, any: it is not learned from."""
+    targets = look.targets
     return chord_features(
         targets.bpm or 120, targets.meter or 4, MODES.index(targets.mode) if targets.mode else 0
     )
 
 
-def _stacked(rows: Sequence[Features]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(rows))
+def _stacked(rows: Iterable[Features]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(list(rows)))

@@ -1,4 +1,4 @@
-"""What a model is told of a sample, and what it should have said: one sample of a shard as tensors.
+"""One sample of a shard as tensors: the sound that is learned, and its conditions.
 
 Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
 """
@@ -21,12 +21,12 @@ from pipelines.storage.tar import read_members
 from schemas.labels import Beats, Chords, Labels
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.data.prompts import TOLD_ALL, PromptConfig, visit
+from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
 AUDIO: Final = "flac"
-_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with the seconds that they are told
+_LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with these seconds
 _SHOWN: Final = 200  # characters of a library's error
 
 
@@ -54,10 +54,10 @@ class Unusable(NamedTuple):
 
 
 class ReadingRules(NamedTuple):
-    """How samples are read: what the codec makes, how much is heard, and the rules of visits."""
+    """How samples are read: what the codec makes, how much is learned, and the rules of visits."""
 
     facts: CodecFacts
-    latents: bool  # read latents, not audio
+    reads_latents: bool  # else audio
     frames: int  # latent frames that are learned at a time
     noise_steps: int
     prompts: PromptConfig
@@ -68,11 +68,11 @@ class ReadingRules(NamedTuple):
 def members_of(content: bytes) -> dict[str, bytes]:
     """A sample's members by extension."""
     opened = io.BytesIO(content)
-    found = {}
+    members = {}
     for member in list(read_members(opened)):
         opened.seek(member.offset)
-        found[member.name.rpartition("/")[2].partition(".")[2].lower()] = opened.read(member.size)
-    return found
+        members[member.name.rpartition("/")[2].partition(".")[2].lower()] = opened.read(member.size)
+    return members
 
 
 def parsed(members: dict[str, bytes]) -> Sample:
@@ -121,12 +121,12 @@ def guarded(content: bytes | Exception, make: Callable[[bytes], T]) -> T:
     except PipelineError:
         raise
     except Exception as error:  # a stranger's bytes bring libraries to raise anything
-        said = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
+        message = " ".join(f"{type(error).__name__}: {error}"[:_SHOWN].split())
         if is_of_the_machine(error) or is_out_of_memory(error):
             raise MachineFault(
-                f"reading samples: {said}; make room or repair it, then run again"
+                f"reading samples: {message}; make room or repair it, then run again"
             ) from error
-        raise DeadInput("unreadable", f"cannot be read: {said}") from error
+        raise DeadInput("unreadable", f"cannot be read: {message}") from error
 
 
 def sample_in(content: bytes | Exception) -> Sample | None:
@@ -145,45 +145,45 @@ def example_of(
     reading: ReadingRules,
     *,
     epoch: int,
-    draws: np.random.Generator,
-    told_all: bool = False,
+    rng: np.random.Generator,
+    full_conditioning: bool = False,
 ) -> TrainingExample:
-    """A sample's visit in an epoch, its noise and step by `draws`.
+    """A sample's visit in an epoch, its noise and step by `rng`.
 
-    With `told_all` no sentence is masked and nothing dropped.
+    With `full_conditioning` no sentence is masked and nothing dropped.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
     members = members_of(content)
     sample = parsed(members)
-    rules = TOLD_ALL if told_all else reading.prompts
-    told = visit(
+    rules = FULL_CONDITIONING if full_conditioning else reading.prompts
+    visited = visit(
         sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
     )
-    labels = heard_labels(sample, reading)
+    labels = learned_labels(sample, reading)
     return TrainingExample(
         key=sample.key,
         sound=sound_of(members, reading),
-        prompt=told.prompt,
-        beats=None if Condition.BEATS in told.dropped else labels.beats,
-        chords=None if Condition.CHORDS in told.dropped else labels.chords,
+        prompt=visited.prompt,
+        beats=None if Condition.BEATS in visited.dropped else labels.beats,
+        chords=None if Condition.CHORDS in visited.dropped else labels.chords,
         start_s=sample.start_s,
         song_s=sample.song_s or sample.end_s,
-        step=int(draws.integers(reading.noise_steps)),
-        noise_CTF=drawn_noise(reading, draws),
+        step=int(rng.integers(reading.noise_steps)),
+        noise_CTF=sampled_noise(reading, rng),
     )
 
 
-def heard_labels(sample: Sample, reading: ReadingRules) -> Labels:
+def learned_labels(sample: Sample, reading: ReadingRules) -> Labels:
     """Labels of as much of a sample as is learned."""
-    heard_s = reading.frames / reading.facts.frames_per_s
-    return cut(sample.labels, heard_s) if sample.duration_s > heard_s else sample.labels
+    learned_s = reading.frames / reading.facts.frames_per_s
+    return cut(sample.labels, learned_s) if sample.duration_s > learned_s else sample.labels
 
 
-def drawn_noise(reading: ReadingRules, draws: np.random.Generator) -> torch.Tensor:
+def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tensor:
     """Noise shaped as a latent: (C, T, F)."""
     return torch.from_numpy(
-        draws.standard_normal(
+        rng.standard_normal(
             (reading.facts.channels, reading.frames, reading.facts.bands), dtype=np.float32
         )
     )
@@ -194,7 +194,7 @@ def sound_of(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
 
     Raises `DeadInput`.
     """
-    return _latent(members, reading) if reading.latents else _wave(members, reading)
+    return _latent(members, reading) if reading.reads_latents else _wave(members, reading)
 
 
 def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
@@ -213,9 +213,9 @@ def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
 
 
 def _wave(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
-    heard = decoded(_member(members, AUDIO))
+    audio = decoded(_member(members, AUDIO))
     samples = reading.frames * reading.facts.samples_per_frame
-    return torch.from_numpy(resampled(heard.wave, heard.rate_hz, reading.facts.rate_hz)[:samples])
+    return torch.from_numpy(resampled(audio.wave, audio.rate_hz, reading.facts.rate_hz)[:samples])
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

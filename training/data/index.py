@@ -20,7 +20,7 @@ from training.errors import NoSamples, TrainingError
 Offsets = npt.NDArray[np.int64]
 
 
-class ShardPlaces(NamedTuple):
+class ShardOffsets(NamedTuple):
     """A shard and where its samples begin, and, as a last number, where they end."""
 
     url: str
@@ -40,10 +40,10 @@ class Range(NamedTuple):
     end: int
 
 
-class CorpusPlaces:
+class CorpusIndex:
     """All samples of a corpus by number, in the order of its shards."""
 
-    def __init__(self, shards: Sequence[ShardPlaces]) -> None:
+    def __init__(self, shards: Sequence[ShardOffsets]) -> None:
         self.shards = tuple(shards)
         self._ends = np.cumsum([shard.samples for shard in shards])
 
@@ -53,13 +53,13 @@ class CorpusPlaces:
 
     def range_of(self, number: int) -> Range:
         """Where a sample's bytes are."""
-        place = int(np.searchsorted(self._ends, number, side="right"))
-        shard = self.shards[place]
-        inside = number - (int(self._ends[place - 1]) if place else 0)
+        index = int(np.searchsorted(self._ends, number, side="right"))
+        shard = self.shards[index]
+        inside = number - (int(self._ends[index - 1]) if index else 0)
         return Range(shard.url, int(shard.offsets[inside]), int(shard.offsets[inside + 1]))
 
 
-def find_places(target: str, split: Split) -> CorpusPlaces:
+def index_corpus(target: str, split: Split) -> CorpusIndex:
     """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL
     of these.
 
@@ -70,47 +70,47 @@ def find_places(target: str, split: Split) -> CorpusPlaces:
         shards = [
             shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split
         ]
-        places = [_places(shard) for shard in shards]
+        offsets = [_shard_offsets(shard) for shard in shards]
     except DeadInput as error:
         raise TrainingError(f"{target}: {error.message}") from error
     except PipelineError as error:
         raise TrainingError(str(error)) from error
-    if not any(shard.samples for shard in places):
+    if not any(shard.samples for shard in offsets):
         raise NoSamples(
             f"{target} has no samples of split {split}: "
             "build a corpus with one, or name other shards"
         )
-    return CorpusPlaces([shard for shard in places if shard.samples])
+    return CorpusIndex([shard for shard in offsets if shard.samples])
 
 
-def _places(shard: Shard) -> ShardPlaces:
+def _shard_offsets(shard: Shard) -> ShardOffsets:
     try:
         stated = index_of(shard)
         if stated is not None and stated.offsets is not None:
-            return ShardPlaces(shard.url, np.asarray(stated.offsets, np.int64))
+            return ShardOffsets(shard.url, np.asarray(stated.offsets, np.int64))
         with open_file(shard) as file:
             offsets = sample_offsets(file)
     except DeadInput as error:
         raise DeadInput(error.code, f"{shard.name} {error.message}") from error
-    return ShardPlaces(shard.url, np.asarray(offsets, np.int64))
+    return ShardOffsets(shard.url, np.asarray(offsets, np.int64))
 
 
 def read_ranges(ranges: Sequence[Range]) -> list[bytes | Exception]:
-    """The bytes of several samples; those of one file system are asked for at once.
+    """The bytes of several samples; those of one file system are fetched at once.
 
     What cannot be read is its error.
     """
-    found: dict[Range, bytes | Exception] = {}
+    contents: dict[Range, bytes | Exception] = {}
     by_protocol: dict[str, list[Range]] = {}
     for one in ranges:
         by_protocol.setdefault(one.url.partition("://")[0] if "://" in one.url else "", []).append(
             one
         )
-    for asked in by_protocol.values():
-        fs = fsspec.core.url_to_fs(asked[0].url)[0]
-        paths = [fs._strip_protocol(one.url) for one in asked]
-        read = fs.cat_ranges(
-            paths, [one.start for one in asked], [one.end for one in asked], on_error="return"
-        )
-        found.update(zip(asked, read, strict=True))
-    return [found[one] for one in ranges]
+    for together in by_protocol.values():
+        fs = fsspec.core.url_to_fs(together[0].url)[0]
+        paths = [fs._strip_protocol(one.url) for one in together]
+        starts = [one.start for one in together]
+        ends = [one.end for one in together]
+        read_together = fs.cat_ranges(paths, starts, ends, on_error="return")
+        contents.update(zip(together, read_together, strict=True))
+    return [contents[one] for one in ranges]

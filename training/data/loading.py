@@ -25,11 +25,11 @@ from training.data.examples import (
     ReadingRules,
     TrainingExample,
     Unusable,
-    drawn_noise,
     example_of,
     guarded,
+    sampled_noise,
 )
-from training.data.index import CorpusPlaces, Range, read_ranges
+from training.data.index import CorpusIndex, Range, read_ranges
 from training.data.order import SampleOrder, SamplePosition
 from training.diffusion.model import Conditions
 
@@ -50,11 +50,11 @@ class TrainingBatch(NamedTuple):
     steps_B: torch.Tensor
     unusable: tuple[Unusable, ...]
 
-    def told(self, text: Tokens, *, seconds: bool) -> Conditions:
-        """What a model is told, its prompts as `text`; where in their songs the clips stand for
-        models that take `seconds`.
+    def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
+        """Its conditions, the prompts as `text`; where in their songs the clips stand where
+        `with_seconds`.
         """
-        return Conditions(text, self.beats, self.chords, self.seconds_B2 if seconds else None)
+        return Conditions(text, self.beats, self.chords, self.seconds_B2 if with_seconds else None)
 
 
 class Samples(Dataset[TrainingExample | Unusable]):
@@ -62,17 +62,17 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def __init__(
         self,
-        corpora: Sequence[CorpusPlaces],
+        corpora: Sequence[CorpusIndex],
         order: SampleOrder,
         reading: ReadingRules,
         *,
-        told_all: bool = False,
+        full_conditioning: bool = False,
     ) -> None:
-        self._corpora, self._order, self._reading, self._told_all = (
+        self._corpora, self._order, self._reading, self._full_conditioning = (
             tuple(corpora),
             order,
             reading,
-            told_all,
+            full_conditioning,
         )
 
     def __getitem__(self, position: int) -> TrainingExample | Unusable:
@@ -81,66 +81,99 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def __getitems__(self, positions: Sequence[int]) -> list[TrainingExample | Unusable]:
         """Several, as torch's loader asks for them."""
-        places = [self._order.at(position) for position in positions]
-        ranges = [self._corpora[place.corpus].range_of(place.number) for place in places]
+        samples = [self._order.at(position) for position in positions]
+        ranges = [self._corpora[one.corpus].range_of(one.number) for one in samples]
         return [
-            self._made(*one)
-            for one in zip(positions, places, ranges, read_ranges(ranges), strict=True)
+            self._example(*one)
+            for one in zip(positions, samples, ranges, read_ranges(ranges), strict=True)
         ]
 
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
-        good = [example if isinstance(example, TrainingExample) else None for example in examples]
-        facts, frames = self._reading.facts, self._reading.frames
-        shape = (
-            (facts.channels, frames, facts.bands)
-            if self._reading.latents
-            else (frames * facts.samples_per_frame,)
-        )
-        sounds, frames_B = torch.zeros(len(good), *shape), torch.zeros(len(good), dtype=torch.int64)
-        for row, example in enumerate(good):
-            if example is not None and self._reading.latents:
-                frames_B[row] = length = example.sound.shape[1]
-                sounds[row, :, :length] = example.sound
-            elif example is not None:
-                sounds[row, : len(example.sound)] = example.sound
-                frames_B[row] = facts.frames(len(example.sound))
+        rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
+        keys = tuple(row.key for row in rows)
+        prompts = tuple(row.prompt for row in rows)
+        beats = batched_beats([row.beats for row in rows])
+        chords = batched_chords([row.chords for row in rows])
+        seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
+        sounds = torch.stack([self._padded(row.sound) for row in rows])
+        frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
+        noise_BCTF = torch.stack([row.noise_CTF for row in rows])
+        steps_B = torch.tensor([row.step for row in rows])
+        unusable = tuple(one for one in examples if isinstance(one, Unusable))
         return TrainingBatch(
-            keys=tuple(example.key for example in examples),
-            prompts=tuple(example.prompt if example else "" for example in good),
-            beats=batched_beats([example and example.beats for example in good]),
-            chords=batched_chords([example and example.chords for example in good]),
-            seconds_B2=torch.tensor(
-                [[example.start_s, example.song_s] if example else [0.0, 0.0] for example in good]
-            ),
+            keys=keys,
+            prompts=prompts,
+            beats=beats,
+            chords=chords,
+            seconds_B2=seconds_B2,
             sounds=sounds,
             frames_B=frames_B,
-            noise_BCTF=torch.stack([example.noise_CTF for example in examples]),
-            steps_B=torch.tensor([example.step if example else 0 for example in good]),
-            unusable=tuple(example for example in examples if isinstance(example, Unusable)),
+            noise_BCTF=noise_BCTF,
+            steps_B=steps_B,
+            unusable=unusable,
         )
 
-    def _made(
-        self, position: int, place: SamplePosition, where: Range, content: bytes | Exception
+    def _padded(self, sound: torch.Tensor) -> torch.Tensor:
+        """A latent (C, T, F) or a wave (S,), silent where it is over."""
+        facts, frames = self._reading.facts, self._reading.frames
+        if self._reading.reads_latents:
+            latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
+            if sound.numel():
+                latent_CTF[:, : sound.shape[1]] = sound
+            return latent_CTF
+        wave_S = torch.zeros(frames * facts.samples_per_frame)
+        wave_S[: len(sound)] = sound
+        return wave_S
+
+    def _frames(self, sound: torch.Tensor) -> int:
+        """Latent frames that a sound has of its own; none where it is empty."""
+        if not sound.numel():
+            return 0
+        return (
+            sound.shape[1]
+            if self._reading.reads_latents
+            else self._reading.facts.frames(len(sound))
+        )
+
+    def _example(
+        self, position: int, sample: SamplePosition, source: Range, content: bytes | Exception
     ) -> TrainingExample | Unusable:
-        draws = keyed_rng(
-            self._reading.seed, str(position), "noise of validation" if self._told_all else "noise"
+        rng = keyed_rng(
+            self._reading.seed,
+            str(position),
+            "noise of validation" if self._full_conditioning else "noise",
         )
         make = partial(
             example_of,
             reading=self._reading,
-            epoch=place.epoch,
-            draws=draws,
-            told_all=self._told_all,
+            epoch=sample.epoch,
+            rng=rng,
+            full_conditioning=self._full_conditioning,
         )
         try:
             return guarded(content, make)
         except DeadInput as error:
             return Unusable(
-                f"{where.url} at byte {where.start}",
+                f"{source.url} at byte {source.start}",
                 error.message,
-                drawn_noise(self._reading, draws),
+                sampled_noise(self._reading, rng),
             )
+
+
+def _silent(one: Unusable) -> TrainingExample:
+    """A row that does not count, in the place of a sample that cannot be used."""
+    return TrainingExample(
+        key=one.key,
+        sound=torch.zeros(0),
+        prompt="",
+        beats=None,
+        chords=None,
+        start_s=0.0,
+        song_s=0.0,
+        noise_CTF=one.noise_CTF,
+        step=0,
+    )
 
 
 class BatchShare(NamedTuple):
@@ -159,7 +192,7 @@ class BatchShare(NamedTuple):
     def positions(self, step: int, part: int) -> range:
         """Positions of one micro-batch of a step.
 
-        >>> Share(batch=8, micro_batch=2, rank=1, ranks=2).positions(step=3, part=1)
+        >>> BatchShare(batch=8, micro_batch=2, rank=1, ranks=2).positions(step=3, part=1)
         range(30, 32)
         """
         first = step * self.batch + (part * self.ranks + self.rank) * self.micro_batch
@@ -200,17 +233,17 @@ def batches(
         batch_sampler=_Positions(share, first_step, last_step),
         num_workers=workers,
         collate_fn=samples.collated,
-        worker_init_fn=partial(_quiet, closing),
+        worker_init_fn=partial(_ignore_stop_signals, closing),
         prefetch_factor=4 if workers else None,
         pin_memory=pinned,
     )
     try:
-        yield _given(loader)
+        yield _in_order(loader)
     finally:
         closing.set()
 
 
-def _given(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
+def _in_order(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
     """Batches as they come.
 
     Raises `MachineFault` in one line: of a worker's, torch makes a page.
@@ -223,7 +256,7 @@ def _given(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
         ) from error
 
 
-def _quiet(closing: Event, _: int) -> None:
+def _ignore_stop_signals(closing: Event, _: int) -> None:
     """A worker ends when its parent says so, or is gone; schedulers send their stop signals to it
     too, while the parent needs it still.
     """

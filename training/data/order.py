@@ -31,7 +31,7 @@ class SampleOrder:
     come round often beside a large one (Noise2Music's anchor). Raises `TrainingError` for weights
     that do not fit.
 
-    >>> order = Order([3], seed=0)
+    >>> order = SampleOrder([3], seed=0)
     >>> [order.at(position).number for position in range(6)]
     [2, 0, 1, 1, 0, 2]
     """
@@ -49,24 +49,24 @@ class SampleOrder:
         self._shares = _shares(weights) if weights else ()
         self._ends = np.cumsum(sizes)
         self._shuffled = lru_cache(maxsize=2 * len(sizes))(self._shuffle)
-        self._dealt = lru_cache(maxsize=4)(self._deal)
+        self._turns = lru_cache(maxsize=4)(self._corpus_turns)
 
     def at(self, position: int) -> SamplePosition:
         """The sample at a position from 0."""
         if not self._shares:
-            epoch, place = divmod(position, int(self._ends[-1]))
-            number = int(self._shuffled(-1, epoch)[place])
+            epoch, offset = divmod(position, int(self._ends[-1]))
+            number = int(self._shuffled(-1, epoch)[offset])
             corpus = int(np.searchsorted(self._ends, number, side="right"))
             return SamplePosition(
                 corpus, number - int(self._ends[corpus] - self._sizes[corpus]), epoch
             )
-        block, place = divmod(position, _BLOCK)
-        corpora, before = self._dealt(block)
-        corpus = int(corpora[place])
-        epoch, place = divmod(
-            block * self._shares[corpus] + int(before[place]), self._sizes[corpus]
+        block, offset = divmod(position, _BLOCK)
+        corpora, before = self._turns(block)
+        corpus = int(corpora[offset])
+        epoch, offset = divmod(
+            block * self._shares[corpus] + int(before[offset]), self._sizes[corpus]
         )
-        return SamplePosition(corpus, int(self._shuffled(corpus, epoch)[place]), epoch)
+        return SamplePosition(corpus, int(self._shuffled(corpus, epoch)[offset]), epoch)
 
     def _shuffle(self, corpus: int, epoch: int) -> Numbers:
         size = int(self._ends[-1]) if corpus < 0 else self._sizes[corpus]
@@ -74,7 +74,7 @@ class SampleOrder:
             size
         )
 
-    def _deal(self, block: int) -> tuple[Numbers, Numbers]:
+    def _corpus_turns(self, block: int) -> tuple[Numbers, Numbers]:
         """Whose turn it is at each position of a block, and how many of its turns came before."""
         corpora = np.repeat(np.arange(len(self._shares)), self._shares)
         corpora = corpora[keyed_rng(self._seed, f"block {block}", "corpora").permutation(_BLOCK)]
@@ -89,9 +89,9 @@ def _shares(weights: Sequence[float]) -> tuple[int, ...]:
     """Weights as whole numbers that make up a block, by largest remainders; each at least one."""
     exact = np.asarray(weights, np.float64) / sum(weights) * _BLOCK
     shares = np.maximum(1, np.floor(exact)).astype(np.int64)
-    for place in np.argsort(-(exact - np.floor(exact)), kind="stable")[
+    for index in np.argsort(-(exact - np.floor(exact)), kind="stable")[
         : max(0, _BLOCK - int(shares.sum()))
     ]:
-        shares[place] += 1
+        shares[index] += 1
     shares[int(np.argmax(shares))] += _BLOCK - int(shares.sum())
     return tuple(int(share) for share in shares)

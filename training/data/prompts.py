@@ -19,20 +19,20 @@ from schemas.record import Confidence, Record
 from schemas.sample import Sample
 from training.conditions import Condition
 
-_Share = Confidence
+_Chance = Confidence
 _LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
 
 
 class PromptConfig(Record):
     """Chances of a visit. The defaults are Mustango's."""
 
-    paraphrased: _Share = Field(
+    paraphrased: _Chance = Field(
         0.85,
         description=(
             "Chance of a paraphrase rather than a caption as it was composed. Mustango: 85 %."
         ),
     )
-    labelled: _Share = Field(
+    labelled: _Chance = Field(
         0.5,
         description=(
             "Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
@@ -47,14 +47,14 @@ class PromptConfig(Record):
             "with the chance masking × N / M. Mustango: 10 %."
         ),
     )
-    masked_min: _Share = Field(
+    masked_min: _Chance = Field(
         0.2, description="Least share of the sentences that masking takes away. Mustango: 20 %."
     )
-    masked_max: _Share = Field(0.5, description="Largest. Mustango: 50 %.")
-    drop_all: _Share = Field(
+    masked_max: _Chance = Field(0.5, description="Largest. Mustango: 50 %.")
+    drop_all: _Chance = Field(
         0.05, description="Chance that text, beats and chords are dropped together. Mustango: 5 %."
     )
-    drop_each: _Share = Field(
+    drop_each: _Chance = Field(
         0.05,
         description="Chance, each for itself and beside that, that one of them is. Mustango: 5 %.",
     )
@@ -69,11 +69,11 @@ class PromptConfig(Record):
 
 
 # nothing is left out: for validation and measurements
-TOLD_ALL: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
+FULL_CONDITIONING: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
 
 
 class Visit(NamedTuple):
-    """What a model is told of a sample this time.
+    """The prompt of a sample this time, and which conditions are dropped.
 
     Where the text is dropped, the prompt is empty.
     """
@@ -96,20 +96,20 @@ def visit(
     """
     rules = config or PromptConfig()
 
-    def draws(purpose: str) -> np.random.Generator:
+    def rng_for(purpose: str) -> np.random.Generator:
         return keyed_rng(seed, sample.key, f"{purpose} in epoch {epoch}")
 
-    dropped = dropped_conditions(draws("dropping"), rules)
-    caption = drawn_caption(sample.captions, draws("caption"), rules)
+    dropped = dropped_conditions(rng_for("dropping"), rules)
+    caption = sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
         return Visit("", dropped)
     return Visit(
-        " ".join(masked(caption.sentences, mean_sentences, draws("masking"), rules)), dropped
+        " ".join(masked(caption.sentences, mean_sentences, rng_for("masking"), rules)), dropped
     )
 
 
-def drawn_caption(
-    captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig
+def sampled_caption(
+    captions: Sequence[Caption], rng: np.random.Generator, config: PromptConfig
 ) -> Caption | None:
     """A pseudo-label, a paraphrase, or a caption as it was composed; any of them where there is
     only one sort, none where there is none.
@@ -118,24 +118,22 @@ def drawn_caption(
     from metadata.
     """
     labels = [caption for caption in captions if caption.kind in _LABELS]
-    others = _paraphrased_or_composed(captions, draws, config)
-    among = (
-        (labels if draws.random() < config.labelled else others)
-        if labels and others
-        else labels or others
-    )
-    return among[int(draws.integers(len(among)))] if among else None
+    others = _paraphrased_or_composed(captions, rng, config)
+    among = labels or others
+    if labels and others and rng.random() >= config.labelled:
+        among = others
+    return among[int(rng.integers(len(among)))] if among else None
 
 
 def _paraphrased_or_composed(
-    captions: Sequence[Caption], draws: np.random.Generator, config: PromptConfig
+    captions: Sequence[Caption], rng: np.random.Generator, config: PromptConfig
 ) -> list[Caption]:
     kinds = {caption.kind for caption in captions}
-    told = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
+    own_kind = CaptionKind.CONTROL if CaptionKind.CONTROL in kinds else CaptionKind.SOURCE
     paraphrases = [caption for caption in captions if caption.kind is CaptionKind.PARAPHRASE]
-    composed = [caption for caption in captions if caption.kind in (told, CaptionKind.METADATA)]
+    composed = [caption for caption in captions if caption.kind in (own_kind, CaptionKind.METADATA)]
     first, second = (
-        (paraphrases, composed) if draws.random() < config.paraphrased else (composed, paraphrases)
+        (paraphrases, composed) if rng.random() < config.paraphrased else (composed, paraphrases)
     )
     return first or second
 
@@ -143,7 +141,7 @@ def _paraphrased_or_composed(
 def masked(
     sentences: Sequence[str],
     mean_sentences: float,
-    draws: np.random.Generator,
+    rng: np.random.Generator,
     config: PromptConfig,
 ) -> tuple[str, ...]:
     """The sentences that stay, in order: all, or (the likelier the more there are) fewer.
@@ -160,15 +158,15 @@ def masked(
         math.ceil(config.masked_min * count - 1e-9),
         math.floor(config.masked_max * count + 1e-9),
     )
-    if most < max(1, least) or draws.random() >= min(1.0, config.masking * count / mean_sentences):
+    if most < max(1, least) or rng.random() >= min(1.0, config.masking * count / mean_sentences):
         return tuple(sentences)
-    gone = set(draws.permutation(count)[: int(draws.integers(least, most + 1))].tolist())
-    return tuple(sentence for place, sentence in enumerate(sentences) if place not in gone)
+    gone = set(rng.permutation(count)[: int(rng.integers(least, most + 1))].tolist())
+    return tuple(sentence for index, sentence in enumerate(sentences) if index not in gone)
 
 
-def dropped_conditions(draws: np.random.Generator, config: PromptConfig) -> frozenset[Condition]:
+def dropped_conditions(rng: np.random.Generator, config: PromptConfig) -> frozenset[Condition]:
     """Conditions dropped on a visit: all at once, or each by a draw of its own."""
-    chances = draws.random(1 + len(Condition))
+    chances = rng.random(1 + len(Condition))
     if chances[0] < config.drop_all:
         return frozenset(Condition)
     return frozenset(

@@ -44,7 +44,7 @@ class FrozenEncoder:
 
         Of a prompt over `max_tokens`, the rest is not read.
         """
-        read = self._tokenizer(
+        tokens = self._tokenizer(
             list(prompts),
             padding=True,
             pad_to_multiple_of=8,
@@ -54,9 +54,9 @@ class FrozenEncoder:
         ).to(self._model.device)
         with torch.autocast(self._model.device.type, enabled=False):
             states_BLD = self._model(
-                input_ids=read.input_ids, attention_mask=read.attention_mask
+                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
             ).last_hidden_state
-        return Tokens(states_BLD.float(), read.attention_mask.bool())
+        return Tokens(states_BLD.float(), tokens.attention_mask.bool())
 
 
 def open_text_encoder(
@@ -76,16 +76,16 @@ def open_text_encoder(
             kind: Any = AutoModel
         else:
             name, kind = source, T5EncoderModel
-        place, revision = pinned(source)
+        address, revision = pinned(source)
         local = kind is AutoModel
-        model, told = kind.from_pretrained(
-            place,
+        model, loading_info = kind.from_pretrained(
+            address,
             revision=revision,
             use_safetensors=True,
             local_files_only=local,
             output_loading_info=True,
         )
-        tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision)
+        tokenizer: Any = AutoTokenizer.from_pretrained(address, revision=revision)
     except (
         Exception
     ) as error:  # configurations and weights of others bring libraries to raise anything
@@ -93,6 +93,6 @@ def open_text_encoder(
         raise TrainingError(
             f"no text encoder at {source!r}: {expected} ({first_line(error)})"
         ) from error
-    if told["missing_keys"]:  # else they would be random, without a word
-        raise TrainingError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
+    if loading_info["missing_keys"]:  # else they would be random, without a word
+        raise TrainingError(f"the weights at {source!r} lack {min(loading_info['missing_keys'])}")
     return FrozenEncoder(name, model.to(device), tokenizer, max_tokens)

@@ -23,7 +23,7 @@ from training.munet.net import MuNet
 
 
 class Conditions(NamedTuple):
-    """What a batch is told; null tokens stand for what is not known or was dropped."""
+    """The conditions of a batch; null tokens stand for what is not known or was dropped."""
 
     text: Tokens  # of the empty prompt where the text was dropped
     beats: BeatBatch
@@ -60,13 +60,11 @@ class Conditions(NamedTuple):
         """The first samples alone."""
         text = Tokens(self.text.states_BLD[:count], self.text.mask_BL[:count])
         seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2[:count]
-        beats, chords = (
-            BeatBatch(*(part[:count] for part in self.beats)),
-            ChordBatch(*(part[:count] for part in self.chords)),
-        )
+        beats = BeatBatch(*(part[:count] for part in self.beats))
+        chords = ChordBatch(*(part[:count] for part in self.chords))
         return Conditions(text, beats, chords, seconds_B2)
 
-    def untold(self, empty_text: Tokens) -> "Conditions":
+    def unconditional(self, empty_text: Tokens) -> "Conditions":
         """The same batch with everything dropped but its seconds: what guidance leads away from.
 
         `empty_text` is the empty prompt's, one row.
@@ -132,9 +130,9 @@ class LatentDiffusion(nn.Module):
     ) -> torch.Tensor:
         """Loss of each sample at the drawn noise and step: (B,).
 
-        `frames_B` says how many frames of each are no padding.
+        `frames_B` says how many frames of each are not padding.
         """
-        said = self.predict(
+        prediction = self.predict(
             self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions
         )
-        return self.objective.loss(said, latents_BCTF, noise_BCTF, steps_B, frames_B)
+        return self.objective.loss(prediction, latents_BCTF, noise_BCTF, steps_B, frames_B)

@@ -118,7 +118,7 @@ class Objective:
 
     def loss(
         self,
-        said: torch.Tensor,
+        prediction: torch.Tensor,
         latents: torch.Tensor,
         noise: torch.Tensor,
         steps_B: torch.Tensor,
@@ -130,7 +130,9 @@ class Objective:
         with none has no error.
         """
         error_BT = (
-            (said.float() - self.target(latents, noise, steps_B).float()).square().mean(dim=(1, 3))
+            (prediction.float() - self.target(latents, noise, steps_B).float())
+            .square()
+            .mean(dim=(1, 3))
         )
         if frames_B is None:
             return error_BT.mean(1) * self.weight(steps_B)

@@ -36,14 +36,15 @@ class SamplingConfig(Record):
         ge=1,
         le=10_000,
         description=(
-            "Evaluations of the net, each for a told and an untold half. DPM-Solver++: 15 to 50."
+            "Evaluations of the net, each for a conditional and an unconditional half. "
+            "DPM-Solver++: 15 to 50."
         ),
     )
     guidance: float = Field(
         3.0,
         ge=0,
         description=(
-            "How far to go from the untold towards the told prediction; "
+            "How far to go from the unconditional towards the conditional prediction; "
             "1: no guidance. TANGO, Mustango: 3."
         ),
     )
@@ -89,8 +90,8 @@ def denoised(
     scheduler.set_timesteps(config.steps, device=start_BCTF.device)
     x_BCTF = start_BCTF * scheduler.init_noise_sigma
     for step in scheduler.timesteps:
-        said = predict(x_BCTF, step.expand(len(x_BCTF)))
-        x_BCTF = scheduler.step(said.float(), step, x_BCTF).prev_sample
+        prediction = predict(x_BCTF, step.expand(len(x_BCTF)))
+        x_BCTF = scheduler.step(prediction.float(), step, x_BCTF).prev_sample
     return cast(torch.Tensor, x_BCTF)
 
 
@@ -101,17 +102,17 @@ def _guided(
     once for all steps.
     """
     alone = guidance == 1
-    whole = conditions if alone else conditions.joined(conditions.untold(empty_text))
+    whole = conditions if alone else conditions.joined(conditions.unconditional(empty_text))
     context = model.context(whole)
 
     def predict(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
         if alone:
             return cast(torch.Tensor, model.munet(x_BCTF, steps_B, context, whole.seconds_B2))
-        said = model.munet(
+        predictions = model.munet(
             torch.cat([x_BCTF, x_BCTF]), torch.cat([steps_B, steps_B]), context, whole.seconds_B2
         ).float()
-        told, untold = said.chunk(2)
-        return cast(torch.Tensor, untold + guidance * (told - untold))
+        conditional, unconditional = predictions.chunk(2)
+        return cast(torch.Tensor, unconditional + guidance * (conditional - unconditional))
 
     return predict
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 
 from training.conditions.tokens import Tokens
-from training.diffusion.text_encoder import TextEncoder, batched_states, kept_states
+from training.diffusion.text_encoder import TextEncoder, batched_states, compact_states
 
 
-class KeptStates:
-    """An encoder that remembers what it was asked last, up to a number of bytes.
+class TextCache:
+    """An encoder that remembers its last prompts, up to a number of bytes.
 
     Prompts are encoded one by one and kept in half precision, and given back from there even the
     first time: so the states of a prompt depend on nothing else, not on what came before. Without
@@ -19,7 +19,7 @@ class KeptStates:
 
     def __init__(self, encoder: TextEncoder, limit_mb: float) -> None:
         self._encoder, self._limit, self._bytes = encoder, int(limit_mb * 2**20), 0
-        self._kept: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def encode(self, prompts: Sequence[str]) -> Tokens:
         """States of prompts."""
@@ -28,11 +28,11 @@ class KeptStates:
         return batched_states([self._of(prompt) for prompt in prompts])
 
     def _of(self, prompt: str) -> torch.Tensor:
-        if prompt in self._kept:
-            self._kept.move_to_end(prompt)
-            return self._kept[prompt]
-        states_LD = self._kept[prompt] = kept_states(self._encoder.encode([prompt]))[0]
+        if prompt in self._states:
+            self._states.move_to_end(prompt)
+            return self._states[prompt]
+        states_LD = self._states[prompt] = compact_states(self._encoder.encode([prompt]))[0]
         self._bytes += states_LD.nbytes
-        while self._bytes > self._limit and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        while self._bytes > self._limit and len(self._states) > 1:
+            self._bytes -= self._states.popitem(last=False)[1].nbytes
         return states_LD

@@ -75,7 +75,7 @@ def open_text_encoder(
     return module.open_text_encoder("" if is_ours_alone else source, device, max_tokens)
 
 
-def kept_states(tokens: Tokens) -> list[torch.Tensor]:
+def compact_states(tokens: Tokens) -> list[torch.Tensor]:
     """Each prompt's states, without padding, in half precision: (L, D) each, to be kept."""
     return [
         states_LD[mask_L].half().cpu()
@@ -83,10 +83,10 @@ def kept_states(tokens: Tokens) -> list[torch.Tensor]:
     ]
 
 
-def batched_states(kept: Sequence[torch.Tensor]) -> Tokens:
+def batched_states(compact: Sequence[torch.Tensor]) -> Tokens:
     """Kept states as a batch again, in float32."""
-    lengths = [len(states_LD) for states_LD in kept]
-    states_BLD = torch.zeros(len(kept), padded_length(lengths), kept[0].shape[1])
-    for row_LD, states_LD in zip(states_BLD, kept, strict=True):
+    lengths = [len(states_LD) for states_LD in compact]
+    states_BLD = torch.zeros(len(compact), padded_length(lengths), compact[0].shape[1])
+    for row_LD, states_LD in zip(states_BLD, compact, strict=True):
         row_LD[: len(states_LD)] = states_LD
     return Tokens(states_BLD, torch.arange(states_BLD.shape[1]) < torch.tensor(lengths)[:, None])

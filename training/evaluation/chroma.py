@@ -39,10 +39,10 @@ def chromas(windows: Sequence[AnnotateWindow], _: None) -> list[Chroma | Death]:
     found: list[Chroma | Death] = []
     for window in windows:
         try:
-            heard = read_window(
+            audio = read_window(
                 window.path, window.start_s, min(window.end_s, window.start_s + _LONGEST_S)
             )
-            found.append(chroma_of(resampled(np.nan_to_num(heard.wave), heard.rate_hz, RATE_HZ)))
+            found.append(chroma_of(resampled(np.nan_to_num(audio.wave), audio.rate_hz, RATE_HZ)))
         except DeadInput as error:
             found.append(Death(error.code, error.message, error.figure))
     return found
@@ -54,9 +54,9 @@ def chroma_of(wave: npt.NDArray[np.float32]) -> Chroma:
         spectrum_TP = PitchSpectrum()(torch.from_numpy(np.ascontiguousarray(wave))[None])[0].numpy()
     by_pitch = spectrum_TP.reshape(len(spectrum_TP), SEMITONES, BINS_PER_SEMITONE).max(axis=2)
     pitches = LOWEST_PITCH + np.arange(SEMITONES)
-    kept = (pitches >= _LOWEST) & (pitches < _HIGHEST)
+    in_range = (pitches >= _LOWEST) & (pitches < _HIGHEST)
     folded = np.stack(
-        [by_pitch[:, kept & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)]
+        [by_pitch[:, in_range & (pitches % 12 == tone)].mean(axis=1) for tone in range(12)]
     )
     # what sounds in all pitch classes is noise
     above = np.maximum(folded - np.median(folded, axis=0), 0)

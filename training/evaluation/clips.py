@@ -10,7 +10,7 @@ from training.metrics.controls import PromptControls
 
 
 class Timing(Record):
-    """When asked beats and chords should fall, in seconds; empty where nobody said."""
+    """When requested beats and chords should fall, in seconds; empty where nobody said."""
 
     beats_s: tuple[float, ...] = ()
     downbeats_s: tuple[float, ...] = ()
@@ -20,12 +20,13 @@ class Timing(Record):
 class MadeClip(NamedTuple):
     """One clip.
 
-    `asked` holds what the prompt states and what was given beside it, nothing that was filled in.
+    `requested` holds what the prompt states and what was given beside it, nothing that was filled
+    in.
     """
 
     name: str
     caption: str  # empty: not known
-    asked: PromptControls
+    requested: PromptControls
     path: str
     timing: Timing = Timing()
     swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control

@@ -1,5 +1,4 @@
-"""Condition ablation: the loss of a model when told right, against its loss when told of another
-song.
+"""Condition ablation: a model's loss with the right condition, against that with another song's.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
@@ -23,16 +22,16 @@ from training.conditions import Condition
 from training.data.examples import (
     ReadingRules,
     TrainingExample,
-    drawn_noise,
     example_of,
     guarded,
     members_of,
     parsed,
+    sampled_noise,
 )
-from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.loading import Samples, TrainingBatch
 from training.data.order import SampleOrder
-from training.data.prompts import TOLD_ALL
+from training.data.prompts import FULL_CONDITIONING
 from training.diffusion.model import Conditions
 from training.errors import TrainingError
 from training.generation.generate import Generator
@@ -48,8 +47,8 @@ class ConditionAblation(Record):
 
     condition: Condition
     songs: int
-    right: float  # loss when told right
-    wrong: float  # when told of another song
+    right: float  # loss with the right condition
+    wrong: float  # with that of another song
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
@@ -67,9 +66,9 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-# of the right and another song's: what the model is told
-Tell = Callable[[Conditions, Conditions], Conditions]
-_SWAPS: Final[dict[Condition, Tell]] = {
+# of the right and another song's conditions: those that the model gets
+Swap = Callable[[Conditions, Conditions], Conditions]
+_SWAPS: Final[dict[Condition, Swap]] = {
     Condition.TEXT: lambda right, other: right._replace(text=other.text),
     Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
     Condition.CHORDS: lambda right, other: right._replace(chords=other.chords),
@@ -77,7 +76,7 @@ _SWAPS: Final[dict[Condition, Tell]] = {
 
 
 def ablate_conditions(
-    player: Generator,
+    generator: Generator,
     target: str,
     *,
     split: Split = Split.VALIDATION,
@@ -90,7 +89,7 @@ def ablate_conditions(
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
     Raises `TrainingError` for fewer than three songs.
     """
-    reading, corpus = _reading(player, seed), find_places(target, split)
+    reading, corpus = _reading(generator, seed), index_corpus(target, split)
     songs, unusable = _songs(corpus, reading)
     if len(songs) < _LEAST:
         why = (
@@ -104,30 +103,30 @@ def ablate_conditions(
         )
     collated = Samples([corpus], SampleOrder([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
-    told = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
-    size = player.recipe.data.micro_batch
+    losses = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
+    size = generator.recipe.data.micro_batch
     for first in range(0, len(songs), size):
-        places = range(first, min(len(songs), first + size))
-        batch = collated([songs[place] for place in places])
+        indices = range(first, min(len(songs), first + size))
+        batch = collated([songs[index] for index in indices])
         right, other = (
-            _conditions(player, batch),
-            _conditions(player, collated([songs[partners[place]] for place in places])),
+            _conditions(generator, batch),
+            _conditions(generator, collated([songs[partners[index]] for index in indices])),
         )
         with torch.no_grad():
             latents_BCTF, frames_B = (
-                player.codec.encode(batch.sounds.to(player.device)),
-                batch.frames_B.to(player.device),
+                generator.codec.encode(batch.sounds.to(generator.device)),
+                batch.frames_B.to(generator.device),
             )
         for number in range(rounds):
-            noise, steps_B = _drawn(player, reading, batch.keys, number, rounds)
-            for name, losses_RB in told.items():
+            noise, steps_B = _noise_and_steps(generator, reading, batch.keys, number, rounds)
+            for name, losses_RB in losses.items():
                 conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
                 with torch.no_grad():
-                    loss_B = player.model(
-                        latents_BCTF, conditions.to(player.device), noise, steps_B, frames_B
+                    loss_B = generator.model(
+                        latents_BCTF, conditions.to(generator.device), noise, steps_B, frames_B
                     )
-                losses_RB[number, first : first + len(places)] = loss_B.float().cpu().numpy()
-    means = {name: losses_RB.mean(0) for name, losses_RB in told.items()}
+                losses_RB[number, first : first + len(indices)] = loss_B.float().cpu().numpy()
+    means = {name: losses_RB.mean(0) for name, losses_RB in losses.items()}
     return tuple(
         ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
         for condition in _SWAPS
@@ -137,7 +136,7 @@ def ablate_conditions(
 def ablation_of(
     condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray
 ) -> ConditionAblation:
-    """What a condition is worth, from each song's loss when told right and when told of another."""
+    """What a condition is worth, from each song's loss with the right one and with another's."""
     gain_B = wrong_B - right_B
     half = float(
         student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
@@ -154,32 +153,38 @@ def ablation_of(
     )
 
 
-def _reading(player: Generator, seed: int) -> ReadingRules:
-    facts, rules = player.codec.facts, player.recipe
+def _reading(generator: Generator, seed: int) -> ReadingRules:
+    facts, rules = generator.codec.facts, generator.recipe
     frames = facts.frames(round(rules.data.seconds * facts.rate_hz))
     return ReadingRules(
-        facts, False, frames, rules.objective.steps, TOLD_ALL, player.survey.mean_sentences, seed
+        facts,
+        False,
+        frames,
+        rules.objective.steps,
+        FULL_CONDITIONING,
+        generator.survey.mean_sentences,
+        seed,
     )
 
 
-def _songs(corpus: CorpusPlaces, reading: ReadingRules) -> _Songs:
+def _songs(corpus: CorpusIndex, reading: ReadingRules) -> _Songs:
     """The first sample of each song that can be used."""
     found: dict[str, TrainingExample] = {}
     unusable: list[str] = []
     for number in range(len(corpus)):
-        where = corpus.range_of(number)
-        content = read_ranges([where])[0]
+        source = corpus.range_of(number)
+        content = read_ranges([source])[0]
         try:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
                 # of noise that is drawn anew in each round
-                draws = keyed_rng(reading.seed, "", "heeding")
+                rng = keyed_rng(reading.seed, "", "heeding")
                 found[song_id] = guarded(
                     content,
-                    partial(example_of, reading=reading, epoch=0, draws=draws, told_all=True),
+                    partial(example_of, reading=reading, epoch=0, rng=rng, full_conditioning=True),
                 )
         except DeadInput as error:
-            unusable.append(f"{where.url} at byte {where.start}: {error.message}")
+            unusable.append(f"{source.url} at byte {source.start}: {error.message}")
     return _Songs(list(found.values()), unusable)
 
 
@@ -192,18 +197,20 @@ def _partners(count: int, seed: int) -> list[int]:
     ]
 
 
-def _conditions(player: Generator, batch: TrainingBatch) -> Conditions:
-    return batch.told(player.encoder.encode(batch.prompts), seconds=player.recipe.model.seconds)
+def _conditions(generator: Generator, batch: TrainingBatch) -> Conditions:
+    return batch.conditioning(
+        generator.encoder.encode(batch.prompts), with_seconds=generator.recipe.model.seconds
+    )
 
 
-def _drawn(
-    player: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
+def _noise_and_steps(
+    generator: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise and steps of a round: of each clip its own, whatever it is told."""
-    draws = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
+    """Noise and steps of a round: of each clip its own, whatever its conditions."""
+    rng = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
     steps_B = torch.tensor(
-        [int((number + one.random()) / rounds * reading.noise_steps) for one in draws]
+        [int((number + one.random()) / rounds * reading.noise_steps) for one in rng]
     )
-    return torch.stack([drawn_noise(reading, one) for one in draws]).to(player.device), steps_B.to(
-        player.device
-    )
+    return torch.stack([sampled_noise(reading, one) for one in rng]).to(
+        generator.device
+    ), steps_B.to(generator.device)

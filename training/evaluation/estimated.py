@@ -1,4 +1,4 @@
-"""What our annotators hear in clips: many at a time, in a child process that may crash."""
+"""What our annotators estimate of clips: many at a time, in a child process that may crash."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class EstimatedClip(NamedTuple):
 
 
 def estimate(made: Sequence[MadeClip], recipe: Recipe) -> Iterator[EstimatedClip]:
-    """Clips in order, each heard whole; those that cannot be used come with the reason."""
+    """Clips in order, each annotated whole; those that cannot be used come with the reason."""
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(made, recipe.annotate.batch):
             yield from _batch(batch, recipe, child)

@@ -1,6 +1,4 @@
-"""Clips that a system made, scored: heard by our annotators, held against what was asked, and
-placed beside reference music.
-"""
+"""Clips that a system made, scored: what our annotators estimate, against what was requested."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -21,9 +19,9 @@ from training.evaluation.report import (
     UnscoredClip,
 )
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
-from training.metrics.controls import heard_controls
+from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
-from training.metrics.outcomes import Variant, scores
+from training.metrics.outcomes import Scores, Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
 from training.metrics.swap import Swapped, SwapReport, swap_report
 from training.metrics.tagging import (
@@ -43,7 +41,7 @@ class Evaluated(NamedTuple):
     """A report, and the clips it is of, in the same order."""
 
     report: EvaluationReport
-    heard: tuple[EstimatedClip, ...]
+    estimated: tuple[EstimatedClip, ...]
 
 
 def evaluate(
@@ -55,23 +53,28 @@ def evaluate(
     seed: int = 0,
     watch: Callable[[int], None] = lambda _: None,
 ) -> Evaluated:
-    """Listen to clips and score them; `watch` is told how many have been heard.
+    """Annotate clips and score them; `watch` is called with the number done.
 
-    A clip that is a swap of another serves the swap test alone: beside its original it is no clip
-    more, and their intervals, the chance of hitting by luck and distances of sets would take it for
-    one. The recipe names annotators and embedder. `classifier` reads the embedder's vectors; by
-    default it names instruments, voices and genres by their texts' likeness. Draws of intervals
-    depend on the seed alone.
+    A clip that is a swap of another serves the swap test alone: beside its original it is not
+    another clip, and their intervals, the chance of hitting by luck and distances of sets would
+    take it for one. The recipe names annotators and embedder. `classifier` reads the embedder's
+    vectors; by default it names instruments, voices and genres by their texts' likeness. Draws of
+    intervals depend on the seed alone.
     """
-    described = embedder_of(recipe)  # first: what is not there is told before hours of listening
-    heard, problems = _heard(listing.made, recipe, watch)
-    pairs = [Pair(one.made.asked, heard_controls(one.labels)) for one in heard if one.labels]
-    counted = [pair for one, pair in zip(heard, pairs, strict=True) if not one.made.swap_of]
-    space = _EmbedderView.of(heard, recipe)
+    # first: a missing embedder is reported before hours of annotation
+    described = embedder_of(recipe)
+    estimated, problems = _estimated(listing.made, recipe, watch)
+    pairs = [
+        Pair(one.made.requested, estimated_controls(one.labels)) for one in estimated if one.labels
+    ]
+    counted = [pair for one, pair in zip(estimated, pairs, strict=True) if not one.made.swap_of]
+    space = _EmbedderView.of(estimated, recipe)
     clips = tuple(
-        _clip(one, pair, placed.cosine)
-        for one, pair, placed in zip(heard, pairs, space.placed, strict=True)
+        _clip(one, pair, embedded.cosine)
+        for one, pair, embedded in zip(estimated, pairs, space.placed, strict=True)
     )
+    without_prompt = sum(not one.made.caption for one in estimated)
+    skipped = [UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped]
     report = EvaluationReport(
         system=listing.system,
         checkpoint=listing.checkpoint,
@@ -80,74 +83,75 @@ def evaluate(
         seed=seed,
         counts=Counts(
             given=len(listing.made) + len(listing.skipped),
-            scored=len(heard),
+            scored=len(estimated),
             dead=len(problems),
             skipped=len(listing.skipped),
-            without_prompt=sum(not one.made.caption for one in heard),
-            swaps=len(heard) - len(counted),
+            without_prompt=without_prompt,
+            swaps=len(estimated) - len(counted),
         ),
         figures=control_figures(counted, seed=seed),
         published=control_figures(counted, Variant.PUBLISHED, seed=seed),
         space=space.counted().figures(recipe, reference, classifier, seed),
-        swaps=_swaps(clips, heard, seed),
+        swaps=_swaps(clips, estimated, seed),
         clips=clips,
-        problems=(
-            *(UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped),
-            *problems,
-        ),
+        problems=(*skipped, *problems),
         tools={**annotator_tools(recipe), described.name: described.version},
     )
-    return Evaluated(report, tuple(heard))
+    return Evaluated(report, tuple(estimated))
 
 
-def _heard(
+def _estimated(
     made: Sequence[MadeClip], recipe: Recipe, watch: Callable[[int], None]
 ) -> tuple[list[EstimatedClip], list[UnscoredClip]]:
-    heard: list[EstimatedClip] = []
+    estimated: list[EstimatedClip] = []
     problems: list[UnscoredClip] = []
     for number, one in enumerate(estimate(made, recipe), start=1):
         if one.labels:
-            heard.append(one)
+            estimated.append(one)
         else:
             problems.append(UnscoredClip(name=one.made.name, reason=one.problem))
         watch(number)
-    return heard, problems
+    return estimated, problems
 
 
 def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
-    assert one.labels is not None  # `_heard` keeps those alone
-    found, published = (scores(pair.asked, pair.heard, variant) for variant in Variant)
+    assert one.labels is not None  # `_estimated` keeps those alone
+    corrected, published = (scores(pair.requested, pair.estimated, variant) for variant in Variant)
     return ClipReport(
         name=one.made.name,
         swap_of=one.made.swap_of,
         caption=one.made.caption,
-        asked=pair.asked,
+        asked=pair.requested,
         timing=one.made.timing,
-        heard=pair.heard,
+        heard=pair.estimated,
         labels=one.labels,
-        scores={metric: round(value, 4) for metric, value in found.items()},
-        published={metric: round(value, 4) for metric, value in published.items()},
+        scores=_rounded(corrected),
+        published=_rounded(published),
         cosine=None if cosine is None else round(cosine, 4),
     )
 
 
+def _rounded(figures: Scores) -> dict[str, float]:
+    return {metric: round(value, 4) for metric, value in figures.items()}
+
+
 def _swaps(
-    clips: Sequence[ClipReport], heard: Iterable[EstimatedClip], seed: int
+    clips: Sequence[ClipReport], estimated: Iterable[EstimatedClip], seed: int
 ) -> SwapReport | None:
     """The swap test of pairs in which one clip names the other."""
     by_name = {clip.name: clip for clip in clips}
     pairs = [
         Swapped(
-            (by_name[one.made.swap_of].asked, one.made.asked),
+            (by_name[one.made.swap_of].asked, one.made.requested),
             (by_name[one.made.swap_of].heard, by_name[one.made.name].heard),
         )
-        for one in heard
+        for one in estimated
         if one.made.swap_of in by_name
     ]
     return swap_report(pairs, seed=seed) if pairs else None
 
 
-class _Placed(NamedTuple):
+class _ClipVector(NamedTuple):
     """A clip in the embedder's space, and the cosine with its prompt if it has one."""
 
     made: MadeClip
@@ -158,23 +162,23 @@ class _Placed(NamedTuple):
 class _EmbedderView(NamedTuple):
     """The embedder's view of clips and prompts."""
 
-    placed: tuple[_Placed, ...]
+    placed: tuple[_ClipVector, ...]
 
     @classmethod
-    def of(cls, heard: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
-        """Clips in the order in which they were heard."""
+    def of(cls, estimated: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
+        """Clips in their order."""
         sounds = [
             Sounding(one.made.path, one.labels.duration_s, one.labels)
-            for one in heard
+            for one in estimated
             if one.labels
         ]
-        captions = sorted({one.made.caption for one in heard if one.made.caption})
+        captions = sorted({one.made.caption for one in estimated if one.made.caption})
         texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
         placed = []
-        for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
+        for one, vector in zip(estimated, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
             placed.append(
-                _Placed(
+                _ClipVector(
                     one.made,
                     vector,
                     None if text is None or vector is None else cosines([text], [vector])[0],
@@ -183,7 +187,7 @@ class _EmbedderView(NamedTuple):
         return cls(tuple(placed))
 
     def counted(self) -> "_EmbedderView":
-        """Those clips that are no swap of another."""
+        """Those clips that are not a swap of another."""
         return _EmbedderView(tuple(one for one in self.placed if not one.made.swap_of))
 
     def figures(
@@ -208,14 +212,10 @@ class _EmbedderView(NamedTuple):
         made, beside = np.stack(usable), reference.vectors_ND
         classify = classifier or _named_classes(recipe)
         pairs = self._pairs(reference)
-        apart = (
-            pair_divergences(
-                classify(beside[[row for row, _ in pairs]]),
-                classify(np.stack([v for _, v in pairs])),
-            )
-            if pairs
-            else []
-        )
+        apart: list[float] = []
+        if pairs:
+            rows, vectors = zip(*pairs, strict=True)
+            apart = pair_divergences(classify(beside[list(rows)]), classify(np.stack(vectors)))
         return found.replaced(
             frechet=round(frechet_distance(beside, made), 6),
             frechet_clips=len(usable),

@@ -48,7 +48,7 @@ def read_folder(
     if target.is_file() and target.suffix.lower() in MANIFESTS:
         target, manifest = target.parent, target
     if not target.is_dir():
-        raise TrainingError(f"{target} is no folder of audio, and no manifest of one")
+        raise TrainingError(f"{target} is neither a folder of audio nor a manifest of one")
     within = Path("/") if outside else target.resolve()
     table = manifest or _own_manifest(target, within)
     found = list(_by_manifest(target, table, within) if table else _by_neighbour(target, within))
@@ -76,17 +76,17 @@ def _named_by_no_row(folder: Path, found: Sequence[MadeClip | Skipped]) -> list[
 def _with_partners(made: Sequence[MadeClip]) -> list[MadeClip]:
     """Clips whose `swap_of`, written as a file, became the partner's name.
 
-    Of two that name each other, the first is no swap.
+    Of two that name each other, the first is not a swap.
     """
     names = {name: one.name for one in made for name in (Path(one.path).name, one.name)}
     partners = {
         one.name: names.get(one.swap_of) or names.get(Path(one.swap_of).name, "") for one in made
     }
-    places = {one.name: number for number, one in enumerate(made)}
+    order = {one.name: number for number, one in enumerate(made)}
 
     def is_original(name: str) -> bool:
         partner = partners[name]
-        return not partner or (partners[partner] == name and places[name] <= places[partner])
+        return not partner or (partners[partner] == name and order[name] <= order[partner])
 
     return [
         one._replace(swap_of="" if is_original(one.name) else partners[one.name]) for one in made
@@ -137,32 +137,32 @@ class _AllowedFolders(NamedTuple):
     within: Path
 
 
-def _of_row(row: Mapping[str, Any], place: str, places: _AllowedFolders) -> MadeClip | Skipped:
+def _of_row(row: Mapping[str, Any], row_name: str, folders: _AllowedFolders) -> MadeClip | Skipped:
     if BROKEN in row:
-        return Skipped(place, readable(str(row[BROKEN])))
-    file = _read(_file, row)
+        return Skipped(row_name, readable(str(row[BROKEN])))
+    file = _parsed(_file, row)
     if isinstance(file, _BadRow):
-        return Skipped(place, file.reason)
-    path = _found(file, places)
+        return Skipped(row_name, file.reason)
+    path = _file_path(file, folders)
     if path is None:
-        return Skipped(place, f"{file} is not there")
-    if not _lies_in(path, places.within):
-        return Skipped(place, f"{file} {_OUTSIDE}", str(path))
-    found = _read(_row_told, row)
-    if isinstance(found, _BadRow):
-        return Skipped(place, found.reason, str(path))
+        return Skipped(row_name, f"{file} is not there")
+    if not _lies_in(path, folders.within):
+        return Skipped(row_name, f"{file} {_OUTSIDE}", str(path))
+    parsed = _parsed(_row_and_links, row)
+    if isinstance(parsed, _BadRow):
+        return Skipped(row_name, parsed.reason, str(path))
     return MadeClip(
-        name=_name(path, places.folder),
-        caption=found.row.caption,
-        asked=found.row.asked,
+        name=_name(path, folders.folder),
+        caption=parsed.row.caption,
+        requested=parsed.row.requested,
         path=str(path),
-        timing=found.row.timing,
-        swap_of=found.swap_of,
-        reference=found.reference,
+        timing=parsed.row.timing,
+        swap_of=parsed.swap_of,
+        reference=parsed.reference,
     )
 
 
-class _RowTold(NamedTuple):
+class _RowAndLinks(NamedTuple):
     """What a row of a manifest says of its clip and of others."""
 
     row: ParsedRow
@@ -170,8 +170,8 @@ class _RowTold(NamedTuple):
     reference: str
 
 
-def _row_told(row: Mapping[str, Any]) -> _RowTold:
-    return _RowTold(
+def _row_and_links(row: Mapping[str, Any]) -> _RowAndLinks:
+    return _RowAndLinks(
         parse_row(row), text_of(row, ("swap_of",)), text_of(row, ("reference", "key_of_sample"))
     )
 
@@ -183,7 +183,7 @@ def _file(row: Mapping[str, Any]) -> str:
     return file
 
 
-def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _BadRow:
+def _parsed(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T | _BadRow:
     """What a reader finds in a row, or what is wrong with it."""
     try:
         return reader(row)
@@ -196,7 +196,7 @@ def _read(reader: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any]) -> T
     return _BadRow(readable(reason))
 
 
-def _found(file: str, places: _AllowedFolders) -> Path | None:
+def _file_path(file: str, folders: _AllowedFolders) -> Path | None:
     """The file that a manifest means: beside it, in the folder, or, where it names a place on
     another machine, by its last name.
 
@@ -205,9 +205,9 @@ def _found(file: str, places: _AllowedFolders) -> Path | None:
     plain = file.removeprefix("file://")
     if "\0" in plain or "://" in plain:
         return None
-    tried = [places.beside / plain, places.folder / plain, places.folder / Path(plain).name]
+    tried = [folders.beside / plain, folders.folder / plain, folders.folder / Path(plain).name]
     there = [path for path in tried if path.is_file()]
-    return next((path for path in there if _lies_in(path, places.within)), next(iter(there), None))
+    return next((path for path in there if _lies_in(path, folders.within)), next(iter(there), None))
 
 
 def _lies_in(path: Path, within: Path) -> bool:
@@ -227,11 +227,11 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
             yield Skipped(name, readable(f"{beside[0].name} {_OUTSIDE}"), str(path))
             continue
         row = _beside(path)
-        read = row if isinstance(row, _BadRow) else _read(parse_row, row)
+        parsed = row if isinstance(row, _BadRow) else _parsed(parse_row, row)
         yield (
-            Skipped(name, read.reason)
-            if isinstance(read, _BadRow)
-            else MadeClip(name, read.caption, read.asked, str(path), read.timing)
+            Skipped(name, parsed.reason)
+            if isinstance(parsed, _BadRow)
+            else MadeClip(name, parsed.caption, parsed.requested, str(path), parsed.timing)
         )
 
 
@@ -245,7 +245,7 @@ def _beside(path: Path) -> dict[str, Any] | _BadRow:
                 return (
                     row
                     if isinstance(row, dict)
-                    else _BadRow(readable(f"{beside.name} is no JSON object"))
+                    else _BadRow(readable(f"{beside.name} is not a JSON object"))
                 )
             return {"prompt": _text(text)} if text.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Clips that a model of ours plays for an evaluation, as files."""
+"""Clips that a model of ours generates for an evaluation, as files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,42 +19,43 @@ from training.run.checkpoints import find_checkpoint
 
 
 class _PlayRequest(NamedTuple):
-    """A prompt and what the model is told for it."""
+    """A prompt and the labels that the model is conditioned on for it."""
 
-    wanted: TargetPrompt
+    prompt: TargetPrompt
     labels: Labels
 
 
-def played(
-    player: Generator,
-    wanted: Sequence[TargetPrompt],
+def generate_clips(
+    generator: Generator,
+    prompts: Sequence[TargetPrompt],
     folder: Path,
     *,
     seed: int,
     watch: Callable[[int], None],
 ) -> ScoredListing:
-    """Play every prompt into a folder; what a prompt leaves open is filled from the model's corpus,
-    and not asked for.
+    """Generate a clip for every prompt into a folder; what a prompt leaves open is filled from the
+    model's corpus, and not asked for.
 
     A prompt with a swapped control begins with the same noise as the prompt that it comes from, and
-    what both leave open is told the same: what differs is the control, and what follows from it. A
-    prompt that cannot be told, such as one of more chords than beats, is skipped. Raises
+    what both leave open is filled alike: what differs is the control, and what follows from it. A
+    prompt that cannot be resolved, such as one of more chords than beats, is skipped. Raises
     `TrainingError` where none can.
     """
-    checkpoint = checkpoint_facts(player.name)
-    captions = {one.name: one.caption for one in wanted}
-    told = [_told(player, one, captions, seed) for one in wanted]
+    checkpoint = checkpoint_facts(generator.name)
+    captions = {one.name: one.caption for one in prompts}
+    requests = [_play_request(generator, one, captions, seed) for one in prompts]
     made: list[MadeClip] = []
     for part in bucket.batches(
-        [one for one in told if isinstance(one, _PlayRequest)], player.recipe.data.micro_batch
+        [one for one in requests if isinstance(one, _PlayRequest)],
+        generator.recipe.data.micro_batch,
     ):
-        made += _batch(player, part, folder, seed)
+        made += _batch(generator, part, folder, seed)
         watch(len(made))
-    skipped = tuple(one for one in told if isinstance(one, Skipped))
+    skipped = tuple(one for one in requests if isinstance(one, Skipped))
     if not made:
         why = f"; the first, {skipped[0].name}: {skipped[0].reason}" if skipped else ""
-        raise TrainingError(f"{player.name} can play none of the {len(wanted)} prompts{why}")
-    return ScoredListing(player.name, tuple(made), skipped, checkpoint)
+        raise TrainingError(f"{generator.name} can play none of the {len(prompts)} prompts{why}")
+    return ScoredListing(generator.name, tuple(made), skipped, checkpoint)
 
 
 def checkpoint_facts(target: str) -> CheckpointFacts:
@@ -62,18 +63,18 @@ def checkpoint_facts(target: str) -> CheckpointFacts:
 
     Raises `TrainingError` where there is none.
     """
-    found = find_checkpoint(target, wanted=())  # whoever played has compared the rest
-    with found.store.open(found.file(EMA)) as opened:
-        return CheckpointFacts(name=found.name, sha256=sha256_of(opened))
+    checkpoint = find_checkpoint(target, files=())  # whoever played has compared the rest
+    with checkpoint.store.open(checkpoint.file(EMA)) as opened:
+        return CheckpointFacts(name=checkpoint.name, sha256=sha256_of(opened))
 
 
-def _told(
-    player: Generator, one: TargetPrompt, captions: Mapping[str, str], seed: int
+def _play_request(
+    generator: Generator, one: TargetPrompt, captions: Mapping[str, str], seed: int
 ) -> _PlayRequest | Skipped:
     original = captions.get(one.swap_of, "")
-    length_s, statistics = player.recipe.data.seconds, player.survey.statistics
+    length_s, statistics = generator.recipe.data.seconds, generator.survey.statistics
     try:
-        found = resolve_controls(
+        resolved = resolve_controls(
             one.caption,
             duration_s=length_s,
             statistics=statistics,
@@ -82,22 +83,22 @@ def _told(
         )
     except TrainingError as error:
         return Skipped(one.name, str(error))
-    return _PlayRequest(one, found.labels)
+    return _PlayRequest(one, resolved.labels)
 
 
 def _batch(
-    player: Generator, part: Sequence[_PlayRequest], folder: Path, seed: int
+    generator: Generator, part: Sequence[_PlayRequest], folder: Path, seed: int
 ) -> Iterator[MadeClip]:
     scores = [
         GenerationRequest(one.swap_of or one.name, one.caption, labels) for one, labels in part
     ]
-    for (one, labels), wave in zip(part, player.play(scores, seed=seed), strict=True):
+    for (one, labels), wave in zip(part, generator.play(scores, seed=seed), strict=True):
         path = folder / f"{one.name}.flac"
-        soundfile.write(path, wave, player.codec.facts.rate_hz, subtype="PCM_16")
+        soundfile.write(path, wave, generator.codec.facts.rate_hz, subtype="PCM_16")
         yield MadeClip(
             one.name,
             one.caption,
-            one.asked,
+            one.requested,
             str(path),
             timing_of(labels),
             one.swap_of,

@@ -113,8 +113,8 @@ def _content(sample: RawSample) -> bytes | None:
 
 
 def _sounding(batch: Sequence[_WrittenAudio], recipe: Recipe) -> dict[str, Sounding]:
-    """Lengths and labels by path: our own samples carry both, others are measured, and heard where
-    the embedder reads labels.
+    """Lengths and labels by path: our own samples carry both, others are measured, and annotated
+    where the embedder reads labels.
     """
     known = {
         out.path: Sounding(out.path, out.ours.duration_s, out.ours.labels)
@@ -123,12 +123,12 @@ def _sounding(batch: Sequence[_WrittenAudio], recipe: Recipe) -> dict[str, Sound
     }
     foreign = [out for out in batch if out.ours is None]
     if foreign and embedder_of(recipe).reads_labels:
-        for heard in estimate(
+        for estimated in estimate(
             [MadeClip(out.key, "", PromptControls(), out.path) for out in foreign], recipe
         ):
-            if heard.labels:
-                known[heard.made.path] = Sounding(
-                    heard.made.path, heard.labels.duration_s, heard.labels
+            if estimated.labels:
+                known[estimated.made.path] = Sounding(
+                    estimated.made.path, estimated.labels.duration_s, estimated.labels
                 )
     elif foreign:
         with bucket.child(recipe.limits) as child:

@@ -41,7 +41,7 @@ class SpaceFigures(Record):
     licence: str
     # mean over clips; the CLAP score, where the embedder is CLAP
     prompt_cosine: Figure | None = None
-    frechet: float | None = None  # squared, as Fréchet audio distances are told
+    frechet: float | None = None  # squared, as Fréchet audio distances are reported
     frechet_clips: int = 0
     reference_clips: int = 0
     classes: int = 0
@@ -55,7 +55,7 @@ class SpaceFigures(Record):
 
 
 class ClipReport(Record):
-    """One clip: what was asked, what was heard, how it fares."""
+    """One clip: what was requested, what was estimated, how it fares."""
 
     name: str
     # name of the clip whose prompt this is with one control changed: it counts in the swap test
@@ -75,7 +75,7 @@ class ClipReport(Record):
 class EvaluationReport(Record):
     """All figures of one system.
 
-    Those but the swap test's are of clips that are no swap of another: each prompt counts once.
+    Those but the swap test's are of clips that are not a swap of another: each prompt counts once.
     """
 
     version: int = VERSION

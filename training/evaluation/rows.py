@@ -16,7 +16,7 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from training.errors import TrainingError
 from training.evaluation.clips import Timing, timing_of
-from training.metrics.controls import PromptControls, controls_of, laid_over, surely_asked
+from training.metrics.controls import PromptControls, controls_of, overridden, surely_requested
 from training.prompt_controls.chart import read_chart
 from training.prompt_controls.requested import read_requested
 
@@ -38,7 +38,7 @@ class ParsedRow(NamedTuple):
     """A prompt, what it and its row ask for, and when."""
 
     caption: str
-    asked: PromptControls
+    requested: PromptControls
     timing: Timing
 
 
@@ -50,26 +50,26 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
     `SchemaError` or `DeadInput` for values that cannot be read.
 
     >>> chords = {"chords": ["Am", "E7"], "chords_time": [0.4, 2.1]}
-    >>> told({"prompt": "A waltz in A minor", "bpm": 90, **chords}).asked.chords
+    >>> parse_row({"prompt": "A waltz in A minor", "bpm": 90, **chords}).requested.chords
     ('A:min', 'E:7')
     >>> beats = [[0.5, 1.0, 1.5], [3, 1, 2]]
-    >>> told({"captions": "Rock.", "key": ["E major", None], "beats": beats}).asked.meter
+    >>> parse_row({"captions": "Rock.", "key": ["E major", None], "beats": beats}).requested.meter
     3
     """
     caption = text_of(row, CAPTION)
     if isinstance(row.get("labels"), Mapping):
         labels = Labels.model_validate(row["labels"])
         stated = controls_of(read_requested(caption))
-        given = surely_asked(labels)
+        given_controls = surely_requested(labels)
         # a progression is laid out in rounds as long as the clip lasts: the caption's round is what
         # is asked for
         if stated.chords:
-            given = given.replaced(chords=())
-        return ParsedRow(caption, laid_over(stated, given), timing_of(labels))
+            given_controls = given_controls.replaced(chords=())
+        return ParsedRow(caption, overridden(stated, given_controls), timing_of(labels))
     times_s, numbers = _beats(row.get("beats"))
-    meter = _said(row, _METER) or (max(numbers) if numbers else None)
+    meter = _stated_text(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
-    wishes = read_requested(
+    requested = read_requested(
         caption,
         bpm=_number(row, _BPM),
         meter=meter,
@@ -77,9 +77,11 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
         chords=" ".join(chords) or None,
     )
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
-    timed = _timed(chords, row.get("chords_time")) or wishes.timed
+    timed = _timed(chords, row.get("chords_time")) or requested.timed
     return ParsedRow(
-        caption, controls_of(wishes), Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed)
+        caption,
+        controls_of(requested),
+        Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed),
     )
 
 
@@ -88,13 +90,13 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
 
     Raises `DeadInput` for one that could not be written anywhere.
     """
-    said = next(
+    named = next(
         (name for name in names if isinstance(row.get(name), str) and row[name].strip()), None
     )
-    return "" if said is None else plain_text(said, row[said])
+    return "" if named is None else plain_text(named, row[named])
 
 
-def _said(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+def _stated_text(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, str | int | float):
@@ -118,31 +120,31 @@ def _written(value: Any, name: str) -> str:
 
 
 def _number(row: Mapping[str, Any], names: Sequence[str]) -> float | None:
-    said = _said(row, names)
-    if said is None:
+    text = _stated_text(row, names)
+    if text is None:
         return None
     try:
-        number = float(said)
+        number = float(text)
     except ValueError as error:
-        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is no number") from error
+        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is not a number") from error
     if not math.isfinite(number):
-        raise TrainingError(f"{names[0]} {said[:_SHOWN]!r} is not finite")
+        raise TrainingError(f"{names[0]} {text[:_SHOWN]!r} is not finite")
     return number
 
 
 def _key(value: Any) -> str | None:
     """A key as it is written elsewhere: ``EM``, ``F#m``, ``C maj``, ``["E major", 0.8]``."""
-    said = (
+    text = (
         value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
     )
-    if not isinstance(said, str) or said.strip().lower() in _NOTHING:
+    if not isinstance(text, str) or text.strip().lower() in _NOTHING:
         return None
-    found = _KEY.fullmatch(said.strip())
-    if not found:
-        return said  # the reader of flags says what is wrong with it
-    mode = found[2] or "M"
+    match = _KEY.fullmatch(text.strip())
+    if not match:
+        return text  # the reader of flags says what is wrong with it
+    mode = match[2] or "M"
     return (
-        f"{found[1][0].upper()}{found[1][1:]} "
+        f"{match[1][0].upper()}{match[1][1:]} "
         f"{'minor' if mode == 'm' or mode.lower().startswith('min') else 'major'}"
     )
 
@@ -194,7 +196,8 @@ def _times_and_numbers(value: Sequence[Any]) -> tuple[tuple[float, ...], tuple[f
     if len(nested) == 2 and len(nested[0]) == len(nested[1]) != 2:
         return nested[0], nested[1]
     if all(len(part) == 2 for part in nested):
-        return tuple(part[0] for part in nested), tuple(part[1] for part in nested)
+        times_s, numbers = zip(*nested, strict=True)
+        return times_s, numbers
     return _floats(value, "beats"), ()
 
 

@@ -21,7 +21,7 @@ class TargetPrompt(NamedTuple):
 
     name: str
     caption: str
-    asked: PromptControls
+    requested: PromptControls
     duration_s: float
     swap_of: str = ""
     reference: str = ""
@@ -36,31 +36,31 @@ def target_prompts(target: str, most: int) -> list[TargetPrompt]:
     caption.
     """
     captioned = islice(_one_a_song(_captioned(target)), most)
-    found = [
+    prompts = [
         TargetPrompt(one.key, text, stated_controls(text), one.duration_s, reference=one.key)
         for one, text in captioned
     ]
-    if not found:
+    if not prompts:
         raise TrainingError(f"{target} holds no sample of ours with a caption to play")
-    return found
+    return prompts
 
 
-def with_swaps(wanted: Sequence[TargetPrompt]) -> list[TargetPrompt]:
+def with_swaps(prompts: Sequence[TargetPrompt]) -> list[TargetPrompt]:
     """Each prompt, followed by itself with one control swapped, for each control that it states and
     that can be changed alone.
     """
     out: list[TargetPrompt] = []
-    for one in wanted:
+    for one in prompts:
         out.append(one)
         out += [
             one._replace(
                 name=f"{one.name}-{swap.control}",
                 caption=swap.caption,
-                asked=swap.asked,
+                requested=swap.requested,
                 swap_of=one.name,
                 reference="",
             )
-            for swap in swapped_prompts(one.caption, one.asked)
+            for swap in swapped_prompts(one.caption, one.requested)
         ]
     return out
 

@@ -1,1 +1,1 @@
-"""A model plays what was asked, and what it played is written."""
+"""A model generates what was requested, and the sound is written."""

@@ -1,4 +1,4 @@
-"""A trained model that plays: prompts and controls to sound.
+"""A trained model that generates: prompts and controls to sound.
 
 The command line, evaluation and the flows share it.
 
@@ -25,14 +25,14 @@ from training.run.checkpoint_files import CORPUS, EMA, RECIPE
 from training.run.checkpoints import Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
-from training.run.recipe import Precision, TrainRecipe, wanted
+from training.run.recipe import Precision, TrainRecipe, foreign_names
 from training.run.trainer import check_shapes, fill_weights
 
 Wave = npt.NDArray[np.float32]
 
 
 class GenerationRequest(NamedTuple):
-    """What is to be played: a prompt, and the labels that the sound shall have.
+    """What is to be generated: a prompt, and the labels that the sound shall have.
 
     The noise it begins as depends on its key and a seed.
     """
@@ -42,19 +42,20 @@ class GenerationRequest(NamedTuple):
     labels: Labels
 
 
-def unconditioned(labels: Labels) -> tuple[str, ...]:
-    """What a model is not told of labels because they are many, for whoever asks for them.
+def unconditioned_notes(labels: Labels) -> tuple[str, ...]:
+    """Notes on labels that a model is not conditioned on, because there are too many of them.
 
-    >>> from training.prompt_controls.resolve import asked
-    >>> untold(asked("A march at 120 BPM", duration_s=30).labels)
-    ('of 60 beats the model is told the first 50: what comes after them is its own',)
+    >>> from training.prompt_controls.resolve import resolve_controls
+    >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
+    >>> unconditioned_notes(march.labels)
+    ('of 60 beats the model takes the first 50: what comes after them is its own',)
     """
     counts = (
         ("beats", len(labels.beats.times_s), MAX_BEATS),
         ("chords", len(labels.chords.segments), MAX_CHORDS),
     )
     return tuple(
-        f"of {count} {what} the model is told the first {limit}: what comes after them is its own"
+        f"of {count} {what} the model takes the first {limit}: what comes after them is its own"
         for what, count, limit in counts
         if count > limit
     )
@@ -75,7 +76,7 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
 
 
 class Generator(NamedTuple):
-    """A checkpoint, ready to play."""
+    """A checkpoint, ready to generate."""
 
     name: str
     recipe: TrainRecipe
@@ -92,12 +93,12 @@ class Generator(NamedTuple):
         Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
         hand for the run.
         """
-        checkpoint = find_checkpoint(target, wanted=(EMA, RECIPE, CORPUS))
+        checkpoint = find_checkpoint(target, files=(EMA, RECIPE, CORPUS))
         recipe, survey = (
             checkpoint.record(RECIPE, TrainRecipe),
             checkpoint.record(CORPUS, CorpusSurvey),
         )
-        check_trust(checkpoint.run, wanted(recipe.text, recipe.codec))
+        check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if codec.facts != survey.codec:
@@ -113,16 +114,17 @@ class Generator(NamedTuple):
 
     def play(
         self,
-        scores: Sequence[GenerationRequest],
+        requests: Sequence[GenerationRequest],
         *,
         seed: int = 0,
         sampling: SamplingConfig | None = None,
     ) -> list[Wave]:
-        """Sounds of scores of one length, together, mono within [-1, 1] at the codec's rate.
+        """Sounds of requests of one length, together, mono within [-1, 1] at the codec's rate.
 
-        Same scores, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
+        Same requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
+        differ.
         """
-        lengths_s = {score.labels.duration_s for score in scores}
+        lengths_s = {request.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
             raise TrainingError(
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
@@ -133,9 +135,9 @@ class Generator(NamedTuple):
         with torch.no_grad(), autocast(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
-                self._told(scores),
+                self._conditions(requests),
                 self.encoder.encode([""]).to(self.device),
-                keys=[score.key for score in scores],
+                keys=[request.key for request in requests],
                 seed=seed,
                 frames=facts.frames(samples),
                 bands=facts.bands,
@@ -146,13 +148,13 @@ class Generator(NamedTuple):
             for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
         ]
 
-    def _told(self, scores: Sequence[GenerationRequest]) -> Conditions:
-        """Beats and chords of the scores; those that are empty are not known."""
-        return Conditions(
-            text=self.encoder.encode([score.prompt for score in scores]),
-            beats=batched_beats([score.labels.beats for score in scores]),
-            chords=batched_chords([score.labels.chords for score in scores]),
-            seconds_B2=torch.tensor([[0.0, score.labels.duration_s] for score in scores])
-            if self.recipe.model.seconds
-            else None,
-        ).to(self.device)
+    def _conditions(self, requests: Sequence[GenerationRequest]) -> Conditions:
+        """Texts, beats and chords of requests; those that are empty are not known."""
+        labels = [request.labels for request in requests]
+        text = self.encoder.encode([request.prompt for request in requests])
+        beats = batched_beats([one.beats for one in labels])
+        chords = batched_chords([one.chords for one in labels])
+        seconds_B2 = None
+        if self.recipe.model.seconds:
+            seconds_B2 = torch.tensor([[0.0, one.duration_s] for one in labels])
+        return Conditions(text, beats, chords, seconds_B2).to(self.device)

@@ -1,4 +1,4 @@
-"""Pieces that a model played, as files: the sound, and what was asked beside it."""
+"""Pieces that a model generated, as files: the sound, and what was requested beside it."""
 
 import re
 from pathlib import Path
@@ -14,11 +14,11 @@ from training.generation.generate import GenerationRequest, Generator, Wave
 _SLUG: Final = 40  # characters of a prompt in a file's name
 
 
-class PlayedPiece(Record):
+class GeneratedPiece(Record):
     """What stands beside a piece's sound."""
 
     prompt: str
-    labels: Labels  # as asked
+    labels: Labels  # as requested
     checkpoint: str
     codec_licence: str  # of the weights that made the sound: it is under it too
     seed: int
@@ -29,9 +29,9 @@ class PlayedPiece(Record):
 
 def write_piece(
     folder: Path,
-    score: GenerationRequest,
+    request: GenerationRequest,
     wave: Wave,
-    player: Generator,
+    generator: Generator,
     *,
     seed: int,
     sampling: SamplingConfig,
@@ -41,22 +41,22 @@ def write_piece(
     mono, the codec's rate.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"{slug(score.prompt)}-{seed}-{score.key}"
-    piece = PlayedPiece(
-        prompt=score.prompt,
-        labels=score.labels,
-        checkpoint=player.name,
-        codec_licence=player.survey.codec.licence,
+    path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"
+    piece = GeneratedPiece(
+        prompt=request.prompt,
+        labels=request.labels,
+        checkpoint=generator.name,
+        codec_licence=generator.survey.codec.licence,
         seed=seed,
-        number=score.key,
+        number=request.key,
         sampling=sampling,
-        datasets=tuple(dataset.name or dataset.target for dataset in player.survey.datasets),
+        datasets=tuple(dataset.name or dataset.target for dataset in generator.survey.datasets),
     )
-    sound = f"{place}.{audio_format}"
+    sound = f"{path}.{audio_format}"
     soundfile.write(
-        sound, wave, player.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16"
+        sound, wave, generator.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16"
     )
-    Path(f"{place}.json").write_text(piece.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    Path(f"{path}.json").write_text(piece.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return sound
 
 

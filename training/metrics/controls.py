@@ -1,4 +1,4 @@
-"""What a prompt states of the music, and what was heard, in the form that the metrics compare."""
+"""What a prompt states, and what was estimated, in the form that the metrics compare."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -26,17 +26,17 @@ class Control(StrEnum):
 
 class PromptControls(Record):
     """Tempo, key, chords and meter of one clip; none or empty where a prompt does not state it, or
-    where nothing was heard.
+    where nothing was estimated.
 
     Chords are Harte labels in order, spelled canonically, without immediate repeats; stretches
     without a chord are left out.
 
-    >>> Controls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
+    >>> PromptControls(chords=("A#:maj", "Bb:maj", "N", "F:maj")).chords
     ('Bb:maj', 'F:maj')
     """
 
     bpm: float | None = Field(default=None, gt=0)
-    tempo_words: tuple[str, ...] = ()  # where a prompt gives words and no number; never heard
+    tempo_words: tuple[str, ...] = ()  # where a prompt gives words and no number; never estimated
     key: Key | None = None
     chords: tuple[str, ...] = ()
     meter: int | None = Field(default=None, ge=1)  # beats per bar
@@ -49,10 +49,12 @@ class PromptControls(Record):
     def has(self, control: Control) -> bool:
         """Whether a control is there.
 
-        Tempo words alone are no tempo: they are scored by themselves.
+        Tempo words alone are not a tempo: they are scored by themselves.
 
-        >>> Controls(bpm=120).has(Control.TEMPO), Controls(tempo_words=("slow",)).has(Control.TEMPO)
-        (True, False)
+        >>> PromptControls(bpm=120).has(Control.TEMPO)
+        True
+        >>> PromptControls(tempo_words=("slow",)).has(Control.TEMPO)
+        False
         """
         if control is Control.CHORDS:
             return bool(self.chords)
@@ -64,15 +66,13 @@ class PromptControls(Record):
 def plain_chords(labels: Sequence[str]) -> tuple[str, ...]:
     """Labels spelled canonically, N left out, immediate repeats merged.
 
-    Raises `SchemaError` for what is no chord.
+    Raises `SchemaError` for what is not a chord.
     """
-    return tuple(
-        label
-        for label, _ in groupby(Chord.parse(label).harte for label in labels if label != NO_CHORD)
-    )
+    spelled = (Chord.parse(label).harte for label in labels if label != NO_CHORD)
+    return tuple(label for label, _ in groupby(spelled))
 
 
-def heard_controls(labels: Labels) -> PromptControls:
+def estimated_controls(labels: Labels) -> PromptControls:
     """What the annotators found; what they left empty is missing."""
     return PromptControls(
         bpm=labels.tempo.bpm,
@@ -82,53 +82,53 @@ def heard_controls(labels: Labels) -> PromptControls:
     )
 
 
-def controls_of(wishes: RequestedControls) -> PromptControls:
+def controls_of(requested: RequestedControls) -> PromptControls:
     """What flags and a caption state, without anything that was worked out or filled in."""
     return PromptControls(
-        bpm=wishes.bpm.fact.bpm if wishes.bpm else None,
-        tempo_words=() if wishes.bpm else wishes.words,
-        key=wishes.key.fact.key if wishes.key else None,
-        chords=wishes.chord_labels,
-        meter=wishes.meter.fact.beats_per_bar if wishes.meter else None,
+        bpm=requested.bpm.fact.bpm if requested.bpm else None,
+        tempo_words=() if requested.bpm else requested.words,
+        key=requested.key.fact.key if requested.key else None,
+        chords=requested.chord_labels,
+        meter=requested.meter.fact.beats_per_bar if requested.meter else None,
     )
 
 
 def stated_controls(caption: str) -> PromptControls:
-    """What a caption states. A mode without a tonic is no key.
+    """What a caption states. A mode without a tonic is not a key.
 
     >>> stated_controls("A slow waltz in A minor. The chords are Am, F, E7.").chords
     ('A:min', 'F:maj', 'E:7')
-    >>> stated_controls("Something calm, in a minor key") == Controls()
+    >>> stated_controls("Something calm, in a minor key") == PromptControls()
     True
     """
     return controls_of(read_requested(caption))
 
 
-def surely_asked(labels: Labels) -> PromptControls:
+def surely_requested(labels: Labels) -> PromptControls:
     """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
     lower confidence.
     """
-    found = heard_controls(labels)
-    asked = {
+    estimated = estimated_controls(labels)
+    is_sure = {
         "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,
         "key": labels.key.confidence >= STATED_CONFIDENCE,
         "chords": labels.chords.confidence >= STATED_CONFIDENCE,
         "meter": labels.meter.confidence >= STATED_CONFIDENCE,
     }
     return PromptControls(
-        **{name: getattr(found, name) for name, is_asked in asked.items() if is_asked}
+        **{name: getattr(estimated, name) for name, is_requested in is_sure.items() if is_requested}
     )
 
 
-def laid_over(stated: PromptControls, given: PromptControls) -> PromptControls:
+def overridden(stated: PromptControls, given: PromptControls) -> PromptControls:
     """Controls of which those that are given replace those that a caption states.
 
-    >>> laid_over(stated_controls("A waltz at 90 BPM"), Controls(bpm=100)).bpm
+    >>> overridden(stated_controls("A waltz at 90 BPM"), PromptControls(bpm=100)).bpm
     100.0
     """
-    kept = stated.model_dump() | {
+    values = stated.model_dump() | {
         name: value for name, value in given.model_dump().items() if value not in (None, ())
     }
     if given.bpm is not None:
-        kept["tempo_words"] = ()
-    return PromptControls.model_validate(kept)
+        values["tempo_words"] = ()
+    return PromptControls.model_validate(values)

@@ -59,9 +59,9 @@ def mean_interval(
             if within_unit
             else Interval(mean, mean, mean)
         )
-    draws = keyed_rng(seed, name, "bootstrap")
+    rng = keyed_rng(seed, name, "bootstrap")
     at_once = max(1, _AT_ONCE // len(rows))
     sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
-    means = [rows[draws.integers(len(rows), size=(size, len(rows)))].mean(axis=1) for size in sizes]
+    means = [rows[rng.integers(len(rows), size=(size, len(rows)))].mean(axis=1) for size in sizes]
     low, high = np.percentile(np.concatenate(means), _LEVEL)
     return Interval(mean, min(float(low), mean), max(float(high), mean))

@@ -1,4 +1,4 @@
-"""When an asked value counts as heard: tempo bins, keys, and chord sequences.
+"""When a requested value counts as played: tempo bins, keys, and chord sequences.
 
 Nothing here knows of missing labels.
 """
@@ -29,52 +29,51 @@ def tempo_bin(bpm: float) -> int:
     return bisect_left(TEMPO_EDGES_BPM, bpm)
 
 
-def same_or_relative(asked: Key, heard: Key) -> bool:
-    """Whether the key heard is the one asked for or has the same signature.
+def same_or_relative(requested: Key, estimated: Key) -> bool:
+    """Whether the estimated key is the one requested or has the same signature.
 
-    >>> asked, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
-    >>> same_or_relative(asked, relative), same_or_relative(asked, other)
+    >>> c, relative, other = (Key.parse(name) for name in ("C major", "A minor", "Eb minor"))
+    >>> same_or_relative(c, relative), same_or_relative(c, other)
     (True, False)
     """
-    return heard in (asked, asked.relative())
+    return estimated in (requested, requested.relative())
 
 
-def same_or_wrong_relative(asked: Key, heard: Key) -> bool:
+def same_or_wrong_relative(requested: Key, estimated: Key) -> bool:
     """As the published code has it: the relative key is looked for in the wrong direction, three
     semitones off on the other side.
 
     For C major it takes E flat minor, for A minor F sharp major.
 
-    >>> asked, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
-    >>> same_or_wrong_relative(asked, wrong), same_or_wrong_relative(asked, relative)
+    >>> key, wrong, relative = (Key.parse(name) for name in ("A minor", "F# major", "C major"))
+    >>> same_or_wrong_relative(key, wrong), same_or_wrong_relative(key, relative)
     (True, False)
     """
-    if heard == asked:
+    if estimated == requested:
         return True
-    step = 3 if asked.mode is Mode.MAJOR else -3
-    return heard.mode is not asked.mode and heard.tonic == (asked.tonic + step) % 12
+    step = 3 if requested.mode is Mode.MAJOR else -3
+    return estimated.mode is not requested.mode and estimated.tonic == (requested.tonic + step) % 12
 
 
-def longest_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """Length of the longest common subsequence: most asked items that are heard in the asked order,
-    whatever stands between them.
+def longest_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
+    """Length of the longest common subsequence: requested items in order, with others between.
 
     >>> longest_in_order("abcd", "xbxd"), longest_in_order("abc", "cba")
     (2, 1)
     """
-    row = [0] * (len(heard) + 1)
-    for item in asked:
+    row = [0] * (len(estimated) + 1)
+    for item in requested:
         before = 0
-        for place, other in enumerate(heard, start=1):
-            before, row[place] = (
-                row[place],
-                before + 1 if item == other else max(row[place], row[place - 1]),
+        for index, other in enumerate(estimated, start=1):
+            before, row[index] = (
+                row[index],
+                before + 1 if item == other else max(row[index], row[index - 1]),
             )
     return row[-1]
 
 
-def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """As the published code has it: how many asked items from the first on are heard in order.
+def beginning_in_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
+    """As the published code has it: how many requested items from the first on come in order.
 
     One that is missing ends the count.
 
@@ -82,37 +81,36 @@ def beginning_in_order(asked: Sequence[T], heard: Sequence[T]) -> int:
     (2, 0)
     """
     found = 0
-    for item in heard:
-        found += found < len(asked) and item == asked[found]
+    for item in estimated:
+        found += found < len(requested) and item == requested[found]
     return found
 
 
-def found_in_any_order(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """How many asked items are heard, each heard one serving once.
+def matches_in_any_order(requested: Sequence[T], estimated: Sequence[T]) -> int:
+    """How many requested items are among the estimated, each of which serves once.
 
-    >>> found_in_any_order("aab", "bac")
+    >>> matches_in_any_order("aab", "bac")
     2
     """
-    return (Counter(asked) & Counter(heard)).total()
+    return (Counter(requested) & Counter(estimated)).total()
 
 
-def called_for(asked: Sequence[T], heard: Sequence[T]) -> int:
-    """How many heard items the asked sequence calls for, in order; it may be played again from the
-    top as long as there is music.
+def called_for(requested: Sequence[T], estimated: Sequence[T]) -> int:
+    """How many estimated items the requested sequence, played round and round, calls for in order.
 
     It is the longest common subsequence with as many rounds as it takes to be as long as what was
-    heard.
+    estimated.
 
     >>> called_for("abc", "abcab"), called_for("abc", "abcxyz"), called_for("a", "aba")
     (5, 3, 1)
     """
-    rounds = list(asked)
-    while asked and len(rounds) < len(heard):
-        longer = [item for item, _ in groupby([*rounds, *asked])]
+    rounds = list(requested)
+    while requested and len(rounds) < len(estimated):
+        longer = [item for item, _ in groupby([*rounds, *requested])]
         if len(longer) == len(rounds):  # one item alone, which never gets longer
             break
         rounds = longer
-    return longest_in_order(heard, rounds)
+    return longest_in_order(estimated, rounds)
 
 
 @lru_cache(maxsize=4096)  # a closed vocabulary, and a thousand clips against each other's prompts

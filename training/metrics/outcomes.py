@@ -4,12 +4,12 @@ corrected and as published.
 The published figures follow from what the published code does, where it departs from what is
 described:
 
-- A clip in which no key is heard is left out of CK and CKD, and of all chord metrics and BM as
+- A clip in which no key is estimated is left out of CK and CKD, and of all chord metrics and BM as
   well; one without a tempo, or without a meter, is left out of TB and TBT, or of BM. Here a label
   that the annotators leave empty is a miss.
 - CKD takes the relative key in the wrong direction.
-- ECM counts asked chords from the first on and stops at the first that is missing. Here it is the
-  longest common subsequence.
+- ECM counts requested chords from the first on and stops at the first that is missing. Here it is
+  the   longest common subsequence.
 - CMOT puts diminished and augmented chords into one class of their own. Here each goes by its
   third.
 - Extra chords cost nothing. Here two figures of precision stand beside.
@@ -27,8 +27,8 @@ from training.metrics.matching import (
     by_published_type,
     by_third,
     called_for,
-    found_in_any_order,
     longest_in_order,
+    matches_in_any_order,
     merged_by,
     same_or_relative,
     same_or_wrong_relative,
@@ -90,111 +90,117 @@ class Variant(StrEnum):
 
 
 def scores(
-    asked: PromptControls, heard: PromptControls, variant: Variant = Variant.CORRECTED
+    requested: PromptControls, estimated: PromptControls, variant: Variant = Variant.CORRECTED
 ) -> Scores:
     """How a clip fares by each metric that its prompt has something to say to.
 
-    >>> asked = Controls(bpm=120, key={"tonic": 0, "mode": "major"}, chords=("C:maj", "G:maj"))
+    >>> key = {"tonic": 0, "mode": "major"}
+    >>> requested = PromptControls(bpm=120, key=key, chords=("C:maj", "G:maj"))
     >>> key = {"tonic": 9, "mode": "minor"}
-    >>> heard = Controls(bpm=138, key=key, chords=("G:maj", "C:maj7", "G:maj"))
-    >>> found = {name.value: round(value, 2) for name, value in scores(asked, heard).items()}
+    >>> played = PromptControls(bpm=138, key=key, chords=("G:maj", "C:maj7", "G:maj"))
+    >>> by_metric = scores(requested, played).items()
+    >>> found = {name.value: round(value, 2) for name, value in by_metric}
     >>> [found[name] for name in ("TB", "TBT", "CK", "CKD")]
     [1.0, 1.0, 0.0, 1.0]
     >>> [found[name] for name in ("PCM", "ECM", "CMO", "CMOT", "CP", "CPT")]
     [0.0, 0.5, 0.5, 1.0, 0.67, 1.0]
     """
-    return _corrected(asked, heard) if variant is Variant.CORRECTED else _published(asked, heard)
-
-
-def _corrected(asked: PromptControls, heard: PromptControls) -> Scores:
     return (
-        _tempo(asked, heard)
-        | _words(asked, heard)
-        | _key(asked, heard)
-        | _chords(asked.chords, heard.chords)
-        | _meter(asked, heard)
+        _corrected(requested, estimated)
+        if variant is Variant.CORRECTED
+        else _published(requested, estimated)
     )
 
 
-def _published(asked: PromptControls, heard: PromptControls) -> Scores:
-    found = _tempo(asked, heard) if heard.has(Control.TEMPO) else {}
-    if asked.key and heard.key:
+def _corrected(requested: PromptControls, estimated: PromptControls) -> Scores:
+    return (
+        _tempo(requested, estimated)
+        | _words(requested, estimated)
+        | _key(requested, estimated)
+        | _chords(requested.chords, estimated.chords)
+        | _meter(requested, estimated)
+    )
+
+
+def _published(requested: PromptControls, estimated: PromptControls) -> Scores:
+    found = _tempo(requested, estimated) if estimated.has(Control.TEMPO) else {}
+    if requested.key and estimated.key:
         found |= {
-            Metric.CK: float(asked.key == heard.key),
-            Metric.CKD: float(same_or_wrong_relative(asked.key, heard.key)),
+            Metric.CK: float(requested.key == estimated.key),
+            Metric.CKD: float(same_or_wrong_relative(requested.key, estimated.key)),
         }
-    if heard.key is not None:
-        found |= _published_chords(asked.chords, heard.chords) | (
-            _meter(asked, heard) if heard.has(Control.METER) else {}
+    if estimated.key is not None:
+        found |= _published_chords(requested.chords, estimated.chords) | (
+            _meter(requested, estimated) if estimated.has(Control.METER) else {}
         )
     return found
 
 
-def _tempo(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
-    if asked.bpm is None:
+def _tempo(requested: PromptControls, estimated: PromptControls) -> dict[Metric, float]:
+    if requested.bpm is None:
         return {}
-    apart = abs(tempo_bin(asked.bpm) - tempo_bin(heard.bpm)) if heard.bpm is not None else 9
+    apart = (
+        abs(tempo_bin(requested.bpm) - tempo_bin(estimated.bpm)) if estimated.bpm is not None else 9
+    )
     return {Metric.TB: float(apart == 0), Metric.TBT: float(apart <= 1)}
 
 
-def _words(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
-    spans = [TEMPO_RANGES[word] for word in asked.tempo_words if word in TEMPO_RANGES]
+def _words(requested: PromptControls, estimated: PromptControls) -> dict[Metric, float]:
+    spans = [TEMPO_RANGES[word] for word in requested.tempo_words if word in TEMPO_RANGES]
     if not spans:
         return {}
-    bpm = heard.bpm
+    bpm = estimated.bpm
     within = bpm is not None and all(
         span.low * (1 - WORD_TOLERANCE) <= bpm <= span.high * (1 + WORD_TOLERANCE) for span in spans
     )
     return {Metric.TW: float(within)}
 
 
-def _key(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
-    if asked.key is None:
+def _key(requested: PromptControls, estimated: PromptControls) -> dict[Metric, float]:
+    if requested.key is None:
         return {}
-    known = heard.key
+    known = estimated.key
     return {
-        Metric.CK: float(known == asked.key),
-        Metric.CKD: float(known is not None and same_or_relative(asked.key, known)),
+        Metric.CK: float(known == requested.key),
+        Metric.CKD: float(known is not None and same_or_relative(requested.key, known)),
     }
 
 
-def _meter(asked: PromptControls, heard: PromptControls) -> dict[Metric, float]:
-    return {} if asked.meter is None else {Metric.BM: float(asked.meter == heard.meter)}
+def _meter(requested: PromptControls, estimated: PromptControls) -> dict[Metric, float]:
+    return {} if requested.meter is None else {Metric.BM: float(requested.meter == estimated.meter)}
 
 
-def _chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
-    if not asked:
+def _chords(requested: Sequence[str], estimated: Sequence[str]) -> dict[Metric, float]:
+    if not requested:
         return {}
-    in_order = longest_in_order(asked, heard)
-    asked_thirds, heard_thirds = (
-        merged_by([by_third(label) for label in labels]) for labels in (asked, heard)
-    )
+    in_order = longest_in_order(requested, estimated)
+    requested_thirds = merged_by([by_third(label) for label in requested])
+    estimated_thirds = merged_by([by_third(label) for label in estimated])
     return {
-        Metric.PCM: float(in_order == len(asked)),
-        Metric.ECM: in_order / len(asked),
-        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
-        Metric.CMOT: _typed(asked, heard, by_third),
-        Metric.CP: called_for(asked, heard) / max(len(heard), 1),
-        Metric.CPT: called_for(asked_thirds, heard_thirds) / max(len(heard_thirds), 1),
+        Metric.PCM: float(in_order == len(requested)),
+        Metric.ECM: in_order / len(requested),
+        Metric.CMO: matches_in_any_order(requested, estimated) / len(requested),
+        Metric.CMOT: _typed(requested, estimated, by_third),
+        Metric.CP: called_for(requested, estimated) / max(len(estimated), 1),
+        Metric.CPT: called_for(requested_thirds, estimated_thirds) / max(len(estimated_thirds), 1),
     }
 
 
-def _published_chords(asked: Sequence[str], heard: Sequence[str]) -> dict[Metric, float]:
-    if not asked:
+def _published_chords(requested: Sequence[str], estimated: Sequence[str]) -> dict[Metric, float]:
+    if not requested:
         return {}
-    begun = beginning_in_order(asked, heard)
+    begun = beginning_in_order(requested, estimated)
     return {
-        Metric.PCM: float(begun == len(asked)),
-        Metric.ECM: begun / len(asked),
-        Metric.CMO: found_in_any_order(asked, heard) / len(asked),
-        Metric.CMOT: _typed(asked, heard, by_published_type),
+        Metric.PCM: float(begun == len(requested)),
+        Metric.ECM: begun / len(requested),
+        Metric.CMO: matches_in_any_order(requested, estimated) / len(requested),
+        Metric.CMOT: _typed(requested, estimated, by_published_type),
     }
 
 
 def _typed(
-    asked: Sequence[str], heard: Sequence[str], reduced: Callable[[str], tuple[int, str]]
+    requested: Sequence[str], estimated: Sequence[str], reduced: Callable[[str], tuple[int, str]]
 ) -> float:
-    """Chords are reduced one by one, not merged: each asked one wants one of its own."""
-    return found_in_any_order(
-        [reduced(label) for label in asked], [reduced(label) for label in heard]
-    ) / len(asked)
+    """Chords are reduced one by one, not merged: each requested one needs one of its own."""
+    matches = matches_in_any_order(list(map(reduced, requested)), list(map(reduced, estimated)))
+    return matches / len(requested)

@@ -25,7 +25,8 @@ class Figure(Record):
     low: float
     high: float
     clips: int
-    # of these, those in which nothing was heard of the control: with the corrected rules, misses
+    # of these, those in which nothing was estimated for the control: with the corrected rules,
+    # misses
     unheard: int = 0
     chance: float | None = (
         # of the same clips against each other's prompts: what a system gets that does not listen
@@ -34,10 +35,10 @@ class Figure(Record):
 
 
 class Pair(NamedTuple):
-    """What was asked for, and what was heard."""
+    """What was requested, and what was estimated."""
 
-    asked: PromptControls
-    heard: PromptControls
+    requested: PromptControls
+    estimated: PromptControls
 
 
 def control_figures(
@@ -45,13 +46,13 @@ def control_figures(
 ) -> tuple[Figure, ...]:
     """Each metric over the clips that count for it; a metric for which none does is not among them.
 
-    >>> waltz, silent = Controls(meter=3), Controls()
+    >>> waltz, silent = PromptControls(meter=3), PromptControls()
     >>> found = control_figures([Pair(waltz, waltz), Pair(waltz, silent), Pair(silent, waltz)])
     >>> [(one.name, one.value, one.clips) for one in found]
     [('BM', 0.5, 2)]
     """
     listed = list(pairs)
-    rows = [scores(asked, heard, variant) for asked, heard in listed]
+    rows = [scores(requested, estimated, variant) for requested, estimated in listed]
     others = _of_others(listed, variant)
     found = []
     for metric in Metric:
@@ -59,7 +60,7 @@ def control_figures(
         if one is not None:
             control = OF_CONTROL[metric]
             empty = sum(
-                metric in row and not pair.heard.has(control)
+                metric in row and not pair.estimated.has(control)
                 for row, pair in zip(rows, listed, strict=True)
             )
             found.append(one.replaced(unheard=empty))
@@ -75,16 +76,17 @@ def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
         else []
     )
     return [
-        scores(pair.asked, pairs[(place + shift) % count].heard, variant)
+        scores(pair.requested, pairs[(index + shift) % count].estimated, variant)
         for shift in shifts
-        for place, pair in enumerate(pairs)
+        for index, pair in enumerate(pairs)
     ]
 
 
 def _figure(
     metric: Metric, rows: Sequence[Scores], others: Sequence[Scores], key: str, seed: int
 ) -> Figure | None:
-    values, by_chance = ([row[metric] for row in some if metric in row] for some in (rows, others))
+    values = [row[metric] for row in rows if metric in row]
+    by_chance = [row[metric] for row in others if metric in row]
     if not values:
         return None
     found = figure(

@@ -13,10 +13,10 @@ from training.metrics.summary import Figure, Kind, figure
 
 
 class Swapped(NamedTuple):
-    """Two clips: what each prompt asks for, and what is heard in each."""
+    """Two clips: what each prompt requests, and what is estimated of each."""
 
-    asked: tuple[PromptControls, PromptControls]
-    heard: tuple[PromptControls, PromptControls]
+    requested: tuple[PromptControls, PromptControls]
+    estimated: tuple[PromptControls, PromptControls]
 
 
 class SwapFigures(Record):
@@ -39,18 +39,19 @@ class SwapReport(Record):
     unusable: int
 
 
-def changed_control(asked: tuple[PromptControls, PromptControls]) -> Control | None:
+def changed_control(requested: tuple[PromptControls, PromptControls]) -> Control | None:
     """The one control in which two prompts differ; none where it is not exactly one that both
     state.
 
-    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=4))).value
+    >>> slow, fast = PromptControls(bpm=90, meter=4), PromptControls(bpm=140, meter=4)
+    >>> changed_control((slow, fast)).value
     'tempo'
-    >>> changed_control((Controls(bpm=90, meter=4), Controls(bpm=140, meter=3))) is None
+    >>> changed_control((slow, PromptControls(bpm=140, meter=3))) is None
     True
     """
-    one, other = asked
+    one, other = requested
     differing = [control for control in Control if _value(one, control) != _value(other, control)]
-    if len(differing) != 1 or not all(side.has(differing[0]) for side in asked):
+    if len(differing) != 1 or not all(side.has(differing[0]) for side in requested):
         return None
     return differing[0]
 
@@ -60,7 +61,7 @@ def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
 
     A control *followed* where each of the two clips is nearer to what its own prompt asks than to
     what the other one's does: tempo by its ratio, key and meter by being equal, chords by the share
-    of them heard in order by root and third. A model that ignores the control does not pass by
+    of them estimated in order by root and third. A model that ignores the control does not pass by
     playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %,
     key and meter equal, and for chords the mean share of both sequences that is common, in order,
     by root and third. A label that is missing in either clip is a miss. Where the key was swapped,
@@ -68,7 +69,7 @@ def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
     """
     by_control: dict[Control, list[Swapped]] = {}
     for pair in pairs:
-        control = changed_control(pair.asked)
+        control = changed_control(pair.requested)
         if control:
             by_control.setdefault(control, []).append(pair)
     rows = [
@@ -103,12 +104,16 @@ def _where_it_should_stay(
 ) -> list[Swapped]:
     """Pairs in which another control than the one swapped has no reason to change."""
     if (other, control) == (Control.CHORDS, Control.KEY):
-        return [pair for pair in pairs if all(side.has(other) for side in pair.asked)]
+        return [pair for pair in pairs if _both_request(pair, other)]
     return [] if other is control else list(pairs)
 
 
+def _both_request(pair: Swapped, control: Control) -> bool:
+    return all(side.has(control) for side in pair.requested)
+
+
 def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
-    values = [likeness(pair.heard, other) for pair in pairs]
+    values = [likeness(pair.estimated, other) for pair in pairs]
     meaning = "chords in common, in order" if other is Control.CHORDS else "the same in both clips"
     kind = Kind.MEAN_SHARE if other is Control.CHORDS else Kind.SHARE
     return figure(other, meaning, values, kind, key=f"swap {control} {other}", seed=seed)
@@ -117,35 +122,36 @@ def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: in
 def followed_own(pair: Swapped, control: Control) -> bool:
     """Whether each clip is nearer to its own prompt's value of a control than to the other's.
 
-    >>> fast, slow = Controls(bpm=140), Controls(bpm=90)
-    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=128))), Control.TEMPO)
+    >>> slow, fast = PromptControls(bpm=90), PromptControls(bpm=140)
+    >>> slower, faster = PromptControls(bpm=95), PromptControls(bpm=128)
+    >>> followed_own(Swapped((slow, fast), (slower, faster)), Control.TEMPO)
     True
-    >>> followed_own(Swapped((slow, fast), (Controls(bpm=95), Controls(bpm=95))), Control.TEMPO)
+    >>> followed_own(Swapped((slow, fast), (slower, slower)), Control.TEMPO)
     False
     """
-    own = [nearness(pair.asked[side], pair.heard[side], control) for side in (0, 1)]
-    others = [nearness(pair.asked[1 - side], pair.heard[side], control) for side in (0, 1)]
+    own = [nearness(pair.requested[side], pair.estimated[side], control) for side in (0, 1)]
+    others = [nearness(pair.requested[1 - side], pair.estimated[side], control) for side in (0, 1)]
     return all(mine > theirs for mine, theirs in zip(own, others, strict=True))
 
 
-def nearness(asked: PromptControls, heard: PromptControls, control: Control) -> float:
-    """How near what is heard comes to what is asked, up to 1; 0 where nothing is heard or asked.
+def nearness(requested: PromptControls, estimated: PromptControls, control: Control) -> float:
+    """How near the estimated value comes to the requested one, up to 1; 0 where either is missing.
 
     Tempo: the ratio of the two.
     """
-    if not (asked.has(control) and heard.has(control)):
+    if not (requested.has(control) and estimated.has(control)):
         return 0.0
     if control is Control.CHORDS:
-        wanted, found = _thirds(asked), _thirds(heard)
-        return longest_in_order(wanted, found) / len(wanted)
-    if control is Control.TEMPO and asked.bpm and heard.bpm:
-        return min(asked.bpm / heard.bpm, heard.bpm / asked.bpm)
-    return float(_value(asked, control) == _value(heard, control))
+        target, played = _thirds(requested), _thirds(estimated)
+        return longest_in_order(target, played) / len(target)
+    if control is Control.TEMPO and requested.bpm and estimated.bpm:
+        return min(requested.bpm / estimated.bpm, estimated.bpm / requested.bpm)
+    return float(_value(requested, control) == _value(estimated, control))
 
 
-def likeness(heard: tuple[PromptControls, PromptControls], control: Control) -> float:
+def likeness(estimated: tuple[PromptControls, PromptControls], control: Control) -> float:
     """How alike two clips are in a control, from 0 to 1; missing in either: 0."""
-    one, other = heard
+    one, other = estimated
     if not (one.has(control) and other.has(control)):
         return 0.0
     if control is Control.TEMPO:

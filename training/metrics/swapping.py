@@ -12,7 +12,7 @@ from schemas.chord import Chord
 from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
-from training.metrics.controls import Control, PromptControls, laid_over, stated_controls
+from training.metrics.controls import Control, PromptControls, overridden, stated_controls
 from training.prompt_controls.requested import signature
 
 _KINDS: Final = {
@@ -31,24 +31,24 @@ class SwappedPrompt(NamedTuple):
     """A prompt like another but for one control."""
 
     caption: str
-    asked: PromptControls
+    requested: PromptControls
     control: Control
 
 
-def swapped_prompts(caption: str, asked: PromptControls) -> Iterator[SwappedPrompt]:
+def swapped_prompts(caption: str, requested: PromptControls) -> Iterator[SwappedPrompt]:
     """A prompt for each control that is asked for and can be changed alone, with the values of
     `other_value`.
     """
     for control in Control:
-        value = other_value(asked, control)
+        value = other_value(requested, control)
         if value is not None:
             try:
-                yield swapped_prompt(caption, asked, control, value)
+                yield swapped_prompt(caption, requested, control, value)
             except TrainingError:  # worded in a way that cannot be changed by itself
                 continue
 
 
-def other_value(asked: PromptControls, control: Control) -> PromptControls | None:
+def other_value(requested: PromptControls, control: Control) -> PromptControls | None:
     """Another value of a control, alone in its record, chosen so that an annotator's usual
     confusions do not blur the difference.
 
@@ -57,46 +57,49 @@ def other_value(asked: PromptControls, control: Control) -> PromptControls | Non
     Chords: the same in reverse, in the same key. None where nothing is asked for; where chords read
     the same backwards; and for a key beside chords, which would contradict them.
 
-    >>> other_value(Controls(bpm=90), Control.TEMPO).bpm
+    >>> other_value(PromptControls(bpm=90), Control.TEMPO).bpm
     135.0
-    >>> other_value(Controls(key=Key.parse("C")), Control.KEY).key.name
+    >>> other_value(PromptControls(key=Key.parse("C")), Control.KEY).key.name
     'F# minor'
     """
-    if not asked.has(control):
+    if not requested.has(control):
         return None
-    if control is Control.TEMPO and asked.bpm is not None:
-        return PromptControls(bpm=round(asked.bpm * (3 / 2 if asked.bpm <= _MIDDLE_BPM else 2 / 3)))
+    if control is Control.TEMPO and requested.bpm is not None:
+        return PromptControls(
+            bpm=round(requested.bpm * (3 / 2 if requested.bpm <= _MIDDLE_BPM else 2 / 3))
+        )
     if control is Control.METER:
-        return PromptControls(meter=3 if asked.meter == 4 else 4)
+        return PromptControls(meter=3 if requested.meter == 4 else 4)
     if control is Control.CHORDS:
-        turned = asked.chords[::-1]
-        return None if turned == asked.chords else PromptControls(chords=turned)
-    if asked.key is None or asked.chords:
+        turned = requested.chords[::-1]
+        return None if turned == requested.chords else PromptControls(chords=turned)
+    if requested.key is None or requested.chords:
         return None
-    mode = Mode.MINOR if asked.key.mode is Mode.MAJOR else Mode.MAJOR
-    return PromptControls(key=Key(tonic=(asked.key.tonic + 6) % 12, mode=mode))
+    mode = Mode.MINOR if requested.key.mode is Mode.MAJOR else Mode.MAJOR
+    return PromptControls(key=Key(tonic=(requested.key.tonic + 6) % 12, mode=mode))
 
 
 def swapped_prompt(
-    caption: str, asked: PromptControls, control: Control, value: PromptControls
+    caption: str, requested: PromptControls, control: Control, value: PromptControls
 ) -> SwappedPrompt:
     """The caption with what states `control` changed to `value`; where nothing does, a sentence
     says it at the end.
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
-    >>> fast = Controls(bpm=140)
+    >>> fast = PromptControls(bpm=140)
     >>> stated = "A rock song at 90 BPM. The key is C major."
-    >>> swapped_prompt(stated, Controls(), Control.TEMPO, fast).caption
+    >>> swapped_prompt(stated, PromptControls(), Control.TEMPO, fast).caption
     'A rock song at 140 BPM. The key is C major.'
-    >>> swapped_prompt("A rock song.", Controls(bpm=90), Control.TEMPO, fast).caption
+    >>> slow = PromptControls(bpm=90)
+    >>> swapped_prompt("A rock song.", slow, Control.TEMPO, fast).caption
     'A rock song. The tempo is 140 BPM.'
     """
     before = stated_controls(caption)
-    wanted = laid_over(before, value)
+    target = overridden(before, value)
     for made in (_replaced(caption, control, value), _without(caption, control, value)):
-        if stated_controls(made) == wanted:
-            return SwappedPrompt(made, laid_over(laid_over(before, asked), value), control)
+        if stated_controls(made) == target:
+            return SwappedPrompt(made, overridden(overridden(before, requested), value), control)
     raise TrainingError(
         f"the {control} of {caption!r} cannot be changed by itself: "
         "its words state it together with something else"
@@ -139,23 +142,22 @@ def _without(caption: str, control: Control, value: PromptControls) -> str:
     """The caption without the sentences that state a control, and one sentence that states it
     anew.
     """
-    kept = [
-        one
-        for one in split_sentences(caption)
-        if not any(mention.kind in _KINDS[control] for mention in mentions(one))
-    ]
-    return _with_sentence(" ".join(kept), control, value)
+    sentences = [one for one in split_sentences(caption) if not _states(one, control)]
+    return _with_sentence(" ".join(sentences), control, value)
+
+
+def _states(sentence: str, control: Control) -> bool:
+    return any(mention.kind in _KINDS[control] for mention in mentions(sentence))
 
 
 def _apart(spans: list[TextSpan]) -> set[TextSpan]:
     """Spans without those that lie within another."""
-    return {
-        one
-        for one in spans
-        if not any(
-            other != one and other.start <= one.start and one.end <= other.end for other in spans
-        )
-    }
+    return {one for one in spans if not _is_within_any(one, spans)}
+
+
+def _is_within_any(one: TextSpan, spans: list[TextSpan]) -> bool:
+    others = (other for other in spans if other != one)
+    return any(other.start <= one.start and one.end <= other.end for other in others)
 
 
 def _words(old: str, control: Control, value: PromptControls) -> str:
@@ -210,10 +212,10 @@ def _plain_word(bpm: float) -> str:
 
 def _with_sentence(caption: str, control: Control, value: PromptControls) -> str:
     words = _words("", control, value)
-    said = {
+    sentences = {
         Control.TEMPO: f"The tempo is {words}.",
         Control.KEY: f"The key is {words}.",
         Control.CHORDS: f"The chord progression is {words}.",
         Control.METER: f"The time signature is {words}.",
     }
-    return f"{caption.rstrip()} {said[control]}".lstrip()
+    return f"{caption.rstrip()} {sentences[control]}".lstrip()

@@ -1,4 +1,4 @@
-"""What a classifier hears in clips, and how far two sets of clips, or the clips of a pair, differ
+"""What a classifier finds in clips, and how far two sets of clips, or the clips of a pair, differ
 in it.
 
 Shapes: N clips, C classes, D dimensions.
@@ -89,8 +89,8 @@ def zero_shot(class_vectors_CD: npt.ArrayLike) -> Classifier:
     texts = np.asarray(class_vectors_CD, np.float64)
 
     def classify(vectors_ND: Vectors) -> Array:
-        near = _SHARPNESS * np.asarray(vectors_ND, np.float64) @ texts.T
-        raised = np.exp(near - near.max(axis=1, keepdims=True))
+        similarities = _SHARPNESS * np.asarray(vectors_ND, np.float64) @ texts.T
+        raised = np.exp(similarities - similarities.max(axis=1, keepdims=True))
         rows: Array = raised / raised.sum(axis=1, keepdims=True)
         return rows
 

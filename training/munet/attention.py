@@ -57,16 +57,16 @@ class Attention(nn.Module):
         )
         mask_B11L = None if tokens is None else tokens.mask_BL[:, None, None]
         if tokens is None or tokens.times_s_BL is None or times_s_P is None:
-            found_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L)
+            attended_BHPc = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L)
         else:
             query, (key, value) = (
                 rotated(query, times_s_P),
                 (rotated(part, tokens.times_s_BL[:, None]) for part in (key, value)),
             )
-            found_BHPc = rotated(
+            attended_BHPc = rotated(
                 scaled_dot_product_attention(query, key, value, attn_mask=mask_B11L), -times_s_P
             )
-        out_BPC: torch.Tensor = self.out(found_BHPc.transpose(1, 2).flatten(2))
+        out_BPC: torch.Tensor = self.out(attended_BHPc.transpose(1, 2).flatten(2))
         return out_BPC
 
     def _heads(self, x_BLC: torch.Tensor) -> torch.Tensor:
@@ -122,8 +122,8 @@ class ConditionTransformer(nn.Module):
         x_BPC = x_BPC + self.self_attention(self.self_norm(x_BPC))
         x_BPC = x_BPC + self.cross_attention(self.cross_norm(x_BPC), tokens, times_s_P)
         x_BPC = x_BPC + self.feed(self.feed_norm(x_BPC))
-        found_BCTF: torch.Tensor = self.leave(x_BPC).transpose(1, 2).reshape(x_BCTF.shape)
-        return x_BCTF + found_BCTF
+        attended_BCTF: torch.Tensor = self.leave(x_BPC).transpose(1, 2).reshape(x_BCTF.shape)
+        return x_BCTF + attended_BCTF
 
 
 class AttentionSite(nn.Module):
@@ -141,7 +141,7 @@ class AttentionSite(nn.Module):
     def forward(
         self, x_BCTF: torch.Tensor, context: Context, times_s_T: torch.Tensor | None
     ) -> torch.Tensor:
-        """The grid, told of every condition in turn; `times_s_T` says when each frame is."""
+        """The grid after attention to each condition in turn; `times_s_T`: when each frame is."""
         for condition, attender in self.attenders.items():
             x_BCTF = attender(x_BCTF, context[Condition(condition)], times_s_T)
         return x_BCTF

@@ -21,12 +21,12 @@ _SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 class StepEmbedding(nn.Module):
     """The step of the diffusion, and where in its song the clip lies, as one vector."""
 
-    def __init__(self, width: int, seconds: bool) -> None:
+    def __init__(self, width: int, with_seconds: bool) -> None:
         super().__init__()
         self.width = width
         self.first = nn.Linear(width, STEP_WIDER * width)
         self.second = nn.Linear(STEP_WIDER * width, STEP_WIDER * width)
-        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, STEP_WIDER * width) if seconds else None
+        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, STEP_WIDER * width) if with_seconds else None
         if self.seconds is not None:  # begins as nothing, as the controls do
             nn.init.zeros_(self.seconds.weight)
             nn.init.zeros_(self.seconds.bias)
@@ -39,10 +39,10 @@ class StepEmbedding(nn.Module):
         )
         if self.seconds is None or seconds_B2 is None:
             return step_BE
-        place_BE: torch.Tensor = self.seconds(
+        position_BE: torch.Tensor = self.seconds(
             sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
         )
-        return step_BE + place_BE
+        return step_BE + position_BE
 
 
 class ResBlock(nn.Module):

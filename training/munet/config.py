@@ -97,7 +97,7 @@ class MuNetConfig(Record):
         for width in self.widths:
             if width % self.norm_groups or width % self.head_width:
                 raise SchemaError(
-                    f"width {width} is no multiple of norm_groups "
+                    f"width {width} is not a multiple of norm_groups "
                     f"{self.norm_groups} and head_width {self.head_width}"
                 )
         if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):

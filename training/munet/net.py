@@ -34,8 +34,7 @@ class _Level(nn.Module):
 
 
 class MuNet(nn.Module):
-    """Predicts the noise, or the velocity, in a noisy latent, told of a diffusion step, a text,
-    beats and chords.
+    """Predicts the noise, or the velocity, in a noisy latent from step, text, beats and chords.
 
     Any number of frames and bands will do. With `checkpointing`, activations within a layer are
     computed again on the way back: a third more time for a fraction of the memory. Raises
@@ -129,7 +128,7 @@ class MuNet(nn.Module):
                 "a net that is to do without is made from config.blind()"
             )
         if seconds_B2 is not None and not self.config.seconds:
-            raise TrainingError("this net is not told seconds: its configuration has seconds=False")
+            raise TrainingError("this net takes no seconds: its configuration has seconds=False")
 
 
 def _way_down(config: MuNetConfig) -> tuple[nn.ModuleList, list[int]]:

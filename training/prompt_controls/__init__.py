@@ -2,5 +2,5 @@
 beat grid and a chord timeline.
 
 What nobody says is filled from the statistics of the corpus that the model was trained on, or by a
-learned predictor (`predicting.py` says what one is asked). `ask.py` is the place to start reading.
+learned predictor (`predicting.py` has its interface). `resolve.py` is the place to start reading.
 """

@@ -4,7 +4,7 @@ lines.
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final, NamedTuple
 
 from pipelines.captioning.symbols import CHORD, chord_tokens
@@ -21,7 +21,7 @@ MAX_BARS_OF_ONE: Final = 16
 
 
 class Chart(NamedTuple):
-    """Chords by bar, as Harte labels in canonical spelling; N is no chord."""
+    """Chords by bar, as Harte labels in canonical spelling; N is not a chord."""
 
     bars: tuple[tuple[str, ...], ...]
     # bar lines or counts say how long each chord lasts; else they may be squeezed into the time
@@ -31,7 +31,7 @@ class Chart(NamedTuple):
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels in order, immediate repeats merged."""
-        return tuple(label for label, _ in groupby(label for bar in self.bars for label in bar))
+        return tuple(label for label, _ in groupby(chain.from_iterable(self.bars)))
 
     @property
     def chords(self) -> list[Chord]:
@@ -56,7 +56,7 @@ def read_chart(text: str, *, flag: str = "--chords") -> Chart:
     bars each), ``A:min F:maj``, ``N.C.``.
 
     What Harte syntax reads is a chord: ``A:7`` is A7, not A for seven bars; ``A*7`` is. Raises
-    `TrainingError` for what is no chord, with its place.
+    `TrainingError` for what is not a chord, with its place.
 
     >>> read_chart("Dm7 G7 | Cmaj7").bars
     (('D:min7', 'G:7'), ('C:maj7',))
@@ -114,29 +114,29 @@ class _Counted(NamedTuple):
     has_count: bool
 
 
-def _counted(symbol: str, place: int, flag: str) -> _Counted:
-    """A chord and for how many bars it stands. `place` counts from 1 and is told in the error."""
+def _counted(symbol: str, number: int, flag: str) -> _Counted:
+    """A chord and for how many bars it stands. `number` counts from 1, for the error."""
     label = _label(symbol)
     times = None if label else _TIMES.fullmatch(symbol.replace("*", ":"))
     if times:
         label = _label(times[1])
     if label is None:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) is no chord: expected a lead-sheet "
+            f"{flag}: {symbol!r} (the {_ordinal(number)}) is not a chord: expected a lead-sheet "
             "symbol such as Am, F#m7, C/E, or Harte syntax "
             "such as A:min, F#:min7, C:maj/3, or N.C."
         )
     bars = int(times[2]) if times else 1
     if not 1 <= bars <= MAX_BARS_OF_ONE:
         raise TrainingError(
-            f"{flag}: {symbol!r} (the {_ordinal(place)}) "
+            f"{flag}: {symbol!r} (the {_ordinal(number)}) "
             f"lasts {bars} bars: expected 1 to {MAX_BARS_OF_ONE}"
         )
     return _Counted(label, bars, times is not None)
 
 
 def _label(symbol: str) -> str | None:
-    """The Harte label of a symbol, or none where it is no chord."""
+    """The Harte label of a symbol, or none where it is not a chord."""
     if symbol in _NO_CHORD_SIGNS:
         return NO_CHORD
     if ":" in symbol:
@@ -149,8 +149,8 @@ def _label(symbol: str) -> str | None:
     return chord_tokens(symbol, 0, len(symbol))[0].chord.harte
 
 
-def _ordinal(place: int) -> str:
+def _ordinal(number: int) -> str:
     ending = (
-        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+        "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     )
-    return f"{place}{ending}"
+    return f"{number}{ending}"

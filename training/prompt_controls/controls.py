@@ -22,7 +22,7 @@ from training.prompt_controls.requested import Provenance, signature
 TOOL: Final = "obbligato asking"
 VERSION: Final = "1"
 STATED_CONFIDENCE: Final = 1.0  # of what a flag or the caption states: it is right by definition
-# of what was worked out or filled in; no measured figure, it says that nobody asked for it
+# of what was worked out or filled in; no measured figure, it says that nobody requested it
 GUESSED_CONFIDENCE: Final = 0.5
 
 
@@ -41,7 +41,7 @@ class ControlOrigin(Record):
         return STATED_CONFIDENCE if is_stated else GUESSED_CONFIDENCE
 
     def __str__(self) -> str:
-        """As a reader is told: ``(flag)``, ``(caption: slow)``."""
+        """For a reader: ``(flag)``, ``(caption: slow)``."""
         return f"({self.source}: {self.words})" if self.words else f"({self.source})"
 
 
@@ -60,14 +60,15 @@ class ResolvedControls(Record):
     """
 
     labels: Labels
-    came: ControlOrigins
+    origins: ControlOrigins
     notes: tuple[str, ...]  # contradictions, and what had to be left out
 
-    def told(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         """Lines for a reader: each control with where it comes from, then the notes.
 
-        >>> from training.prompt_controls.resolve import asked
-        >>> lines = asked("A waltz at 80 BPM", bpm=90, duration_s=4, chords="Am F").told()
+        >>> from training.prompt_controls.resolve import resolve_controls
+        >>> caption = "A waltz at 80 BPM"
+        >>> lines = resolve_controls(caption, bpm=90, duration_s=4, chords="Am F").lines()
         >>> lines[3]
         'chords Am F (flag)'
         >>> lines[4]
@@ -76,16 +77,16 @@ class ResolvedControls(Record):
         key = self.labels.key.key
         chords = in_symbols([segment.label for segment in self.labels.chords.segments], key)
         return (
-            f"tempo {self.labels.tempo.bpm:g} BPM {self.came.tempo}",
-            f"meter {signature(self.labels.meter.beats_per_bar or 0)} {self.came.meter}",
-            f"key {key.name if key else '–'} {self.came.key}",
-            f"chords {chords} {self.came.chords}",
+            f"tempo {self.labels.tempo.bpm:g} BPM {self.origins.tempo}",
+            f"meter {signature(self.labels.meter.beats_per_bar or 0)} {self.origins.meter}",
+            f"key {key.name if key else '–'} {self.origins.key}",
+            f"chords {chords} {self.origins.chords}",
             *(f"note: {note}" for note in self.notes),
         )
 
 
 def stated_labels(
-    grid: Grid, key: Key, segments: tuple[ChordSegment, ...], came: ControlOrigins
+    grid: Grid, key: Key, segments: tuple[ChordSegment, ...], origins: ControlOrigins
 ) -> Labels:
     """The controls as labels; nothing of them was measured."""
     return Labels(
@@ -93,20 +94,20 @@ def stated_labels(
         beats=Beats(
             times_s=grid.times_s,
             numbers=grid.numbers,
-            downbeat_confidence=came.meter.confidence,
-            **_claim(came.tempo),
+            downbeat_confidence=origins.meter.confidence,
+            **_claim(origins.tempo),
         ),
-        meter=Meter(beats_per_bar=grid.beats_per_bar, **_claim(came.meter)),
-        tempo=Tempo(bpm=grid.bpm, **_claim(came.tempo)),
-        chords=Chords(segments=segments, **_claim(came.chords)),
-        key=KeyLabel(tonic=key.tonic, mode=key.mode, **_claim(came.key)),
+        meter=Meter(beats_per_bar=grid.beats_per_bar, **_claim(origins.meter)),
+        tempo=Tempo(bpm=grid.bpm, **_claim(origins.tempo)),
+        chords=Chords(segments=segments, **_claim(origins.chords)),
+        key=KeyLabel(tonic=key.tonic, mode=key.mode, **_claim(origins.key)),
     )
 
 
-def _claim(came: ControlOrigin) -> dict[str, Any]:
+def _claim(origin: ControlOrigin) -> dict[str, Any]:
     # CC0: figures that somebody asked for are nobody's work.
     return Claim(
-        confidence=came.confidence,
+        confidence=origin.confidence,
         tool=TOOL,
         version=VERSION,
         licence="CC0-1.0",

@@ -22,7 +22,7 @@ MAX_PROGRESSIONS: Final = 100
 PROGRESSION_LENGTH: Final = 4
 
 K = TypeVar("K", int, str)
-# Labels and models of others may say anything; what is beyond these is no music, and is not
+# Labels and models of others may say anything; what is beyond these is not music, and is not
 # counted.
 MAX_BPM: Final = 1000
 MAX_METER: Final = 64
@@ -111,7 +111,7 @@ def above(tonic: int, chord: str) -> Chord:
     return Chord(root=(tonic + int(steps)) % 12, quality=ChordQuality(quality))
 
 
-def kept_harmony(
+def frequent_harmony(
     first: Mapping[str, int],
     follows: Mapping[str, Mapping[str, int]],
     progressions: Mapping[str, int],
@@ -124,13 +124,13 @@ def kept_harmony(
         for before, row in follows.items()
         for after, count in row.items()
     }
-    kept: dict[str, dict[str, int]] = {}
+    frequent: dict[str, dict[str, int]] = {}
     for pair, count in sorted(most_frequent(pairs, MAX_PAIRS).items()):
         before, _, after = pair.partition(" ")
-        kept.setdefault(before, {})[after] = count
+        frequent.setdefault(before, {})[after] = count
     return ModeChords(
         first=dict(sorted(first.items())),
-        follows=kept,
+        follows=frequent,
         progressions=dict(sorted(most_frequent(progressions, MAX_PROGRESSIONS).items())),
     )
 
@@ -157,7 +157,7 @@ def _joined_harmony(one: ModeChords | None, other: ModeChords | None) -> ModeCho
     first, second = known[0], known[-1]
     if len(known) == 1:
         return first
-    return kept_harmony(
+    return frequent_harmony(
         _sum(first.first, second.first),
         _sum_each(first.follows, second.follows),
         _sum(first.progressions, second.progressions),

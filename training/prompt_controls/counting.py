@@ -21,7 +21,7 @@ from training.prompt_controls.corpus import (
     UNSURE_METER,
     CorpusStatistics,
     ModeChords,
-    kept_harmony,
+    frequent_harmony,
     most_frequent,
     relative,
 )
@@ -172,7 +172,7 @@ class _HarmonyCounts:
 
     def harmony(self) -> ModeChords:
         """The most frequent of them as a record."""
-        return kept_harmony(self.first, self.follows, self.progressions)
+        return frequent_harmony(self.first, self.follows, self.progressions)
 
 
 def _lengths(chords: Chords) -> list[_Length]:

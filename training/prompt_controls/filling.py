@@ -44,10 +44,10 @@ class FirstBeat(NamedTuple):
     number: int
 
 
-def filled_meter(statistics: CorpusStatistics, draws: np.random.Generator | None) -> Filled[int]:
+def filled_meter(statistics: CorpusStatistics, rng: np.random.Generator | None) -> Filled[int]:
     """The most usual meter, or one drawn."""
-    known = _known(statistics, statistics.meters, NEUTRAL.meters)
-    return Filled(_drawn(known.counts, draws) if draws else _most(known.counts), known.source)
+    known = _counted_or_neutral(statistics, statistics.meters, NEUTRAL.meters)
+    return Filled(_sampled(known.counts, rng) if rng else _most(known.counts), known.source)
 
 
 def filled_tempo(
@@ -56,7 +56,7 @@ def filled_tempo(
     *,
     span: BpmRange,
     least_bpm: float,
-    draws: np.random.Generator | None,
+    rng: np.random.Generator | None,
 ) -> Filled[float]:
     """The median tempo of a meter, or one drawn, within what words and the number of chords allow.
 
@@ -76,11 +76,9 @@ def filled_tempo(
         if span.low <= bpm < span.high and bpm >= least_bpm
     }
     if statistics.samples and fitting:
-        return Filled(
-            float(_drawn(fitting, draws) if draws else _median(fitting)), Provenance.CORPUS
-        )
-    is_said = span.low > 0 or span.high < _METRONOME_BPM[1]
-    middle = _middle(span) if is_said else float(_median(NEUTRAL.tempos[4]))
+        return Filled(float(_sampled(fitting, rng) if rng else _median(fitting)), Provenance.CORPUS)
+    is_stated = span.low > 0 or span.high < _METRONOME_BPM[1]
+    middle = _middle(span) if is_stated else float(_median(NEUTRAL.tempos[4]))
     least = float(math.ceil(least_bpm))
     return Filled(
         least if middle < least < min(span.high, _FASTEST_BPM) else middle, Provenance.DEFAULT
@@ -111,22 +109,22 @@ def usual_first_beat(statistics: CorpusStatistics, beats_per_bar: int) -> FirstB
     return FirstBeat(0.0, 1)
 
 
-def drawn_key(
-    statistics: CorpusStatistics, mode: Mode | None, draws: np.random.Generator
+def sampled_key(
+    statistics: CorpusStatistics, mode: Mode | None, rng: np.random.Generator
 ) -> Filled[Key]:
-    """A key as likely as it is in the corpus, of a mode if one is asked for."""
+    """A key as likely as it is in the corpus, of a mode if one is requested."""
 
     def of_mode(keys: dict[str, int]) -> dict[str, int]:
         return {
             name: count for name, count in keys.items() if mode is None or name.endswith(f" {mode}")
         }
 
-    known = _known(statistics, of_mode(statistics.keys), of_mode(NEUTRAL.keys))
-    return Filled(Key.parse(_drawn(known.counts, draws)), known.source)
+    known = _counted_or_neutral(statistics, of_mode(statistics.keys), of_mode(NEUTRAL.keys))
+    return Filled(Key.parse(_sampled(known.counts, rng)), known.source)
 
 
-def drawn_chords(
-    statistics: CorpusStatistics, key: Key, draws: np.random.Generator
+def sampled_chords(
+    statistics: CorpusStatistics, key: Key, rng: np.random.Generator
 ) -> Filled[tuple[Chord, ...]]:
     """A phrase of four chords in a key, each drawn by how often it follows the one before; the last
     one also leads back to the first.
@@ -139,12 +137,12 @@ def drawn_chords(
     )
     if harmony is None or not harmony.first:
         harmony, source = NEUTRAL.harmony[key.mode], Provenance.DEFAULT
-    phrase = [_drawn(harmony.first, draws)]
+    phrase = [_sampled(harmony.first, rng)]
     while len(phrase) < PHRASE_CHORDS:
         after = _after(harmony, phrase)
         if not after:
             break
-        phrase.append(_drawn(after, draws))
+        phrase.append(_sampled(after, rng))
     return Filled(tuple(above(key.tonic, chord) for chord in phrase), source)
 
 
@@ -182,7 +180,7 @@ class _FixedChords(NamedTuple, Generic[K]):
     source: Provenance
 
 
-def _known(
+def _counted_or_neutral(
     statistics: CorpusStatistics, counted: Mapping[K, int], neutral: Mapping[K, int]
 ) -> _FixedChords[K]:
     """The corpus's counts where there are any, else common knowledge."""
@@ -203,14 +201,14 @@ def _median(counts: Mapping[int, int]) -> int:
     return _at(counts, (sum(counts.values()) - 1) // 2)
 
 
-def _drawn(counts: Mapping[K, int], draws: np.random.Generator) -> K:
+def _sampled(counts: Mapping[K, int], rng: np.random.Generator) -> K:
     """One of them, as likely as it is frequent; the order in which they were counted plays no
     part.
     """
-    return _at(counts, int(draws.integers(sum(counts.values()))))
+    return _at(counts, int(rng.integers(sum(counts.values()))))
 
 
-def _at(counts: Mapping[K, int], place: int) -> K:
+def _at(counts: Mapping[K, int], position: int) -> K:
     """The one at a place, from 0, of all that were counted, in order."""
     names = sorted(counts)
-    return names[bisect_right(list(accumulate(counts[name] for name in names)), place)]
+    return names[bisect_right(list(accumulate(counts[name] for name in names)), position)]

@@ -28,7 +28,7 @@ class Grid(NamedTuple):
         """Places of the beats at which bars begin; beats before the first downbeat belong to the
         first bar.
         """
-        starts = [place for place, number in enumerate(self.numbers) if number == 1]
+        starts = [index for index, number in enumerate(self.numbers) if number == 1]
         return (0, *starts[1:]) if starts else (0,)
 
     @property
@@ -68,11 +68,11 @@ def beat_grid(
     times_s: list[float] = []
     while (time_s := round(start_s + len(times_s) * 60 / bpm, TIME_DECIMALS)) < duration_s:
         times_s.append(time_s)
-    numbers = tuple((number - 1 + place) % beats_per_bar + 1 for place in range(len(times_s)))
+    numbers = tuple((number - 1 + index) % beats_per_bar + 1 for index in range(len(times_s)))
     return Grid(tuple(times_s), numbers, bpm, beats_per_bar, duration_s)
 
 
-def grid_through(
+def grid_from_chords(
     starts_s: Sequence[float], bpm: float, beats_per_bar: int, duration_s: float
 ) -> Grid:
     """The grid that brings these starts of chords nearest to beats, then to downbeats: a downbeat
@@ -80,18 +80,17 @@ def grid_through(
 
     A start at 0 s may be where a clip was cut, so it decides only where there is no other.
 
-    >>> grid_through([0.0, 1.3, 3.3, 5.3], 120, 4, 6.0).times_s[:3]
+    >>> grid_from_chords([0.0, 1.3, 3.3, 5.3], 120, 4, 6.0).times_s[:3]
     (0.3, 0.8, 1.3)
     """
     beat_s = 60 / bpm
     anchors = [start_s for start_s in starts_s if start_s > 0] or list(starts_s)
 
     def strays(downbeat_s: float) -> tuple[float, float]:
-        off = [
-            sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors)
-            for unit in (beat_s, beat_s * beats_per_bar)
-        ]
-        return round(off[0], 6), round(off[1], 6)
+        def off(unit: float) -> float:
+            return sum(abs((one - downbeat_s + unit / 2) % unit - unit / 2) for one in anchors)
+
+        return round(off(beat_s), 6), round(off(beat_s * beats_per_bar), 6)
 
     downbeat_s = min(anchors, key=strays)
     before = int(downbeat_s / beat_s + 1e-6)
@@ -101,7 +100,7 @@ def grid_through(
     )
 
 
-def laid_chart(chart: Chart, grid: Grid) -> ChordTimeline:
+def chart_timeline(chart: Chart, grid: Grid) -> ChordTimeline:
     """A chart over the bars of a grid, from the top again as often as there is time.
 
     A bar of several chords is shared evenly, by beats. Chords of which nobody says how long they
@@ -112,7 +111,7 @@ def laid_chart(chart: Chart, grid: Grid) -> ChordTimeline:
     starts = grid.bars
     if not chart.is_measured and len(chart.bars) > len(starts):
         return ChordTimeline(segments_of(_squeezed(chart, grid), grid))
-    placed: list[TimelineChord] = []
+    chords: list[TimelineChord] = []
     for number, start in enumerate(starts):
         labels = chart.bars[number % len(chart.bars)]
         if len(labels) > grid.beats_per_bar:
@@ -126,12 +125,12 @@ def laid_chart(chart: Chart, grid: Grid) -> ChordTimeline:
         for part, label in enumerate(labels):
             beat = downbeat + part * grid.beats_per_bar // len(labels) if part else start
             if beat < end:
-                placed.append(TimelineChord(beat, label))
+                chords.append(TimelineChord(beat, label))
     left_out = len(chart.bars) - len(starts)
-    said = (
+    note = (
         f"the chords fill {len(chart.bars)} bars, {grid} have {len(starts)}: the rest is left out"
     )
-    return ChordTimeline(segments_of(placed, grid), (said,) if left_out > 0 else ())
+    return ChordTimeline(segments_of(chords, grid), (note,) if left_out > 0 else ())
 
 
 def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
@@ -139,30 +138,30 @@ def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
     labels, beats = [bar[0] for bar in chart.bars], len(grid.times_s)
     if len(labels) > beats:
         raise TrainingError(
-            f"{len(labels)} chords are asked for, but {grid} have {beats} beats and a beat "
-            "holds one chord at most: ask for fewer chords, a faster tempo or a longer duration"
+            f"{len(labels)} chords are requested, but {grid} have {beats} beats and a beat "
+            "holds one chord at most: request fewer chords, a faster tempo or a longer duration"
         )
     return [
         TimelineChord(number * beats // len(labels), label) for number, label in enumerate(labels)
     ]
 
 
-def laid_evenly(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
+def even_segments(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
     """Chords of so many beats each from the first downbeat on, from the top again as often as there
     is time.
     """
-    places = range(grid.first_downbeat, len(grid.times_s), beats_each)
+    beats = range(grid.first_downbeat, len(grid.times_s), beats_each)
     return segments_of(
-        [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(places)],
+        [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(beats)],
         grid,
     )
 
 
-def segments_of(placed: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegment, ...]:
+def segments_of(chords: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegment, ...]:
     """Segments of chords in the order of their beats: the first begins at 0 s, the last ends with
     the clip, equal neighbours are one.
     """
-    runs = [next(run) for _, run in groupby(placed, key=lambda one: one.label)]
+    runs = [next(run) for _, run in groupby(chords, key=lambda one: one.label)]
     times_s = [0.0, *(grid.times_s[one.beat] for one in runs[1:]), grid.duration_s]
     return tuple(
         ChordSegment(start_s=start_s, end_s=end_s, label=one.label)
@@ -170,7 +169,7 @@ def segments_of(placed: Sequence[TimelineChord], grid: Grid) -> tuple[ChordSegme
     )
 
 
-def laid_by_time(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordSegment, ...]:
+def timed_segments(timed: Sequence[tuple[str, float]], grid: Grid) -> tuple[ChordSegment, ...]:
     """Chords that begin when the text says, or on the beat where one is so near that rounding
     explains it; no chord before the first.
 

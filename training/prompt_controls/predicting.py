@@ -1,4 +1,4 @@
-"""What a learned predictor is asked where a caption leaves something open, and what it answers;
+"""The interface of a learned predictor of what a caption leaves open;
 `training.control_predictors` has one.
 """
 
@@ -19,7 +19,7 @@ class PredictionRequest(NamedTuple):
     """A caption, what it and the flags state, and the length of the clip."""
 
     caption: str
-    wishes: RequestedControls
+    requested: RequestedControls
     duration_s: float
 
 
@@ -31,12 +31,12 @@ class PredictedChord(NamedTuple):
 
 
 class Predictor(Protocol):
-    """Answers for what a request leaves open: the likeliest where `draws` is none, else one drawn.
+    """Answers for what a request leaves open: the likeliest where `rng` is none, else one drawn.
 
     The same arguments, the same answer.
     """
 
-    def meter(self, request: PredictionRequest, draws: np.random.Generator | None) -> int:
+    def meter(self, request: PredictionRequest, rng: np.random.Generator | None) -> int:
         """Beats per bar."""
 
     def tempo(
@@ -46,35 +46,36 @@ class Predictor(Protocol):
         *,
         span: BpmRange,
         least_bpm: float,
-        draws: np.random.Generator | None,
+        rng: np.random.Generator | None,
     ) -> float | None:
         """Beats per minute within what words and the number of chords allow; none where it knows of
         nothing in there.
         """
 
-    def mode(self, request: PredictionRequest, draws: np.random.Generator | None) -> Mode:
+    def mode(self, request: PredictionRequest, rng: np.random.Generator | None) -> Mode:
         """The mode of the key."""
 
     def chords(
-        self, request: PredictionRequest, key: Key, grid: Grid, draws: np.random.Generator | None
+        self, request: PredictionRequest, key: Key, grid: Grid, rng: np.random.Generator | None
     ) -> Sequence[PredictedChord]:
         """Chords in a key, one after the other from the first beat of the grid, at least to its
         last; none where it has no beat.
         """
 
 
-def laid_predicted(chords: Sequence[PredictedChord], grid: Grid) -> tuple[ChordSegment, ...]:
+def predicted_segments(chords: Sequence[PredictedChord], grid: Grid) -> tuple[ChordSegment, ...]:
     """Chords over a grid, from its first beat on; those past its end are left out.
 
     >>> from training.prompt_controls.grid import beat_grid
     >>> two = [PredictedChord(Chord.parse("A:min"), 3), PredictedChord(Chord.parse("E:7"), 3)]
-    >>> [(one.start_s, one.end_s, one.label) for one in laid_predicted(two, beat_grid(60, 3, 5.0))]
+    >>> grid = beat_grid(60, 3, 5.0)
+    >>> [(one.start_s, one.end_s, one.label) for one in predicted_segments(two, grid)]
     [(0.0, 3.0, 'A:min'), (3.0, 5.0, 'E:7')]
     """
-    placed: list[TimelineChord] = []
+    timeline: list[TimelineChord] = []
     beat = 0
     for one in chords:
         if beat < len(grid.times_s):
-            placed.append(TimelineChord(beat, one.chord.harte))
+            timeline.append(TimelineChord(beat, one.chord.harte))
         beat += one.beats
-    return segments_of(placed, grid)
+    return segments_of(timeline, grid)

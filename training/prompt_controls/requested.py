@@ -1,4 +1,4 @@
-"""What flags and a caption ask for, and where they contradict each other."""
+"""What flags and a caption request, and where they contradict each other."""
 
 import math
 import re
@@ -54,7 +54,7 @@ class Stated(NamedTuple, Generic[F]):
 
 
 class RequestedControls(NamedTuple):
-    """What is asked for; none or empty where nothing is said."""
+    """What is requested; none or empty where nothing is said."""
 
     bpm: Stated[BpmFact] | None
     words: tuple[str, ...]  # tempo words that agree with each other; used where there is no number
@@ -70,14 +70,13 @@ class RequestedControls(NamedTuple):
     def span(self) -> BpmRange:
         """Tempos that the words allow."""
         spans = [TEMPO_RANGES.get(word, ANY_TEMPO) for word in self.words]
-        return BpmRange(
-            max((one.low for one in spans), default=0),
-            min((one.high for one in spans), default=ANY_TEMPO.high),
-        )
+        low = max((one.low for one in spans), default=0)
+        high = min((one.high for one in spans), default=ANY_TEMPO.high)
+        return BpmRange(low, high)
 
     @property
     def chord_labels(self) -> tuple[str, ...]:
-        """Harte labels of the chords in order, timed or not; empty where none are asked for."""
+        """Harte labels of the chords in order, timed or not; empty where none are requested."""
         if self.timed:
             return tuple(label for label, _ in self.timed)
         return self.chart.labels if self.chart else ()
@@ -91,7 +90,7 @@ def read_requested(
     key: str | None = None,
     chords: str | None = None,
 ) -> RequestedControls:
-    """What flags and a caption ask for.
+    """What flags and a caption request.
 
     A flag wins over the caption; what loses is named in the notes.
 
@@ -140,7 +139,7 @@ def _picked(
         return None
     for other in facts:
         if disagree(other, taken):
-            notes.append(_lost(other, taken, as_written if flag else ""))
+            notes.append(_contradiction(other, taken, as_written if flag else ""))
     return Stated(taken, Provenance.FLAG if flag else Provenance.CAPTION)
 
 
@@ -151,33 +150,36 @@ def _agreeing_words(
     notes: list[str],
 ) -> tuple[str, ...]:
     """Tempo words of the caption that agree with the number and with the words before them."""
-    kept: list[TempoWordFact] = []
+    agreeing: list[TempoWordFact] = []
     for word in words:
         stated: list[Fact] = [number.fact] if number else []
-        against = [one for one in [*stated, *kept] if disagree(word, one)]
+        against = [one for one in [*stated, *agreeing] if disagree(word, one)]
         if against:
             is_flag = (
                 number is not None
                 and against[0] is number.fact
                 and number.source is Provenance.FLAG
             )
-            notes.append(_lost(word, against[0], as_written if is_flag else ""))
+            notes.append(_contradiction(word, against[0], as_written if is_flag else ""))
         else:
-            kept.append(word)
-    return tuple(word.word for word in kept)
+            agreeing.append(word)
+    return tuple(word.word for word in agreeing)
 
 
-def _lost(other: Fact, taken: Fact, as_written: str) -> str:
-    """What a reader is told of a fact that is not heeded."""
+def _contradiction(other: Fact, taken: Fact, as_written: str) -> str:
+    """A note on a fact of the caption that another one overrides."""
     if as_written:
-        return f"{as_written} stands against {said(other)!r} in the caption: the flag is taken"
-    return f"the caption says both {said(taken)!r} and {said(other)!r}: {said(taken)!r} is taken"
+        return (
+            f"{as_written} stands against {fact_words(other)!r} in the caption: the flag is taken"
+        )
+    words = fact_words(taken)
+    return f"the caption says both {words!r} and {fact_words(other)!r}: {words!r} is taken"
 
 
-def said(fact: Fact) -> str:
+def fact_words(fact: Fact) -> str:
     """A fact as a reader knows it.
 
-    >>> said(MeterFact(beats_per_bar=6)), said(ChordsFact(chords=("A:min", "F:maj")))
+    >>> fact_words(MeterFact(beats_per_bar=6)), fact_words(ChordsFact(chords=("A:min", "F:maj")))
     ('6/8', 'Am F')
     """
     match fact:
@@ -207,7 +209,7 @@ def _bpm_flag(bpm: float | None) -> BpmFact | None:
         return None
     if not (math.isfinite(bpm) and _BPM[0] <= bpm <= _BPM[1]):
         raise TrainingError(
-            f"--bpm {bpm:g} is no tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
+            f"--bpm {bpm:g} is not a tempo: expected {_BPM[0]} to {_BPM[1]} beats per minute"
         )
     return BpmFact(bpm=bpm)
 
@@ -215,13 +217,13 @@ def _bpm_flag(bpm: float | None) -> BpmFact | None:
 def _meter_flag(meter: str | int | None) -> MeterFact | None:
     if meter is None:
         return None
-    found = _SIGNATURE.fullmatch(str(meter))
-    if not found or not _BEATS[0] <= int(found[1]) <= _BEATS[1]:
+    match = _SIGNATURE.fullmatch(str(meter))
+    if not match or not _BEATS[0] <= int(match[1]) <= _BEATS[1]:
         raise TrainingError(
-            f"--meter {str(meter)!r} is no meter: expected such as '4/4', "
+            f"--meter {str(meter)!r} is not a meter: expected such as '4/4', "
             f"'3/4', '6/8', or {_BEATS[0]} to {_BEATS[1]} beats"
         )
-    return MeterFact(beats_per_bar=int(found[1]))
+    return MeterFact(beats_per_bar=int(match[1]))
 
 
 def _key_flag(key: str | None) -> KeyFact | None:
@@ -251,10 +253,10 @@ def _chords(
     stated: list[TimedChordsFact | ChordsFact] = [*with_times, *plain]
     if flag is not None:
         chart = read_chart(flag)
-        asked = _round([label for label in chart.labels if label != NO_CHORD])
+        flag_round = _round([label for label in chart.labels if label != NO_CHORD])
         for fact in stated:
-            if _round(_labels(fact)) != asked:
-                notes.append(_lost(fact, fact, f"--chords {flag!r}"))
+            if _round(_labels(fact)) != flag_round:
+                notes.append(_contradiction(fact, fact, f"--chords {flag!r}"))
         return _ChordMentions(chart, (), Provenance.FLAG)
     picked = _picked(None, stated, "", notes)
     if picked is None:

@@ -1,6 +1,4 @@
-"""A caption and flags to the controls that a model is told at inference: tempo, meter, key, a beat
-grid, a chord timeline.
-"""
+"""A caption and flags to controls: tempo, meter, key, a beat grid, a chord timeline."""
 
 import math
 from typing import Final, NamedTuple
@@ -23,10 +21,10 @@ from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
 from training.prompt_controls.filling import (
     Filled,
     FirstBeat,
-    drawn_chords,
-    drawn_key,
     filled_meter,
     filled_tempo,
+    sampled_chords,
+    sampled_key,
     usual_beats_per_chord,
     usual_first_beat,
 )
@@ -34,16 +32,16 @@ from training.prompt_controls.grid import (
     ChordTimeline,
     Grid,
     beat_grid,
-    grid_through,
-    laid_by_time,
-    laid_chart,
-    laid_evenly,
+    chart_timeline,
+    even_segments,
+    grid_from_chords,
+    timed_segments,
 )
 from training.prompt_controls.keys import best_key, fit
-from training.prompt_controls.predicting import PredictionRequest, Predictor, laid_predicted
+from training.prompt_controls.predicting import PredictionRequest, Predictor, predicted_segments
 from training.prompt_controls.requested import Provenance, RequestedControls, read_requested
 
-# A key whose scale holds less than three notes in four of the chords is told to be at odds with
+# A key whose scale holds less than three notes in four of the chords is noted to be at odds with
 # them. Chords borrowed from the parallel key, and a secondary dominant or two among four chords,
 # stay above.
 _LEAST_FIT: Final = 0.75
@@ -79,7 +77,7 @@ def resolve_controls(
     key is drawn all the same.
 
     With `changed_from`, the caption that this one comes from by a change of one control, what both
-    leave open is told as for that one: nothing differs but the change and what follows from it.
+    leave open is filled as for that one: nothing differs but the change and what follows from it.
     Chords that nobody states follow a changed key, and keep their bars in a changed meter; changed
     chords begin when those of that caption do.
 
@@ -88,9 +86,9 @@ def resolve_controls(
     where nothing states them, and all that is predicted. Raises `TrainingError` for flags that
     cannot be read, for a duration that is not above 0, and for more chords than beats.
 
-    >>> asked("A waltz at 90 BPM", duration_s=2, chords="C").labels.beats.times_s
+    >>> resolve_controls("A waltz at 90 BPM", duration_s=2, chords="C").labels.beats.times_s
     (0.0, 0.667, 1.333)
-    >>> asked("A slow song in A minor", bpm=72, duration_s=8, chords="Am F").told()
+    >>> resolve_controls("A slow song in A minor", bpm=72, duration_s=8, chords="Am F").lines()
     ('tempo 72 BPM (flag)', 'meter 4/4 (default)', 'key A minor (caption)', 'chords Am F Am (flag)')
     """
     if not (math.isfinite(duration_s) and round(duration_s, TIME_DECIMALS) > 0):
@@ -98,14 +96,14 @@ def resolve_controls(
             f"a duration of {duration_s:g} s holds no music: expected seconds above 0"
         )
 
-    def wishes_of(text: str) -> RequestedControls:
+    def requested_of(text: str) -> RequestedControls:
         return _within(
             read_requested(text, bpm=bpm, meter=meter, key=key, chords=chords), duration_s
         )
 
     first = changed_from or caption
     asking = _ControlResolver(
-        wishes_of(first),
+        requested_of(first),
         statistics,
         first,
         seed,
@@ -113,22 +111,24 @@ def resolve_controls(
         varied,
         predictors,
     )
-    return asking.changed_to(wishes_of(caption)).told() if changed_from else asking.told()
+    return (
+        asking.changed_to(requested_of(caption)).resolved() if changed_from else asking.resolved()
+    )
 
 
 class _UnchangedPrompt(NamedTuple):
-    """What a caption states before one control is changed, and what is told for it."""
+    """What a caption requests before one control is changed, and the controls for it."""
 
-    wishes: RequestedControls
-    told: ResolvedControls
+    requested: RequestedControls
+    resolved: ResolvedControls
 
 
 class _ControlResolver(NamedTuple):
-    """One control after the other, each from what is asked for, else from what is told for the
-    original, else from what is usual.
+    """One control after the other, each from what is requested, else from the original's
+    controls, else from what is usual.
     """
 
-    wishes: RequestedControls
+    requested: RequestedControls
     statistics: CorpusStatistics
     caption: str  # the original's, where there is one: draws and predictions are as for it
     seed: int
@@ -137,44 +137,46 @@ class _ControlResolver(NamedTuple):
     predictors: Predictor | None
     original: _UnchangedPrompt | None = None
 
-    def told(self) -> ResolvedControls:
+    def resolved(self) -> ResolvedControls:
         bar = self.meter()
         tempo = self.tempo(bar.value)
         tonality = self.key()
         grid = self.grid(tempo.value, bar.value)
-        laid = self.laid(grid, tonality.value)
-        wishes = self.wishes
-        came = ControlOrigins(
+        timeline = self.timeline(grid, tonality.value)
+        requested = self.requested
+        origins = ControlOrigins(
             tempo=ControlOrigin(
-                source=tempo.source, words=" and ".join(wishes.words) if wishes.bpm is None else ""
+                source=tempo.source,
+                words=" and ".join(requested.words) if requested.bpm is None else "",
             ),
             meter=ControlOrigin(source=bar.source),
             key=ControlOrigin(
-                source=tonality.source, words=wishes.mode.fact.text if wishes.mode else ""
+                source=tonality.source, words=requested.mode.fact.text if requested.mode else ""
             ),
-            chords=ControlOrigin(source=laid.source),
+            chords=ControlOrigin(source=timeline.source),
         )
-        notes = (*wishes.notes, *self.at_odds(tonality.value), *laid.value.notes)
+        notes = (*requested.notes, *self.contradictions(tonality.value), *timeline.value.notes)
         return ResolvedControls(
-            labels=stated_labels(grid, tonality.value, laid.value.segments, came),
-            came=came,
+            labels=stated_labels(grid, tonality.value, timeline.value.segments, origins),
+            origins=origins,
             notes=notes,
         )
 
-    def changed_to(self, wishes: RequestedControls) -> "_ControlResolver":
-        """The same with one control changed; all that these wishes leave open stays."""
+    def changed_to(self, requested: RequestedControls) -> "_ControlResolver":
+        """The same with one control changed; all that it leaves open stays."""
         return self._replace(
-            wishes=_timed_as(wishes, self.wishes),
-            original=_UnchangedPrompt(self.wishes, self.told()),
+            requested=_timed_as(requested, self.requested),
+            original=_UnchangedPrompt(self.requested, self.resolved()),
         )
 
     def meter(self) -> Filled[int]:
-        stated = self.wishes.meter
+        stated = self.requested.meter
         if stated:
             return Filled(stated.fact.beats_per_bar, stated.source)
-        if self.original and self.original.told.labels.meter.beats_per_bar:
+        if self.original and self.original.resolved.labels.meter.beats_per_bar:
             return Filled(
-                self.original.told.labels.meter.beats_per_bar, self.original.told.came.meter.source
+                self.original.resolved.labels.meter.beats_per_bar,
+                self.original.resolved.origins.meter.source,
             )
         if self.predictors:
             return Filled(
@@ -183,31 +185,35 @@ class _ControlResolver(NamedTuple):
         return filled_meter(self.statistics, self._variety("meter"))
 
     def tempo(self, beats_per_bar: int) -> Filled[float]:
-        stated, chart = self.wishes.bpm, self.wishes.chart
+        stated, chart = self.requested.bpm, self.requested.chart
         if stated:
             return Filled(stated.fact.bpm, stated.source)
-        if self.original and self.original.told.labels.tempo.bpm:
-            return Filled(self.original.told.labels.tempo.bpm, self.original.told.came.tempo.source)
+        if self.original and self.original.resolved.labels.tempo.bpm:
+            return Filled(
+                self.original.resolved.labels.tempo.bpm, self.original.resolved.origins.tempo.source
+            )
         first = usual_first_beat(self.statistics, beats_per_bar)
         squeezed = len(chart.bars) if chart and not chart.is_measured else 0
         least_bpm = squeezed * 60 / max(self.duration_s - first.time_s, 1e-3)
-        span, draws, filled = self.wishes.span, self._variety("tempo"), None
+        span, rng, filled = self.requested.span, self._variety("tempo"), None
         if self.predictors:
             bpm = self.predictors.tempo(
-                self._request, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
+                self._request, beats_per_bar, span=span, least_bpm=least_bpm, rng=rng
             )
             filled = None if bpm is None else Filled(bpm, Provenance.PREDICTED)
         filled = filled or filled_tempo(
-            self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, draws=draws
+            self.statistics, beats_per_bar, span=span, least_bpm=least_bpm, rng=rng
         )
-        return Filled(filled.value, Provenance.CAPTION if self.wishes.words else filled.source)
+        return Filled(filled.value, Provenance.CAPTION if self.requested.words else filled.source)
 
     def key(self) -> Filled[Key]:
-        stated, narrowed = self.wishes.key, self.wishes.mode
+        stated, narrowed = self.requested.key, self.requested.mode
         if stated and stated.fact.key:
             return Filled(stated.fact.key, stated.source)
-        if self.original and self.original.told.labels.key.key:
-            return Filled(self.original.told.labels.key.key, self.original.told.came.key.source)
+        if self.original and self.original.resolved.labels.key.key:
+            return Filled(
+                self.original.resolved.labels.key.key, self.original.resolved.origins.key.source
+            )
         mode = narrowed.fact.mode if narrowed else None
         chords = self._stated_chords()
         if chords:
@@ -215,16 +221,19 @@ class _ControlResolver(NamedTuple):
         elif self.predictors and mode is None:
             mode = self.predictors.mode(self._request, self._variety("mode"))
             found = Filled(
-                drawn_key(self.statistics, mode, self._draws("key")).value, Provenance.PREDICTED
+                sampled_key(self.statistics, mode, self._rng("key")).value, Provenance.PREDICTED
             )
         else:
-            found = drawn_key(self.statistics, mode, self._draws("key"))
+            found = sampled_key(self.statistics, mode, self._rng("key"))
         return Filled(found.value, narrowed.source if narrowed else found.source)
 
     def grid(self, bpm: float, beats_per_bar: int) -> Grid:
-        if self.wishes.timed:
-            return grid_through(
-                [start_s for _, start_s in self.wishes.timed], bpm, beats_per_bar, self.duration_s
+        if self.requested.timed:
+            return grid_from_chords(
+                [start_s for _, start_s in self.requested.timed],
+                bpm,
+                beats_per_bar,
+                self.duration_s,
             )
         first = self._first_beat(beats_per_bar)
         if first.time_s >= self.duration_s:
@@ -233,30 +242,32 @@ class _ControlResolver(NamedTuple):
             bpm, beats_per_bar, self.duration_s, start_s=first.time_s, number=first.number
         )
 
-    def laid(self, grid: Grid, key: Key) -> Filled[ChordTimeline]:
-        wishes = self.wishes
-        if wishes.chords_source and wishes.chart:
-            return Filled(laid_chart(wishes.chart, grid), wishes.chords_source)
-        if wishes.chords_source:
-            return Filled(ChordTimeline(laid_by_time(wishes.timed, grid)), wishes.chords_source)
+    def timeline(self, grid: Grid, key: Key) -> Filled[ChordTimeline]:
+        requested = self.requested
+        if requested.chords_source and requested.chart:
+            return Filled(chart_timeline(requested.chart, grid), requested.chords_source)
+        if requested.chords_source:
+            return Filled(
+                ChordTimeline(timed_segments(requested.timed, grid)), requested.chords_source
+            )
         if self.predictors:
             chords = self.predictors.chords(
                 self._request, key, grid, self._variety("predicted chords")
             )
-            return Filled(ChordTimeline(laid_predicted(chords, grid)), Provenance.PREDICTED)
-        phrase = drawn_chords(self.statistics, key, self._draws("chords"))
+            return Filled(ChordTimeline(predicted_segments(chords, grid)), Provenance.PREDICTED)
+        phrase = sampled_chords(self.statistics, key, self._rng("chords"))
         beats_each = self._beats_per_chord(grid.beats_per_bar)
         return Filled(
-            ChordTimeline(laid_evenly([chord.harte for chord in phrase.value], beats_each, grid)),
+            ChordTimeline(even_segments([chord.harte for chord in phrase.value], beats_each, grid)),
             phrase.source,
         )
 
-    def at_odds(self, key: Key) -> tuple[str, ...]:
-        """A note where a key that is asked for holds few of the notes of the chords that are."""
+    def contradictions(self, key: Key) -> tuple[str, ...]:
+        """A note where a requested key holds few of the notes of the chords that are."""
         chords = self._stated_chords()
         if (
             not chords
-            or not (self.wishes.key or self.wishes.mode)
+            or not (self.requested.key or self.requested.mode)
             or fit(chords, key) >= _LEAST_FIT
         ):
             return ()
@@ -269,7 +280,7 @@ class _ControlResolver(NamedTuple):
         )
 
     def _first_beat(self, beats_per_bar: int) -> FirstBeat:
-        beats = self.original.told.labels.beats if self.original else None
+        beats = self.original.resolved.labels.beats if self.original else None
         if beats and beats.times_s:
             return FirstBeat(
                 beats.times_s[0], beats.numbers[0] if beats.numbers[0] <= beats_per_bar else 1
@@ -281,7 +292,7 @@ class _ControlResolver(NamedTuple):
         no whole number of beats.
         """
         before = (
-            self.original.told.labels.meter.beats_per_bar if self.original else None
+            self.original.resolved.labels.meter.beats_per_bar if self.original else None
         ) or beats_per_bar
         beats = usual_beats_per_chord(self.statistics, before) * beats_per_bar
         return beats_per_bar if beats % before else beats // before
@@ -289,47 +300,47 @@ class _ControlResolver(NamedTuple):
     @property
     def _request(self) -> PredictionRequest:
         return PredictionRequest(
-            self.caption, self.original.wishes if self.original else self.wishes, self.duration_s
+            self.caption,
+            self.original.requested if self.original else self.requested,
+            self.duration_s,
         )
 
     def _stated_chords(self) -> list[Chord]:
-        chart = self.wishes.chart
-        return chart.chords if chart else [Chord.parse(label) for label, _ in self.wishes.timed]
+        chart = self.requested.chart
+        return chart.chords if chart else [Chord.parse(label) for label, _ in self.requested.timed]
 
-    def _draws(self, purpose: str) -> np.random.Generator:
+    def _rng(self, purpose: str) -> np.random.Generator:
         return keyed_rng(self.seed, self.caption, f"asking: {purpose}")
 
     def _variety(self, purpose: str) -> np.random.Generator | None:
-        return self._draws(purpose) if self.varied else None
+        return self._rng(purpose) if self.varied else None
 
 
-def _within(wishes: RequestedControls, duration_s: float) -> RequestedControls:
-    """The wishes without chords that would begin when all is over."""
+def _within(requested: RequestedControls, duration_s: float) -> RequestedControls:
+    """What is requested without chords that would begin after the end."""
     beyond = [
-        (label, at_s) for label, at_s in wishes.timed if at_s >= round(duration_s, TIME_DECIMALS)
+        (label, at_s) for label, at_s in requested.timed if at_s >= round(duration_s, TIME_DECIMALS)
     ]
     if not beyond:
-        return wishes
-    inside = tuple(one for one in wishes.timed if one not in beyond)
+        return requested
+    inside = tuple(one for one in requested.timed if one not in beyond)
     notes = tuple(
         f"{in_symbols([label])} at {at_s:g} s comes after the end, {duration_s:g} s: left out"
         for label, at_s in beyond
     )
-    return wishes._replace(
+    return requested._replace(
         timed=inside,
-        chords_source=wishes.chords_source if inside else None,
-        notes=(*wishes.notes, *notes),
+        chords_source=requested.chords_source if inside else None,
+        notes=(*requested.notes, *notes),
     )
 
 
-def _timed_as(wishes: RequestedControls, original: RequestedControls) -> RequestedControls:
-    """The wishes with their chords at the times of the original's, where it has times and as many
-    chords.
-    """
-    labels = wishes.chart.labels if wishes.chart else ()
+def _timed_as(requested: RequestedControls, original: RequestedControls) -> RequestedControls:
+    """The same chords at the times of the original's, where it has times and as many chords."""
+    labels = requested.chart.labels if requested.chart else ()
     if not original.timed or len(labels) != len(original.timed):
-        return wishes
-    return wishes._replace(
+        return requested
+    return requested._replace(
         chart=None,
         timed=tuple((label, at_s) for label, (_, at_s) in zip(labels, original.timed, strict=True)),
     )

@@ -12,7 +12,7 @@ A run's folder, local or remote::
       state.json            step, counts, the SHA-256 of each of the others, and its own seal;
                             written last: a checkpoint without it is not one
 
-There is no random state and no place in the data to keep: every draw depends on the seed and the
+There is no random state and no position in the data to keep: every draw depends on the seed and the
 step.
 """
 
@@ -73,7 +73,7 @@ class RunState(Record):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint by its place.
+    """A checkpoint by its address.
 
     Whatever is asked of it raises `TrainingError`, naming the file, where that cannot be read.
     """
@@ -88,29 +88,29 @@ class Checkpoint(NamedTuple):
     def weights(self, name: str) -> Weights:
         """Tensors of a file, all of them finite."""
         try:
-            found = safetensors.torch.load(self.store.read_bytes(self.file(name)))
+            tensors = safetensors.torch.load(self.store.read_bytes(self.file(name)))
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{self.name}/{name} holds no tensors that can be read: {error}"
             ) from error
-        strange = next((key for key, value in found.items() if not value.isfinite().all()), "")
+        strange = next((key for key, value in tensors.items() if not value.isfinite().all()), "")
         if strange:
             raise TrainingError(
                 f"{self.name}/{name} holds numbers that are not finite, "
                 f"such as in {strange}: its disk or its writer failed"
             )
-        return found
+        return tensors
 
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
         content = io.BytesIO(self.store.read_bytes(self.file(OPTIMIZER)))
         try:
-            found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+            moments: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged archive brings pickle and torch to raise anything
             raise TrainingError(
                 f"{self.name}/{OPTIMIZER} holds no moments that can be read: {first_line(error)}"
             ) from error
-        return found
+        return moments
 
     def json(self, name: str) -> Any:
         """A JSON file of it."""
@@ -136,12 +136,12 @@ class Checkpoint(NamedTuple):
 
     def state(self) -> RunState:
         """Its step and counts."""
-        found, stated = self.record(STATE, RunState), _NAME.fullmatch(self.name.rpartition("/")[2])
-        if stated and int(stated[1]) != found.step:
-            raise TrainingError(f"{self.name}/{STATE} is of step {found.step}")
-        if STATE in found.files and found.files[STATE] != _state_seal(self.json(STATE)):
+        state, stated = self.record(STATE, RunState), _NAME.fullmatch(self.name.rpartition("/")[2])
+        if stated and int(stated[1]) != state.step:
+            raise TrainingError(f"{self.name}/{STATE} is of step {state.step}")
+        if STATE in state.files and state.files[STATE] != _state_seal(self.json(STATE)):
             raise TrainingError(f"{self.name}/{STATE} is not what was written: its seal is broken")
-        return found
+        return state
 
     def check(self, name: str, sha256: str) -> None:
         """Raise `TrainingError` for a file that is not what was written; without a hash, as far as
@@ -189,7 +189,7 @@ class DamagedCheckpoint(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What there is to tell."""
+        """The line of a report."""
         return f"{self.checkpoint.name} is damaged and not used: {self.reason}"
 
 
@@ -222,13 +222,10 @@ def write(
     """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
-    written = [
-        store.write_bytes(
-            made.file(name),
-            safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()}),
-        )
-        for name, tensors in weights.items()
-    ]
+    written = []
+    for name, tensors in weights.items():
+        content = safetensors.torch.save({key: one.contiguous() for key, one in tensors.items()})
+        written.append(store.write_bytes(made.file(name), content))
     with store.writer(made.file(OPTIMIZER)) as out:
         try:
             torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
@@ -249,7 +246,7 @@ def write(
 
 
 def _state_seal(state: Mapping[str, Any]) -> str:
-    """The seal of a state, which is no part of what it seals."""
+    """The seal of a state, which is not part of what it seals."""
     return seal(
         {
             **state,
@@ -258,14 +255,14 @@ def _state_seal(state: Mapping[str, Any]) -> str:
     )
 
 
-def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str:
+def damage(checkpoint: Checkpoint, files: Collection[str] | None = None) -> str:
     """What is wrong with a checkpoint; empty where it is what was written.
 
-    Of its files, those that are wanted are read (none: all).
+    Of its files, these are read (none: all).
     """
     try:
         state = checkpoint.state()
-        for name in (name for name in state.names if wanted is None or name in wanted):
+        for name in (name for name in state.names if files is None or name in files):
             checkpoint.check(name, state.files.get(name, ""))
     except TrainingError as error:
         return str(error).removeprefix(f"{checkpoint.name}/")
@@ -276,14 +273,14 @@ def damage(checkpoint: Checkpoint, wanted: Collection[str] | None = None) -> str
     return ""
 
 
-def newest_whole(store: Store, wanted: Collection[str] | None = None) -> Newest:
+def newest_whole(store: Store, files: Collection[str] | None = None) -> Newest:
     """The last checkpoint of a run that is what was written.
 
     Raises `TrainingError` where there are some, and none is whole.
     """
     damaged: list[DamagedCheckpoint] = []
     for one in reversed(whole_ones(store)):
-        reason = damage(one, wanted)
+        reason = damage(one, files)
         if not reason:
             return Newest(one, tuple(damaged))
         damaged.append(DamagedCheckpoint(one, reason))
@@ -311,26 +308,26 @@ def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
 
     `damaged` are the folders of those that are known not to be whole: they do not count, and go.
     """
-    kept = [one.folder for one in whole_ones(store) if one.folder not in damaged][-keep:]
+    remaining = [one.folder for one in whole_ones(store) if one.folder not in damaged][-keep:]
     for name in _folders(store):
-        if _NAME.fullmatch(name) and f"{FOLDER}/{name}" not in kept:
+        if _NAME.fullmatch(name) and f"{FOLDER}/{name}" not in remaining:
             store.delete(f"{FOLDER}/{name}/{STATE}")  # first: without it, it is none
             store.fs.rm(store.path(f"{FOLDER}/{name}"), recursive=True)
 
 
-def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Checkpoint:
+def find_checkpoint(target: str, files: Collection[str] | None = None) -> Checkpoint:
     """The checkpoint that a target names: itself, or the last whole one of a run, of which newer
-    damaged ones are told in the log.
+    damaged ones are reported in the log.
 
-    Of its files, those that are wanted are compared with what was written (none: all). Raises
+    Of its files, these are compared with what was written (none: all). Raises
     `TrainingError` where there is none, or none is whole.
     """
     store = Store(target)
     try:
         check_files(store)
         if store.exists(STATE):
-            return _itself(Checkpoint(store, ""), wanted)
-        found = newest_whole(store, wanted)
+            return _itself(Checkpoint(store, ""), files)
+        found = newest_whole(store, files)
     except (PipelineError, OSError) as error:
         raise TrainingError(f"{target} cannot be read: {error}") from error
     if found.whole is None:
@@ -343,8 +340,8 @@ def find_checkpoint(target: str, wanted: Collection[str] | None = None) -> Check
     return found.whole
 
 
-def _itself(checkpoint: Checkpoint, wanted: Collection[str] | None) -> Checkpoint:
-    reason = damage(checkpoint, wanted)
+def _itself(checkpoint: Checkpoint, files: Collection[str] | None) -> Checkpoint:
+    reason = damage(checkpoint, files)
     if reason:
         raise TrainingError(f"{checkpoint.name}/{reason}. {_BY_HAND}")
     return checkpoint

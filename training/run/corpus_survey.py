@@ -19,7 +19,7 @@ from schemas.identity import Split
 from schemas.record import Record
 from schemas.sample import Sample
 from training.data.examples import LATENT, guarded, members_of, sample_in
-from training.data.index import CorpusPlaces, find_places, read_ranges
+from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.prompts import mean_sentences
 from training.errors import BadData, TrainingError
 from training.prompt_controls.corpus import CorpusStatistics
@@ -55,22 +55,24 @@ class CorpusSurvey(Record):
 class CorpusState(NamedTuple):
     """A corpus as it stands."""
 
-    places: CorpusPlaces
+    corpus_index: CorpusIndex
     facts: DatasetFacts
-    latents: CodecFacts | None  # whose latents its shards hold, where it says so
+    latents_codec: CodecFacts | None  # whose latents its shards hold, where it says so
 
 
 def corpus_state(target: str) -> CorpusState:
-    """A corpus by its place.
+    """A corpus by its address.
 
     Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
-    places, dataset = find_places(target, Split.TRAIN), dataset_json(target)
+    corpus_index, dataset = index_corpus(target, Split.TRAIN), dataset_json(target)
     if not dataset:
-        return CorpusState(places, DatasetFacts(target=target, samples=len(places)), None)
+        return CorpusState(
+            corpus_index, DatasetFacts(target=target, samples=len(corpus_index)), None
+        )
     try:
         stated = dataset_file(dataset)
-        latents = CodecFacts.model_validate(stated.latents) if stated.latents else None
+        codec = CodecFacts.model_validate(stated.latents) if stated.latents else None
     except DeadInput as error:
         raise TrainingError(f"{target}/{DATASET} cannot be used: {error}") from error
     except ValidationError as error:
@@ -81,14 +83,14 @@ def corpus_state(target: str) -> CorpusState:
         ) from error
     facts = DatasetFacts(
         target=target,
-        samples=len(places),
+        samples=len(corpus_index),
         name=stated.name,
         sha256=hashlib.sha256(dataset).hexdigest(),
         obbligato=stated.obbligato,
         sources=stated.licences.sources,
         tools=stated.licences.tools,
     )
-    return CorpusState(places, facts, latents)
+    return CorpusState(corpus_index, facts, codec)
 
 
 def survey_corpora(
@@ -98,7 +100,7 @@ def survey_corpora(
 
     Raises `BadData` where more than a share of them are unusable.
     """
-    samples = list(_looked_at([corpus.places for corpus in corpora], limit, seed))
+    samples = list(_survey_samples([corpus.corpus_index for corpus in corpora], limit, seed))
     good = [sample for sample in samples if sample is not None]
     if len(samples) - len(good) > unusable * len(samples):
         raise BadData(
@@ -106,8 +108,9 @@ def survey_corpora(
             f"looked at are unusable (limit {unusable:.1%}): "
             f"`obbligato shards verify {corpora[0].facts.target}` says what is wrong with them"
         )
+    facts = tuple(corpus.facts for corpus in corpora)
     return CorpusSurvey(
-        datasets=tuple(corpus.facts for corpus in corpora),
+        datasets=facts,
         codec=codec,
         latents=all(_has_latents(corpus, codec) for corpus in corpora),
         mean_sentences=mean_sentences(good),
@@ -115,14 +118,14 @@ def survey_corpora(
     )
 
 
-def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterator[Sample | None]:
+def _survey_samples(
+    corpora: Sequence[CorpusIndex], limit: int, seed: int
+) -> Iterator[Sample | None]:
     sizes = [len(corpus) for corpus in corpora]
-    drawn = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
+    sampled = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
-        mine, drawn = (
-            [number for number in drawn if number < size],
-            [number - size for number in drawn if number >= size],
-        )
+        mine = [number for number in sampled if number < size]
+        sampled = [number - size for number in sampled if number >= size]
         for numbers in bucket.batches(mine, _AT_ONCE):
             contents = read_ranges([corpus.range_of(number) for number in numbers])
             yield from (sample_in(content) for content in contents)
@@ -130,9 +133,9 @@ def _looked_at(corpora: Sequence[CorpusPlaces], limit: int, seed: int) -> Iterat
 
 def _has_latents(corpus: CorpusState, codec: CodecFacts) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
-    if corpus.latents is not None and corpus.latents != codec:
+    if corpus.latents_codec is not None and corpus.latents_codec != codec:
         return False
-    first = read_ranges([corpus.places.range_of(0)])[0]
+    first = read_ranges([corpus.corpus_index.range_of(0)])[0]
     try:
         return guarded(first, lambda good: LATENT in members_of(good))
     except DeadInput:

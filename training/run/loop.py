@@ -22,19 +22,19 @@ from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.data.examples import ReadingRules
-from training.data.index import CorpusPlaces
+from training.data.index import CorpusIndex
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE, STATE
 from training.run.checkpoints import Checkpoint
-from training.run.metrics_log import MetricsLog, Tell
+from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
 from training.run.preview import preview
-from training.run.recipe import TrainRecipe, wanted
+from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import StepFigures, Trainer
@@ -54,7 +54,7 @@ class Trained(NamedTuple):
 def train(
     recipe: TrainRecipe,
     out: str,
-    tell: Tell = print,
+    report: ReportLine = print,
     *,
     at_end: Callable[[], object] = lambda: None,
 ) -> Trained:
@@ -63,7 +63,7 @@ def train(
     Once all steps are done the first process calls `at_end`, while the others wait and the folder
     is still its own. SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint.
     Raises `TrainingError` where recipe and folder, shards or machine do not fit together, and
-    `BadData` for too many unusable samples or a loss that is no number.
+    `BadData` for too many unusable samples or a loss that is not a number.
     """
     store = Store(out)
     if not store.is_local:
@@ -73,49 +73,56 @@ def train(
         )
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
         if world.is_first:
-            _remember(recipe, out, tell)
+            _remember(recipe, out, report)
         locks: list[Lock] = []  # of the first process alone
-        world.told(lambda: locks.append(held.enter_context(hold(store, "training"))))
-        made = _TrainingRun(recipe, store, world, tell, *locks).go(stop)
+        world.broadcast(lambda: locks.append(held.enter_context(hold(store, "training"))))
+        made = _TrainingRun(recipe, store, world, report, *locks).go(stop)
         if world.is_first and not made.stopped:
             at_end()
         world.wait()
         return made
 
 
-def _remember(recipe: TrainRecipe, out: str, tell: Tell) -> None:
+def _remember(recipe: TrainRecipe, out: str, report: ReportLine) -> None:
     """Note what the recipe names that was handed over for this run, so that its model may be played
     here; a job's node may not keep it.
     """
     try:
-        trust(out, wanted(recipe.text, recipe.codec))
+        trust(out, foreign_names(recipe.text, recipe.codec))
     except PipelineError as error:
-        tell(f"playing this model here will ask again: {error}")
+        report(f"playing this model here will ask again: {error}")
 
 
 class _TrainingRun:
     """One process's part of a run."""
 
     def __init__(
-        self, recipe: TrainRecipe, store: Store, world: World, tell: Tell, lock: Lock | None = None
+        self,
+        recipe: TrainRecipe,
+        store: Store,
+        world: World,
+        report: ReportLine,
+        lock: Lock | None = None,
     ) -> None:
         self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
-        self.tell: Tell = tell if world.is_first else _silent
+        self.report: ReportLine = report if world.is_first else _silent
         _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
         encoder = open_text_encoder(
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
         _check_fit(recipe, codec, encoder.width)
-        found = world.told(lambda: run_start(recipe, store, codec.facts))
-        self.survey, self.damaged = found.survey, set(found.damaged)
-        self.learner = Trainer(recipe, codec, KeptStates(encoder, recipe.text.cache_mb), world)
-        self.samples = self._samples(found.corpora, told_all=False)
-        self.heard = self._samples(found.heard, told_all=True) if found.heard else None
-        for note in found.notes:
-            self.tell(note)
+        start = world.broadcast(lambda: run_start(recipe, store, codec.facts))
+        self.survey, self.damaged = start.survey, set(start.damaged)
+        self.trainer = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
+        self.samples = self._samples(start.corpora, full_conditioning=False)
+        self.validation = (
+            self._samples(start.validation, full_conditioning=True) if start.validation else None
+        )
+        for note in start.notes:
+            self.report(note)
         self.first_step, self.unusable = (
-            self._resumed(Checkpoint(store, found.last)) if found.last else self._begun(found)
+            self._resumed(Checkpoint(store, start.last)) if start.last else self._begun(start)
         )
         # why samples of this process could not be used, of the first few
         self.reasons: list[str] = []
@@ -125,40 +132,40 @@ class _TrainingRun:
         """All steps that are left, or up to a stop signal."""
         rules, step = self.recipe.run, self.first_step
         if step >= rules.steps:
-            self.tell(f"all {rules.steps} steps are done")
+            self.report(f"all {rules.steps} steps are done")
             return Trained(step, False, f"{self.store.url}/{checkpoints.folder_of(step)}")
-        flops = flops_per_sample(self.recipe, *self.learner.shape)
+        flops = flops_per_sample(self.recipe, *self.trainer.shape)
         clock = Clock(self.recipe, self.world, flops)
-        with self._loader() as loader, self._journal() as journal:
+        with self._loader() as loader, self._metrics_log() as log:
             while step < rules.steps:
-                taken = [clock.waiting(loader) for _ in range(self.share.parts)]
-                figures = self._learned(taken, step)
+                micro_batches = [clock.waiting(loader) for _ in range(self.share.parts)]
+                figures = self._learned(micro_batches, step)
                 step += 1
                 clock.stepped(figures.samples)
-                self._count(figures, taken, step)
+                self._count(figures, micro_batches, step)
                 stopping = (
                     self.world.summed(
                         torch.tensor([float(stop())], device=self.world.device)
                     ).item()
                     > 0
                 )
-                if journal and (step % rules.log_every == 0 or step == rules.steps):
-                    journal.step(step, figures, clock.lap(step))
-                self._look(step, journal, stopping and step < rules.steps)
+                if log and (step % rules.log_every == 0 or step == rules.steps):
+                    log.step(step, figures, clock.lap(step))
+                self._validate(step, log, stopping and step < rules.steps)
                 if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
                     self._save(step)
                 if stopping:
                     break
         if self.unusable:
-            self.tell(
+            self.report(
                 f"{self.unusable} samples could not be used"
                 + "".join(f"\n  {reason}" for reason in self.reasons)
             )
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
 
-    def _learned(self, taken: Sequence[TrainingBatch], step: int) -> StepFigures:
+    def _learned(self, micro_batches: Sequence[TrainingBatch], step: int) -> StepFigures:
         try:
-            return self.learner.step(taken, step)
+            return self.trainer.step(micro_batches, step)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -169,17 +176,15 @@ class _TrainingRun:
             ) from error
 
     @contextmanager
-    def _journal(self) -> Iterator[MetricsLog | None]:
+    def _metrics_log(self) -> Iterator[MetricsLog | None]:
         if not self.world.is_first:
             yield None
             return
-        journal = MetricsLog(
-            self.store, self.tell, done=self.first_step, wandb=self.recipe.run.wandb
-        )
+        log = MetricsLog(self.store, self.report, done=self.first_step, wandb=self.recipe.run.wandb)
         try:
-            yield journal
+            yield log
         finally:
-            journal.close()
+            log.close()
 
     @property
     def share(self) -> BatchShare:
@@ -198,37 +203,41 @@ class _TrainingRun:
             pinned=self.world.device.type == "cuda",
         )
 
-    def _samples(self, corpora: list[CorpusPlaces], *, told_all: bool) -> Samples:
+    def _samples(self, corpora: list[CorpusIndex], *, full_conditioning: bool) -> Samples:
         rules = self.recipe
-        weights = () if told_all else rules.data.weights
+        weights = () if full_conditioning else rules.data.weights
         order = SampleOrder(
             [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
         )
         reading = ReadingRules(
-            facts=self.learner.codec.facts,
-            latents=self.survey.latents,
-            frames=self.learner.shape[1],
+            facts=self.trainer.codec.facts,
+            reads_latents=self.survey.latents,
+            frames=self.trainer.shape[1],
             noise_steps=rules.objective.steps,
             prompts=rules.prompts,
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
         )
-        return Samples(corpora, order, reading, told_all=told_all)
+        return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
-    def _begun(self, found: RunStart) -> tuple[int, int]:
-        self.tell(_told_of(found, self.recipe, self.world))
+    def _begun(self, start: RunStart) -> tuple[int, int]:
+        self.report(_start_line(start, self.recipe, self.world))
         return 0, 0
 
     def _resumed(self, last: Checkpoint) -> tuple[int, int]:
         """The step to go on with, and how many samples were unusable before it."""
-        self.learner.restore(last)
+        self.trainer.restore(last)
         state = last.state()
-        self.tell(f"going on from step {state.step} ({last.name})")
+        self.report(f"going on from step {state.step} ({last.name})")
         return state.step, state.unusable
 
-    def _count(self, figures: StepFigures, taken: Sequence[TrainingBatch], step: int) -> None:
+    def _count(
+        self, figures: StepFigures, micro_batches: Sequence[TrainingBatch], step: int
+    ) -> None:
         self.unusable += figures.unusable
-        self.reasons += [f"{one.key}: {one.reason}" for batch in taken for one in batch.unusable]
+        self.reasons += [
+            f"{one.key}: {one.reason}" for batch in micro_batches for one in batch.unusable
+        ]
         del self.reasons[_NAMED:]
         samples = step * self.recipe.data.batch
         if self.unusable > max(self.recipe.data.batch, self.recipe.data.unusable * samples):
@@ -240,26 +249,26 @@ class _TrainingRun:
                 "if nothing is, run again once they can be read; data.unusable raises the limit"
             )
 
-    def _look(self, step: int, journal: MetricsLog | None, stopping: bool) -> None:
+    def _validate(self, step: int, log: MetricsLog | None, stopping: bool) -> None:
         """Validation and sounds, when it is time; not while a machine waits for us to go."""
         rules = self.recipe.run
-        if self.heard is None or stopping:
+        if self.validation is None or stopping:
             return
         if step % rules.validate_every == 0 or step == rules.steps:
-            loss = validation_loss(self.learner, self.heard, self.recipe.data.validation)
-            if journal:
-                journal.validation(step, loss)
+            loss = validation_loss(self.trainer, self.validation, self.recipe.data.validation)
+            if log:
+                log.validation(step, loss)
         if rules.played and (step % rules.play_every == 0 or step == rules.steps):
-            with validation_batches(self.learner, self.heard, 1) as found:
-                sounds = preview(self.learner, next(found), rules.played)
-            if journal:
-                journal.played(step, sounds)
+            with validation_batches(self.trainer, self.validation, 1) as loader:
+                sounds = preview(self.trainer, next(loader), rules.played)
+            if log:
+                log.played(step, sounds)
 
     def _save(self, step: int) -> None:
         if self.lock is not None:
             self.lock.renew()
             self.lock.check()  # a machine that slept, or was cut off, may have lost its turn
-        weights, moments = self.learner.gathered()
+        weights, moments = self.trainer.gathered()
         if self.world.is_first:
             documents = {
                 RECIPE: self.recipe.model_dump(mode="json"),
@@ -284,14 +293,14 @@ def _versions() -> dict[str, str]:
 
 
 def _silent(_: str) -> None:
-    """What the other processes tell."""
+    """What the other processes report: nothing."""
 
 
-def _told_of(found: RunStart, recipe: TrainRecipe, world: World) -> str:
-    samples = sum(len(corpus) for corpus in found.corpora)
-    what = "latents" if found.survey.latents else "audio, encoded as it is read"
+def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:
+    samples = sum(len(corpus) for corpus in start.corpora)
+    what = "latents" if start.survey.latents else "audio, encoded as it is read"
     return (
-        f"{samples} samples of {len(found.corpora)} corpora ({what}) · {recipe.run.steps} steps "
+        f"{samples} samples of {len(start.corpora)} corpora ({what}) · {recipe.run.steps} steps "
         f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
         f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
@@ -328,17 +337,17 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """Whether a stop signal has come; a second one ends the process as usual."""
-    came: list[int] = []
+    received: list[int] = []
     before: dict[int, Any] = {}  # handlers by signal
 
     def remember(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
         signal.signal(number, before[number])
 
     for stop in (signal.SIGTERM, signal.SIGINT):
         before[stop] = signal.signal(stop, remember)
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

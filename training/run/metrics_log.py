@@ -1,4 +1,4 @@
-"""The journal of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
+"""The log of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
 terminal.
 
 Written by the first process alone, below the run's folder.
@@ -19,7 +19,7 @@ from training.run.throughput import Throughput
 from training.run.trainer import StepFigures
 
 FOLDER: Final = "tensorboard"
-Tell = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 Wave = npt.NDArray[np.float32]
 _WINDOW: Final = 1024
@@ -30,14 +30,14 @@ _FLOOR_DB: Final = -80.0
 class MetricsLog:
     """Where the figures of a run go."""
 
-    def __init__(self, store: Store, tell: Tell, *, done: int, wandb: str = "") -> None:
+    def __init__(self, store: Store, report: ReportLine, *, done: int, wandb: str = "") -> None:
         """`done` is the step to go on after: what an interrupted run wrote beyond it is hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
         if wandb:
             _mirror(wandb, store.root)
         self._writer: Any = SummaryWriter(str(Path(store.root) / FOLDER), purge_step=done + 1)
-        self._tell = tell
+        self._report = report
 
     def step(self, step: int, figures: StepFigures, pace: Throughput) -> None:
         """Figures of a step, and the pace since the last ones."""
@@ -59,7 +59,7 @@ class MetricsLog:
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
         mfu = "" if pace.mfu is None else f" · MFU {pace.mfu:.1%}"
-        self._tell(
+        self._report(
             f"step {step} of {pace.steps} · loss {figures.loss:.4f} · gradient "
             f"{figures.gradient_norm:.2f} · {pace.samples_per_s:.3g} samples/s "
             f"· {pace.waiting_share:.1%} waiting for data{mfu} · {pace.left}"
@@ -68,7 +68,7 @@ class MetricsLog:
     def validation(self, step: int, loss: float) -> None:
         """The loss on validation."""
         self._writer.add_scalar("loss/validation", loss, step)
-        self._tell(f"step {step} · validation loss {loss:.4f}")
+        self._report(f"step {step} · validation loss {loss:.4f}")
 
     def played(self, step: int, played: Preview) -> None:
         """Sounds and their spectrograms, with their prompts."""
@@ -109,14 +109,14 @@ def _mirror(project: str, folder: str) -> None:
             "run.wandb names a project, but wandb is not installed: "
             "pip install wandb, or leave it empty"
         ) from error
-    place = Path(folder).resolve()
+    path = Path(folder).resolve()
     # other folders of that name are other runs
-    known = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    run_id = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     wandb.init(
         project=project,
-        name=place.name,
+        name=path.name,
         dir=folder,
         sync_tensorboard=True,
         resume="allow",
-        id=known,
+        id=run_id,
     )

@@ -39,7 +39,7 @@ class World(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """The process that writes and tells."""
+        """The process that writes and reports."""
         return self.rank == 0
 
     def summed(self, numbers: torch.Tensor) -> torch.Tensor:
@@ -48,18 +48,18 @@ class World(NamedTuple):
             dist.all_reduce(numbers)
         return numbers
 
-    def told(self, look: Callable[[], T]) -> T:
-        """What the first process finds, in all of them.
+    def broadcast(self, compute: Callable[[], T]) -> T:
+        """The first process's result, in all of them.
 
-        Where its look raises, the others raise `TrainingError`.
+        Where its computation raises, the others raise `TrainingError`.
         """
         if self.ranks == 1:
-            return look()
+            return compute()
         answer: list[Any] = [None, ""]
         raised: Exception | None = None
         if self.is_first:
             try:
-                answer[0] = look()
+                answer[0] = compute()
             except Exception as error:  # noqa: BLE001  whatever it is, nobody is left waiting
                 raised, answer[1] = error, str(error) or repr(error)
         dist.broadcast_object_list(answer, device=self.device)
@@ -67,8 +67,8 @@ class World(NamedTuple):
             raise raised
         if answer[1]:
             raise TrainingError(f"the first process: {answer[1]}")
-        found: T = answer[0]
-        return found
+        result: T = answer[0]
+        return result
 
     def gathered(self, mine: Sequence[T]) -> list[T]:
         """What all processes have, in the order of their ranks."""
@@ -97,7 +97,7 @@ def joined(device: str) -> Iterator[World]:
     )
     chosen = device_of(device, local)
     if ranks > 1:
-        _meet("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
+        _join_process_group("nccl" if chosen.type == "cuda" else "gloo", rank, ranks)
     try:
         yield World(rank, ranks, chosen)
     finally:
@@ -106,18 +106,18 @@ def joined(device: str) -> Iterator[World]:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the first of those that train together, which alone writes and tells;
-    before they have joined, too.
+    """Whether this process is the first of those that train together, which alone writes and
+    reports; before they have joined, too.
     """
     return _rank() == 0
 
 
 def _rank() -> int:
-    """This process's place among those that were started together."""
+    """This process's index among those that were started together."""
     return int(os.environ.get("RANK", "0"))
 
 
-def _meet(backend: str, rank: int, ranks: int) -> None:
+def _join_process_group(backend: str, rank: int, ranks: int) -> None:
     """Join the process group.
 
     Raises `OSError` where the port that processes of one machine were given is taken.

@@ -24,23 +24,23 @@ class Preview(NamedTuple):
     rate_hz: int
 
 
-def preview(learner: Trainer, batch: TrainingBatch, count: int) -> Preview:
+def preview(trainer: Trainer, batch: TrainingBatch, count: int) -> Preview:
     """The averaged weights' sounds for the first `count` samples of a batch; all processes must
     ask, for shares of weights.
     """
-    device, recipe = learner.world.device, learner.recipe
-    with torch.no_grad(), learner.ema.playing(), learner.precision():
+    device, recipe = trainer.world.device, trainer.recipe
+    with torch.no_grad(), trainer.ema.playing(), trainer.precision():
         latents_BCTF = sampled_latents(
-            learner.model,
-            learner.conditions(batch).first(count),
-            learner.states.encode([""]).to(device),
+            trainer.model,
+            trainer.conditions(batch).first(count),
+            trainer.states.encode([""]).to(device),
             keys=batch.keys[:count],
             seed=recipe.run.seed,
             frames=batch.noise_BCTF.shape[2],
             bands=batch.noise_BCTF.shape[3],
             config=recipe.sampling,
         )
-    waves_BS = learner.codec.decode(latents_BCTF.float()).cpu().numpy()
+    waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
     return Preview(
-        batch.prompts[:count], batch.keys[:count], list(waves_BS), learner.codec.facts.rate_hz
+        batch.prompts[:count], batch.keys[:count], list(waves_BS), trainer.codec.facts.rate_hz
     )

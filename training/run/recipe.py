@@ -223,7 +223,7 @@ class TrainRecipe(Record):
     def _check(self) -> Self:
         if self.data.batch % self.data.micro_batch:
             raise SchemaError(
-                f"data.batch {self.data.batch} is no multiple "
+                f"data.batch {self.data.batch} is not a multiple "
                 f"of data.micro_batch {self.data.micro_batch}"
             )
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
@@ -233,17 +233,19 @@ class TrainRecipe(Record):
         return self
 
 
-def wanted(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
+def foreign_names(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:
     """What a model's recipe names beyond our own, as ``knob=value``: plug-ins, models of others.
 
     See `pipelines.trust.trusted`.
 
-    >>> wanted(TextRecipe(), CodecRecipe()), wanted(TextRecipe(), CodecRecipe(name="company.codec"))
-    ((), ('codec.name=company.codec',))
+    >>> foreign_names(TextRecipe(), CodecRecipe())
+    ()
+    >>> foreign_names(TextRecipe(), CodecRecipe(name="company.codec"))
+    ('codec.name=company.codec',)
     """
     encoder = named_plug_in("text.encoder", text.encoder, TEXT_ENCODERS)
-    found = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]
+    names = [encoder, named_model("text.source", text.source, by_others=bool(encoder))]
     if codec is not None:
         name = named_plug_in("codec.name", codec.name, CODECS)
-        found += [name, named_model("codec.source", codec.source, by_others=bool(name))]
-    return tuple(name for name in found if name)
+        names += [name, named_model("codec.source", codec.source, by_others=bool(name))]
+    return tuple(name for name in names if name)

@@ -1,6 +1,6 @@
 """What a run begins with: its corpora, its last checkpoint, and whether they belong together.
 
-The first process looks and all others are told: listings and reads may differ from machine to
+The first process looks and broadcasts to all others: listings and reads may differ from machine to
 machine, what they learn must not.
 """
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from pipelines.codecs import CodecFacts
 from pipelines.storage.store import Store
 from schemas.identity import Split
-from training.data.index import CorpusPlaces, find_places
+from training.data.index import CorpusIndex, index_corpus
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
 from training.run.checkpoint_files import CORPUS, RECIPE
@@ -33,10 +33,10 @@ class RunStart(NamedTuple):
 
     last: str  # folder of the checkpoint to go on from; empty: there is none
     damaged: tuple[str, ...]  # folders of newer ones that are not what was written
-    corpora: list[CorpusPlaces]
-    heard: list[CorpusPlaces]  # validation of those that have it
+    corpora: list[CorpusIndex]
+    validation: list[CorpusIndex]  # validation of those that have it
     survey: CorpusSurvey
-    notes: list[str]  # to be told
+    notes: list[str]  # to be reported
 
 
 def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
@@ -45,21 +45,22 @@ def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    found = checkpoints.newest_whole(store)
-    notes = [one.line for one in found.damaged]
+    newest = checkpoints.newest_whole(store)
+    notes = [one.line for one in newest.damaged]
     corpora = [corpus_state(target) for target in recipe.data.shards]
-    if found.whole:
-        notes += _changes(found.whole, recipe)
-        survey, changed = _gone_on(found.whole, recipe, corpora, codec)
+    if newest.whole:
+        notes += _changes(newest.whole, recipe)
+        survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
     else:
         survey = _surveyed(recipe, corpora, codec)
-    heard, missing = _heard(recipe)
+    validation, missing = _validation_corpora(recipe)
+    damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
-        last=found.whole.folder if found.whole else "",
-        damaged=tuple(one.checkpoint.folder for one in found.damaged),
-        corpora=[corpus.places for corpus in corpora],
-        heard=heard,
+        last=newest.whole.folder if newest.whole else "",
+        damaged=damaged,
+        corpora=[corpus.corpus_index for corpus in corpora],
+        validation=validation,
         survey=survey,
         notes=notes + missing,
     )
@@ -81,21 +82,21 @@ def _gone_on(
     """
     before = last.record(CORPUS, CorpusSurvey)
     if before.codec != codec:
-        learned, found = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
+        learned, present = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
         raise TrainingError(
             f"{last.name} has learned latents of {learned}, "
-            f"but the codec here is {found}: take that one, or another --out"
+            f"but the codec here is {present}: take that one, or another --out"
         )
     now = tuple(corpus.facts for corpus in corpora)
     if before.datasets[-len(now) :] == now:
         return before, []
     made = _surveyed(recipe, corpora, codec)
-    kept = tuple(facts for facts in before.datasets if facts not in now)
+    earlier = tuple(facts for facts in before.datasets if facts not in now)
     note = (
         "the corpora have changed since the last checkpoint: "
         f"so far {_named(before.datasets)}; from here on {_named(now)}"
     )
-    return made.replaced(datasets=(*kept, *now)), [note]
+    return made.replaced(datasets=(*earlier, *now)), [note]
 
 
 def _named(datasets: Sequence[DatasetFacts]) -> str:
@@ -105,19 +106,19 @@ def _named(datasets: Sequence[DatasetFacts]) -> str:
     )
 
 
-def _heard(recipe: TrainRecipe) -> tuple[list[CorpusPlaces], list[str]]:
-    """Validation of all corpora that have one, and what is to be told of those that have none."""
-    heard, notes = [], []
+def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[str]]:
+    """Validation of all corpora that have one, and notes on those that have none."""
+    validation, notes = [], []
     for target in recipe.data.shards if recipe.data.validation else ():
         try:
-            heard.append(find_places(target, Split.VALIDATION))
+            validation.append(index_corpus(target, Split.VALIDATION))
         except NoSamples:  # shards of others have no such split
             notes.append(f"{target} has no validation split: no loss is followed on it")
-    return heard, notes
+    return validation, notes
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """What has changed in the recipe, to be told.
+    """Notes on what has changed in the recipe.
 
     Raises `TrainingError` for what would make the weights useless.
     """

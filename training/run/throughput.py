@@ -84,7 +84,9 @@ def peak_tflops(device: torch.device, precision: Precision) -> float | None:
         return None
     name = torch.cuda.get_device_name(device)
     peak = next((value for known, value in PEAK_TFLOPS.items() if known in name), None)
-    return None if peak is None else float(peak if precision is Precision.BF16 else peak / 2)
+    if peak is None:
+        return None
+    return float(peak if precision is Precision.BF16 else peak / 2)
 
 
 def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int) -> float:
@@ -103,7 +105,7 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
         )
         latent = torch.zeros(1, channels, frames, bands)
         steps = torch.zeros(1, dtype=torch.int64)
-    told = Conditions(text, batched_beats([None]), batched_chords([None])).to("meta")
+    conditions = Conditions(text, batched_beats([None]), batched_chords([None])).to("meta")
     with FlopCounterMode(display=False) as counter:
-        model.predict(latent, steps, told).sum().backward()  # type: ignore[no-untyped-call]
+        model.predict(latent, steps, conditions).sum().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())

@@ -16,7 +16,7 @@ from torch import nn
 from pipelines.codecs import Codec
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.errors import BadData, TrainingError
 from training.run.checkpoint_files import EMA, MODEL
 from training.run.checkpoints import Checkpoint, Weights
@@ -53,7 +53,7 @@ class StepFigures(NamedTuple):
 class Trainer:
     """What is trained, in one process of however many."""
 
-    def __init__(self, recipe: TrainRecipe, codec: Codec, states: KeptStates, world: World) -> None:
+    def __init__(self, recipe: TrainRecipe, codec: Codec, states: TextCache, world: World) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
         self.model = LatentDiffusion(
@@ -89,7 +89,7 @@ class Trainer:
     def step(self, batches: Sequence[TrainingBatch], step: int) -> StepFigures:
         """Learn from the micro-batches of a step.
 
-        Raises `BadData` where a loss or the gradient is no number; no weight has moved then.
+        Raises `BadData` where a loss or the gradient is not a number; no weight has moved then.
         """
         losses = []
         for part, batch in enumerate(batches):
@@ -116,11 +116,11 @@ class Trainer:
         """Loss of each sample of a batch: (B,)."""
         device = self.world.device
         latents_BCTF = self.latents(batch)
-        told = self.conditions(batch)
+        conditions = self.conditions(batch)
         with self.precision():
             loss_B: torch.Tensor = self.net(
                 latents_BCTF,
-                told,
+                conditions,
                 batch.noise_BCTF.to(device),
                 batch.steps_B.to(device),
                 batch.frames_B.to(device),
@@ -128,10 +128,10 @@ class Trainer:
         return loss_B
 
     def conditions(self, batch: TrainingBatch) -> Conditions:
-        """What a batch is told, on the device."""
-        return batch.told(self.states.encode(batch.prompts), seconds=self.recipe.model.seconds).to(
-            self.world.device
-        )
+        """The conditions of a batch, on the device."""
+        return batch.conditioning(
+            self.states.encode(batch.prompts), with_seconds=self.recipe.model.seconds
+        ).to(self.world.device)
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""
@@ -176,7 +176,7 @@ class Trainer:
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
             raise BadData(
-                f"the loss is no number ({figured}), and the weights are at fault, "
+                f"the loss is not a number ({figured}), and the weights are at fault, "
                 f"not the samples: {strange[0]}. No weight was moved. Go on from an earlier "
                 "checkpoint, by removing the last one; if that one is sound, lower optim.lr"
             )
@@ -193,7 +193,7 @@ class Trainer:
             f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         )
         raise BadData(
-            f"{what} is no number ({figured}); no weight was moved. "
+            f"{what} is not a number ({figured}); no weight was moved. "
             "Look at these samples; if they are sound, lower optim.lr, "
             "or raise optim.warmup_steps, and go on from the last checkpoint"
         )
@@ -207,21 +207,21 @@ class Trainer:
             weights[EMA] = self._weights()
         moments: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
-            kept = {
+            moments_of_one = {
                 key: full_tensor(value).cpu()
                 for key, value in self.optimizer.state[parameter].items()
             }
             if self.world.is_first:
-                moments[name] = kept
+                moments[name] = moments_of_one
         return weights, moments
 
     def _weights(self) -> Weights:
-        found = {}
+        weights = {}
         for name, parameter in self.model.named_parameters():
             value = full_tensor(parameter.detach())
             if self.world.is_first:
-                found[name] = value.cpu().clone()
-        return found
+                weights[name] = value.cpu().clone()
+        return weights
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -234,17 +234,17 @@ class Trainer:
         fill_weights(self.model, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.model.named_parameters():
-            state, kept = self.optimizer.state[parameter], moments.get(name)
+            state, stored = self.optimizer.state[parameter], moments.get(name)
             if (
-                not isinstance(kept, dict)
-                or not kept.keys() >= set(_MOMENTS)
-                or kept["exp_avg"].shape != parameter.shape
+                not isinstance(stored, dict)
+                or not stored.keys() >= set(_MOMENTS)
+                or stored["exp_avg"].shape != parameter.shape
             ):
                 raise TrainingError(
                     f"{checkpoint.name} has no moments of {name} that fit: it is of another model"
                 )
             for key in _MOMENTS:
-                value = kept[key]
+                value = stored[key]
                 state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
                 copy_into(state[key], value)
 

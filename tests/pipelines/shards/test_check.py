@@ -27,7 +27,7 @@ from tests.pipelines.shards.shard_samples import (
     write_shard,
 )
 from tests.support.small_dataset import listed_shard, small_dataset
-from training.data.index import find_places
+from training.data.index import index_corpus
 from training.errors import TrainingError
 from training.run.corpus_survey import corpus_state
 
@@ -147,7 +147,7 @@ def test_an_index_that_contradicts_itself_is_named_in_a_line_and_training_ends_w
     assert (key, code) == ("", "bad_index")
     assert said in message
     with pytest.raises(TrainingError, match="the index beside it"):
-        find_places(str(tmp_path), Split.TRAIN)
+        index_corpus(str(tmp_path), Split.TRAIN)
 
 
 def test_what_dataset_json_says_of_a_shard_is_compared_with_it(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ class Played(NamedTuple):
 
 
 def drawn(seed: int) -> Played:
-    draws = np.random.default_rng(seed)
-    piece = etude(draws, LENGTH_S)
-    return Played(piece, play(piece, draws))
+    rng = np.random.default_rng(seed)
+    piece = etude(rng, LENGTH_S)
+    return Played(piece, play(piece, rng))
 
 
 @cache

@@ -60,8 +60,8 @@ def test_latents_have_its_shape_and_about_unit_variance(folder: Path) -> None:
 def test_a_tone_comes_back_at_its_pitch(folder: Path) -> None:
     codec = open_codec("vae", str(folder))
     tone_BS = 0.5 * torch.sin(torch.arange(32_000) * (2 * torch.pi * 440 / 16_000))[None]
-    heard = codec.decode(codec.encode(tone_BS))[0]
-    spectrum = torch.fft.rfft(heard[8000:24_000]).abs()
+    decoded = codec.decode(codec.encode(tone_BS))[0]
+    spectrum = torch.fft.rfft(decoded[8000:24_000]).abs()
     assert abs(int(spectrum.argmax()) - 440) < 30  # bins of 1 Hz
 
 

@@ -84,7 +84,7 @@ def test_every_chord_of_the_vocabulary_is_told_by_root_quality_and_bass() -> Non
                     batch.basses_BL[0, 0].item(),
                 )
             )
-    assert seen == {(root, place, 7) for root in range(12) for place in range(len(QUALITIES))}
+    assert seen == {(root, index, 7) for root in range(12) for index in range(len(QUALITIES))}
 
 
 def test_an_inversion_is_told_alike_in_every_key() -> None:

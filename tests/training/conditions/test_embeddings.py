@@ -52,11 +52,11 @@ def test_a_base_that_makes_all_frequencies_equal_is_refused(width: int, base: fl
 
 def test_times_20_ms_apart_differ_more_than_in_encodings_of_whole_seconds() -> None:
     times_s = torch.tensor([3.00, 3.02])
-    near, far = (
+    close, far = (
         MusicPositionalEncoding(128, unit_s=unit_s)(times_s).diff(dim=0).norm()
         for unit_s in (1.0, 0.04)
     )
-    assert far > 10 * near
+    assert far > 10 * close
 
 
 def test_nearer_times_look_more_alike() -> None:

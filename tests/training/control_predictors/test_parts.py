@@ -12,17 +12,17 @@ from schemas.caption import Caption, CaptionKind
 from tests.training.control_predictors.words import corpus, sample
 from tests.training.prompt_controls.corpora import sample as labelled
 from training.control_predictors.choosing import CandidateWeights, WeightChoice
-from training.control_predictors.hints import as_if_stated, beat_features, known_of
+from training.control_predictors.hints import as_if_stated, beat_features, stated_by
 from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.recipe import PredictorNet
 from training.control_predictors.targets import (
     CHORDS,
     NO_CHORD_TOKEN,
     Step,
-    place_bpm,
+    class_bpm,
     steps_of,
     targets_of,
-    tempo_place,
+    tempo_class,
 )
 from training.control_predictors.visits import NOT_LEARNED, batched, look_at
 from training.data.prompts import PromptConfig
@@ -66,7 +66,7 @@ def test_unsure_labels_are_not_learned() -> None:
 
 def test_tempos_are_told_within_what_counts_as_the_same() -> None:
     for bpm in np.linspace(31, 399, 50):
-        assert abs(place_bpm(tempo_place(bpm)) / bpm - 1) < 0.016
+        assert abs(class_bpm(tempo_class(bpm)) / bpm - 1) < 0.016
 
 
 def test_only_what_a_caption_leaves_open_is_learned() -> None:
@@ -88,26 +88,26 @@ def test_only_what_a_caption_leaves_open_is_learned() -> None:
 
 
 def test_stated_chords_hint_at_the_bar_and_so_at_tempo_and_meter() -> None:
-    by_time = known_of(
+    by_time = stated_by(
         read_requested(
             "Am at 0 seconds, Dm at 1.3 seconds, "
             "E7 at 3.3 seconds and Am at 5.3 seconds, at 90 BPM."
         ),
         8,
     )
-    listed = known_of(read_requested("The chords are Am, Dm, E7, Am.", bpm=90), 8)
+    listed = stated_by(read_requested("The chords are Am, Dm, E7, Am.", bpm=90), 8)
     assert by_time.chord_s == pytest.approx(2.0)
     assert by_time.bpm == 90
     assert listed.chords_per_s == 0.5
     # a flag's go round and round
-    assert known_of(read_requested("", chords="Am Dm E7 Am"), 8).chords_per_s is None
-    nothing = known_of(read_requested("A lute."), 8)
+    assert stated_by(read_requested("", chords="Am Dm E7 Am"), 8).chords_per_s is None
+    nothing = stated_by(read_requested("A lute."), 8)
     assert not beat_features(nothing, None).any()
     assert (beat_features(by_time, None) != beat_features(nothing, None)).any()
 
 
 def test_a_look_may_be_hinted_at_what_another_caption_would_state() -> None:
-    nothing = known_of(read_requested("A lute."), 12)
+    nothing = stated_by(read_requested("A lute."), 12)
     found = [
         as_if_stated(nothing, sample(0).labels, 1.0, np.random.default_rng(seed))
         for seed in range(8)
@@ -128,7 +128,7 @@ def test_nets_begin_with_what_is_usual_whatever_the_text() -> None:
     nets.meter.begin_with([0.5, 0.25, *[0.25 / 12] * 12])
     hints = torch.from_numpy(
         np.stack(
-            [beat_features(known_of(read_requested("x", bpm=bpm), 8), None) for bpm in (60, 120)]
+            [beat_features(stated_by(read_requested("x", bpm=bpm), 8), None) for bpm in (60, 120)]
         )
     )
     shares = nets.meter(open_text_encoder().encode(["A lute.", ""]), hints).softmax(1)

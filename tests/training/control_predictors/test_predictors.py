@@ -58,8 +58,13 @@ def test_what_words_hint_at_is_learned(predictors: Predictors) -> None:
         assert made.labels.key.mode == Key.parse(key).mode
         assert relative_to_tonic(made)[: len(harmony)] == harmony
         assert {
-            came.source
-            for came in (made.came.tempo, made.came.meter, made.came.key, made.came.chords)
+            origin.source
+            for origin in (
+                made.origins.tempo,
+                made.origins.meter,
+                made.origins.key,
+                made.origins.chords,
+            )
         } == {Provenance.PREDICTED}
 
 
@@ -106,8 +111,8 @@ def test_tempo_words_and_modes_bound_what_is_predicted(predictors: Predictors) -
     )
     assert (made.labels.tempo.bpm or 0) < 100
     assert made.labels.key.mode is Mode.MINOR
-    assert made.told()[0].endswith("(caption: slow)")
-    assert made.came.chords.source is Provenance.PREDICTED
+    assert made.lines()[0].endswith("(caption: slow)")
+    assert made.origins.chords.source is Provenance.PREDICTED
 
 
 def test_the_same_question_has_the_same_answer_and_variety_is_drawn(predictors: Predictors) -> None:

@@ -49,7 +49,7 @@ def sample(number: int, *, split: str = "train") -> Sample:
 
 
 def corpus(folder: Path, *, validation: bool = True, broken: int = 0) -> Path:
-    """A folder of shards of 24 train samples, of which some are no samples, and 8 of validation."""
+    """A folder of shards of 24 train samples, of which some are broken, and 8 of validation."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, numbers in (
         (("train", range(24)), ("validation", range(100, 108)))

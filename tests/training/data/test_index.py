@@ -8,14 +8,14 @@ import pytest
 from schemas.identity import Split
 from tests.training.data.shards import told, write_shard
 from training.data.examples import members_of
-from training.data.index import Range, find_places, read_ranges
+from training.data.index import Range, index_corpus, read_ranges
 from training.errors import TrainingError
 
 
 def test_a_range_of_a_shard_is_one_sample_whole(tmp_path: Path) -> None:
     write_shard(tmp_path / "train-00000.tar", range(3))
     write_shard(tmp_path / "train-00001.tar", range(3, 5))
-    corpus = find_places(str(tmp_path), Split.TRAIN)
+    corpus = index_corpus(str(tmp_path), Split.TRAIN)
     assert len(corpus) == 5
     for number, content in enumerate(read_ranges([corpus.range_of(number) for number in range(5)])):
         assert isinstance(content, bytes)
@@ -26,7 +26,7 @@ def test_a_range_of_a_shard_is_one_sample_whole(tmp_path: Path) -> None:
 
 def test_offsets_of_an_index_are_those_that_headers_give(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "train-00000.tar", range(3))
-    scanned = find_places(str(tmp_path), Split.TRAIN).shards[0].offsets
+    scanned = index_corpus(str(tmp_path), Split.TRAIN).shards[0].offsets
     stated = {
         "sha256": "0" * 64,
         "bytes": 2048,
@@ -36,7 +36,7 @@ def test_offsets_of_an_index_are_those_that_headers_give(tmp_path: Path) -> None
         "offsets": [0, 512, 1024],
     }
     (tmp_path / "train-00000.json").write_text(json.dumps(stated))
-    found = find_places(str(tmp_path), Split.TRAIN).shards[0]
+    found = index_corpus(str(tmp_path), Split.TRAIN).shards[0]
     assert found.samples == 2
     assert np.array_equal(found.offsets, [0, 512, 1024])
     assert scanned[0] == 0
@@ -47,10 +47,10 @@ def test_splits_are_told_apart_by_name_and_foreign_names_are_train(tmp_path: Pat
     write_shard(tmp_path / "train-00000.tar", range(3))
     write_shard(tmp_path / "validation-00000.tar", range(3, 4))
     write_shard(tmp_path / "foreign.tar", range(4, 6))
-    assert len(find_places(str(tmp_path), Split.TRAIN)) == 5
-    assert len(find_places(str(tmp_path), Split.VALIDATION)) == 1
+    assert len(index_corpus(str(tmp_path), Split.TRAIN)) == 5
+    assert len(index_corpus(str(tmp_path), Split.VALIDATION)) == 1
     with pytest.raises(TrainingError, match="no samples of split test"):
-        find_places(str(tmp_path), Split.TEST)
+        index_corpus(str(tmp_path), Split.TEST)
 
 
 def test_shards_elsewhere_are_read_by_their_urls(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_shards_elsewhere_are_read_by_their_urls(tmp_path: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/elsewhere/train-00000.tar", (tmp_path / "train-00000.tar").read_bytes())
     near, far = (
-        find_places(str(tmp_path), Split.TRAIN),
-        find_places("memory://elsewhere", Split.TRAIN),
+        index_corpus(str(tmp_path), Split.TRAIN),
+        index_corpus("memory://elsewhere", Split.TRAIN),
     )
     ranges = [far.range_of(1), near.range_of(0), far.range_of(0), near.range_of(1)]
     one, two, three, four = read_ranges(ranges)
@@ -70,7 +70,7 @@ def test_a_range_that_cannot_be_read_is_its_error_and_costs_no_other(tmp_path: P
     shard = write_shard(tmp_path / "train-00000.tar", range(1))
     good, bad = read_ranges(
         [
-            find_places(str(tmp_path), Split.TRAIN).range_of(0),
+            index_corpus(str(tmp_path), Split.TRAIN).range_of(0),
             Range(str(tmp_path / "gone.tar"), 0, 512),
         ]
     )
@@ -83,4 +83,4 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "train-00000.tar", range(2))
     shard.write_bytes(shard.read_bytes()[:5000])
     with pytest.raises(TrainingError, match=r"train-00000\.tar ends at byte 5000"):
-        find_places(str(tmp_path), Split.TRAIN)
+        index_corpus(str(tmp_path), Split.TRAIN)

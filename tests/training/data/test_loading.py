@@ -14,7 +14,7 @@ from schemas.sample import Sample
 from tests.training.data.shards import FRAMES, latent, told, write_shard
 from training.data import examples, loading
 from training.data.examples import ReadingRules, Unusable
-from training.data.index import Range, find_places
+from training.data.index import Range, index_corpus
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
@@ -23,7 +23,7 @@ READING = ReadingRules(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig
 
 
 def samples(folder: Path, reading: ReadingRules = READING, **options: bool) -> Samples:
-    corpus = find_places(str(folder), Split.TRAIN)
+    corpus = index_corpus(str(folder), Split.TRAIN)
     return Samples([corpus], SampleOrder([len(corpus)], seed=reading.seed), reading, **options)
 
 
@@ -99,7 +99,7 @@ def test_processes_share_out_what_one_would_take(folder: Path) -> None:
 
 def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
     [batch] = taken(
-        samples(folder, READING._replace(latents=False)),
+        samples(folder, READING._replace(reads_latents=False)),
         BatchShare(batch=2, micro_batch=2),
         range(1),
     )
@@ -111,7 +111,7 @@ def test_audio_is_read_where_latents_are_not_wanted(folder: Path) -> None:
 def test_a_longer_sample_is_cut_with_its_labels_and_a_shorter_one_padded(folder: Path) -> None:
     short = READING._replace(frames=8)  # one second
     [batch] = taken(
-        samples(folder, short, told_all=True), BatchShare(batch=1, micro_batch=1), range(1)
+        samples(folder, short, full_conditioning=True), BatchShare(batch=1, micro_batch=1), range(1)
     )
     assert batch.sounds.shape == (1, 64, 8, 8)
     assert batch.beats.times_s_BL[0, :2].tolist() == [0.5, 0.0]  # beats at 0.5, 1.0 and 1.5 s

@@ -11,10 +11,10 @@ from training.conditions import Condition
 from training.data.prompts import (
     PromptConfig,
     Visit,
-    drawn_caption,
     dropped_conditions,
     masked,
     mean_sentences,
+    sampled_caption,
     visit,
 )
 
@@ -32,11 +32,11 @@ def generators(count: int) -> list[np.random.Generator]:
     return [np.random.default_rng([7, number]) for number in range(count)]
 
 
-def assert_share(hits: int, draws: int, chance: float) -> None:
+def assert_share(hits: int, rng: int, chance: float) -> None:
     """Within four standard deviations of a binomial: one test in 16,000 would fail by chance, and
     seeds are fixed.
     """
-    assert abs(hits - draws * chance) < 4 * (draws * chance * (1 - chance)) ** 0.5, hits / draws
+    assert abs(hits - rng * chance) < 4 * (rng * chance * (1 - chance)) ** 0.5, hits / rng
 
 
 def keyed_visits(config: PromptConfig, count: int = 4000) -> list[Visit]:
@@ -62,7 +62,7 @@ def test_of_several_captions_of_a_sort_each_is_as_likely() -> None:
         caption(CaptionKind.METADATA, "Moods: calm"),
         *(caption(CaptionKind.PARAPHRASE, f"Paraphrase {number}.") for number in range(3)),
     ]
-    drawn = [drawn_caption(captions, draws, PUBLISHED) for draws in generators(4000)]
+    drawn = [sampled_caption(captions, rng, PUBLISHED) for rng in generators(4000)]
     counts = Counter(one.text for one in drawn if one)
     assert "Source." not in counts  # the control caption holds its words
     for text, chance in (
@@ -84,9 +84,7 @@ def test_each_pseudo_label_is_a_candidate_of_its_own_beside_the_other_captions_o
         (labels, {"Label 1.": 0.25, "calm, airy": 0.25}),
     ):
         drawn = Counter(
-            one.text
-            for draws in generators(4000)
-            if (one := drawn_caption(given, draws, PUBLISHED))
+            one.text for rng in generators(4000) if (one := sampled_caption(given, rng, PUBLISHED))
         )
         for text, chance in chances.items():
             assert_share(drawn[text], 4000, chance)
@@ -95,10 +93,10 @@ def test_each_pseudo_label_is_a_candidate_of_its_own_beside_the_other_captions_o
 def test_where_only_one_sort_of_caption_is_there_it_is_always_drawn() -> None:
     alone = caption(CaptionKind.PARAPHRASE, "Paraphrase.")
     own = caption(CaptionKind.SOURCE, "Source.")
-    for draws in generators(50):
-        assert drawn_caption([alone], draws, PUBLISHED) == alone
-        assert drawn_caption([own], draws, PUBLISHED) == own
-        assert drawn_caption([], draws, PUBLISHED) is None
+    for rng in generators(50):
+        assert sampled_caption([alone], rng, PUBLISHED) == alone
+        assert sampled_caption([own], rng, PUBLISHED) == own
+        assert sampled_caption([], rng, PUBLISHED) is None
 
 
 def test_a_sample_without_captions_has_an_empty_prompt() -> None:
@@ -112,7 +110,7 @@ def test_longer_prompts_are_masked_more_often_as_published(
     sentences: int, mean: float, chance: float
 ) -> None:
     whole = tuple(f"Sentence {number}." for number in range(sentences))
-    hits = sum(masked(whole, mean, draws, PUBLISHED) != whole for draws in generators(3000))
+    hits = sum(masked(whole, mean, rng, PUBLISHED) != whole for rng in generators(3000))
     if chance == 1.0:
         assert hits == 3000
     else:
@@ -128,14 +126,16 @@ def test_masking_takes_20_to_50_percent_of_the_sentences_and_never_the_only_one(
 ) -> None:
     whole = tuple(f"Sentence {number}." for number in range(sentences))
     always = PromptConfig(masking=100)
-    kept = [masked(whole, 1.0, draws, always) for draws in generators(300)]
-    assert {len(one) for one in kept} == left
-    assert all(list(one) == sorted(one, key=whole.index) for one in kept)
-    assert {sentence for one in kept for sentence in one} == set(whole)  # none is always left out
+    remaining = [masked(whole, 1.0, rng, always) for rng in generators(300)]
+    assert {len(one) for one in remaining} == left
+    assert all(list(one) == sorted(one, key=whole.index) for one in remaining)
+    assert {sentence for one in remaining for sentence in one} == set(
+        whole
+    )  # none is always left out
 
 
 def test_conditions_are_dropped_all_together_and_each_alone_as_published() -> None:
-    dropped = [dropped_conditions(draws, PUBLISHED) for draws in generators(DRAWS)]
+    dropped = [dropped_conditions(rng, PUBLISHED) for rng in generators(DRAWS)]
     assert_share(sum(len(one) == 3 for one in dropped), DRAWS, 0.05 + 0.95 * 0.05**3)
     for condition in Condition:
         assert_share(sum(one == {condition} for one in dropped), DRAWS, 0.95 * 0.05 * 0.95**2)

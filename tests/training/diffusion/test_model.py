@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, latents, model
-from tests.training.munet.told import MICRO
+from tests.training.munet.contexts import MICRO
 from training.conditions import Condition
 from training.diffusion.model import LatentDiffusion
 from training.diffusion.objective import ObjectiveConfig, Target
@@ -19,17 +19,17 @@ MEMORY = latents()
 def learned(made: LatentDiffusion, steps: int) -> list[float]:
     """Train on the two latents, sixteen draws of noise at once; the loss of every step."""
     optimiser = torch.optim.AdamW(made.parameters(), lr=3e-3)
-    draws, losses = torch.Generator().manual_seed(1), []
-    told = TWO
+    rng, losses = torch.Generator().manual_seed(1), []
+    conditions = TWO
     for _ in range(3):
-        told = told.joined(told)
+        conditions = conditions.joined(conditions)
     for _ in range(steps):
-        noise = torch.randn(16, *MEMORY.shape[1:], generator=draws)
+        noise = torch.randn(16, *MEMORY.shape[1:], generator=rng)
         loss = made(
             MEMORY.repeat(8, 1, 1, 1),
-            told,
+            conditions,
             noise,
-            torch.randint(made.objective.config.steps, (16,), generator=draws),
+            torch.randint(made.objective.config.steps, (16,), generator=rng),
         ).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -69,9 +69,9 @@ def test_a_sample_s_loss_is_the_objective_s_of_what_the_net_says(target: Target)
     noise, steps = latents(seed=2), torch.tensor([100, 800])
     with torch.no_grad():
         losses = made(MEMORY, TWO, noise, steps)
-        said = made.predict(made.objective.noised(MEMORY, noise, steps), steps, TWO)
+        prediction = made.predict(made.objective.noised(MEMORY, noise, steps), steps, TWO)
     wanted = made.objective.target(MEMORY, noise, steps)
-    expected = (said - wanted).square().flatten(1).mean(1) * made.objective.weight(steps)
+    expected = (prediction - wanted).square().flatten(1).mean(1) * made.objective.weight(steps)
     assert torch.allclose(losses, expected, rtol=1e-5)
     assert losses[0] != losses[1]
 
@@ -91,14 +91,14 @@ def test_every_weight_but_the_null_tokens_learns_from_known_conditions() -> None
 
 
 def test_the_blind_twin_has_no_embeddings_of_controls() -> None:
-    twin = model(MICRO.blind())
-    assert not [name for name, _ in twin.named_parameters() if "beats" in name or "chords" in name]
-    assert set(twin.context(TWO)) == {Condition.TEXT}
-    assert twin(MEMORY, TWO, latents(seed=2), torch.tensor([100, 800])).isfinite().all()
+    blind = model(MICRO.blind())
+    assert not [name for name, _ in blind.named_parameters() if "beats" in name or "chords" in name]
+    assert set(blind.context(TWO)) == {Condition.TEXT}
+    assert blind(MEMORY, TWO, latents(seed=2), torch.tensor([100, 800])).isfinite().all()
 
 
 def test_untold_conditions_are_the_empty_prompt_and_null_tokens() -> None:
-    untold = TWO.untold(EMPTY_TEXT)
+    untold = TWO.unconditional(EMPTY_TEXT)
     assert untold.text.mask_BL.sum(1).tolist() == [1, 1]
     assert untold.beats.mask_BL.sum(1).tolist() == untold.chords.mask_BL.sum(1).tolist() == [1, 1]
     assert not untold.beats.numbers_BL.any()

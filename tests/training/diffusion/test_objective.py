@@ -32,15 +32,15 @@ def column(values: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("target", BOTH)
 def test_a_noised_latent_is_root_alpha_bar_latent_plus_the_rest_noise(target: Target) -> None:
     config = ObjectiveConfig(target=target)
-    kept = alpha_bar(STEPS, config)
-    expected = column(kept**0.5) * LATENTS + column((1 - kept) ** 0.5) * NOISE
+    signal = alpha_bar(STEPS, config)
+    expected = column(signal**0.5) * LATENTS + column((1 - signal) ** 0.5) * NOISE
     assert torch.allclose(Objective(config).noised(LATENTS, NOISE, STEPS), expected, atol=1e-5)
 
 
 def test_the_targets_are_the_noise_and_the_velocity() -> None:
     config = ObjectiveConfig()
-    kept = alpha_bar(STEPS, config)
-    velocity = column(kept**0.5) * NOISE - column((1 - kept) ** 0.5) * LATENTS
+    signal = alpha_bar(STEPS, config)
+    velocity = column(signal**0.5) * NOISE - column((1 - signal) ** 0.5) * LATENTS
     assert torch.allclose(Objective(config).target(LATENTS, NOISE, STEPS), velocity, atol=1e-5)
     assert torch.equal(
         Objective(ObjectiveConfig(target=Target.EPSILON)).target(LATENTS, NOISE, STEPS), NOISE
@@ -49,8 +49,8 @@ def test_the_targets_are_the_noise_and_the_velocity() -> None:
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
 def test_weights_are_the_closed_forms_of_min_snr(gamma: float) -> None:
-    kept = alpha_bar(STEPS, ObjectiveConfig())
-    snr = kept / (1 - kept)
+    signal = alpha_bar(STEPS, ObjectiveConfig())
+    snr = signal / (1 - signal)
     assert snr[0] > 5 > snr[-1]  # both branches
     for target, expected in (
         (Target.EPSILON, np.minimum(snr, gamma) / snr),
@@ -64,19 +64,15 @@ def test_both_weighted_losses_measure_the_same_error_of_the_latent() -> None:
     """Whoever guesses the same latent pays the same, whichever way it was said: that is what the
     two weights are for.
     """
-    kept = alpha_bar(STEPS, ObjectiveConfig())
-    alpha, sigma = column(kept**0.5), column((1 - kept) ** 0.5)
+    signal = alpha_bar(STEPS, ObjectiveConfig())
+    alpha, sigma = column(signal**0.5), column((1 - signal) ** 0.5)
     guess = LATENTS + 0.3 * drawn(2)
     noisy = alpha * LATENTS + sigma * NOISE
-    noise_said = (noisy - alpha * guess) / sigma
-    velocity_said = alpha * noise_said - sigma * guess
-    by_noise = Objective(ObjectiveConfig(target=Target.EPSILON)).loss(
-        noise_said, LATENTS, NOISE, STEPS
-    )
-    by_velocity = Objective(ObjectiveConfig(target=Target.V)).loss(
-        velocity_said, LATENTS, NOISE, STEPS
-    )
-    snr = torch.from_numpy(kept / (1 - kept)).float()
+    noise = (noisy - alpha * guess) / sigma
+    velocity = alpha * noise - sigma * guess
+    by_noise = Objective(ObjectiveConfig(target=Target.EPSILON)).loss(noise, LATENTS, NOISE, STEPS)
+    by_velocity = Objective(ObjectiveConfig(target=Target.V)).loss(velocity, LATENTS, NOISE, STEPS)
+    snr = torch.from_numpy(signal / (1 - signal)).float()
     expected = snr.clamp(max=5) * (guess - LATENTS).square().flatten(1).mean(1)
     assert torch.allclose(by_noise, expected, rtol=1e-2)
     assert torch.allclose(by_velocity, expected, rtol=1e-2)
@@ -96,8 +92,8 @@ def test_noise_only_grows(schedule: BetaSchedule) -> None:
 
 def test_the_loss_of_one_sample_is_not_another_s() -> None:
     objective = Objective(ObjectiveConfig())
-    said = objective.target(LATENTS, NOISE, STEPS).clone()
-    said[2] += 1.0
-    assert objective.loss(said, LATENTS, NOISE, STEPS).tolist() == pytest.approx(
+    prediction = objective.target(LATENTS, NOISE, STEPS).clone()
+    prediction[2] += 1.0
+    assert objective.loss(prediction, LATENTS, NOISE, STEPS).tolist() == pytest.approx(
         [0, 0, float(objective.weight(STEPS)[2]), 0, 0]
     )

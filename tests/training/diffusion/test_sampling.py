@@ -21,11 +21,11 @@ def ideal(objective: Objective, mean: torch.Tensor, spread: float) -> Predict:
     """The best predictor of Gaussian latents with a mean and a standard deviation, from the closed
     form of their posterior.
     """
-    kept = objective.scheduler.alphas_cumprod
+    signal = objective.scheduler.alphas_cumprod
 
     def predict(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         alpha, sigma = (
-            share.sqrt()[:, None, None, None] for share in (kept[steps], 1 - kept[steps])
+            share.sqrt()[:, None, None, None] for share in (signal[steps], 1 - signal[steps])
         )
         gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
         latent = mean + gain * (x - alpha * mean)
@@ -70,10 +70,12 @@ class Pointing(torch.nn.Module):
     questions it is asked.
     """
 
-    def __init__(self, made: LatentDiffusion, told: torch.Tensor, untold: torch.Tensor) -> None:
+    def __init__(
+        self, made: LatentDiffusion, conditional: torch.Tensor, unconditional: torch.Tensor
+    ) -> None:
         super().__init__()
         self.config, self.rows = made.munet.config, list[int]()
-        self.predictors = [ideal(made.objective, one, 0.0) for one in (told, untold)]
+        self.predictors = [ideal(made.objective, one, 0.0) for one in (conditional, unconditional)]
 
     def forward(
         self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None
@@ -85,8 +87,8 @@ class Pointing(torch.nn.Module):
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
 def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> None:
-    made, told, untold = model(), latents(seed=6), latents(seed=7)
-    made.munet = cast(MuNet, Pointing(made, told, untold))
+    made, conditional, unconditional = model(), latents(seed=6), latents(seed=7)
+    made.munet = cast(MuNet, Pointing(made, conditional, unconditional))
     found = sampled_latents(
         made,
         TWO,
@@ -97,14 +99,18 @@ def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> N
         bands=BANDS,
         config=SamplingConfig(guidance=guidance, steps=12),
     )
-    assert torch.allclose(found, untold + guidance * (told - untold), atol=5e-2)
+    assert torch.allclose(
+        found, unconditional + guidance * (conditional - unconditional), atol=5e-2
+    )
     assert made.munet.rows == [2 if guidance == 1 else 4] * 12  # both halves in one question
 
 
-def sampled(made: LatentDiffusion, told: Conditions, *keys: str, seed: int = 0) -> torch.Tensor:
+def sampled(
+    made: LatentDiffusion, conditional: Conditions, *keys: str, seed: int = 0
+) -> torch.Tensor:
     return sampled_latents(
         made,
-        told,
+        conditional,
         EMPTY_TEXT,
         keys=keys,
         seed=seed,

@@ -11,7 +11,7 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 from training.diffusion.text_encoder import (
     TextEncoder,
     batched_states,
-    kept_states,
+    compact_states,
     open_text_encoder,
 )
 from training.errors import TrainingError
@@ -72,12 +72,12 @@ def test_nothing_of_it_learns(encoder: TextEncoder) -> None:
 
 def test_kept_states_come_back(encoder: TextEncoder) -> None:
     tokens = encoder.encode(PROMPTS)
-    again = batched_states(kept_states(tokens))
+    again = batched_states(compact_states(tokens))
     assert torch.equal(again.mask_BL, tokens.mask_BL)
     assert torch.allclose(
         again.states_BLD[again.mask_BL], tokens.states_BLD[tokens.mask_BL], atol=2e-3, rtol=2e-3
     )
-    swapped = batched_states(kept_states(tokens)[::-1])
+    swapped = batched_states(compact_states(tokens)[::-1])
     assert torch.equal(swapped.states_BLD, again.states_BLD.flip(0))
 
 

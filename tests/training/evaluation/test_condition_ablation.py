@@ -81,7 +81,7 @@ def trained(songs: Path, run: Path, *, blind: bool = False) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def player(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+def generator(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator:
     return trained(songs, tmp_path_factory.mktemp("run"))
 
 
@@ -90,15 +90,17 @@ class Listener(torch.nn.Module):
     that is not that song's own.
     """
 
-    def __init__(self, player: Generator) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
         waves = [
             soundfile.read(io.BytesIO(tone(number)), dtype="float32")[0] for number in range(4)
         ]
-        at_codec_rate = [soxr.resample(wave, 8_000, player.codec.facts.rate_hz) for wave in waves]
-        self.known = player.codec.encode(torch.from_numpy(np.stack(at_codec_rate)))
+        at_codec_rate = [
+            soxr.resample(wave, 8_000, generator.codec.facts.rate_hz) for wave in waves
+        ]
+        self.known = generator.codec.encode(torch.from_numpy(np.stack(at_codec_rate)))
         texts = [own_sample(number).captions[0].text for number in range(4)]
-        self.words = player.encoder.encode(texts).mask_BL.sum(1)
+        self.words = generator.encoder.encode(texts).mask_BL.sum(1)
         self.beats = torch.tensor([1, 2, 3, 4])
         self.roots = torch.tensor([0, 2, 4, 7])
 
@@ -120,9 +122,9 @@ class Listener(torch.nn.Module):
 
 
 def test_a_model_that_listens_loses_by_each_condition_of_another_song(
-    songs: Path, player: Generator
+    songs: Path, generator: Generator
 ) -> None:
-    listening = player._replace(model=cast(LatentDiffusion, Listener(player)))
+    listening = generator._replace(model=cast(LatentDiffusion, Listener(generator)))
     found = {
         one.condition: one
         for one in ablate_conditions(listening, str(songs), split=Split.TRAIN, rounds=2)
@@ -135,7 +137,7 @@ def test_a_model_that_listens_loses_by_each_condition_of_another_song(
 
 
 def test_a_net_s_loss_depends_on_all_that_it_is_told_and_a_blind_twin_s_on_the_text_alone(
-    songs: Path, player: Generator, tmp_path: Path
+    songs: Path, generator: Generator, tmp_path: Path
 ) -> None:
     twin = trained(songs, tmp_path / "blind", blind=True)
     sees, blind = (
@@ -143,7 +145,7 @@ def test_a_net_s_loss_depends_on_all_that_it_is_told_and_a_blind_twin_s_on_the_t
             one.condition: one
             for one in ablate_conditions(model, str(songs), split=Split.TRAIN, rounds=2)
         }
-        for model in (player, twin)
+        for model in (generator, twin)
     )
     assert all(abs(sees[condition].difference) > 1e-6 for condition in Condition)
     assert abs(blind[Condition.TEXT].difference) > 1e-6
@@ -162,9 +164,9 @@ def test_the_interval_is_students_over_songs() -> None:
     assert not found.is_used
 
 
-def test_three_songs_are_the_least(player: Generator, tmp_path: Path) -> None:
+def test_three_songs_are_the_least(generator: Generator, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="an interval needs 3 at least"):
-        ablate_conditions(player, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
+        ablate_conditions(generator, str(corpus(tmp_path, songs=2)), split=Split.TRAIN)
 
 
 def with_broken(path: Path, *, whole: int) -> Path:
@@ -184,12 +186,12 @@ def with_broken(path: Path, *, whole: int) -> Path:
 
 
 def test_a_sample_that_cannot_be_used_is_left_out_and_counted(
-    player: Generator, tmp_path: Path
+    generator: Generator, tmp_path: Path
 ) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     with_broken(folder / "validation-00000.tar", whole=3)
-    found = ablate_conditions(player, str(folder), split=Split.VALIDATION, rounds=1)
+    found = ablate_conditions(generator, str(folder), split=Split.VALIDATION, rounds=1)
     assert {(one.songs, one.unusable) for one in found} == {(3, 2)}
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -201,4 +203,4 @@ def test_a_sample_that_cannot_be_used_is_left_out_and_counted(
             r"the first .*validation-00000.tar at byte 0: has no .flac"
         ),
     ):
-        ablate_conditions(player, str(whole), rounds=1)
+        ablate_conditions(generator, str(whole), rounds=1)

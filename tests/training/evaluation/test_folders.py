@@ -35,7 +35,7 @@ def test_a_caption_beside_a_file_says_what_is_asked_and_nothing_else_is(tmp_path
     (tmp_path / "a.txt").write_text("A slow waltz in A minor")
     (tmp_path / "b.json").write_text(json.dumps({"prompt": "Rock at 120 BPM", "key": "E"}))
     found = read_folder(tmp_path)
-    assert [(one.name, one.asked) for one in found.made] == [
+    assert [(one.name, one.requested) for one in found.made] == [
         ("a.mp3", PromptControls(tempo_words=("slow",), key=Key.parse("A minor"), meter=3)),
         ("b.wav", PromptControls(bpm=120, key=Key.parse("E major"))),
         ("deep/c.flac", PromptControls()),
@@ -56,7 +56,7 @@ def test_a_row_of_musicbench_is_read_as_it_is(tmp_path: Path) -> None:
     }
     lines(tmp_path, row)
     [made] = read_folder(tmp_path).made
-    assert made.asked == PromptControls(
+    assert made.requested == PromptControls(
         bpm=118, key=Key.parse("E major"), meter=4, chords=("A:maj7", "C#:min")
     )
     assert made.timing.chords == (("A:maj7", 0.46), ("Db:min", 1.11))
@@ -72,7 +72,7 @@ def test_a_table_s_columns_win_over_the_caption(tmp_path: Path) -> None:
                 ["x.wav", "A waltz at 90 BPM", "100", "nan", "", "F#m"],
             ]
         )
-    assert read_folder(tmp_path / "list.csv").made[0].asked == PromptControls(
+    assert read_folder(tmp_path / "list.csv").made[0].requested == PromptControls(
         bpm=100, meter=3, key=Key.parse("F# minor")
     )
 
@@ -85,7 +85,7 @@ def test_what_fills_gaps_in_a_piece_of_ours_is_not_asked(tmp_path: Path) -> None
         json.dumps({"prompt": "A flute.", "labels": stated.model_dump(mode="json"), "seed": 0})
     )
     [made] = read_folder(tmp_path).made
-    assert made.asked == PromptControls(bpm=120)
+    assert made.requested == PromptControls(bpm=120)
     assert made.timing.beats_s == (0.5, 1.0, 1.5)
     assert made.timing.chords[0] == ("A:min", 0.5)
 
@@ -113,8 +113,8 @@ def test_every_row_and_file_is_scored_or_told_why_not(tmp_path: Path) -> None:
     assert len(reasons) == 8
     assert reasons["manifest.jsonl#3"] == "gone.wav is not there"
     assert "as an earlier row" in reasons["manifest.jsonl#4"]
-    assert "'quick' is no number" in reasons["manifest.jsonl#6"]
-    assert "'Hx' (the 2nd) is no chord" in reasons["manifest.jsonl#7"]
+    assert "'quick' is not a number" in reasons["manifest.jsonl#6"]
+    assert "'Hx' (the 2nd) is not a chord" in reasons["manifest.jsonl#7"]
     assert reasons["nobody.wav"] == "no row of the manifest names it"
 
 
@@ -129,7 +129,7 @@ def test_a_file_elsewhere_has_the_end_of_its_path_for_a_name(tmp_path: Path) -> 
 def test_nothing_to_score_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected sound files"):
         read_folder(tmp_path)
-    with pytest.raises(TrainingError, match="no folder of audio"):
+    with pytest.raises(TrainingError, match="neither a folder of audio nor a manifest"):
         read_folder(tmp_path / "nowhere")
     lines(tmp_path, {"file": "gone.wav"})
     with pytest.raises(TrainingError, match=r"gone\.wav is not there"):

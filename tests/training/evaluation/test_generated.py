@@ -15,7 +15,7 @@ from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
 from training.evaluation.clips import ScoredListing
-from training.evaluation.generated import played
+from training.evaluation.generated import generate_clips
 from training.evaluation.targets import TargetPrompt, target_prompts, with_swaps
 from training.generation.generate import GenerationRequest, Generator, Wave
 from training.metrics.controls import stated_controls
@@ -35,14 +35,14 @@ class Band:
         self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
         self.scores: list[GenerationRequest] = []
 
-    def play(self, scores: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
-        self.scores += scores
-        return [np.zeros(800, np.float32) for _ in scores]
+    def play(self, requests: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
+        self.scores += requests
+        return [np.zeros(800, np.float32) for _ in requests]
 
 
-def listing(band: Band, wanted: list[TargetPrompt], folder: Path) -> ScoredListing:
+def listing(band: Band, prompts: list[TargetPrompt], folder: Path) -> ScoredListing:
     folder.mkdir()
-    return played(cast(Generator, band), wanted, folder, seed=0, watch=lambda _: None)
+    return generate_clips(cast(Generator, band), prompts, folder, seed=0, watch=lambda _: None)
 
 
 def prompt(name: str, caption: str) -> TargetPrompt:

@@ -12,7 +12,7 @@ from tests.training.data.shards import told
 from tests.training.runs import corpus, edited, recipe
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
-from training.generation.write import PlayedPiece, write_piece
+from training.generation.write import GeneratedPiece, write_piece
 from training.run.loop import train
 
 
@@ -33,7 +33,7 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def player(run: Path) -> Generator:
+def generator(run: Path) -> Generator:
     return Generator.of(str(run))
 
 
@@ -41,46 +41,54 @@ def labels(number: int = 0) -> Labels:
     return told(number).labels
 
 
-def test_same_seed_same_music_whatever_else_is_made_beside_it(player: Generator) -> None:
-    one, two = player.play(
+def test_same_seed_same_music_whatever_else_is_made_beside_it(generator: Generator) -> None:
+    one, two = generator.play(
         [
             GenerationRequest("0", "A flute.", labels()),
             GenerationRequest("1", "A flute.", labels()),
         ],
         seed=3,
     )
-    [alone] = player.play([GenerationRequest("1", "A flute.", labels())], seed=3)
-    [other] = player.play([GenerationRequest("1", "A flute.", labels())], seed=4)
+    [alone] = generator.play([GenerationRequest("1", "A flute.", labels())], seed=3)
+    [other] = generator.play([GenerationRequest("1", "A flute.", labels())], seed=4)
     assert len(one) == 32_000
     assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
     assert np.abs(one - two).max() > 5e-2
     assert np.abs(other - alone).max() > 5e-2
 
 
-def test_a_checkpoint_plays_as_its_run_does(run: Path, player: Generator) -> None:
-    score = [GenerationRequest("0", "A flute.", labels())]
-    [one] = player.play(score)
-    [two] = Generator.of(str(run / "checkpoints" / "step-00000006")).play(score)
+def test_a_checkpoint_plays_as_its_run_does(run: Path, generator: Generator) -> None:
+    request = [GenerationRequest("0", "A flute.", labels())]
+    [one] = generator.play(request)
+    [two] = Generator.of(str(run / "checkpoints" / "step-00000006")).play(request)
     assert np.array_equal(one, two)
 
 
-def test_lengths_that_differ_are_refused(player: Generator) -> None:
+def test_lengths_that_differ_are_refused(generator: Generator) -> None:
     short = labels().replaced(duration_s=1.0)
     with pytest.raises(TrainingError, match="must be of one length"):
-        player.play([GenerationRequest("0", "", labels()), GenerationRequest("1", "", short)])
+        generator.play([GenerationRequest("0", "", labels()), GenerationRequest("1", "", short)])
 
 
-def test_a_piece_is_written_with_all_that_it_came_from(player: Generator, tmp_path: Path) -> None:
-    score = GenerationRequest("1", "A flute, please!", labels())
-    [wave] = player.play([score], seed=5)
+def test_a_piece_is_written_with_all_that_it_came_from(
+    generator: Generator, tmp_path: Path
+) -> None:
+    request = GenerationRequest("1", "A flute, please!", labels())
+    [wave] = generator.play([request], seed=5)
     sound = write_piece(
-        tmp_path, score, wave, player, seed=5, sampling=player.recipe.sampling, audio_format="wav"
+        tmp_path,
+        request,
+        wave,
+        generator,
+        seed=5,
+        sampling=generator.recipe.sampling,
+        audio_format="wav",
     )
     assert Path(sound).name == "a-flute-please-5-1.wav"
-    heard, rate_hz = soundfile.read(sound)
+    written, rate_hz = soundfile.read(sound)
     assert rate_hz == 16_000
-    assert np.abs(heard - np.clip(wave, -1, 1)).max() < 1e-4
-    piece = PlayedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
+    assert np.abs(written - np.clip(wave, -1, 1)).max() < 1e-4
+    piece = GeneratedPiece.model_validate_json(Path(sound).with_suffix(".json").read_text())
     assert (piece.prompt, piece.seed, piece.number, piece.labels) == (
         "A flute, please!",
         5,

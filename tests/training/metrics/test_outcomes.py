@@ -29,15 +29,15 @@ def asking(symbols: str = "", **controls: object) -> PromptControls:
 
 def drawn(count: int, seed: int = 0) -> list[PromptControls]:
     """Random controls without chords that need a class of their own."""
-    draws = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     qualities = [ChordQuality.MAJ, ChordQuality.MIN, ChordQuality.DOM7]
     return [
         PromptControls(
-            bpm=float(draws.uniform(30, 230)),
-            key=KEYS[draws.integers(24)],
-            meter=int(draws.integers(3, 5)),
+            bpm=float(rng.uniform(30, 230)),
+            key=KEYS[rng.integers(24)],
+            meter=int(rng.integers(3, 5)),
             chords=tuple(
-                Chord(root=int(draws.integers(12)), quality=qualities[draws.integers(3)]).harte
+                Chord(root=int(rng.integers(12)), quality=qualities[rng.integers(3)]).harte
                 for _ in range(4)
             ),
         )
@@ -51,7 +51,7 @@ def test_each_edge_closes_the_bin_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "heard", "same", "near"),
+    ("requested", "estimated", "same", "beside"),
     [
         (100, 91, 1, 1),
         (100, 90, 0, 1),
@@ -63,11 +63,11 @@ def test_each_edge_closes_the_bin_below_it() -> None:
     ],
 )
 def test_tempo_counts_by_its_bin_and_a_missing_one_is_a_miss(
-    asked: float, heard: float | None, same: int, near: int
+    requested: float, estimated: float | None, same: int, beside: int
 ) -> None:
-    assert scores(asking(bpm=asked), PromptControls(bpm=heard)) == {
+    assert scores(asking(bpm=requested), PromptControls(bpm=estimated)) == {
         Metric.TB: same,
-        Metric.TBT: near,
+        Metric.TBT: beside,
     }
 
 
@@ -79,7 +79,7 @@ def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "heard", "ck", "ckd", "published_ckd"),
+    ("requested", "estimated", "ck", "ckd", "published_ckd"),
     [
         ("C# major", "Db major", 1, 1, 1),
         ("C major", "A minor", 0, 1, 0),
@@ -90,15 +90,15 @@ def test_a_tempo_word_is_scored_by_its_range_and_by_no_bin() -> None:
     ],
 )
 def test_the_relative_key_is_right_in_both_directions_and_the_published_code_takes_the_wrong_one(
-    asked: str, heard: str, ck: int, ckd: int, published_ckd: int
+    requested: str, estimated: str, ck: int, ckd: int, published_ckd: int
 ) -> None:
-    pair = PromptControls(key=Key.parse(asked)), PromptControls(key=Key.parse(heard))
+    pair = PromptControls(key=Key.parse(requested)), PromptControls(key=Key.parse(estimated))
     assert scores(*pair) == {Metric.CK: ck, Metric.CKD: ckd}
     assert scores(*pair, Variant.PUBLISHED) == {Metric.CK: ck, Metric.CKD: published_ckd}
 
 
 @pytest.mark.parametrize(
-    ("heard", "pcm", "ecm", "cmo", "cmot", "cp"),
+    ("estimated", "pcm", "ecm", "cmo", "cmot", "cp"),
     [
         ("Am F C G", 1, 1, 1, 1, 1),
         ("Am F C G Am F C G", 1, 1, 1, 1, 1),  # a second round was called for
@@ -111,9 +111,9 @@ def test_the_relative_key_is_right_in_both_directions_and_the_published_code_tak
     ],
 )
 def test_chords_by_hand(
-    heard: str, pcm: float, ecm: float, cmo: float, cmot: float, cp: float
+    estimated: str, pcm: float, ecm: float, cmo: float, cmot: float, cp: float
 ) -> None:
-    found = scores(asking("Am F C G"), asking(heard))
+    found = scores(asking("Am F C G"), asking(estimated))
     assert {
         name: found[name] for name in (Metric.PCM, Metric.ECM, Metric.CMO, Metric.CMOT, Metric.CP)
     } == pytest.approx(
@@ -147,17 +147,17 @@ def test_labels_that_are_all_right_give_a_hundred_per_cent(variant: Variant) -> 
 def test_shuffled_labels_give_chance() -> None:
     rows, count = drawn(60), 60
     # all ways of shifting the ones against the others
-    every = [scores(asked, heard) for asked in rows for heard in rows]
+    every = [scores(requested, estimated) for requested in rows for estimated in rows]
     bins, keys, meters = (
         Counter(tempo_bin(row.bpm or 0) for row in rows),
         Counter(row.key for row in rows),
         Counter(row.meter for row in rows),
     )
-    near = sum(bins[one] * bins[other] for one in bins for other in bins if abs(one - other) <= 1)
+    beside = sum(bins[one] * bins[other] for one in bins for other in bins if abs(one - other) <= 1)
     related = sum(keys[one] * (keys[one] + keys[one.relative()]) for one in keys if one)
     exact = {  # the share of pairs that agree
         "TB": sum(size**2 for size in bins.values()) / count**2,
-        "TBT": near / count**2,
+        "TBT": beside / count**2,
         "CK": sum(size**2 for size in keys.values()) / count**2,
         "CKD": related / count**2,
         "BM": sum(size**2 for size in meters.values()) / count**2,
@@ -168,35 +168,38 @@ def test_shuffled_labels_give_chance() -> None:
 
 
 def test_the_chance_column_is_what_other_prompts_get() -> None:
-    asked, heard = drawn(300, seed=1), drawn(300, seed=2)
+    requested, estimated = drawn(300, seed=1), drawn(300, seed=2)
     found = {
         one.name: one
-        for one in control_figures([Pair(*pair) for pair in zip(asked, heard, strict=True)])
+        for one in control_figures([Pair(*pair) for pair in zip(requested, estimated, strict=True)])
     }
     for name, expected in (("CK", 1 / 24), ("CKD", 2 / 24), ("BM", 1 / 2)):
         assert found[name].chance == pytest.approx(expected, abs=0.012)  # of 6,000 pairs
         assert found[name].low <= expected <= found[name].high
-    right = {one.name: one for one in control_figures([Pair(one, one) for one in asked])}
+    right = {one.name: one for one in control_figures([Pair(one, one) for one in requested])}
     assert right["CK"].chance == pytest.approx(1 / 24, abs=0.012)
 
 
 def test_published_and_corrected_agree_where_no_quirk_is_at_work() -> None:
     rows = drawn(200, seed=3)
-    for place, asked in enumerate(rows):
-        other = rows[(place + 1) % len(rows)]
+    for index, requested in enumerate(rows):
+        other = rows[(index + 1) % len(rows)]
         # what is there begins with the first chord
-        heard = other.replaced(chords=asked.chords[: place % 4])
-        corrected, published = scores(asked, heard), scores(asked, heard, Variant.PUBLISHED)
+        estimated = other.replaced(chords=requested.chords[: index % 4])
+        corrected, published = (
+            scores(requested, estimated),
+            scores(requested, estimated, Variant.PUBLISHED),
+        )
         apart = {name for name in published if published[name] != corrected[name]}
         assert apart <= {Metric.CKD}
         assert set(corrected) - set(published) == {Metric.CP, Metric.CPT}
 
 
 def test_published_leaves_out_chords_and_meter_of_a_clip_without_a_key() -> None:
-    asked = asking("C G", bpm=120, key=C_MAJOR, meter=4)
-    heard = asking("C G", bpm=120, meter=4)
-    assert scores(asked, heard, Variant.PUBLISHED) == {Metric.TB: 1, Metric.TBT: 1}
-    corrected = scores(asked, heard)
+    requested = asking("C G", bpm=120, key=C_MAJOR, meter=4)
+    estimated = asking("C G", bpm=120, meter=4)
+    assert scores(requested, estimated, Variant.PUBLISHED) == {Metric.TB: 1, Metric.TBT: 1}
+    corrected = scores(requested, estimated)
     assert (
         corrected[Metric.CK],
         corrected[Metric.CKD],
@@ -206,11 +209,11 @@ def test_published_leaves_out_chords_and_meter_of_a_clip_without_a_key() -> None
 
 
 def test_published_leaves_out_missing_tempo_and_meter_but_counts_missing_chords() -> None:
-    asked = asking("C G", bpm=120, meter=4)
-    heard = PromptControls(key=C_MAJOR)
-    published = scores(asked, heard, Variant.PUBLISHED)
+    requested = asking("C G", bpm=120, meter=4)
+    estimated = PromptControls(key=C_MAJOR)
+    published = scores(requested, estimated, Variant.PUBLISHED)
     assert published == {Metric.PCM: 0, Metric.ECM: 0, Metric.CMO: 0, Metric.CMOT: 0}
-    corrected = scores(asked, heard)
+    corrected = scores(requested, estimated)
     assert set(corrected) == {
         Metric.TB,
         Metric.TBT,

@@ -19,11 +19,11 @@ FAST = SLOW.replaced(bpm=140)
 
 
 def test_a_model_that_follows_moves_that_control_alone() -> None:
-    heard = (
+    estimated = (
         SLOW.replaced(bpm=88, chords=chords("C F G")),
         FAST.replaced(bpm=150, chords=chords("C F G")),
     )
-    [row] = swap_report([Swapped((SLOW, FAST), heard)] * 4).swaps
+    [row] = swap_report([Swapped((SLOW, FAST), estimated)] * 4).swaps
     assert (row.control, row.pairs, row.followed.value, row.followed.clips) == (
         Control.TEMPO,
         4,
@@ -43,34 +43,34 @@ def test_a_model_that_does_not_listen_does_not_pass() -> None:
 
 
 def test_a_model_that_changes_its_key_with_the_tempo_is_told() -> None:
-    heard = (SLOW, FAST.replaced(key=Key.parse("G major")))
-    [row] = swap_report([Swapped((SLOW, FAST), heard)]).swaps
+    estimated = (SLOW, FAST.replaced(key=Key.parse("G major")))
+    [row] = swap_report([Swapped((SLOW, FAST), estimated)]).swaps
     assert row.followed.value == 1
     assert next(one.value for one in row.stayed if one.name == "key") == 0
 
 
 def test_chords_follow_by_order_root_and_third() -> None:
-    asked = PromptControls(chords=chords("Am F C G")), PromptControls(chords=chords("G C F Am"))
-    heard = (
+    requested = PromptControls(chords=chords("Am F C G")), PromptControls(chords=chords("G C F Am"))
+    estimated = (
         PromptControls(chords=chords("Am7 F Cmaj7 G")),
         PromptControls(chords=chords("G C F Am G C")),
     )
-    [row] = swap_report([Swapped(asked, heard)]).swaps
+    [row] = swap_report([Swapped(requested, estimated)]).swaps
     assert (row.control, row.followed.value) == (Control.CHORDS, 1)
-    assert likeness((heard[0], heard[0]), Control.CHORDS) == 1
-    assert likeness((heard[0], PromptControls()), Control.CHORDS) == 0
+    assert likeness((estimated[0], estimated[0]), Control.CHORDS) == 1
+    assert likeness((estimated[0], PromptControls()), Control.CHORDS) == 0
 
 
 def test_chords_that_nobody_states_have_to_change_with_the_key() -> None:
-    asked = PromptControls(key=Key.parse("C major")), PromptControls(key=Key.parse("F# minor"))
-    heard = tuple(
+    requested = PromptControls(key=Key.parse("C major")), PromptControls(key=Key.parse("F# minor"))
+    estimated = tuple(
         one.replaced(bpm=90, meter=4, chords=chords(symbols))
-        for one, symbols in zip(asked, ("C F", "F#m C#"), strict=True)
+        for one, symbols in zip(requested, ("C F", "F#m C#"), strict=True)
     )
-    [row] = swap_report([Swapped(asked, (heard[0], heard[1]))]).swaps
+    [row] = swap_report([Swapped(requested, (estimated[0], estimated[1]))]).swaps
     assert (row.followed.value, [one.name for one in row.stayed]) == (1, ["tempo", "meter"])
-    stated = [one.replaced(chords=chords("C F")) for one in asked]
-    [row] = swap_report([Swapped((stated[0], stated[1]), (heard[0], heard[1]))]).swaps
+    stated = [one.replaced(chords=chords("C F")) for one in requested]
+    [row] = swap_report([Swapped((stated[0], stated[1]), (estimated[0], estimated[1]))]).swaps
     assert {one.name: one.value for one in row.stayed} == {"tempo": 1, "chords": 0, "meter": 1}
 
 
@@ -95,14 +95,16 @@ def test_pairs_that_differ_in_no_control_or_in_several_are_counted_apart() -> No
 def test_a_swapped_prompt_keeps_its_words_but_for_one_control(
     caption: str, control: Control, made: str
 ) -> None:
-    asked = stated_controls(caption)
-    value = other_value(asked, control)
+    requested = stated_controls(caption)
+    value = other_value(requested, control)
     assert value is not None
-    swap = swapped_prompt(caption, asked, control, value)
+    swap = swapped_prompt(caption, requested, control, value)
     assert swap.caption == made
-    assert stated_controls(made).replaced(tempo_words=()) == swap.asked.replaced(tempo_words=())
+    assert stated_controls(made).replaced(tempo_words=()) == swap.requested.replaced(tempo_words=())
     assert (
-        changed_control((asked.replaced(tempo_words=()), swap.asked.replaced(tempo_words=())))
+        changed_control(
+            (requested.replaced(tempo_words=()), swap.requested.replaced(tempo_words=()))
+        )
         is control
     )
 

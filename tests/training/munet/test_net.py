@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.training.munet.told import MICRO, STEPS, context, net, noisy, tokens
+from tests.training.munet.contexts import MICRO, STEPS, context, net, noisy, tokens
 from training.conditions import Condition
 from training.conditions.tokens import Tokens
 from training.errors import TrainingError
@@ -14,25 +14,27 @@ from training.munet.net import MuNet
 
 @torch.inference_mode()
 def played(made: MuNet, **changed: torch.Tensor) -> torch.Tensor:
-    told = dict(context())
+    conditions = dict(context())
     for name, states in changed.items():
-        told[Condition(name)] = told[Condition(name)]._replace(states_BLD=states)
-    out: torch.Tensor = made(noisy(), STEPS, told)
+        conditions[Condition(name)] = conditions[Condition(name)]._replace(states_BLD=states)
+    out: torch.Tensor = made(noisy(), STEPS, conditions)
     return out
 
 
 @pytest.mark.parametrize("condition", Condition)
 def test_each_condition_changes_what_is_played(condition: Condition) -> None:
-    made, told = net(), context()
-    other = played(made, **{condition: -told[condition].states_BLD})
+    made, conditions = net(), context()
+    other = played(made, **{condition: -conditions[condition].states_BLD})
     assert (other - played(made)).abs().max() > 1e-3
 
 
 def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
-    made, told = net(MICRO.blind()), context()
+    made, conditions = net(MICRO.blind()), context()
     assert torch.equal(
         played(
-            made, beats=-told[Condition.BEATS].states_BLD, chords=-told[Condition.CHORDS].states_BLD
+            made,
+            beats=-conditions[Condition.BEATS].states_BLD,
+            chords=-conditions[Condition.CHORDS].states_BLD,
         ),
         played(made),
     )
@@ -41,38 +43,38 @@ def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
 @pytest.mark.parametrize("condition", Condition)
 @torch.inference_mode()
 def test_padding_is_not_heard(condition: Condition) -> None:
-    made, told = net(), dict(context())
-    width = told[condition].states_BLD.shape[2]
+    made, conditions = net(), dict(context())
+    width = conditions[condition].states_BLD.shape[2]
     long = tokens(
         2, 16, width, seed=5, known=4, each_s=None if condition is Condition.TEXT else 0.25
     )
-    told[condition] = long
-    padded = made(noisy(), STEPS, told)
-    told[condition] = long._replace(
+    conditions[condition] = long
+    padded = made(noisy(), STEPS, conditions)
+    conditions[condition] = long._replace(
         states_BLD=torch.where(long.mask_BL[..., None], long.states_BLD, 1e3)
     )
-    assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
-    told[condition] = Tokens(
+    assert torch.allclose(made(noisy(), STEPS, conditions), padded, atol=1e-5)
+    conditions[condition] = Tokens(
         long.states_BLD[:, :4],
         long.mask_BL[:, :4],
         None if long.times_s_BL is None else long.times_s_BL[:, :4],
     )
-    assert torch.allclose(made(noisy(), STEPS, told), padded, atol=1e-5)
+    assert torch.allclose(made(noisy(), STEPS, conditions), padded, atol=1e-5)
 
 
 @torch.inference_mode()
 def test_a_sample_is_played_alike_in_any_company() -> None:
-    made, told = net(), context()
+    made, conditions = net(), context()
     alone = {
         condition: Tokens(
             one.states_BLD[1:],
             one.mask_BL[1:],
             None if one.times_s_BL is None else one.times_s_BL[1:],
         )
-        for condition, one in told.items()
+        for condition, one in conditions.items()
     }
     assert torch.allclose(
-        made(noisy(), STEPS, told)[1:], made(noisy()[1:], STEPS[1:], alone), atol=1e-5
+        made(noisy(), STEPS, conditions)[1:], made(noisy()[1:], STEPS[1:], alone), atol=1e-5
     )
 
 
@@ -167,7 +169,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do() -> None:
         net()(noisy(channels=3), STEPS, context())
     with pytest.raises(TrainingError, match="no tokens for beats, chords"):
         net()(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]})
-    with pytest.raises(ValidationError, match="width 40 is no multiple"):
+    with pytest.raises(ValidationError, match="width 40 is not a multiple"):
         MICRO.replaced(widths=(40, 64))
     with pytest.raises(ValidationError, match="2 widths but 1 levels"):
         MICRO.replaced(attended=(True,))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from tests.training.munet.told import MICRO, STEPS, context, noisy
+from tests.training.munet.contexts import MICRO, STEPS, context, noisy
 from training.conditions import Condition
 from training.conditions.tokens import Tokens
 from training.munet.attention import ConditionTransformer
@@ -69,14 +69,14 @@ def test_a_preset_has_the_parameters_that_its_comment_says(name: str, million: f
 def test_base_takes_and_gives_the_latent_of_ten_seconds() -> None:
     config = preset(Preset.BASE)
     with torch.device("meta"):
-        told = {
+        conditions = {
             condition: Tokens(torch.empty(1, 16, 1024), torch.ones(1, 16, dtype=torch.bool))
             for condition in Condition
         }
         grids: list[torch.Size] = []
         base = MuNet(config)
         base.middle.register_forward_hook(lambda module, given, out: grids.append(out.shape))
-        assert base(torch.empty(1, 8, 256, 16), torch.zeros(1), told).shape == (1, 8, 256, 16)
+        assert base(torch.empty(1, 8, 256, 16), torch.zeros(1), conditions).shape == (1, 8, 256, 16)
     assert grids == [(1, 1280, 32, 2)]  # Mustango's UNet is configured with the grid 32 × 2
 
 
@@ -109,10 +109,10 @@ def copied(theirs: UNet2DConditionModel, ours: MuNet) -> None:
 
 
 def copy_layers(they: Any, layers: Iterable[Any]) -> None:
-    for place, layer in enumerate(layers):
-        copy_block(they.resnets[place], layer.block)
+    for index, layer in enumerate(layers):
+        copy_block(they.resnets[index], layer.block)
         if layer.site is not None:
-            copy_attender(they.attentions[place], layer.site.attenders["text"])
+            copy_attender(they.attentions[index], layer.site.attenders["text"])
 
 
 def copy_block(they: torch.nn.Module, we: ResBlock) -> None:
@@ -163,26 +163,26 @@ def test_with_its_weights_our_net_computes_what_the_published_unet_computes(
 ) -> None:
     config = MICRO.replaced(attended=attended)
     torch.manual_seed(0)
-    theirs, ours, told = reference(config).eval(), MuNet(config).eval(), context(config)
+    theirs, ours, conditions = reference(config).eval(), MuNet(config).eval(), context(config)
     copied(theirs, ours)
     with torch.inference_mode():
-        expected = theirs(noisy(), STEPS, told[Condition.TEXT].states_BLD).sample
+        expected = theirs(noisy(), STEPS, conditions[Condition.TEXT].states_BLD).sample
         assert expected.std() > 0.1
         # with fresh controls, which begin as nothing
-        assert torch.allclose(ours(noisy(), STEPS, told), expected, atol=1e-5)
+        assert torch.allclose(ours(noisy(), STEPS, conditions), expected, atol=1e-5)
 
 
 def test_a_fresh_net_computes_what_its_control_blind_twin_does() -> None:
     torch.manual_seed(0)
-    ours, twin = MuNet(MICRO).eval(), MuNet(MICRO.blind()).eval()
+    ours, blind = MuNet(MICRO).eval(), MuNet(MICRO.blind()).eval()
     shared = {
         name: value
         for name, value in ours.state_dict().items()
         if ".beats." not in name and ".chords." not in name
     }
-    twin.load_state_dict(shared)
+    blind.load_state_dict(shared)
     with torch.inference_mode():
         assert torch.equal(
             ours(noisy(), STEPS, context()),
-            twin(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]}),
+            blind(noisy(), STEPS, {Condition.TEXT: context()[Condition.TEXT]}),
         )

@@ -24,8 +24,8 @@ from training.prompt_controls.keys import best_key, fit
     ],
 )
 def test_symbols_and_harte_labels_are_read(text: str, labels: tuple[str, ...]) -> None:
-    read = tuple(label if label == "N" else Chord.parse(label).harte for label in labels)
-    assert read_chart(text).labels == read
+    harte = tuple(label if label == "N" else Chord.parse(label).harte for label in labels)
+    assert read_chart(text).labels == harte
 
 
 def test_every_chord_reads_back_in_every_spelling() -> None:
@@ -63,15 +63,15 @@ def test_symbols_are_spelled_in_the_key() -> None:
         (
             "Am H7 C",
             (
-                "--chords: 'H7' (the 2nd) is no chord: "
+                "--chords: 'H7' (the 2nd) is not a chord: "
                 "expected a lead-sheet symbol such as Am, F#m7, C/E, "
                 "or Harte syntax such as A:min, F#:min7, C:maj/3, or N.C."
             ),
         ),
-        ("C | Am G | x | F", "--chords: 'x' (the 4th) is no chord"),
-        ("C:maj9", "--chords: 'C:maj9' (the 1st) is no chord"),
-        ("C-7", "--chords: 'C-7' (the 1st) is no chord"),
-        ("am", "--chords: 'am' (the 1st) is no chord"),
+        ("C | Am G | x | F", "--chords: 'x' (the 4th) is not a chord"),
+        ("C:maj9", "--chords: 'C:maj9' (the 1st) is not a chord"),
+        ("C-7", "--chords: 'C-7' (the 1st) is not a chord"),
+        ("am", "--chords: 'am' (the 1st) is not a chord"),
         (
             "",
             (

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from schemas.pitch import Mode
 from tests.training.prompt_controls.corpora import WALTZES, sample
 from training.prompt_controls import counting
-from training.prompt_controls.corpus import MAX_PAIRS, NEUTRAL, CorpusStatistics, kept_harmony
+from training.prompt_controls.corpus import MAX_PAIRS, NEUTRAL, CorpusStatistics, frequent_harmony
 from training.prompt_controls.counting import CorpusCounts, corpus_statistics
 
 SAMPLES = [
@@ -44,7 +44,7 @@ def test_chords_are_counted_relative_to_the_tonic_and_not_across_silence() -> No
         "10:maj": {"0:min": 1},
     }
     assert minor.progressions == {"0:min 8:maj 3:maj 10:maj": 1, "8:maj 3:maj 10:maj 0:min": 1}
-    # an inversion is no change
+    # an inversion is not a change
     assert major.follows == {"0:maj": {"7:maj": 1}, "7:maj": {"0:maj": 1}}
 
 
@@ -114,9 +114,9 @@ def test_only_the_most_frequent_pairs_are_kept() -> None:
         before: {after: 1 + (before == "0:maj") for after in names if after != before}
         for before in names
     }
-    kept = kept_harmony({}, follows, {}).follows
-    assert sum(len(row) for row in kept.values()) == MAX_PAIRS < 48 * 47
-    assert len(kept["0:maj"]) == 47
+    frequent = frequent_harmony({}, follows, {}).follows
+    assert sum(len(row) for row in frequent.values()) == MAX_PAIRS < 48 * 47
+    assert len(frequent["0:maj"]) == 47
 
 
 def test_rare_progressions_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +128,8 @@ def test_rare_progressions_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -
         "A:min D:min A:min F:maj C:maj G:maj A:min E:min",
     ):
         counts.add(sample(chords=chords))
-    kept = counts.statistics().harmony[Mode.MINOR].progressions
-    assert kept == {"0:min 8:maj 3:maj 10:maj": 3, "0:min 5:min 0:min 8:maj": 1}
+    frequent = counts.statistics().harmony[Mode.MINOR].progressions
+    assert frequent == {"0:min 8:maj 3:maj 10:maj": 3, "0:min 5:min 0:min 8:maj": 1}
 
 
 @pytest.mark.parametrize(

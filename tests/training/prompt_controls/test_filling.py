@@ -11,10 +11,10 @@ from tests.training.prompt_controls.corpora import WALTZES
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics, ModeChords
 from training.prompt_controls.filling import (
     FirstBeat,
-    drawn_chords,
-    drawn_key,
     filled_meter,
     filled_tempo,
+    sampled_chords,
+    sampled_key,
     usual_beats_per_chord,
     usual_first_beat,
 )
@@ -28,7 +28,7 @@ def tempo(
     least_bpm: float = 0,
     statistics: CorpusStatistics = WALTZES,
 ) -> tuple[float, Provenance]:
-    return filled_tempo(statistics, meter, span=span, least_bpm=least_bpm, draws=None)
+    return filled_tempo(statistics, meter, span=span, least_bpm=least_bpm, rng=None)
 
 
 def test_the_median_tempo_of_the_meter_is_taken() -> None:
@@ -55,10 +55,10 @@ def test_a_word_gives_a_tempo_that_it_may_stand_for(word: str) -> None:
     for statistics in (WALTZES, NEUTRAL):
         assert span.low <= tempo(3, span, statistics=statistics)[0] < span.high
         for seed in range(5):
-            draws = np.random.default_rng(seed)
+            rng = np.random.default_rng(seed)
             assert (
                 span.low
-                <= filled_tempo(statistics, 4, span=span, least_bpm=0, draws=draws).value
+                <= filled_tempo(statistics, 4, span=span, least_bpm=0, rng=rng).value
                 < span.high
             )
 
@@ -82,15 +82,15 @@ def test_the_most_usual_meter_is_taken_or_one_is_drawn_as_often_as_it_occurs() -
 
 def test_keys_are_drawn_as_often_as_they_occur_and_within_a_mode() -> None:
     counts = Counter(
-        drawn_key(WALTZES, None, np.random.default_rng(seed)).value.name for seed in range(600)
+        sampled_key(WALTZES, None, np.random.default_rng(seed)).value.name for seed in range(600)
     )
     assert set(counts) == {"D minor", "F major"}
     assert 0.69 < counts["D minor"] / 600 < 0.81  # 60 of 80
-    assert {drawn_key(WALTZES, Mode.MAJOR, np.random.default_rng(seed)) for seed in range(9)} == {
+    assert {sampled_key(WALTZES, Mode.MAJOR, np.random.default_rng(seed)) for seed in range(9)} == {
         (Key.parse("F major"), Provenance.CORPUS)
     }
     minor_only = WALTZES.replaced(keys={"D minor": 3})
-    assert drawn_key(minor_only, Mode.MAJOR, np.random.default_rng(0)) == (
+    assert sampled_key(minor_only, Mode.MAJOR, np.random.default_rng(0)) == (
         Key.parse("C major"),
         Provenance.DEFAULT,
     )
@@ -98,7 +98,7 @@ def test_keys_are_drawn_as_often_as_they_occur_and_within_a_mode() -> None:
 
 def test_chords_follow_each_other_as_in_the_corpus_and_the_last_leads_back() -> None:
     found = {
-        drawn_chords(WALTZES, Key.parse("E minor"), np.random.default_rng(seed))
+        sampled_chords(WALTZES, Key.parse("E minor"), np.random.default_rng(seed))
         for seed in range(30)
     }
     # i iv V7 must end on VI: V7 goes to i ninety times, but i is where the phrase begins again, and
@@ -114,14 +114,14 @@ def test_where_nothing_leads_back_the_last_chord_is_at_least_another_one() -> No
         harmony={Mode.MINOR: ModeChords(first={"0:min": 1}, follows=follows, progressions={})}
     )
     for seed in range(5):
-        found = drawn_chords(open_end, Key.parse("A minor"), np.random.default_rng(seed)).value
+        found = sampled_chords(open_end, Key.parse("A minor"), np.random.default_rng(seed)).value
         assert [chord.symbol() for chord in found] == ["Am", "Dm", "E7", "C"]
 
 
 def test_a_phrase_is_shorter_where_nothing_follows_and_common_where_nothing_is_known() -> None:
-    alone = drawn_chords(WALTZES, Key.parse("F major"), np.random.default_rng(0))
+    alone = sampled_chords(WALTZES, Key.parse("F major"), np.random.default_rng(0))
     assert [chord.harte for chord in alone.value] == ["F:maj"]
-    common = drawn_chords(NEUTRAL, Key.parse("G major"), np.random.default_rng(0))
+    common = sampled_chords(NEUTRAL, Key.parse("G major"), np.random.default_rng(0))
     assert ([chord.harte for chord in common.value], common.source) == (
         ["G:maj", "D:maj", "E:min", "C:maj"],
         Provenance.DEFAULT,
@@ -129,7 +129,7 @@ def test_a_phrase_is_shorter_where_nothing_follows_and_common_where_nothing_is_k
     no_minor = WALTZES.replaced(harmony={})
     assert [
         chord.harte
-        for chord in drawn_chords(no_minor, Key.parse("E minor"), np.random.default_rng(0)).value
+        for chord in sampled_chords(no_minor, Key.parse("E minor"), np.random.default_rng(0)).value
     ] == [
         "E:min",
         "C:maj",

@@ -32,7 +32,7 @@ def test_flags_alone_make_all_controls() -> None:
         9,
         Mode.MINOR,
     )
-    assert found.told() == (
+    assert found.lines() == (
         "tempo 90 BPM (flag)",
         "meter 3/4 (flag)",
         "key A minor (flag)",
@@ -52,7 +52,7 @@ def test_a_caption_alone_does_too() -> None:
         duration_s=6,
         statistics=WALTZES.replaced(first_beats={}),
     )
-    assert found.told() == (
+    assert found.lines() == (
         "tempo 90 BPM (caption)",
         "meter 3/4 (caption)",
         "key D minor (caption)",
@@ -63,7 +63,7 @@ def test_a_caption_alone_does_too() -> None:
 
 def test_gaps_are_filled_from_the_corpus() -> None:
     found = resolve_controls("A flute plays.", key="E minor", duration_s=12, statistics=WALTZES)
-    assert found.told() == (
+    assert found.lines() == (
         "tempo 80 BPM (corpus)",
         "meter 3/4 (corpus)",
         "key E minor (flag)",
@@ -84,7 +84,7 @@ def test_statistics_of_samples_fill_gaps_as_they_were_heard() -> None:
     found = resolve_controls(
         "A piano.", key="C minor", duration_s=6, statistics=corpus_statistics(SAMPLES_IN_THREE)
     )
-    assert found.told() == (
+    assert found.lines() == (
         "tempo 90 BPM (corpus)",
         "meter 3/4 (corpus)",
         "key C minor (flag)",
@@ -95,7 +95,7 @@ def test_statistics_of_samples_fill_gaps_as_they_were_heard() -> None:
 
 def test_without_statistics_common_knowledge_fills_them() -> None:
     found = resolve_controls("A flute plays.", duration_s=4, key="C major")
-    assert found.told() == (
+    assert found.lines() == (
         "tempo 120 BPM (default)",
         "meter 4/4 (default)",
         "key C major (flag)",
@@ -105,8 +105,8 @@ def test_without_statistics_common_knowledge_fills_them() -> None:
 
 def test_tempo_words_and_modes_narrow_and_are_told() -> None:
     found = resolve_controls("A slow ballad in a major key.", duration_s=8, statistics=WALTZES)
-    assert found.told()[0] == "tempo 80 BPM (caption: slow)"  # the median of those under 100
-    assert found.told()[2] == "key F major (caption: major)"
+    assert found.lines()[0] == "tempo 80 BPM (caption: slow)"  # the median of those under 100
+    assert found.lines()[2] == "key F major (caption: major)"
     assert found.labels.tempo.confidence == 0.5
     # √(168 × 200): the corpus has none
     assert resolve_controls("Presto.", duration_s=8, statistics=WALTZES).labels.tempo.bpm == 183
@@ -114,18 +114,18 @@ def test_tempo_words_and_modes_narrow_and_are_told() -> None:
 
 def test_a_missing_key_is_that_of_the_chords() -> None:
     assert (
-        resolve_controls("x", chords="Am F C G", duration_s=8).told()[2] == "key A minor (chords)"
+        resolve_controls("x", chords="Am F C G", duration_s=8).lines()[2] == "key A minor (chords)"
     )
     assert (
-        resolve_controls("in a major key", chords="Am F C G", duration_s=8).told()[2]
+        resolve_controls("in a major key", chords="Am F C G", duration_s=8).lines()[2]
         == "key C major (caption: major)"
     )
     assert (
-        resolve_controls("x", key="major", chords="Am F C G", duration_s=8).told()[2]
+        resolve_controls("x", key="major", chords="Am F C G", duration_s=8).lines()[2]
         == "key C major (flag: major)"
     )
     assert (
-        resolve_controls("x", chords="N.C.", duration_s=8, statistics=WALTZES).came.key.source
+        resolve_controls("x", chords="N.C.", duration_s=8, statistics=WALTZES).origins.key.source
         is Provenance.CORPUS
     )
 
@@ -223,10 +223,10 @@ def test_contradictions_are_told_and_the_flag_wins(
 ) -> None:
     found = resolve_controls(caption, duration_s=10, **flags)  # type: ignore[arg-type]
     assert found.notes == notes
-    assert found.told()[4:] == tuple(f"note: {note}" for note in notes)
+    assert found.lines()[4:] == tuple(f"note: {note}" for note in notes)
     for name in flags:
         control = {"bpm": "tempo"}.get(name, name)
-        assert getattr(found.came, control).source is Provenance.FLAG
+        assert getattr(found.origins, control).source is Provenance.FLAG
 
 
 def test_the_flag_s_values_are_what_is_played() -> None:
@@ -254,7 +254,7 @@ def test_chords_with_times_begin_then_and_the_beat_goes_with_them() -> None:
         (6.3, 8, "G:maj"),
     ]
     assert found.labels.beats.downbeats_s == (0.3, 2.3, 4.3, 6.3)
-    assert found.came.chords.source is Provenance.CAPTION
+    assert found.origins.chords.source is Provenance.CAPTION
 
 
 def test_of_chords_told_twice_those_with_times_are_laid() -> None:
@@ -269,7 +269,7 @@ def test_of_chords_told_twice_those_with_times_are_laid() -> None:
 
 def test_chords_that_all_begin_after_the_end_leave_the_choice_to_the_corpus() -> None:
     found = resolve_controls("The chords are Am at 12 s and F at 14 s.", duration_s=10)
-    assert found.came.chords.source is Provenance.DEFAULT
+    assert found.origins.chords.source is Provenance.DEFAULT
     assert found.notes == tuple(
         f"{name} at {at} s comes after the end, 10 s: left out"
         for name, at in (("Am", 12), ("F", 14))
@@ -291,7 +291,7 @@ def test_a_tempo_that_nobody_states_holds_the_chords_that_somebody_does() -> Non
         == 150
     )
     with pytest.raises(
-        TrainingError, match="15 chords are asked for, but 10 s at 60 BPM have 10 beats"
+        TrainingError, match="15 chords are requested, but 10 s at 60 BPM have 10 beats"
     ):
         resolve_controls("x", chords=names, bpm=60, duration_s=10)
 
@@ -348,19 +348,20 @@ def test_a_transposed_request_gives_transposed_chords(semitones: int) -> None:
             "--key 'A dorian' is not a key: expected such as 'A minor', 'F# major'",
         ),
         ({"key": ""}, "--key '' is not a key: expected such as 'A minor', 'F# major'"),
-        ({"bpm": 1000}, "--bpm 1000 is no tempo: expected 15 to 400 beats per minute"),
-        ({"bpm": float("nan")}, "--bpm nan is no tempo: expected 15 to 400 beats per minute"),
+        ({"bpm": 1000}, "--bpm 1000 is not a tempo: expected 15 to 400 beats per minute"),
+        ({"bpm": float("nan")}, "--bpm nan is not a tempo: expected 15 to 400 beats per minute"),
         (
             {"meter": "4/5"},
-            "--meter '4/5' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter '4/5' is not a meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         (
             {"meter": 1},
-            "--meter '1' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter '1' is not a meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         (
             {"meter": "waltz"},
-            "--meter 'waltz' is no meter: expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
+            "--meter 'waltz' is not a meter: "
+            "expected such as '4/4', '3/4', '6/8', or 2 to 15 beats",
         ),
         ({"duration_s": 0}, "a duration of 0 s holds no music: expected seconds above 0"),
         (

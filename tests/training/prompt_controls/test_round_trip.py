@@ -36,7 +36,7 @@ def random_labels(draw: np.random.Generator) -> Labels:
     more.
     """
     bpm, meter = float(draw.integers(60, 200)), int(draw.choice([2, 3, 4, 6]))
-    beats_s = [round(place * 60 / bpm, 3) for place in range(int(10 * bpm / 60))]
+    beats_s = [round(index * 60 / bpm, 3) for index in range(int(10 * bpm / 60))]
     qualities = list(ChordQuality)
     once = [
         Chord(
@@ -54,7 +54,7 @@ def random_labels(draw: np.random.Generator) -> Labels:
     return Labels(
         duration_s=10,
         beats=Beats(
-            times_s=beats_s, numbers=[place % meter + 1 for place in range(len(beats_s))], **HOW
+            times_s=beats_s, numbers=[index % meter + 1 for index in range(len(beats_s))], **HOW
         ),
         meter=Meter(beats_per_bar=meter, **HOW),
         tempo=Tempo(bpm=bpm, **HOW),
@@ -66,12 +66,14 @@ def random_labels(draw: np.random.Generator) -> Labels:
 def agrees(sentence: ControlSentence, found: ResolvedControls, truth: Labels) -> None:
     """Each fact is true of what is asked for, and what was stated came from the caption."""
     for fact in sentence.facts:
-        assert getattr(found.came, CONTROLS[fact.kind]).source is Provenance.CAPTION, sentence.text
+        assert getattr(found.origins, CONTROLS[fact.kind]).source is Provenance.CAPTION, (
+            sentence.text
+        )
         if isinstance(fact, ChordsFact):  # goes on from the top where there is more time
-            heard = heard_chords(found.labels.chords)
+            sounding = heard_chords(found.labels.chords)
             again = [label for label, _ in groupby(islice(cycle(fact.chords), 200))]
-            assert list(heard) == again[: len(heard)], sentence.text
-            assert len(heard) >= len(fact.chords), sentence.text
+            assert list(sounding) == again[: len(sounding)], sentence.text
+            assert len(sounding) >= len(fact.chords), sentence.text
         else:
             assert not contradiction(fact, found.labels), sentence.text
         if fact.kind is FactKind.BPM:
@@ -106,6 +108,6 @@ def test_control_sentences_ask_for_what_they_were_written_from(
         assert not [note for note in found.notes if "at odds" not in note], (
             caption
         )  # the key and the chords were drawn apart
-        told = {CONTROLS[fact.kind] for sentence in sentences for fact in sentence.facts}
-        for control in {"tempo", "meter", "key", "chords"} - told:
-            assert getattr(found.came, control).source is not Provenance.CAPTION, caption
+        stated = {CONTROLS[fact.kind] for sentence in sentences for fact in sentence.facts}
+        for control in {"tempo", "meter", "key", "chords"} - stated:
+            assert getattr(found.origins, control).source is not Provenance.CAPTION, caption

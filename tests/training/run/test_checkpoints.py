@@ -55,8 +55,8 @@ def test_one_bit_in_any_file_is_named_and_only_in_those_that_are_wanted(
     content[-5] ^= 4
     file.write_bytes(bytes(content))
     assert damage(made) == f"{name} is not what was written, by its SHA-256 in state.json"
-    assert damage(made, wanted=[name]) == damage(made)
-    assert damage(made, wanted={MODEL, EMA, OPTIMIZER, RECIPE, CORPUS} - {name}) == ""
+    assert damage(made, files=[name]) == damage(made)
+    assert damage(made, files={MODEL, EMA, OPTIMIZER, RECIPE, CORPUS} - {name}) == ""
 
 
 def test_another_count_in_the_state_is_named_by_its_seal(tmp_path: Path) -> None:

@@ -203,12 +203,12 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     shards = corpus(tmp_path / "shards")
     losses_of = Trainer.losses
 
-    def lost(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
+    def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
         hurt = torch.tensor([float("nan") if key == told(0).key else 1.0 for key in batch.keys])
-        return losses_of(learner, batch) * hurt
+        return losses_of(trainer, batch) * hurt
 
     monkeypatch.setattr(Trainer, "losses", lost)
-    with pytest.raises(BadData, match=f"the loss of {told(0).key} is no number"):
+    with pytest.raises(BadData, match=f"the loss of {told(0).key} is not a number"):
         train(recipe(shards), str(tmp_path / "run"), silent)
     assert all(
         torch.isfinite(value).all()
@@ -242,8 +242,8 @@ def test_audio_is_encoded_as_it_is_read_where_shards_have_no_latents(
     learned: list[torch.Tensor] = []
     latents_of = Trainer.latents
 
-    def kept(learner: Trainer, batch: TrainingBatch) -> torch.Tensor:
-        latents_BCTF = latents_of(learner, batch)
+    def kept(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
+        latents_BCTF = latents_of(trainer, batch)
         learned.append(latents_BCTF)
         return latents_BCTF
 
@@ -397,9 +397,9 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
     script.write_text(
         "from training.run.parallel import joined\n"
         "with joined('cpu') as world:\n"
-        "    both = world.gathered([world.rank, world.told(lambda: 'found')])\n"
+        "    both = world.gathered([world.rank, world.broadcast(lambda: 'found')])\n"
         "    try:\n"
-        "        world.told(lambda: 1 / 0)\n"
+        "        world.broadcast(lambda: 1 / 0)\n"
         "    except Exception as error:\n"
         "        print(both, type(error).__name__, error, flush=True)\n"
     )

@@ -10,7 +10,7 @@ from torch import nn
 
 from pipelines.storage.store import Store
 from training.conditions.tokens import Tokens
-from training.diffusion.text_cache import KeptStates
+from training.diffusion.text_cache import TextCache
 from training.diffusion.text_encoder import open_text_encoder
 from training.munet.config import MuNetConfig
 from training.run.ema import Ema
@@ -70,7 +70,7 @@ class _Letters:
 
 def test_states_are_kept_and_the_first_time_is_as_the_second() -> None:
     encoder = _Letters()
-    kept = KeptStates(encoder, 1)
+    kept = TextCache(encoder, 1)
     first, second = kept.encode(["ab", "c"]), kept.encode(["c", "ab"])
     assert encoder.asked == ["ab", "c"]
     assert torch.equal(first.states_BLD[0], second.states_BLD[1])
@@ -79,7 +79,7 @@ def test_states_are_kept_and_the_first_time_is_as_the_second() -> None:
 
 def test_memory_for_states_has_an_end() -> None:
     encoder = _Letters()
-    kept = KeptStates(encoder, 6 / 2**20)  # six bytes: three letters in half precision
+    kept = TextCache(encoder, 6 / 2**20)  # six bytes: three letters in half precision
     for prompt in ("ab", "cd", "ab"):
         kept.encode([prompt])
     assert encoder.asked == ["ab", "cd", "ab"]
@@ -87,7 +87,7 @@ def test_memory_for_states_has_an_end() -> None:
 
 def test_without_memory_prompts_are_encoded_together() -> None:
     encoder = _Letters()
-    KeptStates(encoder, 0).encode(["ab", "ab"])
+    TextCache(encoder, 0).encode(["ab", "ab"])
     assert encoder.asked == ["ab", "ab"]
 
 

@@ -1,4 +1,4 @@
-"""Micro nets and what they are told, for tests."""
+"""Micro nets and their conditions, for tests."""
 
 import torch
 
