@@ -38,7 +38,7 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
             values = tomllib.loads(recipe_text(path))
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"recipe {path}: {error}") from error
-    return validated(laid_over(values, settings))
+    return validated(with_settings(values, settings))
 
 
 def recipe_text(path: Path) -> str:
@@ -53,8 +53,10 @@ def recipe_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "is no text"
-        raise UsageError(f"recipe {path}: {said}; ready recipes are {', '.join(ready)}") from error
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise UsageError(
+            f"recipe {path}: {reason}; ready recipes are {', '.join(ready)}"
+        ) from error
 
 
 def ready_recipes() -> dict[str, str]:
@@ -99,10 +101,10 @@ def recipe_notes(text: str) -> dict[str, list[str]]:
 
 def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
     """A recipe with ``section.key=value`` settings laid over it."""
-    return validated(laid_over(recipe.model_dump(mode="json"), settings))
+    return validated(with_settings(recipe.model_dump(mode="json"), settings))
 
 
-def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Plain values with ``section.key=value`` settings laid over them.
 
     Raises `UsageError` for any other form.
@@ -133,8 +135,8 @@ def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
     except ValidationError as error:
         where = (".".join(str(part) for part in problem["loc"]) for problem in error.errors())
         problems = "; ".join(
-            f"{place}: {problem['msg']}" if place else problem["msg"]
-            for place, problem in zip(where, error.errors())
+            f"{name}: {problem['msg']}" if name else problem["msg"]
+            for name, problem in zip(where, error.errors())
         )
         raise UsageError(f"recipe: {problems}. {advice}") from error
 

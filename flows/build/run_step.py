@@ -40,10 +40,10 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
     """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators,
     sources that are not there.
     """
-    for place in (*sources, out):
-        if _CREDENTIALS.match(place):
+    for address in (*sources, out):
+        if _CREDENTIALS.match(address):
             raise UsageError(
-                f"{place.partition('://')[0]}://… holds a password, which would be stored with "
+                f"{address.partition('://')[0]}://… holds a password, which would be stored with "
                 "the build; set it in the environment"
             )
     check_engine(engine, out)
@@ -65,28 +65,28 @@ def check_models(recipe: Recipe) -> None:
     """Refuse a codec, embedder, vocabulary or optional package that is missing."""
     if recipe.encodes:
         codec_facts(recipe)
-    for place in (*recipe.label.vocabularies, *recipe.label.exclude):
-        file_at(place)
+    for address in (*recipe.label.vocabularies, *recipe.label.exclude):
+        file_at(address)
     if recipe.embeds:
         description(recipe)
     if recipe.indexes:
         require("faiss")
 
 
-def absolute(place: str) -> str:
+def absolute(address: str) -> str:
     """A URL as it is, a path from the root: other processes stand in other folders."""
-    return place if "://" in place else os.path.abspath(place)
+    return address if "://" in address else os.path.abspath(address)
 
 
 def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
     store.delete(BEGUN.name)
-    places = store.write_json(SOURCES, [absolute(source) for source in sources])
+    sources_hash = store.write_json(SOURCES, [absolute(source) for source in sources])
     seal_beginning(
         store,
         [
-            places,
+            sources_hash,
             store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode()),
         ],
     )
@@ -121,7 +121,9 @@ def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with files that hold in any working folder."""
     label, encode, ingest = recipe.label, recipe.encode, recipe.ingest
-    below, base = (absolute(place) if place else "" for place in (ingest.paths_below, ingest.base))
+    below, base = (
+        absolute(address) if address else "" for address in (ingest.paths_below, ingest.base)
+    )
     return recipe.replaced(
         ingest=ingest.replaced(paths_below=below, base=base),
         encode=encode.replaced(source=_here(encode.source)),

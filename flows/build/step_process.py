@@ -27,12 +27,12 @@ _LAST_LINES: Final = 5  # of the error output of a process that died, for the me
 class StepFailed(Exception):
     """A step ended without success.
 
-    `final` says that trying again is of no use, `unheard` that its process went without a word.
+    `final` says that trying again is of no use, `unanswered` that its process never answered.
     """
 
-    def __init__(self, message: str, *, final: bool = False, unheard: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, unanswered: bool = False) -> None:
         super().__init__(message)
-        self.final, self.unheard = final, unheard
+        self.final, self.unanswered = final, unanswered
 
 
 class StepOrder(NamedTuple):
@@ -171,27 +171,27 @@ class StepProcess(ProcessGroup):
             stdin.flush()
         except BrokenPipeError:
             raise StepFailed(
-                f"step {step}: its process ended before it began", unheard=True
+                f"step {step}: its process ended before it began", unanswered=True
             ) from None
         errors: list[str] = []
-        heard = False
+        has_answered = False
         for name, line in self._lines(step, order.timeout_s):
-            heard = True
+            has_answered = True
             if name == "stderr":
                 errors = [*errors, line][-_LAST_LINES:]
                 on_line(line)
                 continue
-            said = json.loads(line)
-            if "progress" in said:
-                on_progress(said["progress"]["done"], said["progress"]["total"])
-            if "error" in said:
-                raise StepFailed(f"step {step}: {said['error']}", final=said["final"])
-            if "report" in said:
-                return said["report"]
+            answer = json.loads(line)
+            if "progress" in answer:
+                on_progress(answer["progress"]["done"], answer["progress"]["total"])
+            if "error" in answer:
+                raise StepFailed(f"step {step}: {answer['error']}", final=answer["final"])
+            if "report" in answer:
+                return answer["report"]
         reason = "; ".join(errors) or "without a word"
         raise StepFailed(
             f"step {step}: its process died with status {self._process.poll()}: {reason}",
-            unheard=not heard,
+            unanswered=not has_answered,
         )
 
     def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
@@ -232,7 +232,7 @@ class StepProcesses:
                 report = process.take(step, share, order, on_progress, on_line)
             except StepFailed as failed:
                 process.close()
-                if failed.unheard and not is_new:  # it was idle for too long, and went just now
+                if failed.unanswered and not is_new:  # it was idle for too long, and went just now
                     continue
                 raise
             except BaseException:

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 @app.command("quote")
-def say_quote(
+def show_quote(
     build: Build,
     settings: Settings = None,
     as_json: Json = False,

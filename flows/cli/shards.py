@@ -69,7 +69,7 @@ def show(
     if not as_json:
         print_sample(console, picked)
         return
-    shown = {
+    fields = {
         "shard": picked.raw.shard,
         "key": picked.raw.key,
         "ours": picked.ours is not None,
@@ -79,7 +79,7 @@ def show(
         "texts": {part.extension: text for part, text in picked.texts},
         "problems": [problem.model_dump() for problem in picked.problems],
     }
-    typer.echo(json.dumps(shown))
+    typer.echo(json.dumps(fields))
 
 
 @app.command()
@@ -161,7 +161,7 @@ def extract(
             problems.append(result)
         else:
             files.append(result)
-    _tell(
+    _print_written(
         {"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json
     )
 
@@ -213,7 +213,9 @@ def export(
             problems.append(result)
         else:
             rows += 1
-    _tell({"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json)
+    _print_written(
+        {"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json
+    )
 
 
 def _split_of(name: str) -> "Split | None":
@@ -252,17 +254,17 @@ def _export_parts(
     ]
     outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
     lines.append(f"{done.samples:,} samples read{outside}; written to {out}")
-    said = {
+    summary = {
         "folder": out,
         "rows": done.rows,
         "skipped": done.skipped,
         "samples": done.samples,
         "of_no_part": done.of_no_part,
     }
-    _tell(said, "\n".join(lines), done.problems, as_json)
+    _print_written(summary, "\n".join(lines), done.problems, as_json)
 
 
-def _tell(
+def _print_written(
     done: dict[str, Any], line: str, problems: "Sequence[ShardProblem]", as_json: bool
 ) -> None:
     """Say what was written; problems go to standard error and make the exit status 1."""

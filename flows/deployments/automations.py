@@ -97,8 +97,8 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         return [vanished, again]
     # both kinds of call have one name; outside an event loop it answers at once
     loaded: Any = Block.load(block)
-    told = loaded._block_document_id
-    if told is None:
+    block_id = loaded._block_document_id
+    if block_id is None:
         raise ValueError(f"block {block} is not stored on the server")
     failed = Automation(
         name="obbligato: a run failed",
@@ -108,7 +108,7 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         ),
         actions=[
             SendNotification(
-                block_document_id=told,
+                block_document_id=block_id,
                 subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
                 body="{{ flow_run.state.message }}",
             )
@@ -121,7 +121,7 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         ),
         actions=[
             SendNotification(
-                block_document_id=told,
+                block_document_id=block_id,
                 subject="{{ event.resource.name }}: too many dead inputs",
                 body=(
                     "Share {{ event.payload.share }} of {{ event.payload.out }}, limit {{ "
@@ -151,19 +151,19 @@ def _on(
     )
 
 
-def publish(wanted: Sequence[Automation]) -> list[str]:
+def publish(automations: Sequence[Automation]) -> list[str]:
     """Create automations on the server, or bring those of the same name up to date.
 
     Returns their names.
     """
-    for automation in wanted:
+    for automation in automations:
         try:
             standing: Any = Automation.read(name=automation.name)
             automation.id = standing.id
             automation.update()
         except (ObjectNotFound, ValueError):
             automation.create()
-    return [automation.name for automation in wanted]
+    return [automation.name for automation in automations]
 
 
 def main() -> None:

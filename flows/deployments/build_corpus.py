@@ -198,8 +198,8 @@ def take(run: BuildRun, step: str) -> StepReport:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    taken = STEPS[step]
-    alone = isinstance(taken, CorpusStep) or taken.is_whole(run.recipe)
+    chosen = STEPS[step]
+    alone = isinstance(chosen, CorpusStep) or chosen.is_whole(run.recipe)
     if of == 1 or alone:
         report = StepReport(
             **take_step.with_options(tags=TAGS.get(step) if alone else None)(

@@ -21,7 +21,7 @@ STOPPED: Final = (REQUEUE, TERMINATED)
 # tells a run that a scheduler started it, which may have killed another in its place
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
-Tell = Callable[[str], None]
+ReportLine = Callable[[str], None]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -49,14 +49,14 @@ class TrainJob(Record):
         >>> TrainJob(arguments=("train",), out="/data/My model").name
         'train-my-model-27587f'
         """
-        said = (
+        folder = (
             re.sub(r"[^a-z0-9]+", "-", os.path.basename(self.out.rstrip("/")).lower())
             .strip("-")[:30]
             .strip("-")
         )
         return "-".join(
             part
-            for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6])
+            for part in ("train", folder, hashlib.sha256(self.out.encode()).hexdigest()[:6])
             if part
         )
 
@@ -93,7 +93,7 @@ class Launcher(Protocol):
         what to write instead.
         """
 
-    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+    def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
         """The job of the same folder that is at work or in the queue: its follower may have gone.
 
         One that is ending is waited for.
@@ -105,7 +105,7 @@ class Launcher(Protocol):
         Raises `UsageError` where it is refused; whatever is raised, no job is left behind.
         """
 
-    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
+    def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
         """Tell each line of a job's output as it comes, until the job has ended."""
 
     def cancel(self, handle: Handle) -> None:
@@ -114,7 +114,7 @@ class Launcher(Protocol):
         """
 
 
-def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
+def launched(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
     """Submit a job and follow it to its end; again where a stop from outside ended it, up to the
     job's limit.
 
@@ -123,21 +123,21 @@ def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
     """
     launcher.check(job)
     for left in range(job.requeues, -1, -1):
-        ended = followed(launcher, job, tell)
+        ended = followed(launcher, job, report)
         if not ended.requeue or not left:
             return ended
-        tell(f"stopped from outside with more to do: submitted again ({left} times left)")
+        report(f"stopped from outside with more to do: submitted again ({left} times left)")
     raise AssertionError("a job is submitted at least once")
 
 
-def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
+def followed(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
     """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for
     a scheduler that is out of reach.
     """
     handle = None
     try:
-        handle = launcher.find(job, tell) or launcher.submit(job)
-        return launcher.follow(handle, tell)
+        handle = launcher.find(job, report) or launcher.submit(job)
+        return launcher.follow(handle, report)
     except UsageError:
         raise
     except BaseException:
@@ -146,18 +146,18 @@ def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
         raise
 
 
-def digest(asked: str) -> str:
+def digest(work: str) -> str:
     """A short name for what a job was asked to do."""
-    return hashlib.sha256(asked.encode()).hexdigest()[:12]
+    return hashlib.sha256(work.encode()).hexdigest()[:12]
 
 
-def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
+def report_standing(report: ReportLine, what: str, *, submitted: str, requested: str) -> None:
     """Say that a job is at work already, and where it was asked for something else than what is
     wanted now (none: not known).
     """
-    tell(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
-    if asked and asked != wanted:
-        tell(
+    report(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
+    if submitted and submitted != requested:
+        report(
             f"{what} was submitted with other options, or by another version, and goes on with "
             "those. To change them: stop this command, which cancels the job, and give it again"
         )

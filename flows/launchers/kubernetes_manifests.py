@@ -19,7 +19,7 @@ _KEYS: Final = {
     "AWS_ENDPOINT_URL": "endpoint-url",
 }
 _WRONG: Final = 2  # status of a command that cannot be done as asked: trying again is of no use
-_KEPT_S: Final = 86_400  # a Job that has ended, with its logs
+_EXPIRY_S: Final = 86_400  # a Job that has ended, with its logs
 
 
 class KubernetesSettings(Record):
@@ -93,10 +93,10 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
                 },
             ]
         },
-        "ttlSecondsAfterFinished": _KEPT_S,
+        "ttlSecondsAfterFinished": _EXPIRY_S,
         "template": template,
     }
-    made: list[dict[str, Any]] = [
+    resources: list[dict[str, Any]] = [
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
     ]
     if job.nodes > 1:
@@ -108,10 +108,10 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
             "selector": {LABEL: name},
             "ports": ports,
         }
-        made.append(
+        resources.append(
             {"apiVersion": "v1", "kind": "Service", "metadata": dict(metadata), "spec": service}
         )
-    return made
+    return resources
 
 
 def _pod(job: TrainJob, settings: KubernetesSettings, name: str) -> dict[str, Any]:

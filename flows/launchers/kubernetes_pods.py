@@ -86,15 +86,15 @@ class Failure(NamedTuple):
     """A pod that has failed, and how."""
 
     pod: Pod
-    said: str
-    is_its_own: bool  # not a stop
+    message: str
+    is_own_error: bool  # not a stop
 
 
 class News:
     """What is new about pods, each word once."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def waiting(self, pods: Sequence[Pod]) -> Iterator[str]:
         """Why pods do not start."""
@@ -111,8 +111,8 @@ class News:
 
     def _is_new(self, pod: Pod, word: str) -> bool:
         key = (pod["metadata"]["uid"], word)
-        is_new = key not in self._told
-        self._told.add(key)
+        is_new = key not in self._reported
+        self._reported.add(key)
         return is_new
 
 
@@ -123,7 +123,7 @@ class FirstLog:
 
     def __init__(self, namespace: str) -> None:
         self._logs = ["kubectl", f"--namespace={namespace}", "logs", "--follow"]
-        self._heard: dict[str, str] = {}  # when the last line of a pod came, by its id
+        self._last_line: dict[str, str] = {}  # when the last line of a pod came, by its id
         self._open: tuple[str, ProcessGroup] | None = None  # the pod that is listened to
 
     def lines(self, pods: Sequence[Pod], pause_s: float) -> Iterator[str]:
@@ -134,16 +134,16 @@ class FirstLog:
             time.sleep(pause_s)
             return
         uid, group = self._open
-        self._heard.setdefault(uid, "")
+        self._last_line.setdefault(uid, "")
         try:
             for _, line in group.lines(pause_s):
-                self._heard[uid] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+                self._last_line[uid] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
                 yield line
         except TimeoutError:
             return
         self.close()
 
-    def is_heard(self, pods: Sequence[Pod]) -> bool:
+    def is_read(self, pods: Sequence[Pod]) -> bool:
         """Whether there is no more to come of these."""
         return self._open is None and self._next(pods) is None
 
@@ -167,14 +167,15 @@ class FirstLog:
             (
                 pod
                 for pod in begun
-                if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"
+                if pod["metadata"]["uid"] not in self._last_line
+                or pod["status"]["phase"] == "Running"
             ),
             None,
         )
 
     def _listen(self, pod: Pod) -> ProcessGroup:
         tied = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--")
-        since = self._heard.get(pod["metadata"]["uid"], "")
+        since = self._last_line.get(pod["metadata"]["uid"], "")
         return ProcessGroup(
             [
                 *tied,

@@ -76,7 +76,7 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
     ['#SBATCH --ntasks-per-node=8', '#SBATCH --gpus-per-node=8']
     """
     gpus = job.processes if settings.gpus is None else settings.gpus
-    asked = {
+    requested = {
         "job-name": job.name,
         "output": log,
         "open-mode": "append",  # one log for all turns
@@ -90,7 +90,7 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
         "time": settings.time,
         "signal": f"TERM@{settings.grace_s}",
     }
-    options = [f"#SBATCH --{name}={_quoted(value)}" for name, value in asked.items() if value]
+    options = [f"#SBATCH --{name}={_quoted(value)}" for name, value in requested.items() if value]
     lines = [
         "#!/bin/bash",
         *options,

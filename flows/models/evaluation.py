@@ -114,10 +114,12 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
         raise UsageError(
             f"{request.target} is a model: name the shards whose captions it is to play, after it"
         )
-    wanted = target_prompts(request.shards, options.prompts)
-    chosen = with_swaps(wanted) if options.swaps else wanted
-    player = Generator.of(request.target, options.device)
-    return played(player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen)))
+    targets = target_prompts(request.shards, options.prompts)
+    chosen = with_swaps(targets) if options.swaps else targets
+    generator = Generator.of(request.target, options.device)
+    return played(
+        generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
+    )
 
 
 def _check_out(target: Path, out: Path) -> None:

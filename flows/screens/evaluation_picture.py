@@ -33,15 +33,15 @@ _LONGEST_S: Final = 60.0
 def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     """The SVG of a clip's first minute. Lanes for what was asked are there where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
-    heard = [
+    estimated = [
         (symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments
     ]
-    asked = [
+    requested = [
         (pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords
     ]
     parts: list[str] = []
     top = 0
-    for name, chords in (("asked", asked), ("heard", heard)):
+    for name, chords in (("asked", requested), ("heard", estimated)):
         if chords:
             parts += _chord_lane(name, chords, top, span_s)
             top += _LANE
@@ -79,9 +79,9 @@ def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float
         left, right = _x(at_s, span_s), _x(end_s, span_s)
         if right <= left:
             continue
-        said = escape(text)
-        shown = (
-            f'<text x="{left + 4}" y="{top + 14}">{said}</text>'
+        title = escape(text)
+        label = (
+            f'<text x="{left + 4}" y="{top + 14}">{title}</text>'
             if _LETTER * len(text) + 6 <= right - left
             else ""
         )
@@ -89,7 +89,7 @@ def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float
             f'<rect class="{name}" x="{left}" y="{top + 1}" '
             f'width="{right - left - 1:.1f}" height="{_LANE - 3}" rx="3"/>'
         )
-        yield f"<g><title>{said} at {at_s:.2f} s</title>{box}{shown}</g>"
+        yield f"<g><title>{title} at {at_s:.2f} s</title>{box}{label}</g>"
 
 
 def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:

@@ -31,10 +31,12 @@ def message(text: object) -> str:
     >>> message("x" * 10_000)[990:1010], len(message("x" * 10_000))
     ('xxxxxxxxx … xxxxxxxx', 2000)
     """
-    whole = str(text)
+    full = str(text)
     half = (_LONGEST - 3) // 2
-    said = plain(whole if len(whole) <= _LONGEST else f"{whole[: half + 1]} … {whole[-half:]}")
-    return said if len(said) <= 2 * _LONGEST else f"{said[:half]} … {said[-half:]}"
+    shortened = plain(full if len(full) <= _LONGEST else f"{full[: half + 1]} … {full[-half:]}")
+    return (
+        shortened if len(shortened) <= 2 * _LONGEST else f"{shortened[:half]} … {shortened[-half:]}"
+    )
 
 
 class PlainStream(io.TextIOBase):

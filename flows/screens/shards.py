@@ -138,8 +138,8 @@ def _provenance(sample: Sample) -> Table:
         plain(f"{source.uri}{member}, {sample.start_s:g}–{sample.end_s:g} s"),
     )
     for name in ("title", "artist", "album", "genre"):
-        if said := getattr(source, name):
-            grid.add_row(Text(name, style="cyan"), plain(said))
+        if value := getattr(source, name):
+            grid.add_row(Text(name, style="cyan"), plain(value))
     grid.add_row(Text("licence", style="cyan"), plain(source.licence or "unknown"))
     if source.metadata not in ("", "{}"):
         grid.add_row(Text("metadata", style="cyan"), plain(source.metadata))
@@ -181,7 +181,7 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
     grid = _grid()
     for part in raw.parts:
         grid.add_row(plain(f".{part.extension}"), f"{part.size:,} bytes")
-    heard = (
+    audio = (
         (
             f"{sound.duration_s:.3f} s, {sound.rate_hz} Hz, {sound.channels} "
             f"channel{'s' * (sound.channels > 1)}"
@@ -189,7 +189,7 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
         if sound
         else _NONE
     )
-    grid.add_row(Text("audio", style="cyan"), heard)
+    grid.add_row(Text("audio", style="cyan"), audio)
     for _, text in picked.texts:
         grid.add_row(Text("text", style="cyan"), plain(text.strip()))
     console.print(grid)

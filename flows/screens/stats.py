@@ -26,7 +26,7 @@ _MOST_NAMED: Final = 8  # licences, extensions; the rest are counted
 class _Bar(NamedTuple):
     label: str
     value: float
-    said: str
+    figure: str
 
 
 def print_stats(console: Screen, stats: Stats) -> None:
@@ -122,8 +122,8 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
         table.add_column(justify="right", min_width=9)
         table.add_column(width=bar_cells)
         table.add_column(justify="right", min_width=6)
-    for place in range(12):
-        major = Key(tonic=place * 7 % 12, mode=Mode.MAJOR)
+    for index in range(12):
+        major = Key(tonic=index * 7 % 12, mode=Mode.MAJOR)
         row = (major, major.relative())
         table.add_row(
             *(
@@ -225,5 +225,5 @@ def _chart(title: str, bars: Sequence[_Bar], cells: int) -> Table:
     table.add_column(width=cells)
     table.add_column(justify="right", min_width=7)
     for row in bars:
-        table.add_row(plain(row.label), bar(row.value, most, cells), row.said)
+        table.add_row(plain(row.label), bar(row.value, most, cells), row.figure)
     return table

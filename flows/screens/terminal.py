@@ -72,7 +72,7 @@ class Screen(Console):
 
 
 console: Final = Screen()
-beside: Final = Screen(stderr=True)  # for progress where standard output is for a program
+stderr_console: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
 @contextmanager
