@@ -110,7 +110,7 @@ def check_end(ended: JobEnd, out: str) -> None:
 def stopped(ended: JobEnd, job: TrainJob) -> str:
     """What there is to say of a job that was stopped and that nobody put back.
 
-    >>> said = stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
+    >>> said = stopped(JobEnd(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
     >>> said.partition(";")[0]
     'training in /m was stopped 3 times, as often as it may go on, and has more to do'
     """

@@ -47,7 +47,7 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
 
     >>> command = ["kubectl", "--namespace=n", "get", "pods"]
     >>> failure(subprocess.CompletedProcess(command, 1, "", "Error from server (Forbidden)"))
-    Refused('kubectl get failed with status 1: Error from server (Forbidden)')
+    SchedulerRefusal('kubectl get failed with status 1: Error from server (Forbidden)')
     """
     words = (done.stderr or done.stdout).strip() or "without a word"
     verb = (

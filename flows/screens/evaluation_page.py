@@ -119,7 +119,7 @@ def _marks(clip: ClipReport) -> Iterator[str]:
 def requested_line(requested: PromptControls) -> str:
     """What a prompt states, in one line.
 
-    >>> requested_line(Controls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
+    >>> requested_line(PromptControls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
     'tempo 90 BPM · meter 3/4 · chords Am – B♭'
     """
     parts = (
