@@ -1,5 +1,6 @@
-"""The steps of a build, each a function of the output folder alone: the command line takes them in
-one process, a flow as tasks.
+"""The steps of a build, each a function of the output folder alone.
+
+The command line takes them in one process, a flow as tasks.
 """
 
 import os
@@ -37,8 +38,9 @@ _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 
 
 def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
-    """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators,
-    sources that are not there.
+    """Refuse what cannot be built, before anything is written.
+
+    That is: engines that do not fit, unknown annotators, sources that do not exist.
     """
     for address in (*sources, out):
         if _CREDENTIALS.match(address):
@@ -93,9 +95,7 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
 
 
 def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
-    """Remember what a recipe names that was handed over for a build, as it will be stored there,
-    and the build's sources.
-    """
+    """Remember what a build's recipe names, as it will be stored, and the build's sources."""
     stored = _anywhere(recipe)
     trust(out, wanted(stored))
     # a machine that cannot remember where a build reads asks when it is gone on with by hand
@@ -104,15 +104,14 @@ def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
 
 
 def check_recipe(out: str, recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand
-    for its build.
-    """
+    """Raise `NotTrusted` where a recipe from data names what nobody named by hand for its build."""
     check_trust(out, wanted(_anywhere(recipe)))
 
 
 def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has
-    named by hand: it may be a stranger's.
+    """Raise `NotTrusted` before a build is continued whose sources or recipe nobody named by hand.
+
+    It may be a stranger's.
     """
     stored = _anywhere(recipe)
     check_trust(out, (*wanted(stored), *reached(sources, stored)))
@@ -155,7 +154,7 @@ def run_step(
 
     Raises `PipelineError` where it cannot finish.
 
-    Only a run that is told to `shrink` may remove many songs.
+    Only a run with `shrink` set may remove many songs.
     """
     sources, recipe = trusted_build(out)
     store, began, step = Store(out), time.time(), STEPS[name]

@@ -36,8 +36,9 @@ class StepFailed(Exception):
 
 
 class StepOrder(NamedTuple):
-    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock;
-    how long it may take; what its recipe names beyond our own, which this run's caller has named.
+    """The order for a step's process: the build, the run's folder in it, the engine, the lock's id.
+
+    Also how long it may take, and what its recipe names that this run's caller has trusted.
     """
 
     out: str
@@ -52,8 +53,7 @@ class StepOrder(NamedTuple):
 
 
 class ProcessGroup:
-    """A process with a group of its own, whose lines are heard as they come; `close` ends all that
-    is in it.
+    """A process with a group of its own, whose lines are read as they come; `close` ends the group.
 
     Its program ties itself to this process (`pipelines.engine.child_process.die_with`), so that it
     ends with it, whatever ends that.
@@ -88,8 +88,9 @@ class ProcessGroup:
         self._heard.put((name, None))
 
     def lines(self, timeout_s: float = math.inf) -> Iterator[tuple[str, str]]:
-        """Lines as they come, until both streams have ended, or the process has and no more comes:
-        others may hold its streams open.
+        """Lines as they come, until both streams have ended, or the process has and no more comes.
+
+        Others may hold its streams open.
 
         Raises `TimeoutError` when time is up and it is silent.
         """
@@ -112,17 +113,16 @@ class ProcessGroup:
                 yield name, line
 
     def stop(self, patience_s: float) -> None:
-        """Ask the process to end (SIGTERM), and end all that is left of its group when it has, or
-        when patience is over.
-        """
+        """Ask the process to end (SIGTERM); end its group then, or when `patience_s` is over."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.close()
 
     def ended(self) -> int:
-        """Its status, once it has ended by itself; nothing of its group is left then. 128 and the
-        signal's number where one ended it.
+        """Its status, once it has ended by itself; nothing of its group is left then.
+
+        128 and the signal's number where one ended it.
         """
         status = self._process.wait()
         self.close()

@@ -1,6 +1,4 @@
-"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build, and what
-stands around it.
-"""
+"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""What commands share: options, arguments and completions, each declared once, and the grammar that
-all keep.
+"""Options, arguments and completions of the commands, each declared once, and their grammar.
 
 A command is a verb, or a noun with verbs of its own (`shards`, `dead`, `captions`). Its first
 argument is what it reads:

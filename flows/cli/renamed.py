@@ -59,7 +59,7 @@ class Renamed(TyperCommand):
 
 
 def renewed(command: str, args: Sequence[str]) -> list[str]:
-    """Arguments of a command with new names for old ones, each of which is told.
+    """Arguments of a command with new names for old ones, each of which is reported.
 
     >>> renewed("extract", ["corpus", "--out", "folder"])
     ['corpus', '--out', 'folder']
@@ -84,8 +84,7 @@ def renewed(command: str, args: Sequence[str]) -> list[str]:
 
 
 def evaluation_settings(settings: Sequence[str]) -> Iterator[str]:
-    """Settings of an evaluation in a pipeline, some of which may be whole options of `evaluate`, as
-    once.
+    """Settings of an evaluation in a pipeline, also those in the form of options of `evaluate`.
 
     >>> list(evaluation_settings(["show=3"]))
     ['show=3']

@@ -1,6 +1,4 @@
-"""`obbligato step`: single steps of a build, for schedulers; and the process that takes them for
-flows.
-"""
+"""`obbligato step`: single steps, for schedulers; and the process that takes them for flows."""
 
 import json
 import os

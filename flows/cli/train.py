@@ -1,6 +1,4 @@
-"""`obbligato train`, `train codec`, `train predictors`: a model from shards, and what stands around
-it.
-"""
+"""`obbligato train`, `train codec`, `train predictors`: models from shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,6 +1,4 @@
-"""`obbligato trust` and `obbligato unlock`: what a build or a model of others may name, and a lock
-that must go.
-"""
+"""`obbligato trust` and `obbligato unlock`: what others' data may name, and locks that must go."""
 
 from typing import Annotated
 

@@ -1,6 +1,4 @@
-"""What a run shows on Prefect's page: progress while it works; counts, agreement, the card and a
-link when it ends.
-"""
+"""What a run shows on Prefect's page: progress while it works, counts and the card at its end."""
 
 import re
 import time
@@ -58,26 +56,26 @@ class StepProgressBar:
 
 def show_steps(corpus: str, reports: Sequence[StepReport]) -> None:
     """The counts of every step as a table."""
-    rows = [
-        {
-            "step": report.step,
-            "buckets": report.buckets or "",
-            "run now": report.run if report.buckets else "",
-            "seconds": report.seconds,
-            "own work, s": report.work_s,
-            "counts": ", ".join(f"{name} {count}" for name, count in in_words(report.counts)),
-        }
-        for report in reports
-    ]
     create_table_artifact(
-        rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did"
+        [_step_row(report) for report in reports],
+        key=key("steps", corpus),
+        description=f"What each step of {plain_line(corpus)} did",
     )
 
 
+def _step_row(report: StepReport) -> dict[str, Any]:
+    return {
+        "step": report.step,
+        "buckets": report.buckets or "",
+        "run now": report.run if report.buckets else "",
+        "seconds": report.seconds,
+        "own work, s": report.work_s,
+        "counts": ", ".join(f"{name} {count}" for name, count in in_words(report.counts)),
+    }
+
+
 def show_rewording(corpus: str, reports: Sequence[StepReport]) -> None:
-    """What a language model was asked and paid, what of its answers was refused and why, and some
-    of them to look at.
-    """
+    """A language model's calls and costs, what of its answers was refused and why, and examples."""
     for report in reports:
         if report.told:
             text = rewording_report(report.counts, report.told)

@@ -1,9 +1,8 @@
-"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m
-flows.deployments.automations`.
+"""Automations for scheduled builds, made by `python -m flows.deployments.automations`.
 
 A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started
 again: it resumes where it was. With a notification block, runs that fail and builds with too many
-dead inputs are told.
+dead inputs are reported.
 """
 
 import argparse
@@ -33,8 +32,7 @@ _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*
 
 
 def our_flows() -> list[str]:
-    """Names of all flows of this package that write into a folder `out`, where another run of
-    theirs goes on.
+    """Names of the flows of this package that write into a folder `out` and can be run there again.
 
     >>> our_flows()
     ['backfill', 'build-corpus', 'encode', 'label', 'nightly', 'pipeline', 'train']
@@ -55,9 +53,7 @@ def _is_program(name: str) -> bool:
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations of our flows; `block` names a notification block as ``type/name``, such as
-    ``slack-webhook/alerts``.
-    """
+    """The automations of our flows; `block` names a notification block, as ``type/name``."""
     ours = [
         ResourceSpecification(
             {"prefect.resource.role": "flow", "prefect.resource.name": our_flows()}

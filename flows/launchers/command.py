@@ -61,7 +61,7 @@ def _pair(setting: str) -> tuple[str, Any]:
         raise UsageError(f"--launch {setting}: expected key=value, such as partition=gpu")
     if text.startswith(("[", "{")):
         return key, with_settings({}, [f"launch.{key}={text}"])["launch"][key]
-    return key, text  # text as it is: 12:00:00 is no time of day
+    return key, text  # text as it is: 12:00:00 is not a time of day
 
 
 class _StopSignal(BaseException):

@@ -43,8 +43,7 @@ class TrainJob(Record):
 
     @property
     def name(self) -> str:
-        """A name for schedulers: lower-case letters, digits and dashes; runs in different folders
-        have different ones.
+        """A name for schedulers: lower-case letters, digits and dashes; another for each folder.
 
         >>> TrainJob(arguments=("train",), out="/data/My model").name
         'train-my-model-27587f'
@@ -61,8 +60,9 @@ class TrainJob(Record):
         )
 
     def command(self, python: str = sys.executable) -> tuple[str, ...]:
-        """What each process runs, on machines where Python is there: modules that are installed,
-        never those of a working folder.
+        """The command of each process, on machines where Python is there.
+
+        It runs modules that are installed, never those of a working folder.
         """
         return tuple(module_command(self.module, *self.arguments, python=python))
 
@@ -89,9 +89,7 @@ class Launcher(Protocol):
     """A place where training runs."""
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` for what is known to be missing before a job is submitted, and says
-        what to write instead.
-        """
+        """Raises `UsageError` for what a job lacks before it is submitted, with what to write."""
 
     def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
         """The job of the same folder that is at work or in the queue: its follower may have gone.
@@ -106,17 +104,17 @@ class Launcher(Protocol):
         """
 
     def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
-        """Tell each line of a job's output as it comes, until the job has ended."""
+        """Report each line of a job's output as it comes, until the job has ended."""
 
     def cancel(self, handle: Handle) -> None:
-        """End a job, with a checkpoint if it can write one in time; nothing of it runs on when this
-        returns, or soon after.
+        """End a job, with a checkpoint if it can write one in time.
+
+        Nothing of it runs on when this returns, or soon after.
         """
 
 
 def launched(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
-    """Submit a job and follow it to its end; again where a stop from outside ended it, up to the
-    job's limit.
+    """Submit a job and follow it to its end; again after a stop from outside, up to its limit.
 
     Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job. Raises `UsageError`
     where the job cannot be run.
@@ -131,8 +129,9 @@ def launched(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
 
 
 def followed(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
-    """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for
-    a scheduler that is out of reach.
+    """Submit a job, or find it, and follow it to its end.
+
+    What breaks that off cancels it, but for a scheduler that is out of reach.
     """
     handle = None
     try:
@@ -152,8 +151,9 @@ def digest(work: str) -> str:
 
 
 def report_standing(report: ReportLine, what: str, *, submitted: str, requested: str) -> None:
-    """Say that a job is at work already, and where it was asked for something else than what is
-    wanted now (none: not known).
+    """Report that a job is at work already, and whether it was `submitted` to do something else.
+
+    `submitted` is empty where that is not known.
     """
     report(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
     if submitted and submitted != requested:

@@ -1,5 +1,6 @@
-"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), one pod for each node, and
-kubectl. No operator is needed.
+"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), and kubectl.
+
+One pod for each node; no operator is needed.
 
 The Job starts a stopped pod again, without counting it as a failure, where training ended with a
 checkpoint (status 75) or the cluster took the node away; so a run outlives evictions, and whoever
@@ -35,9 +36,7 @@ class KubernetesLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where the image or kubectl is missing, or the run's folder lies
-        outside the claim.
-        """
+        """Raises `UsageError` where image or kubectl is missing, or the claim lacks the folder."""
         if not self._settings.image:
             raise UsageError(
                 "the kubernetes launcher needs an image: "
@@ -52,9 +51,7 @@ class KubernetesLauncher:
         require("kubectl", needed=_NEEDED)
 
     def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
-        """The Job of the same folder that is at work, given the Service of its nodes if its
-        submitter did not come to that.
-        """
+        """The Job of the same folder that is at work, given its nodes' Service if it lacks one."""
         reported = ""
         while found := patient(partial(self._standing, job), self._settings.poll_s, report):
             for one in found:
@@ -123,8 +120,7 @@ class KubernetesLauncher:
             ) from error
 
     def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
-        """Tell the log of the first pod, and of those that come in its place, until the Job is
-        complete or has failed.
+        """Report the first pod's log, and its successors', until the Job is complete or has failed.
 
         Of all pods it tells why they do not start, and how they failed; of other nodes' pods that
         failed, their last lines as well.

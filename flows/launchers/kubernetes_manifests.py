@@ -1,6 +1,4 @@
-"""What the Kubernetes launcher makes: a Job of core kinds, and for several nodes a headless
-Service; and what can be set in them.
-"""
+"""A Job of core kinds, for several nodes a headless Service, and what can be set in them."""
 
 from typing import Any, Final
 
@@ -184,8 +182,9 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
 
 
 def _arguments(job: TrainJob, name: str) -> list[str]:
-    """The container's command: plain for one process; Kubernetes fills in the pod's index, and
-    takes each $$ of ours for a $.
+    """The container's command: plain for one process.
+
+    Kubernetes fills in the pod's index, and takes each $$ of ours for a $.
     """
     command = [argument.replace("$", "$$") for argument in job.command("python")]
     if job.ranks == 1:

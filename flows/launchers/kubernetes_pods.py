@@ -22,7 +22,7 @@ def index(pod: Pod) -> str:
 
 
 def first_failure(pods: Sequence[Pod]) -> int:
-    """Status of the pod that failed first: the others fail for want of it. 1 where none tells."""
+    """Status of the pod that failed first: the others fail for want of it. 1 where none has one."""
     ends = [_terminated(pod) for pod in pods]
     failed = [end for end in ends if end.get("exitCode", 0) not in (0, *STOPPED)]
     return (
@@ -47,7 +47,7 @@ def waits(pod: Pod) -> str:
     waiting = [one["state"]["waiting"] for one in _containers(pod) if "waiting" in one["state"]]
     reasons = [one for one in (*scheduled, *waiting) if one.get("reason") not in _ON_THE_WAY]
     return "; ".join(
-        ": ".join(one[part] for part in ("reason", "message") if one.get(part)) for one in reasons
+        ": ".join(filter(None, (one.get("reason"), one.get("message")))) for one in reasons
     )
 
 
@@ -117,8 +117,9 @@ class News:
 
 
 class FirstLog:
-    """What the first pod of a Job prints, and those that come in its place: each from its
-    beginning, and on where a connection was cut.
+    """The output of a Job's first pod, and of those that come in its place.
+
+    Each from its beginning, and on where a connection was cut.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -144,19 +145,17 @@ class FirstLog:
         self.close()
 
     def is_read(self, pods: Sequence[Pod]) -> bool:
-        """Whether there is no more to come of these."""
+        """Whether nothing more is to come of these."""
         return self._open is None and self._next(pods) is None
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop reading."""
         if self._open is not None:
             self._open[1].close()
         self._open = None
 
     def _next(self, pods: Sequence[Pod]) -> Pod | None:
-        """The oldest pod that was not heard, or that runs on although its log has ended: the
-        connection was cut.
-        """
+        """The oldest pod that was not read, or that runs on although its connection was cut."""
         begun = [
             pod
             for pod in pods

@@ -56,7 +56,7 @@ class LocalLauncher:
         return Handle(str(group.pid))
 
     def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
-        """Tell what it prints until it has ended.
+        """Report what it prints until it has ended.
 
         A stop with a checkpoint came from outside: a cancelled job is not followed.
         """

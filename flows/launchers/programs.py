@@ -13,7 +13,7 @@ from flows.errors import UsageError
 from flows.launchers.job import ReportLine
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
-# that a program gets to end by itself when this process is told to stop
+# that a program gets to end by itself when this process is stopped
 _SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
     (
@@ -104,8 +104,9 @@ def require(*programs: str, needed: str) -> None:
 
 
 def patient(query: Callable[[], T], pause_s: float, report: ReportLine) -> T:
-    """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on
-    meanwhile.
+    """What a query of a job gives, tried again while its scheduler is out of reach.
+
+    The job runs on meanwhile.
 
     Raises `SchedulerRefusal` at once, and `UsageError` once the rest has lasted for ten minutes.
     """

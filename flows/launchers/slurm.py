@@ -1,5 +1,4 @@
-"""Training on a Slurm cluster: a batch script that anybody can read (slurm_script.py), and Slurm's
-own commands.
+"""Training on a Slurm cluster: a batch script (slurm_script.py), and Slurm's own commands.
 
 submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a
 signal handler before it can know whether a checkpoint was written.
@@ -30,7 +29,7 @@ __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 _NEEDED: Final = (
     "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
 )
-# ends that are no fault of the job, on clusters that do not requeue
+# ends that are not the fault of the job, on clusters that do not requeue
 _NODE_LOST: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}
 _OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_NODE_LOST}
 # what is left of a job is ended by its nodes; then it is over, or back in the queue
@@ -72,9 +71,7 @@ class SlurmLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where Slurm's commands are missing, or the run's folder is none that
-        nodes can share.
-        """
+        """Raises `UsageError` where Slurm's commands are missing, or the folder is a URL."""
         if "://" in job.out or "\n" in job.out:
             raise UsageError(
                 f"{job.out}: a run on Slurm is written "
@@ -148,7 +145,7 @@ class SlurmLauncher:
             ) from error
 
     def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
-        """Tell the job's states, and its log as it grows, through all requeues."""
+        """Report the job's states, and its log as it grows, through all requeues."""
         log, before = _Tail(Path(handle.log)), ""
         while True:
             state = patient(partial(self._state, handle.name), self._settings.poll_s, report)
@@ -166,8 +163,7 @@ class SlurmLauncher:
             time.sleep(self._settings.poll_s)
 
     def cancel(self, handle: Handle) -> None:
-        """Cancel a job, in whatever turn it is: one that runs is told to write its checkpoint, and
-        ended after `grace_s`.
+        """Cancel a job, whatever its turn; one that runs has `grace_s` to write its checkpoint.
 
         scancel alone would leave it no more than the cluster's KillWait, and on some clusters
         nothing: srun kills what it has started.
@@ -235,7 +231,7 @@ class SlurmLauncher:
 def _log(job: TrainJob, number: str = "%j") -> str:
     """Path of a job's log.
 
-    Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of
+    Without a number, the form for sbatch: it fills in codes after a % of its own, and not those of
     the folder.
     """
     folder = job.out if number != "%j" else job.out.replace("%", "%%")

@@ -1,6 +1,4 @@
-"""A training run as commands and flows ask for it: the recipe put together, here or through a
-launcher, described at its end.
-"""
+"""A training run as commands and flows request it: its recipe, here or through a launcher."""
 
 import json
 import os
@@ -42,9 +40,7 @@ class TrainingRequest(Record):
 
     @property
     def all_settings(self) -> tuple[str, ...]:
-        """The recipe's file as settings, then the others: machines that train may not see the
-        file.
-        """
+        """The recipe's file as settings, then the others: machines that train may not see it."""
         file = self.recipe_file
         sections = (
             tomllib.loads(file.read_text(encoding="utf-8")) if file else {}

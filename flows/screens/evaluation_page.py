@@ -1,6 +1,4 @@
-"""The results page of an evaluation: one HTML file that needs nothing from elsewhere, the clips'
-sound beside it.
-"""
+"""The results page of an evaluation: one HTML file, complete but for the clips' audio beside it."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -107,13 +105,24 @@ def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
 def _marks(clip: ClipReport) -> Iterator[str]:
     for name, value in clip.scores.items():
         metric = Metric(name)
-        text = ("✓" if value else "✗") if metric in SHARES else f"{100 * value:.0f} %"
-        grade = "right" if value >= 1 else "part" if value > 0 else "wrong"
         yield (
-            f'<span class="{grade}" title="{escape(MEANING[metric])}">{escape(name)} {text}</span> '
+            f'<span class="{_grade(value)}" title="{escape(MEANING[metric])}">'
+            f"{escape(name)} {_score_text(metric, value)}</span> "
         )
     if clip.cosine is not None:
         yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
+
+
+def _score_text(metric: Metric, value: float) -> str:
+    if metric not in SHARES:
+        return f"{100 * value:.0f} %"
+    return "✓" if value else "✗"
+
+
+def _grade(value: float) -> str:
+    if value >= 1:
+        return "right"
+    return "part" if value > 0 else "wrong"
 
 
 def requested_line(requested: PromptControls) -> str:

@@ -1,4 +1,4 @@
-"""A clip as a picture: its chroma, with asked and heard chords above and beats below.
+"""A clip as a picture: its chroma, with requested and estimated chords above and beats below.
 
 One SVG, the chroma a PNG inside.
 """
@@ -31,7 +31,7 @@ _LONGEST_S: Final = 60.0
 
 
 def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
-    """The SVG of a clip's first minute. Lanes for what was asked are there where it has times."""
+    """The SVG of a clip's first minute, with lanes for what was requested where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
     estimated = [
         (symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments
@@ -72,7 +72,7 @@ def _lane_name(name: str, y: float) -> str:
 
 
 def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float) -> Iterator[str]:
-    """Chord names from where each begins; a name that has no room is told by its tooltip alone."""
+    """Chord names from where each begins; a name that has no room is in its tooltip alone."""
     yield _lane_name(name, top + 14)
     ends = [*(at_s for _, at_s in chords[1:]), span_s]
     for (text, at_s), end_s in zip(chords, ends, strict=True):

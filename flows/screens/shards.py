@@ -45,16 +45,11 @@ def print_shards(console: Screen, rows: Sequence[ShardRow]) -> None:
             size,
             problems,
         )
-    hours, megabytes = (
-        sum(row.duration_s for row in rows) / 3600,
-        sum(row.bytes or 0 for row in rows) / 1e6,
-    )
-    totals = (
-        f"{sum(row.samples for row in rows):,}",
-        f"{hours:.2f}",
-        f"{megabytes:,.1f}",
-        f"{sum(row.problems for row in rows):,}",
-    )
+    samples = sum(row.samples for row in rows)
+    hours = sum(row.duration_s for row in rows) / 3600
+    megabytes = sum(row.bytes or 0 for row in rows) / 1e6
+    flaws = sum(row.problems for row in rows)
+    totals = (f"{samples:,}", f"{hours:.2f}", f"{megabytes:,.1f}", f"{flaws:,}")
     table.add_section()
     table.add_row(f"{len(rows)} shard{'s' * (len(rows) != 1)}", "", *totals, style="bold")
     console.print(table)
@@ -67,9 +62,7 @@ def problem_line(problem: ShardProblem) -> str:
 
 
 def print_sample(console: Screen, picked: Picked) -> None:
-    """One sample: ours as a lead sheet with captions and provenance, a foreign one as its members,
-    audio header and JSON.
-    """
+    """One sample: ours as a lead sheet with captions and provenance, a foreign one by member."""
     console.print(plain(picked.raw.key), style="bold", soft_wrap=True)
     if picked.ours:
         _print_ours(console, picked, picked.ours)

@@ -92,12 +92,12 @@ def _counts(stats: Stats) -> Table:
     )
     grid.add_row("length", f"{stats.duration_s / 3600:.2f} hours{unmeasured}")
     for name, counts, order in (
-        ("splits", stats.splits, [split.value for split in Split]),
-        ("changes", stats.variants, [kind.value for kind in VariantKind]),
-        ("captions", stats.captions, []),
-        ("licences", stats.licences, []),
-        ("members", stats.extensions, []),
-        ("problems", stats.problems, []),
+        ("splits", stats.splits, tuple[str, ...](Split)),
+        ("changes", stats.variants, tuple[str, ...](VariantKind)),
+        ("captions", stats.captions, ()),
+        ("licences", stats.licences, ()),
+        ("members", stats.extensions, ()),
+        ("problems", stats.problems, ()),
     ):
         if counts:
             grid.add_row(name, _named(counts, order))
@@ -142,8 +142,7 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
 
 
 def bar(value: float, most: float, cells: int) -> str:
-    """A bar of block characters, `cells` long for the largest value; what is more than nothing can
-    be seen.
+    """A bar of block characters, `cells` long for `most`; what is more than nothing can be seen.
 
     >>> bar(3, 8, 4), bar(8, 8, 4), bar(0.01, 8, 4)
     ('█▌', '████', '▏')
@@ -164,9 +163,7 @@ def _nothing(counts: Mapping[int | None, int]) -> list[_Bar]:
 
 
 def _binned(counts: Mapping[int | None, int], last: int) -> list[_Bar]:
-    """A bar per bin of ten from the lowest to the highest, empty ones between too; the `last` bin
-    has no end.
-    """
+    """A bar per bin of ten from the lowest to the highest; the `last` bin has no end."""
     known = Counter[int]()
     for start, count in counts.items():
         if start is not None:

@@ -94,8 +94,9 @@ class Build:
     def verify(
         self, *, workers: int = 1, watch: "Callable[[StepProgress], None] | None" = None
     ) -> "Dataset":
-        """Read a build back whole: checksums, contract, identities, splits, and labels extracted
-        again. Returns dataset.json, with the agreement measured now.
+        """Read a build back whole: checksums, contract, identities, splits, labels extracted again.
+
+        Returns dataset.json, with the agreement measured now.
 
         Raises `PipelineError` that says what is not as it was written, and where.
         """
@@ -123,8 +124,7 @@ def build(
     shrink: bool = False,
     watch: "Callable[[StepProgress], None] | None" = None,
 ) -> Build:
-    """Build a corpus from music, or finish one: what is done already, from the same inputs and
-    settings, is left as it is.
+    """Build a corpus from music, or finish one: what is done from the same inputs is left as it is.
 
     `sources` are folders, globs, files, manifests or shards. `recipe` is a ready one's name, a file
     of TOML or a `Recipe`; `knobs` lie over it by section and name, as in
@@ -174,8 +174,9 @@ def open(address: Address) -> Build:
 def annotate(
     file: Address, *, recipe: "Recipe | Address | None" = None, knobs: Knobs = _NO_KNOBS
 ) -> "Labels":
-    """Beats, meter, tempo, chords and key of an audio file over its whole length, each with its
-    confidence. `recipe` and `knobs` are as for `build`.
+    """Beats, meter, tempo, chords and key of a whole audio file, each with its confidence.
+
+    `recipe` and `knobs` are as for `build`.
 
     Raises `PipelineError` for a file that cannot be read.
 
