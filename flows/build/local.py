@@ -25,7 +25,7 @@ from pipelines.build.plans import read_plan
 from pipelines.build.tables import BUCKET_PLAN
 from pipelines.build.versions import publish_version
 from pipelines.engine.child_process import CHILDREN
-from pipelines.engine.stage import fingerprints, finished, missing_inputs
+from pipelines.engine.stage import Stage, fingerprints, finished, missing_inputs
 from pipelines.errors import Damaged, PipelineError
 from pipelines.reports.damage import check_whole
 from pipelines.reports.ledger import mark_for_retry
@@ -49,7 +49,7 @@ def build(
 
     Returns dataset.json.
 
-    Raises `Shrinks` where many songs that are in force would go, unless told to `shrink`.
+    Raises `Shrinks` where many songs that are in force would go, unless `shrink` is set.
     """
     check(sources, out, recipe, engine)
     trust_recipe(out, recipe, sources)
@@ -130,6 +130,14 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
         return _verified(store, recipe, engine, watch)
 
 
+def _is_done(stage: Stage, jobs: Sequence[Job]) -> bool:
+    """Whether a stage has done all its buckets, from inputs that are there as they were then."""
+    if any(missing_inputs(stage, job) for job in jobs):
+        return False
+    marked = zip(jobs, fingerprints(stage, jobs), strict=True)
+    return all(finished(stage, job, mark) is not None for job, mark in marked)
+
+
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     if not BUCKET_PLAN.exists(store):
         raise PipelineError(
@@ -140,10 +148,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
     jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
     order = order_of(recipe)
     for stage in order[:-1]:
-        if any(missing_inputs(stage, job) for job in jobs) or any(
-            finished(stage, job, mark) is None
-            for job, mark in zip(jobs, fingerprints(stage, jobs), strict=True)
-        ):
+        if not _is_done(stage, jobs):
             raise PipelineError(
                 f"{store.url}: stage {stage.name} is unfinished or stale; "
                 "run `obbligato build` again before it is verified"
@@ -162,9 +167,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Dataset:
-    """Do the dead of a build again, all or those with these keys; their rows in the ledger are
-    replaced.
-    """
+    """Do dead inputs of a build again, all or those with these keys; replaces their ledger rows."""
     sources, recipe = stored_build(out)
     check_reach(out, sources, recipe)
     check(sources, out, recipe, engine)

@@ -90,8 +90,8 @@ RENAMED: Final = {  # steps by the names that an earlier version had for them
 }
 
 
-def step_name(name: str, tell: Callable[[str], None]) -> str:
-    """The name of a step, also where an old one is given, which `tell` hears of.
+def step_name(name: str, report: Callable[[str], None]) -> str:
+    """The name of a step, also where an old one is given, which is passed to `report`.
 
     Raises `UsageError` where there is no such step.
 
@@ -100,7 +100,7 @@ def step_name(name: str, tell: Callable[[str], None]) -> str:
     'assign_buckets'
     """
     if name in RENAMED:
-        tell(f"step {name} is called {RENAMED[name]} now")
+        report(f"step {name} is called {RENAMED[name]} now")
     found = RENAMED.get(name, name)
     if found not in STEPS:
         raise UsageError(f"{name} is not a step: expected {', '.join(STEPS)}")

@@ -23,11 +23,10 @@ R = TypeVar("R", bound=Record)
 
 
 def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
-    """The recipe of a file, or a ready one by its name (or the defaults), with
-    ``section.key=value`` settings laid over it.
+    """The recipe of a file or of a ready one's name (or the default), with `settings` laid over it.
 
     A file that exists wins over a ready recipe of the same name. Raises `UsageError` where there is
-    neither, and for a file that is no TOML, an unknown key or a value out of range, naming each.
+    neither, and for a file that is not TOML, an unknown key or a value out of range, naming each.
 
     >>> load_recipe(Path("musicbench"), []).ingest.extend
     1.0
@@ -38,7 +37,7 @@ def load_recipe(path: Path | None, settings: list[str]) -> Recipe:
             values = tomllib.loads(recipe_text(path))
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"recipe {path}: {error}") from error
-    return validated(laid_over(values, settings))
+    return validated(with_settings(values, settings))
 
 
 def recipe_text(path: Path) -> str:
@@ -53,8 +52,10 @@ def recipe_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "is no text"
-        raise UsageError(f"recipe {path}: {said}; ready recipes are {', '.join(ready)}") from error
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise UsageError(
+            f"recipe {path}: {reason}; ready recipes are {', '.join(ready)}"
+        ) from error
 
 
 def ready_recipes() -> dict[str, str]:
@@ -76,8 +77,7 @@ def ready_recipes() -> dict[str, str]:
 
 
 def recipe_notes(text: str) -> dict[str, list[str]]:
-    """Comments of a recipe's TOML right above each knob, by ``section.key``; those that head the
-    file are under "".
+    """Comments of a recipe's TOML right above each knob, by ``section.key``; of the file, by "".
 
     >>> recipe_notes("# For testing.\\n\\n[vary]\\n# No copies.\\nspeeds = 0\\n")
     {'': ['# For testing.'], 'vary.speeds': ['# No copies.']}
@@ -99,10 +99,10 @@ def recipe_notes(text: str) -> dict[str, list[str]]:
 
 def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
     """A recipe with ``section.key=value`` settings laid over it."""
-    return validated(laid_over(recipe.model_dump(mode="json"), settings))
+    return validated(with_settings(recipe.model_dump(mode="json"), settings))
 
 
-def laid_over(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Plain values with ``section.key=value`` settings laid over them.
 
     Raises `UsageError` for any other form.
@@ -131,12 +131,13 @@ def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        where = (".".join(str(part) for part in problem["loc"]) for problem in error.errors())
-        problems = "; ".join(
-            f"{place}: {problem['msg']}" if place else problem["msg"]
-            for place, problem in zip(where, error.errors())
-        )
+        problems = "; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors())
         raise UsageError(f"recipe: {problems}. {advice}") from error
+
+
+def _problem(location: Sequence[int | str], message: str) -> str:
+    name = ".".join(map(str, location))
+    return f"{name}: {message}" if name else message
 
 
 def _value(text: str) -> Any:
@@ -150,8 +151,9 @@ def _value(text: str) -> Any:
 def recipe_toml(
     recipe: Record, *, comments: bool, notes: Mapping[str, Sequence[str]] | None = None
 ) -> str:
-    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it, and the
-    `notes` of a file that it came from.
+    """A recipe as TOML that `load_recipe` reads back, with what each knob means above it.
+
+    `notes` are those of the file that it came from.
     """
     noted = notes or {}
     lines = [*noted.get("", ()), *([""] if "" in noted else [])]

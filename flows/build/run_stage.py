@@ -1,10 +1,11 @@
-"""One stage over all its units: which wait, what is told meanwhile, what came of them."""
+"""One stage over all its units: which wait, the progress meanwhile, and the report at the end."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from flows.build.order import DIVIDING
@@ -24,7 +25,7 @@ from pipelines.storage.store import Store
 from schemas.counts import added
 from schemas.recipe import Recipe
 
-_LOOK_EVERY_S: Final = 10.0  # at what workers elsewhere have finished
+_POLL_S: Final = 10.0  # between two looks at what workers elsewhere have finished
 
 
 class StepProgress(NamedTuple):
@@ -36,8 +37,9 @@ class StepProgress(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What a step did: its counts, buckets in all and run now, wall-clock seconds, and seconds of
-    the stage's own work.
+    """What a step did: its counts, buckets in all and run now, and how long that took.
+
+    `seconds` are of the clock, `work_s` those of the stage's own work.
     """
 
     step: str
@@ -46,7 +48,7 @@ class StepReport(NamedTuple):
     run: int = 0
     seconds: float = 0.0
     work_s: float = 0.0
-    told: dict[str, Any] | None = None  # what a run tells beside counts, such as money
+    told: dict[str, Any] | None = None  # what a run reports beside counts, such as money
 
 
 class UnitShare(NamedTuple):
@@ -60,7 +62,7 @@ class UnitShare(NamedTuple):
         """The share that a command line names, such as ``1/4``."""
         number, _, of = text.partition("/")
         if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
-            raise UsageError(f"{text!r} is no share: expected one such as 1/4")
+            raise UsageError(f"{text!r} is not a share: expected one such as 1/4")
         return cls(int(number), int(of))
 
 
@@ -69,15 +71,13 @@ Watch = Callable[[StepProgress], None]
 
 
 def watched(watch: Watch, lock: Lock) -> Watch:
-    """The same, looking at the lock now and then: a run that has lost it must not go on for the
-    rest of a stage.
-    """
+    """The same, checking the lock now and then: a run that has lost it must not finish a stage."""
 
-    def look(state: StepProgress) -> None:
+    def check(state: StepProgress) -> None:
         lock.glance()
         watch(state)
 
-    return look
+    return check
 
 
 def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
@@ -112,126 +112,152 @@ def run_stage(
         return StepReport(stage.name, {})
     if share != WHOLE and stage.is_whole(recipe):
         raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
-    sizes = sizes_of(stage, store)
-    sizes = {name: sizes[name] for name in balanced(sizes, share.of)[share.number - 1]}
-    alone = stage.run_all(recipe)
-    if alone is not None:
-        return _run_together(stage, store, recipe, alone, sizes, run_folder, watch)
-    before, whole = _done_before(stage, [Job(store.url, name, recipe) for name in sizes])
-    waiting = {name: sizes[name] for name, counts in before.items() if counts is None}
-    if whole and waiting:  # what one holds may change what is given to any other
-        before, waiting = {}, sizes
-    with _told(stage, store, sizes, waiting, engine, watch):
-        folder = run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}"
-        rows = _run_waiting(stage, store, recipe, waiting, folder, engine, whole) if waiting else []
-        unfinished = [row for row in rows if row.unfinished]
-        if unfinished:
-            raise TransientError(
-                f"stage {stage.name}: {len(unfinished)} of {len(sizes)} buckets are unfinished, "
-                f"{unfinished[0].bucket} first: {unfinished[0].unfinished}"
-            )
-    counts = added([*(found for found in before.values() if found), *(row.counts for row in rows)])
-    return StepReport(
-        stage.name,
-        counts,
-        len(sizes),
-        sum(row.ran for row in rows),
-        work_s=round(sum(row.work_s for row in rows), 3),
+    work = StageWork(
+        stage=stage,
+        store=store,
+        recipe=recipe,
+        engine=engine,
+        sizes=_shared_out(sizes_of(stage, store), share),
+        folder=run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}",
+        watch=watch,
     )
+    run_all = stage.run_all(recipe)
+    if run_all is not None:
+        return _run_together(work, run_all)
+    return _run_by_unit(work) if stage.shuffle is None else _run_shuffled(work)
 
 
-def _run_waiting(
-    stage: Stage,
-    store: Store,
-    recipe: Recipe,
-    waiting: Mapping[str, int],
-    folder: str,
-    engine: Engine,
-    whole: str,
-) -> list[BucketRun]:
-    """Have the engine do buckets, the largest first, and publish what became of each."""
-    if engine.runner == LOCAL:
-        [order] = balanced(waiting, 1)
-        rows = run_here(
-            stage, [Job(store.url, name, recipe) for name in order], engine.workers, whole
-        )
-        store.write_json(f"{folder}/{stage.name}.json", sorted(rows, key=lambda row: row.bucket))
-        return rows
-    from pipelines.beam.run import run_buckets
+@dataclass(frozen=True, kw_only=True)
+class StageWork:
+    """A stage of a build that is to be run: over which units, by what, and who watches."""
 
-    return run_buckets(stage, store, recipe, waiting, folder, engine, whole)
+    stage: Stage
+    store: Store
+    recipe: Recipe
+    engine: Engine
+    sizes: Mapping[str, int]  # of its units: slices in inputs or texts, buckets in clips
+    folder: str  # of the run's report, in the store
+    watch: Watch
 
+    def jobs(self, names: Iterable[str]) -> list[Job]:
+        """The jobs of units."""
+        return [Job(self.store.url, name, self.recipe) for name in names]
 
-def _run_together(
-    stage: Stage,
-    store: Store,
-    recipe: Recipe,
-    alone: RunAll,
-    sizes: Mapping[str, int],
-    run_folder: str,
-    watch: Watch,
-) -> StepReport:
-    """Have this process do all buckets of a stage that no other may share."""
-    began = time.perf_counter()
-    with _told(stage, store, sizes, sizes, Engine(1), watch):
-        made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
-    if made.told:
-        store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
-    counts = added([row.counts for row in made.buckets])
-    work_s = round(time.perf_counter() - began, 3)
-    return StepReport(
-        stage.name,
-        counts,
-        len(sizes),
-        sum(row.ran for row in made.buckets),
-        work_s=work_s,
-        told=made.told,
-    )
+    @property
+    def is_local(self) -> bool:
+        """Whether processes of this machine do it."""
+        return self.engine.runner == LOCAL
 
 
-def _done_before(stage: Stage, jobs: Sequence[Job]) -> tuple[dict[str, dict[str, int] | None], str]:
-    """Counts of units that can be left out, and the fingerprint of all where they tell each other
-    what they hold.
+def _shared_out(sizes: Mapping[str, int], share: UnitShare) -> dict[str, int]:
+    """Units of a share, with their sizes."""
+    names = balanced(sizes, share.of)[share.number - 1]
+    return {name: sizes[name] for name in names}
+
+
+def _run_by_unit(work: StageWork) -> StepReport:
+    """Run a stage whose units are independent: those that are done are left out.
 
     On an object store every look costs a request: there the workers look, side by side.
     """
-    if stage.shuffle is None:
-        return {
-            job.bucket: finished(stage, job, fingerprint(stage, job))
-            if job.store.is_local
-            else None
-            for job in jobs
-        }, ""
+    stage = work.stage
+    done: list[Mapping[str, int]] = []
+    waiting: dict[str, int] = {}
+    for job in work.jobs(work.sizes):
+        counts = finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
+        if counts is None:
+            waiting[job.bucket] = work.sizes[job.bucket]
+        else:
+            done.append(counts)
+    return _reported(work, done, _run_waiting(work, waiting, ""))
+
+
+def _run_shuffled(work: StageWork) -> StepReport:
+    """Run a stage whose units exchange what they hold: all anew, or none where all are done."""
+    stage, jobs = work.stage, work.jobs(work.sizes)
     whole = next(fingerprints(stage, jobs))
-    found = side_by_side(lambda job: finished(stage, job, whole), jobs)
-    return {job.bucket: counts for job, counts in zip(jobs, found)}, whole
+    done = side_by_side(lambda job: finished(stage, job, whole), jobs)
+    known = [counts for counts in done if counts is not None]
+    if len(known) == len(jobs):
+        return _reported(work, known, _run_waiting(work, {}, whole))
+    # what one holds may change what is given to any other
+    return _reported(work, [], _run_waiting(work, work.sizes, whole))
+
+
+def _run_together(work: StageWork, run_all: RunAll) -> StepReport:
+    """Have this process do all buckets of a stage that no other may share."""
+    began = time.perf_counter()
+    with _progress_reported(replace(work, engine=Engine(1)), work.sizes):
+        made = run_all(work.stage, work.jobs(work.sizes))
+    if made.told:
+        work.store.write_json(f"{work.folder}/{work.stage.name}.told.json", made.told)
+    counts = added([row.counts for row in made.buckets])
+    ran = sum(row.ran for row in made.buckets)
+    work_s = round(time.perf_counter() - began, 3)
+    return StepReport(work.stage.name, counts, len(work.sizes), ran, work_s=work_s, told=made.told)
+
+
+def _reported(
+    work: StageWork, done: Sequence[Mapping[str, int]], rows: Sequence[BucketRun]
+) -> StepReport:
+    """The report of a stage of which some units were done before, and others now."""
+    counts = [*filter(None, done), *(row.counts for row in rows)]
+    ran = sum(row.ran for row in rows)
+    work_s = sum(row.work_s for row in rows)
+    return StepReport(work.stage.name, added(counts), len(work.sizes), ran, work_s=round(work_s, 3))
+
+
+def _run_waiting(work: StageWork, waiting: Mapping[str, int], whole: str) -> list[BucketRun]:
+    """Have the engine do buckets, the largest first, and publish what became of each.
+
+    Raises `TransientError` where some stay unfinished.
+    """
+    with _progress_reported(work, waiting):
+        if not waiting:
+            return []
+        rows = _run_by_engine(work, waiting, whole)
+        unfinished = [row for row in rows if row.unfinished]
+        if unfinished:
+            raise TransientError(
+                f"stage {work.stage.name}: {len(unfinished)} of {len(work.sizes)} buckets are "
+                f"unfinished, {unfinished[0].bucket} first: {unfinished[0].unfinished}"
+            )
+    return rows
+
+
+def _run_by_engine(work: StageWork, waiting: Mapping[str, int], whole: str) -> list[BucketRun]:
+    if not work.is_local:
+        from pipelines.beam.run import run_buckets
+
+        return run_buckets(
+            work.stage, work.store, work.recipe, waiting, work.folder, work.engine, whole
+        )
+    [order] = balanced(waiting, 1)
+    rows = run_here(work.stage, work.jobs(order), work.engine.workers, whole)
+    work.store.write_json(
+        f"{work.folder}/{work.stage.name}.json", sorted(rows, key=lambda row: row.bucket)
+    )
+    return rows
 
 
 @contextmanager
-def _told(
-    stage: Stage,
-    store: Store,
-    sizes: Mapping[str, int],
-    waiting: Mapping[str, int],
-    engine: Engine,
-    watch: Watch,
-) -> Iterator[None]:
-    """Tell how far a stage is while the block lasts, and at its end that all is done."""
-    total = sum(sizes.values())
+def _progress_reported(work: StageWork, waiting: Mapping[str, int]) -> Iterator[None]:
+    """Report how far a stage is while the block lasts, and at its end that all is done."""
+    total = sum(work.sizes.values())
     done = [total - sum(waiting.values())]
 
     def count(number: int) -> None:
         done[0] += number
-        watch(StepProgress(stage.name, min(done[0], total), total))
+        work.watch(StepProgress(work.stage.name, min(done[0], total), total))
 
     count(0)
-    with _looking(stage, store, waiting, count) if engine.runner != LOCAL else _listening(count):
+    with _counted_here(count) if work.is_local else _counted_elsewhere(work, waiting, count):
         yield
     count(total - done[0])
 
 
 @contextmanager
-def _listening(count: Callable[[int], None]) -> Iterator[None]:
+def _counted_here(count: Callable[[int], None]) -> Iterator[None]:
     bucket.listen(count)
     try:
         yield
@@ -240,32 +266,32 @@ def _listening(count: Callable[[int], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _looking(
-    stage: Stage, store: Store, waiting: Mapping[str, int], count: Callable[[int], None]
+def _counted_elsewhere(
+    work: StageWork, waiting: Mapping[str, int], count: Callable[[int], None]
 ) -> Iterator[None]:
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        looks = pool.submit(_look, stage, store, dict(waiting), count, ended)
+        polls = pool.submit(_poll_markers, work, dict(waiting), count, ended)
         try:
             yield
         finally:
             ended.set()
-        looks.result()  # a lock that was lost is raised here
+        polls.result()  # a lock that was lost is raised here
 
 
-def _look(
-    stage: Stage,
-    store: Store,
+def _poll_markers(
+    work: StageWork,
     waiting: dict[str, int],
     count: Callable[[int], None],
     ended: threading.Event,
 ) -> None:
-    """Count buckets that workers elsewhere finish, by their markers; one whose old marker still
-    stands counts once it has gone.
+    """Count buckets that workers elsewhere finish, by their markers.
+
+    One whose old marker still stands counts once it has gone.
     """
-    stale = _marked(stage, store) & waiting.keys()
-    while not ended.wait(_LOOK_EVERY_S):
-        marked = _marked(stage, store)
+    stale = _marked(work.stage, work.store) & waiting.keys()
+    while not ended.wait(_POLL_S):
+        marked = _marked(work.stage, work.store)
         stale &= marked
         for name in (marked & waiting.keys()) - stale:
             count(waiting.pop(name))

@@ -1,5 +1,6 @@
-"""The steps of a build, each a function of the output folder alone: the command line takes them in
-one process, a flow as tasks.
+"""The steps of a build, each a function of the output folder alone.
+
+The command line takes them in one process, a flow as tasks.
 """
 
 import os
@@ -37,13 +38,14 @@ _CREDENTIALS: Final = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@")
 
 
 def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> None:
-    """Refuse what cannot be built, before anything is written: wrong engines, unknown annotators,
-    sources that are not there.
+    """Refuse what cannot be built, before anything is written.
+
+    That is: engines that do not fit, unknown annotators, sources that do not exist.
     """
-    for place in (*sources, out):
-        if _CREDENTIALS.match(place):
+    for address in (*sources, out):
+        if _CREDENTIALS.match(address):
             raise UsageError(
-                f"{place.partition('://')[0]}://… holds a password, which would be stored with "
+                f"{address.partition('://')[0]}://… holds a password, which would be stored with "
                 "the build; set it in the environment"
             )
     check_engine(engine, out)
@@ -65,37 +67,35 @@ def check_models(recipe: Recipe) -> None:
     """Refuse a codec, embedder, vocabulary or optional package that is missing."""
     if recipe.encodes:
         codec_facts(recipe)
-    for place in (*recipe.label.vocabularies, *recipe.label.exclude):
-        file_at(place)
+    for address in (*recipe.label.vocabularies, *recipe.label.exclude):
+        file_at(address)
     if recipe.embeds:
         description(recipe)
     if recipe.indexes:
         require("faiss")
 
 
-def absolute(place: str) -> str:
+def absolute(address: str) -> str:
     """A URL as it is, a path from the root: other processes stand in other folders."""
-    return place if "://" in place else os.path.abspath(place)
+    return address if "://" in address else os.path.abspath(address)
 
 
 def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
     """Store what a build is asked for, which is all that its steps go by."""
     store = Store(out)
     store.delete(BEGUN.name)
-    places = store.write_json(SOURCES, [absolute(source) for source in sources])
+    sources_hash = store.write_json(SOURCES, [absolute(source) for source in sources])
     seal_beginning(
         store,
         [
-            places,
+            sources_hash,
             store.write_bytes(RECIPE, recipe_toml(_anywhere(recipe), comments=False).encode()),
         ],
     )
 
 
 def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
-    """Remember what a recipe names that was handed over for a build, as it will be stored there,
-    and the build's sources.
-    """
+    """Remember what a build's recipe names, as it will be stored, and the build's sources."""
     stored = _anywhere(recipe)
     trust(out, wanted(stored))
     # a machine that cannot remember where a build reads asks when it is gone on with by hand
@@ -104,15 +104,14 @@ def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
 
 
 def check_recipe(out: str, recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a recipe that comes from data names what nobody has named by hand
-    for its build.
-    """
+    """Raise `NotTrusted` where a recipe from data names what nobody named by hand for its build."""
     check_trust(out, wanted(_anywhere(recipe)))
 
 
 def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
-    """Raise `NotTrusted` where a build is to be gone on with whose sources or recipe nobody has
-    named by hand: it may be a stranger's.
+    """Raise `NotTrusted` before a build is continued whose sources or recipe nobody named by hand.
+
+    It may be a stranger's.
     """
     stored = _anywhere(recipe)
     check_trust(out, (*wanted(stored), *reached(sources, stored)))
@@ -121,7 +120,9 @@ def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with files that hold in any working folder."""
     label, encode, ingest = recipe.label, recipe.encode, recipe.ingest
-    below, base = (absolute(place) if place else "" for place in (ingest.paths_below, ingest.base))
+    below, base = (
+        absolute(address) if address else "" for address in (ingest.paths_below, ingest.base)
+    )
     return recipe.replaced(
         ingest=ingest.replaced(paths_below=below, base=base),
         encode=encode.replaced(source=_here(encode.source)),
@@ -153,7 +154,7 @@ def run_step(
 
     Raises `PipelineError` where it cannot finish.
 
-    Only a run that is told to `shrink` may remove many songs.
+    Only a run with `shrink` set may remove many songs.
     """
     sources, recipe = trusted_build(out)
     store, began, step = Store(out), time.time(), STEPS[name]

@@ -27,17 +27,18 @@ _LAST_LINES: Final = 5  # of the error output of a process that died, for the me
 class StepFailed(Exception):
     """A step ended without success.
 
-    `final` says that trying again is of no use, `unheard` that its process went without a word.
+    `final` says that trying again is of no use, `unanswered` that its process never answered.
     """
 
-    def __init__(self, message: str, *, final: bool = False, unheard: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, unanswered: bool = False) -> None:
         super().__init__(message)
-        self.final, self.unheard = final, unheard
+        self.final, self.unanswered = final, unanswered
 
 
 class StepOrder(NamedTuple):
-    """What a step's process is told: the build, the run's folder in it, the engine, the run's lock;
-    how long it may take; what its recipe names beyond our own, which this run's caller has named.
+    """The order for a step's process: the build, the run's folder in it, the engine, the lock's id.
+
+    Also how long it may take, and what its recipe names that this run's caller has trusted.
     """
 
     out: str
@@ -52,8 +53,7 @@ class StepOrder(NamedTuple):
 
 
 class ProcessGroup:
-    """A process with a group of its own, whose lines are heard as they come; `close` ends all that
-    is in it.
+    """A process with a group of its own, whose lines are read as they come; `close` ends the group.
 
     Its program ties itself to this process (`pipelines.engine.child_process.die_with`), so that it
     ends with it, whatever ends that.
@@ -88,8 +88,9 @@ class ProcessGroup:
         self._heard.put((name, None))
 
     def lines(self, timeout_s: float = math.inf) -> Iterator[tuple[str, str]]:
-        """Lines as they come, until both streams have ended, or the process has and no more comes:
-        others may hold its streams open.
+        """Lines as they come, until both streams have ended, or the process has and no more comes.
+
+        Others may hold its streams open.
 
         Raises `TimeoutError` when time is up and it is silent.
         """
@@ -112,17 +113,16 @@ class ProcessGroup:
                 yield name, line
 
     def stop(self, patience_s: float) -> None:
-        """Ask the process to end (SIGTERM), and end all that is left of its group when it has, or
-        when patience is over.
-        """
+        """Ask the process to end (SIGTERM); end its group then, or when `patience_s` is over."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.close()
 
     def ended(self) -> int:
-        """Its status, once it has ended by itself; nothing of its group is left then. 128 and the
-        signal's number where one ended it.
+        """Its status, once it has ended by itself; nothing of its group is left then.
+
+        128 and the signal's number where one ended it.
         """
         status = self._process.wait()
         self.close()
@@ -171,27 +171,27 @@ class StepProcess(ProcessGroup):
             stdin.flush()
         except BrokenPipeError:
             raise StepFailed(
-                f"step {step}: its process ended before it began", unheard=True
+                f"step {step}: its process ended before it began", unanswered=True
             ) from None
         errors: list[str] = []
-        heard = False
+        has_answered = False
         for name, line in self._lines(step, order.timeout_s):
-            heard = True
+            has_answered = True
             if name == "stderr":
                 errors = [*errors, line][-_LAST_LINES:]
                 on_line(line)
                 continue
-            said = json.loads(line)
-            if "progress" in said:
-                on_progress(said["progress"]["done"], said["progress"]["total"])
-            if "error" in said:
-                raise StepFailed(f"step {step}: {said['error']}", final=said["final"])
-            if "report" in said:
-                return said["report"]
+            answer = json.loads(line)
+            if "progress" in answer:
+                on_progress(answer["progress"]["done"], answer["progress"]["total"])
+            if "error" in answer:
+                raise StepFailed(f"step {step}: {answer['error']}", final=answer["final"])
+            if "report" in answer:
+                return answer["report"]
         reason = "; ".join(errors) or "without a word"
         raise StepFailed(
             f"step {step}: its process died with status {self._process.poll()}: {reason}",
-            unheard=not heard,
+            unanswered=not has_answered,
         )
 
     def _lines(self, step: str, timeout_s: float) -> Iterator[tuple[str, str]]:
@@ -232,7 +232,7 @@ class StepProcesses:
                 report = process.take(step, share, order, on_progress, on_line)
             except StepFailed as failed:
                 process.close()
-                if failed.unheard and not is_new:  # it was idle for too long, and went just now
+                if failed.unanswered and not is_new:  # it was idle for too long, and went just now
                     continue
                 raise
             except BaseException:

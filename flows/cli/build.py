@@ -1,6 +1,4 @@
-"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build, and what
-stands around it.
-"""
+"""`obbligato demo | build | plan | verify | recipe | annotate`: from music to a build."""
 
 import json
 from pathlib import Path
@@ -27,7 +25,7 @@ from flows.cli.options import (
     with_columns,
     written,
 )
-from flows.cli.renamed import say_renamed
+from flows.cli.renamed import report_renamed
 from flows.screens.plain import message, plain
 
 
@@ -48,7 +46,7 @@ def demo(
     from pipelines.beam.options import Engine
 
     if folder:
-        say_renamed(f"demo {folder}", f"demo --out {folder}")
+        report_renamed(f"demo {folder}", f"demo --out {folder}")
         out = Path(folder)
     with watching(as_json) as watch:
         made = run_demo(out, songs, seed, Engine(workers), watch)
@@ -187,12 +185,12 @@ def annotate(
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
         failed = failed or labels is None
         if as_json:
-            said = (
+            fields = (
                 f'"labels": {labels.model_dump_json()}'
                 if labels
                 else f'"error": {json.dumps(problem)}'
             )
-            typer.echo(f'{{"file": {json.dumps(path)}, {said}}}')
+            typer.echo(f'{{"file": {json.dumps(path)}, {fields}}}')
         elif labels is None:
             typer.echo(message(f"{path}: {problem}"), err=True)
         else:

@@ -1,6 +1,4 @@
-"""`obbligato captions quote | facts | vocabulary`: what rewording would cost, what a text states,
-texts to label audio with.
-"""
+"""`obbligato captions quote`, `facts`, `vocabulary`: costs of rewording, stated facts, texts."""
 
 import json
 from pathlib import Path
@@ -21,7 +19,7 @@ app = typer.Typer(
 
 
 @app.command("quote")
-def say_quote(
+def show_quote(
     build: Build,
     settings: Settings = None,
     as_json: Json = False,

@@ -1,6 +1,4 @@
-"""`obbligato evaluate` and `obbligato ablate`: does music play what was asked, and what are
-conditions worth to a model?
-"""
+"""`obbligato evaluate` and `ablate`: is what was asked played, and what are conditions worth?"""
 
 from pathlib import Path
 from typing import Annotated

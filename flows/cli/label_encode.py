@@ -1,5 +1,6 @@
-"""`obbligato label` and `obbligato encode`: a build that stands gets texts or latents, and its
-shards are written anew around its audio.
+"""`obbligato label` and `obbligato encode`: texts or latents for a build that stands.
+
+Its shards are written anew around its audio.
 """
 
 from collections.abc import Callable
@@ -102,9 +103,7 @@ def _renewed(
     workers: int,
     as_json: bool,
 ) -> "Dataset":
-    """Bring a build up to date with its own recipe, with what a command's options have `named` in
-    it, and `settings` laid over it.
-    """
+    """Bring a build up to date with its own recipe, as changed by `named` and `settings`."""
     from flows.build.recipe_files import overridden
     from flows.build.run_step import check_reach, stored_build, trust_recipe
     from pipelines.beam.options import Engine

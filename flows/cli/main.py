@@ -85,9 +85,7 @@ app.command(hidden=True)(step.serve_steps)
 
 
 def main() -> None:
-    """Entry point: errors meant for the reader are one plain line, and exit status 1 (or 2 for
-    wrong usage).
-    """
+    """Entry point: errors for the reader are one plain line, and exit status 1 (2: wrong usage)."""
     run_program(
         lambda: app(prog_name="obbligato")
     )  # however it was started: a shell completes that name

@@ -1,5 +1,4 @@
-"""What commands share: options, arguments and completions, each declared once, and the grammar that
-all keep.
+"""Options, arguments and completions of the commands, each declared once, and their grammar.
 
 A command is a verb, or a noun with verbs of its own (`shards`, `dead`, `captions`). Its first
 argument is what it reads:
@@ -27,7 +26,7 @@ from flows.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.build.run_stage import Watch
-    from flows.launchers.job import Tell
+    from flows.launchers.job import ReportLine
     from flows.models.evaluation import Progress
     from schemas.dataset import Dataset
 
@@ -148,7 +147,7 @@ def print_json(result: Any) -> None:
     typer.echo(json.dumps(result))
 
 
-def teller(as_json: bool) -> "Tell":
+def line_reporter(as_json: bool) -> "ReportLine":
     """Where lines of progress go: beside the result where that is for a program."""
     return lambda line: typer.echo(line, err=as_json)
 
@@ -158,7 +157,7 @@ def watching(as_json: bool) -> "Iterator[Watch]":
     """Progress of a build's stages, beside the result where that is for a program."""
     from flows.screens import terminal
 
-    with terminal.watching(terminal.beside if as_json else terminal.console) as watch:
+    with terminal.watching(terminal.stderr_console if as_json else terminal.console) as watch:
         yield watch
 
 
@@ -166,8 +165,8 @@ def counting(as_json: bool) -> "Progress":
     """Progress of things that are counted, beside the result where that is for a program."""
     from flows.screens import terminal
 
-    shown_on = terminal.beside if as_json else terminal.console
-    return lambda what, total: terminal.counting(what, total, shown_on)
+    screen = terminal.stderr_console if as_json else terminal.console
+    return lambda what, total: terminal.counting(what, total, screen)
 
 
 def print_build(dataset: "Dataset", build: str, as_json: bool) -> None:

@@ -28,7 +28,7 @@ FIRST: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def say_renamed(old: str, new: str) -> None:
+def report_renamed(old: str, new: str) -> None:
     """Tell the reader a new name."""
     typer.echo(
         f"obbligato: `{old}` is now `{new}`; the old form goes with the next version", err=True
@@ -44,7 +44,7 @@ class RenamedCommands(TyperGroup):
         """The command that the first words name, and the words that are left."""
         words = COMMANDS.get(args[0])
         if words and not ctx.resilient_parsing:
-            say_renamed(args[0], " ".join(words))
+            report_renamed(args[0], " ".join(words))
         return super().resolve_command(ctx, [*words, *args[1:]] if words else args)  # type: ignore[return-value]
 
 
@@ -59,7 +59,7 @@ class Renamed(TyperCommand):
 
 
 def renewed(command: str, args: Sequence[str]) -> list[str]:
-    """Arguments of a command with new names for old ones, each of which is told.
+    """Arguments of a command with new names for old ones, each of which is reported.
 
     >>> renewed("extract", ["corpus", "--out", "folder"])
     ['corpus', '--out', 'folder']
@@ -73,19 +73,18 @@ def renewed(command: str, args: Sequence[str]) -> list[str]:
             break
         name, equals, value = word.partition("=")
         if name in FIRST.get(command, {}):
-            say_renamed(f"{command} {name}", FIRST[command][name])
+            report_renamed(f"{command} {name}", FIRST[command][name])
             first.append(value if equals else next(words, ""))
             continue
         new = OPTIONS.get(command, {}).get(name)
         if new:
-            say_renamed(f"{command} {name}", f"{command} {new}")
+            report_renamed(f"{command} {name}", f"{command} {new}")
         others.append(f"{new or name}{equals}{value}")
     return [*first, *others]
 
 
 def evaluation_settings(settings: Sequence[str]) -> Iterator[str]:
-    """Settings of an evaluation in a pipeline, some of which may be whole options of `evaluate`, as
-    once.
+    """Settings of an evaluation in a pipeline, also those in the form of options of `evaluate`.
 
     >>> list(evaluation_settings(["show=3"]))
     ['show=3']
@@ -99,5 +98,5 @@ def evaluation_settings(settings: Sequence[str]) -> Iterator[str]:
             name = f"swaps={str(name == 'swaps').lower()}"
         if name.startswith("embedder="):
             name = f"label.{name}"
-        say_renamed(f"pipeline --evaluate={setting}", f"pipeline --evaluate {name}")
+        report_renamed(f"pipeline --evaluate={setting}", f"pipeline --evaluate {name}")
         yield name

@@ -77,40 +77,40 @@ def sample(
     from training.generation.write import write_piece
     from training.prompt_controls.resolve import resolve_controls
 
-    player = Generator.of(model, device)
-    given = {"guidance": guidance, "steps": steps, "sampler": sampler}
-    values = player.recipe.sampling.model_dump() | {
-        name: value for name, value in given.items() if value is not None
+    generator = Generator.of(model, device)
+    options = {"guidance": guidance, "steps": steps, "sampler": sampler}
+    values = generator.recipe.sampling.model_dump() | {
+        name: value for name, value in options.items() if value is not None
     }
     sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
-    wanted = resolve_controls(
+    resolved = resolve_controls(
         caption,
         bpm=bpm,
         meter=meter,
         key=key,
         chords=chords,
-        duration_s=seconds or player.recipe.data.seconds,
-        statistics=player.survey.statistics,
+        duration_s=seconds or generator.recipe.data.seconds,
+        statistics=generator.survey.statistics,
         seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )
-    labels, explained = wanted.labels, (*wanted.lines(), *unconditioned_notes(wanted.labels))
+    labels, explained = resolved.labels, (*resolved.lines(), *unconditioned_notes(resolved.labels))
     typer.echo("\n".join((*explained, f"     {heading(labels)}", *lead_sheet(labels))), err=as_json)
     files: list[str] = []
     for start in range(0, count, batch):
-        scores = [
+        requests = [
             GenerationRequest(str(number), caption, labels)
             for number in range(start, min(count, start + batch))
         ]
-        for score, wave in zip(
-            scores, player.play(scores, seed=seed, sampling=sampling), strict=True
+        for request, wave in zip(
+            requests, generator.play(requests, seed=seed, sampling=sampling), strict=True
         ):
             files.append(
                 write_piece(
                     out,
-                    score,
+                    request,
                     wave,
-                    player,
+                    generator,
                     seed=seed,
                     sampling=sampling,
                     audio_format=audio_format,
@@ -123,6 +123,6 @@ def sample(
                 "files": files,
                 "controls": explained,
                 "labels": labels.model_dump(mode="json"),
-                "model": player.name,
+                "model": generator.name,
             }
         )

@@ -1,6 +1,4 @@
-"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset,
-ours or another's.
-"""
+"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset."""
 
 import json
 from collections.abc import Sequence
@@ -69,17 +67,20 @@ def show(
     if not as_json:
         print_sample(console, picked)
         return
-    shown = {
+    members = [{"extension": part.extension, "bytes": part.size} for part in picked.raw.parts]
+    texts = {part.extension: text for part, text in picked.texts}
+    problems = [problem.model_dump() for problem in picked.problems]
+    fields = {
         "shard": picked.raw.shard,
         "key": picked.raw.key,
         "ours": picked.ours is not None,
-        "members": [{"extension": part.extension, "bytes": part.size} for part in picked.raw.parts],
+        "members": members,
         "audio": picked.sound._asdict() if picked.sound else None,
         "json": picked.raw.facts,
-        "texts": {part.extension: text for part, text in picked.texts},
-        "problems": [problem.model_dump() for problem in picked.problems],
+        "texts": texts,
+        "problems": problems,
     }
-    typer.echo(json.dumps(shown))
+    typer.echo(json.dumps(fields))
 
 
 @app.command()
@@ -161,7 +162,7 @@ def extract(
             problems.append(result)
         else:
             files.append(result)
-    _tell(
+    _print_written(
         {"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json
     )
 
@@ -213,7 +214,9 @@ def export(
             problems.append(result)
         else:
             rows += 1
-    _tell({"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json)
+    _print_written(
+        {"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json
+    )
 
 
 def _split_of(name: str) -> "Split | None":
@@ -227,9 +230,7 @@ def _split_of(name: str) -> "Split | None":
 def _export_parts(
     target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool
 ) -> None:
-    """Write the parts, with the seed and the filter words of the build's recipe; of shards without
-    one, the default's.
-    """
+    """Write the parts, with the seed and filter words of the build's recipe, or of the default."""
     from flows.build.run_step import stored_build
     from pipelines.shards.find import find_shards
     from pipelines.shards.musicbench_parts import export_parts
@@ -245,24 +246,24 @@ def _export_parts(
     done = export_parts(
         found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
     )
-    lines = [
-        f"{part:16}{rows:>9,} rows"
-        + "".join(f", {count:,} skipped: {why}" for why, count in done.skipped[part].items())
-        for part, rows in done.rows.items()
-    ]
+    lines: list[str] = []
+    for part, rows in done.rows.items():
+        skipped = done.skipped[part].items()
+        reasons = "".join(f", {count:,} skipped: {why}" for why, count in skipped)
+        lines.append(f"{part:16}{rows:>9,} rows{reasons}")
     outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
     lines.append(f"{done.samples:,} samples read{outside}; written to {out}")
-    said = {
+    summary = {
         "folder": out,
         "rows": done.rows,
         "skipped": done.skipped,
         "samples": done.samples,
         "of_no_part": done.of_no_part,
     }
-    _tell(said, "\n".join(lines), done.problems, as_json)
+    _print_written(summary, "\n".join(lines), done.problems, as_json)
 
 
-def _tell(
+def _print_written(
     done: dict[str, Any], line: str, problems: "Sequence[ShardProblem]", as_json: bool
 ) -> None:
     """Say what was written; problems go to standard error and make the exit status 1."""

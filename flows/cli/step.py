@@ -1,6 +1,4 @@
-"""`obbligato step`: single steps of a build, for schedulers; and the process that takes them for
-flows.
-"""
+"""`obbligato step`: single steps, for schedulers; and the process that takes them for flows."""
 
 import json
 import os
@@ -87,14 +85,14 @@ def serve_steps(
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints goes to the log, not among the answers
 
-    def say(what: dict[str, Any]) -> None:
+    def send(what: dict[str, Any]) -> None:
         answers.write(json.dumps(what) + "\n")
         answers.flush()
 
     while select.select([sys.stdin], [], [], _IDLE_S)[0] and (line := sys.stdin.readline()):
-        told: dict[str, Any] = json.loads(line)
-        name, share = told.pop("step"), told.pop("share")
-        order = StepOrder(**told)
+        fields: dict[str, Any] = json.loads(line)
+        name, share = fields.pop("step"), fields.pop("share")
+        order = StepOrder(**fields)
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
             with naming_extras():
@@ -106,11 +104,13 @@ def serve_steps(
                     order.runner,
                     order.beam,
                     share,
-                    say,
+                    send,
                     shrink=order.shrink,
                 )
         except (UsageError, PipelineError, SchemaError, OSError) as error:
-            say({"error": message(error), "final": not isinstance(error, TransientError | OSError)})
+            send(
+                {"error": message(error), "final": not isinstance(error, TransientError | OSError)}
+            )
 
 
 def _take(
@@ -121,7 +121,7 @@ def _take(
     runner: str,
     beam: Sequence[str],
     part: str,
-    say: Callable[[dict[str, Any]], None],
+    send: Callable[[dict[str, Any]], None],
     *,
     shrink: bool,
 ) -> None:
@@ -139,6 +139,6 @@ def _take(
     check_folder(Store(out))  # the lock lies in it, too
 
     with hold(Store(out), f"obbligato step {name}") as lock:
-        watch = watched(lambda state: say({"progress": state._asdict()}), lock)
+        watch = watched(lambda state: send({"progress": state._asdict()}), lock)
         report = run_step(name, out, engine, run or new_run(), watch, share, shrink=shrink)
-    say({"report": report._asdict()})
+    send({"report": report._asdict()})

@@ -1,6 +1,4 @@
-"""`obbligato train`, `train codec`, `train predictors`: a model from shards, and what stands around
-it.
-"""
+"""`obbligato train`, `train codec`, `train predictors`: models from shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +15,9 @@ from flows.cli.options import (
     Processes,
     Settings,
     TrainShards,
+    line_reporter,
     print_json,
     required,
-    teller,
     written,
 )
 
@@ -132,7 +130,7 @@ def train(
         _print_recipe(request.recipe, as_json)
         return
     required(out, "checkpoints and the log")
-    outcome = run_training(request, teller(as_json))
+    outcome = run_training(request, line_reporter(as_json))
     if as_json and outcome.is_first:
         print_json(outcome.model_dump(mode="json", exclude={"is_first"}))
     elif outcome.is_first and not launched:  # a job's own processes have said it
@@ -174,15 +172,15 @@ def train_codec(
 
     Knobs are vae.steps and others.
     """
-    from flows.build.recipe_files import laid_over, validated_as
+    from flows.build.recipe_files import validated_as, with_settings
     from flows.screens.program import command_name
     from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
 
-    values = laid_over({"vae": {}}, settings or [])
+    values = with_settings({"vae": {}}, settings or [])
     recipe = validated_as(
         AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}"
     )
-    made = train_autoencoder(shards, out, recipe, teller(as_json))
+    made = train_autoencoder(shards, out, recipe, line_reporter(as_json))
     if as_json:
         typer.echo(made.model_dump_json())
         return
@@ -204,11 +202,11 @@ def train_predictors(
 
     Minutes on a CPU.
     """
-    from flows.build.recipe_files import laid_over, validated_as
+    from flows.build.recipe_files import validated_as, with_settings
     from training.control_predictors.learning import learn
     from training.control_predictors.recipe import PredictorRecipe
 
-    values = laid_over(PredictorRecipe().model_dump(mode="json"), settings or [])
+    values = with_settings(PredictorRecipe().model_dump(mode="json"), settings or [])
     if shards:
         values["data"]["shards"] = shards
     chosen = validated_as(
@@ -217,7 +215,7 @@ def train_predictors(
     if printed:
         _print_recipe(chosen, as_json)
         return
-    made = learn(chosen, required(out, "predictors"), teller(as_json))
+    made = learn(chosen, required(out, "predictors"), line_reporter(as_json))
     if as_json:
         losses = {
             part: {"before": _finite(before), "after": _finite(after)}

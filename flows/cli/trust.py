@@ -1,6 +1,4 @@
-"""`obbligato trust` and `obbligato unlock`: what a build or a model of others may name, and a lock
-that must go.
-"""
+"""`obbligato trust` and `obbligato unlock`: what others' data may name, and locks that must go."""
 
 from typing import Annotated
 
@@ -32,15 +30,17 @@ def trust(
     if names:
         remember(build, names)
     may = trusted(build)
-    wants = _wanted(build) if build != EVERYWHERE and not names else may
+    requested = _requested(build) if build != EVERYWHERE and not names else may
     if as_json:
-        print_json({"build": build, "wanted": sorted({*wants} - {*may}), "trusted": sorted(may)})
+        print_json(
+            {"build": build, "wanted": sorted({*requested} - {*may}), "trusted": sorted(may)}
+        )
         return
-    for name in [] if names else sorted({*wants, *may}):
+    for name in [] if names else sorted({*requested, *may}):
         typer.echo(f"{'trusted' if name in may else 'wanted':8} {plain(name)}")
 
 
-def _wanted(build: str) -> tuple[str, ...]:
+def _requested(build: str) -> tuple[str, ...]:
     """What lies in a folder wants: a build, or a model that was trained."""
     from flows.build.run_step import stored_build
     from pipelines.build.tables import SOURCES

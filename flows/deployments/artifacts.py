@@ -1,6 +1,4 @@
-"""What a run shows on Prefect's page: progress while it works; counts, agreement, the card and a
-link when it ends.
-"""
+"""What a run shows on Prefect's page: progress while it works, counts and the card at its end."""
 
 import re
 import time
@@ -48,36 +46,36 @@ class StepProgressBar:
         ):
             return
         self._shown_at, percent = time.monotonic(), round(100.0 * done / total, 1)
-        said = f"{self._step}: {done} of {total}"
+        description = f"{self._step}: {done} of {total}"
         if self._artifact is None:
-            made = create_progress_artifact(percent, key=self._key, description=said)
+            made = create_progress_artifact(percent, key=self._key, description=description)
             self._artifact = made if isinstance(made, UUID) else None
         else:
-            update_progress_artifact(self._artifact, progress=percent, description=said)
+            update_progress_artifact(self._artifact, progress=percent, description=description)
 
 
 def show_steps(corpus: str, reports: Sequence[StepReport]) -> None:
     """The counts of every step as a table."""
-    rows = [
-        {
-            "step": report.step,
-            "buckets": report.buckets or "",
-            "run now": report.run if report.buckets else "",
-            "seconds": report.seconds,
-            "own work, s": report.work_s,
-            "counts": ", ".join(f"{name} {count}" for name, count in in_words(report.counts)),
-        }
-        for report in reports
-    ]
     create_table_artifact(
-        rows, key=key("steps", corpus), description=f"What each step of {plain_line(corpus)} did"
+        [_step_row(report) for report in reports],
+        key=key("steps", corpus),
+        description=f"What each step of {plain_line(corpus)} did",
     )
 
 
+def _step_row(report: StepReport) -> dict[str, Any]:
+    return {
+        "step": report.step,
+        "buckets": report.buckets or "",
+        "run now": report.run if report.buckets else "",
+        "seconds": report.seconds,
+        "own work, s": report.work_s,
+        "counts": ", ".join(f"{name} {count}" for name, count in in_words(report.counts)),
+    }
+
+
 def show_rewording(corpus: str, reports: Sequence[StepReport]) -> None:
-    """What a language model was asked and paid, what of its answers was refused and why, and some
-    of them to look at.
-    """
+    """A language model's calls and costs, what of its answers was refused and why, and examples."""
     for report in reports:
         if report.told:
             text = rewording_report(report.counts, report.told)
@@ -88,14 +86,14 @@ def show_rewording(corpus: str, reports: Sequence[StepReport]) -> None:
             )
 
 
-def rewording_report(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+def rewording_report(counts: Mapping[str, Any], usage: Mapping[str, Any]) -> str:
     """The same, in Markdown."""
     reworded = ParaphraseCounts.model_validate(counts)
-    rows = [*told["calls"].items(), ("controls", reworded.controls), ("landed", reworded.landed)]
+    rows = [*usage["calls"].items(), ("controls", reworded.controls), ("landed", reworded.landed)]
     lines = [
         (
-            f"${told['usd']:.4f} spent by this run, ${told['usd_in_all']:.4f} of "
-            f"${told['budget_usd']:.2f} in all. "
+            f"${usage['usd']:.4f} spent by this run, ${usage['usd_in_all']:.4f} of "
+            f"${usage['budget_usd']:.2f} in all. "
             "What is set aside for calls of unknown end counts as spent."
         ),
         "",
@@ -103,7 +101,7 @@ def rewording_report(counts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
         "",
         *_markdown_table(("refused because", "times"), reworded.refused.ranked()),
     ]
-    for name, examples in told["examples"].items():
+    for name, examples in usage["examples"].items():
         for example in examples:
             texts = (plain_line(example[which], _LONGEST) for which in ("caption", "rewording"))
             lines += [

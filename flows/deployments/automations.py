@@ -1,9 +1,8 @@
-"""Automations that teams expect of scheduled builds, made on the Prefect server by `python -m
-flows.deployments.automations`.
+"""Automations for scheduled builds, made by `python -m flows.deployments.automations`.
 
 A run whose process or machine is gone is marked as crashed when its heartbeats stop, and started
 again: it resumes where it was. With a notification block, runs that fail and builds with too many
-dead inputs are told.
+dead inputs are reported.
 """
 
 import argparse
@@ -33,8 +32,7 @@ _RUNS: Final = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*
 
 
 def our_flows() -> list[str]:
-    """Names of all flows of this package that write into a folder `out`, where another run of
-    theirs goes on.
+    """Names of the flows of this package that write into a folder `out` and can be run there again.
 
     >>> our_flows()
     ['backfill', 'build-corpus', 'encode', 'label', 'nightly', 'pipeline', 'train']
@@ -55,9 +53,7 @@ def _is_program(name: str) -> bool:
 
 
 def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automation]:
-    """The automations of our flows; `block` names a notification block as ``type/name``, such as
-    ``slack-webhook/alerts``.
-    """
+    """The automations of our flows; `block` names a notification block, as ``type/name``."""
     ours = [
         ResourceSpecification(
             {"prefect.resource.role": "flow", "prefect.resource.name": our_flows()}
@@ -97,8 +93,8 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         return [vanished, again]
     # both kinds of call have one name; outside an event loop it answers at once
     loaded: Any = Block.load(block)
-    told = loaded._block_document_id
-    if told is None:
+    block_id = loaded._block_document_id
+    if block_id is None:
         raise ValueError(f"block {block} is not stored on the server")
     failed = Automation(
         name="obbligato: a run failed",
@@ -108,7 +104,7 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         ),
         actions=[
             SendNotification(
-                block_document_id=told,
+                block_document_id=block_id,
                 subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
                 body="{{ flow_run.state.message }}",
             )
@@ -121,7 +117,7 @@ def automations(block: str = "", silence_s: float = SILENCE_S) -> list[Automatio
         ),
         actions=[
             SendNotification(
-                block_document_id=told,
+                block_document_id=block_id,
                 subject="{{ event.resource.name }}: too many dead inputs",
                 body=(
                     "Share {{ event.payload.share }} of {{ event.payload.out }}, limit {{ "
@@ -151,19 +147,19 @@ def _on(
     )
 
 
-def publish(wanted: Sequence[Automation]) -> list[str]:
+def publish(automations: Sequence[Automation]) -> list[str]:
     """Create automations on the server, or bring those of the same name up to date.
 
     Returns their names.
     """
-    for automation in wanted:
+    for automation in automations:
         try:
             standing: Any = Automation.read(name=automation.name)
             automation.id = standing.id
             automation.update()
         except (ObjectNotFound, ValueError):
             automation.create()
-    return [automation.name for automation in wanted]
+    return [automation.name for automation in automations]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-"""The flow that does stages of a whole corpus again, in slices side by side: after a new recipe, a
-new annotator, a fixed defect.
+"""The flow that does stages of a whole corpus again, in slices side by side.
+
+After a new recipe, a new annotator, a fixed defect.
 """
 
 from typing import Any, Final
@@ -38,8 +39,7 @@ def backfill(
     until: str = _STEPS[-1],
     max_dead_share: Share = 0.05,
 ) -> dict[str, Any]:
-    """Bring a build that stands up to date with a recipe (its own, or a new one), without looking
-    for new inputs.
+    """Bring a build up to date with a recipe (its own, or a new one), without new inputs.
 
     Each stage is split into `engine.slices` shares of its buckets, of which `engine.side_by_side`
     run at a time, or as many as the Dask cluster has room for. Buckets that nothing touches are

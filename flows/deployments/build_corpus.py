@@ -1,6 +1,4 @@
-"""The flow that builds a dataset: one task per step, each in a process of its own, under the output
-folder's lock.
-"""
+"""The flow that builds a dataset: a task per step, each in a process of its own, under one lock."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -73,7 +71,7 @@ class EngineSettings(BaseModel):
 
 
 class BuildRun(NamedTuple):
-    """A build that is under way: what its steps are told, and what they have reported so far."""
+    """A build that is under way: its steps' order, and what they have reported so far."""
 
     corpus: str
     order: StepOrder
@@ -97,8 +95,9 @@ def _may_mend(_task: object, _run: object, state: Any) -> bool:
     cache_policy=NO_CACHE,
 )
 def take_step(step: str, share: str, order: StepOrder, corpus: str) -> dict[str, Any]:
-    """Take one step, or a share of it, in a process of its own; its output goes to the log, its
-    progress to an artifact.
+    """Take one step, or a share of it, in a process of its own.
+
+    Its output goes to the log, its progress to an artifact.
     """
     logger = get_run_logger()
     bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
@@ -135,7 +134,7 @@ def build_corpus(
     """Build a dataset from music, or finish one. Returns its totals.
 
     Parameters are validated before anything starts. A run in a folder where another is at work is
-    refused. An event `obbligato.dead-letters` tells automations of a share of dead inputs above
+    refused. An event `obbligato.dead-letters` reports to automations a share of dead inputs above
     `max_dead_share`. Without `shrink` it stops where many songs that are in force would go.
     """
     out = absolute(out)
@@ -151,9 +150,7 @@ def build_corpus(
 def started_run(
     out: str, recipe: Recipe, engine: EngineSettings, *, shrink: bool = False
 ) -> Iterator[BuildRun]:
-    """A run that holds its output folder's lock; what its steps reported is shown at the end,
-    however it ends.
-    """
+    """A run that holds its output folder's lock; its steps' reports are shown however it ends."""
     if out.startswith("memory://"):
         raise UsageError(
             f"{out} lies in one process's memory, "
@@ -187,9 +184,7 @@ def started_run(
 
 
 def take_steps(run: BuildRun, *, after: str = "", until: str = "") -> None:
-    """Take the steps of a run's recipe one after the other: all, or those after a step and up to
-    another.
-    """
+    """Take the steps of a run's recipe in order: all, or those after a step and up to another."""
     for step in steps_of(run.recipe, after=after, until=until):
         take(run, step)
 
@@ -198,8 +193,8 @@ def take(run: BuildRun, step: str) -> StepReport:
     """Take a step as a task, or as many side by side."""
     run.lock.check()
     of = run.settings.slices
-    taken = STEPS[step]
-    alone = isinstance(taken, CorpusStep) or taken.is_whole(run.recipe)
+    chosen = STEPS[step]
+    alone = isinstance(chosen, CorpusStep) or chosen.is_whole(run.recipe)
     if of == 1 or alone:
         report = StepReport(
             **take_step.with_options(tags=TAGS.get(step) if alone else None)(
@@ -227,14 +222,14 @@ def _task_runner(settings: EngineSettings) -> Any:
 
 def _together(step: str, reports: Sequence[StepReport]) -> StepReport:
     counts = added(report.counts for report in reports)
-    buckets, done = sum(report.buckets for report in reports), sum(report.run for report in reports)
-    return StepReport(
-        step, counts, buckets, done, work_s=round(sum(report.work_s for report in reports), 3)
-    )
+    buckets = sum(report.buckets for report in reports)
+    ran = sum(report.run for report in reports)
+    work_s = sum(report.work_s for report in reports)
+    return StepReport(step, counts, buckets, ran, work_s=round(work_s, 3))
 
 
 def finished_run(run: BuildRun, max_dead_share: float) -> dict[str, Any]:
-    """Show the dataset and tell of the dead; returns its totals."""
+    """Show the dataset and report the dead; returns its totals."""
     store = Store(run.order.out)
     dataset = stated_dataset(store)
     show_dataset(run.corpus, store, dataset)

@@ -1,5 +1,6 @@
-"""The flow that gives a corpus which stands its latents, or those of another codec: shards are
-written anew around the same audio.
+"""The flow that gives a corpus its latents, or those of another codec.
+
+Shards are written anew around the same audio.
 """
 
 from typing import Any

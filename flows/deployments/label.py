@@ -1,5 +1,6 @@
-"""The flow that gives a corpus which stands its pseudo-labels, or others: shards get new texts
-around the same audio.
+"""The flow that gives a corpus its pseudo-labels, or others.
+
+Shards get new texts around the same audio.
 """
 
 from typing import Any

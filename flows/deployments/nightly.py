@@ -35,7 +35,7 @@ def nightly(
     Steps find out by themselves what is done; where all is, nothing is new.
 
     Songs that came get shards of their own; shards that nothing touches keep their bytes. Each
-    change is a new version. A night on which many songs would go stops instead, unless told to
+    change is a new version. A night on which many songs would go stops instead, unless set to
     `shrink`.
     """
     out = absolute(out)

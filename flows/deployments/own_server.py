@@ -1,5 +1,6 @@
-"""Prefect's own server, which it starts on 127.0.0.1 where none is named, asks for a password: any
-user of the machine can reach it.
+"""A password for the server that Prefect starts on 127.0.0.1 where none is named.
+
+Any user of the machine can reach it.
 """
 
 import os
@@ -7,8 +8,7 @@ import secrets
 
 
 def guard_own_server() -> None:
-    """Have the server that Prefect would start for this process, and its clients here, share a new
-    password.
+    """Set a new password for the server that Prefect would start here, and for its clients here.
 
     It lives in the environment of this process and of those that it starts, nowhere else. A server
     that is named is guarded by its keeper.

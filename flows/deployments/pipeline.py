@@ -1,5 +1,4 @@
-"""The flow from music to a model that has been measured: build, label, encode, train, evaluate, in
-one run with one lineage.
+"""The flow from music to a measured model: build, label, encode, train, evaluate in one run.
 
 Its folder::
 
@@ -99,8 +98,9 @@ def with_latents(recipe: Recipe, training: TrainRecipe) -> Recipe:
 
 @task(task_run_name="evaluate", cache_policy=NO_CACHE, retries=0)
 def evaluate_model(model: str, corpus: str, report: str, evaluation: EvaluationChoice) -> None:
-    """Have a model play the corpus's test prompts and score it, in a process of its own: models
-    leave memory with it.
+    """Have a model play the corpus's test prompts and score it.
+
+    In a process of its own: models leave memory with it.
     """
     request = EvaluationRequest(
         target=model,

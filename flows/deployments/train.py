@@ -1,6 +1,4 @@
-"""The flow that trains a model: through a launcher, followed, gone on with after a stop, and
-described by its model card.
-"""
+"""The flow that trains a model through a launcher, resumes it after a stop, and describes it."""
 
 import json
 from typing import Annotated, Any

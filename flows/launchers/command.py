@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.build.recipe_files import laid_over
+from flows.build.recipe_files import with_settings
 from flows.build.run_step import absolute
 from flows.errors import UsageError
 from flows.launchers import JobEnd, Launching, TrainJob, launched
-from flows.launchers.job import REQUEUE, STOPPED, Tell
+from flows.launchers.job import REQUEUE, STOPPED, ReportLine
 
 
 def train_job(
@@ -23,9 +23,9 @@ def train_job(
     ('train', 's3://b/corpus', '--out', '/data/m', '--preset', 'tiny', '--set', 'run.steps=8')
     """
     out = absolute(out)
-    places = [absolute(shard) for shard in shards]
-    said = [part for setting in settings for part in ("--set", setting)]
-    return launching.job(("train", *places, "--out", out, "--preset", preset, *said), out)
+    addresses = [absolute(shard) for shard in shards]
+    options = [part for setting in settings for part in ("--set", setting)]
+    return launching.job(("train", *addresses, "--out", out, "--preset", preset, *options), out)
 
 
 def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[str]) -> Launching:
@@ -50,9 +50,9 @@ def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[s
         raise UsageError(f"{problems}. `obbligato train --help` says how to launch") from error
 
 
-def _option(place: tuple[int | str, ...]) -> str:
+def _option(location: tuple[int | str, ...]) -> str:
     """The option that a problem is with; the settings' own errors name the launcher."""
-    return f"--{place[0]}" if place else "--launch"
+    return f"--{location[0]}" if location else "--launch"
 
 
 def _pair(setting: str) -> tuple[str, Any]:
@@ -60,15 +60,15 @@ def _pair(setting: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"--launch {setting}: expected key=value, such as partition=gpu")
     if text.startswith(("[", "{")):
-        return key, laid_over({}, [f"launch.{key}={text}"])["launch"][key]
-    return key, text  # text as it is: 12:00:00 is no time of day
+        return key, with_settings({}, [f"launch.{key}={text}"])["launch"][key]
+    return key, text  # text as it is: 12:00:00 is not a time of day
 
 
 class _StopSignal(BaseException):
     """A stop signal came."""
 
 
-def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
+def run_launched(job: TrainJob, launching: Launching, report: ReportLine) -> int:
     """Run a job to its end, for a command; returns the status of the command.
 
     SIGTERM or SIGINT cancels the job, which gets time for a checkpoint, and gives 75. Raises
@@ -82,16 +82,16 @@ def run_launched(job: TrainJob, launching: Launching, tell: Tell) -> int:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ended = launched(launching.made, job, tell)
+        ended = launched(launching.made, job, report)
     except _StopSignal:
-        tell("cancelled; the same command goes on from the last checkpoint")
+        report("cancelled; the same command goes on from the last checkpoint")
         return REQUEUE
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     check_end(ended, job.out)
     if ended.status:
-        tell(stopped(ended, job))
+        report(stopped(ended, job))
     return ended.status
 
 
@@ -110,7 +110,7 @@ def check_end(ended: JobEnd, out: str) -> None:
 def stopped(ended: JobEnd, job: TrainJob) -> str:
     """What there is to say of a job that was stopped and that nobody put back.
 
-    >>> said = stopped(Ended(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
+    >>> said = stopped(JobEnd(75, requeue=True), TrainJob(arguments=(), out="/m", requeues=2))
     >>> said.partition(";")[0]
     'training in /m was stopped 3 times, as often as it may go on, and has more to do'
     """

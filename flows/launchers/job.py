@@ -21,7 +21,7 @@ STOPPED: Final = (REQUEUE, TERMINATED)
 # tells a run that a scheduler started it, which may have killed another in its place
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
-Tell = Callable[[str], None]
+ReportLine = Callable[[str], None]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -43,26 +43,26 @@ class TrainJob(Record):
 
     @property
     def name(self) -> str:
-        """A name for schedulers: lower-case letters, digits and dashes; runs in different folders
-        have different ones.
+        """A name for schedulers: lower-case letters, digits and dashes; another for each folder.
 
         >>> TrainJob(arguments=("train",), out="/data/My model").name
         'train-my-model-27587f'
         """
-        said = (
+        folder = (
             re.sub(r"[^a-z0-9]+", "-", os.path.basename(self.out.rstrip("/")).lower())
             .strip("-")[:30]
             .strip("-")
         )
         return "-".join(
             part
-            for part in ("train", said, hashlib.sha256(self.out.encode()).hexdigest()[:6])
+            for part in ("train", folder, hashlib.sha256(self.out.encode()).hexdigest()[:6])
             if part
         )
 
     def command(self, python: str = sys.executable) -> tuple[str, ...]:
-        """What each process runs, on machines where Python is there: modules that are installed,
-        never those of a working folder.
+        """The command of each process, on machines where Python is there.
+
+        It runs modules that are installed, never those of a working folder.
         """
         return tuple(module_command(self.module, *self.arguments, python=python))
 
@@ -89,11 +89,9 @@ class Launcher(Protocol):
     """A place where training runs."""
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` for what is known to be missing before a job is submitted, and says
-        what to write instead.
-        """
+        """Raises `UsageError` for what a job lacks before it is submitted, with what to write."""
 
-    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+    def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
         """The job of the same folder that is at work or in the queue: its follower may have gone.
 
         One that is ending is waited for.
@@ -105,39 +103,40 @@ class Launcher(Protocol):
         Raises `UsageError` where it is refused; whatever is raised, no job is left behind.
         """
 
-    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
-        """Tell each line of a job's output as it comes, until the job has ended."""
+    def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
+        """Report each line of a job's output as it comes, until the job has ended."""
 
     def cancel(self, handle: Handle) -> None:
-        """End a job, with a checkpoint if it can write one in time; nothing of it runs on when this
-        returns, or soon after.
+        """End a job, with a checkpoint if it can write one in time.
+
+        Nothing of it runs on when this returns, or soon after.
         """
 
 
-def launched(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
-    """Submit a job and follow it to its end; again where a stop from outside ended it, up to the
-    job's limit.
+def launched(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
+    """Submit a job and follow it to its end; again after a stop from outside, up to its limit.
 
     Whatever ends the following (Ctrl-C, a cancelled flow) cancels the job. Raises `UsageError`
     where the job cannot be run.
     """
     launcher.check(job)
     for left in range(job.requeues, -1, -1):
-        ended = followed(launcher, job, tell)
+        ended = followed(launcher, job, report)
         if not ended.requeue or not left:
             return ended
-        tell(f"stopped from outside with more to do: submitted again ({left} times left)")
+        report(f"stopped from outside with more to do: submitted again ({left} times left)")
     raise AssertionError("a job is submitted at least once")
 
 
-def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
-    """Submit a job, or find it, and follow it to its end; what breaks that off cancels it, but for
-    a scheduler that is out of reach.
+def followed(launcher: Launcher, job: TrainJob, report: ReportLine) -> JobEnd:
+    """Submit a job, or find it, and follow it to its end.
+
+    What breaks that off cancels it, but for a scheduler that is out of reach.
     """
     handle = None
     try:
-        handle = launcher.find(job, tell) or launcher.submit(job)
-        return launcher.follow(handle, tell)
+        handle = launcher.find(job, report) or launcher.submit(job)
+        return launcher.follow(handle, report)
     except UsageError:
         raise
     except BaseException:
@@ -146,18 +145,19 @@ def followed(launcher: Launcher, job: TrainJob, tell: Tell) -> JobEnd:
         raise
 
 
-def digest(asked: str) -> str:
+def digest(work: str) -> str:
     """A short name for what a job was asked to do."""
-    return hashlib.sha256(asked.encode()).hexdigest()[:12]
+    return hashlib.sha256(work.encode()).hexdigest()[:12]
 
 
-def tell_standing(tell: Tell, what: str, *, asked: str, wanted: str) -> None:
-    """Say that a job is at work already, and where it was asked for something else than what is
-    wanted now (none: not known).
+def report_standing(report: ReportLine, what: str, *, submitted: str, requested: str) -> None:
+    """Report that a job is at work already, and whether it was `submitted` to do something else.
+
+    `submitted` is empty where that is not known.
     """
-    tell(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
-    if asked and asked != wanted:
-        tell(
+    report(f"{what} is at work in this folder already: it is followed, and nothing is submitted")
+    if submitted and submitted != requested:
+        report(
             f"{what} was submitted with other options, or by another version, and goes on with "
             "those. To change them: stop this command, which cancels the job, and give it again"
         )

@@ -1,5 +1,6 @@
-"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), one pod for each node, and
-kubectl. No operator is needed.
+"""Training on Kubernetes: a Job of core kinds (kubernetes_manifests.py), and kubectl.
+
+One pod for each node; no operator is needed.
 
 The Job starts a stopped pod again, without counting it as a failure, where training ended with a
 checkpoint (status 75) or the cluster took the node away; so a run outlives evictions, and whoever
@@ -17,14 +18,14 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from flows.errors import UsageError
-from flows.launchers.job import Handle, JobEnd, Tell, TrainJob, digest, tell_standing
+from flows.launchers.job import Handle, JobEnd, ReportLine, TrainJob, digest, report_standing
 from flows.launchers.kubernetes_manifests import LABEL, RUN, KubernetesSettings, manifests
 from flows.launchers.kubernetes_pods import FirstLog, News, first_failure, index
 from flows.launchers.programs import answer, patient, require
 
 __all__ = ("KubernetesLauncher", "KubernetesSettings", "manifests")
 _NEEDED: Final = "the kubernetes launcher calls it, with the context that it has"
-_ASKED: Final = "obbligato/asked"  # annotation of a Job: the digest of what it was asked to do
+_REQUESTED: Final = "obbligato/asked"  # annotation of a Job: the digest of what it was asked to do
 _LAST_LINES: Final = 20  # of a pod that failed and was not listened to
 
 
@@ -35,9 +36,7 @@ class KubernetesLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where the image or kubectl is missing, or the run's folder lies
-        outside the claim.
-        """
+        """Raises `UsageError` where image or kubectl is missing, or the claim lacks the folder."""
         if not self._settings.image:
             raise UsageError(
                 "the kubernetes launcher needs an image: "
@@ -51,25 +50,26 @@ class KubernetesLauncher:
             )
         require("kubectl", needed=_NEEDED)
 
-    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
-        """The Job of the same folder that is at work, given the Service of its nodes if its
-        submitter did not come to that.
-        """
-        told = ""
-        while found := patient(partial(self._standing, job), self._settings.poll_s, tell):
+    def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
+        """The Job of the same folder that is at work, given its nodes' Service if it lacks one."""
+        reported = ""
+        while found := patient(partial(self._standing, job), self._settings.poll_s, report):
             for one in found:
                 metadata = one["metadata"]
                 if "deletionTimestamp" not in metadata:
-                    asked = metadata.get("annotations", {}).get(_ASKED, "")
-                    tell_standing(
-                        tell, f"Job {metadata['name']}", asked=asked, wanted=self._asked(job)
+                    submitted = metadata.get("annotations", {}).get(_REQUESTED, "")
+                    report_standing(
+                        report,
+                        f"Job {metadata['name']}",
+                        submitted=submitted,
+                        requested=self._digest(job),
                     )
                     self._serve(one, job)
                     return Handle(metadata["name"])
             name = found[0]["metadata"]["name"]
-            if name != told:
-                tell(f"Job {name} of this folder is ending: waited for")
-            told = name
+            if name != reported:
+                report(f"Job {name} of this folder is ending: waited for")
+            reported = name
             time.sleep(self._settings.poll_s)
         return None
 
@@ -77,7 +77,7 @@ class KubernetesLauncher:
         """Make the Job, and for several nodes its Service, which goes with it."""
         name = f"{job.name}-{uuid.uuid4().hex[:5]}"
         train = manifests(job, self._settings, name)[0]
-        train["metadata"]["annotations"] = {_ASKED: self._asked(job)}
+        train["metadata"]["annotations"] = {_REQUESTED: self._digest(job)}
         try:
             self._serve(
                 json.loads(
@@ -90,16 +90,16 @@ class KubernetesLauncher:
             raise
         return Handle(name)
 
-    def _serve(self, made: Mapping[str, Any], job: TrainJob) -> None:
+    def _serve(self, job_manifest: Mapping[str, Any], job: TrainJob) -> None:
         """Make the Service of a Job of several nodes, where there is none."""
-        name = made["metadata"]["name"]
-        several = job.replaced(nodes=made["spec"]["completions"])  # as it was submitted
+        name = job_manifest["metadata"]["name"]
+        several = job.replaced(nodes=job_manifest["spec"]["completions"])  # as it was submitted
         for service in manifests(several, self._settings, name)[1:]:
             owner = {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
                 "name": name,
-                "uid": made["metadata"]["uid"],
+                "uid": job_manifest["metadata"]["uid"],
             }
             service["metadata"]["ownerReferences"] = [owner]
             try:
@@ -119,25 +119,24 @@ class KubernetesLauncher:
                 f"and could not be deleted: {second}"
             ) from error
 
-    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
-        """Tell the log of the first pod, and of those that come in its place, until the Job is
-        complete or has failed.
+    def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
+        """Report the first pod's log, and its successors', until the Job is complete or has failed.
 
         Of all pods it tells why they do not start, and how they failed; of other nodes' pods that
         failed, their last lines as well.
         """
-        tell(f"Job {handle.name} in namespace {self._settings.namespace}")
-        log, news, looks = FirstLog(self._settings.namespace), News(), 0
+        report(f"Job {handle.name} in namespace {self._settings.namespace}")
+        log, news, polls = FirstLog(self._settings.namespace), News(), 0
         try:
             while True:
                 job, pods = patient(
                     lambda: (self._get("job", handle.name), self._pods(handle.name)),
                     self._settings.poll_s,
-                    tell,
+                    report,
                 )
-                looks += 1
-                if looks == 2 and not pods:
-                    tell(
+                polls += 1
+                if polls == 2 and not pods:
+                    report(
                         f"no pod yet: `kubectl -n {self._settings.namespace} describe job "
                         f"{handle.name}` says why, such as a quota"
                     )
@@ -146,12 +145,12 @@ class KubernetesLauncher:
                     log.lines(pods, self._settings.poll_s),
                     self._failures(news, pods),
                 ):
-                    tell(line)
-                ends = _ends(job) if log.is_heard(pods) else {}
+                    report(line)
+                ends = _ends(job) if log.is_read(pods) else {}
                 if "Complete" in ends:
                     return JobEnd(0)
                 if "Failed" in ends:
-                    tell(f"Job {handle.name} failed: {ends['Failed']}")
+                    report(f"Job {handle.name} failed: {ends['Failed']}")
                     return JobEnd(first_failure(pods))
         finally:
             log.close()
@@ -159,8 +158,8 @@ class KubernetesLauncher:
     def _failures(self, news: News, pods: Sequence[Any]) -> Iterator[str]:
         """How pods failed, and what they printed last where nobody listened."""
         for one in news.failed(pods):
-            yield one.said
-            if one.is_its_own and index(one.pod) != "0":
+            yield one.message
+            if one.is_own_error and index(one.pod) != "0":
                 with suppress(UsageError):  # its node, and its log, may have gone
                     yield from self._kubectl(
                         "logs", f"--tail={_LAST_LINES}", f"pod/{one.pod['metadata']['name']}"
@@ -186,7 +185,7 @@ class KubernetesLauncher:
             one for one in self._get("jobs", "-l", f"{RUN}={job.name}")["items"] if not _ends(one)
         ]
 
-    def _asked(self, job: TrainJob) -> str:
+    def _digest(self, job: TrainJob) -> str:
         return digest(json.dumps(manifests(job, self._settings, ""), sort_keys=True))
 
     def _pods(self, name: str) -> list[Any]:

@@ -1,6 +1,4 @@
-"""What the Kubernetes launcher makes: a Job of core kinds, and for several nodes a headless
-Service; and what can be set in them.
-"""
+"""A Job of core kinds, for several nodes a headless Service, and what can be set in them."""
 
 from typing import Any, Final
 
@@ -19,7 +17,7 @@ _KEYS: Final = {
     "AWS_ENDPOINT_URL": "endpoint-url",
 }
 _WRONG: Final = 2  # status of a command that cannot be done as asked: trying again is of no use
-_KEPT_S: Final = 86_400  # a Job that has ended, with its logs
+_EXPIRY_S: Final = 86_400  # a Job that has ended, with its logs
 
 
 class KubernetesSettings(Record):
@@ -93,10 +91,10 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
                 },
             ]
         },
-        "ttlSecondsAfterFinished": _KEPT_S,
+        "ttlSecondsAfterFinished": _EXPIRY_S,
         "template": template,
     }
-    made: list[dict[str, Any]] = [
+    resources: list[dict[str, Any]] = [
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
     ]
     if job.nodes > 1:
@@ -108,10 +106,10 @@ def manifests(job: TrainJob, settings: KubernetesSettings, name: str) -> list[di
             "selector": {LABEL: name},
             "ports": ports,
         }
-        made.append(
+        resources.append(
             {"apiVersion": "v1", "kind": "Service", "metadata": dict(metadata), "spec": service}
         )
-    return made
+    return resources
 
 
 def _pod(job: TrainJob, settings: KubernetesSettings, name: str) -> dict[str, Any]:
@@ -184,8 +182,9 @@ def _container(job: TrainJob, settings: KubernetesSettings, name: str, gpus: int
 
 
 def _arguments(job: TrainJob, name: str) -> list[str]:
-    """The container's command: plain for one process; Kubernetes fills in the pod's index, and
-    takes each $$ of ours for a $.
+    """The container's command: plain for one process.
+
+    Kubernetes fills in the pod's index, and takes each $$ of ours for a $.
     """
     command = [argument.replace("$", "$$") for argument in job.command("python")]
     if job.ranks == 1:

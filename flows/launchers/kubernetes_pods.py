@@ -22,7 +22,7 @@ def index(pod: Pod) -> str:
 
 
 def first_failure(pods: Sequence[Pod]) -> int:
-    """Status of the pod that failed first: the others fail for want of it. 1 where none tells."""
+    """Status of the pod that failed first: the others fail for want of it. 1 where none has one."""
     ends = [_terminated(pod) for pod in pods]
     failed = [end for end in ends if end.get("exitCode", 0) not in (0, *STOPPED)]
     return (
@@ -47,7 +47,7 @@ def waits(pod: Pod) -> str:
     waiting = [one["state"]["waiting"] for one in _containers(pod) if "waiting" in one["state"]]
     reasons = [one for one in (*scheduled, *waiting) if one.get("reason") not in _ON_THE_WAY]
     return "; ".join(
-        ": ".join(one[part] for part in ("reason", "message") if one.get(part)) for one in reasons
+        ": ".join(filter(None, (one.get("reason"), one.get("message")))) for one in reasons
     )
 
 
@@ -86,15 +86,15 @@ class Failure(NamedTuple):
     """A pod that has failed, and how."""
 
     pod: Pod
-    said: str
-    is_its_own: bool  # not a stop
+    message: str
+    is_own_error: bool  # not a stop
 
 
 class News:
     """What is new about pods, each word once."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def waiting(self, pods: Sequence[Pod]) -> Iterator[str]:
         """Why pods do not start."""
@@ -111,19 +111,20 @@ class News:
 
     def _is_new(self, pod: Pod, word: str) -> bool:
         key = (pod["metadata"]["uid"], word)
-        is_new = key not in self._told
-        self._told.add(key)
+        is_new = key not in self._reported
+        self._reported.add(key)
         return is_new
 
 
 class FirstLog:
-    """What the first pod of a Job prints, and those that come in its place: each from its
-    beginning, and on where a connection was cut.
+    """The output of a Job's first pod, and of those that come in its place.
+
+    Each from its beginning, and on where a connection was cut.
     """
 
     def __init__(self, namespace: str) -> None:
         self._logs = ["kubectl", f"--namespace={namespace}", "logs", "--follow"]
-        self._heard: dict[str, str] = {}  # when the last line of a pod came, by its id
+        self._last_line: dict[str, str] = {}  # when the last line of a pod came, by its id
         self._open: tuple[str, ProcessGroup] | None = None  # the pod that is listened to
 
     def lines(self, pods: Sequence[Pod], pause_s: float) -> Iterator[str]:
@@ -134,29 +135,27 @@ class FirstLog:
             time.sleep(pause_s)
             return
         uid, group = self._open
-        self._heard.setdefault(uid, "")
+        self._last_line.setdefault(uid, "")
         try:
             for _, line in group.lines(pause_s):
-                self._heard[uid] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+                self._last_line[uid] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
                 yield line
         except TimeoutError:
             return
         self.close()
 
-    def is_heard(self, pods: Sequence[Pod]) -> bool:
-        """Whether there is no more to come of these."""
+    def is_read(self, pods: Sequence[Pod]) -> bool:
+        """Whether nothing more is to come of these."""
         return self._open is None and self._next(pods) is None
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop reading."""
         if self._open is not None:
             self._open[1].close()
         self._open = None
 
     def _next(self, pods: Sequence[Pod]) -> Pod | None:
-        """The oldest pod that was not heard, or that runs on although its log has ended: the
-        connection was cut.
-        """
+        """The oldest pod that was not read, or that runs on although its connection was cut."""
         begun = [
             pod
             for pod in pods
@@ -167,14 +166,15 @@ class FirstLog:
             (
                 pod
                 for pod in begun
-                if pod["metadata"]["uid"] not in self._heard or pod["status"]["phase"] == "Running"
+                if pod["metadata"]["uid"] not in self._last_line
+                or pod["status"]["phase"] == "Running"
             ),
             None,
         )
 
     def _listen(self, pod: Pod) -> ProcessGroup:
         tied = module_command("flows.launchers.node", "--parent", str(os.getpid()), "--")
-        since = self._heard.get(pod["metadata"]["uid"], "")
+        since = self._last_line.get(pod["metadata"]["uid"], "")
         return ProcessGroup(
             [
                 *tied,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from flows.build.step_process import ProcessGroup
 from flows.errors import UsageError
-from flows.launchers.job import STOPPED, Handle, JobEnd, Tell, TrainJob
+from flows.launchers.job import STOPPED, Handle, JobEnd, ReportLine, TrainJob
 from pipelines.engine.child_process import module_command
 from schemas.record import Record
 
@@ -43,7 +43,7 @@ class LocalLauncher:
                 "machine, such as a mounted disk, not to a URL"
             )
 
-    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+    def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
         """None: a run here ends with its starter, and another one is refused by the run's lock."""
 
     def submit(self, job: TrainJob) -> Handle:
@@ -55,14 +55,14 @@ class LocalLauncher:
         self._running[str(group.pid)] = group
         return Handle(str(group.pid))
 
-    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
-        """Tell what it prints until it has ended.
+    def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
+        """Report what it prints until it has ended.
 
         A stop with a checkpoint came from outside: a cancelled job is not followed.
         """
         group = self._running[handle.name]
         for _, line in group.lines():
-            tell(line)
+            report(line)
         status = group.ended()
         del self._running[handle.name]
         return JobEnd(status, requeue=status in STOPPED)

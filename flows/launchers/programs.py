@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from flows.errors import UsageError
-from flows.launchers.job import Tell
+from flows.launchers.job import ReportLine
 
 _OUTAGE_S: Final = 600.0  # of a scheduler's controller: an upgrade, a full queue of requests
-# that a program gets to end by itself when this process is told to stop
+# that a program gets to end by itself when this process is stopped
 _SUBMITTING_S: Final = 60.0
 _FINAL: Final = re.compile(
     (
@@ -47,7 +47,7 @@ def failure(done: "subprocess.CompletedProcess[str]") -> UsageError:
 
     >>> command = ["kubectl", "--namespace=n", "get", "pods"]
     >>> failure(subprocess.CompletedProcess(command, 1, "", "Error from server (Forbidden)"))
-    Refused('kubectl get failed with status 1: Error from server (Forbidden)')
+    SchedulerRefusal('kubectl get failed with status 1: Error from server (Forbidden)')
     """
     words = (done.stderr or done.stdout).strip() or "without a word"
     verb = (
@@ -73,15 +73,15 @@ def called(
     """
     require(program, needed=needed)
     with (
-        tempfile.TemporaryFile("w+") as told,
-        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as stdin,
+        tempfile.TemporaryFile("w+") as stdout,
         tempfile.TemporaryFile("w+") as errors,
     ):
-        told.write(given)
-        told.seek(0)
+        stdin.write(given)
+        stdin.seek(0)
         # in a session of its own, which no Ctrl-C reaches
         process = subprocess.Popen(
-            [program, *arguments], stdin=told, stdout=said, stderr=errors, start_new_session=True
+            [program, *arguments], stdin=stdin, stdout=stdout, stderr=errors, start_new_session=True
         )
         try:
             process.wait()
@@ -89,10 +89,10 @@ def called(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_SUBMITTING_S)
             raise
-        said.seek(0)
+        stdout.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(
-            [program, *arguments], process.returncode, said.read(), errors.read()
+            [program, *arguments], process.returncode, stdout.read(), errors.read()
         )
 
 
@@ -103,25 +103,26 @@ def require(*programs: str, needed: str) -> None:
             raise SchedulerRefusal(f"{program} is not on PATH: {needed}")
 
 
-def patient(look: Callable[[], T], pause_s: float, tell: Tell) -> T:
-    """What a look at a job gives, tried again while its scheduler is out of reach; the job runs on
-    meanwhile.
+def patient(query: Callable[[], T], pause_s: float, report: ReportLine) -> T:
+    """What a query of a job gives, tried again while its scheduler is out of reach.
+
+    The job runs on meanwhile.
 
     Raises `SchedulerRefusal` at once, and `UsageError` once the rest has lasted for ten minutes.
     """
-    deadline, is_told = time.monotonic() + _OUTAGE_S, False
+    deadline, is_reported = time.monotonic() + _OUTAGE_S, False
     while True:
         try:
-            return look()
+            return query()
         except SchedulerRefusal:
             raise
         except UsageError as error:
             if time.monotonic() > deadline:
                 raise
-            if not is_told:
-                tell(
+            if not is_reported:
+                report(
                     f"the scheduler is out of reach, and asked again for {_OUTAGE_S / 60:.0f} "
                     f"minutes; the job is left alone: {error}"
                 )
-            is_told = True
+            is_reported = True
             time.sleep(pause_s)

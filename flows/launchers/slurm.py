@@ -1,5 +1,4 @@
-"""Training on a Slurm cluster: a batch script that anybody can read (slurm_script.py), and Slurm's
-own commands.
+"""Training on a Slurm cluster: a batch script (slurm_script.py), and Slurm's own commands.
 
 submitit (1.5) is not used: it ships a pickled call, takes SIGTERM for itself, and requeues from a
 signal handler before it can know whether a checkpoint was written.
@@ -17,10 +16,10 @@ from flows.launchers.job import (
     TERMINATED,
     Handle,
     JobEnd,
-    Tell,
+    ReportLine,
     TrainJob,
     digest,
-    tell_standing,
+    report_standing,
 )
 from flows.launchers.programs import SchedulerRefusal, answer, called, failure, patient, require
 from flows.launchers.slurm_script import SlurmSettings, batch_script
@@ -30,9 +29,9 @@ __all__ = ("SlurmLauncher", "SlurmSettings", "batch_script")
 _NEEDED: Final = (
     "the slurm launcher needs Slurm's commands on this machine, such as a cluster's login node"
 )
-# ends that are no fault of the job, on clusters that do not requeue
-_GONE: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}
-_OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_GONE}
+# ends that are not the fault of the job, on clusters that do not requeue
+_NODE_LOST: Final = {"PREEMPTED", "NODE_FAIL", "TIMEOUT", "BOOT_FAIL"}
+_OVER: Final = {"COMPLETED", "FAILED", "CANCELLED", "OUT_OF_MEMORY", "DEADLINE", *_NODE_LOST}
 # what is left of a job is ended by its nodes; then it is over, or back in the queue
 _ENDING: Final = "COMPLETING"
 # much longer than any KillWait: a node that cannot end a process keeps a job like that until
@@ -72,9 +71,7 @@ class SlurmLauncher:
         self._settings = settings
 
     def check(self, job: TrainJob) -> None:
-        """Raises `UsageError` where Slurm's commands are missing, or the run's folder is none that
-        nodes can share.
-        """
+        """Raises `UsageError` where Slurm's commands are missing, or the folder is a URL."""
         if "://" in job.out or "\n" in job.out:
             raise UsageError(
                 f"{job.out}: a run on Slurm is written "
@@ -82,22 +79,24 @@ class SlurmLauncher:
             )
         require("sbatch", "squeue", "scontrol", "scancel", needed=_NEEDED)
 
-    def find(self, job: TrainJob, tell: Tell) -> Handle | None:
+    def find(self, job: TrainJob, report: ReportLine) -> Handle | None:
         """The job of the same folder that is in the queue or runs.
 
         Raises `UsageError` for one that has been ending for ten minutes.
         """
-        deadline, told = time.monotonic() + _ENDING_S, ""
-        while found := patient(partial(self._queued, job.name), self._settings.poll_s, tell):
+        deadline, reported = time.monotonic() + _ENDING_S, ""
+        while found := patient(partial(self._queued, job.name), self._settings.poll_s, report):
             for one in found:
                 if not one.is_ending:
-                    asked = (
+                    submitted = (
                         one.comment.removeprefix(_COMMENT)
                         if one.comment.startswith(_COMMENT)
                         else ""
                     )
-                    wanted = digest(batch_script(job, self._settings, _log(job)))
-                    tell_standing(tell, f"Slurm job {one.number}", asked=asked, wanted=wanted)
+                    requested = digest(batch_script(job, self._settings, _log(job)))
+                    report_standing(
+                        report, f"Slurm job {one.number}", submitted=submitted, requested=requested
+                    )
                     return Handle(one.number, _log(job, one.number))
             number = found[0].number
             if time.monotonic() > deadline:
@@ -105,9 +104,9 @@ class SlurmLauncher:
                     f"Slurm job {number} of this folder has been ending "
                     "for ten minutes: ask those who keep the cluster"
                 )
-            if number != told:
-                tell(f"Slurm job {number} of this folder is ending: waited for")
-            told = number
+            if number != reported:
+                report(f"Slurm job {number} of this folder is ending: waited for")
+            reported = number
             time.sleep(self._settings.poll_s)
         return None
 
@@ -119,7 +118,7 @@ class SlurmLauncher:
         (Path(job.out) / "slurm").mkdir(parents=True, exist_ok=True)
         script = batch_script(job, self._settings, _log(job))
         try:
-            said = answer(
+            output = answer(
                 "sbatch",
                 "--parsable",
                 f"--comment={_COMMENT}{digest(script)}",
@@ -130,7 +129,7 @@ class SlurmLauncher:
             self._abandon(job, error)
             raise
         # after it, the cluster's name where there are several
-        number = said.split()[0].partition(";")[0]
+        number = output.split()[0].partition(";")[0]
         return Handle(number, _log(job, number))
 
     def _abandon(self, job: TrainJob, error: BaseException) -> None:
@@ -145,27 +144,26 @@ class SlurmLauncher:
                 f"whether a job {job.name} was submitted: {second}"
             ) from error
 
-    def follow(self, handle: Handle, tell: Tell) -> JobEnd:
-        """Tell the job's states, and its log as it grows, through all requeues."""
+    def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
+        """Report the job's states, and its log as it grows, through all requeues."""
         log, before = _Tail(Path(handle.log)), ""
         while True:
-            state = patient(partial(self._state, handle.name), self._settings.poll_s, tell)
+            state = patient(partial(self._state, handle.name), self._settings.poll_s, report)
             over = state.name in _OVER
             if over:
                 # a shared file system may show the end of the log a little late
                 time.sleep(self._settings.poll_s)
             for line in log.lines(whole=not over):
-                tell(line)
+                report(line)
             if str(state) != before:
-                tell(f"Slurm job {handle.name}: {state}")
+                report(f"Slurm job {handle.name}: {state}")
             if over:
                 return _ended(state, handle.log)
             before = str(state)
             time.sleep(self._settings.poll_s)
 
     def cancel(self, handle: Handle) -> None:
-        """Cancel a job, in whatever turn it is: one that runs is told to write its checkpoint, and
-        ended after `grace_s`.
+        """Cancel a job, whatever its turn; one that runs has `grace_s` to write its checkpoint.
 
         scancel alone would leave it no more than the cluster's KillWait, and on some clusters
         nothing: srun kills what it has started.
@@ -189,28 +187,28 @@ class SlurmLauncher:
 
     def _queued(self, name: str) -> list[_Queued]:
         """Jobs of this user and name that are not over."""
-        said = answer(
+        output = answer(
             "squeue", "--me", "--noheader", f"--name={name}", "--format=%i|%T|%k", needed=_NEEDED
         )
         return [
             _Queued(*line.strip().split("|", maxsplit=2))
-            for line in said.splitlines()
+            for line in output.splitlines()
             if line.strip()
         ]
 
     def _state(self, number: str) -> _SlurmState:
         """What the controller says, which soon forgets ended jobs; then what accounting says."""
-        shown = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
-        if shown.returncode == 0:
+        completed = called("scontrol", "show", "job", number, "--oneliner", needed=_NEEDED)
+        if completed.returncode == 0:
             # a name or comment comes after its own
-            fields = dict(pair.partition("=")[::2] for pair in reversed(shown.stdout.split()))
+            fields = dict(pair.partition("=")[::2] for pair in reversed(completed.stdout.split()))
             reason = fields.get("Reason", "")
             return _SlurmState(
                 fields["JobState"],
                 _status(fields.get("ExitCode", "0:0")),
                 "" if reason == "None" else reason,
             )
-        if not isinstance(error := failure(shown), SchedulerRefusal):
+        if not isinstance(error := failure(completed), SchedulerRefusal):
             raise error  # out of reach; accounting may not know of it yet
         found = called(
             "sacct",
@@ -233,7 +231,7 @@ class SlurmLauncher:
 def _log(job: TrainJob, number: str = "%j") -> str:
     """Path of a job's log.
 
-    Without a number, as sbatch is told it: it fills in codes after a % of its own, and not those of
+    Without a number, the form for sbatch: it fills in codes after a % of its own, and not those of
     the folder.
     """
     folder = job.out if number != "%j" else job.out.replace("%", "%%")
@@ -251,7 +249,7 @@ def _status(code: str) -> int:
 
 
 def _ended(state: _SlurmState, log: str) -> JobEnd:
-    if state.name in _GONE:
+    if state.name in _NODE_LOST:
         return JobEnd(REQUEUE, requeue=True, log=log)
     if state.name == "COMPLETED":
         return JobEnd(state.status)

@@ -67,8 +67,7 @@ class SlurmSettings(Record):
 
 
 def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
-    """The script that sbatch is given: srun starts one process for each rank, and Slurm's own
-    signals reach each of them once.
+    """The script for sbatch: srun starts a process for each rank, which Slurm's signals reach once.
 
     >>> job = TrainJob(arguments=("train", "/corpus"), out="/m", nodes=2, processes=8)
     >>> lines = batch_script(job, SlurmSettings(time="1:00:00"), "log").splitlines()
@@ -76,7 +75,7 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
     ['#SBATCH --ntasks-per-node=8', '#SBATCH --gpus-per-node=8']
     """
     gpus = job.processes if settings.gpus is None else settings.gpus
-    asked = {
+    requested = {
         "job-name": job.name,
         "output": log,
         "open-mode": "append",  # one log for all turns
@@ -90,14 +89,14 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
         "time": settings.time,
         "signal": f"TERM@{settings.grace_s}",
     }
-    options = [f"#SBATCH --{name}={_quoted(value)}" for name, value in asked.items() if value]
+    options = [f"#SBATCH --{name}={_quoted(value)}" for name, value in requested.items() if value]
     lines = [
         "#!/bin/bash",
         *options,
         "#SBATCH --requeue",
         *(f"#SBATCH {option}" for option in settings.options),
     ]
-    # Only the end of the whole job is told to the shell too. Trapped, not ignored: srun shall hear
+    # Only the end of the whole job reaches the shell too. Trapped, not ignored: srun shall get
     # it.
     traps = [
         "trap 'ending=1' TERM",
@@ -118,8 +117,9 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    r"""A value as sbatch reads it: it ends one at a blank or a #. Raises `UsageError` for one that
-    would end its line.
+    r"""A value as sbatch reads it: it ends one at a blank or a #.
+
+    Raises `UsageError` for one that would end its line.
 
     >>> print(_quoted("12:00:00"), _quoted('/data/My "model" #2/%j.log'))
     12:00:00 "/data/My \"model\" #2/%j.log"

@@ -1,5 +1,4 @@
-"""An evaluation as commands and flows ask for it: what is listened to, what it is compared with,
-and the folder of the report.
+"""An evaluation as commands and flows request it: its target, its reference, its report's folder.
 
 ``python -m flows.models.evaluation REQUEST`` takes a request as JSON, for a flow: models are loaded
 in a process that ends.
@@ -18,7 +17,7 @@ from flows.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.record import Record
 
-if TYPE_CHECKING:  # torch comes with them: wrong usage is to be told at once
+if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at once
     from training.evaluation.clips import ScoredListing
     from training.evaluation.evaluate import Evaluated
     from training.evaluation.report import EvaluationReport
@@ -29,7 +28,7 @@ AUDIO: Final = "audio"
 _FRESH: Final = ".fresh"  # a report that is being written, within its folder
 Progress = Callable[
     [str, int], Callable[[int], None]
-]  # of what is done and how many in all: who is told of each
+]  # of what is done and how many in all: what is called after each
 
 
 class EvaluationOptions(Record):
@@ -58,7 +57,7 @@ class EvaluationRequest(Record):
 def run_evaluation(request: EvaluationRequest, progress: Progress) -> "EvaluationReport":
     """Play, listen, compare, and write the report.
 
-    Raises `UsageError` for a folder that is no place for it.
+    Raises `UsageError` for a folder that cannot hold it.
     """
     from pipelines.storage.temporary import temporary_folder
 
@@ -75,16 +74,14 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
 def report_on(
     listing: "ScoredListing", request: EvaluationRequest, progress: Progress
 ) -> "EvaluationReport":
-    """Listen to clips, compare with samples of shards where they are named, and write the
-    report.
-    """
+    """Analyse clips, compare with samples of shards where they are named, and write the report."""
     from training.evaluation.evaluate import evaluate
     from training.evaluation.reference import read_reference
 
     options = request.options
     shards, recipe = request.shards, request.recipe
     reference = read_reference(shards, recipe, options.most) if shards else None
-    watch = progress("heard", len(listing.made))
+    watch = progress("analysed", len(listing.made))
     found = evaluate(listing, recipe, reference=reference, seed=options.seed, watch=watch)
     return write_report(found, request.out, options.show)
 
@@ -114,18 +111,16 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
         raise UsageError(
             f"{request.target} is a model: name the shards whose captions it is to play, after it"
         )
-    wanted = target_prompts(request.shards, options.prompts)
-    chosen = with_swaps(wanted) if options.swaps else wanted
-    player = Generator.of(request.target, options.device)
+    targets = target_prompts(request.shards, options.prompts)
+    chosen = with_swaps(targets) if options.swaps else targets
+    generator = Generator.of(request.target, options.device)
     return generate_clips(
-        player, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
+        generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )
 
 
 def _check_out(target: Path, out: Path) -> None:
-    """The report's audio must not be scored the next time, and nothing of anybody's is
-    overwritten.
-    """
+    """Refuse a folder whose audio would be scored the next time, or that holds something else."""
     folder = (
         target if target.is_dir() else target.parent
     )  # a manifest's: searched for audio that no row names
@@ -145,8 +140,9 @@ def _check_out(target: Path, out: Path) -> None:
 
 
 def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport":
-    """Write page, figures, and the sound of the first `show` clips into a folder; an earlier report
-    there is replaced once it is whole.
+    """Write page, figures, and the audio of the first `show` clips into a folder.
+
+    An earlier report there is replaced once it is whole.
     """
     from flows.screens.evaluation_page import page
 
@@ -179,17 +175,14 @@ def _with_audio(found: "Evaluated", folder: Path, show: int) -> "EvaluationRepor
 
 
 class EvaluationChoice(Record):
-    """What one line of key=value settings says of an evaluation: how it is done, and what
-    listens.
-    """
+    """What one line of key=value settings says of an evaluation: its options, and its analysis."""
 
     options: EvaluationOptions = EvaluationOptions()
     recipe: Recipe = Recipe()
 
 
 def evaluation_choice(settings: Sequence[str]) -> EvaluationChoice:
-    """The choice that settings name: ``key=value`` an option, ``section.key=value`` a knob of the
-    recipe that listens.
+    """The choice that settings name: ``key=value`` an option, ``section.key=value`` a recipe knob.
 
     Raises `UsageError` naming what does not fit.
 

@@ -1,6 +1,4 @@
-"""A training run as commands and flows ask for it: the recipe put together, here or through a
-launcher, described at its end.
-"""
+"""A training run as commands and flows request it: its recipe, here or through a launcher."""
 
 import json
 import os
@@ -9,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.build.recipe_files import laid_over, validated_as
+from flows.build.recipe_files import validated_as, with_settings
 from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import run_launched, train_job
-from flows.launchers.job import LAUNCHED, REQUEUE, Tell
+from flows.launchers.job import LAUNCHED, REQUEUE, ReportLine
 from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
@@ -42,9 +40,7 @@ class TrainingRequest(Record):
 
     @property
     def all_settings(self) -> tuple[str, ...]:
-        """The recipe's file as settings, then the others: machines that train may not see the
-        file.
-        """
+        """The recipe's file as settings, then the others: machines that train may not see it."""
         file = self.recipe_file
         sections = (
             tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
@@ -75,24 +71,26 @@ class TrainingOutcome(Record):
         return self.status != 0
 
 
-def run_training(request: TrainingRequest, tell: Tell) -> TrainingOutcome:
+def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcome:
     """Train, or go on with a run.
 
     Raises `UsageError` and `TrainingError` for what cannot be trained.
     """
     recipe = request.recipe
     if request.launching is None:
-        return _trained_here(request, recipe, tell)
+        return _trained_here(request, recipe, report)
     trust(
         request.out, foreign_names(recipe.text, recipe.codec)
     )  # where it trains it may not be remembered
     job = train_job(
         request.shards, request.out, request.preset, request.all_settings, request.launching
     )
-    return _outcome(request.out, run_launched(job, request.launching, tell))
+    return _outcome(request.out, run_launched(job, request.launching, report))
 
 
-def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> TrainingOutcome:
+def _trained_here(
+    request: TrainingRequest, recipe: TrainRecipe, report: ReportLine
+) -> TrainingOutcome:
     from flows.screens.model_files import write_model_card
     from training.run.loop import train
     from training.run.parallel import is_first_process
@@ -100,8 +98,8 @@ def _trained_here(request: TrainingRequest, recipe: TrainRecipe, tell: Tell) -> 
     if (
         os.environ.get(LAUNCHED) and is_first_process()
     ):  # by a scheduler, maybe in place of a run whose machine died
-        wait_out(Store(request.out), tell)
-    made = train(recipe, request.out, tell, at_end=lambda: write_model_card(request.out))
+        wait_out(Store(request.out), report)
+    made = train(recipe, request.out, report, at_end=lambda: write_model_card(request.out))
     status = REQUEUE if made.stopped else 0
     return TrainingOutcome(
         out=request.out,
@@ -139,7 +137,7 @@ def train_recipe(
             values[section] = (
                 {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
             )
-    values = laid_over(values, list(settings))
+    values = with_settings(values, list(settings))
     if shards:
         values["data"]["shards"] = list(shards)
     return validated_as(

@@ -1,6 +1,4 @@
-"""What the terminal shows of evaluations: a report's figures, and what conditions are worth to a
-model.
-"""
+"""Evaluations on the terminal: a report's figures, and what conditions are worth to a model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,6 +1,4 @@
-"""The results page of an evaluation: one HTML file that needs nothing from elsewhere, the clips'
-sound beside it.
-"""
+"""The results page of an evaluation: one HTML file, complete but for the clips' audio beside it."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -23,12 +21,12 @@ from training.prompt_controls.requested import signature
 _MAX_PROBLEMS: Final = 100
 
 
-def page(report: EvaluationReport, heard: Sequence[EstimatedClip]) -> str:
+def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
     """The page.
 
     Of clips, those whose sound was copied are shown; every text from outside is escaped.
     """
-    shown = [(clip, one) for clip, one in zip(report.clips, heard, strict=True) if clip.audio]
+    shown = [(clip, one) for clip, one in zip(report.clips, estimated, strict=True) if clip.audio]
     body = [
         *_head(report),
         control_table(report),
@@ -97,39 +95,50 @@ def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
     yield f'<p class="marks">{"".join(_marks(clip))}</p>'
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
-    heard = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
+    estimated = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
     yield (
-        f"<dl><dt>asked</dt><dd>{escape(asked_line(clip.asked))}</dd>"
-        f"<dt>heard</dt><dd><pre>{escape(heard)}</pre></dd></dl></article>"
+        f"<dl><dt>asked</dt><dd>{escape(requested_line(clip.asked))}</dd>"
+        f"<dt>heard</dt><dd><pre>{escape(estimated)}</pre></dd></dl></article>"
     )
 
 
 def _marks(clip: ClipReport) -> Iterator[str]:
     for name, value in clip.scores.items():
         metric = Metric(name)
-        said = ("✓" if value else "✗") if metric in SHARES else f"{100 * value:.0f} %"
-        grade = "right" if value >= 1 else "part" if value > 0 else "wrong"
         yield (
-            f'<span class="{grade}" title="{escape(MEANING[metric])}">{escape(name)} {said}</span> '
+            f'<span class="{_grade(value)}" title="{escape(MEANING[metric])}">'
+            f"{escape(name)} {_score_text(metric, value)}</span> "
         )
     if clip.cosine is not None:
         yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
 
 
-def asked_line(asked: PromptControls) -> str:
+def _score_text(metric: Metric, value: float) -> str:
+    if metric not in SHARES:
+        return f"{100 * value:.0f} %"
+    return "✓" if value else "✗"
+
+
+def _grade(value: float) -> str:
+    if value >= 1:
+        return "right"
+    return "part" if value > 0 else "wrong"
+
+
+def requested_line(requested: PromptControls) -> str:
     """What a prompt states, in one line.
 
-    >>> asked_line(Controls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
+    >>> requested_line(PromptControls(bpm=90, meter=3, chords=("A:min", "Bb:maj")))
     'tempo 90 BPM · meter 3/4 · chords Am – B♭'
     """
     parts = (
-        f"key {pretty(asked.key.name)}" if asked.key else "",
-        f"tempo {write_number(asked.bpm)} BPM" if asked.bpm else "",
-        f"tempo {' and '.join(asked.tempo_words)}" if asked.tempo_words else "",
-        f"meter {signature(asked.meter)}" if asked.meter else "",
+        f"key {pretty(requested.key.name)}" if requested.key else "",
+        f"tempo {write_number(requested.bpm)} BPM" if requested.bpm else "",
+        f"tempo {' and '.join(requested.tempo_words)}" if requested.tempo_words else "",
+        f"meter {signature(requested.meter)}" if requested.meter else "",
         "chords "
-        + " – ".join(pretty(Chord.parse(label).symbol(asked.key)) for label in asked.chords)
-        if asked.chords
+        + " – ".join(pretty(Chord.parse(label).symbol(requested.key)) for label in requested.chords)
+        if requested.chords
         else "",
     )
     return " · ".join(part for part in parts if part) or "no tempo, key, chords or meter"
@@ -152,7 +161,7 @@ def _problems(report: EvaluationReport) -> Iterator[str]:
 
 
 def _tools(report: EvaluationReport) -> Iterator[str]:
-    said = " · ".join(
+    text = " · ".join(
         f"{escape(name)} {escape(version)}" for name, version in sorted(report.tools.items())
     )
-    yield f'<h2>Made with</h2><p class="facts">seed {report.seed} · {said}</p>'
+    yield f'<h2>Made with</h2><p class="facts">seed {report.seed} · {text}</p>'

@@ -1,4 +1,4 @@
-"""A clip as a picture: its chroma, with asked and heard chords above and beats below.
+"""A clip as a picture: its chroma, with requested and estimated chords above and beats below.
 
 One SVG, the chroma a PNG inside.
 """
@@ -31,17 +31,17 @@ _LONGEST_S: Final = 60.0
 
 
 def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
-    """The SVG of a clip's first minute. Lanes for what was asked are there where it has times."""
+    """The SVG of a clip's first minute, with lanes for what was requested where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
-    heard = [
+    estimated = [
         (symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments
     ]
-    asked = [
+    requested = [
         (pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords
     ]
     parts: list[str] = []
     top = 0
-    for name, chords in (("asked", asked), ("heard", heard)):
+    for name, chords in (("asked", requested), ("heard", estimated)):
         if chords:
             parts += _chord_lane(name, chords, top, span_s)
             top += _LANE
@@ -72,16 +72,16 @@ def _lane_name(name: str, y: float) -> str:
 
 
 def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float) -> Iterator[str]:
-    """Chord names from where each begins; a name that has no room is told by its tooltip alone."""
+    """Chord names from where each begins; a name that has no room is in its tooltip alone."""
     yield _lane_name(name, top + 14)
     ends = [*(at_s for _, at_s in chords[1:]), span_s]
     for (text, at_s), end_s in zip(chords, ends, strict=True):
         left, right = _x(at_s, span_s), _x(end_s, span_s)
         if right <= left:
             continue
-        said = escape(text)
-        shown = (
-            f'<text x="{left + 4}" y="{top + 14}">{said}</text>'
+        title = escape(text)
+        label = (
+            f'<text x="{left + 4}" y="{top + 14}">{title}</text>'
             if _LETTER * len(text) + 6 <= right - left
             else ""
         )
@@ -89,7 +89,7 @@ def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float
             f'<rect class="{name}" x="{left}" y="{top + 1}" '
             f'width="{right - left - 1:.1f}" height="{_LANE - 3}" rx="3"/>'
         )
-        yield f"<g><title>{said} at {at_s:.2f} s</title>{box}{shown}</g>"
+        yield f"<g><title>{title} at {at_s:.2f} s</title>{box}{label}</g>"
 
 
 def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:

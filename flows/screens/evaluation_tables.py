@@ -48,7 +48,7 @@ def control_table(report: EvaluationReport) -> str:
 
 
 def _control_row(one: Figure, published: Figure | None) -> str:
-    beside = (
+    published_cell = (
         f"{_percent(published.value)} <span class=soft>of {published.clips}</span>"
         if published
         else "–"
@@ -57,14 +57,14 @@ def _control_row(one: Figure, published: Figure | None) -> str:
         f"<tr><td class=name>{escape(one.name)}</td><td>{escape(one.meaning)}</td>{_cells(one)}"
         f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td>"
         f"<td class=number>{one.clips}</td><td class=number>{one.unheard or '–'}</td>"
-        f"<td class=number>{beside}</td></tr>"
+        f"<td class=number>{published_cell}</td></tr>"
     )
 
 
 def _cells(one: Figure) -> str:
     return (
         f"<td class=number>{_percent(one.value)}</td><td class=number>{_percent(one.low)} – "
-        f"{_percent(one.high)}</td><td>{_drawn(one)}</td>"
+        f"{_percent(one.high)}</td><td>{_interval_svg(one)}</td>"
     )
 
 
@@ -76,7 +76,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _drawn(one: Figure) -> str:
+def _interval_svg(one: Figure) -> str:
     low, value, high, chance = (
         5 + 140 * end for end in (one.low, one.value, one.high, one.chance or 0)
     )
@@ -156,13 +156,13 @@ def swap_tables(swaps: SwapReport) -> str:
         "% interval</th><th>0 to 100 %</th></tr>"
     )
     rows = "".join(
-        f"<tr><td class=name>{_swapped(swap) if place == 0 else ''}</td>"
-        f"<td>{'followed' if place == 0 else f'{escape(one.name)} stayed'}</td>"
+        f"<tr><td class=name>{_swapped(swap) if index == 0 else ''}</td>"
+        f"<td>{'followed' if index == 0 else f'{escape(one.name)} stayed'}</td>"
         f"<td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
         for swap in swaps.swaps
-        for place, one in enumerate((swap.followed, *swap.stayed))
+        for index, one in enumerate((swap.followed, *swap.stayed))
     )
-    left = (
+    note = (
         f"Pairs that differ in no control or in several, and tell nothing: {swaps.unusable}."
         if swaps.unusable
         else ""
@@ -170,7 +170,7 @@ def swap_tables(swaps: SwapReport) -> str:
     table = f"<div class=wide><table>{head}{rows}</table></div>" if rows else ""
     return (
         "<h2>Swap test <small>two prompts that differ in one control</small>"
-        f'</h2>{table}<p class="facts">{left}</p>'
+        f'</h2>{table}<p class="facts">{note}</p>'
     )
 
 

@@ -1,5 +1,6 @@
-"""The model card: what a model learned from, how, how well, and under which licences; for people
-(README.md) and programs (model.json).
+"""The model card, for people (README.md) and programs (model.json).
+
+It says what a model learned from, how, how well, and under which licences.
 
 Lineage goes by content: each corpus by the SHA-256 of its dataset.json, which names its recipe,
 tools and shards; the training recipe by its own.
@@ -139,13 +140,9 @@ def text_licence(source: str) -> str:
     >>> text_licence("google/flan-t5-large"), text_licence("/models/ours")
     ('Apache-2.0', 'unknown')
     """
-    return (
-        minilm.LICENCE
-        if source == MINILM
-        else "Apache-2.0"
-        if source.startswith(_FLAN)
-        else UNKNOWN
-    )
+    if source == MINILM:
+        return minilm.LICENCE
+    return "Apache-2.0" if source.startswith(_FLAN) else UNKNOWN
 
 
 def _corpus(facts: DatasetFacts, found: FoundCorpus | None) -> Corpus:

@@ -48,7 +48,7 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
         parameters=parameters_of(recipe),
         found=[found_at(dataset.target) for dataset in survey.datasets],
         figures=last_figures(checkpoint.store),
-        evaluation=_kept_evaluation(checkpoint) if report is None else evaluation_of(report),
+        evaluation=_stored_evaluation(checkpoint) if report is None else evaluation_of(report),
     )
     checkpoint.store.write_json(DOCUMENT, facts.model_dump(mode="json"))
     checkpoint.store.write_bytes(CARD, model_card(facts).encode())
@@ -91,7 +91,7 @@ def evaluation_of(report: bytes) -> Evaluation:
     )
 
 
-def _kept_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
+def _stored_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
     """What the card of the same checkpoint says of its evaluation."""
     if not checkpoint.store.exists(DOCUMENT):
         return None

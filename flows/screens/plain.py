@@ -18,23 +18,23 @@ def plain(text: str) -> str:
     >>> print(plain("red \x1b[31m, two\nlines, \u202eturned, \x9b2J, Größe ♯"))
     red \x1b[31m, two\nlines, \u202eturned, \x9b2J, Größe ♯
     """
-    return (
-        text
-        if text.isprintable()
-        else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-    )
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def message(text: object) -> str:
-    """What is said of something in one plain line, shortened in its midst where it is long.
+    """A message in one plain line, shortened in the middle where it is long.
 
     >>> message("x" * 10_000)[990:1010], len(message("x" * 10_000))
     ('xxxxxxxxx … xxxxxxxx', 2000)
     """
-    whole = str(text)
+    full = str(text)
     half = (_LONGEST - 3) // 2
-    said = plain(whole if len(whole) <= _LONGEST else f"{whole[: half + 1]} … {whole[-half:]}")
-    return said if len(said) <= 2 * _LONGEST else f"{said[:half]} … {said[-half:]}"
+    shortened = plain(full if len(full) <= _LONGEST else f"{full[: half + 1]} … {full[-half:]}")
+    return (
+        shortened if len(shortened) <= 2 * _LONGEST else f"{shortened[:half]} … {shortened[-half:]}"
+    )
 
 
 class PlainStream(io.TextIOBase):

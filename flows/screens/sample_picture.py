@@ -173,9 +173,9 @@ def _figures(sample: Sample) -> Iterator[str]:
     )
     x = float(LEFT)
     for figure in figures:
-        said = f"{figure.name} · confidence {figure.confidence:.2f}"
+        line = f"{figure.name} · confidence {figure.confidence:.2f}"
         yield f'<text class="value {figure.about}" x="{x:.0f}" y="50">{escape(figure.value)}</text>'
-        yield f'<text class="name soft" x="{x:.0f}" y="72">{said}</text>'
+        yield f'<text class="name soft" x="{x:.0f}" y="72">{line}</text>'
         x += max(_text_px(figure.value, 27), 145) + 24
     done = (change_text(sample.change), f"{sample.duration_s:g} s", sample.split.value)
     text = escape(plain(" · ".join(done)))
@@ -339,5 +339,5 @@ def _text_px(text: str, size: float) -> float:
 
 def _source(sample: Sample, caption: Caption | None, y: int) -> str:
     kind = f"{caption.kind.value} caption · " if caption else "no caption · "
-    said = f"{kind}{sample.key} · {sample.source.licence or 'licence unknown'}"
-    return f'<text class="small soft" x="{LEFT}" y="{y}">{escape(plain(said[:120]))}</text>'
+    line = f"{kind}{sample.key} · {sample.source.licence or 'licence unknown'}"
+    return f'<text class="small soft" x="{LEFT}" y="{y}">{escape(plain(line[:120]))}</text>'

@@ -45,16 +45,11 @@ def print_shards(console: Screen, rows: Sequence[ShardRow]) -> None:
             size,
             problems,
         )
-    hours, megabytes = (
-        sum(row.duration_s for row in rows) / 3600,
-        sum(row.bytes or 0 for row in rows) / 1e6,
-    )
-    totals = (
-        f"{sum(row.samples for row in rows):,}",
-        f"{hours:.2f}",
-        f"{megabytes:,.1f}",
-        f"{sum(row.problems for row in rows):,}",
-    )
+    samples = sum(row.samples for row in rows)
+    hours = sum(row.duration_s for row in rows) / 3600
+    megabytes = sum(row.bytes or 0 for row in rows) / 1e6
+    flaws = sum(row.problems for row in rows)
+    totals = (f"{samples:,}", f"{hours:.2f}", f"{megabytes:,.1f}", f"{flaws:,}")
     table.add_section()
     table.add_row(f"{len(rows)} shard{'s' * (len(rows) != 1)}", "", *totals, style="bold")
     console.print(table)
@@ -67,9 +62,7 @@ def problem_line(problem: ShardProblem) -> str:
 
 
 def print_sample(console: Screen, picked: Picked) -> None:
-    """One sample: ours as a lead sheet with captions and provenance, a foreign one as its members,
-    audio header and JSON.
-    """
+    """One sample: ours as a lead sheet with captions and provenance, a foreign one by member."""
     console.print(plain(picked.raw.key), style="bold", soft_wrap=True)
     if picked.ours:
         _print_ours(console, picked, picked.ours)
@@ -138,8 +131,8 @@ def _provenance(sample: Sample) -> Table:
         plain(f"{source.uri}{member}, {sample.start_s:g}–{sample.end_s:g} s"),
     )
     for name in ("title", "artist", "album", "genre"):
-        if said := getattr(source, name):
-            grid.add_row(Text(name, style="cyan"), plain(said))
+        if value := getattr(source, name):
+            grid.add_row(Text(name, style="cyan"), plain(value))
     grid.add_row(Text("licence", style="cyan"), plain(source.licence or "unknown"))
     if source.metadata not in ("", "{}"):
         grid.add_row(Text("metadata", style="cyan"), plain(source.metadata))
@@ -181,7 +174,7 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
     grid = _grid()
     for part in raw.parts:
         grid.add_row(plain(f".{part.extension}"), f"{part.size:,} bytes")
-    heard = (
+    audio = (
         (
             f"{sound.duration_s:.3f} s, {sound.rate_hz} Hz, {sound.channels} "
             f"channel{'s' * (sound.channels > 1)}"
@@ -189,7 +182,7 @@ def _print_foreign(console: Screen, picked: Picked) -> None:
         if sound
         else _NONE
     )
-    grid.add_row(Text("audio", style="cyan"), heard)
+    grid.add_row(Text("audio", style="cyan"), audio)
     for _, text in picked.texts:
         grid.add_row(Text("text", style="cyan"), plain(text.strip()))
     console.print(grid)

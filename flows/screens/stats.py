@@ -26,7 +26,7 @@ _MOST_NAMED: Final = 8  # licences, extensions; the rest are counted
 class _Bar(NamedTuple):
     label: str
     value: float
-    said: str
+    figure: str
 
 
 def print_stats(console: Screen, stats: Stats) -> None:
@@ -92,12 +92,12 @@ def _counts(stats: Stats) -> Table:
     )
     grid.add_row("length", f"{stats.duration_s / 3600:.2f} hours{unmeasured}")
     for name, counts, order in (
-        ("splits", stats.splits, [split.value for split in Split]),
-        ("changes", stats.variants, [kind.value for kind in VariantKind]),
-        ("captions", stats.captions, []),
-        ("licences", stats.licences, []),
-        ("members", stats.extensions, []),
-        ("problems", stats.problems, []),
+        ("splits", stats.splits, tuple[str, ...](Split)),
+        ("changes", stats.variants, tuple[str, ...](VariantKind)),
+        ("captions", stats.captions, ()),
+        ("licences", stats.licences, ()),
+        ("members", stats.extensions, ()),
+        ("problems", stats.problems, ()),
     ):
         if counts:
             grid.add_row(name, _named(counts, order))
@@ -122,8 +122,8 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
         table.add_column(justify="right", min_width=9)
         table.add_column(width=bar_cells)
         table.add_column(justify="right", min_width=6)
-    for place in range(12):
-        major = Key(tonic=place * 7 % 12, mode=Mode.MAJOR)
+    for index in range(12):
+        major = Key(tonic=index * 7 % 12, mode=Mode.MAJOR)
         row = (major, major.relative())
         table.add_row(
             *(
@@ -142,8 +142,7 @@ def _keys(counts: Mapping[str | None, int], width: int) -> Table:
 
 
 def bar(value: float, most: float, cells: int) -> str:
-    """A bar of block characters, `cells` long for the largest value; what is more than nothing can
-    be seen.
+    """A bar of block characters, `cells` long for `most`; what is more than nothing can be seen.
 
     >>> bar(3, 8, 4), bar(8, 8, 4), bar(0.01, 8, 4)
     ('█▌', '████', '▏')
@@ -164,9 +163,7 @@ def _nothing(counts: Mapping[int | None, int]) -> list[_Bar]:
 
 
 def _binned(counts: Mapping[int | None, int], last: int) -> list[_Bar]:
-    """A bar per bin of ten from the lowest to the highest, empty ones between too; the `last` bin
-    has no end.
-    """
+    """A bar per bin of ten from the lowest to the highest; the `last` bin has no end."""
     known = Counter[int]()
     for start, count in counts.items():
         if start is not None:
@@ -225,5 +222,5 @@ def _chart(title: str, bars: Sequence[_Bar], cells: int) -> Table:
     table.add_column(width=cells)
     table.add_column(justify="right", min_width=7)
     for row in bars:
-        table.add_row(plain(row.label), bar(row.value, most, cells), row.said)
+        table.add_row(plain(row.label), bar(row.value, most, cells), row.figure)
     return table

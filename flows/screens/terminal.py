@@ -40,9 +40,7 @@ _WIDTH: Final = 160  # where there is no terminal
 
 
 class Screen(Console):
-    """A console that shows text as it is: no markup is read from it, and what rich itself does not
-    write is escaped.
-    """
+    """A console that shows text as it is: no markup is read, and what is not rich's is escaped."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr)
@@ -72,7 +70,7 @@ class Screen(Console):
 
 
 console: Final = Screen()
-beside: Final = Screen(stderr=True)  # for progress where standard output is for a program
+stderr_console: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
 @contextmanager

@@ -110,6 +110,6 @@ def test_what_is_not_ours_is_refused_in_the_projects_words(tmp_path: Path) -> No
     with pytest.raises(PipelineError, match="does not exist: name a build"):
         obbligato.open(tmp_path / "nowhere")
     with pytest.raises(PipelineError, match=r"holds no dataset\.json: it is not a finished build"):
-        _ = obbligato.Build(place=str(tmp_path)).dataset
+        _ = obbligato.Build(address=str(tmp_path)).dataset
     with pytest.raises(TrainingError, match="nowhere"):
         obbligato.sample("A calm song", model=tmp_path / "nowhere")

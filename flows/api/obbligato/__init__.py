@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Build", "SampleWave", "SampledPiece", "annotate", "build", "open", "sample")
 
-Place = str | os.PathLike[str]
+Address = str | os.PathLike[str]
 Knobs = Mapping[str, object]
 _NO_KNOBS: Final[Knobs] = MappingProxyType({})
 
@@ -42,11 +42,9 @@ class SampleWave(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """A corpus that `build` made or `open` found, and nothing but its place: every look reads what
-    is there now.
-    """
+    """A corpus that `build` made or `open` found, as its address alone: each call reads anew."""
 
-    place: str  # a build, a folder of tars, a glob, a tar, or a URL of these
+    address: str  # a build, a folder of tars, a glob, a tar, or a URL of these
 
     @property
     def dataset(self) -> "Dataset":
@@ -59,9 +57,9 @@ class Build:
         from pipelines.stages.output.close import stated_dataset
         from pipelines.storage.store import Store
 
-        store = Store(self.place)
+        store = Store(self.address)
         if not store.exists(DATASET):
-            raise PipelineError(f"{self.place} holds no {DATASET}: it is not a finished build")
+            raise PipelineError(f"{self.address} holds no {DATASET}: it is not a finished build")
         return stated_dataset(store)
 
     @property
@@ -69,7 +67,7 @@ class Build:
         """Paths or URLs of the shards in force, in order, as `webdataset` takes them."""
         from pipelines.shards.find import find_shards
 
-        return tuple(shard.url for shard in find_shards(self.place).shards)
+        return tuple(shard.url for shard in find_shards(self.address).shards)
 
     def samples(self, *, split: str = "") -> Iterator[SampleWave]:
         """Samples with their audio, shard by shard; of one split, or of all.
@@ -81,12 +79,12 @@ class Build:
         from pipelines.shards.read import read_shard
         from schemas.identity import Split
 
-        wanted = Split(split) if split else None
-        for shard in find_shards(self.place).shards:
-            if wanted is not None and shard.split not in (None, wanted):
+        requested = Split(split) if split else None
+        for shard in find_shards(self.address).shards:
+            if requested is not None and shard.split not in (None, requested):
                 continue
             for found in map(_sample_wave, read_shard(shard)):
-                if wanted is None or found.sample.split is wanted:
+                if requested is None or found.sample.split is requested:
                     yield found
 
     def __iter__(self) -> Iterator[SampleWave]:
@@ -96,15 +94,16 @@ class Build:
     def verify(
         self, *, workers: int = 1, watch: "Callable[[StepProgress], None] | None" = None
     ) -> "Dataset":
-        """Read a build back whole: checksums, contract, identities, splits, and labels extracted
-        again. Returns dataset.json, with the agreement measured now.
+        """Read a build back whole: checksums, contract, identities, splits, labels extracted again.
+
+        Returns dataset.json, with the agreement measured now.
 
         Raises `PipelineError` that says what is not as it was written, and where.
         """
         from flows.build.local import verify_build
         from pipelines.beam.options import Engine
 
-        return verify_build(self.place, Engine(workers), watch or _silent)
+        return verify_build(self.address, Engine(workers), watch or _silent)
 
 
 class SampledPiece(NamedTuple):
@@ -116,22 +115,21 @@ class SampledPiece(NamedTuple):
 
 
 def build(
-    sources: Place | Sequence[Place],
-    out: Place,
+    sources: Address | Sequence[Address],
+    out: Address,
     *,
-    recipe: "Recipe | Place | None" = None,
+    recipe: "Recipe | Address | None" = None,
     knobs: Knobs = _NO_KNOBS,
     workers: int = 1,
     shrink: bool = False,
     watch: "Callable[[StepProgress], None] | None" = None,
 ) -> Build:
-    """Build a corpus from music, or finish one: what is done already, from the same inputs and
-    settings, is left as it is.
+    """Build a corpus from music, or finish one: what is done from the same inputs is left as it is.
 
     `sources` are folders, globs, files, manifests or shards. `recipe` is a ready one's name, a file
     of TOML or a `Recipe`; `knobs` lie over it by section and name, as in
     ``{"ingest.clip_s": 8.0}``. `workers` are processes of this machine. `shrink` lets many songs go
-    that an earlier build has. `watch` is told how far each step is.
+    that an earlier build has. `watch` is called with the progress of each step.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as empty:
@@ -144,20 +142,20 @@ def build(
     from pipelines.extras import naming_extras
 
     named = [sources] if isinstance(sources, str | os.PathLike) else sources
-    place = _place(out)
+    address = _address(out)
     with naming_extras():
         run_build(
-            [_place(source) for source in named],
-            place,
+            [_address(source) for source in named],
+            address,
             _recipe(recipe, knobs),
             Engine(workers),
             watch or _silent,
             shrink=shrink,
         )
-    return Build(place=place)
+    return Build(address=address)
 
 
-def open(place: Place) -> Build:
+def open(address: Address) -> Build:
     """A corpus that is there: a build, or any shards of ours by a folder, a glob, a file or a URL.
 
     Raises `PipelineError` where there are no shards.
@@ -168,16 +166,17 @@ def open(place: Place) -> Build:
     """
     from pipelines.shards.find import find_shards
 
-    found = Build(place=_place(place))
-    find_shards(found.place)
+    found = Build(address=_address(address))
+    find_shards(found.address)
     return found
 
 
 def annotate(
-    file: Place, *, recipe: "Recipe | Place | None" = None, knobs: Knobs = _NO_KNOBS
+    file: Address, *, recipe: "Recipe | Address | None" = None, knobs: Knobs = _NO_KNOBS
 ) -> "Labels":
-    """Beats, meter, tempo, chords and key of an audio file over its whole length, each with its
-    confidence. `recipe` and `knobs` are as for `build`.
+    """Beats, meter, tempo, chords and key of a whole audio file, each with its confidence.
+
+    `recipe` and `knobs` are as for `build`.
 
     Raises `PipelineError` for a file that cannot be read.
 
@@ -190,7 +189,7 @@ def annotate(
     from pipelines.reports.annotate_files import annotate_files
 
     with naming_extras():
-        [found] = annotate_files([_place(file)], _recipe(recipe, knobs))
+        [found] = annotate_files([_address(file)], _recipe(recipe, knobs))
     if found.labels is None:
         raise PipelineError(f"{found.path}: {found.problem}")
     return found.labels
@@ -199,7 +198,7 @@ def annotate(
 def sample(
     caption: str,
     *,
-    model: Place,
+    model: Address,
     bpm: float | None = None,
     meter: str | int | None = None,
     key: str | None = None,
@@ -218,7 +217,7 @@ def sample(
     caption; what neither says is filled from the corpus of the model. `seconds`, `guidance`,
     `steps` and `sampler` are the model's own where they are None.
 
-    Raises `TrainingError` where there is no such model, or a wish cannot be read.
+    Raises `TrainingError` where there is no such model, or a request cannot be read.
 
     >>> sample("A calm song", model="nowhere")
     Traceback (most recent call last):
@@ -232,39 +231,39 @@ def sample(
         from training.generation.generate import GenerationRequest, Generator
         from training.prompt_controls.resolve import resolve_controls
 
-        player = Generator.of(_place(model), device)
-    given = {"guidance": guidance, "steps": steps, "sampler": sampler}
-    values = player.recipe.sampling.model_dump()
-    values |= {name: value for name, value in given.items() if value is not None}
-    wanted = resolve_controls(
+        generator = Generator.of(_address(model), device)
+    options = {"guidance": guidance, "steps": steps, "sampler": sampler}
+    values = generator.recipe.sampling.model_dump()
+    values |= {name: value for name, value in options.items() if value is not None}
+    resolved = resolve_controls(
         caption,
         bpm=bpm,
         meter=meter,
         key=key,
         chords=chords,
-        duration_s=seconds or player.recipe.data.seconds,
-        statistics=player.survey.statistics,
+        duration_s=seconds or generator.recipe.data.seconds,
+        statistics=generator.survey.statistics,
         seed=seed,
     )
-    [wave] = player.play(
-        [GenerationRequest("0", caption, wanted.labels)],
+    [wave] = generator.play(
+        [GenerationRequest("0", caption, resolved.labels)],
         seed=seed,
         sampling=validated_as(SamplingConfig, values, "see `obbligato sample --help`"),
     )
-    return SampledPiece(wanted.labels, wave, player.codec.facts.rate_hz)
+    return SampledPiece(resolved.labels, wave, generator.codec.facts.rate_hz)
 
 
-def _place(place: Place) -> str:
-    """A place as text; ``~`` is the home folder, as a shell reads it."""
-    return os.path.expanduser(os.fspath(place))
+def _address(address: Address) -> str:
+    """An address as text; ``~`` is the home folder, as a shell reads it."""
+    return os.path.expanduser(os.fspath(address))
 
 
-def _recipe(recipe: "Recipe | Place | None", knobs: Knobs) -> "Recipe":
+def _recipe(recipe: "Recipe | Address | None", knobs: Knobs) -> "Recipe":
     """The recipe that a caller means. Raises `UsageError` naming each value that does not fit."""
     from flows.build.recipe_files import load_recipe, validated
 
     if recipe is None or isinstance(recipe, str | os.PathLike):
-        recipe = load_recipe(None if recipe is None else Path(_place(recipe)), [])
+        recipe = load_recipe(None if recipe is None else Path(_address(recipe)), [])
     values = recipe.model_dump(mode="json")
     for name, value in knobs.items():
         section, _, knob = name.partition(".")
@@ -292,4 +291,4 @@ def _sample_wave(entry: Any) -> SampleWave:
 
 
 def _silent(_: "StepProgress") -> None:
-    """Nobody watches."""
+    """Progress that nobody watches."""

@@ -21,7 +21,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "stand_in.py"
     plain = spawn
     monkeypatch.setattr(
-        "flows.build.step_process.started",
+        "flows.build.step_process.spawn",
         lambda _, **options: plain([sys.executable, str(file)], **options),
     )
     return file
