@@ -175,8 +175,8 @@ def _run_together(
     began = time.perf_counter()
     with _told(stage, store, sizes, sizes, Engine(1), watch):
         made = alone(stage, [Job(store.url, name, recipe) for name in sizes])
-    if made.told:
-        store.write_json(f"{run_folder}/{stage.name}.told.json", made.told)
+    if made.details:
+        store.write_json(f"{run_folder}/{stage.name}.told.json", made.details)
     counts = added([row.counts for row in made.buckets])
     work_s = round(time.perf_counter() - began, 3)
     return StepReport(
@@ -185,7 +185,7 @@ def _run_together(
         len(sizes),
         sum(row.ran for row in made.buckets),
         work_s=work_s,
-        told=made.told,
+        told=made.details,
     )
 
 

@@ -64,14 +64,17 @@ class _Resolution(torch.nn.Module):
         super().__init__()
         _framed, stft, filtered, _log, difference = branch.processors
         bank_KM = np.asarray(filtered.filterbank, np.float32)
-        _, heard = _heard(bank_KM)  # nothing above 17 kHz
+        _, audible = _nonzero_rows(bank_KM)  # nothing above 17 kHz
         self.register_buffer("window_S", torch.from_numpy(np.asarray(stft.fft_window, np.float32)))
-        self.register_buffer("bank_KM", torch.from_numpy(bank_KM[:heard].copy()))
+        self.register_buffer("bank_KM", torch.from_numpy(bank_KM[:audible].copy()))
         self.centres_hz = np.asarray(filtered.filterbank.center_frequencies, np.float64)
         self.distance = int(difference.diff_frames)
         starts = range(0, bank_KM.shape[1], _BANDS_AT_ONCE)
         self._groups = [
-            (slice(*_heard(bank_KM[:, m : m + _BANDS_AT_ONCE])), slice(m, m + _BANDS_AT_ONCE))
+            (
+                slice(*_nonzero_rows(bank_KM[:, m : m + _BANDS_AT_ONCE])),
+                slice(m, m + _BANDS_AT_ONCE),
+            )
             for m in starts
         ]
 
@@ -106,7 +109,7 @@ class _Resolution(torch.nn.Module):
         )
 
 
-def _heard(bank_KM: npt.NDArray[np.float32]) -> tuple[int, int]:
+def _nonzero_rows(bank_KM: npt.NDArray[np.float32]) -> tuple[int, int]:
     """The range of bins that any of the bands hears."""
     bins = np.flatnonzero(bank_KM.any(axis=1))
     return int(bins[0]), int(bins[-1]) + 1

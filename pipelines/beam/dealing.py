@@ -1,15 +1,15 @@
-"""Which hand does which buckets."""
+"""Which worker does which buckets."""
 
 import heapq
 from collections.abc import Mapping
 
 
-def balanced(sizes: Mapping[str, int], hands: int) -> list[list[str]]:
-    """Buckets by hand, the largest first to the hand with the least work."""
-    held: list[list[str]] = [[] for _ in range(hands)]
-    heap = [(0, hand) for hand in range(hands)]
+def balanced(sizes: Mapping[str, int], workers: int) -> list[list[str]]:
+    """Buckets by worker, the largest first to the one with the least work."""
+    held: list[list[str]] = [[] for _ in range(workers)]
+    heap = [(0, worker) for worker in range(workers)]
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        work, hand = heapq.heappop(heap)
-        held[hand].append(name)
-        heapq.heappush(heap, (work + sizes[name], hand))
+        work, worker = heapq.heappop(heap)
+        held[worker].append(name)
+        heapq.heappush(heap, (work + sizes[name], worker))
     return held

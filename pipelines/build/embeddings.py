@@ -16,7 +16,7 @@ from pipelines.storage.store import Published, parquet_bytes
 Float32Array = npt.NDArray[np.float32]
 
 
-class HeardClip(NamedTuple):
+class ClipEmbedding(NamedTuple):
     """A clip's unit vector, in half precision as it is stored, and its fingerprint."""
 
     clip_key: str
@@ -41,20 +41,20 @@ class ClipEmbeddings(Output):
 
     suffix: str = ".parquet"
 
-    def read(self, job: Job, bucket: str = "") -> list[HeardClip]:
+    def read(self, job: Job, bucket: str = "") -> list[ClipEmbedding]:
         """Embeddings of a job's bucket, or another's, in key order."""
         table = read_table(job.store, self.file(bucket or job.bucket)).combine_chunks()
         if not len(table):
             return []
         prints = (np.frombuffer(cell, "<u4") for cell in table.column("fingerprint").to_pylist())
         return [
-            HeardClip(*row)
+            ClipEmbedding(*row)
             for row in zip(
                 table.column("clip_key").to_pylist(), _vectors(table), prints, strict=True
             )
         ]
 
-    def write(self, job: Job, rows: Sequence[HeardClip], dimension: int) -> Published:
+    def write(self, job: Job, rows: Sequence[ClipEmbedding], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
         columns = {
             "clip_key": pa.array([row.clip_key for row in rows], pa.string()),

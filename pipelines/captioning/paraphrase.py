@@ -63,8 +63,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
     True
     """
     found = [
-        own_parts(sentence, _given_of(caption, place))
-        for place, sentence in enumerate(caption.sentences)
+        own_parts(sentence, _given_of(caption, number))
+        for number, sentence in enumerate(caption.sentences)
     ]
     # ours follow the source's, which may use our very words: those stay
     trailing = list(takewhile(bool, reversed(found)))
@@ -112,7 +112,7 @@ def _reworded(part: Recognised, rng: np.random.Generator) -> str:
 
 def _rearranged(source: list[str], own: list[str], rng: np.random.Generator) -> str:
     """Control sentences in a new order around the source's, perhaps two of them joined."""
-    mixed = [own[place] for place in rng.permutation(len(own)).tolist()]
+    mixed = [own[index] for index in rng.permutation(len(own)).tolist()]
     if len(mixed) > 1 and rng.random() < _JOIN_SHARE:
         both = joined(mixed[0], mixed[1], JOINTS[int(rng.random() * len(JOINTS))])
         mixed = [both, *mixed[2:]] if both else mixed

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.audio.controls import onsets
 from pipelines.audio.decode import Wave
-from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Spectra, heard
+from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Spectra, measured_spectra
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Mode
@@ -37,7 +37,7 @@ class Descriptors(NamedTuple):
 
 def descriptors(wave: Wave) -> Descriptors:
     """Descriptors of a mono wave at 16 kHz."""
-    sound = heard(wave, EAR_HZ, max(1, len(wave) * CONTROL_RATE_HZ // EAR_HZ))
+    sound = measured_spectra(wave, EAR_HZ, max(1, len(wave) * CONTROL_RATE_HZ // EAR_HZ))
     per_s = onsets(sound.bands_TB) * COARSE_HZ / len(sound.bands_TB)
     power_TB = 10 ** (sound.bands_TB / 10)
     votes = (_wide_share(sound) > _WIDE_SHARE, _noisiness(sound) > _NOISY, per_s > _BUSY_PER_S)

@@ -76,7 +76,7 @@ def _exchanged(
     given: dict[str, list[Any]] = defaultdict(list)
     while groups:
         key, values = groups.popitem()
-        for bucket, row in shuffle.meet(jobs[0].recipe, key, values):
+        for bucket, row in shuffle.reduce(jobs[0].recipe, key, values):
             given[bucket].append(row)
 
     def receive(job: Job) -> BucketRun:

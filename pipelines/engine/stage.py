@@ -41,20 +41,20 @@ class Together(NamedTuple):
     """
 
     buckets: list[Summary]
-    told: dict[str, Any]
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
     """How all buckets tell each other what they hold.
 
-    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives
+    `emit` gives values under keys; `reduce` sees the values of all buckets under one key and gives
     rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
     come in any order.
     """
 
     emit: Callable[[Job], Iterator[tuple[Any, Any]]]
-    meet: Callable[[Recipe, Any, list[Any]], Iterator[tuple[str, Any]]]
+    reduce: Callable[[Recipe, Any, list[Any]], Iterator[tuple[str, Any]]]
     receive: Callable[[Job, list[Any]], Done]
 
 

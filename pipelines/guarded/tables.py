@@ -21,7 +21,7 @@ from pipelines.guarded.parquet import parquet_rows
 
 BROKEN: Final = "_broken"  # in place of a row's cells: why it is none
 EXTRA: Final = "_cells"  # those beyond the header's
-_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is no caption
+_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is not a caption
 _LINES_LIMIT: Final = 10_000  # of one record
 _COLUMNS_LIMIT: Final = 16_384  # as many as a spreadsheet has
 csv.field_size_limit(_FIELD_LIMIT)
@@ -32,7 +32,8 @@ def table_rows(
 ) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
     """Rows of a table by its ending, with their numbers; `BROKEN` says why one is none.
 
-    A row of text is known by the line it ends on. Raises `DeadInput` for what is no table at all.
+    A row of text is known by the line it ends on. Raises `DeadInput` for what is not a table at
+    all.
     """
     if suffix == ".parquet":
         yield from parquet_rows(opened, _FIELD_LIMIT, BROKEN)
@@ -135,7 +136,7 @@ class _Records:
             except csv.Error as error:
                 self._again.extendleft(reversed(self._taken[1:]))
                 return _RecordCells(
-                    self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}"
+                    self._taken[0].number, [], self._taken[0].problem or f"is not a row: {error}"
                 )
             if cells:
                 problem = next((line.problem for line in self._taken if line.problem), "")

@@ -56,7 +56,7 @@ _FOLDERS: Final = Folders()
 def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
     """One row per file, manifest row or shard member.
 
-    What is no input at all is a row too, ignored.
+    What is not an input at all is a row too, ignored.
 
     Raises `PipelineError` where a source does not exist, and where a remote folder cannot be
     listed.

@@ -103,16 +103,16 @@ def _row(
         raise DeadInput(
             "bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns"
         )
-    said = {key: value for key, value in cells.items() if _said(value)}
+    filled = {key: value for key, value in cells.items() if _is_filled(value)}
     found = dict.fromkeys(aliases)
     used = set()
     for column, names in aliases.items():
         for alias in names:
-            if alias in said:
-                found[column] = said[alias]
+            if alias in filled:
+                found[column] = filled[alias]
                 used.add(alias)
                 break
-    unknown = {key: value for key, value in said.items() if key not in used}
+    unknown = {key: value for key, value in filled.items() if key not in used}
     start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
     if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
         raise DeadInput(
@@ -139,7 +139,7 @@ def _row(
     )
 
 
-def _said(value: Any) -> bool:
+def _is_filled(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() not in _NOTHING
     return value is not None and not (isinstance(value, float) and math.isnan(value))
@@ -171,7 +171,7 @@ def _number(column: str, value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise DeadInput("bad_row", f"{column} is no number of seconds: {value!r}") from error
+        raise DeadInput("bad_row", f"{column} is not a number of seconds: {value!r}") from error
     if not math.isfinite(number):
         raise DeadInput("bad_row", f"{column} is not finite: {value!r}")
     return number
@@ -207,8 +207,8 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
     if not text:
         raise DeadInput("bad_row", "names no audio")
     if "://" in base and "://" not in text and not os.path.isabs(text):
-        scheme, _, place = base.partition("://")
-        host, _, folder = place.partition("/")  # or bucket, which dots do not leave
+        scheme, _, rest = base.partition("://")
+        host, _, folder = rest.partition("/")  # or bucket, which dots do not leave
         text = f"{scheme}://{host}{os.path.normpath(os.path.join('/', folder, text))}"
     if "://" in text and not text.startswith("file://"):
         check_remote(text, recipe)

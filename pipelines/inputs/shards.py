@@ -44,8 +44,8 @@ def shard_rows(
     A sample's members stand side by side: a key that comes again later is a dead row.
 
     Where the first sample of that key had no JSON it is listed once more, as dead: what followed
-    may have been its licence. Raises `DeadInput` where it is no tar; damage further on is one dead
-    row, the rest is used. One sample is held at a time, and of those before it a hash of their
+    may have been its licence. Raises `DeadInput` where it is not a tar; damage further on is one
+    dead row, the rest is used. One sample is held at a time, and of those before it a hash of their
     keys.
     """
     rows = _Rows(uri, modified, recipe)

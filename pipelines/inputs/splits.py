@@ -25,21 +25,21 @@ def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str,
     )
     return {
         group: Split.TEST
-        if place < test
+        if rank < test
         else Split.VALIDATION
-        if place < test + validation
+        if rank < test + validation
         else Split.TRAIN
-        for place, group in enumerate(ranked)
+        for rank, group in enumerate(ranked)
     }
 
 
 def by_hash(group: str, recipe: IngestRecipe, seed: int) -> Split:
     """Split of one group, whatever others there are."""
-    place = stable_hash(seed, "split", group) / 2**64
+    rank = stable_hash(seed, "split", group) / 2**64
     return (
         Split.TEST
-        if place < recipe.test
+        if rank < recipe.test
         else Split.VALIDATION
-        if place < recipe.test + recipe.validation
+        if rank < recipe.test + recipe.validation
         else Split.TRAIN
     )

@@ -83,10 +83,10 @@ def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
     )
     right = total = 0.0
     for start_s, end_s in pairwise(edges):
-        wanted = _majmin(reference, (start_s + end_s) / 2)
-        if wanted is not None:
+        expected = _majmin(reference, (start_s + end_s) / 2)
+        if expected is not None:
             total += end_s - start_s
-            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == wanted)
+            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == expected)
     return right / total if total else None
 
 

@@ -29,7 +29,7 @@ def tempo_bpm(times_s: Sequence[float]) -> float | None:
         return None
     gaps = [later - earlier for earlier, later in pairwise(times_s)]
     padded = [gaps[0], *gaps, gaps[-1]]
-    smooth = [median(padded[place : place + 3]) for place in range(len(gaps))]
+    smooth = [median(padded[index : index + 3]) for index in range(len(gaps))]
     return round(fmean(60 / gap for gap in smooth), _BPM_DECIMALS)
 
 

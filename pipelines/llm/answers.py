@@ -271,14 +271,14 @@ class Answers:
         self._store.write_bytes(f"{self._folder}/{name}", b"\n".join(lines) + b"\n")
         return name
 
-    def _take_line(self, line: bytes, place: DamagedLine) -> None:
+    def _take_line(self, line: bytes, damage: DamagedLine) -> None:
         """Change the state by what a line on disk holds, or tell that it is damaged."""
         event = _event(line)
         if event is not None:
             self._take(event)
             return
-        _LOG.error("%s %s", place.file, place.wrong)
-        self._lost[place.owner] = max(place.amount, self._lost.get(place.owner, 0))
+        _LOG.error("%s %s", damage.file, damage.wrong)
+        self._lost[damage.owner] = max(damage.amount, self._lost.get(damage.owner, 0))
 
     def _take(self, event: dict[str, Any]) -> None:
         """Change the state by one event. A call of a batch is named by the batch and its request.

@@ -18,7 +18,7 @@ from pipelines.build.tables import DATASET
 from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults, readable
 from pipelines.extras import naming_extras
 from pipelines.guarded.json_objects import json_record
-from pipelines.storage.temporary import temporary_place
+from pipelines.storage.temporary import temporary_root
 from schemas.errors import SchemaError
 from schemas.identity import Bucket, Split
 from schemas.record import Record
@@ -200,10 +200,10 @@ class Opened(NamedTuple):
 def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Opened]:
     """A shard to read from; a gzip is unpacked up to a limit in bytes, as far as it is whole.
 
-    Raises `DeadInput` for what is no regular file or cannot be opened.
+    Raises `DeadInput` for what is not a regular file or cannot be opened.
     """
     with open_file(shard) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
-        temporary_place()  # before it is needed, and not found
+        temporary_root()  # before it is needed, and not found
         out = cast("IO[bytes]", spooled)
         magic = file.read(2)
         if magic == b"\x1f\x8b":

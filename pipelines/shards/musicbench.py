@@ -162,7 +162,7 @@ def our_samples(found: FoundShards) -> Iterator[Located | ShardProblem]:
                     shard=entry.shard,
                     key=entry.key,
                     code="foreign",
-                    message="is no sample of Obbligato: it has no labels to export",
+                    message="is not a sample of Obbligato: it has no labels to export",
                 )
             elif sample and entry.audio:
                 yield Located(sample, safe_name(entry.audio.name))

@@ -280,8 +280,8 @@ def as_ours(raw: RawSample) -> Sample | ShardProblem | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        said = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
-        return ShardProblem(shard=raw.shard, key=raw.key, code="contract", message=said)
+        message = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
+        return ShardProblem(shard=raw.shard, key=raw.key, code="contract", message=message)
     except ValueError as error:
         return ShardProblem(
             shard=raw.shard,

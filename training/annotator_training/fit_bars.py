@@ -25,8 +25,8 @@ from pipelines.annotators.bar_net import (
     Accents,
     BarNet,
     BarNets,
-    place_scores,
-    places,
+    bar_phases,
+    phase_scores,
 )
 from pipelines.annotators.bar_tracker import BarTracker
 from pipelines.annotators.harmony import harmony_ear
@@ -142,7 +142,7 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     single = binary_cross_entropy_with_logits(
         said.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
     )
-    possible = places(METERS)
+    possible = bar_phases(METERS)
     wanted = [
         _NO_PLACE
         if row.first is None
@@ -152,10 +152,10 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(
         said.right, right
     )
-    if any(place != _NO_PLACE for place in wanted):
+    if any(phase != _NO_PLACE for phase in wanted):
         meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
         loss = loss + cross_entropy(
-            place_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE
+            phase_scores(said, METERS), torch.tensor(wanted), ignore_index=_NO_PLACE
         )
         loss = loss + 0.3 * cross_entropy(said.meter, torch.tensor(meters), ignore_index=_NO_PLACE)
     return loss
@@ -174,9 +174,9 @@ def accuracies(network: BarNet | BarNets, rows: Sequence[BeatPath]) -> str:
         for out, row in zip(said, rows, strict=True)
         if row.first is not None and row.meter in PATHS
     ]
-    found = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
+    found = [bar_phases(PATHS)[int(phase_scores(out, PATHS)[0].argmax())] for out, _ in barred]
     bars_right = np.mean(
-        [place == (row.meter, row.first) for place, (_, row) in zip(found, barred, strict=True)]
+        [phase == (row.meter, row.first) for phase, (_, row) in zip(found, barred, strict=True)]
     )
     network.train()
     return f"bars {bars_right:.4f}, paths {paths_right:.4f}"
@@ -197,7 +197,7 @@ def train(rows: Sequence[BeatPath]) -> BarNet:
                 * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
             )
         beats = int(torch.randint(8, 37, ()))
-        drawn = [rows[int(place)] for place in torch.randint(len(rows), (4 * _BATCH,))]
+        drawn = [rows[int(phase)] for phase in torch.randint(len(rows), (4 * _BATCH,))]
         optimiser.zero_grad()
         loss = loss_of(
             network, [row for row in drawn if len(row.downbeat_N) >= beats][:_BATCH], beats

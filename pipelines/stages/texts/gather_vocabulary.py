@@ -24,7 +24,7 @@ SLICE: Final = 4096  # texts
 _VERSION: Final = 1  # raised when other texts are kept
 
 
-class Kept(NamedTuple):
+class KeptText(NamedTuple):
     """A text that may become a label."""
 
     text: str
@@ -44,8 +44,8 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
     expected = digest(
         [
             _VERSION,
-            [_content(place) for place in label.vocabularies],
-            [_content(place) for place in label.exclude],
+            [_content(path) for path in label.vocabularies],
+            [_content(path) for path in label.exclude],
             label.facts,
             label.licence,
         ]
@@ -53,12 +53,12 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
     before = VOCABULARY_PLAN.read_before(store)
     if before is not None and before.fingerprint == expected and _all_stand(store, before):
         return before
-    held_out = Exclusion(text.text for place in label.exclude for text in read_texts(place))
+    held_out = Exclusion(text.text for path in label.exclude for text in read_texts(path))
     vocabularies: list[Vocabulary] = []
     counts: dict[str, dict[str, FormCounts]] = {}
-    for number, place in enumerate(label.vocabularies):
-        texts = read_texts(place)
-        name, plain = _name(place, counts), form_of([text for text in texts if not text.form])
+    for number, path in enumerate(label.vocabularies):
+        texts = read_texts(path)
+        name, plain = _name(path, counts), form_of([text for text in texts if not text.form])
         for form in Form:
             kept, counted = _kept(
                 (text for text in texts if (text.form or plain) == form), form, held_out, label
@@ -72,9 +72,9 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
             f"no text of {', '.join(label.vocabularies)} can be a label: {_plain(counts)}"
         )
     sizes = {
-        name: min(SLICE, one.rows - SLICE * place)
+        name: min(SLICE, one.rows - SLICE * path)
         for one in vocabularies
-        for place, name in enumerate(one.slices)
+        for path, name in enumerate(one.slices)
     }
     marks = [read_marker(store, VOCABULARY.folder, name).fingerprint for name in sizes]
     content = digest([sizes, marks])
@@ -104,24 +104,24 @@ def _plain(
     }
 
 
-def _content(place: str) -> str:
-    store, name = file_at(place)
+def _content(path: str) -> str:
+    store, name = file_at(path)
     with store.open(name) as opened:
         return sha256_of(opened)
 
 
-def _name(place: str, taken: Iterable[str]) -> str:
+def _name(path: str, taken: Iterable[str]) -> str:
     """A vocabulary's name: its file's, with a number where two have the same."""
-    name = place.rpartition("/")[2].rpartition(".")[0]
+    name = path.rpartition("/")[2].rpartition(".")[0]
     same = sum(other.partition(" #")[0] == name for other in taken)
     return f"{name} #{same + 1}" if same else name
 
 
 def _kept(
     texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe
-) -> tuple[list[Kept], FormCounts]:
+) -> tuple[list[KeptText], FormCounts]:
     """Texts of one form that may be labels, in an order of their own, and the account of all."""
-    kept: dict[str, Kept] = {}
+    kept: dict[str, KeptText] = {}
     dropped: Counter[str] = Counter()
     number = duplicates = 0
     for found in texts:
@@ -136,19 +136,21 @@ def _kept(
         elif form is Form.LONG and held_out.leaks(text):
             dropped["excluded"] += 1
         else:
-            kept[same] = Kept(text, found.source, found.licence or label.licence)
+            kept[same] = KeptText(text, found.source, found.licence or label.licence)
     counts = FormCounts(
         texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items()))
     )
     return sorted(kept.values()), counts
 
 
-def _write_slices(store: Store, name: str, kept: Sequence[Kept], recipe: Recipe) -> Iterator[str]:
+def _write_slices(
+    store: Store, name: str, kept: Sequence[KeptText], recipe: Recipe
+) -> Iterator[str]:
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
         content = VOCABULARY.content(
-            {name: [getattr(row, name) for row in rows] for name in Kept._fields}
+            {name: [getattr(row, name) for row in rows] for name in KeptText._fields}
         )
         job = Job(store.url, slice_name, recipe)
         publish_marked(VOCABULARY.folder, job, VOCABULARY.path(job), content, {"texts": len(rows)})

@@ -104,7 +104,7 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
         name="try",
         version=1,
         writes=(TRIED,),
-        shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
+        shuffle=Shuffle(emit=emit, reduce=meet, receive=receive),
     )
     assert [row.counts for row in run_here(told, jobs(tmp_path), 2, "mark")] == [{"rows": 1}] * 4
     assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [
@@ -117,7 +117,7 @@ def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> No
     def emit(_job: Job) -> Iterator[tuple[str, str]]:
         raise TransientError("the store is away")
 
-    shuffle = Shuffle(emit=emit, meet=lambda *_: iter(()), receive=lambda *_: Done([], {}))
+    shuffle = Shuffle(emit=emit, reduce=lambda *_: iter(()), receive=lambda *_: Done([], {}))
     told = Stage(name="try", version=1, writes=(TRIED,), shuffle=shuffle)
     with pytest.raises(TransientError, match="stage try: the store is away"):
         run_here(told, jobs(tmp_path), 2, "mark")
