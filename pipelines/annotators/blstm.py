@@ -34,11 +34,9 @@ class StackedBlstm(torch.nn.Module):
     def __init__(self, networks: Sequence[Any]) -> None:
         super().__init__()
         self.networks = len(networks)
-        self.layers = torch.nn.ModuleList(
-            _BlstmLayer([network.layers[depth] for network in networks])
-            for depth in range(len(networks[0].layers) - 1)
-        )
-        last = [network.layers[-1] for network in networks]
+        by_depth = list(zip(*(network.layers for network in networks), strict=True))
+        self.layers = torch.nn.ModuleList(_BlstmLayer(layers) for layers in by_depth[:-1])
+        last = by_depth[-1]
         self.register_buffer("weights_NHC", _stack([layer.weights for layer in last]))
         self.register_buffer("bias_NC", _stack([layer.bias for layer in last]))
 

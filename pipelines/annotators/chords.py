@@ -82,6 +82,13 @@ def emissions(activations: HarmonyActivations) -> npt.NDArray[np.float64]:
     return fit
 
 
+def _bass_prior(chord: Chord, bass: int) -> float:
+    """Log odds of a bass under a chord: of its root, of another of its notes, of none of them."""
+    if bass == chord.root:
+        return 0.0
+    return _INVERTED if bass in chord.pitches else _FOREIGN
+
+
 @lru_cache(maxsize=1)
 def _states() -> _States:
     chord, bass, prior, names = [NO_CHORD_CLASS], [NO_BASS], [0.0], [NO_CHORD]
@@ -91,9 +98,7 @@ def _states() -> _States:
             for note in range(12):
                 chord.append(chord_class(plain))
                 bass.append(note)
-                prior.append(
-                    0.0 if note == root else _INVERTED if note in plain.pitches else _FOREIGN
-                )
+                prior.append(_bass_prior(plain, note))
                 names.append(plain.replaced(bass=None if note == root else note).harte)
     return _States(np.array(chord), np.array(bass), np.array(prior), tuple(names))
 

@@ -192,10 +192,8 @@ class HarmonyEar:
             outputs.change.sigmoid(),
             key_B24,
         )
-        return [
-            HarmonyActivations(*row)
-            for row in zip(*(column.cpu().numpy() for column in columns), strict=True)
-        ]
+        arrays = [column.cpu().numpy() for column in columns]
+        return [HarmonyActivations(*row) for row in zip(*arrays, strict=True)]
 
 
 @lru_cache(maxsize=1)

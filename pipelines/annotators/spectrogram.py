@@ -46,12 +46,12 @@ class DownbeatSpectrogram(torch.nn.Module):
         """Features (frames, 314) of each mono wave at 44.1 kHz, on this module's device; frame t is
         centred on sample 441 t.
 
-        Clips are heard one by one, so that none's rounding depends on its batch.
+        Clips are done one by one, so that none's rounding depends on its batch.
         """
-        return [
-            torch.cat([resolution(wave) for resolution in self.resolutions], dim=1)
-            for wave in waves
-        ]
+        return [self._bands(wave) for wave in waves]
+
+    def _bands(self, wave: Wave) -> torch.Tensor:
+        return torch.cat([resolution(wave) for resolution in self.resolutions], dim=1)
 
 
 class _Resolution(torch.nn.Module):

@@ -56,12 +56,13 @@ class ClipEmbeddings(Output):
 
     def write(self, job: Job, rows: Sequence[ClipEmbedding], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
+        keys = [row.clip_key for row in rows]
+        vectors = [row.vector for row in rows]
+        fingerprints = [row.fingerprint.astype("<u4").tobytes() for row in rows]
         columns = {
-            "clip_key": pa.array([row.clip_key for row in rows], pa.string()),
-            "vector": _cells([row.vector for row in rows], dimension),
-            "fingerprint": pa.array(
-                [row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()
-            ),
+            "clip_key": pa.array(keys, pa.string()),
+            "vector": _cells(vectors, dimension),
+            "fingerprint": pa.array(fingerprints, pa.binary()),
         }
         return job.store.write_bytes(self.path(job), parquet_bytes(pa.table(columns)))
 
@@ -82,11 +83,15 @@ class TextEmbeddings(Output):
 
     def write(self, job: Job, rows: Sequence[EmbeddedText], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
+        keys = [row.sample_key for row in rows]
+        places = [row.place for row in rows]
+        similarities = [row.similarity for row in rows]
+        vectors = [row.vector for row in rows]
         columns = [
-            pa.array([row.sample_key for row in rows], pa.string()),
-            pa.array([row.place for row in rows], pa.int32()),
-            pa.array([row.similarity for row in rows], pa.float32()),
-            _cells([row.vector for row in rows], dimension),
+            pa.array(keys, pa.string()),
+            pa.array(places, pa.int32()),
+            pa.array(similarities, pa.float32()),
+            _cells(vectors, dimension),
         ]
         cells = pa.list_(pa.float16(), dimension)
         kinds = {

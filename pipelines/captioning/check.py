@@ -106,7 +106,8 @@ def merged(labels: Sequence[str]) -> tuple[str, ...]:
     >>> merged(["A:min", "A:min", "A#:maj"])
     ('A:min', 'Bb:maj')
     """
-    return tuple(harte for harte, _ in groupby(Chord.parse(label).harte for label in labels))
+    hartes = [Chord.parse(label).harte for label in labels]
+    return tuple(harte for harte, _ in groupby(hartes))
 
 
 def sequence(fact: ChordsFact | TimedChordsFact) -> tuple[str, ...]:

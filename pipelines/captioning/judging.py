@@ -106,7 +106,7 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[CaptionFault,
     claims = [fact for fact in source.facts if not isinstance(fact, InstrumentFact | MoodFact)]
     expected = [fact.at(0) for fact in claims if not contradiction(fact, labels)]
     read = _facts(text)
-    extra = [one for one in read if not any(_states(fact, one) for fact in expected)]
+    extra = [one for one in read if not _is_stated(one, expected)]
     missing = _missing(expected, read, extra)
     kept = [one for one in read if one not in extra]
     return (
@@ -115,6 +115,10 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[CaptionFault,
         *_unnamed(text, source),
         *_added(extra, [*kept, *expected], labels),
     )
+
+
+def _is_stated(one: Fact, expected: Sequence[Fact]) -> bool:
+    return any(_states(fact, one) for fact in expected)
 
 
 def _missing(

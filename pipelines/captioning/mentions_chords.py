@@ -126,9 +126,8 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
         tokens = chord_tokens(sentence, found.start(), found.end())
         if tokens and _states_chords(sentence, lower, found, tokens):
             rounds = _rounds(lower, found) if _REPEAT_HINT.search(lower) else 1
-            labels = tuple(
-                harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)
-            )
+            hartes = [token.chord.harte for token in tokens]
+            labels = tuple(harte for harte, _ in groupby(hartes * rounds))
             parts = tuple(note for token in tokens for note in token.notes)
             out.append(Mention(ChordsFact(chords=labels), TextSpan(*found.span()), parts))
     return out

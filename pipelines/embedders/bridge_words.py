@@ -76,13 +76,11 @@ def _piece(found: Descriptors, labels: Labels) -> str:
     if found.percussive and not labels.chords.segments:
         return f"A solo drum kit pattern{tempo}, a beat of drums and percussion without melody."
     kind = {3: "waltz"}.get(labels.meter.beats_per_bar or 0, "piece of music")
-    manner = (
-        "gentle"
-        if found.onsets_per_s < _SPARSE_PER_S
-        else "rhythmic"
-        if found.onsets_per_s > _BUSY_PER_S
-        else "flowing"
-    )
+    manner = "flowing"
+    if found.onsets_per_s < _SPARSE_PER_S:
+        manner = "gentle"
+    elif found.onsets_per_s > _BUSY_PER_S:
+        manner = "rhythmic"
     drums = "with drums and bass" if found.percussive else "without drums"
     return f"A {manner} {kind}{tempo}, {drums}."
 
@@ -107,13 +105,11 @@ def _tempo(labels: Labels) -> str:
 def _sound(found: Descriptors, labels: Labels) -> str:
     if not labels.chords.segments:
         return ""
-    colour = (
-        "bright"
-        if found.brightness > _BRIGHT_BAND
-        else "dark and warm"
-        if found.brightness < _DARK_BAND
-        else "clear"
-    )
+    colour = "clear"
+    if found.brightness > _BRIGHT_BAND:
+        colour = "bright"
+    elif found.brightness < _DARK_BAND:
+        colour = "dark and warm"
     tones = (
         "sustained tones, like strings, choir or organ"
         if found.steady

@@ -182,11 +182,11 @@ def _text_columns(schema: pa.Schema) -> list[str]:
         pa.types.is_binary,
         pa.types.is_large_binary,
     )
-    return [
-        field.name
-        for field in schema
-        if any(is_kind(field.type) for is_kind in kinds) and "." not in field.name
-    ]
+
+    def is_text(kind: pa.DataType) -> bool:
+        return any(is_kind(kind) for is_kind in kinds)
+
+    return [field.name for field in schema if is_text(field.type) and "." not in field.name]
 
 
 def _rows(batch: pa.RecordBatch, request: _ReadRequest) -> Iterator[_Numbered]:

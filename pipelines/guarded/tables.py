@@ -40,11 +40,10 @@ def table_rows(
         return
     with _as_text(opened, newline="\n" if suffix in (".jsonl", ".ndjson") else "") as text:
         lines = _Lines(text)
-        yield from (
-            _json_lines(lines)
-            if suffix in (".jsonl", ".ndjson")
-            else _separated(lines, "\t" if suffix == ".tsv" else ",")
-        )
+        if suffix in (".jsonl", ".ndjson"):
+            yield from _json_lines(lines)
+        else:
+            yield from _separated(lines, "\t" if suffix == ".tsv" else ",")
 
 
 @contextmanager

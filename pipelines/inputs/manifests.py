@@ -103,23 +103,8 @@ def _row(
         raise DeadInput(
             "bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns"
         )
-    filled = {key: value for key, value in cells.items() if _is_filled(value)}
-    found = dict.fromkeys(aliases)
-    used = set()
-    for column, names in aliases.items():
-        for alias in names:
-            if alias in filled:
-                found[column] = filled[alias]
-                used.add(alias)
-                break
-    unknown = {key: value for key, value in filled.items() if key not in used}
-    start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
-    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
-        raise DeadInput(
-            "bad_window",
-            "end_s must lie after start_s, and start_s not before 0",
-            f"start_s {start_s}, end_s {end_s}",
-        )
+    found, unknown = _by_column(cells, aliases)
+    start_s, end_s = _window(found["start_s"], found["end_s"])
     texts = {
         column: plain_text(column, found[column])
         for column in ("licence", "title", "artist", "album", "genre")
@@ -137,6 +122,33 @@ def _row(
         captions=(caption,) if caption else (),
         split=_split(found["split"]),
     )
+
+
+def _by_column(
+    cells: Mapping[str, Any], aliases: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filled cells by the names of our columns (none: not filled), and those of no column."""
+    filled = {key: value for key, value in cells.items() if _is_filled(value)}
+    used: dict[str, str] = {}
+    for column, names in aliases.items():
+        alias = next((name for name in names if name in filled), None)
+        if alias is not None:
+            used[column] = alias
+    found = {column: filled[used[column]] if column in used else None for column in aliases}
+    taken = set(used.values())
+    return found, {key: value for key, value in filled.items() if key not in taken}
+
+
+def _window(start: Any, end: Any) -> tuple[float | None, float | None]:
+    """Start and end in seconds. Raises `DeadInput` where they are not a window."""
+    start_s, end_s = _number("start_s", start), _number("end_s", end)
+    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
+        raise DeadInput(
+            "bad_window",
+            "end_s must lie after start_s, and start_s not before 0",
+            f"start_s {start_s}, end_s {end_s}",
+        )
+    return start_s, end_s
 
 
 def _is_filled(value: Any) -> bool:

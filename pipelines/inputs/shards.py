@@ -173,18 +173,16 @@ def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe)
         ),
         "",
     ).strip()
+    texts = {key: str(facts.get(key) or "") for key in ("title", "artist", "album", "genre")}
+    others = {key: value for key, value in facts.items() if key != "caption"}
     source = Source(
         uri=uri,
         member=_text(audio.name),
         member_offset=audio.offset,
         member_bytes=audio.size,
         licence=str(facts.get("licence") or facts.get("license") or recipe.licence),
-        metadata=json.dumps(
-            {key: value for key, value in facts.items() if key != "caption"},
-            sort_keys=True,
-            ensure_ascii=False,
-        ),
-        **{key: str(facts.get(key) or "") for key in ("title", "artist", "album", "genre")},
+        metadata=json.dumps(others, sort_keys=True, ensure_ascii=False),
+        **texts,
     )
     return InputRow(
         row=name,

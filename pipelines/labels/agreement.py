@@ -101,10 +101,8 @@ def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
 def mean_agreement(rows: Iterable[LabelAgreement]) -> LabelAgreement:
     """Mean of each figure over the rows that have it."""
     found = list(rows)
-    means = {
-        name: [value for row in found if (value := getattr(row, name)) is not None]
-        for name in LabelAgreement.model_fields
-    }
-    return LabelAgreement(
-        **{name: round(fmean(values), 4) if values else None for name, values in means.items()}
-    )
+    means: dict[str, float | None] = {}
+    for name in LabelAgreement.model_fields:
+        values = [value for row in found if (value := getattr(row, name)) is not None]
+        means[name] = round(fmean(values), 4) if values else None
+    return LabelAgreement(**means)

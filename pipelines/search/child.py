@@ -59,13 +59,12 @@ def match(vectors: Sequence[Vectors], request: SearchRequest) -> list[NearestTex
     """Candidates of each clip in each vocabulary."""
     queries = np.stack(list(vectors))
     by_space = [_of_space(queries, space, request.recipe) for space in request.spaces]
-    return [
-        NearestTexts(
-            tuple(found[clip] for found, _ in by_space),
-            *np.sum([lost for _, lost in by_space], axis=0).tolist() if clip == 0 else (0, 0),
-        )
-        for clip in range(len(queries))
-    ]
+    checks = np.sum([lost for _, lost in by_space], axis=0).tolist()
+    results: list[NearestTexts] = []
+    for clip in range(len(queries)):
+        near = tuple(found[clip] for found, _ in by_space)
+        results.append(NearestTexts(near, *(checks if clip == 0 else (0, 0))))
+    return results
 
 
 def _of_space(

@@ -109,10 +109,10 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     damage = ShardProblem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):
         if isinstance(found, ShardProblem):
-            if found.code in _ENDS:
-                damage = damage or found
-            else:
+            if found.code not in _ENDS:
                 yield found
+            elif damage is None:
+                damage = found
             continue
         if group and found.key != group[0].key:
             yield from _sample(shard, file, group, known)
@@ -163,15 +163,13 @@ def _part(shard: str, file: IO[bytes], member: Member) -> SampleMember | ShardPr
     if not member.is_file:
         file.seek(member.offset - _BLOCK + 156)  # the byte of a tar's header that states the type
         message = f"{member.name!r} is a link, device, pipe or sparse file: not followed, not read"
-        return (
-            None
-            if file.read(1) == b"5"
-            else ShardProblem(
-                shard=shard,
-                key=readable(named[1] if named else ""),
-                code="not_a_file",
-                message=readable(message),
-            )
+        if file.read(1) == b"5":  # a folder
+            return None
+        return ShardProblem(
+            shard=shard,
+            key=readable(named[1] if named else ""),
+            code="not_a_file",
+            message=readable(message),
         )
     if named:
         return SampleMember(member.name, named[1], named[2].lower(), member.offset, member.size)

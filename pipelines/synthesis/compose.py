@@ -57,22 +57,16 @@ def _arranged(
 ) -> Score:
     """The score: melody, with chords, bass and drums under it."""
     calm = chosen.bpm >= _BUSY_BPM
-    styles = (
-        [Backing.HELD]
-        if chosen.backing is Instrument.ORGAN
-        else [Backing.STRUMMED]
-        if calm
-        else [Backing.STRUMMED, Backing.ARPEGGIO]
-    )
+    styles = [Backing.STRUMMED] if calm else [Backing.STRUMMED, Backing.ARPEGGIO]
+    if chosen.backing is Instrument.ORGAN:
+        styles = [Backing.HELD]
     style = styles[int(rng.integers(len(styles)))]
     walking = bool(rng.random() < 0.5)
     pattern = int(rng.integers(6))
     eighths = not calm and bool(rng.random() < 0.5)
-    notes = [
-        *lead,
-        *(note for span in spans for note in backing(span, style)),
-        *(note for span in spans for note in bass(span, walking)),
-    ]
+    notes = list(lead)
+    notes += [note for span in spans for note in backing(span, style)]
+    notes += [note for span in spans for note in bass(span, walking)]
     hits = [*pickup(chosen.pickup_beats)]
     for bar in range(chosen.bars):
         hits += drums(bar, chosen.beats_per_bar, pattern, eighths and bar < chosen.bars - 1)

@@ -99,21 +99,20 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
     ('source=/music',)
     """
     ingest, label, ours = recipe.ingest, recipe.label, Recipe().ingest
-    return (
-        *(f"source={source}" for source in sources),
-        *(
-            f"ingest.protocols={protocol}"
-            for protocol in ingest.protocols
-            if protocol not in ours.protocols
-        ),
-        *(
-            f"ingest.{knob}=true"
-            for knob in ("private_addresses", "follow_links")
-            if getattr(ingest, knob)
-        ),
-        *(f"label.vocabularies={path}" for path in label.vocabularies),
-        *(f"label.exclude={path}" for path in label.exclude),
-    )
+    named = [("source", source) for source in sources]
+    named += [
+        ("ingest.protocols", protocol)
+        for protocol in ingest.protocols
+        if protocol not in ours.protocols
+    ]
+    named += [
+        (f"ingest.{knob}", "true")
+        for knob in ("private_addresses", "follow_links")
+        if getattr(ingest, knob)
+    ]
+    named += [("label.vocabularies", path) for path in label.vocabularies]
+    named += [("label.exclude", path) for path in label.exclude]
+    return tuple(f"{knob}={value}" for knob, value in named)
 
 
 def named_plug_in(knob: str, name: str, door: Door[object]) -> str:

@@ -135,11 +135,9 @@ def filter_bucket(job: Job) -> Done:
     )
     verdicts = [verdict(one, job.recipe.filter) for one in known]
     bucket.progress(len(verdicts))
-    counts = {
-        "clips": len(verdicts),
-        "rejected": sum(not row.keep for row in verdicts),
-        "original_only": sum(row.keep and not row.vary for row in verdicts),
-    }
+    rejected = sum(not row.keep for row in verdicts)
+    original_only = sum(row.keep and not row.vary for row in verdicts)
+    counts = {"clips": len(verdicts), "rejected": rejected, "original_only": original_only}
     return Done([VERDICTS.write(job, verdicts)], counts)
 
 

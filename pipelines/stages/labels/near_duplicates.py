@@ -2,7 +2,7 @@
 corpus.
 
 Embeddings propose, fingerprints decide. Each clip's vector is hashed by random hyperplanes into
-several tables (Charikar, 2002); clips that share a place in a table, and whose longer signatures
+several tables (Charikar, 2002); clips that share a hash in a table, and whose longer signatures
 say that they are near, are compared: vectors, then fingerprints.
 """
 
@@ -29,11 +29,11 @@ from schemas.pseudo_label import NearDuplicate
 from schemas.recipe import Recipe
 
 _CLIPS_A_SHARE: Final = 500_000  # of a hash table: what one worker holds, 50 MB
-ComparedRows = tuple[int, str, int]  # a row of one bucket, and the bucket and row that it met
+ComparedRows = tuple[int, str, int]  # a row of one bucket; bucket and row of the other
 
 
 class TableShare(NamedTuple):
-    """Some of a bucket's clips, with their rows there, in a share of a hash table: places,
+    """Some of a bucket's clips, with their rows there, in a share of a hash table: hashes,
     signatures (rows, words), songs as numbers.
     """
 
@@ -46,7 +46,7 @@ class TableShare(NamedTuple):
 
 def emit(job: Job) -> Iterator[tuple[tuple[int, int], TableShare]]:
     """A bucket's clips once per hash table; a table of a large corpus is shared out by the first
-    bits of places.
+    bits of the hashes.
     """
     embeddings = EMBEDDINGS.read(job)
     if not embeddings:
@@ -79,16 +79,14 @@ def emit(job: Job) -> Iterator[tuple[tuple[int, int], TableShare]]:
 def reduce(
     recipe: Recipe, _: tuple[int, int], shares: list[TableShare]
 ) -> Iterator[tuple[str, ComparedRows]]:
-    """Pairs of clips of different songs that share a place and are near by their signatures, told
-    to both buckets.
+    """Pairs of clips of different songs that share a hash and have similar signatures, for both
+    clips' buckets.
     """
     shares = sorted(shares, key=lambda share: share.bucket)
     owners = [(share.bucket, row) for share in shares for row in share.rows.tolist()]
     songs = np.concatenate([share.songs for share in shares])
-    hashes, signed = (
-        np.concatenate([getattr(share, name) for share in shares])
-        for name in ("hashes", "signatures")
-    )
+    hashes = np.concatenate([share.hashes for share in shares])
+    signed = np.concatenate([share.signatures for share in shares])
     for one, other in near_pairs(hashes, signed, recipe.near_duplicates.min_similarity):
         if songs[one] != songs[other]:
             for (bucket, row), match in (
@@ -99,7 +97,7 @@ def reduce(
 
 
 def receive(job: Job, rows: list[ComparedRows]) -> Done:
-    """Compare a bucket's clips with those that they met, and write the proved ones."""
+    """Compare a bucket's clips with their candidates, and write the proved near-duplicates."""
     own, recipe = EMBEDDINGS.read(job), job.recipe.near_duplicates
     by_bucket: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for row, bucket, other in rows:
@@ -136,13 +134,14 @@ def _near_duplicate(one: ClipEmbedding, other: ClipEmbedding, bucket: str) -> Ne
 def _counts(
     job: Job, found: Sequence[NearDuplicate], pairs_by_bucket: dict[str, set[tuple[int, int]]]
 ) -> dict[str, int]:
-    """Clips compared, clips with a twin, and those whose twin is in another split."""
+    """Clips compared, clips with a near-duplicate, and those whose near-duplicate is in another
+    split.
+    """
     split = Bucket.parse(job.bucket).split
-    return {
-        "compared": sum(len(pairs) for pairs in pairs_by_bucket.values()),
-        "with_twin": len({copy.clip_key for copy in found}),
-        "across_splits": len({copy.clip_key for copy in found if copy.twin_split is not split}),
-    }
+    compared = sum(len(pairs) for pairs in pairs_by_bucket.values())
+    copied = {copy.clip_key for copy in found}
+    across = {copy.clip_key for copy in found if copy.twin_split is not split}
+    return {"compared": compared, "with_twin": len(copied), "across_splits": len(across)}
 
 
 STAGE: Final = Stage(

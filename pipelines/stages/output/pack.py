@@ -127,10 +127,11 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
         offsets.append(out.tell())
         tar.close()
     shard = out.published()
+    duration_s = sum(sample.varied.duration_s for sample in ordered)
     index = ShardIndex(
         bytes=shard.bytes,
         count=len(ordered),
-        duration_s=round(sum(sample.varied.duration_s for sample in ordered), 3),
+        duration_s=round(duration_s, 3),
         sha256=shard.sha256,
         keys=tuple(sample.varied.sample_key for sample in ordered),
         offsets=tuple(offsets),

@@ -118,16 +118,16 @@ def chosen(
         stay |= {
             (row.sample_key, row.place) for row, flag in zip(group, flags, strict=True) if flag
         }
-    kept = [
-        row.replaced(
-            captions=tuple(
-                caption
-                for number, caption in enumerate(row.captions)
-                if (row.sample_key, number) in stay
-            )
+
+    def staying(row: SampleCaptions) -> SampleCaptions:
+        captions = tuple(
+            caption
+            for number, caption in enumerate(row.captions)
+            if (row.sample_key, number) in stay
         )
-        for row in rows
-    ]
+        return row.replaced(captions=captions)
+
+    kept = [staying(row) for row in rows]
     return kept, {
         "dropped_meaning": len(embedded) - len(near_enough),
         "dropped_near_duplicate": len(near_enough) - len(stay),

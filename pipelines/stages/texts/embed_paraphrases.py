@@ -32,8 +32,9 @@ def embed_bucket(job: Job) -> Done:
         if caption.writer
     ]
     controls = {key: caption.text for key, caption in to_reword(job).items()} if rows else {}
-    texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
-    vectors = _embedded(job, texts)
+    texts = {text for _, _, text in rows}
+    texts |= {controls[key] for key, _, _ in rows}
+    vectors = _embedded(job, sorted(texts))
     found = [
         EmbeddedText(
             key, index, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text]

@@ -40,41 +40,18 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
     Raises `PipelineError` for a file that is not there or cannot be read, and where no text is
     left.
     """
-    label = recipe.label
-    expected = digest(
-        [
-            _VERSION,
-            [_content(path) for path in label.vocabularies],
-            [_content(path) for path in label.exclude],
-            label.facts,
-            label.licence,
-        ]
-    )
+    expected = _expected_fingerprint(recipe.label)
     before = VOCABULARY_PLAN.read_before(store)
     if before is not None and before.fingerprint == expected and _all_stand(store, before):
         return before
-    held_out = Exclusion(text.text for path in label.exclude for text in read_texts(path))
-    vocabularies: list[Vocabulary] = []
-    counts: dict[str, dict[str, FormCounts]] = {}
-    for number, path in enumerate(label.vocabularies):
-        texts = read_texts(path)
-        name, plain = _name(path, counts), form_of([text for text in texts if not text.form])
-        for form in Form:
-            kept, counted = _kept(
-                (text for text in texts if (text.form or plain) == form), form, held_out, label
-            )
-            counts.setdefault(name, {})[form.value] = counted
-            if kept:
-                slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
-                vocabularies.append(Vocabulary(name=name, form=form, rows=len(kept), slices=slices))
+    vocabularies, counts = _published(store, recipe)
     if not vocabularies:
-        raise PipelineError(
-            f"no text of {', '.join(label.vocabularies)} can be a label: {_plain(counts)}"
-        )
+        paths = ", ".join(recipe.label.vocabularies)
+        raise PipelineError(f"no text of {paths} can be a label: {_plain(counts)}")
     sizes = {
-        name: min(SLICE, one.rows - SLICE * path)
+        name: min(SLICE, one.rows - SLICE * index)
         for one in vocabularies
-        for path, name in enumerate(one.slices)
+        for index, name in enumerate(one.slices)
     }
     marks = [read_marker(store, VOCABULARY.folder, name).fingerprint for name in sizes]
     content = digest([sizes, marks])
@@ -89,6 +66,33 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
         remove_others(store, output.folder, {*sizes, PLAN})
     VOCABULARY_PLAN.write(store, plan)
     return plan
+
+
+def _expected_fingerprint(label: LabelRecipe) -> str:
+    """A hash of what decides the texts: the files' contents and the recipe's rules."""
+    vocabularies = [_content(path) for path in label.vocabularies]
+    excluded = [_content(path) for path in label.exclude]
+    return digest([_VERSION, vocabularies, excluded, label.facts, label.licence])
+
+
+def _published(
+    store: Store, recipe: Recipe
+) -> tuple[list[Vocabulary], dict[str, dict[str, FormCounts]]]:
+    """The vocabularies, whose texts are written by now, and the account of each file and form."""
+    label = recipe.label
+    held_out = Exclusion(text.text for path in label.exclude for text in read_texts(path))
+    vocabularies: list[Vocabulary] = []
+    counts: dict[str, dict[str, FormCounts]] = {}
+    for number, path in enumerate(label.vocabularies):
+        texts = read_texts(path)
+        name, plain = _name(path, counts), form_of([text for text in texts if not text.form])
+        for form in Form:
+            of_form = [text for text in texts if (text.form or plain) == form]
+            kept, counts.setdefault(name, {})[form.value] = _kept(of_form, form, held_out, label)
+            if kept:
+                slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
+                vocabularies.append(Vocabulary(name=name, form=form, rows=len(kept), slices=slices))
+    return vocabularies, counts
 
 
 def _all_stand(store: Store, plan: VocabularyPlan) -> bool:
@@ -149,8 +153,9 @@ def _write_slices(
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
+        columns = zip(*rows, strict=True)
         content = VOCABULARY.content(
-            {name: [getattr(row, name) for row in rows] for name in KeptText._fields}
+            {name: list(column) for name, column in zip(KeptText._fields, columns, strict=True)}
         )
         job = Job(store.url, slice_name, recipe)
         publish_marked(VOCABULARY.folder, job, VOCABULARY.path(job), content, {"texts": len(rows)})

@@ -49,11 +49,9 @@ class Denied(NamedTuple):
 
 def label_bucket(job: Job) -> Done:
     """Draw the pseudo-labels of a bucket's samples and make captions of them."""
-    pool = CandidatePool(
-        {row.clip_key: row.candidates for row in MATCHES.read(job)},
-        {row.entry: row.clips for row in FREQUENCIES.read(job)},
-        description(job.recipe),
-    )
+    candidates = {row.clip_key: row.candidates for row in MATCHES.read(job)}
+    clips = {row.entry: row.clips for row in FREQUENCIES.read(job)}
+    pool = CandidatePool(candidates, clips, description(job.recipe))
     denied = Denied(Counter(), Counter())
     rows = [label_sample(sample, pool, job.recipe, denied) for sample in labelled_samples(job)]
     bucket.progress(len(CLIPS.read(job)))

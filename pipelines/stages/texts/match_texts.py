@@ -69,24 +69,19 @@ def match_bucket(job: Job) -> Done:
     in_force = seen(job)
     texts = _texts(job.store.url, in_force)
     found = _found(job, [clip.vector for clip in embeddings], texts, in_force) if embeddings else []
-    rows = [
-        Matched(
-            clip_key=clip.clip_key,
-            candidates=tuple(
-                of.candidate(one.row, rank, one.similarity)
-                for of, near in zip(texts, matched.near, strict=True)
-                for rank, one in enumerate(near, start=1)
-            ),
+    rows: list[Matched] = []
+    for clip, matched in zip(embeddings, found, strict=True):
+        candidates = tuple(
+            of.candidate(one.row, rank, one.similarity)
+            for of, near in zip(texts, matched.near, strict=True)
+            for rank, one in enumerate(near, start=1)
         )
-        for clip, matched in zip(embeddings, found, strict=True)
-    ]
+        rows.append(Matched(clip_key=clip.clip_key, candidates=candidates))
     bucket.progress(len(CLIPS.read(job)))
     counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
     if job.recipe.label.search is Search.APPROXIMATE:
-        counts |= {
-            "exact_looked_for": sum(one.checked for one in found),
-            "exact_missed": sum(one.missed for one in found),
-        }
+        counts["exact_looked_for"] = sum(one.checked for one in found)
+        counts["exact_missed"] = sum(one.missed for one in found)
     return Done([MATCHES.write(job, rows)], counts)
 
 
