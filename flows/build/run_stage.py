@@ -9,13 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from flows.build.order import DIVIDING
 from flows.errors import UsageError
-from pipelines.beam.dealing import balanced
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
 from pipelines.build.job import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
-from pipelines.engine.pool import BucketRun, run_here
+from pipelines.engine.pool import BucketRun, balanced, run_here
 from pipelines.engine.stage import RunAll, Stage, fingerprint, fingerprints, finished
 from pipelines.errors import PipelineError, TransientError
 from pipelines.storage.arrow import side_by_side

@@ -79,23 +79,12 @@ class _BlstmLayer(torch.nn.Module):
     def __init__(self, layers: Sequence[Any]) -> None:
         super().__init__()
         cells = [direction for layer in layers for direction in (layer.fwd_layer, layer.bwd_layer)]
-        gates = [[getattr(cell, name) for name in _GATES] for cell in cells]
-        self.register_buffer(
-            "weights_DFG", _stack([np.hstack([gate.weights for gate in row]) for row in gates])
-        )
-        self.register_buffer(
-            "recurrent_DHG",
-            _stack([np.hstack([gate.recurrent_weights for gate in row]) for row in gates]),
-        )
-        self.register_buffer(
-            "bias_DG", _stack([np.hstack([gate.bias for gate in row]) for row in gates])
-        )
-        self.register_buffer(
-            "peepholes_3DH",
-            torch.stack(
-                [_stack([row[gate].peephole_weights for row in gates]) for gate in range(3)]
-            ),
-        )
+        gates = [_gates_of(cell) for cell in cells]
+        self.register_buffer("weights_DFG", _side_by_side(gates, "weights"))
+        self.register_buffer("recurrent_DHG", _side_by_side(gates, "recurrent_weights"))
+        self.register_buffer("bias_DG", _side_by_side(gates, "bias"))
+        peepholes = [_stack([gate.peephole_weights for gate in row[:3]]) for row in gates]
+        self.register_buffer("peepholes_3DH", torch.stack(peepholes, dim=1))
 
     def forward(self, x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Hidden states of both directions side by side, (N, B, T, 2H).
@@ -144,6 +133,20 @@ def _reversed(x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     for index, length in enumerate(lengths):
         out[:, index, :length] = x_NBTF[:, index, :length].flip(1)
     return out
+
+
+def _gates_of(cell: Any) -> list[Any]:
+    return [getattr(cell, name) for name in _GATES]
+
+
+def _side_by_side(gates: Sequence[Sequence[Any]], name: str) -> torch.Tensor:
+    """An array of every gate, those of one direction side by side; directions are stacked."""
+    rows = [np.hstack(_named(row, name)) for row in gates]
+    return _stack(rows)
+
+
+def _named(row: Sequence[Any], name: str) -> list[npt.NDArray[Any]]:
+    return [getattr(gate, name) for gate in row]
 
 
 def _stack(arrays: Sequence[npt.NDArray[Any]]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipelines.errors import PipelineError
@@ -91,15 +91,7 @@ def check_engine(engine: Engine, out: str) -> None:
             raise PipelineError(
                 f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}"
             )
-    if str(given.get("environment_type", "")).upper() in (
-        "EXTERNAL",
-        "DOCKER",
-        "PROCESS",
-    ) and not given.get("environment_config"):
-        raise PipelineError(
-            "--beam environment_type also needs --beam environment_config=… "
-            "(a worker pool's address, an image, or a command)"
-        )
+    _check_environment(given)
     if runner == LOCAL and given:
         raise PipelineError(
             f"--beam {next(iter(given))} is an option of Beam, "
@@ -107,6 +99,15 @@ def check_engine(engine: Engine, out: str) -> None:
         )
     if runner != LOCAL:
         _check_elsewhere(engine, out)
+
+
+def _check_environment(given: Mapping[str, Any]) -> None:
+    kind = str(given.get("environment_type", "")).upper()
+    if kind in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
+        raise PipelineError(
+            "--beam environment_type also needs --beam environment_config=… "
+            "(a worker pool's address, an image, or a command)"
+        )
 
 
 def _check_elsewhere(engine: Engine, out: str) -> None:

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import grpc
 
-from pipelines.beam.dealing import balanced
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
 from pipelines.build.job import Job
-from pipelines.engine.pool import BucketRun, reported
+from pipelines.engine.pool import BucketRun, balanced, reported
 from pipelines.engine.stage import Stage, run_bucket
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store

@@ -94,13 +94,17 @@ def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
     out: list[Fact] = []
     for kind in GIVEN_BANKS:
         named = list(dict.fromkeys(fact.at(0) for fact in given if fact.kind is kind))
-        scores = [sum(fact.text in sentence for fact in named) for sentence in lower]
+        scores = [_count_in(sentence, named) for sentence in lower]
         by_score = sorted(range(len(lower)), key=lambda index: (scores[index], index), reverse=True)
         for fact in named:
             index = next((index for index in by_score if fact.text in lower[index]), None)
             if index is not None:
                 out.append(fact.at(index))
     return out
+
+
+def _count_in(sentence: str, facts: Sequence[Fact]) -> int:
+    return sum(fact.text in sentence for fact in facts)
 
 
 def _reworded(part: Recognised, rng: np.random.Generator) -> str:

@@ -14,7 +14,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
@@ -295,11 +295,7 @@ class Answers:
         else:
             batch = event["batch"]
             amounts = {
-                name: {
-                    f"{batch}/{request}": max(0, amount) for request, amount in event[name].items()
-                }
-                for name in ("aside", "paid")
-                if name in event
+                name: _amounts(batch, event[name]) for name in ("aside", "paid") if name in event
             }
             if "aside" in event:
                 self._batches[batch] = event["aside"]
@@ -312,3 +308,8 @@ class Answers:
         for answer in event.get("answers", []):
             kept = json.dumps(answer, ensure_ascii=False, sort_keys=True)
             self._answers[answer["request"]] = min(kept, self._answers.get(answer["request"], kept))
+
+
+def _amounts(batch: str, of_requests: Mapping[str, int]) -> dict[str, int]:
+    """Amounts of a batch's requests, each under the name of its call."""
+    return {f"{batch}/{request}": max(0, amount) for request, amount in of_requests.items()}

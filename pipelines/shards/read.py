@@ -118,7 +118,7 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
             yield from _sample(shard, file, group, known)
             before, group = frozenset(part.extension for part in group), []
         group.append(found)
-    if damage and group and not before <= {part.extension for part in group}:
+    if damage and _is_cut(group, before):
         yield ShardProblem(
             shard=shard,
             key=readable(group[0].key),
@@ -131,6 +131,11 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
         yield damage
     elif not known:
         yield ShardProblem(shard=shard, key="", code="empty", message="holds no samples")
+
+
+def _is_cut(group: list[SampleMember], before: frozenset[str]) -> bool:
+    """Whether the last sample lacks an extension that the one before has."""
+    return bool(group) and not before <= {part.extension for part in group}
 
 
 def _parts(shard: str, file: IO[bytes]) -> Iterator[SampleMember | ShardProblem]:

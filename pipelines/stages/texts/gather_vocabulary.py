@@ -102,10 +102,10 @@ def _all_stand(store: Store, plan: VocabularyPlan) -> bool:
 def _plain(
     counts: Mapping[str, Mapping[str, FormCounts]],
 ) -> dict[str, dict[str, dict[str, object]]]:
-    return {
-        name: {form: found.model_dump() for form, found in forms.items()}
-        for name, forms in counts.items()
-    }
+    plain: dict[str, dict[str, dict[str, object]]] = {}
+    for name, forms in counts.items():
+        plain[name] = {form: found.model_dump() for form, found in forms.items()}
+    return plain
 
 
 def _content(path: str) -> str:
